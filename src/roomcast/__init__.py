@@ -1,0 +1,1 @@
+"""roomcast: a self-hosted real-time chat backend whose one public API is GraphQL."""
