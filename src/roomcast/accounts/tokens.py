@@ -1,0 +1,87 @@
+"""Access tokens: short-lived JWTs (RFC 9068 profile) signed by the first key of a ring, read with any of them."""
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import jwt
+
+from roomcast.core.clock import now
+from roomcast.core.errors import TokenExpired, Unauthenticated
+from roomcast.core.ids import uuid7
+
+ISSUER = "roomcast"
+LEEWAY_SECONDS = 5
+"""Clocks of several processes differ a little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    user_id: UUID
+    session_id: UUID
+    expires_at: datetime
+
+
+class Tokens:
+    """`keys`: secrets of at least 32 bytes; the first signs, all verify: a key is rotated by putting one in front."""
+
+    def __init__(self, keys: Sequence[bytes], access_seconds: int) -> None:
+        self._ring = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
+        self._signer = next(iter(self._ring))
+        self._lifetime = timedelta(seconds=access_seconds)
+        self._jwt = jwt.PyJWT(options={"enforce_minimum_key_length": True})
+
+    def access(self, user_id: UUID, session_id: UUID) -> tuple[str, datetime]:
+        """A new access token and the moment it ends."""
+        issued = now()
+        expires = issued + self._lifetime
+        claims = {
+            "iss": ISSUER,
+            "aud": ISSUER,
+            "sub": str(user_id),
+            "sid": str(session_id),
+            "jti": str(uuid7()),
+            "iat": int(issued.timestamp()),
+            "exp": expires.timestamp(),
+        }
+        headers = {"kid": self._signer, "typ": "at+jwt"}
+        return self._jwt.encode(claims, self._ring[self._signer], "HS256", headers=headers), expires
+
+    def read(self, token: str) -> Claims:
+        """Raises TokenExpired for a token whose time is over, Unauthenticated for any other that is not good."""
+        try:
+            header = jwt.get_unverified_header(token)
+            key = self._ring.get(str(header.get("kid")))
+            if key is None or header.get("typ") != "at+jwt":
+                raise Unauthenticated("this access token was not made here")
+            return _claims(self._decode(token, key))
+        except jwt.ExpiredSignatureError:
+            raise TokenExpired("the access token has expired") from None
+        except (jwt.InvalidTokenError, ValueError, OverflowError):
+            raise Unauthenticated("this access token is not valid") from None
+
+    def _decode(self, token: str, key: bytes) -> dict[str, Any]:
+        return self._jwt.decode(
+            token,
+            key,
+            algorithms=["HS256"],
+            audience=ISSUER,
+            issuer=ISSUER,
+            options={"require": ["exp", "iat", "sub", "sid", "jti"], "verify_iat": False},
+        )
+
+    def successor_secret(self, secret: str) -> str:
+        """The secret of the refresh token that follows this one.
+
+        Derived, not drawn: asking twice with the same token gives the same successor, so an answer lost on the way
+        costs nobody the session and two tabs that renew at once both hold the one successor.
+        """
+        return hmac.new(self._ring[self._signer], b"refresh:" + secret.encode(), "sha256").hexdigest()
+
+
+def _claims(payload: dict[str, Any]) -> Claims:
+    return Claims(UUID(payload["sub"]), UUID(payload["sid"]), datetime.fromtimestamp(payload["exp"], UTC))

@@ -1,0 +1,13 @@
+"""Who is asking: the signed-in person a request acts for. Second argument of every action and query."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    user_id: UUID
+    session_id: UUID
+    is_admin: bool
+    token_expires_at: datetime

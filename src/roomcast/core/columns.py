@@ -1,0 +1,66 @@
+"""Column types that mean the same on SQLite and PostgreSQL.
+
+SQLModel's own `int` is 32 bits on PostgreSQL, and SQLite forgets time zones: both pass every test on one database and
+break on the other, so tables use these instead.
+"""
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """An aware UTC moment: `timestamptz` on PostgreSQL, a zone-less UTC text on SQLite. Refuses naive values."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime has no place in the database")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+
+# SQLModel's Field has no precise type of its own to partially apply.
+IdField: Any = partial(Field, sa_type=sa.Uuid)
+TimeField: Any = partial(Field, sa_type=UTCDateTime)
+TextField: Any = partial(Field, sa_type=sa.Text)
+
+
+def SeqField(**options: Any) -> Any:  # noqa: N802 (reads as the field it makes)
+    """A 64-bit sequence number that starts at 0 where nothing else is said."""
+    options.setdefault("sa_column_kwargs", {}).setdefault("server_default", sa.text("0"))
+    options["sa_column_kwargs"].setdefault("autoincrement", False)
+    return Field(default=options.pop("default", 0), sa_type=sa.BigInteger, **options)
+
+
+def FlagField(**options: Any) -> Any:  # noqa: N802
+    """False unless said otherwise, on both databases: `sa.false()` compares unequal on one of them."""
+    return Field(default=False, sa_column_kwargs={"server_default": sa.text("false")}, **options)
+
+
+__all__ = ["JSON", "UUID", "FlagField", "IdField", "SeqField", "TextField", "TimeField", "UTCDateTime"]

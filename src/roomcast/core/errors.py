@@ -1,0 +1,112 @@
+"""What can go wrong, in the product's words. Features raise these; `api/errors.py` alone translates them."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class Refused(Exception):
+    """The request was understood and turned down; nothing of it was done.
+
+    `path` names the argument at fault, e.g. ("input", "body"). `retry_after_ms` is set where waiting helps.
+    """
+
+    code: ClassVar[str]
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, path: Sequence[str] = (), retry_after_ms: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = list(path) or None
+        self.retry_after_ms = retry_after_ms
+
+
+class ValidationFailed(Refused):
+    code = "VALIDATION_FAILED"
+
+
+class NotFound(Refused):
+    """Also for what the actor may not know of: a stranger cannot tell it from what never was."""
+
+    code = "NOT_FOUND"
+
+
+class Forbidden(Refused):
+    code = "FORBIDDEN"
+
+
+class Conflict(Refused):
+    code = "CONFLICT"
+
+
+class InvalidCredentials(Refused):
+    code = "INVALID_CREDENTIALS"
+
+
+class SessionRevoked(Refused):
+    code = "SESSION_REVOKED"
+
+
+class RefreshTokenReused(Refused):
+    code = "REFRESH_TOKEN_REUSED"
+
+
+class UsernameTaken(Refused):
+    code = "USERNAME_TAKEN"
+
+
+class EmailTaken(Refused):
+    code = "EMAIL_TAKEN"
+
+
+class PasswordTooWeak(Refused):
+    code = "PASSWORD_TOO_WEAK"
+
+
+class SignupClosed(Refused):
+    code = "SIGNUP_CLOSED"
+
+
+class NotAMember(Refused):
+    code = "NOT_A_MEMBER"
+
+
+class RoomArchived(Refused):
+    code = "ROOM_ARCHIVED"
+
+
+class ReadOnly(Refused):
+    code = "READ_ONLY"
+
+
+class Banned(Refused):
+    code = "BANNED"
+
+
+class IdempotencyKeyReused(Refused):
+    code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class MessageTooLong(Refused):
+    code = "MESSAGE_TOO_LONG"
+
+
+# ---- refusals of the request itself: they have no place in a payload and are answered at the top level
+
+
+class Unauthenticated(Refused):
+    code = "UNAUTHENTICATED"
+
+
+class TokenExpired(Refused):
+    """The access token's time is over; a refreshed one will do."""
+
+    code = "TOKEN_EXPIRED"
+    retryable = True
+
+
+class BadUserInput(Refused):
+    code = "BAD_USER_INPUT"
+
+
+class ResumeExpired(Refused):
+    code = "RESUME_EXPIRED"

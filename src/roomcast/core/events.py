@@ -1,0 +1,85 @@
+"""Facts: frozen, in the past tense. An action records them, the log keeps them, the hub delivers them."""
+
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from functools import cache
+from typing import Any, ClassVar
+from uuid import UUID
+
+import orjson
+from pydantic import TypeAdapter
+
+KINDS: dict[str, type["Event"]] = {}
+
+
+def carried(**options: Any) -> Any:
+    """A field that travels with the event while it is fresh and is never stored: the log keeps no bodies."""
+    return field(default=None, compare=False, repr=False, metadata={"carried": True}, **options)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One durable change in a room's log. `seq` rises by one per room and is given by the log (0 until then)."""
+
+    kind: ClassVar[str]
+    moves_activity: ClassVar[bool] = False
+    """Whether the room counts as active because of it: new messages do, joins do not."""
+    changes_access: ClassVar[bool] = False
+    """Whether somebody may have lost the right to read the room by it."""
+
+    room_id: UUID
+    at: datetime
+    seq: int = 0
+
+    def __init_subclass__(cls) -> None:
+        if "kind" in vars(cls):
+            KINDS[cls.kind] = cls
+
+    def facts(self) -> dict[str, Any]:
+        """What the log stores besides room, seq, kind and time: JSON-ready."""
+        return {
+            name: str(value) if isinstance(value, UUID) else value
+            for name in _stored(self.kind)
+            if (value := getattr(self, name)) is not None
+        }
+
+    def cargo(self) -> dict[str, Any] | None:
+        """What travels with the event while it is fresh, so that no listener reads it back: JSON-ready."""
+        return None
+
+    @classmethod
+    def unload(cls, cargo: dict[str, Any]) -> dict[str, Any]:
+        """The carried fields that `cargo` was made of."""
+        return {}
+
+
+@cache
+def _stored(kind: str) -> tuple[str, ...]:
+    base = {"room_id", "at", "seq"}
+    return tuple(f.name for f in fields(KINDS[kind]) if f.name not in base and not f.metadata.get("carried"))
+
+
+@cache
+def _adapter(kind: str) -> TypeAdapter[Any]:
+    return TypeAdapter(KINDS[kind])
+
+
+def from_facts(kind: str, room_id: UUID, seq: int, at: datetime, data: dict[str, Any]) -> Event:
+    """The event as the log stored it."""
+    event: Event = _adapter(kind).validate_python({"room_id": room_id, "seq": seq, "at": at, **data})
+    return event
+
+
+# ------------------------------------------------------------------ between processes
+
+
+def pack(event: Event) -> str:
+    """One line of text that `unpack` reads in any process of the same release."""
+    return orjson.dumps([event.kind, event.room_id, event.seq, event.at, event.facts(), event.cargo()]).decode()
+
+
+def unpack(line: str) -> Event:
+    """Raises ValueError or KeyError for what `pack` did not make."""
+    kind, room_id, seq, at, data, cargo = orjson.loads(line)
+    event = from_facts(kind, UUID(room_id), seq, datetime.fromisoformat(at), data)
+    return replace(event, **event.unload(cargo)) if cargo else event

@@ -1,0 +1,154 @@
+"""The log: one gap-free sequence of facts per room, written in the action's own transaction. It is the truth.
+
+The head's row lock is held to the commit, so commit order is sequence order: whoever has read up to `seq` n will
+never find an n or less appear later. (A cursor over serial ids or timestamps cannot promise that:
+hasura/graphql-engine#8632.)
+"""
+
+import base64
+import struct
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.core.columns import JSON, IdField, SeqField, TimeField
+from roomcast.core.errors import BadUserInput
+from roomcast.core.events import Event, from_facts
+from roomcast.core.ids import uuid7
+
+E = TypeVar("E", bound=Event)
+
+
+class RoomHead(SQLModel, table=True):
+    """The end of one room's log. Its lock orders the room's changes; rooms are independent of each other."""
+
+    __tablename__ = "room_heads"
+    room_id: UUID = IdField(primary_key=True)
+    last_seq: int = SeqField()
+    last_activity_seq: int = SeqField()
+    last_activity_at: datetime = TimeField()
+
+
+class LogEntry(SQLModel, table=True):
+    """One fact: ids and small values, never a body. A replay shows messages as they are now."""
+
+    __tablename__ = "room_events"
+    room_id: UUID = IdField(primary_key=True)
+    seq: int = SeqField(primary_key=True)
+    kind: str = Field(max_length=40)
+    at: datetime = TimeField()
+    data: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+
+
+class Store(SQLModel, table=True):
+    """One row that names this incarnation of the data. A restore from backup gives it a new epoch."""
+
+    __tablename__ = "store"
+    id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    epoch: UUID = IdField(default_factory=uuid7)
+
+
+async def open_log(session: AsyncSession, room_id: UUID, at: datetime) -> None:
+    """Give a new room its head, at seq 0."""
+    session.add(RoomHead(room_id=room_id, last_activity_at=at))
+    await session.flush()
+
+
+async def lock_heads(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, RoomHead]:
+    """The heads of these rooms, locked until the commit, in id order so that two groups never deadlock."""
+    heads = await session.exec(
+        select(RoomHead)
+        .where(col(RoomHead.room_id).in_(room_ids))
+        .order_by(col(RoomHead.room_id))
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    return {head.room_id: head for head in heads}
+
+
+async def append(session: AsyncSession, events: Sequence[E]) -> list[E]:
+    """Give each event the next seq of its room and store it, in the order given. Locks the rooms' heads."""
+    heads = await lock_heads(session, {event.room_id for event in events})
+    numbered = [_number(heads[event.room_id], event) for event in events]
+    await session.flush()
+    await session.exec(
+        sa.insert(LogEntry),
+        params=[{"room_id": e.room_id, "seq": e.seq, "kind": e.kind, "at": e.at, "data": e.facts()} for e in numbered],
+    )
+    return numbered
+
+
+def _number(head: RoomHead, event: E) -> E:
+    head.last_seq += 1
+    if event.moves_activity:
+        head.last_activity_seq = head.last_seq
+        head.last_activity_at = event.at
+    return replace(event, seq=head.last_seq)
+
+
+async def after(session: AsyncSession, room_id: UUID, seq: int, limit: int) -> list[Event]:
+    """The room's events above `seq`, oldest first, at most `limit` of them."""
+    entries = await session.exec(
+        select(LogEntry)
+        .where(LogEntry.room_id == room_id, col(LogEntry.seq) > seq)
+        .order_by(col(LogEntry.seq))
+        .limit(limit)
+    )
+    return [from_facts(e.kind, e.room_id, e.seq, e.at, e.data) for e in entries]
+
+
+async def tails(session: AsyncSession, room_ids: Collection[UUID]) -> Mapping[UUID, int]:
+    """`last_seq` of each of these rooms that exists."""
+    rows = await session.exec(select(RoomHead.room_id, RoomHead.last_seq).where(col(RoomHead.room_id).in_(room_ids)))
+    return dict(rows.all())
+
+
+async def epoch(session: AsyncSession) -> UUID:
+    """This store's incarnation. Every cursor carries it."""
+    return (await session.exec(select(Store.epoch))).one()
+
+
+# ------------------------------------------------------------------ cursors
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a room's log. Outside it is one opaque word that nobody parses but us."""
+
+    epoch: UUID
+    room_id: UUID
+    seq: int
+
+    def encode(self) -> str:
+        packed = b"\x01" + self.epoch.bytes[-8:] + self.room_id.bytes + struct.pack(">Q", self.seq)
+        return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """What a client sent back: read, but not yet believed."""
+
+    epoch_mark: bytes
+    room_id: UUID
+    seq: int
+
+    def is_of(self, epoch: UUID) -> bool:
+        return self.epoch_mark == epoch.bytes[-8:]
+
+
+def read_cursor(text: str) -> Cursor:
+    """Raises BadUserInput for anything that `Position.encode` did not make."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        version, mark, room, seq = struct.unpack(">B8s16sQ", packed)
+    except (ValueError, struct.error):
+        raise BadUserInput("this is no stream cursor") from None
+    if version != 1:
+        raise BadUserInput("this is no stream cursor")
+    return Cursor(mark, UUID(bytes=room), seq)

@@ -1,0 +1,173 @@
+"""Keyset pages, in both directions: a page starts after a row's own sort key, so rows that arrive never shift it."""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.core.errors import BadUserInput
+
+Row = TypeVar("Row")
+
+MAX_PAGE_SIZE = 100
+DEFAULT_PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which page is wanted: `size` rows, counted from one end, next to `after` or `before` a cursor."""
+
+    size: int = DEFAULT_PAGE_SIZE
+    from_end: bool = False
+    after: str | None = None
+    before: str | None = None
+
+
+def window(
+    first: int | None = None,
+    after: str | None = None,
+    last: int | None = None,
+    before: str | None = None,
+    *,
+    newest: bool = False,
+) -> Window:
+    """The page a client asked for. `newest`: with neither first nor last, the end is meant (history).
+
+    Raises BadUserInput for first with last, and for sizes outside 1…100.
+    """
+    if first is not None and last is not None:
+        raise BadUserInput("give first or last, not both")
+    size = first if first is not None else last if last is not None else DEFAULT_PAGE_SIZE
+    if not 1 <= size <= MAX_PAGE_SIZE:
+        raise BadUserInput(f"a page holds 1 to {MAX_PAGE_SIZE} items", path=["last" if first is None else "first"])
+    from_end = last is not None or (first is None and newest and after is None)
+    return Window(size, from_end, after, before)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One column of a sort key. The last one of a list must be unique, or rows between pages would be lost."""
+
+    column: ColumnElement[Any]
+    descending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Rows in order, each with its cursor; both flags are exact."""
+
+    rows: Sequence[Row]
+    cursors: Sequence[str]
+    has_next: bool
+    has_previous: bool
+
+
+async def page(
+    session: AsyncSession, name: str, statement: sa.Select[*tuple[Any, ...]], keys: Sequence[Key], wanted: Window
+) -> Page[Any]:
+    """The wanted page of `statement`, ordered by `keys`; each row is a tuple of what the statement selects.
+
+    `name` marks the cursors, so that one list's cursor is refused by another. Raises BadUserInput for those.
+    """
+    lower, upper = _read(name, keys, wanted.after), _read(name, keys, wanted.before)
+    bounded = statement
+    if lower is not None:
+        bounded = bounded.where(_beyond(keys, lower))
+    if upper is not None:
+        bounded = bounded.where(_beyond(keys, upper, reverse=True))
+    ordered = bounded.add_columns(*(key.column for key in keys)).order_by(*_order(keys, reverse=wanted.from_end))
+    found = list((await session.execute(ordered.limit(wanted.size + 1))).all())
+    more, found = len(found) > wanted.size, found[: wanted.size]
+    if wanted.from_end:
+        found.reverse()
+    width = len(keys)
+    values = [tuple(row[-width:]) for row in found]
+    edge = (values[0] if wanted.from_end is False else values[-1]) if values else None
+    beyond = await _anything_beyond(session, statement, keys, edge, wanted, (lower, upper))
+    return Page(
+        [tuple(row[:-width]) for row in found],
+        [write_cursor(name, value) for value in values],
+        has_next=beyond if wanted.from_end else more,
+        has_previous=more if wanted.from_end else beyond,
+    )
+
+
+async def _anything_beyond(
+    session: AsyncSession,
+    statement: sa.Select[*tuple[Any, ...]],
+    keys: Sequence[Key],
+    edge: tuple[Any, ...] | None,
+    wanted: Window,
+    bounds: tuple[tuple[Any, ...] | None, tuple[Any, ...] | None],
+) -> bool:
+    """Whether rows exist on the far side of the end the page was counted from."""
+    lower, upper = bounds
+    if (upper if wanted.from_end else lower) is None:
+        return False
+    if edge is not None:
+        condition = _beyond(keys, edge, reverse=not wanted.from_end)
+    elif wanted.from_end:
+        condition = sa.not_(_beyond(keys, upper or (), reverse=True))
+    else:
+        condition = sa.not_(_beyond(keys, lower or ()))
+    found = await session.execute(statement.where(condition).order_by(None).limit(1))
+    return found.first() is not None
+
+
+def _order(keys: Sequence[Key], *, reverse: bool) -> list[ColumnElement[Any]]:
+    return [key.column.desc() if key.descending != reverse else key.column.asc() for key in keys]
+
+
+def _beyond(keys: Sequence[Key], values: tuple[Any, ...], *, reverse: bool = False) -> ColumnElement[bool]:
+    """Rows strictly after `values` in the list's order (before them, in reverse)."""
+    if len({key.descending for key in keys}) == 1 and len(keys) > 1:
+        row, bound = (
+            sa.tuple_(*(k.column for k in keys)),
+            sa.tuple_(*(_bind(k, v) for k, v in zip(keys, values, strict=True))),
+        )
+        return row < bound if keys[0].descending != reverse else row > bound
+    alternatives = []
+    for depth, key in enumerate(keys):
+        same = [k.column == v for k, v in zip(keys[:depth], values[:depth], strict=True)]
+        further = key.column < values[depth] if key.descending != reverse else key.column > values[depth]
+        alternatives.append(sa.and_(*same, further))
+    return sa.or_(*alternatives)
+
+
+def _bind(key: Key, value: Any) -> ColumnElement[Any]:
+    return sa.bindparam(None, value, type_=key.column.type, unique=True)
+
+
+def write_cursor(name: str, values: tuple[Any, ...]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps([name, *values])).rstrip(b"=").decode()
+
+
+def _read(name: str, keys: Sequence[Key], text: str | None) -> tuple[Any, ...] | None:
+    if text is None:
+        return None
+    try:
+        found_name, *values = orjson.loads(
+            base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        )
+        if found_name != name or len(values) != len(keys):
+            raise ValueError
+        return tuple(_typed(key.column.type.python_type, value) for key, value in zip(keys, values, strict=True))
+    except (ValueError, TypeError):
+        raise BadUserInput("this is no cursor of this list") from None
+
+
+def _typed(wanted: type, value: Any) -> Any:
+    if wanted is UUID:
+        return UUID(value)
+    if wanted is datetime:
+        return datetime.fromisoformat(value)
+    if type(value) is not wanted or (isinstance(value, int) and abs(value) > 2**53):
+        raise ValueError
+    return value

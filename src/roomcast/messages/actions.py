@@ -1,0 +1,123 @@
+"""Changes to messages."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import orjson
+import sqlalchemy as sa
+from sqlmodel import col, select
+
+from roomcast.core import log
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Work
+from roomcast.core.errors import NotFound, Refused
+from roomcast.core.ids import uuid7
+from roomcast.messages import policy
+from roomcast.messages.events import MessageCreated
+from roomcast.messages.models import Message
+from roomcast.rooms import queries as rooms
+from roomcast.rooms.models import Membership, Room
+from roomcast.rooms.policy import may_read
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """One wish to say something. `key`: the clientMessageId."""
+
+    actor: Actor
+    room_id: UUID | None
+    body: str
+    key: UUID | None = None
+
+    def digest(self) -> str:
+        """Names the content: the same wish again has the same digest, on any machine, in any year."""
+        return hashlib.sha256(orjson.dumps([str(self.room_id), self.body])).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    message: Message
+    replayed: bool
+
+
+async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent | Refused]:
+    """Store each message at the next seq of its room; announces MessageCreated for the new ones.
+
+    A known key is answered with the message it made, before any policy, as long as its room is readable; within the
+    group too. Each wish is answered on its own: a refused one takes no seq and hinders none of the others.
+    Refuses with NotFound, NotAMember, RoomArchived, ReadOnly, ValidationFailed, MessageTooLong,
+    IdempotencyKeyReused.
+    """
+    desk = await _open_desk(work, wishes)
+    answers = [_answer(desk, wish) for wish in wishes]
+    fresh = [answer.message for answer in answers if isinstance(answer, Sent) and not answer.replayed]
+    if fresh:
+        await _store(work, fresh)
+    return answers
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """All that a group of sends is decided on, read under the lock of its rooms' heads."""
+
+    rooms: Mapping[UUID, Room]
+    memberships: Mapping[tuple[UUID, UUID], Membership]
+    by_key: dict[UUID, Message]
+
+
+async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
+    session = work.session
+    room_ids = {wish.room_id for wish in wishes if wish.room_id is not None}
+    await log.lock_heads(session, room_ids)
+    found = await session.exec(select(Room).where(col(Room.id).in_(room_ids)))
+    pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
+    keys = {wish.key for wish in wishes if wish.key is not None}
+    known = await session.exec(select(Message).where(col(Message.id).in_(keys))) if keys else ()
+    return Desk(
+        {room.id: room for room in found},
+        await rooms.memberships(session, pairs),
+        {message.id: message for message in known},
+    )
+
+
+def _answer(desk: Desk, wish: NewMessage) -> Sent | Refused:
+    try:
+        return _decide(desk, wish)
+    except Refused as refused:
+        return refused
+
+
+def _decide(desk: Desk, wish: NewMessage) -> Sent:
+    room = desk.rooms.get(wish.room_id) if wish.room_id else None
+    membership = desk.memberships.get((room.id, wish.actor.user_id)) if room else None
+    if room is None or not may_read(wish.actor, room, membership):
+        raise NotFound("no such room", path=("input", "roomId"))
+    if wish.key is not None and (original := desk.by_key.get(wish.key)):
+        policy.check_same(original, wish.digest(), wish.actor.user_id)
+        return Sent(original, replayed=True)
+    policy.check_body(wish.body)
+    policy.check_send(room, membership)
+    message = _written(wish, room)
+    desk.by_key[message.id] = message
+    return Sent(message, replayed=False)
+
+
+def _written(wish: NewMessage, room: Room) -> Message:
+    return Message(
+        id=wish.key or uuid7(),
+        room_id=room.id,
+        author_id=wish.actor.user_id,
+        body=wish.body,
+        content_digest=wish.digest(),
+        created_at=now(),
+    )
+
+
+async def _store(work: Work, messages: Sequence[Message]) -> None:
+    events = [MessageCreated(room_id=m.room_id, at=m.created_at, message_id=m.id, fresh=m) for m in messages]
+    for message, event in zip(messages, await work.record_all(events), strict=True):
+        message.seq = event.seq
+    await work.session.exec(sa.insert(Message), params=[message.model_dump() for message in messages])

@@ -1,0 +1,26 @@
+"""What happens to messages, as facts."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+from uuid import UUID
+
+from roomcast.core.events import Event, carried
+from roomcast.messages.models import Message
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageCreated(Event):
+    """`fresh`: the message itself, so that nobody has to read back what was just written. Live only."""
+
+    kind: ClassVar[str] = "MESSAGE_CREATED"
+    moves_activity: ClassVar[bool] = True
+
+    message_id: UUID
+    fresh: Message | None = carried()
+
+    def cargo(self) -> dict[str, Any] | None:
+        return self.fresh.model_dump(mode="json") if self.fresh else None
+
+    @classmethod
+    def unload(cls, cargo: dict[str, Any]) -> dict[str, Any]:
+        return {"fresh": Message.model_validate(cargo)}

@@ -1,0 +1,72 @@
+"""Questions about messages. History is asked for a room that the actor has reached."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.core.actor import Actor
+from roomcast.core.errors import NotFound
+from roomcast.core.paging import Key, Page, Window, page, write_cursor
+from roomcast.messages.models import Message
+from roomcast.rooms import queries as rooms
+
+KEYS = [Key(sa.inspect(Message).c.seq)]
+
+
+async def history(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Message]]:
+    """A page of the room's messages, oldest first."""
+    return await page(session, "messages", _in_room(room_id), KEYS, window)
+
+
+async def around(session: AsyncSession, room_id: UUID, message_id: UUID | None, size: int) -> Page[tuple[Message]]:
+    """`size` messages with the given one in their middle, as far as there are enough on both sides.
+
+    Raises NotFound when it is no message of this room.
+    """
+    found = await session.exec(select(Message).where(Message.room_id == room_id, Message.id == message_id))
+    middle = found.first()
+    if middle is None:
+        raise NotFound("no such message in this room")
+    older = await _beside(session, room_id, col(Message.seq) < middle.seq, size, newest_first=True)
+    newer = await _beside(session, room_id, col(Message.seq) > middle.seq, size, newest_first=False)
+    before = min(len(older), max(size // 2, size - 1 - len(newer)))
+    after = min(len(newer), size - 1 - before)
+    rows = [*reversed(older[:before]), middle, *newer[:after]]
+    cursors = [write_cursor("messages", (row.seq,)) for row in rows]
+    return Page([(row,) for row in rows], cursors, len(newer) > after, len(older) > before)
+
+
+async def _beside(
+    session: AsyncSession, room_id: UUID, side: sa.ColumnElement[bool], size: int, *, newest_first: bool
+) -> list[Message]:
+    order = col(Message.seq).desc() if newest_first else col(Message.seq).asc()
+    rows = await session.exec(select(Message).where(Message.room_id == room_id, side).order_by(order).limit(size))
+    return list(rows)
+
+
+def _in_room(room_id: UUID) -> "sa.Select[Message]":
+    return sa.select(Message).where(col(Message.room_id) == room_id)
+
+
+async def messages_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Message]:
+    rows = await session.exec(select(Message).where(col(Message.id).in_(ids)))
+    return {message.id: message for message in rows}
+
+
+async def messages_at(session: AsyncSession, places: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], Message]:
+    """By (room, seq): the last messages of rooms whose heads are known."""
+    columns = sa.inspect(Message).c
+    rows = await session.exec(select(Message).where(sa.tuple_(columns.room_id, columns.seq).in_(places)))
+    return {(message.room_id, message.seq): message for message in rows}
+
+
+async def reach(session: AsyncSession, actor: Actor, message_id: UUID | None) -> Message:
+    """The message, if this person may read its room. Raises NotFound."""
+    message = (await messages_by_id(session, [message_id])).get(message_id) if message_id else None
+    if message is None:
+        raise NotFound("no such message")
+    await rooms.reach(session, actor, message.room_id)
+    return message

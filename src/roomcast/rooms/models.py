@@ -1,0 +1,57 @@
+"""Rooms and who is in them. Membership is the permission root: a room is reached through it or by being public."""
+
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from roomcast.core.columns import IdField, SeqField, TextField, TimeField
+from roomcast.core.ids import uuid7
+
+
+class RoomKind(StrEnum):
+    CHANNEL = "CHANNEL"
+    DIRECT = "DIRECT"
+
+
+class RoomVisibility(StrEnum):
+    PUBLIC = "PUBLIC"
+    PRIVATE = "PRIVATE"
+
+
+class RoomRole(StrEnum):
+    OWNER = "OWNER"
+    MODERATOR = "MODERATOR"
+    MEMBER = "MEMBER"
+    READ_ONLY = "READ_ONLY"
+
+
+class Room(SQLModel, table=True):
+    """`public_name_key` is the folded name of a public room and null otherwise, so that a private room's name is
+    unique with nothing and betrays nothing."""
+
+    __tablename__ = "rooms"
+    __table_args__ = (sa.UniqueConstraint("created_by_id", "idempotency_key"),)
+    id: UUID = IdField(default_factory=uuid7, primary_key=True)
+    kind: str = Field(default=RoomKind.CHANNEL, max_length=16)
+    visibility: str = Field(default=RoomVisibility.PUBLIC, max_length=16)
+    name: str | None = Field(default=None, max_length=80)
+    public_name_key: str | None = Field(default=None, max_length=200, unique=True)
+    topic: str | None = Field(default=None, max_length=250)
+    description: str | None = TextField(default=None, nullable=True)
+    created_at: datetime = TimeField()
+    created_by_id: UUID | None = IdField(default=None, nullable=True, foreign_key="users.id", ondelete="SET NULL")
+    archived_at: datetime | None = TimeField(default=None, nullable=True)
+    member_count: int = Field(default=0, sa_column_kwargs={"server_default": sa.text("0")})
+    idempotency_key: UUID | None = IdField(default=None, nullable=True)
+
+
+class Membership(SQLModel, table=True):
+    __tablename__ = "memberships"
+    room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
+    user_id: UUID = IdField(primary_key=True, foreign_key="users.id", ondelete="CASCADE", index=True)
+    role: str = Field(default=RoomRole.MEMBER, max_length=16)
+    joined_at: datetime = TimeField()
+    last_read_seq: int = SeqField()

@@ -1,0 +1,153 @@
+"""Questions about rooms. The load is the check: a room is reached through one's own membership or its being public."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.core.actor import Actor
+from roomcast.core.errors import NotFound
+from roomcast.core.log import RoomHead
+from roomcast.core.names import fold
+from roomcast.core.paging import Key, Page, Window, page
+from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
+
+
+class RoomOrder(StrEnum):
+    LAST_ACTIVITY_DESC = "LAST_ACTIVITY_DESC"
+    NAME_ASC = "NAME_ASC"
+    CREATED_AT_DESC = "CREATED_AT_DESC"
+
+
+class RoomMembershipFilter(StrEnum):
+    JOINED = "JOINED"
+    DISCOVERABLE = "DISCOVERABLE"
+    ALL = "ALL"
+
+
+@dataclass(frozen=True, slots=True)
+class RoomFilter:
+    membership: RoomMembershipFilter = RoomMembershipFilter.JOINED
+    query: str | None = None
+    kind: RoomKind | None = None
+    archived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RoomView:
+    """A room as one person reaches it. `head` and room are of one moment."""
+
+    room: Room
+    head: RoomHead
+    membership: Membership | None
+
+
+def _reached(actor: Actor) -> "sa.Select[Room, RoomHead, Membership]":
+    mine = sa.and_(col(Membership.room_id) == Room.id, col(Membership.user_id) == actor.user_id)
+    return (
+        sa.select(Room, RoomHead, Membership)
+        .join(RoomHead, col(RoomHead.room_id) == Room.id)
+        .outerjoin(Membership, mine)
+        .where(sa.or_(col(Membership.user_id).is_not(None), col(Room.visibility) == RoomVisibility.PUBLIC))
+    )
+
+
+async def reach(session: AsyncSession, actor: Actor, room_id: UUID | None) -> RoomView:
+    """The room, if this person may read it. Raises NotFound to a stranger, exactly as for a room that never was."""
+    found = (await reach_many(session, actor, [room_id])).get(room_id) if room_id else None
+    if found is None:
+        raise NotFound("no such room")
+    return found
+
+
+async def reach_many(session: AsyncSession, actor: Actor, room_ids: Collection[UUID]) -> dict[UUID, RoomView]:
+    """Those of these rooms that this person may read."""
+    rows = await session.execute(_reached(actor).where(col(Room.id).in_(room_ids)))
+    return {room.id: RoomView(room, head, membership) for room, head, membership in rows}
+
+
+async def rooms(
+    session: AsyncSession, actor: Actor, wanted: RoomFilter, order: RoomOrder, window: Window
+) -> Page[tuple[Room, RoomHead, Membership | None]]:
+    return await page(session, f"rooms:{order}", _filtered(actor, wanted), _keys(order), window)
+
+
+async def room_count(session: AsyncSession, actor: Actor, wanted: RoomFilter) -> int:
+    counted = _filtered(actor, wanted).with_only_columns(func.count(), maintain_column_froms=True)
+    return int((await session.execute(counted)).scalar_one())
+
+
+def _filtered(actor: Actor, wanted: RoomFilter) -> "sa.Select[Room, RoomHead, Membership]":
+    chosen = _reached(actor)
+    if wanted.membership is RoomMembershipFilter.JOINED:
+        chosen = chosen.where(col(Membership.user_id).is_not(None))
+    elif wanted.membership is RoomMembershipFilter.DISCOVERABLE:
+        chosen = chosen.where(col(Membership.user_id).is_(None))
+    if wanted.kind is not None:
+        chosen = chosen.where(col(Room.kind) == wanted.kind)
+    archived = col(Room.archived_at).is_not(None)
+    chosen = chosen.where(archived if wanted.archived else sa.not_(archived))
+    if wanted.query is not None:
+        pattern = "%" + wanted.query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        chosen = chosen.where(col(Room.name).ilike(pattern, escape="\\"))
+    return chosen
+
+
+def _keys(order: RoomOrder) -> list[Key]:
+    if order is RoomOrder.NAME_ASC:
+        return [Key(func.lower(func.coalesce(Room.name, ""), type_=sa.String)), Key(sa.inspect(Room).c.id)]
+    if order is RoomOrder.CREATED_AT_DESC:
+        return [Key(sa.inspect(Room).c.created_at, descending=True), Key(sa.inspect(Room).c.id, descending=True)]
+    return [Key(sa.inspect(RoomHead).c.last_activity_at, descending=True), Key(sa.inspect(Room).c.id, descending=True)]
+
+
+async def members(
+    session: AsyncSession, room_id: UUID, role: RoomRole | None, window: Window
+) -> Page[tuple[Membership]]:
+    """Of a room the actor has reached, longest there first."""
+    keys = [Key(sa.inspect(Membership).c.joined_at), Key(sa.inspect(Membership).c.user_id)]
+    return await page(session, "members", _members(room_id, role), keys, window)
+
+
+async def member_count(session: AsyncSession, room_id: UUID, role: RoomRole | None) -> int:
+    counted = _members(room_id, role).with_only_columns(func.count())
+    return int((await session.execute(counted)).scalar_one())
+
+
+def _members(room_id: UUID, role: RoomRole | None) -> "sa.Select[Membership]":
+    found = sa.select(Membership).where(col(Membership.room_id) == room_id)
+    return found if role is None else found.where(col(Membership.role) == role)
+
+
+async def memberships(
+    session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], Membership]:
+    """By (room, user)."""
+    wanted = sa.tuple_(sa.inspect(Membership).c.room_id, sa.inspect(Membership).c.user_id)
+    rows = await session.exec(select(Membership).where(wanted.in_(pairs)))
+    return {(row.room_id, row.user_id): row for row in rows}
+
+
+async def owner_count(session: AsyncSession, room_id: UUID) -> int:
+    return await member_count(session, room_id, RoomRole.OWNER)
+
+
+async def readers_among(session: AsyncSession, room_id: UUID, user_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these people may read the room now: what open streams are checked against."""
+    room = await session.get(Room, room_id)
+    if room is None:
+        return set()
+    if room.visibility == RoomVisibility.PUBLIC:
+        return set(user_ids)
+    rows = await session.exec(
+        select(Membership.user_id).where(Membership.room_id == room_id, col(Membership.user_id).in_(user_ids))
+    )
+    return set(rows)
+
+
+async def public_name_taken(session: AsyncSession, name: str) -> bool:
+    return (await session.exec(select(Room.id).where(Room.public_name_key == fold(name)))).first() is not None

@@ -1,0 +1,12 @@
+"""Every table, in one import: for Alembic and the tests."""
+
+from sqlmodel import SQLModel
+
+from roomcast.accounts import models as accounts
+from roomcast.core import log
+from roomcast.messages import models as messages
+from roomcast.rooms import models as rooms
+
+metadata = SQLModel.metadata
+
+__all__ = ["accounts", "log", "messages", "metadata", "rooms"]
