@@ -1,0 +1,141 @@
+"""A group: all whose answer to an event is the same bytes. One execution and one encoding for everybody in it."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Hashable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.source import Entry, Script, Source
+
+if TYPE_CHECKING:
+    from roomcast.realtime.reader import Reader
+
+RING = 256
+"""Payloads a group keeps. Who is further behind reads the log again."""
+
+CHUNK = 250
+"""Sockets written to before others get their turn on the loop."""
+
+BLOCK = 64
+"""Events of a replay that are read, executed and shared together."""
+
+SHARED_SECONDS = 2.0
+"""How long a replayed block serves others. Short: what it shows may have been edited since."""
+
+Shown = tuple[int, str | None]
+
+
+class Feed(Protocol):
+    """What a group needs of its topic."""
+
+    name: str
+    position: int
+
+    def since(self, seq: int) -> Sequence[Entry] | None: ...
+
+
+class Group:
+    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Source) -> None:
+        self.key, self.script = key, script
+        self.position = feed.position
+        self.readers: set[Reader] = set()
+        self.executions = 0
+        self._live: dict[Reader, None] = {}
+        self._feed, self._source = feed, source
+        self._ring: deque[Shown] = deque(maxlen=RING)
+        self._blocks: dict[tuple[int, int], tuple[float, asyncio.Task[list[Shown]]]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._moved = asyncio.Event()
+
+    def wake(self) -> None:
+        """The topic has moved on."""
+        if self._task is None and self.position < self._feed.position:
+            self._task = asyncio.create_task(self._run(), name=f"group {self._feed.name}")
+
+    def follow(self, reader: "Reader") -> None:
+        """From here on the reader, who has seen all up to `position`, gets each payload as it is made."""
+        self._live[reader] = None
+
+    def unfollow(self, reader: "Reader") -> None:
+        self._live.pop(reader, None)
+
+    def since(self, seq: int) -> list[Shown] | None:
+        """What was shown after seq; None if some of it has left the ring."""
+        missing = self.position - seq
+        if missing > len(self._ring):
+            return None
+        return list(self._ring)[len(self._ring) - missing :] if missing > 0 else []
+
+    async def moved(self) -> None:
+        """Return when `position` has risen."""
+        await self._moved.wait()
+
+    async def replay(self, seq: int, upto: int) -> list[Shown]:
+        """What the log holds after seq, up to the end of its block or `upto`. Shared by all who ask at that time."""
+        start = seq // BLOCK * BLOCK
+        end = min(start + BLOCK, upto)
+        shown = await asyncio.shield(self._block(start, end))
+        return [(at, payload) for at, payload in shown if at > seq]
+
+    def forget_replays(self) -> None:
+        """Something in the past has changed: show nobody a stale copy of it."""
+        self._blocks.clear()
+
+    async def close(self) -> None:
+        tasks: list[asyncio.Task[Any]] = [task for _, task in self._blocks.values()]
+        if self._task is not None:
+            tasks.append(self._task)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _block(self, start: int, end: int) -> "asyncio.Task[list[Shown]]":
+        now = time.monotonic()
+        for key in [key for key, (made, _) in self._blocks.items() if now - made > SHARED_SECONDS]:
+            del self._blocks[key]
+        if (start, end) not in self._blocks:
+            task = asyncio.create_task(self._read(start, end), name=f"replay {self._feed.name}")
+            self._blocks[start, end] = (now, task)
+        return self._blocks[start, end][1]
+
+    async def _read(self, start: int, end: int) -> list[Shown]:
+        try:
+            entries = await self._source.after(self._feed.name, start, end - start)
+            if len(entries) < end - start:
+                raise LookupError("the log ends before the topic does")
+            payloads = await self._show(entries, replayed=True)
+        except BaseException:
+            self._blocks.pop((start, end), None)  # the next one to ask tries again
+            raise
+        return [(entry.seq, payload) for entry, payload in zip(entries, payloads, strict=True)]
+
+    async def _show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[str | None]:
+        self.executions += len(entries)
+        return await self.script.show(entries, replayed=replayed)
+
+    async def _run(self) -> None:
+        try:
+            while self.position < self._feed.position:
+                entries = self._feed.since(self.position) or await self._reread()
+                for entry, payload in zip(entries, await self._show(entries, replayed=False), strict=True):
+                    await self._hand_out(entry.seq, payload)
+        finally:
+            self._task = None
+
+    async def _reread(self) -> Sequence[Entry]:
+        """This group was so busy that the topic's ring has moved on."""
+        return await until_it_works(lambda: self._source.after(self._feed.name, self.position, BLOCK))
+
+    async def _hand_out(self, seq: int, payload: str | None) -> None:
+        self._ring.append((seq, payload))
+        audience = list(self._live) if payload is not None else []
+        self.position = seq
+        self._moved.set()
+        self._moved.clear()
+        for number, reader in enumerate(audience, 1):
+            if reader in self._live:
+                reader.take(seq, payload or "")
+            if number % CHUNK == 0:
+                await asyncio.sleep(0)

@@ -1,0 +1,139 @@
+"""Within this process: topic → groups → sockets. One execution per group, and the log behind every doubt.
+
+The bus only makes it quick. A frame is used when it is exactly the next one; a jump is filled from the log; and a look
+at the tails of the topics served here, once a second, finds a last frame that was lost with nothing after it.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Coroutine, Hashable
+from typing import Any
+
+from roomcast.realtime.bus import Frame
+from roomcast.realtime.reader import Listener, Reader
+from roomcast.realtime.source import Script, Source
+from roomcast.realtime.topic import Topic
+
+TAIL_SECONDS = 1.0
+
+_log = logging.getLogger("roomcast.hub")
+
+
+class Hub:
+    """`join` and `leave` tell the bus which topics are served here."""
+
+    def __init__(self, source: Source, join: Callable[[str], None], leave: Callable[[str], None]) -> None:
+        self._source, self._join, self._leave = source, join, leave
+        self._topics: dict[str, Topic] = {}
+        self._opening: dict[str, asyncio.Task[Topic | None]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self.malformed = 0
+
+    async def start(self) -> None:
+        self._looking = asyncio.create_task(self._look_at_tails(), name="tails")
+
+    async def stop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+        topics, self._topics = list(self._topics.values()), {}
+        await asyncio.gather(*(topic.close() for topic in topics), *self._closing, return_exceptions=True)
+
+    # ------------------------------------------------------------------ subscribing
+
+    async def topic(self, name: str) -> Topic | None:
+        """The topic, with the bus joined before its tail was read; None when it is gone. Release it when unused."""
+        if name not in self._topics:
+            if name not in self._opening:
+                self._opening[name] = asyncio.create_task(self._open(name), name=f"open {name}")
+            return await asyncio.shield(self._opening[name])
+        return self._topics[name]
+
+    async def _open(self, name: str) -> Topic | None:
+        self._join(name)
+        try:
+            tail = (await self._source.tails([name])).get(name)
+            if tail is None:
+                self._leave(name)
+                return None
+            self._topics[name] = Topic(name, tail, self._source)
+            return self._topics[name]
+        except BaseException:
+            self._leave(name)
+            raise
+        finally:
+            del self._opening[name]
+
+    def attach(self, topic: Topic, key: Hashable, script: Script, listener: Listener) -> Reader:
+        """A reader of that topic's group. Start it; `detach` it in the end, whoever ends it."""
+        return Reader(topic.group(key, script), listener)
+
+    def detach(self, topic: Topic, reader: Reader) -> None:
+        reader.stop()
+        self.release(topic)
+
+    def release(self, topic: Topic) -> None:
+        """Forget groups without readers, and the topic without groups."""
+        for key in [key for key, group in topic.groups.items() if not group.readers]:
+            self._finish(topic.groups.pop(key).close())
+        if not topic.groups and self._topics.get(topic.name) is topic:
+            del self._topics[topic.name]
+            self._leave(topic.name)
+            self._finish(topic.close())
+
+    def _finish(self, closing: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(closing)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    # ------------------------------------------------------------------ what the bus says
+
+    def on_frame(self, frame: Frame) -> None:
+        topic = self._topics.get(frame.topic)
+        if topic is None or frame.seq <= topic.position:
+            return
+        try:
+            topic.offer(self._source.decode(frame.seq, frame.body))
+        except (ValueError, KeyError, TypeError):  # another release's frame, or a stranger's: the log will tell
+            self.malformed += 1
+            topic.expect(frame.seq)
+
+    def on_resync(self, names: Collection[str]) -> None:
+        """Frames of these topics may have been lost: look at their tails now, not in a second."""
+        served = [name for name in names if name in self._topics]
+        if served:
+            self._finish(self._look(served))
+
+    # ------------------------------------------------------------------ what nobody says
+
+    async def _look_at_tails(self) -> None:
+        while True:
+            await asyncio.sleep(TAIL_SECONDS)
+            await self._look(list(self._topics))
+
+    async def _look(self, names: Collection[str]) -> None:
+        if not names:
+            return
+        try:
+            tails = await self._source.tails(names)
+        except Exception as error:
+            _log.warning("the tails of %d topics cannot be read: %s", len(names), type(error).__name__)
+            return
+        for name in names:
+            if (topic := self._topics.get(name)) is None:
+                continue
+            if name in tails:
+                topic.expect(tails[name])
+            else:
+                topic.doubt_rights()
+
+    # ------------------------------------------------------------------ for the curious
+
+    @property
+    def topics(self) -> Collection[Topic]:
+        return self._topics.values()
+
+    @property
+    def reader_count(self) -> int:
+        return sum(len(group.readers) for topic in self._topics.values() for group in topic.groups.values())

@@ -1,0 +1,108 @@
+"""One socket's way out: everything leaves in order, a socket that can take bytes gets them without a task switch, and
+one that cannot holds up nobody."""
+
+import asyncio
+import types
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from functools import partial
+from typing import Any
+
+Send = Callable[[str], Coroutine[Any, Any, None]]
+
+MAX_WAITING = 1000
+"""Answers that may wait for a socket that does not take them. Events of streams never wait here."""
+
+
+class Outbox:
+    """`send` writes one text frame and suspends while the peer takes no bytes.
+
+    `stalled` is called once, when the peer took nothing for `stall_seconds` or let too many answers wait: the owner
+    drops the connection. A send that fails means that the socket is gone; its owner learns that from reading it.
+    """
+
+    def __init__(self, send: Send, stalled: Callable[[], None], stall_seconds: float = 30.0) -> None:
+        self._send, self._stalled, self._stall_seconds = send, stalled, stall_seconds
+        self._waiting: deque[str] = deque()
+        self._draining: asyncio.Task[None] | None = None
+        self._closed = False
+
+    def offer(self, text: str) -> bool:
+        """Take one frame of a stream now, or refuse it: then wait for `idle` and offer it again."""
+        if self._draining is not None or self._closed:
+            return False
+        self._start(text)
+        return True
+
+    def put(self, text: str) -> None:
+        """Take an answer in any case; it leaves after what was taken before."""
+        if self._closed:
+            return
+        if self._draining is None:
+            self._start(text)
+        elif len(self._waiting) < MAX_WAITING:
+            self._waiting.append(text)
+        else:
+            self._give_up()
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    async def idle(self) -> None:
+        """Return once the socket takes bytes again, or never will."""
+        while self._draining is not None:
+            await asyncio.wait([self._draining])
+
+    async def close(self) -> None:
+        """Take nothing more, drop what waits."""
+        self._closed = True
+        self._waiting.clear()
+        if self._draining is not None:
+            self._draining.cancel()
+            await asyncio.wait([self._draining])
+
+    def _start(self, text: str) -> None:
+        """Run the send as far as it goes without waiting. A task is made only for a socket that would block: with
+        thousands of listeners, a task switch each is most of the cost."""
+        sending = self._send(text)
+        try:
+            waiting_for = sending.send(None)
+        except StopIteration:
+            return
+        except Exception:  # the socket is gone: whoever reads it will say so
+            self._closed = True
+            return
+        self._draining = asyncio.create_task(self._drain(_resumed(sending, waiting_for)), name="outbox")
+
+    async def _drain(self, first: Awaitable[None]) -> None:
+        try:
+            await asyncio.wait_for(first, self._stall_seconds)
+            while self._waiting:
+                await asyncio.wait_for(self._send(self._waiting.popleft()), self._stall_seconds)
+        except TimeoutError:
+            self._give_up()
+        except Exception:
+            self._closed = True
+        finally:
+            self._draining = None
+
+    def _give_up(self) -> None:
+        self._closed = True
+        self._waiting.clear()
+        self._stalled()
+
+
+@types.coroutine
+def _resumed(started: Coroutine[Any, Any, None], waiting_for: Any) -> Generator[Any, Any, None]:
+    """The rest of a coroutine that has already run up to its first wait."""
+    while True:
+        step: Callable[[], Any]
+        try:
+            step = partial(started.send, (yield waiting_for))
+        except BaseException as error:
+            step = partial(started.throw, error)
+        try:
+            waiting_for = step()
+        except StopIteration:
+            return

@@ -1,0 +1,130 @@
+"""One subscription's place in its group: stored, then live, without a gap or a repeat.
+
+A reader is a position, not a queue. While its socket takes bytes it is live and owns no task. When the socket would
+block, or when it comes back with a cursor, a task walks it forward from where it is: through the group's ring, and
+through the log where the ring has moved on. Live delivery, resume and catching up are thus one path.
+"""
+
+import asyncio
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any
+
+from roomcast.realtime.group import Group, Shown
+from roomcast.realtime.outbox import Outbox
+from roomcast.realtime.retry import until_it_works
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who reads: a socket's way out, the person (`audience`) it belongs to, what wraps a payload for this subscription
+    (`frame`), and who is told when the server ends it (`over`)."""
+
+    outbox: Outbox
+    audience: Hashable
+    frame: Callable[[str], str]
+    over: Callable[[], None]
+
+
+class Reader:
+    def __init__(self, group: Group, listener: Listener) -> None:
+        self.audience = listener.audience
+        self._group, self._outbox = group, listener.outbox
+        self._frame, self._over = listener.frame, listener.over
+        self._position = group.position
+        self._task: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        group.readers.add(self)
+
+    # ------------------------------------------------------------------ beginning
+
+    def start_live(self) -> None:
+        """From the present on: nothing stored is wanted."""
+        self._task = asyncio.create_task(self._begin(None, recovered=True), name="reader")
+
+    def start_after(self, seq: int) -> None:
+        """From a cursor on: what was missed first."""
+        self._task = asyncio.create_task(self._begin(seq, recovered=True), name="reader")
+
+    def start_anew(self) -> None:
+        """From the present on, having said that what was missed cannot be had any more."""
+        self._task = asyncio.create_task(self._begin(None, recovered=False), name="reader")
+
+    async def _begin(self, after: int | None, *, recovered: bool) -> None:
+        script, goal = self._group.script, self._group.position
+        self._position = goal if after is None else after
+        await self._say(await script.ready(self._position, recovered=recovered, replayed_count=0))
+        if after is not None:
+            count = await self._replay(goal)
+            await self._say(await script.ready(max(goal, after), recovered=True, replayed_count=count))
+        await self._catch_up()
+
+    async def _replay(self, goal: int) -> int:
+        count = 0
+        while self._position < goal:
+            count += await self._walk(await self._stored(goal))
+        return count
+
+    # ------------------------------------------------------------------ going on
+
+    def take(self, seq: int, payload: str) -> None:
+        """The next payload while live. A socket that would block stops being live and costs nothing."""
+        if self._outbox.offer(self._frame(payload)) or self._outbox.closed:
+            return
+        self._group.unfollow(self)
+        self._position = seq - 1
+        self._task = asyncio.create_task(self._catch_up(), name="reader")
+
+    async def _catch_up(self) -> None:
+        while not self._outbox.closed:
+            if self._position == self._group.position:
+                self._group.follow(self)  # no wait since the comparison: nothing can have come between
+                self._task = None
+                return
+            if self._position > self._group.position:  # a cursor from an answer that overtook the events
+                await self._group.moved()
+                continue
+            shown = self._group.since(self._position)
+            await self._walk(await self._stored(self._group.position) if shown is None else shown)
+
+    async def _stored(self, goal: int) -> list[Shown]:
+        return await until_it_works(lambda: self._group.replay(self._position, goal))
+
+    async def _walk(self, shown: list[Shown]) -> int:
+        said = 0
+        for seq, payload in shown:
+            if payload is not None:
+                await self._say(payload)
+                said += 1
+            self._position = seq
+        return said
+
+    async def _say(self, payload: str | None) -> None:
+        if payload is None:
+            return
+        frame = self._frame(payload)
+        while not self._outbox.offer(frame):
+            if self._outbox.closed:
+                return
+            await self._outbox.idle()
+
+    # ------------------------------------------------------------------ ending
+
+    def stop(self) -> None:
+        """The client is not interested any more, or is gone."""
+        self._group.unfollow(self)
+        self._group.readers.discard(self)
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def end(self, seq: int, reason: Any) -> None:
+        """The server ends it: nothing more of the topic, only the last words."""
+        self.stop()
+        self._ending = asyncio.create_task(self._last_words(seq, reason), name="reader ends")
+
+    async def _last_words(self, seq: int, reason: Any) -> None:
+        words = await self._group.script.ended(seq, reason)
+        if words is not None:
+            self._outbox.put(self._frame(words))
+        self._over()

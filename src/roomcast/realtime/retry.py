@@ -1,0 +1,26 @@
+"""Trying again: a database that restarts must cost time, never an event."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+
+FIRST_SECONDS, LONGEST_SECONDS = 0.1, 2.0
+
+_log = logging.getLogger("roomcast.realtime")
+
+
+async def until_it_works(step: Callable[[], Awaitable[Answer]]) -> Answer:
+    """The step's answer, however often it had to be asked. Says once that it does not answer, not each time."""
+    pause = FIRST_SECONDS
+    while True:
+        try:
+            return await step()
+        except Exception as error:  # whatever it is, the log is still the truth and will be read
+            if pause == FIRST_SECONDS:
+                _log.warning("the log cannot be read, trying again: %s", type(error).__name__)
+        await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
+        pause = min(pause * 2, LONGEST_SECONDS)

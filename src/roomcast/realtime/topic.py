@@ -1,0 +1,137 @@
+"""A topic in this process: its events in the order of the log, whatever the bus loses, repeats or mixes up."""
+
+import asyncio
+from collections import deque
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+from roomcast.realtime.group import Group
+from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.source import Entry, Script, Source
+
+RING = 256
+"""Events a topic keeps for groups that are still executing."""
+
+EARLY = 1000
+"""Events that may wait for one before them. More: the log is read instead."""
+
+GRACE_SECONDS = 0.02
+"""Frames overtake each other by a moment; a hole that lasts longer is filled from the log."""
+
+PAGE = 200
+
+
+class Topic:
+    def __init__(self, name: str, position: int, source: Source) -> None:
+        self.name, self.position = name, position
+        self.groups: dict[Hashable, Group] = {}
+        self._source = source
+        self._ring: deque[Entry] = deque(maxlen=RING)
+        self._early: dict[int, Entry] = {}
+        self._known_tail = position
+        self._doubts_rights = False
+        self._task: asyncio.Task[None] | None = None
+
+    def group(self, key: Hashable, script: Script) -> Group:
+        """The group of that key; made for its first reader."""
+        if key not in self.groups:
+            self.groups[key] = Group(key, self, script, self._source)
+        return self.groups[key]
+
+    def since(self, seq: int) -> list[Entry] | None:
+        missing = self.position - seq
+        if missing > len(self._ring):
+            return None
+        return list(self._ring)[len(self._ring) - missing :]
+
+    # ------------------------------------------------------------------ what comes in
+
+    def offer(self, entry: Entry) -> None:
+        """An event from the bus: the next one, a repeat, or one that came before its turn."""
+        if entry.seq <= self.position:
+            return
+        if entry.seq == self.position + 1 and self._task is None and not entry.rights:
+            self._advance(entry)
+            self._wake_groups()
+            return
+        if len(self._early) < EARLY:
+            self._early[entry.seq] = entry
+        self.expect(entry.seq)
+
+    def expect(self, tail: int) -> None:
+        """The log is known to reach up to `tail`: get there."""
+        self._known_tail = max(self._known_tail, tail)
+        if self._known_tail > self.position:
+            self._settle()
+
+    def doubt_rights(self) -> None:
+        """Somebody may not read this any more, although no event in the log says so: a ban, a deleted room."""
+        self._doubts_rights = True
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name=f"topic {self.name}")
+
+    async def _run(self) -> None:
+        try:
+            while self._doubts_rights or self._known_tail > self.position:
+                if self._doubts_rights:
+                    self._doubts_rights = False
+                    await self._end_lost()
+                elif self.position + 1 in self._early:
+                    await self._settle_next(self._early.pop(self.position + 1))
+                else:
+                    await self._fill()
+        finally:
+            self._task = None
+
+    async def _fill(self) -> None:
+        await asyncio.sleep(GRACE_SECONDS)
+        if self.position + 1 in self._early:
+            return
+        entries = await until_it_works(lambda: self._source.after(self.name, self.position, PAGE))
+        if not entries:  # nothing there: the room is gone, or what we expected was never committed
+            self._known_tail = self.position
+            self._early.clear()
+            self._doubts_rights = True
+        for entry in entries:
+            if entry.seq == self.position + 1:
+                await self._settle_next(entry)
+
+    async def _settle_next(self, entry: Entry) -> None:
+        if entry.rights:
+            await self._end_lost(entry.seq)
+        self._advance(entry)
+        self._wake_groups()
+
+    def _advance(self, entry: Entry) -> None:
+        self.position = entry.seq
+        self._early.pop(entry.seq, None)
+        self._ring.append(entry)
+        if entry.rewrites:
+            for group in self.groups.values():
+                group.forget_replays()
+
+    def _wake_groups(self) -> None:
+        for group in self.groups.values():
+            group.wake()
+
+    # ------------------------------------------------------------------ who may listen
+
+    async def _end_lost(self, seq: int | None = None) -> None:
+        """End the streams of those who may not read any more, before anything further is shown to them."""
+        readers = [reader for group in self.groups.values() for reader in group.readers]
+        audience = {reader.audience for reader in readers}
+        if not audience:
+            return
+        lost: Mapping[Hashable, Any] = await until_it_works(lambda: self._source.lost(self.name, audience))
+        for reader in readers:
+            if reader.audience in lost:
+                reader.end(self.position if seq is None else seq, lost[reader.audience])
+
+    async def close(self) -> None:
+        tasks = [self._task] if self._task is not None else []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, *(group.close() for group in self.groups.values()), return_exceptions=True)
