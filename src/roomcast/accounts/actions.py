@@ -106,6 +106,14 @@ async def _taken(session: AsyncSession, user: User) -> UsernameTaken | EmailTake
     return EmailTaken("this e-mail address belongs to another account", path=("input", "email"))
 
 
+async def login(work: Work, user_id: UUID, newer_hash: str | None, device: Device, rules: AccountRules) -> SignedIn:
+    """A session for somebody whose password was right; an outdated hash gives way to `newer_hash`. Raises Banned."""
+    user = await work.session.get_one(User, user_id)
+    if newer_hash is not None:
+        user.password_hash = newer_hash
+    return await open_session(work, user, device, rules)
+
+
 async def open_session(work: Work, user: User, device: Device, rules: AccountRules) -> SignedIn:
     """A session with its first refresh token. Raises Banned."""
     if user.banned_at is not None:

@@ -15,8 +15,6 @@ from roomcast.core.errors import TokenExpired, Unauthenticated
 from roomcast.core.ids import uuid7
 
 ISSUER = "roomcast"
-LEEWAY_SECONDS = 5
-"""Clocks of several processes differ a little."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,3 +11,7 @@ class Actor:
     session_id: UUID
     is_admin: bool
     token_expires_at: datetime
+
+    @property
+    def id(self) -> UUID:
+        return self.user_id

@@ -26,6 +26,8 @@ class Event:
     """Whether the room counts as active because of it: new messages do, joins do not."""
     changes_access: ClassVar[bool] = False
     """Whether somebody may have lost the right to read the room by it."""
+    rewrites_past: ClassVar[bool] = False
+    """Whether what was shown before may look different now."""
 
     room_id: UUID
     at: datetime

@@ -103,6 +103,11 @@ async def after(session: AsyncSession, room_id: UUID, seq: int, limit: int) -> l
     return [from_facts(e.kind, e.room_id, e.seq, e.at, e.data) for e in entries]
 
 
+async def heads_by_id(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, RoomHead]:
+    rows = await session.exec(select(RoomHead).where(col(RoomHead.room_id).in_(room_ids)))
+    return {head.room_id: head for head in rows}
+
+
 async def tails(session: AsyncSession, room_ids: Collection[UUID]) -> Mapping[UUID, int]:
     """`last_seq` of each of these rooms that exists."""
     rows = await session.exec(select(RoomHead.room_id, RoomHead.last_seq).where(col(RoomHead.room_id).in_(room_ids)))

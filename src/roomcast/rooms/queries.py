@@ -123,6 +123,11 @@ def _members(room_id: UUID, role: RoomRole | None) -> "sa.Select[Membership]":
     return found if role is None else found.where(col(Membership.role) == role)
 
 
+async def rooms_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Room]:
+    rows = await session.exec(select(Room).where(col(Room.id).in_(ids)))
+    return {room.id: room for room in rows}
+
+
 async def memberships(
     session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], Membership]:

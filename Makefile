@@ -1,0 +1,121 @@
+# Every command there is to learn. Each prepares .venv by itself, from the lock files and with hashes checked, and only when they changed.
+
+SHELL := /bin/sh
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOCKS := requirements/run.txt requirements/dev.txt
+NODE_CLIENTS := $(if $(wildcard tests/clients/package.json),tests/clients/node_modules/.ready)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help run test check check-fast check-format check-lint check-types check-imports
+.PHONY: check-schema check-hosts check-hashes fmt schema lock dist clean
+
+help: ## List these commands.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/.run ## Start the server; settings come from the environment and .env.
+	@exec $(BIN)/roomcast serve
+
+test: .venv/.dev $(NODE_CLIENTS) ## Run the tests; PYTEST_ARGS='-k resume' narrows them.
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+check: check-fast check-schema check-hosts check-hashes ## Everything but the tests: the rules, the schema, the lock files.
+
+check-fast: check-format check-lint check-types check-imports ## The rules alone: format, lint, types, who imports whom.
+
+# $(call step,name,command): one line when the command passes, all it said when it does not.
+step = @printf '%-9s ' '$(1)'; if said=$$({ $(2); } 2>&1); then echo ok; else echo failed; printf '%s\n' "$$said"; exit 1; fi
+
+check-format: .venv/.dev
+	$(call step,format,$(BIN)/ruff format --check .)
+
+check-lint: .venv/.dev
+	$(call step,lint,$(BIN)/ruff check .)
+
+check-types: .venv/.dev
+	$(call step,types,$(BIN)/mypy)
+
+check-imports: .venv/.dev
+	$(call step,imports,$(BIN)/lint-imports --no-logo)
+
+EXPORT_SCHEMA = mkdir -p .cache && $(BIN)/roomcast export-schema > .cache/schema.graphql
+SCHEMA_DIFFERS = { echo 'schema.graphql is not what the code serves: run make schema, and read what it changes.'; false; }
+
+check-schema: .venv/.dev
+	$(call step,schema,$(EXPORT_SCHEMA) && { diff -u schema.graphql .cache/schema.graphql || $(SCHEMA_DIFFERS); })
+
+# A lock file with an address in it would send everybody to the package index of whoever made it.
+check-hosts:
+	$(call step,hosts,! grep -nEi '://|index-url|find-links|trusted-host' $(LOCKS) \
+	  && ! grep -rnE --include=package-lock.json --exclude-dir=node_modules --exclude-dir=.venv '"resolved": *"http' .)
+
+check-hashes:
+	$(call step,hashes,awk '/^[A-Za-z0-9]/ && !/==.*\\$$/ {print FILENAME ": " $$0; bad = 1} END {exit bad}' $(LOCKS))
+
+fmt: .venv/.dev ## Format the code and mend what ruff can mend.
+	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
+
+schema: .venv/.run ## Rewrite schema.graphql from the code.
+	@$(EXPORT_SCHEMA)
+	@if cmp -s .cache/schema.graphql schema.graphql; then echo 'schema.graphql is up to date'; \
+	else mv .cache/schema.graphql schema.graphql && echo 'schema.graphql rewritten'; fi
+
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-header --annotation-style line $(LOCK_ARGS) pyproject.toml requirements/build.in
+
+lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml; LOCK_ARGS=--upgrade moves them.
+	@$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
+	@$(LOCK) --extra redis --constraint requirements/dev.txt --output-file requirements/run.txt
+	@$(MAKE) --no-print-directory check-hosts check-hashes
+
+dist: .venv/.dev ## Build the wheel into dist/.
+	@$(BIN)/hatchling build --target wheel
+
+clean: ## Remove all that these commands made; ./data stays.
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist tests/clients/node_modules
+	@find . -name __pycache__ -prune -exec rm -rf {} +
+
+# ------------------------------------------------------------------ how .venv comes to be
+
+install = @echo 'set-up    requirements/$(1).txt into .venv (half a minute, once)' \
+  && $(PIP) install -qq --require-hashes --no-deps --only-binary :all: --requirement requirements/$(1).txt \
+  && $(PIP) install -qq --no-deps --no-build-isolation --editable . \
+  && if ! broken=$$($(PIP) check); then echo "$$broken"; echo 'The lock files do not fit pyproject.toml: run make lock.'; exit 1; fi
+
+.venv/.run: requirements/run.txt pyproject.toml | $(BIN)/python $(BIN)/pip
+	$(call install,run)
+	@touch $@
+
+# What dev.txt pins contains what run.txt pins, so one installation serves both.
+.venv/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python $(BIN)/pip
+	$(call install,dev)
+	@touch .venv/.run $@
+
+# The Python that a .venv links to may have gone since: then all of it is made anew.
+ifneq ($(shell test -x $(BIN)/python || echo gone),)
+.PHONY: .venv/.run .venv/.dev
+endif
+
+$(BIN)/pip: | $(BIN)/python
+	@$(BIN)/python -m ensurepip --default-pip > /dev/null
+
+$(BIN)/uv: | $(BIN)/pip
+	@$(PIP) install -qq uv
+
+$(BIN)/python:
+	@for python in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11; do \
+	  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || continue; \
+	  bare=$$python; "$$python" -c 'import ensurepip, venv' 2> /dev/null || continue; \
+	  echo "set-up    .venv with $$("$$python" --version)"; exec "$$python" -m venv --clear --without-pip .venv; \
+	done; \
+	if [ -n "$$bare" ]; then echo "$$bare cannot make a virtual environment. Debian, Ubuntu: apt-get install python3-venv"; \
+	else echo 'No Python 3.11 or newer was found. Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python.'; \
+	  echo 'If it has another name: make PYTHON=/path/to/python ...'; fi >&2; exit 1
+
+tests/clients/node_modules/.ready: tests/clients/package.json tests/clients/package-lock.json
+	@if command -v npm > /dev/null; then \
+	  echo 'set-up    npm ci in tests/clients' && cd tests/clients && npm ci --no-audit --no-fund --loglevel=error \
+	    && mkdir -p node_modules && touch node_modules/.ready; \
+	else echo 'set-up    npm was not found: the tests with real JavaScript clients cannot run (Debian, Ubuntu: apt-get install npm)'; fi

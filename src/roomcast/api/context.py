@@ -1,0 +1,145 @@
+"""What a resolver gets: one context per operation, and per event of a subscription; never one per connection."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, TypeVar
+from uuid import UUID
+
+import strawberry
+from strawberry.dataloader import DataLoader
+
+from roomcast.accounts import queries as accounts
+from roomcast.accounts.models import Session, User
+from roomcast.accounts.passwords import Passwords
+from roomcast.accounts.policy import AccountRules
+from roomcast.accounts.sessions import Sessions
+from roomcast.accounts.tokens import Tokens
+from roomcast.core import log
+from roomcast.core.actor import Actor
+from roomcast.core.db import Batch, Database, Snapshot
+from roomcast.core.errors import Unauthenticated
+from roomcast.core.log import Position, RoomHead
+from roomcast.messages import queries as messages
+from roomcast.messages.actions import NewMessage, Sent
+from roomcast.messages.models import Message
+from roomcast.rooms import queries as rooms
+from roomcast.rooms.models import Membership, Room
+
+Key = TypeVar("Key")
+Row = TypeVar("Row")
+
+SHARED = {"shared": True}
+"""Metadata of a field whose value is the same for everybody who may see it: it may be executed once for a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """The product below the edge, as `app.py` put it together."""
+
+    db: Database
+    epoch: UUID
+    tokens: Tokens
+    passwords: Passwords
+    sessions: Sessions
+    account_rules: AccountRules
+    send: Batch[NewMessage, Sent]
+    everyone_creates_rooms: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Where an operation comes from.
+
+    Only sockets have: `adopt`, which makes the socket the session's own after a sign-in, and `resume`, the cursor that
+    the client sent for a room and field when it connected (asked once, then used up).
+    """
+
+    request_id: str
+    ip_address: str | None = None
+    adopt: Callable[[Actor], None] | None = None
+    resume: Callable[[str, str], str | None] | None = None
+
+
+class Context:
+    """The operation's viewer, its one snapshot of the data, and loaders that live no longer than both."""
+
+    def __init__(self, backend: Backend, viewer: Actor | None, caller: Caller) -> None:
+        self.backend, self.viewer, self.caller = backend, viewer, caller
+        self.snapshot = Snapshot(backend.db)
+        self._loaders: dict[str, DataLoader[Any, Any]] = {}
+
+    @property
+    def actor(self) -> Actor:
+        """The signed-in person. Raises Unauthenticated."""
+        if self.viewer is None:
+            raise Unauthenticated("sign in first")
+        return self.viewer
+
+    def cursor(self, room_id: UUID, seq: int) -> str:
+        return Position(self.backend.epoch, room_id, seq).encode()
+
+    async def changed(self) -> None:
+        """Something was committed: what this operation reads from here on must see it."""
+        self._loaders.clear()
+        await self.snapshot.renew()
+
+    async def close(self) -> None:
+        await self.snapshot.renew()
+
+    # ---- loaders: batches by id, of rows that the actor has already reached
+
+    @property
+    def users(self) -> DataLoader[UUID, User | None]:
+        return self._loader("users", accounts.users_by_id)
+
+    @property
+    def user_sessions(self) -> DataLoader[UUID, Session | None]:
+        return self._loader("sessions", accounts.sessions_by_id)
+
+    @property
+    def rooms(self) -> DataLoader[UUID, Room | None]:
+        return self._loader("rooms", rooms.rooms_by_id)
+
+    @property
+    def heads(self) -> DataLoader[UUID, RoomHead | None]:
+        return self._loader("heads", log.heads_by_id)
+
+    @property
+    def memberships(self) -> DataLoader[tuple[UUID, UUID], Membership | None]:
+        return self._loader("memberships", rooms.memberships)
+
+    @property
+    def messages(self) -> DataLoader[UUID, Message | None]:
+        return self._loader("messages", messages.messages_by_id)
+
+    @property
+    def messages_at(self) -> DataLoader[tuple[UUID, int], Message | None]:
+        return self._loader("messages_at", messages.messages_at)
+
+    def _loader(
+        self, name: str, query: Callable[[Any, Collection[Key]], Awaitable[Mapping[Key, Row]]]
+    ) -> DataLoader[Key, Row | None]:
+        if name not in self._loaders:
+
+            async def load(keys: list[Key]) -> Sequence[Row | None]:
+                async with self.snapshot.session() as session:
+                    found = await query(session, keys)
+                return [found.get(key) for key in keys]
+
+            self._loaders[name] = DataLoader(load, max_batch_size=500)
+        return self._loaders[name]
+
+
+class SharedContext(Context):
+    """The context of an execution that a whole group reads. It has no viewer, so a field that wrongly counts as shared
+    fails here instead of showing one person's value to another."""
+
+    def __init__(self, backend: Backend, caller: Caller) -> None:
+        super().__init__(backend, None, caller)
+
+    @property
+    def actor(self) -> Actor:
+        raise LookupError("a field that depends on the viewer was executed for a group")
+
+
+Info: TypeAlias = strawberry.Info[Context, None]

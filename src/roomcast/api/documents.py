@@ -1,0 +1,155 @@
+"""Documents: each text is parsed, measured, validated and classified once, however often it is sent."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLSchema,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    OperationType,
+    TypeInfo,
+    TypeInfoVisitor,
+    Visitor,
+    is_abstract_type,
+    parse,
+    print_ast,
+    specified_rules,
+    validate,
+    visit,
+)
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+
+from roomcast.api.errors import coded
+from roomcast.api.limits import Limits, Measure, too_complex
+
+REMEMBERED = 1_000
+MAX_ERRORS = 5
+
+
+class RequestErrors(Exception):
+    """The request cannot be executed at all; there is no data."""
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a document. `is_shared`: a subscription that shows everybody the same."""
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+    is_shared: bool
+    identity: str
+    """The document without its layout: clients that only format differently are one group."""
+
+    @property
+    def kind(self) -> OperationType:
+        return self.definition.operation
+
+    @property
+    def name(self) -> str | None:
+        return self.definition.name.value if self.definition.name else None
+
+    @property
+    def root_fields(self) -> list[str]:
+        return [node.name.value for node in self.definition.selection_set.selections if isinstance(node, FieldNode)]
+
+
+class Documents:
+    """`introspection`: whether clients may ask what the schema is."""
+
+    def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool) -> None:
+        self._schema, self._limits = schema, limits
+        self._rules = [*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule]
+        if not introspection:
+            self._rules.append(NoSchemaIntrospectionCustomRule)
+        self._known: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
+
+    def operation(self, query: str, name: str | None) -> Operation:
+        """The operation that a request means. Raises RequestErrors."""
+        operations = self._known.get(query)
+        if operations is None:
+            operations = self._known[query] = self._read(query)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        else:
+            self._known.move_to_end(query)
+        if name is None and len(operations) == 1:
+            return next(iter(operations.values()))
+        if name is None:
+            raise RequestErrors(
+                coded("OPERATION_NOT_FOUND", "Say which of the document's operations by operationName.")
+            )
+        if name not in operations:
+            raise RequestErrors(coded("OPERATION_NOT_FOUND", "The document has no operation of that name."))
+        return operations[name]
+
+    def _read(self, query: str) -> dict[str | None, Operation]:
+        try:
+            document = self._parse(query)
+            Measure(document, self._limits)
+        except GraphQLError as error:
+            raise RequestErrors(error) from None
+        except RecursionError:
+            raise RequestErrors(coded("QUERY_TOO_COMPLEX", "The document is nested too deeply.")) from None
+        errors = validate(self._schema, document, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
+        if errors:
+            raise RequestErrors(*errors)
+        definitions = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
+        identity = print_ast(document)
+        return {
+            (d.name.value if d.name else None): Operation(document, d, self._is_shared(document, d), identity)
+            for d in definitions
+        }
+
+    def _parse(self, query: str) -> DocumentNode:
+        if len(query) > self._limits.source_characters:
+            raise too_complex(f"more than {self._limits.source_characters} characters")
+        return parse(query, max_tokens=self._limits.tokens)
+
+    def _is_shared(self, document: DocumentNode, definition: OperationDefinitionNode) -> bool:
+        if definition.operation is not OperationType.SUBSCRIPTION:
+            return False
+        type_info = TypeInfo(self._schema)
+        finder = ViewerFields(self._schema, type_info)
+        visit(document, TypeInfoVisitor(type_info, finder))
+        return not finder.found
+
+
+class ViewerFields(Visitor):
+    """Finds fields whose value may depend on who asks. An allow-list: a field with a resolver counts as such unless it
+    is marked as shared, and behind an interface every possible type's field is looked at."""
+
+    def __init__(self, schema: GraphQLSchema, type_info: TypeInfo) -> None:
+        super().__init__()
+        self._schema, self._type_info = schema, type_info
+        self.found: set[str] = set()
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        field, parent = self._type_info.get_field_def(), self._type_info.get_parent_type()
+        name = node.name.value
+        if field is None or parent is None or name.startswith("__"):
+            return
+        candidates = [field]
+        if is_abstract_type(parent):
+            types = self._schema.get_possible_types(parent)
+            candidates += [type_.fields[name] for type_ in types if name in type_.fields]
+        if not all(_is_shared_field(candidate) for candidate in candidates):
+            self.found.add(f"{parent.name}.{name}")
+
+
+def _is_shared_field(field: GraphQLField) -> bool:
+    definition = (field.extensions or {}).get("strawberry-definition")
+    if definition is None:
+        return False
+    marked = definition.metadata.get("shared")
+    return bool(marked) if marked is not None else definition.is_basic_field and not definition.extensions

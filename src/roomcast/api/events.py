@@ -1,0 +1,148 @@
+"""What the streams of a room show: its durable events as GraphQL types, and the words that begin and end a stream."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, ClassVar
+from uuid import UUID
+
+import strawberry
+
+from roomcast.accounts import models as account_rows
+from roomcast.api.accounts import User
+from roomcast.api.context import SHARED, Info
+from roomcast.api.messages import Message
+from roomcast.api.scalars import Cursor
+from roomcast.messages import events as message_events
+from roomcast.messages import models as message_rows
+from roomcast.rooms import events as room_events
+from roomcast.rooms import models as room_rows
+
+strawberry.enum(room_events.MemberChange)
+
+
+@strawberry.enum
+class StreamEndReason(StrEnum):
+    REMOVED_FROM_ROOM = "REMOVED_FROM_ROOM"
+    ROOM_DELETED = "ROOM_DELETED"
+    BANNED = "BANNED"
+    SESSION_REVOKED = "SESSION_REVOKED"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A stream's place when it began, or when its replay had ended."""
+
+    room_id: UUID
+    seq: int
+    at: datetime
+    recovered: bool
+    replayed_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    room_id: UUID
+    seq: int
+    at: datetime
+    reason: StreamEndReason
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """The root of one execution: an event and how it came to be shown."""
+
+    event: Any
+    replayed: bool
+
+
+@strawberry.interface
+class RoomEvent:
+    shows: ClassVar[type[Any]]
+
+    @strawberry.field(metadata=SHARED)
+    def cursor(self, told: strawberry.Parent[Told], info: Info) -> Cursor:
+        return Cursor(info.context.cursor(told.event.room_id, told.event.seq))
+
+    @strawberry.field(metadata=SHARED)
+    def at(self, told: strawberry.Parent[Told]) -> datetime:
+        moment: datetime = told.event.at
+        return moment
+
+    replayed: bool
+
+    @classmethod
+    def is_type_of(cls, told: Told, _info: object) -> bool:
+        return isinstance(told.event, cls.shows)
+
+
+async def _message(told: Told, info: Info) -> message_rows.Message | None:
+    event: message_events.MessageCreated = told.event
+    return event.fresh or await info.context.messages.load(event.message_id)
+
+
+@strawberry.type
+class MessageDelivery:
+    replayed: bool
+
+    @strawberry.field(metadata=SHARED)
+    def cursor(self, told: strawberry.Parent[Told], info: Info) -> Cursor:
+        return Cursor(info.context.cursor(told.event.room_id, told.event.seq))
+
+    @strawberry.field(graphql_type=Message, metadata=SHARED)
+    async def message(self, told: strawberry.Parent[Told], info: Info) -> message_rows.Message | None:
+        return await _message(told, info)
+
+
+@strawberry.type
+class MessageCreated(RoomEvent):
+    shows: ClassVar = message_events.MessageCreated
+
+    @strawberry.field(graphql_type=Message, metadata=SHARED)
+    async def message(self, told: strawberry.Parent[Told], info: Info) -> message_rows.Message | None:
+        return await _message(told, info)
+
+
+@strawberry.type
+class MemberChanged(RoomEvent):
+    shows: ClassVar = room_events.MemberChanged
+
+    @strawberry.field(graphql_type=User, metadata=SHARED)
+    async def user(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(told.event.user_id)
+
+    @strawberry.field(metadata=SHARED)
+    def change(self, told: strawberry.Parent[Told]) -> room_events.MemberChange:
+        return room_events.MemberChange(told.event.change)
+
+    @strawberry.field(metadata=SHARED)
+    def role(self, told: strawberry.Parent[Told]) -> room_rows.RoomRole | None:
+        return room_rows.RoomRole(told.event.role) if told.event.role else None
+
+
+@strawberry.type(
+    description="The first event of roomEvents, and again where a replay ends: 'you are live'. recovered is false when "
+    "part of the log was gone: refetch."
+)
+class StreamReady(RoomEvent):
+    shows: ClassVar = Ready
+
+    @strawberry.field(metadata=SHARED)
+    def recovered(self, told: strawberry.Parent[Told]) -> bool:
+        return bool(told.event.recovered)
+
+    @strawberry.field(metadata=SHARED)
+    def replayed_count(self, told: strawberry.Parent[Told]) -> int:
+        return int(told.event.replayed_count)
+
+
+@strawberry.type(description="The last event before `complete`, when the server ends the stream.")
+class StreamEnded(RoomEvent):
+    shows: ClassVar = Ended
+
+    @strawberry.field(metadata=SHARED)
+    def reason(self, told: strawberry.Parent[Told]) -> StreamEndReason:
+        return StreamEndReason(told.event.reason)
+
+
+EVENT_TYPES = [MessageCreated, MemberChanged, StreamReady, StreamEnded]

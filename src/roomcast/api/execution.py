@@ -1,0 +1,111 @@
+"""Running operations: one request in, one answer out, with every error translated and every wait limited."""
+
+import asyncio
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard, cast
+
+import strawberry
+from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream
+from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
+
+from roomcast.api.context import Backend, Caller, Context
+from roomcast.api.documents import Documents, Operation, RequestErrors
+from roomcast.api.errors import coded, formatted
+from roomcast.api.limits import Limits
+from roomcast.core.actor import Actor
+
+Payload = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client sends, over HTTP or a socket."""
+
+    query: str
+    variables: dict[str, Any] = field(default_factory=dict)
+    operation_name: str | None = None
+
+
+class Engine:
+    """The schema with what it works on. `operation` says what a request means, `run` answers it, `subscribe` asks its
+    field for a stream."""
+
+    def __init__(self, schema: strawberry.Schema, backend: Backend, limits: Limits, *, introspection: bool) -> None:
+        self.schema, self.backend, self.limits = schema._schema, backend, limits
+        self.documents = Documents(self.schema, limits, introspection=introspection)
+
+    def operation(self, request: Request) -> Operation:
+        """Raises RequestErrors."""
+        return self.documents.operation(request.query, request.operation_name)
+
+    async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
+        """The answer to a query or mutation. Raises RequestErrors for variables that do not fit."""
+        context = Context(self.backend, viewer, caller)
+        executor = self.executor(operation, request.variables, context)
+        try:
+            async with asyncio.timeout(self.limits.operation_seconds):
+                return shown(await completed(executor), caller.request_id)
+        except TimeoutError:
+            late = coded("TIMEOUT", "The operation took too long and was stopped.")
+            return {"data": None, "errors": [formatted(late, caller.request_id)]}
+        finally:
+            await context.close()
+
+    async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
+        """What the subscription's field resolves to, for this viewer. Raises RequestErrors."""
+        executor = self.executor(operation, request.variables, context)
+        try:
+            async with asyncio.timeout(self.limits.operation_seconds):
+                stream = create_source_event_stream(executor)
+                found = await stream if isinstance(stream, Awaitable) else stream
+        except TimeoutError:
+            raise RequestErrors(coded("TIMEOUT", "The operation took too long and was stopped.")) from None
+        finally:
+            await context.close()
+        if isinstance(found, ExecutionResult):
+            raise RequestErrors(*(found.errors or ()))
+        return found
+
+    def executor(self, operation: Operation, variables: dict[str, Any], context: Context) -> Executor[Context]:
+        """Raises RequestErrors for variables that do not fit."""
+        built = StrawberryGraphQLCoreExecutionContext.build(
+            self.schema,
+            operation.document,
+            None,
+            context,
+            variables,
+            operation.name,
+            is_awaitable=_is_awaitable,
+            hide_suggestions=True,
+            operation_extensions=None,
+        )
+        if isinstance(built, list):
+            raise RequestErrors(*built)
+        return cast("Executor[Context]", built)
+
+
+async def completed(executor: Executor[Context]) -> ExecutionResult:
+    result = executor.execute_operation()
+    return cast("ExecutionResult", await result if isinstance(result, Awaitable) else result)
+
+
+def shown(result: ExecutionResult, request_id: str) -> Payload:
+    payload: Payload = {"data": result.data}
+    if result.errors:
+        payload["errors"] = [formatted(error, request_id) for error in result.errors]
+    return payload
+
+
+def refused(errors: RequestErrors, request_id: str) -> Payload:
+    """The answer to a request that was not executed: no `data` at all, as the specification says."""
+    return {"errors": [formatted(error, request_id) for error in errors.errors]}
+
+
+def refusal(error: GraphQLError, request_id: str) -> Payload:
+    return {"errors": [formatted(error, request_id)]}
+
+
+def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
+    """Values are mostly plain: two attribute look-ups cost less than the library's general question."""
+    return hasattr(value, "__await__")

@@ -1,0 +1,30 @@
+"""A room's history, as both `messages(roomId:)` and `Room.messages` show it."""
+
+from uuid import UUID
+
+import strawberry
+
+from roomcast.api.context import Context
+from roomcast.api.paging import Connected, connected
+from roomcast.core.ids import local_id
+from roomcast.core.log import heads_by_id
+from roomcast.core.paging import window
+from roomcast.messages import queries
+
+Bounds = tuple[int | None, str | None, int | None, str | None]
+"""first, after, last, before."""
+
+
+async def history(context: Context, room_id: UUID, bounds: Bounds, around: strawberry.ID | None) -> Connected:
+    """A page of a room that the viewer has reached, with the position of the log at the moment it was read.
+
+    `around` a message takes `first` as its size.
+    """
+    wanted = window(*bounds, newest=True)
+    async with context.snapshot.session() as session:
+        head = (await heads_by_id(session, [room_id]))[room_id]
+        if around is not None:
+            page = await queries.around(session, room_id, local_id("msg", around), wanted.size)
+        else:
+            page = await queries.history(session, room_id, wanted)
+    return connected(page, stream_cursor=context.cursor(room_id, head.last_seq))

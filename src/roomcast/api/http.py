@@ -1,0 +1,183 @@
+"""GraphQL over HTTP, by the GraphQL-over-HTTP specification: bytes in, a status and JSON out, for every input."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import orjson
+from graphql import GraphQLError, OperationType
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from roomcast.api import tokens
+from roomcast.api.context import Caller
+from roomcast.api.documents import Operation, RequestErrors
+from roomcast.api.errors import coded, log
+from roomcast.api.execution import Engine, Payload, refused
+from roomcast.api.execution import Request as Wanted
+from roomcast.core.actor import Actor
+from roomcast.core.errors import Refused
+from roomcast.core.ids import uuid7
+
+JSON = "application/json"
+GRAPHQL = "application/graphql-response+json"
+
+MAX_BODY_BYTES = 256 * 1024
+
+WITHOUT_SESSION = frozenset({"signup", "login", "refreshSession"})
+"""What a client with a spent token needs to get a new one."""
+
+
+class Rejected(Exception):
+    """The HTTP request is no GraphQL request. `headers` go with the status."""
+
+    def __init__(self, status: int, error: GraphQLError, **headers: str) -> None:
+        super().__init__(error.message)
+        self.status, self.error, self.headers = status, error, headers
+
+
+class Answer(NamedTuple):
+    status: int
+    payload: Payload
+    headers: dict[str, str]
+
+
+class HttpEndpoint:
+    """`playground` answers browsers that come to look; None where there is none. `allow_get`: queries in the URL."""
+
+    def __init__(self, engine: Engine, playground: Callable[[], Response] | None, *, allow_get: bool) -> None:
+        self._engine, self._playground, self._allow_get = engine, playground, allow_get
+
+    async def __call__(self, request: Request) -> Response:
+        if self._playground and _is_browser(request):
+            return self._playground()
+        request_id = str(uuid7())
+        media_type = _media_type(request.headers.get("accept", ""))
+        try:
+            answer = await self._answer(request, request_id, media_type)
+        except Rejected as rejected:
+            answer = Answer(rejected.status, _errors(rejected.error, request_id), rejected.headers)
+        except RequestErrors as errors:
+            answer = Answer(400 if media_type == GRAPHQL else 200, refused(errors, request_id), {})
+        except Exception as error:
+            log.error("request %s failed", request_id, exc_info=error)
+            answer = Answer(500, _errors(coded("INTERNAL", "Something went wrong on our side."), request_id), {})
+        headers = {"X-Request-Id": request_id, "Cache-Control": "no-store", **answer.headers}
+        return Response(orjson.dumps(answer.payload), answer.status, headers, f"{media_type}; charset=utf-8")
+
+    async def _answer(self, request: Request, request_id: str, media_type: str) -> Answer:
+        wanted = await self._read(request)
+        operation = self._engine.operation(wanted)
+        if operation.kind is OperationType.SUBSCRIPTION:
+            raise Rejected(400, coded("BAD_USER_INPUT", "Subscriptions need a WebSocket (graphql-transport-ws)."))
+        if operation.kind is OperationType.MUTATION and request.method == "GET":
+            raise Rejected(405, coded("BAD_USER_INPUT", "Mutations are sent by POST."), Allow="POST")
+        viewer = await self._viewer(request, operation)
+        caller = Caller(request_id, request.client.host if request.client else None)
+        return Answer(200, await self._engine.run(operation, wanted, viewer, caller), {})
+
+    async def _viewer(self, request: Request, operation: Operation) -> Actor | None:
+        token = tokens.from_headers(request.scope["headers"])
+        if token is None or WITHOUT_SESSION.issuperset(operation.root_fields):
+            return None
+        try:
+            return await self._engine.backend.sessions.actor(token)
+        except Refused as error:
+            challenge = 'Bearer error="invalid_token"'
+            raise Rejected(401, coded(error.code, error.message), **{"WWW-Authenticate": challenge}) from None
+
+    # ------------------------------------------------------------------ reading
+
+    async def _read(self, request: Request) -> Wanted:
+        if request.method == "POST":
+            return _wanted(_object(await _body(request)))
+        if request.method == "GET" and self._allow_get:
+            return _wanted(_from_query(request))
+        raise Rejected(405, _bad("GraphQL is asked by POST."), Allow="GET, POST" if self._allow_get else "POST")
+
+
+async def _body(request: Request) -> bytes:
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    if kind.strip().lower() != JSON:
+        raise Rejected(415, _bad(f"The body is sent as {JSON}."))
+    charset = parameters.lower().replace(" ", "").removeprefix("charset=").strip('"')
+    if charset not in ("", "utf-8", "utf8"):
+        raise Rejected(415, _bad("The body is UTF-8."))
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise Rejected(413, _bad(f"A body has at most {MAX_BODY_BYTES} bytes."), Connection="close")
+    except ClientDisconnect:
+        raise Rejected(400, _bad("The body was not complete.")) from None
+    return bytes(body)
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except ValueError:
+        raise Rejected(400, _bad("The body is no JSON.")) from None
+    if not isinstance(found, dict):
+        raise Rejected(400, _bad("The body is one JSON object."))
+    return found
+
+
+def _from_query(request: Request) -> dict[str, Any]:
+    found: dict[str, Any] = dict(request.query_params)
+    for name in ("variables", "extensions"):
+        if name in found:
+            try:
+                found[name] = orjson.loads(found[name])
+            except ValueError:
+                raise Rejected(400, _bad(f"{name} is no JSON.")) from None
+    return found
+
+
+def _wanted(found: dict[str, Any]) -> Wanted:
+    query, variables, name = found.get("query"), found.get("variables"), found.get("operationName")
+    if not isinstance(query, str):
+        raise Rejected(400, _bad("query is a string with a GraphQL document."))
+    if variables is not None and not isinstance(variables, dict):
+        raise Rejected(400, _bad("variables is an object or null."))
+    if name is not None and not isinstance(name, str):
+        raise Rejected(400, _bad("operationName is a string or null."))
+    if not isinstance(found.get("extensions"), dict | None):
+        raise Rejected(400, _bad("extensions is an object or null."))
+    return Wanted(query, variables or {}, name or None)
+
+
+def _bad(message: str) -> GraphQLError:
+    return coded("BAD_USER_INPUT", message)
+
+
+def _errors(error: GraphQLError, request_id: str) -> Payload:
+    return refused(RequestErrors(error), request_id)
+
+
+# ------------------------------------------------------------------ negotiating
+
+
+def _is_browser(request: Request) -> bool:
+    """Somebody typed the address: text/html is asked for by name, and nothing is asked of the schema."""
+    accept = request.headers.get("accept", "")
+    return request.method == "GET" and "query" not in request.query_params and "text/html" in accept
+
+
+def _media_type(accept: str) -> str:
+    """The one of our two that the client likes better; plain JSON where it does not care."""
+    liked = dict(_preferences(accept))
+    wild = max(liked.get("*/*", 0.0), liked.get("application/*", 0.0))
+    return GRAPHQL if liked.get(GRAPHQL, 0.0) > 0 and liked[GRAPHQL] >= liked.get(JSON, wild * 0.99) else JSON
+
+
+def _preferences(accept: str) -> list[tuple[str, float]]:
+    found = []
+    for part in accept.split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weights = [piece[2:] for piece in parameters if piece.startswith("q=")]
+        try:
+            found.append((name, float(weights[0]) if weights else 1.0))
+        except ValueError:
+            found.append((name, 0.0))
+    return found

@@ -1,0 +1,135 @@
+"""The door of messages: sending, history."""
+
+from datetime import datetime
+from typing import ClassVar
+from uuid import UUID
+
+import strawberry
+
+from roomcast.accounts import models as account_rows
+from roomcast.api.accounts import User
+from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.errors import MutationPayload, refusable
+from roomcast.api.history import history
+from roomcast.api.node import Node
+from roomcast.api.paging import Connected, Edge, PageInfo
+from roomcast.api.rooms import Room
+from roomcast.api.scalars import Cursor, Seq
+from roomcast.core.errors import NotFound
+from roomcast.core.ids import local_id
+from roomcast.messages import models, queries
+from roomcast.messages.actions import NewMessage
+from roomcast.rooms import models as room_rows
+from roomcast.rooms import queries as rooms
+
+strawberry.enum(models.MessageKind)
+
+
+@strawberry.type
+class Message(Node):
+    row: ClassVar = models.Message
+    seq: Seq
+    kind: models.MessageKind
+    body: str | None = strawberry.field(description="Markdown. Null once deleted.")
+    created_at: datetime
+    edited_at: datetime | None
+    revision: int
+    deleted_at: datetime | None
+
+    @strawberry.field(graphql_type=Room, metadata=SHARED)
+    async def room(self, message: strawberry.Parent[models.Message], info: Info) -> room_rows.Room | None:
+        return await info.context.rooms.load(message.room_id)
+
+    @strawberry.field(graphql_type=User | None, metadata=SHARED, description="Null for system messages.")
+    async def author(self, message: strawberry.Parent[models.Message], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(message.author_id) if message.author_id else None
+
+
+@strawberry.type
+class MessageEdge:
+    cursor: str
+    node: models.Message = strawberry.field(graphql_type=Message)
+
+
+@strawberry.type
+class MessageConnection:
+    edges: list[Edge] = strawberry.field(graphql_type=list[MessageEdge])
+    nodes: list[models.Message] = strawberry.field(graphql_type=list[Message])
+    page_info: PageInfo
+    stream_cursor: Cursor = strawberry.field(
+        description="From the same snapshot as the page: subscribe with `after: streamCursor` and nothing is missed "
+        "or repeated."
+    )
+
+
+@strawberry.type
+class SendMessagePayload(MutationPayload):
+    message: models.Message | None = strawberry.field(graphql_type=Message | None, default=None)
+    cursor: Cursor | None = None
+    replayed: bool = strawberry.field(
+        default=False,
+        description="True when this clientMessageId had been used before and `message` is the original.",
+    )
+
+
+@strawberry.input
+class SendMessageInput:
+    room_id: strawberry.ID
+    body: str
+    client_message_id: UUID | None = strawberry.field(
+        default=None,
+        description="Idempotency key and optimistic id. Same key and content: the original message again. Same key, "
+        "other content: IDEMPOTENCY_KEY_REUSED. It never expires.",
+    )
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(graphql_type=Message | None)
+    async def message(self, info: Info, id: strawberry.ID) -> models.Message | None:  # noqa: A002
+        return await message_or_none(info.context, local_id("msg", id))
+
+    @strawberry.field(
+        graphql_type=MessageConnection,
+        description="A room's history, oldest first. The newest page is `last: 50`; older pages add `before`.",
+    )
+    async def messages(
+        self,
+        info: Info,
+        room_id: strawberry.ID,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        around: strawberry.ID | None = None,
+    ) -> Connected:
+        async with info.context.snapshot.session() as session:
+            view = await rooms.reach(session, info.context.actor, local_id("room", room_id))
+        return await history(info.context, view.room.id, (first, after, last, before), around)
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    @refusable(SendMessagePayload)
+    async def send_message(self, info: Info, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002
+        """Say something. With a clientMessageId it is said once, however often it is sent."""
+        context = info.context
+        wish = NewMessage(context.actor, local_id("room", input.room_id), input.body, input.client_message_id)
+        sent = await context.backend.send(wish)
+        await context.changed()
+        return SendMessagePayload(
+            message=sent.message,
+            cursor=Cursor(context.cursor(sent.message.room_id, sent.message.seq)),
+            replayed=sent.replayed,
+        )
+
+
+async def message_or_none(context: Context, message_id: UUID | None) -> models.Message | None:
+    """The message, if the viewer may read its room."""
+    actor = context.actor
+    try:
+        async with context.snapshot.session() as session:
+            return await queries.reach(session, actor, message_id)
+    except NotFound:
+        return None

@@ -1,0 +1,60 @@
+"""Pages as connections (Relay's cursor specification, plus `nodes` for those who need no cursors)."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import strawberry
+
+from roomcast.core.paging import Page
+
+
+@strawberry.type
+class PageInfo:
+    has_next_page: bool
+    has_previous_page: bool
+    start_cursor: str | None
+    end_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    cursor: str
+    node: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """One page, as every connection type reads it. `count` is asked only where totalCount is selected."""
+
+    edges: list[Edge]
+    page_info: PageInfo
+    count: Callable[[], Awaitable[int]] | None = None
+    stream_cursor: str | None = None
+
+    @property
+    def nodes(self) -> list[Any]:
+        return [edge.node for edge in self.edges]
+
+
+def connected(
+    page: Page[Any],
+    node: Callable[..., Any] = lambda row: row,
+    count: Callable[[], Awaitable[int]] | None = None,
+    stream_cursor: str | None = None,
+) -> Connected:
+    """`node` makes what the edge shows of the columns of a row."""
+    edges = [Edge(cursor, node(*row)) for cursor, row in zip(page.cursors, page.rows, strict=True)]
+    info = PageInfo(
+        has_next_page=page.has_next,
+        has_previous_page=page.has_previous,
+        start_cursor=edges[0].cursor if edges else None,
+        end_cursor=edges[-1].cursor if edges else None,
+    )
+    return Connected(edges, info, count, stream_cursor)
+
+
+async def total(connection: Connected) -> int:
+    if connection.count is None:
+        raise LookupError("this connection counts nothing")
+    return await connection.count()

@@ -1,0 +1,313 @@
+"""The door of rooms: rooms, members, entering and leaving."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, ClassVar
+from uuid import UUID
+
+import strawberry
+
+from roomcast.accounts import models as account_rows
+from roomcast.api.accounts import User
+from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.errors import MutationPayload, refusable
+from roomcast.api.history import history
+from roomcast.api.node import Node
+from roomcast.api.paging import Connected, Edge, PageInfo, connected, total
+from roomcast.api.scalars import Cursor, Seq
+from roomcast.core.errors import Forbidden, NotFound
+from roomcast.core.ids import local_id
+from roomcast.core.log import RoomHead
+from roomcast.core.paging import window
+from roomcast.messages import models as message_rows
+from roomcast.rooms import actions, models, policy, queries
+from roomcast.rooms.actions import Changed, NewRoom
+from roomcast.rooms.queries import RoomFilter as Wanted
+
+if TYPE_CHECKING:
+    from roomcast.api.messages import Message, MessageConnection
+
+LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.messages")]
+LazyMessages = Annotated["MessageConnection", strawberry.lazy("roomcast.api.messages")]
+
+strawberry.enum(models.RoomKind)
+strawberry.enum(models.RoomVisibility)
+strawberry.enum(models.RoomRole)
+strawberry.enum(queries.RoomOrder)
+strawberry.enum(queries.RoomMembershipFilter)
+
+
+@strawberry.type
+class RoomMembership:
+    role: models.RoomRole
+    joined_at: datetime
+    last_read_seq: Seq
+
+
+@strawberry.type
+class RoomPermissions:
+    can_send: bool
+
+
+@strawberry.type
+class RoomMember:
+    role: models.RoomRole
+    joined_at: datetime
+    last_read_seq: Seq
+
+    @strawberry.field(graphql_type=User, metadata=SHARED)
+    async def user(self, member: strawberry.Parent[models.Membership], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(member.user_id)
+
+
+@strawberry.type
+class RoomMemberEdge:
+    cursor: str
+    node: models.Membership = strawberry.field(graphql_type=RoomMember)
+
+
+@strawberry.type
+class RoomMemberConnection:
+    edges: list[Edge] = strawberry.field(graphql_type=list[RoomMemberEdge])
+    nodes: list[models.Membership] = strawberry.field(graphql_type=list[RoomMember])
+    page_info: PageInfo
+
+    @strawberry.field(metadata=SHARED)
+    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
+        return await total(connection)
+
+
+@strawberry.type
+class Room(Node):
+    row: ClassVar = models.Room
+    kind: models.RoomKind
+    visibility: models.RoomVisibility
+    name: str | None = strawberry.field(description="Null for kind DIRECT.")
+    topic: str | None
+    description: str | None
+    created_at: datetime
+    archived_at: datetime | None
+    member_count: int
+
+    @strawberry.field(graphql_type=User | None, metadata=SHARED)
+    async def created_by(self, room: strawberry.Parent[models.Room], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(room.created_by_id) if room.created_by_id else None
+
+    @strawberry.field(graphql_type=RoomMemberConnection, metadata=SHARED)
+    async def members(
+        self,
+        room: strawberry.Parent[models.Room],
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        role: models.RoomRole | None = None,
+    ) -> Connected:
+        """Longest there first."""
+        wanted = window(first, after, last, before)
+        async with info.context.snapshot.session() as session:
+            page = await queries.members(session, room.id, role, wanted)
+        return connected(page, count=lambda: _member_count(info.context, room.id, role))
+
+    @strawberry.field(graphql_type=LazyMessages, metadata=SHARED)
+    async def messages(
+        self,
+        room: strawberry.Parent[models.Room],
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        around: strawberry.ID | None = None,
+    ) -> Connected:
+        """The room's history, oldest first; without arguments its newest page."""
+        return await history(info.context, room.id, (first, after, last, before), around)
+
+    @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
+    async def last_message(self, room: strawberry.Parent[models.Room], info: Info) -> message_rows.Message | None:
+        head = await _head(info.context, room.id)
+        if head.last_activity_seq == 0:
+            return None
+        return await info.context.messages_at.load((room.id, head.last_activity_seq))
+
+    @strawberry.field(graphql_type=RoomMembership | None, description="Null when the viewer is not a member.")
+    async def viewer_membership(self, room: strawberry.Parent[models.Room], info: Info) -> models.Membership | None:
+        return await info.context.memberships.load((room.id, info.context.actor.user_id))
+
+    @strawberry.field
+    async def viewer_permissions(self, room: strawberry.Parent[models.Room], info: Info) -> RoomPermissions:
+        membership = await info.context.memberships.load((room.id, info.context.actor.user_id))
+        return RoomPermissions(can_send=policy.may_send(room, membership))
+
+    @strawberry.field(
+        metadata=SHARED,
+        description="Position for `after:` of this room's subscriptions, exact for this response's snapshot.",
+    )
+    async def stream_cursor(self, room: strawberry.Parent[models.Room], info: Info) -> Cursor:
+        head = await _head(info.context, room.id)
+        return Cursor(info.context.cursor(room.id, head.last_seq))
+
+
+@strawberry.type
+class RoomEdge:
+    cursor: str
+    node: models.Room = strawberry.field(graphql_type=Room)
+
+
+@strawberry.type
+class RoomConnection:
+    edges: list[Edge] = strawberry.field(graphql_type=list[RoomEdge])
+    nodes: list[models.Room] = strawberry.field(graphql_type=list[Room])
+    page_info: PageInfo
+
+    @strawberry.field
+    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
+        return await total(connection)
+
+
+@strawberry.type
+class RoomPayload(MutationPayload):
+    room: models.Room | None = strawberry.field(graphql_type=Room | None, default=None)
+    cursor: Cursor | None = strawberry.field(
+        default=None, description="The position of the event that this change caused; null when nothing changed."
+    )
+
+
+@strawberry.input
+class RoomFilter:
+    membership: queries.RoomMembershipFilter = queries.RoomMembershipFilter.JOINED
+    query: str | None = None
+    kind: models.RoomKind | None = None
+    archived: bool = False
+
+
+@strawberry.input
+class CreateRoomInput:
+    name: str
+    visibility: models.RoomVisibility = models.RoomVisibility.PUBLIC
+    topic: str | None = None
+    description: str | None = None
+    member_ids: list[strawberry.ID] | None = None
+    idempotency_key: UUID | None = None
+
+
+@strawberry.input
+class JoinRoomInput:
+    room_id: strawberry.ID | None = None
+
+
+@strawberry.input
+class RoomIdInput:
+    room_id: strawberry.ID
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(graphql_type=Room | None)
+    async def room(self, info: Info, id: strawberry.ID) -> models.Room | None:  # noqa: A002 (the contract's word)
+        return await room_or_none(info.context, local_id("room", id))
+
+    @strawberry.field(
+        graphql_type=RoomConnection,
+        description="Rooms the viewer can see. membership JOINED is 'my chats', DISCOVERABLE the directory.",
+    )
+    async def rooms(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: RoomFilter | None = None,  # noqa: A002
+        order_by: queries.RoomOrder = queries.RoomOrder.LAST_ACTIVITY_DESC,
+    ) -> Connected:
+        wanted, context = _wanted(filter or RoomFilter()), info.context
+        actor, pages = context.actor, window(first, after, last, before)
+        async with context.snapshot.session() as session:
+            page = await queries.rooms(session, actor, wanted, order_by, pages)
+        for room, head, membership in page.rows:
+            context.heads.prime(room.id, head)
+            context.memberships.prime((room.id, actor.user_id), membership)
+        return connected(page, lambda room, _head, _membership: room, lambda: _room_count(context, wanted))
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    @refusable(RoomPayload)
+    async def create_room(self, info: Info, input: CreateRoomInput) -> RoomPayload:  # noqa: A002
+        """A room owned by the viewer. With an idempotencyKey, however often it is sent, one room."""
+        actor, backend = info.context.actor, info.context.backend
+        if not backend.everyone_creates_rooms and not actor.is_admin:
+            raise Forbidden("only administrators create rooms on this server")
+        new = NewRoom(
+            name=input.name,
+            visibility=input.visibility,
+            topic=input.topic,
+            description=input.description,
+            member_ids=[local_id("user", id_) for id_ in input.member_ids or ()],
+            idempotency_key=input.idempotency_key,
+        )
+        async with backend.db.work() as work:
+            changed = await actions.create_room(work, actor, new)
+        return await _payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(RoomPayload)
+    async def join_room(self, info: Info, input: JoinRoomInput) -> RoomPayload:  # noqa: A002
+        """Become a member of a public room."""
+        actor = info.context.actor
+        if input.room_id is None:
+            raise NotFound("no such room", path=("input", "roomId"))
+        async with info.context.backend.db.work() as work:
+            changed = await actions.join_room(work, actor, local_id("room", input.room_id))
+        return await _payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(RoomPayload)
+    async def leave_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
+        """Be no member any more."""
+        actor = info.context.actor
+        async with info.context.backend.db.work() as work:
+            changed = await actions.leave_room(work, actor, local_id("room", input.room_id))
+        return await _payload(info.context, changed)
+
+
+async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | None:
+    """The room, if the viewer may read it."""
+    actor = context.actor
+    try:
+        async with context.snapshot.session() as session:
+            view = await queries.reach(session, actor, room_id)
+    except NotFound:
+        return None
+    context.heads.prime(view.room.id, view.head)
+    context.memberships.prime((view.room.id, actor.user_id), view.membership)
+    return view.room
+
+
+async def _payload(context: Context, changed: Changed) -> RoomPayload:
+    await context.changed()
+    cursor = None if changed.seq is None else Cursor(context.cursor(changed.room.id, changed.seq))
+    return RoomPayload(room=changed.room, cursor=cursor)
+
+
+async def _head(context: Context, room_id: UUID) -> RoomHead:
+    head = await context.heads.load(room_id)
+    if head is None:
+        raise NotFound("no such room")
+    return head
+
+
+async def _member_count(context: Context, room_id: UUID, role: models.RoomRole | None) -> int:
+    async with context.snapshot.session() as session:
+        return await queries.member_count(session, room_id, role)
+
+
+async def _room_count(context: Context, wanted: Wanted) -> int:
+    async with context.snapshot.session() as session:
+        return await queries.room_count(session, context.actor, wanted)
+
+
+def _wanted(chosen: RoomFilter) -> Wanted:
+    return Wanted(chosen.membership, chosen.query, chosen.kind, chosen.archived)

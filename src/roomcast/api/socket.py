@@ -1,0 +1,282 @@
+"""One graphql-transport-ws connection: its handshake, its person, its operations, its end.
+
+One bad operation never hurts the others. Everything leaves through one outbox, so order is what was said; results of
+streams are shared bytes that `realtime` hands out.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import orjson
+from graphql import OperationType
+from starlette.types import Scope
+
+from roomcast.api import protocol, tokens
+from roomcast.api.context import Caller, Context
+from roomcast.api.documents import Operation, RequestErrors
+from roomcast.api.errors import coded
+from roomcast.api.execution import Engine, Request, refused
+from roomcast.api.protocol import CloseCode, Malformed, Message
+from roomcast.api.scalars import show_time
+from roomcast.api.server import HEARTBEAT_MS, MAX_SUBSCRIPTIONS
+from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.errors import TokenExpired, Unauthenticated
+from roomcast.core.ids import global_id, uuid7
+from roomcast.realtime.hub import Hub
+from roomcast.realtime.outbox import Outbox
+from roomcast.realtime.reader import Listener, Reader
+from roomcast.realtime.topic import Topic
+
+Asgi = Callable[..., Awaitable[Any]]
+
+INIT_SECONDS = 10.0
+GRACE_SECONDS = 30.0
+"""How long everything still works after an access token's end; `refreshSession` extends it, or 4403 ends it."""
+
+MISSED_HEARTBEATS = 2
+
+log = logging.getLogger("roomcast.socket")
+
+
+class Attached(NamedTuple):
+    topic: Topic
+    reader: Reader
+
+
+class Socket:
+    def __init__(self, engine: Engine, hub: Hub, scope: Scope, receive: Asgi, send: Asgi) -> None:
+        self._engine, self._hub, self._scope = engine, hub, scope
+        self._receive, self._send = receive, send
+        self.viewer: Actor | None = None
+        self._outbox = Outbox(self._send_text, self._abort)
+        self._initialising: asyncio.Task[None] | None = None
+        self._is_acknowledged = False
+        self._running: dict[str, asyncio.Task[None]] = {}
+        self._streams: dict[str, Attached] = {}
+        self._resume: dict[str, str] = {}
+        self._opened_at = time.monotonic()
+        self._unanswered = 0
+        self._closed = False
+
+    # ------------------------------------------------------------------ its life
+
+    async def run(self) -> None:
+        """Serve the connection until either side ends it; nothing of it is left afterwards."""
+        try:
+            while await self._next():
+                pass
+        finally:
+            await self._end()
+
+    async def _next(self) -> bool:
+        """Handle one message; False when the connection is over."""
+        event = await self._receive()
+        if event["type"] == "websocket.disconnect":
+            return False
+        self._unanswered = 0
+        if self._closed:
+            return True
+        try:
+            await self._handle(protocol.read(event.get("text")))
+        except Malformed as error:
+            await self.close(CloseCode.BAD_REQUEST, str(error))
+        return True
+
+    async def _end(self) -> None:
+        self._closed = True
+        tasks = [*self._running.values(), *([self._initialising] if self._initialising else [])]
+        for task in tasks:
+            task.cancel()
+        for attached in self._streams.values():
+            self._hub.detach(*attached)
+        self._streams.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._outbox.close()
+
+    async def close(self, code: CloseCode, reason: str) -> None:
+        """End the connection, once. What follows on it is ignored."""
+        if self._closed:
+            return
+        self._closed = True
+        message = {"type": "websocket.close", "code": int(code), "reason": protocol.short(reason)}
+        try:
+            async with asyncio.timeout(5):
+                await self._outbox.idle()
+                await self._send(message)
+        except Exception:  # a peer that takes nothing, or is gone
+            self._abort()
+
+    async def _send_text(self, text: str) -> None:
+        await self._send({"type": "websocket.send", "text": text})
+
+    def _abort(self) -> None:
+        """Drop a peer that takes no bytes: a closing handshake would wait for it for ever."""
+        abort = self._scope.get("extensions", {}).get("roomcast.abort")
+        if abort is not None:
+            abort()
+
+    # ------------------------------------------------------------------ once a second
+
+    async def tick(self, *, heartbeat: bool) -> None:
+        """What time brings: pings, their absence, the end of the access token, or of patience with a mute client."""
+        if self._closed:
+            return
+        if not self._is_acknowledged:
+            if time.monotonic() - self._opened_at > INIT_SECONDS:
+                await self.close(CloseCode.TIMEOUT, "Connection initialisation timeout")
+        elif self.viewer and (now() - self.viewer.token_expires_at).total_seconds() > GRACE_SECONDS:
+            await self.close(CloseCode.FORBIDDEN, "Access token expired")
+        elif heartbeat and self._unanswered >= MISSED_HEARTBEATS:
+            await self.close(CloseCode.TIMEOUT, "Heartbeat missed")
+        elif heartbeat:
+            self._unanswered += 1
+            self._outbox.put(protocol.write("ping"))
+
+    # ------------------------------------------------------------------ messages
+
+    async def _handle(self, message: Message) -> None:
+        if message.type == "connection_init":
+            await self._begin_init(message.payload)
+        elif message.type == "ping":
+            self._outbox.put(protocol.write("pong", payload=message.payload or None))
+        elif message.type == "subscribe":
+            await self._subscribe(message)
+        elif message.type == "complete":
+            self._complete(message.id)
+
+    async def _begin_init(self, payload: dict[str, Any]) -> None:
+        if self._initialising is not None:
+            await self.close(CloseCode.TOO_MANY_INITIALISATION_REQUESTS, "Too many initialisation requests")
+            return
+        self._initialising = asyncio.create_task(self._init(payload), name="connection_init")
+
+    async def _init(self, payload: dict[str, Any]) -> None:
+        token = tokens.from_init(payload) or tokens.from_headers(self._scope["headers"])
+        try:
+            self.viewer = await self._engine.backend.sessions.actor(token) if token else None
+        except TokenExpired as error:
+            return await self.close(CloseCode.FORBIDDEN, error.message)
+        except Unauthenticated as error:
+            return await self.close(CloseCode.UNAUTHORIZED, error.message)
+        except Exception:
+            log.exception("a connection could not be initialised")
+            return await self.close(CloseCode.TRY_AGAIN_LATER, "Try again later")
+        resume = payload.get("resume")
+        if isinstance(resume, dict):
+            self._resume = {key: value for key, value in resume.items() if isinstance(value, str)}
+        self._acknowledge()
+        return None
+
+    def _acknowledge(self) -> None:
+        payload: dict[str, Any] = {"heartbeatMs": HEARTBEAT_MS, "sessionId": None, "accessTokenExpiresAt": None}
+        if self.viewer is not None:
+            payload["sessionId"] = global_id("session", self.viewer.session_id)
+            payload["accessTokenExpiresAt"] = show_time(self.viewer.token_expires_at)
+        self._outbox.put(protocol.write("connection_ack", payload=payload))
+        self._is_acknowledged = True
+
+    async def _subscribe(self, message: Message) -> None:
+        if not self._is_acknowledged:
+            return await self.close(CloseCode.UNAUTHORIZED, "Unauthorized")
+        if message.id in self._running or message.id in self._streams:
+            return await self.close(CloseCode.SUBSCRIBER_ALREADY_EXISTS, f"Subscriber for {message.id} already exists")
+        if len(self._running) + len(self._streams) >= MAX_SUBSCRIPTIONS:
+            limit = coded(
+                "SUBSCRIPTION_LIMIT", f"A connection carries at most {MAX_SUBSCRIPTIONS} operations at a time."
+            )
+            return self._error(message.id, RequestErrors(limit), str(uuid7()))
+        task = asyncio.create_task(self._operate(message), name=f"operation {message.id}")
+        self._running[message.id] = task  # taken before the first wait: a second one with this id is a duplicate
+        return None
+
+    def _complete(self, id_: str) -> None:
+        if task := self._running.pop(id_, None):
+            task.cancel()
+        if attached := self._streams.pop(id_, None):
+            self._hub.detach(*attached)
+
+    # ------------------------------------------------------------------ operations
+
+    async def _operate(self, message: Message) -> None:
+        caller = self._caller()
+        request = Request(
+            message.payload["query"], message.payload.get("variables") or {}, message.payload.get("operationName")
+        )
+        try:
+            operation = self._engine.operation(request)
+            if operation.kind is OperationType.SUBSCRIPTION:
+                await self._open_stream(message.id, operation, request, caller)
+            else:
+                answer = await self._engine.run(operation, request, self.viewer, caller)
+                self._say("next", message.id, orjson.dumps(answer).decode())
+                self._say("complete", message.id)
+        except RequestErrors as errors:
+            self._error(message.id, errors, caller.request_id)
+        except Exception as error:  # ours: this operation fails, the socket lives on
+            self._error(
+                message.id, RequestErrors(coded("INTERNAL", "Something went wrong on our side.")), caller.request_id
+            )
+            log.error("operation failed, request %s", caller.request_id, exc_info=error)
+        finally:
+            self._running.pop(message.id, None)
+
+    async def _open_stream(self, id_: str, operation: Operation, request: Request, caller: Caller) -> None:
+        context = Context(self._engine.backend, self.viewer, caller)
+        stream: Stream = await self._engine.subscribe(operation, request, context)
+        viewer = context.actor
+        topic = await self._hub.topic(topic_of(stream.room_id))
+        if topic is None:
+            raise RequestErrors(coded("NOT_FOUND", "no such room"))
+        # From here to the start nothing waits: the topic cannot be released meanwhile.
+        listener = Listener(self._outbox, viewer.user_id, self._framing(id_), partial(self._over, id_))
+        script = RoomScript(self._engine, operation, request, stream, viewer)
+        reader = self._hub.attach(topic, group_key(operation, request, stream, viewer), script, listener)
+        self._streams[id_] = Attached(topic, reader)
+        if stream.expired:
+            reader.start_anew()
+        elif stream.after is None:
+            reader.start_live()
+        else:
+            reader.start_after(stream.after)
+
+    def _framing(self, id_: str) -> Callable[[str], str]:
+        head, tail = f'{{"id":{orjson.dumps(id_).decode()},"type":"next","payload":', "}"
+        return lambda payload: head + payload + tail
+
+    def _over(self, id_: str) -> None:
+        """The server ended a stream."""
+        if attached := self._streams.pop(id_, None):
+            self._hub.release(attached.topic)
+            self._say("complete", id_)
+
+    def _say(self, kind: str, id_: str, payload: str | None = None) -> None:
+        body = f',"payload":{payload}' if payload is not None else ""
+        self._outbox.put(f'{{"id":{orjson.dumps(id_).decode()},"type":"{kind}"{body}}}')
+
+    def _error(self, id_: str, errors: RequestErrors, request_id: str) -> None:
+        self._say("error", id_, orjson.dumps(refused(errors, request_id)["errors"]).decode())
+
+    # ------------------------------------------------------------------ its person
+
+    def _caller(self) -> Caller:
+        client = self._scope.get("client")
+        return Caller(str(uuid7()), client[0] if client else None, self.adopt, self._resumed)
+
+    def adopt(self, actor: Actor) -> None:
+        """A sign-in or renewal over this socket: it belongs to that session from here on."""
+        if self.viewer is not None and self.viewer.user_id != actor.user_id:
+            for id_ in list(self._streams):  # another person's streams do not outlive their sign-in here
+                self._hub.detach(*self._streams.pop(id_))
+                self._say("complete", id_)
+        self.viewer = actor
+
+    def _resumed(self, room_id: str, field: str) -> str | None:
+        """The cursor that the client connected with, once per room and field."""
+        own = self._resume.pop(f"{room_id}:{field}", None)
+        return own if own is not None else self._resume.pop(room_id, None)

@@ -1,0 +1,74 @@
+"""Every open socket of this process: who may open one, and what happens to all of them together."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+
+from starlette.types import Scope
+
+from roomcast.api import protocol
+from roomcast.api.execution import Engine
+from roomcast.api.protocol import CloseCode
+from roomcast.api.server import HEARTBEAT_MS
+from roomcast.api.socket import Asgi, Socket
+from roomcast.realtime.hub import Hub
+
+log = logging.getLogger("roomcast.socket")
+
+
+class Sockets:
+    """`origins`: web origins besides our own that may connect; a client that names none is no browser."""
+
+    def __init__(self, engine: Engine, hub: Hub, origins: Collection[str]) -> None:
+        self._engine, self._hub, self._origins = engine, hub, frozenset(origins)
+        self.open: set[Socket] = set()
+        self._ticking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._ticking = asyncio.create_task(self._tick(), name="sockets tick")
+
+    async def stop(self) -> None:
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.wait([self._ticking])
+
+    async def serve(self, scope: Scope, receive: Asgi, send: Asgi) -> None:
+        await receive()  # websocket.connect
+        if not self._is_welcome(scope):
+            await send({"type": "websocket.close", "code": 1008, "reason": "Origin not allowed"})
+            return
+        spoken = protocol.SUBPROTOCOL in scope.get("subprotocols", ())
+        await send({"type": "websocket.accept", "subprotocol": protocol.SUBPROTOCOL if spoken else None})
+        socket = Socket(self._engine, self._hub, scope, receive, send)
+        if not spoken:
+            await socket.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+            return
+        self.open.add(socket)
+        try:
+            await socket.run()
+        finally:
+            self.open.discard(socket)
+
+    def _is_welcome(self, scope: Scope) -> bool:
+        headers = dict(scope["headers"])
+        origin = headers.get(b"origin", b"").decode("latin-1")
+        if not origin or origin in self._origins:
+            return True
+        own: str = headers.get(b"host", b"").decode("latin-1")
+        return bool(origin.split("://", 1)[-1] == own)
+
+    async def _tick(self) -> None:
+        beats = HEARTBEAT_MS // 1000
+        second = 0
+        while True:
+            await asyncio.sleep(1)
+            second += 1
+            for socket in list(self.open):
+                # Spread over the interval, so that ten thousand pings do not leave in one moment.
+                await self._tick_one(socket, heartbeat=(id(socket) >> 6) % beats == second % beats)
+
+    async def _tick_one(self, socket: Socket, *, heartbeat: bool) -> None:
+        try:
+            await socket.tick(heartbeat=heartbeat)
+        except Exception:  # one socket's trouble is not the others'
+            log.exception("a socket could not be ticked")

@@ -1,0 +1,215 @@
+"""Streams of a room: who may have one, from where it starts, and what its events look like. `realtime` does the rest.
+
+A subscription's field does not produce events. It checks this viewer and answers with a `Stream`, which says what is
+wanted; the events are executed once for everybody who wants the same.
+"""
+
+import asyncio
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+from uuid import UUID
+
+import orjson
+import strawberry
+
+from roomcast.api.context import SHARED, Caller, Context, Info, SharedContext
+from roomcast.api.documents import Operation
+from roomcast.api.events import Ended, MessageDelivery, Ready, RoomEvent, StreamEndReason, Told
+from roomcast.api.execution import Engine, Request, completed, shown
+from roomcast.api.scalars import Cursor
+from roomcast.core import log
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Database
+from roomcast.core.errors import BadUserInput, ResumeExpired
+from roomcast.core.events import Event, unpack
+from roomcast.core.ids import global_id, local_id
+from roomcast.messages.events import MessageCreated
+from roomcast.realtime.source import Entry
+from roomcast.rooms import queries as rooms
+
+LIVE = Caller(request_id="live")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a subscriber is to be shown.
+
+    `after`: the position to replay from. `expired`: a cursor was given and cannot be honoured. `speaks`: the stream
+    also says when it is live and why it ends.
+    """
+
+    room_id: UUID
+    after: int | None
+    expired: bool
+    kinds: frozenset[type[Event]] | None
+    speaks: bool
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError("a stream is run for a whole group by roomcast's socket, not iterated one by one")
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(
+        graphql_type=MessageDelivery,
+        metadata=SHARED,
+        description="Every message of a room, in order. With `after` it first replays what was missed, then goes live: "
+        "nothing lost, nothing twice.",
+    )
+    async def room_messages(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
+        place, expired = await _start(info.context, "roomMessages", room_id, after)
+        if expired:
+            raise ResumeExpired("the log does not reach back to this cursor; fetch the history and subscribe anew")
+        return Stream(place.room_id, place.seq, False, frozenset([MessageCreated]), speaks=False)
+
+    @strawberry.subscription(
+        graphql_type=RoomEvent,
+        metadata=SHARED,
+        description="Everything durable that happens in a room, as one ordered log with one cursor.",
+    )
+    async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
+        place, expired = await _start(info.context, "roomEvents", room_id, after)
+        return Stream(place.room_id, place.seq, expired, None, speaks=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    room_id: UUID
+    seq: int | None
+
+
+async def _start(context: Context, field: str, room_id: str, after: str | None) -> tuple[Place, bool]:
+    """Where this viewer's stream begins, and whether a cursor was given that cannot be honoured.
+
+    Raises Unauthenticated, NotFound, BadUserInput.
+    """
+    async with context.snapshot.session() as session:
+        view = await rooms.reach(session, context.actor, local_id("room", room_id))
+    resumed = context.caller.resume(global_id("room", view.room.id), field) if context.caller.resume else None
+    cursors = [_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
+    epoch, tail = context.backend.epoch, view.head.last_seq
+    good = [cursor.seq for cursor in cursors if cursor.is_of(epoch) and cursor.seq <= tail]
+    return Place(view.room.id, max(good, default=None)), bool(cursors) and not good
+
+
+def _cursor(text: str, room_id: UUID) -> log.Cursor:
+    cursor = log.read_cursor(text)
+    if cursor.room_id != room_id:
+        raise BadUserInput("this cursor belongs to another room")
+    return cursor
+
+
+# ------------------------------------------------------------------ one group's script
+
+
+class RoomScript:
+    """Executes a subscription's document for a group: without a viewer for shared ones, else for the one it is for."""
+
+    def __init__(self, engine: Engine, operation: Operation, request: Request, stream: Stream, viewer: Actor) -> None:
+        self._backend, self._stream = engine.backend, stream
+        self._viewer = None if operation.is_shared else viewer
+        self._executor = engine.executor(operation, request.variables, self._context())
+
+    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[str | None]:
+        wanted = [Told(entry.event, replayed) if self._shows(entry.event) else None for entry in entries]
+        return await self._execute(wanted)
+
+    async def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> str | None:
+        return await self._say(Ready(self._stream.room_id, seq, now(), recovered, replayed_count))
+
+    async def ended(self, seq: int, reason: Any) -> str | None:
+        return await self._say(Ended(self._stream.room_id, seq, now(), reason))
+
+    async def _say(self, words: Ready | Ended) -> str | None:
+        if not self._stream.speaks:
+            return None
+        return (await self._execute([Told(words, replayed=False)]))[0]
+
+    def _shows(self, event: Event) -> bool:
+        return self._stream.kinds is None or type(event) in self._stream.kinds
+
+    async def _execute(self, roots: Sequence[Told | None]) -> list[str | None]:
+        """All under one context, so that its loaders ask for everything at once."""
+        context = self._context()
+        try:
+            return await asyncio.gather(*(self._one(root, context) for root in roots))
+        finally:
+            await context.close()
+
+    async def _one(self, root: Told | None, context: Context) -> str | None:
+        if root is None:
+            return None
+        executor = self._executor.build_per_event_executor(root)
+        executor.context_value = context
+        return orjson.dumps(shown(await completed(executor), LIVE.request_id)).decode()
+
+    def _context(self) -> Context:
+        if self._viewer is None:
+            return SharedContext(self._backend, LIVE)
+        return Context(self._backend, self._viewer, LIVE)
+
+
+def group_key(operation: Operation, request: Request, stream: Stream, viewer: Actor) -> Hashable:
+    """Who gets the same bytes: the same document and variables, and the same person where it depends on the person."""
+    variables = {name: value for name, value in request.variables.items() if name in _used(operation)}
+    audience = None if operation.is_shared else viewer.user_id
+    return operation.identity, operation.name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS), audience
+
+
+def _used(operation: Operation) -> set[str]:
+    """The variables that shape what is shown: the cursor does not."""
+    [field] = operation.definition.selection_set.selections
+    cursors = {
+        argument.value.name.value
+        for argument in getattr(field, "arguments", ())
+        if argument.name.value == "after" and hasattr(argument.value, "name")
+    }
+    declared = {definition.variable.name.value for definition in operation.definition.variable_definitions or ()}
+    return declared - cursors
+
+
+# ------------------------------------------------------------------ the log, as live delivery sees it
+
+
+def topic_of(room_id: UUID) -> str:
+    return f"room:{room_id}"
+
+
+def _room_of(topic: str) -> UUID:
+    return UUID(topic.removeprefix("room:"))
+
+
+class RoomLog:
+    """`realtime.Source` over the product's log and its rights."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def after(self, topic: str, seq: int, limit: int) -> Sequence[Entry]:
+        async with self._db.read() as session:
+            return [_entry(event) for event in await log.after(session, _room_of(topic), seq, limit)]
+
+    async def tails(self, topics: Collection[str]) -> Mapping[str, int]:
+        async with self._db.read() as session:
+            tails = await log.tails(session, [_room_of(topic) for topic in topics])
+        return {topic_of(room_id): seq for room_id, seq in tails.items()}
+
+    async def lost(self, topic: str, audience: Collection[Hashable]) -> Mapping[Hashable, Any]:
+        people = [person for person in audience if isinstance(person, UUID)]
+        async with self._db.read() as session:
+            exists = await rooms.rooms_by_id(session, [_room_of(topic)])
+            readers = await rooms.readers_among(session, _room_of(topic), people)
+        reason = StreamEndReason.REMOVED_FROM_ROOM if exists else StreamEndReason.ROOM_DELETED
+        return {person: reason for person in people if person not in readers}
+
+    def decode(self, seq: int, body: str) -> Entry:
+        event = unpack(body)
+        if event.seq != seq:
+            raise ValueError("a frame whose event is another one")
+        return _entry(event)
+
+
+def _entry(event: Event) -> Entry:
+    return Entry(event.seq, event, rights=event.changes_access, rewrites=event.rewrites_past)

@@ -1,0 +1,212 @@
+"""The composition root: settings → database, bus, hub, features → an ASGI app. The only file that knows all of them."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from roomcast.accounts.passwords import Passwords
+from roomcast.accounts.policy import AccountRules
+from roomcast.accounts.policy import SignupMode as Mode
+from roomcast.accounts.sessions import Sessions
+from roomcast.accounts.tokens import Tokens
+from roomcast.api import schema
+from roomcast.api.context import Backend
+from roomcast.api.execution import Engine
+from roomcast.api.http import HttpEndpoint
+from roomcast.api.limits import Limits
+from roomcast.api.sockets import Sockets
+from roomcast.api.subscriptions import RoomLog, topic_of
+from roomcast.core import log, migrations
+from roomcast.core.db import Batch, Database
+from roomcast.core.events import Event, pack
+from roomcast.messages.actions import send_messages
+from roomcast.realtime.bus import Bus, Frame
+from roomcast.realtime.hub import Hub
+from roomcast.settings import Profile, RoomCreation, Settings, WrongSetting, secret_keys
+from roomcast.web import pages
+
+READY_SECONDS = 2.0
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+"""All that `/graphql` answers itself, in JSON, the wrong ones included."""
+
+logger = logging.getLogger("roomcast")
+
+
+class Roomcast:
+    """One process of the product. `start` and `stop` bracket its life; in between it serves `/graphql`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.schema = schema.build()
+        self.db = Database(settings.database_url, self._publish)
+        self.hub = Hub(RoomLog(self.db), self._join, self._leave)
+        self.bus = Bus(
+            settings.bus_url,
+            on_frame=self.hub.on_frame,
+            on_resync=self.hub.on_resync,
+            direct_url=settings.database_direct_url if settings.bus_url.startswith("postgres") else None,
+        )
+        self.send = Batch(self.db, send_messages)
+        self.http: HttpEndpoint
+        self.sockets: Sockets
+
+    async def start(self) -> None:
+        """Open everything. Raises WrongSetting for a database that is not up to date."""
+        await prepare_database(self.settings)
+        engine = Engine(self.schema, await self._backend(), Limits(), introspection=self._is_open)
+        self.sockets = Sockets(engine, self.hub, self.settings.allowed_origins)
+        self.http = HttpEndpoint(engine, pages.playground if self._is_open else None, allow_get=self._is_open)
+        await self.bus.start()
+        await self.hub.start()
+        await self.sockets.start()
+
+    async def stop(self) -> None:
+        await self.sockets.stop()
+        await self.send.close()
+        await self.hub.stop()
+        await self.bus.stop()
+        await self.db.close()
+
+    async def is_ready(self) -> dict[str, bool]:
+        """Which of the things that it needs answer."""
+        return {"database": await self._database_answers(), "bus": self.bus.connected}
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether strangers may look at the schema: not in production."""
+        return self.settings.profile is not Profile.PRODUCTION
+
+    async def _backend(self) -> Backend:
+        settings = self.settings
+        tokens = Tokens(secret_keys(settings), settings.access_token_seconds)
+        rules = AccountRules(Mode[settings.signup_mode.name], settings.first_user_is_admin, settings.refresh_token_days)
+        async with self.db.read() as session:
+            epoch = await log.epoch(session)
+        return Backend(
+            db=self.db,
+            epoch=epoch,
+            tokens=tokens,
+            passwords=Passwords(),
+            sessions=Sessions(self.db, tokens),
+            account_rules=rules,
+            send=self.send,
+            everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
+        )
+
+    async def _database_answers(self) -> bool:
+        try:
+            async with asyncio.timeout(READY_SECONDS), self.db.read() as session:
+                await log.epoch(session)
+        except Exception as error:
+            logger.warning("the database does not answer: %s", type(error).__name__)
+            return False
+        return True
+
+    def _publish(self, events: Sequence[Event]) -> None:
+        self.bus.publish(Frame(topic_of(event.room_id), event.seq, pack(event)) for event in events)
+
+    def _join(self, topic: str) -> None:
+        self.bus.join(topic)
+
+    def _leave(self, topic: str) -> None:
+        self.bus.leave(topic)
+
+
+async def prepare_database(settings: Settings) -> None:
+    """Bring the database up to date where that is our business. Raises WrongSetting where it is the operator's."""
+    if settings.is_sqlite:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    if settings.migrates_on_start:
+        await migrations.upgrade(settings.database_direct_url)
+        return
+    db = Database(settings.database_url)
+    try:
+        found, wanted = await migrations.current(db), migrations.head()
+    finally:
+        await db.close()
+    if found != wanted:
+        raise WrongSetting(
+            f"the database is at revision {found or 'none'}, this release needs {wanted}: run `roomcast migrate`, "
+            "or set ROOMCAST_MIGRATE_ON_START=true"
+        )
+
+
+# ------------------------------------------------------------------ the ASGI app
+
+
+class App:
+    """The whole product as one ASGI app: sockets straight to their handler, the rest through Starlette.
+
+    A listener's every event passes here, so sockets are spared the layers that HTTP requests go through.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.house = Roomcast(settings)
+        self._http = Starlette(routes=_routes(self.house), middleware=_middleware(settings), lifespan=self._lifespan)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
+            await self._http(scope, receive, send)
+        elif scope["path"] == scope.get("root_path", "") + "/graphql":
+            await self.house.sockets.serve(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        await self.house.start()
+        try:
+            yield
+        finally:
+            await self.house.stop()
+
+
+def _middleware(settings: Settings) -> list[Middleware]:
+    found = [Middleware(pages.SecurityHeaders)]
+    if settings.allowed_origins:
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=settings.allowed_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type"],
+            expose_headers=["x-request-id", "retry-after"],
+        )
+        found.append(cors)
+    return found
+
+
+def _routes(house: Roomcast) -> list[BaseRoute]:
+    sdl = house.schema.as_str() + "\n"
+
+    async def graphql(request: Request) -> Response:
+        return await house.http(request)
+
+    async def schema_file(_request: Request) -> Response:
+        return PlainTextResponse(sdl)
+
+    async def live(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_request: Request) -> Response:
+        parts = await house.is_ready()
+        good = all(parts.values())
+        shown = {name: "ok" if part else "down" for name, part in parts.items()}
+        return JSONResponse({"status": "ok" if good else "down", **shown}, 200 if good else 503)
+
+    return [
+        Route("/graphql", graphql, methods=METHODS),
+        Route("/schema.graphql", schema_file),
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+        *pages.routes(),
+    ]

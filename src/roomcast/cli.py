@@ -1,0 +1,107 @@
+"""The `roomcast` command."""
+
+import asyncio
+import sys
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from roomcast.accounts import actions as accounts
+from roomcast.accounts.models import UserRole
+from roomcast.accounts.passwords import Passwords
+from roomcast.api import schema
+from roomcast.api.transport import SERVER_OPTIONS, AbortableProtocol
+from roomcast.app import App, prepare_database
+from roomcast.core import migrations
+from roomcast.core.db import Database
+from roomcast.core.errors import Refused
+from roomcast.core.telemetry import configure_logs
+from roomcast.settings import LogFormat, Settings, WrongSetting, load, secret_keys
+
+app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on (ROOMCAST_HOST).")]
+Port = Annotated[int | None, typer.Option(help="Port to listen on (ROOMCAST_PORT).")]
+
+
+def main() -> None:
+    """Run a command; a wrong setting is a sentence on standard error and exit code 2, never a traceback."""
+    try:
+        app()
+    except WrongSetting as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)
+
+
+@app.command()
+def serve(host: Host = None, port: Port = None) -> None:
+    """Serve the API, GraphiQL and the page."""
+    given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    settings = load(**given)
+    as_json = settings.log_format is LogFormat.JSON or (settings.log_format is None and not sys.stderr.isatty())
+    configure_logs(settings.log_level, as_json=as_json)
+    secret_keys(settings)  # before any worker starts: they must agree on one
+    asyncio.run(prepare_database(settings))
+    _run(settings)
+
+
+def _run(settings: Settings) -> None:
+    several = settings.workers > 1
+    uvicorn.run(
+        "roomcast.asgi:app" if several else App(settings),
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers if several else None,
+        ws=AbortableProtocol,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
+        **SERVER_OPTIONS,
+    )
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the schema of this release. Safe to run at any time, by several at once."""
+    settings = load()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    asyncio.run(migrations.upgrade(settings.database_direct_url))
+    print(f"The database is at revision {migrations.head()}.")
+
+
+@app.command()
+def export_schema() -> None:
+    """Print the GraphQL schema."""
+    print(schema.build().as_str())
+
+
+@app.command()
+def create_admin(
+    username: Annotated[str, typer.Option(prompt=True)],
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
+    email: Annotated[str | None, typer.Option()] = None,
+) -> None:
+    """Open an account with the role ADMIN."""
+    try:
+        asyncio.run(_create_admin(load(), username, password, email))
+    except Refused as refused:
+        print(f"{refused.code}: {refused.message}", file=sys.stderr)
+        sys.exit(1)
+    print(f"{username} is an administrator.")
+
+
+async def _create_admin(settings: Settings, username: str, password: str, email: str | None) -> None:
+    await prepare_database(settings)
+    accounts.check_account(username, email, None)
+    passwords = Passwords()
+    passwords.check(password, username=username, path=("password",))
+    account = accounts.NewAccount(username, await passwords.hash(password), email)
+    db = Database(settings.database_url)
+    try:
+        async with db.work() as work:
+            await accounts.create_user(work, account, UserRole.ADMIN)
+    finally:
+        await db.close()

@@ -1,0 +1,116 @@
+"""A real Chromium on a real server: a page that asks another host, throws, or breaks the policy fails its test."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, ConsoleMessage, Page, Route, WebSocket, async_playwright, expect
+from tests.browser.playground import OpenPage
+from tests.servers import skip
+
+LIMIT_SECONDS = 20.0
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of `roomcast serve` with an empty database."""
+    port = free_port()
+    folder = tmp_path_factory.mktemp("roomcast")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ROOMCAST_")}
+    environment |= {
+        "ROOMCAST_HOST": "127.0.0.1",
+        "ROOMCAST_PORT": str(port),
+        "ROOMCAST_DATA_DIR": str(folder / "data"),
+    }
+    command = [str(Path(sys.executable).with_name("roomcast")), "serve"]
+    with (
+        (folder / "log").open("w+") as log,
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            url = f"http://127.0.0.1:{port}"
+            if not ready(url, process):
+                log.seek(0)
+                pytest.fail(f"roomcast serve did not become ready:\n{log.read()}")
+            yield url
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def ready(url: str, process: subprocess.Popen[bytes]) -> bool:
+    """True once /health/ready says so; False when the process ends before, or time is up."""
+    end = time.monotonic() + LIMIT_SECONDS
+    while process.poll() is None and time.monotonic() < end:
+        try:
+            if httpx.get(f"{url}/health/ready", trust_env=False).is_success:
+                return True
+        except httpx.TransportError:
+            time.sleep(0.05)
+    return False
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    program = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        skip("no Chromium found: install chromium or set CHROMIUM to its path")
+    expect.set_options(timeout=LIMIT_SECONDS * 1000)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
+    """Opens a path of the server, in a profile of this test's own."""
+    offences: list[str] = []
+
+    def at_home(address: str) -> bool:
+        parts = urlsplit(address)
+        home = parts.scheme in {"data", "blob"} or parts.netloc == urlsplit(server).netloc
+        if not home:
+            offences.append(f"asked {address}")
+        return home
+
+    async def stay_home(route: Route) -> None:
+        await (route.continue_() if at_home(route.request.url) else route.abort())
+
+    def note_socket(opened: WebSocket) -> None:
+        at_home(opened.url)
+
+    def note_breach(line: ConsoleMessage) -> None:
+        if "Security Policy" in line.text:
+            offences.append(line.text)
+
+    async with await chromium.new_context() as context:
+        context.set_default_timeout(LIMIT_SECONDS * 1000)
+        await context.route("**/*", stay_home)
+        context.on("weberror", lambda thrown: offences.append(f"threw {thrown.error}"))
+        context.on("console", note_breach)
+
+        async def open_path(path: str) -> Page:
+            page = await context.new_page()
+            page.on("websocket", note_socket)
+            await page.goto(server + path)
+            return page
+
+        yield open_path
+    assert not offences

@@ -1,0 +1,48 @@
+"""What the browser tests say of GraphiQL's page: its editors, its tabs, its run button and its answer."""
+
+from collections.abc import Awaitable, Callable
+
+from playwright.async_api import Locator, Page, expect
+
+OpenPage = Callable[[str], Awaitable[Page]]
+
+NAME_IS_KNOWN = r"""() => {
+  const { CodeMirror } = document.querySelector(".graphiql-query-editor .CodeMirror");
+  const [, name = null] = CodeMirror.getValue().match(/^(?:query|mutation|subscription) (\w+)/m) ?? [];
+  return CodeMirror.operationName === name;
+}"""
+
+
+async def open_graphiql(open_page: OpenPage, path: str = "/graphql") -> Page:
+    """GraphiQL with all its editors there: they come one by one, and a run before that would miss what they hold."""
+    page = await open_page(path)
+    await expect(page.locator(".CodeMirror-code")).to_have_count(4)
+    await expect(editor(page, "Headers")).to_contain_text("Authorization")
+    return page
+
+
+def editor(page: Page, name: str) -> Locator:
+    """The lines of "Query Editor", "Variables" or "Headers", as a reader sees them."""
+    return page.get_by_role("region", name=name, exact=True).locator(".CodeMirror-code").filter(visible=True)
+
+
+def answer(page: Page) -> Locator:
+    return page.get_by_role("region", name="Result Window").locator(".CodeMirror-code")
+
+
+async def write(page: Page, name: str, text: str) -> None:
+    """Replaces what an editor holds."""
+    await editor(page, name).click()
+    await page.keyboard.press("ControlOrMeta+A")
+    # Inserted at once, as a paste is: typed brackets would be closed twice.
+    await page.keyboard.insert_text(text)
+
+
+async def open_tab(page: Page, name: str) -> None:
+    await page.get_by_role("tab", name=name).get_by_role("button", name=name, exact=True).click()
+
+
+async def run(page: Page) -> None:
+    """Runs the query at hand, once GraphiQL knows its name: it reads a changed text a tenth of a second later."""
+    await page.wait_for_function(NAME_IS_KNOWN)
+    await page.get_by_role("button", name="Execute query").click()

@@ -1,0 +1,140 @@
+"""The pages without a browser: what is served, what is not, and what every response says of itself."""
+
+import hashlib
+import json
+import mimetypes
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from roomcast.web.pages import DATA_POLICY, PAGE_POLICY, SECURITY_HEADERS, STATIC, SecurityHeaders, playground, routes
+
+VENDOR = STATIC / "graphiql" / "vendor"
+
+
+async def graphiql(_: Request) -> Response:
+    return playground()
+
+
+async def data(_: Request) -> Response:
+    return JSONResponse({})
+
+
+async def upload(_: Request) -> Response:
+    return HTMLResponse("<p>", headers={"Content-Security-Policy": "sandbox"})
+
+
+@pytest_asyncio.fixture
+async def web() -> AsyncIterator[httpx.AsyncClient]:
+    doors = [Route("/graphql", graphiql), Route("/data", data), Route("/upload", upload), *routes()]
+    app = SecurityHeaders(Starlette(routes=doors))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://roomcast") as client:
+        yield client
+
+
+def test_what_is_vendored_is_what_the_manifest_says() -> None:
+    manifest = json.loads((VENDOR / "manifest.json").read_bytes())
+    vendored = {path.name: path.read_bytes() for path in VENDOR.iterdir() if path.name != "manifest.json"}
+    assert {name: hashlib.sha256(held).hexdigest() for name, held in vendored.items()} == {
+        entry["file"]: entry["sha256"] for entry in manifest
+    }
+    assert all(entry["package"] and entry["version"] and entry["path"] and entry["licence"] for entry in manifest)
+
+
+@pytest.mark.parametrize("path", ["/", "/graphql"])
+async def test_a_page_lets_nothing_from_elsewhere_in(web: httpx.AsyncClient, path: str) -> None:
+    page = await web.get(path)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert page.headers["content-security-policy"] == PAGE_POLICY
+    assert "unsafe" not in PAGE_POLICY
+    assert "//" not in PAGE_POLICY
+
+
+@pytest.mark.parametrize("path", ["/", "/data", "/static/home.js", "/missing"])
+async def test_every_response_carries_the_security_headers(web: httpx.AsyncClient, path: str) -> None:
+    response = await web.get(path)
+    assert SECURITY_HEADERS.items() <= {name.title(): value for name, value in response.headers.items()}.items()
+
+
+@pytest.mark.parametrize("path", ["/data", "/static/home.js", "/missing"])
+async def test_what_is_no_page_may_load_nothing(web: httpx.AsyncClient, path: str) -> None:
+    assert (await web.get(path)).headers["content-security-policy"] == DATA_POLICY
+
+
+async def test_a_response_keeps_the_policy_it_has_set(web: httpx.AsyncClient) -> None:
+    assert (await web.get("/upload")).headers.get_list("content-security-policy") == ["sandbox"]
+
+
+@pytest.mark.parametrize("path", ["/", "/static/graphiql/boot.js"])
+async def test_a_second_visit_gets_no_body_and_no_new_policy(web: httpx.AsyncClient, path: str) -> None:
+    first = await web.get(path)
+    again = await web.get(path, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert first.headers["cache-control"] == again.headers["cache-control"] == "no-cache"
+    assert "content-security-policy" not in again.headers
+
+
+async def test_a_script_is_a_script_whatever_the_machine_believes(
+    web: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mimetypes.init()
+    monkeypatch.setitem(mimetypes.types_map, ".js", "text/plain")
+    assert mimetypes.guess_type("boot.js")[0] == "text/plain"
+    script = await web.get("/static/graphiql/boot.js")
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/static/../pages.py",
+        "/static/%2e%2e/pages.py",
+        "/static/..%2fpages.py",
+        "/static/..%5cpages.py",
+        "/static//etc/passwd",
+        "/static/%00",
+        "/static/" + "a" * 5000,
+        "/static/graphiql/",
+    ],
+)
+async def test_nothing_but_the_packages_own_files_is_served(web: httpx.AsyncClient, path: str) -> None:
+    assert (await web.get(path)).status_code == 404
+
+
+async def test_a_stream_passes_piece_by_piece() -> None:
+    sent: list[Message] = []
+
+    async def streaming(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200})
+        for number in range(3):
+            await send({"type": "http.response.body", "body": b"%d" % number, "more_body": True})
+            assert sent[-1]["body"] == b"%d" % number
+
+    async def collect(message: Message) -> None:
+        sent.append(message)
+
+    await SecurityHeaders(streaming)({"type": "http"}, no_input, collect)
+    assert dict(sent[0]["headers"])[b"x-content-type-options"] == b"nosniff"
+
+
+async def test_a_websocket_is_left_alone() -> None:
+    seen: list[object] = []
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend((receive, send))
+
+    async def output(_: Message) -> None: ...
+
+    await SecurityHeaders(app)({"type": "websocket"}, no_input, output)
+    assert seen == [no_input, output]
+
+
+async def no_input() -> Message:
+    raise AssertionError("nothing is to be read here")

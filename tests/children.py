@@ -1,0 +1,123 @@
+"""Programs that tests start: never as root, each in a directory of its own, and gone with it however the tests end."""
+
+import os
+import pwd
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+LIMIT_SECONDS = 30.0
+
+
+class Scratch:
+    """A directory for one child, open to it, and a guard that clears up should this process die without doing so."""
+
+    def __init__(self) -> None:
+        self.path = _directory()
+        # A pipe closes however its owner ends, so this shell has its turn even after a SIGKILL.
+        self._guard = subprocess.Popen(
+            ["sh", "-c", 'read _; kill -9 "$(cat "$1/pid")"; rm -rf "$1"', "guard", str(self.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
+        """Starts the child, which `end` ends; what it says goes to the log."""
+        log = self.path / "log"
+        with log.open("ab") as stderr:
+            hand_over(log)
+            child = subprocess.Popen(
+                command,
+                cwd=self.path,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                start_new_session=True,  # Ctrl-C is for the tests, which still need their servers in order to end well
+                **_as_somebody(),
+            )
+        (self.path / "pid").write_text(str(child.pid))
+        return child
+
+    def end(self, child: subprocess.Popen[bytes], *, kill: bool) -> None:
+        """Returns when the child and all its children are gone: in good order, or at once by SIGKILL."""
+        child.send_signal(signal.SIGKILL if kill else signal.SIGINT)
+        try:
+            child.wait(LIMIT_SECONDS)
+        finally:
+            child.kill()
+            (self.path / "pid").unlink(missing_ok=True)
+        _wait_for_grandchildren(child)
+
+    def log(self) -> str:
+        return (self.path / "log").read_text(errors="replace")
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        self._guard.kill()
+        self._guard.communicate()
+
+
+def _wait_for_grandchildren(child: subprocess.Popen[bytes]) -> None:
+    """PostgreSQL's children outlive a killed parent for a moment; each holds its standard output open until it ends."""
+    assert child.stdout is not None
+    with child.stdout as output:
+        poll = select.poll()  # select.select would refuse a descriptor beyond 1,024
+        poll.register(output, select.POLLIN)
+        while poll.poll(LIMIT_SECONDS * 1000):
+            if not os.read(output.fileno(), 65536):
+                return
+    raise TimeoutError(f"children of {child.args!r} are still running")
+
+
+def run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Runs a short command as a child to its end."""
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_SECONDS, **_as_somebody())
+
+
+def hand_over(path: Path) -> None:
+    """Gives a file, or a directory with all in it, to the user that children run as."""
+    if user := _somebody():
+        for each in (path, *path.rglob("*")):
+            os.chown(each, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+
+def free_port() -> int:
+    """Below the ports that clients are given, so that none of them takes it while its server is down for a restart."""
+    while True:
+        port = 16_000 + secrets.randbelow(16_000)
+        with suppress(OSError), socket.socket() as listener:
+            listener.bind(("127.0.0.1", port))
+            return port
+
+
+def _directory() -> Path:
+    """In another place than usual when the usual one is closed to all but root."""
+    for parent in (tempfile.gettempdir(), "/var/tmp"):  # noqa: S108
+        path = Path(tempfile.mkdtemp(prefix="roomcast-", dir=parent))
+        hand_over(path)
+        if run(["test", "-w", str(path)]).returncode == 0:
+            return path
+        path.rmdir()
+    raise PermissionError("temporary directories are closed to all but root: set TMPDIR to one that is open")
+
+
+def _somebody() -> pwd.struct_passwd | None:
+    """Whom children run as; None means as ourselves. PostgreSQL refuses to be root."""
+    if os.geteuid() != 0:
+        return None
+    users = {user.pw_name: user for user in pwd.getpwall()}
+    return users.get("postgres") or users["nobody"]
+
+
+def _as_somebody() -> dict[str, Any]:
+    user = _somebody()
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}

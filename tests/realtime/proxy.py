@@ -1,0 +1,43 @@
+"""A wire between a bus and its broker that can go dead without either end being told."""
+
+import asyncio
+from typing import Self
+from urllib.parse import urlsplit
+
+
+class Proxy:
+    """`url` leads to `target`; nothing passes while `flows` is clear."""
+
+    def __init__(self, target: str) -> None:
+        self._target = urlsplit(target)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.flows = asyncio.Event()
+        self.flows.set()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        account, at, _ = self._target.netloc.rpartition("@")
+        self.url = self._target._replace(netloc=f"{account}{at}127.0.0.1:{port}").geturl()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(self._target.hostname, self._target.port)
+        for source, sink in ((reader, there[1]), (there[0], writer)):
+            task = asyncio.create_task(self._pass_on(source, sink))
+            self._tasks.add(task)
+
+    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65_536):
+                await self.flows.wait()
+                sink.write(data)
+                await sink.drain()
+        finally:
+            sink.close()

@@ -1,0 +1,56 @@
+"""On a Redis Cluster each channel lives with the node that owns its slot, and the bus follows it there."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import redis
+from redis.crc import key_slot
+from tests.realtime.brokers import Broker
+from tests.realtime.listener import Open, until
+from tests.servers import Server
+
+from roomcast.realtime.bus import Frame
+
+pytestmark = pytest.mark.parametrize("broker", ["redis-cluster"], indirect=True)
+
+
+async def test_a_channel_is_followed_when_its_slot_moves(broker: Broker, listen: Open) -> None:
+    listener = await listen(broker.url, shards=1)
+    await listener.join("room:1")
+    listener.resynced.clear()
+    await asyncio.to_thread(move, key_slot(b"roomcast:0"), broker.servers)
+    await until(lambda: listener.bus.connected and listener.resynced == {"room:1"})
+    listener.bus.publish([Frame("room:1", 1, "moved")])
+    await listener.hears(Frame("room:1", 1, "moved"))
+
+
+async def test_a_lost_node_leaves_the_others_be(broker: Broker, listen: Open) -> None:
+    topics = [f"room:{number}" for number in range(60)]
+    listener = await listen(broker.url)
+    await listener.join(*topics)
+    before = listener.bus.stats.connects
+    await asyncio.to_thread(broker.servers[0].stop, kill=True)
+    await until(lambda: not listener.bus.connected)
+    listener.resynced.clear()
+    listener.bus.publish(Frame(topic, 1, "anyone there") for topic in topics)
+    await until(lambda: listener.bus.stats.published + listener.bus.stats.dropped == len(topics))
+    await until(lambda: len(listener.frames) == listener.bus.stats.published > 0)
+    assert listener.bus.stats.dropped
+    assert not listener.resynced
+    await asyncio.to_thread(broker.servers[0].start)
+    await until(lambda: listener.bus.connected)
+    assert listener.bus.stats.connects == before + 1
+
+
+def move(slot: int, servers: list[Server]) -> None:
+    """Gives an empty slot of the first node to the second."""
+    clients: list[Any] = [redis.Redis.from_url(server.url) for server in servers]
+    source, target, _ = clients
+    source_id, target_id = (client.execute_command("CLUSTER MYID").decode() for client in (source, target))
+    target.execute_command("CLUSTER SETSLOT", slot, "IMPORTING", source_id)
+    source.execute_command("CLUSTER SETSLOT", slot, "MIGRATING", target_id)
+    for client in (target, source):
+        client.execute_command("CLUSTER SETSLOT", slot, "NODE", target_id)
+    for client in clients:
+        client.close()
