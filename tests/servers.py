@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+
 from tests.children import LIMIT_SECONDS, Scratch, free_port, hand_over, run
 
 LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"

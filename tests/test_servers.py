@@ -18,6 +18,7 @@ import nats
 import pytest
 import redis.asyncio
 from redis.exceptions import ConnectionError as RedisIsAway
+
 from tests import servers
 from tests.children import Scratch
 from tests.servers import Server, Unavailable

@@ -152,7 +152,9 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.house = Roomcast(settings)
-        self._http = Starlette(routes=_routes(self.house), middleware=_middleware(settings), lifespan=self._lifespan)
+        app = Starlette(routes=_routes(self.house), middleware=_middleware(settings), lifespan=self._lifespan)
+        # Outside of Starlette, so that the answers it gives on its own leave with the headers too.
+        self._http = pages.SecurityHeaders(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
@@ -172,17 +174,16 @@ class App:
 
 
 def _middleware(settings: Settings) -> list[Middleware]:
-    found = [Middleware(pages.SecurityHeaders)]
-    if settings.allowed_origins:
-        cors = Middleware(
-            CORSMiddleware,
-            allow_origins=settings.allowed_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type"],
-            expose_headers=["x-request-id", "retry-after"],
-        )
-        found.append(cors)
-    return found
+    if not settings.allowed_origins:
+        return []
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type"],
+        expose_headers=["x-request-id", "retry-after"],
+    )
+    return [cors]
 
 
 def _routes(house: Roomcast) -> list[BaseRoute]:

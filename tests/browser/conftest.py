@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -14,7 +13,9 @@ import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, ConsoleMessage, Page, Route, WebSocket, async_playwright, expect
+
 from tests.browser.playground import OpenPage
+from tests.children import free_port
 from tests.servers import skip
 
 LIMIT_SECONDS = 20.0
@@ -44,14 +45,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
                 pytest.fail(f"roomcast serve did not become ready:\n{log.read()}")
             yield url
         finally:
-            process.terminate()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+            stop(process)
 
 
 def ready(url: str, process: subprocess.Popen[bytes]) -> bool:
@@ -64,6 +58,14 @@ def ready(url: str, process: subprocess.Popen[bytes]) -> bool:
         except httpx.TransportError:
             time.sleep(0.05)
     return False
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(LIMIT_SECONDS)
+    finally:
+        process.kill()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -5,6 +5,7 @@ from urllib.parse import urlencode
 
 import pytest
 from playwright.async_api import expect
+
 from tests.browser.another_client import create_room, say, sign_up
 from tests.browser.playground import OpenPage, answer, editor, open_graphiql, open_tab, run, write
 

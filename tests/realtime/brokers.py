@@ -11,6 +11,7 @@ import asyncpg
 import nats
 import redis
 import redis.asyncio
+
 from tests import servers
 from tests.children import LIMIT_SECONDS, free_port
 from tests.servers import Server

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+
 from tests import servers
 from tests.realtime.brokers import KINDS, Broker
 from tests.realtime.listener import Listener, Open

@@ -11,10 +11,17 @@ LIMIT_SECONDS = 15
 class Listener:
     """Remembers every frame, and the topics it was told to read the log of."""
 
-    def __init__(self, url: str, *, shards: int = 64, pending: int = 10_000) -> None:
+    def __init__(self, url: str, *, shards: int = 64, pending: int = 10_000, direct_url: str | None = None) -> None:
         self.frames: list[Frame] = []
         self.resynced: set[str] = set()
-        self.bus = Bus(url, on_frame=self.frames.append, on_resync=self.resynced.update, shards=shards, pending=pending)
+        self.bus = Bus(
+            url,
+            on_frame=lambda frame: self.frames.append(frame),
+            on_resync=lambda topics: self.resynced.update(topics),
+            shards=shards,
+            pending=pending,
+            direct_url=direct_url,
+        )
 
     async def join(self, *topics: str) -> None:
         """Joined, and from now on certain to hear."""
@@ -41,3 +48,9 @@ async def until(true: Callable[[], bool]) -> None:
 
 def frames(topic: str, count: int) -> list[Frame]:
     return [Frame(topic, seq, f"{topic}, body {seq}\nsecond line ✓") for seq in range(1, count + 1)]
+
+
+async def pause(turns: int) -> None:
+    """Lets every other task have its turn so many times."""
+    for _ in range(turns):
+        await asyncio.sleep(0)

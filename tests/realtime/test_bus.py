@@ -5,12 +5,12 @@ import logging
 import sys
 
 import pytest
-from tests.realtime.brokers import KINDS, Broker
-from tests.realtime.listener import Open, frames, until
-from tests.realtime.proxy import Proxy
 
 from roomcast.realtime.brokers.backend import Backend
 from roomcast.realtime.bus import OUTGOING_FRAMES, Bus, Frame
+from tests.realtime.brokers import KINDS, Broker
+from tests.realtime.listener import Open, frames, pause, until
+from tests.realtime.proxy import Proxy
 
 between_processes = pytest.mark.parametrize("broker", [kind for kind in KINDS if kind != "memory"], indirect=True)
 
@@ -95,15 +95,30 @@ async def test_coming_and_going_costs_those_who_stay_nothing(broker: Broker, lis
 async def test_a_flapping_topic_is_heard_in_the_end(broker: Broker, listen: Open) -> None:
     listener = await listen(broker.url)
     await listener.join("room:1")
-    for _ in range(200):
+    for turn in range(200):
         listener.bus.leave("room:1")
-        await asyncio.sleep(0)
+        await pause(turn % 3)
         listener.bus.join("room:1")
-        await asyncio.sleep(0)
+        await pause(turn % 4)
     listener.bus.leave("room:1")
     await listener.join("room:1")
     listener.bus.publish([Frame("room:1", 1, "hello")])
     await listener.hears(Frame("room:1", 1, "hello"))
+
+
+async def test_a_topic_left_while_its_frames_come_is_heard_no_more(broker: Broker, listen: Open) -> None:
+    listener = await listen(broker.url, shards=1)
+    await listener.join("room:1", "room:2")
+
+    class Leaving(list[Frame]):
+        def append(self, frame: Frame) -> None:
+            super().append(frame)
+            listener.bus.leave("room:1")
+
+    listener.frames = Leaving()
+    listener.bus.publish([*frames("room:1", 10), Frame("room:2", 1, "the end")])
+    await listener.hears(Frame("room:2", 1, "the end"))
+    assert listener.heard("room:1") == frames("room:1", 1)
 
 
 # ------------------------------------------------------------------ losing
@@ -144,18 +159,28 @@ async def test_garbage_is_survived(broker: Broker, listen: Open) -> None:
     assert listener.bus.stats.malformed >= len(rests)
 
 
+async def test_text_that_cannot_be_sent_holds_up_no_other(broker: Broker, listen: Open) -> None:
+    listener = await listen(broker.url)
+    await listener.join("room:1")
+    listener.bus.publish(
+        [Frame("room:1", 1, "half a pair: \ud800"), Frame("room:1", 2, "zero: \0"), Frame("room:1", 3, "")]
+    )
+    await listener.hears(Frame("room:1", 1, "half a pair: ?"), Frame("room:1", 3, ""))
+
+
 async def test_a_failing_callback_makes_nobody_deaf(listen: Open, caplog: pytest.LogCaptureFixture) -> None:
     listener = await listen("memory://")
     await listener.join("room:1")
 
-    def fail_once(frame: Frame) -> None:
-        listener.bus._on_frame = listener.frames.append
-        raise ZeroDivisionError
+    class Failing(list[Frame]):
+        def append(self, frame: Frame) -> None:
+            super().append(frame)
+            raise ZeroDivisionError
 
-    listener.bus._on_frame = fail_once
+    listener.frames = Failing()
     listener.bus.publish(frames("room:1", 2))
-    await until(lambda: len(listener.frames) == 1)
-    assert [record.name for record in caplog.records] == ["roomcast.bus"]
+    await listener.hears(*frames("room:1", 2))
+    assert {record.name for record in caplog.records} == {"roomcast.bus"}
 
 
 async def test_more_than_the_queue_holds_is_counted_as_dropped(listen: Open) -> None:
@@ -191,7 +216,7 @@ async def test_a_broker_that_restarts_is_found_again(
 
 
 @between_processes
-async def test_a_bus_starts_before_its_broker(broker: Broker, listen: Open) -> None:
+async def test_a_bus_starts_before_its_broker(broker: Broker, listen: Open, caplog: pytest.LogCaptureFixture) -> None:
     await broker.stop()
     listener = await listen(broker.url)
     listener.bus.join("room:1")
@@ -199,9 +224,33 @@ async def test_a_bus_starts_before_its_broker(broker: Broker, listen: Open) -> N
     await until(lambda: listener.bus.stats.dropped == 1)
     assert not listener.bus.connected
     await broker.start()
-    await until(lambda: listener.resynced == {"room:1"})
+    await until(lambda: listener.bus.connected and listener.resynced == {"room:1"})
     listener.bus.publish([Frame("room:1", 2, "hello")])
     await listener.hears(Frame("room:1", 2, "hello"))
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+@between_processes
+async def test_a_bus_stops_while_its_broker_is_away(broker: Broker, listen: Open) -> None:
+    listener = await listen(broker.url)
+    await listener.join("room:1")
+    await broker.stop()
+    await until(lambda: not listener.bus.connected)
+    await listener.bus.stop()
+    listener.bus.publish([Frame("room:1", 1, "too late")])
+    listener.bus.leave("room:1")
+    await broker.start()
+
+
+@between_processes
+async def test_what_was_published_before_the_end_still_leaves(broker: Broker, listen: Open) -> None:
+    here, there = await listen(broker.url), await listen(broker.url)
+    await there.join("room:1")
+    await until(lambda: here.bus.connected)
+    here.bus.publish(frames("room:1", 1_000))
+    await here.bus.stop()
+    assert here.bus.stats.published == 1_000
+    await there.hears(*frames("room:1", 1_000))
 
 
 @pytest.mark.parametrize("broker", ["redis", "postgresql", "nats"], indirect=True)
@@ -222,6 +271,14 @@ async def test_a_connection_that_went_silent_is_given_up(
 
 
 # ------------------------------------------------------------------ addresses
+
+
+@pytest.mark.parametrize("broker", ["postgresql"], indirect=True)
+async def test_a_pooler_is_gone_around(broker: Broker, listen: Open) -> None:
+    listener = await listen("postgresql://nobody@127.0.0.1:1/pooler", direct_url=broker.url)
+    await listener.join("room:1")
+    listener.bus.publish([Frame("room:1", 1, "direct")])
+    await listener.hears(Frame("room:1", 1, "direct"))
 
 
 def test_an_unknown_broker_is_refused_in_plain_words() -> None:

@@ -159,9 +159,9 @@ def _errors(error: GraphQLError, request_id: str) -> Payload:
 
 
 def _is_browser(request: Request) -> bool:
-    """Somebody typed the address: text/html is asked for by name, and nothing is asked of the schema."""
+    """Somebody typed the address or followed a link: text/html is asked for by name."""
     accept = request.headers.get("accept", "")
-    return request.method == "GET" and "query" not in request.query_params and "text/html" in accept
+    return request.method == "GET" and "text/html" in accept
 
 
 def _media_type(accept: str) -> str:

@@ -77,7 +77,7 @@ def from_facts(kind: str, room_id: UUID, seq: int, at: datetime, data: dict[str,
 
 def pack(event: Event) -> str:
     """One line of text that `unpack` reads in any process of the same release."""
-    return orjson.dumps([event.kind, event.room_id, event.seq, event.at, event.facts(), event.cargo()]).decode()
+    return orjson.dumps([event.kind, str(event.room_id), event.seq, event.at, event.facts(), event.cargo()]).decode()
 
 
 def unpack(line: str) -> Event:

@@ -3,13 +3,14 @@
 import asyncio
 from pathlib import Path
 
-from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 from sqlmodel import text
 
+from alembic import command
 from roomcast.core.db import Database
+from roomcast.core.rows import fetch
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -34,8 +35,8 @@ async def current(db: Database) -> str | None:
         connection = await session.connection()
         if not await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version")):
             return None
-        revision: str | None = (await session.execute(text("SELECT version_num FROM alembic_version"))).scalar()
-        return revision
+        rows = await fetch(session, text("SELECT version_num FROM alembic_version"))
+        return str(rows[0][0]) if rows else None
 
 
 async def upgrade(url: str) -> None:

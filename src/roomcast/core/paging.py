@@ -13,6 +13,7 @@ from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.errors import BadUserInput
+from roomcast.core.rows import fetch
 
 Row = TypeVar("Row")
 
@@ -83,7 +84,7 @@ async def page(
     if upper is not None:
         bounded = bounded.where(_beyond(keys, upper, reverse=True))
     ordered = bounded.add_columns(*(key.column for key in keys)).order_by(*_order(keys, reverse=wanted.from_end))
-    found = list((await session.execute(ordered.limit(wanted.size + 1))).all())
+    found = list(await fetch(session, ordered.limit(wanted.size + 1)))
     more, found = len(found) > wanted.size, found[: wanted.size]
     if wanted.from_end:
         found.reverse()
@@ -117,8 +118,7 @@ async def _anything_beyond(
         condition = sa.not_(_beyond(keys, upper or (), reverse=True))
     else:
         condition = sa.not_(_beyond(keys, lower or ()))
-    found = await session.execute(statement.where(condition).order_by(None).limit(1))
-    return found.first() is not None
+    return bool(await fetch(session, statement.where(condition).order_by(None).limit(1)))
 
 
 def _order(keys: Sequence[Key], *, reverse: bool) -> list[ColumnElement[Any]]:

@@ -14,6 +14,7 @@ from roomcast.core.errors import NotFound
 from roomcast.core.log import RoomHead
 from roomcast.core.names import fold
 from roomcast.core.paging import Key, Page, Window, page
+from roomcast.core.rows import count, fetch
 from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
 
 
@@ -66,7 +67,7 @@ async def reach(session: AsyncSession, actor: Actor, room_id: UUID | None) -> Ro
 
 async def reach_many(session: AsyncSession, actor: Actor, room_ids: Collection[UUID]) -> dict[UUID, RoomView]:
     """Those of these rooms that this person may read."""
-    rows = await session.execute(_reached(actor).where(col(Room.id).in_(room_ids)))
+    rows = await fetch(session, _reached(actor).where(col(Room.id).in_(room_ids)))
     return {room.id: RoomView(room, head, membership) for room, head, membership in rows}
 
 
@@ -78,7 +79,7 @@ async def rooms(
 
 async def room_count(session: AsyncSession, actor: Actor, wanted: RoomFilter) -> int:
     counted = _filtered(actor, wanted).with_only_columns(func.count(), maintain_column_froms=True)
-    return int((await session.execute(counted)).scalar_one())
+    return await count(session, counted)
 
 
 def _filtered(actor: Actor, wanted: RoomFilter) -> "sa.Select[Room, RoomHead, Membership]":
@@ -115,7 +116,7 @@ async def members(
 
 async def member_count(session: AsyncSession, room_id: UUID, role: RoomRole | None) -> int:
     counted = _members(room_id, role).with_only_columns(func.count())
-    return int((await session.execute(counted)).scalar_one())
+    return await count(session, counted)
 
 
 def _members(room_id: UUID, role: RoomRole | None) -> "sa.Select[Membership]":

@@ -40,13 +40,17 @@ class Broker(Backend):
     def connected(self) -> bool:
         return self._up and all(node.connected for node in self._nodes.values())
 
+    async def disconnect(self) -> None:
+        await super().disconnect()
+        await self._retire(self._nodes)  # the session did, unless this interrupted it
+
     async def session(self) -> None:
         try:
             await self._redraw()
             await self.serve(self._follow())
         finally:
             self._homes.clear()
-            await self._retire(list(self._nodes))
+            await self._retire(self._nodes)
 
     async def take(self, channels: Collection[str]) -> None:
         for channel in channels:
@@ -87,7 +91,7 @@ class Broker(Backend):
         for url in urls - self._nodes.keys():
             self._nodes[url] = Node(url, self)
             await self._nodes[url].connect()
-        for channel in self._held:
+        for channel in list(self._held):
             await self._settle(channel)
         await self._retire(self._nodes.keys() - urls)
 
@@ -105,7 +109,8 @@ class Broker(Backend):
 
     async def _retire(self, urls: Collection[str]) -> None:
         for url in list(urls):
-            await self._nodes.pop(url).disconnect()
+            await self._nodes[url].disconnect()
+            del self._nodes[url]
 
     async def _settle(self, channel: str) -> None:
         home, owner = self._homes.pop(channel, None), self._owner(channel)

@@ -1,0 +1,110 @@
+"""What every test may ask for: a database of each kind, a running house on it, and people who live there."""
+
+import asyncio
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import pytest_asyncio
+
+from roomcast.core import migrations
+from tests import servers
+from tests.house import House, open_house, settings_for
+from tests.people import Person, Visitor, arrive
+
+DATABASES = ["sqlite", "postgresql"]
+
+Answer = TypeVar("Answer")
+
+
+def beside_the_loop(task: Coroutine[Any, Any, Answer]) -> Answer:
+    """Run to the end in a loop of its own: fixtures of a session are made while a test's loop already runs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, task).result()
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated, empty SQLite file."""
+    path = tmp_path_factory.mktemp("template") / "roomcast.db"
+    beside_the_loop(migrations.upgrade(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[servers.Server]:
+    with servers.postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: servers.Server) -> str:
+    """The name of a migrated, empty database on that server."""
+    url = beside_the_loop(servers.create_database(postgres_server.url, "roomcast_template"))
+    beside_the_loop(migrations.upgrade(url))
+    return "roomcast_template"
+
+
+@pytest_asyncio.fixture(params=DATABASES)
+async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    """The address of a fresh, migrated database: every test that asks runs on each kind."""
+    if request.param == "sqlite":
+        path = tmp_path / "roomcast.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: servers.Server = request.getfixturevalue("postgres_server")
+    template = request.getfixturevalue("postgres_template")
+    name = f"test_{uuid.uuid4().hex}"
+    yield await servers.create_database(server.url, name, template)
+    await servers.drop_database(server.url, name)
+
+
+MakeHouse = Callable[..., Awaitable[House]]
+
+
+@pytest_asyncio.fixture
+async def make_house(database_url: str, tmp_path: Path) -> AsyncIterator[MakeHouse]:
+    """Opens houses on the test's database, each with settings of its own; several are several processes' worth."""
+    async with AsyncExitStack() as stack:
+
+        async def make(**changes: Any) -> House:
+            return await stack.enter_async_context(open_house(settings_for(database_url, tmp_path, **changes)))
+
+        yield make
+
+
+@pytest_asyncio.fixture
+async def house(make_house: MakeHouse) -> House:
+    return await make_house()
+
+
+@pytest_asyncio.fixture
+async def visitor(house: House) -> AsyncIterator[Visitor]:
+    """Somebody without an account."""
+    async with Visitor(house) as somebody:
+        yield somebody
+
+
+@pytest_asyncio.fixture
+async def ann(house: House) -> AsyncIterator[Person]:
+    """The first to sign up: an administrator."""
+    async with await arrive(house, "ann") as person:
+        yield person
+
+
+@pytest_asyncio.fixture
+async def bob(house: House, ann: Person) -> AsyncIterator[Person]:
+    async with await arrive(house, "bob") as person:
+        yield person
+
+
+@pytest_asyncio.fixture
+async def cleo(house: House, ann: Person) -> AsyncIterator[Person]:
+    async with await arrive(house, "cleo") as person:
+        yield person

@@ -1,0 +1,94 @@
+"""One roomcast in this process: the real app on a real port, so that tests talk to it as clients do and look inside."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from roomcast.api.transport import SERVER_OPTIONS, AbortableProtocol
+from roomcast.app import App, Roomcast
+from roomcast.settings import Settings
+
+SECRET = "a secret for tests that is long enough to sign with"
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers and its ticking loop: started and stopped by a test."""
+
+    async def begin(self) -> None:
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        await self.startup()
+        assert self.started, "the app did not start"
+
+    async def end(self) -> None:
+        self.should_exit = True
+        await self.shutdown()
+
+    @property
+    def port(self) -> int:
+        [listening] = self.servers
+        return int(listening.sockets[0].getsockname()[1])
+
+
+class House:
+    """A running roomcast. `url` is where it listens; `inside` is what it is made of."""
+
+    def __init__(self, app: App, server: Server) -> None:
+        self.inside: Roomcast = app.house
+        self.url = f"http://127.0.0.1:{server.port}"
+        self.ws_url = f"ws://127.0.0.1:{server.port}/graphql"
+
+    async def listening(self, count: int, seconds: float = 5.0) -> None:
+        """Wait until so many streams are open: roomMessages has no word of its own for that."""
+        async with asyncio.timeout(seconds):
+            while self.inside.hub.reader_count != count:  # noqa: ASYNC110 (no one event says it)
+                await asyncio.sleep(0.005)
+
+    def leftovers(self) -> dict[str, Any]:
+        """What should be nothing once every client has gone."""
+        hub = self.inside.hub
+        return {"topics": len(hub.topics), "readers": hub.reader_count, "sockets": len(self.inside.sockets.open)}
+
+
+def settings_for(database_url: str, data_dir: Path, **changes: Any) -> Settings:
+    """Settings that owe nothing to the environment of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("ROOMCAST_") and "TEST" not in name]:
+        del os.environ[name]
+    chosen = {"secret_key": SECRET, "migrate_on_start": False, **changes}
+    return Settings(_env_file=None, database_url=database_url, data_dir=data_dir, **chosen)
+
+
+@asynccontextmanager
+async def open_house(settings: Settings) -> AsyncIterator[House]:
+    """Serve until the block ends, and then leave nothing behind."""
+    before = asyncio.all_tasks()
+    app = App(settings)
+    config = uvicorn.Config(
+        app, "127.0.0.1", 0, ws=AbortableProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
+    )
+    server = Server(config)
+    await server.begin()
+    house = House(app, server)
+    try:
+        yield house
+        await nothing_left(house)
+    finally:
+        await server.end()
+    await no_tasks_since(before)
+
+
+async def nothing_left(house: House, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while any(house.leftovers().values()):  # noqa: ASYNC110 (no one event says it)
+            await asyncio.sleep(0.01)
+
+
+async def no_tasks_since(before: set[asyncio.Task[Any]], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while left := {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}:
+            await asyncio.wait(left, timeout=0.1)
