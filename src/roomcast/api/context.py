@@ -1,7 +1,7 @@
 """What a resolver gets: one context per operation, and per event of a subscription; never one per connection."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
@@ -64,7 +64,8 @@ class Context:
     """The operation's viewer, its one snapshot of the data, and loaders that live no longer than both."""
 
     def __init__(self, backend: Backend, viewer: Actor | None, caller: Caller) -> None:
-        self.backend, self.viewer, self.caller = backend, viewer, caller
+        self.backend, self.caller = backend, caller
+        self.viewer = replace(viewer, ip_address=caller.ip_address) if viewer else None
         self.snapshot = Snapshot(backend.db)
         self._loaders: dict[str, DataLoader[Any, Any]] = {}
 

@@ -1,4 +1,4 @@
-"""Who is asking: the signed-in person a request acts for. Second argument of every action and query."""
+"""Who is asking, and from where: the signed-in person a request acts for. Second argument of every action."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +11,7 @@ class Actor:
     session_id: UUID
     is_admin: bool
     token_expires_at: datetime
+    ip_address: str | None = None
 
     @property
     def id(self) -> UUID:
