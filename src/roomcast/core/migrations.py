@@ -3,12 +3,12 @@
 import asyncio
 from pathlib import Path
 
+from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 from sqlmodel import text
 
-from alembic import command
 from roomcast.core.db import Database
 from roomcast.core.rows import fetch
 
