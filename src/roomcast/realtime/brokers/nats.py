@@ -69,6 +69,8 @@ class Broker(Backend):
     async def _fail(self, error: Exception) -> None:
         if isinstance(error, SlowConsumerError):
             self.inbox.resync([error.subject])
+        elif self._client.is_connected:  # failing, or forbidden to us: no frame would travel
+            self._ended.set()
 
     async def _close(self) -> None:
         self._ended.set()

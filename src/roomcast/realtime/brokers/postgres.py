@@ -18,6 +18,7 @@ CHANNEL = "roomcast"
 """Listening per room would cost every NOTIFY a search through all names listened to."""
 
 ANNOUNCE = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload"
+"""In one transaction, which keeps the order and lets equal payloads arrive once."""
 
 
 class Broker(Backend):
