@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
-from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
@@ -35,9 +34,6 @@ from roomcast.settings import Profile, RoomCreation, Settings, WrongSetting, sec
 from roomcast.web import pages
 
 READY_SECONDS = 2.0
-
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
-"""All that `/graphql` answers itself, in JSON, the wrong ones included."""
 
 logger = logging.getLogger("roomcast")
 
@@ -145,24 +141,32 @@ async def prepare_database(settings: Settings) -> None:
 
 
 class App:
-    """The whole product as one ASGI app: sockets straight to their handler, the rest through Starlette.
+    """The whole product as one ASGI app: `/graphql` straight to its handlers, the rest through Starlette's routes.
 
-    A listener's every event passes here, so sockets are spared the layers that HTTP requests go through.
+    Every operation and every listener's every event pass here, so they are spared the layers that pages go through.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.house = Roomcast(settings)
-        app = Starlette(routes=_routes(self.house), middleware=_middleware(settings), lifespan=self._lifespan)
+        app = Starlette(routes=_routes(self.house), lifespan=self._lifespan)
         # Outside of Starlette, so that the answers it gives on its own leave with the headers too.
         self._http = pages.SecurityHeaders(app)
+        self._graphql = pages.SecurityHeaders(_with_cors(self._answer, settings))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "websocket":
-            await self._http(scope, receive, send)
-        elif scope["path"] == scope.get("root_path", "") + "/graphql":
+        is_graphql = scope.get("path") == scope.get("root_path", "") + "/graphql"
+        if scope["type"] == "websocket" and is_graphql:
             await self.house.sockets.serve(scope, receive, send)
-        else:
+        elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
+        elif scope["type"] == "http" and is_graphql:
+            await self._graphql(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.house.http(Request(scope, receive))
+        await response(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -173,24 +177,20 @@ class App:
             await self.house.stop()
 
 
-def _middleware(settings: Settings) -> list[Middleware]:
+def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     if not settings.allowed_origins:
-        return []
-    cors = Middleware(
-        CORSMiddleware,
+        return app
+    return CORSMiddleware(
+        app,
         allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST"],
         allow_headers=["authorization", "content-type"],
         expose_headers=["x-request-id", "retry-after"],
     )
-    return [cors]
 
 
 def _routes(house: Roomcast) -> list[BaseRoute]:
     sdl = house.schema.as_str() + "\n"
-
-    async def graphql(request: Request) -> Response:
-        return await house.http(request)
 
     async def schema_file(_request: Request) -> Response:
         return PlainTextResponse(sdl)
@@ -205,7 +205,6 @@ def _routes(house: Roomcast) -> list[BaseRoute]:
         return JSONResponse({"status": "ok" if good else "down", **shown}, 200 if good else 503)
 
     return [
-        Route("/graphql", graphql, methods=METHODS),
         Route("/schema.graphql", schema_file),
         Route("/health/live", live),
         Route("/health/ready", ready),

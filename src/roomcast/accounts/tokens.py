@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from roomcast.core.errors import TokenExpired, Unauthenticated
 from roomcast.core.ids import uuid7
 
 ISSUER = "roomcast"
+REMEMBERED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class Tokens:
         self._ring = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
         self._signer = next(iter(self._ring))
         self._lifetime = timedelta(seconds=access_seconds)
+        self._verified: OrderedDict[str, Claims] = OrderedDict()
         self._jwt = jwt.PyJWT(options={"enforce_minimum_key_length": True})
 
     def access(self, user_id: UUID, session_id: UUID) -> tuple[str, datetime]:
@@ -50,7 +53,20 @@ class Tokens:
         return self._jwt.encode(claims, self._ring[self._signer], "HS256", headers=headers), expires
 
     def read(self, token: str) -> Claims:
-        """Raises TokenExpired for a token whose time is over, Unauthenticated for any other that is not good."""
+        """Raises TokenExpired for a token whose time is over, Unauthenticated for any other that is not good.
+
+        A good token is verified once: it stays what it is until its end, and a client sends it with every request.
+        """
+        known = self._verified.get(token)
+        if known is None:
+            known = self._verified[token] = self._verify(token)
+            if len(self._verified) > REMEMBERED:
+                self._verified.popitem(last=False)
+        if known.expires_at <= datetime.now(UTC):
+            raise TokenExpired("the access token has expired")
+        return known
+
+    def _verify(self, token: str) -> Claims:
         try:
             header = jwt.get_unverified_header(token)
             key = self._ring.get(str(header.get("kid")))

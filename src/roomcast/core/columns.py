@@ -63,4 +63,10 @@ def FlagField(**options: Any) -> Any:  # noqa: N802
     return Field(default=False, sa_column_kwargs={"server_default": sa.text("false")}, **options)
 
 
-__all__ = ["JSON", "UUID", "FlagField", "IdField", "SeqField", "TextField", "TimeField", "UTCDateTime"]
+def table(model: type[SQLModel]) -> sa.Table:
+    """The Core table of a model, for statements on hot paths."""
+    found: sa.Table = model.__table__  # type: ignore[attr-defined]
+    return found
+
+
+__all__ = ["JSON", "UUID", "FlagField", "IdField", "SeqField", "TextField", "TimeField", "UTCDateTime", "table"]

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.core import log
+from roomcast.core import log, sqlite
 from roomcast.core.errors import Refused
 from roomcast.core.events import Event
 
@@ -212,14 +212,20 @@ def _postgres_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
         max_overflow=5,
         pool_timeout=WAIT_SECONDS,
         pool_recycle=1800,
+        pool_reset_on_return=None,  # every session ends its transaction itself
         connect_args={"timeout": 10, "command_timeout": WAIT_SECONDS},
     )
     return engine, engine
 
 
 def _sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
-    writer = create_async_engine(driver_url(url), pool_size=1, max_overflow=0, pool_timeout=WAIT_SECONDS)
-    reader = create_async_engine(driver_url(url), pool_size=4, max_overflow=4, pool_timeout=WAIT_SECONDS)
+    driver: dict[str, Any] = {
+        "pool_timeout": WAIT_SECONDS,
+        "pool_reset_on_return": None,  # every session ends its transaction itself
+        "connect_args": {"async_creator_fn": sqlite.connect},
+    }
+    writer = create_async_engine(driver_url(url), pool_size=1, max_overflow=0, **driver)
+    reader = create_async_engine(driver_url(url), pool_size=4, max_overflow=4, **driver)
     _prepare(writer, "BEGIN IMMEDIATE")
     _prepare(reader, "BEGIN", "PRAGMA query_only=ON")
     return writer, reader

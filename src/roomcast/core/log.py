@@ -17,10 +17,11 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.core.columns import JSON, IdField, SeqField, TimeField
+from roomcast.core.columns import JSON, IdField, SeqField, TimeField, table
 from roomcast.core.errors import BadUserInput
 from roomcast.core.events import Event, from_facts
 from roomcast.core.ids import uuid7
+from roomcast.core.rows import fetch
 
 E = TypeVar("E", bound=Event)
 
@@ -60,31 +61,61 @@ async def open_log(session: AsyncSession, room_id: UUID, at: datetime) -> None:
     await session.flush()
 
 
-async def lock_heads(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, RoomHead]:
+@dataclass(slots=True)
+class LockedHead:
+    """A head whose row is locked until the commit: the room's next seq is ours to give."""
+
+    room_id: UUID
+    last_seq: int
+    last_activity_seq: int
+    last_activity_at: datetime
+
+
+_HEADS = table(RoomHead)
+_LOCK = (
+    sa.select(_HEADS.c.room_id, _HEADS.c.last_seq, _HEADS.c.last_activity_seq, _HEADS.c.last_activity_at)
+    .where(_HEADS.c.room_id.in_(sa.bindparam("room_ids", expanding=True)))
+    .order_by(_HEADS.c.room_id)
+    .with_for_update()
+)
+_MOVE = (
+    sa.update(_HEADS)
+    .where(_HEADS.c.room_id == sa.bindparam("head"))
+    .values({name: sa.bindparam(f"new_{name}") for name in ("last_seq", "last_activity_seq", "last_activity_at")})
+)
+
+
+async def lock_heads(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, LockedHead]:
     """The heads of these rooms, locked until the commit, in id order so that two groups never deadlock."""
-    heads = await session.exec(
-        select(RoomHead)
-        .where(col(RoomHead.room_id).in_(room_ids))
-        .order_by(col(RoomHead.room_id))
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    return {head.room_id: head for head in heads}
+    locked: dict[UUID, LockedHead] = session.info.setdefault("heads", {})
+    if missing := [room_id for room_id in room_ids if room_id not in locked]:
+        rows = await fetch(session, _LOCK.params(room_ids=missing))
+        locked.update((row[0], LockedHead(*row)) for row in rows)
+    return {room_id: locked[room_id] for room_id in room_ids if room_id in locked}
 
 
 async def append(session: AsyncSession, events: Sequence[E]) -> list[E]:
     """Give each event the next seq of its room and store it, in the order given. Locks the rooms' heads."""
     heads = await lock_heads(session, {event.room_id for event in events})
     numbered = [_number(heads[event.room_id], event) for event in events]
-    await session.flush()
+    await session.exec(_MOVE, params=[_moved(head) for head in heads.values()])
     await session.exec(
-        sa.insert(LogEntry),
+        sa.insert(table(LogEntry)),
         params=[{"room_id": e.room_id, "seq": e.seq, "kind": e.kind, "at": e.at, "data": e.facts()} for e in numbered],
     )
     return numbered
 
 
-def _number(head: RoomHead, event: E) -> E:
+def _moved(head: LockedHead) -> dict[str, Any]:
+    return {
+        "head": head.room_id,
+        "new_last_seq": head.last_seq,
+        "new_last_activity_seq": head.last_activity_seq,
+        "new_last_activity_at": head.last_activity_at,
+    }
+
+
+def _number(head: LockedHead, event: E) -> E:
     head.last_seq += 1
     if event.moves_activity:
         head.last_activity_seq = head.last_seq

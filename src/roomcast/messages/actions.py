@@ -12,6 +12,7 @@ from sqlmodel import col, select
 from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
+from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, Refused
 from roomcast.core.ids import uuid7
@@ -120,4 +121,4 @@ async def _store(work: Work, messages: Sequence[Message]) -> None:
     events = [MessageCreated(room_id=m.room_id, at=m.created_at, message_id=m.id, fresh=m) for m in messages]
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
-    await work.session.exec(sa.insert(Message), params=[message.model_dump() for message in messages])
+    await work.session.exec(sa.insert(table(Message)), params=[message.model_dump() for message in messages])

@@ -1,0 +1,48 @@
+"""A bare ASGI broadcast: no GraphQL, no store. What POST /publish brings goes to every socket as it is.
+
+The least that a Python server can do on this uvicorn, and so the honest measure of what a delivery costs.
+"""
+
+from typing import Any
+
+from bench.baselines.serving import serve
+
+sockets: set[Any] = set()
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
+    elif scope["type"] == "websocket":
+        await listen(scope, receive, send)
+    else:
+        await publish(receive, send)
+
+
+async def listen(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept", "subprotocol": next(iter(scope["subprotocols"]), None)})
+    sockets.add(send)
+    try:
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+    finally:
+        sockets.discard(send)
+
+
+async def publish(receive: Any, send: Any) -> None:
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    text = body.decode()
+    for push in list(sockets):
+        await push({"type": "websocket.send", "text": text})
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"ok"})
+
+
+if __name__ == "__main__":
+    serve(app)

@@ -1,0 +1,14 @@
+"""How every baseline is served: the same uvicorn, with the settings that roomcast uses."""
+
+import os
+from typing import Any
+
+import uvicorn
+
+from roomcast.api.transport import SERVER_OPTIONS
+
+
+def serve(app: Any) -> None:
+    uvicorn.run(
+        app, host="127.0.0.1", port=int(os.environ["PORT"]), log_level="warning", access_log=False, **SERVER_OPTIONS
+    )

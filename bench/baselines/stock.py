@@ -1,0 +1,88 @@
+"""What the documentation leads to: stock Strawberry on its own socket handler, with broadcaster's memory backend."""
+
+from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
+
+import strawberry
+from broadcaster import Broadcast
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from strawberry.asgi import GraphQL
+
+from bench.baselines.serving import serve
+
+broadcast = Broadcast("memory://")
+count = 0
+
+
+@strawberry.type
+class User:
+    username: str
+
+
+@strawberry.type
+class Message:
+    id: strawberry.ID
+    seq: int
+    body: str
+    created_at: datetime
+    viewer_can_edit: bool
+    author: User
+
+
+@strawberry.type
+class Delivery:
+    cursor: str
+    message: Message
+
+
+@strawberry.type
+class Query:
+    ok: bool = True
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    async def send_message(self, room_id: strawberry.ID, body: str) -> bool:
+        await broadcast.publish(str(room_id), body)
+        return True
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription
+    async def room_messages(self, room_id: strawberry.ID) -> AsyncGenerator[Delivery, None]:
+        seq = 0
+        async with broadcast.subscribe(str(room_id)) as subscriber:
+            async for event in subscriber:
+                seq += 1
+                yield Delivery(
+                    cursor="AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+                    message=Message(
+                        id=strawberry.ID("msg_01a1fde4-f66d-727e-816f-ed6a06152a76"),
+                        seq=seq,
+                        body=event.message,
+                        created_at=datetime.now(UTC),
+                        viewer_can_edit=False,
+                        author=User(username="ann"),
+                    ),
+                )
+
+
+graphql = GraphQL(strawberry.Schema(Query, Mutation, Subscription), subscription_protocols=("graphql-transport-ws",))
+
+
+async def health(_request: object) -> PlainTextResponse:
+    return PlainTextResponse("ok")
+
+
+app = Starlette(
+    routes=[Route("/health", health), Route("/graphql", graphql), WebSocketRoute("/graphql", graphql)],
+    on_startup=[broadcast.connect],
+    on_shutdown=[broadcast.disconnect],
+)
+
+if __name__ == "__main__":
+    serve(app)

@@ -1,0 +1,105 @@
+"""Servers under test: each a process of its own, timed by the operating system."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """`pid` is the process whose costs count."""
+
+    port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def memory_kib(self) -> int:
+        """Resident memory now."""
+        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE_KIB
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def roomcast(**settings: str) -> Iterator[Running]:
+    """The product itself, as `roomcast serve` runs it, with an empty database unless `settings` name one."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {
+            "ROOMCAST_DATA_DIR": folder,
+            "ROOMCAST_RATE_LIMITS": "off",
+            "ROOMCAST_LOG_LEVEL": "warning",
+            **{f"ROOMCAST_{name.upper()}": value for name, value in settings.items()},
+        }
+        command = [sys.executable, "-c", "from roomcast.cli import main; main()", "serve"]
+        with started(command, environment, "ROOMCAST_PORT", "/health/ready") as running:
+            yield running
+
+
+@contextmanager
+def baseline(name: str, **environment: str) -> Iterator[Running]:
+    """One of `bench/baselines`, on the same uvicorn with the same settings."""
+    command = [sys.executable, "-m", f"bench.baselines.{name}"]
+    with started(command, environment, "PORT", "/health") as running:
+        yield running
+
+
+@contextmanager
+def started(command: list[str], environment: dict[str, str], port_variable: str, path: str) -> Iterator[Running]:
+    port = free_port()
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment, port_variable: str(port)})
+    try:
+        _wait(f"http://127.0.0.1:{port}{path}", process)
+        _use_core(process.pid, 0)
+        yield Running(port, process.pid)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        process.kill()
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 30
+    while time.monotonic() < end and process.poll() is None:
+        with suppress(OSError):
+            urllib.request.urlopen(url).close()  # noqa: S310 (our own address)
+            return
+        time.sleep(0.05)
+    raise RuntimeError(f"{url} did not come up")
+
+
+def _use_core(pid: int, core: int) -> None:
+    """The server on one core, the load on the others: where there are others."""
+    if len(os.sched_getaffinity(0)) > 1:
+        os.sched_setaffinity(pid, {core})
+
+
+def keep_off_the_servers_core() -> None:
+    cores = os.sched_getaffinity(0)
+    if len(cores) > 1:
+        os.sched_setaffinity(0, cores - {0})

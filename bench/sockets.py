@@ -1,0 +1,88 @@
+"""Many WebSocket clients in one process, as cheap as they can be: they count frames and look at few of them."""
+
+import asyncio
+import base64
+import json
+import os
+import struct
+from collections.abc import Callable
+from typing import Any
+
+HANDSHAKE = (
+    "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
+)
+
+
+class Client(asyncio.Protocol):
+    """`heard` is called for each text frame with its bytes."""
+
+    def __init__(self, path: str, port: int, protocol: str, heard: Callable[["Client", bytes], None]) -> None:
+        self._request = HANDSHAKE.format(
+            path=path, port=port, protocol=protocol, key=base64.b64encode(os.urandom(16)).decode()
+        )
+        self._heard = heard
+        self._buffer = b""
+        self.open = asyncio.get_running_loop().create_future()
+        self.transport: asyncio.Transport
+        self.count = 0
+        self.bytes = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.write(self._request.encode())
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if not self.open.done():
+            head, found, rest = self._buffer.partition(b"\r\n\r\n")
+            if not found:
+                return
+            assert b" 101 " in head.split(b"\r\n", 1)[0], head
+            self._buffer = rest
+            self.open.set_result(None)
+        self._frames()
+
+    def _frames(self) -> None:
+        buffer, at, size = self._buffer, 0, len(self._buffer)
+        while size - at >= 2:
+            length, start = buffer[at + 1], at + 2
+            if length == 126:
+                if size - at < 4:
+                    break
+                length, start = struct.unpack_from(">H", buffer, at + 2)[0], at + 4
+            elif length == 127:
+                if size - at < 10:
+                    break
+                length, start = struct.unpack_from(">Q", buffer, at + 2)[0], at + 10
+            if size < start + length:
+                break
+            if buffer[at] & 0x0F == 1:
+                self.count += 1
+                self.bytes += length
+                self._heard(self, buffer[start : start + length])
+            at = start + length
+        self._buffer = buffer[at:]
+
+    def say(self, message: Any) -> None:
+        body = json.dumps(message).encode()
+        size = bytes([0x80 | len(body)]) if len(body) < 126 else b"\xfe" + struct.pack(">H", len(body))
+        self.transport.write(b"\x81" + size + b"\0\0\0\0" + body)  # a mask of zeros is a mask
+
+
+async def connect(port: int, path: str, protocol: str, heard: Callable[[Client, bytes], None]) -> Client:
+    loop = asyncio.get_running_loop()
+    _, client = await loop.create_connection(lambda: Client(path, port, protocol, heard), "127.0.0.1", port)
+    await client.open
+    return client
+
+
+async def connect_many(
+    count: int, port: int, path: str, protocol: str, heard: Callable[[Client, bytes], None]
+) -> list[Client]:
+    clients: list[Client] = []
+    for start in range(0, count, 100):
+        batch = min(100, count - start)
+        clients += await asyncio.gather(*(connect(port, path, protocol, heard) for _ in range(batch)))
+    return clients
