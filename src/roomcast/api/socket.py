@@ -60,6 +60,7 @@ class Socket:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._streams: dict[str, Attached] = {}
         self._resume: dict[str, str] = {}
+        self._resumed: set[tuple[str, str]] = set()
         self._opened_at = time.monotonic()
         self._unanswered = 0
         self._closed = False
@@ -230,20 +231,20 @@ class Socket:
         context = Context(self._engine.backend, self.viewer, caller)
         stream: Stream = await self._engine.subscribe(operation, request, context)
         viewer = context.actor
-        topic = await self._hub.topic(topic_of(stream.room_id))
-        if topic is None:
-            raise RequestErrors(coded("NOT_FOUND", "no such room"))
-        # From here to the start nothing waits: the topic cannot be released meanwhile.
-        listener = Listener(self._outbox, viewer.user_id, self._framing(id_), partial(self._over, id_))
         script = RoomScript(self._engine, operation, request, stream, viewer)
-        reader = self._hub.attach(topic, group_key(operation, request, stream, viewer), script, listener)
-        self._streams[id_] = Attached(topic, reader)
-        if stream.expired:
+        async with self._hub.topic(topic_of(stream.place.room_id)) as topic:
+            if topic is None:
+                raise RequestErrors(coded("NOT_FOUND", "no such room"))
+            listener = Listener(self._outbox, viewer.user_id, self._framing(id_), partial(self._over, id_))
+            reader = self._hub.attach(topic, group_key(operation, request, stream, viewer), script, listener)
+            topic.recheck_rights(stream.place.tail)
+            self._streams[id_] = Attached(topic, reader)
+        if stream.place.expired:
             reader.start_anew()
-        elif stream.after is None:
+        elif stream.place.after is None:
             reader.start_live()
         else:
-            reader.start_after(stream.after)
+            reader.start_after(stream.place.after)
 
     def _framing(self, id_: str) -> Callable[[str], str]:
         head, tail = f'{{"id":{orjson.dumps(id_).decode()},"type":"next","payload":', "}"
@@ -266,7 +267,7 @@ class Socket:
 
     def _caller(self) -> Caller:
         client = self._scope.get("client")
-        return Caller(str(uuid7()), client[0] if client else None, self.adopt, self._resumed)
+        return Caller(str(uuid7()), client[0] if client else None, self.adopt, self._resumption)
 
     def adopt(self, actor: Actor) -> None:
         """A sign-in or renewal over this socket: it belongs to that session from here on."""
@@ -276,7 +277,9 @@ class Socket:
                 self._say("complete", id_)
         self.viewer = actor
 
-    def _resumed(self, room_id: str, field: str) -> str | None:
+    def _resumption(self, room_id: str, field: str) -> str | None:
         """The cursor that the client connected with, once per room and field."""
-        own = self._resume.pop(f"{room_id}:{field}", None)
-        return own if own is not None else self._resume.pop(room_id, None)
+        if (room_id, field) in self._resumed:
+            return None
+        self._resumed.add((room_id, field))
+        return self._resume.get(f"{room_id}:{field}", self._resume.get(room_id))

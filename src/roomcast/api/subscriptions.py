@@ -33,16 +33,25 @@ LIVE = Caller(request_id="live")
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
-    """What a subscriber is to be shown.
+class Place:
+    """Where a viewer's stream begins.
 
-    `after`: the position to replay from. `expired`: a cursor was given and cannot be honoured. `speaks`: the stream
-    also says when it is live and why it ends.
+    `tail`: the end of the log when the viewer was seen to have the right to it. `after`: the position to replay from.
+    `expired`: a cursor was given and cannot be honoured.
     """
 
     room_id: UUID
+    tail: int
     after: int | None
     expired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a subscriber is to be shown: `kinds` of events, all if None. `speaks`: the stream also says when it is live
+    and why it ends."""
+
+    place: Place
     kinds: frozenset[type[Event]] | None
     speaks: bool
 
@@ -59,10 +68,10 @@ class Subscription:
         "nothing lost, nothing twice.",
     )
     async def room_messages(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
-        place, expired = await _start(info.context, "roomMessages", room_id, after)
-        if expired:
+        place = await _start(info.context, "roomMessages", room_id, after)
+        if place.expired:
             raise ResumeExpired("the log does not reach back to this cursor; fetch the history and subscribe anew")
-        return Stream(place.room_id, place.seq, False, frozenset([MessageCreated]), speaks=False)
+        return Stream(place, frozenset([MessageCreated]), speaks=False)
 
     @strawberry.subscription(
         graphql_type=RoomEvent,
@@ -70,28 +79,19 @@ class Subscription:
         description="Everything durable that happens in a room, as one ordered log with one cursor.",
     )
     async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
-        place, expired = await _start(info.context, "roomEvents", room_id, after)
-        return Stream(place.room_id, place.seq, expired, None, speaks=True)
+        place = await _start(info.context, "roomEvents", room_id, after)
+        return Stream(place, None, speaks=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    room_id: UUID
-    seq: int | None
-
-
-async def _start(context: Context, field: str, room_id: str, after: str | None) -> tuple[Place, bool]:
-    """Where this viewer's stream begins, and whether a cursor was given that cannot be honoured.
-
-    Raises Unauthenticated, NotFound, BadUserInput.
-    """
+async def _start(context: Context, field: str, room_id: str, after: str | None) -> Place:
+    """Raises Unauthenticated, NotFound, BadUserInput."""
     async with context.snapshot.session() as session:
         view = await rooms.reach(session, context.actor, local_id("room", room_id))
     resumed = context.caller.resume(global_id("room", view.room.id), field) if context.caller.resume else None
     cursors = [_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
     epoch, tail = context.backend.epoch, view.head.last_seq
     good = [cursor.seq for cursor in cursors if cursor.is_of(epoch) and cursor.seq <= tail]
-    return Place(view.room.id, max(good, default=None)), bool(cursors) and not good
+    return Place(view.room.id, tail, max(good, default=None), bool(cursors) and not good)
 
 
 def _cursor(text: str, room_id: UUID) -> log.Cursor:
@@ -117,10 +117,10 @@ class RoomScript:
         return await self._execute(wanted)
 
     async def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> str | None:
-        return await self._say(Ready(self._stream.room_id, seq, now(), recovered, replayed_count))
+        return await self._say(Ready(self._stream.place.room_id, seq, now(), recovered, replayed_count))
 
     async def ended(self, seq: int, reason: Any) -> str | None:
-        return await self._say(Ended(self._stream.room_id, seq, now(), reason))
+        return await self._say(Ended(self._stream.place.room_id, seq, now(), reason))
 
     async def _say(self, words: Ready | Ended) -> str | None:
         if not self._stream.speaks:

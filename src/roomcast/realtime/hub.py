@@ -6,7 +6,9 @@ at the tails of the topics served here, once a second, finds a last frame that w
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Coroutine, Hashable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Hashable
+from contextlib import asynccontextmanager
 from typing import Any
 
 from roomcast.realtime.bus import Frame
@@ -27,6 +29,7 @@ class Hub:
         self._topics: dict[str, Topic] = {}
         self._opening: dict[str, asyncio.Task[Topic | None]] = {}
         self._looking: asyncio.Task[None] | None = None
+        self._claims: Counter[str] = Counter()
         self._closing: set[asyncio.Task[None]] = set()
         self.malformed = 0
 
@@ -38,32 +41,44 @@ class Hub:
             self._looking.cancel()
             await asyncio.wait([self._looking])
         topics, self._topics = list(self._topics.values()), {}
-        await asyncio.gather(*(topic.close() for topic in topics), *self._closing, return_exceptions=True)
+        for opening in self._opening.values():
+            opening.cancel()
+        closing = [*(topic.close() for topic in topics), *self._opening.values(), *self._closing]
+        await asyncio.gather(*closing, return_exceptions=True)
 
     # ------------------------------------------------------------------ subscribing
 
-    async def topic(self, name: str) -> Topic | None:
-        """The topic, with the bus joined before its tail was read; None when it is gone. Release it when unused."""
-        if name not in self._topics:
-            if name not in self._opening:
+    @asynccontextmanager
+    async def topic(self, name: str) -> AsyncIterator[Topic | None]:
+        """The topic, with the bus joined before its tail was read; None when it is gone. Without a reader at the end
+        of the block it is forgotten, also when the block is cancelled while the tail is being read."""
+        self._claims[name] += 1
+        try:
+            if name not in self._topics and name not in self._opening:
                 self._opening[name] = asyncio.create_task(self._open(name), name=f"open {name}")
-            return await asyncio.shield(self._opening[name])
-        return self._topics[name]
+            yield self._topics.get(name) or await asyncio.shield(self._opening[name])
+        finally:
+            self._claims[name] -= 1
+            self._drop_claim(name)
+
+    def _drop_claim(self, name: str) -> None:
+        if not self._claims[name]:
+            del self._claims[name]
+            if topic := self._topics.get(name):
+                self.release(topic)
 
     async def _open(self, name: str) -> Topic | None:
         self._join(name)
+        topic = None
         try:
             tail = (await self._source.tails([name])).get(name)
-            if tail is None:
-                self._leave(name)
-                return None
-            self._topics[name] = Topic(name, tail, self._source)
-            return self._topics[name]
-        except BaseException:
-            self._leave(name)
-            raise
+            if tail is not None and name in self._claims:
+                topic = self._topics[name] = Topic(name, tail, self._source)
+            return topic
         finally:
             del self._opening[name]
+            if topic is None:
+                self._leave(name)
 
     def attach(self, topic: Topic, key: Hashable, script: Script, listener: Listener) -> Reader:
         """A reader of that topic's group. Start it; `detach` it in the end, whoever ends it."""
@@ -77,7 +92,7 @@ class Hub:
         """Forget groups without readers, and the topic without groups."""
         for key in [key for key, group in topic.groups.items() if not group.readers]:
             self._finish(topic.groups.pop(key).close())
-        if not topic.groups and self._topics.get(topic.name) is topic:
+        if not topic.groups and topic.name not in self._claims and self._topics.get(topic.name) is topic:
             del self._topics[topic.name]
             self._leave(topic.name)
             self._finish(topic.close())

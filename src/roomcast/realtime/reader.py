@@ -114,9 +114,10 @@ class Reader:
         """The client is not interested any more, or is gone."""
         self._group.unfollow(self)
         self._group.readers.discard(self)
-        if self._task is not None:
-            self._task.cancel()
-            self._task = None
+        for task in (self._task, self._ending):
+            if task is not None:
+                task.cancel()
+        self._task = self._ending = None
 
     def end(self, seq: int, reason: Any) -> None:
         """The server ends it: nothing more of the topic, only the last words."""

@@ -30,6 +30,7 @@ class Topic:
         self._early: dict[int, Entry] = {}
         self._known_tail = position
         self._doubts_rights = False
+        self._rights_seq = position
         self._task: asyncio.Task[None] | None = None
 
     def group(self, key: Hashable, script: Script) -> Group:
@@ -69,6 +70,11 @@ class Topic:
         self._doubts_rights = True
         self._settle()
 
+    def recheck_rights(self, seq: int) -> None:
+        """A reader was attached whose right to read is known as of `seq`: it may have been lost just before."""
+        if self._rights_seq > seq:
+            self.doubt_rights()
+
     def _settle(self) -> None:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"topic {self.name}")
@@ -101,6 +107,7 @@ class Topic:
 
     async def _settle_next(self, entry: Entry) -> None:
         if entry.rights:
+            self._rights_seq = entry.seq
             await self._end_lost(entry.seq)
         self._advance(entry)
         self._wake_groups()

@@ -1,0 +1,86 @@
+"""The moment between being allowed to read a room and hearing it: nothing slips through, nothing stays behind."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from roomcast.realtime.topic import Topic
+from tests.house import House, nothing_left
+from tests.people import ROOM_EVENTS, Person
+
+REMOVED_WORDS = ("StreamReady", "StreamEnded")
+
+
+class SlowDoor:
+    """Holds whoever comes to a topic until it is told to let them in."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        self._enter = house.inside.hub.topic
+        monkeypatch.setattr(house.inside.hub, "topic", self._hold)
+
+    @asynccontextmanager
+    async def _hold(self, name: str) -> AsyncIterator[Topic | None]:
+        self.reached.set()
+        await self.opened.wait()
+        async with self._enter(name) as topic:
+            yield topic
+
+
+@pytest.mark.parametrize("somebody_listens", [True, False])
+async def test_who_leaves_while_subscribing_does_not_stay_to_listen(
+    ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch, somebody_listens: bool
+) -> None:
+    den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+    async with ann.socket() as anns, bob.socket() as bobs:
+        if somebody_listens:
+            await (await anns.watch(ROOM_EVENTS, roomId=den)).until_ready()
+        door = SlowDoor(ann.house, monkeypatch)
+        watching = await bobs.watch(ROOM_EVENTS, roomId=den)
+        await door.reached.wait()
+        left = await bob.leave(den)
+        await ann.say(den, "nothing for bob")
+        door.opened.set()
+        shown = [(await watching.next())["__typename"], (await watching.next())["__typename"]]
+        assert (left["errors"], sorted(shown)) == ([], sorted(REMOVED_WORDS))
+        assert (await watching.message())["type"] == "complete"
+
+
+async def test_a_subscription_given_up_while_its_room_is_looked_up_leaves_nothing(
+    ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    den = await ann.create_room("den")
+    source = ann.house.inside.hub._source
+    asked, answered = asyncio.Event(), asyncio.Event()
+    look = source.tails
+
+    async def tails(topics: list[str]) -> object:
+        asked.set()
+        await answered.wait()
+        return await look(topics)
+
+    monkeypatch.setattr(source, "tails", tails)
+    async with ann.socket() as wire:
+        watching = await wire.watch(ROOM_EVENTS, roomId=den)
+        await asked.wait()
+        await watching.stop()
+        await wire.ask("{ me { id } }")
+        answered.set()
+        await nothing_left_of_streams(ann.house)
+
+
+async def nothing_left_of_streams(house: House) -> None:
+    async with asyncio.timeout(5):
+        while house.inside.hub._opening or house.inside.hub.topics:  # noqa: ASYNC110 (no one event says it)
+            await asyncio.sleep(0.005)
+
+
+async def test_thousands_of_half_opened_streams_leave_no_trace(house: House, ann: Person) -> None:
+    den = await ann.create_room("den")
+    for _ in range(20):
+        async with ann.socket() as wire:
+            for _ in range(10):
+                await wire.watch(ROOM_EVENTS, roomId=den)
+    await nothing_left(house)

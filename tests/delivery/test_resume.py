@@ -1,0 +1,222 @@
+"""Coming back with a cursor: everything after it exactly once, in order, then live."""
+
+import asyncio
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from roomcast.core import log
+from roomcast.core.log import Position, read_cursor
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person, Watching
+
+Json = dict[str, Any]
+
+HISTORY = "query History($id: ID!) { messages(roomId: $id, last: 50) { nodes { body } streamCursor } }"
+STREAM_CURSOR = "query Cursor($id: ID!) { room(id: $id) { streamCursor } }"
+
+
+async def cursor_of(person: Person, room_id: str) -> str:
+    room = (await person.ask(STREAM_CURSOR, id=room_id))["room"]
+    return str(room["streamCursor"])
+
+
+def kinds(events: list[Json]) -> list[str]:
+    return [event["__typename"] for event in events]
+
+
+def bodies(events: list[Json]) -> list[str]:
+    return [event["message"]["body"] for event in events if event.get("message")]
+
+
+async def refusal(watching: Watching) -> str:
+    message = await watching.message()
+    assert message["type"] == "error", message
+    return str(message["payload"][0]["extensions"]["code"])
+
+
+async def test_a_stream_from_now_begins_with_one_word_that_it_is_live(ann: Person) -> None:
+    den = await ann.create_room("den")
+    await ann.say(den, "before")
+    async with ann.socket() as wire:
+        watching = await wire.watch(ROOM_EVENTS, roomId=den)
+        [ready] = await watching.until_ready()
+        await ann.say(den, "after")
+        told = await watching.next()
+    assert (ready["recovered"], ready["replayedCount"], ready["replayed"]) == (True, 0, False)
+    assert (bodies([told]), told["replayed"]) == (["after"], False)
+
+
+async def test_a_cursor_brings_all_that_was_missed_between_two_words_and_then_what_is_new(ann: Person) -> None:
+    den = await ann.create_room("den")
+    cursor = await cursor_of(ann, den)
+    await ann.say(den, "one", "two", "three")
+    async with ann.socket() as wire:
+        watching = await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)
+        first, *missed, last = [*await watching.until_ready(), *await watching.until_ready()]
+        await ann.say(den, "four")
+        live = await watching.next()
+    assert (first["cursor"], first["replayedCount"]) == (cursor, 0)
+    assert [(event["message"]["body"], event["replayed"]) for event in missed] == [
+        ("one", True),
+        ("two", True),
+        ("three", True),
+    ]
+    assert (last["cursor"], last["recovered"], last["replayedCount"]) == (missed[-1]["cursor"], True, 3)
+    assert (bodies([live]), live["replayed"]) == (["four"], False)
+
+
+async def test_a_replay_of_nothing_ends_with_its_word_too(ann: Person) -> None:
+    den = await ann.create_room("den")
+    cursor = await cursor_of(ann, den)
+    async with ann.socket() as wire:
+        watching = await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)
+        ready = [*await watching.until_ready(), *await watching.until_ready()]
+    assert kinds(ready) == ["StreamReady", "StreamReady"]
+    assert [event["cursor"] for event in ready] == [cursor, cursor]
+
+
+async def test_messages_alone_are_replayed_without_words_about_the_stream(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den")
+    [first] = [await ann.send(den, "one")]
+    await bob.join(den)
+    await ann.say(den, "two")
+    async with ann.socket() as wire:
+        watching = await wire.watch(ROOM_MESSAGES, roomId=den, after=first["cursor"])
+        missed = await watching.next()
+        await ann.say(den, "three")
+        live = await watching.next()
+    assert [(told["message"]["body"], told["replayed"]) for told in (missed, live)] == [("two", True), ("three", False)]
+
+
+async def test_a_long_absence_is_replayed_in_order_to_the_last(ann: Person) -> None:
+    den = await ann.create_room("den")
+    cursor = await cursor_of(ann, den)
+    await asyncio.gather(*(ann.send(den, f"number {n}") for n in range(300)))
+    async with ann.socket() as wire:
+        watching = await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor)
+        missed = await watching.take(300)
+    assert [told["message"]["seq"] for told in missed] == list(range(2, 302))
+
+
+# ------------------------------------------------------------------ the map of connection_init
+
+
+async def test_a_client_that_names_its_cursors_while_connecting_misses_nothing(ann: Person) -> None:
+    den = await ann.create_room("den")
+    cursor = await cursor_of(ann, den)
+    await ann.say(den, "missed")
+    async with ann.socket(resume={den: cursor}) as wire:
+        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+        assert bodies([await watching.next()]) == ["missed"]
+
+
+@pytest.mark.parametrize("newer", ["after", "resume"])
+async def test_of_the_argument_and_the_map_the_newer_cursor_counts(ann: Person, newer: str) -> None:
+    den = await ann.create_room("den")
+    old = await cursor_of(ann, den)
+    await ann.say(den, "old news")
+    new = await cursor_of(ann, den)
+    await ann.say(den, "news")
+    after, resume = (new, old) if newer == "after" else (old, new)
+    async with ann.socket(resume={den: resume}) as wire:
+        watching = await wire.watch(ROOM_MESSAGES, roomId=den, after=after)
+        assert bodies([await watching.next()]) == ["news"]
+
+
+async def test_the_map_is_used_once_for_each_field_of_a_room(ann: Person) -> None:
+    den = await ann.create_room("den")
+    cursor = await cursor_of(ann, den)
+    await ann.say(den, "missed")
+    async with ann.socket(resume={den: cursor}) as wire:
+        messages = await wire.watch(ROOM_MESSAGES, roomId=den)
+        assert bodies([await messages.next()]) == ["missed"]
+        events = await wire.watch(ROOM_EVENTS, roomId=den)
+        assert bodies([*await events.until_ready(), *await events.until_ready()]) == ["missed"]
+        again = await wire.watch(ROOM_EVENTS, roomId=den)
+        assert kinds(await again.until_ready()) == ["StreamReady"]
+        await ann.say(den, "new")
+        assert bodies([await again.next()]) == ["new"]
+
+
+async def test_fields_of_one_room_resume_from_cursors_of_their_own(ann: Person) -> None:
+    den = await ann.create_room("den")
+    first = await cursor_of(ann, den)
+    await ann.say(den, "one")
+    second = await cursor_of(ann, den)
+    await ann.say(den, "two")
+    async with ann.socket(resume={f"{den}:roomMessages": second, f"{den}:roomEvents": first}) as wire:
+        messages = await wire.watch(ROOM_MESSAGES, roomId=den)
+        events = await wire.watch(ROOM_EVENTS, roomId=den)
+        assert bodies([await messages.next()]) == ["two"]
+        assert bodies([*await events.until_ready(), *await events.until_ready()]) == ["one", "two"]
+
+
+# ------------------------------------------------------------------ cursors that cannot be honoured
+
+
+async def test_a_cursor_of_another_epoch_or_of_the_future_has_expired(ann: Person) -> None:
+    den = await ann.create_room("den")
+    place = read_cursor(await cursor_of(ann, den))
+    async with ann.house.inside.db.read() as session:
+        epoch = await log.epoch(session)
+    another = Position(uuid4(), place.room_id, place.seq).encode()
+    future = Position(epoch, place.room_id, place.seq + 1_000).encode()
+    async with ann.socket() as wire:
+        for cursor in (another, future):
+            watching = await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)
+            [ready] = await watching.until_ready()
+            assert (ready["recovered"], ready["cursor"]) == (False, await cursor_of(ann, den))
+            said = (await ann.say(den, "new"))[0]["body"]
+            assert bodies([await watching.next()]) == [said]
+            assert await refusal(await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor)) == "RESUME_EXPIRED"
+
+
+async def test_a_cursor_of_another_room_and_nonsense_are_bad_input(ann: Person) -> None:
+    den, attic = await ann.create_room("den"), await ann.create_room("attic")
+    page = (await ann.ask(HISTORY.replace("nodes { body }", "edges { cursor }"), id=attic))["messages"]
+    async with ann.socket() as wire:
+        for cursor in (await cursor_of(ann, attic), page["streamCursor"], "", "nonsense", "💥", "A" * 5_000):
+            for document in (ROOM_EVENTS, ROOM_MESSAGES):
+                assert await refusal(await wire.watch(document, roomId=den, after=cursor)) == "BAD_USER_INPUT"
+        assert kinds(await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()) == ["StreamReady"]
+
+
+async def test_a_stranger_learns_nothing_by_a_cursor(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", visibility="PRIVATE")
+    cursor = await cursor_of(ann, den)
+    async with bob.socket(resume={den: cursor}) as wire:
+        assert await refusal(await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)) == "NOT_FOUND"
+        assert await refusal(await wire.watch(ROOM_EVENTS, roomId="room_nonsense", after="x")) == "NOT_FOUND"
+
+
+# ------------------------------------------------------------------ a page and the stream after it
+
+
+async def test_a_page_and_the_stream_from_its_cursor_leave_no_hole_while_others_send(ann: Person) -> None:
+    den = await ann.create_room("den")
+    sending = asyncio.create_task(_talk(ann, den, 60))
+    seen: list[tuple[list[str], Watching]] = []
+    async with ann.socket() as wire:
+        while not sending.done() and len(seen) < 40:
+            page = (await ann.ask(HISTORY, id=den))["messages"]
+            watching = await wire.watch(ROOM_MESSAGES, roomId=den, after=page["streamCursor"])
+            seen.append(([node["body"] for node in page["nodes"]], watching))
+        await sending
+        await ann.say(den, "the end")
+        for page_bodies, watching in seen:
+            heard = await until(watching, "the end")
+            assert [*page_bodies, *heard][-50:] == [*(f"word {n}" for n in range(60)), "the end"][-50:]
+            assert len(set(page_bodies) & set(heard)) == 0
+
+
+async def _talk(person: Person, room_id: str, count: int) -> None:
+    for n in range(count):
+        await person.say(room_id, f"word {n}")
+
+
+async def until(watching: Watching, last: str) -> list[str]:
+    heard = [str((await watching.next())["message"]["body"])]
+    while heard[-1] != last:
+        heard.append(str((await watching.next())["message"]["body"]))
+    return heard

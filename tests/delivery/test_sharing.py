@@ -1,0 +1,96 @@
+"""One execution for everybody who is shown the same, and nobody is shown what is another's."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from roomcast.realtime.group import Group
+from tests.house import House
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person
+
+PLAIN = "subscription S($id: ID!) { roomMessages(roomId: $id) { cursor message { id body author { username } } } }"
+PLAIN_ELSEWHERE_FORMATTED = PLAIN.replace(" { ", "{\n    ").replace("$id: ID!", "$id:ID!")
+VIEWER = (
+    "subscription S($id: ID!) { roomMessages(roomId: $id) { message { body room { viewerMembership { joinedAt } } } } }"
+)
+VIEWER_EVENTS = (
+    "subscription S($id: ID!) { roomEvents(roomId: $id) { __typename "
+    "... on MessageCreated { message { body room { viewerMembership { role } } } } } }"
+)
+
+
+def groups(house: House) -> list[Group]:
+    return [group for topic in house.inside.hub.topics for group in topic.groups.values()]
+
+
+async def test_one_document_of_many_people_is_executed_once(ann: Person, bob: Person, cleo: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.socket() as anns, bob.socket() as bobs, cleo.socket() as cleos:
+        watching = [await wire.watch(PLAIN, id=den) for wire in (anns, bobs, cleos)]
+        watching += [await anns.watch(PLAIN_ELSEWHERE_FORMATTED, id=den)]
+        await ann.house.listening(4)
+        await ann.say(den, "one", "two")
+        heard = [await each.take(2) for each in watching]
+        [group] = groups(ann.house)
+        assert heard == [heard[0]] * 4
+        assert group.executions == 2
+
+
+async def test_a_viewer_field_is_executed_once_for_each_person(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.socket() as anns, bob.socket() as bobs, bob.socket() as bobs_phone:
+        people = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs, bobs_phone)]
+        for watching in people:
+            await watching.until_ready()
+        before = {group.key: group.executions for group in groups(ann.house)}
+        await ann.say(den, "hello")
+        shown = [(await watching.next())["message"]["room"]["viewerMembership"]["role"] for watching in people]
+        assert shown == ["OWNER", "MEMBER", "MEMBER"]
+        assert [group.executions - before[group.key] for group in groups(ann.house)] == [1, 1]
+
+
+async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_value(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    field: Any = ann.house.inside.schema._schema.type_map["Room"]
+    definition = field.fields["viewerMembership"].extensions["strawberry-definition"]
+    monkeypatch.setattr(definition, "metadata", {"shared": True})
+    async with ann.socket() as anns, bob.socket() as bobs:
+        watching = [await wire.watch(VIEWER, id=den) for wire in (anns, bobs)]
+        await ann.house.listening(2)
+        await ann.say(den, "hello")
+        for each in watching:
+            payload = (await each.message())["payload"]
+            assert [error["extensions"]["code"] for error in payload["errors"]] == ["INTERNAL"]
+            assert payload["data"]["roomMessages"]["message"] == {"body": "hello", "room": {"viewerMembership": None}}
+        assert len(groups(ann.house)) == 1
+
+
+async def test_many_who_missed_the_same_share_its_replay(ann: Person) -> None:
+    den = await ann.create_room("den")
+    cursor = (await ann.send(den, "first"))["cursor"]
+    await ann.say(den, *(f"missed {n}" for n in range(20)))
+    async with ann.socket() as wire:
+        watching = [await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor) for _ in range(50)]
+        heard = await asyncio.gather(*(each.take(20) for each in watching))
+        assert [told["message"]["body"] for told in heard[0]] == [f"missed {n}" for n in range(20)]
+        assert all(each == heard[0] for each in heard)
+        [group] = groups(ann.house)
+        assert group.executions <= 2 * 22  # the block that all are in, and once more should the first have expired
+
+
+@pytest.mark.parametrize("document", [ROOM_EVENTS, VIEWER_EVENTS.replace("$id", "$roomId")])
+async def test_replays_show_each_person_their_own(ann: Person, bob: Person, document: str) -> None:
+    document = document.replace("($roomId: ID!)", "($roomId: ID!, $after: Cursor)").replace(
+        "(roomId: $roomId)", "(roomId: $roomId, after: $after)"
+    )
+    den = await ann.create_room("den", memberIds=[bob.id])
+    cursor = (await ann.send(den, "first"))["cursor"]
+    await ann.say(den, "missed")
+    roles = []
+    for person in (ann, bob):
+        async with person.socket() as wire:
+            watching = await wire.watch(document, roomId=den, after=cursor)
+            missed = [*await watching.until_ready(), *await watching.until_ready()][1]
+            roles.append(missed["message"].get("room", {}).get("viewerMembership", {}).get("role"))
+    assert roles == (["OWNER", "MEMBER"] if "viewerMembership" in document else [None, None])
