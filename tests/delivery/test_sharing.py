@@ -50,7 +50,9 @@ async def test_a_viewer_field_is_executed_once_for_each_person(ann: Person, bob:
         assert [group.executions - before[group.key] for group in groups(ann.house)] == [1, 1]
 
 
-async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_value(ann: Person, bob: Person) -> None:
+async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_value(
+    ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     field: Any = ann.house.inside.schema._schema.type_map["Room"]
     definition = field.fields["viewerMembership"].extensions["strawberry-definition"]

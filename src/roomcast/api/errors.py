@@ -124,7 +124,7 @@ def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
 
 
 def _told(error: GraphQLError, request_id: str) -> tuple[str, dict[str, Any]]:
-    cause = _cause(error)
+    cause = cause_of(error)
     if isinstance(cause, Refused):
         return cause.message, _of_refusal(cause)
     if error.extensions and "code" in error.extensions:
@@ -139,7 +139,7 @@ def _told(error: GraphQLError, request_id: str) -> tuple[str, dict[str, Any]]:
     return error.message, {"code": "BAD_USER_INPUT" if is_value else "GRAPHQL_VALIDATION_FAILED"}
 
 
-def _cause(error: GraphQLError) -> BaseException | None:
+def cause_of(error: GraphQLError) -> BaseException | None:
     """The exception at the bottom: the library wraps one error in another."""
     cause = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:

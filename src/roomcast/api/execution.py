@@ -1,7 +1,7 @@
 """Running operations: one request in, one answer out, with every error translated and every wait limited."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
@@ -11,9 +11,10 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from roomcast.api.context import Backend, Caller, Context
 from roomcast.api.documents import Documents, Operation, RequestErrors
-from roomcast.api.errors import coded, formatted
+from roomcast.api.errors import cause_of, coded, formatted
 from roomcast.api.limits import Limits
 from roomcast.core.actor import Actor
+from roomcast.core.db import is_outage
 
 Payload = dict[str, Any]
 
@@ -53,7 +54,7 @@ class Engine:
             await context.close()
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
-        """What the subscription's field resolves to, for this viewer. Raises RequestErrors."""
+        """What the subscription's field resolves to, for this viewer. Raises RequestErrors, or what `is_outage`."""
         executor = self.executor(operation, request.variables, context)
         try:
             async with asyncio.timeout(self.limits.operation_seconds):
@@ -64,6 +65,7 @@ class Engine:
         finally:
             await context.close()
         if isinstance(found, ExecutionResult):
+            raise_outage(found.errors)
             raise RequestErrors(*(found.errors or ()))
         return found
 
@@ -88,6 +90,13 @@ class Engine:
 async def completed(executor: Executor[Context]) -> ExecutionResult:
     result = executor.execute_operation()
     return cast("ExecutionResult", await result if isinstance(result, Awaitable) else result)
+
+
+def raise_outage(errors: Sequence[GraphQLError] | None) -> None:
+    """Raise what lies behind these errors if it is that the database could not be asked."""
+    for cause in map(cause_of, errors or ()):
+        if cause is not None and is_outage(cause):
+            raise cause
 
 
 def shown(result: ExecutionResult, request_id: str) -> Payload:

@@ -26,11 +26,13 @@ from roomcast.api.server import HEARTBEAT_MS, MAX_SUBSCRIPTIONS
 from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
+from roomcast.core.db import is_outage
 from roomcast.core.errors import TokenExpired, Unauthenticated
 from roomcast.core.ids import global_id, uuid7
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.reader import Listener, Reader
+from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.topic import Topic
 
 Asgi = Callable[..., Awaitable[Any]]
@@ -40,6 +42,9 @@ GRACE_SECONDS = 30.0
 """How long everything still works after an access token's end; `refreshSession` extends it, or 4403 ends it."""
 
 MISSED_HEARTBEATS = 2
+
+PATIENCE_SECONDS = 30.0
+"""How long a subscription waits for a database that does not answer."""
 
 log = logging.getLogger("roomcast.socket")
 
@@ -212,13 +217,16 @@ class Socket:
         try:
             operation = self._engine.operation(request)
             if operation.kind is OperationType.SUBSCRIPTION:
-                await self._open_stream(message.id, operation, request, caller)
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._open_stream(message.id, operation, request, caller)
             else:
                 answer = await self._engine.run(operation, request, self.viewer, caller)
                 self._say("next", message.id, orjson.dumps(answer).decode())
                 self._say("complete", message.id)
         except RequestErrors as errors:
             self._error(message.id, errors, caller.request_id)
+        except TimeoutError:  # an error message would end the subscription for good; this brings the client back
+            await self.close(CloseCode.TRY_AGAIN_LATER, "Try again later")
         except Exception as error:  # ours: this operation fails, the socket lives on
             self._error(
                 message.id, RequestErrors(coded("INTERNAL", "Something went wrong on our side.")), caller.request_id
@@ -229,7 +237,9 @@ class Socket:
 
     async def _open_stream(self, id_: str, operation: Operation, request: Request, caller: Caller) -> None:
         context = Context(self._engine.backend, self.viewer, caller)
-        stream: Stream = await self._engine.subscribe(operation, request, context)
+        stream: Stream = await until_it_works(
+            lambda: self._engine.subscribe(operation, request, context), worth=is_outage
+        )
         viewer = context.actor
         script = RoomScript(self._engine, operation, request, stream, viewer)
         async with self._hub.topic(topic_of(stream.place.room_id)) as topic:

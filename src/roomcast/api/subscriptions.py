@@ -12,20 +12,22 @@ from uuid import UUID
 
 import orjson
 import strawberry
+from graphql import ExecutionResult
 
 from roomcast.api.context import SHARED, Caller, Context, Info, SharedContext
 from roomcast.api.documents import Operation
 from roomcast.api.events import Ended, MessageDelivery, Ready, RoomEvent, StreamEndReason, Told
-from roomcast.api.execution import Engine, Request, completed, shown
+from roomcast.api.execution import Engine, Request, completed, raise_outage, shown
 from roomcast.api.scalars import Cursor
 from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
-from roomcast.core.db import Database
+from roomcast.core.db import Database, is_outage
 from roomcast.core.errors import BadUserInput, ResumeExpired
 from roomcast.core.events import Event, unpack
 from roomcast.core.ids import global_id, local_id
 from roomcast.messages.events import MessageCreated
+from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.source import Entry
 from roomcast.rooms import queries as rooms
 
@@ -131,19 +133,27 @@ class RoomScript:
         return self._stream.kinds is None or type(event) in self._stream.kinds
 
     async def _execute(self, roots: Sequence[Told | None]) -> list[str | None]:
-        """All under one context, so that its loaders ask for everything at once."""
+        """An outage is waited for: an event that is shown as an error is an event that is lost."""
+        results = await until_it_works(lambda: self._results(roots), worth=is_outage)
+        return [None if result is None else orjson.dumps(shown(result, LIVE.request_id)).decode() for result in results]
+
+    async def _results(self, roots: Sequence[Told | None]) -> list[ExecutionResult | None]:
+        """All under one context, so that its loaders ask for everything at once. Raises what `is_outage`."""
         context = self._context()
         try:
-            return await asyncio.gather(*(self._one(root, context) for root in roots))
+            results = await asyncio.gather(*(self._one(root, context) for root in roots))
         finally:
             await context.close()
+        for result in results:
+            raise_outage(result.errors if result else None)
+        return results
 
-    async def _one(self, root: Told | None, context: Context) -> str | None:
+    async def _one(self, root: Told | None, context: Context) -> ExecutionResult | None:
         if root is None:
             return None
         executor = self._executor.build_per_event_executor(root)
         executor.context_value = context
-        return orjson.dumps(shown(await completed(executor), LIVE.request_id)).decode()
+        return await completed(executor)
 
     def _context(self) -> Context:
         if self._viewer is None:

@@ -12,7 +12,8 @@ from typing import Any, Generic, Self, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event as sa_event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlmodel.ext.asyncio.session import AsyncSession
 
@@ -28,6 +29,14 @@ Publish = Callable[[Sequence[Event]], None]
 
 WAIT_SECONDS = 30
 """No statement waits longer for a connection or a lock."""
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether the database could not be asked, so that the same question may be answered later."""
+    if isinstance(error, DBAPIError):
+        return not isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
+    # What asyncpg raises while it connects reaches us as it is; importing it for its name would load it on SQLite too.
+    return isinstance(error, OSError | PoolTimeout) or type(error).__module__.startswith("asyncpg.")
 
 
 class Work:

@@ -1,7 +1,6 @@
 """A group: all whose answer to an event is the same bytes. One execution and one encoding for everybody in it."""
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -45,7 +44,7 @@ class Group:
         self._live: dict[Reader, None] = {}
         self._feed, self._source = feed, source
         self._ring: deque[Shown] = deque(maxlen=RING)
-        self._blocks: dict[tuple[int, int], tuple[float, asyncio.Task[list[Shown]]]] = {}
+        self._blocks: dict[tuple[int, int], asyncio.Task[list[Shown]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
 
@@ -84,7 +83,7 @@ class Group:
         self._blocks.clear()
 
     async def close(self) -> None:
-        tasks: list[asyncio.Task[Any]] = [task for _, task in self._blocks.values()]
+        tasks: list[asyncio.Task[Any]] = [*self._blocks.values()]
         if self._task is not None:
             tasks.append(self._task)
         for task in tasks:
@@ -92,13 +91,17 @@ class Group:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _block(self, start: int, end: int) -> "asyncio.Task[list[Shown]]":
-        now = time.monotonic()
-        for key in [key for key, (made, _) in self._blocks.items() if now - made > SHARED_SECONDS]:
-            del self._blocks[key]
         if (start, end) not in self._blocks:
             task = asyncio.create_task(self._read(start, end), name=f"replay {self._feed.name}")
-            self._blocks[start, end] = (now, task)
-        return self._blocks[start, end][1]
+            self._blocks[start, end] = task
+            asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget_block, (start, end), task)
+        return self._blocks[start, end]
+
+    def _forget_block(self, key: tuple[int, int], task: "asyncio.Task[list[Shown]]") -> None:
+        if self._blocks.get(key) is task and task.done():
+            del self._blocks[key]
+        elif self._blocks.get(key) is task:  # the log does not answer: who waits for it still shares one question
+            asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget_block, key, task)
 
     async def _read(self, start: int, end: int) -> list[Shown]:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 
 from roomcast.realtime.bus import Frame
 from roomcast.realtime.reader import Listener, Reader
+from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.source import Script, Source
 from roomcast.realtime.topic import Topic
 
@@ -71,7 +72,7 @@ class Hub:
         self._join(name)
         topic = None
         try:
-            tail = (await self._source.tails([name])).get(name)
+            tail = (await until_it_works(lambda: self._source.tails([name]))).get(name)
             if tail is not None and name in self._claims:
                 topic = self._topics[name] = Topic(name, tail, self._source)
             return topic

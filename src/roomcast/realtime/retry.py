@@ -13,13 +13,20 @@ FIRST_SECONDS, LONGEST_SECONDS = 0.1, 2.0
 _log = logging.getLogger("roomcast.realtime")
 
 
-async def until_it_works(step: Callable[[], Awaitable[Answer]]) -> Answer:
-    """The step's answer, however often it had to be asked. Says once that it does not answer, not each time."""
+async def until_it_works(
+    step: Callable[[], Awaitable[Answer]], worth: Callable[[Exception], bool] = lambda error: True
+) -> Answer:
+    """The step's answer, however often it had to be asked. Says once that it does not answer, not each time.
+
+    Raises what is not `worth` another try.
+    """
     pause = FIRST_SECONDS
     while True:
         try:
             return await step()
         except Exception as error:  # whatever it is, the log is still the truth and will be read
+            if not worth(error):
+                raise
             if pause == FIRST_SECONDS:
                 _log.warning("the log cannot be read, trying again: %s", type(error).__name__)
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
