@@ -4,12 +4,13 @@ import asyncio
 import itertools
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
 from tests.house import House
@@ -175,14 +176,15 @@ class Wire:
         await self._reading
 
     async def _read(self) -> None:
-        async for frame in self.ws:
-            message = json.loads(frame)
-            if message["type"] == "ping":
-                await self.send(type="pong")
-            elif "id" in message:
-                self._inboxes.setdefault(message["id"], asyncio.Queue()).put_nowait(message)
-            else:
-                self.control.put_nowait(message)
+        with suppress(ConnectionClosedError):  # a code that says why: `closed` returns it
+            async for frame in self.ws:
+                message = json.loads(frame)
+                if message["type"] == "ping":
+                    await self.send(type="pong")
+                elif "id" in message:
+                    self._inboxes.setdefault(message["id"], asyncio.Queue()).put_nowait(message)
+                else:
+                    self.control.put_nowait(message)
 
     async def send(self, **message: Any) -> None:
         await self.ws.send(json.dumps(message))

@@ -19,6 +19,7 @@ from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
 from roomcast.api import schema
 from roomcast.api.context import Backend
+from roomcast.api.crowd import UNLIMITED, Places
 from roomcast.api.execution import Engine
 from roomcast.api.http import HttpEndpoint
 from roomcast.api.limits import Limits
@@ -30,7 +31,7 @@ from roomcast.core.events import Event, pack
 from roomcast.messages.actions import send_messages
 from roomcast.realtime.bus import Bus, Frame
 from roomcast.realtime.hub import Hub
-from roomcast.settings import Profile, RoomCreation, Settings, WrongSetting, secret_keys
+from roomcast.settings import OnOff, Profile, RoomCreation, Settings, WrongSetting, secret_keys
 from roomcast.web import pages
 
 READY_SECONDS = 2.0
@@ -60,7 +61,7 @@ class Roomcast:
         """Open everything. Raises WrongSetting for a database that is not up to date."""
         await prepare_database(self.settings)
         engine = Engine(self.schema, await self._backend(), Limits(), introspection=self._is_open)
-        self.sockets = Sockets(engine, self.hub, self.settings.allowed_origins)
+        self.sockets = Sockets(engine, self.hub, self.settings.allowed_origins, self._places)
         self.http = HttpEndpoint(engine, pages.playground if self._is_open else None, allow_get=self._is_open)
         await self.bus.start()
         await self.hub.start()
@@ -81,6 +82,10 @@ class Roomcast:
     def _is_open(self) -> bool:
         """Whether strangers may look at the schema: not in production."""
         return self.settings.profile is not Profile.PRODUCTION
+
+    @property
+    def _places(self) -> Places:
+        return Places() if self.settings.rate_limits is OnOff.ON else UNLIMITED
 
     async def _backend(self) -> Backend:
         settings = self.settings

@@ -17,6 +17,7 @@ MAX_ID = 128
 class CloseCode(IntEnum):
     """Clients retry 1012, 1013, 4403 and 4408, and give up on the others."""
 
+    SERVICE_RESTART = 1012
     TRY_AGAIN_LATER = 1013
     BAD_REQUEST = 4400
     UNAUTHORIZED = 4401

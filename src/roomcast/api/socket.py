@@ -8,15 +8,17 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
-from graphql import OperationType
+from graphql import GraphQLError, OperationType
 from starlette.types import Scope
 
 from roomcast.api import protocol, tokens
 from roomcast.api.context import Caller, Context
+from roomcast.api.crowd import Crowd
 from roomcast.api.documents import Operation, RequestErrors
 from roomcast.api.errors import coded
 from roomcast.api.execution import Engine, Request, refused
@@ -37,16 +39,36 @@ from roomcast.realtime.topic import Topic
 
 Asgi = Callable[..., Awaitable[Any]]
 
-INIT_SECONDS = 10.0
-GRACE_SECONDS = 30.0
-"""How long everything still works after an access token's end; `refreshSession` extends it, or 4403 ends it."""
+Wire = tuple[Scope, Asgi, Asgi]
+"""An ASGI connection: scope, receive, send."""
 
 MISSED_HEARTBEATS = 2
 
-PATIENCE_SECONDS = 30.0
-"""How long a subscription waits for a database that does not answer."""
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a socket waits for what, in seconds.
+
+    `tick`: how often it looks at the clock. `grace`: how long everything still works after an access token's end;
+    `refreshSession` extends it, or 4403 ends it. `patience`: how long a subscription waits for a database that does
+    not answer. `finish`: how long a server that stops waits for what runs. `close`: for a peer to take the last words.
+    """
+
+    tick: float = 1.0
+    heartbeat: float = HEARTBEAT_MS / 1000
+    init: float = 10.0
+    grace: float = 30.0
+    patience: float = 30.0
+    stall: float = 30.0
+    finish: float = 5.0
+    close: float = 5.0
+
 
 log = logging.getLogger("roomcast.socket")
+
+
+def _limit(message: str) -> GraphQLError:
+    return coded("SUBSCRIPTION_LIMIT", message)
 
 
 class Attached(NamedTuple):
@@ -55,15 +77,16 @@ class Attached(NamedTuple):
 
 
 class Socket:
-    def __init__(self, engine: Engine, hub: Hub, scope: Scope, receive: Asgi, send: Asgi) -> None:
-        self._engine, self._hub, self._scope = engine, hub, scope
-        self._receive, self._send = receive, send
+    def __init__(self, engine: Engine, hub: Hub, crowd: "Crowd[Socket]", pace: Pace, wire: Wire) -> None:
+        self._engine, self._hub, self._crowd, self._pace = engine, hub, crowd, pace
+        self._scope, self._receive, self._send = wire
         self.viewer: Actor | None = None
-        self._outbox = Outbox(self._send_text, self._abort)
+        self._outbox = Outbox(self._send_text, self._abort, pace.stall)
+        self._parting: asyncio.Task[None] | None = None
         self._initialising: asyncio.Task[None] | None = None
         self._is_acknowledged = False
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._streams: dict[str, Attached] = {}
+        self.streams: dict[str, Attached] = {}
         self._resume: dict[str, str] = {}
         self._resumed: set[tuple[str, str]] = set()
         self._opened_at = time.monotonic()
@@ -74,6 +97,7 @@ class Socket:
 
     async def run(self) -> None:
         """Serve the connection until either side ends it; nothing of it is left afterwards."""
+        self._scope.setdefault("extensions", {})["roomcast.leave"] = self.leave
         try:
             while await self._next():
                 pass
@@ -96,12 +120,12 @@ class Socket:
 
     async def _end(self) -> None:
         self._closed = True
-        tasks = [*self._running.values(), *([self._initialising] if self._initialising else [])]
+        tasks = [*self._running.values(), *(task for task in (self._initialising, self._parting) if task)]
         for task in tasks:
             task.cancel()
-        for attached in self._streams.values():
+        for attached in self.streams.values():
             self._hub.detach(*attached)
-        self._streams.clear()
+        self.streams.clear()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._outbox.close()
 
@@ -112,11 +136,25 @@ class Socket:
         self._closed = True
         message = {"type": "websocket.close", "code": int(code), "reason": protocol.short(reason)}
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(self._pace.close):
                 await self._outbox.idle()
                 await self._send(message)
         except Exception:  # a peer that takes nothing, or is gone
             self._abort()
+
+    def part(self, code: CloseCode, reason: str, *, finish_seconds: float = 0) -> None:
+        """Begin to end the connection: nobody waits for a peer that takes its time. What runs may finish first."""
+        if self._parting is None:
+            self._parting = asyncio.create_task(self._part(code, reason, finish_seconds), name="parting")
+
+    async def _part(self, code: CloseCode, reason: str, finish_seconds: float) -> None:
+        if self._running and finish_seconds:
+            await asyncio.wait(self._running.values(), timeout=finish_seconds)
+        await self.close(code, reason)
+
+    def leave(self) -> None:
+        """The server stops: answer what has been asked, take nothing new, and send the client elsewhere."""
+        self.part(CloseCode.SERVICE_RESTART, "Service restart", finish_seconds=self._pace.finish)
 
     async def _send_text(self, text: str) -> None:
         await self._send({"type": "websocket.send", "text": text})
@@ -129,17 +167,17 @@ class Socket:
 
     # ------------------------------------------------------------------ once a second
 
-    async def tick(self, *, heartbeat: bool) -> None:
+    def tick(self, *, heartbeat: bool) -> None:
         """What time brings: pings, their absence, the end of the access token, or of patience with a mute client."""
         if self._closed:
             return
         if not self._is_acknowledged:
-            if time.monotonic() - self._opened_at > INIT_SECONDS:
-                await self.close(CloseCode.TIMEOUT, "Connection initialisation timeout")
-        elif self.viewer and (now() - self.viewer.token_expires_at).total_seconds() > GRACE_SECONDS:
-            await self.close(CloseCode.FORBIDDEN, "Access token expired")
+            if time.monotonic() - self._opened_at > self._pace.init:
+                self.part(CloseCode.TIMEOUT, "Connection initialisation timeout")
+        elif self.viewer and (now() - self.viewer.token_expires_at).total_seconds() > self._pace.grace:
+            self.part(CloseCode.FORBIDDEN, "Access token expired")
         elif heartbeat and self._unanswered >= MISSED_HEARTBEATS:
-            await self.close(CloseCode.TIMEOUT, "Heartbeat missed")
+            self.part(CloseCode.TIMEOUT, "Heartbeat missed")
         elif heartbeat:
             self._unanswered += 1
             self._outbox.put(protocol.write("ping"))
@@ -176,11 +214,19 @@ class Socket:
         resume = payload.get("resume")
         if isinstance(resume, dict):
             self._resume = {key: value for key, value in resume.items() if isinstance(value, str)}
+        if self.viewer is not None:
+            if not self._crowd.has_place_for(self.viewer.user_id):
+                return await self.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
+            self._crowd.belongs(self, None, self.viewer.user_id)
         self._acknowledge()
         return None
 
     def _acknowledge(self) -> None:
-        payload: dict[str, Any] = {"heartbeatMs": HEARTBEAT_MS, "sessionId": None, "accessTokenExpiresAt": None}
+        payload: dict[str, Any] = {
+            "heartbeatMs": round(self._pace.heartbeat * 1000),
+            "sessionId": None,
+            "accessTokenExpiresAt": None,
+        }
         if self.viewer is not None:
             payload["sessionId"] = global_id("session", self.viewer.session_id)
             payload["accessTokenExpiresAt"] = show_time(self.viewer.token_expires_at)
@@ -190,12 +236,12 @@ class Socket:
     async def _subscribe(self, message: Message) -> None:
         if not self._is_acknowledged:
             return await self.close(CloseCode.UNAUTHORIZED, "Unauthorized")
-        if message.id in self._running or message.id in self._streams:
+        if self._parting is not None:  # the client asks again where it connects next
+            return None
+        if message.id in self._running or message.id in self.streams:
             return await self.close(CloseCode.SUBSCRIBER_ALREADY_EXISTS, f"Subscriber for {message.id} already exists")
-        if len(self._running) + len(self._streams) >= MAX_SUBSCRIPTIONS:
-            limit = coded(
-                "SUBSCRIPTION_LIMIT", f"A connection carries at most {MAX_SUBSCRIPTIONS} operations at a time."
-            )
+        if len(self._running) + len(self.streams) >= MAX_SUBSCRIPTIONS:
+            limit = _limit(f"A connection carries at most {MAX_SUBSCRIPTIONS} operations at a time.")
             return self._error(message.id, RequestErrors(limit), str(uuid7()))
         task = asyncio.create_task(self._operate(message), name=f"operation {message.id}")
         self._running[message.id] = task  # taken before the first wait: a second one with this id is a duplicate
@@ -204,7 +250,7 @@ class Socket:
     def _complete(self, id_: str) -> None:
         if task := self._running.pop(id_, None):
             task.cancel()
-        if attached := self._streams.pop(id_, None):
+        if attached := self.streams.pop(id_, None):
             self._hub.detach(*attached)
 
     # ------------------------------------------------------------------ operations
@@ -217,7 +263,7 @@ class Socket:
         try:
             operation = self._engine.operation(request)
             if operation.kind is OperationType.SUBSCRIPTION:
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with asyncio.timeout(self._pace.patience):
                     await self._open_stream(message.id, operation, request, caller)
             else:
                 answer = await self._engine.run(operation, request, self.viewer, caller)
@@ -245,10 +291,12 @@ class Socket:
         async with self._hub.topic(topic_of(stream.place.room_id)) as topic:
             if topic is None:
                 raise RequestErrors(coded("NOT_FOUND", "no such room"))
+            if not self._crowd.may_stream(viewer.user_id):
+                raise RequestErrors(_limit("You have as many subscriptions open as one person may have."))
             listener = Listener(self._outbox, viewer.user_id, self._framing(id_), partial(self._over, id_))
             reader = self._hub.attach(topic, group_key(operation, request, stream, viewer), script, listener)
             topic.recheck_rights(stream.place.tail)
-            self._streams[id_] = Attached(topic, reader)
+            self.streams[id_] = Attached(topic, reader)
         if stream.place.expired:
             reader.start_anew()
         elif stream.place.after is None:
@@ -262,7 +310,7 @@ class Socket:
 
     def _over(self, id_: str) -> None:
         """The server ended a stream."""
-        if attached := self._streams.pop(id_, None):
+        if attached := self.streams.pop(id_, None):
             self._hub.release(attached.topic)
             self._say("complete", id_)
 
@@ -276,15 +324,20 @@ class Socket:
     # ------------------------------------------------------------------ its person
 
     def _caller(self) -> Caller:
+        return Caller(str(uuid7()), self.address, self.adopt, self._resumption)
+
+    @property
+    def address(self) -> str | None:
         client = self._scope.get("client")
-        return Caller(str(uuid7()), client[0] if client else None, self.adopt, self._resumption)
+        return client[0] if client else None
 
     def adopt(self, actor: Actor) -> None:
         """A sign-in or renewal over this socket: it belongs to that session from here on."""
         if self.viewer is not None and self.viewer.user_id != actor.user_id:
-            for id_ in list(self._streams):  # another person's streams do not outlive their sign-in here
-                self._hub.detach(*self._streams.pop(id_))
+            for id_ in list(self.streams):  # another person's streams do not outlive their sign-in here
+                self._hub.detach(*self.streams.pop(id_))
                 self._say("complete", id_)
+        self._crowd.belongs(self, self.viewer.user_id if self.viewer else None, actor.user_id)
         self.viewer = actor
 
     def _resumption(self, room_id: str, field: str) -> str | None:

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from starlette.types import Scope
 
 from roomcast.api import protocol
+from roomcast.api.crowd import Crowd, Places
 from roomcast.api.execution import Engine
 from roomcast.api.protocol import CloseCode
-from roomcast.api.server import HEARTBEAT_MS
-from roomcast.api.socket import Asgi, Socket
+from roomcast.api.socket import Asgi, Pace, Socket
 from roomcast.realtime.hub import Hub
 
 log = logging.getLogger("roomcast.socket")
@@ -19,9 +19,10 @@ log = logging.getLogger("roomcast.socket")
 class Sockets:
     """`origins`: web origins besides our own that may connect; a client that names none is no browser."""
 
-    def __init__(self, engine: Engine, hub: Hub, origins: Collection[str]) -> None:
+    def __init__(self, engine: Engine, hub: Hub, origins: Collection[str], places: Places) -> None:
         self._engine, self._hub, self._origins = engine, hub, frozenset(origins)
-        self.open: set[Socket] = set()
+        self.crowd: Crowd[Socket] = Crowd(places)
+        self.pace = Pace()
         self._ticking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -39,15 +40,22 @@ class Sockets:
             return
         spoken = protocol.SUBPROTOCOL in scope.get("subprotocols", ())
         await send({"type": "websocket.accept", "subprotocol": protocol.SUBPROTOCOL if spoken else None})
-        socket = Socket(self._engine, self._hub, scope, receive, send)
+        socket = Socket(self._engine, self._hub, self.crowd, self.pace, (scope, receive, send))
         if not spoken:
             await socket.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return
-        self.open.add(socket)
+        address = socket.address or ""
+        if not self.crowd.enter(socket, address):
+            await socket.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
+            return
         try:
             await socket.run()
         finally:
-            self.open.discard(socket)
+            self.crowd.leave(socket, address, socket.viewer.user_id if socket.viewer else None)
+
+    @property
+    def open(self) -> Collection[Socket]:
+        return self.crowd.sockets
 
     def _is_welcome(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
@@ -58,17 +66,16 @@ class Sockets:
         return bool(origin.split("://", 1)[-1] == own)
 
     async def _tick(self) -> None:
-        beats = HEARTBEAT_MS // 1000
-        second = 0
+        beat = 0
         while True:
-            await asyncio.sleep(1)
-            second += 1
+            await asyncio.sleep(self.pace.tick)
+            beat, beats = beat + 1, max(1, round(self.pace.heartbeat / self.pace.tick))
             for socket in list(self.open):
                 # Spread over the interval, so that ten thousand pings do not leave in one moment.
-                await self._tick_one(socket, heartbeat=(id(socket) >> 6) % beats == second % beats)
+                self._tick_one(socket, heartbeat=(id(socket) >> 6) % beats == beat % beats)
 
-    async def _tick_one(self, socket: Socket, *, heartbeat: bool) -> None:
+    def _tick_one(self, socket: Socket, *, heartbeat: bool) -> None:
         try:
-            await socket.tick(heartbeat=heartbeat)
+            socket.tick(heartbeat=heartbeat)
         except Exception:  # one socket's trouble is not the others'
             log.exception("a socket could not be ticked")

@@ -1,9 +1,11 @@
 """uvicorn's WebSocket protocol, with a way out for dead peers.
 
 A peer that takes no bytes is never freed by a closing handshake: it has to be aborted. The app finds the way in the
-scope's extensions, under "roomcast.abort".
+scope's extensions, under "roomcast.abort". There it also leaves, under "roomcast.leave", what it wants to be called
+when the server stops: uvicorn alone would cut off what runs.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -29,3 +31,16 @@ class AbortableProtocol(WebSocketsSansIOProtocol):
         if hasattr(self, "scope"):  # absent when the handshake was refused
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions["roomcast.abort"] = self.transport.abort
+
+    def shutdown(self) -> None:
+        leave = self._leave()
+        if leave is None or self.close_sent or not self.handshake_complete:
+            super().shutdown()
+        else:
+            leave()  # uvicorn waits until this connection has ended, as long as timeout_graceful_shutdown says
+
+    def _leave(self) -> Callable[[], None] | None:
+        if not hasattr(self, "scope"):
+            return None
+        extensions: dict[str, Any] = self.scope["extensions"]
+        return extensions.get("roomcast.leave")

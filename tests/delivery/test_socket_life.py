@@ -1,0 +1,242 @@
+"""A socket's life: how it ends, what it may not do to others, and how many of them there may be."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosedError
+from websockets.typing import Subprotocol
+
+from roomcast.api.crowd import Places
+from roomcast.api.socket import Pace
+from tests.conftest import MakeHouse
+from tests.people import REFRESH, ROOM_EVENTS, ROOM_MESSAGES, SEND, SIGNUP, Person, Wire, arrive
+
+QUICK = Pace(tick=0.02, heartbeat=0.1, init=0.3, grace=0.4)
+
+
+@pytest.fixture
+def hasty(ann: Person) -> Person:
+    """Ann in a house that waits for nobody."""
+    ann.house.inside.sockets.pace = QUICK
+    return ann
+
+
+async def ping_is_answered(wire: Wire) -> None:
+    await wire.send(type="ping", payload={"still": "there"})
+    assert await wire.next_control() == {"type": "pong", "payload": {"still": "there"}}
+
+
+# ------------------------------------------------------------------ time
+
+
+async def test_who_answers_pings_stays_and_who_does_not_is_closed_with_4408(hasty: Person) -> None:
+    opening = connect(hasty.house.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], ping_interval=None)
+    async with hasty.socket() as good, opening as mute:
+        await mute.send('{"type":"connection_init"}')
+        async with asyncio.timeout(5):
+            heard = [json.loads(text)["type"] async for text in until_closed(mute)]
+        assert (heard, mute.close_code) == (["connection_ack", "ping", "ping"], 4408)
+        await ping_is_answered(good)
+
+
+async def until_closed(ws: ClientConnection) -> AsyncIterator[str]:
+    with suppress(ConnectionClosedError):
+        async for text in ws:
+            yield str(text)
+
+
+async def test_who_never_says_hello_is_closed_with_4408(hasty: Person) -> None:
+    async with Wire(hasty.house.ws_url) as wire:
+        assert await wire.closed() == (4408, "Connection initialisation timeout")
+
+
+async def test_an_expired_token_has_its_grace_and_then_4403(make_house: MakeHouse) -> None:
+    house = await make_house(access_token_seconds=1)
+    house.inside.sockets.pace = replace(QUICK, grace=0.5)
+    async with await arrive(house, "ann") as ann:
+        den = await ann.create_room("den")
+        async with ann.socket() as wire:
+            await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
+            assert await wire.closed() == (4403, "Access token expired")
+
+
+async def test_a_renewed_session_keeps_its_socket_and_streams(make_house: MakeHouse) -> None:
+    house = await make_house(access_token_seconds=1)
+    house.inside.sockets.pace = replace(QUICK, grace=0.5)
+    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+        den = await ann.create_room("den")
+        async with ann.socket() as wire:
+            watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+            for _ in range(4):
+                await asyncio.sleep(0.6)  # time itself is what is tried here: more than a token's life and its grace
+                answer = await wire.ask(REFRESH, input={"refreshToken": ann.refresh_token})
+                ann.refresh_token = answer["data"]["refreshSession"]["tokens"]["refreshToken"]
+            async with await arrive(house, "cleo") as cleo:
+                await cleo.join(den)
+                await cleo.say(den, "still there?")
+            assert (await watching.next())["message"]["body"] == "still there?"
+        assert bob.name == "bob"
+
+
+async def test_an_expired_token_cannot_open_a_socket_but_may_be_renewed_on_one(make_house: MakeHouse) -> None:
+    house = await make_house(access_token_seconds=1)
+    async with await arrive(house, "ann") as ann:
+        async with asyncio.timeout(5):
+            while "TOKEN_EXPIRED" not in (await ann.post({"query": "{ me { id } }"})).text:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        async with Wire(house.ws_url) as wire:
+            await wire.send(type="connection_init", payload={"authorization": ann.token})
+            assert (await wire.closed())[0] == 4403
+        async with Wire(house.ws_url) as wire:
+            assert (await wire.init())["sessionId"] is None
+            answer = await wire.ask(REFRESH, input={"refreshToken": ann.refresh_token})
+            assert answer["data"]["refreshSession"]["user"]["username"] == "ann"
+            assert (await wire.ask("{ me { user { username } } }"))["data"]["me"]["user"] == {"username": "ann"}
+
+
+# ------------------------------------------------------------------ credentials
+
+
+def _placed(token: str) -> list[dict[str, object]]:
+    names = ("authorization", "Authorization", "authToken", "token")
+    flat: list[dict[str, object]] = [{name: value} for name in names for value in (token, f"Bearer {token}")]
+    nested: list[dict[str, object]] = [{"headers": payload} for payload in flat]
+    return flat + nested
+
+
+async def test_a_token_is_found_wherever_clients_put_it(ann: Person) -> None:
+    assert ann.token is not None
+    for payload in _placed(ann.token):
+        async with Wire(ann.house.ws_url) as wire:
+            ack = await wire.init(payload)
+            assert str(ack["sessionId"]).startswith("session_"), payload
+            assert ack["heartbeatMs"] == 12_000
+            assert ack["accessTokenExpiresAt"].endswith("Z")
+
+
+async def test_a_token_that_was_never_valid_closes_with_4401(ann: Person) -> None:
+    assert ann.token is not None
+    head, claims, signature = ann.token.split(".")
+    padded = claims + "=" * (-len(claims) % 4)
+    others = {**json.loads(base64.urlsafe_b64decode(padded)), "sub": "someone else"}
+    forged = base64.urlsafe_b64encode(json.dumps(others).encode()).rstrip(b"=").decode()
+    for token in ("nonsense", f"{head}.{forged}.{signature}", f"{head}.{claims}."):
+        async with Wire(ann.house.ws_url) as wire:
+            await wire.send(type="connection_init", payload={"authorization": token})
+            assert (await wire.closed())[0] == 4401
+
+
+async def test_a_socket_without_a_token_may_sign_up_and_is_then_somebodys(ann: Person) -> None:
+    den = await ann.create_room("den")
+    async with Wire(ann.house.ws_url) as wire:
+        await wire.init()
+        refused = await (await wire.watch(ROOM_EVENTS, roomId=den)).message()
+        assert refused["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        await wire.ask(SIGNUP, input={"username": "dora", "password": "a good long pass phrase"})
+        assert len(await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()) == 1
+
+
+async def test_who_subscribes_before_being_acknowledged_is_closed_with_4401(ann: Person) -> None:
+    async with Wire(ann.house.ws_url) as wire:
+        await wire.send(type="connection_init", payload={"authorization": ann.token})
+        await wire.watch("{ me { id } }")
+        assert await wire.closed() == (4401, "Unauthorized")
+
+
+# ------------------------------------------------------------------ one bad operation
+
+
+async def test_bad_operations_of_every_kind_leave_the_others_alone(ann: Person) -> None:
+    den = await ann.create_room("den")
+    async with ann.socket() as wire:
+        good = await wire.watch(ROOM_MESSAGES, roomId=den)
+        for query, variables in (
+            ("{", {}),
+            ("{ nothing }", {}),
+            ("query A { me { id } } query B { me { id } }", {}),
+            ("subscription { roomEvents(roomId: 5) { cursor } }", {}),
+            (ROOM_EVENTS, {"roomId": None}),
+            (ROOM_EVENTS, {"roomId": "room_unknown"}),
+            ("{" + "a{" * 500 + "b" + "}" * 501, {}),
+        ):
+            assert (await (await wire.watch(query, **variables)).message())["type"] == "error", query
+        await ann.say(den, "undisturbed")
+        assert (await good.next())["message"]["body"] == "undisturbed"
+
+
+# ------------------------------------------------------------------ too many
+
+
+async def test_a_person_an_address_and_a_process_have_their_number_of_sockets(ann: Person, bob: Person) -> None:
+    crowd = ann.house.inside.sockets.crowd
+    crowd.places = Places(sockets=6, sockets_per_address=5, sockets_per_person=2)
+    async with AsyncExitStack() as stack:
+        for person in (ann, ann, bob):
+            await stack.enter_async_context(person.socket())
+        async with Wire(ann.house.ws_url) as third:
+            await third.send(type="connection_init", payload={"authorization": ann.token})
+            assert await third.closed() == (1013, "Too many connections")
+        for _ in range(2):
+            await stack.enter_async_context(Wire(ann.house.ws_url))
+        async with Wire(ann.house.ws_url) as sixth:
+            assert await sixth.closed() == (1013, "Too many connections")
+        crowd.places = Places(sockets=5)
+        async with Wire(ann.house.ws_url) as sixth:
+            assert (await sixth.closed())[0] == 1013
+    crowd.places = Places(sockets_per_person=1)
+    async with bob.socket() as wire:  # all places are free again
+        await ping_is_answered(wire)
+
+
+async def test_a_connection_and_a_person_have_their_number_of_streams(ann: Person) -> None:
+    den = await ann.create_room("den")
+    ann.house.inside.sockets.crowd.places = Places(streams_per_person=120)
+    async with ann.socket() as first, ann.socket() as second:
+        for _ in range(100):
+            await first.watch(ROOM_MESSAGES, roomId=den)
+        await ann.house.listening(100)
+        codes = [await _refused(first, den)]
+        for _ in range(20):
+            await second.watch(ROOM_MESSAGES, roomId=den)
+        await ann.house.listening(120)
+        codes.append(await _refused(second, den))
+        assert codes == ["SUBSCRIPTION_LIMIT"] * 2
+        await ann.say(den, "the others hear")
+        await ping_is_answered(second)
+
+
+async def _refused(wire: Wire, room_id: str) -> str:
+    message = await (await wire.watch(ROOM_MESSAGES, roomId=room_id)).message()
+    assert message["type"] == "error"
+    return str(message["payload"][0]["extensions"]["code"])
+
+
+async def test_limits_of_people_and_addresses_can_be_lifted(make_house: MakeHouse) -> None:
+    places = (await make_house(rate_limits="off")).inside.sockets.crowd.places
+    assert (places.sockets_per_address, places.sockets_per_person, places.streams_per_person) == (None, None, None)
+
+
+# ------------------------------------------------------------------ shutdown
+
+
+async def test_a_server_that_stops_answers_what_was_asked_and_closes_with_1012(ann: Person) -> None:
+    den = await ann.create_room("den")
+    inside = ann.house.inside
+    async with ann.socket() as wire, ann.socket() as idle:
+        async with inside.db.work():  # on SQLite the one writer is taken: the send has to wait
+            sending = await wire.watch(SEND, input={"roomId": den, "body": "last words"})
+            await ping_is_answered(wire)
+            for socket in list(inside.sockets.open):
+                socket.leave()
+            ignored = await wire.watch("{ me { id } }")
+            assert await idle.closed() == (1012, "Service restart")
+        answer = await sending.message()
+        assert answer["payload"]["data"]["sendMessage"]["message"]["body"] == "last words"
+        assert await wire.closed() == (1012, "Service restart")
+        assert ignored.is_silent
