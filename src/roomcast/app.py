@@ -31,7 +31,7 @@ from roomcast.core.events import Event, pack
 from roomcast.messages.actions import send_messages
 from roomcast.realtime.bus import Bus, Frame
 from roomcast.realtime.hub import Hub
-from roomcast.settings import OnOff, Profile, RoomCreation, Settings, WrongSetting, secret_keys
+from roomcast.settings import OnOff, Profile, RoomCreation, Settings, WrongSetting, data_folder, secret_keys
 from roomcast.web import pages
 
 READY_SECONDS = 2.0
@@ -126,15 +126,13 @@ class Roomcast:
 async def prepare_database(settings: Settings) -> None:
     """Bring the database up to date where that is our business. Raises WrongSetting where it is the operator's."""
     if settings.is_sqlite:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    if settings.migrates_on_start:
-        await migrations.upgrade(settings.database_direct_url)
-        return
-    db = Database(settings.database_url)
+        data_folder(settings)
     try:
-        found, wanted = await migrations.current(db), migrations.head()
-    finally:
-        await db.close()
+        if settings.migrates_on_start:
+            await migrations.upgrade(settings.database_direct_url)
+        found, wanted = await migrations.revision(settings.database_url), migrations.head()
+    except migrations.Unusable as error:
+        raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
     if found != wanted:
         raise WrongSetting(
             f"the database is at revision {found or 'none'}, this release needs {wanted}: run `roomcast migrate`, "

@@ -17,7 +17,7 @@ from roomcast.core import migrations
 from roomcast.core.db import Database
 from roomcast.core.errors import Refused
 from roomcast.core.telemetry import configure_logs
-from roomcast.settings import LogFormat, Settings, WrongSetting, load, secret_keys
+from roomcast.settings import LogFormat, Settings, WrongSetting, data_folder, load, secret_keys
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
 
@@ -67,8 +67,11 @@ def _run(settings: Settings) -> None:
 def migrate() -> None:
     """Bring the database to the schema of this release. Safe to run at any time, by several at once."""
     settings = load()
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
-    asyncio.run(migrations.upgrade(settings.database_direct_url))
+    data_folder(settings)
+    try:
+        asyncio.run(migrations.upgrade(settings.database_direct_url))
+    except migrations.Unusable as error:
+        raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
     print(f"The database is at revision {migrations.head()}.")
 
 

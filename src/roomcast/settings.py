@@ -1,8 +1,10 @@
 """Every setting: read once from the environment (or `.env`), checked at start, passed on by hand."""
 
 import os
+import re
 import secrets
 from enum import StrEnum
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -53,11 +55,21 @@ class LogFormat(StrEnum):
 
 def _one_of(*schemes: str) -> AfterValidator:
     def check(url: str) -> str:
-        if urlsplit(url).scheme.split("+")[0] not in schemes:
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme.split("+")[0] not in schemes:
             raise ValueError(f"the address begins with one of {', '.join(f'{s}://' for s in schemes)}")
+        if scheme == "sqlite" and not rest.strip("/"):
+            raise ValueError("the address names a file, like sqlite:///data/roomcast.db")
+        _ = urlsplit(url).port  # raises ValueError, which says what is wrong
         return url
 
     return AfterValidator(check)
+
+
+def _host(host: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z:._-]+", host):
+        raise ValueError("it is one address or name to listen on, like 127.0.0.1 or 0.0.0.0")
+    return host
 
 
 def _listed(value: Any) -> Any:
@@ -73,13 +85,21 @@ def _origin(origins: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _web_address(url: str | None) -> str | None:
-    if url and urlsplit(url).scheme not in ("http", "https"):
-        raise ValueError("the address begins with http:// or https://")
-    return url.rstrip("/") if url else None
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("the address is one like https://chat.example.org")
+    return url.rstrip("/")
 
 
-def _empty_is_none(value: Any) -> Any:
-    return None if value == "" else value
+def _proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
+    for proxy in proxies:
+        try:
+            _ = proxy == "*" or ip_network(proxy)
+        except ValueError:
+            raise ValueError(f"{proxy!r} is no IP address, no network like 10.0.0.0/8 and no *") from None
+    return proxies
 
 
 List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
@@ -90,29 +110,31 @@ BusUrl = Annotated[str, _one_of("memory", "redis", "rediss", "redis-cluster", "p
 class Settings(BaseSettings):
     """See `.env.example` for what each one means."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
 
-    host: str = "127.0.0.1"
+    host: Annotated[str, AfterValidator(_host)] = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     data_dir: Path = Path("data")
     database_url: DatabaseUrl = ""
     database_direct_url: DatabaseUrl = ""
     bus_url: BusUrl = "memory://"
-    secret_key: Annotated[SecretStr | None, BeforeValidator(_empty_is_none)] = None
-    access_token_seconds: int = Field(default=900, ge=1)
-    refresh_token_days: int = Field(default=30, ge=1)
+    secret_key: SecretStr | None = None
+    access_token_seconds: int = Field(default=900, ge=1, le=10 * 366 * 86400)
+    refresh_token_days: int = Field(default=30, ge=1, le=10 * 366)
     signup_mode: SignupMode = SignupMode.OPEN
     first_user_is_admin: bool = True
     room_creation: RoomCreation = RoomCreation.EVERYONE
     allowed_origins: Annotated[List, AfterValidator(_origin)] = ()
     profile: Profile = Profile.DEVELOPMENT
-    workers: int = Field(default=1, ge=1)
-    migrate_on_start: Annotated[bool | None, BeforeValidator(_empty_is_none)] = None
+    workers: int = Field(default=1, ge=1, le=1000)
+    migrate_on_start: bool | None = None
     public_url: Annotated[str | None, AfterValidator(_web_address)] = None
-    trusted_proxies: List = ()
+    trusted_proxies: Annotated[List, AfterValidator(_proxies)] = ()
     rate_limits: OnOff = OnOff.ON
     log_level: LogLevel = LogLevel.INFO
-    log_format: Annotated[LogFormat | None, BeforeValidator(_empty_is_none)] = None
+    log_format: LogFormat | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -128,6 +150,11 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _together(self) -> "Settings":
+        if self.is_sqlite != self.database_direct_url.startswith("sqlite"):
+            raise ValueError(
+                f"{PREFIX}DATABASE_DIRECT_URL: it is another way to the same database, so of the same kind as "
+                f"{PREFIX}DATABASE_URL"
+            )
         if self.is_sqlite and self.workers > 1:
             raise ValueError(
                 f"{PREFIX}WORKERS: SQLite is one process's database; set {PREFIX}WORKERS=1, "
@@ -160,8 +187,14 @@ def load(**overrides: Any) -> Settings:
         settings = Settings(**overrides)
         _keys(settings)
     except ValidationError as error:
-        raise WrongSetting("\n".join(_sentence(dict(problem)) for problem in error.errors())) from None
+        raise WrongSetting("\n".join(_sentences(error))) from None
     return settings
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    # What is wrong with the database URL is as wrong with the direct one that defaults to it: once is enough.
+    different = {(problem["msg"], repr(problem["input"])): dict(problem) for problem in reversed(error.errors())}
+    return [_sentence(problem) for problem in reversed(different.values())]
 
 
 def _sentence(problem: dict[str, Any]) -> str:
@@ -191,13 +224,21 @@ def _keys(settings: Settings) -> list[bytes]:
 def secret_keys(settings: Settings) -> list[bytes]:
     """The keys that sign and verify access tokens, the signing one first. Without a setting, one is made on the first
     start and kept in the data folder, readable by its owner alone. Raises WrongSetting."""
-    return _keys(settings) or [_kept_key(settings.data_dir)]
+    return _keys(settings) or [_kept_key(data_folder(settings))]
+
+
+def data_folder(settings: Settings) -> Path:
+    """The folder for what this server keeps itself, made if need be. Raises WrongSetting."""
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WrongSetting(f"{PREFIX}DATA_DIR: {settings.data_dir} cannot be a folder ({error.strerror})") from None
+    return settings.data_dir
 
 
 def _kept_key(data_dir: Path) -> bytes:
     path = data_dir / "secret.key"
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         return _read_key(path)
@@ -209,7 +250,10 @@ def _kept_key(data_dir: Path) -> bytes:
 
 
 def _read_key(path: Path) -> bytes:
-    key = path.read_bytes().strip()
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise WrongSetting(f"{PREFIX}DATA_DIR: {path} cannot be read ({error.strerror})") from None
     if len(key) < MIN_SECRET_BYTES:
         raise WrongSetting(f"{path} holds no key of at least {MIN_SECRET_BYTES} bytes; delete it to get a new one")
     return key

@@ -6,11 +6,20 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from asyncpg import PostgresError
+from sqlalchemy import inspect, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import text
 
 from roomcast.core.db import Database
 from roomcast.core.rows import fetch
+
+
+class Unusable(Exception):
+    """The database cannot be used; the text is its driver's."""
+
+
+SAID_BY_DRIVERS = (OSError, DBAPIError, PostgresError)
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -39,9 +48,37 @@ async def current(db: Database) -> str | None:
         return str(rows[0][0]) if rows else None
 
 
+async def revision(url: str) -> str | None:
+    """The revision of the database at this address; None for an empty one. Raises Unusable."""
+    _check_folder(url)
+    db = Database(url)
+    try:
+        return await current(db)
+    except SAID_BY_DRIVERS as error:
+        raise Unusable(_first_line(error)) from error
+    finally:
+        await db.close()
+
+
 async def upgrade(url: str) -> None:
-    """To the newest revision. Alembic runs its own loop, so it gets a thread."""
-    await asyncio.to_thread(command.upgrade, config(url), "head")
+    """To the newest revision. Alembic runs its own loop, so it gets a thread. Raises Unusable."""
+    _check_folder(url)
+    try:
+        await asyncio.to_thread(command.upgrade, config(url), "head")
+    except SAID_BY_DRIVERS as error:
+        raise Unusable(_first_line(error)) from error
+
+
+def _check_folder(url: str) -> None:
+    """SQLite's driver makes the file but no folder, and says nothing that would help."""
+    target = make_url(url)
+    folder = Path(target.database or "").parent
+    if target.get_backend_name() == "sqlite" and not folder.is_dir():
+        raise Unusable(f"{folder} is no folder")
+
+
+def _first_line(error: Exception) -> str:
+    return str(getattr(error, "orig", None) or error).strip().partition("\n")[0] or type(error).__name__
 
 
 def config(url: str) -> Config:

@@ -1,0 +1,138 @@
+"""Settings: what each one refuses, and that the sentence names it; that `.env.example` is the whole truth."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from roomcast.settings import PREFIX, Settings, WrongSetting, data_folder, load, secret_keys
+
+EXAMPLE = Path(".env.example").read_text()
+SET = re.compile(r"^#(ROOMCAST_[A-Z_]+)=(.*)$")
+KEY = "k" * 32
+
+WRONG = {
+    "HOST": ["two words", "http://localhost"],
+    "PORT": ["http", "-1", "65536", "80.5"],
+    "DATABASE_URL": [
+        "mysql://localhost/chat",
+        "roomcast.db",
+        "sqlite://",
+        "sqlite:///",
+        "postgresql://localhost:many/x",
+    ],
+    "DATABASE_DIRECT_URL": ["mysql://localhost/chat", "postgresql://localhost/chat"],
+    "BUS_URL": ["kafka://localhost", "memory", "redis://localhost:many"],
+    "SECRET_KEY": ["short", f"{KEY},short", f"{KEY},"],
+    "ACCESS_TOKEN_SECONDS": ["0", "-5", "soon", "99999999999"],
+    "REFRESH_TOKEN_DAYS": ["0", "never", "99999999999"],
+    "SIGNUP_MODE": ["maybe"],
+    "FIRST_USER_IS_ADMIN": ["perhaps"],
+    "ROOM_CREATION": ["nobody"],
+    "ALLOWED_ORIGINS": [
+        "chat.example.org",
+        "https://chat.example.org/page",
+        "*",
+        "https://good.example, ftp://bad.example",
+    ],
+    "PROFILE": ["staging", "production"],  # the latter wants a secret too
+    "WORKERS": ["0", "many", "2", "5000"],  # 2: not on SQLite
+    "MIGRATE_ON_START": ["later"],
+    "PUBLIC_URL": ["chat.example.org", "https://", "https://chat.example.org/?a=b"],
+    "TRUSTED_PROXIES": ["localhost", "10.0.0.1/8", "10.0.0.0/8, 300.1.1.1"],
+    "RATE_LIMITS": ["some"],
+    "LOG_LEVEL": ["chatty"],
+    "LOG_FORMAT": ["xml"],
+}
+
+
+@pytest.fixture(autouse=True)
+def _empty_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in WRONG.items() for value in values])
+def test_a_wrong_value_is_a_sentence_that_names_the_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(WrongSetting) as wrong:
+        load()
+    sentence = str(wrong.value)
+    assert PREFIX + name in sentence or name == "PROFILE"
+    assert sentence.count("\n") == 0
+
+
+def test_every_setting_can_be_wrong_in_this_test() -> None:
+    assert {name.upper() for name in Settings.model_fields} - {"DATA_DIR"} == set(WRONG)
+
+
+def test_several_wrong_settings_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOMCAST_PORT", "http")
+    monkeypatch.setenv("ROOMCAST_LOG_LEVEL", "chatty")
+    with pytest.raises(WrongSetting) as wrong:
+        load()
+    assert [line.partition(":")[0] for line in str(wrong.value).splitlines()] == ["ROOMCAST_PORT", "ROOMCAST_LOG_LEVEL"]
+
+
+def test_several_processes_want_a_bus_that_reaches_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOMCAST_DATABASE_URL", "postgresql://localhost/chat")
+    monkeypatch.setenv("ROOMCAST_WORKERS", "2")
+    with pytest.raises(WrongSetting, match="ROOMCAST_BUS_URL"):
+        load()
+    monkeypatch.setenv("ROOMCAST_BUS_URL", "redis://localhost")
+    assert load().workers == 2
+
+
+def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WrongSetting, match="ROOMCAST_DATA_DIR"):
+        data_folder(load(data_dir=tmp_path / "file"))
+    (tmp_path / "secret.key").mkdir()
+    with pytest.raises(WrongSetting, match="ROOMCAST_DATA_DIR"):
+        secret_keys(load(data_dir=tmp_path))
+
+
+def test_the_secret_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    settings = load(data_dir=tmp_path / "new")
+    assert secret_keys(settings) == secret_keys(settings)
+    assert (tmp_path / "new" / "secret.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(PREFIX + name.upper(), "")
+    everything_empty = load()
+    assert everything_empty == Settings(_env_file=None)
+
+
+def test_neither_settings_nor_sentences_show_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert KEY not in repr(load(secret_key=KEY))
+    monkeypatch.setenv("ROOMCAST_SECRET_KEY", f"{KEY},too short")
+    monkeypatch.setenv("ROOMCAST_DATABASE_URL", "mysql://root:password@localhost/chat")
+    with pytest.raises(WrongSetting) as wrong:
+        load()
+    assert not any(secret in str(wrong.value) for secret in (KEY, "too short", "password"))
+
+
+# ------------------------------------------------------------------ .env.example
+
+
+def test_the_example_names_every_setting_once_with_its_default(tmp_path: Path) -> None:
+    named = [match[1] for line in EXAMPLE.splitlines() if (match := SET.match(line))]
+    assert sorted(named) == sorted(PREFIX + name.upper() for name in Settings.model_fields)
+    uncommented = tmp_path / "settings"
+    uncommented.write_text("\n".join(line[1:] if SET.match(line) else line for line in EXAMPLE.splitlines()))
+    assert Settings(_env_file=uncommented) == Settings(_env_file=None)
+
+
+def test_the_example_gives_every_setting_a_reason_and_every_number_a_unit() -> None:
+    before = ""
+    for line in EXAMPLE.splitlines():
+        if match := SET.match(line):
+            assert before.startswith("# "), f"{match[1]} has no line of why"
+            unit = re.search("_(SECONDS|DAYS|BYTES|MS)$", match[1])
+            assert unit is None or unit[1].lower() in before.lower(), f"{match[1]} has no unit"
+        before = line
