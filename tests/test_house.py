@@ -1,0 +1,146 @@
+"""The house's own rules: what breaks them is found, and the commands do what they say."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from roomcast.api import schema
+from roomcast.core import migrations
+from tests.people import PASSWORD
+
+ROOT = Path(__file__).parent.parent
+MAX_LINES = 400
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The sources and the rules about them, to plant mistakes in."""
+    shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "static"))
+    shutil.copytree(ROOT / "alembic", tmp_path / "alembic")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def run(folder: Path, program: str, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    """A program's main function, with `folder`'s sources before any installed ones."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ROOMCAST_")}
+    environment |= {f"ROOMCAST_{name.upper()}": value for name, value in settings.items()}
+    command = [sys.executable, "-c", f"import sys; from {program} import main; sys.exit(main())", *arguments]
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=environment | {"PYTHONPATH": str(folder / "src")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    environment = os.environ | {"PYTHONPATH": str(folder / "src")}
+    return subprocess.run(
+        [*command, "--no-cache"], cwd=folder, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+# ------------------------------------------------------------------ rules
+
+
+def test_the_imports_keep_their_order(copy: Path) -> None:
+    checked = lint_imports(copy)
+    assert checked.returncode == 0, checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("rooms/policy.py", "import roomcast.messages.policy", "one way down"),
+        ("core/clock.py", "import strawberry", "features and the ground know no transport"),
+        ("messages/policy.py", "import roomcast.realtime.hub", "features and the ground know no transport"),
+        ("realtime/hub.py", "import sqlalchemy", "live delivery knows no product"),
+        ("api/limits.py", "import roomcast.settings", "settings are passed, not imported"),
+        ("core/log.py", "import roomcast.core.db", "no cycles inside a room"),
+    ],
+)
+def test_a_wrong_import_is_found(copy: Path, file: str, line: str, contract: str) -> None:
+    planted = copy / "src" / "roomcast" / file
+    planted.write_text(f"{planted.read_text()}\n{line}\n")
+    checked = lint_imports(copy)
+    assert checked.returncode == 1
+    assert f"{contract} BROKEN" in checked.stdout
+
+
+def test_a_folder_without_a_place_is_found(copy: Path) -> None:
+    (copy / "src" / "roomcast" / "polls").mkdir()
+    (copy / "src" / "roomcast" / "polls" / "__init__.py").touch()
+    checked = lint_imports(copy)
+    assert checked.returncode == 1
+    assert "polls" in checked.stdout
+
+
+def test_the_schema_file_is_what_the_code_serves() -> None:
+    assert (ROOT / "schema.graphql").read_text() == schema.build().as_str() + "\n"
+
+
+def test_a_changed_schema_is_found(copy: Path) -> None:
+    door = copy / "src" / "roomcast" / "api" / "server.py"
+    door.write_text(door.read_text().replace("    version: str\n", "    version: str\n    motto: str\n"))
+    printed = run(copy, "roomcast.cli", "export-schema")
+    assert printed.returncode == 0, printed.stderr
+    assert printed.stdout != (ROOT / "schema.graphql").read_text()
+    assert "motto: String!" in printed.stdout
+
+
+def test_the_migrations_folder_does_not_hide_the_library() -> None:
+    assert not (ROOT / "alembic" / "__init__.py").exists()
+
+
+def test_no_file_is_too_long_to_read() -> None:
+    files = [
+        path for folder in ("src", "tests", "alembic", "bench", "examples") for path in (ROOT / folder).rglob("*.py")
+    ]
+    long = {str(path): lines for path in files if (lines := len(path.read_text().splitlines())) > MAX_LINES}
+    assert long == {}
+
+
+def test_every_file_says_what_it_is_for() -> None:
+    files = [path for path in (ROOT / "src").rglob("*.py") if path.name != "__init__.py"]
+    assert [str(path) for path in files if not path.read_text().startswith('"""')] == []
+
+
+# ------------------------------------------------------------------ commands
+
+
+def test_the_schema_is_printed_as_it_is_kept() -> None:
+    printed = run(ROOT, "roomcast.cli", "export-schema")
+    assert printed.stdout == (ROOT / "schema.graphql").read_text()
+
+
+def test_migrating_says_where_the_database_is_and_may_be_repeated(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = run(ROOT, "roomcast.cli", "migrate", data_dir=str(tmp_path / "data"))
+        assert (done.returncode, done.stdout) == (0, f"The database is at revision {migrations.head()}.\n"), done.stderr
+
+
+def create_admin(tmp_path: Path, name: str, password: str = PASSWORD) -> subprocess.CompletedProcess[str]:
+    given = ("--username", name, "--password", password)
+    return run(ROOT, "roomcast.cli", "create-admin", *given, data_dir=str(tmp_path))
+
+
+def test_an_administrator_is_made_once_and_well(tmp_path: Path) -> None:
+    assert create_admin(tmp_path, "ann").stdout == "ann is an administrator.\n"
+    again, weak = create_admin(tmp_path, "ann"), create_admin(tmp_path, "bob", "password")
+    assert (again.returncode, again.stderr.partition(":")[0]) == (1, "USERNAME_TAKEN")
+    assert (weak.returncode, weak.stderr.partition(":")[0]) == (1, "PASSWORD_TOO_WEAK")
+
+
+def test_a_wrong_setting_stops_every_command_with_its_sentence(tmp_path: Path) -> None:
+    for command in ("serve", "migrate"):
+        stopped = run(ROOT, "roomcast.cli", command, port="http", data_dir=str(tmp_path))
+        assert (stopped.returncode, stopped.stdout) == (2, "")
+        assert stopped.stderr.startswith("ROOMCAST_PORT: 'http' is not usable")
