@@ -10,6 +10,7 @@ from graphql import (
     GraphQLError,
     GraphQLField,
     GraphQLSchema,
+    GraphQLSyntaxError,
     NoSchemaIntrospectionCustomRule,
     OperationDefinitionNode,
     OperationType,
@@ -26,7 +27,7 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from roomcast.api.errors import coded
+from roomcast.api.errors import blamed, coded
 from roomcast.api.limits import Limits, Measure, too_complex
 
 REMEMBERED = 1_000
@@ -103,7 +104,7 @@ class Documents:
             raise RequestErrors(coded("QUERY_TOO_COMPLEX", "The document is nested too deeply.")) from None
         errors = validate(self._schema, document, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
-            raise RequestErrors(*errors)
+            raise RequestErrors(*(blamed(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
         definitions = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
         identity = print_ast(document)
         return {
@@ -114,7 +115,10 @@ class Documents:
     def _parse(self, query: str) -> DocumentNode:
         if len(query) > self._limits.source_characters:
             raise too_complex(f"more than {self._limits.source_characters} characters")
-        return parse(query, max_tokens=self._limits.tokens)
+        try:
+            return parse(query, max_tokens=self._limits.tokens)
+        except GraphQLSyntaxError as error:
+            raise blamed(error, "GRAPHQL_PARSE_FAILED") from None
 
     def _is_shared(self, document: DocumentNode, definition: OperationDefinitionNode) -> bool:
         if definition.operation is not OperationType.SUBSCRIPTION:

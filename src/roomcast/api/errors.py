@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, ParamSpec, TypeVar
 
 import strawberry
-from graphql import GraphQLError, GraphQLSyntaxError
+from graphql import GraphQLError
 
 from roomcast.core.errors import Refused
 
@@ -111,6 +111,11 @@ def coded(code: str, message: str, **extensions: Any) -> GraphQLError:
     return GraphQLError(message, extensions={"code": code, **extensions})
 
 
+def blamed(error: GraphQLError, code: str) -> GraphQLError:
+    """The library's own error about what a client sent, under a code of ours. Its cause is the client's doing too."""
+    return GraphQLError(error.message, error.nodes, error.source, error.positions, extensions={"code": code})
+
+
 def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """What a client reads of an error: message, place, and extensions with code, retryable and requestId."""
     message, extensions = _told(error, request_id)
@@ -129,14 +134,11 @@ def _told(error: GraphQLError, request_id: str) -> tuple[str, dict[str, Any]]:
         return cause.message, _of_refusal(cause)
     if error.extensions and "code" in error.extensions:
         return error.message, dict(error.extensions)
-    if cause is not None and not isinstance(cause, GraphQLError):
-        log.error("internal error, request %s", request_id, exc_info=cause)
-        return "Something went wrong on our side.", {"code": "INTERNAL"}
-    if isinstance(error, GraphQLSyntaxError):
-        return error.message, {"code": "GRAPHQL_PARSE_FAILED"}
-    # Of the library's own errors only those of values have a path or speak of a variable.
-    is_value = error.path is not None or error.message.startswith("Variable ")
-    return error.message, {"code": "BAD_USER_INPUT" if is_value else "GRAPHQL_VALIDATION_FAILED"}
+    # The one library error that a client can cause while an operation runs: a variable in an argument that is not null.
+    if cause is None and error.message.startswith("Argument "):
+        return error.message, {"code": "BAD_USER_INPUT"}
+    log.error("internal error, request %s", request_id, exc_info=cause or error)
+    return "Something went wrong on our side.", {"code": "INTERNAL"}
 
 
 def cause_of(error: GraphQLError) -> BaseException | None:

@@ -11,7 +11,7 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from roomcast.api.context import Backend, Caller, Context
 from roomcast.api.documents import Documents, Operation, RequestErrors
-from roomcast.api.errors import cause_of, coded, formatted
+from roomcast.api.errors import blamed, cause_of, coded, formatted
 from roomcast.api.limits import Limits
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
@@ -83,7 +83,7 @@ class Engine:
             operation_extensions=None,
         )
         if isinstance(built, list):
-            raise RequestErrors(*built)
+            raise RequestErrors(*(blamed(error, "BAD_USER_INPUT") for error in built))
         return cast("Executor[Context]", built)
 
 

@@ -1,5 +1,6 @@
 """GraphQL over HTTP, by the GraphQL-over-HTTP specification: bytes in, a status and JSON out, for every input."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from starlette.responses import Response
 
 from roomcast.api import tokens
 from roomcast.api.context import Caller
+from roomcast.api.decoding import decoded
 from roomcast.api.documents import Operation, RequestErrors
 from roomcast.api.errors import coded, log
 from roomcast.api.execution import Engine, Payload, refused
@@ -22,6 +24,11 @@ JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
 
 MAX_BODY_BYTES = 256 * 1024
+BODY_SECONDS = 20.0
+"""How long a client may take to send its body."""
+
+DRAINED_BYTES = 4 * MAX_BODY_BYTES
+"""Of a body that is too large: a client that is still writing when the connection closes may never read why."""
 
 WITHOUT_SESSION = frozenset({"signup", "login", "refreshSession"})
 """What a client with a spent token needs to get a new one."""
@@ -102,20 +109,37 @@ async def _body(request: Request) -> bytes:
     charset = parameters.lower().replace(" ", "").removeprefix("charset=").strip('"')
     if charset not in ("", "utf-8", "utf8"):
         raise Rejected(415, _bad("The body is UTF-8."))
-    body = bytearray()
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise Rejected(413, _bad(f"A body has at most {MAX_BODY_BYTES} bytes."), Connection="close")
+        async with asyncio.timeout(BODY_SECONDS):
+            return await _received(request)
     except ClientDisconnect:
         raise Rejected(400, _bad("The body was not complete.")) from None
+    except TimeoutError:
+        raise Rejected(408, coded("TIMEOUT", "The body took too long to arrive."), Connection="close") from None
+
+
+async def _received(request: Request) -> bytes:
+    body, size = bytearray(), 0
+    if int(request.headers.get("content-length", 0)) > DRAINED_BYTES:
+        raise _too_large()
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            body += chunk
+        elif size > DRAINED_BYTES:
+            raise _too_large()
+    if size > MAX_BODY_BYTES:
+        raise _too_large()
     return bytes(body)
+
+
+def _too_large() -> Rejected:
+    return Rejected(413, _bad(f"A body has at most {MAX_BODY_BYTES} bytes."), Connection="close")
 
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found = orjson.loads(body)
+        found = decoded(body)
     except ValueError:
         raise Rejected(400, _bad("The body is no JSON.")) from None
     if not isinstance(found, dict):
@@ -128,7 +152,7 @@ def _from_query(request: Request) -> dict[str, Any]:
     for name in ("variables", "extensions"):
         if name in found:
             try:
-                found[name] = orjson.loads(found[name])
+                found[name] = decoded(found[name])
             except ValueError:
                 raise Rejected(400, _bad(f"{name} is no JSON.")) from None
     return found

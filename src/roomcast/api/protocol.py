@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from roomcast.api.decoding import decoded
+
 SUBPROTOCOL = "graphql-transport-ws"
 MAX_ID = 128
 """Characters of an operation's id."""
@@ -43,7 +45,7 @@ def read(text: str | None) -> Message:
     if text is None:
         raise Malformed("Messages are text frames")
     try:
-        found = orjson.loads(text)
+        found = decoded(text)
     except ValueError:
         raise Malformed("Messages are JSON") from None
     if not isinstance(found, dict) or not isinstance(found.get("type"), str):

@@ -1,0 +1,84 @@
+"""Bytes that are no request, over HTTP and over a socket: a coded answer or a close code, and the others are served."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.house import House
+from tests.people import WAIT_SECONDS, Person, Visitor, Wire
+
+NO_JSON = [b"", b"{", b"nope", b'{"query": "{ me { id } }"', b"\xff\xfe", b"[" * 100_000, b'{"query": "\xc3"}']
+NO_REQUEST = [
+    b"1",
+    b"null",
+    b"true",
+    b'"x"',
+    b"[]",
+    b'[{"query": "{ __typename }"}]',  # a batch would multiply every limit
+    b"{}",
+    b'{"query": 5}',
+    b'{"query": null}',
+    b'{"query": "{ __typename }", "variables": []}',
+    b'{"query": "{ __typename }", "operationName": 5}',
+    b'{"query": "{ __typename }", "extensions": "x"}',
+]
+
+
+def codes(answer: httpx.Response) -> list[str]:
+    return [error["extensions"]["code"] for error in answer.json()["errors"]]
+
+
+@pytest.mark.parametrize("body", [*NO_JSON, *NO_REQUEST], ids=lambda body: repr(body[:40]))
+async def test_a_body_that_is_no_request_is_refused_in_json(house: House, body: bytes) -> None:
+    async with Visitor(house) as visitor:
+        answer = await visitor.http.post("/graphql", content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, codes(answer)) == (400, ["BAD_USER_INPUT"])
+    [error] = answer.json()["errors"]
+    assert error["extensions"]["requestId"] == answer.headers["x-request-id"]
+
+
+async def test_a_body_that_is_too_large_is_refused_and_the_client_hears_why(house: House) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(10):
+            yield b" " * 30_000
+
+    async with Visitor(house) as visitor:
+        headers = {"content-type": "application/json"}
+        for content in (b" " * 300_000, pieces()):  # its size declared, and not
+            answer = await visitor.http.post("/graphql", content=content, headers=headers)
+            assert (answer.status_code, codes(answer)) == (413, ["BAD_USER_INPUT"])
+
+
+async def test_a_huge_body_is_refused_without_being_read(house: House) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(house.url.rpartition(":")[2]))
+    writer.write(
+        b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n\r\n"
+    )
+    async with asyncio.timeout(WAIT_SECONDS):
+        assert await reader.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+        await reader.read()  # to the end: the server hangs up
+    writer.close()
+
+
+@pytest.mark.parametrize("body", NO_JSON, ids=lambda body: repr(body[:40]))
+async def test_a_frame_that_is_no_json_closes_the_socket_with_4400(house: House, body: bytes) -> None:
+    async with Wire(house.ws_url) as wire:
+        await wire.init()
+        try:
+            await wire.ws.send(body.decode())
+        except UnicodeDecodeError:
+            await wire.ws.send(body)  # what is no text goes as a binary frame
+        assert (await wire.closed())[0] == 4400
+
+
+async def test_a_frame_that_is_too_large_closes_the_socket(house: House, ann: Person) -> None:
+    async with Wire(house.ws_url) as wire:
+        await wire.init()
+        with suppress(ConnectionClosed):
+            await wire.ws.send("x" * 1_000_000)
+        assert (await wire.closed())[0] == 1009
+    assert await ann.ask("{ me { id } }")  # the others are served
