@@ -4,7 +4,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKS := requirements/run.txt requirements/dev.txt
-NODE_CLIENTS := $(if $(wildcard tests/clients/package.json),tests/clients/node_modules/.ready)
+NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/*/package.json))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -18,7 +18,7 @@ help: ## List these commands.
 run: .venv/.run ## Start the server; settings come from the environment and .env.
 	@exec $(BIN)/roomcast serve
 
-test: .venv/.dev $(NODE_CLIENTS) ## Run the tests; PYTEST_ARGS='-k resume' narrows them.
+test: .venv/.dev $(NODE_PACKAGES) ## Run the tests; PYTEST_ARGS='-k resume' narrows them.
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
 check: check-fast check-schema check-hosts check-hashes ## Everything but the tests: the rules, the schema, the lock files.
@@ -74,7 +74,7 @@ dist: .venv/.dev ## Build the wheel into dist/.
 	@$(BIN)/hatchling build --target wheel
 
 clean: ## Remove all that these commands made; ./data stays.
-	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist tests/clients/node_modules
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist tests/*/node_modules
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------ how .venv comes to be
@@ -114,8 +114,8 @@ $(BIN)/python:
 	else echo 'No Python 3.11 or newer was found. Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python.'; \
 	  echo 'If it has another name: make PYTHON=/path/to/python ...'; fi >&2; exit 1
 
-tests/clients/node_modules/.ready: tests/clients/package.json tests/clients/package-lock.json
+tests/%/node_modules/.ready: tests/%/package.json tests/%/package-lock.json
 	@if command -v npm > /dev/null; then \
-	  echo 'set-up    npm ci in tests/clients' && cd tests/clients && npm ci --no-audit --no-fund --loglevel=error \
+	  echo 'set-up    npm ci in tests/$*' && cd tests/$* && npm ci --no-audit --no-fund --loglevel=error \
 	    && mkdir -p node_modules && touch node_modules/.ready; \
-	else echo 'set-up    npm was not found: the tests with real JavaScript clients cannot run (Debian, Ubuntu: apt-get install npm)'; fi
+	else echo 'set-up    npm was not found: the tests that run JavaScript cannot run (Debian, Ubuntu: apt-get install npm)'; fi

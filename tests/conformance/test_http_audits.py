@@ -1,0 +1,28 @@
+"""GraphQL over HTTP: every audit of the specification's own suite, the npm package graphql-http."""
+
+import asyncio
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.house import House
+
+FOLDER = Path(__file__).parent
+AUDITS = 61
+
+
+@pytest.mark.node
+async def test_every_audit_of_graphql_http_is_green(house: House) -> None:
+    node = shutil.which("node")
+    if node is None or not (FOLDER / "node_modules" / "graphql-http").exists():
+        servers.skip("the audits run on Node: install npm, then `make test` brings the rest")
+    process = await asyncio.create_subprocess_exec(
+        node, "audit.mjs", f"{house.url}/graphql", cwd=FOLDER, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await asyncio.wait_for(process.communicate(), 60)
+    outcomes = [json.loads(line) for line in said.splitlines()]
+    assert [outcome for outcome in outcomes if outcome["status"] != "ok"] == []
+    assert len(outcomes) == AUDITS
