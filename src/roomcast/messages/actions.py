@@ -16,12 +16,18 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, Refused
 from roomcast.core.ids import uuid7
+from roomcast.core.rows import light, write
 from roomcast.messages import policy
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
-from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
+
+_ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
+_MEMBERSHIPS = sa.select(table(Membership)).where(
+    sa.tuple_(table(Membership).c.room_id, table(Membership).c.user_id).in_(sa.bindparam("pairs", expanding=True))
+)
+_INSERT = sa.insert(table(Message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +79,14 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
     session = work.session
     room_ids = {wish.room_id for wish in wishes if wish.room_id is not None}
     await log.lock_heads(session, room_ids)
-    found = await session.exec(select(Room).where(col(Room.id).in_(room_ids)))
+    found = await light(session, Room, _ROOMS, {"ids": list(room_ids)})
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
     keys = {wish.key for wish in wishes if wish.key is not None}
     known = await session.exec(select(Message).where(col(Message.id).in_(keys))) if keys else ()
+    members = await light(session, Membership, _MEMBERSHIPS, {"pairs": list(pairs)})
     return Desk(
         {room.id: room for room in found},
-        await rooms.memberships(session, pairs),
+        {(member.room_id, member.user_id): member for member in members},
         {message.id: message for message in known},
     )
 
@@ -121,4 +128,4 @@ async def _store(work: Work, messages: Sequence[Message]) -> None:
     events = [MessageCreated(room_id=m.room_id, at=m.created_at, message_id=m.id, fresh=m) for m in messages]
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
-    await work.session.exec(sa.insert(table(Message)), params=[message.model_dump() for message in messages])
+    await write(work.session, _INSERT, [message.model_dump() for message in messages])
