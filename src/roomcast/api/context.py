@@ -44,20 +44,23 @@ class Backend:
     account_rules: AccountRules
     send: Batch[NewMessage, Sent]
     everyone_creates_rooms: bool = True
+    public_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Where an operation comes from.
 
-    Only sockets have: `adopt`, which makes the socket the session's own after a sign-in, and `resume`, the cursor that
-    the client sent for a room and field when it connected (asked once, then used up).
+    `origin`: the web address at which the client found us. Only sockets have: `adopt`, which makes the socket the
+    session's own after a sign-in, and `resume`, the cursor that the client sent for a room and field when it connected
+    (asked once, then used up).
     """
 
     request_id: str
     ip_address: str | None = None
     adopt: Callable[[Actor], None] | None = None
     resume: Callable[[str, str], str | None] | None = None
+    origin: str | None = None
 
 
 class Context:
@@ -108,6 +111,10 @@ class Context:
     @property
     def memberships(self) -> DataLoader[tuple[UUID, UUID], Membership | None]:
         return self._loader("memberships", rooms.memberships)
+
+    @property
+    def direct_people(self) -> DataLoader[UUID, list[UUID] | None]:
+        return self._loader("direct_people", rooms.direct_people)
 
     @property
     def messages(self) -> DataLoader[UUID, Message | None]:

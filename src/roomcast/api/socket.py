@@ -320,7 +320,7 @@ class Socket:
     # ------------------------------------------------------------------ its person
 
     def _caller(self) -> Caller:
-        return Caller(str(uuid7()), self.address, self.adopt, self._resumption)
+        return Caller(str(uuid7()), self.address, self.adopt, self._resumption, _origin(self._scope))
 
     @property
     def address(self) -> str | None:
@@ -352,3 +352,10 @@ def _head(kind: str, id_: str) -> bytes:
 def _extension(scope: Scope, name: str) -> Any:
     """What our own server offers beyond ASGI; None on others."""
     return scope.get("extensions", {}).get(name)
+
+
+def _origin(scope: Scope) -> str | None:
+    """The web address behind the socket's, as the client wrote it."""
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    scheme = "https" if scope["scheme"] == "wss" else "http"
+    return f"{scheme}://{hosts[0]}" if hosts else None

@@ -16,7 +16,7 @@ from graphql import ExecutionResult
 
 from roomcast.api.context import SHARED, Caller, Context, Info, SharedContext
 from roomcast.api.documents import Operation
-from roomcast.api.events import Ended, MessageDelivery, Ready, RoomEvent, StreamEndReason, Told
+from roomcast.api.events import TOLD_EVENTS, Ended, MessageDelivery, Ready, RoomEvent, StreamEndReason, Told
 from roomcast.api.execution import Engine, Request, completed, raise_outage, shown
 from roomcast.api.scalars import Cursor
 from roomcast.core import log
@@ -50,11 +50,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What a subscriber is to be shown: `kinds` of events, all if None. `speaks`: the stream also says when it is live
+    """What a subscriber is to be shown: `kinds` of events. `speaks`: the stream also says when it is live
     and why it ends."""
 
     place: Place
-    kinds: frozenset[type[Event]] | None
+    kinds: frozenset[type[Event]]
     speaks: bool
 
     def __aiter__(self) -> NoReturn:
@@ -82,7 +82,7 @@ class Subscription:
     )
     async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
         place = await _start(info.context, "roomEvents", room_id, after)
-        return Stream(place, None, speaks=True)
+        return Stream(place, TOLD_EVENTS, speaks=True)
 
 
 async def _start(context: Context, field: str, room_id: str, after: str | None) -> Place:
@@ -130,7 +130,7 @@ class RoomScript:
         return (await self._execute([Told(words, replayed=False)]))[0]
 
     def _shows(self, event: Event) -> bool:
-        return self._stream.kinds is None or type(event) in self._stream.kinds
+        return type(event) in self._stream.kinds
 
     async def _execute(self, roots: Sequence[Told | None]) -> list[bytes | None]:
         """An outage is waited for: an event that is shown as an error is an event that is lost."""

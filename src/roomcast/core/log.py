@@ -115,6 +115,14 @@ def _moved(head: LockedHead) -> dict[str, Any]:
     }
 
 
+async def remove(session: AsyncSession, room_id: UUID) -> int:
+    """Take away a room's head and everything in its log. Its last seq; 0 if there was none."""
+    heads = await lock_heads(session, [room_id])
+    await session.exec(sa.delete(LogEntry).where(col(LogEntry.room_id) == room_id))
+    await session.exec(sa.delete(RoomHead).where(col(RoomHead.room_id) == room_id))
+    return heads[room_id].last_seq if heads else 0
+
+
 def _number(head: LockedHead, event: E) -> E:
     head.last_seq += 1
     if event.moves_activity:

@@ -146,7 +146,7 @@ def _bind(key: Key, value: Any) -> ColumnElement[Any]:
 
 
 def write_cursor(name: str, values: tuple[Any, ...]) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps([name, *values])).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(orjson.dumps([name, *values], default=str)).rstrip(b"=").decode()
 
 
 def _read(name: str, keys: Sequence[Key], text: str | None) -> tuple[Any, ...] | None:

@@ -55,7 +55,7 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
 
     A known key is answered with the message it made, before any policy, as long as its room is readable; within the
     group too. Each wish is answered on its own: a refused one takes no seq and hinders none of the others.
-    Refuses with NotFound, NotAMember, RoomArchived, ReadOnly, ValidationFailed, MessageTooLong,
+    Refuses with NotFound, NotAMember, RoomArchived, ReadOnly, Muted, SlowMode, ValidationFailed, MessageTooLong,
     IdempotencyKeyReused.
     """
     desk = await _open_desk(work, wishes)
@@ -107,8 +107,10 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
         policy.check_same(original, wish.digest(), wish.actor.user_id)
         return Sent(original, replayed=True)
     policy.check_body(wish.body)
-    policy.check_send(room, membership)
     message = _written(wish, room)
+    member = policy.check_send(wish.actor, room, membership, message.created_at)
+    if room.slow_mode_seconds:
+        member.last_sent_at = message.created_at
     desk.by_key[message.id] = message
     return Sent(message, replayed=False)
 

@@ -1,10 +1,14 @@
 """Who may say what. Pure: rows in, verdict out."""
 
-from roomcast.core.errors import IdempotencyKeyReused, MessageTooLong, ReadOnly, ValidationFailed
+from datetime import datetime, timedelta
+
+from roomcast.core.actor import Actor
+from roomcast.core.errors import IdempotencyKeyReused, MessageTooLong, SlowMode, ValidationFailed
 from roomcast.core.names import is_printable
 from roomcast.messages.models import Message
 from roomcast.rooms import policy as rooms
-from roomcast.rooms.models import Membership, Room, RoomRole
+from roomcast.rooms.models import Membership, Room
+from roomcast.rooms.policy import Right
 
 MAX_BODY = 4000
 """Characters."""
@@ -19,11 +23,22 @@ def check_body(body: str) -> None:
         raise ValidationFailed("a message holds no control characters", path=("input", "body"))
 
 
-def check_send(room: Room, membership: Membership | None) -> None:
-    member = rooms.check_member(membership)
-    rooms.check_open(room)
-    if member.role == RoomRole.READ_ONLY:
-        raise ReadOnly("you may read here, not write")
+def check_send(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> Membership:
+    """Raises NotAMember, RoomArchived, ReadOnly, Muted, SlowMode."""
+    member = rooms.check_send(actor, room, membership, at)
+    if not rooms.may(actor, room, member, Right.MANAGE_MEMBERS):  # who moderates is not slowed
+        _check_pace(room, member, at)
+    return member
+
+
+def _check_pace(room: Room, member: Membership, at: datetime) -> None:
+    if room.slow_mode_seconds == 0 or member.last_sent_at is None:
+        return
+    wait = member.last_sent_at + timedelta(seconds=room.slow_mode_seconds) - at
+    if wait > timedelta(0):
+        raise SlowMode(
+            f"one message in {room.slow_mode_seconds} seconds here", retry_after_ms=round(wait.total_seconds() * 1000)
+        )
 
 
 def check_same(original: Message, digest: str, author_id: object) -> None:
