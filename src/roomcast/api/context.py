@@ -16,12 +16,14 @@ from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
 from roomcast.core import log
 from roomcast.core.actor import Actor
+from roomcast.core.audit import AuditEntry
 from roomcast.core.db import Batch, Database, Snapshot
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.log import Position, RoomHead
 from roomcast.messages import queries as messages
 from roomcast.messages.actions import NewMessage, Sent
 from roomcast.messages.models import Message
+from roomcast.moderation import queries as moderation
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 
@@ -115,6 +117,10 @@ class Context:
     @property
     def direct_people(self) -> DataLoader[UUID, list[UUID] | None]:
         return self._loader("direct_people", rooms.direct_people)
+
+    @property
+    def audit_entries(self) -> DataLoader[UUID, AuditEntry | None]:
+        return self._loader("audit_entries", moderation.entries_by_id)
 
     @property
     def messages(self) -> DataLoader[UUID, Message | None]:

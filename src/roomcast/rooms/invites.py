@@ -1,5 +1,6 @@
 """Ways into a room for people outside of it. An invite is counted exactly: its room's lock orders its uses."""
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,6 +20,8 @@ from roomcast.rooms import policy, queries
 from roomcast.rooms.entry import Changed, admit, former_members, reach_locked
 from roomcast.rooms.models import Invite, Room, RoomRole
 from roomcast.rooms.policy import Right
+
+_CODE = re.compile(r"[0-9a-f]{24}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,5 +102,7 @@ async def revoke_all_of(work: Work, room_id: UUID, user_id: UUID) -> None:
 
 
 async def _by_code(session: AsyncSession, code: str) -> Invite | None:
+    if not _CODE.fullmatch(code):
+        return None
     found = select(Invite).where(Invite.code == code).execution_options(populate_existing=True)
     return (await session.exec(found)).first()
