@@ -20,13 +20,11 @@ from roomcast.core.rows import light, write
 from roomcast.messages import policy
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
+from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
 
 _ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
-_MEMBERSHIPS = sa.select(table(Membership)).where(
-    sa.tuple_(table(Membership).c.room_id, table(Membership).c.user_id).in_(sa.bindparam("pairs", expanding=True))
-)
 _INSERT = sa.insert(table(Message))
 
 
@@ -83,10 +81,9 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
     keys = {wish.key for wish in wishes if wish.key is not None}
     known = await session.exec(select(Message).where(col(Message.id).in_(keys))) if keys else ()
-    members = await light(session, Membership, _MEMBERSHIPS, {"pairs": list(pairs)})
     return Desk(
         {room.id: room for room in found},
-        {(member.room_id, member.user_id): member for member in members},
+        await rooms.memberships(session, pairs),
         {message.id: message for message in known},
     )
 
