@@ -170,4 +170,6 @@ def _typed(wanted: type, value: Any) -> Any:
         return datetime.fromisoformat(value)
     if type(value) is not wanted or (isinstance(value, int) and abs(value) > 2**53):
         raise ValueError
+    if isinstance(value, str) and "\0" in value:  # PostgreSQL's texts hold everything but this
+        raise ValueError
     return value
