@@ -4,7 +4,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
-from roomcast.api import accounts, members, messages, moderation, rooms, server, subscriptions
+from roomcast.api import accounts, administration, members, messages, moderation, rooms, server, subscriptions
 from roomcast.api.events import EVENT_TYPES
 from roomcast.api.scalars import SCALARS
 
@@ -15,7 +15,15 @@ def build() -> strawberry.Schema:
             "Query", (server.Query, accounts.Query, rooms.Query, members.Query, messages.Query, moderation.Query)
         ),
         mutation=merge_types(
-            "Mutation", (accounts.Mutation, rooms.Mutation, members.Mutation, messages.Mutation, moderation.Mutation)
+            "Mutation",
+            (
+                accounts.Mutation,
+                administration.Mutation,
+                rooms.Mutation,
+                members.Mutation,
+                messages.Mutation,
+                moderation.Mutation,
+            ),
         ),
         subscription=subscriptions.Subscription,
         types=EVENT_TYPES,
