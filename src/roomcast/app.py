@@ -60,6 +60,7 @@ class Roomcast:
         )
         self.send = Batch(self.db, send_messages)
         self.passwords = Passwords()
+        self.credentials = Credentials(self.db, self.passwords, limited=settings.rate_limits is OnOff.ON)
         self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
         self.http: HttpEndpoint
         self.sockets: Sockets
@@ -115,7 +116,7 @@ class Roomcast:
             epoch=epoch,
             tokens=tokens,
             passwords=self.passwords,
-            credentials=Credentials(self.db, self.passwords, limited=settings.rate_limits is OnOff.ON),
+            credentials=self.credentials,
             sessions=Sessions(self.db, tokens),
             account_rules=rules,
             send=self.send,

@@ -32,12 +32,12 @@ class Credentials:
     def __init__(self, db: Database, passwords: Passwords, *, limited: bool = True) -> None:
         self._db, self._passwords = db, passwords
         self._throttle = Throttle(enabled=limited)
-        self._signups = Quota(SIGNUP_BURST, SIGNUP_SECONDS, enabled=limited)
+        self.signups = Quota(SIGNUP_BURST, SIGNUP_SECONDS, enabled=limited)
 
     async def hash_for_signup(self, password: str, address: str | None) -> str:
         """Raises RateLimited for an address that opens account after account."""
         if (place := network(address)) is not None:
-            self._signups.take(("signup", place))
+            self.signups.take(("signup", place))
         return await self._passwords.hash(password)
 
     async def prove(self, login: str, password: str, address: str | None) -> Proof:

@@ -8,7 +8,6 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
-from sqlmodel.sql.expression import Select
 
 from roomcast.accounts.models import Session, User, UserRole
 from roomcast.core.actor import Actor
@@ -32,7 +31,8 @@ async def users(session: AsyncSession, actor: Actor, wanted: UserFilter, window:
 
 
 async def user_count(session: AsyncSession, actor: Actor, wanted: UserFilter) -> int:
-    return await count(session, _filtered(wanted).with_only_columns(func.count()))
+    counted = _filtered(wanted).with_only_columns(func.count(), maintain_column_froms=True)
+    return await count(session, counted)
 
 
 def _filtered(wanted: UserFilter) -> "sa.Select[User]":
@@ -69,12 +69,16 @@ async def is_empty(session: AsyncSession) -> bool:
 
 async def session_state(session: AsyncSession, session_id: UUID) -> tuple[Session, User] | None:
     """A session with its person, alive or not; None if there never was one."""
-    return (await session.exec(_with_person().where(Session.id == session_id))).first()
+    found = await session.exec(
+        select(Session, User).join(User, col(User.id) == Session.user_id).where(Session.id == session_id)
+    )
+    return found.first()
 
 
-async def sessions_ended_since(session: AsyncSession, moment: datetime) -> Sequence[tuple[Session, User]]:
-    """By logout, revocation, ban or a dead family; those that merely ran out are not among them."""
-    return (await session.exec(_with_person().where(col(Session.revoked_at) > moment))).all()
+async def sessions_ended_since(session: AsyncSession, moment: datetime) -> Sequence[tuple[UUID, datetime | None]]:
+    """Each with its person's ban, if any. Sessions that merely ran out are not among them."""
+    ended = select(Session.id, User.banned_at).join(User, col(User.id) == Session.user_id)
+    return (await session.exec(ended.where(col(Session.revoked_at) > moment))).all()
 
 
 async def sessions_of(session: AsyncSession, actor: Actor) -> Sequence[Session]:
@@ -94,7 +98,3 @@ async def addresses_of(session: AsyncSession, user_id: UUID) -> set[str]:
     """Where this person has signed in from, as far back as sessions are kept."""
     known = select(Session.ip_address).where(Session.user_id == user_id, col(Session.ip_address).is_not(None))
     return {address for address in await session.exec(known.distinct()) if address}
-
-
-def _with_person() -> "Select[Session, User]":
-    return select(Session, User).join(User, col(User.id) == Session.user_id)

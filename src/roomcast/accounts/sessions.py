@@ -1,7 +1,7 @@
 """Which sessions live: what every request asks, answered from memory for at most a second.
 
 A logout, revocation or ban is felt at once in the process that did it (`end`) and within that second in all others:
-there requests ask the database again, and open sockets are found by `ended_lately`.
+there requests ask the database again, and `look` finds what somebody holds open for a session that is over.
 """
 
 import time
@@ -72,8 +72,8 @@ class Sessions:
     def end(self, ended: Ended) -> None:
         """These sessions were ended here, or were found ended: believe it from now on, and tell who listens."""
         self._changes += 1
-        for session_id in ended:
-            self._seen.pop(session_id, None)
+        for session_id, why in ended.items():
+            self._remember(session_id, time.monotonic(), Standing(None, ending=why))
         for listener in self._listeners:
             listener(ended)
 
@@ -86,11 +86,12 @@ class Sessions:
     def listen(self, listener: Callable[[Ended], None]) -> None:
         self._listeners.append(listener)
 
-    async def ended_lately(self) -> Ended:
-        """The sessions that were ended within the last minute, by whichever process."""
+    async def look(self) -> None:
+        """Find what other processes have ended within the last minute, and end it here too."""
         async with self._db.read() as session:
             found = await queries.sessions_ended_since(session, now() - LATELY)
-        return {state.id: policy.ending(state, user, now()) or Ending.SESSION_REVOKED for state, user in found}
+        if found:
+            self.end({id_: Ending.BANNED if banned_at else Ending.SESSION_REVOKED for id_, banned_at in found})
 
     # ------------------------------------------------------------------ memory
 

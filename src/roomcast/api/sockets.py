@@ -99,13 +99,11 @@ class Sockets:
             if not self.open:
                 continue
             try:
-                self._end_sessions(await self._sessions.ended_lately())
+                await self._sessions.look()
             except Exception as error:  # the next look sees what this one has missed
                 log.warning("ended sessions cannot be looked for: %s", type(error).__name__)
 
     def _end_sessions(self, ended: Mapping[UUID, Ending]) -> None:
-        if not ended:
-            return
         for socket in list(self.open):
             if socket.viewer and (why := ended.get(socket.viewer.session_id)):
                 socket.end_session(why)
