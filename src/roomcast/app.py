@@ -56,12 +56,13 @@ class Roomcast:
             settings.bus_url,
             on_frame=self.hub.on_frame,
             on_resync=self.hub.on_resync,
-            direct_url=settings.database_direct_url if settings.bus_url.startswith("postgres") else None,
+            direct_url=settings.database_direct_url if settings.bus_url == settings.database_url else None,
         )
         self.send = Batch(self.db, send_messages)
         self.passwords = Passwords()
         self.credentials = Credentials(self.db, self.passwords, limited=settings.rate_limits is OnOff.ON)
         self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
+        self.sessions: Sessions
         self.http: HttpEndpoint
         self.sockets: Sockets
 
@@ -80,6 +81,7 @@ class Roomcast:
         await self.sweeping.stop()
         await self.sockets.stop()
         await self.send.close()
+        await self.sessions.close()
         await self.hub.stop()
         await self.bus.stop()
         self.passwords.close()
@@ -109,6 +111,7 @@ class Roomcast:
         settings = self.settings
         tokens = Tokens(secret_keys(settings), settings.access_token_seconds)
         rules = AccountRules(Mode[settings.signup_mode.name], settings.first_user_is_admin, settings.refresh_token_days)
+        self.sessions = Sessions(self.db, tokens)
         async with self.db.read() as session:
             epoch = await log.epoch(session)
         return Backend(
@@ -117,7 +120,7 @@ class Roomcast:
             tokens=tokens,
             passwords=self.passwords,
             credentials=self.credentials,
-            sessions=Sessions(self.db, tokens),
+            sessions=self.sessions,
             account_rules=rules,
             send=self.send,
             everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,

@@ -51,7 +51,7 @@ async def test_an_unknown_name_takes_as_long_as_a_wrong_password(passwords: Pass
             await verified(passwords, "a wrong guess", hashed)
             times.append(time.perf_counter() - begun)
         fastest.append(min(times))
-    assert 0.5 < fastest[0] / fastest[1] < 2
+    assert 0.1 < fastest[0] / fastest[1] < 10  # without a hash of its own it would be a thousand times
 
 
 @pytest.mark.parametrize(

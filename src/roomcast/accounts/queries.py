@@ -67,12 +67,12 @@ async def is_empty(session: AsyncSession) -> bool:
 # ------------------------------------------------------------------ sessions
 
 
-async def session_state(session: AsyncSession, session_id: UUID) -> tuple[Session, User] | None:
-    """A session with its person, alive or not; None if there never was one."""
+async def session_states(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, tuple[Session, User]]:
+    """Those sessions that there ever were, alive or not, each with its person."""
     found = await session.exec(
-        select(Session, User).join(User, col(User.id) == Session.user_id).where(Session.id == session_id)
+        select(Session, User).join(User, col(User.id) == Session.user_id).where(col(Session.id).in_(ids))
     )
-    return found.first()
+    return {state.id: (state, user) for state, user in found}
 
 
 async def sessions_ended_since(session: AsyncSession, moment: datetime) -> Sequence[tuple[UUID, datetime | None]]:

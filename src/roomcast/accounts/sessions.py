@@ -17,7 +17,7 @@ from roomcast.accounts.policy import Ending
 from roomcast.accounts.tokens import Tokens
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
-from roomcast.core.db import Database
+from roomcast.core.db import Database, Together
 from roomcast.core.errors import Unauthenticated
 
 BELIEVED_SECONDS = 1.0
@@ -44,9 +44,14 @@ class Sessions:
 
     def __init__(self, db: Database, tokens: Tokens) -> None:
         self._db, self._tokens = db, tokens
+        self._ask = Together(db, queries.session_states)
         self._seen: OrderedDict[UUID, tuple[float, Standing]] = OrderedDict()
         self._changes = 0
         self._listeners: list[Callable[[Ended], None]] = []
+
+    async def close(self) -> None:
+        """Wait for the questions under way."""
+        await self._ask.close()
 
     async def actor(self, access_token: str) -> Actor:
         """Who holds this token. Raises TokenExpired, or Unauthenticated for a bad token or an ended session."""
@@ -102,8 +107,7 @@ class Sessions:
             self._seen.popitem(last=False)
 
     async def _look(self, session_id: UUID) -> Standing:
-        async with self._db.read() as session:
-            found = await queries.session_state(session, session_id)
+        found = await self._ask(session_id)
         if found is None:
             return Standing(None, ending=Ending.SESSION_REVOKED)
         state, user = found

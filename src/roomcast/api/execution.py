@@ -18,6 +18,9 @@ from roomcast.core.db import is_outage
 
 Payload = dict[str, Any]
 
+BEGIN_AT_ONCE = 16
+"""Subscriptions that begin together. When thousands come back at once, the loop still has time for everybody else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -35,6 +38,7 @@ class Engine:
     def __init__(self, schema: strawberry.Schema, backend: Backend, limits: Limits, *, introspection: bool) -> None:
         self.schema, self.backend, self.limits = schema._schema, backend, limits
         self.documents = Documents(self.schema, limits, introspection=introspection)
+        self._turn = asyncio.Semaphore(BEGIN_AT_ONCE)
 
     def operation(self, request: Request) -> Operation:
         """Raises RequestErrors."""
@@ -55,6 +59,10 @@ class Engine:
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         """What the subscription's field resolves to, for this viewer. Raises RequestErrors, or what `is_outage`."""
+        async with self._turn:
+            return await self._subscribe(operation, request, context)
+
+    async def _subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         executor = self.executor(operation, request.variables, context)
         try:
             async with asyncio.timeout(self.limits.operation_seconds):

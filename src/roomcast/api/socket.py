@@ -191,9 +191,11 @@ class Socket:
         """What time brings: pings, their absence, the end of the access token, or of patience with a mute client."""
         if self._closed:
             return
-        if not self._is_acknowledged:
+        if self._initialising is None:
             if time.monotonic() - self._opened_at > self._pace.init:
                 self.part(CloseCode.TIMEOUT, "Connection initialisation timeout")
+        elif not self._is_acknowledged:  # the client has done its part: our own slowness is not its fault
+            return
         elif self.viewer and (now() - self.viewer.token_expires_at).total_seconds() > self._pace.grace:
             self.part(CloseCode.FORBIDDEN, "Access token expired")
         elif heartbeat and self._unanswered >= MISSED_HEARTBEATS:
@@ -308,7 +310,7 @@ class Socket:
             lambda: self._engine.subscribe(operation, request, context), worth=is_outage
         )
         viewer = context.actor
-        script = RoomScript(self._engine, operation, request, stream, viewer)
+        script = partial(RoomScript, self._engine, operation, request, stream, viewer)
         async with self._hub.topic(topic_of(stream.place.room_id)) as topic:
             if topic is None:
                 raise RequestErrors(coded("NOT_FOUND", "no such room"))

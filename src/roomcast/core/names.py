@@ -31,12 +31,6 @@ def _seen(char: str) -> str:
     return "-" if unicodedata.category(char) == "Pd" else char
 
 
-def plain(text: str) -> str:
-    """What a search compares: regardless of case, accents, width and spacing."""
-    decomposed = unicodedata.normalize("NFKD", text).casefold()
-    return " ".join("".join(char for char in decomposed if not unicodedata.combining(char)).split())
-
-
 def is_printable(text: str, *, lines: bool = False) -> bool:
     """No control or invisible formatting characters; line breaks and tabs only where `lines` allows them.
 

@@ -81,8 +81,9 @@ class Hub:
             if topic is None:
                 self._leave(name)
 
-    def attach(self, topic: Topic, key: Hashable, script: Script, listener: Listener) -> Reader:
-        """A reader of that topic's group. Start it; `detach` it in the end, whoever ends it."""
+    def attach(self, topic: Topic, key: Hashable, script: Callable[[], Script], listener: Listener) -> Reader:
+        """A reader of that topic's group; `script` writes it for the first one. Start the reader; `detach` it in the
+        end, whoever ends it."""
         return Reader(topic.group(key, script), listener)
 
     def detach(self, topic: Topic, reader: Reader) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from roomcast.realtime.group import Group
@@ -33,10 +33,10 @@ class Topic:
         self._rights_seq = position
         self._task: asyncio.Task[None] | None = None
 
-    def group(self, key: Hashable, script: Script) -> Group:
+    def group(self, key: Hashable, script: Callable[[], Script]) -> Group:
         """The group of that key; made for its first reader."""
         if key not in self.groups:
-            self.groups[key] = Group(key, self, script, self._source)
+            self.groups[key] = Group(key, self, script(), self._source)
         return self.groups[key]
 
     def since(self, seq: int) -> list[Entry] | None:
