@@ -1,0 +1,122 @@
+"""Servers as processes of their own, started by the command that operators use: they can be stopped, frozen and killed.
+
+Several on one database and bus are one roomcast.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import httpx
+
+from tests.children import free_port
+from tests.house import SECRET, House
+
+START_SECONDS = 30.0
+SERVE = "from roomcast.cli import main; main()"
+
+
+class Process:
+    """One `roomcast serve`. `url` stays the same over restarts."""
+
+    def __init__(self, database_url: str, folder: Path, **settings: Any) -> None:
+        self._port = free_port()
+        self.url, self.ws_url = f"http://127.0.0.1:{self._port}", f"ws://127.0.0.1:{self._port}/graphql"
+        chosen = {
+            "database_url": database_url,
+            "data_dir": folder / "data",
+            "port": self._port,
+            "secret_key": SECRET,
+            "rate_limits": "off",
+            "log_format": "json",
+            **settings,
+        }
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("ROOMCAST_")}
+        self._environment = clean | {f"ROOMCAST_{name.upper()}": str(value) for name, value in chosen.items()}
+        self._folder = folder
+        self._log = folder / f"{self._port}.log"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def house(self) -> House:
+        """As people see it: a house that cannot be looked into."""
+        return cast(House, self)
+
+    async def start(self) -> None:
+        """Returns when it is ready; raises RuntimeError with what it said when it ends instead."""
+        child = self._child = self._spawn()
+        async with asyncio.timeout(START_SECONDS):
+            while await self.readiness() != 200:
+                if child.poll() is not None:
+                    raise RuntimeError(self.said())
+                await asyncio.sleep(0.05)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-c", SERVE, "serve"]
+            return subprocess.Popen(command, env=self._environment, cwd=self._folder, stdout=log, stderr=log)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._child is not None
+        self._child.send_signal(number)
+
+    async def ended(self, seconds: float = 20.0) -> int:
+        """Wait for its end; its exit code."""
+        assert self._child is not None
+        return await asyncio.to_thread(self._child.wait, seconds)
+
+    async def kill(self) -> None:
+        """At once, as a power cut would."""
+        self.signal(signal.SIGKILL)
+        await self.ended()
+
+    async def stop(self) -> None:
+        if self._child is not None and self._child.poll() is None:
+            self.signal(signal.SIGTERM)
+            try:
+                await self.ended()
+            finally:
+                self._child.kill()
+
+    async def readiness(self) -> int:
+        """The status of /health/ready; 0 while nobody listens."""
+        try:
+            async with httpx.AsyncClient() as http:
+                return (await http.get(f"{self.url}/health/ready", timeout=5)).status_code
+        except httpx.TransportError:
+            return 0
+
+    async def until_readiness(self, status: int, seconds: float = 20.0) -> None:
+        async with asyncio.timeout(seconds):
+            while await self.readiness() != status:  # noqa: ASYNC110 (another process says it to who asks)
+                await asyncio.sleep(0.05)
+
+    @property
+    def memory_bytes(self) -> int:
+        """What of it is in memory now (Linux)."""
+        assert self._child is not None
+        pages = int(Path(f"/proc/{self._child.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+
+@asynccontextmanager
+async def processes(count: int, database_url: str, folder: Path, **settings: Any) -> AsyncIterator[list[Process]]:
+    """So many servers that are one roomcast; every one of them has ended afterwards."""
+    async with AsyncExitStack() as stack:
+        started = []
+        for number in range(count):
+            process = Process(database_url, folder / str(number), **settings)
+            stack.push_async_callback(process.stop)
+            await process.start()
+            started.append(process)
+        yield started
