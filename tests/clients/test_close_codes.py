@@ -1,0 +1,124 @@
+"""Every close code against the real graphql-ws client: it comes back after some, and gives up after the others."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from roomcast.api.crowd import Places
+from roomcast.api.socket import Pace
+from tests.clients.node import Listening, require
+from tests.clients.proxy import Proxy
+from tests.clients.test_clients import settings
+from tests.conftest import MakeHouse
+from tests.house import House
+from tests.people import Person, arrive
+
+pytestmark = pytest.mark.node
+
+QUICK = Pace(tick=0.02, heartbeat=0.2, grace=0.2)
+
+
+@pytest.fixture(autouse=True)
+def _node() -> None:
+    require()
+
+
+def restart(house: House) -> None:
+    for socket in list(house.inside.sockets.open):
+        socket.leave()
+
+
+@pytest.mark.parametrize("code", [4400, 4406, 4409, 4429])
+async def test_a_client_that_breaks_the_protocol_gives_up(ann: Person, code: int) -> None:
+    den = await ann.create_room("den")
+    async with (
+        Proxy(ann.house.url) as proxy,
+        Listening(client="graphql-ws", **settings(ann, proxy, den, mischief=code)) as listening,
+    ):
+        assert await listening.says("failed") == code
+        assert [line["closed"] for line in listening.seen if "closed" in line] == [code]
+
+
+async def test_a_client_with_a_bad_token_gives_up_after_4401(ann: Person) -> None:
+    den = await ann.create_room("den")
+    async with (
+        Proxy(ann.house.url) as proxy,
+        Listening(client="graphql-ws", **settings(ann, proxy, den, token="nonsense")) as listening,
+    ):
+        assert await listening.says("failed") == 4401
+
+
+async def test_a_client_comes_back_after_a_restart_with_1012(ann: Person) -> None:
+    den = await ann.create_room("den")
+    async with (
+        Proxy(ann.house.url) as proxy,
+        Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
+    ):
+        await goes_on_after(1012, listening, ann, den, lambda: restart(ann.house))
+
+
+async def test_a_client_tries_again_after_1013_until_there_is_a_place(ann: Person) -> None:
+    den = await ann.create_room("den")
+    crowd = ann.house.inside.sockets.crowd
+    crowd.places = Places(sockets=0)
+    async with (
+        Proxy(ann.house.url) as proxy,
+        Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
+    ):
+        for _ in range(2):
+            await listening.says("closed", 1013)
+        crowd.places = Places()
+        await listening.says("connected")
+        await ann.house.listening(1)
+        await ann.say(den, "welcome")
+        await listening.says("body", "welcome")
+
+
+async def test_a_client_that_was_frozen_is_closed_with_4408_and_catches_up(ann: Person) -> None:
+    den = await ann.create_room("den")
+    ann.house.inside.sockets.pace = QUICK
+    async with (
+        Proxy(ann.house.url) as proxy,
+        Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
+    ):
+        await ann.house.listening(1)
+        await ann.say(den, "before")
+        await listening.says("body", "before")
+        listening.freeze()
+        await ann.house.listening(0)
+        await ann.say(den, "meanwhile")
+        listening.thaw()
+        await listening.says("closed", 4408)
+        await listening.says("body", "meanwhile")
+        assert listening.bodies == ["before", "meanwhile"]
+
+
+async def test_a_client_renews_its_token_after_4403_and_goes_on(make_house: MakeHouse) -> None:
+    house = await make_house(access_token_seconds=2)
+    house.inside.sockets.pace = replace(QUICK, heartbeat=12)
+    async with await arrive(house, "ann") as ann, Proxy(house.url) as proxy:
+        den = await ann.create_room("den")
+        more = settings(ann, proxy, den, refreshToken=ann.refresh_token)
+        async with Listening(client="graphql-ws", **more) as listening:
+            await house.listening(1)
+            await ann.say(den, "with the first token")
+            await listening.says("body", "with the first token")
+            await listening.says("closed", 4403)
+            await listening.says("renewed")
+            async with await arrive(house, "bob") as bob:
+                await bob.join(den)
+                await bob.say(den, "with the second")
+            await listening.says("body", "with the second")
+            assert listening.bodies == ["with the first token", "with the second"]
+
+
+async def goes_on_after(code: int, listening: Listening, person: Person, room_id: str, end: Callable[[], None]) -> None:
+    await person.house.listening(1)
+    await person.say(room_id, "before")
+    await listening.says("body", "before")
+    end()
+    await listening.says("closed", code)
+    await person.say(room_id, "after")
+    await listening.says("body", "after")
+    assert listening.bodies == ["before", "after"]

@@ -1,0 +1,56 @@
+"""Python programs, cut off in mid-stream: nothing lost, nothing twice. They run the recipes of docs/."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from gql.transport.exceptions import TransportConnectionFailed
+from websockets.exceptions import ConnectionClosed
+
+from tests.clients.proxy import Proxy
+from tests.clients.recipes import with_gql, with_websockets
+from tests.people import Person
+
+Messages = Callable[..., AsyncIterator[dict[str, Any]]]
+
+every_recipe = pytest.mark.parametrize(
+    "messages", [with_gql.messages, with_websockets.messages], ids=["gql", "websockets"]
+)
+
+
+@every_recipe
+async def test_a_program_whose_socket_is_cut_misses_nothing_and_repeats_nothing(
+    ann: Person, messages: Messages
+) -> None:
+    den = await ann.create_room("den")
+
+    async def access_token() -> str:
+        assert ann.token is not None
+        return ann.token
+
+    async with Proxy(ann.house.url) as proxy:
+        stream = messages(proxy.ws_url, access_token, den)
+        first = asyncio.ensure_future(anext(stream))
+        await ann.house.listening(1)
+        await ann.say(den, "one")
+        heard = [(await first)["message"]["body"]]
+        for missed in ("two", "three"):
+            proxy.cut()
+            await ann.house.listening(0)
+            await ann.say(den, missed, f"{missed} again")
+            async with asyncio.timeout(20):
+                heard += [(await anext(stream))["message"]["body"] for _ in range(2)]
+        await stream.aclose()  # type: ignore[attr-defined]
+    assert heard == ["one", "two", "two again", "three", "three again"]
+
+
+@every_recipe
+async def test_a_program_with_a_bad_token_is_told_so_at_once(ann: Person, messages: Messages) -> None:
+    den = await ann.create_room("den")
+
+    async def access_token() -> str:
+        return "nonsense"
+
+    with pytest.raises((TransportConnectionFailed, ConnectionClosed)):
+        await asyncio.wait_for(anext(messages(ann.house.ws_url, access_token, den)), 5)
