@@ -100,7 +100,7 @@ class Process:
 
     @property
     def memory_bytes(self) -> int:
-        """What of it is in memory now (Linux)."""
+        """What it holds in memory now (Linux)."""
         assert self._child is not None
         pages = int(Path(f"/proc/{self._child.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -113,10 +113,8 @@ class Process:
 async def processes(count: int, database_url: str, folder: Path, **settings: Any) -> AsyncIterator[list[Process]]:
     """So many servers that are one roomcast; every one of them has ended afterwards."""
     async with AsyncExitStack() as stack:
-        started = []
-        for number in range(count):
-            process = Process(database_url, folder / str(number), **settings)
+        made = [Process(database_url, folder / str(number), **settings) for number in range(count)]
+        for process in made:
             stack.push_async_callback(process.stop)
-            await process.start()
-            started.append(process)
-        yield started
+        await asyncio.gather(*(process.start() for process in made))
+        yield made

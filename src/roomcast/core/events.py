@@ -87,6 +87,9 @@ def pack(event: Event) -> str:
 
 def unpack(line: str) -> Event:
     """Raises ValueError or KeyError for what `pack` did not make."""
-    kind, room_id, seq, at, data, cargo = orjson.loads(line)
-    event = from_facts(kind, UUID(room_id), seq, datetime.fromisoformat(at), data)
-    return replace(event, **event.unload(cargo)) if cargo else event
+    try:
+        kind, room_id, seq, at, data, cargo = orjson.loads(line)
+        event = from_facts(kind, UUID(room_id), seq, datetime.fromisoformat(at), data)
+        return replace(event, **event.unload(cargo)) if cargo else event
+    except (AttributeError, TypeError) as error:  # a part of another type than ours
+        raise ValueError("no event of ours") from error

@@ -1,0 +1,117 @@
+"""Brokers, databases and servers die in mid-stream: nothing lost, nothing twice, and readiness is red meanwhile."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from roomcast.core import migrations
+from tests import servers
+from tests.delivery.survivors import all_agree, crowd_talks, many, surviving
+from tests.people import ROOM_EVENTS, arrive
+from tests.process import Process, processes
+
+pytestmark = pytest.mark.chaos
+
+
+@pytest.fixture
+def postgres() -> Iterator[servers.Server]:
+    """One of our own, to stop and start."""
+    yield from _own(servers.start_postgres)
+
+
+@pytest.fixture
+def redis() -> Iterator[servers.Server]:
+    yield from _own(servers.start_redis)
+
+
+def _own(start: Callable[..., servers.Server]) -> Iterator[servers.Server]:
+    try:
+        server = start("PATH", "wheel")
+    except servers.Unavailable as reason:
+        servers.skip(reason)
+    with closing(server):
+        yield server
+
+
+@pytest.fixture
+async def database(postgres: servers.Server) -> str:
+    url = await servers.create_database(postgres.url, "roomcast")
+    await migrations.upgrade(url)
+    return url
+
+
+async def restart(server: servers.Server, everyone: list[Process]) -> None:
+    """Kill it, see that every process says so, start it again."""
+    await asyncio.to_thread(server.stop, kill=True)
+    await asyncio.gather(*(process.until_readiness(503) for process in everyone))
+    await asyncio.to_thread(server.start)
+    await asyncio.gather(*(process.until_readiness(200) for process in everyone))
+
+
+async def test_redis_killed_and_restarted_loses_nothing(database: str, redis: servers.Server, tmp_path: Path) -> None:
+    count = many(10_000, 300)
+    async with processes(2, database, tmp_path, bus_url=redis.url) as both, await arrive(both[0].house, "ann") as ann:
+        den = await ann.create_room("den")
+        async with surviving(many(50, 6), both, ann, den) as survivors:
+            talking = asyncio.create_task(crowd_talks(both, ann, den, count))
+            await survivors[0].until(count // 3)
+            await restart(redis, both)
+            await talking
+            await all_agree(survivors, ann, den, count)
+
+
+@pytest.mark.parametrize("bus", ["redis", "postgresql"])
+async def test_postgresql_killed_and_restarted_loses_nothing(
+    database: str, postgres: servers.Server, redis: servers.Server, tmp_path: Path, bus: str
+) -> None:
+    count, bus_url = many(10_000, 300), redis.url if bus == "redis" else database
+    async with processes(2, database, tmp_path, bus_url=bus_url) as both, await arrive(both[0].house, "ann") as ann:
+        den = await ann.create_room("den")
+        async with surviving(many(50, 6), both, ann, den) as survivors:
+            talking = asyncio.create_task(crowd_talks(both, ann, den, count))
+            await survivors[0].until(count // 3)
+            await restart(postgres, both)
+            await talking
+            await all_agree(survivors, ann, den, count)
+
+
+async def test_a_server_killed_among_three_loses_nothing(database: str, redis: servers.Server, tmp_path: Path) -> None:
+    count = many(10_000, 300)
+    async with processes(3, database, tmp_path, bus_url=redis.url) as three, await arrive(three[0].house, "ann") as ann:
+        den = await ann.create_room("den")
+        async with surviving(many(50, 9), three, ann, den) as survivors:
+            talking = asyncio.create_task(crowd_talks(three, ann, den, count))
+            await survivors[0].until(count // 3)
+            await three[2].kill()
+            await talking
+            await all_agree(survivors, ann, den, count)
+
+
+async def test_who_has_left_hears_nothing_more_in_another_process_within_a_second(
+    database: str, redis: servers.Server, tmp_path: Path
+) -> None:
+    async with (
+        processes(2, database, tmp_path, bus_url=redis.url) as (here, there),
+        await arrive(here.house, "ann") as ann,
+        await arrive(here.house, "bob") as bob,
+    ):
+        den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+        bob.house = there.house
+        async with bob.socket() as wire:
+            watching = await wire.watch(ROOM_EVENTS, roomId=den)
+            await watching.until_ready()
+            assert (await bob.leave(den))["errors"] == []
+            async with asyncio.timeout(1):
+                ended = await watching.next()
+                last = await watching.message()
+            await ann.say(den, "without bob")
+            assert (ended["__typename"], ended["reason"], last["type"]) == (
+                "StreamEnded",
+                "REMOVED_FROM_ROOM",
+                "complete",
+            )
+            await wire.ask("{ me { id } }")
+            assert watching.is_silent

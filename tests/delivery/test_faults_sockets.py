@@ -1,0 +1,55 @@
+"""Sockets killed at random while messages arrive: every client's list equals the room's log."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.delivery.survivors import all_agree, crowd_talks, cut_at_random, many, meanwhile, surviving
+from tests.house import House
+from tests.people import Person, arrive
+from tests.process import processes
+
+pytestmark = pytest.mark.chaos
+
+
+async def test_clients_whose_sockets_are_killed_at_random_hear_the_whole_log(house: House, ann: Person) -> None:
+    den, count = await ann.create_room("den"), many(10_000, 300)
+    async with surviving(many(50, 8), [house], ann, den) as survivors:
+        async with meanwhile(cut_at_random(survivors)):
+            await crowd_talks([house], ann, den, count)
+        await all_agree(survivors, ann, den, count)
+        assert sum(survivor.connections for survivor in survivors) > 2 * len(survivors)
+
+
+@pytest.mark.parametrize("bus", ["postgresql", "redis"])
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_clients_that_move_between_processes_hear_the_whole_log(
+    database_url: str, tmp_path: Path, bus: str
+) -> None:
+    count = many(10_000, 300)
+    with bus_of(bus, database_url) as bus_url:
+        async with (
+            processes(2, database_url, tmp_path, bus_url=bus_url) as both,
+            await arrive(both[0].house, "ann") as ann,
+        ):
+            den = await ann.create_room("den")
+            async with surviving(many(50, 8), both, ann, den) as survivors:
+                async with meanwhile(cut_at_random(survivors)):
+                    await crowd_talks(both, ann, den, count)
+                await all_agree(survivors, ann, den, count)
+
+
+@contextlib.contextmanager
+def bus_of(kind: str, database_url: str) -> Iterator[str]:
+    if kind == "postgresql":
+        yield database_url
+        return
+    try:
+        server = servers.start_redis("PATH", "wheel")
+    except servers.Unavailable as reason:
+        servers.skip(reason)
+    with contextlib.closing(server):
+        yield server.url
