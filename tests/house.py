@@ -36,12 +36,14 @@ class Server(uvicorn.Server):
 
 
 class House:
-    """A running roomcast. `url` is where it listens; `inside` is what it is made of."""
+    """A running roomcast. `url` is where it listens; `inside` is what it is made of, `door` the listening socket."""
 
     def __init__(self, app: App, server: Server) -> None:
         self.inside: Roomcast = app.house
         self.url = f"http://127.0.0.1:{server.port}"
         self.ws_url = f"ws://127.0.0.1:{server.port}/graphql"
+        [listening] = server.servers
+        [self.door] = listening.sockets
 
     async def listening(self, count: int, seconds: float = 5.0) -> None:
         """Wait until so many streams are open: roomMessages has no word of its own for that."""

@@ -1,9 +1,11 @@
 """Clients that come back whatever happens, people who send whatever happens, and the log that both must agree with."""
 
 import asyncio
+import gc
 import json
 import os
 import random
+import tracemalloc
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -171,3 +173,11 @@ async def meanwhile(*coroutines: Any) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def held_bytes() -> int:
+    """What Python objects of this process hold now; the first call starts to count."""
+    if not tracemalloc.is_tracing():
+        tracemalloc.start()
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]

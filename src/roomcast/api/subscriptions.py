@@ -152,6 +152,7 @@ class RoomScript:
         if root is None:
             return None
         executor = self._executor.build_per_event_executor(root)
+        executor._relevant_sub_fields = {}  # the copy shares this cache, which would keep some of every event for ever
         executor.context_value = context
         return await completed(executor)
 

@@ -1,0 +1,54 @@
+"""Clients that connect, subscribe and vanish, over and over: nothing of them stays."""
+
+import asyncio
+import json
+import random
+import tracemalloc
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.typing import Subprotocol
+
+from tests.delivery.survivors import WATCH, held_bytes, many
+from tests.house import House, nothing_left
+from tests.people import ROOM_EVENTS, Person
+
+pytestmark = pytest.mark.chaos
+
+BYTES_PER_CYCLE = 200
+"""Far below anything that a socket, a task or a subscription would hold on to."""
+
+
+async def visit(person: Person, room_id: str) -> None:
+    """Connect, subscribe, and be gone without a word: at whatever moment."""
+    protocols = [Subprotocol("graphql-transport-ws")]
+    opening = connect(person.house.ws_url, subprotocols=protocols, ping_interval=None, close_timeout=0.01)
+    async with opening as ws:
+        await ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": person.token}}))
+        await ws.recv()
+        for id_, query in enumerate((WATCH, ROOM_EVENTS)):
+            payload = {"query": query, "variables": {"roomId": room_id}}
+            await ws.send(json.dumps({"type": "subscribe", "id": str(id_), "payload": payload}))
+        if random.random() < 0.5:
+            await ws.recv()
+        ws.transport.abort()
+
+
+async def visits(person: Person, room_id: str, count: int, at_once: int = 20) -> None:
+    for start in range(0, count, at_once):
+        await asyncio.gather(*(visit(person, room_id) for _ in range(start, min(start + at_once, count))))
+        await person.say(room_id, "who is there?")
+
+
+async def test_thousands_who_connect_and_vanish_leave_nothing_behind(house: House, ann: Person) -> None:
+    den, count = await ann.create_room("den"), many(10_000, 200)
+    await visits(ann, den, 60)  # what is made once is made
+    await nothing_left(house)
+    tasks, held = len(asyncio.all_tasks()), held_bytes()
+    await visits(ann, den, count)
+    await nothing_left(house)
+    grown = held_bytes() - held
+    tracemalloc.stop()
+    assert len(asyncio.all_tasks()) <= tasks
+    assert house.inside.bus._joined == {}
+    assert grown < max(count * BYTES_PER_CYCLE, 500_000)

@@ -1,0 +1,122 @@
+"""Readers that stop reading cost nothing, disturb nobody and catch up; one that never takes a byte is dropped."""
+
+import asyncio
+import json
+import socket
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from tests.delivery.survivors import WATCH, all_agree, held_bytes, many, surviving, the_log
+from tests.house import House
+from tests.people import Person
+
+pytestmark = pytest.mark.chaos
+
+SMALL_BUFFER = 4096
+PADDING = "x" * 2_000
+MEBIBYTE = 1024 * 1024
+
+TOGETHER = 20
+"""As many as one request may have."""
+
+SEND_TOGETHER = (
+    f"mutation Burst($roomId: ID!, {', '.join(f'$b{n}: String!' for n in range(TOGETHER))}) {{"
+    + " ".join(
+        f"m{n}: sendMessage(input: {{roomId: $roomId, body: $b{n}}}) {{ errors {{ code }} }}" for n in range(TOGETHER)
+    )
+    + "}"
+)
+
+
+@pytest.fixture(autouse=True)
+def impatient_kernel(house: House) -> None:
+    """Whoever does not read is felt after a few messages: by itself, the kernel takes megabytes for them."""
+    house.door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
+    house.inside.sockets.pace = replace(house.inside.sockets.pace, stall=3600, heartbeat=3600)
+
+
+@asynccontextmanager
+async def stalled(ws_url: str, person: Person, room_id: str) -> AsyncIterator[ClientConnection]:
+    """A client that has subscribed and reads nothing: what it is sent stays on the way."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
+    connection.setblocking(False)
+    host, port = ws_url.split("/")[2].split(":")
+    await asyncio.get_running_loop().sock_connect(connection, (host, int(port)))
+    opening = connect(
+        ws_url,
+        sock=connection,
+        subprotocols=[Subprotocol("graphql-transport-ws")],
+        ping_interval=None,
+        max_queue=1,
+        close_timeout=0.1,
+    )
+    async with opening as ws:
+        await ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": person.token}}))
+        assert json.loads(await ws.recv())["type"] == "connection_ack"
+        payload = {"query": WATCH, "variables": {"roomId": room_id}}
+        await ws.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+        yield ws
+        ws.transport.abort()
+
+
+async def burst(person: Person, room_id: str, count: int) -> None:
+    """So many messages of two kilobytes, twenty in a request."""
+    for start in range(0, count, TOGETHER):
+        bodies = {f"b{n}": f"{start + n} {PADDING}" for n in range(TOGETHER)}
+        await person.ask(SEND_TOGETHER, roomId=room_id, **bodies)
+
+
+async def read_on(ws: ClientConnection, count: int) -> list[int]:
+    """The seqs of so many messages."""
+    seqs: list[int] = []
+    async with asyncio.timeout(120):
+        while len(seqs) < count:
+            message = json.loads(await ws.recv())
+            if message["type"] == "next":
+                seqs.append(message["payload"]["data"]["roomMessages"]["message"]["seq"])
+    return seqs
+
+
+async def test_a_reader_that_stops_disturbs_nobody_and_catches_up_when_it_reads_again(
+    house: House, ann: Person
+) -> None:
+    den, count = await ann.create_room("den"), many(100_000, 600)
+    async with stalled(house.ws_url, ann, den) as ws, surviving(5, [house], ann, den) as survivors:
+        await house.listening(6)
+        await burst(ann, den, count)
+        await all_agree(survivors, ann, den, count)
+        seqs = await read_on(ws, count)
+        assert seqs == [seq for seq, _ in await the_log(ann, den)]
+
+
+async def test_a_peer_that_takes_nothing_is_dropped(house: House, ann: Person) -> None:
+    den = await ann.create_room("den")
+    house.inside.sockets.pace = replace(house.inside.sockets.pace, stall=0.5)
+    async with stalled(house.ws_url, ann, den), ann.socket():
+        await house.listening(1)
+        assert len(house.inside.sockets.open) == 2
+        await burst(ann, den, 200)
+        await house.listening(0)
+        async with asyncio.timeout(5):
+            while len(house.inside.sockets.open) > 1:  # noqa: ASYNC110 (no one event says it)
+                await asyncio.sleep(0.01)
+
+
+async def test_stalled_readers_cost_the_server_no_memory(house: House, ann: Person) -> None:
+    den, count = await ann.create_room("den"), many(100_000, 500)
+    async with stalled(house.ws_url, ann, den), stalled(house.ws_url, ann, den):
+        await house.listening(2)
+        held_bytes()
+        await burst(ann, den, 400)  # both have stopped, rings are full, caches are warm
+        before = held_bytes()
+        await burst(ann, den, count)
+        grown = held_bytes() - before
+        tracemalloc.stop()
+    assert grown < MEBIBYTE  # what the two have not read is four kilobytes for each message
