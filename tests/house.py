@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from sqlmodel import col, select
 
 from roomcast.api.transport import SERVER_OPTIONS, AbortableProtocol
 from roomcast.app import App, Roomcast
+from roomcast.core.audit import AuditEntry
 from roomcast.settings import Settings
 
 SECRET = "a secret for tests that is long enough to sign with"
@@ -48,6 +50,11 @@ class House:
         async with asyncio.timeout(seconds):
             while self.inside.hub.reader_count != count:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.005)
+
+    async def audit(self) -> list[AuditEntry]:
+        """The audit trail, oldest entry first."""
+        async with self.inside.db.read() as session:
+            return list(await session.exec(select(AuditEntry).order_by(col(AuditEntry.id))))
 
     def leftovers(self) -> dict[str, Any]:
         """What should be nothing once every client has gone."""

@@ -12,13 +12,15 @@ from roomcast.accounts import models as account_rows
 from roomcast.api.accounts import User
 from roomcast.api.context import SHARED, Info
 from roomcast.api.messages import Message
-from roomcast.api.scalars import Cursor
+from roomcast.api.scalars import Cursor, Seq
+from roomcast.core.ids import global_id
 from roomcast.messages import events as message_events
 from roomcast.messages import models as message_rows
 from roomcast.rooms import events as room_events
 from roomcast.rooms import models as room_rows
 
 strawberry.enum(room_events.MemberChange)
+strawberry.enum(message_events.MessageUpdateReason)
 
 
 @strawberry.enum
@@ -77,8 +79,8 @@ class RoomEvent:
 
 
 async def _message(told: Told, info: Info) -> message_rows.Message | None:
-    event: message_events.MessageCreated = told.event
-    return event.fresh or await info.context.messages.load(event.message_id)
+    fresh: message_rows.Message | None = getattr(told.event, "fresh", None)
+    return fresh or await info.context.messages.load(told.event.message_id)
 
 
 @strawberry.type
@@ -101,6 +103,36 @@ class MessageCreated(RoomEvent):
     @strawberry.field(graphql_type=Message, metadata=SHARED)
     async def message(self, told: strawberry.Parent[Told], info: Info) -> message_rows.Message | None:
         return await _message(told, info)
+
+
+@strawberry.type
+class MessageUpdated(RoomEvent):
+    shows: ClassVar = message_events.MessageUpdated
+
+    @strawberry.field(graphql_type=Message, metadata=SHARED)
+    async def message(self, told: strawberry.Parent[Told], info: Info) -> message_rows.Message | None:
+        return await _message(told, info)
+
+    @strawberry.field(metadata=SHARED)
+    def reason(self, told: strawberry.Parent[Told]) -> message_events.MessageUpdateReason:
+        return message_events.MessageUpdateReason(told.event.reason)
+
+
+@strawberry.type
+class MessageDeleted(RoomEvent):
+    shows: ClassVar = message_events.MessageDeleted
+
+    @strawberry.field(metadata=SHARED)
+    def message_id(self, told: strawberry.Parent[Told]) -> strawberry.ID:
+        return strawberry.ID(global_id("msg", told.event.message_id))
+
+    @strawberry.field(metadata=SHARED)
+    def message_seq(self, told: strawberry.Parent[Told]) -> Seq:
+        return Seq(told.event.message_seq)
+
+    @strawberry.field(graphql_type=User | None, metadata=SHARED)
+    async def deleted_by(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(told.event.deleted_by_id)
 
 
 @strawberry.type
@@ -145,4 +177,4 @@ class StreamEnded(RoomEvent):
         return StreamEndReason(told.event.reason)
 
 
-EVENT_TYPES = [MessageCreated, MemberChanged, StreamReady, StreamEnded]
+EVENT_TYPES = [MessageCreated, MessageUpdated, MessageDeleted, MemberChanged, StreamReady, StreamEnded]

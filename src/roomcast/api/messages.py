@@ -1,7 +1,7 @@
-"""The door of messages: sending, history."""
+"""The door of messages: sending, changing what was sent, history."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 import strawberry
@@ -12,17 +12,45 @@ from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.errors import MutationPayload, refusable
 from roomcast.api.history import history
 from roomcast.api.node import Node
-from roomcast.api.paging import Connected, Edge, PageInfo
+from roomcast.api.paging import Connected, Edge, PageInfo, connected
 from roomcast.api.rooms import Room
 from roomcast.api.scalars import Cursor, Seq
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import local_id
-from roomcast.messages import models, queries
+from roomcast.core.paging import window
+from roomcast.messages import editing, models, policy, queries
 from roomcast.messages.actions import NewMessage
+from roomcast.messages.editing import Changed
 from roomcast.rooms import models as room_rows
 from roomcast.rooms import queries as rooms
 
 strawberry.enum(models.MessageKind)
+
+LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.messages")]
+
+
+@strawberry.type
+class MessageRevision:
+    revision: int
+    body: str
+    edited_at: datetime
+
+    @strawberry.field(graphql_type=User | None, metadata=SHARED)
+    async def edited_by(self, revision: strawberry.Parent[queries.Revision], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(revision.edited_by_id) if revision.edited_by_id else None
+
+
+@strawberry.type
+class MessageRevisionEdge:
+    cursor: str
+    node: queries.Revision = strawberry.field(graphql_type=MessageRevision)
+
+
+@strawberry.type
+class MessageRevisionConnection:
+    edges: list[Edge] = strawberry.field(graphql_type=list[MessageRevisionEdge])
+    nodes: list[queries.Revision] = strawberry.field(graphql_type=list[MessageRevision])
+    page_info: PageInfo
 
 
 @strawberry.type
@@ -43,6 +71,27 @@ class Message(Node):
     @strawberry.field(graphql_type=User | None, metadata=SHARED, description="Null for system messages.")
     async def author(self, message: strawberry.Parent[models.Message], info: Info) -> account_rows.User | None:
         return await info.context.users.load(message.author_id) if message.author_id else None
+
+    @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
+    async def reply_to(self, message: strawberry.Parent[models.Message], info: Info) -> models.Message | None:
+        return await info.context.messages.load(message.reply_to_id) if message.reply_to_id else None
+
+    @strawberry.field(graphql_type=MessageRevisionConnection, metadata=SHARED)
+    async def revisions(
+        self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
+    ) -> Connected:
+        """Everything it has said, its present words included, oldest first. Empty once deleted."""
+        async with info.context.snapshot.session() as session:
+            page = await queries.revisions(session, message, window(first, after))
+        return connected(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
+
+    @strawberry.field
+    async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
+        return policy.may_edit(info.context.actor, message, *await _standing(info.context, message))
+
+    @strawberry.field
+    async def viewer_can_delete(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
+        return policy.may_delete(info.context.actor, message, *await _standing(info.context, message))
 
 
 @strawberry.type
@@ -81,6 +130,30 @@ class SendMessageInput:
         description="Idempotency key and optimistic id. Same key and content: the original message again. Same key, "
         "other content: IDEMPOTENCY_KEY_REUSED. It never expires.",
     )
+    reply_to_id: strawberry.ID | None = None
+
+
+@strawberry.input
+class EditMessageInput:
+    message_id: strawberry.ID
+    body: str
+    expected_revision: int | None = strawberry.field(
+        default=None, description="CONFLICT when the stored revision differs."
+    )
+
+
+@strawberry.input
+class DeleteMessageInput:
+    message_id: strawberry.ID
+    reason: str | None = None
+
+
+@strawberry.type
+class MessagePayload(MutationPayload):
+    message: models.Message | None = strawberry.field(graphql_type=Message | None, default=None)
+    cursor: Cursor | None = strawberry.field(
+        default=None, description="The position of the event that this change caused; null when nothing changed."
+    )
 
 
 @strawberry.type
@@ -115,7 +188,9 @@ class Mutation:
     async def send_message(self, info: Info, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002
         """Say something. With a clientMessageId it is said once, however often it is sent."""
         context = info.context
-        wish = NewMessage(context.actor, local_id("room", input.room_id), input.body, input.client_message_id)
+        wish = NewMessage(
+            context.actor, local_id("room", input.room_id), input.body, input.client_message_id, input.reply_to_id
+        )
         sent = await context.backend.send(wish)
         await context.changed()
         return SendMessagePayload(
@@ -123,6 +198,38 @@ class Mutation:
             cursor=Cursor(context.cursor(sent.message.room_id, sent.message.seq)),
             replayed=sent.replayed,
         )
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def edit_message(self, info: Info, input: EditMessageInput) -> MessagePayload:  # noqa: A002
+        """Say it differently. What it said before stays readable in its revisions."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await editing.edit_message(work, actor, message_id, input.body, input.expected_revision)
+        return await payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def delete_message(self, info: Info, input: DeleteMessageInput) -> MessagePayload:  # noqa: A002
+        """Take it back. Its place in the room stays, with nothing in it."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await editing.delete_message(work, actor, message_id, input.reason)
+        return await payload(info.context, changed)
+
+
+async def payload(context: Context, changed: Changed) -> MessagePayload:
+    await context.changed()
+    cursor = None if changed.seq is None else Cursor(context.cursor(changed.message.room_id, changed.seq))
+    return MessagePayload(message=changed.message, cursor=cursor)
+
+
+async def _standing(context: Context, message: models.Message) -> tuple[room_rows.Room, room_rows.Membership | None]:
+    """The viewer's place in the message's room."""
+    room = await context.rooms.load(message.room_id)
+    if room is None:
+        raise NotFound("no such room")
+    return room, await context.memberships.load((room.id, context.actor.user_id))
 
 
 async def message_or_none(context: Context, message_id: UUID | None) -> models.Message | None:

@@ -15,7 +15,7 @@ from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, Refused
-from roomcast.core.ids import uuid7
+from roomcast.core.ids import local_id, uuid7
 from roomcast.messages import policy
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
@@ -26,16 +26,21 @@ from roomcast.rooms.policy import may_read
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """One wish to say something. `key`: the clientMessageId."""
+    """One wish to say something. `key`: the clientMessageId. `reply_to`: a message's id as the client knows it."""
 
     actor: Actor
     room_id: UUID | None
     body: str
     key: UUID | None = None
+    reply_to: str | None = None
 
     def digest(self) -> str:
         """Names the content: the same wish again has the same digest, on any machine, in any year."""
-        return hashlib.sha256(orjson.dumps([str(self.room_id), self.body])).hexdigest()
+        return hashlib.sha256(orjson.dumps([str(self.room_id), self.body, self.reply_to])).hexdigest()
+
+    @property
+    def reply_to_id(self) -> UUID | None:
+        return local_id("msg", self.reply_to) if self.reply_to is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,8 @@ class Desk:
 
     rooms: Mapping[UUID, Room]
     memberships: Mapping[tuple[UUID, UUID], Membership]
-    by_key: dict[UUID, Message]
+    messages: dict[UUID, Message]
+    """Those that a wish names, as its own key or as what it answers, and those of the group itself."""
 
 
 async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
@@ -75,8 +81,8 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
     await log.lock_heads(session, room_ids)
     found = await session.exec(select(Room).where(col(Room.id).in_(room_ids)))
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
-    keys = {wish.key for wish in wishes if wish.key is not None}
-    known = await session.exec(select(Message).where(col(Message.id).in_(keys))) if keys else ()
+    named = {id_ for wish in wishes for id_ in (wish.key, wish.reply_to_id) if id_ is not None}
+    known = await session.exec(select(Message).where(col(Message.id).in_(named))) if named else ()
     return Desk(
         {room.id: room for room in found},
         await rooms.memberships(session, pairs),
@@ -96,22 +102,25 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
     membership = desk.memberships.get((room.id, wish.actor.user_id)) if room else None
     if room is None or not may_read(wish.actor, room, membership):
         raise NotFound("no such room", path=("input", "roomId"))
-    if wish.key is not None and (original := desk.by_key.get(wish.key)):
+    if wish.key is not None and (original := desk.messages.get(wish.key)):
         policy.check_same(original, wish.digest(), wish.actor.user_id)
         return Sent(original, replayed=True)
     policy.check_body(wish.body)
     policy.check_send(room, membership)
-    message = _written(wish, room)
-    desk.by_key[message.id] = message
+    message = _written(desk, wish, room)
+    desk.messages[message.id] = message
     return Sent(message, replayed=False)
 
 
-def _written(wish: NewMessage, room: Room) -> Message:
+def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
+    if wish.reply_to is not None:
+        policy.check_reply_to(room, desk.messages.get(wish.reply_to_id) if wish.reply_to_id else None)
     return Message(
         id=wish.key or uuid7(),
         room_id=room.id,
         author_id=wish.actor.user_id,
         body=wish.body,
+        reply_to_id=wish.reply_to_id,
         content_digest=wish.digest(),
         created_at=now(),
     )

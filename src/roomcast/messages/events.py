@@ -1,11 +1,16 @@
 """What happens to messages, as facts."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
 from roomcast.core.events import Event, carried
 from roomcast.messages.models import Message
+
+
+class MessageUpdateReason(StrEnum):
+    EDITED = "EDITED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,3 +29,26 @@ class MessageCreated(Event):
     @classmethod
     def unload(cls, cargo: dict[str, Any]) -> dict[str, Any]:
         return {"fresh": Message.model_validate(cargo)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageUpdated(Event):
+    """A message looks different now."""
+
+    kind: ClassVar[str] = "MESSAGE_UPDATED"
+    rewrites_past: ClassVar[bool] = True
+
+    message_id: UUID
+    reason: MessageUpdateReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageDeleted(Event):
+    """Only the message's frame is left: `message_seq` is where it stood."""
+
+    kind: ClassVar[str] = "MESSAGE_DELETED"
+    rewrites_past: ClassVar[bool] = True
+
+    message_id: UUID
+    message_seq: int
+    deleted_by_id: UUID

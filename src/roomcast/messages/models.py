@@ -34,3 +34,14 @@ class Message(SQLModel, table=True):
     edited_at: datetime | None = TimeField(default=None, nullable=True)
     revision: int = Field(default=1)
     deleted_at: datetime | None = TimeField(default=None, nullable=True)
+    reply_to_id: UUID | None = IdField(default=None, nullable=True)
+
+
+class FormerBody(SQLModel, table=True):
+    """What a message said before an edit. `edited_at`: when that body was written."""
+
+    __tablename__ = "former_bodies"
+    message_id: UUID = IdField(primary_key=True, foreign_key="messages.id", ondelete="CASCADE")
+    revision: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    body: str = TextField()
+    edited_at: datetime = TimeField()

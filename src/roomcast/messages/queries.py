@@ -1,16 +1,18 @@
 """Questions about messages. History is asked for a room that the actor has reached."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
 from roomcast.core.errors import NotFound
 from roomcast.core.paging import Key, Page, Window, page, write_cursor
-from roomcast.messages.models import Message
+from roomcast.messages.models import FormerBody, Message
 from roomcast.rooms import queries as rooms
 
 KEYS = [Key(sa.inspect(Message).c.seq)]
@@ -70,3 +72,27 @@ async def reach(session: AsyncSession, actor: Actor, message_id: UUID | None) ->
         raise NotFound("no such message")
     await rooms.reach(session, actor, message.room_id)
     return message
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a message said from `edited_at` on."""
+
+    revision: int
+    body: str
+    edited_at: datetime
+    edited_by_id: UUID | None
+
+
+async def revisions(session: AsyncSession, message: Message, window: Window) -> Page[tuple[int, str, datetime]]:
+    """Everything the message has said, its present words included, oldest first. A deleted one says nothing."""
+    now = sa.select(
+        col(Message.revision),
+        col(Message.body),
+        func.coalesce(Message.edited_at, Message.created_at).label("edited_at"),
+    ).where(col(Message.id) == message.id, col(Message.body).is_not(None))
+    before = sa.select(col(FormerBody.revision), col(FormerBody.body), col(FormerBody.edited_at)).where(
+        col(FormerBody.message_id) == message.id
+    )
+    all_ = before.union_all(now).subquery()
+    return await page(session, "revisions", sa.select(all_), [Key(all_.c.revision)], window)

@@ -1,0 +1,78 @@
+"""The replay law for messages: what a client knew, and the events since, is what a client learns anew."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.people import Json, Person
+
+Known = dict[str, Json]
+
+MESSAGE = "id seq kind body createdAt editedAt revision deletedAt author { id } replyTo { id }"
+
+HISTORY = (
+    "query History($roomId: ID!) { messages(roomId: $roomId, last: 100) { streamCursor nodes { " + MESSAGE + " } } }"
+)
+
+
+def _shown(known: Known, event: Json) -> None:
+    known[event["message"]["id"]] = event["message"]
+
+
+def _deleted(known: Known, event: Json) -> None:
+    if event["messageId"] in known:
+        known[event["messageId"]] = {**known[event["messageId"]], "body": None, "deletedAt": event["at"]}
+
+
+EVENTS: dict[str, tuple[str, Callable[[Known, Json], None]]] = {
+    "MessageCreated": ("message { " + MESSAGE + " }", _shown),
+    "MessageUpdated": ("reason message { " + MESSAGE + " }", _shown),
+    "MessageDeleted": ("messageId messageSeq deletedBy { username }", _deleted),
+}
+"""What is read of each event, and what a client does with it."""
+
+REPLAY = (
+    "subscription Replay($roomId: ID!, $after: Cursor) { roomEvents(roomId: $roomId, after: $after) "
+    "{ __typename cursor at replayed ... on StreamReady { recovered replayedCount } "
+    + " ".join(f"... on {name} {{ {selection} }}" for name, (selection, _) in EVENTS.items())
+    + " } }"
+)
+
+
+async def snapshot(witness: Person, room_id: str) -> tuple[Known, str]:
+    """The messages of a room by id, and the position of the log at that moment."""
+    page = (await witness.ask(HISTORY, roomId=room_id))["messages"]
+    return {message["id"]: message for message in page["nodes"]}, page["streamCursor"]
+
+
+@asynccontextmanager
+async def law(witness: Person, room_id: str) -> AsyncIterator[list[Json]]:
+    """Whatever the block does to the room, a witness who replays it ends where a newcomer begins, and so does one who
+    listened all the while. After the block, the list that was given holds the events that it caused."""
+    known, start = await snapshot(witness, room_id)
+    listened, told, cursor = dict(known), list[Json](), start
+    async with witness.socket() as wire:
+        live = await wire.watch(REPLAY, roomId=room_id, after=cursor)
+        await live.until_ready()
+        await live.until_ready()
+        yield told
+        fresh, end = await snapshot(witness, room_id)
+        while cursor != end:
+            told.append(await live.next())
+            cursor = told[-1]["cursor"]
+        late = await wire.watch(REPLAY, roomId=room_id, after=start)
+        await late.until_ready()
+        *replayed, ready = await late.until_ready()
+    assert ready["replayedCount"] == len(replayed) == len(told)
+    assert _applied(known, replayed) == fresh, (known, fresh)
+    assert _applied(listened, told) == fresh, (listened, fresh)
+
+
+def _applied(known: Known, events: list[Json]) -> Known:
+    for event in events:
+        EVENTS[event["__typename"]][1](known, event)
+    return known
+
+
+def kinds(told: list[Json]) -> list[Any]:
+    return [event["__typename"] for event in told]
