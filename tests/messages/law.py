@@ -8,7 +8,10 @@ from tests.people import Json, Person
 
 Known = dict[str, Json]
 
-MESSAGE = "id seq kind body createdAt editedAt revision deletedAt author { id } replyTo { id }"
+MESSAGE = (
+    "id seq kind body createdAt editedAt revision deletedAt author { id } replyTo { id } pinnedAt "
+    "mentionsRoom mentions { id } reactions { emoji count }"
+)
 
 HISTORY = (
     "query History($roomId: ID!) { messages(roomId: $roomId, last: 100) { streamCursor nodes { " + MESSAGE + " } } }"
@@ -19,15 +22,27 @@ def _shown(known: Known, event: Json) -> None:
     known[event["message"]["id"]] = event["message"]
 
 
+ERASED: Json = {"body": None, "pinnedAt": None, "mentionsRoom": False, "mentions": [], "reactions": []}
+
+
 def _deleted(known: Known, event: Json) -> None:
     if event["messageId"] in known:
-        known[event["messageId"]] = {**known[event["messageId"]], "body": None, "deletedAt": event["at"]}
+        known[event["messageId"]] = {**known[event["messageId"]], "deletedAt": event["at"], **ERASED}
+
+
+def _reacted(known: Known, event: Json) -> None:
+    message = known.get(event["messageId"])
+    if message is not None:
+        others = [group for group in message["reactions"] if group["emoji"] != event["emoji"]]
+        now = [{"emoji": event["emoji"], "count": event["count"]}] if event["count"] else []
+        known[message["id"]] = {**message, "reactions": others + now}
 
 
 EVENTS: dict[str, tuple[str, Callable[[Known, Json], None]]] = {
     "MessageCreated": ("message { " + MESSAGE + " }", _shown),
     "MessageUpdated": ("reason message { " + MESSAGE + " }", _shown),
     "MessageDeleted": ("messageId messageSeq deletedBy { username }", _deleted),
+    "ReactionChanged": ("messageId emoji added count user { id }", _reacted),
 }
 """What is read of each event, and what a client does with it."""
 

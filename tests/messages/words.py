@@ -1,6 +1,9 @@
 """The operations on messages as these tests send them."""
 
-MESSAGE = "id seq body revision editedAt deletedAt replyTo { id body } viewerCanEdit viewerCanDelete"
+MESSAGE = (
+    "id seq body revision editedAt deletedAt replyTo { id body } viewerCanEdit viewerCanDelete pinnedAt mentionsRoom "
+    "mentions { username } reactions { emoji count viewerHasReacted users(first: 5) { totalCount nodes { username } } }"
+)
 PAYLOAD = "{ errors { code path } cursor message { " + MESSAGE + " } }"
 
 
@@ -11,6 +14,10 @@ def mutation(name: str, kind: str) -> str:
 
 EDIT = mutation("editMessage", "EditMessageInput")
 DELETE = mutation("deleteMessage", "DeleteMessageInput")
+REACT = mutation("addReaction", "ReactionInput")
+TAKE_BACK = mutation("removeReaction", "ReactionInput")
+PIN = mutation("pinMessage", "MessageIdInput")
+UNPIN = mutation("unpinMessage", "MessageIdInput")
 REVISIONS = (
     "query Revisions($id: ID!) { message(id: $id) { body revision "
     "revisions(first: 50) { nodes { revision body editedAt editedBy { username } } pageInfo { hasNextPage } } } }"

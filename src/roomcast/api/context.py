@@ -19,6 +19,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.db import Batch, Database, Snapshot
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.log import Position, RoomHead
+from roomcast.messages import mentions, reactions
 from roomcast.messages import queries as messages
 from roomcast.messages.actions import NewMessage, Sent
 from roomcast.messages.models import Message
@@ -116,6 +117,18 @@ class Context:
     @property
     def messages_at(self) -> DataLoader[tuple[UUID, int], Message | None]:
         return self._loader("messages_at", messages.messages_at)
+
+    @property
+    def reactions(self) -> DataLoader[UUID, list[reactions.Group] | None]:
+        return self._loader("reactions", reactions.groups)
+
+    @property
+    def own_emoji(self) -> DataLoader[tuple[UUID, UUID], frozenset[str] | None]:
+        return self._loader("own_emoji", reactions.own_emoji)
+
+    @property
+    def mentioned(self) -> DataLoader[UUID, list[UUID] | None]:
+        return self._loader("mentioned", mentions.mentioned)
 
     def _loader(
         self, name: str, query: Callable[[Any, Collection[Key]], Awaitable[Mapping[Key, Row]]]

@@ -136,6 +136,31 @@ class MessageDeleted(RoomEvent):
 
 
 @strawberry.type
+class ReactionChanged(RoomEvent):
+    shows: ClassVar = message_events.ReactionChanged
+
+    @strawberry.field(metadata=SHARED)
+    def message_id(self, told: strawberry.Parent[Told]) -> strawberry.ID:
+        return strawberry.ID(global_id("msg", told.event.message_id))
+
+    @strawberry.field(metadata=SHARED)
+    def emoji(self, told: strawberry.Parent[Told]) -> str:
+        return str(told.event.emoji)
+
+    @strawberry.field(graphql_type=User, metadata=SHARED)
+    async def user(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(told.event.user_id)
+
+    @strawberry.field(metadata=SHARED)
+    def added(self, told: strawberry.Parent[Told]) -> bool:
+        return bool(told.event.added)
+
+    @strawberry.field(metadata=SHARED, description="How many have this emoji under the message now.")
+    def count(self, told: strawberry.Parent[Told]) -> int:
+        return int(told.event.count)
+
+
+@strawberry.type
 class MemberChanged(RoomEvent):
     shows: ClassVar = room_events.MemberChanged
 
@@ -177,4 +202,4 @@ class StreamEnded(RoomEvent):
         return StreamEndReason(told.event.reason)
 
 
-EVENT_TYPES = [MessageCreated, MessageUpdated, MessageDeleted, MemberChanged, StreamReady, StreamEnded]
+EVENT_TYPES = [MessageCreated, MessageUpdated, MessageDeleted, ReactionChanged, MemberChanged, StreamReady, StreamEnded]

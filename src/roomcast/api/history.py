@@ -9,7 +9,7 @@ from roomcast.api.paging import Connected, connected
 from roomcast.core.ids import local_id
 from roomcast.core.log import heads_by_id
 from roomcast.core.paging import window
-from roomcast.messages import queries
+from roomcast.messages import pins, queries
 
 Bounds = tuple[int | None, str | None, int | None, str | None]
 """first, after, last, before."""
@@ -27,4 +27,12 @@ async def history(context: Context, room_id: UUID, bounds: Bounds, around: straw
             page = await queries.around(session, room_id, local_id("msg", around), wanted.size)
         else:
             page = await queries.history(session, room_id, wanted)
+    return connected(page, stream_cursor=context.cursor(room_id, head.last_seq))
+
+
+async def pinned(context: Context, room_id: UUID, first: int | None, after: str | None) -> Connected:
+    """A page of the pinned messages of a room that the viewer has reached."""
+    async with context.snapshot.session() as session:
+        head = (await heads_by_id(session, [room_id]))[room_id]
+        page = await pins.pinned(session, room_id, window(first, after))
     return connected(page, stream_cursor=context.cursor(room_id, head.last_seq))

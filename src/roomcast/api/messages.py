@@ -13,12 +13,13 @@ from roomcast.api.errors import MutationPayload, refusable
 from roomcast.api.history import history
 from roomcast.api.node import Node
 from roomcast.api.paging import Connected, Edge, PageInfo, connected
+from roomcast.api.reactions import ReactionGroup
 from roomcast.api.rooms import Room
 from roomcast.api.scalars import Cursor, Seq
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
-from roomcast.messages import editing, models, policy, queries
+from roomcast.messages import editing, models, pins, policy, queries, reactions
 from roomcast.messages.actions import NewMessage
 from roomcast.messages.editing import Changed
 from roomcast.rooms import models as room_rows
@@ -63,6 +64,8 @@ class Message(Node):
     edited_at: datetime | None
     revision: int
     deleted_at: datetime | None
+    pinned_at: datetime | None
+    mentions_room: bool = strawberry.field(description="Whether it calls everybody in the room, by `@room`.")
 
     @strawberry.field(graphql_type=Room, metadata=SHARED)
     async def room(self, message: strawberry.Parent[models.Message], info: Info) -> room_rows.Room | None:
@@ -84,6 +87,16 @@ class Message(Node):
         async with info.context.snapshot.session() as session:
             page = await queries.revisions(session, message, window(first, after))
         return connected(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
+
+    @strawberry.field(graphql_type=list[ReactionGroup], metadata=SHARED)
+    async def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> list[reactions.Group]:
+        return await info.context.reactions.load(message.id) or []
+
+    @strawberry.field(graphql_type=list[User], metadata=SHARED)
+    async def mentions(self, message: strawberry.Parent[models.Message], info: Info) -> list[account_rows.User]:
+        """The members of the room that it names."""
+        people = await info.context.mentioned.load(message.id) or []
+        return [user for user in await info.context.users.load_many(people) if user is not None]
 
     @strawberry.field
     async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
@@ -146,6 +159,17 @@ class EditMessageInput:
 class DeleteMessageInput:
     message_id: strawberry.ID
     reason: str | None = None
+
+
+@strawberry.input
+class ReactionInput:
+    message_id: strawberry.ID
+    emoji: str
+
+
+@strawberry.input
+class MessageIdInput:
+    message_id: strawberry.ID
 
 
 @strawberry.type
@@ -215,6 +239,42 @@ class Mutation:
         actor, message_id = info.context.actor, local_id("msg", input.message_id)
         async with info.context.backend.db.work() as work:
             changed = await editing.delete_message(work, actor, message_id, input.reason)
+        return await payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def add_reaction(self, info: Info, input: ReactionInput) -> MessagePayload:  # noqa: A002
+        """Put an emoji under a message. The same one again changes nothing."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await reactions.add_reaction(work, actor, message_id, input.emoji)
+        return await payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def remove_reaction(self, info: Info, input: ReactionInput) -> MessagePayload:  # noqa: A002
+        """Take one's emoji back."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await reactions.remove_reaction(work, actor, message_id, input.emoji)
+        return await payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def pin_message(self, info: Info, input: MessageIdInput) -> MessagePayload:  # noqa: A002
+        """Keep a message at hand for everybody in its room."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await pins.pin_message(work, actor, message_id)
+        return await payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def unpin_message(self, info: Info, input: MessageIdInput) -> MessagePayload:  # noqa: A002
+        """Pin it no longer."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await pins.unpin_message(work, actor, message_id)
         return await payload(info.context, changed)
 
 

@@ -10,7 +10,7 @@ from roomcast.accounts import models as account_rows
 from roomcast.api.accounts import User
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.errors import MutationPayload, refusable
-from roomcast.api.history import history
+from roomcast.api.history import history, pinned
 from roomcast.api.node import Node
 from roomcast.api.paging import Connected, Edge, PageInfo, connected, total
 from roomcast.api.scalars import Cursor, Seq
@@ -122,6 +122,13 @@ class Room(Node):
     ) -> Connected:
         """The room's history, oldest first; without arguments its newest page."""
         return await history(info.context, room.id, (first, after, last, before), around)
+
+    @strawberry.field(graphql_type=LazyMessages, metadata=SHARED)
+    async def pinned_messages(
+        self, room: strawberry.Parent[models.Room], info: Info, first: int | None = None, after: str | None = None
+    ) -> Connected:
+        """The newest pin first."""
+        return await pinned(info.context, room.id, first, after)
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
     async def last_message(self, room: strawberry.Parent[models.Room], info: Info) -> message_rows.Message | None:

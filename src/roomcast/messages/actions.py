@@ -16,7 +16,7 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, Refused
 from roomcast.core.ids import local_id, uuid7
-from roomcast.messages import policy
+from roomcast.messages import mentions, policy
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
 from roomcast.rooms import queries as rooms
@@ -121,6 +121,7 @@ def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
         author_id=wish.actor.user_id,
         body=wish.body,
         reply_to_id=wish.reply_to_id,
+        mentions_room=mentions.named_in(wish.body).room,
         content_digest=wish.digest(),
         created_at=now(),
     )
@@ -131,3 +132,4 @@ async def _store(work: Work, messages: Sequence[Message]) -> None:
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
     await work.session.exec(sa.insert(table(Message)), params=[message.model_dump() for message in messages])
+    await mentions.keep(work.session, messages)

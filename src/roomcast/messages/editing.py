@@ -1,6 +1,5 @@
 """Changes to a message that was sent: its words, and its end. Its id, seq, author and time of sending stay for ever."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -12,9 +11,9 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.ids import global_id
-from roomcast.messages import policy, queries
+from roomcast.messages import mentions, policy, queries
 from roomcast.messages.events import MessageDeleted, MessageUpdated, MessageUpdateReason
-from roomcast.messages.models import FormerBody, Message
+from roomcast.messages.models import FormerBody, Mention, Message, Reaction
 from roomcast.rooms.actions import reach_locked as reach_room_locked
 from roomcast.rooms.queries import RoomView
 
@@ -41,7 +40,7 @@ async def edit_message(
     policy.check_revision(message, expected_revision)
     if body == message.body:
         return Changed(message, None)
-    _rewrite(work, message, body)
+    await _rewrite(work, message, body)
     event = MessageUpdated(room_id=message.room_id, at=now(), message_id=message.id, reason=MessageUpdateReason.EDITED)
     return Changed(message, (await work.record(event)).seq)
 
@@ -79,20 +78,24 @@ async def reach_locked(work: Work, actor: Actor, message_id: UUID | None) -> tup
     return found, view
 
 
-def _rewrite(work: Work, message: Message, body: str) -> None:
+async def _rewrite(work: Work, message: Message, body: str) -> None:
     written_at = message.edited_at or message.created_at
     work.session.add(
         FormerBody(message_id=message.id, revision=message.revision, body=message.body or "", edited_at=written_at)
     )
     message.body, message.edited_at = body, now()
     message.revision += 1
-
-
-OF_A_MESSAGE: Sequence[type[FormerBody]] = (FormerBody,)
-"""What goes with the message's words."""
+    message.mentions_room = mentions.named_in(body).room
+    await _forget(work, message, Mention)
+    await mentions.keep(work.session, [message])
 
 
 async def _erase(work: Work, message: Message) -> None:
-    message.body = None
-    for table in OF_A_MESSAGE:
-        await work.session.exec(sa.delete(table).where(col(table.message_id) == message.id))
+    message.body = message.pinned_at = None
+    message.mentions_room = False
+    for table in (FormerBody, Mention, Reaction):
+        await _forget(work, message, table)
+
+
+async def _forget(work: Work, message: Message, table: type[FormerBody | Mention | Reaction]) -> None:
+    await work.session.exec(sa.delete(table).where(col(table.message_id) == message.id))

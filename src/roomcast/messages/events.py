@@ -11,6 +11,8 @@ from roomcast.messages.models import Message
 
 class MessageUpdateReason(StrEnum):
     EDITED = "EDITED"
+    PINNED = "PINNED"
+    UNPINNED = "UNPINNED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +54,17 @@ class MessageDeleted(Event):
     message_id: UUID
     message_seq: int
     deleted_by_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReactionChanged(Event):
+    """Somebody put an emoji under a message or took it back. `count`: how many have it there now."""
+
+    kind: ClassVar[str] = "REACTION_CHANGED"
+    rewrites_past: ClassVar[bool] = True
+
+    message_id: UUID
+    emoji: str
+    user_id: UUID
+    added: bool
+    count: int

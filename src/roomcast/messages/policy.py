@@ -1,6 +1,6 @@
 """Who may say what. Pure: rows in, verdict out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from roomcast.core.actor import Actor
 from roomcast.core.errors import (
@@ -14,6 +14,7 @@ from roomcast.core.errors import (
     ValidationFailed,
 )
 from roomcast.core.names import is_printable
+from roomcast.messages.emoji import spelled
 from roomcast.messages.models import Message
 from roomcast.rooms import policy as rooms
 from roomcast.rooms.models import Membership, Room, RoomRole, RoomVisibility
@@ -21,6 +22,9 @@ from roomcast.rooms.models import Membership, Room, RoomRole, RoomVisibility
 MAX_BODY = 4000
 MAX_REASON = 500
 """Characters."""
+
+MAX_EMOJI = 50
+"""Different ones under one message."""
 
 
 def check_body(body: str) -> None:
@@ -80,6 +84,39 @@ def check_delete(actor: Actor, message: Message, room: Room, membership: Members
     if message.author_id != actor.user_id:
         raise Forbidden("only its author and moderators delete a message")
     rooms.check_open(room)
+
+
+def check_emoji(text: str) -> str:
+    """The emoji in its full spelling."""
+    emoji = spelled(text)
+    if emoji is None:
+        raise ValidationFailed("a reaction is one emoji", path=("input", "emoji"))
+    return emoji
+
+
+def check_react(message: Message, room: Room, membership: Membership | None) -> None:
+    """Who may say something may say it with an emoji."""
+    check_present(message)
+    check_send(room, membership)
+
+
+def check_room_for(emoji: str, present: Collection[str]) -> None:
+    if emoji not in present and len(present) >= MAX_EMOJI:
+        raise ValidationFailed(f"at most {MAX_EMOJI} different emoji fit under a message", path=("input", "emoji"))
+
+
+def check_take_back(room: Room, membership: Membership | None) -> None:
+    rooms.check_member(membership)
+    rooms.check_open(room)
+
+
+def check_pin(actor: Actor, message: Message, room: Room, membership: Membership | None) -> None:
+    """Moderators' and owners' business."""
+    if not moderates(actor, room, membership):
+        rooms.check_member(membership)
+        raise Forbidden("only moderators and owners pin messages")
+    rooms.check_open(room)
+    check_present(message)
 
 
 def check_reason(reason: str | None) -> None:
