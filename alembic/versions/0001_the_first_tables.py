@@ -149,6 +149,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("reply_to_id", sa.Uuid(), nullable=True),
+        sa.Column("thread_root_id", sa.Uuid(), nullable=True),
         sa.Column("pinned_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("mentions_room", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.ForeignKeyConstraint(
@@ -165,6 +166,13 @@ def upgrade() -> None:
             unique=False,
             postgresql_where=sa.text("pinned_at IS NOT NULL"),
             sqlite_where=sa.text("pinned_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_messages_thread",
+            ["thread_root_id", "seq"],
+            unique=False,
+            postgresql_where=sa.text("thread_root_id IS NOT NULL"),
+            sqlite_where=sa.text("thread_root_id IS NOT NULL"),
         )
         batch_op.create_index(
             "ix_messages_to_all",
@@ -255,6 +263,11 @@ def downgrade() -> None:
     with op.batch_alter_table("messages", schema=None) as batch_op:
         batch_op.drop_index(
             "ix_messages_to_all", postgresql_where=sa.text("mentions_room"), sqlite_where=sa.text("mentions_room = 1")
+        )
+        batch_op.drop_index(
+            "ix_messages_thread",
+            postgresql_where=sa.text("thread_root_id IS NOT NULL"),
+            sqlite_where=sa.text("thread_root_id IS NOT NULL"),
         )
         batch_op.drop_index(
             "ix_messages_pinned",

@@ -8,9 +8,11 @@ from tests.people import Json, Person
 
 Known = dict[str, Json]
 
+THREAD = "replyCount lastReply { id }"
+
 MESSAGE = (
-    "id seq kind body createdAt editedAt revision deletedAt author { id } replyTo { id } pinnedAt "
-    "mentionsRoom mentions { id } reactions { emoji count }"
+    "id seq kind body createdAt editedAt revision deletedAt author { id } replyTo { id } threadRootId pinnedAt "
+    "mentionsRoom mentions { id } reactions { emoji count } thread { " + THREAD + " }"
 )
 
 HISTORY = (
@@ -19,7 +21,17 @@ HISTORY = (
 
 
 def _shown(known: Known, event: Json) -> None:
-    known[event["message"]["id"]] = event["message"]
+    message = event["message"]
+    if message["threadRootId"] is None:
+        known[message["id"]] = {name: value for name, value in message.items() if name != "threadRoot"}
+
+
+def _created(known: Known, event: Json) -> None:
+    """A reply in a thread is no message of the room's own history: only its root shows that it is there."""
+    _shown(known, event)
+    message = event["message"]
+    if message["threadRootId"] in known:
+        known[message["threadRootId"]] = {**known[message["threadRootId"]], **message["threadRoot"]}
 
 
 ERASED: Json = {"body": None, "pinnedAt": None, "mentionsRoom": False, "mentions": [], "reactions": []}
@@ -39,7 +51,7 @@ def _reacted(known: Known, event: Json) -> None:
 
 
 EVENTS: dict[str, tuple[str, Callable[[Known, Json], None]]] = {
-    "MessageCreated": ("message { " + MESSAGE + " }", _shown),
+    "MessageCreated": ("message { threadRoot { thread { " + THREAD + " } } " + MESSAGE + " }", _created),
     "MessageUpdated": ("reason message { " + MESSAGE + " }", _shown),
     "MessageDeleted": ("messageId messageSeq deletedBy { username }", _deleted),
     "ReactionChanged": ("messageId emoji added count user { id }", _reacted),

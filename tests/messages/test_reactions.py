@@ -2,8 +2,6 @@
 
 import asyncio
 
-import pytest
-
 from tests.messages.law import kinds, law
 from tests.messages.words import DELETE, REACT, SEEN, TAKE_BACK, codes
 from tests.people import Person
@@ -46,11 +44,11 @@ async def test_two_who_react_at_once_are_both_counted(ann: Person, bob: Person) 
     assert [event["count"] for event in told] == [1, 2]
 
 
-@pytest.mark.parametrize("text", ["", "a", "ok", "1", ":+1:", "👍👍", "🏻", "👍 ", "<b>", "\u200d", "🇩"])
-async def test_only_an_emoji_is_a_reaction(ann: Person, text: str) -> None:
+async def test_only_an_emoji_is_a_reaction(ann: Person) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "hm")
-    assert codes(await ann.do(REACT, messageId=message["id"], emoji=text)) == ["VALIDATION_FAILED"]
+    for text in ("", "a", "ok", "1", ":+1:", "👍👍", "🏻", "👍 ", "<b>", "\u200d", "🇩"):
+        assert codes(await ann.do(REACT, messageId=message["id"], emoji=text)) == ["VALIDATION_FAILED"], text
 
 
 async def test_spellings_of_one_emoji_are_one_reaction(ann: Person) -> None:

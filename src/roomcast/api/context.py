@@ -19,7 +19,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.db import Batch, Database, Snapshot
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.log import Position, RoomHead
-from roomcast.messages import mentions, reactions
+from roomcast.messages import mentions, reactions, threads
 from roomcast.messages import queries as messages
 from roomcast.messages.actions import NewMessage, Sent
 from roomcast.messages.models import Message
@@ -125,6 +125,10 @@ class Context:
     @property
     def own_emoji(self) -> DataLoader[tuple[UUID, UUID], frozenset[str] | None]:
         return self._loader("own_emoji", reactions.own_emoji)
+
+    @property
+    def threads(self) -> DataLoader[UUID, threads.Summary | None]:
+        return self._loader("threads", threads.summaries)
 
     @property
     def mentioned(self) -> DataLoader[UUID, list[UUID] | None]:

@@ -17,9 +17,9 @@ from roomcast.api.reactions import ReactionGroup
 from roomcast.api.rooms import Room
 from roomcast.api.scalars import Cursor, Seq
 from roomcast.core.errors import NotFound
-from roomcast.core.ids import local_id
+from roomcast.core.ids import global_id, local_id
 from roomcast.core.paging import window
-from roomcast.messages import editing, models, pins, policy, queries, reactions
+from roomcast.messages import editing, models, pins, policy, queries, reactions, threads
 from roomcast.messages.actions import NewMessage
 from roomcast.messages.editing import Changed
 from roomcast.rooms import models as room_rows
@@ -28,6 +28,15 @@ from roomcast.rooms import queries as rooms
 strawberry.enum(models.MessageKind)
 
 LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.messages")]
+
+
+@strawberry.type(description="Deleted replies keep their place in a thread and are counted.")
+class ThreadSummary:
+    reply_count: int
+
+    @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
+    async def last_reply(self, thread: strawberry.Parent[threads.Summary], info: Info) -> models.Message | None:
+        return await info.context.messages_at.load((thread.room_id, thread.last_reply_seq))
 
 
 @strawberry.type
@@ -78,6 +87,23 @@ class Message(Node):
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
     async def reply_to(self, message: strawberry.Parent[models.Message], info: Info) -> models.Message | None:
         return await info.context.messages.load(message.reply_to_id) if message.reply_to_id else None
+
+    @strawberry.field(metadata=SHARED)
+    def thread_root_id(self, message: strawberry.Parent[models.Message]) -> strawberry.ID | None:
+        return strawberry.ID(global_id("msg", message.thread_root_id)) if message.thread_root_id else None
+
+    @strawberry.field(
+        graphql_type=LazyMessage | None,
+        metadata=SHARED,
+        description="The message whose thread this is in. With a new reply, its `thread` is the summary as it is now.",
+    )
+    async def thread_root(self, message: strawberry.Parent[models.Message], info: Info) -> models.Message | None:
+        return await info.context.messages.load(message.thread_root_id) if message.thread_root_id else None
+
+    @strawberry.field(graphql_type=ThreadSummary | None, metadata=SHARED)
+    async def thread(self, message: strawberry.Parent[models.Message], info: Info) -> threads.Summary | None:
+        """Null where nobody has replied in a thread."""
+        return await info.context.threads.load(message.id)
 
     @strawberry.field(graphql_type=MessageRevisionConnection, metadata=SHARED)
     async def revisions(
@@ -144,6 +170,9 @@ class SendMessageInput:
         "other content: IDEMPOTENCY_KEY_REUSED. It never expires.",
     )
     reply_to_id: strawberry.ID | None = None
+    thread_root_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The message whose thread this is said in. Threads are not nested."
+    )
 
 
 @strawberry.input
@@ -199,10 +228,11 @@ class Query:
         last: int | None = None,
         before: str | None = None,
         around: strawberry.ID | None = None,
+        thread_root_id: strawberry.ID | None = None,
     ) -> Connected:
         async with info.context.snapshot.session() as session:
             view = await rooms.reach(session, info.context.actor, local_id("room", room_id))
-        return await history(info.context, view.room.id, (first, after, last, before), around)
+        return await history(info.context, view.room.id, (first, after, last, before), around, thread_root_id)
 
 
 @strawberry.type
@@ -213,7 +243,12 @@ class Mutation:
         """Say something. With a clientMessageId it is said once, however often it is sent."""
         context = info.context
         wish = NewMessage(
-            context.actor, local_id("room", input.room_id), input.body, input.client_message_id, input.reply_to_id
+            context.actor,
+            local_id("room", input.room_id),
+            input.body,
+            input.client_message_id,
+            input.reply_to_id,
+            input.thread_root_id,
         )
         sent = await context.backend.send(wish)
         await context.changed()

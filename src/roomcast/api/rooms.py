@@ -119,9 +119,10 @@ class Room(Node):
         last: int | None = None,
         before: str | None = None,
         around: strawberry.ID | None = None,
+        thread_root_id: strawberry.ID | None = None,
     ) -> Connected:
-        """The room's history, oldest first; without arguments its newest page."""
-        return await history(info.context, room.id, (first, after, last, before), around)
+        """The room's history, oldest first; without arguments its newest page. A thread's is asked for by its root."""
+        return await history(info.context, room.id, (first, after, last, before), around, thread_root_id)
 
     @strawberry.field(graphql_type=LazyMessages, metadata=SHARED)
     async def pinned_messages(

@@ -22,8 +22,6 @@ class Event:
     """One durable change in a room's log. `seq` rises by one per room and is given by the log (0 until then)."""
 
     kind: ClassVar[str]
-    moves_activity: ClassVar[bool] = False
-    """Whether the room counts as active because of it: new messages do, joins do not."""
     changes_access: ClassVar[bool] = False
     """Whether somebody may have lost the right to read the room by it."""
     rewrites_past: ClassVar[bool] = False
@@ -36,6 +34,11 @@ class Event:
     def __init_subclass__(cls) -> None:
         if "kind" in vars(cls):
             KINDS[cls.kind] = cls
+
+    @property
+    def moves_activity(self) -> bool:
+        """Whether the room counts as active because of it: new messages do, joins and replies in threads do not."""
+        return False
 
     def facts(self) -> dict[str, Any]:
         """What the log stores besides room, seq, kind and time: JSON-ready."""

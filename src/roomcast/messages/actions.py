@@ -26,21 +26,27 @@ from roomcast.rooms.policy import may_read
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """One wish to say something. `key`: the clientMessageId. `reply_to`: a message's id as the client knows it."""
+    """One wish to say something. `key`: the clientMessageId. `reply_to` and `thread_root`: ids as clients know
+    them."""
 
     actor: Actor
     room_id: UUID | None
     body: str
     key: UUID | None = None
     reply_to: str | None = None
+    thread_root: str | None = None
 
     def digest(self) -> str:
         """Names the content: the same wish again has the same digest, on any machine, in any year."""
-        return hashlib.sha256(orjson.dumps([str(self.room_id), self.body, self.reply_to])).hexdigest()
+        return hashlib.sha256(orjson.dumps([str(self.room_id), self.body, self.reply_to, self.thread_root])).hexdigest()
 
     @property
     def reply_to_id(self) -> UUID | None:
         return local_id("msg", self.reply_to) if self.reply_to is not None else None
+
+    @property
+    def thread_root_id(self) -> UUID | None:
+        return local_id("msg", self.thread_root) if self.thread_root is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,7 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
     await log.lock_heads(session, room_ids)
     found = await session.exec(select(Room).where(col(Room.id).in_(room_ids)))
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
-    named = {id_ for wish in wishes for id_ in (wish.key, wish.reply_to_id) if id_ is not None}
+    named = {id_ for wish in wishes for id_ in (wish.key, wish.reply_to_id, wish.thread_root_id) if id_ is not None}
     known = await session.exec(select(Message).where(col(Message.id).in_(named))) if named else ()
     return Desk(
         {room.id: room for room in found},
@@ -115,12 +121,15 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
 def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
     if wish.reply_to is not None:
         policy.check_reply_to(room, desk.messages.get(wish.reply_to_id) if wish.reply_to_id else None)
+    if wish.thread_root is not None:
+        policy.check_thread_root(room, desk.messages.get(wish.thread_root_id) if wish.thread_root_id else None)
     return Message(
         id=wish.key or uuid7(),
         room_id=room.id,
         author_id=wish.actor.user_id,
         body=wish.body,
         reply_to_id=wish.reply_to_id,
+        thread_root_id=wish.thread_root_id,
         mentions_room=mentions.named_in(wish.body).room,
         content_digest=wish.digest(),
         created_at=now(),
@@ -128,7 +137,10 @@ def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
 
 
 async def _store(work: Work, messages: Sequence[Message]) -> None:
-    events = [MessageCreated(room_id=m.room_id, at=m.created_at, message_id=m.id, fresh=m) for m in messages]
+    events = [
+        MessageCreated(room_id=m.room_id, at=m.created_at, message_id=m.id, thread_root_id=m.thread_root_id, fresh=m)
+        for m in messages
+    ]
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
     await work.session.exec(sa.insert(table(Message)), params=[message.model_dump() for message in messages])

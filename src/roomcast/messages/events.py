@@ -20,10 +20,14 @@ class MessageCreated(Event):
     """`fresh`: the message itself, so that nobody has to read back what was just written. Live only."""
 
     kind: ClassVar[str] = "MESSAGE_CREATED"
-    moves_activity: ClassVar[bool] = True
 
     message_id: UUID
+    thread_root_id: UUID | None = None
     fresh: Message | None = carried()
+
+    @property
+    def moves_activity(self) -> bool:
+        return self.thread_root_id is None
 
     def cargo(self) -> dict[str, Any] | None:
         return self.fresh.model_dump(mode="json") if self.fresh else None

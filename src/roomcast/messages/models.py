@@ -32,6 +32,7 @@ class Message(SQLModel, table=True):
     __tablename__ = "messages"
     __table_args__ = (
         sa.Index("ix_messages_pinned", "room_id", "pinned_at", **_where("pinned_at IS NOT NULL")),
+        sa.Index("ix_messages_thread", "thread_root_id", "seq", **_where("thread_root_id IS NOT NULL")),
         sa.Index("ix_messages_to_all", "room_id", "seq", **_where("mentions_room", "mentions_room = 1")),
     )
     room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
@@ -46,6 +47,7 @@ class Message(SQLModel, table=True):
     revision: int = Field(default=1)
     deleted_at: datetime | None = TimeField(default=None, nullable=True)
     reply_to_id: UUID | None = IdField(default=None, nullable=True)
+    thread_root_id: UUID | None = IdField(default=None, nullable=True)
     pinned_at: datetime | None = TimeField(default=None, nullable=True)
     mentions_room: bool = FlagField()
 

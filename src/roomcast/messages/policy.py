@@ -49,6 +49,15 @@ def check_reply_to(room: Room, target: Message | None) -> None:
         raise NotFound("no such message in this room", path=("input", "replyToId"))
 
 
+def check_thread_root(room: Room, root: Message | None) -> None:
+    """Threads are not nested."""
+    path = ("input", "threadRootId")
+    if root is None or root.room_id != room.id:
+        raise NotFound("no such message in this room", path=path)
+    if root.thread_root_id is not None:
+        raise ValidationFailed("a reply is in a thread already: name the thread's first message", path=path)
+
+
 def check_same(original: Message, digest: str, author_id: object) -> None:
     """Whether a used key is the same message sent again. Shows nothing of the other message if not."""
     if original.author_id != author_id or original.content_digest != digest:

@@ -12,28 +12,34 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core.actor import Actor
 from roomcast.core.errors import NotFound
 from roomcast.core.paging import Key, Page, Window, page, write_cursor
+from roomcast.core.rows import fetch
 from roomcast.messages.models import FormerBody, Message
 from roomcast.rooms import queries as rooms
 
 KEYS = [Key(sa.inspect(Message).c.seq)]
 
 
-async def history(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Message]]:
-    """A page of the room's messages, oldest first."""
-    return await page(session, "messages", _in_room(room_id), KEYS, window)
+async def history(
+    session: AsyncSession, room_id: UUID, window: Window, thread_root_id: UUID | None = None
+) -> Page[tuple[Message]]:
+    """A page of the room's messages, or of the replies in one of its threads, oldest first."""
+    return await page(session, "messages", _told(room_id, thread_root_id), KEYS, window)
 
 
-async def around(session: AsyncSession, room_id: UUID, message_id: UUID | None, size: int) -> Page[tuple[Message]]:
+async def around(
+    session: AsyncSession, room_id: UUID, message_id: UUID | None, size: int, thread_root_id: UUID | None = None
+) -> Page[tuple[Message]]:
     """`size` messages with the given one in their middle, as far as there are enough on both sides.
 
-    Raises NotFound when it is no message of this room.
+    Raises NotFound when it is none of this history.
     """
-    found = await session.exec(select(Message).where(Message.room_id == room_id, Message.id == message_id))
-    middle = found.first()
-    if middle is None:
+    told = _told(room_id, thread_root_id)
+    found = await fetch(session, told.where(col(Message.id) == message_id))
+    if not found:
         raise NotFound("no such message in this room")
-    older = await _beside(session, room_id, col(Message.seq) < middle.seq, size, newest_first=True)
-    newer = await _beside(session, room_id, col(Message.seq) > middle.seq, size, newest_first=False)
+    middle: Message = found[0][0]
+    older = await _beside(session, told.where(col(Message.seq) < middle.seq), size, newest_first=True)
+    newer = await _beside(session, told.where(col(Message.seq) > middle.seq), size, newest_first=False)
     before = min(len(older), max(size // 2, size - 1 - len(newer)))
     after = min(len(newer), size - 1 - before)
     rows = [*reversed(older[:before]), middle, *newer[:after]]
@@ -41,16 +47,17 @@ async def around(session: AsyncSession, room_id: UUID, message_id: UUID | None, 
     return Page([(row,) for row in rows], cursors, len(newer) > after, len(older) > before)
 
 
-async def _beside(
-    session: AsyncSession, room_id: UUID, side: sa.ColumnElement[bool], size: int, *, newest_first: bool
-) -> list[Message]:
+async def _beside(session: AsyncSession, side: "sa.Select[Message]", size: int, *, newest_first: bool) -> list[Message]:
     order = col(Message.seq).desc() if newest_first else col(Message.seq).asc()
-    rows = await session.exec(select(Message).where(Message.room_id == room_id, side).order_by(order).limit(size))
-    return list(rows)
+    return [message for (message,) in await fetch(session, side.order_by(order).limit(size))]
 
 
-def _in_room(room_id: UUID) -> "sa.Select[Message]":
-    return sa.select(Message).where(col(Message.room_id) == room_id)
+def _told(room_id: UUID, thread_root_id: UUID | None) -> "sa.Select[Message]":
+    """One line of talk: the room's own, or one thread's. The first is read along the primary key, over the replies."""
+    within = col(Message.thread_root_id)
+    return sa.select(Message).where(
+        col(Message.room_id) == room_id, within.is_(None) if thread_root_id is None else within == thread_root_id
+    )
 
 
 async def messages_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Message]:
