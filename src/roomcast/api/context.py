@@ -23,6 +23,7 @@ from roomcast.messages import mentions, reactions, threads
 from roomcast.messages import queries as messages
 from roomcast.messages.actions import NewMessage, Sent
 from roomcast.messages.models import Message
+from roomcast.receipts import queries as receipts
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 
@@ -129,6 +130,14 @@ class Context:
     @property
     def threads(self) -> DataLoader[UUID, threads.Summary | None]:
         return self._loader("threads", threads.summaries)
+
+    @property
+    def unread(self) -> DataLoader[tuple[UUID, UUID], receipts.Unread | None]:
+        return self._loader("unread", receipts.unread)
+
+    @property
+    def totals(self) -> DataLoader[UUID, receipts.Totals | None]:
+        return self._loader("totals", receipts.totals)
 
     @property
     def mentioned(self) -> DataLoader[UUID, list[UUID] | None]:

@@ -16,6 +16,7 @@ from roomcast.api.scalars import Cursor, Seq
 from roomcast.core.ids import global_id
 from roomcast.messages import events as message_events
 from roomcast.messages import models as message_rows
+from roomcast.receipts import events as receipt_events
 from roomcast.rooms import events as room_events
 from roomcast.rooms import models as room_rows
 
@@ -177,6 +178,19 @@ class MemberChanged(RoomEvent):
         return room_rows.RoomRole(told.event.role) if told.event.role else None
 
 
+@strawberry.type(description="A signal: live only, never replayed; its cursor is the last durable position.")
+class ReadMarkerMoved(RoomEvent):
+    shows: ClassVar = receipt_events.ReadMarkerMoved
+
+    @strawberry.field(graphql_type=User, metadata=SHARED)
+    async def user(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(told.event.user_id)
+
+    @strawberry.field(metadata=SHARED)
+    def up_to_seq(self, told: strawberry.Parent[Told]) -> Seq:
+        return Seq(told.event.up_to_seq)
+
+
 @strawberry.type(
     description="The first event of roomEvents, and again where a replay ends: 'you are live'. recovered is false when "
     "part of the log was gone: refetch."
@@ -202,4 +216,13 @@ class StreamEnded(RoomEvent):
         return StreamEndReason(told.event.reason)
 
 
-EVENT_TYPES = [MessageCreated, MessageUpdated, MessageDeleted, ReactionChanged, MemberChanged, StreamReady, StreamEnded]
+EVENT_TYPES = [
+    MessageCreated,
+    MessageUpdated,
+    MessageDeleted,
+    ReactionChanged,
+    MemberChanged,
+    ReadMarkerMoved,
+    StreamReady,
+    StreamEnded,
+]

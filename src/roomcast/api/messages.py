@@ -13,7 +13,7 @@ from roomcast.api.errors import MutationPayload, refusable
 from roomcast.api.history import history
 from roomcast.api.node import Node
 from roomcast.api.paging import Connected, Edge, PageInfo, connected
-from roomcast.api.reactions import ReactionGroup
+from roomcast.api.reactions import ReactionGroup, UserConnection
 from roomcast.api.rooms import Room
 from roomcast.api.scalars import Cursor, Seq
 from roomcast.core.errors import NotFound
@@ -22,6 +22,7 @@ from roomcast.core.paging import window
 from roomcast.messages import editing, models, pins, policy, queries, reactions, threads
 from roomcast.messages.actions import NewMessage
 from roomcast.messages.editing import Changed
+from roomcast.receipts import queries as receipts
 from roomcast.rooms import models as room_rows
 from roomcast.rooms import queries as rooms
 
@@ -104,6 +105,18 @@ class Message(Node):
     async def thread(self, message: strawberry.Parent[models.Message], info: Info) -> threads.Summary | None:
         """Null where nobody has replied in a thread."""
         return await info.context.threads.load(message.id)
+
+    @strawberry.field(
+        graphql_type=UserConnection,
+        metadata=SHARED,
+        description="The people besides its author who have read this far.",
+    )
+    async def read_by(
+        self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
+    ) -> Connected:
+        async with info.context.snapshot.session() as session:
+            page = await receipts.readers(session, message, window(first, after))
+        return connected(page, count=lambda: _reader_count(info.context, message))
 
     @strawberry.field(graphql_type=MessageRevisionConnection, metadata=SHARED)
     async def revisions(
@@ -317,6 +330,11 @@ async def payload(context: Context, changed: Changed) -> MessagePayload:
     await context.changed()
     cursor = None if changed.seq is None else Cursor(context.cursor(changed.message.room_id, changed.seq))
     return MessagePayload(message=changed.message, cursor=cursor)
+
+
+async def _reader_count(context: Context, message: models.Message) -> int:
+    async with context.snapshot.session() as session:
+        return await receipts.reader_count(session, message)
 
 
 async def _standing(context: Context, message: models.Message) -> tuple[room_rows.Room, room_rows.Membership | None]:

@@ -19,6 +19,7 @@ from roomcast.core.ids import local_id
 from roomcast.core.log import RoomHead
 from roomcast.core.paging import window
 from roomcast.messages import models as message_rows
+from roomcast.receipts.queries import Unread
 from roomcast.rooms import actions, models, policy, queries
 from roomcast.rooms.actions import Changed, NewRoom
 from roomcast.rooms.queries import RoomFilter as Wanted
@@ -32,6 +33,7 @@ LazyMessages = Annotated["MessageConnection", strawberry.lazy("roomcast.api.mess
 strawberry.enum(models.RoomKind)
 strawberry.enum(models.RoomVisibility)
 strawberry.enum(models.RoomRole)
+strawberry.enum(models.NotificationLevel)
 strawberry.enum(queries.RoomOrder)
 strawberry.enum(queries.RoomMembershipFilter)
 
@@ -41,6 +43,24 @@ class RoomMembership:
     role: models.RoomRole
     joined_at: datetime
     last_read_seq: Seq
+    notification_level: models.NotificationLevel
+    favourite: bool
+
+    @strawberry.field(description="The person's own snooze.")
+    def muted_until(self, membership: strawberry.Parent[models.Membership]) -> datetime | None:
+        return membership.snoozed_until
+
+    @strawberry.field(description="Exact up to 100, then capped.")
+    async def unread_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> int:
+        return (await _unread(info.context, membership)).unread_count
+
+    @strawberry.field
+    async def unread_is_capped(self, membership: strawberry.Parent[models.Membership], info: Info) -> bool:
+        return (await _unread(info.context, membership)).is_capped
+
+    @strawberry.field(description="Unread messages that call the viewer, in threads too. Exact up to 100.")
+    async def mention_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> int:
+        return (await _unread(info.context, membership)).mention_count
 
 
 @strawberry.type
@@ -305,6 +325,13 @@ async def _head(context: Context, room_id: UUID) -> RoomHead:
     if head is None:
         raise NotFound("no such room")
     return head
+
+
+async def _unread(context: Context, membership: models.Membership) -> Unread:
+    found = await context.unread.load((membership.room_id, membership.user_id))
+    if found is None:
+        raise NotFound("no such membership")
+    return found
 
 
 async def _member_count(context: Context, room_id: UUID, role: models.RoomRole | None) -> int:

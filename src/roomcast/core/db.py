@@ -56,6 +56,10 @@ class Work:
         self.events.extend(numbered)
         return numbered
 
+    def signal(self, event: Event) -> None:
+        """Let `event` leave after the commit without a place in the log: whoever does not listen never hears it."""
+        self.events.append(event)
+
 
 class Database:
     """Both kinds of engine behind one face. `publish` receives the events of each commit, in its order."""

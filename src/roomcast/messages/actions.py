@@ -19,6 +19,7 @@ from roomcast.core.ids import local_id, uuid7
 from roomcast.messages import mentions, policy
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
+from roomcast.rooms import marks
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
@@ -145,3 +146,10 @@ async def _store(work: Work, messages: Sequence[Message]) -> None:
         message.seq = event.seq
     await work.session.exec(sa.insert(table(Message)), params=[message.model_dump() for message in messages])
     await mentions.keep(work.session, messages)
+    # Who says something in a room has read it; a reply in a thread says nothing of the room's own talk.
+    await marks.move_marks(work, _read_by_writing(messages))
+
+
+def _read_by_writing(messages: Sequence[Message]) -> dict[tuple[UUID, UUID], int]:
+    """By (room, author)."""
+    return {(m.room_id, m.author_id): m.seq for m in messages if m.author_id and m.thread_root_id is None}

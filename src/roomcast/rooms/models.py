@@ -7,7 +7,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from roomcast.core.columns import IdField, SeqField, TextField, TimeField
+from roomcast.core.columns import FlagField, IdField, SeqField, TextField, TimeField
 from roomcast.core.ids import uuid7
 
 
@@ -26,6 +26,12 @@ class RoomRole(StrEnum):
     MODERATOR = "MODERATOR"
     MEMBER = "MEMBER"
     READ_ONLY = "READ_ONLY"
+
+
+class NotificationLevel(StrEnum):
+    ALL = "ALL"
+    MENTIONS = "MENTIONS"
+    NONE = "NONE"
 
 
 class Room(SQLModel, table=True):
@@ -55,3 +61,8 @@ class Membership(SQLModel, table=True):
     role: str = Field(default=RoomRole.MEMBER, max_length=16)
     joined_at: datetime = TimeField()
     last_read_seq: int = SeqField()
+    notification_level: str = Field(
+        default=NotificationLevel.ALL, max_length=16, sa_column_kwargs={"server_default": NotificationLevel.ALL.value}
+    )
+    snoozed_until: datetime | None = TimeField(default=None, nullable=True)
+    favourite: bool = FlagField()
