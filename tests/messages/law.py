@@ -11,8 +11,8 @@ Known = dict[str, Json]
 THREAD = "replyCount lastReply { id }"
 
 MESSAGE = (
-    "id seq kind body createdAt editedAt revision deletedAt author { id } replyTo { id } threadRootId pinnedAt "
-    "mentionsRoom mentions { id } reactions { emoji count } thread { " + THREAD + " }"
+    "id seq kind body bodyHtml createdAt editedAt revision deletedAt author { id } replyTo { id } threadRootId "
+    "pinnedAt mentionsRoom mentions { id } reactions { emoji count } thread { " + THREAD + " }"
 )
 
 HISTORY = (
@@ -34,7 +34,14 @@ def _created(known: Known, event: Json) -> None:
         known[message["threadRootId"]] = {**known[message["threadRootId"]], **message["threadRoot"]}
 
 
-ERASED: Json = {"body": None, "pinnedAt": None, "mentionsRoom": False, "mentions": [], "reactions": []}
+ERASED: Json = {
+    "body": None,
+    "bodyHtml": None,
+    "pinnedAt": None,
+    "mentionsRoom": False,
+    "mentions": [],
+    "reactions": [],
+}
 
 
 def _deleted(known: Known, event: Json) -> None:

@@ -20,7 +20,7 @@ from tests.people import Person
         ("`@bob` and ``@cleo``", []),
         ("```\n@bob\n```", []),
         ("    @bob", []),
-        ("<b title=@bob>", []),
+        ("<b>@bob</b>", [["bob"]]),
         ("@a-name_with.all", [["a-name_with.all"]]),
         ("@" + "x" * 33, []),
     ],

@@ -22,6 +22,7 @@ from roomcast.core.paging import window
 from roomcast.messages import editing, models, pins, policy, queries, reactions, threads
 from roomcast.messages.actions import NewMessage
 from roomcast.messages.editing import Changed
+from roomcast.messages.markdown import rendered
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import models as room_rows
 from roomcast.rooms import queries as rooms
@@ -76,6 +77,10 @@ class Message(Node):
     deleted_at: datetime | None
     pinned_at: datetime | None
     mentions_room: bool = strawberry.field(description="Whether it calls everybody in the room, by `@room`.")
+
+    @strawberry.field(metadata=SHARED, description="Safe HTML rendered from the body. Null once deleted.")
+    async def body_html(self, message: strawberry.Parent[models.Message]) -> str | None:
+        return None if message.body is None else await rendered(message.body)
 
     @strawberry.field(graphql_type=Room, metadata=SHARED)
     async def room(self, message: strawberry.Parent[models.Message], info: Info) -> room_rows.Room | None:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -20,6 +21,9 @@ ROOM = "room"
 MAX_NAMES = 100
 """People that one message can mention; a name beyond them is only a word."""
 
+REMEMBERED = 500
+"""Bodies whose names are at hand: each is read more than once while it is stored."""
+
 _NAME = re.compile(r"(?<![\w@/.])@([A-Za-z0-9][A-Za-z0-9_.-]{1,31})(?!\w)")
 
 
@@ -31,6 +35,7 @@ class Named:
     room: bool = False
 
 
+@lru_cache(maxsize=REMEMBERED)
 def named_in(body: str) -> Named:
     """Whom these words name, in the order of their first mention."""
     if "@" not in body:
