@@ -11,7 +11,7 @@ import uvicorn
 from sqlalchemy import event as sa_event
 from sqlmodel import col, select
 
-from roomcast.api.transport import SERVER_OPTIONS, AbortableProtocol
+from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
 from roomcast.app import App, Roomcast
 from roomcast.core.audit import AuditEntry
 from roomcast.settings import Settings
@@ -91,9 +91,7 @@ async def open_house(settings: Settings) -> AsyncIterator[House]:
     """Serve until the block ends, and then leave nothing behind."""
     before = asyncio.all_tasks()
     app = App(settings)
-    config = uvicorn.Config(
-        app, "127.0.0.1", 0, ws=AbortableProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
-    )
+    config = uvicorn.Config(app, "127.0.0.1", 0, ws=DirectProtocol, log_config=None, access_log=False, **SERVER_OPTIONS)
     server = Server(config)
     await server.begin()
     house = House(app, server)

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("actor_id", sa.Uuid(), nullable=True),
         sa.Column("action", sa.String(40), nullable=False),
         sa.Column("target_id", sa.String(60), nullable=True),
+        sa.Column("room_id", sa.Uuid(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("ip_address", sa.String(45), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
@@ -84,12 +85,15 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(16), nullable=False),
         sa.Column("visibility", sa.String(16), nullable=False),
         sa.Column("name", sa.String(80), nullable=True),
+        sa.Column("name_key", sa.String(200), nullable=True),
         sa.Column("public_name_key", sa.String(200), nullable=True),
+        sa.Column("direct_key", sa.String(64), nullable=True),
         sa.Column("topic", sa.String(250), nullable=True),
         sa.Column("description", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by_id", sa.Uuid(), nullable=True),
         sa.Column("archived_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("slow_mode_seconds", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("member_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("idempotency_key", sa.Uuid(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -97,6 +101,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_rooms")),
         sa.UniqueConstraint("created_by_id", "idempotency_key", name=op.f("uq_rooms_created_by_id_idempotency_key")),
+        sa.UniqueConstraint("direct_key", name=op.f("uq_rooms_direct_key")),
         sa.UniqueConstraint("public_name_key", name=op.f("uq_rooms_public_name_key")),
     )
     op.create_table(
@@ -118,6 +123,45 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_sessions_user_id"), ["user_id"], unique=False)
 
     op.create_table(
+        "former_members",
+        sa.Column("room_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("role", sa.String(16), nullable=False),
+        sa.Column("removed", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("muted_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["room_id"], ["rooms.id"], name=op.f("fk_former_members_room_id_rooms"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_former_members_user_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("room_id", "user_id", name=op.f("pk_former_members")),
+    )
+    with op.batch_alter_table("former_members", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_former_members_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "invites",
+        sa.Column("code", sa.String(32), nullable=False),
+        sa.Column("room_id", sa.Uuid(), nullable=False),
+        sa.Column("created_by_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("max_uses", sa.Integer(), nullable=True),
+        sa.Column("uses", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["created_by_id"], ["users.id"], name=op.f("fk_invites_created_by_id_users"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], name=op.f("fk_invites_room_id_rooms"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("code", name=op.f("pk_invites")),
+    )
+    with op.batch_alter_table("invites", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_invites_created_by_id"), ["created_by_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_invites_room_id"), ["room_id"], unique=False)
+
+    op.create_table(
         "memberships",
         sa.Column("room_id", sa.Uuid(), nullable=False),
         sa.Column("user_id", sa.Uuid(), nullable=False),
@@ -127,6 +171,9 @@ def upgrade() -> None:
         sa.Column("notification_level", sa.String(16), server_default="ALL", nullable=False),
         sa.Column("snoozed_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("favourite", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("muted_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("last_sent_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("opened", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.ForeignKeyConstraint(
             ["room_id"], ["rooms.id"], name=op.f("fk_memberships_room_id_rooms"), ondelete="CASCADE"
         ),
@@ -244,12 +291,32 @@ def upgrade() -> None:
     with op.batch_alter_table("reactions", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_reactions_user_id"), ["user_id"], unique=False)
 
+    op.create_table(
+        "reports",
+        sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("reporter_id", sa.Uuid(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["messages.id"], name=op.f("fk_reports_message_id_messages"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["reporter_id"], ["users.id"], name=op.f("fk_reports_reporter_id_users"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("message_id", "reporter_id", name=op.f("pk_reports")),
+    )
+    with op.batch_alter_table("reports", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_reports_reporter_id"), ["reporter_id"], unique=False)
+
     op.bulk_insert(
         sa.table("store", sa.column("id", sa.Integer()), sa.column("epoch", sa.Uuid())), [{"id": 1, "epoch": uuid7()}]
     )
 
 
 def downgrade() -> None:
+    with op.batch_alter_table("reports", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_reports_reporter_id"))
+
+    op.drop_table("reports")
     with op.batch_alter_table("reactions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_reactions_user_id"))
 
@@ -283,6 +350,15 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_memberships_user_id"))
 
     op.drop_table("memberships")
+    with op.batch_alter_table("invites", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_invites_room_id"))
+        batch_op.drop_index(batch_op.f("ix_invites_created_by_id"))
+
+    op.drop_table("invites")
+    with op.batch_alter_table("former_members", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_former_members_user_id"))
+
+    op.drop_table("former_members")
     with op.batch_alter_table("sessions", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_sessions_user_id"))
         batch_op.drop_index(batch_op.f("ix_sessions_revoked_at"))

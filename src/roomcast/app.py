@@ -102,6 +102,7 @@ class Roomcast:
             account_rules=rules,
             send=self.send,
             everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
+            public_url=settings.public_url,
         )
 
     async def _database_answers(self) -> bool:

@@ -11,7 +11,7 @@ from roomcast.accounts import actions as accounts
 from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api import schema
-from roomcast.api.transport import SERVER_OPTIONS, AbortableProtocol
+from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
 from roomcast.app import App, prepare_database
 from roomcast.core import migrations
 from roomcast.core.db import Database
@@ -53,7 +53,7 @@ def _run(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers if several else None,
-        ws=AbortableProtocol,
+        ws=DirectProtocol,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -5,8 +5,9 @@ from sqlmodel import SQLModel
 from roomcast.accounts import models as accounts
 from roomcast.core import audit, log
 from roomcast.messages import models as messages
+from roomcast.moderation import models as moderation
 from roomcast.rooms import models as rooms
 
 metadata = SQLModel.metadata
 
-__all__ = ["accounts", "audit", "log", "messages", "metadata", "rooms"]
+__all__ = ["accounts", "audit", "log", "messages", "metadata", "moderation", "rooms"]

@@ -32,8 +32,9 @@ class AccountRules:
     refresh_days: int = 30
 
 
-def check_signup_open(rules: AccountRules) -> None:
-    if rules.signup_mode is not SignupMode.OPEN:
+def check_signup_open(rules: AccountRules, *, invited: bool) -> None:
+    """`invited`: somebody brings an invite, which is yet to be looked at."""
+    if rules.signup_mode is SignupMode.CLOSED or (rules.signup_mode is SignupMode.INVITE_ONLY and not invited):
         raise SignupClosed("this server takes no new accounts" + _by_invitation(rules))
 
 

@@ -12,8 +12,10 @@ from roomcast.api.context import Context, Info
 from roomcast.api.errors import MutationPayload, refusable
 from roomcast.api.node import Node
 from roomcast.core.actor import Actor
+from roomcast.core.db import Work
 from roomcast.core.errors import InvalidCredentials, Refused
 from roomcast.core.ids import local_id
+from roomcast.rooms import invites
 
 strawberry.enum(models.UserRole)
 strawberry.enum(policy.SignupMode)
@@ -100,6 +102,9 @@ class SignupInput:
     password: str
     email: str | None = None
     display_name: str | None = None
+    invite_code: str | None = strawberry.field(
+        default=None, description="An invite to a room: it also admits where signup is by invitation, and is joined."
+    )
     device_name: str | None = None
 
 
@@ -135,7 +140,8 @@ class Mutation:
     async def signup(self, info: Info, input: SignupInput) -> SignupPayload:  # noqa: A002
         """Open an account and sign in to it."""
         context, rules = info.context, info.context.backend.account_rules
-        policy.check_signup_open(rules)
+        policy.check_signup_open(rules, invited=input.invite_code is not None)
+        await _check_invite(context, input.invite_code)
         actions.check_account(input.username, input.email, input.display_name)
         device = _device(context, input.device_name)
         passwords = context.backend.passwords
@@ -144,6 +150,7 @@ class Mutation:
         account = NewAccount(input.username, hashed, input.email, input.display_name)
         async with context.backend.db.work() as work:
             signed_in = await actions.signup(work, account, device, rules)
+            await _enter(work, signed_in, input.invite_code)
         welcome = await _welcome(context, signed_in)
         return SignupPayload(user=welcome.user, session=welcome.session, tokens=welcome.tokens)
 
@@ -172,6 +179,21 @@ class Mutation:
         if isinstance(outcome, Refused):  # committed, and refused: a spent token has ended its session
             raise outcome
         return await _login_payload(context, outcome)
+
+
+async def _check_invite(context: Context, code: str | None) -> None:
+    """Refused before a password is hashed for it."""
+    if code is not None:
+        async with context.backend.db.read() as session:
+            await invites.open_invite(session, code)
+
+
+async def _enter(work: Work, signed_in: SignedIn, code: str | None) -> None:
+    """Into the room that the newcomer was invited to. Without it there is no account either."""
+    if code is not None:
+        user, session = signed_in.user, signed_in.session
+        newcomer = Actor(user.id, session.id, user.role == models.UserRole.ADMIN, session.expires_at)
+        await invites.redeem_invite(work, newcomer, code)
 
 
 def _device(context: Context, name: str | None) -> Device:

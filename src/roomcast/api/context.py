@@ -16,6 +16,7 @@ from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
 from roomcast.core import log
 from roomcast.core.actor import Actor
+from roomcast.core.audit import AuditEntry
 from roomcast.core.db import Batch, Database, Snapshot
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.log import Position, RoomHead
@@ -23,6 +24,7 @@ from roomcast.messages import mentions, reactions, threads
 from roomcast.messages import queries as messages
 from roomcast.messages.actions import NewMessage, Sent
 from roomcast.messages.models import Message
+from roomcast.moderation import queries as moderation
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
@@ -46,20 +48,23 @@ class Backend:
     account_rules: AccountRules
     send: Batch[NewMessage, Sent]
     everyone_creates_rooms: bool = True
+    public_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Where an operation comes from.
 
-    Only sockets have: `adopt`, which makes the socket the session's own after a sign-in, and `resume`, the cursor that
-    the client sent for a room and field when it connected (asked once, then used up).
+    `origin`: the web address at which the client found us. Only sockets have: `adopt`, which makes the socket the
+    session's own after a sign-in, and `resume`, the cursor that the client sent for a room and field when it connected
+    (asked once, then used up).
     """
 
     request_id: str
     ip_address: str | None = None
     adopt: Callable[[Actor], None] | None = None
     resume: Callable[[str, str], str | None] | None = None
+    origin: str | None = None
 
 
 class Context:
@@ -110,6 +115,14 @@ class Context:
     @property
     def memberships(self) -> DataLoader[tuple[UUID, UUID], Membership | None]:
         return self._loader("memberships", rooms.memberships)
+
+    @property
+    def direct_people(self) -> DataLoader[UUID, list[UUID] | None]:
+        return self._loader("direct_people", rooms.direct_people)
+
+    @property
+    def audit_entries(self) -> DataLoader[UUID, AuditEntry | None]:
+        return self._loader("audit_entries", moderation.entries_by_id)
 
     @property
     def messages(self) -> DataLoader[UUID, Message | None]:

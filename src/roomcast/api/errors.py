@@ -71,6 +71,11 @@ class MutationPayload:
     errors: list[UserError] = strawberry.field(default_factory=list)
 
 
+@strawberry.type
+class AckPayload(MutationPayload):
+    """Done, and there is nothing to show."""
+
+
 def refusable(
     payload: Callable[..., Payload],
 ) -> Callable[[Callable[P, Awaitable[Payload]]], Callable[P, Awaitable[Payload]]]:

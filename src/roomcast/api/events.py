@@ -12,7 +12,9 @@ from roomcast.accounts import models as account_rows
 from roomcast.api.accounts import User
 from roomcast.api.context import SHARED, Info
 from roomcast.api.messages import Message
+from roomcast.api.rooms import Room
 from roomcast.api.scalars import Cursor, Seq
+from roomcast.core.events import Event
 from roomcast.core.ids import global_id
 from roomcast.messages import events as message_events
 from roomcast.messages import models as message_rows
@@ -177,6 +179,20 @@ class MemberChanged(RoomEvent):
     def role(self, told: strawberry.Parent[Told]) -> room_rows.RoomRole | None:
         return room_rows.RoomRole(told.event.role) if told.event.role else None
 
+    @strawberry.field(metadata=SHARED, description="Muted by a moderator until then.")
+    def muted_until(self, told: strawberry.Parent[Told]) -> datetime | None:
+        event: room_events.MemberChanged = told.event
+        return event.muted_until
+
+
+@strawberry.type
+class RoomChanged(RoomEvent):
+    shows: ClassVar = room_events.RoomChanged
+
+    @strawberry.field(graphql_type=Room, metadata=SHARED)
+    async def room(self, told: strawberry.Parent[Told], info: Info) -> room_rows.Room | None:
+        return await info.context.rooms.load(told.event.room_id)
+
 
 @strawberry.type(description="A signal: live only, never replayed; its cursor is the last durable position.")
 class ReadMarkerMoved(RoomEvent):
@@ -222,7 +238,11 @@ EVENT_TYPES = [
     MessageDeleted,
     ReactionChanged,
     MemberChanged,
+    RoomChanged,
     ReadMarkerMoved,
     StreamReady,
     StreamEnded,
 ]
+
+TOLD_EVENTS = frozenset(kind.shows for kind in EVENT_TYPES if issubclass(kind.shows, Event))
+"""The events among them: what else travels is felt, not told."""

@@ -79,7 +79,8 @@ class HttpEndpoint:
         if operation.kind is OperationType.MUTATION and request.method == "GET":
             raise Rejected(405, coded("BAD_USER_INPUT", "Mutations are sent by POST."), Allow="POST")
         viewer = await self._viewer(request, operation)
-        caller = Caller(request_id, request.client.host if request.client else None)
+        client = request.client.host if request.client else None
+        caller = Caller(request_id, client, origin=str(request.base_url).rstrip("/"))
         return Answer(200, await self._engine.run(operation, wanted, viewer, caller), {})
 
     async def _viewer(self, request: Request, operation: Operation) -> Actor | None:

@@ -16,6 +16,7 @@ from roomcast.api.paging import Connected, Edge, PageInfo, connected
 from roomcast.api.reactions import ReactionGroup, UserConnection
 from roomcast.api.rooms import Room
 from roomcast.api.scalars import Cursor, Seq
+from roomcast.core.clock import now
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import global_id, local_id
 from roomcast.core.paging import window
@@ -144,7 +145,7 @@ class Message(Node):
 
     @strawberry.field
     async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
-        return policy.may_edit(info.context.actor, message, *await _standing(info.context, message))
+        return policy.may_edit(info.context.actor, message, *await _standing(info.context, message), now())
 
     @strawberry.field
     async def viewer_can_delete(self, message: strawberry.Parent[models.Message], info: Info) -> bool:

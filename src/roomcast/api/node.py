@@ -7,11 +7,19 @@ import strawberry
 from roomcast.accounts.models import Session, User
 from roomcast.api.context import SHARED
 from roomcast.core.actor import Actor
+from roomcast.core.audit import AuditEntry
 from roomcast.core.ids import Kind, global_id
 from roomcast.messages.models import Message
 from roomcast.rooms.models import Room
 
-KINDS: dict[type[Any], Kind] = {Actor: "viewer", User: "user", Session: "session", Room: "room", Message: "msg"}
+KINDS: dict[type[Any], Kind] = {
+    Actor: "viewer",
+    User: "user",
+    Session: "session",
+    Room: "room",
+    Message: "msg",
+    AuditEntry: "audit",
+}
 """What has a global id, and the word it begins with."""
 
 

@@ -83,13 +83,13 @@ def _object(found: Mapping[str, Any], name: str) -> dict[str, Any]:
     return value or {}
 
 
-def write(kind: str, id_: str | None = None, payload: Any = None) -> str:
+def write(kind: str, id_: str | None = None, payload: Any = None) -> bytes:
     message = {"type": kind}
     if id_ is not None:
         message["id"] = id_
     if payload is not None:
         message["payload"] = payload
-    return orjson.dumps(message).decode()
+    return orjson.dumps(message)
 
 
 def short(reason: str) -> str:

@@ -1,5 +1,6 @@
-"""The door of rooms: rooms, members, entering and leaving."""
+"""The door of rooms: finding them, making them, changing what they say of themselves."""
 
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, ClassVar
 from uuid import UUID
@@ -14,14 +15,20 @@ from roomcast.api.history import history, pinned
 from roomcast.api.node import Node
 from roomcast.api.paging import Connected, Edge, PageInfo, connected, total
 from roomcast.api.scalars import Cursor, Seq
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Work
 from roomcast.core.errors import Forbidden, NotFound
-from roomcast.core.ids import local_id
+from roomcast.core.ids import global_id, local_id
 from roomcast.core.log import RoomHead
 from roomcast.core.paging import window
 from roomcast.messages import models as message_rows
+from roomcast.messages import queries as messages
 from roomcast.receipts.queries import Unread
 from roomcast.rooms import actions, models, policy, queries
-from roomcast.rooms.actions import Changed, NewRoom
+from roomcast.rooms.actions import NewRoom, RoomPatch
+from roomcast.rooms.direct import open_direct_message
+from roomcast.rooms.entry import Changed
 from roomcast.rooms.queries import RoomFilter as Wanted
 
 if TYPE_CHECKING:
@@ -63,9 +70,16 @@ class RoomMembership:
         return (await _unread(info.context, membership)).mention_count
 
 
-@strawberry.type
+@strawberry.type(description="What the viewer may do here now; the server refuses the rest.")
 class RoomPermissions:
     can_send: bool
+    can_invite: bool
+    can_edit_room: bool
+    can_manage_members: bool
+    can_pin: bool
+    can_delete_others_messages: bool
+    can_archive: bool
+    can_upload: bool
 
 
 @strawberry.type
@@ -73,6 +87,7 @@ class RoomMember:
     role: models.RoomRole
     joined_at: datetime
     last_read_seq: Seq
+    muted_until: datetime | None = strawberry.field(description="Muted by a moderator until then.")
 
     @strawberry.field(graphql_type=User, metadata=SHARED)
     async def user(self, member: strawberry.Parent[models.Membership], info: Info) -> account_rows.User | None:
@@ -106,11 +121,22 @@ class Room(Node):
     description: str | None
     created_at: datetime
     archived_at: datetime | None
+    slow_mode_seconds: int
     member_count: int
 
     @strawberry.field(graphql_type=User | None, metadata=SHARED)
     async def created_by(self, room: strawberry.Parent[models.Room], info: Info) -> account_rows.User | None:
         return await info.context.users.load(room.created_by_id) if room.created_by_id else None
+
+    @strawberry.field(graphql_type=list[User], description="The other people of a DIRECT room.")
+    async def direct_peers(
+        self, room: strawberry.Parent[models.Room], info: Info
+    ) -> Sequence[account_rows.User | None]:
+        if room.kind != models.RoomKind.DIRECT:
+            return []
+        context = info.context
+        people = await context.direct_people.load(room.id) or []
+        return await context.users.load_many([id_ for id_ in people if id_ != context.actor.user_id])
 
     @strawberry.field(graphql_type=RoomMemberConnection, metadata=SHARED)
     async def members(
@@ -162,10 +188,11 @@ class Room(Node):
     async def viewer_membership(self, room: strawberry.Parent[models.Room], info: Info) -> models.Membership | None:
         return await info.context.memberships.load((room.id, info.context.actor.user_id))
 
-    @strawberry.field
-    async def viewer_permissions(self, room: strawberry.Parent[models.Room], info: Info) -> RoomPermissions:
-        membership = await info.context.memberships.load((room.id, info.context.actor.user_id))
-        return RoomPermissions(can_send=policy.may_send(room, membership))
+    @strawberry.field(graphql_type=RoomPermissions)
+    async def viewer_permissions(self, room: strawberry.Parent[models.Room], info: Info) -> policy.Permissions:
+        actor = info.context.actor
+        membership = await info.context.memberships.load((room.id, actor.user_id))
+        return policy.permissions(actor, room, membership, now())
 
     @strawberry.field(
         metadata=SHARED,
@@ -201,11 +228,19 @@ class RoomPayload(MutationPayload):
     )
 
 
+@strawberry.type
+class DeleteRoomPayload(MutationPayload):
+    deleted_room_id: strawberry.ID | None = None
+
+
 @strawberry.input
 class RoomFilter:
     membership: queries.RoomMembershipFilter = queries.RoomMembershipFilter.JOINED
     query: str | None = None
     kind: models.RoomKind | None = None
+    unread_only: bool = strawberry.field(
+        default=False, description="With others' messages outside threads that the viewer has not read."
+    )
     archived: bool = False
 
 
@@ -220,13 +255,27 @@ class CreateRoomInput:
 
 
 @strawberry.input
-class JoinRoomInput:
-    room_id: strawberry.ID | None = None
+class UpdateRoomInput:
+    """What is left out stays as it is. Null takes topic and description away; the rest cannot be nothing."""
+
+    room_id: strawberry.ID
+    name: str | None = None
+    topic: str | None = strawberry.UNSET
+    description: str | None = strawberry.UNSET
+    visibility: models.RoomVisibility | None = None
+    slow_mode_seconds: int | None = strawberry.field(
+        default=None, description="The pause between two messages of one member; 0 ends slow mode."
+    )
 
 
 @strawberry.input
 class RoomIdInput:
     room_id: strawberry.ID
+
+
+@strawberry.input
+class OpenDirectMessageInput:
+    user_ids: list[strawberry.ID]
 
 
 @strawberry.type
@@ -249,8 +298,8 @@ class Query:
         filter: RoomFilter | None = None,  # noqa: A002
         order_by: queries.RoomOrder = queries.RoomOrder.LAST_ACTIVITY_DESC,
     ) -> Connected:
-        wanted, context = _wanted(filter or RoomFilter()), info.context
-        actor, pages = context.actor, window(first, after, last, before)
+        context, actor, pages = info.context, info.context.actor, window(first, after, last, before)
+        wanted = _wanted(actor, filter or RoomFilter())
         async with context.snapshot.session() as session:
             page = await queries.rooms(session, actor, wanted, order_by, pages)
         for room, head, membership in page.rows:
@@ -276,29 +325,58 @@ class Mutation:
             member_ids=[local_id("user", id_) for id_ in input.member_ids or ()],
             idempotency_key=input.idempotency_key,
         )
-        async with backend.db.work() as work:
-            changed = await actions.create_room(work, actor, new)
-        return await _payload(info.context, changed)
+        return await room_payload(info.context, lambda work: actions.create_room(work, actor, new))
 
     @strawberry.mutation
     @refusable(RoomPayload)
-    async def join_room(self, info: Info, input: JoinRoomInput) -> RoomPayload:  # noqa: A002
-        """Become a member of a public room."""
-        actor = info.context.actor
-        if input.room_id is None:
-            raise NotFound("no such room", path=("input", "roomId"))
-        async with info.context.backend.db.work() as work:
-            changed = await actions.join_room(work, actor, local_id("room", input.room_id))
-        return await _payload(info.context, changed)
+    async def update_room(self, info: Info, input: UpdateRoomInput) -> RoomPayload:  # noqa: A002
+        """Owners only. A room made private ends the streams of those who are no members."""
+        patch = RoomPatch(
+            name=input.name,
+            topic=_text(input.topic),
+            description=_text(input.description),
+            visibility=input.visibility,
+            slow_mode_seconds=input.slow_mode_seconds,
+        )
+        context, room_id = info.context, local_id("room", input.room_id)
+        return await room_payload(context, lambda work: actions.update_room(work, context.actor, room_id, patch))
 
     @strawberry.mutation
     @refusable(RoomPayload)
-    async def leave_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
-        """Be no member any more."""
-        actor = info.context.actor
-        async with info.context.backend.db.work() as work:
-            changed = await actions.leave_room(work, actor, local_id("room", input.room_id))
-        return await _payload(info.context, changed)
+    async def archive_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
+        """Close the room for writing; it stays readable."""
+        context, room_id = info.context, local_id("room", input.room_id)
+        return await room_payload(context, lambda work: actions.archive_room(work, context.actor, room_id))
+
+    @strawberry.mutation
+    @refusable(RoomPayload)
+    async def unarchive_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
+        """Open an archived room again."""
+        context, room_id = info.context, local_id("room", input.room_id)
+        return await room_payload(context, lambda work: actions.unarchive_room(work, context.actor, room_id))
+
+    @strawberry.mutation
+    @refusable(DeleteRoomPayload)
+    async def delete_room(self, info: Info, input: RoomIdInput) -> DeleteRoomPayload:  # noqa: A002
+        """Everything in it is gone for good, and every stream of it ends."""
+        context = info.context
+        async with context.backend.db.work() as work:
+            gone = await actions.delete_room(work, context.actor, local_id("room", input.room_id))
+        await context.changed()
+        return DeleteRoomPayload(deleted_room_id=strawberry.ID(global_id("room", gone)))
+
+    @strawberry.mutation
+    @refusable(RoomPayload)
+    async def open_direct_message(self, info: Info, input: OpenDirectMessageInput) -> RoomPayload:  # noqa: A002
+        """Find or create: the same set of people always yields the same room."""
+        context = info.context
+        user_ids = [local_id("user", id_) for id_ in input.user_ids]
+        return await room_payload(context, lambda work: open_direct_message(work, context.actor, user_ids))
+
+
+def _text(given: str | None) -> str | None:
+    """What a patch is told: None for what was left out, nothing for null."""
+    return None if given is strawberry.UNSET else given or ""
 
 
 async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | None:
@@ -314,10 +392,13 @@ async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | 
     return view.room
 
 
-async def _payload(context: Context, changed: Changed) -> RoomPayload:
+async def room_payload(context: Context, change: Callable[[Work], Awaitable[Changed]]) -> RoomPayload:
+    """Commit the change; the room as it is now, if the viewer may still read it, and where that was announced."""
+    async with context.backend.db.work() as work:
+        changed = await change(work)
     await context.changed()
     cursor = None if changed.seq is None else Cursor(context.cursor(changed.room.id, changed.seq))
-    return RoomPayload(room=changed.room, cursor=cursor)
+    return RoomPayload(room=await room_or_none(context, changed.room.id), cursor=cursor)
 
 
 async def _head(context: Context, room_id: UUID) -> RoomHead:
@@ -344,5 +425,6 @@ async def _room_count(context: Context, wanted: Wanted) -> int:
         return await queries.room_count(session, context.actor, wanted)
 
 
-def _wanted(chosen: RoomFilter) -> Wanted:
-    return Wanted(chosen.membership, chosen.query, chosen.kind, chosen.archived)
+def _wanted(actor: Actor, chosen: RoomFilter) -> Wanted:
+    unread = messages.has_unread(actor) if chosen.unread_only else None
+    return Wanted(chosen.membership, chosen.query, chosen.kind, chosen.archived, unread)

@@ -4,15 +4,27 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
-from roomcast.api import accounts, messages, receipts, rooms, server, subscriptions
+from roomcast.api import accounts, members, messages, moderation, receipts, rooms, server, subscriptions
 from roomcast.api.events import EVENT_TYPES
 from roomcast.api.scalars import SCALARS
 
 
 def build() -> strawberry.Schema:
     return strawberry.Schema(
-        query=merge_types("Query", (server.Query, accounts.Query, rooms.Query, messages.Query)),
-        mutation=merge_types("Mutation", (accounts.Mutation, rooms.Mutation, messages.Mutation, receipts.Mutation)),
+        query=merge_types(
+            "Query", (server.Query, accounts.Query, rooms.Query, members.Query, messages.Query, moderation.Query)
+        ),
+        mutation=merge_types(
+            "Mutation",
+            (
+                accounts.Mutation,
+                rooms.Mutation,
+                members.Mutation,
+                messages.Mutation,
+                receipts.Mutation,
+                moderation.Mutation,
+            ),
+        ),
         subscription=subscriptions.Subscription,
         types=EVENT_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),

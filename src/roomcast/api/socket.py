@@ -26,6 +26,7 @@ from roomcast.api.protocol import CloseCode, Malformed, Message
 from roomcast.api.scalars import show_time
 from roomcast.api.server import HEARTBEAT_MS, MAX_SUBSCRIPTIONS
 from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
+from roomcast.api.transport import ABORT, WRITE
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import is_outage
@@ -81,7 +82,7 @@ class Socket:
         self._engine, self._hub, self._crowd, self._pace = engine, hub, crowd, pace
         self._scope, self._receive, self._send = wire
         self.viewer: Actor | None = None
-        self._outbox = Outbox(self._send_text, self._abort, pace.stall)
+        self._outbox = Outbox(self._send, self._abort, pace.stall, _extension(self._scope, WRITE))
         self._parting: asyncio.Task[None] | None = None
         self._initialising: asyncio.Task[None] | None = None
         self._is_acknowledged = False
@@ -156,12 +157,9 @@ class Socket:
         """The server stops: answer what has been asked, take nothing new, and send the client elsewhere."""
         self.part(CloseCode.SERVICE_RESTART, "Service restart", finish_seconds=self._pace.finish)
 
-    async def _send_text(self, text: str) -> None:
-        await self._send({"type": "websocket.send", "text": text})
-
     def _abort(self) -> None:
         """Drop a peer that takes no bytes: a closing handshake would wait for it for ever."""
-        abort = self._scope.get("extensions", {}).get("roomcast.abort")
+        abort = _extension(self._scope, ABORT)
         if abort is not None:
             abort()
 
@@ -267,7 +265,7 @@ class Socket:
                     await self._open_stream(message.id, operation, request, caller)
             else:
                 answer = await self._engine.run(operation, request, self.viewer, caller)
-                self._say("next", message.id, orjson.dumps(answer).decode())
+                self._say("next", message.id, orjson.dumps(answer))
                 self._say("complete", message.id)
         except RequestErrors as errors:
             self._error(message.id, errors, caller.request_id)
@@ -293,7 +291,9 @@ class Socket:
                 raise RequestErrors(coded("NOT_FOUND", "no such room"))
             if not self._crowd.may_stream(viewer.user_id):
                 raise RequestErrors(_limit("You have as many subscriptions open as one person may have."))
-            listener = Listener(self._outbox, viewer.user_id, self._framing(id_), partial(self._over, id_))
+            listener = Listener(
+                self._outbox, viewer.user_id, _head("next", id_) + b',"payload":', b"}", partial(self._over, id_)
+            )
             reader = self._hub.attach(topic, group_key(operation, request, stream, viewer), script, listener)
             topic.recheck_rights(stream.place.tail)
             self.streams[id_] = Attached(topic, reader)
@@ -304,27 +304,23 @@ class Socket:
         else:
             reader.start_after(stream.place.after)
 
-    def _framing(self, id_: str) -> Callable[[str], str]:
-        head, tail = f'{{"id":{orjson.dumps(id_).decode()},"type":"next","payload":', "}"
-        return lambda payload: head + payload + tail
-
     def _over(self, id_: str) -> None:
         """The server ended a stream."""
         if attached := self.streams.pop(id_, None):
             self._hub.release(attached.topic)
             self._say("complete", id_)
 
-    def _say(self, kind: str, id_: str, payload: str | None = None) -> None:
-        body = f',"payload":{payload}' if payload is not None else ""
-        self._outbox.put(f'{{"id":{orjson.dumps(id_).decode()},"type":"{kind}"{body}}}')
+    def _say(self, kind: str, id_: str, payload: bytes | None = None) -> None:
+        body = b',"payload":' + payload if payload is not None else b""
+        self._outbox.put(_head(kind, id_) + body + b"}")
 
     def _error(self, id_: str, errors: RequestErrors, request_id: str) -> None:
-        self._say("error", id_, orjson.dumps(refused(errors, request_id)["errors"]).decode())
+        self._say("error", id_, orjson.dumps(refused(errors, request_id)["errors"]))
 
     # ------------------------------------------------------------------ its person
 
     def _caller(self) -> Caller:
-        return Caller(str(uuid7()), self.address, self.adopt, self._resumption)
+        return Caller(str(uuid7()), self.address, self.adopt, self._resumption, _origin(self._scope))
 
     @property
     def address(self) -> str | None:
@@ -346,3 +342,20 @@ class Socket:
             return None
         self._resumed.add((room_id, field))
         return self._resume.get(f"{room_id}:{field}", self._resume.get(room_id))
+
+
+def _head(kind: str, id_: str) -> bytes:
+    """A message without its end: what comes last, a payload or nothing, is added as bytes."""
+    return b'{"id":' + orjson.dumps(id_) + b',"type":"' + kind.encode() + b'"'
+
+
+def _extension(scope: Scope, name: str) -> Any:
+    """What our own server offers beyond ASGI; None on others."""
+    return scope.get("extensions", {}).get(name)
+
+
+def _origin(scope: Scope) -> str | None:
+    """The web address behind the socket's, as the client wrote it."""
+    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+    scheme = "https" if scope["scheme"] == "wss" else "http"
+    return f"{scheme}://{hosts[0]}" if hosts else None

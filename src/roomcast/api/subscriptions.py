@@ -16,7 +16,7 @@ from graphql import ExecutionResult
 
 from roomcast.api.context import SHARED, Caller, Context, Info, SharedContext
 from roomcast.api.documents import Operation
-from roomcast.api.events import Ended, MessageDelivery, Ready, RoomEvent, StreamEndReason, Told
+from roomcast.api.events import TOLD_EVENTS, Ended, MessageDelivery, Ready, RoomEvent, StreamEndReason, Told
 from roomcast.api.execution import Engine, Request, completed, raise_outage, shown
 from roomcast.api.scalars import Cursor
 from roomcast.core import log
@@ -50,11 +50,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What a subscriber is to be shown: `kinds` of events, all if None. `speaks`: the stream also says when it is live
+    """What a subscriber is to be shown: `kinds` of events. `speaks`: the stream also says when it is live
     and why it ends."""
 
     place: Place
-    kinds: frozenset[type[Event]] | None
+    kinds: frozenset[type[Event]]
     speaks: bool
 
     def __aiter__(self) -> NoReturn:
@@ -82,7 +82,7 @@ class Subscription:
     )
     async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
         place = await _start(info.context, "roomEvents", room_id, after)
-        return Stream(place, None, speaks=True)
+        return Stream(place, TOLD_EVENTS, speaks=True)
 
 
 async def _start(context: Context, field: str, room_id: str, after: str | None) -> Place:
@@ -114,33 +114,33 @@ class RoomScript:
         self._viewer = None if operation.is_shared else viewer
         self._executor = engine.executor(operation, request.variables, self._context())
 
-    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[str | None]:
+    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[bytes | None]:
         wanted = [Told(entry.event, replayed) if self._shows(entry.event) else None for entry in entries]
         return await self._execute(wanted)
 
-    async def signal(self, signal: Event, seq: int) -> str | None:
+    async def signal(self, signal: Event, seq: int) -> bytes | None:
         if not self._shows(signal):
             return None
         return (await self._execute([Told(replace(signal, seq=seq), replayed=False)]))[0]
 
-    async def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> str | None:
+    async def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> bytes | None:
         return await self._say(Ready(self._stream.place.room_id, seq, now(), recovered, replayed_count))
 
-    async def ended(self, seq: int, reason: Any) -> str | None:
+    async def ended(self, seq: int, reason: Any) -> bytes | None:
         return await self._say(Ended(self._stream.place.room_id, seq, now(), reason))
 
-    async def _say(self, words: Ready | Ended) -> str | None:
+    async def _say(self, words: Ready | Ended) -> bytes | None:
         if not self._stream.speaks:
             return None
         return (await self._execute([Told(words, replayed=False)]))[0]
 
     def _shows(self, event: Event) -> bool:
-        return self._stream.kinds is None or type(event) in self._stream.kinds
+        return type(event) in self._stream.kinds
 
-    async def _execute(self, roots: Sequence[Told | None]) -> list[str | None]:
+    async def _execute(self, roots: Sequence[Told | None]) -> list[bytes | None]:
         """An outage is waited for: an event that is shown as an error is an event that is lost."""
         results = await until_it_works(lambda: self._results(roots), worth=is_outage)
-        return [None if result is None else orjson.dumps(shown(result, LIVE.request_id)).decode() for result in results]
+        return [None if result is None else orjson.dumps(shown(result, LIVE.request_id)) for result in results]
 
     async def _results(self, roots: Sequence[Told | None]) -> list[ExecutionResult | None]:
         """All under one context, so that its loaders ask for everything at once. Raises what `is_outage`."""

@@ -9,11 +9,16 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import IdField, TextField, TimeField
 from roomcast.core.db import Work
+from roomcast.core.errors import ValidationFailed
 from roomcast.core.ids import uuid7
+from roomcast.core.names import is_printable
+
+MAX_REASON = 500
+"""Characters."""
 
 
 class AuditEntry(SQLModel, table=True):
-    """`target_id` is a global id. Ids sort by time, so the newest entries are the last ones."""
+    """`target_id` is a global id, `room_id` where it was done. Ids sort by time, so the newest entries are last."""
 
     __tablename__ = "audit_entries"
     id: UUID = IdField(default_factory=uuid7, primary_key=True)
@@ -21,19 +26,33 @@ class AuditEntry(SQLModel, table=True):
     actor_id: UUID | None = IdField(default=None, nullable=True, index=True)
     action: str = Field(max_length=40, index=True)
     target_id: str | None = Field(default=None, max_length=60, index=True)
+    room_id: UUID | None = IdField(default=None, nullable=True)
     reason: str | None = TextField(default=None, nullable=True)
     ip_address: str | None = Field(default=None, max_length=45)
 
 
-def note(work: Work, actor: Actor, action: str, target_id: str | None, reason: str | None = None) -> None:
-    """Enter a deed, e.g. `note(work, actor, "USER_BANNED", "user_…", "spam")`: actions in the past tense."""
+def note(
+    work: Work, actor: Actor, action: str, target_id: str | None, reason: str | None = None, room_id: UUID | None = None
+) -> None:
+    """Enter a deed, e.g. `note(work, actor, "USER_BANNED", "user_…", "spam")`: actions in the past tense.
+
+    `room_id`: where it was done, if in a room.
+    """
     work.session.add(
         AuditEntry(
             at=now(),
             actor_id=actor.user_id,
             action=action,
             target_id=target_id,
+            room_id=room_id,
             reason=reason,
             ip_address=actor.ip_address,
         )
     )
+
+
+def check_reason(reason: str | None) -> str | None:
+    """Why somebody did it, as it will be stored. Raises ValidationFailed."""
+    if reason is not None and (len(reason) > MAX_REASON or not is_printable(reason, lines=True)):
+        raise ValidationFailed(f"a reason has at most {MAX_REASON} printable characters", path=("input", "reason"))
+    return (reason or "").strip() or None

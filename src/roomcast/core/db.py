@@ -8,6 +8,7 @@ commits, counter at 385).
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, Generic, Self, TypeVar
 
 import sqlalchemy as sa
@@ -59,6 +60,11 @@ class Work:
     def signal(self, event: Event) -> None:
         """Let `event` leave after the commit without a place in the log: whoever does not listen never hears it."""
         self.events.append(event)
+
+    async def end_log(self, last_words: Event) -> None:
+        """Remove a room's log for good. After the commit its listeners hear the last words, which no log keeps."""
+        last_seq = await log.remove(self.session, last_words.room_id)
+        self.events.append(replace(last_words, seq=last_seq + 1))
 
 
 class Database:

@@ -78,6 +78,24 @@ class ReadOnly(Refused):
     code = "READ_ONLY"
 
 
+class Muted(Refused):
+    """By a moderator, for a while."""
+
+    code = "MUTED"
+    retryable = True
+
+
+class SlowMode(Refused):
+    code = "SLOW_MODE"
+    retryable = True
+
+
+class InviteInvalid(Refused):
+    """Unknown, used up, expired or revoked: nobody is told which."""
+
+    code = "INVITE_INVALID"
+
+
 class Banned(Refused):
     code = "BANNED"
 

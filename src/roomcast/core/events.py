@@ -22,8 +22,6 @@ class Event:
     """One durable change in a room's log. `seq` rises by one per room and is given by the log (0 until then)."""
 
     kind: ClassVar[str]
-    changes_access: ClassVar[bool] = False
-    """Whether somebody may have lost the right to read the room by it."""
     rewrites_past: ClassVar[bool] = False
     """Whether what was shown before may look different now."""
 
@@ -40,13 +38,14 @@ class Event:
         """Whether the room counts as active because of it: new messages do, joins and replies in threads do not."""
         return False
 
+    @property
+    def changes_access(self) -> bool:
+        """Whether somebody may have lost the right to read the room by it."""
+        return False
+
     def facts(self) -> dict[str, Any]:
         """What the log stores besides room, seq, kind and time: JSON-ready."""
-        return {
-            name: str(value) if isinstance(value, UUID) else value
-            for name in _stored(self.kind)
-            if (value := getattr(self, name)) is not None
-        }
+        return {name: _plain(value) for name in _stored(self.kind) if (value := getattr(self, name)) is not None}
 
     def cargo(self) -> dict[str, Any] | None:
         """What travels with the event while it is fresh, so that no listener reads it back: JSON-ready."""
@@ -56,6 +55,12 @@ class Event:
     def unload(cls, cargo: dict[str, Any]) -> dict[str, Any]:
         """The carried fields that `cargo` was made of."""
         return {}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, UUID) else value
 
 
 @cache

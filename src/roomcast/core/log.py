@@ -21,7 +21,7 @@ from roomcast.core.columns import JSON, IdField, SeqField, TimeField, table
 from roomcast.core.errors import BadUserInput
 from roomcast.core.events import Event, from_facts
 from roomcast.core.ids import uuid7
-from roomcast.core.rows import fetch
+from roomcast.core.rows import light, write
 
 E = TypeVar("E", bound=Event)
 
@@ -84,13 +84,15 @@ _MOVE = (
     .values({name: sa.bindparam(f"new_{name}") for name in ("last_seq", "last_activity_seq", "last_activity_at")})
 )
 
+_APPEND = sa.insert(table(LogEntry))
+
 
 async def lock_heads(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, LockedHead]:
     """The heads of these rooms, locked until the commit, in id order so that two groups never deadlock."""
     locked: dict[UUID, LockedHead] = session.info.setdefault("heads", {})
     if missing := [room_id for room_id in room_ids if room_id not in locked]:
-        rows = await fetch(session, _LOCK.params(room_ids=missing))
-        locked.update((row[0], LockedHead(*row)) for row in rows)
+        for row in await light(session, RoomHead, _LOCK, {"room_ids": missing}):
+            locked[row.room_id] = LockedHead(row.room_id, row.last_seq, row.last_activity_seq, row.last_activity_at)
     return {room_id: locked[room_id] for room_id in room_ids if room_id in locked}
 
 
@@ -98,11 +100,9 @@ async def append(session: AsyncSession, events: Sequence[E]) -> list[E]:
     """Give each event the next seq of its room and store it, in the order given. Locks the rooms' heads."""
     heads = await lock_heads(session, {event.room_id for event in events})
     numbered = [_number(heads[event.room_id], event) for event in events]
-    await session.exec(_MOVE, params=[_moved(head) for head in heads.values()])
-    await session.exec(
-        sa.insert(table(LogEntry)),
-        params=[{"room_id": e.room_id, "seq": e.seq, "kind": e.kind, "at": e.at, "data": e.facts()} for e in numbered],
-    )
+    await write(session, _MOVE, [_moved(head) for head in heads.values()])
+    rows = [{"room_id": e.room_id, "seq": e.seq, "kind": e.kind, "at": e.at, "data": e.facts()} for e in numbered]
+    await write(session, _APPEND, rows)
     return numbered
 
 
@@ -113,6 +113,14 @@ def _moved(head: LockedHead) -> dict[str, Any]:
         "new_last_activity_seq": head.last_activity_seq,
         "new_last_activity_at": head.last_activity_at,
     }
+
+
+async def remove(session: AsyncSession, room_id: UUID) -> int:
+    """Take away a room's head and everything in its log. Its last seq; 0 if there was none."""
+    heads = await lock_heads(session, [room_id])
+    await session.exec(sa.delete(LogEntry).where(col(LogEntry.room_id) == room_id))
+    await session.exec(sa.delete(RoomHead).where(col(RoomHead.room_id) == room_id))
+    return heads[room_id].last_seq if heads else 0
 
 
 def _number(head: LockedHead, event: E) -> E:

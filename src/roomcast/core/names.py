@@ -1,20 +1,30 @@
-"""When two names are the same: regardless of case, accents, width, spacing and letters that only look alike."""
+"""When two names are the same: regardless of case, accents, width, spacing, what cannot be seen and look-alikes."""
 
 import unicodedata
 
 _LOOK_ALIKES = str.maketrans(
-    "аеорсухіјѕԁԛԝһկոսցօӏαβεικνορτυχгкмнтв0153|",
-    "aeopcyxijsdqwhqnugolabeiknoptuxrkmhtboisel",
+    "аеорсухіјѕԁԛԝһկոսցօӏαβεικνορτυχгкмнтвıɡɑ0153|i",
+    "aeopcyxljsdqwhqnugolabelknoptuxrkmhtblgaolsell",
 )
-"""Cyrillic, Greek and Armenian letters and the digits drawn like a Latin one. Both sides of a comparison are folded,
-so it only matters that look-alikes end on the same letter."""
+"""Cyrillic, Greek, Armenian and phonetic letters and the digits drawn like a Latin one; i, l and 1 are so in one
+case or the other. Both sides of a comparison are folded: it only matters that look-alikes end on the same letter."""
+
+_UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
+"""What draws nothing although its category is a letter's, a symbol's or a mark's."""
 
 
 def fold(name: str) -> str:
-    """The key under which a name is unique."""
+    """The key under which a name is unique. Empty for a name that shows nothing."""
     decomposed = unicodedata.normalize("NFKD", name).casefold()
-    bare = "".join(char for char in decomposed if not unicodedata.combining(char))
+    bare = "".join(filter(None, map(_seen, decomposed)))
     return " ".join(bare.translate(_LOOK_ALIKES).split())
+
+
+def _seen(char: str) -> str:
+    """The character as it counts: nothing for marks and what is invisible, one dash for all dashes."""
+    if unicodedata.combining(char) or unicodedata.category(char) == "Cf" or char in _UNSEEN:
+        return ""
+    return "-" if unicodedata.category(char) == "Pd" else char
 
 
 def is_printable(text: str, *, lines: bool = False) -> bool:

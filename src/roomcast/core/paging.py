@@ -146,7 +146,6 @@ def _bind(key: Key, value: Any) -> ColumnElement[Any]:
 
 
 def write_cursor(name: str, values: tuple[Any, ...]) -> str:
-    # asyncpg has a UUID class of its own, which only `default` knows to write.
     return base64.urlsafe_b64encode(orjson.dumps([name, *values], default=str)).rstrip(b"=").decode()
 
 

@@ -16,6 +16,7 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, Refused
 from roomcast.core.ids import local_id, uuid7
+from roomcast.core.rows import light, write
 from roomcast.messages import mentions, policy
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
@@ -23,6 +24,9 @@ from roomcast.rooms import marks
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
+
+_ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
+_INSERT = sa.insert(table(Message))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
 
     A known key is answered with the message it made, before any policy, as long as its room is readable; within the
     group too. Each wish is answered on its own: a refused one takes no seq and hinders none of the others.
-    Refuses with NotFound, NotAMember, RoomArchived, ReadOnly, ValidationFailed, MessageTooLong,
+    Refuses with NotFound, NotAMember, RoomArchived, ReadOnly, Muted, SlowMode, ValidationFailed, MessageTooLong,
     IdempotencyKeyReused.
     """
     desk = await _open_desk(work, wishes)
@@ -86,7 +90,7 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
     session = work.session
     room_ids = {wish.room_id for wish in wishes if wish.room_id is not None}
     await log.lock_heads(session, room_ids)
-    found = await session.exec(select(Room).where(col(Room.id).in_(room_ids)))
+    found = await light(session, Room, _ROOMS, {"ids": list(room_ids)})
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
     named = {id_ for wish in wishes for id_ in (wish.key, wish.reply_to_id, wish.thread_root_id) if id_ is not None}
     known = await session.exec(select(Message).where(col(Message.id).in_(named))) if named else ()
@@ -113,8 +117,10 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
         policy.check_same(original, wish.digest(), wish.actor.user_id)
         return Sent(original, replayed=True)
     policy.check_body(wish.body)
-    policy.check_send(room, membership)
     message = _written(desk, wish, room)
+    member = policy.check_send(wish.actor, room, membership, message.created_at)
+    if room.slow_mode_seconds:
+        member.last_sent_at = message.created_at
     desk.messages[message.id] = message
     return Sent(message, replayed=False)
 
@@ -144,7 +150,7 @@ async def _store(work: Work, messages: Sequence[Message]) -> None:
     ]
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
-    await work.session.exec(sa.insert(table(Message)), params=[message.model_dump() for message in messages])
+    await write(work.session, _INSERT, [message.model_dump() for message in messages])
     await mentions.keep(work.session, messages)
     # Who says something in a room has read it; a reply in a thread says nothing of the room's own talk.
     await marks.move_marks(work, _read_by_writing(messages))

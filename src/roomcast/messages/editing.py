@@ -14,7 +14,7 @@ from roomcast.core.ids import global_id
 from roomcast.messages import mentions, policy, queries
 from roomcast.messages.events import MessageDeleted, MessageUpdated, MessageUpdateReason
 from roomcast.messages.models import FormerBody, Mention, Message, Reaction
-from roomcast.rooms.actions import reach_locked as reach_room_locked
+from roomcast.rooms.entry import reach_locked as reach_room_locked
 from roomcast.rooms.queries import RoomView
 
 
@@ -35,7 +35,7 @@ async def edit_message(
     when it was deleted or its revision is not the expected one.
     """
     message, view = await reach_locked(work, actor, message_id)
-    policy.check_edit(actor, message, view.room, view.membership)
+    policy.check_edit(actor, message, view.room, view.membership, now())
     policy.check_body(body)
     policy.check_revision(message, expected_revision)
     if body == message.body:
@@ -51,7 +51,7 @@ async def delete_message(work: Work, actor: Actor, message_id: UUID | None, reas
     Announces MessageDeleted; a moderator's deletion of another's message enters the audit trail. Raises NotFound,
     NotAMember, RoomArchived, Forbidden, ValidationFailed.
     """
-    policy.check_reason(reason)
+    told = audit.check_reason(reason)
     message, view = await reach_locked(work, actor, message_id)
     policy.check_delete(actor, message, view.room, view.membership)
     if message.deleted_at is not None:
@@ -59,7 +59,7 @@ async def delete_message(work: Work, actor: Actor, message_id: UUID | None, reas
     message.deleted_at = now()
     await _erase(work, message)
     if message.author_id != actor.user_id:
-        audit.note(work, actor, "MESSAGE_DELETED", global_id("msg", message.id), reason)
+        audit.note(work, actor, "MESSAGE_DELETED", global_id("msg", message.id), told, message.room_id)
     event = MessageDeleted(
         room_id=message.room_id,
         at=message.deleted_at,

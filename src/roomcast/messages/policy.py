@@ -1,6 +1,7 @@
 """Who may say what. Pure: rows in, verdict out."""
 
 from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 
 from roomcast.core.actor import Actor
 from roomcast.core.errors import (
@@ -9,18 +10,18 @@ from roomcast.core.errors import (
     IdempotencyKeyReused,
     MessageTooLong,
     NotFound,
-    ReadOnly,
     Refused,
+    SlowMode,
     ValidationFailed,
 )
 from roomcast.core.names import is_printable
 from roomcast.messages.emoji import spelled
 from roomcast.messages.models import Message
 from roomcast.rooms import policy as rooms
-from roomcast.rooms.models import Membership, Room, RoomRole, RoomVisibility
+from roomcast.rooms.models import Membership, Room
+from roomcast.rooms.policy import Right
 
 MAX_BODY = 4000
-MAX_REASON = 500
 """Characters."""
 
 MAX_EMOJI = 50
@@ -36,11 +37,22 @@ def check_body(body: str) -> None:
         raise ValidationFailed("a message holds no control characters", path=("input", "body"))
 
 
-def check_send(room: Room, membership: Membership | None) -> None:
-    member = rooms.check_member(membership)
-    rooms.check_open(room)
-    if member.role == RoomRole.READ_ONLY:
-        raise ReadOnly("you may read here, not write")
+def check_send(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> Membership:
+    """Raises NotAMember, RoomArchived, ReadOnly, Muted, SlowMode."""
+    member = rooms.check_send(actor, room, membership, at)
+    if not rooms.may(actor, room, member, Right.MANAGE_MEMBERS):  # who moderates is not slowed
+        _check_pace(room, member, at)
+    return member
+
+
+def _check_pace(room: Room, member: Membership, at: datetime) -> None:
+    if room.slow_mode_seconds == 0 or member.last_sent_at is None:
+        return
+    wait = member.last_sent_at + timedelta(seconds=room.slow_mode_seconds) - at
+    if wait > timedelta(0):
+        raise SlowMode(
+            f"one message in {room.slow_mode_seconds} seconds here", retry_after_ms=round(wait.total_seconds() * 1000)
+        )
 
 
 def check_reply_to(room: Room, target: Message | None) -> None:
@@ -72,12 +84,12 @@ def check_present(message: Message) -> None:
         raise Conflict("this message was deleted")
 
 
-def check_edit(actor: Actor, message: Message, room: Room, membership: Membership | None) -> None:
+def check_edit(actor: Actor, message: Message, room: Room, membership: Membership | None, at: datetime) -> None:
     """An author's own words, without a limit of time, while able to send."""
     if message.author_id != actor.user_id:
         raise Forbidden("only its author edits a message")
     check_present(message)
-    check_send(room, membership)
+    rooms.check_send(actor, room, membership, at)
 
 
 def check_revision(message: Message, expected: int | None) -> None:
@@ -87,7 +99,7 @@ def check_revision(message: Message, expected: int | None) -> None:
 
 def check_delete(actor: Actor, message: Message, room: Room, membership: Membership | None) -> None:
     """Authors take back what they said, muted or not; moderators what others said."""
-    if moderates(actor, room, membership):
+    if rooms.may(actor, room, membership, Right.DELETE_OTHERS_MESSAGES):
         return
     rooms.check_member(membership)
     if message.author_id != actor.user_id:
@@ -103,10 +115,10 @@ def check_emoji(text: str) -> str:
     return emoji
 
 
-def check_react(message: Message, room: Room, membership: Membership | None) -> None:
-    """Who may say something may say it with an emoji."""
+def check_react(actor: Actor, message: Message, room: Room, membership: Membership | None, at: datetime) -> None:
+    """Who may say something may say it with an emoji, at any pace."""
     check_present(message)
-    check_send(room, membership)
+    rooms.check_send(actor, room, membership, at)
 
 
 def check_room_for(emoji: str, present: Collection[str]) -> None:
@@ -120,43 +132,21 @@ def check_take_back(room: Room, membership: Membership | None) -> None:
 
 
 def check_pin(actor: Actor, message: Message, room: Room, membership: Membership | None) -> None:
-    """Moderators' and owners' business."""
-    if not moderates(actor, room, membership):
-        rooms.check_member(membership)
-        raise Forbidden("only moderators and owners pin messages")
-    rooms.check_open(room)
+    rooms.check(actor, room, membership, Right.PIN)
     check_present(message)
 
 
-def check_reason(reason: str | None) -> None:
-    if reason is not None and (len(reason) > MAX_REASON or not is_printable(reason, lines=True)):
-        raise ValidationFailed(f"a reason has at most {MAX_REASON} printable characters", path=("input", "reason"))
-
-
-def moderates(actor: Actor, room: Room, membership: Membership | None) -> bool:
-    """Moderators and owners of the room; administrators of the server in public rooms."""
-    if actor.is_admin and room.visibility == RoomVisibility.PUBLIC:
-        return True
-    return membership is not None and membership.role in (RoomRole.MODERATOR, RoomRole.OWNER)
-
-
-def may_edit(actor: Actor, message: Message, room: Room, membership: Membership | None) -> bool:
-    return _passes(check_edit, actor, message, room, membership)
+def may_edit(actor: Actor, message: Message, room: Room, membership: Membership | None, at: datetime) -> bool:
+    return _passes(lambda: check_edit(actor, message, room, membership, at))
 
 
 def may_delete(actor: Actor, message: Message, room: Room, membership: Membership | None) -> bool:
-    return message.deleted_at is None and _passes(check_delete, actor, message, room, membership)
+    return message.deleted_at is None and _passes(lambda: check_delete(actor, message, room, membership))
 
 
-def _passes(
-    check: Callable[[Actor, Message, Room, Membership | None], None],
-    actor: Actor,
-    message: Message,
-    room: Room,
-    membership: Membership | None,
-) -> bool:
+def _passes(check: Callable[[], None]) -> bool:
     try:
-        check(actor, message, room, membership)
+        check()
     except Refused:
         return False
     return True

@@ -11,10 +11,12 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
 from roomcast.core.errors import NotFound
+from roomcast.core.log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page, write_cursor
 from roomcast.core.rows import fetch
-from roomcast.messages.models import FormerBody, Message
+from roomcast.messages.models import FormerBody, Message, MessageKind
 from roomcast.rooms import queries as rooms
+from roomcast.rooms.models import Membership, Room
 
 KEYS = [Key(sa.inspect(Message).c.seq)]
 
@@ -58,6 +60,26 @@ def _told(room_id: UUID, thread_root_id: UUID | None) -> "sa.Select[Message]":
     return sa.select(Message).where(
         col(Message.room_id) == room_id, within.is_(None) if thread_root_id is None else within == thread_root_id
     )
+
+
+def has_unread(actor: Actor) -> sa.ColumnElement[bool]:
+    """Of a room, its head and the actor's membership: others' undeleted messages of people after what was read.
+
+    The head's own columns answer for most rooms; the rest is one look into the index of the room's messages.
+    """
+    unread = (
+        sa.exists()
+        .where(
+            col(Message.room_id) == col(Room.id),
+            col(Message.seq) > col(Membership.last_read_seq),
+            col(Message.author_id) != actor.user_id,
+            col(Message.kind) == MessageKind.USER,
+            col(Message.deleted_at).is_(None),
+            col(Message.thread_root_id).is_(None),
+        )
+        .correlate(Room, Membership)
+    )
+    return sa.and_(col(RoomHead.last_activity_seq) > col(Membership.last_read_seq), unread)
 
 
 async def messages_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Message]:

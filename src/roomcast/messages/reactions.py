@@ -40,7 +40,7 @@ async def add_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji:
     """
     spelled = policy.check_emoji(emoji)
     message, view = await reach_locked(work, actor, message_id)
-    policy.check_react(message, view.room, view.membership)
+    policy.check_react(actor, message, view.room, view.membership, now())
     if await _mine(work, actor, message, spelled) is not None:
         return Changed(message, None)
     counts = {group.emoji: group.count for group in (await groups(work.session, [message.id])).get(message.id, [])}

@@ -26,7 +26,7 @@ BLOCK = 64
 SHARED_SECONDS = 2.0
 """How long a replayed block serves others. Short: what it shows may have been edited since."""
 
-Shown = tuple[int, str | None]
+Shown = tuple[int, bytes | None]
 
 
 class Feed(Protocol):
@@ -124,7 +124,7 @@ class Group:
             raise
         return [(entry.seq, payload) for entry, payload in zip(entries, payloads, strict=True)]
 
-    async def _show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[str | None]:
+    async def _show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[bytes | None]:
         self.executions += len(entries)
         return await self.script.show(entries, replayed=replayed)
 
@@ -146,10 +146,11 @@ class Group:
     async def _tell(self, signal: Any) -> None:
         self.executions += 1
         payload = await self.script.signal(signal, self.position)
-        audience = list(self._live) if payload is not None else []
-        for number, reader in enumerate(audience, 1):
+        if payload is None:
+            return
+        for number, reader in enumerate(list(self._live), 1):
             if reader in self._live:
-                reader.hear(payload or "")
+                reader.hear(payload)
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
 
@@ -157,14 +158,15 @@ class Group:
         """This group was so busy that the topic's ring has moved on."""
         return await until_it_works(lambda: self._source.after(self._feed.name, self.position, BLOCK))
 
-    async def _hand_out(self, seq: int, payload: str | None) -> None:
+    async def _hand_out(self, seq: int, payload: bytes | None) -> None:
         self._ring.append((seq, payload))
-        audience = list(self._live) if payload is not None else []
         self.position = seq
         self._moved.set()
         self._moved.clear()
-        for number, reader in enumerate(audience, 1):
+        if payload is None:
+            return
+        for number, reader in enumerate(list(self._live), 1):
             if reader in self._live:
-                reader.take(seq, payload or "")
+                reader.take(seq, payload)
             if number % CHUNK == 0:
                 await asyncio.sleep(0)

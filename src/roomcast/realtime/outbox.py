@@ -8,33 +8,38 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
 
-Send = Callable[[str], Coroutine[Any, Any, None]]
+Send = Callable[[Any], Awaitable[None]]
+Write = Callable[..., bool]
 
 MAX_WAITING = 1000
 """Answers that may wait for a socket that does not take them. Events of streams never wait here."""
 
 
 class Outbox:
-    """`send` writes one text frame and suspends while the peer takes no bytes.
+    """`send` is ASGI's: it suspends while the peer takes no bytes. `write` is a shorter way where the server has one:
+    it puts the parts of one text frame on the wire and answers False where that would have to wait.
 
     `stalled` is called once, when the peer took nothing for `stall_seconds` or let too many answers wait: the owner
     drops the connection. A send that fails means that the socket is gone; its owner learns that from reading it.
     """
 
-    def __init__(self, send: Send, stalled: Callable[[], None], stall_seconds: float = 30.0) -> None:
-        self._send, self._stalled, self._stall_seconds = send, stalled, stall_seconds
-        self._waiting: deque[str] = deque()
+    def __init__(
+        self, send: Send, stalled: Callable[[], None], stall_seconds: float = 30.0, write: Write | None = None
+    ) -> None:
+        self._send, self._stalled, self._stall_seconds, self._write = send, stalled, stall_seconds, write
+        self._waiting: deque[bytes] = deque()
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
 
-    def offer(self, text: str) -> bool:
+    def offer(self, *parts: bytes) -> bool:
         """Take one frame of a stream now, or refuse it: then wait for `idle` and offer it again."""
         if self._draining is not None or self._closed:
             return False
-        self._start(text)
+        if self._write is None or not self._write(*parts):
+            self._start(b"".join(parts))
         return True
 
-    def put(self, text: str) -> None:
+    def put(self, text: bytes) -> None:
         """Take an answer in any case; it leaves after what was taken before."""
         if self._closed:
             return
@@ -62,10 +67,10 @@ class Outbox:
             self._draining.cancel()
             await asyncio.wait([self._draining])
 
-    def _start(self, text: str) -> None:
+    def _start(self, text: bytes) -> None:
         """Run the send as far as it goes without waiting. A task is made only for a socket that would block: with
         thousands of listeners, a task switch each is most of the cost."""
-        sending = self._send(text)
+        sending: Any = self._send(_frame(text))  # a coroutine, as ASGI has it
         try:
             waiting_for = sending.send(None)
         except StopIteration:
@@ -79,7 +84,7 @@ class Outbox:
         try:
             await asyncio.wait_for(first, self._stall_seconds)
             while self._waiting:
-                await asyncio.wait_for(self._send(self._waiting.popleft()), self._stall_seconds)
+                await asyncio.wait_for(self._send(_frame(self._waiting.popleft())), self._stall_seconds)
         except TimeoutError:
             self._give_up()
         except Exception:
@@ -91,6 +96,10 @@ class Outbox:
         self._closed = True
         self._waiting.clear()
         self._stalled()
+
+
+def _frame(text: bytes) -> dict[str, str]:
+    return {"type": "websocket.send", "text": text.decode()}
 
 
 @types.coroutine

@@ -17,12 +17,13 @@ from roomcast.realtime.retry import until_it_works
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Who reads: a socket's way out, the person (`audience`) it belongs to, what wraps a payload for this subscription
-    (`frame`), and who is told when the server ends it (`over`)."""
+    """Who reads: a socket's way out, the person (`audience`) it belongs to, what stands before and after a payload for
+    this subscription (`head`, `tail`), and who is told when the server ends it (`over`)."""
 
     outbox: Outbox
     audience: Hashable
-    frame: Callable[[str], str]
+    head: bytes
+    tail: bytes
     over: Callable[[], None]
 
 
@@ -30,7 +31,7 @@ class Reader:
     def __init__(self, group: Group, listener: Listener) -> None:
         self.audience = listener.audience
         self._group, self._outbox = group, listener.outbox
-        self._frame, self._over = listener.frame, listener.over
+        self._head, self._tail, self._over = listener.head, listener.tail, listener.over
         self._position = group.position
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -67,17 +68,17 @@ class Reader:
 
     # ------------------------------------------------------------------ going on
 
-    def take(self, seq: int, payload: str) -> None:
+    def take(self, seq: int, payload: bytes) -> None:
         """The next payload while live. A socket that would block stops being live and costs nothing."""
-        if self._outbox.offer(self._frame(payload)) or self._outbox.closed:
+        if self._outbox.offer(self._head, payload, self._tail) or self._outbox.closed:
             return
         self._group.unfollow(self)
         self._position = seq - 1
         self._task = asyncio.create_task(self._catch_up(), name="reader")
 
-    def hear(self, payload: str) -> None:
+    def hear(self, payload: bytes) -> None:
         """A signal while live. A socket that would block misses it: nothing is owed."""
-        self._outbox.offer(self._frame(payload))
+        self._outbox.offer(self._head, payload, self._tail)
 
     async def _catch_up(self) -> None:
         while not self._outbox.closed:
@@ -103,11 +104,10 @@ class Reader:
             self._position = seq
         return said
 
-    async def _say(self, payload: str | None) -> None:
+    async def _say(self, payload: bytes | None) -> None:
         if payload is None:
             return
-        frame = self._frame(payload)
-        while not self._outbox.offer(frame):
+        while not self._outbox.offer(self._head, payload, self._tail):
             if self._outbox.closed:
                 return
             await self._outbox.idle()
@@ -131,5 +131,5 @@ class Reader:
     async def _last_words(self, seq: int, reason: Any) -> None:
         words = await self._group.script.ended(seq, reason)
         if words is not None:
-            self._outbox.put(self._frame(words))
+            self._outbox.put(self._head + words + self._tail)
         self._over()

@@ -40,15 +40,15 @@ class Source(Protocol):
 class Script(Protocol):
     """What one group is shown. Everybody in a group gets the same bytes, so each is made once."""
 
-    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[str | None]:
+    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[bytes | None]:
         """The encoded payload of each entry; None where this stream does not show it. Never raises."""
 
-    async def signal(self, signal: Any, seq: int) -> str | None:
+    async def signal(self, signal: Any, seq: int) -> bytes | None:
         """The encoded payload of what is in no log, said at the log's position `seq`; None where this stream does not
         show it. Never raises."""
 
-    async def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> str | None:
+    async def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> bytes | None:
         """What says 'you are live from here'; None for streams that do not say it."""
 
-    async def ended(self, seq: int, reason: Any) -> str | None:
+    async def ended(self, seq: int, reason: Any) -> bytes | None:
         """The last words of a stream that the server ends; None for streams without any."""

@@ -1,24 +1,24 @@
-"""Changes to rooms and to who is in them. Each records what it changed in the room's log."""
+"""Changes to rooms themselves. Each records what it changed in the room's log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
-from roomcast.accounts import queries as accounts
-from roomcast.core import log
+from roomcast.core import audit, log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
-from roomcast.core.errors import Conflict, NotFound, ValidationFailed
+from roomcast.core.errors import Conflict
+from roomcast.core.ids import global_id
 from roomcast.core.names import fold
-from roomcast.rooms import policy, queries
-from roomcast.rooms.events import MemberChange, MemberChanged
-from roomcast.rooms.models import Membership, Room, RoomRole, RoomVisibility
-from roomcast.rooms.queries import RoomView
+from roomcast.rooms import policy
+from roomcast.rooms.entry import Changed, admit, people, reach_locked
+from roomcast.rooms.events import RoomChanged, RoomDeleted
+from roomcast.rooms.models import Room, RoomRole, RoomVisibility
+from roomcast.rooms.policy import Right
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,14 @@ class NewRoom:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """A room after a change. `seq` is the position of the last event it caused; None when nothing changed."""
+class RoomPatch:
+    """What a room shall say of itself from now on. None leaves a thing as it is; an empty text takes it away."""
 
-    room: Room
-    seq: int | None
+    name: str | None = None
+    topic: str | None = None
+    description: str | None = None
+    visibility: RoomVisibility | None = None
+    slow_mode_seconds: int | None = None
 
 
 async def create_room(work: Work, actor: Actor, new: NewRoom) -> Changed:
@@ -47,7 +50,7 @@ async def create_room(work: Work, actor: Actor, new: NewRoom) -> Changed:
     """
     if new.idempotency_key is not None and (made := await _made_before(work, actor, new.idempotency_key)):
         return Changed(made, None)
-    people = await _people(work, actor, new.member_ids)
+    others = [id_ for id_ in await people(work, new.member_ids, "memberIds") if id_ != actor.user_id]
     room = _described(actor, new)
     try:
         async with work.session.begin_nested():
@@ -55,40 +58,68 @@ async def create_room(work: Work, actor: Actor, new: NewRoom) -> Changed:
     except IntegrityError:  # the name is taken, or the same request won the race
         if new.idempotency_key is not None and (made := await _made_before(work, actor, new.idempotency_key)):
             return Changed(made, None)
-        raise Conflict("another room has this name, or one that looks like it", path=("input", "name")) from None
+        raise _name_taken() from None
     await log.open_log(work.session, room.id, room.created_at)
-    seq = await _admit(work, room, {actor.user_id: RoomRole.OWNER, **dict.fromkeys(people, RoomRole.MEMBER)})
+    seq = await admit(work, room, {actor.user_id: RoomRole.OWNER, **dict.fromkeys(others, RoomRole.MEMBER)})
     return Changed(room, seq)
 
 
-async def join_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
-    """The actor becomes a member of a public room; joining twice changes nothing. Announces MemberChanged.
+async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: RoomPatch) -> Changed:
+    """The room says of itself what the patch says. Announces RoomChanged if that is anything new.
 
-    Raises NotFound, RoomArchived.
+    Made private, it ends the streams of those who are no members. Raises NotFound, NotAMember, Forbidden,
+    RoomArchived, ValidationFailed, Conflict for the name of another public room.
     """
     view = await reach_locked(work, actor, room_id)
-    if view.membership is not None:
+    policy.check(actor, view.room, view.membership, Right.EDIT_ROOM)
+    before = view.room.model_dump()
+    _apply(view.room, patch)
+    if view.room.model_dump() == before:
         return Changed(view.room, None)
-    policy.check_join(view.room)
-    return Changed(view.room, await _admit(work, view.room, {actor.user_id: RoomRole.MEMBER}))
+    try:
+        await work.session.flush()
+    except IntegrityError:
+        raise _name_taken() from None
+    return await _told(work, actor, view.room, "ROOM_UPDATED")
 
 
-async def leave_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
-    """The actor is no member any more. Announces MemberChanged. Raises NotFound, NotAMember, Conflict, Forbidden."""
+async def archive_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
+    """Nobody writes in the room any more; it stays readable. Announces RoomChanged. Raises as `update_room`."""
     view = await reach_locked(work, actor, room_id)
-    owners = await queries.owner_count(work.session, view.room.id)
-    membership = policy.check_leave(view.room, view.membership, owners)
-    await work.session.delete(membership)
-    view.room.member_count -= 1
-    event = MemberChanged(room_id=view.room.id, at=now(), user_id=actor.user_id, change=MemberChange.LEFT)
-    return Changed(view.room, (await work.record(event)).seq)
+    policy.check(actor, view.room, view.membership, Right.ARCHIVE)
+    if view.room.archived_at is not None:
+        return Changed(view.room, None)
+    view.room.archived_at = now()
+    return await _told(work, actor, view.room, "ROOM_ARCHIVED")
 
 
-async def reach_locked(work: Work, actor: Actor, room_id: UUID | None) -> RoomView:
-    """As `queries.reach`, with the room's head locked first: what is decided on this view still holds at the commit."""
-    if room_id is None or not await log.lock_heads(work.session, [room_id]):
-        raise NotFound("no such room")
-    return await queries.reach(work.session, actor, room_id)
+async def unarchive_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
+    """The room is open again. Announces RoomChanged. Raises NotFound, NotAMember, Forbidden."""
+    view = await reach_locked(work, actor, room_id)
+    policy.check(actor, view.room, view.membership, Right.ARCHIVE)
+    if view.room.archived_at is None:
+        return Changed(view.room, None)
+    view.room.archived_at = None
+    return await _told(work, actor, view.room, "ROOM_UNARCHIVED")
+
+
+async def delete_room(work: Work, actor: Actor, room_id: UUID | None) -> UUID:
+    """The room, its log and everything in it are gone, and every stream of it ends. Its id.
+
+    Raises NotFound, NotAMember, Forbidden.
+    """
+    view = await reach_locked(work, actor, room_id)
+    policy.check(actor, view.room, view.membership, Right.DELETE_ROOM)
+    gone = view.room.id
+    audit.note(work, actor, "ROOM_DELETED", global_id("room", gone), room_id=gone)
+    await work.end_log(RoomDeleted(room_id=gone, at=now()))
+    await work.session.delete(view.room)
+    return gone
+
+
+async def _told(work: Work, actor: Actor, room: Room, deed: str) -> Changed:
+    audit.note(work, actor, deed, global_id("room", room.id), room_id=room.id)
+    return Changed(room, (await work.record(RoomChanged(room_id=room.id, at=now()))).seq)
 
 
 async def _made_before(work: Work, actor: Actor, key: UUID) -> Room | None:
@@ -96,44 +127,35 @@ async def _made_before(work: Work, actor: Actor, key: UUID) -> Room | None:
     return (await work.session.exec(mine)).first()
 
 
-async def _people(work: Work, actor: Actor, ids: Sequence[UUID | None]) -> list[UUID]:
-    if len(ids) > policy.MAX_FIRST_MEMBERS:
-        raise ValidationFailed(
-            f"at most {policy.MAX_FIRST_MEMBERS} people at once; add more later", path=("input", "memberIds")
-        )
-    wanted = {id_ for id_ in ids if id_ is not None}
-    if len(wanted) != len(set(ids)) or len(await accounts.users_by_id(work.session, wanted)) != len(wanted):
-        raise NotFound("no such person", path=("input", "memberIds"))
-    return sorted(wanted - {actor.user_id})
-
-
 def _described(actor: Actor, new: NewRoom) -> Room:
-    name = policy.check_name(new.name)
-    return Room(
+    room = Room(
         visibility=new.visibility,
-        name=name,
-        public_name_key=fold(name) if new.visibility == RoomVisibility.PUBLIC else None,
         topic=policy.check_topic(new.topic),
         description=policy.check_description(new.description),
         created_at=now(),
         created_by_id=actor.user_id,
         idempotency_key=new.idempotency_key,
     )
+    _name(room, policy.check_name(new.name))
+    return room
 
 
-async def _admit(work: Work, room: Room, roles: dict[UUID, RoomRole]) -> int:
-    """Everybody starts having read all there is. Returns the seq of the last announcement."""
-    [head] = (await log.lock_heads(work.session, [room.id])).values()
-    joined: datetime = now()
-    for user_id, role in roles.items():
-        work.session.add(
-            Membership(
-                room_id=room.id, user_id=user_id, role=role, joined_at=joined, last_read_seq=head.last_seq + len(roles)
-            )
-        )
-    room.member_count += len(roles)
-    events = [
-        MemberChanged(room_id=room.id, at=joined, user_id=user_id, change=MemberChange.JOINED, role=role)
-        for user_id, role in roles.items()
-    ]
-    return (await work.record_all(events))[-1].seq
+def _apply(room: Room, patch: RoomPatch) -> None:
+    if patch.visibility is not None:
+        room.visibility = patch.visibility
+    if patch.topic is not None:
+        room.topic = policy.check_topic(patch.topic)
+    if patch.description is not None:
+        room.description = policy.check_description(patch.description)
+    if patch.slow_mode_seconds is not None:
+        room.slow_mode_seconds = policy.check_slow_mode(patch.slow_mode_seconds)
+    _name(room, room.name or "" if patch.name is None else policy.check_name(patch.name))
+
+
+def _name(room: Room, name: str) -> None:
+    room.name, room.name_key = name, fold(name)
+    room.public_name_key = room.name_key if room.visibility == RoomVisibility.PUBLIC else None
+
+
+def _name_taken() -> Conflict:
+    return Conflict("another room has this name, or one that looks like it", path=("input", "name"))

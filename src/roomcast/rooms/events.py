@@ -1,6 +1,7 @@
 """What happens to a room and its members, as facts."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
@@ -11,15 +12,46 @@ from roomcast.core.events import Event
 class MemberChange(StrEnum):
     JOINED = "JOINED"
     LEFT = "LEFT"
+    REMOVED = "REMOVED"
+    ROLE_CHANGED = "ROLE_CHANGED"
+    MUTED = "MUTED"
+    UNMUTED = "UNMUTED"
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemberChanged(Event):
-    """`role`: the person's role afterwards; None when they are no member any more."""
+    """`role` and `muted_until` are the person's afterwards; both None when they are no member any more."""
 
     kind: ClassVar[str] = "MEMBER_CHANGED"
-    changes_access: ClassVar[bool] = True
 
     user_id: UUID
     change: MemberChange
     role: str | None = None
+    muted_until: datetime | None = None
+
+    @property
+    def changes_access(self) -> bool:
+        return self.change in (MemberChange.LEFT, MemberChange.REMOVED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomChanged(Event):
+    """Something that the room says of itself: its name, its rules, whom it is open to."""
+
+    kind: ClassVar[str] = "ROOM_CHANGED"
+    rewrites_past: ClassVar[bool] = True  # it shows the room as it is now
+
+    @property
+    def changes_access(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoomDeleted(Event):
+    """The last words of a room whose log is gone: never stored, never shown, only felt by open streams at once."""
+
+    kind: ClassVar[str] = "ROOM_DELETED"
+
+    @property
+    def changes_access(self) -> bool:
+        return True

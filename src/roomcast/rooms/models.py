@@ -35,8 +35,9 @@ class NotificationLevel(StrEnum):
 
 
 class Room(SQLModel, table=True):
-    """`public_name_key` is the folded name of a public room and null otherwise, so that a private room's name is
-    unique with nothing and betrays nothing."""
+    """`name_key` is the folded name, which searches look in. `public_name_key` is the same for a public room and null
+    otherwise, so that a private room's name is unique with nothing and betrays nothing. `direct_key` names the set of
+    people of a direct conversation."""
 
     __tablename__ = "rooms"
     __table_args__ = (sa.UniqueConstraint("created_by_id", "idempotency_key"),)
@@ -44,17 +45,23 @@ class Room(SQLModel, table=True):
     kind: str = Field(default=RoomKind.CHANNEL, max_length=16)
     visibility: str = Field(default=RoomVisibility.PUBLIC, max_length=16)
     name: str | None = Field(default=None, max_length=80)
+    name_key: str | None = Field(default=None, max_length=200)
     public_name_key: str | None = Field(default=None, max_length=200, unique=True)
+    direct_key: str | None = Field(default=None, max_length=64, unique=True)
     topic: str | None = Field(default=None, max_length=250)
     description: str | None = TextField(default=None, nullable=True)
     created_at: datetime = TimeField()
     created_by_id: UUID | None = IdField(default=None, nullable=True, foreign_key="users.id", ondelete="SET NULL")
     archived_at: datetime | None = TimeField(default=None, nullable=True)
+    slow_mode_seconds: int = Field(default=0, sa_column_kwargs={"server_default": sa.text("0")})
     member_count: int = Field(default=0, sa_column_kwargs={"server_default": sa.text("0")})
     idempotency_key: UUID | None = IdField(default=None, nullable=True)
 
 
 class Membership(SQLModel, table=True):
+    """`muted_until` is the moderators' mute, `last_sent_at` is kept while the room is in slow mode. `opened`: whether
+    this person has opened a direct conversation, which the others see only at its first message."""
+
     __tablename__ = "memberships"
     room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
     user_id: UUID = IdField(primary_key=True, foreign_key="users.id", ondelete="CASCADE", index=True)
@@ -66,3 +73,32 @@ class Membership(SQLModel, table=True):
     )
     snoozed_until: datetime | None = TimeField(default=None, nullable=True)
     favourite: bool = FlagField()
+    muted_until: datetime | None = TimeField(default=None, nullable=True)
+    last_sent_at: datetime | None = TimeField(default=None, nullable=True)
+    opened: bool = FlagField()
+
+
+class FormerMember(SQLModel, table=True):
+    """What a room remembers of who is not in it any more: leaving and coming back undoes no moderator's decision."""
+
+    __tablename__ = "former_members"
+    room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
+    user_id: UUID = IdField(primary_key=True, foreign_key="users.id", ondelete="CASCADE", index=True)
+    role: str = Field(max_length=16)
+    removed: bool = FlagField()
+    muted_until: datetime | None = TimeField(default=None, nullable=True)
+    last_sent_at: datetime | None = TimeField(default=None, nullable=True)
+
+
+class Invite(SQLModel, table=True):
+    """A way into a room for whoever holds its code."""
+
+    __tablename__ = "invites"
+    code: str = Field(max_length=32, primary_key=True)
+    room_id: UUID = IdField(foreign_key="rooms.id", ondelete="CASCADE", index=True)
+    created_by_id: UUID = IdField(foreign_key="users.id", ondelete="CASCADE", index=True)
+    created_at: datetime = TimeField()
+    expires_at: datetime | None = TimeField(default=None, nullable=True)
+    max_uses: int | None = Field(default=None)
+    uses: int = Field(default=0, sa_column_kwargs={"server_default": sa.text("0")})
+    revoked_at: datetime | None = TimeField(default=None, nullable=True)

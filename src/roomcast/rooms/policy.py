@@ -1,12 +1,79 @@
-"""What a room may be called and who may do what in it. Pure: rows in, verdict out."""
+"""Who may do what in a room, and what it may be called. Pure: rows in, verdict out; `docs/permissions.md` is printed
+from here, and so is what clients read as `viewerPermissions`."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 
 from roomcast.core.actor import Actor
-from roomcast.core.errors import Conflict, Forbidden, NotAMember, RoomArchived, ValidationFailed
+from roomcast.core.errors import (
+    Conflict,
+    Forbidden,
+    InviteInvalid,
+    Muted,
+    NotAMember,
+    ReadOnly,
+    Refused,
+    RoomArchived,
+    ValidationFailed,
+)
 from roomcast.core.names import fold, is_printable
-from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
+from roomcast.rooms.models import FormerMember, Invite, Membership, Room, RoomKind, RoomRole, RoomVisibility
 
-MAX_NAME, MAX_TOPIC, MAX_DESCRIPTION = 80, 250, 2000
-MAX_FIRST_MEMBERS = 100
+MAX_NAME, MAX_TOPIC, MAX_DESCRIPTION, MAX_NAME_KEY = 80, 250, 2000, 200
+MAX_PEOPLE_AT_ONCE = 100
+MAX_DIRECT_PEOPLE = 20
+MAX_SLOW_MODE_SECONDS = 6 * 60 * 60
+MAX_INVITE_SECONDS = 365 * 24 * 60 * 60
+MAX_INVITE_USES = 100_000
+
+
+class Right(StrEnum):
+    """What somebody may do in a room beyond reading it."""
+
+    SEND = "send"
+    INVITE = "invite and add people"
+    MANAGE_MEMBERS = "mute and remove people"
+    PIN = "pin messages"
+    DELETE_OTHERS_MESSAGES = "delete others' messages"
+    EDIT_ROOM = "edit the room"
+    SET_ROLES = "change roles"
+    ARCHIVE = "archive"
+    DELETE_ROOM = "delete the room"
+
+
+LEAST: dict[Right, RoomRole] = {
+    Right.SEND: RoomRole.MEMBER,
+    Right.INVITE: RoomRole.MEMBER,
+    Right.MANAGE_MEMBERS: RoomRole.MODERATOR,
+    Right.PIN: RoomRole.MODERATOR,
+    Right.DELETE_OTHERS_MESSAGES: RoomRole.MODERATOR,
+    Right.EDIT_ROOM: RoomRole.OWNER,
+    Right.SET_ROLES: RoomRole.OWNER,
+    Right.ARCHIVE: RoomRole.OWNER,
+    Right.DELETE_ROOM: RoomRole.OWNER,
+}
+"""The least role that has each right."""
+
+RANK = {RoomRole.READ_ONLY: 0, RoomRole.MEMBER: 1, RoomRole.MODERATOR: 2, RoomRole.OWNER: 3}
+
+SUSPENDED = frozenset({Right.SEND, Right.INVITE, Right.PIN, Right.EDIT_ROOM})
+"""What nobody does in an archived room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Permissions:
+    can_send: bool
+    can_invite: bool
+    can_edit_room: bool
+    can_manage_members: bool
+    can_pin: bool
+    can_delete_others_messages: bool
+    can_archive: bool
+    can_upload: bool
+
+
+# ------------------------------------------------------------------ who one is here
 
 
 def may_read(actor: Actor, room: Room, membership: Membership | None) -> bool:
@@ -14,8 +81,78 @@ def may_read(actor: Actor, room: Room, membership: Membership | None) -> bool:
     return membership is not None or room.visibility == RoomVisibility.PUBLIC
 
 
-def may_send(room: Room, membership: Membership | None) -> bool:
-    return membership is not None and membership.role != RoomRole.READ_ONLY and room.archived_at is None
+def rules(actor: Actor, room: Room) -> bool:
+    """Whether the actor is an administrator to whom this room listens: the public ones do."""
+    return actor.is_admin and room.visibility == RoomVisibility.PUBLIC
+
+
+def standing(actor: Actor, room: Room, membership: Membership | None) -> RoomRole | None:
+    """As what the actor acts in a room: their role, and as OWNER where they rule. None for outsiders."""
+    if rules(actor, room):
+        return RoomRole.OWNER
+    return RoomRole(membership.role) if membership is not None else None
+
+
+def check(actor: Actor, room: Room, membership: Membership | None, right: Right) -> RoomRole:
+    """The standing that gives the right. Raises NotAMember, RoomArchived, ReadOnly, Forbidden."""
+    role = standing(actor, room, membership)
+    if role is None:
+        raise NotAMember("join the room first")
+    if right is Right.INVITE and room.kind == RoomKind.DIRECT:
+        raise Forbidden("a direct conversation has the people it began with")
+    if right in SUSPENDED:
+        check_open(room)
+    if RANK[role] < RANK[LEAST[right]]:
+        raise ReadOnly("you may read here, not write") if right is Right.SEND else Forbidden(f"you may not {right}")
+    return role
+
+
+def may(actor: Actor, room: Room, membership: Membership | None, right: Right) -> bool:
+    try:
+        check(actor, room, membership, right)
+    except Refused:
+        return False
+    return True
+
+
+def permissions(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> Permissions:
+    """What the actor may do in the room at that moment, as clients are told."""
+
+    def able(right: Right) -> bool:
+        return may(actor, room, membership, right)
+
+    speaks = may_send(actor, room, membership, at)
+    return Permissions(
+        can_send=speaks,
+        can_invite=able(Right.INVITE),
+        can_edit_room=able(Right.EDIT_ROOM),
+        can_manage_members=able(Right.MANAGE_MEMBERS),
+        can_pin=able(Right.PIN),
+        can_delete_others_messages=able(Right.DELETE_OTHERS_MESSAGES),
+        can_archive=able(Right.ARCHIVE),
+        can_upload=speaks,
+    )
+
+
+# ------------------------------------------------------------------ speaking
+
+
+def check_send(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> Membership:
+    """Only members speak, administrators too. Raises NotAMember, RoomArchived, ReadOnly, Muted."""
+    member = check_member(membership)
+    check(actor, room, member, Right.SEND)
+    if member.muted_until is not None and member.muted_until > at:
+        wait = round((member.muted_until - at).total_seconds() * 1000)
+        raise Muted("a moderator has muted you here", retry_after_ms=wait)
+    return member
+
+
+def may_send(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> bool:
+    try:
+        check_send(actor, room, membership, at)
+    except Refused:
+        return False
+    return True
 
 
 def check_open(room: Room) -> None:
@@ -29,26 +166,114 @@ def check_member(membership: Membership | None) -> Membership:
     return membership
 
 
-def check_join(room: Room) -> None:
-    """Of a room the actor can see: the private ones among them are already theirs."""
+# ------------------------------------------------------------------ coming and going
+
+
+def check_join(room: Room, former: FormerMember | None, *, invited: bool) -> None:
+    """Of a room the actor can see or was invited to. Who was removed comes back by invitation."""
+    if room.kind == RoomKind.DIRECT:
+        raise Forbidden("a direct conversation has the people it began with")
     check_open(room)
+    if invited:
+        return
     if room.visibility != RoomVisibility.PUBLIC:
         raise Forbidden("one enters a private room by invitation")
+    if former is not None and former.removed:
+        raise Forbidden("you were removed from this room and come back by invitation")
 
 
 def check_leave(room: Room, membership: Membership | None, owner_count: int) -> Membership:
     member = check_member(membership)
     if room.kind == RoomKind.DIRECT:
         raise Forbidden("a direct conversation cannot be left")
-    if member.role == RoomRole.OWNER and owner_count == 1:
-        raise Conflict("the last owner hands the room over before leaving it")
+    check_owned(member, owner_count)
     return member
+
+
+def check_owned(leaving: Membership, owner_count: int) -> None:
+    """That the room has an owner without this one."""
+    if leaving.role == RoomRole.OWNER and owner_count == 1:
+        raise Conflict("the last owner hands the room over first")
+
+
+def check_add(actor: Actor, room: Room, membership: Membership | None, role: RoomRole) -> RoomRole:
+    """Nobody makes others more than MEMBER but those who change roles. The standing of who adds."""
+    mine = check(actor, room, membership, Right.INVITE)
+    if RANK[role] > RANK[RoomRole.MEMBER]:
+        check(actor, room, membership, Right.SET_ROLES)
+    return mine
+
+
+def check_over(actor: Actor, room: Room, membership: Membership | None, other: Membership) -> None:
+    """That the actor moderates here and stands above the other. Raises NotAMember, Forbidden."""
+    mine = check(actor, room, membership, Right.MANAGE_MEMBERS)
+    if other.user_id == actor.user_id:
+        raise Forbidden("one does not moderate oneself")
+    if RANK[mine] <= RANK[RoomRole(other.role)]:
+        raise Forbidden("this person does not stand below you")
+
+
+def check_remove(actor: Actor, room: Room, membership: Membership | None, other: Membership, owner_count: int) -> None:
+    """As `check_over`; an administrator who rules here also removes an owner, as long as another one stays."""
+    if other.role == RoomRole.OWNER and other.user_id != actor.user_id and rules(actor, room):
+        check_owned(other, owner_count)
+    else:
+        check_over(actor, room, membership, other)
+
+
+def check_set_role(
+    actor: Actor, room: Room, membership: Membership | None, other: Membership, owner_count: int
+) -> None:
+    """An owner is unseated by itself or an administrator who rules here, and never as the last one."""
+    check(actor, room, membership, Right.SET_ROLES)
+    if other.role != RoomRole.OWNER:
+        return
+    if other.user_id != actor.user_id and not rules(actor, room):
+        raise Forbidden("an owner steps down by themselves")
+    check_owned(other, owner_count)
+
+
+def returning_role(given: RoomRole, former: FormerMember | None, adder: RoomRole | None) -> RoomRole:
+    """Who was made READ_ONLY stays it through leaving and coming back, unless somebody who changes roles adds them."""
+    silenced = former is not None and former.role == RoomRole.READ_ONLY
+    return RoomRole.READ_ONLY if silenced and adder != RoomRole.OWNER else given
+
+
+# ------------------------------------------------------------------ invites
+
+
+def check_invite(invite: Invite | None, at: datetime) -> Invite:
+    """Unknown, revoked, expired, used up: one answer for all."""
+    if (
+        invite is None
+        or invite.revoked_at is not None
+        or (invite.expires_at is not None and invite.expires_at <= at)
+        or (invite.max_uses is not None and invite.uses >= invite.max_uses)
+    ):
+        raise InviteInvalid("this invite is not valid (any more)", path=("input", "inviteCode"))
+    return invite
+
+
+def check_invite_terms(expires_in_seconds: int | None, max_uses: int | None) -> None:
+    if expires_in_seconds is not None and not 1 <= expires_in_seconds <= MAX_INVITE_SECONDS:
+        raise ValidationFailed("an invite lasts from a second to a year", path=("input", "expiresInSeconds"))
+    if max_uses is not None and not 1 <= max_uses <= MAX_INVITE_USES:
+        raise ValidationFailed(f"an invite has 1 to {MAX_INVITE_USES} uses", path=("input", "maxUses"))
+
+
+def check_revoke(actor: Actor, room: Room, membership: Membership | None, invite: Invite) -> None:
+    """One's own, or anybody's as a moderator."""
+    if invite.created_by_id != actor.user_id:
+        check(actor, room, membership, Right.MANAGE_MEMBERS)
+
+
+# ------------------------------------------------------------------ what a room says of itself
 
 
 def check_name(name: str) -> str:
     """The name as it will be stored."""
     tidy = " ".join(name.split())
-    if not 1 <= len(tidy) <= MAX_NAME or not is_printable(name) or not fold(tidy):
+    if not 1 <= len(tidy) <= MAX_NAME or not is_printable(name) or not 1 <= len(fold(tidy)) <= MAX_NAME_KEY:
         raise ValidationFailed(f"a room's name has 1 to {MAX_NAME} printable characters", path=("input", "name"))
     return tidy
 
@@ -65,3 +290,11 @@ def check_description(description: str | None) -> str | None:
             f"a description has at most {MAX_DESCRIPTION} printable characters", path=("input", "description")
         )
     return description or None
+
+
+def check_slow_mode(seconds: int) -> int:
+    if not 0 <= seconds <= MAX_SLOW_MODE_SECONDS:
+        raise ValidationFailed(
+            f"slow mode takes 0 to {MAX_SLOW_MODE_SECONDS} seconds", path=("input", "slowModeSeconds")
+        )
+    return seconds

@@ -32,10 +32,13 @@ class RoomMembershipFilter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RoomFilter:
+    """`unread`: what it is to have unread messages, said of Room, RoomHead and Membership by who knows messages."""
+
     membership: RoomMembershipFilter = RoomMembershipFilter.JOINED
     query: str | None = None
     kind: RoomKind | None = None
     archived: bool = False
+    unread: sa.ColumnElement[bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +56,14 @@ def _reached(actor: Actor) -> "sa.Select[Room, RoomHead, Membership]":
         sa.select(Room, RoomHead, Membership)
         .join(RoomHead, col(RoomHead.room_id) == Room.id)
         .outerjoin(Membership, mine)
-        .where(sa.or_(col(Membership.user_id).is_not(None), col(Room.visibility) == RoomVisibility.PUBLIC))
+        .where(sa.or_(_mine(), col(Room.visibility) == RoomVisibility.PUBLIC))
     )
+
+
+def _mine() -> sa.ColumnElement[bool]:
+    """A direct conversation that somebody else opened is nothing yet before its first message."""
+    begun = sa.or_(col(Room.direct_key).is_(None), col(RoomHead.last_activity_seq) > 0, col(Membership.opened))
+    return sa.and_(col(Membership.user_id).is_not(None), begun)
 
 
 async def reach(session: AsyncSession, actor: Actor, room_id: UUID | None) -> RoomView:
@@ -83,24 +92,40 @@ async def room_count(session: AsyncSession, actor: Actor, wanted: RoomFilter) ->
 
 
 def _filtered(actor: Actor, wanted: RoomFilter) -> "sa.Select[Room, RoomHead, Membership]":
-    chosen = _reached(actor)
-    if wanted.membership is RoomMembershipFilter.JOINED:
-        chosen = chosen.where(col(Membership.user_id).is_not(None))
-    elif wanted.membership is RoomMembershipFilter.DISCOVERABLE:
-        chosen = chosen.where(col(Membership.user_id).is_(None))
+    chosen = _reached(actor).where(_in_part(wanted.membership), _archived(wanted))
     if wanted.kind is not None:
         chosen = chosen.where(col(Room.kind) == wanted.kind)
-    archived = col(Room.archived_at).is_not(None)
-    chosen = chosen.where(archived if wanted.archived else sa.not_(archived))
-    if wanted.query is not None:
-        pattern = "%" + wanted.query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        chosen = chosen.where(col(Room.name).ilike(pattern, escape="\\"))
+    if wanted.unread is not None:
+        chosen = chosen.where(wanted.unread)
+    if wanted.query is not None and wanted.query.strip():
+        chosen = chosen.where(_named(wanted.query))
     return chosen
+
+
+def _in_part(part: RoomMembershipFilter) -> sa.ColumnElement[bool]:
+    if part is RoomMembershipFilter.ALL:
+        return sa.true()
+    joined = col(Membership.user_id).is_not(None)
+    return joined if part is RoomMembershipFilter.JOINED else sa.not_(joined)
+
+
+def _archived(wanted: RoomFilter) -> sa.ColumnElement[bool]:
+    """The directory shows nothing archived, whatever else is asked."""
+    archived = col(Room.archived_at).is_not(None)
+    if wanted.membership is RoomMembershipFilter.DISCOVERABLE:
+        return sa.false() if wanted.archived else sa.not_(archived)
+    return archived if wanted.archived else sa.not_(archived)
+
+
+def _named(text: str) -> sa.ColumnElement[bool]:
+    """Rooms with this in their name, however it is written; what folds to nothing is in none."""
+    key = fold(text)
+    return col(Room.name_key).contains(key, autoescape=True) if key and "\0" not in key else sa.false()
 
 
 def _keys(order: RoomOrder) -> list[Key]:
     if order is RoomOrder.NAME_ASC:
-        return [Key(func.lower(func.coalesce(Room.name, ""), type_=sa.String)), Key(sa.inspect(Room).c.id)]
+        return [Key(func.coalesce(col(Room.name_key), "")), Key(sa.inspect(Room).c.id)]
     if order is RoomOrder.CREATED_AT_DESC:
         return [Key(sa.inspect(Room).c.created_at, descending=True), Key(sa.inspect(Room).c.id, descending=True)]
     return [Key(sa.inspect(RoomHead).c.last_activity_at, descending=True), Key(sa.inspect(Room).c.id, descending=True)]
@@ -122,6 +147,19 @@ async def member_count(session: AsyncSession, room_id: UUID, role: RoomRole | No
 def _members(room_id: UUID, role: RoomRole | None) -> "sa.Select[Membership]":
     found = sa.select(Membership).where(col(Membership.room_id) == room_id)
     return found if role is None else found.where(col(Membership.role) == role)
+
+
+async def direct_people(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """Who is in each of these conversations, in the order they came: asked for direct ones, which are small."""
+    rows = await session.exec(
+        select(Membership.room_id, Membership.user_id)
+        .where(col(Membership.room_id).in_(room_ids))
+        .order_by(col(Membership.joined_at), col(Membership.user_id))
+    )
+    found: dict[UUID, list[UUID]] = {room_id: [] for room_id in room_ids}
+    for room_id, user_id in rows:
+        found[room_id].append(user_id)
+    return found
 
 
 async def rooms_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Room]:
@@ -153,7 +191,3 @@ async def readers_among(session: AsyncSession, room_id: UUID, user_ids: Collecti
         select(Membership.user_id).where(Membership.room_id == room_id, col(Membership.user_id).in_(user_ids))
     )
     return set(rows)
-
-
-async def public_name_taken(session: AsyncSession, name: str) -> bool:
-    return (await session.exec(select(Room.id).where(Room.public_name_key == fold(name)))).first() is not None

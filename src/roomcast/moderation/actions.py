@@ -1,0 +1,42 @@
+"""What is done about people who misbehave, and how others call for it."""
+
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+
+from roomcast.core import audit
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Work
+from roomcast.core.ids import global_id
+from roomcast.messages import queries as messages
+from roomcast.moderation import policy
+from roomcast.moderation.models import Report
+from roomcast.rooms import members
+from roomcast.rooms.entry import Changed
+
+
+async def mute_member(
+    work: Work, actor: Actor, room_id: UUID | None, user_id: UUID | None, seconds: int, reason: str | None
+) -> Changed:
+    """This member says nothing in the room for so many seconds; 0 lifts the mute. Announces MemberChanged.
+
+    Raises ValidationFailed, NotFound, NotAMember, Forbidden.
+    """
+    until, why = policy.check_mute(seconds, now()), audit.check_reason(reason)
+    return await members.mute_member(work, actor, room_id, user_id, until, why)
+
+
+async def report_message(work: Work, actor: Actor, message_id: UUID | None, reason: str) -> None:
+    """The administrators find this complaint in the audit log; the same person's second one adds nothing.
+
+    Raises ValidationFailed, NotFound for what the actor cannot read.
+    """
+    told = policy.check_report(reason)
+    message = await messages.reach(work.session, actor, message_id)
+    try:
+        async with work.session.begin_nested():
+            work.session.add(Report(message_id=message.id, reporter_id=actor.user_id, at=now()))
+    except IntegrityError:
+        return
+    audit.note(work, actor, "MESSAGE_REPORTED", global_id("msg", message.id), told, message.room_id)

@@ -1,0 +1,55 @@
+"""Questions about who did what."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.core.actor import Actor
+from roomcast.core.audit import AuditEntry
+from roomcast.core.paging import Key, Page, Window, page
+from roomcast.moderation import policy
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """`target_id`: a global id, as it was noted."""
+
+    actor_id: UUID | None = None
+    action: str | None = None
+    target_id: str | None = None
+    since: datetime | None = None
+
+
+async def audit_log(
+    session: AsyncSession, actor: Actor, wanted: AuditFilter, window: Window
+) -> Page[tuple[AuditEntry]]:
+    """Newest first. Raises Forbidden."""
+    policy.check_audit(actor)
+    columns = sa.inspect(AuditEntry).c
+    newest = [Key(columns.at, descending=True), Key(columns.id, descending=True)]
+    return await page(session, "audit", sa.select(AuditEntry).where(*_chosen(wanted)), newest, window)
+
+
+def _chosen(wanted: AuditFilter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    for column, value in (
+        (col(AuditEntry.actor_id), wanted.actor_id),
+        (col(AuditEntry.action), wanted.action),
+        (col(AuditEntry.target_id), wanted.target_id),
+    ):
+        if value is not None:
+            unknown = isinstance(value, str) and "\0" in value  # which PostgreSQL cannot even be asked for
+            conditions.append(sa.false() if unknown else column == value)
+    if wanted.since is not None:
+        conditions.append(col(AuditEntry.at) >= wanted.since)
+    return conditions
+
+
+async def entries_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, AuditEntry]:
+    rows = await session.exec(select(AuditEntry).where(col(AuditEntry.id).in_(ids)))
+    return {entry.id: entry for entry in rows}

@@ -1,0 +1,69 @@
+"""Direct conversations: one room for each set of people, found or made."""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import col, select
+
+from roomcast.core import log
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Work
+from roomcast.core.errors import ValidationFailed
+from roomcast.rooms import policy
+from roomcast.rooms.entry import Changed, admit, people
+from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
+
+
+async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID | None]) -> Changed:
+    """The conversation of the actor and these people, made if it is the first time; the others see it at its first
+    message. Two who open it at once get the same. Announces MemberChanged for each person of a new one.
+
+    Raises ValidationFailed, NotFound for unknown people.
+    """
+    everyone = {actor.user_id, *await people(work, user_ids, "userIds")}
+    if not 2 <= len(everyone) <= policy.MAX_DIRECT_PEOPLE:
+        raise ValidationFailed(
+            f"a direct conversation has 2 to {policy.MAX_DIRECT_PEOPLE} people", path=("input", "userIds")
+        )
+    key = _key(everyone)
+    if (made := await _opened(work, actor, key)) is not None:
+        return Changed(made, None)
+    room = Room(
+        kind=RoomKind.DIRECT,
+        visibility=RoomVisibility.PRIVATE,
+        direct_key=key,
+        created_at=now(),
+        created_by_id=actor.user_id,
+    )
+    try:
+        async with work.session.begin_nested():
+            work.session.add(room)
+    except IntegrityError:  # one of the others was quicker
+        made = await _opened(work, actor, key)
+        if made is None:
+            raise
+        return Changed(made, None)
+    await log.open_log(work.session, room.id, room.created_at)
+    seq = await admit(work, room, dict.fromkeys(sorted(everyone), RoomRole.MEMBER))
+    await _opened(work, actor, key)
+    return Changed(room, seq)
+
+
+async def _opened(work: Work, actor: Actor, key: str) -> Room | None:
+    """The conversation, which the actor has in their list from now on."""
+    mine = select(Room, Membership).where(
+        Room.direct_key == key, col(Membership.room_id) == Room.id, Membership.user_id == actor.user_id
+    )
+    found = (await work.session.exec(mine)).first()
+    if found is None:
+        return None
+    room, membership = found
+    membership.opened = True
+    return room
+
+
+def _key(people_: Collection[UUID]) -> str:
+    return hashlib.sha256(b"".join(sorted(id_.bytes for id_ in people_))).hexdigest()

@@ -1,0 +1,106 @@
+"""How people get into a room and out of it: what every change of membership is made of, under the room's lock."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import col, select
+
+from roomcast.accounts import queries as accounts
+from roomcast.core import log
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Work
+from roomcast.core.errors import NotFound, ValidationFailed
+from roomcast.rooms import policy, queries
+from roomcast.rooms.events import MemberChange, MemberChanged
+from roomcast.rooms.models import FormerMember, Membership, Room, RoomRole
+from roomcast.rooms.queries import RoomView
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A room after a change. `seq` is the position of the last event it caused; None when nothing changed."""
+
+    room: Room
+    seq: int | None
+
+
+async def reach_locked(work: Work, actor: Actor, room_id: UUID | None) -> RoomView:
+    """As `queries.reach`, with the room's head locked first: what is decided on this view still holds at the commit."""
+    if room_id is None or not await log.lock_heads(work.session, [room_id]):
+        raise NotFound("no such room")
+    return await queries.reach(work.session, actor, room_id)
+
+
+async def people(work: Work, ids: Sequence[UUID | None], argument: str) -> list[UUID]:
+    """These people, each once, who all exist and are not banned. Raises NotFound, ValidationFailed."""
+    if len(ids) > policy.MAX_PEOPLE_AT_ONCE:
+        raise ValidationFailed(f"at most {policy.MAX_PEOPLE_AT_ONCE} people at once", path=("input", argument))
+    wanted = {id_ for id_ in ids if id_ is not None}
+    found = await accounts.users_by_id(work.session, wanted)
+    if None in ids or len([user for user in found.values() if user.banned_at is None]) != len(wanted):
+        raise NotFound("no such person", path=("input", argument))
+    return sorted(wanted)
+
+
+async def former_members(work: Work, room_id: UUID, user_ids: Collection[UUID]) -> dict[UUID, FormerMember]:
+    """What the room remembers of those of these people who were in it before."""
+    rows = await work.session.exec(
+        select(FormerMember).where(FormerMember.room_id == room_id, col(FormerMember.user_id).in_(user_ids))
+    )
+    return {row.user_id: row for row in rows}
+
+
+async def admit(
+    work: Work, room: Room, roles: Mapping[UUID, RoomRole], former: Mapping[UUID, FormerMember] | None = None
+) -> int:
+    """They become members, having read all there is, with the mutes they left with. Announces MemberChanged for each.
+
+    The seq of the last announcement.
+    """
+    [head] = (await log.lock_heads(work.session, [room.id])).values()
+    joined, read = now(), head.last_seq + len(roles)
+    members = [
+        Membership(room_id=room.id, user_id=user_id, role=role, joined_at=joined, last_read_seq=read)
+        for user_id, role in roles.items()
+    ]
+    for member in members:
+        if former and (before := former.get(member.user_id)):
+            member.muted_until, member.last_sent_at = before.muted_until, before.last_sent_at
+            await work.session.delete(before)
+    work.session.add_all(members)
+    room.member_count += len(members)
+    return (await work.record_all([changed(member, MemberChange.JOINED, joined) for member in members]))[-1].seq
+
+
+async def dismiss(work: Work, room: Room, member: Membership, change: MemberChange) -> int:
+    """They are no member any more; the room remembers what a moderator had decided. Announces MemberChanged."""
+    removed = change is MemberChange.REMOVED
+    work.session.add(
+        FormerMember(
+            room_id=room.id,
+            user_id=member.user_id,
+            role=member.role,
+            removed=removed,
+            muted_until=member.muted_until,
+            last_sent_at=member.last_sent_at,
+        )
+    )
+    await work.session.delete(member)
+    room.member_count -= 1
+    event = MemberChanged(room_id=room.id, at=now(), user_id=member.user_id, change=change)
+    return (await work.record(event)).seq
+
+
+def changed(member: Membership, change: MemberChange, at: datetime) -> MemberChanged:
+    """The fact that this member is now as the row says."""
+    return MemberChanged(
+        room_id=member.room_id,
+        at=at,
+        user_id=member.user_id,
+        change=change,
+        role=member.role,
+        muted_until=member.muted_until,
+    )

@@ -1,0 +1,141 @@
+"""Changes to who is in a room and as what. Each records what it changed in the room's log."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from roomcast.core import audit
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Work
+from roomcast.core.errors import NotFound
+from roomcast.core.ids import global_id
+from roomcast.rooms import policy, queries
+from roomcast.rooms.entry import Changed, admit, changed, dismiss, former_members, people, reach_locked
+from roomcast.rooms.events import MemberChange
+from roomcast.rooms.invites import revoke_all_of
+from roomcast.rooms.models import Membership, RoomRole
+from roomcast.rooms.policy import RANK
+from roomcast.rooms.queries import RoomView
+
+
+async def join_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
+    """The actor becomes a member of a public room; joining twice changes nothing. Announces MemberChanged.
+
+    Raises NotFound, RoomArchived, Forbidden.
+    """
+    view = await reach_locked(work, actor, room_id)
+    if view.membership is not None:
+        return Changed(view.room, None)
+    former = await former_members(work, view.room.id, [actor.user_id])
+    before = former.get(actor.user_id)
+    policy.check_join(view.room, before, invited=False)
+    role = policy.returning_role(RoomRole.MEMBER, before, None)
+    return Changed(view.room, await admit(work, view.room, {actor.user_id: role}, former))
+
+
+async def leave_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
+    """The actor is no member any more. Announces MemberChanged. Raises NotFound, NotAMember, Conflict, Forbidden."""
+    view = await reach_locked(work, actor, room_id)
+    owners = await queries.owner_count(work.session, view.room.id)
+    member = policy.check_leave(view.room, view.membership, owners)
+    return Changed(view.room, await dismiss(work, view.room, member, MemberChange.LEFT))
+
+
+async def add_members(
+    work: Work, actor: Actor, room_id: UUID | None, user_ids: Sequence[UUID | None], role: RoomRole
+) -> Changed:
+    """These people are members; who already was stays as they are. Announces MemberChanged for each new one.
+
+    Raises NotFound, NotAMember, RoomArchived, Forbidden, ValidationFailed.
+    """
+    view = await reach_locked(work, actor, room_id)
+    mine = policy.check_add(actor, view.room, view.membership, role)
+    wanted = await people(work, user_ids, "userIds")
+    present = await queries.memberships(work.session, [(view.room.id, user_id) for user_id in wanted])
+    new = [user_id for user_id in wanted if (view.room.id, user_id) not in present]
+    if not new:
+        return Changed(view.room, None)
+    former = await former_members(work, view.room.id, new)
+    roles = {user_id: policy.returning_role(role, former.get(user_id), mine) for user_id in new}
+    return Changed(view.room, await admit(work, view.room, roles, former))
+
+
+async def remove_member(
+    work: Work, actor: Actor, room_id: UUID | None, user_id: UUID | None, reason: str | None
+) -> Changed:
+    """This person is no member any more, comes back only by invitation, and their invites admit nobody.
+
+    Removing who is no member changes nothing. Announces MemberChanged. Raises NotFound, NotAMember, Forbidden,
+    Conflict for the last owner.
+    """
+    view = await reach_locked(work, actor, room_id)
+    policy.check(actor, view.room, view.membership, policy.Right.MANAGE_MEMBERS)
+    member = await _member(work, view, user_id)
+    if member is None:
+        return Changed(view.room, None)
+    owners = await queries.owner_count(work.session, view.room.id)
+    policy.check_remove(actor, view.room, view.membership, member, owners)
+    _note(work, actor, "MEMBER_REMOVED", member, reason)
+    await revoke_all_of(work, view.room.id, member.user_id)
+    return Changed(view.room, await dismiss(work, view.room, member, MemberChange.REMOVED))
+
+
+async def set_member_role(
+    work: Work, actor: Actor, room_id: UUID | None, user_id: UUID | None, role: RoomRole
+) -> Changed:
+    """This member has that role. Who becomes a moderator or owner is not muted any more. Announces MemberChanged.
+
+    Raises NotFound, NotAMember, Forbidden, Conflict for the last owner.
+    """
+    view = await reach_locked(work, actor, room_id)
+    policy.check(actor, view.room, view.membership, policy.Right.SET_ROLES)
+    member = _found(await _member(work, view, user_id))
+    if member.role == role:
+        return Changed(view.room, None)
+    owners = await queries.owner_count(work.session, view.room.id)
+    policy.check_set_role(actor, view.room, view.membership, member, owners)
+    member.role = role
+    if RANK[role] >= RANK[RoomRole.MODERATOR]:
+        member.muted_until = None
+    if role == RoomRole.READ_ONLY:
+        await revoke_all_of(work, view.room.id, member.user_id)
+    _note(work, actor, "MEMBER_ROLE_CHANGED", member, None)
+    event = changed(member, MemberChange.ROLE_CHANGED, now())
+    return Changed(view.room, (await work.record(event)).seq)
+
+
+async def mute_member(
+    work: Work, actor: Actor, room_id: UUID | None, user_id: UUID | None, until: datetime | None, reason: str | None
+) -> Changed:
+    """This member says nothing in the room until then; None lifts the mute, and lifting none changes nothing.
+
+    Announces MemberChanged. Raises NotFound, NotAMember, Forbidden.
+    """
+    view = await reach_locked(work, actor, room_id)
+    policy.check(actor, view.room, view.membership, policy.Right.MANAGE_MEMBERS)
+    member = _found(await _member(work, view, user_id))
+    policy.check_over(actor, view.room, view.membership, member)
+    if member.muted_until == until:
+        return Changed(view.room, None)
+    member.muted_until = until
+    change = MemberChange.UNMUTED if until is None else MemberChange.MUTED
+    _note(work, actor, f"MEMBER_{change}", member, reason)
+    return Changed(view.room, (await work.record(changed(member, change, now()))).seq)
+
+
+async def _member(work: Work, view: RoomView, user_id: UUID | None) -> Membership | None:
+    if user_id is None:
+        return None
+    found = await queries.memberships(work.session, [(view.room.id, user_id)])
+    return found.get((view.room.id, user_id))
+
+
+def _found(member: Membership | None) -> Membership:
+    if member is None:
+        raise NotFound("no such member", path=("input", "userId"))
+    return member
+
+
+def _note(work: Work, actor: Actor, deed: str, member: Membership, reason: str | None) -> None:
+    audit.note(work, actor, deed, global_id("user", member.user_id), reason, member.room_id)

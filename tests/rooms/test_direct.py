@@ -1,0 +1,76 @@
+"""Direct conversations: one for each set of people, and nothing to the others before its first message."""
+
+import asyncio
+
+from tests.law import changes, law
+from tests.people import Person, arrive
+from tests.rooms.words import CREATE_INVITE, DELETE, change, mutation, refusal
+
+OPEN = mutation(
+    "openDirectMessage",
+    "{ errors { code path } cursor room { id kind visibility name memberCount directPeers { username } "
+    "viewerPermissions { canSend canInvite canEditRoom canManageMembers canPin canDeleteOthersMessages canArchive } "
+    "members { nodes { role user { username } } } } }",
+)
+MINE = "{ rooms(filter: { kind: DIRECT }) { totalCount nodes { id directPeers { username } } } }"
+
+
+async def test_the_same_people_always_have_the_same_conversation(ann: Person, bob: Person, cleo: Person) -> None:
+    made = await bob.do(OPEN, userIds=[cleo.id, bob.id])
+    room = made["room"]
+    assert (room["kind"], room["visibility"], room["name"], room["memberCount"]) == ("DIRECT", "PRIVATE", None, 2)
+    assert room["directPeers"] == [{"username": "cleo"}]
+    assert {member["role"] for member in room["members"]["nodes"]} == {"MEMBER"}
+    assert room["viewerPermissions"].pop("canSend") is True
+    assert set(room["viewerPermissions"].values()) == {False}
+    again = await cleo.do(OPEN, userIds=[bob.id])
+    assert (again["room"]["id"], again["cursor"]) == (room["id"], None)
+    three = await ann.do(OPEN, userIds=[bob.id, cleo.id])
+    assert three["room"]["id"] != room["id"]
+    assert [peer["username"] for peer in three["room"]["directPeers"]] == ["bob", "cleo"]
+
+
+async def test_two_who_open_at_once_meet(bob: Person, cleo: Person) -> None:
+    opened = await asyncio.gather(
+        *(person.do(OPEN, userIds=[other.id]) for _ in range(5) for person, other in ((bob, cleo), (cleo, bob)))
+    )
+    assert all(payload["errors"] == [] for payload in opened)
+    assert len({payload["room"]["id"] for payload in opened}) == 1
+    assert sorted(payload["cursor"] is None for payload in opened) == [False] + [True] * 9
+
+
+async def test_the_others_see_it_at_its_first_message(bob: Person, cleo: Person) -> None:
+    room = (await bob.do(OPEN, userIds=[cleo.id]))["room"]["id"]
+    assert (await bob.ask(MINE))["rooms"]["totalCount"] == 1
+    assert (await cleo.ask(MINE))["rooms"] == {"totalCount": 0, "nodes": []}
+    assert (await cleo.ask("query N($id: ID!) { node(id: $id) { id } }", id=room))["node"] is None
+    async with law(bob, room) as told:
+        await bob.say(room, "psst")
+    assert changes(told) == ["MessageCreated"]
+    assert (await cleo.ask(MINE))["rooms"]["nodes"] == [{"id": room, "directPeers": [{"username": "bob"}]}]
+
+
+async def test_nobody_enters_leaves_or_rules_a_conversation(ann: Person, bob: Person, cleo: Person) -> None:
+    room = (await bob.do(OPEN, userIds=[cleo.id]))["room"]["id"]
+    person = {"roomId": room, "userId": cleo.id}
+    assert await refusal(bob, "leaveRoom", roomId=room) == "FORBIDDEN"
+    assert await refusal(bob, "addMembers", roomId=room, userIds=[ann.id]) == "FORBIDDEN"
+    assert await refusal(bob, "removeMember", **person) == "FORBIDDEN"
+    assert await refusal(bob, "setMemberRole", **person, role="OWNER") == "FORBIDDEN"
+    assert await refusal(bob, "muteMember", **person, seconds=60) == "FORBIDDEN"
+    assert await refusal(bob, "archiveRoom", roomId=room) == "FORBIDDEN"
+    assert await refusal(bob, "updateRoom", roomId=room, name="us") == "FORBIDDEN"
+    for document in (CREATE_INVITE, DELETE):
+        assert (await bob.do(document, roomId=room))["errors"][0]["code"] == "FORBIDDEN"
+        assert (await ann.do(document, roomId=room))["errors"][0]["code"] == "NOT_FOUND"
+    assert (await change(bob, "joinRoom", roomId=room))["cursor"] is None
+
+
+async def test_a_conversation_needs_people_who_exist(bob: Person) -> None:
+    assert (await bob.do(OPEN, userIds=[bob.id]))["errors"][0]["code"] == "VALIDATION_FAILED"
+    assert (await bob.do(OPEN, userIds=[]))["errors"][0]["code"] == "VALIDATION_FAILED"
+    assert (await bob.do(OPEN, userIds=["user_nobody"]))["errors"][0]["code"] == "NOT_FOUND"
+    crowd = [await arrive(bob.house, f"guest{number}") for number in range(20)]
+    assert (await bob.do(OPEN, userIds=[guest.id for guest in crowd]))["errors"][0]["code"] == "VALIDATION_FAILED"
+    for guest in crowd:
+        await guest.http.aclose()

@@ -1,0 +1,115 @@
+"""Invites: a way in for people outside, counted exactly, and one answer for all that do not admit."""
+
+import asyncio
+
+from tests.conftest import MakeHouse
+from tests.law import changes, law
+from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor, arrive
+from tests.rooms.words import CREATE_INVITE, INVITE, REVOKE_INVITE, change, invite, refusal
+
+
+async def test_an_invite_shows_where_it_leads_and_admits(bob: Person, cleo: Person, visitor: Visitor) -> None:
+    den = await bob.create_room("den", visibility="PRIVATE")
+    made = await bob.do(CREATE_INVITE, roomId=den, maxUses=2, expiresInSeconds=60)
+    assert made["url"] == f"{bob.house.url}/?invite={made['code']}"
+    shown = (await visitor.ask(INVITE, code=made["code"]))["invite"]
+    assert shown == {
+        "code": made["code"],
+        "roomId": den,
+        "roomName": "den",
+        "inviter": {"username": "bob"},
+        "usesLeft": 2,
+        "expiresAt": made["expiresAt"],
+    }
+    async with law(bob, den) as told:
+        await change(cleo, "joinRoom", inviteCode=made["code"], roomId=den)
+        assert (await change(cleo, "joinRoom", inviteCode=made["code"]))["cursor"] is None
+    assert changes(told) == ["JOINED"]
+    assert (await visitor.ask(INVITE, code=made["code"]))["invite"]["usesLeft"] == 1
+
+
+async def test_an_invite_that_does_not_admit_says_nothing_of_why(bob: Person, cleo: Person, visitor: Visitor) -> None:
+    den = await bob.create_room("den", visibility="PRIVATE")
+    revoked, short = await invite(bob, den), await invite(bob, den, expiresInSeconds=1)
+    assert (await bob.do(REVOKE_INVITE, code=revoked))["errors"] == []
+    async with asyncio.timeout(5):
+        while (await visitor.ask(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (time itself says it)
+            await asyncio.sleep(0.05)
+    for code in (revoked, short, "0" * 24, "nonsense\0"):
+        assert (await visitor.ask(INVITE, code=code))["invite"] is None
+        assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
+    elsewhere = await cleo.create_room("elsewhere")
+    good = await invite(bob, den)
+    assert await refusal(cleo, "joinRoom", inviteCode=good, roomId=elsewhere) == "INVITE_INVALID"
+    assert await refusal(cleo, "joinRoom") == "VALIDATION_FAILED"
+
+
+async def test_three_uses_admit_three_of_ten_at_once(bob: Person) -> None:
+    den = await bob.create_room("den", visibility="PRIVATE")
+    code = await invite(bob, den, maxUses=3)
+    crowd = [await arrive(bob.house, f"guest{number}") for number in range(10)]
+    async with law(bob, den) as told:
+        payloads = await asyncio.gather(
+            *(
+                guest.do(
+                    "mutation J($input: JoinRoomInput!) { joinRoom(input: $input) { errors { code } } }",
+                    inviteCode=code,
+                )
+                for guest in crowd
+            )
+        )
+    answers = [[error["code"] for error in payload["errors"]] for payload in payloads]
+    assert sorted(answers) == [[]] * 3 + [["INVITE_INVALID"]] * 7
+    assert changes(told) == ["JOINED"] * 3
+    for guest in crowd:
+        await guest.http.aclose()
+
+
+async def test_who_may_invite_and_revoke(bob: Person, cleo: Person, ann: Person) -> None:
+    den = await bob.create_room("den", visibility="PRIVATE", memberIds=[ann.id])
+    assert await _codes(cleo, CREATE_INVITE, roomId=den) == ["NOT_FOUND"]
+    code = await invite(ann, den)
+    assert await _codes(cleo, REVOKE_INVITE, code=code) == ["NOT_FOUND"]
+    await change(cleo, "joinRoom", inviteCode=code)
+    assert await _codes(cleo, REVOKE_INVITE, code=code) == ["FORBIDDEN"]
+    assert await _codes(bob, REVOKE_INVITE, code=code) == []
+    await change(bob, "setMemberRole", roomId=den, userId=cleo.id, role="READ_ONLY")
+    assert await _codes(cleo, CREATE_INVITE, roomId=den) == ["FORBIDDEN"]
+    assert await _codes(bob, CREATE_INVITE, roomId=den, maxUses=0) == ["VALIDATION_FAILED"]
+    public = await bob.create_room("open")
+    assert await _codes(cleo, CREATE_INVITE, roomId=public) == ["NOT_A_MEMBER"]
+
+
+async def test_signup_by_invitation_enters_the_room(make_house: MakeHouse) -> None:
+    opened = await make_house()
+    async with await arrive(opened, "ann") as ann:
+        den = await ann.create_room("den", visibility="PRIVATE")
+        code = await invite(ann, den, maxUses=1)
+        house = await make_house(signup_mode="invite_only", public_url="https://chat.example.org")
+        async with Visitor(house) as visitor:
+            assert await _signup_codes(visitor, "bob") == ["SIGNUP_CLOSED"]
+            assert await _signup_codes(visitor, "bob", inviteCode="f" * 24) == ["INVITE_INVALID"]
+            async with law(ann, den) as told:
+                assert await _signup_codes(visitor, "bob", inviteCode=code) == []
+            assert changes(told) == ["JOINED"]
+            assert await _signup_codes(visitor, "cleo", inviteCode=code) == ["INVITE_INVALID"]
+        async with Visitor(house, ann.token) as same:
+            made: Json = await same.do(CREATE_INVITE, roomId=den)
+            assert made["url"] == f"https://chat.example.org/?invite={made['code']}"
+
+
+async def test_a_closed_house_admits_nobody_with_an_invite(make_house: MakeHouse) -> None:
+    opened = await make_house()
+    async with await arrive(opened, "ann") as ann:
+        code = await invite(ann, await ann.create_room("den"))
+    async with Visitor(await make_house(signup_mode="closed")) as visitor:
+        assert await _signup_codes(visitor, "bob", inviteCode=code) == ["SIGNUP_CLOSED"]
+
+
+async def _codes(person: Person, document: str, **arguments: object) -> list[str]:
+    return [error["code"] for error in (await person.do(document, **arguments))["errors"]]
+
+
+async def _signup_codes(visitor: Visitor, name: str, **more: str) -> list[str]:
+    payload = await visitor.do(SIGNUP, username=name, password=PASSWORD, **more)
+    return [error["code"] for error in payload["errors"]]
