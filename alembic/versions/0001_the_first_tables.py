@@ -72,6 +72,7 @@ def upgrade() -> None:
         sa.Column("email_key", sa.String(254), nullable=True),
         sa.Column("bio", sa.String(500), nullable=True),
         sa.Column("role", sa.String(16), nullable=False),
+        sa.Column("search_key", sa.Text(), nullable=False),
         sa.Column("password_hash", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("banned_at", sa.DateTime(timezone=True), nullable=True),
@@ -248,6 +249,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("parent_id", name=op.f("uq_refresh_tokens_parent_id")),
     )
     with op.batch_alter_table("refresh_tokens", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_refresh_tokens_expires_at"), ["expires_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_refresh_tokens_presented_at"), ["presented_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_refresh_tokens_session_id"), ["session_id"], unique=False)
 
     op.create_table(
@@ -328,6 +331,8 @@ def downgrade() -> None:
     op.drop_table("former_bodies")
     with op.batch_alter_table("refresh_tokens", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_refresh_tokens_session_id"))
+        batch_op.drop_index(batch_op.f("ix_refresh_tokens_presented_at"))
+        batch_op.drop_index(batch_op.f("ix_refresh_tokens_expires_at"))
 
     op.drop_table("refresh_tokens")
     with op.batch_alter_table("messages", schema=None) as batch_op:

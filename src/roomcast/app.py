@@ -12,6 +12,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from roomcast.accounts import renewal
+from roomcast.accounts.credentials import Credentials
 from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.policy import SignupMode as Mode
@@ -26,6 +28,8 @@ from roomcast.api.limits import Limits
 from roomcast.api.sockets import Sockets
 from roomcast.api.subscriptions import RoomLog, topic_of
 from roomcast.core import log, migrations
+from roomcast.core.chores import Chore
+from roomcast.core.clock import now
 from roomcast.core.db import Batch, Database
 from roomcast.core.events import Event, pack
 from roomcast.messages.actions import send_messages
@@ -35,6 +39,7 @@ from roomcast.settings import OnOff, Profile, RoomCreation, Settings, WrongSetti
 from roomcast.web import pages
 
 READY_SECONDS = 2.0
+SWEEP_SECONDS = 3600.0
 
 logger = logging.getLogger("roomcast")
 
@@ -54,6 +59,9 @@ class Roomcast:
             direct_url=settings.database_direct_url if settings.bus_url.startswith("postgres") else None,
         )
         self.send = Batch(self.db, send_messages)
+        self.passwords = Passwords()
+        self.credentials = Credentials(self.db, self.passwords, limited=settings.rate_limits is OnOff.ON)
+        self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
         self.http: HttpEndpoint
         self.sockets: Sockets
 
@@ -66,13 +74,23 @@ class Roomcast:
         await self.bus.start()
         await self.hub.start()
         await self.sockets.start()
+        self.sweeping.start()
 
     async def stop(self) -> None:
+        await self.sweeping.stop()
         await self.sockets.stop()
         await self.send.close()
         await self.hub.stop()
         await self.bus.stop()
+        self.passwords.close()
         await self.db.close()
+
+    async def sweep_sessions(self) -> None:
+        """Forget sessions and tokens that ended long ago, a thousand at a time so that nobody waits for it."""
+        more = True
+        while more:
+            async with self.db.work() as work:
+                more = await renewal.sweep(work, now())
 
     async def is_ready(self) -> dict[str, bool]:
         """Which of the things that it needs answer."""
@@ -97,7 +115,8 @@ class Roomcast:
             db=self.db,
             epoch=epoch,
             tokens=tokens,
-            passwords=Passwords(),
+            passwords=self.passwords,
+            credentials=self.credentials,
             sessions=Sessions(self.db, tokens),
             account_rules=rules,
             send=self.send,

@@ -8,6 +8,7 @@ import typer
 import uvicorn
 
 from roomcast.accounts import actions as accounts
+from roomcast.accounts import administration
 from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api import schema
@@ -96,12 +97,45 @@ def create_admin(
     print(f"{username} is an administrator.")
 
 
+@app.command()
+def reset_password(
+    username: Annotated[str, typer.Argument()],
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
+) -> None:
+    """Give somebody a new password. All their sessions end, in running servers too."""
+    try:
+        asyncio.run(_reset_password(load(), username, password))
+    except Refused as refused:
+        print(f"{refused.code}: {refused.message}", file=sys.stderr)
+        sys.exit(1)
+    print(f"{username} has a new password and is signed out everywhere.")
+
+
+async def _reset_password(settings: Settings, username: str, password: str) -> None:
+    await prepare_database(settings)
+    hashed = await _hashed(password, username)
+    db = Database(settings.database_url)
+    try:
+        async with db.work() as work:
+            await administration.reset_password(work, username, hashed)
+    finally:
+        await db.close()
+
+
+async def _hashed(password: str, username: str) -> str:
+    """Raises PasswordTooWeak."""
+    passwords = Passwords()
+    try:
+        passwords.check(password, username=username, path=("password",))
+        return await passwords.hash(password)
+    finally:
+        passwords.close()
+
+
 async def _create_admin(settings: Settings, username: str, password: str, email: str | None) -> None:
     await prepare_database(settings)
     accounts.check_account(username, email, None)
-    passwords = Passwords()
-    passwords.check(password, username=username, path=("password",))
-    account = accounts.NewAccount(username, await passwords.hash(password), email)
+    account = accounts.NewAccount(username, await _hashed(password, username), email)
     db = Database(settings.database_url)
     try:
         async with db.work() as work:

@@ -1,31 +1,38 @@
-"""Changes to people and their sessions."""
+"""Changes that people make to their own accounts: signing up, in and out, passwords, profiles."""
 
-import hashlib
-import hmac
-import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from enum import Enum
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts import policy, queries
-from roomcast.accounts.models import RefreshToken, Session, User, UserRole
+from roomcast.accounts.credentials import Proof
+from roomcast.accounts.models import Session, User, UserRole
 from roomcast.accounts.policy import AccountRules
-from roomcast.accounts.tokens import Tokens
+from roomcast.accounts.renewal import SignedIn, first_token
+from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
-from roomcast.core.errors import (
-    Banned,
-    EmailTaken,
-    InvalidCredentials,
-    RefreshTokenReused,
-    SessionRevoked,
-    UsernameTaken,
-)
+from roomcast.core.errors import EmailTaken, NotFound, UsernameTaken
 from roomcast.core.log import Store
+from roomcast.core.names import plain
+from roomcast.core.rows import fetch
+
+
+class Unchanged(Enum):
+    """What a profile says about a field that its owner did not mention."""
+
+    UNCHANGED = "UNCHANGED"
+
+
+UNCHANGED = Unchanged.UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +44,23 @@ class Device:
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
-    user: User
-    session: Session
-    refresh_token: str
-    refresh_token_expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class NewAccount:
     username: str
     password_hash: str
     email: str | None = None
     display_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """None clears a field; a display name falls back to the username."""
+
+    display_name: str | None | Unchanged = UNCHANGED
+    bio: str | None | Unchanged = UNCHANGED
+    email: str | None | Unchanged = UNCHANGED
+
+
+# ------------------------------------------------------------------ signing up
 
 
 def check_account(username: str, email: str | None, display_name: str | None) -> None:
@@ -73,12 +84,14 @@ async def signup(work: Work, account: NewAccount, device: Device, rules: Account
 
 async def create_user(work: Work, account: NewAccount, role: UserRole) -> User:
     """Raises UsernameTaken, EmailTaken."""
+    display_name = (account.display_name or account.username).strip()
     user = User(
         username=account.username,
         username_key=account.username.casefold(),
-        display_name=(account.display_name or account.username).strip(),
+        display_name=display_name,
         email=account.email,
-        email_key=account.email.casefold() if account.email else None,
+        email_key=_email_key(account.email),
+        search_key=_search_key(account.username, display_name),
         password_hash=account.password_hash,
         role=role,
         created_at=now(),
@@ -87,7 +100,7 @@ async def create_user(work: Work, account: NewAccount, role: UserRole) -> User:
         async with work.session.begin_nested():
             work.session.add(user)
     except IntegrityError:
-        raise await _taken(work.session, user) from None
+        raise await _taken(work.session, account.username) from None
     return user
 
 
@@ -99,110 +112,121 @@ async def _is_first(session: AsyncSession) -> bool:
     return await queries.is_empty(session)
 
 
-async def _taken(session: AsyncSession, user: User) -> UsernameTaken | EmailTaken:
-    same_name = await session.exec(select(User.id).where(User.username_key == user.username_key))
+async def _taken(session: AsyncSession, username: str) -> UsernameTaken | EmailTaken:
+    same_name = await session.exec(select(User.id).where(User.username_key == username.casefold()))
     if same_name.first() is not None:
         return UsernameTaken("this username is taken", path=("input", "username"))
+    return _email_taken()
+
+
+def _email_taken() -> EmailTaken:
     return EmailTaken("this e-mail address belongs to another account", path=("input", "email"))
 
 
-async def login(work: Work, user_id: UUID, newer_hash: str | None, device: Device, rules: AccountRules) -> SignedIn:
-    """A session for somebody whose password was right; an outdated hash gives way to `newer_hash`. Raises Banned."""
-    user = await work.session.get_one(User, user_id)
-    if newer_hash is not None:
-        user.password_hash = newer_hash
+def _email_key(email: str | None) -> str | None:
+    return email.casefold() if email else None
+
+
+def _search_key(username: str, display_name: str) -> str:
+    return f"{plain(username)}\n{plain(display_name)}"
+
+
+# ------------------------------------------------------------------ in and out
+
+
+async def login(work: Work, proof: Proof, device: Device, rules: AccountRules) -> SignedIn | None:
+    """A session for somebody who knew the password; an outdated hash gives way to a newer one.
+
+    None when the password has been changed since it was verified: it must be proved anew. Raises Banned.
+    """
+    user = await locked(work.session, proof.user_id)
+    if user.password_hash != proof.verified_hash:
+        return None
+    user.password_hash = proof.newer_hash or user.password_hash
     return await open_session(work, user, device, rules)
 
 
 async def open_session(work: Work, user: User, device: Device, rules: AccountRules) -> SignedIn:
     """A session with its first refresh token. Raises Banned."""
-    if user.banned_at is not None:
-        raise Banned("this account is banned")
+    policy.check_not_banned(user)
     started = now()
-    expires = started + timedelta(days=rules.refresh_days)
     session = Session(
         user_id=user.id,
         device_name=device.name,
         ip_address=device.ip_address,
         created_at=started,
         last_seen_at=started,
-        expires_at=expires,
+        expires_at=started + timedelta(days=rules.refresh_days),
     )
     work.session.add(session)
     await work.session.flush()
-    secret = secrets.token_hex(32)
-    token = RefreshToken(session_id=session.id, secret_hash=_hash(secret), created_at=started, expires_at=expires)
-    work.session.add(token)
-    await work.session.flush()
-    return SignedIn(user, session, f"{token.id.hex}.{secret}", expires)
+    return await first_token(work.session, user, session)
 
 
-async def refresh_session(
-    work: Work, presented: str, tokens: Tokens, rules: AccountRules
-) -> SignedIn | RefreshTokenReused:
-    """Exchange a refresh token for its successor. The token itself stays good until that successor is presented.
+async def logout(work: Work, actor: Actor) -> Collection[UUID]:
+    """The actor's session ends. Answers with the sessions that were ended, as everything here that ends some."""
+    return await end_sessions(work, col(Session.id) == actor.session_id)
 
-    Presenting a spent token ends its session: somebody holds a copy. That is answered, not raised, because it must
-    be committed. Raises InvalidCredentials, SessionRevoked, Banned.
+
+async def revoke_session(work: Work, actor: Actor, session_id: UUID | None) -> Collection[UUID]:
+    """One of the actor's own sessions ends; one that has already ended stays so. Raises NotFound."""
+    found = await work.session.get(Session, session_id) if session_id else None
+    if found is None or found.user_id != actor.user_id:
+        raise NotFound("no such session", path=("input", "sessionId"))
+    return await end_sessions(work, col(Session.id) == found.id)
+
+
+async def change_password(work: Work, actor: Actor, proof: Proof, new_hash: str) -> Collection[UUID] | None:
+    """Only the new password is good from now on, and of the sessions only the actor's own lives on.
+
+    None when the password has been changed since it was verified.
     """
-    token, secret = await _presented(work.session, presented)
-    session, user = await _family(work.session, token)
-    if user.banned_at is not None:
-        raise Banned("this account is banned")
-    if session.revoked_at is not None or token.expires_at <= now():
-        raise SessionRevoked("this session has ended; sign in again")
-    successor = await _successor_of(work.session, token)
-    if successor is not None and successor.presented_at is not None:
-        session.revoked_at = now()
-        return RefreshTokenReused("this refresh token was used before; the session has been ended")
-    token.presented_at = token.presented_at or now()
-    return await _renew(
-        work.session, (session, user), successor or _link(token), tokens.successor_secret(secret), rules
-    )
+    user = await locked(work.session, actor.user_id)
+    if user.password_hash != proof.verified_hash:
+        return None
+    user.password_hash = new_hash
+    others = col(Session.id) != actor.session_id
+    return await end_sessions(work, sa.and_(col(Session.user_id) == user.id, others))
 
 
-async def _renew(
-    session: AsyncSession, family: tuple[Session, User], successor: RefreshToken, secret: str, rules: AccountRules
-) -> SignedIn:
-    signed_in, user = family
-    signed_in.last_seen_at = now()
-    signed_in.expires_at = successor.expires_at = now() + timedelta(days=rules.refresh_days)
-    successor.secret_hash = _hash(secret)
-    session.add(successor)
-    await session.flush()
-    return SignedIn(user, signed_in, f"{successor.id.hex}.{secret}", successor.expires_at)
+async def end_sessions(work: Work, which: ColumnElement[bool]) -> Collection[UUID]:
+    """End those of these sessions that still live."""
+    living = sa.update(Session).where(which, col(Session.revoked_at).is_(None))
+    rows = await fetch(work.session, living.values(revoked_at=now()).returning(sa.inspect(Session).c.id))
+    return [session_id for (session_id,) in rows]
 
 
-def _link(token: RefreshToken) -> RefreshToken:
-    made = now()
-    return RefreshToken(
-        session_id=token.session_id, parent_id=token.id, secret_hash="", created_at=made, expires_at=made
-    )
+# ------------------------------------------------------------------ profiles
 
 
-async def _presented(session: AsyncSession, presented: str) -> tuple[RefreshToken, str]:
-    """The row of a refresh token and its secret. The secret is compared before anything is believed."""
-    identity, _, secret = presented.partition(".")
+async def update_profile(work: Work, actor: Actor, profile: Profile) -> User:
+    """What is mentioned becomes so, the rest stays. Raises ValidationFailed, EmailTaken."""
+    _check_profile(profile)
+    user = await locked(work.session, actor.user_id)
+    if not isinstance(profile.display_name, Unchanged):
+        user.display_name = (profile.display_name or user.username).strip()
+        user.search_key = _search_key(user.username, user.display_name)
+    if not isinstance(profile.bio, Unchanged):
+        user.bio = (profile.bio or "").strip() or None
+    if not isinstance(profile.email, Unchanged):
+        user.email, user.email_key = profile.email or None, _email_key(profile.email)
     try:
-        token = await session.get(RefreshToken, UUID(hex=identity))
-    except ValueError:
-        token = None
-    if token is None or not hmac.compare_digest(token.secret_hash, _hash(secret)):
-        raise InvalidCredentials("this refresh token is not valid", path=("input", "refreshToken"))
-    return token, secret
+        await work.session.flush()
+    except IntegrityError:
+        raise _email_taken() from None
+    return user
 
 
-async def _family(session: AsyncSession, token: RefreshToken) -> tuple[Session, User]:
-    """The token's session, locked: two renewals of one session follow each other."""
-    locked = select(Session).where(Session.id == token.session_id).with_for_update()
-    found = (await session.exec(locked.execution_options(populate_existing=True))).one()
-    user = await session.get_one(User, found.user_id)
-    return found, user
+def _check_profile(profile: Profile) -> None:
+    if isinstance(profile.display_name, str):
+        policy.check_display_name(profile.display_name)
+    if isinstance(profile.bio, str):
+        policy.check_bio(profile.bio)
+    if isinstance(profile.email, str) and profile.email:
+        policy.check_email(profile.email)
 
 
-async def _successor_of(session: AsyncSession, token: RefreshToken) -> RefreshToken | None:
-    return (await session.exec(select(RefreshToken).where(col(RefreshToken.parent_id) == token.id))).first()
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+async def locked(session: AsyncSession, user_id: UUID) -> User:
+    """The account as it is now, until the commit. Others may go on referring to it: only changes to it wait."""
+    wanted = select(User).where(User.id == user_id).with_for_update(key_share=True)
+    return (await session.exec(wanted.execution_options(populate_existing=True))).one()

@@ -17,6 +17,8 @@ class UserRole(StrEnum):
 
 
 class User(SQLModel, table=True):
+    """`search_key`: what a search for people looks through. It holds no e-mail address."""
+
     __tablename__ = "users"
     id: UUID = IdField(default_factory=uuid7, primary_key=True)
     username: str = Field(max_length=32)
@@ -26,6 +28,7 @@ class User(SQLModel, table=True):
     email_key: str | None = Field(default=None, max_length=254, unique=True)
     bio: str | None = Field(default=None, max_length=500)
     role: str = Field(default=UserRole.MEMBER, max_length=16)
+    search_key: str = TextField()
     password_hash: str = TextField()
     created_at: datetime = TimeField()
     banned_at: datetime | None = TimeField(default=None, nullable=True)
@@ -58,5 +61,5 @@ class RefreshToken(SQLModel, table=True):
     parent_id: UUID | None = IdField(default=None, nullable=True)
     secret_hash: str = Field(max_length=64)
     created_at: datetime = TimeField()
-    presented_at: datetime | None = TimeField(default=None, nullable=True)
-    expires_at: datetime = TimeField()
+    presented_at: datetime | None = TimeField(default=None, nullable=True, index=True)
+    expires_at: datetime = TimeField(index=True)

@@ -1,18 +1,30 @@
-"""Passwords: argon2id, hashed off the event loop behind a small semaphore; foreign bcrypt hashes verify and upgrade."""
+"""Passwords: argon2id, hashed beside the event loop by threads that yield to it; foreign bcrypt hashes verify and
+upgrade."""
 
 import asyncio
-from collections.abc import Callable
+import os
+import secrets
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import TypeVar
 
 from passlib.context import CryptContext
 
-from roomcast.core.errors import PasswordTooWeak
+from roomcast.core.errors import PasswordTooWeak, RateLimited
 
 Answer = TypeVar("Answer")
 
 AT_ONCE = 2
 """Each hash holds 19 MiB and a core for some 25 ms: more at once would starve the loop of its core."""
+
+MAX_WAITING = 1000
+"""Hashes that may wait for their turn: all of them are done before the first has waited for too long."""
+
+NICENESS = 10
 
 MIN_LENGTH, MAX_LENGTH = 8, 128
 
@@ -27,9 +39,14 @@ class Passwords:
             argon2__time_cost=2,
             argon2__parallelism=1,
         )
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._nobodys = self._context.hash(secrets.token_hex())
+        self._turns, self._waiting = asyncio.Semaphore(AT_ONCE), 0
+        self._pool = ThreadPoolExecutor(AT_ONCE, "password", initializer=_give_way)
         listed = files("roomcast.accounts").joinpath("common_passwords.txt").read_text("utf-8")
         self._common = frozenset(line for line in listed.splitlines() if line)
+
+    def close(self) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     def check(self, password: str, *, username: str, path: tuple[str, ...]) -> None:
         """Raises PasswordTooWeak for what is too short, too long, commonly used, or the person's own name."""
@@ -38,28 +55,50 @@ class Passwords:
         if password.casefold() in self._common or password.casefold() == username.casefold():
             raise PasswordTooWeak("this password is among the first that anyone would try", path=path)
 
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A place among those that hash now. Raises RateLimited when too many are waiting for one."""
+        if self._waiting >= MAX_WAITING:
+            raise RateLimited("too many people are signing in at this moment", retry_after_ms=5_000)
+        self._waiting += 1
+        try:
+            await self._turns.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            yield
+        finally:
+            self._turns.release()
+
     async def hash(self, password: str) -> str:
-        return await self._off_loop(lambda: self._context.hash(password))
+        """Takes a turn of its own."""
+        async with self.turn():
+            return await self._beside_the_loop(lambda: self._context.hash(password))
 
     async def verify(self, password: str, stored: str | None) -> tuple[bool, str | None]:
-        """Whether it is the password, and a newer hash to store where the old one is outdated.
+        """Whether it is the password, and a newer hash to store where the old one is outdated. Call it in a `turn`.
 
         `stored` is None for an unknown person: it takes as long and answers False.
         """
         if len(password) > MAX_LENGTH:
             stored = None
-        return await self._off_loop(lambda: self._verify(password[:MAX_LENGTH], stored))
+        good, newer = await self._beside_the_loop(
+            lambda: self._verify(password[:MAX_LENGTH], self._nobodys if stored is None else stored)
+        )
+        return good and stored is not None, newer
 
-    def _verify(self, password: str, stored: str | None) -> tuple[bool, str | None]:
-        if stored is None:
-            self._context.dummy_verify()
-            return False, None
+    def _verify(self, password: str, stored: str) -> tuple[bool, str | None]:
         try:
             good, newer = self._context.verify_and_update(password, stored)
         except ValueError:  # bcrypt refuses more than 72 bytes; a broken hash matches nothing
             return False, None
         return bool(good), newer
 
-    async def _off_loop(self, work: Callable[[], Answer]) -> Answer:
-        async with self._turn:
-            return await asyncio.to_thread(work)
+    async def _beside_the_loop(self, work: Callable[[], Answer]) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _give_way() -> None:
+    """This thread's work is heavy and nobody's answer but its own depends on it: the loop goes first."""
+    if sys.platform == "linux":  # where niceness belongs to a thread
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

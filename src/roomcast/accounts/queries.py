@@ -1,12 +1,49 @@
-"""Questions about people."""
+"""Questions about people and their sessions."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlmodel import col, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import Session, User, UserRole
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.names import is_printable, plain
+from roomcast.core.paging import Key, Page, Window, page
+from roomcast.core.rows import count
+
+
+@dataclass(frozen=True, slots=True)
+class UserFilter:
+    """`query` is found anywhere in a username or display name, whatever its case and accents; never in an e-mail."""
+
+    query: str | None = None
+    role: UserRole | None = None
+
+
+async def users(session: AsyncSession, actor: Actor, wanted: UserFilter, window: Window) -> Page[tuple[User]]:
+    """Everybody with an account, by username. A page walks the index of usernames until it is full."""
+    return await page(session, "users", _filtered(wanted), [Key(sa.inspect(User).c.username_key)], window)
+
+
+async def user_count(session: AsyncSession, actor: Actor, wanted: UserFilter) -> int:
+    counted = _filtered(wanted).with_only_columns(func.count(), maintain_column_froms=True)
+    return await count(session, counted)
+
+
+def _filtered(wanted: UserFilter) -> "sa.Select[User]":
+    chosen = sa.select(User)
+    if wanted.role is not None:
+        chosen = chosen.where(col(User.role) == wanted.role)
+    if wanted.query is not None:
+        if not is_printable(wanted.query, lines=True):
+            return chosen.where(sa.false())
+        chosen = chosen.where(col(User.search_key).contains(plain(wanted.query), autoescape=True))
+    return chosen
 
 
 async def users_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, User]:
@@ -17,12 +54,17 @@ async def users_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID
 async def user_by_login(session: AsyncSession, username_or_email: str) -> User | None:
     """The account behind what somebody typed to sign in."""
     key = username_or_email.strip().casefold()
+    if not is_printable(key):
+        return None
     return (await session.exec(select(User).where(or_(User.username_key == key, User.email_key == key)))).first()
 
 
 async def is_empty(session: AsyncSession) -> bool:
     """Whether nobody has signed up yet."""
     return (await session.exec(select(User.id).limit(1))).first() is None
+
+
+# ------------------------------------------------------------------ sessions
 
 
 async def session_state(session: AsyncSession, session_id: UUID) -> tuple[Session, User] | None:
@@ -33,11 +75,26 @@ async def session_state(session: AsyncSession, session_id: UUID) -> tuple[Sessio
     return found.first()
 
 
+async def sessions_ended_since(session: AsyncSession, moment: datetime) -> Sequence[tuple[UUID, datetime | None]]:
+    """Each with its person's ban, if any. Sessions that merely ran out are not among them."""
+    ended = select(Session.id, User.banned_at).join(User, col(User.id) == Session.user_id)
+    return (await session.exec(ended.where(col(Session.revoked_at) > moment))).all()
+
+
+async def sessions_of(session: AsyncSession, actor: Actor) -> Sequence[Session]:
+    """The actor's living sessions, the most recently used first."""
+    mine = select(Session).where(
+        Session.user_id == actor.user_id, col(Session.revoked_at).is_(None), Session.expires_at > now()
+    )
+    return (await session.exec(mine.order_by(col(Session.last_seen_at).desc(), col(Session.id).desc()))).all()
+
+
 async def sessions_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Session]:
     rows = await session.exec(select(Session).where(col(Session.id).in_(ids)))
     return {row.id: row for row in rows}
 
 
-async def admin_count(session: AsyncSession) -> int:
-    counted = select(func.count()).where(User.role == UserRole.ADMIN, col(User.banned_at).is_(None))
-    return (await session.exec(counted)).one()
+async def addresses_of(session: AsyncSession, user_id: UUID) -> set[str]:
+    """Where this person has signed in from, as far back as sessions are kept."""
+    known = select(Session.ip_address).where(Session.user_id == user_id, col(Session.ip_address).is_not(None))
+    return {address for address in await session.exec(known.distinct()) if address}

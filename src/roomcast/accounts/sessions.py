@@ -1,14 +1,19 @@
 """Which sessions live: what every request asks, answered from memory for at most a second.
 
-A logout, revocation or ban is felt at once in the process that did it (`forget`) and within that second in all others.
+A logout, revocation or ban is felt at once in the process that did it (`end`) and within that second in all others:
+there requests ask the database again, and `look` finds what somebody holds open for a session that is over.
 """
 
 import time
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
-from roomcast.accounts import queries
+from roomcast.accounts import policy, queries
 from roomcast.accounts.models import UserRole
+from roomcast.accounts.policy import Ending
 from roomcast.accounts.tokens import Tokens
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
@@ -18,41 +23,88 @@ from roomcast.core.errors import Unauthenticated
 BELIEVED_SECONDS = 1.0
 REMEMBERED = 10_000
 
+LATELY = timedelta(seconds=60)
+"""How far back each look for ended sessions goes: as long as the slowest commit and the difference between two
+processes' clocks may take together. Looks overlap; ending a session twice changes nothing."""
+
+Ended = Mapping[UUID, Ending]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a session is worth at a moment: its person's rights, or why it is over."""
+
+    user_id: UUID | None
+    is_admin: bool = False
+    ending: Ending | None = None
+
 
 class Sessions:
+    """`listen` before the first request: whoever holds something open for a session is told of its end."""
+
     def __init__(self, db: Database, tokens: Tokens) -> None:
         self._db, self._tokens = db, tokens
-        self._seen: OrderedDict[UUID, tuple[float, bool | None]] = OrderedDict()
+        self._seen: OrderedDict[UUID, tuple[float, Standing]] = OrderedDict()
+        self._changes = 0
+        self._listeners: list[Callable[[Ended], None]] = []
 
     async def actor(self, access_token: str) -> Actor:
         """Who holds this token. Raises TokenExpired, or Unauthenticated for a bad token or an ended session."""
         claims = self._tokens.read(access_token)
-        is_admin = await self.is_admin(claims.session_id)
-        if is_admin is None:
+        standing = await self.standing(claims.session_id)
+        if standing.ending is not None:
             raise Unauthenticated("this session has ended; sign in again")
-        return Actor(claims.user_id, claims.session_id, is_admin, claims.expires_at)
+        return Actor(claims.user_id, claims.session_id, standing.is_admin, claims.expires_at)
 
-    async def is_admin(self, session_id: UUID) -> bool | None:
-        """Whether the session's person is an administrator; None when the session does not live."""
+    async def standing(self, session_id: UUID) -> Standing:
+        """What the session is worth now, give or take a second; one that never was counts as revoked."""
         seen = self._seen.get(session_id)
-        if seen is None or time.monotonic() - seen[0] > BELIEVED_SECONDS:
-            seen = (time.monotonic(), await self._look(session_id))
-            self._seen[session_id] = seen
-            self._seen.move_to_end(session_id)
-            if len(self._seen) > REMEMBERED:
-                self._seen.popitem(last=False)
-        return seen[1]
+        if seen is not None and time.monotonic() - seen[0] <= BELIEVED_SECONDS:
+            return seen[1]
+        looked_at, changes = time.monotonic(), self._changes
+        standing = await self._look(session_id)
+        if changes == self._changes:  # else what was read may be from before the change
+            self._remember(session_id, looked_at, standing)
+        return standing
 
-    def forget(self, session_id: UUID) -> None:
-        """The next request of this session asks the database again."""
-        self._seen.pop(session_id, None)
+    # ------------------------------------------------------------------ what changes it
 
-    async def _look(self, session_id: UUID) -> bool | None:
+    def end(self, ended: Ended) -> None:
+        """These sessions were ended here, or were found ended: believe it from now on, and tell who listens."""
+        self._changes += 1
+        for session_id, why in ended.items():
+            self._remember(session_id, time.monotonic(), Standing(None, ending=why))
+        for listener in self._listeners:
+            listener(ended)
+
+    def forget(self, user_id: UUID) -> None:
+        """This person's rights have changed: their next request asks the database again."""
+        self._changes += 1
+        for session_id in [id_ for id_, (_, standing) in self._seen.items() if standing.user_id == user_id]:
+            del self._seen[session_id]
+
+    def listen(self, listener: Callable[[Ended], None]) -> None:
+        self._listeners.append(listener)
+
+    async def look(self) -> None:
+        """Find what other processes have ended within the last minute, and end it here too."""
+        async with self._db.read() as session:
+            found = await queries.sessions_ended_since(session, now() - LATELY)
+        if found:
+            self.end({id_: Ending.BANNED if banned_at else Ending.SESSION_REVOKED for id_, banned_at in found})
+
+    # ------------------------------------------------------------------ memory
+
+    def _remember(self, session_id: UUID, looked_at: float, standing: Standing) -> None:
+        self._seen[session_id] = (looked_at, standing)
+        self._seen.move_to_end(session_id)
+        if len(self._seen) > REMEMBERED:
+            self._seen.popitem(last=False)
+
+    async def _look(self, session_id: UUID) -> Standing:
         async with self._db.read() as session:
             found = await queries.session_state(session, session_id)
         if found is None:
-            return None
+            return Standing(None, ending=Ending.SESSION_REVOKED)
         state, user = found
-        if state.revoked_at is not None or state.expires_at <= now() or user.banned_at is not None:
-            return None
-        return user.role == UserRole.ADMIN
+        return Standing(user.id, user.role == UserRole.ADMIN, policy.ending(state, user, now()))

@@ -88,13 +88,9 @@ class Tokens:
             options={"require": ["exp", "iat", "sub", "sid", "jti"], "verify_iat": False},
         )
 
-    def successor_secret(self, secret: str) -> str:
-        """The secret of the refresh token that follows this one.
-
-        Derived, not drawn: asking twice with the same token gives the same successor, so an answer lost on the way
-        costs nobody the session and two tabs that renew at once both hold the one successor.
-        """
-        return hmac.new(self._ring[self._signer], b"refresh:" + secret.encode(), "sha256").hexdigest()
+    def successor_secrets(self, secret: str) -> list[str]:
+        """What the secret of the refresh token after this one may be, by each key: the signing key's comes first."""
+        return [hmac.new(key, b"refresh:" + secret.encode(), "sha256").hexdigest() for key in self._ring.values()]
 
 
 def _claims(payload: dict[str, Any]) -> Claims:

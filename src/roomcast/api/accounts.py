@@ -1,24 +1,34 @@
-"""The door of accounts: people, sessions, signing up and in."""
+"""The door of accounts: people, sessions, signing up, in and out."""
 
+from collections.abc import Collection, Sequence
 from datetime import datetime
+from functools import partial
 from typing import ClassVar, NamedTuple
+from uuid import UUID
 
 import strawberry
 
-from roomcast.accounts import actions, models, policy
+from roomcast.accounts import actions, models, policy, renewal
 from roomcast.accounts import queries as accounts
-from roomcast.accounts.actions import Device, NewAccount, SignedIn
-from roomcast.api.context import Context, Info
-from roomcast.api.errors import MutationPayload, refusable
+from roomcast.accounts.actions import UNCHANGED, Device, NewAccount, Profile, Unchanged
+from roomcast.accounts.policy import Ending
+from roomcast.accounts.renewal import Reused, SignedIn
+from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.errors import AckPayload, MutationPayload, refusable
 from roomcast.api.node import Node
+from roomcast.api.paging import Connected, Edge, PageInfo, connected, total
 from roomcast.core.actor import Actor
 from roomcast.core.db import Work
-from roomcast.core.errors import InvalidCredentials, Refused
+from roomcast.core.errors import Conflict
 from roomcast.core.ids import local_id
+from roomcast.core.paging import window
 from roomcast.rooms import invites
 
 strawberry.enum(models.UserRole)
 strawberry.enum(policy.SignupMode)
+
+PROOFS = 3
+"""How often a password is proved anew because it was changed, or its hash renewed, between the proof and its use."""
 
 
 @strawberry.type
@@ -29,6 +39,23 @@ class User(Node):
     bio: str | None
     role: models.UserRole
     created_at: datetime
+
+
+@strawberry.type
+class UserEdge:
+    cursor: str
+    node: models.User = strawberry.field(graphql_type=User)
+
+
+@strawberry.type
+class UserConnection:
+    edges: list[Edge] = strawberry.field(graphql_type=list[UserEdge])
+    nodes: list[models.User] = strawberry.field(graphql_type=list[User])
+    page_info: PageInfo
+
+    @strawberry.field(metadata=SHARED)
+    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
+        return await total(connection)
 
 
 @strawberry.type(description="One sign-in of one device.")
@@ -72,6 +99,12 @@ class Viewer(Node):
         totals = await info.context.totals.load(actor.user_id)
         return totals.mentions if totals else 0
 
+    @strawberry.field(graphql_type=list[Session])
+    async def sessions(self, actor: strawberry.Parent[Actor], info: Info) -> Sequence[models.Session]:
+        """Where the account is signed in, the most recently used first."""
+        async with info.context.snapshot.session() as session:
+            return await accounts.sessions_of(session, actor)
+
 
 @strawberry.type
 class TokenPair:
@@ -94,6 +127,19 @@ class LoginPayload(MutationPayload):
     user: models.User | None = strawberry.field(graphql_type=User | None, default=None)
     session: models.Session | None = strawberry.field(graphql_type=Session | None, default=None)
     tokens: TokenPair | None = None
+
+
+@strawberry.type
+class UserPayload(MutationPayload):
+    user: models.User | None = strawberry.field(graphql_type=User | None, default=None)
+
+
+@strawberry.input
+class UserFilter:
+    query: str | None = strawberry.field(
+        default=None, description="Found anywhere in a username or display name, whatever its case and accents."
+    )
+    role: models.UserRole | None = None
 
 
 @strawberry.input
@@ -120,6 +166,26 @@ class RefreshSessionInput:
     refresh_token: str
 
 
+@strawberry.input
+class RevokeSessionInput:
+    session_id: strawberry.ID
+
+
+@strawberry.input
+class ChangePasswordInput:
+    current_password: str
+    new_password: str
+
+
+@strawberry.input(
+    description="What is left out stays as it is. Null clears a field; a display name becomes the username."
+)
+class UpdateProfileInput:
+    display_name: str | None = strawberry.UNSET
+    bio: str | None = strawberry.UNSET
+    email: str | None = strawberry.UNSET
+
+
 @strawberry.type
 class Query:
     @strawberry.field(graphql_type=Viewer | None, description="The signed-in account; null without credentials.")
@@ -132,6 +198,28 @@ class Query:
         user_id = local_id("user", id)
         return await info.context.users.load(user_id) if user_id else None
 
+    @strawberry.field(graphql_type=UserConnection)
+    async def users(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: UserFilter | None = None,  # noqa: A002 (the contract's word)
+    ) -> Connected:
+        """Everybody with an account, by username."""
+        context, page = info.context, window(first, after, last, before)
+        wanted = accounts.UserFilter(filter.query, filter.role) if filter else accounts.UserFilter()
+        async with context.snapshot.session() as session:
+            found = await accounts.users(session, context.actor, wanted, page)
+        return connected(found, count=lambda: _user_count(context, wanted))
+
+
+async def _user_count(context: Context, wanted: accounts.UserFilter) -> int:
+    async with context.snapshot.session() as session:
+        return await accounts.user_count(session, context.actor, wanted)
+
 
 @strawberry.type
 class Mutation:
@@ -139,17 +227,16 @@ class Mutation:
     @refusable(SignupPayload)
     async def signup(self, info: Info, input: SignupInput) -> SignupPayload:  # noqa: A002
         """Open an account and sign in to it."""
-        context, rules = info.context, info.context.backend.account_rules
-        policy.check_signup_open(rules, invited=input.invite_code is not None)
+        context, backend = info.context, info.context.backend
+        policy.check_signup_open(backend.account_rules, invited=input.invite_code is not None)
         await _check_invite(context, input.invite_code)
         actions.check_account(input.username, input.email, input.display_name)
         device = _device(context, input.device_name)
-        passwords = context.backend.passwords
-        passwords.check(input.password, username=input.username, path=("input", "password"))
-        hashed = await passwords.hash(input.password)
+        backend.passwords.check(input.password, username=input.username, path=("input", "password"))
+        hashed = await backend.credentials.hash_for_signup(input.password, device.ip_address)
         account = NewAccount(input.username, hashed, input.email, input.display_name)
-        async with context.backend.db.work() as work:
-            signed_in = await actions.signup(work, account, device, rules)
+        async with backend.db.work() as work:
+            signed_in = await actions.signup(work, account, device, backend.account_rules)
             await _enter(work, signed_in, input.invite_code)
         welcome = await _welcome(context, signed_in)
         return SignupPayload(user=welcome.user, session=welcome.session, tokens=welcome.tokens)
@@ -160,14 +247,13 @@ class Mutation:
         """Sign in with username or e-mail. An unknown person gets the same answer, as late, as a wrong password."""
         context, backend = info.context, info.context.backend
         device = _device(context, input.device_name)
-        async with backend.db.read() as session:
-            user = await accounts.user_by_login(session, input.username_or_email)
-        good, newer_hash = await backend.passwords.verify(input.password, user.password_hash if user else None)
-        if user is None or not good:
-            raise InvalidCredentials("this is not the password of such an account")
-        async with backend.db.work() as work:
-            signed_in = await actions.login(work, user.id, newer_hash, device, backend.account_rules)
-        return await _login_payload(context, signed_in)
+        for _ in range(PROOFS):
+            proof = await backend.credentials.prove(input.username_or_email, input.password, device.ip_address)
+            async with backend.db.work() as work:
+                signed_in = await actions.login(work, proof, device, backend.account_rules)
+            if signed_in is not None:
+                return await _login_payload(context, signed_in)
+        raise _keeps_changing()
 
     @strawberry.mutation
     @refusable(LoginPayload)
@@ -175,10 +261,72 @@ class Mutation:
         """Rotates the refresh token. Sent over a WebSocket, it also extends that open connection in place."""
         context, backend = info.context, info.context.backend
         async with backend.db.work() as work:
-            outcome = await actions.refresh_session(work, input.refresh_token, backend.tokens, backend.account_rules)
-        if isinstance(outcome, Refused):  # committed, and refused: a spent token has ended its session
-            raise outcome
+            outcome = await renewal.refresh_session(work, input.refresh_token, backend.tokens, backend.account_rules)
+            if isinstance(outcome, Reused):
+                end_afterwards(context, work, [outcome.session_id], Ending.SESSION_REVOKED)
+        if isinstance(outcome, Reused):  # committed, and refused
+            raise outcome.refusal
         return await _login_payload(context, outcome)
+
+    @strawberry.mutation
+    @refusable(AckPayload)
+    async def logout(self, info: Info) -> AckPayload:
+        """End the session of this request. Its tokens are worth nothing from now on, and its sockets close."""
+        async with info.context.backend.db.work() as work:
+            ended = await actions.logout(work, info.context.actor)
+            end_afterwards(info.context, work, ended, Ending.SESSION_REVOKED)
+        return AckPayload()
+
+    @strawberry.mutation
+    @refusable(AckPayload)
+    async def revoke_session(self, info: Info, input: RevokeSessionInput) -> AckPayload:  # noqa: A002
+        """End one of one's own sessions, as logout would there."""
+        async with info.context.backend.db.work() as work:
+            ended = await actions.revoke_session(work, info.context.actor, local_id("session", input.session_id))
+            end_afterwards(info.context, work, ended, Ending.SESSION_REVOKED)
+        return AckPayload()
+
+    @strawberry.mutation
+    @refusable(AckPayload)
+    async def change_password(self, info: Info, input: ChangePasswordInput) -> AckPayload:  # noqa: A002
+        """Ends all other sessions of the account."""
+        context, backend, actor = info.context, info.context.backend, info.context.actor
+        user = await context.users.load(actor.user_id)
+        name = user.username if user else ""
+        backend.passwords.check(input.new_password, username=name, path=("input", "newPassword"))
+        for _ in range(PROOFS):
+            proof = await backend.credentials.confirm(actor, input.current_password)
+            new_hash = await backend.passwords.hash(input.new_password)
+            async with backend.db.work() as work:
+                ended = await actions.change_password(work, actor, proof, new_hash)
+                end_afterwards(context, work, ended or (), Ending.SESSION_REVOKED)
+            if ended is not None:
+                return AckPayload()
+        raise _keeps_changing()
+
+    @strawberry.mutation
+    @refusable(UserPayload)
+    async def update_profile(self, info: Info, input: UpdateProfileInput) -> UserPayload:  # noqa: A002
+        """Change what others see of the viewer, and the e-mail address, which only the viewer sees."""
+        profile = Profile(_mentioned(input.display_name), _mentioned(input.bio), _mentioned(input.email))
+        async with info.context.backend.db.work() as work:
+            user = await actions.update_profile(work, info.context.actor, profile)
+        await info.context.changed()
+        return UserPayload(user=user)
+
+
+def end_afterwards(context: Context, work: Work, session_ids: Collection[UUID], why: Ending) -> None:
+    """After the commit these sessions are over in this process, sockets included; the others notice by themselves."""
+    if session_ids:
+        work.afterwards.append(partial(context.backend.sessions.end, dict.fromkeys(session_ids, why)))
+
+
+def _mentioned(value: str | None) -> str | None | Unchanged:
+    return UNCHANGED if value is strawberry.UNSET else value
+
+
+def _keeps_changing() -> Conflict:
+    return Conflict("the password is being changed; try again")
 
 
 async def _check_invite(context: Context, code: str | None) -> None:
@@ -217,7 +365,8 @@ async def _welcome(context: Context, signed_in: SignedIn) -> Welcome:
     """The rest of this operation, and the socket it came over, act for the person who has just signed in."""
     user, session = signed_in.user, signed_in.session
     token, expires_at = context.backend.tokens.access(user.id, session.id)
-    context.viewer = Actor(user.id, session.id, user.role == models.UserRole.ADMIN, expires_at)
+    is_admin = user.role == models.UserRole.ADMIN
+    context.viewer = Actor(user.id, session.id, is_admin, expires_at, context.caller.ip_address)
     if context.caller.adopt is not None:
         context.caller.adopt(context.viewer)
     await context.changed()

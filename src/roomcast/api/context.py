@@ -9,6 +9,7 @@ import strawberry
 from strawberry.dataloader import DataLoader
 
 from roomcast.accounts import queries as accounts
+from roomcast.accounts.credentials import Credentials
 from roomcast.accounts.models import Session, User
 from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
@@ -44,6 +45,7 @@ class Backend:
     epoch: UUID
     tokens: Tokens
     passwords: Passwords
+    credentials: Credentials
     sessions: Sessions
     account_rules: AccountRules
     send: Batch[NewMessage, Sent]

@@ -7,13 +7,13 @@ from uuid import UUID
 import strawberry
 
 from roomcast.accounts import models as account_rows
-from roomcast.api.accounts import User
+from roomcast.api.accounts import User, UserConnection
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.errors import MutationPayload, refusable
 from roomcast.api.history import history
 from roomcast.api.node import Node
 from roomcast.api.paging import Connected, Edge, PageInfo, connected
-from roomcast.api.reactions import ReactionGroup, UserConnection
+from roomcast.api.reactions import ReactionGroup
 from roomcast.api.rooms import Room
 from roomcast.api.scalars import Cursor, Seq
 from roomcast.core.clock import now

@@ -2,29 +2,11 @@
 
 import strawberry
 
-from roomcast.accounts import models as account_rows
-from roomcast.api.accounts import User
+from roomcast.api.accounts import UserConnection
 from roomcast.api.context import SHARED, Context, Info
-from roomcast.api.paging import Connected, Edge, PageInfo, connected, total
+from roomcast.api.paging import Connected, connected
 from roomcast.core.paging import window
 from roomcast.messages import reactions
-
-
-@strawberry.type
-class UserEdge:
-    cursor: str
-    node: account_rows.User = strawberry.field(graphql_type=User)
-
-
-@strawberry.type
-class UserConnection:
-    edges: list[Edge] = strawberry.field(graphql_type=list[UserEdge])
-    nodes: list[account_rows.User] = strawberry.field(graphql_type=list[User])
-    page_info: PageInfo
-
-    @strawberry.field(metadata=SHARED)
-    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
-        return await total(connection)
 
 
 @strawberry.type(description="All who put the same emoji under a message.")

@@ -62,7 +62,7 @@ async def _node(context: Context, global_id: str) -> Any:
         return await message_or_none(context, local_id("msg", global_id))
     if kind == "session" and (session_id := local_id("session", global_id)):
         found = await context.user_sessions.load(session_id)
-        return found if found and found.user_id == actor.user_id else None
+        return found if found and found.user_id == actor.user_id and found.revoked_at is None else None
     if kind == "audit" and actor.is_admin and (entry_id := local_id("audit", global_id)):
         return await context.audit_entries.load(entry_id)
     return actor if kind == "viewer" and local_id("viewer", global_id) == actor.user_id else None

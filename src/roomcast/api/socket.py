@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,11 +16,13 @@ import orjson
 from graphql import GraphQLError, OperationType
 from starlette.types import Scope
 
+from roomcast.accounts.policy import Ending
 from roomcast.api import protocol, tokens
 from roomcast.api.context import Caller, Context
 from roomcast.api.crowd import Crowd
 from roomcast.api.documents import Operation, RequestErrors
 from roomcast.api.errors import coded
+from roomcast.api.events import StreamEndReason
 from roomcast.api.execution import Engine, Request, refused
 from roomcast.api.protocol import CloseCode, Malformed, Message
 from roomcast.api.scalars import show_time
@@ -42,6 +44,9 @@ Asgi = Callable[..., Awaitable[Any]]
 
 Wire = tuple[Scope, Asgi, Asgi]
 """An ASGI connection: scope, receive, send."""
+
+LAST_WORDS_SECONDS = 0.5
+"""How long the operations and streams of an ended session may take to say their last."""
 
 MISSED_HEARTBEATS = 2
 
@@ -72,6 +77,10 @@ def _limit(message: str) -> GraphQLError:
     return coded("SUBSCRIPTION_LIMIT", message)
 
 
+def _session_over() -> GraphQLError:
+    return coded("UNAUTHENTICATED", "this session has ended; sign in again")
+
+
 class Attached(NamedTuple):
     topic: Topic
     reader: Reader
@@ -90,6 +99,8 @@ class Socket:
         self.streams: dict[str, Attached] = {}
         self._resume: dict[str, str] = {}
         self._resumed: set[tuple[str, str]] = set()
+        self._last_words: list[asyncio.Task[None]] = []
+        self._is_over = False
         self._opened_at = time.monotonic()
         self._unanswered = 0
         self._closed = False
@@ -143,14 +154,25 @@ class Socket:
         except Exception:  # a peer that takes nothing, or is gone
             self._abort()
 
+    def end_session(self, why: Ending) -> None:
+        """The session that this connection acts for is over: its streams say so, what runs is answered, and it closes
+        with 4401. Begun once, and soon done."""
+        if self._is_over:
+            return
+        self._is_over = True
+        reason = StreamEndReason(why.value)
+        self._last_words = [attached.reader.end(None, reason) for attached in self.streams.values()]
+        self.part(CloseCode.UNAUTHORIZED, "Session ended", finish_seconds=LAST_WORDS_SECONDS)
+
     def part(self, code: CloseCode, reason: str, *, finish_seconds: float = 0) -> None:
         """Begin to end the connection: nobody waits for a peer that takes its time. What runs may finish first."""
         if self._parting is None:
             self._parting = asyncio.create_task(self._part(code, reason, finish_seconds), name="parting")
 
     async def _part(self, code: CloseCode, reason: str, finish_seconds: float) -> None:
-        if self._running and finish_seconds:
-            await asyncio.wait(self._running.values(), timeout=finish_seconds)
+        running = [*self._running.values(), *self._last_words]
+        if running and finish_seconds:
+            await asyncio.wait(running, timeout=finish_seconds)
         await self.close(code, reason)
 
     def leave(self) -> None:
@@ -264,7 +286,7 @@ class Socket:
                 async with asyncio.timeout(self._pace.patience):
                     await self._open_stream(message.id, operation, request, caller)
             else:
-                answer = await self._engine.run(operation, request, self.viewer, caller)
+                answer = await self._engine.run(operation, request, await self._present(), caller)
                 self._say("next", message.id, orjson.dumps(answer))
                 self._say("complete", message.id)
         except RequestErrors as errors:
@@ -280,7 +302,8 @@ class Socket:
             self._running.pop(message.id, None)
 
     async def _open_stream(self, id_: str, operation: Operation, request: Request, caller: Caller) -> None:
-        context = Context(self._engine.backend, self.viewer, caller)
+        present = await until_it_works(self._present, worth=is_outage)
+        context = Context(self._engine.backend, present, caller)
         stream: Stream = await until_it_works(
             lambda: self._engine.subscribe(operation, request, context), worth=is_outage
         )
@@ -289,6 +312,8 @@ class Socket:
         async with self._hub.topic(topic_of(stream.place.room_id)) as topic:
             if topic is None:
                 raise RequestErrors(coded("NOT_FOUND", "no such room"))
+            if self._is_over:
+                raise RequestErrors(_session_over())
             if not self._crowd.may_stream(viewer.user_id):
                 raise RequestErrors(_limit("You have as many subscriptions open as one person may have."))
             listener = Listener(
@@ -318,6 +343,16 @@ class Socket:
         self._say("error", id_, orjson.dumps(refused(errors, request_id)["errors"]))
 
     # ------------------------------------------------------------------ its person
+
+    async def _present(self) -> Actor | None:
+        """Whom an operation acts for, with the rights they have now. Raises RequestErrors once their session ended."""
+        if (viewer := self.viewer) is None:
+            return None
+        standing = await self._engine.backend.sessions.standing(viewer.session_id)
+        if standing.ending is not None:
+            self.end_session(standing.ending)
+            raise RequestErrors(_session_over())
+        return replace(viewer, is_admin=standing.is_admin)
 
     def _caller(self) -> Caller:
         return Caller(str(uuid7()), self.address, self.adopt, self._resumption, _origin(self._scope))

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from uuid import UUID
 
 from starlette.types import Scope
 
+from roomcast.accounts.policy import Ending
 from roomcast.api import protocol
 from roomcast.api.crowd import Crowd, Places
 from roomcast.api.execution import Engine
@@ -16,6 +18,10 @@ from roomcast.realtime.hub import Hub
 log = logging.getLogger("roomcast.socket")
 
 
+LOOK_SECONDS = 0.5
+"""How often sessions are looked for that another process has ended. Their sockets close within a second."""
+
+
 class Sockets:
     """`origins`: web origins besides our own that may connect; a client that names none is no browser."""
 
@@ -23,15 +29,20 @@ class Sockets:
         self._engine, self._hub, self._origins = engine, hub, frozenset(origins)
         self.crowd: Crowd[Socket] = Crowd(places)
         self.pace = Pace()
-        self._ticking: asyncio.Task[None] | None = None
+        self._sessions = engine.backend.sessions
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
-        self._ticking = asyncio.create_task(self._tick(), name="sockets tick")
+        self._sessions.listen(self._end_sessions)
+        self._tasks = [
+            asyncio.create_task(self._tick(), name="sockets tick"),
+            asyncio.create_task(self._look(), name="sockets look"),
+        ]
 
     async def stop(self) -> None:
-        if self._ticking is not None:
-            self._ticking.cancel()
-            await asyncio.wait([self._ticking])
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def serve(self, scope: Scope, receive: Asgi, send: Asgi) -> None:
         await receive()  # websocket.connect
@@ -79,3 +90,20 @@ class Sockets:
             socket.tick(heartbeat=heartbeat)
         except Exception:  # one socket's trouble is not the others'
             log.exception("a socket could not be ticked")
+
+    # ------------------------------------------------------------------ sessions that end
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            if not self.open:
+                continue
+            try:
+                await self._sessions.look()
+            except Exception as error:  # the next look sees what this one has missed
+                log.warning("ended sessions cannot be looked for: %s", type(error).__name__)
+
+    def _end_sessions(self, ended: Mapping[UUID, Ending]) -> None:
+        for socket in list(self.open):
+            if socket.viewer and (why := ended.get(socket.viewer.session_id)):
+                socket.end_session(why)

@@ -32,21 +32,27 @@ class AuditEntry(SQLModel, table=True):
 
 
 def note(
-    work: Work, actor: Actor, action: str, target_id: str | None, reason: str | None = None, room_id: UUID | None = None
+    work: Work,
+    actor: Actor | None,
+    action: str,
+    target_id: str | None,
+    reason: str | None = None,
+    room_id: UUID | None = None,
 ) -> None:
     """Enter a deed, e.g. `note(work, actor, "USER_BANNED", "user_…", "spam")`: actions in the past tense.
 
-    `room_id`: where it was done, if in a room.
+    `room_id`: where it was done, if in a room. Without an actor it was the house itself: a rule of it, or the command
+    line.
     """
     work.session.add(
         AuditEntry(
             at=now(),
-            actor_id=actor.user_id,
+            actor_id=actor.user_id if actor else None,
             action=action,
             target_id=target_id,
             room_id=room_id,
             reason=reason,
-            ip_address=actor.ip_address,
+            ip_address=actor.ip_address if actor else None,
         )
     )
 

@@ -50,6 +50,13 @@ class RefreshTokenReused(Refused):
     code = "REFRESH_TOKEN_REUSED"
 
 
+class RateLimited(Refused):
+    """Too much of it at once, or too many failures: `retry_after_ms` says when it may be tried again."""
+
+    code = "RATE_LIMITED"
+    retryable = True
+
+
 class UsernameTaken(Refused):
     code = "USERNAME_TAKEN"
 

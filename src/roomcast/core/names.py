@@ -15,9 +15,13 @@ _UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, 
 
 def fold(name: str) -> str:
     """The key under which a name is unique. Empty for a name that shows nothing."""
-    decomposed = unicodedata.normalize("NFKD", name).casefold()
-    bare = "".join(filter(None, map(_seen, decomposed)))
-    return " ".join(bare.translate(_LOOK_ALIKES).split())
+    return plain(name).translate(_LOOK_ALIKES)
+
+
+def plain(text: str) -> str:
+    """What a search compares: regardless of case, accents, width, spacing and what cannot be seen."""
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    return " ".join("".join(map(_seen, decomposed)).split())
 
 
 def _seen(char: str) -> str:

@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import UUID
 
@@ -158,16 +158,27 @@ def _read(name: str, keys: Sequence[Key], text: str | None) -> tuple[Any, ...] |
         )
         if found_name != name or len(values) != len(keys):
             raise ValueError
-        return tuple(_typed(key.column.type.python_type, value) for key, value in zip(keys, values, strict=True))
-    except (ValueError, TypeError):
+        return tuple(_typed(_python_type(key.column), value) for key, value in zip(keys, values, strict=True))
+    except (ValueError, TypeError, OverflowError):
         raise BadUserInput("this is no cursor of this list") from None
+
+
+def _python_type(column: ColumnElement[Any]) -> type:
+    """What the column's values are: a decorated type (our times, the texts of SQLModel) does not say it itself."""
+    kind = column.type
+    return kind.impl_instance.python_type if isinstance(kind, sa.types.TypeDecorator) else kind.python_type
 
 
 def _typed(wanted: type, value: Any) -> Any:
     if wanted is UUID:
         return UUID(value)
     if wanted is datetime:
-        return datetime.fromisoformat(value)
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError
+        return moment.astimezone(UTC)
     if type(value) is not wanted or (isinstance(value, int) and abs(value) > 2**53):
+        raise ValueError
+    if isinstance(value, str) and "\0" in value:  # PostgreSQL's texts hold everything but this
         raise ValueError
     return value

@@ -71,6 +71,7 @@ class Reader:
     def take(self, seq: int, payload: bytes) -> None:
         """The next payload while live. A socket that would block stops being live and costs nothing."""
         if self._outbox.offer(self._head, payload, self._tail) or self._outbox.closed:
+            self._position = seq
             return
         self._group.unfollow(self)
         self._position = seq - 1
@@ -123,10 +124,16 @@ class Reader:
                 task.cancel()
         self._task = self._ending = None
 
-    def end(self, seq: int, reason: Any) -> None:
-        """The server ends it: nothing more of the topic, only the last words."""
-        self.stop()
-        self._ending = asyncio.create_task(self._last_words(seq, reason), name="reader ends")
+    def end(self, seq: int | None, reason: Any) -> asyncio.Task[None]:
+        """The server ends it: nothing more of the topic, only the last words. The task is done when they are out.
+
+        `seq`: the position that they name; None for what this reader has got, so that it can come back to it.
+        """
+        if self._ending is None:
+            self.stop()
+            last = self._position if seq is None else seq
+            self._ending = asyncio.create_task(self._last_words(last, reason), name="reader ends")
+        return self._ending
 
     async def _last_words(self, seq: int, reason: Any) -> None:
         words = await self._group.script.ended(seq, reason)

@@ -13,7 +13,7 @@ from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.errors import Conflict
 from roomcast.core.ids import global_id
-from roomcast.core.names import fold
+from roomcast.core.names import fold, plain
 from roomcast.rooms import policy
 from roomcast.rooms.entry import Changed, admit, people, reach_locked
 from roomcast.rooms.events import RoomChanged, RoomDeleted
@@ -153,8 +153,8 @@ def _apply(room: Room, patch: RoomPatch) -> None:
 
 
 def _name(room: Room, name: str) -> None:
-    room.name, room.name_key = name, fold(name)
-    room.public_name_key = room.name_key if room.visibility == RoomVisibility.PUBLIC else None
+    room.name, room.name_key = name, plain(name)[: policy.MAX_NAME_KEY]
+    room.public_name_key = fold(name) if room.visibility == RoomVisibility.PUBLIC else None
 
 
 def _name_taken() -> Conflict:

@@ -35,7 +35,7 @@ class NotificationLevel(StrEnum):
 
 
 class Room(SQLModel, table=True):
-    """`name_key` is the folded name, which searches look in. `public_name_key` is the same for a public room and null
+    """`name_key` is the plain name, for search and order. `public_name_key` is a public room's folded name and null
     otherwise, so that a private room's name is unique with nothing and betrays nothing. `direct_key` names the set of
     people of a direct conversation."""
 

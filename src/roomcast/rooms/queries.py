@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core.actor import Actor
 from roomcast.core.errors import NotFound
 from roomcast.core.log import RoomHead
-from roomcast.core.names import fold
+from roomcast.core.names import plain
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.rows import count, fetch
 from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
@@ -118,14 +118,14 @@ def _archived(wanted: RoomFilter) -> sa.ColumnElement[bool]:
 
 
 def _named(text: str) -> sa.ColumnElement[bool]:
-    """Rooms with this in their name, however it is written; what folds to nothing is in none."""
-    key = fold(text)
+    """Rooms with this in their name, however it is written."""
+    key = plain(text)
     return col(Room.name_key).contains(key, autoescape=True) if key and "\0" not in key else sa.false()
 
 
 def _keys(order: RoomOrder) -> list[Key]:
     if order is RoomOrder.NAME_ASC:
-        return [Key(func.coalesce(col(Room.name_key), "")), Key(sa.inspect(Room).c.id)]
+        return [Key(func.coalesce(col(Room.name_key), "", type_=sa.String)), Key(sa.inspect(Room).c.id)]
     if order is RoomOrder.CREATED_AT_DESC:
         return [Key(sa.inspect(Room).c.created_at, descending=True), Key(sa.inspect(Room).c.id, descending=True)]
     return [Key(sa.inspect(RoomHead).c.last_activity_at, descending=True), Key(sa.inspect(Room).c.id, descending=True)]

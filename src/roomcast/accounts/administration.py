@@ -1,0 +1,78 @@
+"""What administrators do to other people's accounts. Each deed leaves an audit entry; a no-op leaves none."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.accounts import policy
+from roomcast.accounts.actions import end_sessions, locked
+from roomcast.accounts.models import Session, User, UserRole
+from roomcast.core import audit
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Work
+from roomcast.core.errors import NotFound
+from roomcast.core.ids import global_id
+
+
+async def set_user_role(work: Work, actor: Actor, user_id: UUID | None, role: UserRole) -> User:
+    """Raises Forbidden, NotFound, Conflict for the last administrator."""
+    administrators = await _administrators(work.session)
+    policy.check_administrator(actor, administrators)
+    user = await _person(work.session, user_id)
+    if user.role == role:
+        return user
+    policy.check_role_change(user, role, administrators)
+    audit.note(work, actor, "USER_ROLE_CHANGED", global_id("user", user.id), f"{user.role} to {role}")
+    user.role = role
+    return user
+
+
+async def ban_user(work: Work, actor: Actor, user_id: UUID | None, reason: str | None) -> Collection[UUID]:
+    """The account may not be used any more: all its sessions end, which are answered.
+
+    Raises Forbidden, NotFound, Conflict for the last administrator, ValidationFailed.
+    """
+    administrators = await _administrators(work.session)
+    policy.check_administrator(actor, administrators)
+    why, user = audit.check_reason(reason), await _person(work.session, user_id)
+    if user.banned_at is not None:
+        return []
+    policy.check_demotion(user.id, administrators)
+    user.banned_at = now()
+    audit.note(work, actor, "USER_BANNED", global_id("user", user.id), why)
+    return await end_sessions(work, col(Session.user_id) == user.id)
+
+
+async def unban_user(work: Work, actor: Actor, user_id: UUID | None) -> None:
+    """The account may sign in again. Raises Forbidden, NotFound."""
+    policy.check_administrator(actor, await _administrators(work.session))
+    user = await _person(work.session, user_id)
+    if user.banned_at is not None:
+        user.banned_at = None
+        audit.note(work, actor, "USER_UNBANNED", global_id("user", user.id))
+
+
+async def reset_password(work: Work, username: str, new_hash: str) -> Collection[UUID]:
+    """From the command line, for a forgotten password: the new one is good, every session ends. Raises NotFound."""
+    wanted = select(User.id).where(User.username_key == username.casefold())
+    user = await _person(work.session, (await work.session.exec(wanted)).first())
+    user.password_hash = new_hash
+    audit.note(work, None, "PASSWORD_RESET", global_id("user", user.id), "from the command line")
+    return await end_sessions(work, col(Session.user_id) == user.id)
+
+
+async def _administrators(session: AsyncSession) -> set[UUID]:
+    """Who is one now, locked in the order of ids: two who take each other's role follow one another."""
+    ruling = sa.and_(col(User.role) == UserRole.ADMIN, col(User.banned_at).is_(None))
+    wanted = select(User).where(ruling).order_by(col(User.id)).with_for_update(key_share=True)
+    return {user.id for user in await session.exec(wanted.execution_options(populate_existing=True))}
+
+
+async def _person(session: AsyncSession, user_id: UUID | None) -> User:
+    if user_id is None or await session.get(User, user_id) is None:
+        raise NotFound("no such person", path=("input", "userId"))
+    return await locked(session, user_id)

@@ -1,0 +1,65 @@
+"""Proving who one is by a password: with limited patience, and the same for unknown names as for known ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from roomcast.accounts import queries
+from roomcast.accounts.models import User
+from roomcast.accounts.passwords import Passwords
+from roomcast.accounts.throttle import Key, Quota, Throttle, keys_of, network
+from roomcast.core.actor import Actor
+from roomcast.core.db import Database
+from roomcast.core.errors import InvalidCredentials
+from roomcast.core.ids import uuid7
+
+SIGNUP_BURST, SIGNUP_SECONDS = 200, 3.0
+"""A whole school behind one address signs up in one lesson; a machine does not fill the server overnight."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Somebody knew the password behind `verified_hash`. `newer_hash`: to be stored in its place."""
+
+    user_id: UUID
+    verified_hash: str
+    newer_hash: str | None
+
+
+class Credentials:
+    """`limited` False lifts every limit on tries and signing up."""
+
+    def __init__(self, db: Database, passwords: Passwords, *, limited: bool = True) -> None:
+        self._db, self._passwords = db, passwords
+        self._throttle = Throttle(enabled=limited)
+        self.signups = Quota(SIGNUP_BURST, SIGNUP_SECONDS, enabled=limited)
+
+    async def hash_for_signup(self, password: str, address: str | None) -> str:
+        """Raises RateLimited for an address that opens account after account."""
+        if (place := network(address)) is not None:
+            self.signups.take(("signup", place))
+        return await self._passwords.hash(password)
+
+    async def prove(self, login: str, password: str, address: str | None) -> Proof:
+        """Who signs in, by username or e-mail. Raises InvalidCredentials, RateLimited."""
+        async with self._db.read() as session:
+            user = await queries.user_by_login(session, login)
+            known = await queries.addresses_of(session, user.id if user else uuid7())  # asked for nobody too
+        return await self._try(user, password, keys_of(login, address, known))
+
+    async def confirm(self, actor: Actor, password: str) -> Proof:
+        """That it is still the same person who asks. Raises InvalidCredentials, RateLimited."""
+        async with self._db.read() as session:
+            user = (await queries.users_by_id(session, [actor.user_id])).get(actor.user_id)
+        return await self._try(user, password, [("known", str(actor.user_id), "signed in")])
+
+    async def _try(self, user: User | None, password: str, keys: Sequence[Key]) -> Proof:
+        self._throttle.check(keys)
+        async with self._passwords.turn():
+            self._throttle.check(keys)  # many at once were let in before the first of them had failed
+            good, newer = await self._passwords.verify(password, user.password_hash if user else None)
+            if user is None or not good:
+                self._throttle.blame(keys)
+                raise InvalidCredentials("this is not the password of such an account")
+            self._throttle.forgive(keys)
+        return Proof(user.id, user.password_hash, newer)

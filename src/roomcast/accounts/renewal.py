@@ -1,0 +1,167 @@
+"""Refresh tokens: a session's chain, each link good until its successor is presented, and every copy of it fatal after.
+
+`<id>.<secret>` outside, a hash inside. A successor's secret is derived from the one before it, so that asking twice
+gives the same answer: one that was lost on the way costs nobody the session, and two tabs that renew at once both
+hold the one successor.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.accounts import policy
+from roomcast.accounts.models import RefreshToken, Session, User
+from roomcast.accounts.policy import AccountRules
+from roomcast.accounts.tokens import Tokens
+from roomcast.core import audit
+from roomcast.core.clock import now
+from roomcast.core.db import Work
+from roomcast.core.errors import InvalidCredentials, RefreshTokenReused, SessionRevoked
+from roomcast.core.ids import global_id
+from roomcast.core.rows import fetch
+
+SPENT_KEPT = timedelta(days=7)
+"""How long a copy of a spent token is recognised. After that it is merely not valid."""
+
+ENDED_KEPT = timedelta(days=30)
+"""How long ended sessions are kept: they know from where their person signs in."""
+
+SWEPT = 1000
+"""Rows of a kind that one sweep removes: writers do not wait for long."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    user: User
+    session: Session
+    refresh_token: str
+    refresh_token_expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """A spent token was presented, so that its session has been ended."""
+
+    session_id: UUID
+    refusal: RefreshTokenReused
+
+
+async def first_token(session: AsyncSession, user: User, opened: Session) -> SignedIn:
+    """The beginning of a new session's chain."""
+    secret = secrets.token_hex(32)
+    token = RefreshToken(
+        session_id=opened.id, secret_hash=_hash(secret), created_at=opened.created_at, expires_at=opened.expires_at
+    )
+    session.add(token)
+    await session.flush()
+    return SignedIn(user, opened, f"{token.id.hex}.{secret}", token.expires_at)
+
+
+async def refresh_session(work: Work, presented: str, tokens: Tokens, rules: AccountRules) -> SignedIn | Reused:
+    """Exchange a refresh token for its successor. The token itself stays good until that successor is presented.
+
+    Presenting a spent token ends its session: somebody holds a copy. That is answered, not raised, because it must
+    be committed. Raises InvalidCredentials, SessionRevoked, Banned.
+    """
+    token, secret = await _presented(work.session, presented)
+    session, user = await _family(work.session, token)
+    policy.check_not_banned(user)
+    if policy.ending(session, user, now()) is not None or token.expires_at <= now():
+        raise SessionRevoked("this session has ended; sign in again")
+    successor = await _successor_of(work.session, token)
+    if successor is not None and successor.presented_at is not None:
+        return _end_family(work, session)
+    token.presented_at = token.presented_at or now()
+    successor = successor or _link(token)
+    return await _renew(work.session, (session, user), successor, _secret_after(secret, successor, tokens), rules)
+
+
+def _end_family(work: Work, session: Session) -> Reused:
+    session.revoked_at = now()
+    audit.note(work, None, "REFRESH_TOKEN_REUSED", global_id("user", session.user_id), "the session was ended")
+    return Reused(session.id, RefreshTokenReused("this refresh token was used before; the session has been ended"))
+
+
+def _secret_after(secret: str, successor: RefreshToken, tokens: Tokens) -> str:
+    """The successor's secret. One that was handed out before stays what it is, though the keys have been rotated."""
+    candidates = tokens.successor_secrets(secret)
+    return next((made for made in candidates if _hash(made) == successor.secret_hash), candidates[0])
+
+
+async def _renew(
+    session: AsyncSession, family: tuple[Session, User], successor: RefreshToken, secret: str, rules: AccountRules
+) -> SignedIn:
+    signed_in, user = family
+    signed_in.last_seen_at = now()
+    signed_in.expires_at = successor.expires_at = now() + timedelta(days=rules.refresh_days)
+    successor.secret_hash = _hash(secret)
+    session.add(successor)
+    await session.flush()
+    return SignedIn(user, signed_in, f"{successor.id.hex}.{secret}", successor.expires_at)
+
+
+def _link(token: RefreshToken) -> RefreshToken:
+    made = now()
+    return RefreshToken(
+        session_id=token.session_id, parent_id=token.id, secret_hash="", created_at=made, expires_at=made
+    )
+
+
+async def _presented(session: AsyncSession, presented: str) -> tuple[RefreshToken, str]:
+    """The row of a refresh token and its secret. The secret is compared before anything is believed."""
+    identity, _, secret = presented.partition(".")
+    try:
+        token = await session.get(RefreshToken, UUID(hex=identity))
+    except ValueError:
+        token = None
+    if token is None or not hmac.compare_digest(token.secret_hash, _hash(secret)):
+        raise InvalidCredentials("this refresh token is not valid", path=("input", "refreshToken"))
+    return token, secret
+
+
+async def _family(session: AsyncSession, token: RefreshToken) -> tuple[Session, User]:
+    """The token's session, locked: two renewals of one session follow each other."""
+    locked = select(Session).where(Session.id == token.session_id).with_for_update()
+    found = (await session.exec(locked.execution_options(populate_existing=True))).one()
+    user = await session.get_one(User, found.user_id)
+    return found, user
+
+
+async def _successor_of(session: AsyncSession, token: RefreshToken) -> RefreshToken | None:
+    return (await session.exec(select(RefreshToken).where(col(RefreshToken.parent_id) == token.id))).first()
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+# ------------------------------------------------------------------ sweeping
+
+
+async def sweep(work: Work, moment: datetime) -> bool:
+    """Forget tokens that have expired or were spent long ago, and sessions that ended long ago, with their tokens.
+
+    Whether there may be more of them.
+    """
+    child, kept_until = sa.orm.aliased(RefreshToken), moment - ENDED_KEPT
+    spent = select(RefreshToken.id).join(child, col(child.parent_id) == RefreshToken.id)
+    return any(
+        [
+            await _remove(work, RefreshToken, select(RefreshToken.id).where(RefreshToken.expires_at <= moment)),
+            await _remove(work, RefreshToken, spent.where(col(child.presented_at) <= moment - SPENT_KEPT)),
+            await _remove(work, Session, select(Session.id).where(Session.expires_at <= kept_until)),
+            await _remove(work, Session, select(Session.id).where(col(Session.revoked_at) <= kept_until)),
+        ]
+    )
+
+
+async def _remove(work: Work, table: type[RefreshToken] | type[Session], which: "sa.Select[UUID]") -> bool:
+    chosen = sa.delete(table).where(col(table.id).in_(which.limit(SWEPT)))
+    return len(await fetch(work.session, chosen.returning(sa.inspect(table).c.id))) == SWEPT

@@ -1,0 +1,139 @@
+"""Patience with whoever fails to sign in: each failure beyond the first few doubles the wait, per account and address.
+
+An attack on an account cannot lock its owner out: from an address that the account has signed in from before, tries
+are counted apart. Kept in memory, so with several processes each has its own patience; the arithmetic is pure and the
+keys are plain, so that a shared store can take the place of the dictionaries.
+"""
+
+import ipaddress
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from roomcast.core.errors import RateLimited
+
+Value = TypeVar("Value")
+Key = tuple[str, ...]
+Clock = Callable[[], float]
+
+REMEMBERED = 50_000
+"""Keys in memory. Whoever could push others out would have failed that often: at a price of a hash each."""
+
+FORGOTTEN_SECONDS = 3600.0
+MAX_LOGIN = 254
+"""Characters of a login that tell it from others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How many failures cost nothing, and how the wait grows with each one after them."""
+
+    free: int
+    first_seconds: float
+    longest_seconds: float
+
+    def pause(self, failures: int) -> float:
+        if failures < self.free:
+            return 0.0
+        return min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - self.free, 30))
+
+
+PATIENCE: Mapping[str, Patience] = {
+    "account": Patience(free=5, first_seconds=1.0, longest_seconds=900.0),
+    "known": Patience(free=5, first_seconds=1.0, longest_seconds=900.0),
+    # Many people share one address: it is only slowed down enough to make trying everybody's password hopeless.
+    "address": Patience(free=30, first_seconds=1.0, longest_seconds=60.0),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    failures: int = 0
+    failed_at: float = -math.inf
+    blocked_until: float = -math.inf
+
+    def after_failure(self, patience: Patience, moment: float) -> "Tally":
+        failures = 1 if moment - self.failed_at > FORGOTTEN_SECONDS else self.failures + 1
+        return Tally(failures, moment, moment + patience.pause(failures))
+
+
+class Recent(OrderedDict[Key, Value], Generic[Value]):
+    """The latest entries; the ones that were touched longest ago make room."""
+
+    def put(self, key: Key, value: Value) -> None:
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > REMEMBERED:
+            self.popitem(last=False)
+
+
+class Throttle:
+    """Tries to sign in. `enabled` False: everybody may always try."""
+
+    def __init__(self, *, enabled: bool = True, clock: Clock = time.monotonic) -> None:
+        self._enabled, self._clock = enabled, clock
+        self._tallies: Recent[Tally] = Recent()
+
+    def check(self, keys: Sequence[Key]) -> None:
+        """Raises RateLimited while one of these has to wait."""
+        ends = [self._tallies[key].blocked_until for key in keys if key in self._tallies]
+        wait = max(ends, default=-math.inf) - self._clock()
+        if self._enabled and wait > 0:
+            raise RateLimited("too many failed attempts; wait and try again", retry_after_ms=math.ceil(wait * 1000))
+
+    def blame(self, keys: Sequence[Key]) -> None:
+        """A try has failed."""
+        for key in keys:
+            tally = self._tallies.get(key, Tally())
+            self._tallies.put(key, tally.after_failure(PATIENCE[key[0]], self._clock()))
+
+    def forgive(self, keys: Sequence[Key]) -> None:
+        """A try was right: its account's failures are forgotten, its address's are not, or one account of one's own
+        would buy tries at all others."""
+        for key in keys:
+            if key[0] != "address":
+                self._tallies.pop(key, None)
+
+
+class Quota:
+    """At most `burst` at once for each key, and one more every `seconds` after that."""
+
+    def __init__(self, burst: int, seconds: float, *, enabled: bool = True, clock: Clock = time.monotonic) -> None:
+        self._burst, self._seconds = burst, seconds
+        self._enabled, self._clock = enabled, clock
+        self._due: Recent[float] = Recent()
+
+    def take(self, key: Key) -> None:
+        """Raises RateLimited once the key has used up its share."""
+        if not self._enabled:
+            return
+        moment = self._clock()
+        due = max(self._due.get(key, moment), moment) + self._seconds
+        wait = due - moment - self._burst * self._seconds
+        if wait > 0:
+            raise RateLimited("too much from one address; wait and try again", retry_after_ms=math.ceil(wait * 1000))
+        self._due.put(key, due)
+
+
+def keys_of(login: str, address: str | None, known: set[str]) -> list[Key]:
+    """Whose patience a try at an account costs. `known`: addresses that the account has signed in from.
+
+    By what was typed, not by the account behind it: an unknown name wears patience out just like a known one.
+    """
+    name, place = login.strip().casefold()[:MAX_LOGIN], network(address)
+    if place is None:
+        return [("account", name)]
+    is_known = place in {network(one) for one in known}
+    return [("known", name, place) if is_known else ("account", name), ("address", place)]
+
+
+def network(address: str | None) -> str | None:
+    """What counts as one address: of IPv6 the whole /64, which is what one customer gets."""
+    try:
+        found = ipaddress.ip_address(address or "")
+    except ValueError:
+        return None
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)

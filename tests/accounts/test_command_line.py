@@ -1,0 +1,79 @@
+"""Accounts from the command line: the first administrator, and the way back in for who forgot the password."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from roomcast.cli import app
+from tests.accounts.words import ME, TRY, audited, codes, sign_in, within
+from tests.house import SECRET, House
+from tests.people import PASSWORD, REFRESH, ROOM_EVENTS, Person, Visitor
+
+NEW = "the operator's choice"
+
+
+Run = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A command on the database of the test, beside whatever serves it."""
+    monkeypatch.chdir(tmp_path)  # where no .env of a developer is
+    settings = {"DATABASE_URL": database_url, "DATA_DIR": str(tmp_path), "SECRET_KEY": SECRET}
+    runner = CliRunner(env={f"ROOMCAST_{name}": value for name, value in settings.items()})
+
+    async def command(*words: str) -> Result:
+        return await asyncio.to_thread(runner.invoke, app, list(words))
+
+    return command
+
+
+async def test_the_operator_makes_an_administrator(run: Run, house: House, visitor: Visitor) -> None:
+    async with visitor:
+        made = await run("create-admin", "--username", "dora", "--password", PASSWORD, "--email", "dora@example.org")
+        assert (made.exit_code, made.output) == (0, "dora is an administrator.\n")
+        async with await sign_in(visitor, "dora@example.org") as dora:
+            assert (await dora.ask(ME))["me"] == {"role": "ADMIN", "user": {"username": "dora"}}
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "code"),
+    [("bob", PASSWORD, "USERNAME_TAKEN"), ("d", PASSWORD, "VALIDATION_FAILED"), ("dora", "1234", "PASSWORD_TOO_WEAK")],
+)
+async def test_an_administrator_that_cannot_be_is_refused_in_a_sentence(
+    run: Run, bob: Person, username: str, password: str, code: str
+) -> None:
+    refused = await run("create-admin", "--username", username, "--password", password)
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith(f"{code}: ")
+
+
+async def test_a_reset_password_ends_every_session_of_a_running_server(
+    run: Run, ann: Person, bob: Person, visitor: Visitor
+) -> None:
+    den = await ann.create_room("den")
+    async with bob.socket() as wire:
+        events = await wire.watch(ROOM_EVENTS, roomId=den)
+        await events.until_ready()
+        done = await run("reset-password", "Bob", "--password", NEW)
+        assert (done.exit_code, done.output) == (0, "Bob has a new password and is signed out everywhere.\n")
+        with within(1.3):
+            assert (await events.next())["reason"] == "SESSION_REVOKED"
+            assert (await wire.closed())[0] == 4401
+    assert await bob.codes(ME) == ["UNAUTHENTICATED"]
+    assert codes(await visitor.do(REFRESH, refreshToken=bob.refresh_token)) == ["SESSION_REVOKED"]
+    assert codes(await visitor.do(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
+    assert codes(await visitor.do(TRY, usernameOrEmail="bob", password=NEW)) == []
+    assert await audited(ann.house) == [("PASSWORD_RESET", bob.id, "from the command line")]
+    assert (await ann.ask(ME))["me"]["role"] == "ADMIN"
+
+
+async def test_nobodys_password_is_reset_to_a_bad_one_and_nobody_is_made_up(run: Run, bob: Person) -> None:
+    weak = await run("reset-password", "bob", "--password", "password")
+    assert (weak.exit_code, weak.stderr.split(":")[0]) == (1, "PASSWORD_TOO_WEAK")
+    unknown = await run("reset-password", "dora", "--password", NEW)
+    assert (unknown.exit_code, unknown.stderr.split(":")[0]) == (1, "NOT_FOUND")
+    assert (await bob.ask(ME))["me"]["user"]["username"] == "bob"

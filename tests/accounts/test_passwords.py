@@ -1,0 +1,107 @@
+"""Passwords: hashed well, refused when anyone would try them, and taken over from elsewhere."""
+
+import asyncio
+import time
+
+import bcrypt
+import pytest
+import pytest_asyncio
+from sqlmodel import select
+
+from roomcast.accounts.actions import Device, login
+from roomcast.accounts.models import User
+from roomcast.accounts.passwords import MAX_WAITING, Passwords
+from roomcast.accounts.policy import AccountRules
+from roomcast.core.errors import PasswordTooWeak, RateLimited
+from tests.accounts.words import TRY, codes
+from tests.people import PASSWORD, SIGNUP, Person, Visitor
+
+
+@pytest_asyncio.fixture
+async def passwords() -> Passwords:
+    return Passwords()
+
+
+async def verified(passwords: Passwords, password: str, stored: str | None) -> tuple[bool, str | None]:
+    async with passwords.turn():
+        return await passwords.verify(password, stored)
+
+
+@pytest.mark.parametrize("password", [PASSWORD, "x" * 128, "пароль-密码-🔑", "nul\0inside", " spaces count "])
+async def test_a_password_is_verified_as_it_was_given(passwords: Passwords, password: str) -> None:
+    stored = await passwords.hash(password)
+    assert stored.startswith("$argon2id$")
+    assert await verified(passwords, password, stored) == (True, None)
+    assert await verified(passwords, password + "x", stored) == (False, None)
+    assert await verified(passwords, password.strip("x ") or "y", stored) == (password == password.strip("x "), None)
+
+
+async def test_nothing_is_the_password_of_nobody(passwords: Passwords) -> None:
+    assert (await verified(passwords, PASSWORD, None))[0] is False
+    assert (await verified(passwords, "x" * 100_000, None))[0] is False
+    assert (await verified(passwords, PASSWORD, "a broken hash"))[0] is False
+
+
+async def test_an_unknown_name_takes_as_long_as_a_wrong_password(passwords: Passwords) -> None:
+    stored, fastest = await passwords.hash(PASSWORD), []
+    for hashed in (stored, None):
+        times = []
+        for _ in range(8):
+            begun = time.perf_counter()
+            await verified(passwords, "a wrong guess", hashed)
+            times.append(time.perf_counter() - begun)
+        fastest.append(min(times))
+    assert 0.5 < fastest[0] / fastest[1] < 2
+
+
+@pytest.mark.parametrize(
+    "weak", ["1234567", "x" * 129, "password", "PassWord", "12345678", "qwertyuiop", "LongUserName"]
+)
+async def test_what_anyone_would_try_is_refused(passwords: Passwords, weak: str) -> None:
+    with pytest.raises(PasswordTooWeak):
+        passwords.check(weak, username="longusername", path=("input", "password"))
+
+
+async def test_the_queue_for_hashing_has_an_end(passwords: Passwords) -> None:
+    passwords._waiting = MAX_WAITING
+    with pytest.raises(RateLimited):
+        await passwords.hash(PASSWORD)
+
+
+async def test_a_weak_password_opens_no_account(visitor: Visitor) -> None:
+    refused = await visitor.do(SIGNUP, username="dora", password="iloveyou")
+    assert [(error["code"], error["path"]) for error in refused["errors"]] == [
+        ("PASSWORD_TOO_WEAK", ["input", "password"])
+    ]
+
+
+async def test_a_bcrypt_hash_from_elsewhere_is_verified_and_upgraded(ann: Person, visitor: Visitor) -> None:
+    imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
+    await store(ann, imported)
+    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="not from there")) == ["INVALID_CREDENTIALS"]
+    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="from the old house")) == []
+    async with ann.house.inside.db.read() as session:
+        user = (await session.exec(select(User))).one()
+    assert user.password_hash.startswith("$argon2id$")
+    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="from the old house")) == []
+
+
+async def test_a_proof_of_a_password_that_has_changed_since_opens_nothing(ann: Person, visitor: Visitor) -> None:
+    imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
+    await store(ann, imported)
+    proof = await ann.house.inside.credentials.prove("ann", "from the old house", None)
+    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="from the old house")) == []
+    async with ann.house.inside.db.work() as work:
+        assert await login(work, proof, Device(), AccountRules()) is None
+
+
+async def test_two_who_sign_in_while_the_hash_is_upgraded_both_get_in(ann: Person, visitor: Visitor) -> None:
+    await store(ann, bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode())
+    tries = [visitor.do(TRY, usernameOrEmail="ann", password="from the old house") for _ in range(4)]
+    assert [codes(answer) for answer in await asyncio.gather(*tries)] == [[]] * 4
+
+
+async def store(person: Person, password_hash: str) -> None:
+    async with person.house.inside.db.work() as work:
+        user = (await work.session.exec(select(User).where(User.username == person.name))).one()
+        user.password_hash = password_hash

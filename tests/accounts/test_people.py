@@ -1,0 +1,180 @@
+"""People: their profiles, and finding them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from roomcast.accounts.actions import NewAccount, create_user
+from roomcast.accounts.models import UserRole
+from roomcast.core.paging import write_cursor
+from tests.accounts.words import SET_ROLE, TRY, UPDATE_PROFILE, USERS, codes
+from tests.house import House
+from tests.people import PASSWORD, Json, Person, Visitor
+
+
+async def settle(house: House, *people: tuple[str, str, str | None]) -> None:
+    """Accounts of username, display name and e-mail, whom nobody needs to be."""
+    async with house.inside.db.work() as work:
+        for username, display_name, email in people:
+            await create_user(work, NewAccount(username, "no hash", email, display_name), UserRole.MEMBER)
+
+
+async def find(person: Person, **filter_: Any) -> list[str]:
+    found = (await person.ask(USERS, filter=filter_))["users"]
+    names = [node["username"] for node in found["nodes"]]
+    assert found["totalCount"] == len(names)
+    return names
+
+
+# ------------------------------------------------------------------ profiles
+
+
+async def test_a_profile_is_what_its_owner_says(ann: Person) -> None:
+    said = await ann.do(UPDATE_PROFILE, displayName=" Ann of the Isles ", bio="Sails.\nSings.", email="ann@example.org")
+    assert said["user"] == {
+        "id": ann.id, "username": "ann", "displayName": "Ann of the Isles", "bio": "Sails.\nSings.", "role": "ADMIN"
+    }  # fmt: skip
+    assert (await ann.ask("{ me { email } }"))["me"]["email"] == "ann@example.org"
+
+
+async def test_what_a_profile_leaves_out_stays_and_null_clears(ann: Person) -> None:
+    await ann.do(UPDATE_PROFILE, displayName="Annie", bio="Sails.", email="ann@example.org")
+    assert (await ann.do(UPDATE_PROFILE, bio=None))["user"]["displayName"] == "Annie"
+    cleared = (await ann.do(UPDATE_PROFILE, displayName=None, email=None))["user"]
+    assert (cleared["displayName"], cleared["bio"]) == ("ann", None)
+    assert (await ann.ask("{ me { email } }"))["me"]["email"] is None
+
+
+async def test_one_signs_in_with_the_new_address_in_any_case(ann: Person, visitor: Visitor) -> None:
+    await ann.do(UPDATE_PROFILE, email="Ann@Example.org")
+    assert codes(await visitor.do(TRY, usernameOrEmail=" ann@EXAMPLE.org", password=PASSWORD)) == []
+
+
+async def test_an_address_belongs_to_one_account(ann: Person, bob: Person) -> None:
+    await ann.do(UPDATE_PROFILE, email="both@example.org")
+    refused = await bob.do(UPDATE_PROFILE, email="BOTH@example.org", bio="Never stored.")
+    assert [(error["code"], error["path"]) for error in refused["errors"]] == [("EMAIL_TAKEN", ["input", "email"])]
+    assert (await bob.ask(BIO, id=bob.id))["user"]["bio"] is None
+
+
+BIO = "query Bio($id: ID!) { user(id: $id) { bio } }"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("displayName", ""), ("displayName", "x" * 65), ("bio", "x" * 501), ("bio", "\0"), ("email", "nobody")],
+)
+async def test_a_profile_that_will_not_do_is_refused(ann: Person, field: str, value: str) -> None:
+    refused = await ann.do(UPDATE_PROFILE, **{field: value})
+    assert [(error["code"], error["path"]) for error in refused["errors"]] == [("VALIDATION_FAILED", ["input", field])]
+
+
+async def test_strangers_change_no_profile_and_find_nobody(ann: Person, visitor: Visitor) -> None:
+    assert await visitor.codes(UPDATE_PROFILE, input={"bio": "me"}) == ["UNAUTHENTICATED"]
+    assert await visitor.codes(USERS) == ["UNAUTHENTICATED"]
+
+
+# ------------------------------------------------------------------ finding people
+
+
+async def test_people_are_found_by_either_name_whatever_its_case_and_accents(ann: Person) -> None:
+    await settle(
+        ann.house,
+        ("rene.d", "René Descartes", None),
+        ("strasse", "Karl Straße", None),
+        ("fifty_fifty", "50% sure", None),
+    )
+    assert await find(ann, query="RENE") == ["rene.d"]
+    assert await find(ann, query="descártes") == ["rene.d"]
+    assert await find(ann, query="STRASSE") == ["strasse"]
+    assert await find(ann, query="  karl   strasse ") == ["strasse"]
+    assert await find(ann, query="0%") == ["fifty_fifty"]
+    assert await find(ann, query="y_f") == ["fifty_fifty"]
+    assert await find(ann, query="d r") == await find(ann, query="\0") == []
+    assert len(await find(ann, query="")) == len(await find(ann)) == 4
+
+
+async def test_nobody_is_found_by_an_address(ann: Person) -> None:
+    await settle(ann.house, ("someone", "Some One", "hidden@example.org"))
+    for query in ("hidden", "example", "@", "hidden@example.org"):
+        assert await find(ann, query=query) == []
+
+
+async def test_a_new_name_is_found_and_the_old_one_is_not(ann: Person) -> None:
+    await ann.do(UPDATE_PROFILE, displayName="Somebody New")
+    assert await find(ann, query="body new") == ["ann"]
+    await ann.do(UPDATE_PROFILE, displayName=None)
+    assert await find(ann, query="body new") == []
+
+
+async def test_administrators_are_found_by_their_role(ann: Person, bob: Person, cleo: Person) -> None:
+    await ann.do(SET_ROLE, userId=cleo.id, role="ADMIN")
+    assert await find(bob, role="ADMIN") == ["ann", "cleo"]
+    assert await find(bob, role="MEMBER", query="B") == ["bob"]
+
+
+async def test_pages_forward_and_back_show_everybody_once(ann: Person) -> None:
+    await settle(ann.house, *((f"person{n:02}", f"Person {n}", None) for n in range(24)))
+    forward = await walk(ann, "first", "after", "endCursor", "hasNextPage")
+    backward = await walk(ann, "last", "before", "startCursor", "hasPreviousPage")
+    assert [name for page in forward for name in page] == sorted(name for page in backward for name in page)
+    assert [len(page) for page in forward] == [10, 10, 5]
+    assert backward[0] == forward[1][5:] + forward[2]
+
+
+async def walk(person: Person, size: str, next_to: str, cursor: str, flag: str) -> list[list[str]]:
+    pages, where = [], None
+    while True:
+        found: Json = (await person.ask(USERS, **{size: 10, next_to: where}))["users"]
+        pages.append([node["username"] for node in found["nodes"]])
+        assert found["totalCount"] == 25
+        where = found["pageInfo"][cursor]
+        if not found["pageInfo"][flag]:
+            return pages
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        {"first": 1, "last": 1},
+        {"first": 0},
+        {"first": 101},
+        {"last": -1},
+        {"after": "x"},
+        {"before": write_cursor("users", ("\0",))},
+        {"before": write_cursor("rooms", ("ann",))},
+    ],
+)
+async def test_a_page_that_cannot_be_is_refused(ann: Person, page: Json) -> None:
+    assert await ann.codes(USERS, **page) == ["BAD_USER_INPUT"]
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """What the databases of this process are asked meanwhile."""
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield asked
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+async def test_a_page_of_a_hundred_people_asks_no_more_than_a_page_of_two(ann: Person) -> None:
+    await settle(ann.house, *((f"person{n:02}", f"Person {n}", None) for n in range(99)))
+    document = USERS.replace("nodes { username }", "nodes { id username displayName bio role createdAt }")
+    counts = []
+    for size in (2, 100):
+        await ann.ask(document, first=size)  # the session is remembered for a second
+        with statements() as asked:
+            assert len((await ann.ask(document, first=size))["users"]["nodes"]) == size
+        counts.append(len([statement for statement in asked if "search_key" in statement or "count" in statement]))
+    assert counts == [2, 2]

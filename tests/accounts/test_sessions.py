@@ -1,0 +1,178 @@
+"""Sessions: listed, named, ended; felt at once here and within a second in every other process."""
+
+import asyncio
+
+import pytest
+
+from roomcast.core.ids import global_id
+from tests.accounts.words import (
+    CHANGE_PASSWORD,
+    LOGOUT,
+    ME,
+    REVOKE,
+    SESSIONS,
+    TRY,
+    codes,
+    sign_in,
+    until_signed_out,
+    within,
+)
+from tests.conftest import MakeHouse
+from tests.people import PASSWORD, REFRESH, ROOM_EVENTS, ROOM_MESSAGES, Person, Visitor
+
+NODE = "query Node($id: ID!) { node(id: $id) { id } }"
+
+
+async def test_one_sees_where_one_is_signed_in(ann: Person, bob: Person, visitor: Visitor) -> None:
+    async with await sign_in(visitor, "bob", deviceName="the phone") as phone:
+        sessions = (await phone.ask(SESSIONS))["me"]["sessions"]
+    assert [(session["deviceName"], session["current"]) for session in sessions] == [("the phone", True), (None, False)]
+    assert {session["ipAddress"] for session in sessions} == {"127.0.0.1"}
+
+
+async def test_a_session_that_logs_out_is_over_at_once(ann: Person, visitor: Visitor) -> None:
+    assert codes((await ann.ask(LOGOUT))["logout"]) == []
+    answer = await ann.post({"query": ME})
+    assert answer.status_code == 401
+    assert answer.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+    assert codes(await visitor.do(REFRESH, refreshToken=ann.refresh_token)) == ["SESSION_REVOKED"]
+
+
+async def test_a_session_that_logs_out_leaves_the_others(ann: Person, visitor: Visitor) -> None:
+    async with await sign_in(visitor, "ann") as phone:
+        await phone.ask(LOGOUT)
+        assert len((await ann.ask(SESSIONS))["me"]["sessions"]) == 1
+
+
+async def test_signed_out_nobody_can_end_or_change_anything(visitor: Visitor, ann: Person) -> None:
+    assert await visitor.codes(LOGOUT) == ["UNAUTHENTICATED"]
+    assert await visitor.codes(REVOKE, input={"sessionId": "session_x"}) == ["UNAUTHENTICATED"]
+    passwords = {"currentPassword": PASSWORD, "newPassword": "quite another one"}
+    assert await visitor.codes(CHANGE_PASSWORD, input=passwords) == ["UNAUTHENTICATED"]
+    assert await visitor.ask(ME) == {"me": None}
+
+
+async def test_one_ends_an_other_session_of_ones_own(ann: Person, visitor: Visitor) -> None:
+    async with await sign_in(visitor, "ann", deviceName="lost") as lost:
+        [session] = [s for s in (await ann.ask(SESSIONS))["me"]["sessions"] if s["deviceName"] == "lost"]
+        assert codes(await ann.do(REVOKE, sessionId=session["id"])) == []
+        assert await lost.codes(ME) == ["UNAUTHENTICATED"]
+        assert codes(await ann.do(REVOKE, sessionId=session["id"])) == []
+        assert (await ann.ask(NODE, id=session["id"]))["node"] is None
+
+
+async def test_nobody_ends_or_sees_the_session_of_somebody_else(ann: Person, bob: Person) -> None:
+    [session] = (await bob.ask(SESSIONS))["me"]["sessions"]
+    assert (await ann.ask(NODE, id=session["id"]))["node"] is None
+    for id_ in (session["id"], "session_nonsense", ann.id):
+        assert codes(await ann.do(REVOKE, sessionId=id_)) == ["NOT_FOUND"]
+    assert (await bob.ask(ME))["me"]["user"]["username"] == "bob"
+
+
+async def test_a_changed_password_ends_the_other_sessions(ann: Person, visitor: Visitor) -> None:
+    async with await sign_in(visitor, "ann") as other:
+        new = "quite another one"
+        assert codes(await ann.do(CHANGE_PASSWORD, currentPassword=PASSWORD, newPassword=new)) == []
+        assert await other.codes(ME) == ["UNAUTHENTICATED"]
+        assert (await ann.ask(ME))["me"]["role"] == "ADMIN"
+    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
+    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=new)) == []
+
+
+@pytest.mark.parametrize(
+    ("current", "new", "code"),
+    [
+        ("not this one", "quite another one", "INVALID_CREDENTIALS"),
+        (PASSWORD, "short", "PASSWORD_TOO_WEAK"),
+        (PASSWORD, "password", "PASSWORD_TOO_WEAK"),
+        (PASSWORD, "x" * 129, "PASSWORD_TOO_WEAK"),
+    ],
+)
+async def test_a_password_changes_only_for_who_knows_it_and_to_a_good_one(
+    ann: Person, current: str, new: str, code: str
+) -> None:
+    assert codes(await ann.do(CHANGE_PASSWORD, currentPassword=current, newPassword=new)) == [code]
+
+
+async def test_guessing_the_current_password_is_throttled(ann: Person) -> None:
+    guesses = [await ann.do(CHANGE_PASSWORD, currentPassword=f"guess {n}", newPassword="a new one!") for n in range(7)]
+    assert [code for guess in guesses for code in codes(guess)] == ["INVALID_CREDENTIALS"] * 5 + ["RATE_LIMITED"] * 2
+
+
+# ------------------------------------------------------------------ sockets
+
+
+async def test_a_logout_over_a_socket_is_answered_and_then_closes_it(ann: Person) -> None:
+    den = await ann.create_room("den")
+    async with ann.socket() as wire:
+        events = await wire.watch(ROOM_EVENTS, roomId=den)
+        [ready] = await events.until_ready()
+        assert (await wire.ask(LOGOUT))["data"] == {"logout": {"errors": []}}
+        last = await events.next()
+        assert (last["__typename"], last["reason"]) == ("StreamEnded", "SESSION_REVOKED")
+        assert last["cursor"] == ready["cursor"]
+        assert (await events.message())["type"] == "complete"
+        assert (await wire.closed())[0] == 4401
+
+
+async def test_a_session_ended_here_closes_its_sockets_at_once(ann: Person, visitor: Visitor) -> None:
+    den = await ann.create_room("den")
+    async with await sign_in(visitor, "ann") as other, other.socket() as wire, ann.socket() as mine:
+        messages = await wire.watch(ROOM_MESSAGES, roomId=den)
+        await ann.house.listening(1)
+        with within(0.4):
+            await other.ask(LOGOUT)
+            assert (await messages.message())["type"] == "complete"
+            assert (await wire.closed())[0] == 4401
+        assert (await mine.ask(ME))["data"]["me"]["role"] == "ADMIN"
+
+
+async def test_a_session_ended_in_another_process_is_over_within_a_second(ann: Person, make_house: MakeHouse) -> None:
+    elsewhere = await make_house()
+    den = await ann.create_room("den")
+    async with Visitor(elsewhere) as door, await sign_in(door, "ann") as away, away.socket() as wire:
+        events = await wire.watch(ROOM_EVENTS, roomId=den)
+        await events.until_ready()
+        [session] = [s["id"] for s in (await away.ask(SESSIONS))["me"]["sessions"] if s["current"]]
+        with within(1.3):
+            assert codes(await ann.do(REVOKE, sessionId=session)) == []
+            assert (await events.next())["reason"] == "SESSION_REVOKED"
+            assert (await wire.closed())[0] == 4401
+            await until_signed_out(away)
+
+
+async def test_a_dead_session_cannot_open_a_socket(ann: Person, visitor: Visitor) -> None:
+    await ann.ask(LOGOUT)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5), ann.socket():
+            raise AssertionError("was acknowledged")
+
+
+async def test_what_a_dead_session_still_asks_over_its_socket_is_refused(ann: Person) -> None:
+    async with ann.socket() as wire:
+        ann.house.inside.sockets.crowd.sockets.clear()  # nobody tells it
+        await ann.ask(LOGOUT)
+        watching = await wire.watch(ME)
+        message = await watching.message()
+        assert message["type"] == "error"
+        assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+        assert (await wire.closed())[0] == 4401
+
+
+async def test_a_stream_that_was_behind_names_the_position_it_had_reached(ann: Person, visitor: Visitor) -> None:
+    den = await ann.create_room("den")
+    async with ann.socket() as wire:
+        events = await wire.watch(ROOM_EVENTS, roomId=den)
+        await events.until_ready()
+        await ann.say(den, "one", "two")
+        seen = await events.take(2)
+        await ann.ask(LOGOUT)
+        assert (await events.next())["cursor"] == seen[-1]["cursor"]
+
+
+async def test_ids_of_sessions_are_of_their_own_kind(ann: Person) -> None:
+    async with ann.socket() as wire:
+        [socket] = ann.house.inside.sockets.open
+        assert socket.viewer is not None
+        shown = (await wire.ask(SESSIONS))["data"]["me"]["sessions"]
+        assert [session["id"] for session in shown] == [global_id("session", socket.viewer.session_id)]

@@ -1,0 +1,71 @@
+"""What is over long enough is forgotten, and nothing that still counts."""
+
+from datetime import timedelta
+
+import sqlalchemy as sa
+from sqlmodel import func, select
+
+from roomcast.accounts import renewal
+from roomcast.accounts.models import RefreshToken, Session
+from roomcast.core.clock import now
+from roomcast.core.ids import uuid7
+from tests.accounts.words import LOGOUT, ME, codes
+from tests.house import House
+from tests.people import REFRESH, Person, Visitor
+
+
+async def rows(house: House) -> tuple[int, int]:
+    """Sessions and refresh tokens."""
+    async with house.inside.db.read() as session:
+        sessions = (await session.exec(select(func.count()).select_from(Session))).one()
+        tokens = (await session.exec(select(func.count()).select_from(RefreshToken))).one()
+    return sessions, tokens
+
+
+async def sweep_after(house: House, passed: timedelta) -> None:
+    async with house.inside.db.work() as work:
+        assert await renewal.sweep(work, now() + passed) is False
+
+
+async def test_an_ended_session_is_forgotten_after_a_month(ann: Person, bob: Person) -> None:
+    await bob.ask(LOGOUT)
+    await sweep_after(ann.house, timedelta(days=29))
+    assert await rows(ann.house) == (2, 2)
+    async with ann.house.inside.db.work() as work:
+        await work.session.exec(sa.update(Session).values(expires_at=now() + timedelta(days=90)))
+        await work.session.exec(sa.update(RefreshToken).values(expires_at=now() + timedelta(days=90)))
+    await sweep_after(ann.house, timedelta(days=31))
+    assert await rows(ann.house) == (1, 1)
+    assert (await ann.ask(ME))["me"]["role"] == "ADMIN"
+
+
+async def test_a_session_that_ran_out_is_forgotten_after_a_month_more(ann: Person) -> None:
+    await sweep_after(ann.house, timedelta(days=59))
+    assert await rows(ann.house) == (1, 0)
+    await sweep_after(ann.house, timedelta(days=61))
+    assert await rows(ann.house) == (0, 0)
+
+
+async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: Person, visitor: Visitor) -> None:
+    tokens = [ann.refresh_token]
+    for _ in range(3):
+        tokens.append((await visitor.do(REFRESH, refreshToken=tokens[-1]))["tokens"]["refreshToken"])
+    await sweep_after(ann.house, timedelta(days=8))
+    assert await rows(ann.house) == (1, 2)
+    assert codes(await visitor.do(REFRESH, refreshToken=tokens[0])) == ["INVALID_CREDENTIALS"]
+    lost = (await visitor.do(REFRESH, refreshToken=tokens[2]))["tokens"]["refreshToken"]
+    assert lost == tokens[3]
+    assert codes(await visitor.do(REFRESH, refreshToken=lost)) == []
+
+
+async def test_sweeping_goes_on_until_there_is_no_more(ann: Person) -> None:
+    past = now() - timedelta(days=1)
+    async with ann.house.inside.db.work() as work:
+        session_id = (await work.session.exec(select(Session.id))).one()
+        token = {"session_id": session_id, "secret_hash": "", "created_at": past, "expires_at": past}
+        tokens = [{"id": uuid7(), **token} for _ in range(renewal.SWEPT + 1)]
+        await work.session.exec(sa.insert(RefreshToken), params=tokens)
+    async with ann.house.inside.db.work() as work:
+        assert await renewal.sweep(work, now()) is True
+    await ann.house.inside.sweep_sessions()
+    assert await rows(ann.house) == (1, 1)

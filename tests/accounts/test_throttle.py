@@ -1,0 +1,183 @@
+"""Patience with failed sign-ins: it ends soon, also for ten thousand at once, and never for an owner at home."""
+
+import asyncio
+
+import pytest
+
+from roomcast.accounts.credentials import SIGNUP_BURST
+from roomcast.accounts.throttle import PATIENCE, REMEMBERED, Key, Quota, Throttle, keys_of, network
+from roomcast.core.errors import RateLimited
+from tests.accounts.words import TRY, codes, visitor_from
+from tests.conftest import MakeHouse
+from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor, arrive
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+ACCOUNT: Key = ("account", "ann")
+OTHER: Key = ("account", "bob")
+
+
+def is_free(throttle: Throttle, key: Key) -> bool:
+    try:
+        throttle.check([key])
+    except RateLimited:
+        return False
+    return True
+
+
+def fail(throttle: Throttle, key: Key, times: int) -> None:
+    for _ in range(times):
+        throttle.blame([key])
+
+
+def test_the_wait_doubles_with_every_failure_up_to_a_limit() -> None:
+    pauses = [PATIENCE["account"].pause(failures) for failures in (1, 4, 5, 6, 7, 14, 15, 10_000)]
+    assert pauses == [0, 0, 1, 2, 4, 512, 900, 900]
+
+
+def test_failures_are_forgotten_after_an_hour_and_by_a_success() -> None:
+    clock = Clock()
+    throttle = Throttle(clock=clock)
+    fail(throttle, ACCOUNT, 6)
+    assert not is_free(throttle, ACCOUNT)
+    assert is_free(throttle, OTHER)
+    throttle.forgive([ACCOUNT])
+    assert is_free(throttle, ACCOUNT)
+    fail(throttle, ACCOUNT, 12)
+    clock.seconds += 3601
+    fail(throttle, ACCOUNT, 4)
+    assert is_free(throttle, ACCOUNT)
+
+
+def test_ten_thousand_tries_in_a_day_get_past_a_hundred_times() -> None:
+    clock, admitted = Clock(), 0
+    throttle = Throttle(clock=clock)
+    for _ in range(10_000):
+        clock.seconds += 8.64
+        if is_free(throttle, ACCOUNT):
+            admitted += 1
+            throttle.blame([ACCOUNT])
+    assert 90 < admitted < 110
+
+
+def test_a_right_password_does_not_buy_tries_at_other_accounts() -> None:
+    throttle = Throttle()
+    place: Key = ("address", "203.0.113.5")
+    fail(throttle, place, 31)
+    throttle.forgive([ACCOUNT, place])
+    assert not is_free(throttle, place)
+
+
+def test_the_memory_of_failures_is_bounded() -> None:
+    throttle = Throttle()
+    for number in range(REMEMBERED + 10):
+        throttle.blame([("account", str(number))])
+    assert len(throttle._tallies) == REMEMBERED
+
+
+def test_a_quota_gives_a_burst_and_then_one_at_a_time() -> None:
+    clock = Clock()
+    quota = Quota(3, 10.0, clock=clock)
+    for _ in range(3):
+        quota.take(("signup", "here"))
+    with pytest.raises(RateLimited) as refused:
+        quota.take(("signup", "here"))
+    assert refused.value.retry_after_ms == 10_000
+    quota.take(("signup", "there"))
+    clock.seconds += 10
+    quota.take(("signup", "here"))
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        ("203.0.113.5", "203.0.113.5"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        (None, None),
+        ("testclient", None),
+    ],
+)
+def test_of_ipv6_a_whole_network_counts_as_one_address(address: str | None, place: str | None) -> None:
+    assert network(address) == place
+
+
+def test_a_known_address_is_counted_apart() -> None:
+    assert keys_of(" Ann ", "203.0.113.5", set()) == [ACCOUNT, ("address", "203.0.113.5")]
+    assert keys_of("ann", "203.0.113.5", {"203.0.113.5"})[0] == ("known", "ann", "203.0.113.5")
+    assert keys_of("ann", None, {"203.0.113.5"}) == [ACCOUNT]
+
+
+# ------------------------------------------------------------------ through the edge
+
+
+async def guess(visitor: Visitor, name: str, times: int) -> list[Json]:
+    tries = [visitor.do(TRY, usernameOrEmail=name, password=f"guess {number}") for number in range(times)]
+    return list(await asyncio.gather(*tries))
+
+
+async def test_an_attack_is_throttled_and_the_owner_still_gets_in_from_home(ann: Person, visitor: Visitor) -> None:
+    async with visitor_from(ann.house, "127.0.0.2") as attacker:
+        answers = await guess(attacker, "ann", 200)
+        said = [code for answer in answers for code in codes(answer)]
+        assert said.count("INVALID_CREDENTIALS") in (5, 6)
+        assert said.count("RATE_LIMITED") == 200 - said.count("INVALID_CREDENTIALS")
+        [limited] = (await attacker.do(TRY, usernameOrEmail="ann", password=PASSWORD))["errors"]
+        assert limited["code"] == "RATE_LIMITED"
+        assert limited["retryable"] is True
+        assert 0 < limited["retryAfterMs"] <= 2_000
+    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+
+
+async def test_an_address_is_known_once_it_has_signed_in(ann: Person) -> None:
+    async with visitor_from(ann.house, "127.0.0.3") as cafe, visitor_from(ann.house, "127.0.0.2") as attacker:
+        assert codes(await cafe.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+        await guess(attacker, "ann", 10)
+        assert codes(await cafe.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+
+
+async def test_an_unknown_name_is_answered_like_a_wrong_password(ann: Person) -> None:
+    async with visitor_from(ann.house, "127.0.0.2") as one, visitor_from(ann.house, "127.0.0.4") as another:
+        known = [await one.do(TRY, usernameOrEmail="ann", password=f"guess {n}") for n in range(6)]
+        unknown = [await another.do(TRY, usernameOrEmail="nobody", password=f"guess {n}") for n in range(6)]
+    for answer in known + unknown:
+        answer["errors"][0]["retryAfterMs"] = None
+    assert known == unknown
+
+
+async def test_trying_one_password_on_everybody_is_throttled_too(ann: Person) -> None:
+    async with visitor_from(ann.house, "127.0.0.2") as attacker:
+        tries = [attacker.do(TRY, usernameOrEmail=f"person{n}", password="Summer2026") for n in range(40)]
+        said = [code for answer in await asyncio.gather(*tries) for code in codes(answer)]
+    assert said.count("INVALID_CREDENTIALS") in (30, 31)
+
+
+async def test_signing_up_is_limited_per_address(ann: Person) -> None:
+    for _ in range(SIGNUP_BURST - 1):
+        ann.house.inside.credentials.signups.take(("signup", "127.0.0.1"))
+    async with visitor_from(ann.house, "127.0.0.1") as machine, visitor_from(ann.house, "127.0.0.2") as person:
+        assert codes(await machine.do(SIGNUP, username="one.more", password=PASSWORD)) == ["RATE_LIMITED"]
+        assert codes(await person.do(SIGNUP, username="somebody", password=PASSWORD)) == []
+
+
+async def test_without_rate_limits_everybody_may_always_try(make_house: MakeHouse) -> None:
+    house = await make_house(rate_limits="off")
+    async with await arrive(house, "ann") as ann:
+        said = [code for answer in await guess(ann, "ann", 40) for code in codes(answer)]
+        assert said == ["INVALID_CREDENTIALS"] * 40
+
+
+async def test_two_hundred_people_who_sign_in_at_once_hold_up_nobody_else(ann: Person, visitor: Visitor) -> None:
+    coming = [asyncio.create_task(visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) for _ in range(200)]
+    for _ in range(20):
+        await ann.ask("{ serverInfo { version } }")
+    still_waiting = sum(not task.done() for task in coming)
+    answers = await asyncio.gather(*coming)
+    assert still_waiting > 100
+    assert all(codes(answer) == [] for answer in answers)

@@ -1,0 +1,171 @@
+"""Prints `docs/permissions.md` from the policies themselves: `python -m tests.permissions > docs/permissions.md`."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from uuid import UUID
+
+from roomcast.core.actor import Actor
+from roomcast.core.errors import Refused
+from roomcast.messages import policy as messages
+from roomcast.moderation import policy as moderation
+from roomcast.rooms import policy
+from roomcast.rooms.models import FormerMember, Membership, Room, RoomKind, RoomRole, RoomVisibility
+from roomcast.rooms.policy import Right
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ME, OTHER = UUID(int=1), UUID(int=2)
+ROOM_ID = UUID(int=3)
+ROLES = list(RoomRole)
+PEOPLE = ["outsider", *ROLES, "administrator"]
+"""Who asks: an administrator who is no member, too."""
+
+INTRODUCTION = """# Who may do what
+
+Printed from the policies by `python -m tests.permissions > docs/permissions.md`; a test compares the two. A cell says
+`yes`, or the code that the mutation answers with. `viewerPermissions` tells clients the same.
+
+Whoever cannot read a room gets `NOT_FOUND` for everything in it, as for a room that never was: outsiders of private
+rooms and direct conversations, administrators of the server among them.
+"""
+
+
+def actor(*, admin: bool = False) -> Actor:
+    return Actor(ME, UUID(int=9), admin, NOON + timedelta(hours=1))
+
+
+def member(role: RoomRole | None, user_id: UUID = ME) -> Membership | None:
+    return Membership(room_id=ROOM_ID, user_id=user_id, role=role, joined_at=NOON) if role else None
+
+
+def a_room(
+    kind: RoomKind = RoomKind.CHANNEL, visibility: RoomVisibility = RoomVisibility.PUBLIC, *, archived: bool = False
+) -> Room:
+    return Room(id=ROOM_ID, kind=kind, visibility=visibility, created_at=NOON, archived_at=NOON if archived else None)
+
+
+PUBLIC, PRIVATE = a_room(), a_room(visibility=RoomVisibility.PRIVATE)
+ARCHIVED = a_room(archived=True)
+DIRECT = a_room(RoomKind.DIRECT, RoomVisibility.PRIVATE)
+
+
+def verdict(check: Callable[[], object]) -> str:
+    """`yes`, or the code of the refusal."""
+    try:
+        check()
+    except Refused as refused:
+        return f"`{refused.code}`"
+    return "yes"
+
+
+def asked_by(who: str) -> tuple[Actor, Membership | None]:
+    """The person of that name, and what they are in the room."""
+    role = RoomRole(who) if who in ROLES else None
+    return actor(admin=who == "administrator"), member(role)
+
+
+def right_in(room: Room, who: str, right: Right) -> str:
+    asking, membership = asked_by(who)
+    if not policy.may_read(asking, room, membership):
+        return "`NOT_FOUND`"
+    if right is Right.SEND:
+        return verdict(lambda: messages.check_send(asking, room, membership, NOON))
+    return verdict(lambda: policy.check(asking, room, membership, right))
+
+
+def over(who: str, other: RoomRole, deed: str, owners: int = 2) -> str:
+    """What somebody may do in a public room to another member, a second owner being there."""
+    asking, membership = asked_by(who)
+    target = member(other, OTHER)
+    assert target is not None
+    checks: dict[str, Callable[[], object]] = {
+        "mute": lambda: policy.check_over(asking, PUBLIC, membership, target),
+        "remove": lambda: policy.check_remove(asking, PUBLIC, membership, target, owners),
+        "change the role of": lambda: policy.check_set_role(asking, PUBLIC, membership, target, owners),
+    }
+    return verdict(checks[deed])
+
+
+def giving(who: str, role: RoomRole) -> str:
+    asking, membership = asked_by(who)
+    return verdict(lambda: policy.check_add(asking, PUBLIC, membership, role))
+
+
+def entering(room: Room, *, removed: bool, invited: bool) -> str:
+    former = FormerMember(room_id=ROOM_ID, user_id=ME, role=RoomRole.MEMBER, removed=removed)
+    if not invited and not policy.may_read(actor(), room, None):
+        return "`NOT_FOUND`"
+    return verdict(lambda: policy.check_join(room, former, invited=invited))
+
+
+def leaving(room: Room, role: RoomRole, owners: int) -> str:
+    return verdict(lambda: policy.check_leave(room, member(role), owners))
+
+
+def table(corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequence[str]]]) -> str:
+    lines = [[corner, *columns], ["---"] * (len(columns) + 1), *([name, *cells] for name, cells in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _rights(title: str, room: Room, people: Sequence[str] = PEOPLE) -> str:
+    rows = [(right.value, [right_in(room, who, right) for who in people]) for right in Right]
+    return f"## {title}\n\n" + table("", people, rows)
+
+
+def _deeds() -> str:
+    parts = ["## To other members of a public room that has two owners\n"]
+    for deed in ("mute", "remove", "change the role of"):
+        rows = [(who, [over(who, other, deed) for other in ROLES]) for who in PEOPLE]
+        parts.append(table(f"{deed} a …", ROLES, rows))
+    parts.append("Of the last owner, nobody changes the role and nobody removes them:\n")
+    last = [
+        (who, [over(who, RoomRole.OWNER, deed, owners=1) for deed in ("remove", "change the role of")])
+        for who in ("OWNER", "administrator")
+    ]
+    parts.append(table("", ["remove the last owner", "change their role"], last))
+    parts.append("Somebody is added to a public room as:\n")
+    parts.append(table("added by", ROLES, [(who, [giving(who, role) for role in ROLES]) for who in PEOPLE]))
+    return "\n".join(parts)
+
+
+def _coming_and_going() -> str:
+    rooms = {"public": PUBLIC, "private": PRIVATE, "archived": ARCHIVED, "direct": DIRECT}
+    ways = {
+        "by oneself": (False, False),
+        "by oneself, after a removal": (True, False),
+        "by invite, removed or not": (True, True),
+    }
+    enter = [
+        (way, [entering(room, removed=removed, invited=invited) for room in rooms.values()])
+        for way, (removed, invited) in ways.items()
+    ]
+    leave = [
+        ("any member but the last owner", [leaving(room, RoomRole.MEMBER, 1) for room in rooms.values()]),
+        ("the last owner", [leaving(room, RoomRole.OWNER, 1) for room in (PUBLIC, PRIVATE, ARCHIVED)] + ["–"]),
+    ]
+    return "## Coming and going\n\n" + table("enter", list(rooms), enter) + "\n" + table("leave", list(rooms), leave)
+
+
+def _server() -> str:
+    audit = [verdict(partial(moderation.check_audit, actor(admin=admin))) for admin in (False, True)]
+    return "## On the whole server\n\n" + table("", ["MEMBER", "ADMIN"], [("read the audit log", audit)])
+
+
+def document() -> str:
+    """The file's text."""
+    return "\n".join(
+        [
+            INTRODUCTION,
+            _rights("In a public room", PUBLIC),
+            _rights("In a private room", PRIVATE),
+            _rights("In an archived public room", ARCHIVED),
+            _rights("In a direct conversation", DIRECT, ["outsider", RoomRole.MEMBER, "administrator"]),
+            _deeds(),
+            _coming_and_going(),
+            _server(),
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(document(), end="")  # noqa: T201 (that is what it is for)

@@ -1,0 +1,135 @@
+"""Finding rooms: one's own, those one could join, by name, by activity, by what is unread; at a steady price."""
+
+import asyncio
+
+import pytest
+
+from tests.conftest import MakeHouse
+from tests.people import CREATE_ROOM, Person, arrive
+from tests.rooms.words import add, change, room_names
+from tests.statements import statements
+
+PAGE = (
+    "query P($first: Int, $after: String, $orderBy: RoomOrder!, $filter: RoomFilter) "
+    "{ rooms(first: $first, after: $after, orderBy: $orderBy, filter: $filter) "
+    "{ nodes { name } pageInfo { hasNextPage endCursor } } }"
+)
+FULL = (
+    "query F($first: Int, $filter: RoomFilter) { rooms(first: $first, filter: $filter) { totalCount nodes { id name "
+    "streamCursor createdBy { username } directPeers { username } viewerMembership { role lastReadSeq } "
+    "viewerPermissions { canSend canInvite } lastMessage { body author { username } } } } }"
+)
+MEMBERS = (
+    "query M($id: ID!, $first: Int) { room(id: $id) { members(first: $first) "
+    "{ totalCount nodes { role mutedUntil user { username displayName } } } } }"
+)
+
+
+async def test_everybody_sees_what_is_theirs_and_what_is_public(ann: Person, bob: Person, cleo: Person) -> None:
+    await bob.create_room("open")
+    await bob.create_room("shut", visibility="PRIVATE")
+    both = await bob.create_room("both", memberIds=[cleo.id])
+    await change(bob, "archiveRoom", roomId=await bob.create_room("old"))
+    assert await room_names(bob) == ["both", "open", "shut"]
+    assert await room_names(cleo) == ["both"]
+    for stranger in (ann, cleo):
+        assert "open" in await room_names(stranger, membership="DISCOVERABLE")
+        assert "shut" not in await room_names(stranger, membership="ALL")
+        assert await room_names(stranger, membership="ALL", query="shut") == []
+    assert await room_names(cleo, membership="ALL") == ["both", "open"]
+    assert await room_names(bob, archived=True) == await room_names(cleo, membership="ALL", archived=True) == ["old"]
+    assert await room_names(cleo, membership="DISCOVERABLE", archived=True) == []
+    assert await room_names(bob, kind="DIRECT") == []
+    await change(cleo, "leaveRoom", roomId=both)
+    assert await room_names(cleo) == []
+
+
+async def test_a_search_minds_neither_case_nor_accents(bob: Person) -> None:
+    for name in ("Café Größe", "100% cotton", "snake_case", "plain"):
+        await bob.create_room(name)
+    found = {
+        "cafe": ["Café Größe"],
+        "GRÖSSE": ["Café Größe"],
+        "%": ["100% cotton"],
+        "e_c": ["snake_case"],
+        "\0": [],
+        "\u3164": [],
+        " ": ["100% cotton", "Café Größe", "plain", "snake_case"],
+    }
+    for query, names in found.items():
+        assert await room_names(bob, query=query) == names, query
+
+
+async def test_rooms_come_by_activity_name_or_age_and_page_by_page(bob: Person) -> None:
+    rooms = {name: await bob.create_room(name) for name in ("beta", "Alpha", "gamma", "delta")}
+    for name in ("gamma", "beta"):
+        await bob.say(rooms[name], "hi")
+    orders = {
+        "LAST_ACTIVITY_DESC": ["beta", "gamma", "delta", "Alpha"],
+        "NAME_ASC": ["Alpha", "beta", "delta", "gamma"],
+        "CREATED_AT_DESC": ["delta", "gamma", "Alpha", "beta"],
+    }
+    for order, names in orders.items():
+        walked: list[str] = []
+        after = None
+        for _ in names:
+            page = (await bob.ask(PAGE, first=1, after=after, orderBy=order))["rooms"]
+            walked += [room["name"] for room in page["nodes"]]
+            after = page["pageInfo"]["endCursor"]
+            assert page["pageInfo"]["hasNextPage"] is (len(walked) < len(names))
+        assert walked == names
+
+
+async def test_the_unread_filter_shows_rooms_with_news_from_others(bob: Person, cleo: Person) -> None:
+    for name in ("news", "own words", "quiet", "left"):
+        room = await bob.create_room(name)
+        await bob.say(room, "before anybody came")
+        await add(bob, room, cleo)
+        if name == "own words":
+            await cleo.say(room, "talking to myself")
+        elif name != "quiet":
+            await bob.say(room, "hear, hear")
+        if name == "left":
+            await change(cleo, "leaveRoom", roomId=room)
+    assert await room_names(cleo, unreadOnly=True) == ["news"]
+    assert await room_names(cleo, unreadOnly=True, membership="ALL") == ["news"]
+    assert await room_names(bob, unreadOnly=True) == ["own words"]
+
+
+async def test_the_operator_says_who_creates_rooms(make_house: MakeHouse) -> None:
+    house = await make_house(room_creation="admins")
+    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+        await ann.create_room("den")
+        assert (await bob.do(CREATE_ROOM, name="mine"))["errors"] == [{"code": "FORBIDDEN", "path": None}]
+
+
+async def test_one_request_however_often_makes_one_room(bob: Person) -> None:
+    wish = {"name": "den", "idempotencyKey": "00000000-0000-4000-8000-000000000001"}
+    made = await asyncio.gather(*(bob.do(CREATE_ROOM, **wish) for _ in range(5)))
+    assert len({payload["room"]["id"] for payload in made}) == 1
+    assert sorted(payload["cursor"] is None for payload in made) == [False, True, True, True, True]
+
+
+@pytest.mark.parametrize("chosen", ["JOINED", "ALL"])
+async def test_a_page_of_rooms_costs_the_same_at_any_size(chosen: str, bob: Person, cleo: Person) -> None:
+    for number in range(6):
+        room = await bob.create_room(f"room {number}", memberIds=[cleo.id])
+        await cleo.say(room, "hi")
+    costs = []
+    for size in (2, 6):
+        with statements() as seen:
+            shown = (await bob.ask(FULL, first=size, filter={"membership": chosen}))["rooms"]
+        assert len(shown["nodes"]) == size
+        costs.append(len(seen))
+    assert costs[0] == costs[1]
+
+
+async def test_a_page_of_members_costs_the_same_at_any_size(bob: Person, cleo: Person, ann: Person) -> None:
+    den = await bob.create_room("den", memberIds=[cleo.id, ann.id])
+    costs = []
+    for size in (1, 3):
+        with statements() as seen:
+            shown = (await bob.ask(MEMBERS, id=den, first=size))["room"]["members"]
+        assert len(shown["nodes"]) == size
+        costs.append(len(seen))
+    assert costs[0] == costs[1]

@@ -1,0 +1,42 @@
+"""What happens to a room is felt by the streams of every process within a second, whether a broker tells or not."""
+
+import time
+
+import pytest
+
+from tests.conftest import MakeHouse
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person, arrive
+from tests.rooms.words import DELETE, change
+
+DEEDS = {
+    "deleteRoom": "ROOM_DELETED",
+    "removeMember": "REMOVED_FROM_ROOM",
+    "updateRoom": "REMOVED_FROM_ROOM",
+}
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+async def test_the_loss_of_a_room_is_felt_in_a_process_that_no_broker_tells(deed: str, make_house: MakeHouse) -> None:
+    here, there = await make_house(), await make_house()
+    async with await arrive(here, "ann") as _, await arrive(here, "bob") as bob, await arrive(there, "cleo") as cleo:
+        members = [cleo.id] if deed == "removeMember" else []
+        den = await bob.create_room("den", visibility="PRIVATE" if members else "PUBLIC", memberIds=members)
+        async with cleo.socket() as wire:
+            events, messages = await wire.watch(ROOM_EVENTS, roomId=den), await wire.watch(ROOM_MESSAGES, roomId=den)
+            await events.next()
+            await there.listening(2)
+            began = time.monotonic()
+            await _do(deed, bob, cleo, den)
+            ended = await events.next()
+            assert (ended["__typename"], ended["reason"]) == ("StreamEnded", DEEDS[deed])
+            assert (await events.message())["type"] == (await messages.message())["type"] == "complete"
+            assert time.monotonic() - began < 2.5  # a second, and a machine with other work
+
+
+async def _do(deed: str, bob: Person, cleo: Person, den: str) -> None:
+    if deed == "deleteRoom":
+        assert (await bob.do(DELETE, roomId=den))["errors"] == []
+    elif deed == "removeMember":
+        await change(bob, "removeMember", roomId=den, userId=cleo.id)
+    else:
+        await change(bob, "updateRoom", roomId=den, visibility="PRIVATE")
