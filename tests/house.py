@@ -2,15 +2,18 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
+from sqlalchemy import event as sa_event
+from sqlmodel import col, select
 
 from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
 from roomcast.app import App, Roomcast
+from roomcast.core.audit import AuditEntry
 from roomcast.settings import Settings
 
 SECRET = "a secret for tests that is long enough to sign with"
@@ -50,6 +53,26 @@ class House:
         async with asyncio.timeout(seconds):
             while self.inside.hub.reader_count != count:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.005)
+
+    async def audit(self) -> list[AuditEntry]:
+        """The audit trail, oldest entry first."""
+        async with self.inside.db.read() as session:
+            return list(await session.exec(select(AuditEntry).order_by(col(AuditEntry.id))))
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """The questions that the database is asked while the block runs."""
+        seen: list[str] = []
+        engine = self.inside.db._reader.sync_engine
+
+        def asked(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+            seen.append(statement)
+
+        sa_event.listen(engine, "before_cursor_execute", asked)
+        try:
+            yield seen
+        finally:
+            sa_event.remove(engine, "before_cursor_execute", asked)
 
     def leftovers(self) -> dict[str, Any]:
         """What should be nothing once every client has gone."""

@@ -169,6 +169,9 @@ def upgrade() -> None:
         sa.Column("role", sa.String(16), nullable=False),
         sa.Column("joined_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_read_seq", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
+        sa.Column("notification_level", sa.String(16), server_default="ALL", nullable=False),
+        sa.Column("snoozed_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("favourite", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("muted_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("last_sent_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("opened", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
@@ -196,6 +199,10 @@ def upgrade() -> None:
         sa.Column("edited_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
         sa.Column("deleted_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("reply_to_id", sa.Uuid(), nullable=True),
+        sa.Column("thread_root_id", sa.Uuid(), nullable=True),
+        sa.Column("pinned_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("mentions_room", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.ForeignKeyConstraint(
             ["author_id"], ["users.id"], name=op.f("fk_messages_author_id_users"), ondelete="SET NULL"
         ),
@@ -203,6 +210,29 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("room_id", "seq", name=op.f("pk_messages")),
         sa.UniqueConstraint("id", name=op.f("uq_messages_id")),
     )
+    with op.batch_alter_table("messages", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_messages_pinned",
+            ["room_id", "pinned_at"],
+            unique=False,
+            postgresql_where=sa.text("pinned_at IS NOT NULL"),
+            sqlite_where=sa.text("pinned_at IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_messages_thread",
+            ["thread_root_id", "seq"],
+            unique=False,
+            postgresql_where=sa.text("thread_root_id IS NOT NULL"),
+            sqlite_where=sa.text("thread_root_id IS NOT NULL"),
+        )
+        batch_op.create_index(
+            "ix_messages_to_all",
+            ["room_id", "seq"],
+            unique=False,
+            postgresql_where=sa.text("mentions_room"),
+            sqlite_where=sa.text("mentions_room = 1"),
+        )
+
     op.create_table(
         "refresh_tokens",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -222,6 +252,47 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_refresh_tokens_expires_at"), ["expires_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_refresh_tokens_presented_at"), ["presented_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_refresh_tokens_session_id"), ["session_id"], unique=False)
+
+    op.create_table(
+        "former_bodies",
+        sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("revision", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("edited_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["messages.id"], name=op.f("fk_former_bodies_message_id_messages"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("message_id", "revision", name=op.f("pk_former_bodies")),
+    )
+    op.create_table(
+        "mentions",
+        sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("room_id", sa.Uuid(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), server_default=sa.text("0"), autoincrement=False, nullable=False),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["messages.id"], name=op.f("fk_mentions_message_id_messages"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_mentions_user_id_users"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("message_id", "user_id", name=op.f("pk_mentions")),
+    )
+    with op.batch_alter_table("mentions", schema=None) as batch_op:
+        batch_op.create_index("ix_mentions_place", ["user_id", "room_id", "seq"], unique=False)
+
+    op.create_table(
+        "reactions",
+        sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("emoji", sa.String(40), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["messages.id"], name=op.f("fk_reactions_message_id_messages"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_reactions_user_id_users"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("message_id", "emoji", "user_id", name=op.f("pk_reactions")),
+    )
+    with op.batch_alter_table("reactions", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_reactions_user_id"), ["user_id"], unique=False)
 
     op.create_table(
         "reports",
@@ -249,12 +320,36 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_reports_reporter_id"))
 
     op.drop_table("reports")
+    with op.batch_alter_table("reactions", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_reactions_user_id"))
+
+    op.drop_table("reactions")
+    with op.batch_alter_table("mentions", schema=None) as batch_op:
+        batch_op.drop_index("ix_mentions_place")
+
+    op.drop_table("mentions")
+    op.drop_table("former_bodies")
     with op.batch_alter_table("refresh_tokens", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_refresh_tokens_session_id"))
         batch_op.drop_index(batch_op.f("ix_refresh_tokens_presented_at"))
         batch_op.drop_index(batch_op.f("ix_refresh_tokens_expires_at"))
 
     op.drop_table("refresh_tokens")
+    with op.batch_alter_table("messages", schema=None) as batch_op:
+        batch_op.drop_index(
+            "ix_messages_to_all", postgresql_where=sa.text("mentions_room"), sqlite_where=sa.text("mentions_room = 1")
+        )
+        batch_op.drop_index(
+            "ix_messages_thread",
+            postgresql_where=sa.text("thread_root_id IS NOT NULL"),
+            sqlite_where=sa.text("thread_root_id IS NOT NULL"),
+        )
+        batch_op.drop_index(
+            "ix_messages_pinned",
+            postgresql_where=sa.text("pinned_at IS NOT NULL"),
+            sqlite_where=sa.text("pinned_at IS NOT NULL"),
+        )
+
     op.drop_table("messages")
     with op.batch_alter_table("memberships", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_memberships_user_id"))

@@ -89,6 +89,16 @@ class Viewer(Node):
     async def role(self, actor: strawberry.Parent[Actor]) -> models.UserRole:
         return models.UserRole.ADMIN if actor.is_admin else models.UserRole.MEMBER
 
+    @strawberry.field(description="In all rooms together; a capped room counts as its cap.")
+    async def total_unread(self, actor: strawberry.Parent[Actor], info: Info) -> int:
+        totals = await info.context.totals.load(actor.user_id)
+        return totals.unread if totals else 0
+
+    @strawberry.field
+    async def total_mentions(self, actor: strawberry.Parent[Actor], info: Info) -> int:
+        totals = await info.context.totals.load(actor.user_id)
+        return totals.mentions if totals else 0
+
     @strawberry.field(graphql_type=list[Session])
     async def sessions(self, actor: strawberry.Parent[Actor], info: Info) -> Sequence[models.Session]:
         """Where the account is signed in, the most recently used first."""

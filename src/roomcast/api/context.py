@@ -21,10 +21,12 @@ from roomcast.core.audit import AuditEntry
 from roomcast.core.db import Batch, Database, Snapshot
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.log import Position, RoomHead
+from roomcast.messages import mentions, reactions, threads
 from roomcast.messages import queries as messages
 from roomcast.messages.actions import NewMessage, Sent
 from roomcast.messages.models import Message
 from roomcast.moderation import queries as moderation
+from roomcast.receipts import queries as receipts
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 
@@ -131,6 +133,30 @@ class Context:
     @property
     def messages_at(self) -> DataLoader[tuple[UUID, int], Message | None]:
         return self._loader("messages_at", messages.messages_at)
+
+    @property
+    def reactions(self) -> DataLoader[UUID, list[reactions.Group] | None]:
+        return self._loader("reactions", reactions.groups)
+
+    @property
+    def own_emoji(self) -> DataLoader[tuple[UUID, UUID], frozenset[str] | None]:
+        return self._loader("own_emoji", reactions.own_emoji)
+
+    @property
+    def threads(self) -> DataLoader[UUID, threads.Summary | None]:
+        return self._loader("threads", threads.summaries)
+
+    @property
+    def unread(self) -> DataLoader[tuple[UUID, UUID], receipts.Unread | None]:
+        return self._loader("unread", receipts.unread)
+
+    @property
+    def totals(self) -> DataLoader[UUID, receipts.Totals | None]:
+        return self._loader("totals", receipts.totals)
+
+    @property
+    def mentioned(self) -> DataLoader[UUID, list[UUID] | None]:
+        return self._loader("mentioned", mentions.mentioned)
 
     def _loader(
         self, name: str, query: Callable[[Any, Collection[Key]], Awaitable[Mapping[Key, Row]]]

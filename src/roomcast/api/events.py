@@ -13,14 +13,17 @@ from roomcast.api.accounts import User
 from roomcast.api.context import SHARED, Info
 from roomcast.api.messages import Message
 from roomcast.api.rooms import Room
-from roomcast.api.scalars import Cursor
+from roomcast.api.scalars import Cursor, Seq
 from roomcast.core.events import Event
+from roomcast.core.ids import global_id
 from roomcast.messages import events as message_events
 from roomcast.messages import models as message_rows
+from roomcast.receipts import events as receipt_events
 from roomcast.rooms import events as room_events
 from roomcast.rooms import models as room_rows
 
 strawberry.enum(room_events.MemberChange)
+strawberry.enum(message_events.MessageUpdateReason)
 
 
 @strawberry.enum
@@ -79,8 +82,8 @@ class RoomEvent:
 
 
 async def _message(told: Told, info: Info) -> message_rows.Message | None:
-    event: message_events.MessageCreated = told.event
-    return event.fresh or await info.context.messages.load(event.message_id)
+    fresh: message_rows.Message | None = getattr(told.event, "fresh", None)
+    return fresh or await info.context.messages.load(told.event.message_id)
 
 
 @strawberry.type
@@ -103,6 +106,61 @@ class MessageCreated(RoomEvent):
     @strawberry.field(graphql_type=Message, metadata=SHARED)
     async def message(self, told: strawberry.Parent[Told], info: Info) -> message_rows.Message | None:
         return await _message(told, info)
+
+
+@strawberry.type
+class MessageUpdated(RoomEvent):
+    shows: ClassVar = message_events.MessageUpdated
+
+    @strawberry.field(graphql_type=Message, metadata=SHARED)
+    async def message(self, told: strawberry.Parent[Told], info: Info) -> message_rows.Message | None:
+        return await _message(told, info)
+
+    @strawberry.field(metadata=SHARED)
+    def reason(self, told: strawberry.Parent[Told]) -> message_events.MessageUpdateReason:
+        return message_events.MessageUpdateReason(told.event.reason)
+
+
+@strawberry.type
+class MessageDeleted(RoomEvent):
+    shows: ClassVar = message_events.MessageDeleted
+
+    @strawberry.field(metadata=SHARED)
+    def message_id(self, told: strawberry.Parent[Told]) -> strawberry.ID:
+        return strawberry.ID(global_id("msg", told.event.message_id))
+
+    @strawberry.field(metadata=SHARED)
+    def message_seq(self, told: strawberry.Parent[Told]) -> Seq:
+        return Seq(told.event.message_seq)
+
+    @strawberry.field(graphql_type=User | None, metadata=SHARED)
+    async def deleted_by(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(told.event.deleted_by_id)
+
+
+@strawberry.type
+class ReactionChanged(RoomEvent):
+    shows: ClassVar = message_events.ReactionChanged
+
+    @strawberry.field(metadata=SHARED)
+    def message_id(self, told: strawberry.Parent[Told]) -> strawberry.ID:
+        return strawberry.ID(global_id("msg", told.event.message_id))
+
+    @strawberry.field(metadata=SHARED)
+    def emoji(self, told: strawberry.Parent[Told]) -> str:
+        return str(told.event.emoji)
+
+    @strawberry.field(graphql_type=User, metadata=SHARED)
+    async def user(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(told.event.user_id)
+
+    @strawberry.field(metadata=SHARED)
+    def added(self, told: strawberry.Parent[Told]) -> bool:
+        return bool(told.event.added)
+
+    @strawberry.field(metadata=SHARED, description="How many have this emoji under the message now.")
+    def count(self, told: strawberry.Parent[Told]) -> int:
+        return int(told.event.count)
 
 
 @strawberry.type
@@ -136,6 +194,19 @@ class RoomChanged(RoomEvent):
         return await info.context.rooms.load(told.event.room_id)
 
 
+@strawberry.type(description="A signal: live only, never replayed; its cursor is the last durable position.")
+class ReadMarkerMoved(RoomEvent):
+    shows: ClassVar = receipt_events.ReadMarkerMoved
+
+    @strawberry.field(graphql_type=User, metadata=SHARED)
+    async def user(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(told.event.user_id)
+
+    @strawberry.field(metadata=SHARED)
+    def up_to_seq(self, told: strawberry.Parent[Told]) -> Seq:
+        return Seq(told.event.up_to_seq)
+
+
 @strawberry.type(
     description="The first event of roomEvents, and again where a replay ends: 'you are live'. recovered is false when "
     "part of the log was gone: refetch."
@@ -161,7 +232,17 @@ class StreamEnded(RoomEvent):
         return StreamEndReason(told.event.reason)
 
 
-EVENT_TYPES = [MessageCreated, MemberChanged, RoomChanged, StreamReady, StreamEnded]
+EVENT_TYPES = [
+    MessageCreated,
+    MessageUpdated,
+    MessageDeleted,
+    ReactionChanged,
+    MemberChanged,
+    RoomChanged,
+    ReadMarkerMoved,
+    StreamReady,
+    StreamEnded,
+]
 
 TOLD_EVENTS = frozenset(kind.shows for kind in EVENT_TYPES if issubclass(kind.shows, Event))
-"""The durable events among them: what else travels is felt, not told."""
+"""The events among them: what else travels is felt, not told."""

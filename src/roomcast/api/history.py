@@ -9,22 +9,37 @@ from roomcast.api.paging import Connected, connected
 from roomcast.core.ids import local_id
 from roomcast.core.log import heads_by_id
 from roomcast.core.paging import window
-from roomcast.messages import queries
+from roomcast.messages import pins, queries, threads
 
 Bounds = tuple[int | None, str | None, int | None, str | None]
 """first, after, last, before."""
 
 
-async def history(context: Context, room_id: UUID, bounds: Bounds, around: strawberry.ID | None) -> Connected:
+async def history(
+    context: Context,
+    room_id: UUID,
+    bounds: Bounds,
+    around: strawberry.ID | None,
+    thread_root: strawberry.ID | None = None,
+) -> Connected:
     """A page of a room that the viewer has reached, with the position of the log at the moment it was read.
 
-    `around` a message takes `first` as its size.
+    `around` a message takes `first` as its size. With `thread_root` the replies of that thread and nothing else.
     """
     wanted = window(*bounds, newest=True)
     async with context.snapshot.session() as session:
         head = (await heads_by_id(session, [room_id]))[room_id]
+        root_id = await threads.check_root(session, room_id, local_id("msg", thread_root)) if thread_root else None
         if around is not None:
-            page = await queries.around(session, room_id, local_id("msg", around), wanted.size)
+            page = await queries.around(session, room_id, local_id("msg", around), wanted.size, root_id)
         else:
-            page = await queries.history(session, room_id, wanted)
+            page = await queries.history(session, room_id, wanted, root_id)
+    return connected(page, stream_cursor=context.cursor(room_id, head.last_seq))
+
+
+async def pinned(context: Context, room_id: UUID, first: int | None, after: str | None) -> Connected:
+    """A page of the pinned messages of a room that the viewer has reached."""
+    async with context.snapshot.session() as session:
+        head = (await heads_by_id(session, [room_id]))[room_id]
+        page = await pins.pinned(session, room_id, window(first, after))
     return connected(page, stream_cursor=context.cursor(room_id, head.last_seq))

@@ -1,28 +1,69 @@
-"""The door of messages: sending, history."""
+"""The door of messages: sending, changing what was sent, history."""
 
 from datetime import datetime
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 import strawberry
 
 from roomcast.accounts import models as account_rows
-from roomcast.api.accounts import User
+from roomcast.api.accounts import User, UserConnection
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.errors import MutationPayload, refusable
 from roomcast.api.history import history
 from roomcast.api.node import Node
-from roomcast.api.paging import Connected, Edge, PageInfo
+from roomcast.api.paging import Connected, Edge, PageInfo, connected
+from roomcast.api.reactions import ReactionGroup
 from roomcast.api.rooms import Room
 from roomcast.api.scalars import Cursor, Seq
+from roomcast.core.clock import now
 from roomcast.core.errors import NotFound
-from roomcast.core.ids import local_id
-from roomcast.messages import models, queries
+from roomcast.core.ids import global_id, local_id
+from roomcast.core.paging import window
+from roomcast.messages import editing, models, pins, policy, queries, reactions, threads
 from roomcast.messages.actions import NewMessage
+from roomcast.messages.editing import Changed
+from roomcast.messages.markdown import rendered
+from roomcast.receipts import queries as receipts
 from roomcast.rooms import models as room_rows
 from roomcast.rooms import queries as rooms
 
 strawberry.enum(models.MessageKind)
+
+LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.messages")]
+
+
+@strawberry.type(description="Deleted replies keep their place in a thread and are counted.")
+class ThreadSummary:
+    reply_count: int
+
+    @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
+    async def last_reply(self, thread: strawberry.Parent[threads.Summary], info: Info) -> models.Message | None:
+        return await info.context.messages_at.load((thread.room_id, thread.last_reply_seq))
+
+
+@strawberry.type
+class MessageRevision:
+    revision: int
+    body: str
+    edited_at: datetime
+
+    @strawberry.field(graphql_type=User | None, metadata=SHARED)
+    async def edited_by(self, revision: strawberry.Parent[queries.Revision], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(revision.edited_by_id) if revision.edited_by_id else None
+
+
+@strawberry.type
+class MessageRevisionEdge:
+    cursor: str
+    node: queries.Revision = strawberry.field(graphql_type=MessageRevision)
+
+
+@strawberry.type
+class MessageRevisionConnection:
+    edges: list[Edge] = strawberry.field(graphql_type=list[MessageRevisionEdge])
+    nodes: list[queries.Revision] = strawberry.field(graphql_type=list[MessageRevision])
+    page_info: PageInfo
 
 
 @strawberry.type
@@ -35,6 +76,12 @@ class Message(Node):
     edited_at: datetime | None
     revision: int
     deleted_at: datetime | None
+    pinned_at: datetime | None
+    mentions_room: bool = strawberry.field(description="Whether it calls everybody in the room, by `@room`.")
+
+    @strawberry.field(metadata=SHARED, description="Safe HTML rendered from the body. Null once deleted.")
+    async def body_html(self, message: strawberry.Parent[models.Message]) -> str | None:
+        return None if message.body is None else await rendered(message.body)
 
     @strawberry.field(graphql_type=Room, metadata=SHARED)
     async def room(self, message: strawberry.Parent[models.Message], info: Info) -> room_rows.Room | None:
@@ -43,6 +90,66 @@ class Message(Node):
     @strawberry.field(graphql_type=User | None, metadata=SHARED, description="Null for system messages.")
     async def author(self, message: strawberry.Parent[models.Message], info: Info) -> account_rows.User | None:
         return await info.context.users.load(message.author_id) if message.author_id else None
+
+    @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
+    async def reply_to(self, message: strawberry.Parent[models.Message], info: Info) -> models.Message | None:
+        return await info.context.messages.load(message.reply_to_id) if message.reply_to_id else None
+
+    @strawberry.field(metadata=SHARED)
+    def thread_root_id(self, message: strawberry.Parent[models.Message]) -> strawberry.ID | None:
+        return strawberry.ID(global_id("msg", message.thread_root_id)) if message.thread_root_id else None
+
+    @strawberry.field(
+        graphql_type=LazyMessage | None,
+        metadata=SHARED,
+        description="The message whose thread this is in. With a new reply, its `thread` is the summary as it is now.",
+    )
+    async def thread_root(self, message: strawberry.Parent[models.Message], info: Info) -> models.Message | None:
+        return await info.context.messages.load(message.thread_root_id) if message.thread_root_id else None
+
+    @strawberry.field(graphql_type=ThreadSummary | None, metadata=SHARED)
+    async def thread(self, message: strawberry.Parent[models.Message], info: Info) -> threads.Summary | None:
+        """Null where nobody has replied in a thread."""
+        return await info.context.threads.load(message.id)
+
+    @strawberry.field(
+        graphql_type=UserConnection,
+        metadata=SHARED,
+        description="The people besides its author who have read this far.",
+    )
+    async def read_by(
+        self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
+    ) -> Connected:
+        async with info.context.snapshot.session() as session:
+            page = await receipts.readers(session, message, window(first, after))
+        return connected(page, count=lambda: _reader_count(info.context, message))
+
+    @strawberry.field(graphql_type=MessageRevisionConnection, metadata=SHARED)
+    async def revisions(
+        self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
+    ) -> Connected:
+        """Everything it has said, its present words included, oldest first. Empty once deleted."""
+        async with info.context.snapshot.session() as session:
+            page = await queries.revisions(session, message, window(first, after))
+        return connected(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
+
+    @strawberry.field(graphql_type=list[ReactionGroup], metadata=SHARED)
+    async def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> list[reactions.Group]:
+        return await info.context.reactions.load(message.id) or []
+
+    @strawberry.field(graphql_type=list[User], metadata=SHARED)
+    async def mentions(self, message: strawberry.Parent[models.Message], info: Info) -> list[account_rows.User]:
+        """The members of the room that it names."""
+        people = await info.context.mentioned.load(message.id) or []
+        return [user for user in await info.context.users.load_many(people) if user is not None]
+
+    @strawberry.field
+    async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
+        return policy.may_edit(info.context.actor, message, *await _standing(info.context, message), now())
+
+    @strawberry.field
+    async def viewer_can_delete(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
+        return policy.may_delete(info.context.actor, message, *await _standing(info.context, message))
 
 
 @strawberry.type
@@ -81,6 +188,44 @@ class SendMessageInput:
         description="Idempotency key and optimistic id. Same key and content: the original message again. Same key, "
         "other content: IDEMPOTENCY_KEY_REUSED. It never expires.",
     )
+    reply_to_id: strawberry.ID | None = None
+    thread_root_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The message whose thread this is said in. Threads are not nested."
+    )
+
+
+@strawberry.input
+class EditMessageInput:
+    message_id: strawberry.ID
+    body: str
+    expected_revision: int | None = strawberry.field(
+        default=None, description="CONFLICT when the stored revision differs."
+    )
+
+
+@strawberry.input
+class DeleteMessageInput:
+    message_id: strawberry.ID
+    reason: str | None = None
+
+
+@strawberry.input
+class ReactionInput:
+    message_id: strawberry.ID
+    emoji: str
+
+
+@strawberry.input
+class MessageIdInput:
+    message_id: strawberry.ID
+
+
+@strawberry.type
+class MessagePayload(MutationPayload):
+    message: models.Message | None = strawberry.field(graphql_type=Message | None, default=None)
+    cursor: Cursor | None = strawberry.field(
+        default=None, description="The position of the event that this change caused; null when nothing changed."
+    )
 
 
 @strawberry.type
@@ -102,10 +247,11 @@ class Query:
         last: int | None = None,
         before: str | None = None,
         around: strawberry.ID | None = None,
+        thread_root_id: strawberry.ID | None = None,
     ) -> Connected:
         async with info.context.snapshot.session() as session:
             view = await rooms.reach(session, info.context.actor, local_id("room", room_id))
-        return await history(info.context, view.room.id, (first, after, last, before), around)
+        return await history(info.context, view.room.id, (first, after, last, before), around, thread_root_id)
 
 
 @strawberry.type
@@ -115,7 +261,14 @@ class Mutation:
     async def send_message(self, info: Info, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002
         """Say something. With a clientMessageId it is said once, however often it is sent."""
         context = info.context
-        wish = NewMessage(context.actor, local_id("room", input.room_id), input.body, input.client_message_id)
+        wish = NewMessage(
+            context.actor,
+            local_id("room", input.room_id),
+            input.body,
+            input.client_message_id,
+            input.reply_to_id,
+            input.thread_root_id,
+        )
         sent = await context.backend.send(wish)
         await context.changed()
         return SendMessagePayload(
@@ -123,6 +276,79 @@ class Mutation:
             cursor=Cursor(context.cursor(sent.message.room_id, sent.message.seq)),
             replayed=sent.replayed,
         )
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def edit_message(self, info: Info, input: EditMessageInput) -> MessagePayload:  # noqa: A002
+        """Say it differently. What it said before stays readable in its revisions."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await editing.edit_message(work, actor, message_id, input.body, input.expected_revision)
+        return await payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def delete_message(self, info: Info, input: DeleteMessageInput) -> MessagePayload:  # noqa: A002
+        """Take it back. Its place in the room stays, with nothing in it."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await editing.delete_message(work, actor, message_id, input.reason)
+        return await payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def add_reaction(self, info: Info, input: ReactionInput) -> MessagePayload:  # noqa: A002
+        """Put an emoji under a message. The same one again changes nothing."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await reactions.add_reaction(work, actor, message_id, input.emoji)
+        return await payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def remove_reaction(self, info: Info, input: ReactionInput) -> MessagePayload:  # noqa: A002
+        """Take one's emoji back."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await reactions.remove_reaction(work, actor, message_id, input.emoji)
+        return await payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def pin_message(self, info: Info, input: MessageIdInput) -> MessagePayload:  # noqa: A002
+        """Keep a message at hand for everybody in its room."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await pins.pin_message(work, actor, message_id)
+        return await payload(info.context, changed)
+
+    @strawberry.mutation
+    @refusable(MessagePayload)
+    async def unpin_message(self, info: Info, input: MessageIdInput) -> MessagePayload:  # noqa: A002
+        """Pin it no longer."""
+        actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        async with info.context.backend.db.work() as work:
+            changed = await pins.unpin_message(work, actor, message_id)
+        return await payload(info.context, changed)
+
+
+async def payload(context: Context, changed: Changed) -> MessagePayload:
+    await context.changed()
+    cursor = None if changed.seq is None else Cursor(context.cursor(changed.message.room_id, changed.seq))
+    return MessagePayload(message=changed.message, cursor=cursor)
+
+
+async def _reader_count(context: Context, message: models.Message) -> int:
+    async with context.snapshot.session() as session:
+        return await receipts.reader_count(session, message)
+
+
+async def _standing(context: Context, message: models.Message) -> tuple[room_rows.Room, room_rows.Membership | None]:
+    """The viewer's place in the message's room."""
+    room = await context.rooms.load(message.room_id)
+    if room is None:
+        raise NotFound("no such room")
+    return room, await context.memberships.load((room.id, context.actor.user_id))
 
 
 async def message_or_none(context: Context, message_id: UUID | None) -> models.Message | None:

@@ -11,7 +11,7 @@ from roomcast.accounts import models as account_rows
 from roomcast.api.accounts import User
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.errors import MutationPayload, refusable
-from roomcast.api.history import history
+from roomcast.api.history import history, pinned
 from roomcast.api.node import Node
 from roomcast.api.paging import Connected, Edge, PageInfo, connected, total
 from roomcast.api.scalars import Cursor, Seq
@@ -24,6 +24,7 @@ from roomcast.core.log import RoomHead
 from roomcast.core.paging import window
 from roomcast.messages import models as message_rows
 from roomcast.messages import queries as messages
+from roomcast.receipts.queries import Unread
 from roomcast.rooms import actions, models, policy, queries
 from roomcast.rooms.actions import NewRoom, RoomPatch
 from roomcast.rooms.direct import open_direct_message
@@ -39,6 +40,7 @@ LazyMessages = Annotated["MessageConnection", strawberry.lazy("roomcast.api.mess
 strawberry.enum(models.RoomKind)
 strawberry.enum(models.RoomVisibility)
 strawberry.enum(models.RoomRole)
+strawberry.enum(models.NotificationLevel)
 strawberry.enum(queries.RoomOrder)
 strawberry.enum(queries.RoomMembershipFilter)
 
@@ -48,6 +50,24 @@ class RoomMembership:
     role: models.RoomRole
     joined_at: datetime
     last_read_seq: Seq
+    notification_level: models.NotificationLevel
+    favourite: bool
+
+    @strawberry.field(description="The person's own snooze.")
+    def muted_until(self, membership: strawberry.Parent[models.Membership]) -> datetime | None:
+        return membership.snoozed_until
+
+    @strawberry.field(description="Exact up to 100, then capped.")
+    async def unread_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> int:
+        return (await _unread(info.context, membership)).unread_count
+
+    @strawberry.field
+    async def unread_is_capped(self, membership: strawberry.Parent[models.Membership], info: Info) -> bool:
+        return (await _unread(info.context, membership)).is_capped
+
+    @strawberry.field(description="Unread messages that call the viewer, in threads too. Exact up to 100.")
+    async def mention_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> int:
+        return (await _unread(info.context, membership)).mention_count
 
 
 @strawberry.type(description="What the viewer may do here now; the server refuses the rest.")
@@ -145,9 +165,17 @@ class Room(Node):
         last: int | None = None,
         before: str | None = None,
         around: strawberry.ID | None = None,
+        thread_root_id: strawberry.ID | None = None,
     ) -> Connected:
-        """The room's history, oldest first; without arguments its newest page."""
-        return await history(info.context, room.id, (first, after, last, before), around)
+        """The room's history, oldest first; without arguments its newest page. A thread's is asked for by its root."""
+        return await history(info.context, room.id, (first, after, last, before), around, thread_root_id)
+
+    @strawberry.field(graphql_type=LazyMessages, metadata=SHARED)
+    async def pinned_messages(
+        self, room: strawberry.Parent[models.Room], info: Info, first: int | None = None, after: str | None = None
+    ) -> Connected:
+        """The newest pin first."""
+        return await pinned(info.context, room.id, first, after)
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
     async def last_message(self, room: strawberry.Parent[models.Room], info: Info) -> message_rows.Message | None:
@@ -378,6 +406,13 @@ async def _head(context: Context, room_id: UUID) -> RoomHead:
     if head is None:
         raise NotFound("no such room")
     return head
+
+
+async def _unread(context: Context, membership: models.Membership) -> Unread:
+    found = await context.unread.load((membership.room_id, membership.user_id))
+    if found is None:
+        raise NotFound("no such membership")
+    return found
 
 
 async def _member_count(context: Context, room_id: UUID, role: models.RoomRole | None) -> int:

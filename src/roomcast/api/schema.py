@@ -4,7 +4,7 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
-from roomcast.api import accounts, administration, members, messages, moderation, rooms, server, subscriptions
+from roomcast.api import accounts, administration, members, messages, moderation, receipts, rooms, server, subscriptions
 from roomcast.api.events import EVENT_TYPES
 from roomcast.api.scalars import SCALARS
 
@@ -22,6 +22,7 @@ def build() -> strawberry.Schema:
                 rooms.Mutation,
                 members.Mutation,
                 messages.Mutation,
+                receipts.Mutation,
                 moderation.Mutation,
             ),
         ),

@@ -6,7 +6,7 @@ wanted; the events are executed once for everybody who wants the same.
 
 import asyncio
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -117,6 +117,11 @@ class RoomScript:
     async def show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[bytes | None]:
         wanted = [Told(entry.event, replayed) if self._shows(entry.event) else None for entry in entries]
         return await self._execute(wanted)
+
+    async def signal(self, signal: Event, seq: int) -> bytes | None:
+        if not self._shows(signal):
+            return None
+        return (await self._execute([Told(replace(signal, seq=seq), replayed=False)]))[0]
 
     async def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> bytes | None:
         return await self._say(Ready(self._stream.place.room_id, seq, now(), recovered, replayed_count))

@@ -61,6 +61,10 @@ class Work:
         self.events.extend(numbered)
         return numbered
 
+    def signal(self, event: Event) -> None:
+        """Let `event` leave after the commit without a place in the log: whoever does not listen never hears it."""
+        self.events.append(event)
+
     async def end_log(self, last_words: Event) -> None:
         """Remove a room's log for good. After the commit its listeners hear the last words, which no log keeps."""
         last_seq = await log.remove(self.session, last_words.room_id)

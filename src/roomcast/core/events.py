@@ -22,8 +22,6 @@ class Event:
     """One durable change in a room's log. `seq` rises by one per room and is given by the log (0 until then)."""
 
     kind: ClassVar[str]
-    moves_activity: ClassVar[bool] = False
-    """Whether the room counts as active because of it: new messages do, joins do not."""
     rewrites_past: ClassVar[bool] = False
     """Whether what was shown before may look different now."""
 
@@ -34,6 +32,11 @@ class Event:
     def __init_subclass__(cls) -> None:
         if "kind" in vars(cls):
             KINDS[cls.kind] = cls
+
+    @property
+    def moves_activity(self) -> bool:
+        """Whether the room counts as active because of it: new messages do, joins and replies in threads do not."""
+        return False
 
     @property
     def changes_access(self) -> bool:

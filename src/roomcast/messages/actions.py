@@ -15,11 +15,12 @@ from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, Refused
-from roomcast.core.ids import uuid7
+from roomcast.core.ids import local_id, uuid7
 from roomcast.core.rows import light, write
-from roomcast.messages import policy
+from roomcast.messages import mentions, policy
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
+from roomcast.rooms import marks
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
@@ -30,16 +31,27 @@ _INSERT = sa.insert(table(Message))
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """One wish to say something. `key`: the clientMessageId."""
+    """One wish to say something. `key`: the clientMessageId. `reply_to` and `thread_root`: ids as clients know
+    them."""
 
     actor: Actor
     room_id: UUID | None
     body: str
     key: UUID | None = None
+    reply_to: str | None = None
+    thread_root: str | None = None
 
     def digest(self) -> str:
         """Names the content: the same wish again has the same digest, on any machine, in any year."""
-        return hashlib.sha256(orjson.dumps([str(self.room_id), self.body])).hexdigest()
+        return hashlib.sha256(orjson.dumps([str(self.room_id), self.body, self.reply_to, self.thread_root])).hexdigest()
+
+    @property
+    def reply_to_id(self) -> UUID | None:
+        return local_id("msg", self.reply_to) if self.reply_to is not None else None
+
+    @property
+    def thread_root_id(self) -> UUID | None:
+        return local_id("msg", self.thread_root) if self.thread_root is not None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +82,8 @@ class Desk:
 
     rooms: Mapping[UUID, Room]
     memberships: Mapping[tuple[UUID, UUID], Membership]
-    by_key: dict[UUID, Message]
+    messages: dict[UUID, Message]
+    """Those that a wish names, as its own key or as what it answers, and those of the group itself."""
 
 
 async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
@@ -79,8 +92,8 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
     await log.lock_heads(session, room_ids)
     found = await light(session, Room, _ROOMS, {"ids": list(room_ids)})
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
-    keys = {wish.key for wish in wishes if wish.key is not None}
-    known = await session.exec(select(Message).where(col(Message.id).in_(keys))) if keys else ()
+    named = {id_ for wish in wishes for id_ in (wish.key, wish.reply_to_id, wish.thread_root_id) if id_ is not None}
+    known = await session.exec(select(Message).where(col(Message.id).in_(named))) if named else ()
     return Desk(
         {room.id: room for room in found},
         await rooms.memberships(session, pairs),
@@ -100,31 +113,49 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
     membership = desk.memberships.get((room.id, wish.actor.user_id)) if room else None
     if room is None or not may_read(wish.actor, room, membership):
         raise NotFound("no such room", path=("input", "roomId"))
-    if wish.key is not None and (original := desk.by_key.get(wish.key)):
+    if wish.key is not None and (original := desk.messages.get(wish.key)):
         policy.check_same(original, wish.digest(), wish.actor.user_id)
         return Sent(original, replayed=True)
     policy.check_body(wish.body)
-    message = _written(wish, room)
+    message = _written(desk, wish, room)
     member = policy.check_send(wish.actor, room, membership, message.created_at)
     if room.slow_mode_seconds:
         member.last_sent_at = message.created_at
-    desk.by_key[message.id] = message
+    desk.messages[message.id] = message
     return Sent(message, replayed=False)
 
 
-def _written(wish: NewMessage, room: Room) -> Message:
+def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
+    if wish.reply_to is not None:
+        policy.check_reply_to(room, desk.messages.get(wish.reply_to_id) if wish.reply_to_id else None)
+    if wish.thread_root is not None:
+        policy.check_thread_root(room, desk.messages.get(wish.thread_root_id) if wish.thread_root_id else None)
     return Message(
         id=wish.key or uuid7(),
         room_id=room.id,
         author_id=wish.actor.user_id,
         body=wish.body,
+        reply_to_id=wish.reply_to_id,
+        thread_root_id=wish.thread_root_id,
+        mentions_room=mentions.named_in(wish.body).room,
         content_digest=wish.digest(),
         created_at=now(),
     )
 
 
 async def _store(work: Work, messages: Sequence[Message]) -> None:
-    events = [MessageCreated(room_id=m.room_id, at=m.created_at, message_id=m.id, fresh=m) for m in messages]
+    events = [
+        MessageCreated(room_id=m.room_id, at=m.created_at, message_id=m.id, thread_root_id=m.thread_root_id, fresh=m)
+        for m in messages
+    ]
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
     await write(work.session, _INSERT, [message.model_dump() for message in messages])
+    await mentions.keep(work.session, messages)
+    # Who says something in a room has read it; a reply in a thread says nothing of the room's own talk.
+    await marks.move_marks(work, _read_by_writing(messages))
+
+
+def _read_by_writing(messages: Sequence[Message]) -> dict[tuple[UUID, UUID], int]:
+    """By (room, author)."""
+    return {(m.room_id, m.author_id): m.seq for m in messages if m.author_id and m.thread_root_id is None}

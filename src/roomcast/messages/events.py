@@ -1,6 +1,7 @@
 """What happens to messages, as facts."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -8,15 +9,25 @@ from roomcast.core.events import Event, carried
 from roomcast.messages.models import Message
 
 
+class MessageUpdateReason(StrEnum):
+    EDITED = "EDITED"
+    PINNED = "PINNED"
+    UNPINNED = "UNPINNED"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MessageCreated(Event):
     """`fresh`: the message itself, so that nobody has to read back what was just written. Live only."""
 
     kind: ClassVar[str] = "MESSAGE_CREATED"
-    moves_activity: ClassVar[bool] = True
 
     message_id: UUID
+    thread_root_id: UUID | None = None
     fresh: Message | None = carried()
+
+    @property
+    def moves_activity(self) -> bool:
+        return self.thread_root_id is None
 
     def cargo(self) -> dict[str, Any] | None:
         return self.fresh.model_dump(mode="json") if self.fresh else None
@@ -24,3 +35,40 @@ class MessageCreated(Event):
     @classmethod
     def unload(cls, cargo: dict[str, Any]) -> dict[str, Any]:
         return {"fresh": Message.model_validate(cargo)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageUpdated(Event):
+    """A message looks different now."""
+
+    kind: ClassVar[str] = "MESSAGE_UPDATED"
+    rewrites_past: ClassVar[bool] = True
+
+    message_id: UUID
+    reason: MessageUpdateReason
+
+
+@dataclass(frozen=True, kw_only=True)
+class MessageDeleted(Event):
+    """Only the message's frame is left: `message_seq` is where it stood."""
+
+    kind: ClassVar[str] = "MESSAGE_DELETED"
+    rewrites_past: ClassVar[bool] = True
+
+    message_id: UUID
+    message_seq: int
+    deleted_by_id: UUID
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReactionChanged(Event):
+    """Somebody put an emoji under a message or took it back. `count`: how many have it there now."""
+
+    kind: ClassVar[str] = "REACTION_CHANGED"
+    rewrites_past: ClassVar[bool] = True
+
+    message_id: UUID
+    emoji: str
+    user_id: UUID
+    added: bool
+    count: int

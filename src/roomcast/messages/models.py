@@ -2,12 +2,19 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
+import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
-from roomcast.core.columns import IdField, SeqField, TextField, TimeField
+from roomcast.core.columns import FlagField, IdField, SeqField, TextField, TimeField
 from roomcast.core.ids import uuid7
+
+
+def _where(condition: str, on_sqlite: str | None = None) -> dict[str, Any]:
+    """Options of an index over the few rows that it is asked for, in the words that queries have for them."""
+    return {"postgresql_where": sa.text(condition), "sqlite_where": sa.text(on_sqlite or condition)}
 
 
 class MessageKind(StrEnum):
@@ -23,6 +30,11 @@ class Message(SQLModel, table=True):
     """
 
     __tablename__ = "messages"
+    __table_args__ = (
+        sa.Index("ix_messages_pinned", "room_id", "pinned_at", **_where("pinned_at IS NOT NULL")),
+        sa.Index("ix_messages_thread", "thread_root_id", "seq", **_where("thread_root_id IS NOT NULL")),
+        sa.Index("ix_messages_to_all", "room_id", "seq", **_where("mentions_room", "mentions_room = 1")),
+    )
     room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
     seq: int = SeqField(primary_key=True)
     id: UUID = IdField(default_factory=uuid7, unique=True)
@@ -34,3 +46,38 @@ class Message(SQLModel, table=True):
     edited_at: datetime | None = TimeField(default=None, nullable=True)
     revision: int = Field(default=1)
     deleted_at: datetime | None = TimeField(default=None, nullable=True)
+    reply_to_id: UUID | None = IdField(default=None, nullable=True)
+    thread_root_id: UUID | None = IdField(default=None, nullable=True)
+    pinned_at: datetime | None = TimeField(default=None, nullable=True)
+    mentions_room: bool = FlagField()
+
+
+class FormerBody(SQLModel, table=True):
+    """What a message said before an edit. `edited_at`: when that body was written."""
+
+    __tablename__ = "former_bodies"
+    message_id: UUID = IdField(primary_key=True, foreign_key="messages.id", ondelete="CASCADE")
+    revision: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    body: str = TextField()
+    edited_at: datetime = TimeField()
+
+
+class Reaction(SQLModel, table=True):
+    """One person's one emoji under a message."""
+
+    __tablename__ = "reactions"
+    message_id: UUID = IdField(primary_key=True, foreign_key="messages.id", ondelete="CASCADE")
+    emoji: str = Field(max_length=40, primary_key=True)
+    user_id: UUID = IdField(primary_key=True, foreign_key="users.id", ondelete="CASCADE", index=True)
+    created_at: datetime = TimeField()
+
+
+class Mention(SQLModel, table=True):
+    """Somebody who is named in a message. Room and seq say where, so that what is unread is counted from an index."""
+
+    __tablename__ = "mentions"
+    __table_args__ = (sa.Index("ix_mentions_place", "user_id", "room_id", "seq"),)
+    message_id: UUID = IdField(primary_key=True, foreign_key="messages.id", ondelete="CASCADE")
+    user_id: UUID = IdField(primary_key=True, foreign_key="users.id", ondelete="CASCADE")
+    room_id: UUID = IdField()
+    seq: int = SeqField()

@@ -1,39 +1,47 @@
 """Questions about messages. History is asked for a room that the actor has reached."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
 from roomcast.core.errors import NotFound
 from roomcast.core.log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page, write_cursor
-from roomcast.messages.models import Message, MessageKind
+from roomcast.core.rows import fetch
+from roomcast.messages.models import FormerBody, Message, MessageKind
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 
 KEYS = [Key(sa.inspect(Message).c.seq)]
 
 
-async def history(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Message]]:
-    """A page of the room's messages, oldest first."""
-    return await page(session, "messages", _in_room(room_id), KEYS, window)
+async def history(
+    session: AsyncSession, room_id: UUID, window: Window, thread_root_id: UUID | None = None
+) -> Page[tuple[Message]]:
+    """A page of the room's messages, or of the replies in one of its threads, oldest first."""
+    return await page(session, "messages", _told(room_id, thread_root_id), KEYS, window)
 
 
-async def around(session: AsyncSession, room_id: UUID, message_id: UUID | None, size: int) -> Page[tuple[Message]]:
+async def around(
+    session: AsyncSession, room_id: UUID, message_id: UUID | None, size: int, thread_root_id: UUID | None = None
+) -> Page[tuple[Message]]:
     """`size` messages with the given one in their middle, as far as there are enough on both sides.
 
-    Raises NotFound when it is no message of this room.
+    Raises NotFound when it is none of this history.
     """
-    found = await session.exec(select(Message).where(Message.room_id == room_id, Message.id == message_id))
-    middle = found.first()
-    if middle is None:
+    told = _told(room_id, thread_root_id)
+    found = await fetch(session, told.where(col(Message.id) == message_id))
+    if not found:
         raise NotFound("no such message in this room")
-    older = await _beside(session, room_id, col(Message.seq) < middle.seq, size, newest_first=True)
-    newer = await _beside(session, room_id, col(Message.seq) > middle.seq, size, newest_first=False)
+    middle: Message = found[0][0]
+    older = await _beside(session, told.where(col(Message.seq) < middle.seq), size, newest_first=True)
+    newer = await _beside(session, told.where(col(Message.seq) > middle.seq), size, newest_first=False)
     before = min(len(older), max(size // 2, size - 1 - len(newer)))
     after = min(len(newer), size - 1 - before)
     rows = [*reversed(older[:before]), middle, *newer[:after]]
@@ -41,16 +49,17 @@ async def around(session: AsyncSession, room_id: UUID, message_id: UUID | None, 
     return Page([(row,) for row in rows], cursors, len(newer) > after, len(older) > before)
 
 
-async def _beside(
-    session: AsyncSession, room_id: UUID, side: sa.ColumnElement[bool], size: int, *, newest_first: bool
-) -> list[Message]:
+async def _beside(session: AsyncSession, side: "sa.Select[Message]", size: int, *, newest_first: bool) -> list[Message]:
     order = col(Message.seq).desc() if newest_first else col(Message.seq).asc()
-    rows = await session.exec(select(Message).where(Message.room_id == room_id, side).order_by(order).limit(size))
-    return list(rows)
+    return [message for (message,) in await fetch(session, side.order_by(order).limit(size))]
 
 
-def _in_room(room_id: UUID) -> "sa.Select[Message]":
-    return sa.select(Message).where(col(Message.room_id) == room_id)
+def _told(room_id: UUID, thread_root_id: UUID | None) -> "sa.Select[Message]":
+    """One line of talk: the room's own, or one thread's. The first is read along the primary key, over the replies."""
+    within = col(Message.thread_root_id)
+    return sa.select(Message).where(
+        col(Message.room_id) == room_id, within.is_(None) if thread_root_id is None else within == thread_root_id
+    )
 
 
 def has_unread(actor: Actor) -> sa.ColumnElement[bool]:
@@ -66,6 +75,7 @@ def has_unread(actor: Actor) -> sa.ColumnElement[bool]:
             col(Message.author_id) != actor.user_id,
             col(Message.kind) == MessageKind.USER,
             col(Message.deleted_at).is_(None),
+            col(Message.thread_root_id).is_(None),
         )
         .correlate(Room, Membership)
     )
@@ -91,3 +101,27 @@ async def reach(session: AsyncSession, actor: Actor, message_id: UUID | None) ->
         raise NotFound("no such message")
     await rooms.reach(session, actor, message.room_id)
     return message
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a message said from `edited_at` on."""
+
+    revision: int
+    body: str
+    edited_at: datetime
+    edited_by_id: UUID | None
+
+
+async def revisions(session: AsyncSession, message: Message, window: Window) -> Page[tuple[int, str, datetime]]:
+    """Everything the message has said, its present words included, oldest first. A deleted one says nothing."""
+    now = sa.select(
+        col(Message.revision),
+        col(Message.body),
+        func.coalesce(Message.edited_at, Message.created_at).label("edited_at"),
+    ).where(col(Message.id) == message.id, col(Message.body).is_not(None))
+    before = sa.select(col(FormerBody.revision), col(FormerBody.body), col(FormerBody.edited_at)).where(
+        col(FormerBody.message_id) == message.id
+    )
+    all_ = before.union_all(now).subquery()
+    return await page(session, "revisions", sa.select(all_), [Key(all_.c.revision)], window)

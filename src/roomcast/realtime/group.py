@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 RING = 256
 """Payloads a group keeps. Who is further behind reads the log again."""
 
+SIGNALS = 64
+"""Signals that may wait for the events before them. More: the oldest are never told."""
+
 CHUNK = 250
 """Sockets written to before others get their turn on the loop."""
 
@@ -44,14 +47,21 @@ class Group:
         self._live: dict[Reader, None] = {}
         self._feed, self._source = feed, source
         self._ring: deque[Shown] = deque(maxlen=RING)
+        self._signals: deque[Any] = deque(maxlen=SIGNALS)
         self._blocks: dict[tuple[int, int], asyncio.Task[list[Shown]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
 
     def wake(self) -> None:
         """The topic has moved on."""
-        if self._task is None and self.position < self._feed.position:
+        if self._task is None and (self._signals or self.position < self._feed.position):
             self._task = asyncio.create_task(self._run(), name=f"group {self._feed.name}")
+
+    def signal(self, signal: Any) -> None:
+        """Something that is in no log: told to who is live, after all that the topic has had so far."""
+        if self._live:
+            self._signals.append(signal)
+            self.wake()
 
     def follow(self, reader: "Reader") -> None:
         """From here on the reader, who has seen all up to `position`, gets each payload as it is made."""
@@ -120,12 +130,29 @@ class Group:
 
     async def _run(self) -> None:
         try:
-            while self.position < self._feed.position:
-                entries = self._feed.since(self.position) or await self._reread()
-                for entry, payload in zip(entries, await self._show(entries, replayed=False), strict=True):
-                    await self._hand_out(entry.seq, payload)
+            while self._signals or self.position < self._feed.position:
+                if self.position < self._feed.position:
+                    await self._show_next()
+                else:
+                    await self._tell(self._signals.popleft())
         finally:
             self._task = None
+
+    async def _show_next(self) -> None:
+        entries = self._feed.since(self.position) or await self._reread()
+        for entry, payload in zip(entries, await self._show(entries, replayed=False), strict=True):
+            await self._hand_out(entry.seq, payload)
+
+    async def _tell(self, signal: Any) -> None:
+        self.executions += 1
+        payload = await self.script.signal(signal, self.position)
+        if payload is None:
+            return
+        for number, reader in enumerate(list(self._live), 1):
+            if reader in self._live:
+                reader.hear(payload)
+            if number % CHUNK == 0:
+                await asyncio.sleep(0)
 
     async def _reread(self) -> Sequence[Entry]:
         """This group was so busy that the topic's ring has moved on."""

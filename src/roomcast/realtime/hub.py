@@ -108,10 +108,14 @@ class Hub:
 
     def on_frame(self, frame: Frame) -> None:
         topic = self._topics.get(frame.topic)
-        if topic is None or frame.seq <= topic.position:
+        if topic is None or 0 < frame.seq <= topic.position:
             return
         try:
-            topic.offer(self._source.decode(frame.seq, frame.body))
+            entry = self._source.decode(frame.seq, frame.body)
+            if frame.seq == 0:
+                topic.signal(entry.event)
+            else:
+                topic.offer(entry)
         except (ValueError, KeyError, TypeError):  # another release's frame, or a stranger's: the log will tell
             self.malformed += 1
             topic.expect(frame.seq)

@@ -77,6 +77,10 @@ class Reader:
         self._position = seq - 1
         self._task = asyncio.create_task(self._catch_up(), name="reader")
 
+    def hear(self, payload: bytes) -> None:
+        """A signal while live. A socket that would block misses it: nothing is owed."""
+        self._outbox.offer(self._head, payload, self._tail)
+
     async def _catch_up(self) -> None:
         while not self._outbox.closed:
             if self._position == self._group.position:

@@ -31,7 +31,10 @@ class Source(Protocol):
         """Who of these may not read the topic any more, each with the reason that `Script.ended` will be given."""
 
     def decode(self, seq: int, body: str) -> Entry:
-        """A frame's entry. Raises ValueError or KeyError for a body that no release of ours made."""
+        """A frame's entry, or the signal of one whose seq is 0.
+
+        Raises ValueError or KeyError for a body that no release of ours made.
+        """
 
 
 class Script(Protocol):
@@ -39,6 +42,10 @@ class Script(Protocol):
 
     async def show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[bytes | None]:
         """The encoded payload of each entry; None where this stream does not show it. Never raises."""
+
+    async def signal(self, signal: Any, seq: int) -> bytes | None:
+        """The encoded payload of what is in no log, said at the log's position `seq`; None where this stream does not
+        show it. Never raises."""
 
     async def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> bytes | None:
         """What says 'you are live from here'; None for streams that do not say it."""

@@ -59,6 +59,11 @@ class Topic:
             self._early[entry.seq] = entry
         self.expect(entry.seq)
 
+    def signal(self, signal: Any) -> None:
+        """Something that is in no log: for those who listen at this moment."""
+        for group in self.groups.values():
+            group.signal(signal)
+
     def expect(self, tail: int) -> None:
         """The log is known to reach up to `tail`: get there."""
         self._known_tail = max(self._known_tail, tail)

@@ -28,6 +28,12 @@ class RoomRole(StrEnum):
     READ_ONLY = "READ_ONLY"
 
 
+class NotificationLevel(StrEnum):
+    ALL = "ALL"
+    MENTIONS = "MENTIONS"
+    NONE = "NONE"
+
+
 class Room(SQLModel, table=True):
     """`name_key` is the plain name, for search and order. `public_name_key` is a public room's folded name and null
     otherwise, so that a private room's name is unique with nothing and betrays nothing. `direct_key` names the set of
@@ -62,6 +68,11 @@ class Membership(SQLModel, table=True):
     role: str = Field(default=RoomRole.MEMBER, max_length=16)
     joined_at: datetime = TimeField()
     last_read_seq: int = SeqField()
+    notification_level: str = Field(
+        default=NotificationLevel.ALL, max_length=16, sa_column_kwargs={"server_default": NotificationLevel.ALL.value}
+    )
+    snoozed_until: datetime | None = TimeField(default=None, nullable=True)
+    favourite: bool = FlagField()
     muted_until: datetime | None = TimeField(default=None, nullable=True)
     last_sent_at: datetime | None = TimeField(default=None, nullable=True)
     opened: bool = FlagField()

@@ -1,0 +1,101 @@
+"""Who is meant by a message: `@name` and `@room`, wherever they are words and not code."""
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.accounts.models import User
+from roomcast.core.columns import table
+from roomcast.core.rows import fetch
+from roomcast.messages.markdown import words
+from roomcast.messages.models import Mention, Message
+from roomcast.rooms.models import Membership
+
+ROOM = "room"
+MAX_NAMES = 100
+"""People that one message can mention; a name beyond them is only a word."""
+
+REMEMBERED = 500
+"""Bodies whose names are at hand: each is read more than once while it is stored."""
+
+_NAME = re.compile(r"(?<![\w@/.])@([A-Za-z0-9][A-Za-z0-9_.-]{1,31})(?!\w)")
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """`names`: each as its readings, the longest first, because a name may end with the dot that ends a sentence."""
+
+    names: Sequence[Sequence[str]] = ()
+    room: bool = False
+
+
+@lru_cache(maxsize=REMEMBERED)
+def named_in(body: str) -> Named:
+    """Whom these words name, in the order of their first mention."""
+    if "@" not in body:
+        return Named()
+    found = [match.casefold() for text in words(body) for match in _NAME.findall(text)]
+    names = dict.fromkeys(found)
+    room = any(name.rstrip("._-") == ROOM for name in names)
+    return Named([_readings(name) for name in names][:MAX_NAMES], room)
+
+
+def _readings(name: str) -> list[str]:
+    shorter = len(name.rstrip("._-"))
+    return [name[:length] for length in range(len(name), shorter - 1, -1)]
+
+
+async def keep(session: AsyncSession, messages: Sequence[Message]) -> None:
+    """Write down which members of their rooms these stored messages name. Costs nothing where nobody is named."""
+    named = {message.id: named_in(message.body or "") for message in messages}
+    wanted = {reading for who in named.values() for readings in who.names for reading in readings}
+    if not wanted:
+        return
+    members = await _members(session, {message.room_id for message in messages}, wanted)
+    rows = [
+        {"message_id": message.id, "user_id": user_id, "room_id": message.room_id, "seq": message.seq}
+        for message in messages
+        for user_id in _meant(named[message.id], members.get(message.room_id, {}))
+    ]
+    if rows:
+        await session.exec(sa.insert(table(Mention)), params=rows)
+
+
+def _meant(named: Named, members: dict[str, UUID]) -> Collection[UUID]:
+    found = (next((members[name] for name in readings if name in members), None) for readings in named.names)
+    return {user_id for user_id in found if user_id is not None}
+
+
+async def _members(
+    session: AsyncSession, room_ids: Collection[UUID], names: Collection[str]
+) -> dict[UUID, dict[str, UUID]]:
+    """By room and folded username."""
+    rows = await fetch(
+        session,
+        sa.select(col(Membership.room_id), col(User.username_key), col(User.id))
+        .join(User, col(User.id) == Membership.user_id)
+        .where(col(Membership.room_id).in_(room_ids), col(User.username_key).in_(names)),
+    )
+    members: dict[UUID, dict[str, UUID]] = {}
+    for room_id, name, user_id in rows:
+        members.setdefault(room_id, {})[name] = user_id
+    return members
+
+
+async def mentioned(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """The people that each of these messages names."""
+    rows = await session.exec(
+        select(Mention.message_id, Mention.user_id)
+        .where(col(Mention.message_id).in_(message_ids))
+        .order_by(col(Mention.user_id))
+    )
+    people: dict[UUID, list[UUID]] = {}
+    for message_id, user_id in rows:
+        people.setdefault(message_id, []).append(user_id)
+    return people

@@ -1,0 +1,53 @@
+"""Pins: what a room's moderators keep at hand for everybody."""
+
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Work
+from roomcast.core.paging import Key, Page, Window, page
+from roomcast.messages import policy
+from roomcast.messages.editing import Changed, reach_locked
+from roomcast.messages.events import MessageUpdated, MessageUpdateReason
+from roomcast.messages.models import Message
+
+
+async def pin_message(work: Work, actor: Actor, message_id: UUID | None) -> Changed:
+    """The message is pinned. Announces MessageUpdated.
+
+    Raises NotFound, NotAMember, RoomArchived, Forbidden, and Conflict for a deleted one.
+    """
+    message, view = await reach_locked(work, actor, message_id)
+    policy.check_pin(actor, message, view.room, view.membership)
+    if message.pinned_at is not None:
+        return Changed(message, None)
+    message.pinned_at = now()
+    return await _announce(work, message, MessageUpdateReason.PINNED)
+
+
+async def unpin_message(work: Work, actor: Actor, message_id: UUID | None) -> Changed:
+    """The message is not pinned any more. Announces MessageUpdated. Raises as `pin_message`."""
+    message, view = await reach_locked(work, actor, message_id)
+    policy.check_pin(actor, message, view.room, view.membership)
+    if message.pinned_at is None:
+        return Changed(message, None)
+    message.pinned_at = None
+    return await _announce(work, message, MessageUpdateReason.UNPINNED)
+
+
+async def _announce(work: Work, message: Message, reason: MessageUpdateReason) -> Changed:
+    event = MessageUpdated(room_id=message.room_id, at=now(), message_id=message.id, reason=reason)
+    return Changed(message, (await work.record(event)).seq)
+
+
+async def pinned(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Message]]:
+    """The pinned messages of a room that the actor has reached, the newest pin first."""
+    found = sa.select(Message).where(col(Message.room_id) == room_id, col(Message.pinned_at).is_not(None))
+    columns = sa.inspect(Message).c
+    return await page(
+        session, "pinned", found, [Key(columns.pinned_at, descending=True), Key(columns.seq, descending=True)], window
+    )

@@ -1,0 +1,145 @@
+"""What is unread, and who has read. Counted from the log of messages when asked for, so that it cannot drift."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col, func
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.accounts.models import User
+from roomcast.core.columns import table
+from roomcast.core.paging import Key, Page, Window, page
+from roomcast.core.rows import count, fetch
+from roomcast.messages.models import Mention, Message, MessageKind
+from roomcast.rooms.models import Membership, Room
+
+CAP = 100
+"""Counts are exact up to this."""
+
+_MEMBERS, _MESSAGES, _MENTIONS = table(Membership), table(Message), table(Mention)
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Others' messages in the room's own talk after what one has read, and those anywhere in it that call one."""
+
+    room_id: UUID
+    last_read_seq: int
+    unread_count: int
+    is_capped: bool
+    mention_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    unread: int
+    mentions: int
+
+
+def _some(rows: "sa.Select[*tuple[Any, ...]]") -> sa.ScalarSelect[int]:
+    """How many rows there are, looking at one more than `CAP` at most."""
+    few = rows.limit(CAP + 1).correlate(_MEMBERS).subquery()
+    return sa.select(func.count()).select_from(few).scalar_subquery()
+
+
+def _new() -> sa.ColumnElement[bool]:
+    """Others' messages after the mark."""
+    return sa.and_(
+        _MESSAGES.c.room_id == _MEMBERS.c.room_id,
+        _MESSAGES.c.seq > _MEMBERS.c.last_read_seq,
+        _MESSAGES.c.author_id.is_distinct_from(_MEMBERS.c.user_id),
+    )
+
+
+_UNREAD = _some(
+    sa.select(sa.literal(1).label("one")).where(
+        _new(),
+        _MESSAGES.c.kind == MessageKind.USER,
+        _MESSAGES.c.deleted_at.is_(None),
+        _MESSAGES.c.thread_root_id.is_(None),
+    )
+)
+_NAMED = _some(
+    sa.select(sa.literal(1).label("one"))
+    .join_from(
+        _MENTIONS, _MESSAGES, sa.and_(_MESSAGES.c.room_id == _MENTIONS.c.room_id, _MESSAGES.c.seq == _MENTIONS.c.seq)
+    )
+    .where(
+        _MENTIONS.c.user_id == _MEMBERS.c.user_id,
+        _MENTIONS.c.room_id == _MEMBERS.c.room_id,
+        _MENTIONS.c.seq > _MEMBERS.c.last_read_seq,
+        _new(),
+    )
+)
+_CALLED = _some(
+    sa.select(sa.literal(1).label("one")).where(
+        _new(),
+        _MESSAGES.c.mentions_room,
+        ~sa.exists()
+        .where(_MENTIONS.c.message_id == _MESSAGES.c.id, _MENTIONS.c.user_id == _MEMBERS.c.user_id)
+        .correlate(_MESSAGES, _MEMBERS),
+    )
+)
+_COUNTS = sa.select(
+    _MEMBERS.c.room_id,
+    _MEMBERS.c.user_id,
+    _MEMBERS.c.last_read_seq,
+    _UNREAD.label("unread"),
+    (_NAMED + _CALLED).label("mentions"),
+)
+
+
+async def unread(session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Unread]:
+    """By (room, user), of memberships. One statement, however many."""
+    place = sa.tuple_(_MEMBERS.c.room_id, _MEMBERS.c.user_id)
+    rows = await fetch(session, _COUNTS.where(place.in_(pairs)))
+    return {(row[0], row[1]): _unread(*row) for row in rows}
+
+
+async def unread_of(session: AsyncSession, user_id: UUID) -> list[Unread]:
+    """Of all rooms that this person is in, archived ones left out."""
+    rows = await fetch(
+        session,
+        _COUNTS.join(table(Room), table(Room).c.id == _MEMBERS.c.room_id).where(
+            _MEMBERS.c.user_id == user_id, table(Room).c.archived_at.is_(None)
+        ),
+    )
+    return [_unread(*row) for row in rows]
+
+
+async def totals(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, Totals]:
+    """What each of these people has waiting in all rooms together."""
+    return {user_id: total(await unread_of(session, user_id)) for user_id in user_ids}
+
+
+def total(rooms: Collection[Unread]) -> Totals:
+    """A capped room counts as its cap."""
+    return Totals(sum(room.unread_count for room in rooms), sum(room.mention_count for room in rooms))
+
+
+def _unread(room_id: UUID, _user_id: UUID, mark: int, found: int, mentions: int) -> Unread:
+    return Unread(room_id, mark, min(found, CAP), found > CAP, min(mentions, CAP))
+
+
+# ------------------------------------------------------------------ who has read
+
+
+async def readers(session: AsyncSession, message: Message, window: Window) -> Page[tuple[User]]:
+    """The members besides its author who have read this far."""
+    keys = [Key(_MEMBERS.c.user_id)]
+    return await page(session, "readers", _read(sa.select(User), message), keys, window)
+
+
+async def reader_count(session: AsyncSession, message: Message) -> int:
+    return await count(session, _read(sa.select(func.count()).select_from(User), message))
+
+
+def _read(people: "sa.Select[*tuple[Any, ...]]", message: Message) -> "sa.Select[*tuple[Any, ...]]":
+    return people.join(_MEMBERS, _MEMBERS.c.user_id == col(User.id)).where(
+        _MEMBERS.c.room_id == message.room_id,
+        _MEMBERS.c.last_read_seq >= message.seq,
+        _MEMBERS.c.user_id.is_distinct_from(message.author_id),
+    )

@@ -1,0 +1,82 @@
+"""Threads: talk beside the room's own, in its log and out of its history."""
+
+import uuid
+
+from tests.messages.law import law
+from tests.messages.words import DELETE, codes
+from tests.people import ROOM_MESSAGES, Person
+
+HISTORY = (
+    "query History($roomId: ID!, $root: ID, $first: Int, $around: ID) { "
+    "messages(roomId: $roomId, threadRootId: $root, first: $first, around: $around) "
+    "{ nodes { body threadRootId thread { replyCount lastReply { body } } } "
+    "pageInfo { hasNextPage hasPreviousPage } } room(id: $roomId) { lastMessage { body } } }"
+)
+
+
+async def bodies(person: Person, room_id: str, **more: object) -> list[str]:
+    page = (await person.ask(HISTORY, roomId=room_id, **more))["messages"]
+    return [node["body"] for node in page["nodes"]]
+
+
+async def test_replies_are_in_the_log_and_streams_and_not_in_the_history(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den")
+    await bob.join(den)
+    root, other = await ann.say(den, "topic", "other")
+    async with bob.socket() as wire:
+        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+        await ann.house.listening(1)
+        async with law(bob, den):
+            await ann.send(den, "one", threadRootId=root["id"])
+            await bob.send(den, "two", threadRootId=root["id"])
+        assert [shown["message"]["body"] for shown in await watching.take(2)] == ["one", "two"]
+    seen = await bob.ask(HISTORY, roomId=den)
+    assert [node["body"] for node in seen["messages"]["nodes"]] == ["topic", "other"]
+    assert seen["messages"]["nodes"][0]["thread"] == {"replyCount": 2, "lastReply": {"body": "two"}}
+    assert seen["room"]["lastMessage"] == {"body": "other"}
+    assert await bodies(bob, den, root=root["id"]) == ["one", "two"]
+    assert await bodies(bob, den, root=other["id"]) == []
+
+
+async def test_threads_are_not_nested(ann: Person) -> None:
+    den = await ann.create_room("den")
+    [root] = await ann.say(den, "topic")
+    reply = (await ann.send(den, "one", threadRootId=root["id"]))["message"]
+    answer = await ann.send(den, "two", threadRootId=reply["id"])
+    assert codes(answer) == ["VALIDATION_FAILED"]
+    assert answer["errors"][0]["path"] == ["input", "threadRootId"]
+
+
+async def test_a_thread_belongs_to_its_room_and_to_its_key(ann: Person) -> None:
+    den, hall = await ann.create_room("den"), await ann.create_room("hall")
+    [root] = await ann.say(den, "topic")
+    assert codes(await ann.send(hall, "lost", threadRootId=root["id"])) == ["NOT_FOUND"]
+    assert codes(await ann.send(den, "lost", threadRootId="msg_nonsense")) == ["NOT_FOUND"]
+    key = str(uuid.uuid4())
+    await ann.send(den, "one", threadRootId=root["id"], clientMessageId=key)
+    assert (await ann.send(den, "one", threadRootId=root["id"], clientMessageId=key))["replayed"] is True
+    assert codes(await ann.send(den, "one", clientMessageId=key)) == ["IDEMPOTENCY_KEY_REUSED"]
+    for question in ({"root": root["id"]}, {"around": root["id"]}):
+        assert await ann.codes(HISTORY, roomId=hall, **question) == ["NOT_FOUND"]
+
+
+async def test_a_history_is_centred_on_a_message_of_its_own(ann: Person) -> None:
+    den = await ann.create_room("den")
+    one, two, three = await ann.say(den, "one", "two", "three")
+    replies = [(await ann.send(den, f"reply {n}", threadRootId=two["id"]))["message"] for n in range(3)]
+    assert await bodies(ann, den, around=two["id"], first=3) == ["one", "two", "three"]
+    thread = {"root": two["id"], "around": replies[1]["id"], "first": 1}
+    assert await bodies(ann, den, **thread) == ["reply 1"]
+    assert await bodies(ann, den, **(thread | {"first": 3})) == ["reply 0", "reply 1", "reply 2"]
+
+
+async def test_a_deleted_reply_keeps_its_place_in_the_thread(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den")
+    await bob.join(den)
+    async with law(bob, den):
+        [root] = await ann.say(den, "topic")
+        reply = (await ann.send(den, "one", threadRootId=root["id"]))["message"]
+        await ann.do(DELETE, messageId=reply["id"])
+        await ann.do(DELETE, messageId=root["id"])
+        await ann.send(den, "two", threadRootId=root["id"])
+    assert await bodies(bob, den, root=root["id"]) == [None, "two"]

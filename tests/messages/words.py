@@ -1,0 +1,32 @@
+"""The operations on messages as these tests send them."""
+
+MESSAGE = (
+    "id seq body revision editedAt deletedAt replyTo { id body } viewerCanEdit viewerCanDelete pinnedAt mentionsRoom "
+    "mentions { username } reactions { emoji count viewerHasReacted users(first: 5) { totalCount nodes { username } } }"
+)
+PAYLOAD = "{ errors { code path } cursor message { " + MESSAGE + " } }"
+
+
+def mutation(name: str, kind: str) -> str:
+    """The document of a mutation whose payload is a MessagePayload."""
+    return "mutation Do($input: " + kind + "!) { " + name + "(input: $input) " + PAYLOAD + " }"
+
+
+EDIT = mutation("editMessage", "EditMessageInput")
+DELETE = mutation("deleteMessage", "DeleteMessageInput")
+REACT = mutation("addReaction", "ReactionInput")
+TAKE_BACK = mutation("removeReaction", "ReactionInput")
+PIN = mutation("pinMessage", "MessageIdInput")
+UNPIN = mutation("unpinMessage", "MessageIdInput")
+REVISIONS = (
+    "query Revisions($id: ID!) { message(id: $id) { body revision "
+    "revisions(first: 50) { nodes { revision body editedAt editedBy { username } } pageInfo { hasNextPage } } } }"
+)
+SEEN = "query Seen($id: ID!) { message(id: $id) { " + MESSAGE + " } }"
+
+
+def codes(payload: dict[str, object]) -> list[str]:
+    """The codes of a payload's errors."""
+    errors = payload["errors"]
+    assert isinstance(errors, list)
+    return [error["code"] for error in errors]
