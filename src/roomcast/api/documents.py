@@ -1,6 +1,7 @@
 """Documents: each text is parsed, measured, validated and classified once, however often it is sent."""
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +28,18 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from roomcast.api.cost import Cost, Pricing
 from roomcast.api.errors import blamed, coded
 from roomcast.api.limits import Limits, Measure, too_complex
 
 REMEMBERED = 1_000
+REMEMBERED_CHARACTERS = 2_000_000
+"""A parsed document takes some hundred times the memory of its text."""
+
 MAX_ERRORS = 5
+
+SIGN_IN = frozenset({"signup", "login", "refreshSession", "changePassword"})
+"""Mutations that try a secret: one to a document, or a document would be a thousand guesses."""
 
 
 class RequestErrors(Exception):
@@ -51,6 +59,9 @@ class Operation:
     is_shared: bool
     identity: str
     """The document without its layout: clients that only format differently are one group."""
+    root_fields: tuple[str, ...]
+    """As often as they are asked for, under whatever alias or fragment."""
+    cost: Cost
 
     @property
     def kind(self) -> OperationType:
@@ -59,10 +70,6 @@ class Operation:
     @property
     def name(self) -> str | None:
         return self.definition.name.value if self.definition.name else None
-
-    @property
-    def root_fields(self) -> list[str]:
-        return [node.name.value for node in self.definition.selection_set.selections if isinstance(node, FieldNode)]
 
 
 class Documents:
@@ -74,14 +81,14 @@ class Documents:
         if not introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
         self._known: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
+        self._characters = 0
 
     def operation(self, query: str, name: str | None) -> Operation:
         """The operation that a request means. Raises RequestErrors."""
         operations = self._known.get(query)
         if operations is None:
-            operations = self._known[query] = self._read(query)
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            operations = self._read(query)
+            self._remember(query, operations)
         else:
             self._known.move_to_end(query)
         if name is None and len(operations) == 1:
@@ -94,23 +101,36 @@ class Documents:
             raise RequestErrors(coded("OPERATION_NOT_FOUND", "The document has no operation of that name."))
         return operations[name]
 
+    def _remember(self, query: str, operations: dict[str | None, Operation]) -> None:
+        self._known[query] = operations
+        self._characters += len(query)
+        while len(self._known) > REMEMBERED or self._characters > REMEMBERED_CHARACTERS:
+            self._characters -= len(self._known.popitem(last=False)[0])
+
     def _read(self, query: str) -> dict[str | None, Operation]:
         try:
             document = self._parse(query)
-            Measure(document, self._limits)
+            measure = Measure(document, self._limits)
+            fields = {id(each): measure.root_fields(each) for each in operations_of(document)}
         except GraphQLError as error:
             raise RequestErrors(error) from None
         except RecursionError:
-            raise RequestErrors(coded("QUERY_TOO_COMPLEX", "The document is nested too deeply.")) from None
+            raise RequestErrors(too_complex("nested too deeply")) from None
         errors = validate(self._schema, document, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
             raise RequestErrors(*(blamed(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
-        definitions = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
-        identity = print_ast(document)
-        return {
-            (d.name.value if d.name else None): Operation(document, d, self._is_shared(document, d), identity)
-            for d in definitions
-        }
+        return self._operations(document, fields)
+
+    def _operations(self, document: DocumentNode, fields: Mapping[int, list[str]]) -> dict[str | None, Operation]:
+        pricing, identity = Pricing(self._schema, document), print_ast(document)
+        found: dict[str | None, Operation] = {}
+        for each in operations_of(document):
+            roots = tuple(fields[id(each)])
+            if sum(name in SIGN_IN for name in roots) > 1:
+                raise RequestErrors(too_complex("more than one sign-in"))
+            name = each.name.value if each.name else None
+            found[name] = Operation(document, each, self._is_shared(document, each), identity, roots, pricing.of(each))
+        return found
 
     def _parse(self, query: str) -> DocumentNode:
         if len(query) > self._limits.source_characters:
@@ -127,6 +147,10 @@ class Documents:
         finder = ViewerFields(self._schema, type_info)
         visit(document, TypeInfoVisitor(type_info, finder))
         return not finder.found
+
+
+def operations_of(document: DocumentNode) -> list[OperationDefinitionNode]:
+    return [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
 
 
 class ViewerFields(Visitor):

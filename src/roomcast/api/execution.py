@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
 import strawberry
@@ -12,7 +11,9 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from roomcast.api.context import Backend, Caller, Context
 from roomcast.api.documents import Documents, Operation, RequestErrors
 from roomcast.api.errors import blamed, cause_of, coded, formatted
-from roomcast.api.limits import Limits
+from roomcast.api.limits import Limits, too_complex
+from roomcast.api.persisted import PersistedQueries
+from roomcast.api.requests import Request
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 
@@ -22,27 +23,31 @@ BEGIN_AT_ONCE = 16
 """Subscriptions that begin together. When thousands come back at once, the loop still has time for everybody else."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What a client sends, over HTTP or a socket."""
-
-    query: str
-    variables: dict[str, Any] = field(default_factory=dict)
-    operation_name: str | None = None
-
-
 class Engine:
     """The schema with what it works on. `operation` says what a request means, `run` answers it, `subscribe` asks its
     field for a stream."""
 
-    def __init__(self, schema: strawberry.Schema, backend: Backend, limits: Limits, *, introspection: bool) -> None:
+    def __init__(
+        self,
+        schema: strawberry.Schema,
+        backend: Backend,
+        limits: Limits,
+        persisted: PersistedQueries | None = None,
+        *,
+        introspection: bool,
+    ) -> None:
         self.schema, self.backend, self.limits = schema._schema, backend, limits
         self.documents = Documents(self.schema, limits, introspection=introspection)
         self._turn = asyncio.Semaphore(BEGIN_AT_ONCE)
+        self._persisted = persisted or PersistedQueries(automatic=True)
 
     def operation(self, request: Request) -> Operation:
         """Raises RequestErrors."""
-        return self.documents.operation(request.query, request.operation_name)
+        found = self.documents.operation(self._persisted.text(request), request.operation_name)
+        self._persisted.learn(request)
+        if (cost := found.cost.of(request.variables)) > self.limits.cost:
+            raise RequestErrors(too_complex(f"a cost of {cost}, above {self.limits.cost}"))
+        return found
 
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
         """The answer to a query or mutation. Raises RequestErrors for variables that do not fit."""
@@ -50,12 +55,16 @@ class Engine:
         executor = self.executor(operation, request.variables, context)
         try:
             async with asyncio.timeout(self.limits.operation_seconds):
-                return shown(await completed(executor), caller.request_id)
+                payload = shown(await completed(executor), caller.request_id)
         except TimeoutError:
             late = coded("TIMEOUT", "The operation took too long and was stopped.")
             return {"data": None, "errors": [formatted(late, caller.request_id)]}
         finally:
             await context.close()
+        if request.extensions.get("cost"):
+            cost = {"requested": operation.cost.of(request.variables), "limit": self.limits.cost}
+            payload["extensions"] = {"cost": cost}
+        return payload
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         """What the subscription's field resolves to, for this viewer. Raises RequestErrors, or what `is_outage`."""

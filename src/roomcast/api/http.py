@@ -15,7 +15,8 @@ from roomcast.api.decoding import decoded
 from roomcast.api.documents import Operation, RequestErrors
 from roomcast.api.errors import coded, log
 from roomcast.api.execution import Engine, Payload, refused
-from roomcast.api.execution import Request as Wanted
+from roomcast.api.requests import NotARequest, read_request
+from roomcast.api.requests import Request as Wanted
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Refused
 from roomcast.core.ids import uuid7
@@ -160,16 +161,10 @@ def _from_query(request: Request) -> dict[str, Any]:
 
 
 def _wanted(found: dict[str, Any]) -> Wanted:
-    query, variables, name = found.get("query"), found.get("variables"), found.get("operationName")
-    if not isinstance(query, str):
-        raise Rejected(400, _bad("query is a string with a GraphQL document."))
-    if variables is not None and not isinstance(variables, dict):
-        raise Rejected(400, _bad("variables is an object or null."))
-    if name is not None and not isinstance(name, str):
-        raise Rejected(400, _bad("operationName is a string or null."))
-    if not isinstance(found.get("extensions"), dict | None):
-        raise Rejected(400, _bad("extensions is an object or null."))
-    return Wanted(query, variables or {}, name or None)
+    try:
+        return read_request(found)
+    except NotARequest as error:
+        raise Rejected(400, _bad(str(error))) from None
 
 
 def _bad(message: str) -> GraphQLError:

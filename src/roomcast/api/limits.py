@@ -1,17 +1,22 @@
-"""What a document may cost before anything of it runs. Every measure takes time linear in the document's size.
+"""What a document may ask for before anything of it runs. Every measure takes time linear in the document's size.
 
 The limits that libraries ship were exponential on nested fragments, so a fragment is measured once here and counted
 as often as it is spread.
 """
 
+from collections import Counter
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLError,
+    InlineFragmentNode,
     OperationDefinitionNode,
+    SelectionNode,
     SelectionSetNode,
 )
 
@@ -20,31 +25,41 @@ from roomcast.api.errors import coded
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`fields`, `aliases` and `directives` count what the document expands to, fragments included."""
+    """`selections` to `nesting` count what the document expands to, fragments included.
+
+    `depth` counts fields within fields, `nesting` fragments within fragments too. `cost` is in fields, pages
+    multiplied in. `repeats`: places in the text that ask for one object, which validation compares in pairs.
+    """
 
     source_characters: int = 20_000
     tokens: int = 2_000
-    depth: int = 16
-    fields: int = 1_000
+    selections: int = 500
     aliases: int = 50
     directives: int = 50
+    depth: int = 16
+    nesting: int = 64
     root_fields: int = 20
+    repeats: int = 30
+    cost: int = 30_000
     operation_seconds: float = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    depth: int = 0
-    fields: int = 0
+class Size(NamedTuple):
+    """Of a selection set, expanded. The names are those of the limits."""
+
+    selections: int = 0
     aliases: int = 0
     directives: int = 0
+    depth: int = 0
+    nesting: int = 0
 
     def beside(self, other: "Size") -> "Size":
         return Size(
-            max(self.depth, other.depth),
-            self.fields + other.fields,
+            self.selections + other.selections,
             self.aliases + other.aliases,
             self.directives + other.directives,
+            max(self.depth, other.depth),
+            max(self.nesting, other.nesting),
         )
 
 
@@ -56,29 +71,55 @@ class Measure:
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
         self._known: dict[str, Size] = {}
         self._open: set[str] = set()
+        self._asked: Counter[str] = Counter()
         for definition in document.definitions:
             if isinstance(definition, OperationDefinitionNode):
-                self._check(self._of(definition.selection_set))
-                if len(definition.selection_set.selections) > limits.root_fields:
-                    raise too_complex(f"more than {limits.root_fields} root fields")
+                self.size = self._checked(self._of(definition.selection_set))
         for name in self._fragments:  # unused ones too: validation walks them
             self._of_fragment(name)
+        if max(self._asked.values(), default=0) > limits.repeats:
+            raise too_complex(f"repeats above {limits.repeats}")
+
+    def root_fields(self, operation: OperationDefinitionNode) -> list[str]:
+        """The names of an operation's fields, as often as it asks for them, whatever fragments hide them.
+
+        Raises QUERY_TOO_COMPLEX.
+        """
+        found, waiting, seen = [], [operation.selection_set], 0
+        while waiting and seen <= self._limits.selections:
+            for node in waiting.pop().selections:
+                seen += 1
+                if isinstance(node, FieldNode):
+                    found.append(node.name.value)
+                elif isinstance(node, InlineFragmentNode):
+                    waiting.append(node.selection_set)
+                elif isinstance(node, FragmentSpreadNode) and (fragment := self._fragments.get(node.name.value)):
+                    waiting.append(fragment.selection_set)
+        if len(found) > self._limits.root_fields:
+            raise too_complex(f"root_fields above {self._limits.root_fields}")
+        return found
 
     def _of(self, selections: SelectionSetNode | None) -> Size:
         total = Size()
         for node in selections.selections if selections else ():
-            here = Size(directives=len(node.directives or ()))
-            if isinstance(node, FieldNode):
-                inner = self._of(node.selection_set)
-                here = here.beside(Size(inner.depth + 1, inner.fields + 1, inner.aliases + bool(node.alias)))
-                here = here.beside(Size(directives=inner.directives))
-            elif isinstance(node, FragmentSpreadNode):
-                here = here.beside(self._of_fragment(node.name.value))
-            else:
-                here = here.beside(self._of(getattr(node, "selection_set", None)))
-            total = total.beside(here)
-            self._check(total)
+            inner = self._inside(node)
+            if isinstance(node, FieldNode) and node.selection_set:
+                self._asked[(node.alias or node.name).value] += 1
+            is_field = isinstance(node, FieldNode)
+            here = Size(
+                selections=inner.selections + 1,
+                aliases=inner.aliases + (isinstance(node, FieldNode) and node.alias is not None),
+                directives=inner.directives + len(node.directives or ()),
+                depth=inner.depth + is_field,
+                nesting=inner.nesting + 1,
+            )
+            total = self._checked(total.beside(here))
         return total
+
+    def _inside(self, node: SelectionNode) -> Size:
+        if isinstance(node, FragmentSpreadNode):
+            return self._of_fragment(node.name.value)
+        return self._of(node.selection_set) if isinstance(node, FieldNode | InlineFragmentNode) else Size()
 
     def _of_fragment(self, name: str) -> Size:
         fragment = self._fragments.get(name)
@@ -90,11 +131,12 @@ class Measure:
             self._open.discard(name)
         return self._known[name]
 
-    def _check(self, size: Size) -> None:
-        for name in ("depth", "fields", "aliases", "directives"):
-            if getattr(size, name) > (limit := getattr(self._limits, name)):
+    def _checked(self, size: Size) -> Size:
+        for name, value in zip(Size._fields, size, strict=True):
+            if value > (limit := getattr(self._limits, name)):
                 raise too_complex(f"{name} above {limit}")
+        return size
 
 
-def too_complex(why: str) -> Exception:
+def too_complex(why: str) -> GraphQLError:
     return coded("QUERY_TOO_COMPLEX", f"The document asks for too much: {why}.")

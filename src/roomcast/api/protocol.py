@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from roomcast.api.decoding import decoded
+from roomcast.api.requests import NotARequest, read_request
 
 SUBPROTOCOL = "graphql-transport-ws"
 MAX_ID = 128
@@ -67,12 +68,12 @@ def _checked(found: dict[str, Any]) -> Message:
 
 def _operation(found: dict[str, Any]) -> dict[str, Any]:
     payload = found.get("payload")
-    if not isinstance(payload, dict) or not isinstance(payload.get("query"), str):
-        raise Malformed("A subscribe payload is an object with a query string")
-    if not isinstance(payload.get("operationName"), str | None):
-        raise Malformed("operationName is a string or null")
-    _object(payload, "variables")
-    _object(payload, "extensions")
+    if not isinstance(payload, dict):
+        raise Malformed("A subscribe payload is an object")
+    try:
+        read_request(payload)
+    except NotARequest as error:
+        raise Malformed(str(error)) from None
     return payload
 
 

@@ -23,8 +23,9 @@ from roomcast.api.crowd import Crowd
 from roomcast.api.documents import Operation, RequestErrors
 from roomcast.api.errors import coded
 from roomcast.api.events import StreamEndReason
-from roomcast.api.execution import Engine, Request, refused
+from roomcast.api.execution import Engine, refused
 from roomcast.api.protocol import CloseCode, Malformed, Message
+from roomcast.api.requests import Request, read_request
 from roomcast.api.scalars import show_time
 from roomcast.api.server import HEARTBEAT_MS, MAX_SUBSCRIPTIONS
 from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
@@ -279,9 +280,7 @@ class Socket:
 
     async def _operate(self, message: Message) -> None:
         caller = self._caller()
-        request = Request(
-            message.payload["query"], message.payload.get("variables") or {}, message.payload.get("operationName")
-        )
+        request = read_request(message.payload)
         try:
             operation = self._engine.operation(request)
             if operation.kind is OperationType.SUBSCRIPTION:

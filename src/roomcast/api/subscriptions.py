@@ -17,7 +17,8 @@ from graphql import ExecutionResult
 from roomcast.api.context import SHARED, Caller, Context, Info, SharedContext
 from roomcast.api.documents import Operation
 from roomcast.api.events import TOLD_EVENTS, Ended, MessageDelivery, Ready, RoomEvent, StreamEndReason, Told
-from roomcast.api.execution import Engine, Request, completed, raise_outage, shown
+from roomcast.api.execution import Engine, completed, raise_outage, shown
+from roomcast.api.requests import Request
 from roomcast.api.scalars import Cursor
 from roomcast.core import log
 from roomcast.core.actor import Actor
@@ -176,9 +177,9 @@ def group_key(operation: Operation, request: Request, stream: Stream, viewer: Ac
 
 def _used(operation: Operation) -> set[str]:
     """The variables that shape what is shown: the cursor does not."""
-    [field] = operation.definition.selection_set.selections
     cursors = {
         argument.value.name.value
+        for field in operation.definition.selection_set.selections  # one field, which may be written several times
         for argument in getattr(field, "arguments", ())
         if argument.name.value == "after" and hasattr(argument.value, "name")
     }

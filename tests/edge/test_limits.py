@@ -1,0 +1,216 @@
+"""Limits of documents: each one refuses, in time linear in the document, and says the right number."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+from graphql import GraphQLError, OperationDefinitionNode, parse
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roomcast.api import schema
+from roomcast.api.cost import Pricing
+from roomcast.api.documents import Documents, RequestErrors
+from roomcast.api.limits import Limits, Measure
+from tests.people import Person
+
+SCHEMA = schema.build()._schema
+UNLIMITED = Limits(*[10**99] * 11)
+
+DOUBLING = "query { ...F0 } " + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(25))
+HOSTILE = {
+    "nested fragments, each twice": DOUBLING + " fragment F25 on Query { me { id } }",
+    "nested fragments of nothing": DOUBLING + " fragment F25 on Query { __typename @skip(if: true) }",
+    "fragments in a circle": "{ ...A } fragment A on Query { ...B } fragment B on Query { ...A me { id } }",
+    "unused fragments": "{ me { id } } "
+    + DOUBLING.replace("query { ...F0 }", "")
+    + " fragment F25 on Query { me { id } }",
+    "ten thousand aliases": "{ " + " ".join(f"a{n}: __typename" for n in range(10_000)) + " }",
+    "aliases within the tokens": "{ " + " ".join(f"a{n}: __typename" for n in range(300)) + " }",
+    "overlapping fields": "{ " + "me { user { id } } " * 300 + "}",
+    "overlapping, deeper": "{ " + "me { user { id ... on User { id ... on User { id } } } } " * 60 + "}",
+    "different arguments": "{ " + " ".join(f'a: user(id: "{n}") {{ id }}' for n in range(150)) + " }",
+    "brackets": "[" * 200_000,
+    "braces": "{ me " * 5_000,
+    "brackets in a value": "{ user(id: " + "[" * 19_000 + ") { id } }",
+    "inline fragments": "{ " + "... { " * 180 + "__typename" + " }" * 180 + " }",
+    "directives": "{ __typename " + "@skip(if: false) " * 300 + "}",
+    "root fields": "{ " + "__typename " * 30 + "}",
+    "two sign-ins": 'mutation { a: login(input: {usernameOrEmail: "a", password: "b"}) { errors { code } } '
+    '... { b: login(input: {usernameOrEmail: "a", password: "c"}) { errors { code } } } }',
+    "huge numbers": "{ rooms(first: " + "9" * 19_000 + ") { nodes { id } } }",
+    "a huge float": "{ rooms(first: 1e" + "9" * 10_000 + ") { nodes { id } } }",
+    "a thousand variables": "query (" + " ".join(f"$v{n}: Int" for n in range(400)) + ") { __typename }",
+    "comments": "#\n" * 9_000 + "{",
+    "one long name": "{ " + "a" * 19_000 + " }",
+    "one long string": '{ user(id: "' + "\\n" * 9_000 + '") { nothing } }',
+    "introspection, deep": "{ __schema { types " + "{ fields { type " * 8 + "{ name }" + " } }" * 8 + " } }",
+}
+
+
+def read(document: str, **changes: Any) -> Any:
+    return Documents(SCHEMA, Limits(**changes), introspection=True).operation(document, None)
+
+
+def least_seconds(step: Callable[[], Any]) -> float:
+    """Of processor time, the best of three: the others are the garbage collector's."""
+    taken = []
+    for _ in range(3):
+        before = time.thread_time()
+        step()
+        taken.append(time.thread_time() - before)
+    return min(taken)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_document_is_refused_in_a_tenth_of_a_second(name: str) -> None:
+
+    def refuse() -> None:
+        with pytest.raises(RequestErrors):
+            read(HOSTILE[name])
+
+    assert least_seconds(refuse) < 0.1
+
+
+def test_what_passes_costs_little_too() -> None:
+    """The worst that the limits let through: validation compares overlapping fields in pairs."""
+    same = "messages { nodes { id author { id } } edges { cursor node { id } } pageInfo { endCursor } } "
+    for widest in ("{ me { " + "id " * 490 + "} }", "{ rooms(first: 1) { nodes { " + same * 25 + "} } }"):
+        assert least_seconds(partial(read, widest, cost=10**6)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("document", "limit"),
+    [
+        ("{ me { user { id } } }", {"depth": 2}),
+        ("{ a: __typename ... { b: __typename } }", {"aliases": 1}),
+        ("{ ...F ...F } fragment F on Query { __typename }", {"selections": 3}),
+        ("{ __typename @skip(if: false) ... @include(if: true) { __typename } }", {"directives": 1}),
+        ("{ ... { ... { __typename } } }", {"nesting": 2}),
+        ("{ ...F } fragment F on Query { __typename a: __typename }", {"root_fields": 1}),
+        ("{ me { id } me { user { id } } }", {"repeats": 1}),
+        ("{ __typename }", {"tokens": 2}),
+        ("{ __typename }", {"source_characters": 10}),
+    ],
+)
+def test_each_limit_counts_what_the_document_expands_to(document: str, limit: dict[str, int]) -> None:
+    [(name, value)] = limit.items()
+    with pytest.raises(RequestErrors) as refused:
+        read(document, **limit)
+    code = refused.value.errors[0].extensions["code"]  # type: ignore[index]
+    assert code == "QUERY_TOO_COMPLEX" or name == "tokens"
+    assert read(document, **{name: value + 1 if name != "source_characters" else 100}) if name != "tokens" else True
+
+
+# ------------------------------------------------------------------ the measure is right
+
+Tree = list[Any]
+trees: st.SearchStrategy[Tree] = st.recursive(
+    st.just([]), lambda inner: st.lists(st.tuples(st.sampled_from("fai"), inner), min_size=1, max_size=4), max_leaves=20
+)
+
+
+def written(tree: Tree | None) -> str:
+    """A field, an aliased field or an inline fragment for each branch."""
+    if tree is None:
+        return ""
+    heads = {"f": "f", "a": "x: f", "i": "..."}
+    return "{ " + " ".join(f"{heads[kind]} {written(inner)}" for kind, inner in tree or [("f", None)]) + " }"
+
+
+def counted(tree: Tree | None) -> tuple[int, int, int]:
+    """Selections, aliases, depth: by hand."""
+    if tree is None:
+        return 0, 0, 0
+    parts = [(kind, counted(inner)) for kind, inner in tree or [("f", None)]]
+    return (
+        sum(1 + part[0] for _, part in parts),
+        sum((kind == "a") + part[1] for kind, part in parts),
+        max((kind != "i") + part[2] for kind, part in parts),
+    )
+
+
+@given(trees)
+@settings(max_examples=200, deadline=None)
+def test_the_measure_counts_as_one_would_by_hand(tree: Tree) -> None:
+    size = Measure(parse(written(tree)), UNLIMITED).size
+    assert (size.selections, size.aliases, size.depth) == counted(tree)
+
+
+@given(st.integers(1, 40), st.integers(1, 5))
+@settings(max_examples=50, deadline=None)
+def test_fragments_count_as_often_as_they_are_spread(levels: int, spreads: int) -> None:
+    chain = (f"fragment F{n} on Query {{ {f'...F{n + 1} ' * spreads} }}" for n in range(levels))
+    text = "{ ...F0 } " + " ".join(chain)
+    size = Measure(parse(text + f" fragment F{levels} on Query {{ f }}"), UNLIMITED).size
+    assert size.selections == 1 + sum(spreads**n for n in range(1, levels + 1)) + spreads**levels
+    assert size.nesting == levels + 2
+
+
+def test_measuring_takes_time_linear_in_the_document() -> None:
+    def seconds(levels: int) -> float:
+        text = "{ ...F0 } " + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(levels))
+        document = parse(text + f" fragment F{levels} on Query {{ f }}")
+        before = time.thread_time()
+        for _ in range(20):
+            Measure(document, UNLIMITED)
+        return time.thread_time() - before
+
+    assert seconds(200) < 20 * seconds(20) + 0.05
+
+
+# ------------------------------------------------------------------ cost
+
+
+@pytest.mark.parametrize(
+    ("document", "variables", "cost"),
+    [
+        ("{ me { id } }", {}, 2),
+        ("{ __schema { types { name } } }", {}, 1),
+        ("{ rooms { nodes { id name } } }", {}, 2 + 50 * 2),
+        ("{ rooms(first: 10) { nodes { id } totalCount } }", {}, 3 + 10),
+        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": 7}, 2 + 7),
+        ("query ($n: Int = 9) { rooms(last: $n) { nodes { id } } }", {}, 2 + 9),
+        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": 10**9}, 2 + 100),
+        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": -4}, 2 + 1),
+        (
+            "query ($n: Int) { rooms(first: 10) { nodes { messages(first: $n) { nodes { id } } } } }",
+            {"n": 20},
+            2 + 10 * (2 + 20),
+        ),
+        (
+            "{ ...R } fragment R on Query { rooms(first: 3) { ...C } } fragment C on RoomConnection { nodes { id } }",
+            {},
+            5,
+        ),
+        ('mutation { login(input: {usernameOrEmail: "", password: ""}) { errors { code } } }', {}, 2 + 5),
+    ],
+)
+def test_the_cost_is_what_pages_multiply_it_to(document: str, variables: dict[str, Any], cost: int) -> None:
+    assert read(document).cost.of(variables) == cost
+
+
+@given(st.integers(1, 100), st.integers(1, 100))
+def test_a_page_size_costs_the_same_as_a_literal_and_as_a_variable(outer: int, inner: int) -> None:
+    text = "{ rooms(first: %s) { nodes { id messages(first: %s) { nodes { id seq } } } } }"
+    literal, varying = parse(text % (outer, inner)), parse("query ($o: Int, $i: Int) " + text % ("$o", "$i"))
+    [first], [second] = literal.definitions, varying.definitions
+    assert isinstance(first, OperationDefinitionNode)
+    assert isinstance(second, OperationDefinitionNode)
+    fixed, open_ = Pricing(SCHEMA, literal).of(first), Pricing(SCHEMA, varying).of(second)
+    assert fixed.of({}) == open_.of({"o": outer, "i": inner}) == 2 + outer * (3 + inner * 2)
+
+
+async def test_an_operation_that_costs_too_much_is_refused_and_one_that_asks_hears_its_cost(ann: Person) -> None:
+    many = "query ($n: Int) { rooms(first: $n) { nodes { messages(first: $n) { nodes { id seq body createdAt } } } } }"
+    assert await ann.codes(many, n=100) == ["QUERY_TOO_COMPLEX"]
+    answer = (await ann.post({"query": many, "variables": {"n": 10}, "extensions": {"cost": True}})).json()
+    assert answer["extensions"] == {"cost": {"requested": 2 + 10 * (2 + 10 * 4), "limit": Limits().cost}}
+    assert "extensions" not in (await ann.post({"query": "{ me { id } }"})).json()
+
+
+def test_a_limit_is_an_error_that_names_it() -> None:
+    with pytest.raises(GraphQLError, match="depth above 1"):
+        Measure(parse("{ a { b } }"), Limits(depth=1))
