@@ -200,6 +200,11 @@ class Wire:
         async with asyncio.timeout(WAIT_SECONDS):
             return await self.control.get()
 
+    async def heard(self, id_: str) -> Json:
+        """The next protocol message of an operation that was started by hand."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await self._inboxes.setdefault(id_, asyncio.Queue()).get()
+
     async def closed(self) -> tuple[int | None, str | None]:
         """Wait for the server to close; its code and reason."""
         async with asyncio.timeout(WAIT_SECONDS):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -23,8 +24,9 @@ from roomcast.api import schema
 from roomcast.api.context import Backend
 from roomcast.api.crowd import UNLIMITED, Places
 from roomcast.api.execution import Engine
-from roomcast.api.http import HttpEndpoint
+from roomcast.api.http import HttpEndpoint, not_served
 from roomcast.api.limits import Limits
+from roomcast.api.persisted import PersistedQueries, WrongManifest, read_manifest
 from roomcast.api.sockets import Sockets
 from roomcast.api.subscriptions import RoomLog, topic_of
 from roomcast.core import log, migrations
@@ -35,7 +37,7 @@ from roomcast.core.events import Event, pack
 from roomcast.messages.actions import send_messages
 from roomcast.realtime.bus import Bus, Frame
 from roomcast.realtime.hub import Hub
-from roomcast.settings import OnOff, Profile, RoomCreation, Settings, WrongSetting, data_folder, secret_keys
+from roomcast.settings import OnOff, RoomCreation, Settings, WrongSetting, data_folder, secret_keys
 from roomcast.web import pages
 
 READY_SECONDS = 2.0
@@ -69,9 +71,12 @@ class Roomcast:
     async def start(self) -> None:
         """Open everything. Raises WrongSetting for a database that is not up to date."""
         await prepare_database(self.settings)
-        engine = Engine(self.schema, await self._backend(), Limits(), introspection=self._is_open)
-        self.sockets = Sockets(engine, self.hub, self.settings.allowed_origins, self._places)
-        self.http = HttpEndpoint(engine, pages.playground if self._is_open else None, allow_get=self._is_open)
+        settings = self.settings
+        introspection, get = settings.is_on(settings.introspection), settings.is_on(settings.get_queries)
+        engine = Engine(self.schema, await self._backend(), Limits(), _persisted(settings), introspection=introspection)
+        self.sockets = Sockets(engine, self.hub, settings.allowed_origins, self._places)
+        playground = pages.playground if settings.is_on(settings.playground) else None
+        self.http = HttpEndpoint(engine, playground, allow_get=get)
         await self.bus.start()
         await self.hub.start()
         await self.sockets.start()
@@ -97,11 +102,6 @@ class Roomcast:
     async def is_ready(self) -> dict[str, bool]:
         """Which of the things that it needs answer."""
         return {"database": await self._database_answers(), "bus": self.bus.connected}
-
-    @property
-    def _is_open(self) -> bool:
-        """Whether strangers may look at the schema: not in production."""
-        return self.settings.profile is not Profile.PRODUCTION
 
     @property
     def _places(self) -> Places:
@@ -146,6 +146,16 @@ class Roomcast:
         self.bus.leave(topic)
 
 
+def _persisted(settings: Settings) -> PersistedQueries:
+    """Raises WrongSetting for a manifest that is none."""
+    automatic = settings.is_on(settings.persisted_queries)
+    try:
+        trusted = read_manifest(settings.trusted_documents) if settings.trusted_documents else None
+    except WrongManifest as error:
+        raise WrongSetting(f"ROOMCAST_TRUSTED_DOCUMENTS: {error}") from None
+    return PersistedQueries(automatic=automatic, trusted=trusted)
+
+
 async def prepare_database(settings: Settings) -> None:
     """Bring the database up to date where that is our business. Raises WrongSetting where it is the operator's."""
     if settings.is_sqlite:
@@ -174,7 +184,11 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self.house = Roomcast(settings)
-        app = Starlette(routes=_routes(self.house), lifespan=self._lifespan)
+        app = Starlette(
+            routes=_routes(self.house),
+            exception_handlers={HTTPException: not_served},
+            lifespan=self._lifespan,
+        )
         # Outside of Starlette, so that the answers it gives on its own leave with the headers too.
         self._http = pages.SecurityHeaders(app)
         self._graphql = pages.SecurityHeaders(_with_cors(self._answer, settings))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "ROOMCAST_"
@@ -128,6 +128,11 @@ class Settings(BaseSettings):
     room_creation: RoomCreation = RoomCreation.EVERYONE
     allowed_origins: Annotated[List, AfterValidator(_origin)] = ()
     profile: Profile = Profile.DEVELOPMENT
+    introspection: OnOff | None = None
+    playground: OnOff | None = None
+    get_queries: OnOff | None = None
+    persisted_queries: OnOff | None = None
+    trusted_documents: FilePath | None = None
     workers: int = Field(default=1, ge=1, le=1000)
     migrate_on_start: bool | None = None
     public_url: Annotated[str | None, AfterValidator(_web_address)] = None
@@ -175,6 +180,10 @@ class Settings(BaseSettings):
     @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
+
+    def is_on(self, switch: OnOff | None) -> bool:
+        """Whether a switch that the profile decides is on."""
+        return self.profile is Profile.DEVELOPMENT if switch is None else switch is OnOff.ON
 
     @property
     def migrates_on_start(self) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 from graphql import GraphQLError, OperationType
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
@@ -30,6 +31,9 @@ BODY_SECONDS = 20.0
 
 DRAINED_BYTES = 4 * MAX_BODY_BYTES
 """Of a body that is too large: a client that is still writing when the connection closes may never read why."""
+
+READING = ("GET", "HEAD")
+"""Methods that change nothing: HEAD is GET without the body."""
 
 WITHOUT_SESSION = frozenset({"signup", "login", "refreshSession"})
 """What a client with a spent token needs to get a new one."""
@@ -77,7 +81,7 @@ class HttpEndpoint:
         operation = self._engine.operation(wanted)
         if operation.kind is OperationType.SUBSCRIPTION:
             raise Rejected(400, coded("BAD_USER_INPUT", "Subscriptions need a WebSocket (graphql-transport-ws)."))
-        if operation.kind is OperationType.MUTATION and request.method == "GET":
+        if operation.kind is OperationType.MUTATION and request.method != "POST":
             raise Rejected(405, coded("BAD_USER_INPUT", "Mutations are sent by POST."), Allow="POST")
         viewer = await self._viewer(request, operation)
         client = request.client.host if request.client else None
@@ -99,9 +103,19 @@ class HttpEndpoint:
     async def _read(self, request: Request) -> Wanted:
         if request.method == "POST":
             return _wanted(_object(await _body(request)))
-        if request.method == "GET" and self._allow_get:
+        if request.method in READING and self._allow_get:
             return _wanted(_from_query(request))
-        raise Rejected(405, _bad("GraphQL is asked by POST."), Allow="GET, POST" if self._allow_get else "POST")
+        allowed = [*(READING if self._allow_get else ()), "POST"]
+        raise Rejected(405, _bad("GraphQL is asked by POST."), Allow=", ".join(allowed))
+
+
+def not_served(_request: Request, error: Exception) -> Response:
+    """The answer to what no route serves: JSON too, whoever asks for whatever."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = dict(getattr(error, "headers", None) or {})
+    code = "NOT_FOUND" if status == 404 else "BAD_USER_INPUT"
+    payload = _errors(coded(code, str(getattr(error, "detail", ""))), str(uuid7()))
+    return Response(orjson.dumps(payload), status, headers, JSON)
 
 
 async def _body(request: Request) -> bytes:
@@ -181,7 +195,7 @@ def _errors(error: GraphQLError, request_id: str) -> Payload:
 def _is_browser(request: Request) -> bool:
     """Somebody typed the address or followed a link: text/html is asked for by name."""
     accept = request.headers.get("accept", "")
-    return request.method == "GET" and "text/html" in accept
+    return request.method in READING and "text/html" in accept
 
 
 def _media_type(accept: str) -> str:
