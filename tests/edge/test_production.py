@@ -1,0 +1,116 @@
+"""The production profile: what graphql-cop looks for is not there. Its twelve checks, written anew."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.conftest import MakeHouse
+from tests.people import Visitor
+
+TYPENAME = {"query": "query cop { __typename }"}
+CHANGE = 'mutation cop { login(input: {usernameOrEmail: "a", password: "b"}) { errors { code } } }'
+
+
+@pytest_asyncio.fixture
+async def attacker(make_house: MakeHouse) -> AsyncIterator[Visitor]:
+    async with Visitor(await make_house(profile="production")) as somebody:
+        yield somebody
+
+
+def is_refused(answer: httpx.Response) -> bool:
+    return "data" not in answer.json() and bool(answer.json()["errors"])
+
+
+async def test_no_introspection(attacker: Visitor) -> None:
+    for query in ("query cop { __schema { types { name } } }", '{ __type(name: "User") { name } }'):
+        assert is_refused(await attacker.post({"query": query}))
+
+
+async def test_no_playground(attacker: Visitor) -> None:
+    for path in ("/graphql", "/graphiql", "/playground", "/console"):
+        page = await attacker.http.get(path, headers={"accept": "text/html"})
+        assert page.status_code in (404, 405)
+        assert "html" not in page.headers["content-type"]
+
+
+@pytest.mark.parametrize("query", [TYPENAME["query"], CHANGE, CHANGE.removeprefix("mutation cop")])
+async def test_no_get(attacker: Visitor, query: str) -> None:
+    answer = await attacker.http.get("/graphql", params={"query": query})
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+async def test_no_form_posts(attacker: Visitor) -> None:
+    assert (await attacker.http.post("/graphql", data=TYPENAME)).status_code == 415
+
+
+async def test_no_batches(attacker: Visitor) -> None:
+    assert is_refused(await attacker.post([TYPENAME] * 10))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "query cop { " + " ".join(f"alias{n}: __typename" for n in range(101)) + " }",
+        "query cop { __typename " + "@aa" * 10 + " }",
+        "query cop { __typename " + "@include(if: true) " * 60 + "}",
+        "query cop { " + "__typename \n" * 500 + "}",
+        "query cop { __schema { types { fields { type { fields { type { fields { type { fields { type { name } } } } "
+        "} } } } } }",
+    ],
+)
+async def test_no_overloading(attacker: Visitor, query: str) -> None:
+    assert is_refused(await attacker.post({"query": query}))
+
+
+@pytest.mark.parametrize(
+    ("query", "variables"),
+    [
+        ("{ rom { id } }", {}),
+        ("{ rooms { nodess { id } } }", {}),
+        ("{ rooms(frist: 1) { totalCount } }", {}),
+        ("query ($id: IDD) { user(id: $id) { id } }", {}),
+        ("{ ... on Usr { id } }", {}),
+        ("{ rooms(filter: {membership: JOIND}) { totalCount } }", {}),
+        ("{ __typename @skp(if: true) }", {}),
+        ("mutation ($i: CreateRoomInput!) { createRoom(input: $i) { cursor } }", {"i": {"nam": "x"}}),
+        (
+            "mutation ($i: CreateRoomInput!) { createRoom(input: $i) { cursor } }",
+            {"i": {"name": "x", "visibility": "PUBLI"}},
+        ),
+    ],
+)
+async def test_no_suggestions(attacker: Visitor, query: str, variables: dict[str, object]) -> None:
+    answer = await attacker.post({"query": query, "variables": variables})
+    assert is_refused(answer)
+    assert not re.search(r"did you mean|CreateRoomInput\.name|PUBLIC\b|JOINED", answer.text, re.IGNORECASE)
+
+
+async def test_no_tracing_and_no_traceback(attacker: Visitor) -> None:
+    answer = await attacker.post({**TYPENAME, "extensions": {"tracing": True, "debug": True}})
+    assert answer.json() == {"data": {"__typename": "Query"}}
+    for query in ("{", "{ user(id: 5) { id } }", "\x00", "query ($x: X) { a }"):
+        assert "Traceback" not in (await attacker.post({"query": query})).text
+
+
+async def test_no_persisted_query_is_learned(attacker: Visitor) -> None:
+    extensions = {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}
+    answer = (await attacker.post({"extensions": extensions})).json()
+    assert [error["message"] for error in answer["errors"]] == ["PersistedQueryNotSupported"]
+
+
+async def test_each_switch_can_be_set_by_itself(make_house: MakeHouse) -> None:
+    on = dict.fromkeys(("introspection", "playground", "get_queries", "persisted_queries"), "on")
+    async with Visitor(await make_house(profile="production", **on)) as visitor:
+        assert (
+            "data" in (await visitor.http.get("/graphql", params={"query": "{ __schema { types { name } } }"})).json()
+        )
+        page = await visitor.http.get("/graphql", headers={"accept": "text/html"})
+        assert page.headers["content-type"].startswith("text/html")
+    off = {"extensions": json.dumps({"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}})}
+    async with Visitor(await make_house(introspection="off", playground="off", get_queries="off")) as visitor:
+        assert (await visitor.http.get("/graphql", params=off)).status_code == 405
+        assert is_refused(await visitor.post({"query": "{ __schema { types { name } } }"}))
