@@ -27,6 +27,7 @@ from roomcast.api.execution import Engine
 from roomcast.api.http import HttpEndpoint, not_served
 from roomcast.api.limits import Limits
 from roomcast.api.persisted import PersistedQueries, WrongManifest, read_manifest
+from roomcast.api.rates import Rates
 from roomcast.api.sockets import Sockets
 from roomcast.api.subscriptions import RoomLog, topic_of
 from roomcast.core import log, migrations
@@ -34,6 +35,7 @@ from roomcast.core.chores import Chore
 from roomcast.core.clock import now
 from roomcast.core.db import Batch, Database
 from roomcast.core.events import Event, pack
+from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.messages.actions import send_messages
 from roomcast.realtime.bus import Bus, Frame
 from roomcast.realtime.hub import Hub
@@ -65,6 +67,7 @@ class Roomcast:
         self.credentials = Credentials(self.db, self.passwords, limited=settings.rate_limits is OnOff.ON)
         self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
         self.sessions: Sessions
+        self.buckets = _buckets(settings)
         self.http: HttpEndpoint
         self.sockets: Sockets
 
@@ -73,7 +76,9 @@ class Roomcast:
         await prepare_database(self.settings)
         settings = self.settings
         introspection, get = settings.is_on(settings.introspection), settings.is_on(settings.get_queries)
-        engine = Engine(self.schema, await self._backend(), Limits(), _persisted(settings), introspection=introspection)
+        engine = Engine(
+            self.schema, await self._backend(), Limits(), _persisted(settings), self._rates, introspection=introspection
+        )
         self.sockets = Sockets(engine, self.hub, settings.allowed_origins, self._places)
         playground = pages.playground if settings.is_on(settings.playground) else None
         self.http = HttpEndpoint(engine, playground, allow_get=get)
@@ -89,6 +94,8 @@ class Roomcast:
         await self.sessions.close()
         await self.hub.stop()
         await self.bus.stop()
+        if isinstance(self.buckets, RedisBuckets):
+            await self.buckets.close()
         self.passwords.close()
         await self.db.close()
 
@@ -102,6 +109,10 @@ class Roomcast:
     async def is_ready(self) -> dict[str, bool]:
         """Which of the things that it needs answer."""
         return {"database": await self._database_answers(), "bus": self.bus.connected}
+
+    @property
+    def _rates(self) -> Rates | None:
+        return Rates(self.buckets) if self.settings.rate_limits is OnOff.ON else None
 
     @property
     def _places(self) -> Places:
@@ -144,6 +155,15 @@ class Roomcast:
 
     def _leave(self, topic: str) -> None:
         self.bus.leave(topic)
+
+
+def _buckets(settings: Settings) -> MemoryBuckets | RedisBuckets:
+    """One allowance for all processes where they share a Redis; else each process counts for itself."""
+    if not settings.bus_url.startswith(("redis://", "rediss://")):
+        return MemoryBuckets()
+    from redis.asyncio import Redis  # noqa: PLC0415 (an extra: only who names a Redis needs its driver)
+
+    return RedisBuckets(Redis.from_url(settings.bus_url, socket_timeout=0.5, socket_connect_timeout=0.5))
 
 
 def _persisted(settings: Settings) -> PersistedQueries:

@@ -13,6 +13,7 @@ from roomcast.api.documents import Documents, Operation, RequestErrors
 from roomcast.api.errors import blamed, cause_of, coded, formatted
 from roomcast.api.limits import Limits, too_complex
 from roomcast.api.persisted import PersistedQueries
+from roomcast.api.rates import Rates
 from roomcast.api.requests import Request
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
@@ -33,13 +34,15 @@ class Engine:
         backend: Backend,
         limits: Limits,
         persisted: PersistedQueries | None = None,
+        rates: Rates | None = None,
         *,
         introspection: bool,
     ) -> None:
+        """Without `rates`, everybody may ask for as much as they like."""
         self.schema, self.backend, self.limits = schema._schema, backend, limits
         self.documents = Documents(self.schema, limits, introspection=introspection)
         self._turn = asyncio.Semaphore(BEGIN_AT_ONCE)
-        self._persisted = persisted or PersistedQueries(automatic=True)
+        self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
 
     def operation(self, request: Request) -> Operation:
         """Raises RequestErrors."""
@@ -50,7 +53,8 @@ class Engine:
         return found
 
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
-        """The answer to a query or mutation. Raises RequestErrors for variables that do not fit."""
+        """The answer to a query or mutation. Raises RequestErrors for variables that do not fit, and RATE_LIMITED."""
+        await self._admit(operation, request, viewer, caller)
         context = Context(self.backend, viewer, caller)
         executor = self.executor(operation, request.variables, context)
         try:
@@ -68,6 +72,7 @@ class Engine:
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         """What the subscription's field resolves to, for this viewer. Raises RequestErrors, or what `is_outage`."""
+        await self._admit(operation, request, context.viewer, context.caller)
         async with self._turn:
             return await self._subscribe(operation, request, context)
 
@@ -85,6 +90,10 @@ class Engine:
             raise_outage(found.errors)
             raise RequestErrors(*(found.errors or ()))
         return found
+
+    async def _admit(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> None:
+        if self._rates is not None:
+            await self._rates.admit(operation, operation.cost.of(request.variables), viewer, caller)
 
     def executor(self, operation: Operation, variables: dict[str, Any], context: Context) -> Executor[Context]:
         """Raises RequestErrors for variables that do not fit."""

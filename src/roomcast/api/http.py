@@ -1,6 +1,7 @@
 """GraphQL over HTTP, by the GraphQL-over-HTTP specification: bytes in, a status and JSON out, for every input."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -53,6 +54,15 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
+def _refusal(errors: RequestErrors, media_type: str, request_id: str) -> Answer:
+    """Under the older media type a request that cannot be run is still answered by 200, which its clients expect."""
+    payload = refused(errors, request_id)
+    wait = payload["errors"][0]["extensions"].get("retryAfterMs")
+    if wait is not None:
+        return Answer(429, payload, {"Retry-After": str(math.ceil(wait / 1000))})
+    return Answer(400 if media_type == GRAPHQL else 200, payload, {})
+
+
 class HttpEndpoint:
     """`playground` answers browsers that come to look; None where there is none. `allow_get`: queries in the URL."""
 
@@ -69,7 +79,7 @@ class HttpEndpoint:
         except Rejected as rejected:
             answer = Answer(rejected.status, _errors(rejected.error, request_id), rejected.headers)
         except RequestErrors as errors:
-            answer = Answer(400 if media_type == GRAPHQL else 200, refused(errors, request_id), {})
+            answer = _refusal(errors, media_type, request_id)
         except Exception as error:
             log.error("request %s failed", request_id, exc_info=error)
             answer = Answer(500, _errors(coded("INTERNAL", "Something went wrong on our side."), request_id), {})

@@ -1,0 +1,52 @@
+"""How much a person and an address may ask for: operations, what they cost, messages. Refused before anything runs."""
+
+import math
+from dataclasses import dataclass
+
+from roomcast.api.context import Caller
+from roomcast.api.documents import Operation, RequestErrors
+from roomcast.api.errors import coded
+from roomcast.core.actor import Actor
+from roomcast.core.rates import Buckets, Draft, Rate
+
+NEW_MESSAGES = frozenset({"sendMessage"})
+
+
+@dataclass(frozen=True, slots=True)
+class Allowances:
+    """Many people may share an address: a company, a proxy that ROOMCAST_TRUSTED_PROXIES does not name."""
+
+    operations: Rate = Rate(per_second=100, burst=1_000)
+    cost: Rate = Rate(per_second=50_000, burst=500_000)
+    messages: Rate = Rate(per_second=20, burst=500)
+    operations_of_address: Rate = Rate(per_second=1_000, burst=10_000)
+    cost_of_address: Rate = Rate(per_second=500_000, burst=5_000_000)
+
+
+class Rates:
+    def __init__(self, buckets: Buckets, allowances: Allowances | None = None) -> None:
+        self._buckets, self._allowances = buckets, allowances or Allowances()
+
+    async def admit(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> None:
+        """Raises RequestErrors with RATE_LIMITED and how long to wait."""
+        wait = await self._buckets.take(self._drafts(operation, cost, viewer, caller))
+        if wait > 0:
+            milliseconds = math.ceil(wait * 1000)
+            raise RequestErrors(
+                coded("RATE_LIMITED", "Too much in too little time; try again later.", retryAfterMs=milliseconds)
+            )
+
+    def _drafts(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> list[Draft]:
+        allowed, address = self._allowances, caller.ip_address
+        drafts = [
+            Draft(f"operations:{address}", allowed.operations_of_address),
+            Draft(f"cost:{address}", allowed.cost_of_address, cost),
+        ]
+        if viewer is not None:
+            drafts += [
+                Draft(f"operations:{viewer.user_id}", allowed.operations),
+                Draft(f"cost:{viewer.user_id}", allowed.cost, cost),
+            ]
+            if messages := sum(name in NEW_MESSAGES for name in operation.root_fields):
+                drafts.append(Draft(f"messages:{viewer.user_id}", allowed.messages, messages))
+        return drafts

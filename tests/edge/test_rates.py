@@ -1,0 +1,97 @@
+"""Rates: what is refused, for how long, that nobody pays for anybody else, and that processes share one Redis."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from roomcast.core.rates import Buckets, Draft, MemoryBuckets, Rate, RedisBuckets
+from tests import servers
+from tests.conftest import MakeHouse
+from tests.people import Person, arrive
+
+SLOW = Rate(per_second=1, burst=3)
+
+
+@pytest_asyncio.fixture(params=["memory", "redis"])
+async def buckets(request: pytest.FixtureRequest) -> AsyncIterator[Buckets]:
+    if request.param == "memory":
+        yield MemoryBuckets()
+        return
+    with servers.redis() as server:
+        shared = RedisBuckets(Redis.from_url(server.url))
+        yield shared
+        await shared.close()
+
+
+async def test_a_burst_is_taken_at_once_and_then_one_waits(buckets: Buckets) -> None:
+    assert [await buckets.take([Draft("ann", SLOW)]) for _ in range(3)] == [0, 0, 0]
+    wait = await buckets.take([Draft("ann", SLOW, 2)])
+    assert 1.5 < wait <= 2
+    assert await buckets.take([Draft("bob", SLOW)]) == 0  # of another bucket
+
+
+async def test_what_is_refused_takes_nothing_from_anywhere(buckets: Buckets) -> None:
+    await buckets.take([Draft("full", SLOW, 3)])
+    for _ in range(9):
+        assert await buckets.take([Draft("other", SLOW), Draft("full", SLOW)]) > 0
+    assert await buckets.take([Draft("other", SLOW, 3)]) == 0
+
+
+async def test_a_bucket_fills_again(buckets: Buckets) -> None:
+    quick = Rate(per_second=50, burst=1)
+    assert await buckets.take([Draft("ann", quick)]) == 0
+    wait = await buckets.take([Draft("ann", quick)])
+    await asyncio.sleep(wait + 0.01)  # what the server told to wait, no more
+    assert await buckets.take([Draft("ann", quick)]) == 0
+
+
+async def test_two_processes_share_one_redis() -> None:
+    with servers.redis() as server:
+        one, two = [RedisBuckets(Redis.from_url(server.url)) for _ in range(2)]
+        assert await one.take([Draft("ann", SLOW, 3)]) == 0
+        assert await two.take([Draft("ann", SLOW)]) > 0
+        await asyncio.gather(one.close(), two.close())
+
+
+async def test_without_redis_each_process_keeps_its_own(caplog: pytest.LogCaptureFixture) -> None:
+    alone = RedisBuckets(Redis.from_url("redis://127.0.0.1:1", socket_connect_timeout=0.2))
+    waits = [await alone.take([Draft("ann", SLOW)]) for _ in range(4)]
+    assert [wait > 0 for wait in waits] == [False, False, False, True]
+    assert len(caplog.records) == 1  # said once
+    await alone.close()
+
+
+QUESTION = "{ __typename }"
+
+
+async def ask_until_refused(person: Person) -> int:
+    async with person.socket() as wire:
+        for number in range(1200):
+            message = await (await wire.watch(QUESTION)).message()
+            if message["type"] == "error":
+                assert message["payload"][0]["extensions"]["code"] == "RATE_LIMITED"
+                return number
+    raise AssertionError("was never refused")
+
+
+async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_not(make_house: MakeHouse) -> None:
+    house = await make_house()
+    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+        assert await ask_until_refused(ann) >= 1000
+        refused = [answer for _ in range(9) if (answer := await ann.post({"query": QUESTION})).status_code == 429]
+        assert refused
+        error = refused[0].json()["errors"][0]["extensions"]
+        assert (error["code"], error["retryable"]) == ("RATE_LIMITED", True)
+        assert 1 <= error["retryAfterMs"] <= 1000
+        assert refused[0].headers["retry-after"] == "1"
+        assert (await bob.post({"query": QUESTION})).status_code == 200
+
+
+async def test_switched_off_there_is_no_limit(make_house: MakeHouse) -> None:
+    house = await make_house(rate_limits="off")
+    async with await arrive(house, "ann") as ann:
+        with pytest.raises(AssertionError, match="never refused"):
+            await ask_until_refused(ann)
