@@ -280,6 +280,17 @@ def upgrade() -> None:
         batch_op.create_index("ix_mentions_place", ["user_id", "room_id", "seq"], unique=False)
 
     op.create_table(
+        "message_texts",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("message_id", sa.Uuid(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["message_id"], ["messages.id"], name=op.f("fk_message_texts_message_id_messages"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_message_texts")),
+        sa.UniqueConstraint("message_id", name=op.f("uq_message_texts_message_id")),
+    )
+    op.create_table(
         "reactions",
         sa.Column("message_id", sa.Uuid(), nullable=False),
         sa.Column("emoji", sa.String(40), nullable=False),
@@ -324,6 +335,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_reactions_user_id"))
 
     op.drop_table("reactions")
+    op.drop_table("message_texts")
     with op.batch_alter_table("mentions", schema=None) as batch_op:
         batch_op.drop_index("ix_mentions_place")
 

@@ -4,7 +4,18 @@ import strawberry
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
-from roomcast.api import accounts, administration, members, messages, moderation, receipts, rooms, server, subscriptions
+from roomcast.api import (
+    accounts,
+    administration,
+    members,
+    messages,
+    moderation,
+    receipts,
+    rooms,
+    search,
+    server,
+    subscriptions,
+)
 from roomcast.api.events import EVENT_TYPES
 from roomcast.api.scalars import SCALARS
 
@@ -12,7 +23,8 @@ from roomcast.api.scalars import SCALARS
 def build() -> strawberry.Schema:
     return strawberry.Schema(
         query=merge_types(
-            "Query", (server.Query, accounts.Query, rooms.Query, members.Query, messages.Query, moderation.Query)
+            "Query",
+            (server.Query, accounts.Query, rooms.Query, members.Query, messages.Query, search.Query, moderation.Query),
         ),
         mutation=merge_types(
             "Mutation",

@@ -17,7 +17,7 @@ from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, Refused
 from roomcast.core.ids import local_id, uuid7
 from roomcast.core.rows import light, write
-from roomcast.messages import mentions, policy
+from roomcast.messages import mentions, policy, search
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
 from roomcast.rooms import marks
@@ -152,6 +152,7 @@ async def _store(work: Work, messages: Sequence[Message]) -> None:
         message.seq = event.seq
     await write(work.session, _INSERT, [message.model_dump() for message in messages])
     await mentions.keep(work.session, messages)
+    await search.keep(work, messages)
     # Who says something in a room has read it; a reply in a thread says nothing of the room's own talk.
     await marks.move_marks(work, _read_by_writing(messages))
 

@@ -11,7 +11,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.ids import global_id
-from roomcast.messages import mentions, policy, queries
+from roomcast.messages import mentions, policy, queries, search
 from roomcast.messages.events import MessageDeleted, MessageUpdated, MessageUpdateReason
 from roomcast.messages.models import FormerBody, Mention, Message, Reaction
 from roomcast.rooms.entry import reach_locked as reach_room_locked
@@ -88,11 +88,13 @@ async def _rewrite(work: Work, message: Message, body: str) -> None:
     message.mentions_room = mentions.named_in(body).room
     await _forget(work, message, Mention)
     await mentions.keep(work.session, [message])
+    await search.rewrite(work, message)
 
 
 async def _erase(work: Work, message: Message) -> None:
     message.body = message.pinned_at = None
     message.mentions_room = False
+    await search.forget(work, message)
     for table in (FormerBody, Mention, Reaction):
         await _forget(work, message, table)
 

@@ -81,3 +81,17 @@ class Mention(SQLModel, table=True):
     user_id: UUID = IdField(primary_key=True, foreign_key="users.id", ondelete="CASCADE")
     room_id: UUID = IdField()
     seq: int = SeqField()
+
+
+class MessageText(SQLModel, table=True):
+    """A body as searches compare it. Ids rise with time. What finds words in it quickly is each database's own, and
+    made by the migration."""
+
+    __tablename__ = "message_texts"
+    id: int | None = Field(
+        default=None,
+        primary_key=True,
+        sa_type=sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+    )
+    message_id: UUID = IdField(foreign_key="messages.id", ondelete="CASCADE", unique=True)
+    text: str = TextField()

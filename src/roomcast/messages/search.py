@@ -1,0 +1,163 @@
+"""Searching messages: every word of the question, anywhere in them, in any script; only in rooms one is in.
+
+A word is found wherever its letters stand, so that languages without spaces and the middles of words need nothing of
+their own. Indexes of three letters in a row do the work; shorter words are looked for in what the rest has left.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from html import escape
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.core.actor import Actor
+from roomcast.core.columns import table
+from roomcast.core.db import Work
+from roomcast.core.errors import BadUserInput
+from roomcast.core.names import plain
+from roomcast.core.paging import Key, Page, Window, page
+from roomcast.core.rows import write
+from roomcast.messages.models import Message, MessageText
+from roomcast.rooms.models import Membership
+
+MAX_QUESTION, MAX_WORDS = 200, 10
+SNIPPET, LEAD = 160, 40
+"""Characters of an excerpt, and of it before the first find."""
+
+_WORDS = re.compile(r'"([^"]+)"|(\S+)')
+_TEXTS = table(MessageText)
+_INSERT = sa.insert(_TEXTS)
+_INDEX = sa.table("message_search", sa.column("rowid", sa.Integer), sa.column("message_search", sa.Text))
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    room_ids: Sequence[UUID | None] | None = None
+    author_ids: Sequence[UUID | None] | None = None
+    before: datetime | None = None
+    after: datetime | None = None
+
+
+# ------------------------------------------------------------------ keeping the texts
+
+
+async def keep(work: Work, messages: Sequence[Message]) -> None:
+    """Make these new messages findable."""
+    rows = [{"message_id": message.id, "text": plain(message.body or "")} for message in messages]
+    await write(work.session, _INSERT, rows)
+
+
+async def rewrite(work: Work, message: Message) -> None:
+    """The message is found by what it says now."""
+    changed = sa.update(_TEXTS).where(_TEXTS.c.message_id == message.id)
+    await work.session.exec(changed.values(text=plain(message.body or "")))
+
+
+async def forget(work: Work, message: Message) -> None:
+    """The message is found by nothing."""
+    await work.session.exec(sa.delete(_TEXTS).where(_TEXTS.c.message_id == message.id))
+
+
+# ------------------------------------------------------------------ asking
+
+
+def words_of(question: str) -> list[str]:
+    """What is looked for, as texts are kept; quotes hold words together. Raises BadUserInput."""
+    if len(question) > MAX_QUESTION:
+        raise BadUserInput(f"a search has at most {MAX_QUESTION} characters", path=["query"])
+    words = [word for quoted, bare in _WORDS.findall(question) if (word := plain(quoted or bare).replace("\0", ""))]
+    if not words or len(words) > MAX_WORDS:
+        raise BadUserInput(f"a search has 1 to {MAX_WORDS} words", path=["query"])
+    return words
+
+
+async def search(
+    session: AsyncSession, actor: Actor, words: Sequence[str], wanted: Filter, window: Window
+) -> Page[tuple[Message]]:
+    """Messages that hold every word, the newest first, of rooms that the actor is in: one statement says both."""
+    found = (
+        sa.select(Message)
+        .join(_TEXTS, _TEXTS.c.message_id == col(Message.id))
+        .join(
+            Membership,
+            sa.and_(col(Membership.room_id) == col(Message.room_id), col(Membership.user_id) == actor.user_id),
+        )
+        .where(*(_TEXTS.c.text.like(_anywhere(word), escape="\\") for word in words))
+    )
+    long = [word for word in words if len(word) >= 3]
+    if long and session.get_bind().dialect.name == "sqlite":
+        found = found.join(_INDEX, _INDEX.c.rowid == _TEXTS.c.id).where(
+            _INDEX.c.message_search.op("MATCH")(" ".join(map(_quoted, long)))
+        )
+    return await page(session, "search", _filtered(found, wanted), [Key(_TEXTS.c.id, descending=True)], window)
+
+
+def _filtered(found: "sa.Select[*tuple[Any, ...]]", wanted: Filter) -> "sa.Select[*tuple[Any, ...]]":
+    if wanted.room_ids is not None:
+        found = found.where(col(Message.room_id).in_([id_ for id_ in wanted.room_ids if id_]))
+    if wanted.author_ids is not None:
+        found = found.where(col(Message.author_id).in_([id_ for id_ in wanted.author_ids if id_]))
+    if wanted.before is not None:
+        found = found.where(col(Message.created_at) < wanted.before)
+    if wanted.after is not None:
+        found = found.where(col(Message.created_at) > wanted.after)
+    return found
+
+
+def _anywhere(word: str) -> str:
+    return "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace('"', '""') + '"'
+
+
+# ------------------------------------------------------------------ showing what was found
+
+
+def snippet(body: str, words: Sequence[str]) -> str:
+    """The part of the body where the words first stand, as HTML: escaped, and the words in <mark>."""
+    spans = _spans(body, words)
+    start = max(0, spans[0][0] - LEAD) if spans else 0
+    end = min(len(body), start + SNIPPET)
+    shown, at = ["…" if start else ""], start
+    for first, last in spans:
+        if at <= first and last <= end:
+            shown += [escape(body[at:first]), "<mark>", escape(body[first:last]), "</mark>"]
+            at = last
+    shown += [escape(body[at:end]), "…" if end < len(body) else ""]
+    return "".join(shown)
+
+
+def _spans(body: str, words: Sequence[str]) -> list[tuple[int, int]]:
+    """Where words stand in the body, from left to right and beside each other."""
+    text, places = _folded(body)
+    found = sorted(
+        (places[match.start()], places[match.end() - 1] + 1)
+        for word in words
+        for match in re.finditer(re.escape(word), text)
+    )
+    spans: list[tuple[int, int]] = []
+    for first, last in found:
+        if spans and first <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(last, spans[-1][1]))
+        else:
+            spans.append((first, last))
+    return spans
+
+
+def _folded(body: str) -> tuple[str, list[int]]:
+    """The body as searches compare it, and where each character of that stands in the body."""
+    letters, places = list[str](), list[int]()
+    for place, char in enumerate(body):
+        for letter in " " if char.isspace() else plain(char):
+            if letter != " " or letters[-1:] != [" "]:
+                letters.append(letter)
+                places.append(place)
+    return "".join(letters), places

@@ -1,0 +1,123 @@
+"""Search: words, parts of words, scripts without spaces; only where one is, and only what is still there."""
+
+import pytest
+
+from roomcast.messages.search import snippet, words_of
+from tests.messages.words import DELETE, EDIT
+from tests.people import Person
+
+SEARCH = (
+    "query Search($query: String!, $filter: MessageSearchFilter, $first: Int, $after: String) { "
+    "searchMessages(query: $query, filter: $filter, first: $first, after: $after) { edges { cursor snippetHtml "
+    "node { body room { name } } } nodes { id } pageInfo { hasNextPage endCursor } } }"
+)
+
+SAID = [
+    "The quick brown fox",
+    "Uncharacteristically slow",
+    "明日は会議です",
+    "서울에서 만나요",
+    "Ça coûte 50% de plus",
+    "a_b C",
+]
+
+
+async def found(person: Person, query: str, **more: object) -> list[str]:
+    answer = await person.ask(SEARCH, query=query, **more)
+    return [edge["node"]["body"] for edge in answer["searchMessages"]["edges"]]
+
+
+async def test_words_parts_of_words_and_every_script_are_found(ann: Person) -> None:
+    den = await ann.create_room("den")
+    fox, slow, meeting, seoul, price, letters = SAID
+    await ann.say(den, *SAID)
+    for query, bodies in {
+        "quick": [fox],
+        "QUICK fox": [fox],
+        "fox quick": [fox],
+        '"quick brown"': [fox],
+        '"brown quick"': [],
+        "haracteris": [slow],
+        "会議": [meeting],
+        "日": [meeting],
+        "서울": [seoul],
+        "coute": [price],
+        "50%": [price],
+        "%": [price],
+        "_": [letters],
+        "ow": [slow, fox],
+        "brow fo": [fox],
+        "fox slow": [],
+        '"': [],
+        "OR": [],
+        "fox*": [],
+        "text:fox": [],
+    }.items():
+        assert await found(ann, query) == bodies, query
+
+
+async def test_nothing_is_found_where_one_is_not(ann: Person, bob: Person, cleo: Person) -> None:
+    hall, den = await bob.create_room("hall"), await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
+    await bob.say(hall, "needle in the hall")
+    await bob.say(den, "needle in the den")
+    assert await found(ann, "needle") == []
+    assert await found(bob, "needle") == ["needle in the den", "needle in the hall"]
+    assert await found(cleo, "needle") == ["needle in the den"]
+    assert await found(cleo, "needle", filter={"roomIds": [hall]}) == []
+    await cleo.leave(den)
+    assert await found(cleo, "needle") == []
+
+
+async def test_what_was_edited_is_found_by_its_new_words_and_what_was_deleted_by_none(ann: Person) -> None:
+    den = await ann.create_room("den")
+    edited, deleted = await ann.say(den, "haystack one", "haystack two")
+    await ann.do(EDIT, messageId=edited["id"], body="a needle")
+    await ann.do(DELETE, messageId=deleted["id"])
+    assert await found(ann, "haystack") == await found(ann, "ha") == []
+    assert await found(ann, "needle") == ["a needle"]
+
+
+async def test_filters_narrow_and_pages_follow_each_other(ann: Person, bob: Person) -> None:
+    den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
+    await ann.say(den, "needle 1", "needle 2")
+    await ann.say(hall, "needle 3")
+    [last] = await bob.say(den, "needle 4")
+    for filter_, bodies in (
+        ({"roomIds": [hall]}, ["needle 3"]),
+        ({"authorIds": [bob.id]}, ["needle 4"]),
+        ({"roomIds": [den], "authorIds": [ann.id]}, ["needle 2", "needle 1"]),
+        ({"before": last["createdAt"]}, ["needle 3", "needle 2", "needle 1"]),
+        ({"after": "2100-01-01T00:00:00Z"}, []),
+        ({"roomIds": ["room_nonsense"]}, []),
+        ({"roomIds": []}, []),
+    ):
+        assert await found(ann, "needle", filter=filter_) == bodies, filter_
+    bodies, after = list[str](), None
+    for _ in range(4):
+        page = (await ann.ask(SEARCH, query="needle", first=1, after=after))["searchMessages"]
+        bodies += [edge["node"]["body"] for edge in page["edges"]]
+        after = page["pageInfo"]["endCursor"]
+    assert bodies == ["needle 4", "needle 3", "needle 2", "needle 1"]
+    assert page["pageInfo"]["hasNextPage"] is False
+
+
+async def test_a_search_without_words_is_none(ann: Person) -> None:
+    for query in ("", "  ", "x" * 201, "a " * 11):
+        assert await ann.codes(SEARCH, query=query) == ["BAD_USER_INPUT"], query
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "shown"),
+    [
+        ("one two three", "two", "one <mark>two</mark> three"),
+        ("<b>two</b> & two", "two", "&lt;b&gt;<mark>two</mark>&lt;/b&gt; &amp; <mark>two</mark>"),
+        ("abcd", "abc bcd", "<mark>abcd</mark>"),
+        ("CAFÉ au  lait", '"cafe au lait"', "<mark>CAFÉ au  lait</mark>"),
+        ("ﬁne", "fi", "<mark>ﬁ</mark>ne"),
+        ("明日は会議です", "会議", "明日は<mark>会議</mark>です"),
+        ("x" * 100 + " end", "end", "…" + "x" * 39 + " <mark>end</mark>"),
+        ("two " + "x" * 200, "two", "<mark>two</mark> " + "x" * 156 + "…"),
+    ],
+)
+def test_a_snippet_marks_what_was_found_and_escapes_the_rest(body: str, query: str, shown: str) -> None:
+    assert snippet(body, words_of(query)) == shown
