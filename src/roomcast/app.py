@@ -81,7 +81,7 @@ class Roomcast:
         )
         self.sockets = Sockets(engine, self.hub, settings.allowed_origins, self._places)
         playground = pages.playground if settings.is_on(settings.playground) else None
-        self.http = HttpEndpoint(engine, playground, allow_get=get)
+        self.http = HttpEndpoint(engine, self.sockets.serve, playground, allow_get=get)
         await self.bus.start()
         await self.hub.start()
         await self.sockets.start()

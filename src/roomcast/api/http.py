@@ -10,6 +10,7 @@ from graphql import GraphQLError, OperationType
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from roomcast.api import tokens
 from roomcast.api.context import Caller
@@ -19,6 +20,7 @@ from roomcast.api.errors import coded, log
 from roomcast.api.execution import Engine, Payload, refused
 from roomcast.api.requests import NotARequest, read_request
 from roomcast.api.requests import Request as Wanted
+from roomcast.api.streaming import Framing, Serve, Stream, framing
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Refused
 from roomcast.core.ids import uuid7
@@ -54,6 +56,20 @@ class Answer(NamedTuple):
     headers: dict[str, str]
 
 
+class Streamed(NamedTuple):
+    framing: Framing
+    found: dict[str, Any]
+
+
+def _framing(request: Request) -> Framing:
+    """How the client wants its stream. HEAD is not answered for ever."""
+    liked = framing(dict(_preferences(request.headers.get("accept", ""))))
+    if liked is None or request.method == "HEAD":
+        message = "Subscriptions need a WebSocket (graphql-transport-ws), or Accept: multipart/mixed."
+        raise Rejected(400, coded("BAD_USER_INPUT", message))
+    return liked
+
+
 def _refusal(errors: RequestErrors, media_type: str, request_id: str) -> Answer:
     """Under the older media type a request that cannot be run is still answered by 200, which its clients expect."""
     payload = refused(errors, request_id)
@@ -64,18 +80,21 @@ def _refusal(errors: RequestErrors, media_type: str, request_id: str) -> Answer:
 
 
 class HttpEndpoint:
-    """`playground` answers browsers that come to look; None where there is none. `allow_get`: queries in the URL."""
+    """`playground` answers browsers that come to look; None where there is none. `serve` is that of the sockets, which
+    streams go through too. `allow_get`: queries in the URL."""
 
-    def __init__(self, engine: Engine, playground: Callable[[], Response] | None, *, allow_get: bool) -> None:
-        self._engine, self._playground, self._allow_get = engine, playground, allow_get
+    def __init__(
+        self, engine: Engine, serve: Serve, playground: Callable[[], Response] | None, *, allow_get: bool
+    ) -> None:
+        self._engine, self._serve, self._playground, self._allow_get = engine, serve, playground, allow_get
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, request: Request) -> ASGIApp:
         if self._playground and _is_browser(request):
             return self._playground()
         request_id = str(uuid7())
         media_type = _media_type(request.headers.get("accept", ""))
         try:
-            answer = await self._answer(request, request_id, media_type)
+            answer = await self._answer(request, request_id)
         except Rejected as rejected:
             answer = Answer(rejected.status, _errors(rejected.error, request_id), rejected.headers)
         except RequestErrors as errors:
@@ -83,14 +102,19 @@ class HttpEndpoint:
         except Exception as error:
             log.error("request %s failed", request_id, exc_info=error)
             answer = Answer(500, _errors(coded("INTERNAL", "Something went wrong on our side."), request_id), {})
-        headers = {"X-Request-Id": request_id, "Cache-Control": "no-store", **answer.headers}
+        headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
+        if isinstance(answer, Streamed):
+            return Stream(self._serve, answer.framing, answer.found, headers)
+        headers |= answer.headers
         return Response(orjson.dumps(answer.payload), answer.status, headers, f"{media_type}; charset=utf-8")
 
-    async def _answer(self, request: Request, request_id: str, media_type: str) -> Answer:
-        wanted = await self._read(request)
+    async def _answer(self, request: Request, request_id: str) -> Answer | Streamed:
+        found = await self._read(request)
+        wanted = _wanted(found)
         operation = self._engine.operation(wanted)
         if operation.kind is OperationType.SUBSCRIPTION:
-            raise Rejected(400, coded("BAD_USER_INPUT", "Subscriptions need a WebSocket (graphql-transport-ws)."))
+            await self._viewer(request, operation)
+            return Streamed(_framing(request), found)
         if operation.kind is OperationType.MUTATION and request.method != "POST":
             raise Rejected(405, coded("BAD_USER_INPUT", "Mutations are sent by POST."), Allow="POST")
         viewer = await self._viewer(request, operation)
@@ -110,11 +134,11 @@ class HttpEndpoint:
 
     # ------------------------------------------------------------------ reading
 
-    async def _read(self, request: Request) -> Wanted:
+    async def _read(self, request: Request) -> dict[str, Any]:
         if request.method == "POST":
-            return _wanted(_object(await _body(request)))
+            return _object(await _body(request))
         if request.method in READING and self._allow_get:
-            return _wanted(_from_query(request))
+            return _from_query(request)
         allowed = [*(READING if self._allow_get else ()), "POST"]
         raise Rejected(405, _bad("GraphQL is asked by POST."), Allow=", ".join(allowed))
 

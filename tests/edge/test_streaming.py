@@ -1,0 +1,122 @@
+"""Subscriptions over plain HTTP: the same streams as a socket's, in parts or as events, and gone with their client."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from roomcast.accounts.tokens import Tokens
+from roomcast.core.ids import local_id, uuid7
+from tests.house import SECRET, House
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, WAIT_SECONDS, Json, Person
+
+MULTIPART = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0, application/json"
+EVENTS = "text/event-stream"
+URQL = (
+    "application/graphql-response+json, application/graphql+json, application/json, text/event-stream, multipart/mixed"
+)
+
+
+class Reading:
+    """An open stream, read answer by answer."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response, self._lines = response, response.aiter_lines()
+
+    async def next(self) -> Json:
+        async with asyncio.timeout(WAIT_SECONDS):
+            async for line in self._lines:
+                found = line.removeprefix("data: ")
+                if found.startswith("{") and found != "{}":
+                    whole: Json = json.loads(found)
+                    return whole["payload"] if whole.get("payload") else whole
+        raise EOFError
+
+    async def rest(self) -> list[str]:
+        async with asyncio.timeout(WAIT_SECONDS):
+            return [line async for line in self._lines if line]
+
+
+@asynccontextmanager
+async def stream(person: Person, accept: str, document: str, **variables: object) -> AsyncIterator[Reading]:
+    headers = {"accept": accept, "authorization": f"Bearer {person.token}"}
+    body = {"query": document, "variables": variables}
+    async with person.http.stream("POST", "/graphql", json=body, headers=headers) as response:
+        assert response.status_code == 200
+        yield Reading(response)
+
+
+@pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
+async def test_what_is_said_arrives_and_a_client_that_leaves_leaves_nothing(
+    house: House, ann: Person, accept: str
+) -> None:
+    den = await ann.create_room("den")
+    [first] = await ann.say(den, "before")
+    async with stream(ann, accept, ROOM_MESSAGES, roomId=den) as reading:
+        await house.listening(1)
+        await ann.say(den, "one", "two")
+        bodies = [(await reading.next())["data"]["roomMessages"]["message"]["body"] for _ in range(2)]
+        assert bodies == ["one", "two"]
+        assert reading.response.headers["content-type"].startswith(accept.partition(";")[0])
+    await house.listening(0)
+    assert first["seq"] == 2
+
+
+async def test_a_stream_resumes_from_a_cursor(ann: Person) -> None:
+    den = await ann.create_room("den")
+    sent = await ann.send(den, "seen")
+    await ann.say(den, "missed")
+    async with stream(ann, MULTIPART, ROOM_EVENTS, roomId=den, after=sent["cursor"]) as reading:
+        kinds = [(await reading.next())["data"]["roomEvents"]["__typename"] for _ in range(3)]
+    assert kinds == ["StreamReady", "MessageCreated", "StreamReady"]
+
+
+@pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
+async def test_a_stream_that_is_refused_says_why_and_ends(ann: Person, accept: str) -> None:
+    async with stream(ann, accept, ROOM_MESSAGES, roomId="room_unknown") as reading:
+        assert (await reading.next())["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+        rest = await reading.rest()
+    assert rest[-1] == "--graphql--" if accept == MULTIPART else rest[0] == "event: complete"
+
+
+async def test_who_is_put_out_hears_no_more(house: House, ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+    async with stream(bob, MULTIPART, ROOM_EVENTS, roomId=den) as reading:
+        assert (await reading.next())["data"]["roomEvents"]["__typename"] == "StreamReady"
+        await bob.leave(den)
+        while (event := (await reading.next())["data"]["roomEvents"])["__typename"] != "StreamEnded":
+            assert event["__typename"] == "MemberChanged"
+        assert (await reading.rest())[-1] == "--graphql--"
+    await house.listening(0)
+
+
+async def test_ordinary_questions_are_answered_in_json_whatever_else_is_accepted(ann: Person) -> None:
+    for accept in (URQL, MULTIPART, EVENTS, "*/*"):
+        answer = await ann.post({"query": "{ __typename }"}, accept=accept)
+        assert answer.headers["content-type"].partition(";")[0].endswith("json")
+    den = await ann.create_room("den")
+    subscription = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
+    refused = await ann.post(subscription, accept="application/json")
+    assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (400, "BAD_USER_INPUT")
+
+
+async def test_a_bad_token_is_refused_before_anything_streams(ann: Person) -> None:
+    user = local_id("user", ann.id)
+    assert user is not None
+    ann.token = Tokens([SECRET.encode()], -5).access(user, uuid7())[0]
+    answer = await ann.post({"query": ROOM_MESSAGES, "variables": {"roomId": "x"}}, accept=MULTIPART)
+    assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "TOKEN_EXPIRED")
+
+
+async def test_a_signal_of_life_is_sent_while_nothing_happens(house: House, ann: Person) -> None:
+    house.inside.sockets.pace = type(house.inside.sockets.pace)(tick=0.02, heartbeat=0.04)
+    den = await ann.create_room("den")
+    async with stream(ann, EVENTS, ROOM_MESSAGES, roomId=den) as reading, asyncio.timeout(WAIT_SECONDS):
+        beats = 0
+        async for line in reading.response.aiter_lines():
+            beats += line == ":"
+            if beats == 5:
+                break
