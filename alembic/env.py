@@ -14,6 +14,7 @@ from sqlmodel import AutoString
 
 from roomcast.core.columns import UTCDateTime
 from roomcast.core.db import driver_url
+from roomcast.core.migrations import is_model
 from roomcast.tables import metadata
 
 LOCK = 0x726F6F6D  # "room": any number that nobody else uses on this database
@@ -27,11 +28,6 @@ def render_item(kind: str, item: object, _autogen: Any) -> str | bool:
     return False
 
 
-def is_ours(_object: object, name: str | None, *_: object) -> bool:
-    """Whether the models should know of it: what searches words is beyond them."""
-    return not (name or "").startswith("message_search")
-
-
 def migrate(connection: sa.Connection) -> None:
     sqlite = connection.dialect.name == "sqlite"
     context.configure(
@@ -41,7 +37,7 @@ def migrate(connection: sa.Connection) -> None:
         compare_type=True,
         compare_server_default=True,
         render_item=render_item,
-        include_object=is_ours,
+        include_object=is_model,
         transactional_ddl=True,
     )
     with context.begin_transaction():

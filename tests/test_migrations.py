@@ -52,7 +52,7 @@ async def differences(url: str) -> list[object]:
 
 
 def _compared(connection: sa.Connection) -> list[object]:
-    options = {"compare_type": True, "compare_server_default": True}
+    options = {"compare_type": True, "compare_server_default": True, "include_object": migrations.is_model}
     return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
 
