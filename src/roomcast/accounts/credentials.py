@@ -31,7 +31,7 @@ class Credentials:
 
     def __init__(self, db: Database, passwords: Passwords, *, limited: bool = True) -> None:
         self._db, self._passwords = db, passwords
-        self._throttle = Throttle(enabled=limited)
+        self.tries = Throttle(enabled=limited)
         self.signups = Quota(SIGNUP_BURST, SIGNUP_SECONDS, enabled=limited)
 
     async def hash_for_signup(self, password: str, address: str | None) -> str:
@@ -42,24 +42,27 @@ class Credentials:
 
     async def prove(self, login: str, password: str, address: str | None) -> Proof:
         """Who signs in, by username or e-mail. Raises InvalidCredentials, RateLimited."""
-        async with self._db.read() as session:
-            user = await queries.user_by_login(session, login)
-            known = await queries.addresses_of(session, user.id if user else uuid7())  # asked for nobody too
-        return await self._try(user, password, keys_of(login, address, known))
+        self.tries.check(keys_of(login, address, set())[1:])
+        # The turn comes before the first look at the database: a crowd at the door costs the others nothing, and
+        # nobody tries again before the try before it has failed.
+        async with self._passwords.turn():
+            async with self._db.read() as session:
+                user = await queries.user_by_login(session, login)
+                known = await queries.addresses_of(session, user.id if user else uuid7())  # asked for nobody too
+            return await self._try(user, password, keys_of(login, address, known))
 
     async def confirm(self, actor: Actor, password: str) -> Proof:
         """That it is still the same person who asks. Raises InvalidCredentials, RateLimited."""
-        async with self._db.read() as session:
-            user = (await queries.users_by_id(session, [actor.user_id])).get(actor.user_id)
-        return await self._try(user, password, [("known", str(actor.user_id), "signed in")])
+        async with self._passwords.turn():
+            async with self._db.read() as session:
+                user = (await queries.users_by_id(session, [actor.user_id])).get(actor.user_id)
+            return await self._try(user, password, [("known", str(actor.user_id), "signed in")])
 
     async def _try(self, user: User | None, password: str, keys: Sequence[Key]) -> Proof:
-        self._throttle.check(keys)
-        async with self._passwords.turn():
-            self._throttle.check(keys)  # many at once were let in before the first of them had failed
-            good, newer = await self._passwords.verify(password, user.password_hash if user else None)
-            if user is None or not good:
-                self._throttle.blame(keys)
-                raise InvalidCredentials("this is not the password of such an account")
-            self._throttle.forgive(keys)
+        self.tries.check(keys)
+        good, newer = await self._passwords.verify(password, user.password_hash if user else None)
+        if user is None or not good:
+            self.tries.blame(keys)
+            raise InvalidCredentials("this is not the password of such an account")
+        self.tries.forgive(keys)
         return Proof(user.id, user.password_hash, newer)

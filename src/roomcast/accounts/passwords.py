@@ -24,7 +24,8 @@ AT_ONCE = 2
 MAX_WAITING = 1000
 """Hashes that may wait for their turn: all of them are done before the first has waited for too long."""
 
-NICENESS = 10
+NICENESS = 5
+"""Enough for the loop to go first, and not so much that a busy neighbour on the machine keeps people out."""
 
 MIN_LENGTH, MAX_LENGTH = 8, 128
 

@@ -1,0 +1,133 @@
+"""Signing in: what two hundred people who do it at once cost everybody else. The others' p99, with them and without."""
+
+import asyncio
+import json
+import statistics
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from bench.servers import Running, keep_off_the_servers_core, roomcast
+
+MARK = 1.5
+PEOPLE, LOGINS, ROUNDS = 20, 200, 5
+PAUSE_SECONDS = 0.005
+PASSWORD = "a good long pass phrase"
+
+SIGNUP = "mutation($input: SignupInput!) { signup(input: $input) { errors { code } tokens { accessToken } } }"
+LOGIN = "mutation($input: LoginInput!) { login(input: $input) { errors { code } tokens { accessToken } } }"
+OTHER = "{ me { user { username displayName } } rooms { nodes { name } } }"
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """p99 of the other requests in seconds, quiet and beside the logins, and how long those took in all."""
+
+    quiet: float
+    busy: float
+    logins: float
+
+    @property
+    def ratio(self) -> float:
+        return self.busy / self.quiet
+
+
+class Line:
+    """One HTTP/1.1 connection, spoken by hand: two hundred real clients would cost more than what is measured."""
+
+    def __init__(self, server: Running) -> None:
+        self._server = server
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+
+    async def open(self) -> "Line":
+        self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._server.port)
+        return self
+
+    async def close(self) -> None:
+        self._writer.close()
+        await self._writer.wait_closed()
+
+    async def ask(self, request: bytes) -> Any:
+        self._writer.write(request)
+        head = await self._reader.readuntil(b"\r\n\r\n")
+        [length] = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+        answer = json.loads(await self._reader.readexactly(int(length.split(b":")[1])))
+        assert "errors" not in answer, answer
+        return answer["data"]
+
+
+def post(document: str, token: str | None = None, **variables: Any) -> bytes:
+    body = json.dumps({"query": document, "variables": variables}).encode()
+    who = f"Authorization: Bearer {token}\r\n" if token else ""
+    head = f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{who}"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+async def settle(server: Running) -> str:
+    """Twenty people with accounts; the access token of the last."""
+    line, token = await Line(server).open(), ""
+    for number in range(PEOPLE):
+        made = await line.ask(post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD}))
+        token = made["signup"]["tokens"]["accessToken"]
+    await line.close()
+    return token
+
+
+async def others(server: Running, token: str, until: asyncio.Event) -> list[float]:
+    """Seconds that each of somebody's requests took, one after another until it is enough."""
+    line, request, took = await Line(server).open(), post(OTHER, token), []
+    while not until.is_set():
+        begun = time.perf_counter()
+        await line.ask(request)
+        took.append(time.perf_counter() - begun)
+        await asyncio.sleep(PAUSE_SECONDS)
+    await line.close()
+    return took
+
+
+async def sign_in(line: Line, number: int) -> None:
+    found = await line.ask(post(LOGIN, input={"usernameOrEmail": f"person{number % PEOPLE}", "password": PASSWORD}))
+    assert found["login"]["errors"] == []
+
+
+async def beside(server: Running, token: str, what: Any) -> tuple[float, float]:
+    """p99 of the others while it goes on, and how long it took."""
+    enough, begun = asyncio.Event(), time.perf_counter()
+    asking = asyncio.create_task(others(server, token, enough))
+    await what
+    seconds = time.perf_counter() - begun
+    enough.set()
+    return statistics.quantiles(await asking, n=100)[98], seconds
+
+
+async def one_round(server: Running, token: str) -> Round:
+    lines = await asyncio.gather(*(Line(server).open() for _ in range(LOGINS)))
+    busy, seconds = await beside(server, token, asyncio.gather(*map(sign_in, lines, range(LOGINS))))
+    quiet, _ = await beside(server, token, asyncio.sleep(seconds))
+    await asyncio.gather(*(line.close() for line in lines))
+    return Round(quiet, busy, seconds)
+
+
+async def measure(rounds: int = ROUNDS) -> list[Round]:
+    """Quiet and busy turn by turn, so that a machine that has other things to do troubles both."""
+    with roomcast() as server:
+        token = await settle(server)
+        await one_round(server, token)  # to warm up
+        return [await one_round(server, token) for _ in range(rounds)]
+
+
+async def main() -> None:
+    keep_off_the_servers_core()
+    rounds = await measure()
+    for found in rounds:
+        print(
+            f"others' p99 {found.quiet * 1e3:6.2f} ms quiet {found.busy * 1e3:6.2f} ms beside {LOGINS} logins "
+            f"ratio {found.ratio:.2f}  ({found.logins:.1f} s)"
+        )
+    ratio = statistics.median(found.ratio for found in rounds)
+    print(f"median ratio {ratio:.2f}, mark {MARK}: {'met' if ratio <= MARK else 'not met'}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
