@@ -2,21 +2,27 @@
 
     async with law(witness, room_id) as told:
         await somebody.do(...)
-    assert told == [...]
+    assert kinds(told) == [...]
 
-A new part of a room joins the law with its selection in ROOM or MESSAGE, and a new event with a line in EVENTS.
+A new part of a room joins the law with its selection in ROOM, MEMBER or MESSAGE; a new event with a line in EVENTS.
 """
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
 from tests.people import Json, Person
 
+THREAD = "replyCount lastReply { id }"
+
 ROOM = "id kind visibility name topic description archivedAt slowModeSeconds"
 MEMBER = "user { id } role joinedAt mutedUntil"
-MESSAGE = "id seq kind body createdAt editedAt revision deletedAt author { id }"
+MESSAGE = (
+    "id seq kind body bodyHtml createdAt editedAt revision deletedAt author { id } replyTo { id } threadRootId "
+    "pinnedAt mentionsRoom mentions { id } reactions { emoji count } thread { " + THREAD + " }"
+)
 
 SNAPSHOT = (
     "query Snapshot($id: ID!) { room(id: $id) { streamCursor memberCount " + ROOM + " "
@@ -26,15 +32,51 @@ SNAPSHOT = (
 
 @dataclass
 class Known:
-    """What a client holds of a room: its own fields, members by user and messages by id."""
+    """What a client holds of a room: its own fields, members by user and messages outside threads by id."""
 
     room: Json
     members: dict[str, Json]
     messages: dict[str, Json]
 
 
+# ------------------------------------------------------------------ what a client does with an event
+
+
+def _shown(known: Known, event: Json) -> None:
+    message = event["message"]
+    if message["threadRootId"] is None:
+        known.messages[message["id"]] = {name: value for name, value in message.items() if name != "threadRoot"}
+
+
 def _created(known: Known, event: Json) -> None:
-    known.messages[event["message"]["id"]] = event["message"]
+    """A reply in a thread is no message of the room's own history: only its root shows that it is there."""
+    _shown(known, event)
+    message = event["message"]
+    if message["threadRootId"] in known.messages:
+        known.messages[message["threadRootId"]] |= message["threadRoot"]
+
+
+ERASED: Json = {
+    "body": None,
+    "bodyHtml": None,
+    "pinnedAt": None,
+    "mentionsRoom": False,
+    "mentions": [],
+    "reactions": [],
+}
+
+
+def _deleted(known: Known, event: Json) -> None:
+    if event["messageId"] in known.messages:
+        known.messages[event["messageId"]] |= {"deletedAt": event["at"], **ERASED}
+
+
+def _reacted(known: Known, event: Json) -> None:
+    message = known.messages.get(event["messageId"])
+    if message is not None:
+        others = [group for group in message["reactions"] if group["emoji"] != event["emoji"]]
+        now = [{"emoji": event["emoji"], "count": event["count"]}] if event["count"] else []
+        message["reactions"] = others + now
 
 
 def _member_changed(known: Known, event: Json) -> None:
@@ -43,12 +85,8 @@ def _member_changed(known: Known, event: Json) -> None:
         del known.members[user_id]
         return
     joined = event["at"] if event["change"] == "JOINED" else known.members[user_id]["joinedAt"]
-    known.members[user_id] = {
-        "user": event["user"],
-        "role": event["role"],
-        "joinedAt": joined,
-        "mutedUntil": event["mutedUntil"],
-    }
+    shown = {name: event[name] for name in ("user", "role", "mutedUntil")}
+    known.members[user_id] = {**shown, "joinedAt": joined}
 
 
 def _room_changed(known: Known, event: Json) -> None:
@@ -56,7 +94,10 @@ def _room_changed(known: Known, event: Json) -> None:
 
 
 EVENTS: dict[str, tuple[str, Callable[[Known, Json], None]]] = {
-    "MessageCreated": ("message { " + MESSAGE + " }", _created),
+    "MessageCreated": ("message { threadRoot { thread { " + THREAD + " } } " + MESSAGE + " }", _created),
+    "MessageUpdated": ("reason message { " + MESSAGE + " }", _shown),
+    "MessageDeleted": ("messageId messageSeq deletedBy { username }", _deleted),
+    "ReactionChanged": ("messageId emoji added count user { id }", _reacted),
     "MemberChanged": ("user { id } change role mutedUntil", _member_changed),
     "RoomChanged": ("room { " + ROOM + " }", _room_changed),
 }
@@ -70,49 +111,50 @@ REPLAY = (
 )
 
 
+# ------------------------------------------------------------------ the law
+
+
 async def snapshot(witness: Person, room_id: str) -> tuple[Known, str]:
     """All that this person can know of the room now, and the position of the log at that moment."""
     room = (await witness.ask(SNAPSHOT, id=room_id))["room"]
     cursor, members, messages = room.pop("streamCursor"), room.pop("members"), room.pop("messages")
     assert room.pop("memberCount") == members["totalCount"] == len(members["nodes"])
-    return (
-        Known(
-            room,
-            {member["user"]["id"]: member for member in members["nodes"]},
-            {message["id"]: message for message in messages["nodes"]},
-        ),
-        str(cursor),
-    )
-
-
-async def events_since(witness: Person, room_id: str, cursor: str) -> list[Json]:
-    """The durable events of the room after that position."""
-    async with witness.socket() as wire:
-        watching = await wire.watch(REPLAY, roomId=room_id, after=cursor)
-        assert (await watching.next())["__typename"] == "StreamReady"
-        *events, ready = await watching.until_ready()
-    assert ready["recovered"] is True
-    assert ready["replayedCount"] == len(events)
-    assert all(event["replayed"] for event in events)
-    return events
+    by_user = {member["user"]["id"]: member for member in members["nodes"]}
+    return Known(room, by_user, {message["id"]: message for message in messages["nodes"]}), str(cursor)
 
 
 @asynccontextmanager
 async def law(witness: Person, room_id: str) -> AsyncIterator[list[Json]]:
-    """Whatever the block does to the room, a witness who replays it ends where a newcomer begins.
+    """Whatever the block does to the room, a witness who replays it ends where a newcomer begins, and so does one who
+    listened all the while. After the block, the list that was given holds the events that it caused."""
+    known, start = await snapshot(witness, room_id)
+    told, cursor = list[Json](), start
+    async with witness.socket() as wire:
+        live = await wire.watch(REPLAY, roomId=room_id, after=start)
+        await live.until_ready()
+        await live.until_ready()
+        yield told
+        fresh, end = await snapshot(witness, room_id)
+        while cursor != end:
+            told.append(await live.next())
+            cursor = told[-1]["cursor"]
+        late = await wire.watch(REPLAY, roomId=room_id, after=start)
+        await late.until_ready()
+        *replayed, ready = await late.until_ready()
+    assert ready["recovered"] is True
+    assert ready["replayedCount"] == len(replayed) == len(told)
+    assert _applied(known, replayed) == fresh, (known, fresh)
+    assert _applied(known, told) == fresh, (known, fresh)
 
-    After the block, the list that was given holds the events that it caused.
-    """
-    known, cursor = await snapshot(witness, room_id)
-    told: list[Json] = []
-    yield told
-    told += await events_since(witness, room_id, cursor)
-    for event in told:
-        EVENTS[event["__typename"]][1](known, event)
-    fresh, _ = await snapshot(witness, room_id)
-    assert known == fresh
+
+def _applied(known: Known, events: list[Json]) -> Known:
+    """What a client knows after it was told all this."""
+    after = deepcopy(known)
+    for event in deepcopy(events):
+        EVENTS[event["__typename"]][1](after, event)
+    return after
 
 
-def changes(told: list[Json]) -> list[Any]:
-    """The short of what was told: each event's kind, or for a member what changed."""
+def kinds(told: list[Json]) -> list[Any]:
+    """The short of what was told: each event's type, or what became of a member."""
     return [event.get("change") or event["__typename"] for event in told]

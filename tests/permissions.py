@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import UUID
 
+from roomcast.accounts import policy as accounts
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Refused
 from roomcast.messages import policy as messages
+from roomcast.messages.models import Message
 from roomcast.moderation import policy as moderation
 from roomcast.rooms import policy
 from roomcast.rooms.models import FormerMember, Membership, Room, RoomKind, RoomRole, RoomVisibility
@@ -146,9 +148,40 @@ def _coming_and_going() -> str:
     return "## Coming and going\n\n" + table("enter", list(rooms), enter) + "\n" + table("leave", list(rooms), leave)
 
 
+def to_message(who: str, deed: str, author: UUID) -> str:
+    """What somebody may do in a public room to a message of their own or of somebody else."""
+    asking, membership = asked_by(who)
+    message = Message(room_id=ROOM_ID, author_id=author, body="hm", created_at=NOON)
+    checks: dict[str, Callable[[], object]] = {
+        "edit": lambda: messages.check_edit(asking, message, PUBLIC, membership, NOON),
+        "delete": lambda: messages.check_delete(asking, message, PUBLIC, membership),
+        "react to": lambda: messages.check_react(asking, message, PUBLIC, membership, NOON),
+        "pin": lambda: messages.check_pin(asking, message, PUBLIC, membership),
+    }
+    return verdict(checks[deed])
+
+
+def _messages() -> str:
+    rows = [
+        (f"{deed} {whose} message", [to_message(who, deed, author) for who in PEOPLE])
+        for deed in ("edit", "delete", "react to", "pin")
+        for whose, author in (("one's own", ME), ("another's", OTHER))
+    ]
+    return "## To messages in a public room\n\n" + table("", PEOPLE, rows)
+
+
 def _server() -> str:
-    audit = [verdict(partial(moderation.check_audit, actor(admin=admin))) for admin in (False, True)]
-    return "## On the whole server\n\n" + table("", ["MEMBER", "ADMIN"], [("read the audit log", audit)])
+    people = [actor(), actor(admin=True)]
+    administrators = {True: {ME, OTHER}, False: {OTHER}}
+    audit = [verdict(partial(moderation.check_audit, one)) for one in people]
+    rule = [verdict(partial(accounts.check_administrator, one, administrators[one.is_admin])) for one in people]
+    last = verdict(partial(accounts.check_demotion, ME, {ME}))
+    rows = [
+        ("read the audit log", audit),
+        ("change people's roles, ban and unban", rule),
+        ("demote or ban the last administrator", [rule[0], last]),
+    ]
+    return "## On the whole server\n\n" + table("", ["MEMBER", "ADMIN"], rows)
 
 
 def document() -> str:
@@ -161,6 +194,7 @@ def document() -> str:
             _rights("In an archived public room", ARCHIVED),
             _rights("In a direct conversation", DIRECT, ["outsider", RoomRole.MEMBER, "administrator"]),
             _deeds(),
+            _messages(),
             _coming_and_going(),
             _server(),
         ]

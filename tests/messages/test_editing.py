@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from tests.messages.law import kinds, law
+from tests.law import kinds, law
 from tests.messages.words import DELETE, EDIT, REVISIONS, SEEN, codes
 from tests.people import Person
 

@@ -3,7 +3,7 @@
 import pytest
 
 from roomcast.messages.mentions import named_in
-from tests.messages.law import law
+from tests.law import law
 from tests.messages.words import DELETE, EDIT, SEEN
 from tests.people import Person
 

@@ -1,6 +1,6 @@
 """Pins: what moderators keep at hand for everybody in a room."""
 
-from tests.messages.law import law
+from tests.law import law
 from tests.messages.words import DELETE, PIN, UNPIN, codes
 from tests.people import Person
 

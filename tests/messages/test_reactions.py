@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.messages.law import kinds, law
+from tests.law import kinds, law
 from tests.messages.words import DELETE, REACT, SEEN, TAKE_BACK, codes
 from tests.people import Person
 

@@ -2,7 +2,7 @@
 
 import uuid
 
-from tests.messages.law import law
+from tests.law import law
 from tests.messages.words import DELETE, codes
 from tests.people import ROOM_MESSAGES, Person
 

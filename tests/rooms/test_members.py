@@ -1,6 +1,6 @@
 """Members and roles: who may make whom what, what leaving does not undo, and that a room never loses its last owner."""
 
-from tests.law import changes, law
+from tests.law import kinds, law
 from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person
 from tests.rooms.words import add, change, invite, refusal
 
@@ -12,7 +12,7 @@ async def test_joining_twice_is_joining_once(bob: Person, cleo: Person) -> None:
         assert (await change(cleo, "joinRoom", roomId=den))["cursor"] is None
         assert (await change(cleo, "leaveRoom", roomId=den))["room"]["memberCount"] == 1
         assert await refusal(cleo, "leaveRoom", roomId=den) == "NOT_A_MEMBER"
-    assert changes(told) == ["JOINED", "LEFT"]
+    assert kinds(told) == ["JOINED", "LEFT"]
 
 
 async def test_a_private_room_is_entered_by_being_added(ann: Person, bob: Person, cleo: Person) -> None:
@@ -23,7 +23,7 @@ async def test_a_private_room_is_entered_by_being_added(ann: Person, bob: Person
         await add(bob, den, cleo, ann, bob)
         assert (await change(bob, "addMembers", roomId=den, userIds=[cleo.id]))["cursor"] is None
         assert await refusal(bob, "addMembers", roomId=den, userIds=["user_nobody"]) == "NOT_FOUND"
-    assert changes(told) == ["JOINED", "JOINED"]
+    assert kinds(told) == ["JOINED", "JOINED"]
     left = await change(cleo, "leaveRoom", roomId=den)
     assert left["room"] is None, "what one cannot read any more is not shown"
     assert left["cursor"] is not None
@@ -50,7 +50,7 @@ async def test_only_owners_change_roles(ann: Person, bob: Person, cleo: Person) 
         assert (await cleo.send(den, "hm"))["errors"][0]["code"] == "READ_ONLY"
         await change(ann, "setMemberRole", **wish)
         assert (await change(bob, "setMemberRole", **wish))["cursor"] is None
-    assert changes(told) == ["ROLE_CHANGED", "ROLE_CHANGED"]
+    assert kinds(told) == ["ROLE_CHANGED", "ROLE_CHANGED"]
     shut = await bob.create_room("shut", visibility="PRIVATE")
     assert await refusal(ann, "setMemberRole", roomId=shut, userId=bob.id, role="MEMBER") == "NOT_FOUND"
 
@@ -74,7 +74,7 @@ async def test_an_owner_is_unseated_by_itself_or_an_administrator(ann: Person, b
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "FORBIDDEN"
     async with law(cleo, den) as told:
         await change(ann, "removeMember", roomId=den, userId=bob.id)
-    assert changes(told) == ["REMOVED"]
+    assert kinds(told) == ["REMOVED"]
 
 
 async def test_moderators_remove_people_below_themselves(ann: Person, bob: Person, cleo: Person) -> None:
@@ -87,7 +87,7 @@ async def test_moderators_remove_people_below_themselves(ann: Person, bob: Perso
     async with law(ann, den) as told:
         await change(bob, "removeMember", roomId=den, userId=cleo.id, reason="spam")
         assert (await change(bob, "removeMember", roomId=den, userId=cleo.id))["cursor"] is None
-    assert changes(told) == ["REMOVED"]
+    assert kinds(told) == ["REMOVED"]
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "NOT_FOUND"
 
 
