@@ -222,7 +222,11 @@ class RoomConnection:
 
 @strawberry.type
 class RoomPayload(MutationPayload):
-    room: models.Room | None = strawberry.field(graphql_type=Room | None, default=None)
+    room: models.Room | None = strawberry.field(
+        graphql_type=Room | None,
+        default=None,
+        description="As it is after the change; null when the viewer can no longer read it.",
+    )
     cursor: Cursor | None = strawberry.field(
         default=None, description="The position of the event that this change caused; null when nothing changed."
     )
