@@ -87,7 +87,7 @@ async def read_on(ws: ClientConnection, count: int) -> list[int]:
 async def test_a_reader_that_stops_disturbs_nobody_and_catches_up_when_it_reads_again(
     house: House, ann: Person
 ) -> None:
-    den, count = await ann.create_room("den"), many(100_000, 600)
+    den, count = await ann.create_room("den"), many(100_000, 300)
     async with stalled(house.ws_url, ann, den) as ws, surviving(5, [house], ann, den) as survivors:
         await house.listening(6)
         await burst(ann, den, count)
@@ -109,14 +109,15 @@ async def test_a_peer_that_takes_nothing_is_dropped(house: House, ann: Person) -
                 await asyncio.sleep(0.01)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_stalled_readers_cost_the_server_no_memory(house: House, ann: Person) -> None:
-    den, count = await ann.create_room("den"), many(100_000, 500)
+    den, count = await ann.create_room("den"), many(100_000, 400)
     async with stalled(house.ws_url, ann, den), stalled(house.ws_url, ann, den):
         await house.listening(2)
         held_bytes()
-        await burst(ann, den, 400)  # both have stopped, rings are full, caches are warm
+        await burst(ann, den, 300)  # both have stopped, rings are full, caches are warm
         before = held_bytes()
         await burst(ann, den, count)
         grown = held_bytes() - before
         tracemalloc.stop()
-    assert grown < MEBIBYTE  # what the two have not read is four kilobytes for each message
+    assert grown < MEBIBYTE / 2  # what the two have not read is four kilobytes for each of them

@@ -29,7 +29,7 @@ from roomcast.api.requests import Request, read_request
 from roomcast.api.scalars import show_time
 from roomcast.api.server import HEARTBEAT_MS, MAX_SUBSCRIPTIONS
 from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
-from roomcast.api.transport import ABORT, WRITE
+from roomcast.api.transport import ABORT, LEAVE, WRITE
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import is_outage
@@ -110,7 +110,7 @@ class Socket:
 
     async def run(self) -> None:
         """Serve the connection until either side ends it; nothing of it is left afterwards."""
-        self._scope.setdefault("extensions", {})["roomcast.leave"] = self.leave
+        self._scope.setdefault("extensions", {})[LEAVE] = self.leave
         try:
             while await self._next():
                 pass
@@ -321,8 +321,12 @@ class Socket:
                 self._outbox, viewer.user_id, _head("next", id_) + b',"payload":', b"}", partial(self._over, id_)
             )
             reader = self._hub.attach(topic, group_key(operation, request, stream, viewer), script, listener)
-            topic.recheck_rights(stream.place.tail)
             self.streams[id_] = Attached(topic, reader)
+            await topic.recheck_rights(reader, stream.place.tail)
+        if reader.is_open:
+            self._start(reader, stream)
+
+    def _start(self, reader: Reader, stream: Stream) -> None:
         if stream.place.expired:
             reader.start_anew()
         elif stream.place.after is None:

@@ -2,6 +2,7 @@
 
 `ABORT` drops a peer that takes no bytes: a closing handshake would wait for it for ever. `WRITE` puts a text frame on
 the wire at once: with thousands of listeners, going through `send` for each is half of what a delivery costs.
+`LEAVE` is put there by the app, to be called when the server stops: uvicorn alone would cut off what runs.
 """
 
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-ABORT, WRITE = "roomcast.abort", "roomcast.write"
+ABORT, WRITE, LEAVE = "roomcast.abort", "roomcast.write", "roomcast.leave"
 
 MAX_FRAME_BYTES = 256 * 1024
 
@@ -40,6 +41,14 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             return False
         self.transport.write(b"".join((_header(sum(map(len, parts))), *parts)))
         return True
+
+    def shutdown(self) -> None:
+        extensions: dict[str, Any] = self.scope["extensions"] if hasattr(self, "scope") else {}
+        leave = extensions.get(LEAVE)
+        if leave is None or self.close_sent or not self.handshake_complete:
+            super().shutdown()
+        else:
+            leave()  # uvicorn waits until this connection has ended, as long as timeout_graceful_shutdown says
 
 
 def _header(size: int) -> bytes:

@@ -37,6 +37,11 @@ class Reader:
         self._ending: asyncio.Task[None] | None = None
         group.readers.add(self)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither stopped nor ended."""
+        return self in self._group.readers
+
     # ------------------------------------------------------------------ beginning
 
     def start_live(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from roomcast.realtime.group import Group
+from roomcast.realtime.reader import Reader
 from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.source import Entry, Script, Source
 
@@ -75,10 +76,13 @@ class Topic:
         self._doubts_rights = True
         self._settle()
 
-    def recheck_rights(self, seq: int) -> None:
-        """A reader was attached whose right to read is known as of `seq`: it may have been lost just before."""
-        if self._rights_seq > seq:
-            self.doubt_rights()
+    async def recheck_rights(self, reader: Reader, seq: int) -> None:
+        """The reader was attached, and its right to read is known as of `seq`: end it if that was lost since."""
+        if self._rights_seq <= seq:
+            return
+        lost = await until_it_works(lambda: self._source.lost(self.name, {reader.audience}))
+        if reader.audience in lost:
+            reader.end(self.position, lost[reader.audience])
 
     def _settle(self) -> None:
         if self._task is None:
