@@ -77,7 +77,12 @@ class House:
     def leftovers(self) -> dict[str, Any]:
         """What should be nothing once every client has gone."""
         hub = self.inside.hub
-        return {"topics": len(hub.topics), "readers": hub.reader_count, "sockets": len(self.inside.sockets.open)}
+        return {
+            "watched": len(self.inside.watch.topics),
+            "topics": len(hub.topics),
+            "readers": hub.reader_count,
+            "sockets": len(self.inside.sockets.open),
+        }
 
 
 def settings_for(database_url: str, data_dir: Path, **changes: Any) -> Settings:

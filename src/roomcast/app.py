@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -25,6 +25,7 @@ from roomcast.api.context import Backend
 from roomcast.api.crowd import UNLIMITED, Places
 from roomcast.api.execution import Engine
 from roomcast.api.http import HttpEndpoint, not_served
+from roomcast.api.inbox import topic_of_person
 from roomcast.api.limits import Limits
 from roomcast.api.persisted import PersistedQueries, WrongManifest, read_manifest
 from roomcast.api.rates import Rates
@@ -39,6 +40,7 @@ from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.messages.actions import send_messages
 from roomcast.realtime.bus import Bus, Frame
 from roomcast.realtime.hub import Hub
+from roomcast.realtime.watch import Watch
 from roomcast.settings import OnOff, RoomCreation, Settings, WrongSetting, data_folder, secret_keys
 from roomcast.web import pages
 
@@ -56,10 +58,11 @@ class Roomcast:
         self.schema = schema.build()
         self.db = Database(settings.database_url, self._publish)
         self.hub = Hub(RoomLog(self.db), self._join, self._leave)
+        self.watch = Watch(self._join, self._leave)
         self.bus = Bus(
             settings.bus_url,
-            on_frame=self.hub.on_frame,
-            on_resync=self.hub.on_resync,
+            on_frame=self._hear,
+            on_resync=self._doubt,
             direct_url=settings.database_direct_url if settings.bus_url == settings.database_url else None,
         )
         self.send = Batch(self.db, send_messages)
@@ -134,6 +137,7 @@ class Roomcast:
             sessions=self.sessions,
             account_rules=rules,
             send=self.send,
+            watch=self.watch,
             everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
             public_url=settings.public_url,
         )
@@ -148,13 +152,30 @@ class Roomcast:
         return True
 
     def _publish(self, events: Sequence[Event]) -> None:
-        self.bus.publish(Frame(topic_of(event.room_id), event.seq, pack(event)) for event in events)
+        self.bus.publish(frame for event in events for frame in _frames(event))
+
+    def _hear(self, frame: Frame) -> None:
+        self.hub.on_frame(frame)
+        self.watch.on_frame(frame)
+
+    def _doubt(self, topics: Collection[str]) -> None:
+        self.hub.on_resync(topics)
+        self.watch.on_resync(topics)
 
     def _join(self, topic: str) -> None:
         self.bus.join(topic)
 
     def _leave(self, topic: str) -> None:
         self.bus.leave(topic)
+
+
+def _frames(event: Event) -> Iterator[Frame]:
+    """To those who listen to the room, and to the devices of the person whom it concerns."""
+    line = pack(event)
+    if not event.is_personal:
+        yield Frame(topic_of(event.room_id), event.seq, line)
+    if event.concerns is not None:
+        yield Frame(topic_of_person(event.concerns), 0, line)
 
 
 def _buckets(settings: Settings) -> MemoryBuckets | RedisBuckets:

@@ -26,6 +26,7 @@ from roomcast.messages import queries as messages
 from roomcast.messages.actions import NewMessage, Sent
 from roomcast.messages.models import Message
 from roomcast.moderation import queries as moderation
+from roomcast.realtime.watch import Watch
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
@@ -49,6 +50,7 @@ class Backend:
     sessions: Sessions
     account_rules: AccountRules
     send: Batch[NewMessage, Sent]
+    watch: Watch
     everyone_creates_rooms: bool = True
     public_url: str | None = None
 

@@ -7,6 +7,7 @@ from strawberry.tools import merge_types
 from roomcast.api import (
     accounts,
     administration,
+    inbox,
     members,
     messages,
     moderation,
@@ -38,7 +39,7 @@ def build() -> strawberry.Schema:
                 moderation.Mutation,
             ),
         ),
-        subscription=subscriptions.Subscription,
+        subscription=merge_types("Subscription", (subscriptions.Subscription, inbox.Subscription)),
         types=EVENT_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
     )

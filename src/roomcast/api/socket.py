@@ -24,6 +24,7 @@ from roomcast.api.documents import Operation, RequestErrors
 from roomcast.api.errors import coded
 from roomcast.api.events import StreamEndReason
 from roomcast.api.execution import Engine, refused
+from roomcast.api.inbox import Inbox, InboxStream
 from roomcast.api.protocol import CloseCode, Malformed, Message
 from roomcast.api.requests import Request, read_request
 from roomcast.api.scalars import show_time
@@ -98,6 +99,7 @@ class Socket:
         self._is_acknowledged = False
         self._running: dict[str, asyncio.Task[None]] = {}
         self.streams: dict[str, Attached] = {}
+        self._inboxes: dict[str, Inbox] = {}
         self._resume: dict[str, str] = {}
         self._resumed: set[tuple[str, str]] = set()
         self._last_words: list[asyncio.Task[None]] = []
@@ -139,6 +141,7 @@ class Socket:
         for attached in self.streams.values():
             self._hub.detach(*attached)
         self.streams.clear()
+        self._close_inboxes()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._outbox.close()
 
@@ -163,6 +166,7 @@ class Socket:
         self._is_over = True
         reason = StreamEndReason(why.value)
         self._last_words = [attached.reader.end(None, reason) for attached in self.streams.values()]
+        self._close_inboxes()
         self.part(CloseCode.UNAUTHORIZED, "Session ended", finish_seconds=LAST_WORDS_SECONDS)
 
     def part(self, code: CloseCode, reason: str, *, finish_seconds: float = 0) -> None:
@@ -261,9 +265,9 @@ class Socket:
             return await self.close(CloseCode.UNAUTHORIZED, "Unauthorized")
         if self._parting is not None:  # the client asks again where it connects next
             return None
-        if message.id in self._running or message.id in self.streams:
+        if message.id in self._running or message.id in self.streams or message.id in self._inboxes:
             return await self.close(CloseCode.SUBSCRIBER_ALREADY_EXISTS, f"Subscriber for {message.id} already exists")
-        if len(self._running) + len(self.streams) >= MAX_SUBSCRIPTIONS:
+        if len(self._running) + len(self.streams) + len(self._inboxes) >= MAX_SUBSCRIPTIONS:
             limit = _limit(f"A connection carries at most {MAX_SUBSCRIPTIONS} operations at a time.")
             return self._error(message.id, RequestErrors(limit), str(uuid7()))
         task = asyncio.create_task(self._operate(message), name=f"operation {message.id}")
@@ -275,6 +279,8 @@ class Socket:
             task.cancel()
         if attached := self.streams.pop(id_, None):
             self._hub.detach(*attached)
+        if inbox := self._inboxes.pop(id_, None):
+            inbox.stop()
 
     # ------------------------------------------------------------------ operations
 
@@ -285,7 +291,7 @@ class Socket:
             operation = self._engine.operation(request)
             if operation.kind is OperationType.SUBSCRIPTION:
                 async with asyncio.timeout(self._pace.patience):
-                    await self._open_stream(message.id, operation, request, caller)
+                    await self._open(message.id, operation, request, caller)
             else:
                 answer = await self._engine.run(operation, request, await self._present(), caller)
                 self._say("next", message.id, orjson.dumps(answer))
@@ -302,13 +308,21 @@ class Socket:
         finally:
             self._running.pop(message.id, None)
 
-    async def _open_stream(self, id_: str, operation: Operation, request: Request, caller: Caller) -> None:
+    async def _open(self, id_: str, operation: Operation, request: Request, caller: Caller) -> None:
         present = await until_it_works(self._present, worth=is_outage)
         context = Context(self._engine.backend, present, caller)
-        stream: Stream = await until_it_works(
+        stream: Stream | InboxStream = await until_it_works(
             lambda: self._engine.subscribe(operation, request, context), worth=is_outage
         )
         viewer = context.actor
+        if isinstance(stream, InboxStream):
+            self._open_inbox(id_, operation, request, viewer)
+        else:
+            await self._open_stream(id_, operation, request, stream, viewer)
+
+    async def _open_stream(
+        self, id_: str, operation: Operation, request: Request, stream: Stream, viewer: Actor
+    ) -> None:
         script = partial(RoomScript, self._engine, operation, request, stream, viewer)
         async with self._hub.topic(topic_of(stream.place.room_id)) as topic:
             if topic is None:
@@ -333,6 +347,21 @@ class Socket:
             reader.start_live()
         else:
             reader.start_after(stream.place.after)
+
+    def _open_inbox(self, id_: str, operation: Operation, request: Request, viewer: Actor) -> None:
+        if self._is_over:
+            raise RequestErrors(_session_over())
+        head = _head("next", id_) + b',"payload":'
+        inbox = Inbox(self._engine, operation, request, viewer, lambda payload: self._outbox.offer(head, payload, b"}"))
+        self._inboxes[id_] = inbox
+        inbox.start(self._outbox)
+
+    def _close_inboxes(self) -> list[str]:
+        """The ids of those that were open."""
+        open_, self._inboxes = self._inboxes, {}
+        for inbox in open_.values():
+            inbox.stop()
+        return list(open_)
 
     def _over(self, id_: str) -> None:
         """The server ended a stream."""
@@ -372,6 +401,8 @@ class Socket:
         if self.viewer is not None and self.viewer.user_id != actor.user_id:
             for id_ in list(self.streams):  # another person's streams do not outlive their sign-in here
                 self._hub.detach(*self.streams.pop(id_))
+                self._say("complete", id_)
+            for id_ in self._close_inboxes():
                 self._say("complete", id_)
         self._crowd.belongs(self, self.viewer.user_id if self.viewer else None, actor.user_id)
         self.viewer = actor

@@ -22,6 +22,8 @@ class Event:
     """One durable change in a room's log. `seq` rises by one per room and is given by the log (0 until then)."""
 
     kind: ClassVar[str]
+    is_personal: ClassVar[bool] = False
+    """Whether nobody but the person whom it concerns is to hear of it."""
     rewrites_past: ClassVar[bool] = False
     """Whether what was shown before may look different now."""
 
@@ -42,6 +44,11 @@ class Event:
     def changes_access(self) -> bool:
         """Whether somebody may have lost the right to read the room by it."""
         return False
+
+    @property
+    def concerns(self) -> UUID | None:
+        """The person whose own list of rooms changes by it, whether they listen to the room or not."""
+        return None
 
     def facts(self) -> dict[str, Any]:
         """What the log stores besides room, seq, kind and time: JSON-ready."""
@@ -86,6 +93,11 @@ def from_facts(kind: str, room_id: UUID, seq: int, at: datetime, data: dict[str,
 def pack(event: Event) -> str:
     """One line of text that `unpack` reads in any process of the same release."""
     return orjson.dumps([event.kind, str(event.room_id), event.seq, event.at, event.facts(), event.cargo()]).decode()
+
+
+def kind_of(line: str) -> str:
+    """The kind of what `pack` made, without reading the rest."""
+    return line[2 : line.find('"', 2)]
 
 
 def unpack(line: str) -> Event:

@@ -20,6 +20,8 @@ def fold(name: str) -> str:
 
 def plain(text: str) -> str:
     """What a search compares: regardless of case, accents, width, spacing and what cannot be seen."""
+    if text.isascii():  # nothing to take apart; every message that is sent passes here
+        return " ".join(text.lower().split())
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     return " ".join("".join(map(_seen, decomposed)).split())
 

@@ -9,7 +9,7 @@ from roomcast.core.db import Work
 from roomcast.core.errors import NotFound
 from roomcast.messages.queries import messages_by_id
 from roomcast.receipts import policy
-from roomcast.receipts.events import ReadMarkerMoved
+from roomcast.receipts.events import PlaceChanged, ReadMarkerMoved
 from roomcast.rooms import marks, queries
 from roomcast.rooms.marks import Preferences
 from roomcast.rooms.models import Membership, Room
@@ -29,11 +29,16 @@ async def mark_read(
     message = next(iter((await messages_by_id(work.session, ids)).values()), None)
     if message is None or message.room_id != view.room.id:
         raise NotFound("no such message in this room", path=("input", "upToMessageId"))
-    if await marks.move_mark(work, member, message.seq, back=force) and policy.is_told(view.room):
-        work.signal(
-            ReadMarkerMoved(room_id=view.room.id, at=now(), user_id=actor.user_id, up_to_seq=member.last_read_seq)
-        )
+    if await marks.move_mark(work, member, message.seq, back=force):
+        _tell(work, view.room, member)
     return member
+
+
+def _tell(work: Work, room: Room, member: Membership) -> None:
+    at, user_id = now(), member.user_id
+    work.signal(PlaceChanged(room_id=room.id, at=at, user_id=user_id))
+    if policy.is_told(room):
+        work.signal(ReadMarkerMoved(room_id=room.id, at=at, user_id=user_id, up_to_seq=member.last_read_seq))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,4 +52,5 @@ async def set_room_preferences(work: Work, actor: Actor, room_id: UUID | None, w
     view = await queries.reach(work.session, actor, room_id)
     member = check_member(view.membership)
     marks.prefer(member, wanted)
+    work.signal(PlaceChanged(room_id=view.room.id, at=now(), user_id=actor.user_id, preferences=True))
     return Preferred(view.room, member)

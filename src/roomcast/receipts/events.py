@@ -15,3 +15,18 @@ class ReadMarkerMoved(Event):
 
     user_id: UUID
     up_to_seq: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaceChanged(Event):
+    """Somebody has read on, or wants to be called otherwise (`preferences`): their other devices look again."""
+
+    kind: ClassVar[str] = "PLACE_CHANGED"
+    is_personal: ClassVar[bool] = True
+
+    user_id: UUID
+    preferences: bool = False
+
+    @property
+    def concerns(self) -> UUID | None:
+        return self.user_id

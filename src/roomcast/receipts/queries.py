@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import User
 from roomcast.core.columns import table
+from roomcast.core.log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.rows import count, fetch
 from roomcast.messages.models import Mention, Message, MessageKind
@@ -99,15 +100,28 @@ async def unread(session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]) ->
     return {(row[0], row[1]): _unread(*row) for row in rows}
 
 
-async def unread_of(session: AsyncSession, user_id: UUID) -> list[Unread]:
-    """Of all rooms that this person is in, archived ones left out."""
-    rows = await fetch(
-        session,
-        _COUNTS.join(table(Room), table(Room).c.id == _MEMBERS.c.room_id).where(
-            _MEMBERS.c.user_id == user_id, table(Room).c.archived_at.is_(None)
-        ),
+async def unread_of(session: AsyncSession, user_id: UUID, among: Collection[UUID] | None = None) -> list[Unread]:
+    """Of all rooms (or those `among` them) in this person's list: archived ones and direct conversations that others
+    have opened and not begun are not in it."""
+    rooms, heads = table(Room), table(RoomHead)
+    listed = (
+        _COUNTS.join(rooms, rooms.c.id == _MEMBERS.c.room_id)
+        .join(heads, heads.c.room_id == rooms.c.id)
+        .where(
+            _MEMBERS.c.user_id == user_id,
+            rooms.c.archived_at.is_(None),
+            sa.or_(rooms.c.direct_key.is_(None), heads.c.last_activity_seq > 0, _MEMBERS.c.opened),
+        )
+        .order_by(_MEMBERS.c.room_id)
     )
+    rows = await fetch(session, listed if among is None else listed.where(_MEMBERS.c.room_id.in_(among)))
     return [_unread(*row) for row in rows]
+
+
+async def room_ids_of(session: AsyncSession, user_id: UUID) -> list[UUID]:
+    """All rooms that this person is in, listed or not."""
+    rows = await fetch(session, sa.select(_MEMBERS.c.room_id).where(_MEMBERS.c.user_id == user_id))
+    return [room_id for (room_id,) in rows]
 
 
 async def totals(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, Totals]:

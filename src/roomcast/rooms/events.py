@@ -30,6 +30,10 @@ class MemberChanged(Event):
     muted_until: datetime | None = None
 
     @property
+    def concerns(self) -> UUID | None:
+        return self.user_id
+
+    @property
     def changes_access(self) -> bool:
         return self.change in (MemberChange.LEFT, MemberChange.REMOVED)
 

@@ -1,0 +1,95 @@
+"""The inbox: a snapshot, then absolute changes of all of a person's rooms, whatever the bus loses."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tests.people import Json, Person, Watching
+from tests.receipts.test_unread import MARK, PREFER
+
+ROOM = "roomId unreadCount unreadIsCapped mentionCount lastReadSeq"
+INBOX = (
+    "subscription Inbox { inboxEvents { __typename "
+    "... on InboxSnapshot { rooms { " + ROOM + " } totalUnread totalMentions } "
+    "... on UnreadChanged { room { " + ROOM + " } totalUnread totalMentions } "
+    "... on RoomListChanged { roomId change now: room { name viewerMembership { favourite } } } } }"
+)
+
+
+@asynccontextmanager
+async def inbox(person: Person) -> AsyncIterator[tuple[Watching, Json]]:
+    """This person's open inbox, and its first snapshot."""
+    async with person.socket() as wire:
+        watching = await wire.watch(INBOX)
+        snapshot = await watching.next()
+        assert snapshot["__typename"] == "InboxSnapshot"
+        yield watching, snapshot
+
+
+async def until(watching: Watching, kind: str, **values: object) -> Json:
+    """The next event of that kind that shows these values: what is said of one change depends on how it is cut."""
+    while True:
+        event = await watching.next()
+        shown = {**event, **(event.get("room") or {})}
+        if event["__typename"] == kind and values.items() <= shown.items():
+            return event
+
+
+async def test_an_inbox_begins_with_all_rooms_and_follows_what_happens(ann: Person, bob: Person) -> None:
+    den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
+    await ann.say(den, "before")
+    async with inbox(bob) as (watching, snapshot):
+        assert {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]} == {den: 1, hall: 0}
+        *_, last = await ann.say(hall, "one", "@bob")
+        told = await until(watching, "UnreadChanged", roomId=hall, unreadCount=2)
+        assert (told["room"]["mentionCount"], told["totalUnread"], told["totalMentions"]) == (1, 3, 1)
+        await bob.do(MARK, roomId=hall, upToMessageId=last["id"])
+        told = await until(watching, "UnreadChanged", roomId=hall, unreadCount=0)
+        assert (told["totalUnread"], told["totalMentions"]) == (1, 0)
+
+
+async def test_rooms_come_and_go_and_change(ann: Person, bob: Person) -> None:
+    async with inbox(bob) as (watching, snapshot):
+        assert (snapshot["rooms"], snapshot["totalUnread"]) == ([], 0)
+        den = await ann.create_room("den", memberIds=[bob.id])
+        assert (await until(watching, "RoomListChanged", change="ADDED"))["now"]["name"] == "den"
+        await ann.say(den, "hello")
+        await until(watching, "UnreadChanged", roomId=den, unreadCount=1)
+        await bob.do(PREFER, roomId=den, favourite=True)
+        told = await until(watching, "RoomListChanged", change="UPDATED")
+        assert told["now"]["viewerMembership"] == {"favourite": True}
+        await bob.leave(den)
+        told = await until(watching, "RoomListChanged", change="REMOVED")
+        assert (told["roomId"], told["now"]) == (den, None)
+
+
+async def test_a_burst_is_told_in_few_words(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with inbox(bob) as (watching, _):
+        await ann.say(den, *(f"number {n}" for n in range(40)))
+        told = 1
+        while (await watching.next()).get("room", {}).get("unreadCount") != 40:
+            told += 1
+        assert told < 40
+
+
+async def test_after_a_gap_of_the_bus_a_fresh_snapshot_says_what_was_missed(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    house = ann.house.inside
+    async with inbox(bob) as (watching, _):
+        await ann.say(den, "heard")
+        await until(watching, "UnreadChanged", unreadCount=1)
+        deaf, house.watch.on_frame = house.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await ann.say(den, "not heard")
+        house.watch.on_frame = deaf  # type: ignore[method-assign]
+        house.watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        snapshot = await until(watching, "InboxSnapshot")
+        assert [room["unreadCount"] for room in snapshot["rooms"]] == [2]
+
+
+async def test_a_stranger_has_no_inbox(ann: Person) -> None:
+    ann.token = None
+    async with ann.socket() as wire:
+        watching = await wire.watch(INBOX)
+        message = await watching.message()
+        assert message["type"] == "error"
+        assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
