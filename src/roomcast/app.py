@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 
@@ -27,7 +28,7 @@ from roomcast.api.execution import Engine
 from roomcast.api.http import HttpEndpoint, not_served
 from roomcast.api.inbox import topic_of_person
 from roomcast.api.limits import Limits
-from roomcast.api.persisted import PersistedQueries, WrongManifest, read_manifest
+from roomcast.api.persisted import Manifest, PersistedQueries, WrongManifest, read_manifest
 from roomcast.api.rates import Rates
 from roomcast.api.sockets import Sockets
 from roomcast.api.subscriptions import RoomLog, topic_of
@@ -37,11 +38,20 @@ from roomcast.core.clock import now
 from roomcast.core.db import Batch, Database
 from roomcast.core.events import Event, pack
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
+from roomcast.core.telemetry import configure_logs
 from roomcast.messages.actions import send_messages
 from roomcast.realtime.bus import Bus, Frame
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.watch import Watch
-from roomcast.settings import OnOff, RoomCreation, Settings, WrongSetting, data_folder, secret_keys
+from roomcast.settings import (
+    LogFormat,
+    OnOff,
+    RoomCreation,
+    Settings,
+    WrongSetting,
+    data_folder,
+    secret_keys,
+)
 from roomcast.web import pages
 
 READY_SECONDS = 2.0
@@ -190,11 +200,21 @@ def _buckets(settings: Settings) -> MemoryBuckets | RedisBuckets:
 def _persisted(settings: Settings) -> PersistedQueries:
     """Raises WrongSetting for a manifest that is none."""
     automatic = settings.is_on(settings.persisted_queries)
+    return PersistedQueries(automatic=automatic, trusted=read_trusted(settings))
+
+
+def read_trusted(settings: Settings) -> Manifest | None:
+    """The documents that alone may run. Raises WrongSetting."""
     try:
-        trusted = read_manifest(settings.trusted_documents) if settings.trusted_documents else None
+        return read_manifest(settings.trusted_documents) if settings.trusted_documents else None
     except WrongManifest as error:
         raise WrongSetting(f"ROOMCAST_TRUSTED_DOCUMENTS: {error}") from None
-    return PersistedQueries(automatic=automatic, trusted=trusted)
+
+
+def start_logs(settings: Settings) -> None:
+    """JSON for machines, unless the setting or a terminal says otherwise."""
+    as_json = settings.log_format is LogFormat.JSON or (settings.log_format is None and not sys.stderr.isatty())
+    configure_logs(settings.log_level, as_json=as_json)
 
 
 async def prepare_database(settings: Settings) -> None:

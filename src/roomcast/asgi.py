@@ -2,10 +2,12 @@
 
 import sys
 
-from roomcast.app import App
+from roomcast.app import App, start_logs
 from roomcast.settings import WrongSetting, load
 
 try:
-    app = App(load())
+    settings = load()
+    start_logs(settings)
+    app = App(settings)
 except WrongSetting as error:  # a sentence, as `roomcast serve` says it, in place of a traceback
     sys.exit(str(error))

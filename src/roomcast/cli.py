@@ -13,12 +13,12 @@ from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api import schema
 from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
-from roomcast.app import App, prepare_database
+from roomcast.app import App, prepare_database, start_logs
 from roomcast.core import migrations
 from roomcast.core.db import Database
 from roomcast.core.errors import Refused
-from roomcast.core.telemetry import configure_logs
-from roomcast.settings import LogFormat, Settings, WrongSetting, data_folder, load, secret_keys
+from roomcast.doctor import examine
+from roomcast.settings import Settings, WrongSetting, data_folder, load, secret_keys
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
 
@@ -40,8 +40,7 @@ def serve(host: Host = None, port: Port = None) -> None:
     """Serve the API, GraphiQL and the page."""
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = load(**given)
-    as_json = settings.log_format is LogFormat.JSON or (settings.log_format is None and not sys.stderr.isatty())
-    configure_logs(settings.log_level, as_json=as_json)
+    start_logs(settings)
     secret_keys(settings)  # before any worker starts: they must agree on one
     asyncio.run(prepare_database(settings))
     _run(settings)
@@ -74,6 +73,15 @@ def migrate() -> None:
     except migrations.Unusable as error:
         raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
     print(f"The database is at revision {migrations.head()}.")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what would keep this server from working as it is set, and what to do."""
+    findings = asyncio.run(examine(load()))
+    for subject, trouble, note in findings:
+        print(f"{'wrong' if trouble else 'ok':6} {subject:11} {trouble or note}")
+    sys.exit(any(finding.trouble for finding in findings))
 
 
 @app.command()

@@ -13,6 +13,7 @@ from roomcast.api.crowd import Crowd, Places
 from roomcast.api.execution import Engine
 from roomcast.api.protocol import CloseCode
 from roomcast.api.socket import Asgi, Pace, Socket
+from roomcast.api.transport import ABORT, advice
 from roomcast.realtime.hub import Hub
 
 log = logging.getLogger("roomcast.socket")
@@ -31,6 +32,7 @@ class Sockets:
         self.pace = Pace()
         self._sessions = engine.backend.sessions
         self._tasks: list[asyncio.Task[None]] = []
+        self._has_advised = False
 
     async def start(self) -> None:
         self._sessions.listen(self._end_sessions)
@@ -46,6 +48,9 @@ class Sockets:
 
     async def serve(self, scope: Scope, receive: Asgi, send: Asgi) -> None:
         await receive()  # websocket.connect
+        if ABORT not in scope.get("extensions", {}) and not self._has_advised:
+            self._has_advised = True
+            log.warning("this server can abort no dead peer; `roomcast serve` gives uvicorn %s", advice())
         if not self._is_welcome(scope):
             await send({"type": "websocket.close", "code": 1008, "reason": "Origin not allowed"})
             return

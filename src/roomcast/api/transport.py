@@ -51,6 +51,12 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             leave()  # uvicorn waits until this connection has ended, as long as timeout_graceful_shutdown says
 
 
+def advice() -> str:
+    """What somebody who runs uvicorn by hand should give it."""
+    options = {"ws": f"{DirectProtocol.__module__}:{DirectProtocol.__name__}", **SERVER_OPTIONS}
+    return ", ".join(f"{name}={value}" for name, value in options.items())
+
+
 def _header(size: int) -> bytes:
     """Of an unmasked, final text frame (RFC 6455, section 5.2)."""
     if size < 126:

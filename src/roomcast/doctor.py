@@ -1,0 +1,89 @@
+"""`roomcast doctor`: whether this server could start and work as it is set, and for what could not, what to do."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from roomcast.app import read_trusted
+from roomcast.core import migrations
+from roomcast.realtime.bus import Bus
+from roomcast.settings import Profile, Settings, WrongSetting, data_folder, secret_keys
+
+BUS_SECONDS = 5.0
+
+
+class Finding(NamedTuple):
+    """`trouble` says what is wrong and what to do; None when nothing is."""
+
+    subject: str
+    trouble: str | None
+    note: str = ""
+
+
+async def examine(settings: Settings) -> list[Finding]:
+    """Looks at everything, also after the first trouble. Changes nothing but the data folder and its secret."""
+    return [await _look(subject, look, settings) for subject, look in LOOKS.items()]
+
+
+async def _look(subject: str, look: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
+    try:
+        return Finding(subject, None, await look(settings))
+    except (WrongSetting, migrations.Unusable) as error:
+        return Finding(subject, str(error))
+
+
+async def _profile(settings: Settings) -> str:
+    read_trusted(settings)
+    if settings.profile is Profile.DEVELOPMENT and settings.host not in ("127.0.0.1", "localhost", "::1"):
+        return "development, though others can reach this machine: ROOMCAST_PROFILE=production is stricter"
+    return settings.profile.value
+
+
+async def _secret(settings: Settings) -> str:
+    data_folder(settings)
+    count = len(secret_keys(settings))
+    kept = f"kept in {settings.data_dir}" if settings.secret_key is None else "set"
+    return f"{kept}, {count} key{'s' if count > 1 else ''}"
+
+
+async def _database(settings: Settings) -> str:
+    for name, url in (("DATABASE_URL", settings.database_url), ("DATABASE_DIRECT_URL", settings.database_direct_url)):
+        try:
+            await migrations.revision(url)
+        except migrations.Unusable as error:
+            raise WrongSetting(f"ROOMCAST_{name}: the database cannot be used: {error}") from None
+    return "SQLite" if settings.is_sqlite else "PostgreSQL"
+
+
+async def _migrations(settings: Settings) -> str:
+    found, wanted = await migrations.revision(settings.database_url), migrations.head()
+    if found == wanted:
+        return f"at revision {wanted}"
+    if settings.migrates_on_start:
+        return f"at revision {found or 'none'}; {wanted} is made at the next start"
+    raise WrongSetting(f"at revision {found or 'none'}, this release needs {wanted}: run `roomcast migrate`")
+
+
+async def _bus(settings: Settings) -> str:
+    scheme = settings.bus_url.partition("://")[0]
+    direct = settings.database_direct_url if scheme.startswith("postgres") else None
+    bus = Bus(settings.bus_url, on_frame=lambda frame: None, on_resync=lambda topics: None, direct_url=direct)
+    try:
+        async with asyncio.timeout(BUS_SECONDS):
+            await bus.start()
+            while not bus.connected:  # noqa: ASYNC110 (the bus has no event for it)
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise WrongSetting(f"ROOMCAST_BUS_URL: nothing answers as {scheme} there: start it, or correct it") from None
+    finally:
+        await bus.stop()
+    return scheme
+
+
+LOOKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
+    "profile": _profile,
+    "secret": _secret,
+    "database": _database,
+    "migrations": _migrations,
+    "bus": _bus,
+}
