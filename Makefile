@@ -9,7 +9,7 @@ NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard test
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test chaos check check-fast check-format check-lint check-types check-imports
+.PHONY: help run test chaos bench bench-quick check check-fast check-format check-lint check-types check-imports
 .PHONY: check-schema check-hosts check-hashes fmt schema lock dist clean
 
 help: ## List these commands.
@@ -23,6 +23,12 @@ test: .venv/.dev $(NODE_PACKAGES) ## Run the tests; PYTEST_ARGS='-k resume' narr
 
 chaos: .venv/.dev ## Kill sockets, servers, brokers and databases for long, in full numbers (an hour).
 	@ROOMCAST_TEST_CHAOS=full $(BIN)/pytest -m chaos $(PYTEST_ARGS)
+
+bench: .venv/.dev ## Measure everything beside its baselines and write bench/RESULTS.md (ten minutes).
+	@$(BIN)/python -m bench
+
+bench-quick: .venv/.dev ## The same in small: that it runs, without judging.
+	@$(BIN)/python -m bench --quick
 
 check: check-fast check-schema check-hosts check-hashes ## Everything but the tests: the rules, the schema, the lock files.
 

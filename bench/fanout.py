@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from bench.servers import Running, baseline, keep_off_the_servers_core, roomcast
+from bench.servers import Running, baseline, roomcast
 from bench.sockets import Client, connect_many
 
 DOCUMENT = (
@@ -168,22 +168,3 @@ async def of_stock(listeners: int, events: int) -> Figures:
         send = 'mutation($body: String!) { sendMessage(roomId: "1", body: $body) }'
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             return await measure(server, audience, lambda _number: ask(http, None, send, {"body": BODY}), events)
-
-
-async def main() -> None:
-    keep_off_the_servers_core()
-    for listeners, events in ((500, 100), (3000, 40)):
-        ours = await of_roomcast(listeners, events)
-        bare = await of_bare(listeners, events, round(ours.payload_bytes))
-        for name, figures in (("roomcast", ours), ("bare", bare)):
-            print(
-                f"{name:10} {listeners:5} listeners  {figures.cpu_microseconds:6.2f} µs CPU/delivery "
-                f"{figures.deliveries / figures.seconds:8.0f}/s  {figures.payload_bytes:.0f} B"
-            )
-        print(f"ratio {ours.cpu_microseconds / bare.cpu_microseconds:.2f}")
-    stock = await of_stock(500, 20)
-    print(f"stock 500: {stock.cpu_microseconds:.1f} µs")
-
-
-if __name__ == "__main__":
-    asyncio.run(main())

@@ -1,6 +1,7 @@
 """Servers under test: each a process of its own, timed by the operating system."""
 
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -103,3 +104,9 @@ def keep_off_the_servers_core() -> None:
     cores = os.sched_getaffinity(0)
     if len(cores) > 1:
         os.sched_setaffinity(0, cores - {0})
+
+
+def room_for_sockets() -> None:
+    """As many open files as this user may have: each socket is one here and one in the server."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

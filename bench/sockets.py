@@ -6,7 +6,7 @@ import json
 import os
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 HANDSHAKE = (
     "GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -29,9 +29,8 @@ class Client(asyncio.Protocol):
         self.bytes = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert hasattr(transport, "write")
-        self.transport = transport
-        transport.write(self._request.encode())
+        self.transport = cast("asyncio.Transport", transport)
+        self.transport.write(self._request.encode())
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data

@@ -1,6 +1,7 @@
 """What the documentation leads to: stock Strawberry on its own socket handler, with broadcaster's memory backend."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import strawberry
@@ -56,14 +57,14 @@ class Subscription:
     async def room_messages(self, room_id: strawberry.ID) -> AsyncGenerator[Delivery, None]:
         seq = 0
         async with broadcast.subscribe(str(room_id)) as subscriber:
-            async for event in subscriber:
+            async for event in subscriber:  # type: ignore[union-attr]
                 seq += 1
                 yield Delivery(
                     cursor="AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
                     message=Message(
                         id=strawberry.ID("msg_01a1fde4-f66d-727e-816f-ed6a06152a76"),
                         seq=seq,
-                        body=event.message,
+                        body=event.message,  # type: ignore[union-attr]
                         created_at=datetime.now(UTC),
                         viewer_can_edit=False,
                         author=User(username="ann"),
@@ -78,10 +79,16 @@ async def health(_request: object) -> PlainTextResponse:
     return PlainTextResponse("ok")
 
 
+@asynccontextmanager
+async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    await broadcast.connect()
+    yield
+    await broadcast.disconnect()
+
+
 app = Starlette(
     routes=[Route("/health", health), Route("/graphql", graphql), WebSocketRoute("/graphql", graphql)],
-    on_startup=[broadcast.connect],
-    on_shutdown=[broadcast.disconnect],
+    lifespan=lifespan,
 )
 
 if __name__ == "__main__":

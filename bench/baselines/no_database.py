@@ -1,0 +1,56 @@
+"""The same sendMessage mutation on stock Strawberry with nothing behind it: the ceiling of GraphQL over HTTP here."""
+
+from datetime import UTC, datetime
+
+import strawberry
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from strawberry.asgi import GraphQL
+
+from bench.baselines.serving import serve
+
+
+@strawberry.type
+class UserError:
+    code: str
+
+
+@strawberry.type
+class Message:
+    id: strawberry.ID
+    seq: int
+
+
+@strawberry.type
+class SendMessagePayload:
+    errors: list[UserError]
+    message: Message | None
+
+
+@strawberry.input
+class SendMessageInput:
+    room_id: strawberry.ID
+    body: str
+
+
+@strawberry.type
+class Query:
+    ok: bool = True
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    async def send_message(self, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002 (the contract's word)
+        return SendMessagePayload(errors=[], message=Message(id=strawberry.ID(f"msg_{datetime.now(UTC)}"), seq=1))
+
+
+async def health(_request: object) -> PlainTextResponse:
+    return PlainTextResponse("ok")
+
+
+app = Starlette(routes=[Route("/health", health), Route("/graphql", GraphQL(strawberry.Schema(Query, Mutation)))])
+
+if __name__ == "__main__":
+    serve(app)

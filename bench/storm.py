@@ -1,0 +1,103 @@
+"""The storm: thousands of sockets killed at once, each a hundred messages behind, all back at the same moment."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass
+
+import httpx
+
+from bench.fanout import DOCUMENT, PROTOCOL, SEND, ask, newcomer
+from bench.servers import roomcast
+from bench.sockets import Client, connect_many
+
+MISSED = 100
+RESUMING = DOCUMENT.replace("$roomId: ID!)", "$roomId: ID!, $after: Cursor)").replace(
+    "roomId: $roomId)", "roomId: $roomId, after: $after)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Storm:
+    sockets: int
+    caught_up: int
+    wrong: int
+    seconds: float
+    slowest_ping_ms: float
+
+
+class Returning:
+    """Each client's list of sequence numbers, in the order it got them."""
+
+    def __init__(self, room_id: str, after: str, token: str) -> None:
+        self._variables = {"roomId": room_id, "after": after}
+        self._token = token
+        self.seen: dict[Client, list[int]] = {}
+        self._heard, self._wanted = 0, -1
+        self._all = asyncio.Event()
+
+    def heard(self, client: Client, frame: bytes) -> None:
+        message = json.loads(frame)
+        if message["type"] == "connection_ack":
+            payload = {"query": RESUMING, "variables": self._variables}
+            client.say({"type": "subscribe", "id": "1", "payload": payload})
+        elif message["type"] == "next":
+            seq = message["payload"]["data"]["roomMessages"]["message"]["seq"]
+            self.seen.setdefault(client, []).append(seq)
+            self._heard += 1
+            if self._heard >= self._wanted >= 0:
+                self._all.set()
+
+    async def all_heard(self, count: int) -> None:
+        self._wanted = count
+        if self._heard < count:
+            await self._all.wait()
+
+    def begin(self, client: Client) -> None:
+        client.say({"type": "connection_init", "payload": {"authorization": f"Bearer {self._token}"}})
+
+
+async def run(sockets: int) -> Storm:
+    with roomcast() as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+            token, room_id = await newcomer(http)
+            first = await ask(http, token, f'{{ room(id: "{room_id}") {{ streamCursor }} }}')
+            for number in range(MISSED):
+                await ask(http, token, SEND, {"input": {"roomId": room_id, "body": f"missed {number}"}})
+        returning = Returning(room_id, first["room"]["streamCursor"], token)
+        clients = await connect_many(sockets, server.port, "/graphql", PROTOCOL, returning.heard)
+        pinging = asyncio.create_task(_ping(server.port, token))
+        begun = time.perf_counter()
+        for client in clients:
+            returning.begin(client)
+        async with asyncio.timeout(120):
+            await returning.all_heard(sockets * MISSED)
+        seconds = time.perf_counter() - begun
+        pinging.cancel()
+        [slowest] = await asyncio.gather(pinging)
+    right = list(range(2, MISSED + 2))
+    wrong = sum(seen != right for seen in returning.seen.values())
+    return Storm(sockets, len(returning.seen), wrong, seconds, slowest * 1000)
+
+
+async def _ping(port: int, token: str) -> float:
+    """The longest that a ping waited for its pong until cancelled, in seconds."""
+    slowest, answered = 0.0, asyncio.Event()
+
+    def heard(_client: Client, frame: bytes) -> None:
+        if b'"pong"' in frame or b"connection_ack" in frame:
+            answered.set()
+
+    [client] = await connect_many(1, port, "/graphql", PROTOCOL, heard)
+    client.say({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
+    try:
+        await answered.wait()
+        while True:
+            answered.clear()
+            begun = time.perf_counter()
+            client.say({"type": "ping"})
+            await answered.wait()
+            slowest = max(slowest, time.perf_counter() - begun)
+            await asyncio.sleep(0.02)
+    except asyncio.CancelledError:
+        return slowest

@@ -1,0 +1,46 @@
+"""What a run found: each figure beside its baseline, and whether the mark was met."""
+
+import os
+import platform
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "RESULTS.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """`mark` is the ratio to reach: at most so much, or (`at_least`) at least so much."""
+
+    what: str
+    figure: str
+    baseline: str
+    ratio: float
+    mark: float
+    at_least: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        return self.ratio >= self.mark if self.at_least else self.ratio <= self.mark
+
+    def row(self) -> str:
+        sign = "≥" if self.at_least else "≤"
+        met = "met" if self.is_met else "not met"
+        return f"| {self.what} | {self.figure} | {self.baseline} | {self.ratio:.2f} | {sign} {self.mark:g} | {met} |"
+
+
+def table(lines: list[Line]) -> str:
+    head = "| what | figure | baseline | ratio | mark | |\n|---|---|---|---:|---:|---|"
+    return "\n".join([head, *(line.row() for line in lines)])
+
+
+def keep(lines: list[Line]) -> None:
+    """Write the results with the machine they are of."""
+    cores = len(os.sched_getaffinity(0))
+    machine = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, {platform.system()}"
+    RESULTS.write_text(
+        "# Results\n\nWritten by `make bench`. Absolute figures move with the machine; only the ratios of one run "
+        f"count.\n\n{datetime.now(UTC):%Y-%m-%d}, {machine}: the server on one core, the load on the other.\n\n"
+        f"{table(lines)}\n"
+    )
