@@ -77,10 +77,11 @@ class Roomcast:
         )
         self.send = Batch(self.db, send_messages)
         self.passwords = Passwords()
-        self.credentials = Credentials(self.db, self.passwords, limited=settings.rate_limits is OnOff.ON)
         self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
         self.sessions: Sessions
         self.buckets = _buckets(settings)
+        limited = settings.rate_limits is OnOff.ON
+        self.credentials = Credentials(self.db, self.passwords, self.buckets, limited=limited)
         self.http: HttpEndpoint
         self.sockets: Sockets
 

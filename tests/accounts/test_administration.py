@@ -3,6 +3,7 @@
 import asyncio
 
 from tests.accounts.words import (
+    A_SECOND,
     BAN,
     ME,
     SET_ROLE,
@@ -99,7 +100,7 @@ async def test_a_ban_is_felt_in_another_process_within_a_second(
         events = await wire.watch(ROOM_EVENTS, roomId=den)
         await events.until_ready()
         await away.ask(ME)
-        with within(1.3):
+        with within(A_SECOND):
             await ann.do(BAN, userId=bob.id)
             assert (await events.next())["reason"] == "BANNED"
             assert (await wire.closed())[0] == 4401

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from roomcast.cli import app
-from tests.accounts.words import ME, TRY, audited, codes, sign_in, within
+from tests.accounts.words import A_SECOND, ME, TRY, audited, codes, sign_in, within
 from tests.house import SECRET, House
 from tests.people import PASSWORD, REFRESH, ROOM_EVENTS, Person, Visitor
 
@@ -60,7 +60,7 @@ async def test_a_reset_password_ends_every_session_of_a_running_server(
         await events.until_ready()
         done = await run("reset-password", "Bob", "--password", NEW)
         assert (done.exit_code, done.output) == (0, "Bob has a new password and is signed out everywhere.\n")
-        with within(1.3):
+        with within(A_SECOND):
             assert (await events.next())["reason"] == "SESSION_REVOKED"
             assert (await wire.closed())[0] == 4401
     assert await bob.codes(ME) == ["UNAUTHENTICATED"]

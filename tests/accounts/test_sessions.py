@@ -6,6 +6,7 @@ import pytest
 
 from roomcast.core.ids import global_id
 from tests.accounts.words import (
+    A_SECOND,
     CHANGE_PASSWORD,
     LOGOUT,
     ME,
@@ -120,7 +121,7 @@ async def test_a_session_ended_here_closes_its_sockets_at_once(ann: Person, visi
     async with await sign_in(visitor, "ann") as other, other.socket() as wire, ann.socket() as mine:
         messages = await wire.watch(ROOM_MESSAGES, roomId=den)
         await ann.house.listening(1)
-        with within(0.4):
+        with within(A_SECOND):
             await other.ask(LOGOUT)
             assert (await messages.message())["type"] == "complete"
             assert (await wire.closed())[0] == 4401
@@ -134,7 +135,7 @@ async def test_a_session_ended_in_another_process_is_over_within_a_second(ann: P
         events = await wire.watch(ROOM_EVENTS, roomId=den)
         await events.until_ready()
         [session] = [s["id"] for s in (await away.ask(SESSIONS))["me"]["sessions"] if s["current"]]
-        with within(1.3):
+        with within(A_SECOND):
             assert codes(await ann.do(REVOKE, sessionId=session)) == []
             assert (await events.next())["reason"] == "SESSION_REVOKED"
             assert (await wire.closed())[0] == 4401

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from roomcast.accounts.credentials import SIGNUP_BURST
-from roomcast.accounts.throttle import PATIENCE, REMEMBERED, Key, Quota, Throttle, keys_of, network
+from roomcast.accounts.credentials import SIGNUPS
+from roomcast.accounts.throttle import PATIENCE, REMEMBERED, Key, Throttle, keys_of, network
 from roomcast.core.errors import RateLimited
+from roomcast.core.rates import Draft
 from tests.accounts.words import TRY, codes, visitor_from
 from tests.conftest import MakeHouse
 from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor, arrive
@@ -82,19 +83,6 @@ def test_the_memory_of_failures_is_bounded() -> None:
     assert len(throttle._tallies) == REMEMBERED
 
 
-def test_a_quota_gives_a_burst_and_then_one_at_a_time() -> None:
-    clock = Clock()
-    quota = Quota(3, 10.0, clock=clock)
-    for _ in range(3):
-        quota.take(("signup", "here"))
-    with pytest.raises(RateLimited) as refused:
-        quota.take(("signup", "here"))
-    assert refused.value.retry_after_ms == 10_000
-    quota.take(("signup", "there"))
-    clock.seconds += 10
-    quota.take(("signup", "here"))
-
-
 @pytest.mark.parametrize(
     ("address", "place"),
     [
@@ -163,10 +151,10 @@ async def test_trying_one_password_on_everybody_is_throttled_too(ann: Person) ->
 
 
 async def test_signing_up_is_limited_per_address(ann: Person) -> None:
-    for _ in range(SIGNUP_BURST - 1):
-        ann.house.inside.credentials.signups.take(("signup", "127.0.0.1"))
+    await ann.house.inside.buckets.take([Draft("signups:127.0.0.1", SIGNUPS, SIGNUPS.burst - 1)])
     async with visitor_from(ann.house, "127.0.0.1") as machine, visitor_from(ann.house, "127.0.0.2") as person:
-        assert codes(await machine.do(SIGNUP, username="one.more", password=PASSWORD)) == ["RATE_LIMITED"]
+        [limited] = (await machine.do(SIGNUP, username="one.more", password=PASSWORD))["errors"]
+        assert (limited["code"], limited["retryable"]) == ("RATE_LIMITED", True)
         assert codes(await person.do(SIGNUP, username="somebody", password=PASSWORD)) == []
 
 

@@ -13,6 +13,9 @@ from roomcast.core.audit import AuditEntry
 from tests.house import House
 from tests.people import LOGIN, PASSWORD, WAIT_SECONDS, Json, Person, Visitor
 
+A_SECOND = 2.5
+"""In which something has to be felt elsewhere, and the bad moment that a busy machine may have meanwhile."""
+
 ME = "{ me { role user { username } } }"
 SESSIONS = "{ me { sessions { id deviceName ipAddress current createdAt lastSeenAt } } }"
 LOGOUT = "mutation { logout { errors { code } } }"

@@ -1,5 +1,6 @@
 """Proving who one is by a password: with limited patience, and the same for unknown names as for known ones."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -7,13 +8,14 @@ from uuid import UUID
 from roomcast.accounts import queries
 from roomcast.accounts.models import User
 from roomcast.accounts.passwords import Passwords
-from roomcast.accounts.throttle import Key, Quota, Throttle, keys_of, network
+from roomcast.accounts.throttle import Key, Throttle, keys_of, network
 from roomcast.core.actor import Actor
 from roomcast.core.db import Database
-from roomcast.core.errors import InvalidCredentials
+from roomcast.core.errors import InvalidCredentials, RateLimited
 from roomcast.core.ids import uuid7
+from roomcast.core.rates import Buckets, Draft, Rate
 
-SIGNUP_BURST, SIGNUP_SECONDS = 200, 3.0
+SIGNUPS = Rate(per_second=1 / 3, burst=200)
 """A whole school behind one address signs up in one lesson; a machine does not fill the server overnight."""
 
 
@@ -27,17 +29,18 @@ class Proof:
 
 
 class Credentials:
-    """`limited` False lifts every limit on tries and signing up."""
+    """`buckets` hold what an address has left of signing up. `limited` False: everybody may always try."""
 
-    def __init__(self, db: Database, passwords: Passwords, *, limited: bool = True) -> None:
-        self._db, self._passwords = db, passwords
+    def __init__(self, db: Database, passwords: Passwords, buckets: Buckets, *, limited: bool = True) -> None:
+        self._db, self._passwords, self._buckets, self._limited = db, passwords, buckets, limited
         self.tries = Throttle(enabled=limited)
-        self.signups = Quota(SIGNUP_BURST, SIGNUP_SECONDS, enabled=limited)
 
     async def hash_for_signup(self, password: str, address: str | None) -> str:
         """Raises RateLimited for an address that opens account after account."""
-        if (place := network(address)) is not None:
-            self.signups.take(("signup", place))
+        place = network(address) if self._limited else None
+        wait = await self._buckets.take([Draft(f"signups:{place}", SIGNUPS)]) if place else 0
+        if wait > 0:
+            raise RateLimited("too many new accounts from one address", retry_after_ms=math.ceil(wait * 1000))
         return await self._passwords.hash(password)
 
     async def prove(self, login: str, password: str, address: str | None) -> Proof:

@@ -98,26 +98,6 @@ class Throttle:
                 self._tallies.pop(key, None)
 
 
-class Quota:
-    """At most `burst` at once for each key, and one more every `seconds` after that."""
-
-    def __init__(self, burst: int, seconds: float, *, enabled: bool = True, clock: Clock = time.monotonic) -> None:
-        self._burst, self._seconds = burst, seconds
-        self._enabled, self._clock = enabled, clock
-        self._due: Recent[float] = Recent()
-
-    def take(self, key: Key) -> None:
-        """Raises RateLimited once the key has used up its share."""
-        if not self._enabled:
-            return
-        moment = self._clock()
-        due = max(self._due.get(key, moment), moment) + self._seconds
-        wait = due - moment - self._burst * self._seconds
-        if wait > 0:
-            raise RateLimited("too much from one address; wait and try again", retry_after_ms=math.ceil(wait * 1000))
-        self._due.put(key, due)
-
-
 def keys_of(login: str, address: str | None, known: set[str]) -> list[Key]:
     """Whose patience a try at an account costs. `known`: addresses that the account has signed in from.
 
