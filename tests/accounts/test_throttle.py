@@ -2,6 +2,7 @@
 
 import asyncio
 
+import httpx
 import pytest
 
 from roomcast.accounts.credentials import SIGNUPS
@@ -166,6 +167,7 @@ async def test_without_rate_limits_everybody_may_always_try(make_house: MakeHous
 
 
 async def test_two_hundred_people_who_sign_in_at_once_hold_up_nobody_else(ann: Person, visitor: Visitor) -> None:
+    visitor.http.timeout = httpx.Timeout(60)
     coming = [asyncio.create_task(visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) for _ in range(200)]
     for _ in range(20):
         await ann.ask("{ serverInfo { version } }")

@@ -2,7 +2,7 @@
 
 An attack on an account cannot lock its owner out: from an address that the account has signed in from before, tries
 are counted apart. Kept in memory, so with several processes each has its own patience; the arithmetic is pure and the
-keys are plain, so that a shared store can take the place of the dictionaries.
+keys are plain, so that a shared store can take the place of the dictionary.
 """
 
 import ipaddress
