@@ -12,6 +12,7 @@ from roomcast.api import (
     messages,
     moderation,
     receipts,
+    room_changes,
     rooms,
     search,
     server,
@@ -32,7 +33,7 @@ def build() -> strawberry.Schema:
             (
                 accounts.Mutation,
                 administration.Mutation,
-                rooms.Mutation,
+                room_changes.Mutation,
                 members.Mutation,
                 messages.Mutation,
                 receipts.Mutation,
