@@ -96,3 +96,17 @@ async def test_replays_show_each_person_their_own(ann: Person, bob: Person, docu
             missed = [*await watching.until_ready(), *await watching.until_ready()][1]
             roles.append(missed["message"].get("room", {}).get("viewerMembership", {}).get("role"))
     assert roles == (["OWNER", "MEMBER"] if "viewerMembership" in document else [None, None])
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_replay_is_not_kept_once_nobody_comes_for_it(ann: Person) -> None:
+    den = await ann.create_room("den")
+    cursor = (await ann.send(den, "first"))["cursor"]
+    await ann.say(den, "missed")
+    async with ann.socket() as wire:
+        await (await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor)).next()
+        [group] = groups(ann.house)
+        assert len(group._blocks) == 1
+        async with asyncio.timeout(5):
+            while group._blocks:  # noqa: ASYNC110 (no one event says it)
+                await asyncio.sleep(0.05)
