@@ -18,7 +18,7 @@ import httpx
 from tests.children import free_port
 from tests.house import SECRET, House
 
-START_SECONDS = 30.0
+START_SECONDS = 120.0
 SERVE = "from roomcast.cli import main; main()"
 
 
