@@ -90,12 +90,14 @@ async def search(
         )
         .where(*(_TEXTS.c.text.like(_anywhere(word), escape="\\") for word in words))
     )
+    newest: sa.ColumnElement[int] = _TEXTS.c.id
     long = [word for word in words if len(word) >= 3]
     if long and session.get_bind().dialect.name == "sqlite":
         found = found.join(_INDEX, _INDEX.c.rowid == _TEXTS.c.id).where(
             _INDEX.c.message_search.op("MATCH")(" ".join(map(_quoted, long)))
         )
-    return await page(session, "search", _filtered(found, wanted), [Key(_TEXTS.c.id, descending=True)], window)
+        newest = _INDEX.c.rowid  # the same number; named so, the index is read in this order and no further than needed
+    return await page(session, "search", _filtered(found, wanted), [Key(newest, descending=True)], window)
 
 
 def _filtered(found: "sa.Select[*tuple[Any, ...]]", wanted: Filter) -> "sa.Select[*tuple[Any, ...]]":
