@@ -30,6 +30,9 @@ bench: .venv/.dev ## Measure everything beside its baselines and write bench/RES
 bench-quick: .venv/.dev ## The same in small: that it runs, without judging.
 	@$(BIN)/python -m bench --quick
 
+fuzz: .venv/.dev ## Throw tens of thousands of requests and frames at a server; FUZZ_CASES=10000 of each kind.
+	@ROOMCAST_TEST_FUZZ_CASES=$(or $(FUZZ_CASES),5000) $(BIN)/pytest tests/edge/test_fuzz.py $(PYTEST_ARGS)
+
 check: check-fast check-schema check-hosts check-hashes ## Everything but the tests: the rules, the schema, the lock files.
 
 check-fast: check-format check-lint check-types check-imports ## The rules alone: format, lint, types, who imports whom.

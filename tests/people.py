@@ -162,18 +162,18 @@ class Wire:
         self._ids = itertools.count(1)
         self._inboxes: dict[str, asyncio.Queue[Json]] = {}
         self.control: asyncio.Queue[Json] = asyncio.Queue()
-        self._reading: asyncio.Task[None]
+        self.reading: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
         self.ws = await self._opening
-        self._reading = asyncio.create_task(self._read())
+        self.reading = asyncio.create_task(self._read())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.ws.close()
-        await self._reading
+        await self.reading
 
     async def _read(self) -> None:
         with suppress(ConnectionClosedError):  # a code that says why: `closed` returns it
@@ -208,7 +208,7 @@ class Wire:
     async def closed(self) -> tuple[int | None, str | None]:
         """Wait for the server to close; its code and reason."""
         async with asyncio.timeout(WAIT_SECONDS):
-            await self._reading
+            await self.reading
         return self.ws.close_code, self.ws.close_reason
 
     async def ask(self, document: str, **variables: Any) -> Json:
