@@ -156,6 +156,7 @@ async def test_bad_operations_of_every_kind_leave_the_others_alone(ann: Person) 
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         good = await wire.watch(ROOM_MESSAGES, roomId=den)
+        await ann.house.listening(1)
         for query, variables in (
             ("{", {}),
             ("{ nothing }", {}),
