@@ -39,6 +39,7 @@ class Framing:
     """How a stream is written: `part` frames one answer, `errors` the list that a refusal is, `beat` a sign of life."""
 
     media_type: str
+    begin: str
     part: Callable[[str], str]
     errors: Callable[[str], str]
     beat: str
@@ -46,7 +47,8 @@ class Framing:
 
 
 def _part(payload: str) -> str:
-    return f"\r\n--graphql\r\nContent-Type: application/json\r\n\r\n{payload}"
+    """With the boundary behind it: a client takes a part for whole when it sees the next one begin."""
+    return f"\r\nContent-Type: application/json\r\n\r\n{payload}\r\n--graphql"
 
 
 def _event(payload: str) -> str:
@@ -55,13 +57,15 @@ def _event(payload: str) -> str:
 
 MULTIPART = Framing(
     'multipart/mixed;boundary="graphql";subscriptionSpec="1.0"',
+    begin="--graphql",
     part=lambda payload: _part(f'{{"payload":{payload}}}'),
     errors=lambda errors: _part(f'{{"payload":null,"errors":{errors}}}'),
     beat=_part("{}"),
-    end="\r\n--graphql--\r\n",
+    end="--\r\n",
 )
 EVENTS = Framing(
     "text/event-stream; charset=utf-8",
+    begin="",
     part=_event,
     errors=lambda errors: _event(f'{{"errors":{errors}}}'),
     beat=":\n\n",
@@ -92,6 +96,7 @@ class Stream:
         self._send = send
         headers = [(name.lower().encode(), value.encode()) for name, value in self._headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await self._body(self._framing.begin)
         self._say({"type": "websocket.connect"})
         self._say_text("connection_init", None)
         leaving = asyncio.create_task(self._until_gone(receive), name="stream reads")
