@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from roomcast.api.crowd import Places
-from roomcast.api.socket import Pace
+from roomcast.api.wire import Pace
 from tests.clients.node import Listening, require
 from tests.clients.proxy import Proxy
 from tests.clients.test_clients import settings

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
 from roomcast.api.crowd import Places
-from roomcast.api.socket import Pace
+from roomcast.api.wire import Pace
 from tests.conftest import MakeHouse
 from tests.people import REFRESH, ROOM_EVENTS, ROOM_MESSAGES, SEND, SIGNUP, Person, Wire, arrive
 

@@ -93,6 +93,11 @@ def write(kind: str, id_: str | None = None, payload: Any = None) -> bytes:
     return orjson.dumps(message)
 
 
+def head(kind: str, id_: str) -> bytes:
+    """A message without its end: what comes last, a payload or nothing, is added as bytes."""
+    return b'{"id":' + orjson.dumps(id_) + b',"type":"' + kind.encode() + b'"'
+
+
 def short(reason: str) -> str:
     """A close reason that fits its frame: 123 bytes (RFC 6455)."""
     encoded = reason.encode()

@@ -7,17 +7,15 @@ streams are shared bytes that `realtime` hands out.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import orjson
 from graphql import GraphQLError, OperationType
-from starlette.types import Scope
 
 from roomcast.accounts.policy import Ending
-from roomcast.api import protocol, tokens
+from roomcast.api import protocol, tokens, wire
 from roomcast.api.context import Caller, Context
 from roomcast.api.crowd import Crowd
 from roomcast.api.documents import Operation, RequestErrors
@@ -28,9 +26,10 @@ from roomcast.api.inbox import Inbox, InboxStream
 from roomcast.api.protocol import CloseCode, Malformed, Message
 from roomcast.api.requests import Request, read_request
 from roomcast.api.scalars import show_time
-from roomcast.api.server import HEARTBEAT_MS, MAX_SUBSCRIPTIONS
+from roomcast.api.server import MAX_SUBSCRIPTIONS
 from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
 from roomcast.api.transport import ABORT, LEAVE, WRITE
+from roomcast.api.wire import Pace, Wire
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import is_outage
@@ -42,34 +41,10 @@ from roomcast.realtime.reader import Listener, Reader
 from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.topic import Topic
 
-Asgi = Callable[..., Awaitable[Any]]
-
-Wire = tuple[Scope, Asgi, Asgi]
-"""An ASGI connection: scope, receive, send."""
-
 LAST_WORDS_SECONDS = 0.5
 """How long the operations and streams of an ended session may take to say their last."""
 
 MISSED_HEARTBEATS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long a socket waits for what, in seconds.
-
-    `tick`: how often it looks at the clock. `grace`: how long everything still works after an access token's end;
-    `refreshSession` extends it, or 4403 ends it. `patience`: how long a subscription waits for a database that does
-    not answer. `finish`: how long a server that stops waits for what runs. `close`: for a peer to take the last words.
-    """
-
-    tick: float = 1.0
-    heartbeat: float = HEARTBEAT_MS / 1000
-    init: float = 10.0
-    grace: float = 30.0
-    patience: float = 30.0
-    stall: float = 30.0
-    finish: float = 5.0
-    close: float = 5.0
 
 
 log = logging.getLogger("roomcast.socket")
@@ -89,11 +64,11 @@ class Attached(NamedTuple):
 
 
 class Socket:
-    def __init__(self, engine: Engine, hub: Hub, crowd: "Crowd[Socket]", pace: Pace, wire: Wire) -> None:
+    def __init__(self, engine: Engine, hub: Hub, crowd: "Crowd[Socket]", pace: Pace, connection: Wire) -> None:
         self._engine, self._hub, self._crowd, self._pace = engine, hub, crowd, pace
-        self._scope, self._receive, self._send = wire
+        self._scope, self._receive, self._send = connection
         self.viewer: Actor | None = None
-        self._outbox = Outbox(self._send, self._abort, pace.stall, _extension(self._scope, WRITE))
+        self._outbox = Outbox(self._send, self._abort, pace.stall, wire.extension(self._scope, WRITE))
         self._parting: asyncio.Task[None] | None = None
         self._initialising: asyncio.Task[None] | None = None
         self._is_acknowledged = False
@@ -186,7 +161,7 @@ class Socket:
 
     def _abort(self) -> None:
         """Drop a peer that takes no bytes: a closing handshake would wait for it for ever."""
-        abort = _extension(self._scope, ABORT)
+        abort = wire.extension(self._scope, ABORT)
         if abort is not None:
             abort()
 
@@ -332,7 +307,11 @@ class Socket:
             if not self._crowd.may_stream(viewer.user_id):
                 raise RequestErrors(_limit("You have as many subscriptions open as one person may have."))
             listener = Listener(
-                self._outbox, viewer.user_id, _head("next", id_) + b',"payload":', b"}", partial(self._over, id_)
+                self._outbox,
+                viewer.user_id,
+                protocol.head("next", id_) + b',"payload":',
+                b"}",
+                partial(self._over, id_),
             )
             reader = self._hub.attach(topic, group_key(operation, request, stream, viewer), script, listener)
             self.streams[id_] = Attached(topic, reader)
@@ -351,7 +330,7 @@ class Socket:
     def _open_inbox(self, id_: str, operation: Operation, request: Request, viewer: Actor) -> None:
         if self._is_over:
             raise RequestErrors(_session_over())
-        head = _head("next", id_) + b',"payload":'
+        head = protocol.head("next", id_) + b',"payload":'
         inbox = Inbox(self._engine, operation, request, viewer, lambda payload: self._outbox.offer(head, payload, b"}"))
         self._inboxes[id_] = inbox
         inbox.start(self._outbox)
@@ -371,7 +350,7 @@ class Socket:
 
     def _say(self, kind: str, id_: str, payload: bytes | None = None) -> None:
         body = b',"payload":' + payload if payload is not None else b""
-        self._outbox.put(_head(kind, id_) + body + b"}")
+        self._outbox.put(protocol.head(kind, id_) + body + b"}")
 
     def _error(self, id_: str, errors: RequestErrors, request_id: str) -> None:
         self._say("error", id_, orjson.dumps(refused(errors, request_id)["errors"]))
@@ -389,7 +368,7 @@ class Socket:
         return replace(viewer, is_admin=standing.is_admin)
 
     def _caller(self) -> Caller:
-        return Caller(str(uuid7()), self.address, self.adopt, self._resumption, _origin(self._scope))
+        return Caller(str(uuid7()), self.address, self.adopt, self._resumption, wire.origin(self._scope))
 
     @property
     def address(self) -> str | None:
@@ -413,20 +392,3 @@ class Socket:
             return None
         self._resumed.add((room_id, field))
         return self._resume.get(f"{room_id}:{field}", self._resume.get(room_id))
-
-
-def _head(kind: str, id_: str) -> bytes:
-    """A message without its end: what comes last, a payload or nothing, is added as bytes."""
-    return b'{"id":' + orjson.dumps(id_) + b',"type":"' + kind.encode() + b'"'
-
-
-def _extension(scope: Scope, name: str) -> Any:
-    """What our own server offers beyond ASGI; None on others."""
-    return scope.get("extensions", {}).get(name)
-
-
-def _origin(scope: Scope) -> str | None:
-    """The web address behind the socket's, as the client wrote it."""
-    hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-    scheme = "https" if scope["scheme"] == "wss" else "http"
-    return f"{scheme}://{hosts[0]}" if hosts else None

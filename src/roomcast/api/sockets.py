@@ -12,8 +12,9 @@ from roomcast.api import protocol
 from roomcast.api.crowd import Crowd, Places
 from roomcast.api.execution import Engine
 from roomcast.api.protocol import CloseCode
-from roomcast.api.socket import Asgi, Pace, Socket
+from roomcast.api.socket import Socket
 from roomcast.api.transport import ABORT, advice
+from roomcast.api.wire import Asgi, Pace
 from roomcast.realtime.hub import Hub
 
 log = logging.getLogger("roomcast.socket")
