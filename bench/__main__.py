@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from statistics import median
 
 from bench import fanout, memory, sending, storm
-from bench.servers import keep_off_the_servers_core, room_for_sockets
+from bench.servers import has_node, keep_off_the_servers_core, room_for_sockets
 from bench.table import Line, keep, table
 
 VIEWER_DOCUMENT = fanout.DOCUMENT.replace("body createdAt", "body viewerCanEdit createdAt")
@@ -22,6 +22,7 @@ class Sizes:
         self.idle = 300 if quick else 3000
         self.storm = 300 if quick else 3000
         self.rounds = 1 if quick else 3
+        self.latency_rounds, self.latency_events = (1, 50) if quick else (5, 150)
 
 
 async def fan_out(sizes: Sizes) -> AsyncIterator[Line]:
@@ -42,12 +43,28 @@ async def fan_out(sizes: Sizes) -> AsyncIterator[Line]:
     listeners, events = sizes.stock
     ours, stock = await fanout.of_roomcast(listeners, events * 3), await fanout.of_stock(listeners, events)
     viewer = await fanout.of_roomcast(listeners, events, VIEWER_DOCUMENT)
+    if has_node():
+        node = await fanout.of_yoga(listeners, events * 3)
+        ratio = ours.cpu_microseconds / node.cpu_microseconds
+        what = f"fan-out to {listeners}, against graphql-yoga with graphql-ws on Node"
+        yield Line(what, f"{ours.cpu_microseconds:.1f} µs", f"{node.cpu_microseconds:.1f} µs", ratio, 1)
     for what, figures, mark in (
         (f"fan-out to {listeners}, against stock Strawberry", ours, 1 / 15),
         (f"fan-out to {listeners} with a viewer field in the document, against stock Strawberry", viewer, 1 / 2),
     ):
         ratio = figures.cpu_microseconds / stock.cpu_microseconds
         yield Line(what, f"{figures.cpu_microseconds:.1f} µs", f"{stock.cpu_microseconds:.1f} µs", ratio, mark)
+
+
+async def one_stalled(sizes: Sizes) -> AsyncIterator[Line]:
+    listeners, events = sizes.stock[0], sizes.latency_events
+    pairs = []
+    for _ in range(sizes.latency_rounds):
+        without = await fanout.p99_milliseconds(listeners, events, stalled=False)
+        pairs.append((await fanout.p99_milliseconds(listeners, events, stalled=True), without))
+    beside, alone = sorted(pairs, key=lambda pair: pair[0] / pair[1])[len(pairs) // 2]
+    what = f"one stalled reader among {listeners}: p99 until all others have heard"
+    yield Line(what, f"{beside:.1f} ms", f"{alone:.1f} ms", beside / alone, 1.5)
 
 
 async def sends(sizes: Sizes) -> AsyncIterator[Line]:
@@ -81,7 +98,7 @@ async def main() -> None:
     keep_off_the_servers_core()
     room_for_sockets()
     lines = []
-    for part in (fan_out, sends, idle, back_at_once):
+    for part in (fan_out, one_stalled, sends, idle, back_at_once):
         async for line in part(sizes):
             lines.append(line)
             print(line.row(), flush=True)

@@ -9,13 +9,15 @@ from typing import Any
 
 import httpx
 
-from bench.servers import Running, baseline, roomcast
+from bench.servers import Running, baseline, roomcast, yoga
 from bench.sockets import Client, connect_many
 
 DOCUMENT = (
     "subscription Watch($roomId: ID!) { roomMessages(roomId: $roomId) "
     "{ cursor message { id seq body createdAt author { username } } } }"
 )
+LONG_BODY = "The quick brown fox jumps over the lazy dog. " * 80
+FILLING = 1500
 BODY = "The quick brown fox jumps over the lazy dog. " * 2
 PROTOCOL = "graphql-transport-ws"
 
@@ -164,7 +166,44 @@ async def of_bare(listeners: int, events: int, payload_bytes: int) -> Figures:
 
 async def of_stock(listeners: int, events: int) -> Figures:
     with baseline("stock") as server:
-        audience = await subscribed(server, listeners, DOCUMENT, {"roomId": "1"}, None)
-        send = 'mutation($body: String!) { sendMessage(roomId: "1", body: $body) }'
+        return await _of_plain(server, listeners, events)
+
+
+async def of_yoga(listeners: int, events: int) -> Figures:
+    with yoga() as server:
+        return await _of_plain(server, listeners, events)
+
+
+async def p99_milliseconds(listeners: int, events: int, *, stalled: bool) -> float:
+    """How long all but the slowest hundredth of events took to reach every listener; `stalled`: with one among them
+    that has stopped reading."""
+    with roomcast() as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            return await measure(server, audience, lambda _number: ask(http, None, send, {"body": BODY}), events)
+            token, room_id = await newcomer(http)
+            audience = await subscribed(server, listeners, DOCUMENT, {"roomId": room_id}, token)
+            deaf = await subscribed(server, int(stalled), DOCUMENT, {"roomId": room_id}, token) if stalled else None
+
+            async def publish(_number: int) -> None:
+                await ask(http, token, SEND, {"input": {"roomId": room_id, "body": LONG_BODY}})
+
+            await audience.gathered(publish)
+            for client in deaf.clients if deaf else ():
+                client.transport.pause_reading()
+            for number in range(FILLING if stalled else 0):  # until nothing more fits on its way
+                await publish(number)
+            await asyncio.sleep(1)
+            audience.reset()
+            took = []
+            for number in range(events):
+                begun = time.perf_counter()
+                await publish(number)
+                await audience.all_heard(number + 1)
+                took.append(time.perf_counter() - begun)
+    return sorted(took)[int(len(took) * 0.99) - 1] * 1000
+
+
+async def _of_plain(server: Running, listeners: int, events: int) -> Figures:
+    audience = await subscribed(server, listeners, DOCUMENT, {"roomId": "1"}, None)
+    send = 'mutation($body: String!) { sendMessage(roomId: "1", body: $body) }'
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+        return await measure(server, audience, lambda _number: ask(http, None, send, {"body": BODY}), events)

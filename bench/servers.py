@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -66,6 +67,20 @@ def baseline(name: str, **environment: str) -> Iterator[Running]:
     """One of `bench/baselines`, on the same uvicorn with the same settings."""
     command = [sys.executable, "-m", f"bench.baselines.{name}"]
     with started(command, environment, "PORT", "/health") as running:
+        yield running
+
+
+def has_node() -> bool:
+    return shutil.which("node") is not None and shutil.which("npm") is not None
+
+
+@contextmanager
+def yoga() -> Iterator[Running]:
+    """graphql-yoga with graphql-ws, on Node."""
+    folder = ROOT / "bench" / "baselines" / "yoga"
+    if not (folder / "node_modules").is_dir():
+        subprocess.run(["npm", "ci", "--silent"], cwd=folder, check=True)
+    with started(["node", str(folder / "server.mjs")], {}, "PORT", "/health") as running:
         yield running
 
 
