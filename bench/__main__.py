@@ -42,7 +42,7 @@ async def fan_out(sizes: Sizes) -> AsyncIterator[Line]:
         )
     listeners, events = sizes.stock
     ours, stock = await fanout.of_roomcast(listeners, events * 3), await fanout.of_stock(listeners, events)
-    viewer = await fanout.of_roomcast(listeners, events, VIEWER_DOCUMENT)
+    viewer = await fanout.of_people(listeners, events, VIEWER_DOCUMENT)
     if has_node():
         node = await fanout.of_yoga(listeners, events * 3)
         ratio = ours.cpu_microseconds / node.cpu_microseconds

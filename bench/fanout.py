@@ -1,6 +1,7 @@
 """Fan-out: one room, one document, many listeners. The server's CPU for each delivery, the durable send included."""
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -131,7 +132,29 @@ async def ask(http: httpx.AsyncClient, token: str | None, query: str, variables:
     return answer["data"]
 
 
-async def subscribed(server: Running, listeners: int, document: str, variables: Any, token: str | None) -> Audience:
+async def of_people(listeners: int, events: int, document: str) -> Figures:
+    """As `of_roomcast`, each listener another person: for documents that show everybody something else."""
+    with roomcast() as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
+            token, room_id = await newcomer(http)
+            tokens = [await another(http, number) for number in range(listeners)]
+            audience = await subscribed(server, listeners, document, {"roomId": room_id}, *tokens)
+
+            async def publish(_number: int) -> None:
+                await ask(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
+
+            return await measure(server, audience, publish, events)
+
+
+async def another(http: httpx.AsyncClient, number: int) -> str:
+    """Sign somebody up; their token."""
+    signup = "mutation($name: String!, $password: String!) { signup(input: {username: $name, password: $password}) "
+    named = {"name": f"bench{number}", "password": "correct horse battery"}
+    signed_in = await ask(http, None, signup + "{ tokens { accessToken } } }", named)
+    return str(signed_in["signup"]["tokens"]["accessToken"])
+
+
+async def subscribed(server: Running, listeners: int, document: str, variables: Any, *tokens: str | None) -> Audience:
     audience = Audience()
     acknowledged = asyncio.Event()
     waiting = listeners
@@ -149,7 +172,7 @@ async def subscribed(server: Running, listeners: int, document: str, variables: 
             audience.heard(client, frame)
 
     audience.clients = await connect_many(listeners, server.port, "/graphql", PROTOCOL, first)
-    for client in audience.clients:
+    for client, token in zip(audience.clients, itertools.cycle(tokens), strict=False):
         client.say({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"} if token else {}})
     await asyncio.wait_for(acknowledged.wait(), 60)
     return audience
