@@ -7,7 +7,6 @@ break on the other, so tables use these instead.
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -72,6 +71,3 @@ def table(model: type[SQLModel]) -> sa.Table:
     """The Core table of a model, for statements on hot paths."""
     found: sa.Table = model.__table__  # type: ignore[attr-defined]
     return found
-
-
-__all__ = ["JSON", "UUID", "FlagField", "IdField", "SeqField", "TextField", "TimeField", "UTCDateTime", "table"]
