@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -32,6 +33,21 @@ class User(SQLModel, table=True):
     password_hash: str = TextField()
     created_at: datetime = TimeField()
     banned_at: datetime | None = TimeField(default=None, nullable=True)
+
+
+SHOWN = ("id", "username", "display_name", "bio", "role", "created_at")
+"""What everybody may see of a person."""
+
+
+def packed(user: User) -> dict[str, Any]:
+    """What travels of a person between processes: what everybody may see. JSON-ready."""
+    return user.model_dump(mode="json", include=set(SHOWN))
+
+
+def unpacked(shown: dict[str, Any]) -> User:
+    """A person as `packed` let them go: nothing else is known of them."""
+    moment = datetime.fromisoformat(shown["created_at"])
+    return User(**{**shown, "id": UUID(shown["id"]), "created_at": moment})
 
 
 class Session(SQLModel, table=True):

@@ -9,12 +9,17 @@ import sqlalchemy as sa
 from sqlmodel import col, func, or_, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.accounts.models import Session, User, UserRole
+from roomcast.accounts.models import SHOWN, Session, User, UserRole
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
+from roomcast.core.columns import table
 from roomcast.core.names import is_printable, plain
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import count
+from roomcast.core.rows import Question, count
+
+_SHOWN = sa.select(*(table(User).c[name] for name in SHOWN)).where(
+    table(User).c.id.in_(sa.bindparam("ids", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,11 @@ def _filtered(wanted: UserFilter) -> "sa.Select[User]":
 async def users_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, User]:
     rows = await session.exec(select(User).where(col(User.id).in_(ids)))
     return {user.id: user for user in rows}
+
+
+def asking_shown(ids: Collection[UUID]) -> Question:
+    """Asks for what everybody may see of these people."""
+    return Question(_SHOWN, {"ids": list(ids)})
 
 
 async def user_by_login(session: AsyncSession, username_or_email: str) -> User | None:

@@ -82,8 +82,17 @@ class RoomEvent:
 
 
 async def _message(told: Told, info: Info) -> message_rows.Message | None:
-    fresh: message_rows.Message | None = getattr(told.event, "fresh", None)
-    return fresh or await info.context.messages.load(told.event.message_id)
+    created = _fresh(told.event)
+    if created is None:
+        return await info.context.messages.load(told.event.message_id)
+    if created.author is not None:
+        info.context.users.prime(created.author.id, created.author)
+    return created.fresh
+
+
+def _fresh(event: Event) -> message_events.MessageCreated | None:
+    """The event if it carries what it tells of."""
+    return event if isinstance(event, message_events.MessageCreated) and event.fresh is not None else None
 
 
 @strawberry.type

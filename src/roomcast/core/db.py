@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import event as sa_event
@@ -319,4 +319,8 @@ def _prepare(engine: AsyncEngine, begin: str, *pragmas: str) -> None:
         cursor.close()
 
     sa_event.listen(engine.sync_engine, "connect", connected)
-    sa_event.listen(engine.sync_engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    sa_event.listen(engine.sync_engine, "begin", lambda connection: _driver(connection).begin(begin))
+
+
+def _driver(connection: sa.Connection) -> sqlite.Connection:
+    return cast("sqlite.Connection", connection.connection.driver_connection)

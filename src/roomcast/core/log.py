@@ -21,7 +21,7 @@ from roomcast.core.columns import JSON, IdField, SeqField, TimeField, table
 from roomcast.core.errors import BadUserInput
 from roomcast.core.events import Event, from_facts
 from roomcast.core.ids import uuid7
-from roomcast.core.rows import light, write
+from roomcast.core.rows import Question, ask, write
 
 E = TypeVar("E", bound=Event)
 
@@ -87,13 +87,31 @@ _MOVE = (
 _APPEND = sa.insert(table(LogEntry))
 
 
+def locking(room_ids: Collection[UUID]) -> Question:
+    """Asks for the heads of these rooms and locks them until the commit, in id order so that two groups never deadlock.
+    `locked` is to have the answer."""
+    return Question(_LOCK, {"room_ids": list(room_ids)})
+
+
+def locked(session: AsyncSession, rows: Sequence[RoomHead]) -> None:
+    """These heads are this transaction's own: their next seq is at hand."""
+    heads = _locked_heads(session)
+    for row in rows:
+        heads[row.room_id] = LockedHead(row.room_id, row.last_seq, row.last_activity_seq, row.last_activity_at)
+
+
 async def lock_heads(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, LockedHead]:
-    """The heads of these rooms, locked until the commit, in id order so that two groups never deadlock."""
-    locked: dict[UUID, LockedHead] = session.info.setdefault("heads", {})
-    if missing := [room_id for room_id in room_ids if room_id not in locked]:
-        for row in await light(session, RoomHead, _LOCK, {"room_ids": missing}):
-            locked[row.room_id] = LockedHead(row.room_id, row.last_seq, row.last_activity_seq, row.last_activity_at)
-    return {room_id: locked[room_id] for room_id in room_ids if room_id in locked}
+    """The heads of those among these rooms that have one, locked until the commit."""
+    heads = _locked_heads(session)
+    if missing := [room_id for room_id in room_ids if room_id not in heads]:
+        [rows] = await ask(session, locking(missing))
+        locked(session, rows)
+    return {room_id: heads[room_id] for room_id in room_ids if room_id in heads}
+
+
+def _locked_heads(session: AsyncSession) -> dict[UUID, LockedHead]:
+    found: dict[UUID, LockedHead] = session.info.setdefault("heads", {})
+    return found
 
 
 async def append(session: AsyncSession, events: Sequence[E]) -> list[E]:

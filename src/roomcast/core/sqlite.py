@@ -1,15 +1,20 @@
-"""aiosqlite with one trip to its thread for a statement instead of four.
+"""aiosqlite with few trips to its thread: a switch between threads costs more than most of our statements.
 
-Stock, SQLAlchemy asks for a cursor, executes, fetches and closes: four switches between threads, which cost more than
-most of our statements. Here the cursor carries its rows back from the one trip.
+Stock, SQLAlchemy asks for a cursor, executes, fetches and closes: four trips. Here the cursor carries its rows back
+from one, a transaction begins with its first question, changes whose outcome nobody waits for travel with what comes
+next (the commit at the latest), and nobody waits for a rollback.
 """
 
 import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiosqlite
+from sqlalchemy.exc import DBAPIError
+
+T = TypeVar("T")
+Step = Callable[[sqlite3.Connection], T]
 
 
 class Cursor:
@@ -42,19 +47,59 @@ class Cursor:
         self._rows = []
 
     async def _run(self, step: Callable[[sqlite3.Cursor], Any]) -> None:
-        cursor, self._rows = await self._connection.in_thread(step)
+        cursor, self._rows = await self._connection.in_thread(partial(_results, step))
         self.description, self.rowcount, self.lastrowid = cursor.description, cursor.rowcount, cursor.lastrowid
 
 
 class Connection(aiosqlite.Connection):
+    """One transaction after another; `ask` and `change` are for those who know what they do to a driver."""
+
+    _waiting: list[Step[object]]
+    """What the next trip does before its own errand."""
+    _is_open = False
+    """Whether a transaction has begun in the thread, or will have, once what was sent there has run."""
+
     def cursor(self) -> Any:
         return Cursor(self)
 
-    async def in_thread(self, step: Callable[[sqlite3.Cursor], Any]) -> tuple[sqlite3.Cursor, list[Any]]:
-        return await self._execute(partial(_run, self._conn, step))  # type: ignore[no-any-return,no-untyped-call]
+    def begin(self, words: str) -> None:
+        """Begin a transaction with its first statement. (Raised there: that another process has locked the file.)"""
+        self._waiting = [lambda connection: connection.execute(words)]
+
+    async def change(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+        """Execute it for each of the rows, with the next statement or the commit, which raises what goes wrong."""
+        self._waiting.append(lambda connection: connection.executemany(statement, rows))
+
+    async def ask(self, questions: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
+        """The rows of each of these statements. Raises SQLAlchemy's errors."""
+        try:
+            return await self.in_thread(lambda open_: [open_.execute(*asked).fetchall() for asked in questions])
+        except sqlite3.Error as error:
+            raise DBAPIError.instance(questions[0][0], None, error, sqlite3.Error) from error
+
+    async def in_thread(self, step: Step[T]) -> T:
+        before, self._waiting, self._is_open = self._waiting, [], True
+        return await self._execute(partial(_run, self._conn, before, step))  # type: ignore[no-any-return,no-untyped-call]
+
+    async def commit(self) -> None:
+        if self._is_open or len(self._waiting) > 1:
+            await self.in_thread(sqlite3.Connection.commit)
+        self._waiting, self._is_open = [], False
+
+    async def rollback(self) -> None:
+        self._waiting = []
+        if self._is_open:
+            self._is_open = False
+            self._tx.put_nowait((None, self._conn.rollback))
 
 
-def _run(connection: sqlite3.Connection, step: Callable[[sqlite3.Cursor], Any]) -> tuple[sqlite3.Cursor, list[Any]]:
+def _run(connection: sqlite3.Connection, before: Sequence[Step[object]], step: Step[T]) -> T:
+    for waiting in before:
+        waiting(connection)
+    return step(connection)
+
+
+def _results(step: Callable[[sqlite3.Cursor], Any], connection: sqlite3.Connection) -> tuple[sqlite3.Cursor, list[Any]]:
     cursor = connection.cursor()
     step(cursor)
     return cursor, cursor.fetchall() if cursor.description else []
@@ -63,5 +108,6 @@ def _run(connection: sqlite3.Connection, step: Callable[[sqlite3.Cursor], Any]) 
 def connect(path: str, **options: Any) -> Connection:
     """SQLAlchemy's `async_creator_fn`. Its thread never keeps a stopping process alive."""
     connection = Connection(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
+    connection._waiting = []
     connection._thread.daemon = True
     return connection

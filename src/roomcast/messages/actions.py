@@ -7,8 +7,9 @@ from uuid import UUID
 
 import orjson
 import sqlalchemy as sa
-from sqlmodel import col, select
 
+from roomcast.accounts import queries as accounts
+from roomcast.accounts.models import User
 from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
@@ -16,7 +17,7 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, Refused
 from roomcast.core.ids import local_id, uuid7
-from roomcast.core.rows import light, write
+from roomcast.core.rows import Question, altered, as_dict, ask, write
 from roomcast.messages import mentions, policy, search
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
@@ -25,7 +26,7 @@ from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
 
-_ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
+_MESSAGES = sa.select(table(Message)).where(table(Message).c.id.in_(sa.bindparam("ids", expanding=True)))
 _INSERT = sa.insert(table(Message))
 
 
@@ -72,32 +73,44 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
     answers = [_answer(desk, wish) for wish in wishes]
     fresh = [answer.message for answer in answers if isinstance(answer, Sent) and not answer.replayed]
     if fresh:
-        await _store(work, fresh)
+        await _store(work, fresh, desk.authors)
+        await marks.keep_pace(work, {pair: desk.memberships[pair].last_sent_at for pair in desk.paced})
     return answers
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """All that a group of sends is decided on, read under the lock of its rooms' heads."""
+    """All that a group of sends is decided on, read under the lock of its rooms' heads and kept up as it is decided."""
 
     rooms: Mapping[UUID, Room]
-    memberships: Mapping[tuple[UUID, UUID], Membership]
+    memberships: dict[tuple[UUID, UUID], Membership]
+    authors: Mapping[UUID, User]
+    """What everybody may see of them."""
     messages: dict[UUID, Message]
     """Those that a wish names, as its own key or as what it answers, and those of the group itself."""
+    paced: set[tuple[UUID, UUID]]
+    """By (room, author): whose pace is watched and who has said something."""
 
 
 async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
-    session = work.session
-    room_ids = {wish.room_id for wish in wishes if wish.room_id is not None}
-    await log.lock_heads(session, room_ids)
-    found = await light(session, Room, _ROOMS, {"ids": list(room_ids)})
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
     named = {id_ for wish in wishes for id_ in (wish.key, wish.reply_to_id, wish.thread_root_id) if id_ is not None}
-    known = await session.exec(select(Message).where(col(Message.id).in_(named))) if named else ()
+    room_ids, people = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
+    heads, found, members, authors, known = await ask(
+        work.session,
+        log.locking(room_ids),
+        rooms.asking(room_ids),
+        rooms.asking_memberships(pairs),
+        accounts.asking_shown(people),
+        Question(_MESSAGES, {"ids": list(named)}),
+    )
+    log.locked(work.session, heads)
     return Desk(
         {room.id: room for room in found},
-        await rooms.memberships(session, pairs),
+        {(member.room_id, member.user_id): member for member in members},
+        {author.id: User(**as_dict(author)) for author in authors},
         {message.id: message for message in known},
+        set(),
     )
 
 
@@ -115,12 +128,14 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
         raise NotFound("no such room", path=("input", "roomId"))
     if wish.key is not None and (original := desk.messages.get(wish.key)):
         policy.check_same(original, wish.digest(), wish.actor.user_id)
-        return Sent(original, replayed=True)
+        return Sent(Message(**as_dict(original)), replayed=True)
     policy.check_body(wish.body)
     message = _written(desk, wish, room)
     member = policy.check_send(wish.actor, room, membership, message.created_at)
     if room.slow_mode_seconds:
-        member.last_sent_at = message.created_at
+        pair = room.id, wish.actor.user_id
+        desk.memberships[pair] = altered(member, last_sent_at=message.created_at)
+        desk.paced.add(pair)
     desk.messages[message.id] = message
     return Sent(message, replayed=False)
 
@@ -143,11 +158,8 @@ def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
     )
 
 
-async def _store(work: Work, messages: Sequence[Message]) -> None:
-    events = [
-        MessageCreated(room_id=m.room_id, at=m.created_at, message_id=m.id, thread_root_id=m.thread_root_id, fresh=m)
-        for m in messages
-    ]
+async def _store(work: Work, messages: Sequence[Message], authors: Mapping[UUID, User]) -> None:
+    events = [_created(message, authors) for message in messages]
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
     await write(work.session, _INSERT, [message.model_dump() for message in messages])
@@ -155,6 +167,17 @@ async def _store(work: Work, messages: Sequence[Message]) -> None:
     await search.keep(work, messages)
     # Who says something in a room has read it; a reply in a thread says nothing of the room's own talk.
     await marks.move_marks(work, _read_by_writing(messages))
+
+
+def _created(message: Message, authors: Mapping[UUID, User]) -> MessageCreated:
+    return MessageCreated(
+        room_id=message.room_id,
+        at=message.created_at,
+        message_id=message.id,
+        thread_root_id=message.thread_root_id,
+        fresh=message,
+        author=authors.get(message.author_id) if message.author_id else None,
+    )
 
 
 def _read_by_writing(messages: Sequence[Message]) -> dict[tuple[UUID, UUID], int]:

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
+from roomcast.accounts.models import User, packed, unpacked
 from roomcast.core.events import Event, carried
 from roomcast.messages.models import Message
 
@@ -17,24 +18,29 @@ class MessageUpdateReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class MessageCreated(Event):
-    """`fresh`: the message itself, so that nobody has to read back what was just written. Live only."""
+    """`fresh` and `author`: the message itself and what everybody may see of who wrote it, so that nobody has to read
+    back what was just written. Live only."""
 
     kind: ClassVar[str] = "MESSAGE_CREATED"
 
     message_id: UUID
     thread_root_id: UUID | None = None
     fresh: Message | None = carried()
+    author: User | None = carried()
 
     @property
     def moves_activity(self) -> bool:
         return self.thread_root_id is None
 
     def cargo(self) -> dict[str, Any] | None:
-        return self.fresh.model_dump(mode="json") if self.fresh else None
+        if self.fresh is None:
+            return None
+        return {"fresh": self.fresh.model_dump(mode="json"), "author": packed(self.author) if self.author else None}
 
     @classmethod
     def unload(cls, cargo: dict[str, Any]) -> dict[str, Any]:
-        return {"fresh": Message.model_validate(cargo)}
+        author = unpacked(cargo["author"]) if cargo["author"] else None
+        return {"fresh": Message.model_validate(cargo["fresh"]), "author": author}
 
 
 @dataclass(frozen=True, kw_only=True)

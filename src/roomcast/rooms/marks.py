@@ -14,6 +14,7 @@ from sqlmodel import col
 
 from roomcast.core.columns import table
 from roomcast.core.db import Work
+from roomcast.core.rows import write
 from roomcast.rooms.models import Membership, NotificationLevel
 
 _ROWS = table(Membership)
@@ -26,6 +27,11 @@ _FORWARD = (
     )
     .values(last_read_seq=sa.bindparam("seq"))
 )
+_SENT = (
+    sa.update(_ROWS)
+    .where(_ROWS.c.room_id == sa.bindparam("room"), _ROWS.c.user_id == sa.bindparam("author"))
+    .values(last_sent_at=sa.bindparam("at"))
+)
 
 
 async def move_marks(work: Work, marks: Mapping[tuple[UUID, UUID], int]) -> None:
@@ -34,7 +40,14 @@ async def move_marks(work: Work, marks: Mapping[tuple[UUID, UUID], int]) -> None
         rows: Sequence[dict[str, Any]] = [
             {"room": room_id, "reader": user_id, "seq": seq} for (room_id, user_id), seq in marks.items()
         ]
-        await work.session.exec(_FORWARD, params=rows)
+        await write(work.session, _FORWARD, rows)
+
+
+async def keep_pace(work: Work, sent_at: Mapping[tuple[UUID, UUID], datetime | None]) -> None:
+    """By (room, user): when they last said something in a room in slow mode."""
+    if sent_at:
+        rows = [{"room": room_id, "author": user_id, "at": at} for (room_id, user_id), at in sent_at.items()]
+        await write(work.session, _SENT, rows)
 
 
 async def move_mark(work: Work, member: Membership, seq: int, *, back: bool) -> bool:

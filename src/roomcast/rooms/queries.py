@@ -10,12 +10,18 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
+from roomcast.core.columns import table
 from roomcast.core.errors import NotFound
 from roomcast.core.log import RoomHead
 from roomcast.core.names import plain
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import count, fetch
+from roomcast.core.rows import Question, count, fetch
 from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
+
+_ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
+_MEMBERSHIPS = sa.select(table(Membership)).where(
+    sa.tuple_(table(Membership).c.room_id, table(Membership).c.user_id).in_(sa.bindparam("pairs", expanding=True))
+)
 
 
 class RoomOrder(StrEnum):
@@ -174,6 +180,16 @@ async def memberships(
     wanted = sa.tuple_(sa.inspect(Membership).c.room_id, sa.inspect(Membership).c.user_id)
     rows = await session.exec(select(Membership).where(wanted.in_(pairs)))
     return {(row.room_id, row.user_id): row for row in rows}
+
+
+def asking(room_ids: Collection[UUID]) -> Question:
+    """Asks for these rooms themselves."""
+    return Question(_ROOMS, {"ids": list(room_ids)})
+
+
+def asking_memberships(pairs: Collection[tuple[UUID, UUID]]) -> Question:
+    """Asks for the memberships of these (room, user)."""
+    return Question(_MEMBERSHIPS, {"pairs": list(pairs)})
 
 
 async def owner_count(session: AsyncSession, room_id: UUID) -> int:
