@@ -40,10 +40,14 @@ async def test_several_questions_are_answered_in_their_order(house: House) -> No
 async def test_a_change_that_fails_keeps_nothing_of_its_transaction(house: House) -> None:
     room_id = uuid4()
     row = {"room_id": room_id, "seq": 1, "kind": "X", "at": now(), "data": {}}
-    with pytest.raises(IntegrityError):
+
+    async def opened_twice() -> None:
         async with house.inside.db.work() as work:
             await log.open_log(work.session, room_id, now())
             await write(work.session, sa.insert(table(LogEntry)), [row, row])
+
+    with pytest.raises(IntegrityError):
+        await opened_twice()
     async with house.inside.db.read() as session:
         assert (await session.exec(select(RoomHead).where(RoomHead.room_id == room_id))).all() == []
 
