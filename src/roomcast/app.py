@@ -36,7 +36,7 @@ from roomcast.core import log, migrations
 from roomcast.core.chores import Chore
 from roomcast.core.clock import now
 from roomcast.core.db import Batch, Database
-from roomcast.core.events import Event, pack
+from roomcast.core.events import Event, Lines
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.core.telemetry import configure_logs
 from roomcast.messages.actions import send_messages
@@ -67,7 +67,8 @@ class Roomcast:
         self.settings = settings
         self.schema = schema.build()
         self.db = Database(settings.database_url, self._publish)
-        self.hub = Hub(RoomLog(self.db), self._join, self._leave)
+        self.lines = Lines()
+        self.hub = Hub(RoomLog(self.db, self.lines), self._join, self._leave)
         self.watch = Watch(self._join, self._leave)
         self.bus = Bus(
             settings.bus_url,
@@ -163,7 +164,7 @@ class Roomcast:
         return True
 
     def _publish(self, events: Sequence[Event]) -> None:
-        self.bus.publish(frame for event in events for frame in _frames(event))
+        self.bus.publish(frame for event in events for frame in _frames(event, self.lines.pack(event)))
 
     def _hear(self, frame: Frame) -> None:
         self.hub.on_frame(frame)
@@ -180,9 +181,8 @@ class Roomcast:
         self.bus.leave(topic)
 
 
-def _frames(event: Event) -> Iterator[Frame]:
+def _frames(event: Event, line: str) -> Iterator[Frame]:
     """To those who listen to the room, and to the devices of the person whom it concerns."""
-    line = pack(event)
     if not event.is_personal:
         yield Frame(topic_of(event.room_id), event.seq, line)
     if event.concerns is not None:

@@ -25,7 +25,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Database, is_outage
 from roomcast.core.errors import BadUserInput, ResumeExpired
-from roomcast.core.events import Event, unpack
+from roomcast.core.events import Event, Lines
 from roomcast.core.ids import global_id, local_id
 from roomcast.messages.events import MessageCreated
 from roomcast.realtime.retry import until_it_works
@@ -201,8 +201,8 @@ def _room_of(topic: str) -> UUID:
 class RoomLog:
     """`realtime.Source` over the product's log and its rights."""
 
-    def __init__(self, db: Database) -> None:
-        self._db = db
+    def __init__(self, db: Database, lines: Lines) -> None:
+        self._db, self._lines = db, lines
 
     async def after(self, topic: str, seq: int, limit: int) -> Sequence[Entry]:
         async with self._db.read() as session:
@@ -222,7 +222,7 @@ class RoomLog:
         return {person: reason for person in people if person not in readers}
 
     def decode(self, seq: int, body: str) -> Entry:
-        event = unpack(body)
+        event = self._lines.unpack(body)
         if event.seq != seq:
             raise ValueError("a frame whose event is another one")
         return _entry(event)

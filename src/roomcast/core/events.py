@@ -1,5 +1,6 @@
 """Facts: frozen, in the past tense. An action records them, the log keeps them, the hub delivers them."""
 
+from collections import OrderedDict
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
@@ -8,6 +9,8 @@ from uuid import UUID
 
 import orjson
 from pydantic import TypeAdapter
+
+REMEMBERED = 500
 
 KINDS: dict[str, type["Event"]] = {}
 
@@ -93,6 +96,25 @@ def from_facts(kind: str, room_id: UUID, seq: int, at: datetime, data: dict[str,
 def pack(event: Event) -> str:
     """One line of text that `unpack` reads in any process of the same release."""
     return orjson.dumps([event.kind, str(event.room_id), event.seq, event.at, event.facts(), event.cargo()]).decode()
+
+
+class Lines:
+    """`pack` and `unpack` for one process, which need not read the lines that it wrote itself: the same line is the
+    same event. It remembers the last `REMEMBERED` of them."""
+
+    def __init__(self) -> None:
+        self._own: OrderedDict[str, Event] = OrderedDict()
+
+    def pack(self, event: Event) -> str:
+        line = pack(event)
+        self._own[line] = event
+        if len(self._own) > REMEMBERED:
+            self._own.popitem(last=False)
+        return line
+
+    def unpack(self, line: str) -> Event:
+        """Raises ValueError or KeyError for what `pack` did not make."""
+        return self._own.get(line) or unpack(line)
 
 
 def kind_of(line: str) -> str:

@@ -38,6 +38,8 @@ def is_printable(text: str, *, lines: bool = False) -> bool:
 
     Zero-width joiners stay: emoji and several scripts need them.
     """
+    if text.isprintable():  # stricter than we are, and asked in one call; nearly every text passes here
+        return True
     return not any(
         unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn")
         or (

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from uuid import UUID
 
 import orjson
@@ -25,6 +26,9 @@ from roomcast.rooms import marks
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
+
+REMEMBERED = 1_000
+"""Authors at hand, as everybody may see them."""
 
 _MESSAGES = sa.select(table(Message)).where(table(Message).c.id.in_(sa.bindparam("ids", expanding=True)))
 _INSERT = sa.insert(table(Message))
@@ -108,10 +112,16 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
     return Desk(
         {room.id: room for room in found},
         {(member.room_id, member.user_id): member for member in members},
-        {author.id: User(**as_dict(author)) for author in authors},
+        {author.id: _person(author) for author in authors},
         {message.id: message for message in known},
         set(),
     )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _person(shown: User) -> User:
+    """A model of what was asked for: making one costs more than asking, and most is said by who spoke before."""
+    return User(**as_dict(shown))
 
 
 def _answer(desk: Desk, wish: NewMessage) -> Sent | Refused:
