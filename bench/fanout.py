@@ -10,15 +10,15 @@ from typing import Any
 
 import httpx
 
-from bench.servers import Running, baseline, roomcast, yoga
+from bench.servers import Running, baseline, has_node, roomcast, yoga
 from bench.sockets import Client, connect_many
+from bench.table import Line, Row
 
 DOCUMENT = (
     "subscription Watch($roomId: ID!) { roomMessages(roomId: $roomId) "
     "{ cursor message { id seq body createdAt author { username } } } }"
 )
-LONG_BODY = "The quick brown fox jumps over the lazy dog. " * 80
-FILLING = 1500
+VIEWER_DOCUMENT = DOCUMENT.replace("body createdAt", "body viewerCanEdit createdAt")
 BODY = "The quick brown fox jumps over the lazy dog. " * 2
 PROTOCOL = "graphql-transport-ws"
 
@@ -78,22 +78,73 @@ class Audience:
 Publish = Callable[[int], Awaitable[Any]]
 
 
-async def measure(server: Running, audience: Audience, publish: Publish, events: int) -> Figures:
-    """Publish one event after another, each once everybody has heard the one before."""
+async def warm(audience: Audience, publish: Publish) -> None:
+    """Everybody hears, and what is made once is made."""
     await audience.gathered(publish)
-    for _ in range(3):
-        audience.reset()
-        await publish(-1)
-        await audience.all_heard(1)
+    await tell(audience, publish, 3)
+
+
+async def tell(audience: Audience, publish: Publish, events: int) -> None:
+    """Publish one event after another, each once everybody has heard the one before."""
     audience.reset()
-    cpu, begun = server.cpu_seconds(), time.perf_counter()
     for number in range(events):
         await publish(number)
         await audience.all_heard(number + 1)
+
+
+async def measure(server: Running, audience: Audience, publish: Publish, events: int) -> Figures:
+    await warm(audience, publish)
+    cpu, begun = server.cpu_seconds(), time.perf_counter()
+    await tell(audience, publish, events)
     seconds, used = time.perf_counter() - begun, server.cpu_seconds() - cpu
     deliveries = sum(client.count for client in audience.clients)
     size = sum(client.bytes for client in audience.clients) / deliveries
     return Figures(deliveries, seconds, used, size)
+
+
+async def lines(*, quick: bool) -> list[Row]:
+    crowds = ((200, 20, 1.5),) if quick else ((500, 150, 1.5), (3000, 40, 1.25))
+    beside_bare = [await _beside_bare(*crowd, rounds=1 if quick else 3) for crowd in crowds]
+    return [*beside_bare, *await _beside_others(*((100, 10) if quick else (500, 30)))]
+
+
+async def _beside_bare(listeners: int, events: int, mark: float, rounds: int) -> Line:
+    """The middle one of so many pairs."""
+    pairs = []
+    for _ in range(rounds):
+        ours = await of_roomcast(listeners, events)
+        bare = await of_bare(listeners, events, round(ours.payload_bytes))
+        pairs.append((ours.cpu_microseconds / bare.cpu_microseconds, ours, bare))
+    ratio, ours, bare = sorted(pairs, key=lambda pair: pair[0])[len(pairs) // 2]
+    return Line(
+        f"fan-out to {listeners}, CPU per delivery, the durable send included, against a bare ASGI broadcast",
+        f"{ours.cpu_microseconds:.1f} µs ({ours.deliveries / ours.seconds:,.0f}/s)",
+        f"{bare.cpu_microseconds:.1f} µs ({bare.deliveries / bare.seconds:,.0f}/s)",
+        ratio,
+        mark,
+    )
+
+
+async def _beside_others(listeners: int, events: int) -> list[Row]:
+    ours, stock = await of_roomcast(listeners, events * 3), await of_stock(listeners, events)
+    viewer = await of_people(listeners, events, VIEWER_DOCUMENT)
+    found = [
+        (f"fan-out to {listeners}, against stock Strawberry", ours, stock, 1 / 15),
+        (f"fan-out to {listeners} with a viewer field, against stock Strawberry", viewer, stock, 1 / 2),
+    ]
+    if has_node():
+        node = await of_yoga(listeners, events * 3)
+        found.append((f"fan-out to {listeners}, against graphql-yoga with graphql-ws on Node", ours, node, 1))
+    return [
+        Line(
+            what,
+            f"{figures.cpu_microseconds:.1f} µs",
+            f"{theirs.cpu_microseconds:.1f} µs",
+            figures.cpu_microseconds / theirs.cpu_microseconds,
+            mark,
+        )
+        for what, figures, theirs, mark in found
+    ]
 
 
 async def of_roomcast(listeners: int, events: int, document: str = DOCUMENT, **settings: str) -> Figures:
@@ -195,34 +246,6 @@ async def of_stock(listeners: int, events: int) -> Figures:
 async def of_yoga(listeners: int, events: int) -> Figures:
     with yoga() as server:
         return await _of_plain(server, listeners, events)
-
-
-async def p99_milliseconds(listeners: int, events: int, *, stalled: bool) -> float:
-    """How long all but the slowest hundredth of events took to reach every listener; `stalled`: with one among them
-    that has stopped reading."""
-    with roomcast() as server:
-        async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            token, room_id = await newcomer(http)
-            audience = await subscribed(server, listeners, DOCUMENT, {"roomId": room_id}, token)
-            deaf = await subscribed(server, int(stalled), DOCUMENT, {"roomId": room_id}, token) if stalled else None
-
-            async def publish(_number: int) -> None:
-                await ask(http, token, SEND, {"input": {"roomId": room_id, "body": LONG_BODY}})
-
-            await audience.gathered(publish)
-            for client in deaf.clients if deaf else ():
-                client.transport.pause_reading()
-            for number in range(FILLING if stalled else 0):  # until nothing more fits on its way
-                await publish(number)
-            await asyncio.sleep(1)
-            audience.reset()
-            took = []
-            for number in range(events):
-                begun = time.perf_counter()
-                await publish(number)
-                await audience.all_heard(number + 1)
-                took.append(time.perf_counter() - begun)
-    return sorted(took)[int(len(took) * 0.99) - 1] * 1000
 
 
 async def _of_plain(server: Running, listeners: int, events: int) -> Figures:

@@ -7,6 +7,13 @@ import httpx
 from bench.fanout import DOCUMENT, PROTOCOL, Audience, newcomer, subscribed
 from bench.servers import Running, baseline, roomcast
 from bench.sockets import connect_many
+from bench.table import Line, Row
+
+
+async def lines(*, quick: bool) -> list[Row]:
+    sockets = 300 if quick else 3000
+    ours, bare = await of_roomcast(sockets), await of_bare(sockets)
+    return [Line("memory of an idle subscribed socket", f"{ours:.1f} KiB", f"{bare:.1f} KiB", ours / bare, 1.5)]
 
 
 async def of_roomcast(sockets: int) -> float:

@@ -13,6 +13,7 @@ import httpx
 
 from bench.fanout import BODY, SEND, newcomer
 from bench.servers import Running, baseline, roomcast
+from bench.table import Line, Row
 
 CONNECTIONS = 16
 
@@ -21,6 +22,27 @@ CONNECTIONS = 16
 class Rate:
     per_second: float
     cpu_milliseconds: float
+
+
+async def lines(*, quick: bool) -> list[Row]:
+    seconds = 2.0 if quick else 6.0
+    ours, ceiling = await of_roomcast(seconds), await of_baseline("no_database", seconds)
+    with sqlite_url() as url:
+        naive = await of_baseline("naive_orm", seconds, DATABASE_URL=url)
+    return [
+        Line(
+            what,
+            f"{ours.per_second:,.0f}/s",
+            f"{theirs.per_second:,.0f}/s",
+            ours.per_second / theirs.per_second,
+            mark,
+            at_least=True,
+        )
+        for what, theirs, mark in (
+            ("durable sends on SQLite, one hot room, against the same mutation without a database", ceiling, 0.55),
+            ("durable sends on SQLite, one hot room, against an ORM session per send", naive, 5),
+        )
+    ]
 
 
 async def of_roomcast(seconds: float, **settings: str) -> Rate:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import socket
 import struct
 from collections.abc import Callable
 from typing import Any, cast
@@ -70,9 +71,18 @@ class Client(asyncio.Protocol):
         self.transport.write(b"\x81" + size + b"\0\0\0\0" + body)  # a mask of zeros is a mask
 
 
-async def connect(port: int, path: str, protocol: str, heard: Callable[[Client, bytes], None]) -> Client:
+async def connect(
+    port: int, path: str, protocol: str, heard: Callable[[Client, bytes], None], takes_little: bool = False
+) -> Client:
+    """`takes_little`: by itself, the kernel takes megabytes for a client that does not read."""
     loop = asyncio.get_running_loop()
-    _, client = await loop.create_connection(lambda: Client(path, port, protocol, heard), "127.0.0.1", port)
+    connection = socket.socket()
+    connection.setblocking(False)
+    if takes_little:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)  # the sender's buffer is a multiple of it
+    await loop.sock_connect(connection, ("127.0.0.1", port))
+    _, client = await loop.create_connection(lambda: Client(path, port, protocol, heard), sock=connection)
     await client.open
     return client
 

@@ -4,12 +4,14 @@ import asyncio
 import json
 import time
 from dataclasses import dataclass
+from statistics import median
 
 import httpx
 
 from bench.fanout import DOCUMENT, PROTOCOL, SEND, ask, newcomer
 from bench.servers import roomcast
 from bench.sockets import Client, connect_many
+from bench.table import Line, Row
 
 MISSED = 100
 RESUMING = DOCUMENT.replace("$roomId: ID!)", "$roomId: ID!, $after: Cursor)").replace(
@@ -24,6 +26,17 @@ class Storm:
     wrong: int
     seconds: float
     slowest_ping_ms: float
+
+
+async def lines(*, quick: bool) -> list[Row]:
+    found = [await run(300 if quick else 3000) for _ in range(1 if quick else 3)]
+    worst = max(storm.wrong + storm.sockets - storm.caught_up for storm in found)
+    seconds, ping = median(storm.seconds for storm in found), median(storm.slowest_ping_ms for storm in found)
+    what = f"{found[0].sockets} sockets back at once, {MISSED} messages behind"
+    return [
+        Line(f"{what}: lost or twice", f"{worst} clients, {seconds:.1f} s", "0", float(worst), 0),
+        Line(f"{what}: the slowest ping", f"{ping:.0f} ms", "250 ms", ping / 250, 1),
+    ]
 
 
 class Returning:

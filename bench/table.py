@@ -24,23 +24,37 @@ class Line:
     def is_met(self) -> bool:
         return self.ratio >= self.mark if self.at_least else self.ratio <= self.mark
 
-    def row(self) -> str:
+    def text(self) -> str:
         sign = "≥" if self.at_least else "≤"
         met = "met" if self.is_met else "not met"
         return f"| {self.what} | {self.figure} | {self.baseline} | {self.ratio:.2f} | {sign} {self.mark:g} | {met} |"
 
 
-def table(lines: list[Line]) -> str:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A part that could not be measured, and why."""
+
+    what: str
+    why: str
+
+    def text(self) -> str:
+        return f"| {self.what} | failed: {' '.join(self.why.split())} | | | | not met |"
+
+
+Row = Line | Failure
+
+
+def table(rows: list[Row]) -> str:
     head = "| what | figure | baseline | ratio | mark | |\n|---|---|---|---:|---:|---|"
-    return "\n".join([head, *(line.row() for line in lines)])
+    return "\n".join([head, *(row.text() for row in rows)])
 
 
-def keep(lines: list[Line]) -> None:
+def keep(rows: list[Row]) -> None:
     """Write the results with the machine they are of."""
     cores = len(os.sched_getaffinity(0))
     machine = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, {platform.system()}"
     RESULTS.write_text(
         "# Results\n\nWritten by `make bench`. Absolute figures move with the machine; only the ratios of one run "
         f"count.\n\n{datetime.now(UTC):%Y-%m-%d}, {machine}: the server on one core, the load on the other.\n\n"
-        f"{table(lines)}\n"
+        f"{table(rows)}\n"
     )
