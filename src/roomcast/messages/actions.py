@@ -98,8 +98,8 @@ class Desk:
 
 async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
-    named = {id_ for wish in wishes for id_ in (wish.key, wish.reply_to_id, wish.thread_root_id) if id_ is not None}
     room_ids, people = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
+    named = {id_ for wish in wishes for id_ in (wish.key, wish.reply_to_id, wish.thread_root_id) if id_ is not None}
     heads, found, members, authors, known = await ask(
         work.session,
         log.locking(room_ids),

@@ -20,7 +20,9 @@ from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisi
 
 _ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
 _MEMBERSHIPS = sa.select(table(Membership)).where(
-    sa.tuple_(table(Membership).c.room_id, table(Membership).c.user_id).in_(sa.bindparam("pairs", expanding=True))
+    sa.tuple_(table(Membership).c.room_id, table(Membership).c.user_id).in_(sa.bindparam("pairs", expanding=True)),
+    table(Membership).c.room_id.in_(sa.bindparam("rooms", expanding=True)),
+    table(Membership).c.user_id.in_(sa.bindparam("people", expanding=True)),
 )
 
 
@@ -189,7 +191,9 @@ def asking(room_ids: Collection[UUID]) -> Question:
 
 def asking_memberships(pairs: Collection[tuple[UUID, UUID]]) -> Question:
     """Asks for the memberships of these (room, user)."""
-    return Question(_MEMBERSHIPS, {"pairs": list(pairs)})
+    # SQLite finds no index for pairs and would read the whole table; for each column alone it does.
+    room_ids, user_ids = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
+    return Question(_MEMBERSHIPS, {"pairs": list(pairs), "rooms": list(room_ids), "people": list(user_ids)})
 
 
 async def owner_count(session: AsyncSession, room_id: UUID) -> int:
