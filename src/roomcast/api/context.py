@@ -137,6 +137,10 @@ class Context:
         return self._loader("messages_at", messages.messages_at)
 
     @property
+    def last_messages(self) -> DataLoader[UUID, Message | None]:
+        return self._loader("last_messages", messages.last_messages)
+
+    @property
     def reactions(self) -> DataLoader[UUID, list[reactions.Group] | None]:
         return self._loader("reactions", reactions.groups)
 

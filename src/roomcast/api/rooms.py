@@ -177,10 +177,7 @@ class Room(Node):
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
     async def last_message(self, room: strawberry.Parent[models.Room], info: Info) -> message_rows.Message | None:
-        head = await _head(info.context, room.id)
-        if head.last_activity_seq == 0:
-            return None
-        return await info.context.messages_at.load((room.id, head.last_activity_seq))
+        return await info.context.last_messages.load(room.id)
 
     @strawberry.field(graphql_type=RoomMembership | None, description="Null when the viewer is not a member.")
     async def viewer_membership(self, room: strawberry.Parent[models.Room], info: Info) -> models.Membership | None:

@@ -4,6 +4,7 @@ SQLModel's own `int` is 32 bits on PostgreSQL, and SQLite forgets time zones: bo
 break on the other, so tables use these instead.
 """
 
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -71,3 +72,10 @@ def table(model: type[SQLModel]) -> sa.Table:
     """The Core table of a model, for statements on hot paths."""
     found: sa.Table = model.__table__  # type: ignore[attr-defined]
     return found
+
+
+def among(columns: Sequence[sa.SQLColumnExpression[Any]], keys: Collection[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
+    """Whether these columns together are one of the keys."""
+    # SQLite finds no index for tuples and would read the whole table; for each column alone it does.
+    each = [column.in_({key[place] for key in keys}) for place, column in enumerate(columns)]
+    return sa.and_(sa.tuple_(*columns).in_(keys), *each)

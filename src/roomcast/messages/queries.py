@@ -10,6 +10,7 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
+from roomcast.core.columns import among
 from roomcast.core.errors import NotFound
 from roomcast.core.log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page, write_cursor
@@ -88,10 +89,16 @@ async def messages_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[U
 
 
 async def messages_at(session: AsyncSession, places: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], Message]:
-    """By (room, seq): the last messages of rooms whose heads are known."""
-    columns = sa.inspect(Message).c
-    rows = await session.exec(select(Message).where(sa.tuple_(columns.room_id, columns.seq).in_(places)))
+    """By (room, seq)."""
+    rows = await session.exec(select(Message).where(among((col(Message.room_id), col(Message.seq)), places)))
     return {(message.room_id, message.seq): message for message in rows}
+
+
+async def last_messages(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, Message]:
+    """The newest of each of these rooms' own talk: none where nobody has said anything."""
+    last = sa.and_(col(Message.room_id) == RoomHead.room_id, col(Message.seq) == RoomHead.last_activity_seq)
+    rows = await session.exec(select(Message).join(RoomHead, last).where(col(RoomHead.room_id).in_(room_ids)))
+    return {message.room_id: message for message in rows}
 
 
 async def reach(session: AsyncSession, actor: Actor, message_id: UUID | None) -> Message:

@@ -12,6 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.accounts.models import User
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
+from roomcast.core.columns import among
 from roomcast.core.db import Work
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.rows import count, fetch
@@ -101,8 +102,8 @@ async def own_emoji(
     session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], frozenset[str]]:
     """By (message, user): the emoji that this person put there."""
-    place = sa.tuple_(sa.inspect(Reaction).c.message_id, sa.inspect(Reaction).c.user_id)
-    rows = await session.exec(select(Reaction).where(place.in_(pairs)))
+    place = col(Reaction.message_id), col(Reaction.user_id)
+    rows = await session.exec(select(Reaction).where(among(place, pairs)))
     found: dict[tuple[UUID, UUID], frozenset[str]] = {}
     for row in rows:
         key = (row.message_id, row.user_id)

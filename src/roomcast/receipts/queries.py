@@ -10,7 +10,7 @@ from sqlmodel import col, func
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import User
-from roomcast.core.columns import table
+from roomcast.core.columns import among, table
 from roomcast.core.log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.rows import count, fetch
@@ -95,8 +95,8 @@ _COUNTS = sa.select(
 
 async def unread(session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Unread]:
     """By (room, user), of memberships. One statement, however many."""
-    place = sa.tuple_(_MEMBERS.c.room_id, _MEMBERS.c.user_id)
-    rows = await fetch(session, _COUNTS.where(place.in_(pairs)))
+    place = _MEMBERS.c.room_id, _MEMBERS.c.user_id
+    rows = await fetch(session, _COUNTS.where(among(place, pairs)))
     return {(row[0], row[1]): _unread(*row) for row in rows}
 
 

@@ -10,7 +10,7 @@ from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
-from roomcast.core.columns import table
+from roomcast.core.columns import among, table
 from roomcast.core.errors import NotFound
 from roomcast.core.log import RoomHead
 from roomcast.core.names import plain
@@ -100,7 +100,7 @@ async def room_count(session: AsyncSession, actor: Actor, wanted: RoomFilter) ->
 
 
 def _filtered(actor: Actor, wanted: RoomFilter) -> "sa.Select[Room, RoomHead, Membership]":
-    chosen = _reached(actor).where(_in_part(wanted.membership), _archived(wanted))
+    chosen = _reached(actor).where(_in_part(actor, wanted.membership), _archived(wanted))
     if wanted.kind is not None:
         chosen = chosen.where(col(Room.kind) == wanted.kind)
     if wanted.unread is not None:
@@ -110,11 +110,12 @@ def _filtered(actor: Actor, wanted: RoomFilter) -> "sa.Select[Room, RoomHead, Me
     return chosen
 
 
-def _in_part(part: RoomMembershipFilter) -> sa.ColumnElement[bool]:
+def _in_part(actor: Actor, part: RoomMembershipFilter) -> sa.ColumnElement[bool]:
     if part is RoomMembershipFilter.ALL:
         return sa.true()
-    joined = col(Membership.user_id).is_not(None)
-    return joined if part is RoomMembershipFilter.JOINED else sa.not_(joined)
+    if part is RoomMembershipFilter.DISCOVERABLE:
+        return col(Membership.user_id).is_(None)
+    return col(Membership.user_id) == actor.user_id  # said as a value, an index has it: rooms of others are not read
 
 
 def _archived(wanted: RoomFilter) -> sa.ColumnElement[bool]:
@@ -179,8 +180,9 @@ async def memberships(
     session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], Membership]:
     """By (room, user)."""
-    wanted = sa.tuple_(sa.inspect(Membership).c.room_id, sa.inspect(Membership).c.user_id)
-    rows = await session.exec(select(Membership).where(wanted.in_(pairs)))
+    rows = await session.exec(
+        select(Membership).where(among((col(Membership.room_id), col(Membership.user_id)), pairs))
+    )
     return {(row.room_id, row.user_id): row for row in rows}
 
 
