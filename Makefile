@@ -24,7 +24,7 @@ test: .venv/.dev $(NODE_PACKAGES) ## Run the tests; PYTEST_ARGS='-k resume' narr
 chaos: .venv/.dev ## Kill sockets, servers, brokers and databases for long, in full numbers (an hour).
 	@ROOMCAST_TEST_CHAOS=full $(BIN)/pytest -m chaos $(PYTEST_ARGS)
 
-bench: .venv/.dev ## Measure everything beside its baselines and write bench/RESULTS.md (a quarter of an hour).
+bench: .venv/.dev ## Measure everything beside its baselines and write bench/RESULTS.md (twenty minutes).
 	@$(BIN)/python -m bench
 
 bench-quick: .venv/.dev ## The same in small: that it runs, without judging.

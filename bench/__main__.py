@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 
-from bench import fanout, memory, sending, stalled, storm
+from bench import fanout, history, memory, sending, stalled, storm
 from bench.servers import keep_off_the_servers_core, room_for_sockets
 from bench.table import Failure, Row, keep, table
 
@@ -17,6 +17,7 @@ PARTS: dict[str, Part] = {
     "fanout": fanout.lines,
     "stalled": stalled.lines,
     "sending": sending.lines,
+    "history": history.lines,
     "memory": memory.lines,
     "storm": storm.lines,
 }

@@ -1,21 +1,22 @@
 """Durable sends over HTTP: one process, several connections, each waiting for its answer before it sends again."""
 
 import asyncio
-import json
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from tempfile import TemporaryDirectory
-from typing import Any
 
 import httpx
 
-from bench.fanout import BODY, SEND, newcomer
+from bench.databases import KINDS, Databases, databases
+from bench.fanout import BODY, SEND, ask, newcomer
 from bench.servers import Running, baseline, roomcast
 from bench.table import Line, Row
+from bench.wire import connected, request
+from roomcast.core.db import driver_url
 
 CONNECTIONS = 16
+SPREADS = {"one hot room": 1, f"{CONNECTIONS} rooms": CONNECTIONS}
+CREATE = "mutation($name: String!) { createRoom(input: {name: $name}) { room { id } } }"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,77 +24,81 @@ class Rate:
     per_second: float
     cpu_milliseconds: float
 
+    def text(self) -> str:
+        return f"{self.per_second:,.0f}/s, {self.cpu_milliseconds:.2f} ms of CPU each"
+
 
 async def lines(*, quick: bool) -> list[Row]:
-    seconds = 2.0 if quick else 6.0
-    ours, ceiling = await of_roomcast(seconds), await of_baseline("no_database", seconds)
-    with sqlite_url() as url:
-        naive = await of_baseline("naive_orm", seconds, DATABASE_URL=url)
+    """On each database, into one room and into many: beside no database at all, and beside the ORM's usual way."""
+    seconds = 1.0 if quick else 6.0
+    with databases() as found:
+        return [
+            row
+            for kind in KINDS
+            for spread, rooms in SPREADS.items()
+            for row in await _compared(found, kind, spread, rooms, seconds)
+        ]
+
+
+async def _compared(found: Databases, kind: str, spread: str, rooms: int, seconds: float) -> list[Row]:
+    ceiling = await of_no_database(seconds)
+    async with found.empty(kind) as url:
+        ours = await of_roomcast(url, rooms, seconds)
+    async with found.empty(kind) as url:
+        naive = await of_naive_orm(url, rooms, seconds)
+    what = f"durable sends on {kind}, {spread}, against"
     return [
-        Line(
-            what,
-            f"{ours.per_second:,.0f}/s",
-            f"{theirs.per_second:,.0f}/s",
-            ours.per_second / theirs.per_second,
-            mark,
-            at_least=True,
-        )
-        for what, theirs, mark in (
-            ("durable sends on SQLite, one hot room, against the same mutation without a database", ceiling, 0.55),
-            ("durable sends on SQLite, one hot room, against an ORM session per send", naive, 5),
+        Line(f"{what} {other}", ours.text(), base.text(), ours.per_second / base.per_second, mark, at_least=True)
+        for other, base, mark in (
+            (
+                "the same mutation of stock Strawberry (which validates each document anew) without a database",
+                ceiling,
+                0.55,
+            ),
+            ("an ORM session per send", naive, 5),
         )
     ]
 
 
-async def of_roomcast(seconds: float, **settings: str) -> Rate:
-    with roomcast(**settings) as server:
+async def of_roomcast(url: str, rooms: int, seconds: float) -> Rate:
+    """Into one room from all connections, or from each into one of its own."""
+    with roomcast(database_url=url, migrate_on_start="true") as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            token, room_id = await newcomer(http)
-        return await _measure(server, room_id, token, seconds)
+            token, first = await newcomer(http)
+            more = [(await ask(http, token, CREATE, {"name": f"room {n}"}))["createRoom"] for n in range(1, rooms)]
+        return await _measure(server, token, [first, *(made["room"]["id"] for made in more)], seconds)
 
 
-async def of_baseline(name: str, seconds: float, **environment: str) -> Rate:
-    with baseline(name, **environment) as server:
-        return await _measure(server, "room_1", "none", seconds)
+async def of_naive_orm(url: str, rooms: int, seconds: float) -> Rate:
+    address = driver_url(url).render_as_string(hide_password=False)
+    with baseline("naive_orm", DATABASE_URL=address) as server:
+        return await _measure(server, "none", [f"room_{number}" for number in range(rooms)], seconds)
 
 
-@contextmanager
-def sqlite_url() -> Iterator[str]:
-    with TemporaryDirectory() as folder:
-        yield f"sqlite+aiosqlite:///{folder}/naive.db"
+async def of_no_database(seconds: float) -> Rate:
+    with baseline("no_database") as server:
+        return await _measure(server, "none", ["room_0"], seconds)
 
 
-async def _measure(server: Running, room_id: str, token: str, seconds: float) -> Rate:
-    request = _request(room_id, token)
-    await _load(server, request, 1.0)
+async def _measure(server: Running, token: str, room_ids: Sequence[str], seconds: float) -> Rate:
+    wishes = [{"input": {"roomId": room_ids[n % len(room_ids)], "body": BODY}} for n in range(CONNECTIONS)]
+    requests = [request(token, SEND, wish) for wish in wishes]
+    await _load(server, requests, seconds / 4)
     cpu, begun = server.cpu_seconds(), time.perf_counter()
-    sent = await _load(server, request, seconds)
+    sent = await _load(server, requests, seconds)
     return Rate(sent / (time.perf_counter() - begun), (server.cpu_seconds() - cpu) / sent * 1000)
 
 
-def _request(room_id: str, token: str) -> bytes:
-    variables: Any = {"input": {"roomId": room_id, "body": BODY}}
-    body = json.dumps({"query": SEND, "variables": variables}).encode()
-    head = (
-        f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
-        f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    return head.encode() + body
-
-
-async def _load(server: Running, request: bytes, seconds: float) -> int:
+async def _load(server: Running, requests: Sequence[bytes], seconds: float) -> int:
     end = time.perf_counter() + seconds
-    return sum(await asyncio.gather(*(_client(server.port, request, end) for _ in range(CONNECTIONS))))
+    return sum(await asyncio.gather(*(_client(server.port, request, end) for request in requests)))
 
 
-async def _client(port: int, request: bytes, end: float) -> int:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def _client(port: int, wish: bytes, end: float) -> int:
     sent = 0
-    while time.perf_counter() < end:
-        writer.write(request)
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        body = await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
-        assert b'"errors":[]' in body.replace(b" ", b""), body
-        sent += 1
-    writer.close()
+    async with connected(port) as connection:
+        while time.perf_counter() < end:
+            answer = await connection.ask(wish)
+            assert b'"errors":[]' in answer.replace(b" ", b""), answer
+            sent += 1
     return sent

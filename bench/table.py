@@ -41,7 +41,18 @@ class Failure:
         return f"| {self.what} | failed: {' '.join(self.why.split())} | | | | not met |"
 
 
-Row = Line | Failure
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What nothing is held against."""
+
+    what: str
+    figure: str
+
+    def text(self) -> str:
+        return f"| {self.what} | {self.figure} | | | | |"
+
+
+Row = Line | Figure | Failure
 
 
 def table(rows: list[Row]) -> str:

@@ -19,7 +19,7 @@ from strawberry.asgi import GraphQL
 
 from bench.baselines.serving import serve
 
-ROOM = UUID(int=1)
+ROOMS = [UUID(int=number) for number in range(16)]
 
 
 class Room(SQLModel, table=True):
@@ -37,7 +37,7 @@ class Message(SQLModel, table=True):
     created_at: datetime = Field(default_factory=lambda: datetime.now(UTC))
 
 
-engine = create_async_engine(os.environ["DATABASE_URL"])
+engine = create_async_engine(os.environ["DATABASE_URL"], pool_size=10, max_overflow=5)
 
 if engine.dialect.name == "sqlite":  # else it would lose updates, and not wait for its turn
 
@@ -87,7 +87,8 @@ class Mutation:
     @strawberry.mutation
     async def send_message(self, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002 (the contract's word)
         async with AsyncSession(engine) as session:
-            room = await session.get(Room, ROOM, with_for_update=True)
+            room_id = UUID(int=int(input.room_id.removeprefix("room_")))
+            room = await session.get(Room, room_id, with_for_update=True)
             assert room is not None
             room.last_seq += 1
             message = Message(room_id=room.id, seq=room.last_seq, body=input.body)
@@ -106,7 +107,7 @@ async def lifespan(_app: Starlette) -> AsyncIterator[None]:
     async with engine.begin() as connection:
         await connection.run_sync(SQLModel.metadata.create_all)
     async with AsyncSession(engine) as session:
-        session.add(Room(id=ROOM))
+        session.add_all(Room(id=id_) for id_ in ROOMS)
         await session.commit()
     yield
     await engine.dispose()

@@ -1,0 +1,112 @@
+"""A long past in seconds: messages and their log as sends leave them, made inside the database, many by one statement.
+
+What searches look through is written only for the messages that are to be found: nothing else reads it, and it would
+take the most of the time.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy import func
+from sqlmodel import SQLModel
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.core.clock import now
+from roomcast.core.columns import table
+from roomcast.core.db import Database
+from roomcast.core.log import LogEntry, RoomHead, lock_heads
+from roomcast.messages.events import MessageCreated
+from roomcast.messages.models import Message, MessageKind, MessageText
+from roomcast.rooms.marks import move_marks
+
+SLICE = 100_000
+"""Messages in one transaction."""
+
+RARE, SHORT_WORD, LONG_WORD = 10_000, "会議", "unforgettable"
+"""One message in so many has these words."""
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Database]:
+    db = Database(url)
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+async def fill(db: Database, room_id: UUID, author_id: UUID, messages: int, *, findable: bool = False) -> None:
+    """Add the messages to the end of the room; `findable`: searches find them."""
+    for start in range(0, messages, SLICE):
+        async with db.work() as work:
+            [head] = (await lock_heads(work.session, [room_id])).values()
+            first, last = head.last_seq + 1, head.last_seq + min(SLICE, messages - start)
+            await _insert_messages(work.session, room_id, author_id, first, last)
+            if findable:
+                await _insert_texts(work.session, room_id, first)
+            await move_marks(work, {(room_id, author_id): last})
+            await work.session.exec(
+                sa.update(table(RoomHead))
+                .where(table(RoomHead).c.room_id == room_id)
+                .values(last_seq=last, last_activity_seq=last, last_activity_at=now())
+            )
+
+
+async def settle(db: Database) -> None:
+    """What PostgreSQL does by itself within a minute of so many rows. SQLite does nothing of the kind."""
+    if not db.is_sqlite:
+        async with db.work() as work:
+            await work.session.exec(sa.text("ANALYZE"))
+
+
+async def _insert_messages(session: AsyncSession, room_id: UUID, author_id: UUID, first: int, last: int) -> None:
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    seq = _numbers(first, last).c.seq
+    chance = _hexadecimal(seq * 2_654_435_761 % 2**40, is_sqlite)
+    rare = sa.case((seq % RARE == 0, f"{SHORT_WORD} {LONG_WORD}"), else_="")
+    name = sa.literal(f"{str(room_id)[-8:]}-0000-7000-8000-") + _hexadecimal(seq, is_sqlite)
+    message = {
+        "room_id": room_id,
+        "seq": seq,
+        "id": func.replace(name, "-", "") if is_sqlite else sa.cast(name, sa.Uuid),
+        "author_id": author_id,
+        "kind": MessageKind.USER,
+        "body": sa.literal("The quick brown fox jumps over the lazy dog, ") + chance + " times. " + rare,
+        "content_digest": "0" * 64,
+        "created_at": now(),
+        "revision": 1,
+    }
+    facts = (func.json_object if is_sqlite else func.jsonb_build_object)("message_id", name)
+    event = {"room_id": room_id, "seq": seq, "kind": MessageCreated.kind, "at": now(), "data": facts}
+    await _insert(session, Message, message)
+    await _insert(session, LogEntry, event)
+
+
+async def _insert_texts(session: AsyncSession, room_id: UUID, first: int) -> None:
+    messages, texts = table(Message), table(MessageText)
+    found = sa.select(messages.c.id, func.lower(messages.c.body)).where(
+        messages.c.room_id == room_id, messages.c.seq >= first
+    )
+    await session.exec(sa.insert(texts).from_select(["message_id", "text"], found.order_by(messages.c.seq)))
+
+
+def _numbers(first: int, last: int) -> sa.CTE:
+    start = sa.select(sa.literal(first, sa.BigInteger).label("seq")).cte("numbers", recursive=True)
+    return start.union_all(sa.select(start.c.seq + 1).where(start.c.seq < last))
+
+
+def _hexadecimal(number: sa.ColumnElement[int], is_sqlite: bool) -> sa.ColumnElement[str]:
+    return func.printf("%012x", number) if is_sqlite else func.lpad(func.to_hex(number), 12, "0")
+
+
+async def _insert(session: AsyncSession, model: type[SQLModel], row: Mapping[str, Any]) -> None:
+    """A row for each number that the expressions of `row` take theirs from."""
+    columns = table(model).c
+    values = [
+        value if isinstance(value, sa.ColumnElement) else sa.literal(value, columns[name].type)
+        for name, value in row.items()
+    ]
+    await session.exec(sa.insert(table(model)).from_select(list(row), sa.select(*values)))
