@@ -12,6 +12,7 @@ OPEN = mutation(
     "viewerPermissions { canSend canInvite canEditRoom canManageMembers canPin canDeleteOthersMessages canArchive } "
     "members { nodes { role user { username } } } } }",
 )
+NAMED = "query Q($query: String!) { rooms(filter: { query: $query }) { totalCount nodes { id } } }"
 MINE = "{ rooms(filter: { kind: DIRECT }) { totalCount nodes { id directPeers { username } } } }"
 
 
@@ -48,6 +49,22 @@ async def test_the_others_see_it_at_its_first_message(bob: Person, cleo: Person)
         await bob.say(room, "psst")
     assert kinds(told) == ["MessageCreated"]
     assert (await cleo.ask(MINE))["rooms"]["nodes"] == [{"id": room, "directPeers": [{"username": "bob"}]}]
+
+
+async def test_a_conversation_is_found_by_the_names_of_its_other_people(ann: Person, bob: Person, cleo: Person) -> None:
+    await cleo.do(mutation("updateProfile", "{ errors { code } }"), displayName="Cléo Größe")
+    room = (await bob.do(OPEN, userIds=[cleo.id]))["room"]["id"]
+    await bob.do(OPEN, userIds=[ann.id])
+    await bob.create_room("cleophas")
+    for query, found in (("grosse", [room]), ("CLÉO g", [room]), ("bob", []), ("%", [])):
+        shown = (await bob.ask(NAMED, query=query))["rooms"]
+        assert shown["totalCount"] == len(shown["nodes"])
+        assert [node["id"] for node in shown["nodes"]] == found, query
+    assert (await bob.ask(NAMED, query="cleo"))["rooms"]["totalCount"] == 2
+    assert (await cleo.ask(NAMED, query="bob"))["rooms"]["totalCount"] == 0
+    await bob.say(room, "psst")
+    assert [node["id"] for node in (await cleo.ask(NAMED, query="BOB"))["rooms"]["nodes"]] == [room]
+    assert (await ann.ask(NAMED, query="cleo"))["rooms"]["totalCount"] == 0
 
 
 async def test_nobody_enters_leaves_or_rules_a_conversation(ann: Person, bob: Person, cleo: Person) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.accounts.words import BAN
 from tests.conftest import MakeHouse
 from tests.law import kinds, law
 from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor, arrive
@@ -78,6 +79,17 @@ async def test_who_may_invite_and_revoke(bob: Person, cleo: Person, ann: Person)
     assert await _codes(bob, CREATE_INVITE, roomId=den, maxUses=0) == ["VALIDATION_FAILED"]
     public = await bob.create_room("open")
     assert await _codes(cleo, CREATE_INVITE, roomId=public) == ["NOT_A_MEMBER"]
+
+
+async def test_the_invites_of_the_banned_admit_nobody(ann: Person, bob: Person, cleo: Person, visitor: Visitor) -> None:
+    shut, den = await bob.create_room("shut", visibility="PRIVATE"), await ann.create_room("den", memberIds=[bob.id])
+    codes = [await invite(bob, shut), await invite(bob, den)]
+    good = await invite(ann, den)
+    assert await _codes(ann, BAN, userId=bob.id) == []
+    for code in codes:
+        assert (await visitor.ask(INVITE, code=code))["invite"] is None
+        assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
+    await change(cleo, "joinRoom", inviteCode=good)
 
 
 async def test_signup_by_invitation_enters_the_room(make_house: MakeHouse) -> None:

@@ -8,6 +8,7 @@ from roomcast.api.accounts import UserPayload, end_afterwards
 from roomcast.api.context import Info
 from roomcast.api.errors import AckPayload, refusable
 from roomcast.core.ids import local_id
+from roomcast.rooms import invites
 
 
 @strawberry.input
@@ -43,10 +44,11 @@ class Mutation:
     @strawberry.mutation
     @refusable(AckPayload)
     async def ban_user(self, info: Info, input: BanUserInput) -> AckPayload:  # noqa: A002
-        """Administrators only. The account cannot be used any more; its sessions and sockets end everywhere."""
+        """Administrators only. The account cannot be used any more: sessions, sockets and invites end everywhere."""
         context, user_id = info.context, local_id("user", input.user_id)
         async with context.backend.db.work() as work:
             ended = await administration.ban_user(work, context.actor, user_id, input.reason)
+            await invites.revoke_all_of(work, user_id)
             end_afterwards(context, work, ended, Ending.BANNED)
         return AckPayload()
 

@@ -230,7 +230,11 @@ class RoomPayload(MutationPayload):
 @strawberry.input
 class RoomFilter:
     membership: queries.RoomMembershipFilter = queries.RoomMembershipFilter.JOINED
-    query: str | None = None
+    query: str | None = strawberry.field(
+        default=None,
+        description="Found anywhere in a room's name, or in those of the other people of a direct conversation, "
+        "whatever its case and accents.",
+    )
     kind: models.RoomKind | None = None
     unread_only: bool = strawberry.field(
         default=False, description="With others' messages outside threads that the viewer has not read."

@@ -95,9 +95,11 @@ async def open_invite(session: AsyncSession, code: str) -> Open:
     return Open(invite, await session.get_one(Room, invite.room_id))
 
 
-async def revoke_all_of(work: Work, room_id: UUID, user_id: UUID) -> None:
-    """Who may not invite any more has no invites either."""
-    theirs = sa.and_(col(Invite.room_id) == room_id, col(Invite.created_by_id) == user_id)
+async def revoke_all_of(work: Work, user_id: UUID | None, room_id: UUID | None = None) -> None:
+    """Who may not invite any more, to this room or anywhere, has no invites either."""
+    theirs = col(Invite.created_by_id) == user_id
+    if room_id is not None:
+        theirs = sa.and_(theirs, col(Invite.room_id) == room_id)
     await work.session.exec(sa.update(Invite).where(theirs, col(Invite.revoked_at).is_(None)).values(revoked_at=now()))
 
 

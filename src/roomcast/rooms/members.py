@@ -77,7 +77,7 @@ async def remove_member(
     owners = await queries.owner_count(work.session, view.room.id)
     policy.check_remove(actor, view.room, view.membership, member, owners)
     _note(work, actor, "MEMBER_REMOVED", member, reason)
-    await revoke_all_of(work, view.room.id, member.user_id)
+    await revoke_all_of(work, member.user_id, view.room.id)
     return Changed(view.room, await dismiss(work, view.room, member, MemberChange.REMOVED))
 
 
@@ -99,7 +99,7 @@ async def set_member_role(
     if RANK[role] >= RANK[RoomRole.MODERATOR]:
         member.muted_until = None
     if role == RoomRole.READ_ONLY:
-        await revoke_all_of(work, view.room.id, member.user_id)
+        await revoke_all_of(work, member.user_id, view.room.id)
     _note(work, actor, "MEMBER_ROLE_CHANGED", member, None)
     event = changed(member, MemberChange.ROLE_CHANGED, now())
     return Changed(view.room, (await work.record(event)).seq)

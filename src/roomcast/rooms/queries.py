@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from roomcast.accounts.models import User
 from roomcast.core.actor import Actor
 from roomcast.core.columns import among, table
 from roomcast.core.errors import NotFound
@@ -106,7 +107,7 @@ def _filtered(actor: Actor, wanted: RoomFilter) -> "sa.Select[Room, RoomHead, Me
     if wanted.unread is not None:
         chosen = chosen.where(wanted.unread)
     if wanted.query is not None and wanted.query.strip():
-        chosen = chosen.where(_named(wanted.query))
+        chosen = chosen.where(_called(actor, wanted.query))
     return chosen
 
 
@@ -126,10 +127,20 @@ def _archived(wanted: RoomFilter) -> sa.ColumnElement[bool]:
     return archived if wanted.archived else sa.not_(archived)
 
 
-def _named(text: str) -> sa.ColumnElement[bool]:
-    """Rooms with this in their name, however it is written."""
+def _called(actor: Actor, text: str) -> sa.ColumnElement[bool]:
+    """Rooms with this in their name, however it is written: a direct conversation is called by its other people's."""
     key = plain(text)
-    return col(Room.name_key).contains(key, autoescape=True) if key and "\0" not in key else sa.false()
+    if not key or "\0" in key:
+        return sa.false()
+    other = sa.orm.aliased(Membership)
+    peers = (
+        select(other.room_id)
+        .join(User, col(User.id) == other.user_id)
+        .where(other.room_id == Room.id, other.user_id != actor.user_id)
+        .where(col(User.search_key).contains(key, autoescape=True))
+    )
+    direct = sa.and_(col(Room.kind) == RoomKind.DIRECT, peers.exists())
+    return sa.or_(col(Room.name_key).contains(key, autoescape=True), direct)
 
 
 def _keys(order: RoomOrder) -> list[Key]:
