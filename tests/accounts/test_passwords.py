@@ -89,7 +89,8 @@ async def test_a_bcrypt_hash_from_elsewhere_is_verified_and_upgraded(ann: Person
 async def test_a_proof_of_a_password_that_has_changed_since_opens_nothing(ann: Person, visitor: Visitor) -> None:
     imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
     await store(ann, imported)
-    proof = await ann.house.inside.credentials.prove("ann", "from the old house", None)
+    async with ann.house.inside.credentials.prove("ann", "from the old house", None) as proof:
+        pass
     assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="from the old house")) == []
     async with ann.house.inside.db.work() as work:
         assert await login(work, proof, Device(), AccountRules()) is None

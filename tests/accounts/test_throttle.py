@@ -12,6 +12,7 @@ from roomcast.core.rates import Draft
 from tests.accounts.words import TRY, codes, visitor_from
 from tests.conftest import MakeHouse
 from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor, arrive
+from tests.statements import statements
 
 
 class Clock:
@@ -116,6 +117,22 @@ async def test_of_two_hundred_guesses_at_once_hardly_any_is_looked_at(ann: Perso
         said = [code for answer in await guess(attacker, "ann", 200) for code in codes(answer)]
     assert 5 <= said.count("INVALID_CREDENTIALS") <= 10
     assert said.count("RATE_LIMITED") == 200 - said.count("INVALID_CREDENTIALS")
+
+
+async def test_whoever_keeps_knocking_is_soon_turned_away_before_anything_is_looked_up(ann: Person) -> None:
+    async with visitor_from(ann.house, "127.0.0.2") as attacker:
+        with statements() as seen:
+            said = [code for answer in await guess(attacker, "ann", 200) for code in codes(answer)]
+    assert said.count("RATE_LIMITED") >= 190
+    assert 30 <= sum("password_hash" in statement for statement in seen) <= 50
+
+
+async def test_a_sign_in_asks_the_database_four_things(ann: Person, visitor: Visitor) -> None:
+    with statements() as seen:
+        assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+    assert [words[0] for statement in seen if (words := statement.split())[0] != "BEGIN"] == ["SELECT"] * 2 + [
+        "INSERT"
+    ] * 2
 
 
 async def test_an_attack_locks_out_everybody_but_the_owner_at_home(ann: Person, visitor: Visitor) -> None:

@@ -19,11 +19,20 @@ from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.renewal import SignedIn, first_token
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
+from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import EmailTaken, NotFound, UsernameTaken
 from roomcast.core.log import Store
 from roomcast.core.names import plain
-from roomcast.core.rows import fetch
+from roomcast.core.rows import fetch, write
+
+_LOCK = (
+    select(User)
+    .where(col(User.id) == sa.bindparam("user"))
+    .with_for_update(key_share=True)
+    .execution_options(populate_existing=True)
+)
+_OPEN = sa.insert(table(Session))
 
 
 class Unchanged(Enum):
@@ -158,8 +167,7 @@ async def open_session(work: Work, user: User, device: Device, rules: AccountRul
         last_seen_at=started,
         expires_at=started + timedelta(days=rules.refresh_days),
     )
-    work.session.add(session)
-    await work.session.flush()
+    await write(work.session, _OPEN, [session.model_dump()])
     return await first_token(work.session, user, session)
 
 
@@ -228,5 +236,4 @@ def _check_profile(profile: Profile) -> None:
 
 async def locked(session: AsyncSession, user_id: UUID) -> User:
     """The account as it is now, until the commit. Others may go on referring to it: only changes to it wait."""
-    wanted = select(User).where(User.id == user_id).with_for_update(key_share=True)
-    return (await session.exec(wanted.execution_options(populate_existing=True))).one()
+    return (await session.exec(_LOCK, params={"user": user_id})).one()

@@ -1,4 +1,4 @@
-"""Passwords: argon2id, hashed beside the event loop by threads that yield to it; foreign bcrypt hashes verify and
+"""Passwords: argon2id, hashed beside the event loop by a thread that yields to it; foreign bcrypt hashes verify and
 upgrade."""
 
 import asyncio
@@ -18,11 +18,11 @@ from roomcast.core.errors import PasswordTooWeak, RateLimited
 
 Answer = TypeVar("Answer")
 
-AT_ONCE = 2
-"""Each hash holds 19 MiB and a core for some 25 ms: more at once would starve the loop of its core."""
+AT_ONCE = 1
+"""Each hash holds 19 MiB and a core for some 20 ms: a second one would take the loop's share of a single core."""
 
-MAX_WAITING = 1000
-"""Hashes that may wait for their turn: all of them are done before the first has waited for too long."""
+MAX_WAITING = 500
+"""Who may wait for a turn: the last of them has theirs before an operation has taken too long."""
 
 NICENESS = 5
 """Enough for the loop to go first, and not so much that a busy neighbour on the machine keeps people out."""

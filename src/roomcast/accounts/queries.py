@@ -6,7 +6,7 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import col, func, or_, select
+from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import SHOWN, Session, User, UserRole
@@ -15,7 +15,7 @@ from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.names import is_printable, plain
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import Question, count
+from roomcast.core.rows import Question, count, light
 
 _SHOWN = sa.select(*(table(User).c[name] for name in SHOWN)).where(
     table(User).c.id.in_(sa.bindparam("ids", expanding=True))
@@ -61,12 +61,29 @@ def asking_shown(ids: Collection[UUID]) -> Question:
     return Question(_SHOWN, {"ids": list(ids)})
 
 
-async def user_by_login(session: AsyncSession, username_or_email: str) -> User | None:
-    """The account behind what somebody typed to sign in."""
+_USERS, _SESSIONS = table(User), table(Session)
+_KNOCK = (
+    sa.select(_USERS.c.id, _USERS.c.password_hash, _SESSIONS.c.ip_address)
+    .outerjoin_from(_USERS, _SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
+    .where(sa.or_(_USERS.c.username_key == sa.bindparam("login"), _USERS.c.email_key == sa.bindparam("login")))
+    .distinct()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """An account as somebody knocks who wants to sign in, and one of the addresses that it has been used from."""
+
+    id: UUID
+    password_hash: str
+    ip_address: str | None
+
+
+async def knock(session: AsyncSession, username_or_email: str) -> Sequence[Knock]:
+    """The account behind what somebody typed to sign in, once for each address it has signed in from, as far back as
+    sessions are kept. Nothing for an unknown one."""
     key = username_or_email.strip().casefold()
-    if not is_printable(key):
-        return None
-    return (await session.exec(select(User).where(or_(User.username_key == key, User.email_key == key)))).first()
+    return await light(session, Knock, _KNOCK, {"login": key}) if is_printable(key) else ()
 
 
 async def is_empty(session: AsyncSession) -> bool:
@@ -102,9 +119,3 @@ async def sessions_of(session: AsyncSession, actor: Actor) -> Sequence[Session]:
 async def sessions_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, Session]:
     rows = await session.exec(select(Session).where(col(Session.id).in_(ids)))
     return {row.id: row for row in rows}
-
-
-async def addresses_of(session: AsyncSession, user_id: UUID) -> set[str]:
-    """Where this person has signed in from, as far back as sessions are kept."""
-    known = select(Session.ip_address).where(Session.user_id == user_id, col(Session.ip_address).is_not(None))
-    return {address for address in await session.exec(known.distinct()) if address}

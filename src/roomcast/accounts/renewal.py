@@ -22,10 +22,11 @@ from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.tokens import Tokens
 from roomcast.core import audit
 from roomcast.core.clock import now
+from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import InvalidCredentials, RefreshTokenReused, SessionRevoked
-from roomcast.core.ids import global_id
-from roomcast.core.rows import fetch
+from roomcast.core.ids import global_id, uuid7
+from roomcast.core.rows import fetch, write
 
 SPENT_KEPT = timedelta(days=7)
 """How long a copy of a spent token is recognised. After that it is merely not valid."""
@@ -35,6 +36,9 @@ ENDED_KEPT = timedelta(days=30)
 
 SWEPT = 1000
 """Rows of a kind that one sweep removes: writers do not wait for long."""
+
+
+_ISSUE = sa.insert(table(RefreshToken))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +59,10 @@ class Reused:
 
 async def first_token(session: AsyncSession, user: User, opened: Session) -> SignedIn:
     """The beginning of a new session's chain."""
-    secret = secrets.token_hex(32)
-    token = RefreshToken(
-        session_id=opened.id, secret_hash=_hash(secret), created_at=opened.created_at, expires_at=opened.expires_at
-    )
-    session.add(token)
-    await session.flush()
-    return SignedIn(user, opened, f"{token.id.hex}.{secret}", token.expires_at)
+    id_, secret = uuid7(), secrets.token_hex(32)
+    token = {"id": id_, "session_id": opened.id, "secret_hash": _hash(secret)}
+    await write(session, _ISSUE, [{**token, "created_at": opened.created_at, "expires_at": opened.expires_at}])
+    return SignedIn(user, opened, f"{id_.hex}.{secret}", opened.expires_at)
 
 
 async def refresh_session(work: Work, presented: str, tokens: Tokens, rules: AccountRules) -> SignedIn | Reused:

@@ -248,8 +248,8 @@ class Mutation:
         context, backend = info.context, info.context.backend
         device = _device(context, input.device_name)
         for _ in range(PROOFS):
-            proof = await backend.credentials.prove(input.username_or_email, input.password, device.ip_address)
-            async with backend.db.work() as work:
+            proving = backend.credentials.prove(input.username_or_email, input.password, device.ip_address)
+            async with proving as proof, backend.db.work() as work:
                 signed_in = await actions.login(work, proof, device, backend.account_rules)
             if signed_in is not None:
                 return await _login_payload(context, signed_in)

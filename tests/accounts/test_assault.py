@@ -1,0 +1,69 @@
+"""Ten thousand wrong passwords over HTTP, at a server of its own: hardly one is looked at, and nobody else feels it."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.accounts.words import ME, TRY, codes
+from tests.delivery.survivors import many
+from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor
+from tests.process import Process, processes
+
+pytestmark = pytest.mark.chaos
+
+GUESSES, ADDRESSES, AT_ONCE = many(10_000, 1_000), 200, 40
+HOME, OFFICE, ABROAD = "203.0.113.7", "203.0.113.8", "203.0.113.9"
+
+
+def visitor_at(server: Process, address: str) -> Visitor:
+    """Somebody whom the proxy in front of the server says to be there."""
+    visitor = Visitor(server.house)
+    visitor.http.headers["x-forwarded-for"] = address
+    return visitor
+
+
+async def settle(server: Process, name: str, address: str) -> Person:
+    async with visitor_at(server, address) as visitor:
+        return Person(server.house, name, await visitor.do(SIGNUP, username=name, password=PASSWORD))
+
+
+async def enters(server: Process, name: str, address: str) -> list[str]:
+    async with visitor_at(server, address) as visitor:
+        return codes(await visitor.do(TRY, usernameOrEmail=name, password=PASSWORD))
+
+
+async def guess(server: Process, numbers: Iterator[int], said: list[Json]) -> None:
+    async with Visitor(server.house) as attacker:
+        for number in numbers:
+            attacker.http.headers["x-forwarded-for"] = f"198.51.100.{number % ADDRESSES}"
+            payload = await attacker.do(TRY, usernameOrEmail="ann", password=f"guess {number}")
+            said += payload["errors"]
+
+
+async def assault(server: Process) -> list[Json]:
+    """What is said to guesses at ann's password from many addresses, so many at once."""
+    numbers, said = iter(range(GUESSES)), list[Json]()
+    await asyncio.gather(*(guess(server, numbers, said) for _ in range(AT_ONCE)))
+    return said
+
+
+async def test_ten_thousand_guesses_are_worth_a_handful_and_keep_nobody_out(database_url: str, tmp_path: Path) -> None:
+    proxied = {"rate_limits": "on", "trusted_proxies": "127.0.0.1"}
+    async with processes(1, database_url, tmp_path, **proxied) as [server]:
+        ann, bob = await settle(server, "ann", HOME), await settle(server, "bob", OFFICE)
+        async with ann, bob:
+            attack, entries = asyncio.create_task(assault(server)), 0
+            while not attack.done():
+                assert await enters(server, "ann", HOME) == await enters(server, "bob", OFFICE) == []
+                assert (await bob.ask(ME))["me"]["user"]["username"] == "bob"
+                entries += 1
+            assert await enters(server, "ann", ABROAD) == ["RATE_LIMITED"]
+    said = Counter(error["code"] for error in await attack)
+    assert said.total() == GUESSES
+    assert 5 <= said["INVALID_CREDENTIALS"] <= 15
+    assert said["RATE_LIMITED"] == GUESSES - said["INVALID_CREDENTIALS"]
+    assert all(error["retryAfterMs"] > 0 for error in await attack if error["code"] == "RATE_LIMITED")
+    assert entries >= 3
