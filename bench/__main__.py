@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 
-from bench import fanout, history, memory, sending, stalled, storm
+from bench import fanout, history, logins, memory, sending, stalled, storm
 from bench.servers import keep_off_the_servers_core, room_for_sockets
 from bench.table import Failure, Row, keep, table
 
@@ -19,6 +19,7 @@ PARTS: dict[str, Part] = {
     "sending": sending.lines,
     "history": history.lines,
     "memory": memory.lines,
+    "logins": logins.lines,
     "storm": storm.lines,
 }
 """Each takes its measurements when called; `quick` only shows that it runs."""

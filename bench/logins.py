@@ -7,10 +7,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from bench.servers import Running, keep_off_the_servers_core, roomcast
+from bench.servers import Running, roomcast
+from bench.table import Line, Row
 
 MARK = 1.5
-PEOPLE, LOGINS, ROUNDS = 20, 200, 5
+PEOPLE = 20
 PAUSE_SECONDS = 0.005
 PASSWORD = "a good long pass phrase"
 
@@ -19,20 +20,26 @@ LOGIN = "mutation($input: LoginInput!) { login(input: $input) { errors { code } 
 OTHER = "{ me { user { username displayName } } rooms { nodes { name } } }"
 
 
+async def lines(*, quick: bool) -> list[Row]:
+    logins, rounds = (20, 1) if quick else (200, 5)
+    found = sorted(await measure(logins, rounds), key=lambda one: one.ratio)[rounds // 2]
+    what = f"{logins} sign-ins at once: p99 of everybody else's requests"
+    return [Line(what, f"{found.busy * 1e3:.1f} ms", f"{found.quiet * 1e3:.1f} ms", found.ratio, MARK)]
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
-    """p99 of the other requests in seconds, quiet and beside the logins, and how long those took in all."""
+    """p99 of the other requests in seconds, quiet and beside the logins."""
 
     quiet: float
     busy: float
-    logins: float
 
     @property
     def ratio(self) -> float:
         return self.busy / self.quiet
 
 
-class Line:
+class Wire:
     """One HTTP/1.1 connection, spoken by hand: two hundred real clients would cost more than what is measured."""
 
     def __init__(self, server: Running) -> None:
@@ -40,7 +47,7 @@ class Line:
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
-    async def open(self) -> "Line":
+    async def open(self) -> "Wire":
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._server.port)
         return self
 
@@ -66,28 +73,28 @@ def post(document: str, token: str | None = None, **variables: Any) -> bytes:
 
 async def settle(server: Running) -> str:
     """Twenty people with accounts; the access token of the last."""
-    line, token = await Line(server).open(), ""
+    wire, token = await Wire(server).open(), ""
     for number in range(PEOPLE):
-        made = await line.ask(post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD}))
+        made = await wire.ask(post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD}))
         token = made["signup"]["tokens"]["accessToken"]
-    await line.close()
+    await wire.close()
     return token
 
 
 async def others(server: Running, token: str, until: asyncio.Event) -> list[float]:
     """Seconds that each of somebody's requests took, one after another until it is enough."""
-    line, request, took = await Line(server).open(), post(OTHER, token), []
+    wire, request, took = await Wire(server).open(), post(OTHER, token), []
     while not until.is_set():
         begun = time.perf_counter()
-        await line.ask(request)
+        await wire.ask(request)
         took.append(time.perf_counter() - begun)
         await asyncio.sleep(PAUSE_SECONDS)
-    await line.close()
+    await wire.close()
     return took
 
 
-async def sign_in(line: Line, number: int) -> None:
-    found = await line.ask(post(LOGIN, input={"usernameOrEmail": f"person{number % PEOPLE}", "password": PASSWORD}))
+async def sign_in(wire: Wire, number: int) -> None:
+    found = await wire.ask(post(LOGIN, input={"usernameOrEmail": f"person{number % PEOPLE}", "password": PASSWORD}))
     assert found["login"]["errors"] == []
 
 
@@ -101,33 +108,17 @@ async def beside(server: Running, token: str, what: Any) -> tuple[float, float]:
     return statistics.quantiles(await asking, n=100)[98], seconds
 
 
-async def one_round(server: Running, token: str) -> Round:
-    lines = await asyncio.gather(*(Line(server).open() for _ in range(LOGINS)))
-    busy, seconds = await beside(server, token, asyncio.gather(*map(sign_in, lines, range(LOGINS))))
+async def one_round(server: Running, token: str, logins: int) -> Round:
+    wires = await asyncio.gather(*(Wire(server).open() for _ in range(logins)))
+    busy, seconds = await beside(server, token, asyncio.gather(*map(sign_in, wires, range(logins))))
     quiet, _ = await beside(server, token, asyncio.sleep(seconds))
-    await asyncio.gather(*(line.close() for line in lines))
-    return Round(quiet, busy, seconds)
+    await asyncio.gather(*(wire.close() for wire in wires))
+    return Round(quiet, busy)
 
 
-async def measure(rounds: int = ROUNDS) -> list[Round]:
+async def measure(logins: int, rounds: int) -> list[Round]:
     """Quiet and busy turn by turn, so that a machine that has other things to do troubles both."""
     with roomcast() as server:
         token = await settle(server)
-        await one_round(server, token)  # to warm up
-        return [await one_round(server, token) for _ in range(rounds)]
-
-
-async def main() -> None:
-    keep_off_the_servers_core()
-    rounds = await measure()
-    for found in rounds:
-        print(
-            f"others' p99 {found.quiet * 1e3:6.2f} ms quiet {found.busy * 1e3:6.2f} ms beside {LOGINS} logins "
-            f"ratio {found.ratio:.2f}  ({found.logins:.1f} s)"
-        )
-    ratio = statistics.median(found.ratio for found in rounds)
-    print(f"median ratio {ratio:.2f}, mark {MARK}: {'met' if ratio <= MARK else 'not met'}")
-
-
-if __name__ == "__main__":
-    asyncio.run(main())
+        await one_round(server, token, PEOPLE)  # to warm up
+        return [await one_round(server, token, logins) for _ in range(rounds)]
