@@ -36,6 +36,15 @@ async def test_a_password_is_verified_as_it_was_given(passwords: Passwords, pass
     assert await verified(passwords, password.strip("x ") or "y", stored) == (password == password.strip("x "), None)
 
 
+async def test_of_a_long_password_bcrypt_knew_the_beginning_and_we_know_all(passwords: Passwords) -> None:
+    long = "пароль" * 15
+    imported = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(5)).decode()
+    good, newer = await verified(passwords, long, imported)
+    assert good
+    assert await verified(passwords, long, newer) == (True, None)
+    assert await verified(passwords, long[:-1], newer) == (False, None)
+
+
 async def test_nothing_is_the_password_of_nobody(passwords: Passwords) -> None:
     assert (await verified(passwords, PASSWORD, None))[0] is False
     assert (await verified(passwords, "x" * 100_000, None))[0] is False
