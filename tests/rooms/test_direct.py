@@ -2,6 +2,7 @@
 
 import asyncio
 
+from tests.accounts.words import BAN
 from tests.law import kinds, law
 from tests.people import Person, arrive
 from tests.rooms.words import CREATE_INVITE, DELETE, change, mutation, refusal
@@ -65,6 +66,16 @@ async def test_a_conversation_is_found_by_the_names_of_its_other_people(ann: Per
     await bob.say(room, "psst")
     assert [node["id"] for node in (await cleo.ask(NAMED, query="BOB"))["rooms"]["nodes"]] == [room]
     assert (await ann.ask(NAMED, query="cleo"))["rooms"]["totalCount"] == 0
+
+
+async def test_a_conversation_with_somebody_banned_is_found_and_none_is_begun(
+    ann: Person, bob: Person, cleo: Person
+) -> None:
+    room = (await bob.do(OPEN, userIds=[cleo.id]))["room"]["id"]
+    assert (await ann.do(BAN, userId=cleo.id))["errors"] == []
+    assert (await bob.do(OPEN, userIds=[cleo.id]))["room"]["id"] == room
+    assert (await ann.do(OPEN, userIds=[cleo.id]))["errors"][0]["code"] == "NOT_FOUND"
+    assert (await bob.do(OPEN, userIds=[cleo.id, "user_nobody"]))["errors"][0]["code"] == "NOT_FOUND"
 
 
 async def test_nobody_enters_leaves_or_rules_a_conversation(ann: Person, bob: Person, cleo: Person) -> None:

@@ -92,6 +92,15 @@ async def test_the_invites_of_the_banned_admit_nobody(ann: Person, bob: Person, 
     await change(cleo, "joinRoom", inviteCode=good)
 
 
+async def test_who_leaves_takes_their_invites_along(bob: Person, cleo: Person, visitor: Visitor) -> None:
+    den = await bob.create_room("den", memberIds=[cleo.id])
+    code = await invite(cleo, den)
+    await change(cleo, "leaveRoom", roomId=den)
+    await change(bob, "updateRoom", roomId=den, visibility="PRIVATE")
+    assert (await visitor.ask(INVITE, code=code))["invite"] is None
+    assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
+
+
 async def test_signup_by_invitation_enters_the_room(make_house: MakeHouse) -> None:
     opened = await make_house()
     async with await arrive(opened, "ann") as ann:

@@ -1,7 +1,7 @@
 """Direct conversations: one room for each set of people, found or made."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy.exc import IntegrityError
@@ -11,7 +11,7 @@ from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
-from roomcast.core.errors import ValidationFailed
+from roomcast.core.errors import NotFound, ValidationFailed
 from roomcast.rooms import policy
 from roomcast.rooms.entry import Changed, admit, people
 from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
@@ -21,16 +21,13 @@ async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID 
     """The conversation of the actor and these people, made if it is the first time; the others see it at its first
     message. Two who open it at once get the same. Announces MemberChanged for each person of a new one.
 
-    Raises ValidationFailed, NotFound for unknown people.
+    Raises ValidationFailed, NotFound for unknown people; with the banned only what was begun before is opened.
     """
-    everyone = {actor.user_id, *await people(work, user_ids, "userIds")}
-    if not 2 <= len(everyone) <= policy.MAX_DIRECT_PEOPLE:
-        raise ValidationFailed(
-            f"a direct conversation has 2 to {policy.MAX_DIRECT_PEOPLE} people", path=("input", "userIds")
-        )
+    everyone = _everyone(actor, user_ids)
     key = _key(everyone)
     if (made := await _opened(work, actor, key)) is not None:
         return Changed(made, None)
+    everyone = await people(work, everyone, "userIds")
     room = Room(
         kind=RoomKind.DIRECT,
         visibility=RoomVisibility.PRIVATE,
@@ -47,9 +44,21 @@ async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID 
             raise
         return Changed(made, None)
     await log.open_log(work.session, room.id, room.created_at)
-    seq = await admit(work, room, dict.fromkeys(sorted(everyone), RoomRole.MEMBER))
+    seq = await admit(work, room, dict.fromkeys(everyone, RoomRole.MEMBER))
     await _opened(work, actor, key)
     return Changed(room, seq)
+
+
+def _everyone(actor: Actor, user_ids: Sequence[UUID | None]) -> Sequence[UUID]:
+    """Who would be in it."""
+    others = [id_ for id_ in user_ids if id_ is not None]
+    if len(others) < len(user_ids):
+        raise NotFound("no such person", path=("input", "userIds"))
+    everyone = sorted({actor.user_id, *others})
+    if not 2 <= len(everyone) <= policy.MAX_DIRECT_PEOPLE:
+        limit = policy.MAX_DIRECT_PEOPLE
+        raise ValidationFailed(f"a direct conversation has 2 to {limit} people", path=("input", "userIds"))
+    return everyone
 
 
 async def _opened(work: Work, actor: Actor, key: str) -> Room | None:
@@ -65,5 +74,6 @@ async def _opened(work: Work, actor: Actor, key: str) -> Room | None:
     return room
 
 
-def _key(people_: Collection[UUID]) -> str:
-    return hashlib.sha256(b"".join(sorted(id_.bytes for id_ in people_))).hexdigest()
+def _key(everyone: Sequence[UUID]) -> str:
+    """`everyone`: in the order of ids."""
+    return hashlib.sha256(b"".join(id_.bytes for id_ in everyone)).hexdigest()

@@ -35,10 +35,14 @@ async def join_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
 
 
 async def leave_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
-    """The actor is no member any more. Announces MemberChanged. Raises NotFound, NotAMember, Conflict, Forbidden."""
+    """The actor is no member any more, and their invites admit nobody. Announces MemberChanged.
+
+    Raises NotFound, NotAMember, Conflict for the last owner, Forbidden.
+    """
     view = await reach_locked(work, actor, room_id)
     owners = await queries.owner_count(work.session, view.room.id)
     member = policy.check_leave(view.room, view.membership, owners)
+    await revoke_all_of(work, member.user_id, view.room.id)
     return Changed(view.room, await dismiss(work, view.room, member, MemberChange.LEFT))
 
 
