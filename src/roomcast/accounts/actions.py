@@ -24,14 +24,11 @@ from roomcast.core.db import Work
 from roomcast.core.errors import EmailTaken, NotFound, UsernameTaken
 from roomcast.core.log import Store
 from roomcast.core.names import plain
-from roomcast.core.rows import fetch, write
+from roomcast.core.rows import as_dict, fetch, light, write
 
-_LOCK = (
-    select(User)
-    .where(col(User.id) == sa.bindparam("user"))
-    .with_for_update(key_share=True)
-    .execution_options(populate_existing=True)
-)
+_USERS = table(User)
+_LOCK = sa.select(_USERS).where(_USERS.c.id == sa.bindparam("user")).with_for_update(key_share=True)
+_REHASH = sa.update(_USERS).where(_USERS.c.id == sa.bindparam("user")).values({"password_hash": sa.bindparam("hash")})
 _OPEN = sa.insert(table(Session))
 
 
@@ -148,11 +145,12 @@ async def login(work: Work, proof: Proof, device: Device, rules: AccountRules) -
 
     None when the password has been changed since it was verified: it must be proved anew. Raises Banned.
     """
-    user = await locked(work.session, proof.user_id)
-    if user.password_hash != proof.verified_hash:
+    [found] = await light(work.session, User, _LOCK, {"user": proof.user_id})
+    if found.password_hash != proof.verified_hash:
         return None
-    user.password_hash = proof.newer_hash or user.password_hash
-    return await open_session(work, user, device, rules)
+    if proof.newer_hash is not None:
+        await write(work.session, _REHASH, [{"user": found.id, "hash": proof.newer_hash}])
+    return await open_session(work, User(**as_dict(found)), device, rules)
 
 
 async def open_session(work: Work, user: User, device: Device, rules: AccountRules) -> SignedIn:
@@ -236,4 +234,5 @@ def _check_profile(profile: Profile) -> None:
 
 async def locked(session: AsyncSession, user_id: UUID) -> User:
     """The account as it is now, until the commit. Others may go on referring to it: only changes to it wait."""
-    return (await session.exec(_LOCK, params={"user": user_id})).one()
+    wanted = select(User).where(User.id == user_id).with_for_update(key_share=True)
+    return (await session.exec(wanted.execution_options(populate_existing=True))).one()
