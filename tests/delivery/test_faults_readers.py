@@ -42,7 +42,7 @@ def impatient_kernel(house: House) -> None:
 
 
 @asynccontextmanager
-async def stalled(ws_url: str, person: Person, room_id: str) -> AsyncIterator[ClientConnection]:
+async def stalled(ws_url: str, person: Person, room_id: str, document: str = WATCH) -> AsyncIterator[ClientConnection]:
     """A client that has subscribed and reads nothing: what it is sent stays on the way."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
@@ -60,7 +60,7 @@ async def stalled(ws_url: str, person: Person, room_id: str) -> AsyncIterator[Cl
     async with opening as ws:
         await ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": person.token}}))
         assert json.loads(await ws.recv())["type"] == "connection_ack"
-        payload = {"query": WATCH, "variables": {"roomId": room_id}}
+        payload = {"query": document, "variables": {"roomId": room_id}}
         await ws.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
         yield ws
         ws.transport.abort()
@@ -84,11 +84,12 @@ async def read_on(ws: ClientConnection, count: int) -> list[int]:
     return seqs
 
 
+@pytest.mark.parametrize("document", [WATCH, WATCH.replace(" seq", " viewerCanEdit seq")], ids=["shared", "personal"])
 async def test_a_reader_that_stops_disturbs_nobody_and_catches_up_when_it_reads_again(
-    house: House, ann: Person
+    house: House, ann: Person, document: str
 ) -> None:
     den, count = await ann.create_room("den"), many(100_000, 300)
-    async with stalled(house.ws_url, ann, den) as ws, surviving(5, [house], ann, den) as survivors:
+    async with stalled(house.ws_url, ann, den, document) as ws, surviving(5, [house], ann, den) as survivors:
         await house.listening(6)
         await burst(ann, den, count)
         await all_agree(survivors, ann, den, count)

@@ -72,13 +72,17 @@ class Caller:
 
 
 class Context:
-    """The operation's viewer, its one snapshot of the data, and loaders that live no longer than both."""
+    """The operation's viewer, its one snapshot of the data, and loaders that live no longer than both.
 
-    def __init__(self, backend: Backend, viewer: Actor | None, caller: Caller) -> None:
+    `beside`: whose snapshot it shares, and the rows that were loaded from it. What a loader finds depends on its key
+    alone, and the key names the person where it is a person's.
+    """
+
+    def __init__(self, backend: Backend, viewer: Actor | None, caller: Caller, beside: "Context | None" = None) -> None:
         self.backend, self.caller = backend, caller
-        self.viewer = replace(viewer, ip_address=caller.ip_address) if viewer else None
-        self.snapshot = Snapshot(backend.db)
-        self._loaders: dict[str, DataLoader[Any, Any]] = {}
+        self.viewer = replace(viewer, ip_address=caller.ip_address) if viewer and caller.ip_address else viewer
+        self.snapshot: Snapshot = beside.snapshot if beside else Snapshot(backend.db)
+        self._loaders: dict[str, DataLoader[Any, Any]] = beside._loaders if beside else {}
 
     @property
     def actor(self) -> Actor:

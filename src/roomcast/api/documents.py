@@ -171,11 +171,12 @@ class ViewerFields(Visitor):
         if is_abstract_type(parent):
             types = self._schema.get_possible_types(parent)
             candidates += [type_.fields[name] for type_ in types if name in type_.fields]
-        if not all(_is_shared_field(candidate) for candidate in candidates):
+        if not all(is_shared_field(candidate) for candidate in candidates):
             self.found.add(f"{parent.name}.{name}")
 
 
-def _is_shared_field(field: GraphQLField) -> bool:
+def is_shared_field(field: GraphQLField) -> bool:
+    """Whether it shows everybody the same."""
     definition = (field.extensions or {}).get("strawberry-definition")
     if definition is None:
         return False

@@ -95,9 +95,15 @@ class Engine:
         if self._rates is not None:
             await self._rates.admit(operation, operation.cost.of(request.variables), viewer, caller)
 
-    def executor(self, operation: Operation, variables: dict[str, Any], context: Context) -> Executor[Context]:
+    def executor(
+        self,
+        operation: Operation,
+        variables: dict[str, Any],
+        context: Context,
+        kind: type[Executor[Any]] = StrawberryGraphQLCoreExecutionContext,
+    ) -> Executor[Any]:
         """Raises RequestErrors for variables that do not fit."""
-        built = StrawberryGraphQLCoreExecutionContext.build(
+        built = kind.build(
             self.schema,
             operation.document,
             None,
@@ -110,10 +116,10 @@ class Engine:
         )
         if isinstance(built, list):
             raise RequestErrors(*(blamed(error, "BAD_USER_INPUT") for error in built))
-        return cast("Executor[Context]", built)
+        return built
 
 
-async def completed(executor: Executor[Context]) -> ExecutionResult:
+async def completed(executor: Executor[Any]) -> ExecutionResult:
     result = executor.execute_operation()
     return cast("ExecutionResult", await result if isinstance(result, Awaitable) else result)
 

@@ -27,6 +27,7 @@ from roomcast.api.protocol import CloseCode, Malformed, Message
 from roomcast.api.requests import Request, read_request
 from roomcast.api.scalars import show_time
 from roomcast.api.server import MAX_SUBSCRIPTIONS
+from roomcast.api.showing import Person
 from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
 from roomcast.api.transport import ABORT, LEAVE, WRITE
 from roomcast.api.wire import Pace, Wire
@@ -298,7 +299,7 @@ class Socket:
     async def _open_stream(
         self, id_: str, operation: Operation, request: Request, stream: Stream, viewer: Actor
     ) -> None:
-        script = partial(RoomScript, self._engine, operation, request, stream, viewer)
+        script = partial(RoomScript, self._engine, operation, request, stream)
         async with self._hub.topic(topic_of(stream.place.room_id)) as topic:
             if topic is None:
                 raise RequestErrors(coded("NOT_FOUND", "no such room"))
@@ -308,12 +309,12 @@ class Socket:
                 raise RequestErrors(_limit("You have as many subscriptions open as one person may have."))
             listener = Listener(
                 self._outbox,
-                viewer.user_id,
+                Person(viewer.user_id, viewer),
                 protocol.head("next", id_) + b',"payload":',
                 b"}",
                 partial(self._over, id_),
             )
-            reader = self._hub.attach(topic, group_key(operation, request, stream, viewer), script, listener)
+            reader = self._hub.attach(topic, group_key(operation, request), script, listener)
             self.streams[id_] = Attached(topic, reader)
             await topic.recheck_rights(reader, stream.place.tail)
         if reader.is_open:

@@ -4,35 +4,30 @@ A subscription's field does not produce events. It checks this viewer and answer
 wanted; the events are executed once for everybody who wants the same.
 """
 
-import asyncio
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 from uuid import UUID
 
 import orjson
 import strawberry
-from graphql import ExecutionResult
 
-from roomcast.api.context import SHARED, Caller, Context, Info, SharedContext
+from roomcast.api.context import SHARED, Context, Info, SharedContext
 from roomcast.api.documents import Operation
 from roomcast.api.events import TOLD_EVENTS, Ended, MessageDelivery, Ready, RoomEvent, StreamEndReason, Told
-from roomcast.api.execution import Engine, completed, raise_outage, shown
+from roomcast.api.execution import Engine
 from roomcast.api.requests import Request
 from roomcast.api.scalars import Cursor
+from roomcast.api.showing import LIVE, HoleExecutor, Person, Showing
 from roomcast.core import log
-from roomcast.core.actor import Actor
 from roomcast.core.clock import now
-from roomcast.core.db import Database, is_outage
+from roomcast.core.db import Database
 from roomcast.core.errors import BadUserInput, ResumeExpired
 from roomcast.core.events import Event, Lines
 from roomcast.core.ids import global_id, local_id
 from roomcast.messages.events import MessageCreated
-from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.source import Entry
 from roomcast.rooms import queries as rooms
-
-LIVE = Caller(request_id="live")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,71 +103,36 @@ def _cursor(text: str, room_id: UUID) -> log.Cursor:
 
 
 class RoomScript:
-    """Executes a subscription's document for a group: without a viewer for shared ones, else for the one it is for."""
+    """What a subscription's document shows of a room's events."""
 
-    def __init__(self, engine: Engine, operation: Operation, request: Request, stream: Stream, viewer: Actor) -> None:
+    def __init__(self, engine: Engine, operation: Operation, request: Request, stream: Stream) -> None:
+        self.is_personal = not operation.is_shared
         self._backend, self._stream = engine.backend, stream
-        self._viewer = None if operation.is_shared else viewer
-        self._executor = engine.executor(operation, request.variables, self._context())
+        self._kinds = stream.kinds | ({Ready, Ended} if stream.speaks else set())
+        nobody = SharedContext(engine.backend, LIVE)
+        self._executor = cast("HoleExecutor", engine.executor(operation, request.variables, nobody, HoleExecutor))
 
-    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[bytes | None]:
-        wanted = [Told(entry.event, replayed) if self._shows(entry.event) else None for entry in entries]
-        return await self._execute(wanted)
+    def show(self, entries: Sequence[Entry], *, replayed: bool) -> Showing:
+        roots = [Told(entry.event, replayed) if type(entry.event) in self._kinds else None for entry in entries]
+        return Showing(self._backend, self._executor, roots, is_personal=self.is_personal)
 
-    async def signal(self, signal: Event, seq: int) -> bytes | None:
-        if not self._shows(signal):
-            return None
-        return (await self._execute([Told(replace(signal, seq=seq), replayed=False)]))[0]
+    def signal(self, signal: Event, seq: int) -> Entry:
+        return Entry(seq, replace(signal, seq=seq))
 
-    async def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> bytes | None:
-        return await self._say(Ready(self._stream.place.room_id, seq, now(), recovered, replayed_count))
+    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> Entry | None:
+        return self._words(Ready(self._stream.place.room_id, seq, now(), recovered, replayed_count))
 
-    async def ended(self, seq: int, reason: Any) -> bytes | None:
-        return await self._say(Ended(self._stream.place.room_id, seq, now(), reason))
+    def ended(self, seq: int, reason: Any) -> Entry | None:
+        return self._words(Ended(self._stream.place.room_id, seq, now(), reason))
 
-    async def _say(self, words: Ready | Ended) -> bytes | None:
-        if not self._stream.speaks:
-            return None
-        return (await self._execute([Told(words, replayed=False)]))[0]
-
-    def _shows(self, event: Event) -> bool:
-        return type(event) in self._stream.kinds
-
-    async def _execute(self, roots: Sequence[Told | None]) -> list[bytes | None]:
-        """An outage is waited for: an event that is shown as an error is an event that is lost."""
-        results = await until_it_works(lambda: self._results(roots), worth=is_outage)
-        return [None if result is None else orjson.dumps(shown(result, LIVE.request_id)) for result in results]
-
-    async def _results(self, roots: Sequence[Told | None]) -> list[ExecutionResult | None]:
-        """All under one context, so that its loaders ask for everything at once. Raises what `is_outage`."""
-        context = self._context()
-        try:
-            results = await asyncio.gather(*(self._one(root, context) for root in roots))
-        finally:
-            await context.close()
-        for result in results:
-            raise_outage(result.errors if result else None)
-        return results
-
-    async def _one(self, root: Told | None, context: Context) -> ExecutionResult | None:
-        if root is None:
-            return None
-        executor = self._executor.build_per_event_executor(root)
-        executor._relevant_sub_fields = {}  # the copy shares this cache, which would keep some of every event for ever
-        executor.context_value = context
-        return await completed(executor)
-
-    def _context(self) -> Context:
-        if self._viewer is None:
-            return SharedContext(self._backend, LIVE)
-        return Context(self._backend, self._viewer, LIVE)
+    def _words(self, words: Ready | Ended) -> Entry | None:
+        return Entry(words.seq, words) if self._stream.speaks else None
 
 
-def group_key(operation: Operation, request: Request, stream: Stream, viewer: Actor) -> Hashable:
-    """Who gets the same bytes: the same document and variables, and the same person where it depends on the person."""
+def group_key(operation: Operation, request: Request) -> Hashable:
+    """Who asks for the same: the same document and variables."""
     variables = {name: value for name, value in request.variables.items() if name in _used(operation)}
-    audience = None if operation.is_shared else viewer.user_id
-    return operation.identity, operation.name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS), audience
+    return operation.identity, operation.name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
 
 
 def _used(operation: Operation) -> set[str]:
@@ -214,12 +174,12 @@ class RoomLog:
         return {topic_of(room_id): seq for room_id, seq in tails.items()}
 
     async def lost(self, topic: str, audience: Collection[Hashable]) -> Mapping[Hashable, Any]:
-        people = [person for person in audience if isinstance(person, UUID)]
+        people = {person.user_id: person for person in audience if isinstance(person, Person)}
         async with self._db.read() as session:
             exists = await rooms.rooms_by_id(session, [_room_of(topic)])
-            readers = await rooms.readers_among(session, _room_of(topic), people)
+            readers = await rooms.readers_among(session, _room_of(topic), people.keys())
         reason = StreamEndReason.REMOVED_FROM_ROOM if exists else StreamEndReason.ROOM_DELETED
-        return {person: reason for person in people if person not in readers}
+        return {person: reason for user_id, person in people.items() if user_id not in readers}
 
     def decode(self, seq: int, body: str) -> Entry:
         event = self._lines.unpack(body)

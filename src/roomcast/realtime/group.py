@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import Entry, Script, Source
+from roomcast.realtime.source import EVERYBODY, Entry, Script, Source
 
 if TYPE_CHECKING:
     from roomcast.realtime.reader import Reader
@@ -81,12 +81,16 @@ class Group:
         """Return when `position` has risen."""
         await self._moved.wait()
 
-    async def replay(self, seq: int, upto: int) -> list[Shown]:
+    async def replay(self, seq: int, upto: int, _person: Hashable) -> list[Shown]:
         """What the log holds after seq, up to the end of its block or `upto`. Shared by all who ask at that time."""
         start = seq // BLOCK * BLOCK
         end = min(start + BLOCK, upto)
         shown = await asyncio.shield(self._block(start, end))
         return [(at, payload) for at, payload in shown if at > seq]
+
+    async def told(self, words: Entry | None, _person: Hashable) -> bytes | None:
+        """The payload of words that one reader is told; None for streams without them."""
+        return (await self._show([words], EVERYBODY))[0] if words else None
 
     def forget_replays(self) -> None:
         """Something in the past has changed: show nobody a stale copy of it."""
@@ -115,18 +119,24 @@ class Group:
 
     async def _read(self, start: int, end: int) -> list[Shown]:
         try:
-            entries = await self._source.after(self._feed.name, start, end - start)
-            if len(entries) < end - start:
-                raise LookupError("the log ends before the topic does")
-            payloads = await self._show(entries, replayed=True)
+            return await self._stored(start, end, EVERYBODY)
         except BaseException:
             self._blocks.pop((start, end), None)  # the next one to ask tries again
             raise
+
+    async def _stored(self, start: int, end: int, person: Hashable) -> list[Shown]:
+        entries = await self._source.after(self._feed.name, start, end - start)
+        if len(entries) < end - start:
+            raise LookupError("the log ends before the topic does")
+        self.executions += len(entries)
+        payloads = await self._show(entries, person, replayed=True)
         return [(entry.seq, payload) for entry, payload in zip(entries, payloads, strict=True)]
 
-    async def _show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[bytes | None]:
-        self.executions += len(entries)
-        return await self.script.show(entries, replayed=replayed)
+    async def _show(
+        self, entries: Sequence[Entry], person: Hashable, *, replayed: bool = False
+    ) -> Sequence[bytes | None]:
+        async with self.script.show(entries, replayed=replayed) as showing:
+            return (await showing.to([person]))[person]
 
     async def _run(self) -> None:
         try:
@@ -139,13 +149,14 @@ class Group:
             self._task = None
 
     async def _show_next(self) -> None:
-        entries = self._feed.since(self.position) or await self._reread()
-        for entry, payload in zip(entries, await self._show(entries, replayed=False), strict=True):
+        entries = await self._next()
+        self.executions += len(entries)
+        for entry, payload in zip(entries, await self._show(entries, EVERYBODY), strict=True):
             await self._hand_out(entry.seq, payload)
 
     async def _tell(self, signal: Any) -> None:
         self.executions += 1
-        payload = await self.script.signal(signal, self.position)
+        [payload] = await self._show([self.script.signal(signal, self.position)], EVERYBODY)
         if payload is None:
             return
         for number, reader in enumerate(list(self._live), 1):
@@ -154,15 +165,21 @@ class Group:
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
 
+    async def _next(self) -> Sequence[Entry]:
+        return self._feed.since(self.position) or await self._reread()
+
     async def _reread(self) -> Sequence[Entry]:
         """This group was so busy that the topic's ring has moved on."""
         return await until_it_works(lambda: self._source.after(self._feed.name, self.position, BLOCK))
 
-    async def _hand_out(self, seq: int, payload: bytes | None) -> None:
-        self._ring.append((seq, payload))
+    def _move(self, seq: int) -> None:
         self.position = seq
         self._moved.set()
         self._moved.clear()
+
+    async def _hand_out(self, seq: int, payload: bytes | None) -> None:
+        self._ring.append((seq, payload))
+        self._move(seq)
         if payload is None:
             return
         for number, reader in enumerate(list(self._live), 1):

@@ -13,6 +13,7 @@ from typing import Any
 from roomcast.realtime.group import Group, Shown
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.source import Entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,10 @@ class Reader:
     async def _begin(self, after: int | None, *, recovered: bool) -> None:
         script, goal = self._group.script, self._group.position
         self._position = goal if after is None else after
-        await self._say(await script.ready(self._position, recovered=recovered, replayed_count=0))
+        await self._tell(script.ready(self._position, recovered=recovered, replayed_count=0))
         if after is not None:
             count = await self._replay(goal)
-            await self._say(await script.ready(max(goal, after), recovered=True, replayed_count=count))
+            await self._tell(script.ready(max(goal, after), recovered=True, replayed_count=count))
         await self._catch_up()
 
     async def _replay(self, goal: int) -> int:
@@ -75,6 +76,8 @@ class Reader:
 
     def take(self, seq: int, payload: bytes) -> None:
         """The next payload while live. A socket that would block stops being live and costs nothing."""
+        if seq <= self._position:  # it fell behind and came back while others were being shown the same
+            return
         if self._outbox.offer(self._head, payload, self._tail) or self._outbox.closed:
             self._position = seq
             return
@@ -99,7 +102,7 @@ class Reader:
             await self._walk(await self._stored(self._group.position) if shown is None else shown)
 
     async def _stored(self, goal: int) -> list[Shown]:
-        return await until_it_works(lambda: self._group.replay(self._position, goal))
+        return await until_it_works(lambda: self._group.replay(self._position, goal, self.audience))
 
     async def _walk(self, shown: list[Shown]) -> int:
         said = 0
@@ -110,9 +113,11 @@ class Reader:
             self._position = seq
         return said
 
-    async def _say(self, payload: bytes | None) -> None:
-        if payload is None:
-            return
+    async def _tell(self, words: Entry | None) -> None:
+        if payload := await self._group.told(words, self.audience):
+            await self._say(payload)
+
+    async def _say(self, payload: bytes) -> None:
         while not self._outbox.offer(self._head, payload, self._tail):
             if self._outbox.closed:
                 return
@@ -141,7 +146,7 @@ class Reader:
         return self._ending
 
     async def _last_words(self, seq: int, reason: Any) -> None:
-        words = await self._group.script.ended(seq, reason)
-        if words is not None:
-            self._outbox.put(self._head + words + self._tail)
+        words = self._group.script.ended(seq, reason)
+        if payload := await self._group.told(words, self.audience):
+            self._outbox.put(self._head + payload + self._tail)
         self._over()

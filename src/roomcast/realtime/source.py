@@ -1,8 +1,12 @@
 """What live delivery needs from the product, as callables: the log, and who may still read. It knows no more of it."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+EVERYBODY = None
+"""Whom a group shows something that is the same for all in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +41,27 @@ class Source(Protocol):
         """
 
 
+class Showing(Protocol):
+    """Some entries, about to be shown."""
+
+    async def to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+        """What each of these is shown: the encoded payload of each entry, None where this stream does not show it.
+        Never raises."""
+
+
 class Script(Protocol):
-    """What one group is shown. Everybody in a group gets the same bytes, so each is made once."""
+    """What a group is shown. `is_personal`: each person something else; otherwise all the same, as EVERYBODY."""
 
-    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> Sequence[bytes | None]:
-        """The encoded payload of each entry; None where this stream does not show it. Never raises."""
+    is_personal: bool
 
-    async def signal(self, signal: Any, seq: int) -> bytes | None:
-        """The encoded payload of what is in no log, said at the log's position `seq`; None where this stream does not
-        show it. Never raises."""
+    def show(self, entries: Sequence[Entry], *, replayed: bool) -> AbstractAsyncContextManager[Showing]:
+        """All that is shown inside the block is of one moment."""
 
-    async def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> bytes | None:
+    def signal(self, signal: Any, seq: int) -> Entry:
+        """What is in no log, as if it stood at the log's position `seq`."""
+
+    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> Entry | None:
         """What says 'you are live from here'; None for streams that do not say it."""
 
-    async def ended(self, seq: int, reason: Any) -> bytes | None:
+    def ended(self, seq: int, reason: Any) -> Entry | None:
         """The last words of a stream that the server ends; None for streams without any."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from roomcast.realtime.group import Group
+from roomcast.realtime.personal import PersonalGroup
 from roomcast.realtime.reader import Reader
 from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.source import Entry, Script, Source
@@ -37,7 +38,9 @@ class Topic:
     def group(self, key: Hashable, script: Callable[[], Script]) -> Group:
         """The group of that key; made for its first reader."""
         if key not in self.groups:
-            self.groups[key] = Group(key, self, script(), self._source)
+            written = script()
+            kind = PersonalGroup if written.is_personal else Group
+            self.groups[key] = kind(key, self, written, self._source)
         return self.groups[key]
 
     def since(self, seq: int) -> list[Entry] | None:

@@ -1,0 +1,67 @@
+"""A group that shows each person something else: one showing of an event for all of them, and nothing kept of it.
+
+Rows and whatever does not depend on the person are read and executed once for everybody. Who falls behind reads the
+log again, so memory does not grow with the number of people.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from itertools import islice
+from typing import Any
+
+from roomcast.realtime.group import BLOCK, Group, Shown
+from roomcast.realtime.reader import Reader
+from roomcast.realtime.source import Entry
+
+TURN = 100
+"""Executions, one for each person and event, before others get their turn on the loop."""
+
+SHOWING = 1_000
+"""Executions of one showing. With more people than that events go one by one, so that the last person does not wait
+for the first one's next hundred."""
+
+Crowd = dict[Hashable, list[Reader]]
+"""Each person's readers: a person with two devices is shown things once."""
+
+Give = Callable[[Reader, int, bytes], None]
+
+
+class PersonalGroup(Group):
+    def since(self, seq: int) -> list[Shown] | None:
+        return None
+
+    async def replay(self, seq: int, upto: int, person: Hashable) -> list[Shown]:
+        return await self._stored(seq, min(seq + BLOCK, upto), person)
+
+    async def told(self, words: Entry | None, person: Hashable) -> bytes | None:
+        return (await self._show([words], person))[0] if words else None
+
+    async def _show_next(self) -> None:
+        entries, crowd = await self._next(), self._crowd()
+        entries = entries[: max(1, SHOWING // max(1, len(crowd)))]
+        self._move(entries[-1].seq)  # from here on, who comes reads these from the log
+        await self._show_all(crowd, entries, Reader.take)
+
+    async def _tell(self, signal: Any) -> None:
+        entry = self.script.signal(signal, self.position)
+        await self._show_all(self._crowd(), [entry], lambda reader, _seq, payload: reader.hear(payload))
+
+    def _crowd(self) -> Crowd:
+        crowd: Crowd = {}
+        for reader in self._live:
+            crowd.setdefault(reader.audience, []).append(reader)
+        return crowd
+
+    async def _show_all(self, crowd: Crowd, entries: Sequence[Entry], give: Give) -> None:
+        people = iter(crowd)
+        async with self.script.show(entries, replayed=False) as showing:
+            while turn := list(islice(people, max(1, TURN // len(entries)))):
+                present = [person for person in turn if any(reader in self._live for reader in crowd[person])]
+                self.executions += len(entries) * len(present)
+                for person, payloads in (await showing.to(present)).items():
+                    for reader in crowd[person]:
+                        self._hand(reader, entries, payloads, give)
+
+    def _hand(self, reader: Reader, entries: Sequence[Entry], payloads: Sequence[bytes | None], give: Give) -> None:
+        for entry, payload in zip(entries, payloads, strict=True):
+            if payload is not None and reader in self._live:
+                give(reader, entry.seq, payload)
