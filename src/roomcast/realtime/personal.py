@@ -27,19 +27,25 @@ Give = Callable[[Reader, int, bytes], None]
 
 class PersonalGroup(Group):
     def since(self, seq: int) -> list[Shown] | None:
+        """None: what was shown is not kept."""
         return None
 
     async def replay(self, seq: int, upto: int, person: Hashable) -> list[Shown]:
+        """What the log holds after seq, as this person sees it, no more than a block at a time."""
         return await self._stored(seq, min(seq + BLOCK, upto), person)
 
     async def told(self, words: Entry | None, person: Hashable) -> bytes | None:
         return (await self._show([words], person))[0] if words else None
 
     async def _show_next(self) -> None:
-        entries, crowd = await self._next(), self._crowd()
+        entries, crowd, before = await self._next(), self._crowd(), self.position
         entries = entries[: max(1, SHOWING // max(1, len(crowd)))]
         self._move(entries[-1].seq)  # from here on, who comes reads these from the log
-        await self._show_all(crowd, entries, Reader.take)
+        try:
+            await self._show_all(crowd, entries, Reader.take)
+        except BaseException:
+            self.position = before  # shown again, to those who have not got them
+            raise
 
     async def _tell(self, signal: Any) -> None:
         entry = self.script.signal(signal, self.position)
