@@ -152,6 +152,24 @@ async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_v
         assert len(groups(ann.house)) == 1
 
 
+async def test_beside_other_viewer_fields_one_that_is_wrongly_marked_still_shows_each_their_own(
+    ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    field: Any = ann.house.inside.schema._schema.type_map["Room"]
+    definition = field.fields["viewerMembership"].extensions["strawberry-definition"]
+    monkeypatch.setattr(definition, "metadata", {"shared": True})
+    document = VIEWER_EVENTS.replace("body", "body viewerCanEdit")
+    async with ann.socket() as anns, bob.socket() as bobs:
+        watching = [await wire.watch(document, id=den) for wire in (anns, bobs)]
+        for each in watching:
+            await each.until_ready()
+        await ann.say(den, "hello")
+        shown = [(await each.next())["message"] for each in watching]
+        assert [message["room"]["viewerMembership"]["role"] for message in shown] == ["OWNER", "MEMBER"]
+        assert [message["viewerCanEdit"] for message in shown] == [True, False]
+
+
 async def test_many_who_missed_the_same_share_its_replay(ann: Person) -> None:
     den = await ann.create_room("den")
     cursor = (await ann.send(den, "first"))["cursor"]
