@@ -82,11 +82,12 @@ def _is_shared(parent: GraphQLObjectType, name: str) -> bool:
 
 
 class Common(NamedTuple):
-    """What an event shows to everybody: JSON around the holes, or None where it cannot be had without a viewer."""
+    """What an event that looks different to everybody shows to all of them: its holes, and the JSON around them; None
+    where it cannot be had without a viewer."""
 
     executor: HoleExecutor
     holes: Sequence[Hole]
-    parts: Sequence[bytes] | None
+    pieces: Sequence[bytes] | None
 
 
 class Showing:
@@ -98,7 +99,7 @@ class Showing:
     def __init__(self, backend: Backend, executor: HoleExecutor, roots: Sequence[Any], *, is_personal: bool) -> None:
         self._backend, self._executor, self._roots, self._is_personal = backend, executor, roots, is_personal
         self._context = SharedContext(backend, LIVE)
-        self._commons: Sequence[Common | None] | None = None
+        self._commons: Sequence[Common | bytes | None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,6 +116,8 @@ class Showing:
         try:
             if self._commons is None:
                 self._commons = await _all(self._common(root) for root in self._roots)
+            if not any(isinstance(common, Common) for common in self._commons):
+                return dict.fromkeys(people, cast("Sequence[bytes | None]", self._commons))
             contexts = [self._seen_by(person) for person in people]
             payloads = await _all(_payload(common, context) for context in contexts for common in self._commons)
         except Exception:  # the next try looks at another moment
@@ -125,11 +128,12 @@ class Showing:
         return {person: payloads[number * size :][:size] for number, person in enumerate(people)}
 
     def _seen_by(self, person: Hashable) -> Context:
-        return (
-            Context(self._backend, person.actor, LIVE, self._context) if isinstance(person, Person) else self._context
-        )
+        if not isinstance(person, Person):
+            raise TypeError("who looks at what is personal is a person")
+        return Context(self._backend, person.actor, LIVE, self._context)
 
-    async def _common(self, root: Any) -> Common | None:
+    async def _common(self, root: Any) -> Common | bytes | None:
+        """The payload itself where it is the same for everybody."""
         if root is None:
             return None
         holes: list[Hole] = []
@@ -139,23 +143,24 @@ class Showing:
         raise_outage(result.errors)
         if self._is_personal and result.errors:
             return Common(executor, (), None)
-        pieces = orjson.dumps(shown(result, LIVE.request_id)).split(MARK)
+        encoded = orjson.dumps(shown(result, LIVE.request_id))
+        if not holes:
+            return encoded
+        pieces = encoded.split(MARK)
         return Common(executor, [holes[int(number)] for number in pieces[1::2]], pieces)
 
 
-async def _payload(common: Common | None, context: Context) -> bytes | None:
-    if common is None:
-        return None
+async def _payload(common: Common | bytes | None, context: Context) -> bytes | None:
+    if not isinstance(common, Common):
+        return common
     return await _filled(common, context) or await _whole(common, context)
 
 
 async def _filled(common: Common, context: Context) -> bytes | None:
     """None where it has to be executed whole."""
-    if common.parts is None:
+    if common.pieces is None:
         return None
-    if not common.holes:
-        return common.parts[0]
-    executor, pieces = common.executor.of(common.executor.root_value, context), list(common.parts)
+    executor, pieces = common.executor.of(common.executor.root_value, context), list(common.pieces)
     try:
         values = await _all(_value(executor, hole) for hole in common.holes)
     except GraphQLError:
