@@ -125,6 +125,11 @@ async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: 
     assert "ws_ping_interval=None" in lines[0]
 
 
+def test_the_garbage_collector_does_not_look_at_what_stays(tmp_path: Path) -> None:
+    said = run(sys.executable, "-c", "import gc, roomcast.asgi; print(gc.get_freeze_count())", data_dir=tmp_path)
+    assert int(said.stdout) > 100_000, said.stderr
+
+
 def test_uvicorn_by_hand_with_a_wrong_setting_is_a_sentence() -> None:
     stopped = run(sys.executable, "-m", "uvicorn", "roomcast.asgi:app", log_level="chatty")
     assert stopped.stderr.startswith("ROOMCAST_LOG_LEVEL: 'chatty' is not usable")

@@ -222,13 +222,6 @@ def start_logs(settings: Settings) -> None:
     configure_logs(settings.log_level, as_json=as_json)
 
 
-def spare_collections() -> None:
-    """Let Python's cycle collector pass over what start-up made, which stays for good, and look at the rest less often.
-    With its own settings it took a third of the time of showing an event to many people."""
-    gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
-
-
 async def prepare_database(settings: Settings) -> None:
     """Bring the database up to date where that is our business. Raises WrongSetting where it is the operator's."""
     if settings.is_sqlite:
@@ -288,6 +281,19 @@ class App:
             yield
         finally:
             await self.house.stop()
+
+
+def app_alone(settings: Settings) -> App:
+    """The app, in a process that does nothing else.
+
+    A pause of the garbage collector is everybody's. What was imported and built for the app stays until the end, so
+    it is never looked at again; what an event makes for many people goes without it, and was a third of their time;
+    and all sockets together, which live long too, are looked at once in millions of new objects.
+    """
+    app = App(settings)
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 50)
+    return app
 
 
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:

@@ -2,13 +2,12 @@
 
 import sys
 
-from roomcast.app import App, spare_collections, start_logs
+from roomcast.app import app_alone, start_logs
 from roomcast.settings import WrongSetting, load
 
 try:
     settings = load()
     start_logs(settings)
-    app = App(settings)
-    spare_collections()
+    app = app_alone(settings)
 except WrongSetting as error:  # a sentence, as `roomcast serve` says it, in place of a traceback
     sys.exit(str(error))

@@ -13,7 +13,7 @@ from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api import schema
 from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
-from roomcast.app import App, prepare_database, spare_collections, start_logs
+from roomcast.app import app_alone, prepare_database, start_logs
 from roomcast.core import migrations
 from roomcast.core.db import Database
 from roomcast.core.errors import Refused
@@ -48,10 +48,8 @@ def serve(host: Host = None, port: Port = None) -> None:
 
 def _run(settings: Settings) -> None:
     several = settings.workers > 1
-    served = "roomcast.asgi:app" if several else App(settings)
-    spare_collections()
     uvicorn.run(
-        served,
+        "roomcast.asgi:app" if several else app_alone(settings),
         host=settings.host,
         port=settings.port,
         workers=settings.workers if several else None,

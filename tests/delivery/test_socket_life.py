@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
@@ -241,3 +243,24 @@ async def test_a_server_that_stops_answers_what_was_asked_and_closes_with_1012(a
         assert answer["payload"]["data"]["sendMessage"]["message"]["body"] == "last words"
         assert await wire.closed() == (1012, "Service restart")
         assert ignored.is_silent
+
+
+# ------------------------------------------------------------------ what it leaves
+
+
+async def test_a_socket_that_has_ended_leaves_nothing_to_the_garbage_collector(ann: Person) -> None:
+    den = await ann.create_room("den")
+    async with ann.socket() as wire:
+        await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
+        async with asyncio.timeout(5):
+            while any(socket._running for socket in ann.house.inside.sockets.open):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        gc.collect()  # what the operation has left
+        gc.disable()
+        [trace] = [weakref.ref(socket) for socket in ann.house.inside.sockets.open]
+    try:
+        async with asyncio.timeout(5):
+            while trace() is not None:  # noqa: ASYNC110 (nothing tells of it)
+                await asyncio.sleep(0.01)
+    finally:
+        gc.enable()

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
+from roomcast.realtime.turns import Turns
+
+OPERATIONS = 20
+"""That may begin, of all sockets, before others get their turn on the loop."""
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -39,6 +44,7 @@ class Crowd(Generic[Socket]):
 
     def __init__(self, places: Places) -> None:
         self.places = places
+        self.turns = Turns(OPERATIONS)
         self.sockets: set[Socket] = set()
         self._of_address: defaultdict[str, set[Socket]] = defaultdict(set)
         self._of_person: defaultdict[UUID, set[Socket]] = defaultdict(set)

@@ -29,7 +29,7 @@ from roomcast.api.scalars import show_time
 from roomcast.api.server import MAX_SUBSCRIPTIONS
 from roomcast.api.showing import Person
 from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
-from roomcast.api.transport import ABORT, LEAVE, WRITE
+from roomcast.api.transport import LEAVE, WRITE
 from roomcast.api.wire import Pace, Wire
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
@@ -69,6 +69,7 @@ class Socket:
         self._engine, self._hub, self._crowd, self._pace = engine, hub, crowd, pace
         self._scope, self._receive, self._send = connection
         self.viewer: Actor | None = None
+        self._abort = partial(wire.abort, self._scope)
         self._outbox = Outbox(self._send, self._abort, pace.stall, wire.extension(self._scope, WRITE))
         self._parting: asyncio.Task[None] | None = None
         self._initialising: asyncio.Task[None] | None = None
@@ -160,12 +161,6 @@ class Socket:
         """The server stops: answer what has been asked, take nothing new, and send the client elsewhere."""
         self.part(CloseCode.SERVICE_RESTART, "Service restart", finish_seconds=self._pace.finish)
 
-    def _abort(self) -> None:
-        """Drop a peer that takes no bytes: a closing handshake would wait for it for ever."""
-        abort = wire.extension(self._scope, ABORT)
-        if abort is not None:
-            abort()
-
     # ------------------------------------------------------------------ once a second
 
     def tick(self, *, heartbeat: bool) -> None:
@@ -204,6 +199,7 @@ class Socket:
         self._initialising = asyncio.create_task(self._init(payload), name="connection_init")
 
     async def _init(self, payload: dict[str, Any]) -> None:
+        await self._crowd.turns.take()
         token = tokens.from_init(payload) or tokens.from_headers(self._scope["headers"])
         try:
             self.viewer = await self._engine.backend.sessions.actor(token) if token else None
@@ -269,7 +265,9 @@ class Socket:
                 async with asyncio.timeout(self._pace.patience):
                     await self._open(message.id, operation, request, caller)
             else:
-                answer = await self._engine.run(operation, request, await self._present(), caller)
+                present = await self._present()
+                await self._crowd.turns.take()
+                answer = await self._engine.run(operation, request, present, caller)
                 self._say("next", message.id, orjson.dumps(answer))
                 self._say("complete", message.id)
         except RequestErrors as errors:
@@ -286,6 +284,7 @@ class Socket:
 
     async def _open(self, id_: str, operation: Operation, request: Request, caller: Caller) -> None:
         present = await until_it_works(self._present, worth=is_outage)
+        await self._crowd.turns.take()
         context = Context(self._engine.backend, present, caller)
         stream: Stream | InboxStream = await until_it_works(
             lambda: self._engine.subscribe(operation, request, context), worth=is_outage

@@ -86,10 +86,14 @@ class Sockets:
         beat = 0
         while True:
             await asyncio.sleep(self.pace.tick)
-            beat, beats = beat + 1, max(1, round(self.pace.heartbeat / self.pace.tick))
-            for socket in list(self.open):
-                # Spread over the interval, so that ten thousand pings do not leave in one moment.
-                self._tick_one(socket, heartbeat=(id(socket) >> 6) % beats == beat % beats)
+            beat += 1
+            self._tick_all(beat)
+
+    def _tick_all(self, beat: int) -> None:
+        beats = max(1, round(self.pace.heartbeat / self.pace.tick))
+        for socket in list(self.open):
+            # Spread over the interval, so that ten thousand pings do not leave in one moment.
+            self._tick_one(socket, heartbeat=(id(socket) >> 6) % beats == beat % beats)
 
     def _tick_one(self, socket: Socket, *, heartbeat: bool) -> None:
         try:

@@ -5,6 +5,7 @@ the wire at once: with thousands of listeners, going through `send` for each is 
 `LEAVE` is put there by the app, to be called when the server stops: uvicorn alone would cut off what runs.
 """
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -34,6 +35,19 @@ class DirectProtocol(WebSocketsSansIOProtocol):
             extensions[ABORT] = self.transport.abort
             if not self.conn.extensions:  # a frame may then leave as it is
                 extensions[WRITE] = self.write_text
+
+    def start_keepalive(self) -> None:
+        super().start_keepalive()
+        # The handshake is over: thousands of sockets need not keep theirs, nor the collector look through it.
+        del self.request, self.response
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self.conn.parser.close()  # it and the connection hold each other
+
+    def on_task_complete(self, task: asyncio.Task[None]) -> None:
+        super().on_task_complete(task)
+        self.scope["extensions"].clear()  # they hold this protocol, which holds them
 
     def write_text(self, *parts: bytes) -> bool:
         """One text frame of these parts (UTF-8), if the peer takes bytes now; False if that would have to wait."""

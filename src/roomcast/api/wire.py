@@ -7,6 +7,7 @@ from typing import Any
 from starlette.types import Scope
 
 from roomcast.api.server import HEARTBEAT_MS
+from roomcast.api.transport import ABORT
 
 Asgi = Callable[..., Awaitable[Any]]
 
@@ -36,6 +37,12 @@ class Pace:
 def extension(scope: Scope, name: str) -> Any:
     """What our own server offers beyond ASGI; None on others."""
     return scope.get("extensions", {}).get(name)
+
+
+def abort(scope: Scope) -> None:
+    """Drop a peer that takes no bytes, where the server can: a closing handshake would wait for it for ever."""
+    if drop := extension(scope, ABORT):
+        drop()
 
 
 def origin(scope: Scope) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.source import EVERYBODY, Entry, Script, Source
+from roomcast.realtime.turns import Turns
 
 if TYPE_CHECKING:
     from roomcast.realtime.reader import Reader
@@ -22,6 +23,9 @@ CHUNK = 250
 
 BLOCK = 64
 """Events of a replay that are read, executed and shared together."""
+
+REPLAYS = 20
+"""Readers who may be given a block before others get their turn on the loop."""
 
 SHARED_SECONDS = 2.0
 """How long a replayed block serves others. Short: what it shows may have been edited since."""
@@ -49,6 +53,7 @@ class Group:
         self._ring: deque[Shown] = deque(maxlen=RING)
         self._signals: deque[Any] = deque(maxlen=SIGNALS)
         self._blocks: dict[tuple[int, int], asyncio.Task[list[Shown]]] = {}
+        self._replays = Turns(REPLAYS)
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
 
@@ -86,6 +91,7 @@ class Group:
         start = seq // BLOCK * BLOCK
         end = min(start + BLOCK, upto)
         shown = await asyncio.shield(self._block(start, end))
+        await self._replays.take()
         return [(at, payload) for at, payload in shown if at > seq]
 
     async def told(self, words: Entry | None, _person: Hashable) -> bytes | None:

@@ -32,7 +32,9 @@ class PersonalGroup(Group):
 
     async def replay(self, seq: int, upto: int, person: Hashable) -> list[Shown]:
         """What the log holds after seq, as this person sees it, no more than a block at a time."""
-        return await self._stored(seq, min(seq + BLOCK, upto), person)
+        shown = await self._stored(seq, min(seq + BLOCK, upto), person)
+        await self._replays.take()
+        return shown
 
     async def told(self, words: Entry | None, person: Hashable) -> bytes | None:
         return (await self._show([words], person))[0] if words else None

@@ -1,0 +1,34 @@
+"""Turns: what thousands want done at the same moment leaves the loop to everybody else in between."""
+
+import asyncio
+from collections import deque
+
+
+class Turns:
+    """So many go on in one pass of the loop; the others wait for the next ones, first come, first served."""
+
+    def __init__(self, each_pass: int) -> None:
+        self._each_pass = self._left = each_pass
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._passing: asyncio.Handle | None = None
+
+    async def take(self) -> None:
+        """Return when it is the caller's turn: at once, unless there are many."""
+        if self._passing is None:
+            self._passing = asyncio.get_running_loop().call_soon(self._pass)
+        if self._left and not self._waiting:
+            self._left -= 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        await turn
+
+    def _pass(self) -> None:
+        self._left = self._each_pass
+        while self._waiting and self._left:
+            turn = self._waiting.popleft()
+            if not turn.done():  # else who waited for it has gone
+                turn.set_result(None)
+                self._left -= 1
+        busy = self._left < self._each_pass
+        self._passing = asyncio.get_running_loop().call_soon(self._pass) if busy else None

@@ -1,0 +1,64 @@
+"""What thousands want at the same moment is done in turns, and the loop is everybody's in between."""
+
+import asyncio
+
+from roomcast.realtime.turns import Turns
+
+MANY, EACH_PASS = 100, 10
+
+
+class Passes:
+    """Counts the passes of the loop: each is a moment at which somebody else could have been answered."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        while True:
+            self.count += 1
+            await asyncio.sleep(0)
+
+    async def end(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def test_many_at_once_are_served_in_their_order_a_few_in_each_pass() -> None:
+    turns, passes = Turns(EACH_PASS), Passes()
+    served: list[tuple[int, int]] = []
+
+    async def come(number: int) -> None:
+        await turns.take()
+        served.append((number, passes.count))
+
+    await asyncio.gather(*(come(number) for number in range(MANY)))
+    assert [number for number, _ in served] == list(range(MANY))
+    moments = [at for _, at in served]
+    assert max(moments.count(at) for at in set(moments)) <= EACH_PASS
+    await passes.end()
+
+
+async def test_who_comes_alone_does_not_wait() -> None:
+    turns, passes = Turns(EACH_PASS), Passes()
+    await turns.take()
+    assert passes.count == 0
+    await passes.end()
+
+
+async def test_who_goes_away_while_waiting_takes_nobody_s_turn() -> None:
+    turns = Turns(1)
+    waiting = [asyncio.create_task(turns.take()) for _ in range(MANY)]
+    await asyncio.sleep(0)
+    for task in waiting[1:-1]:
+        task.cancel()
+    async with asyncio.timeout(1):
+        await waiting[-1]
+
+
+async def test_without_anybody_to_serve_it_rests() -> None:
+    turns = Turns(EACH_PASS)
+    await turns.take()
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert turns._passing is None
