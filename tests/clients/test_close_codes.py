@@ -7,6 +7,7 @@ import pytest
 
 from roomcast.api.crowd import Places
 from roomcast.api.wire import Pace
+from tests.accounts.words import BAN
 from tests.clients.node import Listening, require
 from tests.clients.proxy import Proxy
 from tests.clients.test_clients import settings
@@ -46,6 +47,17 @@ async def test_a_client_with_a_bad_token_gives_up_after_4401(ann: Person) -> Non
         Proxy(ann.house.url) as proxy,
         Listening(client="graphql-ws", **settings(ann, proxy, den, token="nonsense")) as listening,
     ):
+        assert await listening.says("failed") == 4401
+
+
+async def test_a_client_whose_person_is_banned_is_closed_with_4401_and_gives_up(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with (
+        Proxy(bob.house.url) as proxy,
+        Listening(client="graphql-ws", **settings(bob, proxy, den)) as listening,
+    ):
+        await bob.house.listening(1)
+        await ann.do(BAN, userId=bob.id)
         assert await listening.says("failed") == 4401
 
 

@@ -10,7 +10,7 @@ import pytest
 from roomcast.core import migrations
 from tests import servers
 from tests.delivery.survivors import all_agree, crowd_talks, many, surviving
-from tests.people import ROOM_EVENTS, arrive
+from tests.people import arrive
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos
@@ -88,30 +88,3 @@ async def test_a_server_killed_among_three_loses_nothing(database: str, redis: s
             await three[2].kill()
             await talking
             await all_agree(survivors, ann, den, count)
-
-
-async def test_who_has_left_hears_nothing_more_in_another_process_within_a_second(
-    database: str, redis: servers.Server, tmp_path: Path
-) -> None:
-    async with (
-        processes(2, database, tmp_path, bus_url=redis.url) as (here, there),
-        await arrive(here.house, "ann") as ann,
-        await arrive(here.house, "bob") as bob,
-    ):
-        den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-        bob.house = there.house
-        async with bob.socket() as wire:
-            watching = await wire.watch(ROOM_EVENTS, roomId=den)
-            await watching.until_ready()
-            assert (await bob.leave(den))["errors"] == []
-            async with asyncio.timeout(1):
-                ended = await watching.next()
-                last = await watching.message()
-            await ann.say(den, "without bob")
-            assert (ended["__typename"], ended["reason"], last["type"]) == (
-                "StreamEnded",
-                "REMOVED_FROM_ROOM",
-                "complete",
-            )
-            await wire.ask("{ me { id } }")
-            assert watching.is_silent

@@ -59,7 +59,7 @@ async def test_who_never_says_hello_is_closed_with_4408(hasty: Person) -> None:
 
 
 async def test_an_expired_token_has_its_grace_and_then_4403(make_house: MakeHouse) -> None:
-    house = await make_house(access_token_seconds=1)
+    house = await make_house(access_token_seconds=2)
     house.inside.sockets.pace = replace(QUICK, grace=0.5)
     async with await arrive(house, "ann") as ann:
         den = await ann.create_room("den")
@@ -69,7 +69,7 @@ async def test_an_expired_token_has_its_grace_and_then_4403(make_house: MakeHous
 
 
 async def test_a_renewed_session_keeps_its_socket_and_streams(make_house: MakeHouse) -> None:
-    house = await make_house(access_token_seconds=1)
+    house = await make_house(access_token_seconds=2)
     house.inside.sockets.pace = replace(QUICK, grace=0.5)
     async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
         den = await ann.create_room("den")
@@ -87,7 +87,7 @@ async def test_a_renewed_session_keeps_its_socket_and_streams(make_house: MakeHo
 
 
 async def test_an_expired_token_cannot_open_a_socket_but_may_be_renewed_on_one(make_house: MakeHouse) -> None:
-    house = await make_house(access_token_seconds=1)
+    house = await make_house(access_token_seconds=2)
     async with await arrive(house, "ann") as ann:
         async with asyncio.timeout(5):
             while "TOKEN_EXPIRED" not in (await ann.post({"query": "{ me { id } }"})).text:  # noqa: ASYNC110

@@ -1,0 +1,97 @@
+"""What one process is told is felt in another within a second: two real servers on one PostgreSQL and one Redis."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+from tests.accounts.words import A_SECOND, BAN, LOGOUT
+from tests.people import ROOM_EVENTS, SEND, Json, Person, Visitor, Watching, Wire, arrive
+from tests.process import Process, processes
+from tests.rooms.words import DELETE, change
+
+pytestmark = pytest.mark.chaos
+
+Deed = Callable[[Person, Person, str], Awaitable[object]]
+
+LOSSES: dict[str, tuple[Deed, str]] = {
+    "leaving": (lambda ann, bob, den: bob.leave(den), "REMOVED_FROM_ROOM"),
+    "removal": (lambda ann, bob, den: change(ann, "removeMember", roomId=den, userId=bob.id), "REMOVED_FROM_ROOM"),
+    "deletion": (lambda ann, bob, den: ann.do(DELETE, roomId=den), "ROOM_DELETED"),
+    "a-ban": (lambda ann, bob, den: ann.do(BAN, userId=bob.id), "BANNED"),
+    "logout": (lambda ann, bob, den: bob.ask(LOGOUT), "SESSION_REVOKED"),
+}
+"""What ann, an administrator, or bob does in one process, and how his streams in the other one end."""
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    try:
+        server = servers.start_redis("PATH", "wheel")
+    except servers.Unavailable as reason:
+        servers.skip(reason)
+    with closing(server):
+        yield server.url
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_every_loss_is_felt_in_the_other_process(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    async with (
+        processes(2, database_url, tmp_path, bus_url=redis_url) as (here, there),
+        await arrive(here.house, "ann") as ann,
+    ):
+        for name, (deed, reason) in LOSSES.items():
+            async with await arrive(here.house, f"bob_{name.replace('-', '_')}") as bob:
+                den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+                bob.house = there.house  # where his sockets are; his requests still go here
+                async with bob.socket() as wire:
+                    watching = await wire.watch(ROOM_EVENTS, roomId=den)
+                    await watching.until_ready()
+                    await deed(ann, bob, den)
+                    async with asyncio.timeout(A_SECOND):
+                        await hears_its_end(watching, reason)
+                    await is_as_it_should_be(wire, watching, reason)
+
+
+async def hears_its_end(watching: Watching, reason: str) -> None:
+    ended = await watching.next()
+    assert (ended["__typename"], ended["reason"]) == ("StreamEnded", reason)
+    if reason in ("REMOVED_FROM_ROOM", "ROOM_DELETED"):
+        assert (await watching.message())["type"] == "complete"
+
+
+async def is_as_it_should_be(wire: Wire, watching: Watching, reason: str) -> None:
+    """A lost room ends its streams alone; a lost session ends the socket."""
+    if reason in ("REMOVED_FROM_ROOM", "ROOM_DELETED"):
+        assert "errors" not in await wire.ask("{ me { id } }")
+        assert watching.is_silent
+    else:
+        assert (await wire.closed())[0] == 4401
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_the_same_send_to_both_at_once_and_after_a_restart_is_one_message(
+    database_url: str, redis_url: str, tmp_path: Path
+) -> None:
+    async with (
+        processes(2, database_url, tmp_path, bus_url=redis_url) as both,
+        await arrive(both[0].house, "ann") as ann,
+    ):
+        den, key = await ann.create_room("den"), str(uuid.uuid4())
+        wish = {"roomId": den, "body": "once", "clientMessageId": key}
+        told = await asyncio.gather(*(send_to(both[number % 2], ann, wish) for number in range(5)))
+        await both[0].kill()
+        await both[0].start()
+        told.append(await send_to(both[0], ann, wish))
+        assert {payload["message"]["id"] for payload in told} == {f"msg_{key}"}
+        assert sorted(payload["replayed"] for payload in told) == [False] + [True] * 5
+        assert [message["seq"] for message in await ann.say(den, "next")] == [3]
+
+
+async def send_to(place: Process, person: Person, wish: Json) -> Json:
+    async with Visitor(place.house, person.token) as there:
+        return await there.do(SEND, **wish)
