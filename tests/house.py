@@ -2,13 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import uvicorn
-from sqlalchemy import event as sa_event
 from sqlmodel import col, select
 
 from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
@@ -58,21 +57,6 @@ class House:
         """The audit trail, oldest entry first."""
         async with self.inside.db.read() as session:
             return list(await session.exec(select(AuditEntry).order_by(col(AuditEntry.id))))
-
-    @contextmanager
-    def statements(self) -> Iterator[list[str]]:
-        """The questions that the database is asked while the block runs."""
-        seen: list[str] = []
-        engine = self.inside.db._reader.sync_engine
-
-        def asked(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-            seen.append(statement)
-
-        sa_event.listen(engine, "before_cursor_execute", asked)
-        try:
-            yield seen
-        finally:
-            sa_event.remove(engine, "before_cursor_execute", asked)
 
     def leftovers(self) -> dict[str, Any]:
         """What should be nothing once every client has gone."""

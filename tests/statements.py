@@ -9,18 +9,26 @@ import sqlalchemy as sa
 
 from roomcast.core import plans, rows
 
+IN_PASSING = ("FROM sessions", "SELECT room_heads.room_id, room_heads.last_seq")
+"""What a process asks every second, whatever it is asked: who is still signed in, and where the rooms' logs end."""
+
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """Every statement that any engine of this process executes inside the block, and that goes straight to a driver."""
+    """Every statement that this process executes inside the block, by SQLAlchemy or straight to a driver, but those
+    IN_PASSING."""
     seen: list[str] = []
 
+    def note(statement: str) -> None:
+        if not any(words in statement for words in IN_PASSING):
+            seen.append(statement)
+
     def noted(_connection: object, _cursor: object, statement: str, *_: Any) -> None:
-        seen.append(statement)
+        note(statement)
 
     def planned(statement: sa.Executable, dialect: sa.Dialect, parameters: Mapping[str, Any]) -> Any:
         found = plans.planned(statement, dialect, parameters)
-        seen.append(found[0].sql)
+        note(found[0].sql)
         return found
 
     sa.event.listen(sa.Engine, "before_cursor_execute", noted)

@@ -10,6 +10,7 @@ from roomcast.realtime import personal
 from roomcast.realtime.group import Group
 from tests.house import House
 from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person
+from tests.statements import statements
 
 PLAIN = "subscription S($id: ID!) { roomMessages(roomId: $id) { cursor message { id body author { username } } } }"
 PLAIN_ELSEWHERE_FORMATTED = PLAIN.replace(" { ", "{\n    ").replace("$id: ID!", "$id:ID!")
@@ -70,11 +71,11 @@ async def test_what_depends_on_the_viewer_is_asked_once_for_all(ann: Person, bob
             watching = [await wire.watch(VIEWER_EVENTS, id=den) for wire in wires]
             for each in watching:
                 await each.until_ready()
-            with ann.house.statements() as statements:
+            with statements() as seen:
                 await ann.say(den, "hello")
                 for each in watching:
                     await each.next()
-            asked.append(sum("FROM memberships" in statement for statement in statements))
+            asked.append(sum("FROM memberships" in statement for statement in seen))
     assert asked[0] == asked[1] > 0
 
 

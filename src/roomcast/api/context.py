@@ -1,8 +1,9 @@
 """What a resolver gets: one context per operation, and per event of a subscription; never one per connection."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 import strawberry
@@ -71,18 +72,56 @@ class Caller:
     origin: str | None = None
 
 
+Maybe: TypeAlias = Row | Awaitable[Row]
+"""What a field shows, or what to await for it."""
+
+
+def then(found: Maybe[Row], take: Callable[[Row], Key]) -> Maybe[Key]:
+    """`take` of what was found, now if it is there."""
+    return _later(found, take) if isinstance(found, Awaitable) else take(found)
+
+
+async def _later(found: Awaitable[Row], take: Callable[[Row], Key]) -> Key:
+    return take(await found)
+
+
+class Loader(DataLoader[Key, Row | None]):
+    """A batch loader that does not let anybody wait for what is there: a task for each field of each row of a page
+    costs more than all the rest of it."""
+
+    def now(self, key: Key) -> Maybe[Row | None]:
+        """The row under this key; what to await for it where it has not been loaded yet."""
+        found = cast("asyncio.Future[Row | None]", self.load(key))
+        return found.result() if found.done() else found
+
+
+class Foreseen(NamedTuple):
+    """What fields of these names ask a loader for."""
+
+    fields: frozenset[str]
+    loader: Loader[Any, Any]
+    keys: Iterable[Any]
+
+
 class Context:
     """The operation's viewer, its one snapshot of the data, and loaders that live no longer than both.
 
-    `beside`: whose snapshot it shares, and the rows that were loaded from it. What a loader finds depends on its key
-    alone, and the key names the person where it is a person's.
+    `words`: every name in the document. `beside`: whose snapshot it shares, and the rows that were loaded from it. What
+    a loader finds depends on its key alone, and the key names the person where it is a person's.
     """
 
-    def __init__(self, backend: Backend, viewer: Actor | None, caller: Caller, beside: "Context | None" = None) -> None:
-        self.backend, self.caller = backend, caller
+    def __init__(
+        self,
+        backend: Backend,
+        viewer: Actor | None,
+        caller: Caller,
+        beside: "Context | None" = None,
+        words: Collection[str] = frozenset(),
+    ) -> None:
+        self.backend, self.caller, self._words = backend, caller, words
         self.viewer = replace(viewer, ip_address=caller.ip_address) if viewer and caller.ip_address else viewer
         self.snapshot: Snapshot = beside.snapshot if beside else Snapshot(backend.db)
-        self._loaders: dict[str, DataLoader[Any, Any]] = beside._loaders if beside else {}
+        self._loaders: dict[str, Loader[Any, Any]] = beside._loaders if beside else {}
 
     @property
     def actor(self) -> Actor:
@@ -102,75 +141,80 @@ class Context:
     async def close(self) -> None:
         await self.snapshot.renew()
 
+    async def foresee(self, *foreseen: "Foreseen") -> None:
+        """Load now what the fields of a page are going to ask for, if the document has any of them."""
+        keys = [(wanted.loader, wanted.keys) for wanted in foreseen if not wanted.fields.isdisjoint(self._words)]
+        await asyncio.gather(*(loader.load_many(wanted) for loader, wanted in keys))
+
     # ---- loaders: batches by id, of rows that the actor has already reached
 
     @property
-    def users(self) -> DataLoader[UUID, User | None]:
+    def users(self) -> Loader[UUID, User]:
         return self._loader("users", accounts.users_by_id)
 
     @property
-    def user_sessions(self) -> DataLoader[UUID, Session | None]:
+    def user_sessions(self) -> Loader[UUID, Session]:
         return self._loader("sessions", accounts.sessions_by_id)
 
     @property
-    def rooms(self) -> DataLoader[UUID, Room | None]:
+    def rooms(self) -> Loader[UUID, Room]:
         return self._loader("rooms", rooms.rooms_by_id)
 
     @property
-    def heads(self) -> DataLoader[UUID, RoomHead | None]:
+    def heads(self) -> Loader[UUID, RoomHead]:
         return self._loader("heads", log.heads_by_id)
 
     @property
-    def memberships(self) -> DataLoader[tuple[UUID, UUID], Membership | None]:
+    def memberships(self) -> Loader[tuple[UUID, UUID], Membership]:
         return self._loader("memberships", rooms.memberships)
 
     @property
-    def direct_people(self) -> DataLoader[UUID, list[UUID] | None]:
+    def direct_people(self) -> Loader[UUID, list[UUID]]:
         return self._loader("direct_people", rooms.direct_people)
 
     @property
-    def audit_entries(self) -> DataLoader[UUID, AuditEntry | None]:
+    def audit_entries(self) -> Loader[UUID, AuditEntry]:
         return self._loader("audit_entries", moderation.entries_by_id)
 
     @property
-    def messages(self) -> DataLoader[UUID, Message | None]:
+    def messages(self) -> Loader[UUID, Message]:
         return self._loader("messages", messages.messages_by_id)
 
     @property
-    def messages_at(self) -> DataLoader[tuple[UUID, int], Message | None]:
+    def messages_at(self) -> Loader[tuple[UUID, int], Message]:
         return self._loader("messages_at", messages.messages_at)
 
     @property
-    def last_messages(self) -> DataLoader[UUID, Message | None]:
+    def last_messages(self) -> Loader[UUID, Message]:
         return self._loader("last_messages", messages.last_messages)
 
     @property
-    def reactions(self) -> DataLoader[UUID, list[reactions.Group] | None]:
+    def reactions(self) -> Loader[UUID, list[reactions.Group]]:
         return self._loader("reactions", reactions.groups)
 
     @property
-    def own_emoji(self) -> DataLoader[tuple[UUID, UUID], frozenset[str] | None]:
+    def own_emoji(self) -> Loader[tuple[UUID, UUID], frozenset[str]]:
         return self._loader("own_emoji", reactions.own_emoji)
 
     @property
-    def threads(self) -> DataLoader[UUID, threads.Summary | None]:
+    def threads(self) -> Loader[UUID, threads.Summary]:
         return self._loader("threads", threads.summaries)
 
     @property
-    def unread(self) -> DataLoader[tuple[UUID, UUID], receipts.Unread | None]:
+    def unread(self) -> Loader[tuple[UUID, UUID], receipts.Unread]:
         return self._loader("unread", receipts.unread)
 
     @property
-    def totals(self) -> DataLoader[UUID, receipts.Totals | None]:
+    def totals(self) -> Loader[UUID, receipts.Totals]:
         return self._loader("totals", receipts.totals)
 
     @property
-    def mentioned(self) -> DataLoader[UUID, list[UUID] | None]:
+    def mentioned(self) -> Loader[UUID, list[UUID]]:
         return self._loader("mentioned", mentions.mentioned)
 
     def _loader(
         self, name: str, query: Callable[[Any, Collection[Key]], Awaitable[Mapping[Key, Row]]]
-    ) -> DataLoader[Key, Row | None]:
+    ) -> Loader[Key, Row]:
         if name not in self._loaders:
 
             async def load(keys: list[Key]) -> Sequence[Row | None]:
@@ -178,7 +222,7 @@ class Context:
                     found = await query(session, keys)
                 return [found.get(key) for key in keys]
 
-            self._loaders[name] = DataLoader(load, max_batch_size=500)
+            self._loaders[name] = Loader(load, max_batch_size=500)
         return self._loaders[name]
 
 

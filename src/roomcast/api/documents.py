@@ -1,5 +1,6 @@
 """Documents: each text is parsed, measured, validated and classified once, however often it is sent."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,6 +51,9 @@ class RequestErrors(Exception):
         self.errors = errors
 
 
+_NAME = re.compile(r"\w+")
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One operation of a document. `is_shared`: a subscription that shows everybody the same."""
@@ -62,6 +66,8 @@ class Operation:
     root_fields: tuple[str, ...]
     """As often as they are asked for, under whatever alias or fragment."""
     cost: Cost
+    words: frozenset[str]
+    """Every name in the document: a field that is not among them is not selected."""
 
     @property
     def kind(self) -> OperationType:
@@ -123,13 +129,15 @@ class Documents:
 
     def _operations(self, document: DocumentNode, fields: Mapping[int, list[str]]) -> dict[str | None, Operation]:
         pricing, identity = Pricing(self._schema, document), print_ast(document)
+        words = frozenset(_NAME.findall(identity))
         found: dict[str | None, Operation] = {}
         for each in operations_of(document):
             roots = tuple(fields[id(each)])
             if sum(name in SIGN_IN for name in roots) > 1:
                 raise RequestErrors(too_complex("more than one sign-in"))
             name = each.name.value if each.name else None
-            found[name] = Operation(document, each, self._is_shared(document, each), identity, roots, pricing.of(each))
+            is_shared, cost = self._is_shared(document, each), pricing.of(each)
+            found[name] = Operation(document, each, is_shared, identity, roots, cost, words)
         return found
 
     def _parse(self, query: str) -> DocumentNode:

@@ -55,7 +55,7 @@ class Engine:
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
         """The answer to a query or mutation. Raises RequestErrors for variables that do not fit, and RATE_LIMITED."""
         await self._admit(operation, request, viewer, caller)
-        context = Context(self.backend, viewer, caller)
+        context = Context(self.backend, viewer, caller, words=operation.words)
         executor = self.executor(operation, request.variables, context)
         try:
             async with asyncio.timeout(self.limits.operation_seconds):

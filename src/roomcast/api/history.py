@@ -4,12 +4,13 @@ from uuid import UUID
 
 import strawberry
 
-from roomcast.api.context import Context
+from roomcast.api.context import Context, Foreseen
 from roomcast.api.paging import Connected, connected
 from roomcast.core.ids import local_id
 from roomcast.core.log import heads_by_id
-from roomcast.core.paging import window
+from roomcast.core.paging import Page, window
 from roomcast.messages import pins, queries, threads
+from roomcast.messages.models import Message
 
 Bounds = tuple[int | None, str | None, int | None, str | None]
 """first, after, last, before."""
@@ -34,6 +35,7 @@ async def history(
             page = await queries.around(session, room_id, local_id("msg", around), wanted.size, root_id)
         else:
             page = await queries.history(session, room_id, wanted, root_id)
+    await _foresee(context, page)
     return connected(page, stream_cursor=context.cursor(room_id, head.last_seq))
 
 
@@ -42,4 +44,17 @@ async def pinned(context: Context, room_id: UUID, first: int | None, after: str 
     async with context.snapshot.session() as session:
         head = (await heads_by_id(session, [room_id]))[room_id]
         page = await pins.pinned(session, room_id, window(first, after))
+    await _foresee(context, page)
     return connected(page, stream_cursor=context.cursor(room_id, head.last_seq))
+
+
+async def _foresee(context: Context, page: Page[tuple[Message]]) -> None:
+    messages = [message for (message,) in page.rows]
+    ids = [message.id for message in messages]
+    await context.foresee(
+        Foreseen(
+            frozenset({"author"}), context.users, {message.author_id for message in messages if message.author_id}
+        ),
+        Foreseen(frozenset({"reactions"}), context.reactions, ids),
+        Foreseen(frozenset({"thread"}), context.threads, ids),
+    )

@@ -8,7 +8,7 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.accounts import User, UserConnection
-from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.context import SHARED, Context, Info, Maybe, then
 from roomcast.api.errors import MutationPayload, refusable
 from roomcast.api.history import history
 from roomcast.api.node import Node
@@ -84,16 +84,16 @@ class Message(Node):
         return None if message.body is None else await rendered(message.body)
 
     @strawberry.field(graphql_type=Room, metadata=SHARED)
-    async def room(self, message: strawberry.Parent[models.Message], info: Info) -> room_rows.Room | None:
-        return await info.context.rooms.load(message.room_id)
+    def room(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[room_rows.Room | None]:
+        return info.context.rooms.now(message.room_id)
 
     @strawberry.field(graphql_type=User | None, metadata=SHARED, description="Null for system messages.")
-    async def author(self, message: strawberry.Parent[models.Message], info: Info) -> account_rows.User | None:
-        return await info.context.users.load(message.author_id) if message.author_id else None
+    def author(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[account_rows.User | None]:
+        return info.context.users.now(message.author_id) if message.author_id else None
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
-    async def reply_to(self, message: strawberry.Parent[models.Message], info: Info) -> models.Message | None:
-        return await info.context.messages.load(message.reply_to_id) if message.reply_to_id else None
+    def reply_to(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[models.Message | None]:
+        return info.context.messages.now(message.reply_to_id) if message.reply_to_id else None
 
     @strawberry.field(metadata=SHARED)
     def thread_root_id(self, message: strawberry.Parent[models.Message]) -> strawberry.ID | None:
@@ -104,13 +104,13 @@ class Message(Node):
         metadata=SHARED,
         description="The message whose thread this is in. With a new reply, its `thread` is the summary as it is now.",
     )
-    async def thread_root(self, message: strawberry.Parent[models.Message], info: Info) -> models.Message | None:
-        return await info.context.messages.load(message.thread_root_id) if message.thread_root_id else None
+    def thread_root(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[models.Message | None]:
+        return info.context.messages.now(message.thread_root_id) if message.thread_root_id else None
 
     @strawberry.field(graphql_type=ThreadSummary | None, metadata=SHARED)
-    async def thread(self, message: strawberry.Parent[models.Message], info: Info) -> threads.Summary | None:
+    def thread(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[threads.Summary | None]:
         """Null where nobody has replied in a thread."""
-        return await info.context.threads.load(message.id)
+        return info.context.threads.now(message.id)
 
     @strawberry.field(
         graphql_type=UserConnection,
@@ -134,8 +134,8 @@ class Message(Node):
         return connected(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
 
     @strawberry.field(graphql_type=list[ReactionGroup], metadata=SHARED)
-    async def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> list[reactions.Group]:
-        return await info.context.reactions.load(message.id) or []
+    def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[reactions.Group]]:
+        return then(info.context.reactions.now(message.id), lambda found: found or [])
 
     @strawberry.field(graphql_type=list[User], metadata=SHARED)
     async def mentions(self, message: strawberry.Parent[models.Message], info: Info) -> list[account_rows.User]:

@@ -3,7 +3,7 @@
 import strawberry
 
 from roomcast.api.accounts import UserConnection
-from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.context import SHARED, Context, Info, Maybe, then
 from roomcast.api.paging import Connected, connected
 from roomcast.core.paging import window
 from roomcast.messages import reactions
@@ -14,10 +14,10 @@ class ReactionGroup:
     emoji: str
     count: int
 
-    @strawberry.field
-    async def viewer_has_reacted(self, group: strawberry.Parent[reactions.Group], info: Info) -> bool:
-        mine = await info.context.own_emoji.load((group.message_id, info.context.actor.user_id))
-        return group.emoji in (mine or ())
+    @strawberry.field(graphql_type=bool)
+    def viewer_has_reacted(self, group: strawberry.Parent[reactions.Group], info: Info) -> Maybe[bool]:
+        mine = info.context.own_emoji.now((group.message_id, info.context.actor.user_id))
+        return then(mine, lambda found: group.emoji in (found or ()))
 
     @strawberry.field(graphql_type=UserConnection, metadata=SHARED)
     async def users(

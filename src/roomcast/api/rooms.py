@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, ClassVar
 from uuid import UUID
 
@@ -9,7 +10,7 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.accounts import User
-from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.context import SHARED, Context, Foreseen, Info, Maybe, then
 from roomcast.api.errors import MutationPayload
 from roomcast.api.history import history, pinned
 from roomcast.api.node import Node
@@ -42,6 +43,9 @@ strawberry.enum(models.NotificationLevel)
 strawberry.enum(queries.RoomOrder)
 strawberry.enum(queries.RoomMembershipFilter)
 
+COUNTS, LAST = frozenset({"unreadCount", "unreadIsCapped", "mentionCount"}), frozenset({"lastMessage"})
+"""Fields of a page of rooms that are loaded with it."""
+
 
 @strawberry.type
 class RoomMembership:
@@ -55,17 +59,19 @@ class RoomMembership:
     def muted_until(self, membership: strawberry.Parent[models.Membership]) -> datetime | None:
         return membership.snoozed_until
 
-    @strawberry.field(description="Exact up to 100, then capped.")
-    async def unread_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> int:
-        return (await _unread(info.context, membership)).unread_count
+    @strawberry.field(graphql_type=int, description="Exact up to 100, then capped.")
+    def unread_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> Maybe[int]:
+        return then(_unread(info.context, membership), attrgetter("unread_count"))
 
-    @strawberry.field
-    async def unread_is_capped(self, membership: strawberry.Parent[models.Membership], info: Info) -> bool:
-        return (await _unread(info.context, membership)).is_capped
+    @strawberry.field(graphql_type=bool)
+    def unread_is_capped(self, membership: strawberry.Parent[models.Membership], info: Info) -> Maybe[bool]:
+        return then(_unread(info.context, membership), attrgetter("is_capped"))
 
-    @strawberry.field(description="Unread messages that call the viewer, in threads too. Exact up to 100.")
-    async def mention_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> int:
-        return (await _unread(info.context, membership)).mention_count
+    @strawberry.field(
+        graphql_type=int, description="Unread messages that call the viewer, in threads too. Exact up to 100."
+    )
+    def mention_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> Maybe[int]:
+        return then(_unread(info.context, membership), attrgetter("mention_count"))
 
 
 @strawberry.type(description="What the viewer may do here now; the server refuses the rest.")
@@ -176,18 +182,18 @@ class Room(Node):
         return await pinned(info.context, room.id, first, after)
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
-    async def last_message(self, room: strawberry.Parent[models.Room], info: Info) -> message_rows.Message | None:
-        return await info.context.last_messages.load(room.id)
+    def last_message(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[message_rows.Message | None]:
+        return info.context.last_messages.now(room.id)
 
     @strawberry.field(graphql_type=RoomMembership | None, description="Null when the viewer is not a member.")
-    async def viewer_membership(self, room: strawberry.Parent[models.Room], info: Info) -> models.Membership | None:
-        return await info.context.memberships.load((room.id, info.context.actor.user_id))
+    def viewer_membership(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[models.Membership | None]:
+        return info.context.memberships.now((room.id, info.context.actor.user_id))
 
     @strawberry.field(graphql_type=RoomPermissions)
-    async def viewer_permissions(self, room: strawberry.Parent[models.Room], info: Info) -> policy.Permissions:
+    def viewer_permissions(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[policy.Permissions]:
         actor = info.context.actor
-        membership = await info.context.memberships.load((room.id, actor.user_id))
-        return policy.permissions(actor, room, membership, now())
+        membership = info.context.memberships.now((room.id, actor.user_id))
+        return then(membership, lambda found: policy.permissions(actor, room, found, now()))
 
     @strawberry.field(
         metadata=SHARED,
@@ -274,6 +280,11 @@ class Query:
         for room, head, membership in page.rows:
             context.heads.prime(room.id, head)
             context.memberships.prime((room.id, actor.user_id), membership)
+        mine = [(room.id, actor.user_id) for room, _, membership in page.rows if membership is not None]
+        await context.foresee(
+            Foreseen(COUNTS, context.unread, mine),
+            Foreseen(LAST, context.last_messages, [room.id for room, _, _ in page.rows]),
+        )
         return connected(page, lambda room, _head, _membership: room, lambda: _room_count(context, wanted))
 
 
@@ -306,11 +317,8 @@ async def _head(context: Context, room_id: UUID) -> RoomHead:
     return head
 
 
-async def _unread(context: Context, membership: models.Membership) -> Unread:
-    found = await context.unread.load((membership.room_id, membership.user_id))
-    if found is None:
-        raise NotFound("no such membership")
-    return found
+def _unread(context: Context, membership: models.Membership) -> Maybe[Unread | None]:
+    return context.unread.now((membership.room_id, membership.user_id))
 
 
 async def _member_count(context: Context, room_id: UUID, role: models.RoomRole | None) -> int:

@@ -10,7 +10,7 @@ from uuid import UUID
 import orjson
 from pydantic import TypeAdapter
 
-REMEMBERED = 500
+REMEMBERED = 100
 
 KINDS: dict[str, type["Event"]] = {}
 
