@@ -4,13 +4,14 @@ Rows and whatever does not depend on the person are read and executed once for e
 log again, so memory does not grow with the number of people.
 """
 
+import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from itertools import islice
 from typing import Any
 
-from roomcast.realtime.group import BLOCK, Group, Shown
+from roomcast.realtime.group import BLOCK, Feed, Group, Shown
 from roomcast.realtime.reader import Reader
-from roomcast.realtime.source import Entry
+from roomcast.realtime.source import Entry, Script, Source
 
 TURN = 100
 """Executions, one for each person and event, before others get their turn on the loop."""
@@ -26,15 +27,18 @@ Give = Callable[[Reader, int, bytes], None]
 
 
 class PersonalGroup(Group):
+    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Source) -> None:
+        super().__init__(key, feed, script, source)
+        self._replaying = asyncio.Lock()
+
     def since(self, seq: int) -> list[Shown] | None:
         """None: what was shown is not kept."""
         return None
 
     async def replay(self, seq: int, upto: int, person: Hashable) -> list[Shown]:
         """What the log holds after seq, as this person sees it, no more than a block at a time."""
-        shown = await self._stored(seq, min(seq + BLOCK, upto), person)
-        await self._replays.take()
-        return shown
+        async with self._replaying:  # a block is work enough for one turn of the loop
+            return await self._stored(seq, min(seq + BLOCK, upto), person)
 
     async def told(self, words: Entry | None, person: Hashable) -> bytes | None:
         return (await self._show([words], person))[0] if words else None
