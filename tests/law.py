@@ -156,5 +156,11 @@ def _applied(known: Known, events: list[Json]) -> Known:
 
 
 def kinds(told: list[Json]) -> list[Any]:
-    """The short of what was told: each event's type, or what became of a member."""
-    return [event.get("change") or event["__typename"] for event in told]
+    """The short of what was told: each event's type, what became of a member, or what the room itself said."""
+    return [event.get("change") or _said_by_room(event) or event["__typename"] for event in told]
+
+
+def _said_by_room(event: Json) -> str | None:
+    message = event.get("message", {})
+    said: str | None = message.get("body") if message.get("kind") == "SYSTEM" else None
+    return said

@@ -40,6 +40,7 @@ from roomcast.core.db import Batch, Database
 from roomcast.core.events import Event, Lines
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.core.telemetry import configure_logs
+from roomcast.messages import system
 from roomcast.messages.actions import send_messages
 from roomcast.realtime.bus import Bus, Frame
 from roomcast.realtime.hub import Hub
@@ -70,7 +71,7 @@ class Roomcast:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.schema = schema.build()
-        self.db = Database(settings.database_url, self._publish)
+        self.db = Database(settings.database_url, self._publish, listeners=[system.speak])
         self.lines = Lines()
         self.hub = Hub(RoomLog(self.db, self.lines), self._join, self._leave)
         self.watch = Watch(self._join, self._leave)

@@ -122,7 +122,7 @@ async def test_a_client_renews_its_token_after_4403_and_goes_on(make_house: Make
                 await bob.join(den)
                 await bob.say(den, "with the second")
             await listening.says("body", "with the second")
-            assert listening.bodies == ["with the first token", "with the second"]
+            assert listening.bodies == ["with the first token", "@bob joined.", "with the second"]
 
 
 async def goes_on_after(code: int, listening: Listening, person: Person, room_id: str, end: Callable[[], None]) -> None:

@@ -82,7 +82,8 @@ async def test_a_renewed_session_keeps_its_socket_and_streams(make_house: MakeHo
             async with await arrive(house, "cleo") as cleo:
                 await cleo.join(den)
                 await cleo.say(den, "still there?")
-            assert (await watching.next())["message"]["body"] == "still there?"
+            joined, said = await watching.take(2)
+            assert (joined["message"]["author"], said["message"]["body"]) == (None, "still there?")
         assert bob.name == "bob"
 
 

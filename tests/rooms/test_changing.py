@@ -12,7 +12,7 @@ async def test_an_owner_changes_what_is_mentioned_and_nothing_else(bob: Person, 
     async with law(cleo, den) as told:
         await change(bob, "updateRoom", roomId=den, name="  The   Den ", slowModeSeconds=30)
         await change(bob, "updateRoom", roomId=den, topic=None)
-    assert kinds(told) == ["RoomChanged", "RoomChanged"]
+    assert kinds(told) == ["RoomChanged", "@bob renamed the room to “The Den”.", "RoomChanged"]
     shown = told[-1]["room"]
     assert (shown["name"], shown["topic"], shown["description"]) == ("The Den", None, "leaves")
     assert shown["slowModeSeconds"] == 30
@@ -60,7 +60,7 @@ async def test_an_archived_room_is_read_and_not_written(bob: Person, cleo: Perso
         assert await refusal(bob, "updateRoom", roomId=den, name="x") == "ROOM_ARCHIVED"
         await change(bob, "unarchiveRoom", roomId=den)
         await change(cleo, "joinRoom", roomId=den)
-    assert kinds(told) == ["RoomChanged", "RoomChanged", "JOINED"]
+    assert kinds(told) == ["RoomChanged", "RoomChanged", "JOINED", "@cleo joined."]
 
 
 async def test_a_room_made_private_ends_the_streams_of_outsiders(bob: Person, cleo: Person) -> None:

@@ -12,7 +12,7 @@ async def test_joining_twice_is_joining_once(bob: Person, cleo: Person) -> None:
         assert (await change(cleo, "joinRoom", roomId=den))["cursor"] is None
         assert (await change(cleo, "leaveRoom", roomId=den))["room"]["memberCount"] == 1
         assert await refusal(cleo, "leaveRoom", roomId=den) == "NOT_A_MEMBER"
-    assert kinds(told) == ["JOINED", "LEFT"]
+    assert kinds(told) == ["JOINED", "@cleo joined.", "LEFT", "@cleo left."]
 
 
 async def test_a_private_room_is_entered_by_being_added(ann: Person, bob: Person, cleo: Person) -> None:
@@ -23,7 +23,7 @@ async def test_a_private_room_is_entered_by_being_added(ann: Person, bob: Person
         await add(bob, den, cleo, ann, bob)
         assert (await change(bob, "addMembers", roomId=den, userIds=[cleo.id]))["cursor"] is None
         assert await refusal(bob, "addMembers", roomId=den, userIds=["user_nobody"]) == "NOT_FOUND"
-    assert kinds(told) == ["JOINED", "JOINED"]
+    assert kinds(told) == ["JOINED", "JOINED", "@bob added @ann and @cleo."]
     left = await change(cleo, "leaveRoom", roomId=den)
     assert left["room"] is None, "what one cannot read any more is not shown"
     assert left["cursor"] is not None
@@ -74,7 +74,7 @@ async def test_an_owner_is_unseated_by_itself_or_an_administrator(ann: Person, b
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "FORBIDDEN"
     async with law(cleo, den) as told:
         await change(ann, "removeMember", roomId=den, userId=bob.id)
-    assert kinds(told) == ["REMOVED"]
+    assert kinds(told) == ["REMOVED", "@ann removed @bob."]
 
 
 async def test_moderators_remove_people_below_themselves(ann: Person, bob: Person, cleo: Person) -> None:
@@ -87,7 +87,7 @@ async def test_moderators_remove_people_below_themselves(ann: Person, bob: Perso
     async with law(ann, den) as told:
         await change(bob, "removeMember", roomId=den, userId=cleo.id, reason="spam")
         assert (await change(bob, "removeMember", roomId=den, userId=cleo.id))["cursor"] is None
-    assert kinds(told) == ["REMOVED"]
+    assert kinds(told) == ["REMOVED", "@bob removed @cleo."]
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "NOT_FOUND"
 
 
@@ -123,8 +123,9 @@ async def test_leaving_undoes_no_decision_of_a_moderator(bob: Person, cleo: Pers
     async with law(bob, den) as told:
         await change(cleo, "leaveRoom", roomId=den)
         await change(cleo, "joinRoom", roomId=den)
-    assert told[-1]["role"] == "READ_ONLY"
-    assert told[-1]["mutedUntil"] is not None
+    assert kinds(told) == ["LEFT", "@cleo left.", "JOINED", "@cleo joined."]
+    assert told[2]["role"] == "READ_ONLY"
+    assert told[2]["mutedUntil"] is not None
     await change(cleo, "leaveRoom", roomId=den)
     await add(bob, den, cleo)
     assert (await cleo.send(den, "back"))["errors"][0]["code"] == "MUTED"

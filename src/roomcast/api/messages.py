@@ -28,7 +28,9 @@ from roomcast.receipts import queries as receipts
 from roomcast.rooms import models as room_rows
 from roomcast.rooms import queries as rooms
 
-strawberry.enum(models.MessageKind)
+strawberry.enum(
+    models.MessageKind, description="SYSTEM: what the room itself says of who came, who went and what it is called now."
+)
 
 LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.messages")]
 

@@ -28,6 +28,8 @@ Arg = TypeVar("Arg")
 Result = TypeVar("Result")
 
 Publish = Callable[[Sequence[Event]], None]
+Listen = Callable[["Work", Sequence[Event]], Awaitable[None]]
+"""What follows from events in the same transaction. It may record more of them."""
 
 MANY_KEYS = 1_000
 """Rows asked for by key in one statement."""
@@ -47,8 +49,9 @@ def is_outage(error: BaseException) -> bool:
 class Work:
     """A transaction and the facts it will make true."""
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, session: AsyncSession, listeners: Sequence[Listen] = ()) -> None:
         self.session = session
+        self._listeners = listeners
         self.events: list[Event] = []
         self.afterwards: list[Callable[[], None]] = []
 
@@ -59,6 +62,8 @@ class Work:
     async def record_all(self, events: Sequence[E]) -> list[E]:
         numbered = await log.append(self.session, events)
         self.events.extend(numbered)
+        for listen in self._listeners:
+            await listen(self, numbered)
         return numbered
 
     def signal(self, event: Event) -> None:
@@ -72,10 +77,11 @@ class Work:
 
 
 class Database:
-    """Both kinds of engine behind one face. `publish` receives the events of each commit, in its order."""
+    """Both kinds of engine behind one face. `publish` receives the events of each commit, in its order; `listeners`
+    hear of each event before it."""
 
-    def __init__(self, url: str, publish: Publish = lambda events: None) -> None:
-        self.publish = publish
+    def __init__(self, url: str, publish: Publish = lambda events: None, listeners: Sequence[Listen] = ()) -> None:
+        self.publish, self._listeners = publish, listeners
         self.is_sqlite = url.startswith("sqlite")
         self._writer, self._reader = _sqlite_engines(url) if self.is_sqlite else _postgres_engines(url)
 
@@ -98,7 +104,7 @@ class Database:
     async def work(self) -> AsyncIterator[Work]:
         """Commit once, at the end, then let the events go. An error rolls everything back and nothing leaves."""
         async with AsyncSession(self._writer, expire_on_commit=False) as session:
-            work = Work(session)
+            work = Work(session, self._listeners)
             async with session.begin():
                 yield work
         self.publish(work.events)

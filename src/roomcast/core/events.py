@@ -40,7 +40,7 @@ class Event:
 
     @property
     def moves_activity(self) -> bool:
-        """Whether the room counts as active because of it: new messages do, joins and replies in threads do not."""
+        """Whether the room counts as active by it: what people say there does, joins and replies in threads do not."""
         return False
 
     @property

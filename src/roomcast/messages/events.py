@@ -7,7 +7,7 @@ from uuid import UUID
 
 from roomcast.accounts.models import User, packed, unpacked
 from roomcast.core.events import Event, carried
-from roomcast.messages.models import Message
+from roomcast.messages.models import Message, MessageKind
 
 
 class MessageUpdateReason(StrEnum):
@@ -30,7 +30,8 @@ class MessageCreated(Event):
 
     @property
     def moves_activity(self) -> bool:
-        return self.thread_root_id is None
+        by_person = self.fresh is None or self.fresh.kind == MessageKind.USER
+        return by_person and self.thread_root_id is None
 
     def cargo(self) -> dict[str, Any] | None:
         if self.fresh is None:

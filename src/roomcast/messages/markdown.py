@@ -23,6 +23,9 @@ ATTRIBUTES = {"a": {"href"}, "code": {"class"}, "ol": {"start"}}
 SCHEMES = frozenset(["http", "https", "mailto"])
 REL = "nofollow noopener noreferrer"
 
+_SPEAKS = re.compile(r"[\\`*_\[\]<>&~]")
+"""What means more than itself within a line."""
+
 _VALUES = {
     "href": re.compile(r"(?:https?://|mailto:)\S+", re.IGNORECASE),
     "class": re.compile(r"language-[A-Za-z0-9_+#.-]{1,30}"),
@@ -45,6 +48,11 @@ def words(body: str) -> Iterator[str]:
         for token in block.children or ():
             if token.type == "text":
                 yield token.content
+
+
+def literal(text: str) -> str:
+    """Markdown that says just this text, within a line."""
+    return _SPEAKS.sub(r"\\\g<0>", text)
 
 
 async def rendered(body: str) -> str:

@@ -16,7 +16,7 @@ from roomcast.core.errors import (
 )
 from roomcast.core.names import is_printable
 from roomcast.messages.emoji import spelled
-from roomcast.messages.models import Message
+from roomcast.messages.models import Message, MessageKind
 from roomcast.rooms import policy as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import Right
@@ -84,6 +84,11 @@ def check_present(message: Message) -> None:
         raise Conflict("this message was deleted")
 
 
+def check_by_person(message: Message) -> None:
+    if message.kind == MessageKind.SYSTEM:
+        raise Forbidden("this is what the room itself said")
+
+
 def check_edit(actor: Actor, message: Message, room: Room, membership: Membership | None, at: datetime) -> None:
     """An author's own words, without a limit of time, while able to send."""
     if message.author_id != actor.user_id:
@@ -117,6 +122,7 @@ def check_emoji(text: str) -> str:
 
 def check_react(actor: Actor, message: Message, room: Room, membership: Membership | None, at: datetime) -> None:
     """Who may say something may say it with an emoji, at any pace."""
+    check_by_person(message)
     check_present(message)
     rooms.check_send(actor, room, membership, at)
 
@@ -133,6 +139,7 @@ def check_take_back(room: Room, membership: Membership | None) -> None:
 
 def check_pin(actor: Actor, message: Message, room: Room, membership: Membership | None) -> None:
     rooms.check(actor, room, membership, Right.PIN)
+    check_by_person(message)
     check_present(message)
 
 

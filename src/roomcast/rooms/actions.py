@@ -80,7 +80,8 @@ async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: Roo
         await work.session.flush()
     except IntegrityError:
         raise _name_taken() from None
-    return await _told(work, actor, view.room, "ROOM_UPDATED")
+    renamed = view.room.name if view.room.name != before["name"] else None
+    return await _told(work, actor, view.room, "ROOM_UPDATED", renamed)
 
 
 async def archive_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
@@ -117,9 +118,10 @@ async def delete_room(work: Work, actor: Actor, room_id: UUID | None) -> UUID:
     return gone
 
 
-async def _told(work: Work, actor: Actor, room: Room, deed: str) -> Changed:
+async def _told(work: Work, actor: Actor, room: Room, deed: str, renamed: str | None = None) -> Changed:
     audit.note(work, actor, deed, global_id("room", room.id), room_id=room.id)
-    return Changed(room, (await work.record(RoomChanged(room_id=room.id, at=now()))).seq)
+    event = RoomChanged(room_id=room.id, at=now(), new_name=renamed, by_id=actor.user_id)
+    return Changed(room, (await work.record(event)).seq)
 
 
 async def _made_before(work: Work, actor: Actor, key: UUID) -> Room | None:

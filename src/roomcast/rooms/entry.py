@@ -54,28 +54,34 @@ async def former_members(work: Work, room_id: UUID, user_ids: Collection[UUID]) 
 
 
 async def admit(
-    work: Work, room: Room, roles: Mapping[UUID, RoomRole], former: Mapping[UUID, FormerMember] | None = None
+    work: Work,
+    room: Room,
+    roles: Mapping[UUID, RoomRole],
+    former: Mapping[UUID, FormerMember] | None = None,
+    by: Actor | None = None,
 ) -> int:
     """They become members, having read all there is, with the mutes they left with. Announces MemberChanged for each.
 
-    The seq of the last announcement.
+    `by`: whom the room names as who let them in; None where it begins with them. The seq of the last announcement.
     """
     [head] = (await log.lock_heads(work.session, [room.id])).values()
-    joined, read = now(), head.last_seq + len(roles)
+    joined = now()
     members = [
-        Membership(room_id=room.id, user_id=user_id, role=role, joined_at=joined, last_read_seq=read)
-        for user_id, role in roles.items()
+        Membership(room_id=room.id, user_id=user_id, role=role, joined_at=joined) for user_id, role in roles.items()
     ]
     for member in members:
         if former and (before := former.get(member.user_id)):
             member.muted_until, member.last_sent_at = before.muted_until, before.last_sent_at
             await work.session.delete(before)
-    work.session.add_all(members)
     room.member_count += len(members)
-    return (await work.record_all([changed(member, MemberChange.JOINED, joined) for member in members]))[-1].seq
+    told = await work.record_all([changed(member, MemberChange.JOINED, joined, by) for member in members])
+    for member in members:
+        member.last_read_seq = head.last_seq
+    work.session.add_all(members)
+    return told[-1].seq
 
 
-async def dismiss(work: Work, room: Room, member: Membership, change: MemberChange) -> int:
+async def dismiss(work: Work, actor: Actor, room: Room, member: Membership, change: MemberChange) -> int:
     """They are no member any more; the room remembers what a moderator had decided. Announces MemberChanged."""
     removed = change is MemberChange.REMOVED
     work.session.add(
@@ -90,11 +96,11 @@ async def dismiss(work: Work, room: Room, member: Membership, change: MemberChan
     )
     await work.session.delete(member)
     room.member_count -= 1
-    event = MemberChanged(room_id=room.id, at=now(), user_id=member.user_id, change=change)
+    event = MemberChanged(room_id=room.id, at=now(), user_id=member.user_id, change=change, by_id=actor.user_id)
     return (await work.record(event)).seq
 
 
-def changed(member: Membership, change: MemberChange, at: datetime) -> MemberChanged:
+def changed(member: Membership, change: MemberChange, at: datetime, by: Actor | None = None) -> MemberChanged:
     """The fact that this member is now as the row says."""
     return MemberChanged(
         room_id=member.room_id,
@@ -103,4 +109,5 @@ def changed(member: Membership, change: MemberChange, at: datetime) -> MemberCha
         change=change,
         role=member.role,
         muted_until=member.muted_until,
+        by_id=by.user_id if by else None,
     )

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from roomcast.core.events import Event
+from roomcast.core.events import Event, carried
 
 
 class MemberChange(StrEnum):
@@ -20,7 +20,8 @@ class MemberChange(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class MemberChanged(Event):
-    """`role` and `muted_until` are the person's afterwards; both None when they are no member any more."""
+    """`role` and `muted_until` are the person's afterwards; both None when they are no member any more. `by_id`: who
+    did it, where the room is to be told so."""
 
     kind: ClassVar[str] = "MEMBER_CHANGED"
 
@@ -28,6 +29,7 @@ class MemberChanged(Event):
     change: MemberChange
     role: str | None = None
     muted_until: datetime | None = None
+    by_id: UUID | None = carried()
 
     @property
     def concerns(self) -> UUID | None:
@@ -40,10 +42,14 @@ class MemberChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RoomChanged(Event):
-    """Something that the room says of itself: its name, its rules, whom it is open to."""
+    """Something that the room says of itself: its name, its rules, whom it is open to. `new_name` and who
+    gave it, `by_id`: if it has one."""
 
     kind: ClassVar[str] = "ROOM_CHANGED"
     rewrites_past: ClassVar[bool] = True  # it shows the room as it is now
+
+    new_name: str | None = carried()
+    by_id: UUID | None = carried()
 
     @property
     def changes_access(self) -> bool:

@@ -86,7 +86,7 @@ async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | Non
     policy.check_join(room, before, invited=True)
     invite.uses += 1
     role = policy.returning_role(RoomRole.MEMBER, before, None)
-    return Changed(room, await admit(work, room, {actor.user_id: role}, former))
+    return Changed(room, await admit(work, room, {actor.user_id: role}, former, by=actor))
 
 
 async def open_invite(session: AsyncSession, code: str) -> Open:

@@ -31,7 +31,7 @@ async def join_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
     before = former.get(actor.user_id)
     policy.check_join(view.room, before, invited=False)
     role = policy.returning_role(RoomRole.MEMBER, before, None)
-    return Changed(view.room, await admit(work, view.room, {actor.user_id: role}, former))
+    return Changed(view.room, await admit(work, view.room, {actor.user_id: role}, former, by=actor))
 
 
 async def leave_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
@@ -43,7 +43,7 @@ async def leave_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
     owners = await queries.owner_count(work.session, view.room.id)
     member = policy.check_leave(view.room, view.membership, owners)
     await revoke_all_of(work, member.user_id, view.room.id)
-    return Changed(view.room, await dismiss(work, view.room, member, MemberChange.LEFT))
+    return Changed(view.room, await dismiss(work, actor, view.room, member, MemberChange.LEFT))
 
 
 async def add_members(
@@ -62,7 +62,7 @@ async def add_members(
         return Changed(view.room, None)
     former = await former_members(work, view.room.id, new)
     roles = {user_id: policy.returning_role(role, former.get(user_id), mine) for user_id in new}
-    return Changed(view.room, await admit(work, view.room, roles, former))
+    return Changed(view.room, await admit(work, view.room, roles, former, by=actor))
 
 
 async def remove_member(
@@ -82,7 +82,7 @@ async def remove_member(
     policy.check_remove(actor, view.room, view.membership, member, owners)
     _note(work, actor, "MEMBER_REMOVED", member, reason)
     await revoke_all_of(work, member.user_id, view.room.id)
-    return Changed(view.room, await dismiss(work, view.room, member, MemberChange.REMOVED))
+    return Changed(view.room, await dismiss(work, actor, view.room, member, MemberChange.REMOVED))
 
 
 async def set_member_role(
