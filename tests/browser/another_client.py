@@ -5,8 +5,8 @@ from typing import Any
 import httpx
 
 
-def ask(server: str, document: str, variables: dict[str, Any], token: str = "") -> Any:
-    """The data of one operation; an error of any kind fails the test."""
+def data_of(server: str, document: str, variables: dict[str, Any], token: str = "") -> Any:
+    """The data of one operation; an error of the operation as a whole fails the test."""
     answer = httpx.post(
         f"{server}/graphql",
         json={"query": document, "variables": variables},
@@ -15,7 +15,12 @@ def ask(server: str, document: str, variables: dict[str, Any], token: str = "") 
     )
     body = answer.raise_for_status().json()
     assert "errors" not in body, body
-    (payload,) = body["data"].values()
+    return body["data"]
+
+
+def ask(server: str, document: str, variables: dict[str, Any], token: str = "") -> Any:
+    """The payload of one mutation; an error of any kind fails the test."""
+    (payload,) = data_of(server, document, variables, token).values()
     assert not payload["errors"], payload
     return payload
 

@@ -16,6 +16,7 @@ from playwright.async_api import Browser, ConsoleMessage, Page, Route, WebSocket
 
 from tests.browser.playground import OpenPage
 from tests.children import free_port
+from tests.process import START_SECONDS
 from tests.servers import skip
 
 LIMIT_SECONDS = 20.0
@@ -50,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def ready(url: str, process: subprocess.Popen[bytes]) -> bool:
     """True once /health/ready says so; False when the process ends before, or time is up."""
-    end = time.monotonic() + LIMIT_SECONDS
+    end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         try:
             if httpx.get(f"{url}/health/ready", trust_env=False).is_success:

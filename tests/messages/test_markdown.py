@@ -7,49 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomcast.messages.markdown import ATTRIBUTES, REL, TAGS, html
+from tests.messages.corpus import XSS
 from tests.messages.words import EDIT
 from tests.people import Person
-
-XSS = [
-    "<script>alert(1)</script>",
-    "<img src=x onerror=alert(1)>",
-    "<svg/onload=alert(1)>",
-    "<svg><script xlink:href=data:,alert(1)></script></svg>",
-    '<math><mi//xlink:href="data:x,<script>alert(4)</script>">',
-    "<iframe srcdoc='<script>alert(1)</script>'></iframe>",
-    "<a href=javascript:alert(1)>x</a>",
-    "<style>@import 'http://x.test'</style>",
-    "<form action=http://x.test><button>sign in</button></form>",
-    "<noscript><p title='</noscript><img src=x onerror=alert(1)>'>",
-    "<!--<img src='--><img src=x onerror=alert(1)>'",
-    "<x onclick=alert(1) style=position:fixed>x</x>",
-    "[x](javascript:alert(1))",
-    "[x](JaVaScRiPt:alert(1))",
-    "[x](&#106;avascript:alert(1))",
-    "[x](javascript&colon;alert(1))",
-    "[x](java\tscript:alert(1))",
-    "[x](data:text/html;base64,PHNjcmlwdD5hbGVydCgxKTwvc2NyaXB0Pg==)",
-    "[x](vbscript:msgbox)",
-    "[x](file:///etc/passwd)",
-    "[x](//x.test)",
-    "[x](/logout)",
-    '[x](https://x.test "" onmouseover=alert(1)")',
-    '[x](https://x.test/"onmouseover=alert(1))',
-    "<javascript:alert(1)>",
-    '<https://x.test/"><img/src=x/onerror=alert(1)>>',
-    "![x](https://x.test/tracker.png)",
-    "![x](data:image/svg+xml;base64,PHN2Zy8+)",
-    '![x"onerror="alert(1)](x)',
-    "[x]: javascript:alert(1)\n\n[x]",
-    '```"><script>alert(1)</script>\nx\n```',
-    '```x" onclick="alert(1)\nx\n```',
-    "`<script>alert(1)</script>`",
-    "| <script>alert(1)</script> |\n|---|\n| x |",
-    "\u202e<script>alert(1)</script>",
-    "&lt;script&gt;alert(1)&lt;/script&gt;",
-    "<a\nhref='javascript:alert(1)'>x</a>",
-    "<b <script>alert(1)</script>0",
-]
 
 
 class Judge(HTMLParser):

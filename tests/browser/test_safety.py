@@ -1,0 +1,134 @@
+"""What people write runs in no browser: not in GraphiQL's answer, not where a client puts our HTML into its page."""
+
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.another_client import ask, create_room, data_of, sign_up
+from tests.browser.playground import OpenPage, answer, editor, open_graphiql, run, write
+from tests.messages.corpus import XSS
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+ROOM: Final = "mutation M($input: CreateRoomInput!) { createRoom(input: $input) { errors { code } room { id } } }"
+RENAME: Final = "mutation M($input: UpdateRoomInput!) { updateRoom(input: $input) { errors { code } } }"
+PROFILE: Final = "mutation M($input: UpdateProfileInput!) { updateProfile(input: $input) { errors { code } } }"
+SEND: Final = "mutation M($input: SendMessageInput!) { sendMessage(input: $input) { errors { code } message { id } } }"
+
+PEOPLE: Final = "{ me { user { username displayName bio } } }"
+ROOMS: Final = "{ rooms(first: 100) { nodes { name topic description createdBy { displayName } } } }"
+SAID: Final = "nodes { body bodyHtml kind author { displayName } replyTo { body } }"
+HISTORY: Final = (
+    "query History($id: ID!, $root: ID!) { messages(roomId: $id, last: 100) { " + SAID + " } "
+    "thread: messages(roomId: $id, last: 100, threadRootId: $root) { " + SAID + " } "
+    'searchMessages(query: "alert", first: 100) { edges { snippetHtml node { body } } } }'
+)
+
+ALARM = "void (window.alert = async (said) => { await window.alarm(String(said)); window.heard = true; })"
+INSERT = """(pieces) => {
+  for (const piece of pieces) document.body.appendChild(document.createElement("div")).innerHTML = piece;
+  for (const one of document.querySelectorAll("body *"))
+    for (const kind of ["mouseover", "focus", "toggle", "animationstart"]) one.dispatchEvent(new Event(kind));
+  return [...document.querySelectorAll("a[href]")].map((link) => new URL(link.getAttribute("href")).protocol);
+}"""
+SHOW_ALL = "document.querySelector('.result-window .CodeMirror').CodeMirror.setOption('viewportMargin', Infinity)"
+TRY_THE_ALARM = "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"alert(`it works`)\">')"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A room where the whole corpus was said, in a house full of its names."""
+
+    token: str
+    room_id: str
+    root_id: str
+
+
+@pytest.fixture(scope="module")
+def written(server: str) -> Written:
+    """The corpus as bodies, in a thread too, as names, topics, descriptions and in a profile: wherever it is taken."""
+    token = sign_up(server, "mallory")
+    room_id = create_room(server, token, "Trap")["id"]
+    root = ask(server, SEND, {"input": {"roomId": room_id, "body": XSS[0]}}, token)["message"]["id"]
+    wishes: list[tuple[str, dict[str, Any]]] = []
+    for number, text in enumerate(XSS):
+        wishes += [
+            (SEND, {"roomId": room_id, "body": text, "replyToId": root}),
+            (SEND, {"roomId": room_id, "body": text, "threadRootId": root}),
+            (RENAME, {"roomId": room_id, "name": text}),
+            (ROOM, {"name": f"{number}{text}"[:80], "topic": text, "description": text}),
+            (PROFILE, {"displayName": text[:64], "bio": text}),
+        ]
+    answers = [data_of(server, wish, {"input": about}, token) for wish, about in wishes]
+    taken = [payload for (payload,) in map(dict.values, answers) if not payload["errors"]]
+    assert len(taken) > 0.8 * len(wishes), "few are turned down for what they are"
+    return Written(token, room_id, root)
+
+
+async def test_graphiql_shows_everything_and_runs_nothing(open_page: OpenPage, written: Written) -> None:
+    page = await open_graphiql(open_page)
+    ran = await listening(page)
+    await write(page, "Headers", json.dumps({"Authorization": f"Bearer {written.token}"}))
+    await page.get_by_role("button", name="Variables").click()
+    await write(page, "Variables", json.dumps({"id": written.room_id, "root": written.root_id}))
+    for query, proof in ((PEOPLE, "displayName"), (ROOMS, "description"), (HISTORY, "snippetHtml")):
+        await write(page, "Query Editor", query)
+        await run(page)
+        await expect(answer(page)).to_contain_text(proof)
+        await page.evaluate(SHOW_ALL)
+        await expect(answer(page)).to_contain_text("alert(")
+        assert await answer(page).locator("img, script, iframe, svg, a").count() == 0
+    assert ran == []
+
+
+@pytest.mark.parametrize("path", ["/?{}#{}", "/graphql?{}#{}"])
+async def test_no_address_makes_a_page_run_anything(open_page: OpenPage, path: str) -> None:
+    text = "<img src=x onerror=alert(1)>{{constructor.constructor('alert(1)')()}}\"'><script>alert(1)</script>"
+    link = urlencode(dict.fromkeys(("query", "variables", "headers", "operationName", "invite"), text))
+    page = await open_page("/")
+    ran = await listening(page)
+    await page.goto(page.url.rstrip("/") + path.format(link, text))
+    if "graphql" in path:
+        await expect(editor(page, "Query Editor")).to_contain_text("onerror")
+    await expect(page.locator("body")).to_be_visible()
+    assert ran == []
+
+
+async def test_our_html_in_a_page_without_any_policy_runs_and_loads_nothing(
+    open_page: OpenPage, server: str, written: Written
+) -> None:
+    pieces = html_of(server, written)
+    assert len(pieces) > 2 * len(XSS)
+    page = await open_page("/")
+    ran = await listening(page)
+    await page.goto("about:blank")
+    protocols = await page.evaluate(INSERT, pieces)
+    assert set(protocols) <= {"http:", "https:", "mailto:"}
+    await page.evaluate(TRY_THE_ALARM)
+    await page.wait_for_function("window.heard")
+    assert ran == ["it works"]
+
+
+async def listening(page: Page) -> list[str]:
+    """What runs in the page from now on, as the corpus makes itself heard: by an alert."""
+    ran: list[str] = []
+
+    def alarm(said: str) -> None:
+        ran.append(said)
+
+    await page.expose_function("alarm", alarm)
+    await page.add_init_script(ALARM)
+    await page.evaluate(ALARM)
+    return ran
+
+
+def html_of(server: str, written: Written) -> list[str]:
+    """All the HTML that we make of what was said."""
+    variables = {"id": written.room_id, "root": written.root_id}
+    data = data_of(server, HISTORY, variables, written.token)
+    said = [*data["messages"]["nodes"], *data["thread"]["nodes"]]
+    return [node["bodyHtml"] for node in said] + [edge["snippetHtml"] for edge in data["searchMessages"]["edges"]]
