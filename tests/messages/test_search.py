@@ -1,8 +1,16 @@
 """Search: words, parts of words, scripts without spaces; only where one is, and only what is still there."""
 
-import pytest
+import uuid
+from typing import Any
 
-from roomcast.messages.search import snippet, words_of
+import pytest
+import sqlalchemy as sa
+
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.paging import window
+from roomcast.messages.search import Filter, search, snippet, words_of
+from tests.house import House
 from tests.messages.words import DELETE, EDIT
 from tests.people import Person
 
@@ -75,6 +83,28 @@ async def test_what_was_edited_is_found_by_its_new_words_and_what_was_deleted_by
     await ann.do(DELETE, messageId=deleted["id"])
     assert await found(ann, "haystack") == await found(ann, "ha") == []
     assert await found(ann, "needle") == ["a needle"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("words", [["ow"], ["quick", "ow"]])
+async def test_the_newest_texts_are_looked_at_first_and_no_more_than_a_page_needs(
+    words: list[str], house: House, ann: Person
+) -> None:
+    nobody = Actor(uuid.uuid4(), uuid.uuid4(), is_admin=False, token_expires_at=now())
+    async with house.inside.db.read() as session:
+        connection = await session.connection()
+        asked: list[tuple[str, Any]] = []
+
+        def noted(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+            asked.append((statement, parameters))
+
+        sa.event.listen(connection.sync_connection, "before_cursor_execute", noted)
+        await search(session, nobody, words, Filter(), window())
+        statement, parameters = asked[-1]
+        steps = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        plan = [step.detail for step in steps]
+    assert plan[0].startswith("SCAN message_"), plan
+    assert not any("TEMP B-TREE" in step for step in plan), plan
 
 
 async def test_filters_narrow_and_pages_follow_each_other(ann: Person, bob: Person) -> None:
