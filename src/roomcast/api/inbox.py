@@ -187,7 +187,7 @@ class Inbox:
         context = self._context()
         try:
             executor = self._executor.build_per_event_executor(event)
-            executor._relevant_sub_fields = {}  # the copy shares this cache, which would keep some of every event for ever
+            executor._relevant_sub_fields = {}  # shared by the copies, it would keep some of every event
             executor.context_value = context
             result = await completed(executor)
         finally:
