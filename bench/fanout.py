@@ -205,8 +205,16 @@ async def another(http: httpx.AsyncClient, number: int) -> str:
     return str(signed_in["signup"]["tokens"]["accessToken"])
 
 
-async def subscribed(server: Running, listeners: int, document: str, variables: Any, *tokens: str | None) -> Audience:
-    audience = Audience()
+async def subscribed(
+    server: Running,
+    listeners: int,
+    document: str,
+    variables: Any,
+    *tokens: str | None,
+    audience: Audience | None = None,
+) -> Audience:
+    """So many more listeners of the audience, or of a new one."""
+    audience = audience or Audience()
     acknowledged = asyncio.Event()
     waiting = listeners
 
@@ -222,8 +230,9 @@ async def subscribed(server: Running, listeners: int, document: str, variables: 
         else:
             audience.heard(client, frame)
 
-    audience.clients = await connect_many(listeners, server.port, "/graphql", PROTOCOL, first)
-    for client, token in zip(audience.clients, itertools.cycle(tokens), strict=False):
+    clients = await connect_many(listeners, server.port, "/graphql", PROTOCOL, first)
+    audience.clients += clients
+    for client, token in zip(clients, itertools.cycle(tokens), strict=False):
         client.say({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"} if token else {}})
     await asyncio.wait_for(acknowledged.wait(), 60)
     return audience

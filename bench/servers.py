@@ -18,6 +18,7 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 ROOT = Path(__file__).resolve().parent.parent
+SERVE = [sys.executable, "-c", "from roomcast.cli import main; main()", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +58,7 @@ def roomcast(**settings: str) -> Iterator[Running]:
             "ROOMCAST_LOG_LEVEL": "warning",
             **{f"ROOMCAST_{name.upper()}": value for name, value in settings.items()},
         }
-        command = [sys.executable, "-c", "from roomcast.cli import main; main()", "serve"]
-        with started(command, environment, "ROOMCAST_PORT", "/health/ready") as running:
+        with started(SERVE, environment, "ROOMCAST_PORT", "/health/ready") as running:
             yield running
 
 
@@ -100,7 +100,7 @@ def started(command: list[str], environment: dict[str, str], port_variable: str,
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         with suppress(OSError):
             urllib.request.urlopen(url).close()  # noqa: S310 (our own address)

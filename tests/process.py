@@ -34,6 +34,7 @@ class Process:
             "port": self._port,
             "secret_key": SECRET,
             "rate_limits": "off",
+            "access_token_seconds": 86_400,  # a long test on a busy machine outlives the usual quarter of an hour
             "log_format": "json",
             **settings,
         }

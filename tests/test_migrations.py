@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from roomcast.app import prepare_database
@@ -59,6 +60,12 @@ def _compared(connection: sa.Connection) -> list[object]:
 async def test_the_migrations_make_exactly_what_the_models_say(database_url: str) -> None:
     assert await differences(database_url) == []
     assert await migrations.revision(database_url) == migrations.head()
+
+
+def test_the_newest_revision_is_found_without_alembic_which_a_start_need_not_import() -> None:
+    assert migrations.head() == ScriptDirectory(str(migrations.scripts())).get_current_head()
+    imported = start("import sys, roomcast.cli; print(*(name for name in sys.modules if name.startswith('alembic')))")
+    assert imported.communicate(timeout=LIMIT_SECONDS)[0].strip() == ""
 
 
 async def empty_database(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:

@@ -228,9 +228,10 @@ async def prepare_database(settings: Settings) -> None:
     if settings.is_sqlite:
         data_folder(settings)
     try:
-        if settings.migrates_on_start:
-            await migrations.upgrade(settings.database_direct_url)
         found, wanted = await migrations.revision(settings.database_url), migrations.head()
+        if found != wanted and settings.migrates_on_start:
+            await migrations.upgrade(settings.database_direct_url)
+            found = await migrations.revision(settings.database_url)
     except migrations.Unusable as error:
         raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
     if found != wanted:

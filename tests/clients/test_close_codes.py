@@ -50,7 +50,7 @@ async def test_a_client_with_a_bad_token_gives_up_after_4401(ann: Person) -> Non
         assert await listening.says("failed") == 4401
 
 
-async def test_a_client_whose_person_is_banned_is_closed_with_4401_and_gives_up(ann: Person, bob: Person) -> None:
+async def test_a_client_whose_person_is_banned_hears_the_end_and_is_closed_with_4401(ann: Person, bob: Person) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with (
         Proxy(bob.house.url) as proxy,
@@ -58,7 +58,8 @@ async def test_a_client_whose_person_is_banned_is_closed_with_4401_and_gives_up(
     ):
         await bob.house.listening(1)
         await ann.do(BAN, userId=bob.id)
-        assert await listening.says("failed") == 4401
+        await listening.says("complete")
+        assert await listening.says("closed") == 4401
 
 
 async def test_a_client_comes_back_after_a_restart_with_1012(ann: Person) -> None:

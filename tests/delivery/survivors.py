@@ -127,7 +127,9 @@ async def _is_sent(http: httpx.AsyncClient, place: Place, sent: Json) -> bool:
         answer = await http.post(f"{place.url}/graphql", json={"query": SEND, "variables": {"input": sent}})
     except httpx.HTTPError:
         return False
-    return "errors" not in answer.json() and answer.json()["data"]["sendMessage"]["errors"] == []
+    said = answer.json()
+    assert answer.status_code != 401, said  # no patience helps against this
+    return "errors" not in said and said["data"]["sendMessage"]["errors"] == []
 
 
 async def crowd_talks(places: Sequence[Place], person: Person, room_id: str, count: int, voices: int = 8) -> None:

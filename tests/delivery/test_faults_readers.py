@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
-from tests.delivery.survivors import WATCH, all_agree, held_bytes, many, surviving, the_log
+from tests.delivery.survivors import CATCH_UP_SECONDS, WATCH, all_agree, held_bytes, many, surviving, the_log
 from tests.house import House
 from tests.people import Person
 
@@ -68,6 +68,7 @@ async def stalled(ws_url: str, person: Person, room_id: str, document: str = WAT
 
 async def burst(person: Person, room_id: str, count: int) -> None:
     """So many messages of two kilobytes, twenty in a request."""
+    person.http.timeout = CATCH_UP_SECONDS
     for start in range(0, count, TOGETHER):
         bodies = {f"b{n}": f"{start + n} {PADDING}" for n in range(TOGETHER)}
         await person.ask(SEND_TOGETHER, roomId=room_id, **bodies)
@@ -76,7 +77,7 @@ async def burst(person: Person, room_id: str, count: int) -> None:
 async def read_on(ws: ClientConnection, count: int) -> list[int]:
     """The seqs of so many messages."""
     seqs: list[int] = []
-    async with asyncio.timeout(120):
+    async with asyncio.timeout(CATCH_UP_SECONDS):
         while len(seqs) < count:
             message = json.loads(await ws.recv())
             if message["type"] == "next":

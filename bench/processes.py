@@ -1,0 +1,56 @@
+"""Two processes behind one PostgreSQL and one Redis, a room's listeners split between them: what the second is worth.
+
+The sends go to both in turn, as a balancer would have it. Of two, the busier one counts.
+"""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+import httpx
+
+from bench.fanout import BODY, DOCUMENT, SEND, Audience, ask, newcomer, subscribed, tell, warm
+from bench.servers import Running, roomcast
+from bench.table import Line, Row
+from tests import servers
+
+
+async def lines(*, quick: bool) -> list[Row]:
+    listeners, events = (200, 20) if quick else (3000, 60)
+    one = await deliveries_per_cpu_second(1, listeners, events)
+    two = await deliveries_per_cpu_second(2, listeners, events)
+    what = f"fan-out to {listeners} of two processes, deliveries per CPU second of the busier one, against one process"
+    return [Line(what, f"{two:,.0f}/s", f"{one:,.0f}/s", two / one, 1.7, at_least=True)]
+
+
+async def deliveries_per_cpu_second(processes: int, listeners: int, events: int) -> float:
+    with ExitStack() as stack:
+        postgres, redis = stack.enter_context(servers.postgres()), stack.enter_context(servers.redis())
+        database = await servers.create_database(postgres.url, "bench")
+        settings = {
+            "database_url": database,
+            "bus_url": redis.url,
+            "secret_key": "one and the same secret for all processes",
+            "migrate_on_start": "true",
+        }
+        started = [stack.enter_context(roomcast(**settings)) for _ in range(processes)]
+        async with httpx.AsyncClient(timeout=60) as http:
+            return await _measure(http, started, listeners, events)
+
+
+async def _measure(http: httpx.AsyncClient, started: Sequence[Running], listeners: int, events: int) -> float:
+    http.base_url = httpx.URL(started[0].url)
+    token, room_id = await newcomer(http)
+    audience = Audience()
+    for server in started:
+        count = listeners // len(started)
+        await subscribed(server, count, DOCUMENT, {"roomId": room_id}, token, audience=audience)
+
+    async def publish(number: int) -> None:
+        http.base_url = httpx.URL(started[number % len(started)].url)
+        await ask(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
+
+    await warm(audience, publish)
+    before = [server.cpu_seconds() for server in started]
+    await tell(audience, publish, events)
+    used = [server.cpu_seconds() - cpu for server, cpu in zip(started, before, strict=True)]
+    return listeners * events / max(used)
