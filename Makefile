@@ -21,8 +21,8 @@ run: .venv/.run ## Start the server; settings come from the environment and .env
 test: .venv/.dev $(NODE_PACKAGES) ## Run the tests; PYTEST_ARGS='-k resume' narrows them.
 	@$(BIN)/pytest $(PYTEST_ARGS)
 
-chaos: .venv/.dev ## Kill sockets, servers, brokers and databases for long, in full numbers (an hour).
-	@ROOMCAST_TEST_CHAOS=full $(BIN)/pytest -m chaos $(PYTEST_ARGS)
+chaos: .venv/.dev ## Kill sockets, servers, brokers and databases for long, in full numbers (an hour, alone on two cores).
+	@ROOMCAST_TEST_CHAOS=full $(BIN)/pytest -m chaos -v --durations=20 $(PYTEST_ARGS)
 
 bench: .venv/.dev ## Measure everything beside its baselines and write bench/RESULTS.md (twenty minutes).
 	@$(BIN)/python -m bench

@@ -158,10 +158,14 @@ async def all_agree(survivors: Sequence[Survivor], person: Person, room_id: str,
         assert survivor.heard == log
 
 
-async def cut_at_random(survivors: Sequence[Survivor], seconds: float = 0.02) -> None:
+CUT_SECONDS = 0.1 if FULL else 0.02
+"""Between two cuts, on average: each client is cut some dozens of times, in the short form some times."""
+
+
+async def cut_at_random(survivors: Sequence[Survivor]) -> None:
     """Until it is cancelled."""
     while True:
-        await asyncio.sleep(random.uniform(0, 2 * seconds))
+        await asyncio.sleep(random.uniform(0, 2 * CUT_SECONDS))
         random.choice(survivors).cut()
 
 

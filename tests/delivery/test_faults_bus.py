@@ -45,7 +45,7 @@ class FaultyWire:
 
 
 async def test_lost_repeated_and_mixed_up_frames_change_nothing(house: House, ann: Person) -> None:
-    den, count = await ann.create_room("den"), many(10_000, 300)
+    den, count = await ann.create_room("den"), many(2_000, 300)
     wire = FaultyWire(house, lost=0.2, repeated=0.2, delayed=0.3)
     async with surviving(many(50, 8), [house], ann, den) as survivors:
         await crowd_talks([house], ann, den, count)
