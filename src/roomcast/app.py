@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -22,7 +23,7 @@ from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.policy import SignupMode as Mode
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
-from roomcast.api import schema
+from roomcast.api import refusals, schema
 from roomcast.api.context import Backend
 from roomcast.api.crowd import UNLIMITED, Places
 from roomcast.api.execution import Engine
@@ -298,10 +299,21 @@ def app_alone(settings: Settings) -> App:
     return app
 
 
+class Cors(CORSMiddleware):
+    """Says in JSON, as everybody does here, why a preflight is refused."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        found = super().preflight_response(request_headers)
+        if found.status_code < 400:
+            return found
+        headers = {name: value for name, value in found.headers.items() if not name.startswith("content-")}
+        return Response(refusals.body(403, bytes(found.body).decode()), 403, headers, "application/json")
+
+
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     if not settings.allowed_origins:
         return app
-    return CORSMiddleware(
+    return Cors(
         app,
         allow_origins=settings.allowed_origins,
         allow_methods=["GET", "POST"],

@@ -1,6 +1,5 @@
 """Bytes that are no request, over HTTP and over a socket: a coded answer or a close code, and the others are served."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -8,8 +7,9 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.edge.lines import line
 from tests.house import House
-from tests.people import WAIT_SECONDS, Person, Visitor, Wire
+from tests.people import Person, Visitor, Wire
 
 NO_JSON = [b"", b"{", b"nope", b'{"query": "{ me { id } }"', b"\xff\xfe", b"[" * 100_000, b'{"query": "\xc3"}']
 NO_REQUEST = [
@@ -53,15 +53,35 @@ async def test_a_body_that_is_too_large_is_refused_and_the_client_hears_why(hous
             assert (answer.status_code, codes(answer)) == (413, ["BAD_USER_INPUT"])
 
 
+HEAD = b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CHUNK = b"10000\r\n" + b"[" * 0x10000 + b"\r\n"
+
+
 async def test_a_huge_body_is_refused_without_being_read(house: House) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(house.url.rpartition(":")[2]))
-    writer.write(
-        b"POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n\r\n"
-    )
-    async with asyncio.timeout(WAIT_SECONDS):
-        assert await reader.readline() == b"HTTP/1.1 413 Request Entity Too Large\r\n"
-        await reader.read()  # to the end: the server hangs up
-    writer.close()
+    async with line(house) as it:
+        await it.say(HEAD + b"Content-Length: 100000000\r\n\r\n")
+        assert (await it.rest()).startswith(b"HTTP/1.1 413 ")  # to the end: the server hangs up
+
+
+async def test_a_hundred_megabytes_in_pieces_are_hung_up_on_early(house: House) -> None:
+    sent = 0
+    async with line(house) as it:
+        await it.say(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        with suppress(ConnectionError):
+            for sent in range(0, 100_000_000, len(CHUNK)):  # noqa: B007
+                await it.say(CHUNK)
+    assert sent < 30_000_000  # the sockets' own buffers included
+
+
+async def test_a_body_that_comes_drop_by_drop_is_not_waited_for(house: House) -> None:
+    house.inside.http.body_seconds = 0.05
+    async with line(house) as it:
+        await it.say(HEAD + b'Content-Length: 100\r\n\r\n{"query":')
+        answer = await it.rest()
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"TIMEOUT"' in answer
+    async with Visitor(house) as visitor:
+        assert (await visitor.post({"query": "{ __typename }"})).status_code == 200
 
 
 @pytest.mark.parametrize("body", NO_JSON, ids=lambda body: repr(body[:40]))

@@ -1,5 +1,6 @@
 """HTTP as it is served: which methods and bodies, who may ask from where, what every response carries."""
 
+import gzip
 import json
 from hashlib import sha256
 
@@ -34,6 +35,16 @@ async def test_other_methods_are_told_which_there_are(visitor: Visitor, method: 
 async def test_a_body_that_a_foreign_form_could_send_is_not_read(visitor: Visitor, kind: str) -> None:
     answer = await visitor.http.post("/graphql", content=json.dumps(ASK), headers={"content-type": kind})
     assert (answer.status_code, codes(answer)) == (415, ["BAD_USER_INPUT"])
+
+
+async def test_a_compressed_body_is_not_unpacked(visitor: Visitor) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    answer = await visitor.http.post("/graphql", content=gzip.compress(json.dumps(ASK).encode()), headers=headers)
+    assert (answer.status_code, codes(answer), answer.headers["accept-encoding"]) == (
+        415,
+        ["BAD_USER_INPUT"],
+        "identity",
+    )
 
 
 async def test_a_url_asks_and_never_changes(visitor: Visitor) -> None:
@@ -84,6 +95,7 @@ async def test_only_named_origins_may_use_the_api(make_house: MakeHouse) -> None
             preflight = await visitor.http.options("/graphql", headers={"origin": origin, **wish})
             assert preflight.headers.get("access-control-allow-origin") == allowed
             assert preflight.is_success is (allowed is not None)
+            assert allowed or codes(preflight) == ["FORBIDDEN"]
             answer = await visitor.post(ASK, origin=origin)
             assert answer.headers.get("access-control-allow-origin") == allowed
             assert "access-control-allow-credentials" not in answer.headers

@@ -7,6 +7,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from roomcast.api.rates import Allowances, Rates
 from roomcast.core.rates import Buckets, Draft, MemoryBuckets, Rate, RedisBuckets
 from tests import servers
 from tests.conftest import MakeHouse
@@ -79,6 +80,8 @@ async def ask_until_refused(person: Person) -> int:
 
 async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_not(make_house: MakeHouse) -> None:
     house = await make_house()
+    allowances = Allowances(operations=Rate(per_second=1, burst=1000))
+    house.inside.http._engine._rates = Rates(MemoryBuckets(), allowances)
     async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
         assert await ask_until_refused(ann) >= 1000
         refused = [answer for _ in range(9) if (answer := await ann.post({"query": QUESTION})).status_code == 429]
@@ -95,3 +98,20 @@ async def test_switched_off_there_is_no_limit(make_house: MakeHouse) -> None:
     async with await arrive(house, "ann") as ann:
         with pytest.raises(AssertionError, match="never refused"):
             await ask_until_refused(ann)
+
+
+async def test_new_documents_take_from_the_address_and_known_ones_do_not(make_house: MakeHouse) -> None:
+    house = await make_house()
+    async with await arrive(house, "ann") as ann:
+        allowances = Allowances(reading_of_address=Rate(per_second=0.001, burst=120))
+        house.inside.http._engine._rates = Rates(MemoryBuckets(), allowances)
+        known, long = "{ __typename }", "{ " + "x: __typename " * 6 + "}"
+        assert [(await ann.post({"query": each})).status_code for each in (known, long, known)] == [200, 200, 200]
+        refused = await ann.post({"query": "{ nothing of the kind }"})
+        error = refused.json()["errors"][0]["extensions"]
+        assert (refused.status_code, error["code"]) == (429, "RATE_LIMITED")
+        assert int(refused.headers["retry-after"]) * 1000 >= error["retryAfterMs"] > 0
+        async with ann.socket() as wire:
+            assert (await wire.ask(known))["data"]
+            message = await (await wire.watch("{ another one of that kind }")).message()
+            assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "RATE_LIMITED")

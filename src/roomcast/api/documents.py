@@ -89,6 +89,9 @@ class Documents:
         self._known: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
         self._characters = 0
 
+    def knows(self, query: str) -> bool:
+        return query in self._known
+
     def operation(self, query: str, name: str | None) -> Operation:
         """The operation that a request means. Raises RequestErrors."""
         operations = self._known.get(query)

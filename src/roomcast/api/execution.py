@@ -44,6 +44,13 @@ class Engine:
         self._turn = asyncio.Semaphore(BEGIN_AT_ONCE)
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
 
+    async def read(self, request: Request, caller: Caller) -> Operation:
+        """The operation that is meant; a document that is new counts against the caller. Raises RequestErrors."""
+        text = self._persisted.text(request)
+        if self._rates is not None and not self.documents.knows(text):
+            await self._rates.admit_reading(text, caller)
+        return self.operation(request)
+
     def operation(self, request: Request) -> Operation:
         """Raises RequestErrors."""
         found = self.documents.operation(self._persisted.text(request), request.operation_name)

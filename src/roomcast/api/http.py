@@ -86,6 +86,7 @@ class HttpEndpoint:
     def __init__(
         self, engine: Engine, serve: Serve, playground: Callable[[], Response] | None, *, allow_get: bool
     ) -> None:
+        self.body_seconds = BODY_SECONDS
         self._engine, self._serve, self._playground, self._allow_get = engine, serve, playground, allow_get
 
     async def __call__(self, request: Request) -> ASGIApp:
@@ -110,16 +111,14 @@ class HttpEndpoint:
 
     async def _answer(self, request: Request, request_id: str) -> Answer | Streamed:
         found = await self._read(request)
-        wanted = _wanted(found)
-        operation = self._engine.operation(wanted)
+        wanted, caller = _wanted(found), _caller(request, request_id)
+        operation = await self._engine.read(wanted, caller)
         if operation.kind is OperationType.SUBSCRIPTION:
             await self._viewer(request, operation)
             return Streamed(_framing(request), found)
         if operation.kind is OperationType.MUTATION and request.method != "POST":
             raise Rejected(405, coded("BAD_USER_INPUT", "Mutations are sent by POST."), Allow="POST")
         viewer = await self._viewer(request, operation)
-        client = request.client.host if request.client else None
-        caller = Caller(request_id, client, origin=str(request.base_url).rstrip("/"))
         return Answer(200, await self._engine.run(operation, wanted, viewer, caller), {})
 
     async def _viewer(self, request: Request, operation: Operation) -> Actor | None:
@@ -136,7 +135,7 @@ class HttpEndpoint:
 
     async def _read(self, request: Request) -> dict[str, Any]:
         if request.method == "POST":
-            return _object(await _body(request))
+            return _object(await _body(request, self.body_seconds))
         if request.method in READING and self._allow_get:
             return _from_query(request)
         allowed = [*(READING if self._allow_get else ()), "POST"]
@@ -152,15 +151,22 @@ def not_served(_request: Request, error: Exception) -> Response:
     return Response(orjson.dumps(payload), status, headers, JSON)
 
 
-async def _body(request: Request) -> bytes:
+def _caller(request: Request, request_id: str) -> Caller:
+    client = request.client.host if request.client else None
+    return Caller(request_id, client, origin=str(request.base_url).rstrip("/"))
+
+
+async def _body(request: Request, seconds: float) -> bytes:
     kind, _, parameters = request.headers.get("content-type", "").partition(";")
     if kind.strip().lower() != JSON:
         raise Rejected(415, _bad(f"The body is sent as {JSON}."))
     charset = parameters.lower().replace(" ", "").removeprefix("charset=").strip('"')
     if charset not in ("", "utf-8", "utf8"):
         raise Rejected(415, _bad("The body is UTF-8."))
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise Rejected(415, _bad("The body is sent as it is, not compressed."), **{"Accept-Encoding": "identity"})
     try:
-        async with asyncio.timeout(BODY_SECONDS):
+        async with asyncio.timeout(seconds):
             return await _received(request)
     except ClientDisconnect:
         raise Rejected(400, _bad("The body was not complete.")) from None

@@ -21,6 +21,8 @@ class Allowances:
     messages: Rate = Rate(per_second=20, burst=500)
     operations_of_address: Rate = Rate(per_second=1_000, burst=10_000)
     cost_of_address: Rate = Rate(per_second=500_000, burst=5_000_000)
+    reading_of_address: Rate = Rate(per_second=50_000, burst=2_000_000)
+    """Characters of documents that were not known yet: reading one takes a thousand times as long as finding it."""
 
 
 class Rates:
@@ -29,7 +31,15 @@ class Rates:
 
     async def admit(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> None:
         """Raises RequestErrors with RATE_LIMITED and how long to wait."""
-        wait = await self._buckets.take(self._drafts(operation, cost, viewer, caller))
+        await self._take(self._drafts(operation, cost, viewer, caller))
+
+    async def admit_reading(self, document: str, caller: Caller) -> None:
+        """Raises as `admit` does."""
+        bucket, rate = f"reading:{caller.ip_address}", self._allowances.reading_of_address
+        await self._take([Draft(bucket, rate, min(len(document), rate.burst))])
+
+    async def _take(self, drafts: list[Draft]) -> None:
+        wait = await self._buckets.take(drafts)
         if wait > 0:
             milliseconds = math.ceil(wait * 1000)
             raise RequestErrors(

@@ -260,7 +260,7 @@ class Socket:
         caller = self._caller()
         request = read_request(message.payload)
         try:
-            operation = self._engine.operation(request)
+            operation = await self._engine.read(request, caller)
             if operation.kind is OperationType.SUBSCRIPTION:
                 async with asyncio.timeout(self._pace.patience):
                     await self._open(message.id, operation, request, caller)

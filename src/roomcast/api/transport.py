@@ -1,21 +1,32 @@
-"""uvicorn's WebSocket protocol with two ways that ASGI lacks; the app finds them in the scope's extensions.
+"""uvicorn's WebSocket protocol: two ways that ASGI lacks, and limits to what it bears with.
 
-`ABORT` drops a peer that takes no bytes: a closing handshake would wait for it for ever. `WRITE` puts a text frame on
-the wire at once: with thousands of listeners, going through `send` for each is half of what a delivery costs.
-`LEAVE` is put there by the app, to be called when the server stops: uvicorn alone would cut off what runs.
+The app finds the ways in the scope's extensions. `ABORT` drops a peer that takes no bytes: a closing handshake would
+wait for it for ever. `WRITE` puts a text frame on the wire at once: with thousands of listeners, going through `send`
+for each is half of what a delivery costs. `LEAVE` is put there by the app, to be called when the server stops: uvicorn
+alone would cut off what runs.
 """
 
 import asyncio
+import logging
+import sys
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.http11 import Request
+from websockets.frames import Frame
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+
+from roomcast.api import refusals
+from roomcast.api.slices import Sliced
 
 ABORT, WRITE, LEAVE = "roomcast.abort", "roomcast.write", "roomcast.leave"
 
 MAX_FRAME_BYTES = 256 * 1024
 
 SERVER_OPTIONS: dict[str, Any] = {
+    # Elsewhere uvicorn reads HTTP with h11, which has limits of its own.
+    "http": "auto" if sys.platform == "win32" else "roomcast.api.http_protocol:HttpProtocol",
     "ws_max_size": MAX_FRAME_BYTES,
     # uvicorn's own pings close with 1011, after which graphql-ws never comes back; ours are protocol messages.
     "ws_ping_interval": None,
@@ -27,14 +38,39 @@ SERVER_OPTIONS: dict[str, Any] = {
 """What `roomcast serve` sets besides this protocol; somebody who runs uvicorn by hand should set them too."""
 
 
-class DirectProtocol(WebSocketsSansIOProtocol):
+class Handshake(ServerProtocol):
+    """Refuses in JSON, with the headers that every response has."""
+
+    def reject(self, status: Any, text: str) -> Response:
+        response = super().reject(status, "")
+        response.body = refusals.body(int(status), text.partition("\n")[0] or HTTPStatus(status).phrase)
+        for name, value in {**refusals.HEADERS, "Content-Length": str(len(response.body))}.items():
+            response.headers.pop(name, None)
+            response.headers[name] = value
+        return response
+
+
+class DirectProtocol(Sliced, WebSocketsSansIOProtocol):
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        # Without extensions, whatever uvicorn was told: a few bytes of deflate can be a bomb, and WRITE knows none.
+        self.conn = Handshake(max_size=self.config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
+
+    def handle_events(self) -> None:
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            # The head is too long, or no HTTP: uvicorn would leave it there without a word.
+            said = b"".join(self.conn.data_to_send())
+            self.transport.write(said or refusals.response(400, "This is no WebSocket handshake."))
+            self.transport.close()
+        else:
+            super().handle_events()
+
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
         if hasattr(self, "scope"):  # absent when the handshake was refused
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[ABORT] = self.transport.abort
-            if not self.conn.extensions:  # a frame may then leave as it is
-                extensions[WRITE] = self.write_text
+            extensions[WRITE] = self.write_text
 
     def start_keepalive(self) -> None:
         super().start_keepalive()
@@ -64,11 +100,49 @@ class DirectProtocol(WebSocketsSansIOProtocol):
         else:
             leave()  # uvicorn waits until this connection has ended, as long as timeout_graceful_shutdown says
 
+    # ------------------------------------------------------------------ what clients send
+
+    def handle_cont(self, event: Frame) -> None:
+        if event.data or event.fin:  # empty parts without end would fill the memory
+            super().handle_cont(event)
+
+    def handle_ping(self) -> None:
+        if self.writable.is_set():
+            super().handle_ping()
+        else:  # it asks and never listens: its pongs are dropped instead of kept
+            self.conn.data_to_send()
+
+    def send_receive_event_to_app(self) -> None:
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_text(b"".join(self.frames)):
+            self.conn.send_close(1007, "Text is UTF-8")  # uvicorn would log a traceback
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
+    async def receive(self) -> Any:
+        message = await self.queue.get()
+        if self.read_paused and not self.rest:
+            self.caught_up()
+        return message
+
+    def caught_up(self) -> None:
+        self.read_paused = not self.queue.empty()  # then `receive` reads on
+        if not self.read_paused:
+            self.transport.resume_reading()
+
 
 def advice() -> str:
     """What somebody who runs uvicorn by hand should give it."""
     options = {"ws": f"{DirectProtocol.__module__}:{DirectProtocol.__name__}", **SERVER_OPTIONS}
     return ", ".join(f"{name}={value}" for name, value in options.items())
+
+
+def _is_text(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _header(size: int) -> bytes:

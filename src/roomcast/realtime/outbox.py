@@ -12,6 +12,7 @@ Send = Callable[[Any], Awaitable[None]]
 Write = Callable[..., bool]
 
 MAX_WAITING = 1000
+MAX_WAITING_BYTES = 8 * 1024 * 1024
 """Answers that may wait for a socket that does not take them. Events of streams never wait here."""
 
 
@@ -28,6 +29,7 @@ class Outbox:
     ) -> None:
         self._send, self._stalled, self._stall_seconds, self._write = send, stalled, stall_seconds, write
         self._waiting: deque[bytes] = deque()
+        self._waiting_bytes = 0
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
 
@@ -45,8 +47,9 @@ class Outbox:
             return
         if self._draining is None:
             self._start(text)
-        elif len(self._waiting) < MAX_WAITING:
+        elif len(self._waiting) < MAX_WAITING and self._waiting_bytes + len(text) <= MAX_WAITING_BYTES:
             self._waiting.append(text)
+            self._waiting_bytes += len(text)
         else:
             self._give_up()
 
@@ -84,13 +87,18 @@ class Outbox:
         try:
             await asyncio.wait_for(first, self._stall_seconds)
             while self._waiting:
-                await asyncio.wait_for(self._send(_frame(self._waiting.popleft())), self._stall_seconds)
+                await asyncio.wait_for(self._send(_frame(self._next())), self._stall_seconds)
         except TimeoutError:
             self._give_up()
         except Exception:
             self._closed = True
         finally:
             self._draining = None
+
+    def _next(self) -> bytes:
+        text = self._waiting.popleft()
+        self._waiting_bytes -= len(text)
+        return text
 
     def _give_up(self) -> None:
         self._closed = True

@@ -1,0 +1,90 @@
+"""uvicorn's HTTP protocol for those who are not polite: nobody's headers are endless, or waited for without end."""
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from roomcast.api import refusals
+from roomcast.api.slices import Sliced
+
+MAX_HEAD_BYTES = 64 * 1024
+
+HEAD_SECONDS = 20.0
+"""How long a client may take to say what it wants next: first line and headers."""
+
+
+class HttpProtocol(Sliced, HttpToolsProtocol):
+    SLICE_BYTES = 4096
+
+    head_seconds = HEAD_SECONDS
+    _head_bytes = 0
+    _is_in_head = True
+    _impatience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end_waiting()
+        super().connection_lost(exc)
+
+    # ------------------------------------------------------------------ heads
+
+    def take(self, data: bytes) -> None:
+        was_in_head = self._is_in_head
+        super().take(data)
+        if was_in_head and self._is_in_head:
+            self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
+            self._refuse(431, f"The headers of a request have at most {MAX_HEAD_BYTES} bytes.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_in_head, self._head_bytes = True, 0
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self._end_waiting()
+        super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        was_last = not self.pipeline
+        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        if was_last:
+            self._await_head()
+        if self.rest:
+            self.go_on()
+
+    def _await_head(self) -> None:
+        self._end_waiting()
+        self._impatience = self.loop.call_later(self.head_seconds, self.transport.close)
+
+    def _end_waiting(self) -> None:
+        if self._impatience is not None:
+            self._impatience.cancel()
+            self._impatience = None
+
+    # ------------------------------------------------------------------ turns
+
+    def may_feed(self) -> bool:
+        return not self.pipeline
+
+    def caught_up(self) -> None:
+        if not self.flow.read_paused:
+            self.transport.resume_reading()
+
+    def handle_websocket_upgrade(self) -> None:
+        super().handle_websocket_upgrade()
+        self.rest = b""  # nobody may speak before the handshake is answered
+
+    # ------------------------------------------------------------------ refusals
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(400, msg)
+
+    def _refuse(self, status: int, message: str) -> None:
+        self.transport.write(refusals.response(status, message))
+        self.transport.close()

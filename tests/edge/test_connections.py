@@ -1,0 +1,216 @@
+"""Below requests: heads without end, no HTTP, failing handshakes, floods. Answered or hung up on, and nobody waits."""
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from websockets.frames import Frame, Opcode
+
+from roomcast.api.http_protocol import MAX_HEAD_BYTES, HttpProtocol
+from roomcast.api.slices import Sliced
+from roomcast.api.transport import DirectProtocol
+from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
+from tests.edge.lines import Line, line
+from tests.house import House
+from tests.people import Wire
+
+GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+HANDSHAKE = (
+    b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+INIT = b'{"type":"connection_init"}'
+
+
+@asynccontextmanager
+async def shaken(house: House) -> AsyncIterator[Line]:
+    """A WebSocket whose frames are written by hand."""
+    async with line(house, limit=2**10) as it:
+        await it.say(HANDSHAKE + b"\r\n")
+        assert b" 101 " in await it.head()
+        yield it
+
+
+def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
+    return Frame(opcode, data, fin).serialize(mask=True)
+
+
+def protocol() -> DirectProtocol:
+    """The one socket's, as the server has it."""
+    [found] = [each for each in gc.get_objects() if isinstance(each, DirectProtocol) and not each.disconnected]
+    return found
+
+
+def is_protected(answer: bytes) -> bool:
+    """Whether it is JSON with a code, under the headers that every response has."""
+    wanted = {**SECURITY_HEADERS, "Content-Security-Policy": DATA_POLICY, "Content-Type": "application/json"}
+    lines = answer.decode().split("\r\n")
+    return all(f"{name}: {value}" in lines for name, value in wanted.items()) and '"code":' in lines[-1]
+
+
+# ------------------------------------------------------------------ requests
+
+
+async def test_endless_headers_are_cut_off(house: House) -> None:
+    async with line(house) as it:
+        with pytest.raises(ConnectionError):
+            await it.say(GET, *(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(20_000)))
+
+
+async def test_one_endless_header_is_cut_off(house: House) -> None:
+    async with line(house) as it:
+        await it.say(GET + b"Cookie: ", *[b"a" * 4096] * (MAX_HEAD_BYTES // 4096 + 2))
+        answer = await it.rest()
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert is_protected(answer)
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"\r\n", GET, GET + b"\r\n" + GET, b"PUT /graphql HTTP/1.1\r\nContent-Length: 9\r\n\r\n"]
+)
+async def test_a_client_that_does_not_say_what_it_wants_is_not_waited_for(
+    house: House, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(HttpProtocol, "head_seconds", 0.05)
+    async with line(house) as it:
+        await it.say(said)
+        assert (await it.rest()).count(b"HTTP/1.1") == said.count(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS greeting",
+        b"BREW / HTTP/1.1\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\n\r\n",
+        b"CONNECT elsewhere:443 HTTP/1.1\r\n\r\n",
+        b"POST /graphql HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12",
+        b"POST /graphql HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
+    ],
+)
+async def test_what_is_no_http_is_refused_as_everything_is(house: House, said: bytes) -> None:
+    async with line(house) as it:
+        await it.say(said)
+        answer = await it.rest()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert is_protected(answer)
+
+
+async def test_requests_one_after_another_are_answered_in_their_order(house: House) -> None:
+    paths = [b"/health/live", b"/nowhere"] * 500
+    async with line(house) as it:
+        asked = b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in paths)
+        await it.say(asked + GET + b"Connection: close\r\n\r\n")
+        answers = (await it.rest()).split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answers] == [b"200", b"404"] * 500 + [b"200"]
+
+
+# ------------------------------------------------------------------ handshakes
+
+WRONG: dict[str, tuple[bytes, int]] = {
+    "a foreign origin": (HANDSHAKE + b"Origin: https://evil.example.org\r\n\r\n", 403),
+    "another path": (HANDSHAKE.replace(b"/graphql", b"/elsewhere") + b"\r\n", 403),
+    "no key": (HANDSHAKE.replace(b"-Key", b"-Lock") + b"\r\n", 400),
+    "another version": (HANDSHAKE.replace(b": 13", b": 12") + b"\r\n", 400),
+    "another method": (HANDSHAKE.replace(b"GET", b"POST") + b"\r\n", 405),
+    "a long header": (HANDSHAKE + b"Cookie: " + b"a" * 9000 + b"\r\n\r\n", 431),
+    "many headers": (HANDSHAKE + b"X: y\r\n" * 200 + b"\r\n", 431),
+    "a long path": (HANDSHAKE.replace(b"/graphql", b"/" + b"a" * 9000) + b"\r\n", 414),
+    "a body": (HANDSHAKE + b"Content-Length: 5\r\n\r\nhello", 400),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_a_handshake_that_fails_is_answered_and_ended(house: House, name: str) -> None:
+    said, status = WRONG[name]
+    async with line(house) as it:
+        await it.say(said)
+        answer = await it.rest()
+    assert answer.startswith(b"HTTP/1.1 %d " % status)
+    assert is_protected(answer)
+
+
+# ------------------------------------------------------------------ frames
+
+
+async def test_text_that_is_no_text_closes_with_1007_and_no_traceback(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    for parts in ((frame(Opcode.TEXT, b"\xff"),), (frame(Opcode.TEXT, b"\xe2", fin=False), frame(Opcode.CONT, b"("))):
+        async with shaken(house) as it:
+            await it.say(*parts)
+            assert (await it.rest())[2:4] == (1007).to_bytes(2, "big")
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+async def test_a_message_of_endless_empty_parts_takes_no_memory(house: House) -> None:
+    async with shaken(house) as it:
+        await it.say(frame(Opcode.TEXT, INIT, fin=False), frame(Opcode.CONT, b"", fin=False) * 20_000)
+        await it.say(frame(Opcode.PING, b"heard"))
+        assert await it.reader.readexactly(7) == b"\x8a\x05heard"
+        assert len(protocol().frames) == 1
+        await it.say(frame(Opcode.CONT, b""))
+        assert b"connection_ack" in await it.reader.readuntil(b"}}")
+
+
+async def test_nothing_is_compressed_and_no_bomb_unpacked(house: House) -> None:
+    async with line(house) as it:
+        await it.say(HANDSHAKE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+        assert b"permessage-deflate" not in await it.head()
+        await it.say(b"\xc1\x81\0\0\0\0\0")  # a frame that says it is compressed
+        assert (await it.rest())[2:4] == (1002).to_bytes(2, "big")
+
+
+async def test_who_pings_and_never_listens_is_not_kept_pongs_for(house: House) -> None:
+    async with shaken(house) as it:
+        await it.say(*[frame(Opcode.PING, b"x" * 125) * 1000] * 100)
+        assert protocol().transport.get_write_buffer_size() < 500_000
+
+
+async def test_who_asks_for_much_and_never_listens_is_dropped(house: House) -> None:
+    ping = frame(Opcode.TEXT, b'{"type":"ping","payload":{"say":"' + b"x" * 200_000 + b'"}}')
+    async with shaken(house) as it:
+        with pytest.raises(ConnectionError):
+            await it.say(frame(Opcode.TEXT, INIT), *[ping] * 250)
+    async with Wire(house.ws_url) as other:
+        await other.init()
+
+
+# ------------------------------------------------------------------ turns
+
+
+class Tape(asyncio.Protocol):
+    """What a protocol is given, and what its transport was told."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.told: list[str] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.taken.append(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda: self.told.append(name)
+
+
+class Reel(Sliced, Tape):
+    def caught_up(self) -> None:
+        self.told.append("caught_up")
+
+
+async def test_a_flood_is_taken_in_turns_with_everybody_else() -> None:
+    reel = Reel()
+    reel.loop, reel.transport = asyncio.get_running_loop(), reel  # type: ignore[assignment]
+    reel.is_closing = lambda: False  # type: ignore[attr-defined]
+    flood = bytes(range(256)) * 40
+    reel.data_received(flood)
+    for turn in range(1, 11):
+        await asyncio.sleep(0)
+        assert len(reel.taken) == turn
+    assert b"".join(reel.taken) == flood
+    assert (reel.told[0], reel.told[-1]) == ("pause_reading", "caught_up")
