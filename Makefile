@@ -9,7 +9,7 @@ NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard test
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test chaos bench bench-quick check check-fast check-format check-lint check-types check-imports
+.PHONY: help run test chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
 .PHONY: check-schema check-hosts check-hashes fmt schema lock dist clean
 
 help: ## List these commands.
@@ -29,6 +29,9 @@ bench: .venv/.dev ## Measure everything beside its baselines and write bench/RES
 
 bench-quick: .venv/.dev ## The same in small: that it runs, without judging.
 	@$(BIN)/python -m bench --quick
+
+profile: .venv/.dev ## Say which part of a request takes how much of its time.
+	@$(BIN)/python -m bench.profile
 
 fuzz: .venv/.dev ## Throw tens of thousands of requests and frames at a server; FUZZ_CASES=10000 of each kind.
 	@ROOMCAST_TEST_FUZZ_CASES=$(or $(FUZZ_CASES),5000) $(BIN)/pytest tests/edge/test_fuzz.py $(PYTEST_ARGS)

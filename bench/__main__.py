@@ -7,7 +7,7 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 
-from bench import fanout, history, logins, memory, processes, sending, stalled, starting, storm
+from bench import edge, fanout, history, hostile, logins, memory, processes, sending, stalled, starting, storm
 from bench.servers import keep_off_the_servers_core, room_for_sockets
 from bench.table import Failure, Row, keep, table
 
@@ -23,6 +23,8 @@ PARTS: dict[str, Part] = {
     "storm": storm.lines,
     "processes": processes.lines,
     "starting": starting.lines,
+    "edge": edge.lines,
+    "hostile": hostile.lines,
 }
 """Each takes its measurements when called; `quick` only shows that it runs."""
 

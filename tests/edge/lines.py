@@ -4,8 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from tests.house import House
 from tests.people import WAIT_SECONDS
+
+HANDSHAKE = (
+    b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+"""All but its end."""
 
 
 class Line:
@@ -22,6 +27,13 @@ class Line:
         async with asyncio.timeout(WAIT_SECONDS):
             return await self.reader.readuntil(b"\r\n\r\n")
 
+    async def finish(self) -> bytes:
+        """Say no more, and hear the rest; empty where the server has hung up before."""
+        with suppress(OSError):
+            self.writer.write_eof()
+            return await self.rest()
+        return b""
+
     async def rest(self) -> bytes:
         """All that comes until the server hangs up."""
         async with asyncio.timeout(WAIT_SECONDS):
@@ -29,10 +41,12 @@ class Line:
 
 
 @asynccontextmanager
-async def line(house: House, *, limit: int = 2**16) -> AsyncIterator[Line]:
-    port = int(house.url.rpartition(":")[2])
+async def line(url: str, *, limit: int = 2**16) -> AsyncIterator[Line]:
+    port = int(url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
-    yield Line(reader, writer)
-    writer.close()
-    with suppress(ConnectionError):
-        await writer.wait_closed()
+    try:
+        yield Line(reader, writer)
+    finally:
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()

@@ -58,14 +58,14 @@ CHUNK = b"10000\r\n" + b"[" * 0x10000 + b"\r\n"
 
 
 async def test_a_huge_body_is_refused_without_being_read(house: House) -> None:
-    async with line(house) as it:
+    async with line(house.url) as it:
         await it.say(HEAD + b"Content-Length: 100000000\r\n\r\n")
         assert (await it.rest()).startswith(b"HTTP/1.1 413 ")  # to the end: the server hangs up
 
 
 async def test_a_hundred_megabytes_in_pieces_are_hung_up_on_early(house: House) -> None:
     sent = 0
-    async with line(house) as it:
+    async with line(house.url) as it:
         await it.say(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         with suppress(ConnectionError):
             for sent in range(0, 100_000_000, len(CHUNK)):  # noqa: B007
@@ -75,7 +75,7 @@ async def test_a_hundred_megabytes_in_pieces_are_hung_up_on_early(house: House) 
 
 async def test_a_body_that_comes_drop_by_drop_is_not_waited_for(house: House) -> None:
     house.inside.http.body_seconds = 0.05
-    async with line(house) as it:
+    async with line(house.url) as it:
         await it.say(HEAD + b'Content-Length: 100\r\n\r\n{"query":')
         answer = await it.rest()
     assert answer.startswith(b"HTTP/1.1 408 ")

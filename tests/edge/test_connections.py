@@ -14,22 +14,18 @@ from roomcast.api.http_protocol import MAX_HEAD_BYTES, HttpProtocol
 from roomcast.api.slices import Sliced
 from roomcast.api.transport import DirectProtocol
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
-from tests.edge.lines import Line, line
+from tests.edge.lines import HANDSHAKE, Line, line
 from tests.house import House
 from tests.people import Wire
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
-HANDSHAKE = (
-    b"GET /graphql HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-    b"Sec-WebSocket-Protocol: graphql-transport-ws\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
-)
 INIT = b'{"type":"connection_init"}'
 
 
 @asynccontextmanager
 async def shaken(house: House) -> AsyncIterator[Line]:
     """A WebSocket whose frames are written by hand."""
-    async with line(house, limit=2**10) as it:
+    async with line(house.url, limit=2**10) as it:
         await it.say(HANDSHAKE + b"\r\n")
         assert b" 101 " in await it.head()
         yield it
@@ -56,13 +52,13 @@ def is_protected(answer: bytes) -> bool:
 
 
 async def test_endless_headers_are_cut_off(house: House) -> None:
-    async with line(house) as it:
+    async with line(house.url) as it:
         with pytest.raises(ConnectionError):
             await it.say(GET, *(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(20_000)))
 
 
 async def test_one_endless_header_is_cut_off(house: House) -> None:
-    async with line(house) as it:
+    async with line(house.url) as it:
         await it.say(GET + b"Cookie: ", *[b"a" * 4096] * (MAX_HEAD_BYTES // 4096 + 2))
         answer = await it.rest()
     assert answer.startswith(b"HTTP/1.1 431 ")
@@ -76,7 +72,7 @@ async def test_a_client_that_does_not_say_what_it_wants_is_not_waited_for(
     house: House, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     monkeypatch.setattr(HttpProtocol, "head_seconds", 0.05)
-    async with line(house) as it:
+    async with line(house.url) as it:
         await it.say(said)
         assert (await it.rest()).count(b"HTTP/1.1") == said.count(b"\r\n\r\n")
 
@@ -94,7 +90,7 @@ async def test_a_client_that_does_not_say_what_it_wants_is_not_waited_for(
     ],
 )
 async def test_what_is_no_http_is_refused_as_everything_is(house: House, said: bytes) -> None:
-    async with line(house) as it:
+    async with line(house.url) as it:
         await it.say(said)
         answer = await it.rest()
     assert answer.startswith(b"HTTP/1.1 400 ")
@@ -103,7 +99,7 @@ async def test_what_is_no_http_is_refused_as_everything_is(house: House, said: b
 
 async def test_requests_one_after_another_are_answered_in_their_order(house: House) -> None:
     paths = [b"/health/live", b"/nowhere"] * 500
-    async with line(house) as it:
+    async with line(house.url) as it:
         asked = b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in paths)
         await it.say(asked + GET + b"Connection: close\r\n\r\n")
         answers = (await it.rest()).split(b"HTTP/1.1 ")[1:]
@@ -128,7 +124,7 @@ WRONG: dict[str, tuple[bytes, int]] = {
 @pytest.mark.parametrize("name", WRONG)
 async def test_a_handshake_that_fails_is_answered_and_ended(house: House, name: str) -> None:
     said, status = WRONG[name]
-    async with line(house) as it:
+    async with line(house.url) as it:
         await it.say(said)
         answer = await it.rest()
     assert answer.startswith(b"HTTP/1.1 %d " % status)
@@ -159,7 +155,7 @@ async def test_a_message_of_endless_empty_parts_takes_no_memory(house: House) ->
 
 
 async def test_nothing_is_compressed_and_no_bomb_unpacked(house: House) -> None:
-    async with line(house) as it:
+    async with line(house.url) as it:
         await it.say(HANDSHAKE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
         assert b"permessage-deflate" not in await it.head()
         await it.say(b"\xc1\x81\0\0\0\0\0")  # a frame that says it is compressed

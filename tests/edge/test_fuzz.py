@@ -2,8 +2,9 @@
 
 import asyncio
 import json
-import logging
 import os
+import shutil
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,18 +12,25 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import schemathesis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from hypothesis_graphql import mutations, nodes, queries
+from schemathesis import Case, CheckContext, Response
+from schemathesis.graphql import nodes, scalar
+from schemathesis.specs.graphql.schemas import GraphQLSchema
 from websockets.exceptions import ConnectionClosed
 
-from tests.conftest import MakeHouse
-from tests.house import House
+from tests.conftest import beside_the_loop
+from tests.edge.lines import HANDSHAKE, line
 from tests.people import Json, Person, Wire, arrive
+from tests.process import Process
 
-CASES = int(os.environ.get("ROOMCAST_TEST_FUZZ_CASES", "200"))
-SCHEMA = Path("schema.graphql").read_text()
+CASES = int(os.environ.get("ROOMCAST_TEST_FUZZ_CASES", "300"))
+SETTINGS = settings(max_examples=CASES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
 JSON_TYPE = {"content-type": "application/json"}
+MEGABYTE = 1024 * 1024
+GROWTH = 100
+"""Megabytes: what the documents that the server remembers take, a thousand at most. What leaks soon takes more."""
 
 texts = st.text(max_size=50)
 values: st.SearchStrategy[Any] = st.recursive(
@@ -38,33 +46,65 @@ grammar = st.lists(
     max_size=40,
 ).map("".join)  # fmt: skip
 """Texts that look like GraphQL for a while."""
+heads = st.lists(
+    st.sampled_from([b"GET ", b"POST ", b"/graphql", b"?query={__typename}", b" HTTP/1.1", b"\r\n", b"\r\n\r\n",
+                     b"Host: x", b"Content-Length: 9", b"Transfer-Encoding: chunked", b"Upgrade: websocket",
+                     b"Connection: close", b"Connection: Upgrade", b"Expect: 100-continue", b"0", b"{}",
+                     b"\x00", b"\xff", b":"])
+    | st.binary(max_size=20),
+    max_size=20,
+).map(b"".join)  # fmt: skip
+frames = st.builds(
+    lambda head, data: bytes((head, 0x80 | len(data), 0, 0, 0, 0)) + data,
+    st.sampled_from([0x81, 0x01, 0x80, 0x00, 0x82, 0x88, 0x89, 0x8A]) | st.integers(0, 255),
+    st.binary(max_size=125),
+)
+"""Masked with zeros, which is a mask."""
 
 
-@pytest.fixture(autouse=True)
-def _quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    yield
-    loud = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
-    assert loud == []
+@pytest.fixture(scope="module")
+def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """One server for all that is thrown here. It logs no error, and is afterwards no larger than full caches are."""
+    folder = tmp_path_factory.mktemp("fuzzed")
+    database = shutil.copy(sqlite_template, folder / "roomcast.db")
+    process = Process(f"sqlite:///{database}", folder, log_level="error")
+    beside_the_loop(process.start())
+    begun = process.memory_bytes
+    yield process
+    grown = (process.memory_bytes - begun) / MEGABYTE
+    beside_the_loop(process.stop())
+    assert process.said() == ""
+    assert grown < GROWTH, f"grew by {grown:.0f} MB"
 
 
 @pytest_asyncio.fixture
-async def open_house(make_house: MakeHouse) -> House:
-    return await make_house(rate_limits="off")
-
-
-@pytest_asyncio.fixture
-async def fuzzer(open_house: House) -> AsyncIterator[Person]:
-    async with await arrive(open_house, "ann") as person:
+async def fuzzer(server: Process) -> AsyncIterator[Person]:
+    async with await arrive(server.house, f"ann_{uuid.uuid4().hex[:8]}") as person:
         yield person
+
+
+@pytest.fixture
+def token(server: Process) -> str:
+    """Of somebody who is known before the loop of a test runs."""
+
+    async def signed_in() -> str:
+        async with await arrive(server.house, f"bob_{uuid.uuid4().hex[:8]}") as person:
+            return str(person.token)
+
+    return beside_the_loop(signed_in())
+
+
+def is_fine(status: int, answer: Json) -> None:
+    assert status < 500
+    for error in answer.get("errors", ()):
+        assert error["extensions"]["code"] != "INTERNAL", answer
+        assert "Traceback" not in error["message"]
 
 
 async def answered(person: Person, content: bytes) -> None:
     headers = {**JSON_TYPE, "authorization": f"Bearer {person.token}"}
     answer = await person.http.post("/graphql", content=content, headers=headers)
-    assert answer.status_code < 500
-    for error in answer.json().get("errors", ()):
-        assert error["extensions"]["code"] != "INTERNAL", content
-        assert "Traceback" not in error["message"]
+    is_fine(answer.status_code, answer.json())
 
 
 async def survived(wire: Wire, frame: str | bytes) -> bool:
@@ -87,11 +127,11 @@ async def answers(wire: Wire, wanted: Json) -> bool:
             return True
 
 
-async def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
+async def drawn(strategy: st.SearchStrategy[Any], count: int = CASES) -> list[Any]:
     """Examples, drawn first and used in the loop of the test."""
     found: list[Any] = []
 
-    @settings(max_examples=count, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(SETTINGS, max_examples=count)
     @given(strategy)
     def collect(value: Any) -> None:
         found.append(value)
@@ -100,50 +140,63 @@ async def drawn(strategy: st.SearchStrategy[Any], count: int) -> list[Any]:
     return found
 
 
-async def test_any_bytes_over_http(fuzzer: Person) -> None:
-    for content in await drawn(st.binary(max_size=200), CASES):
+# ------------------------------------------------------------------ bytes
+
+
+async def test_any_bytes_where_a_request_is_expected(server: Process, fuzzer: Person) -> None:
+    for said in await drawn(heads | st.binary(max_size=200)):
+        async with line(server.url) as it:
+            with suppress(ConnectionError):
+                await it.say(said)
+            assert b"HTTP/1.1 5" not in await it.finish()
+    await fuzzer.ask("{ me { id } }")
+
+
+async def test_any_frames_on_a_socket(server: Process, fuzzer: Person) -> None:
+    for said in await drawn(st.lists(frames | st.binary(max_size=50), max_size=5)):
+        async with line(server.url) as it:
+            with suppress(ConnectionError):
+                await it.say(HANDSHAKE + b"\r\n")
+                await it.head()
+                await it.say(*said)
+            await it.finish()
+    await fuzzer.ask("{ me { id } }")
+
+
+async def test_any_body(fuzzer: Person) -> None:
+    for content in await drawn(st.binary(max_size=200)):
         await answered(fuzzer, content)
 
 
-async def test_any_json_over_http(fuzzer: Person) -> None:
-    for content in await drawn(requests, CASES):
+# ------------------------------------------------------------------ JSON and GraphQL
+
+
+async def test_any_json(fuzzer: Person) -> None:
+    for content in await drawn(requests):
         await answered(fuzzer, json.dumps(content).encode())
 
 
-async def test_any_document_over_http(fuzzer: Person) -> None:
-    for document in await drawn(grammar | texts, CASES):
+async def test_any_document(fuzzer: Person) -> None:
+    for document in await drawn(grammar | texts):
         await answered(fuzzer, json.dumps({"query": document}).encode())
 
 
-async def test_any_variables_over_http(fuzzer: Person) -> None:
+async def test_any_variables(fuzzer: Person) -> None:
     document = (
         "query ($id: ID!, $n: Int, $c: String) { user(id: $id) { id } rooms(first: $n, after: $c) { totalCount } }"
     )
-    for id_, size, cursor in await drawn(st.tuples(values, values, values), CASES):
+    for id_, size, cursor in await drawn(st.tuples(values, values, values)):
         body = {"query": document, "variables": {"id": id_, "n": size, "c": cursor}}
         await answered(fuzzer, json.dumps(body).encode())
 
 
-def custom() -> dict[str, Any]:
-    text = texts.map(nodes.String)
-    return dict.fromkeys(("UUID", "Cursor", "DateTime", "URL"), text) | {"Seq": st.integers().map(nodes.Int)}
-
-
-@pytest.mark.parametrize("kind", ["queries", "mutations"])
-async def test_any_operation_of_the_schema(fuzzer: Person, kind: str) -> None:
-    strategy = {"queries": queries, "mutations": mutations}[kind](SCHEMA, custom_scalars=custom())
-    for document in await drawn(strategy, CASES):
-        await answered(fuzzer, json.dumps({"query": document}).encode())
-
-
-async def test_any_frame_over_a_socket(open_house: House, fuzzer: Person) -> None:
+async def test_any_message_over_a_socket(server: Process, fuzzer: Person) -> None:
     kinds = st.sampled_from(["connection_init", "ping", "pong", "subscribe", "complete", "next", "x"])
     messages = st.fixed_dictionaries({"type": kinds}, optional={"id": values, "payload": requests | values})
-    frames = st.binary(max_size=100) | texts | messages.map(json.dumps) | values.map(json.dumps)
     wire: Wire | None = None
-    for frame in await drawn(frames, CASES):
+    for frame in await drawn(st.binary(max_size=100) | texts | messages.map(json.dumps) | values.map(json.dumps)):
         if wire is None:
-            wire = await Wire(open_house.ws_url).__aenter__()
+            wire = await Wire(server.ws_url).__aenter__()
             await wire.init({"authorization": fuzzer.token})
         if not await survived(wire, frame):
             code, _ = await wire.closed()
@@ -151,3 +204,45 @@ async def test_any_frame_over_a_socket(open_house: House, fuzzer: Person) -> Non
             wire = None
     if wire is not None:
         await wire.__aexit__(None, None, None)
+
+
+# ------------------------------------------------------------------ the schema
+
+
+@pytest.fixture(scope="module")
+def schema() -> GraphQLSchema:
+    for name in ("UUID", "Cursor", "DateTime", "URL"):
+        scalar(name, texts.map(nodes.String))
+    scalar("Seq", st.integers().map(nodes.Int))
+    return schemathesis.graphql.from_path("schema.graphql")
+
+
+def is_coded(_context: CheckContext, answer: Response, _case: Case[Any]) -> None:
+    """schemathesis' own checks take every error for the server's fault; a client's mistake is a coded error here."""
+    is_fine(answer.status_code, answer.json())
+
+
+@pytest.mark.parametrize("kind", ["Query", "Mutation"])
+def test_any_operation_of_the_schema(server: Process, schema: GraphQLSchema, token: str, kind: str) -> None:
+    headers = {"authorization": f"Bearer {token}"}
+
+    @SETTINGS
+    @given(schema.include(name_regex=f"^{kind}").as_strategy())
+    def fuzz(case: Case[Any]) -> None:
+        case.call_and_validate(f"{server.url}/graphql", headers=headers, checks=[is_coded])
+
+    fuzz()
+
+
+# ------------------------------------------------------------------ memory
+
+
+async def test_the_same_again_and_again_takes_no_memory(server: Process, fuzzer: Person) -> None:
+    bodies = [json.dumps(content).encode() for content in await drawn(requests)]
+    grown = []
+    for _ in range(4):
+        before = server.memory_bytes
+        for content in bodies:
+            await answered(fuzzer, content)
+        grown.append((server.memory_bytes - before) / MEGABYTE)
+    assert min(grown[1:]) < 1

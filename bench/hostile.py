@@ -1,0 +1,169 @@
+"""What an attacker can take: the server's CPU for each hostile request, and what others notice while it goes on.
+
+CPU is the server's, user and system, from the operating system. The others' p99 is of somebody who asks ordinary
+questions, with the attack and without it turn by turn.
+"""
+
+import asyncio
+import json
+import statistics
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+
+from bench.logins import others, settle
+from bench.servers import Running, roomcast
+from bench.sockets import HANDSHAKE
+from bench.table import Line as Row
+
+CPU_SECONDS = 0.1
+LATENCY_MARK = 1.5
+MEMORY_KIB = 16 * 1024
+TIMES, ROUNDS, SECONDS = 20, 5, 4.0
+CYCLE_SECONDS = 2.0
+"""In which one who attacks while others ask sends one of each."""
+
+DOUBLING = "{ ...F0 } " + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(25))
+DOCUMENTS: Mapping[str, str] = {
+    "fragments 25 deep, each spread twice": DOUBLING + " fragment F25 on Query { me { user { id } } }",
+    "10,000 aliases": "{ " + " ".join(f"a{n}: __typename" for n in range(10_000)) + " }",
+    "300 overlapping fields": "{ " + "me { user { id username } } " * 300 + "}",
+    "200,000 brackets": "[" * 200_000,
+    "huge numbers": "{ rooms(first: " + "9" * 19_000 + ") { totalCount } }",
+}
+HEAD = b"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+MEGABYTES = 100
+CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+PING = b"\x81\x8f\0\0\0\0" + b'{"type":"ping"}'
+
+Attack = Callable[[Running], Awaitable[None]]
+
+
+def document(text: str) -> Attack:
+    body = json.dumps({"query": text}).encode()
+    return raw(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+
+def raw(said: bytes) -> Attack:
+    async def attack(server: Running) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(said)
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+    return attack
+
+
+async def huge_body(server: Running) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    with suppress(ConnectionError):
+        for _ in range(MEGABYTES * 16):
+            writer.write(CHUNK)
+            await writer.drain()
+    writer.close()
+
+
+async def slow_body(server: Running) -> None:
+    """A hundred bytes, one at a time: the server looks at each."""
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(HEAD + b"Content-Length: 1000\r\n\r\n")
+    for _ in range(100):
+        writer.write(b" ")
+        await asyncio.sleep(0.001)
+    writer.close()
+
+
+async def pings(server: Running) -> None:
+    """As many messages as fit into one read of the server's."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(
+        HANDSHAKE.format(
+            path="/graphql", port=server.port, key="A" * 22 + "==", protocol="graphql-transport-ws"
+        ).encode()
+    )
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(PING * 1000)
+    await reader.readexactly(1000 * len(b'\x81\x0f{"type":"pong"}'))
+    writer.close()
+
+
+ATTACKS: Mapping[str, Attack] = {
+    **{name: document(text) for name, text in DOCUMENTS.items()},
+    "invalid UTF-8": raw(HEAD + b'Content-Length: 100000\r\n\r\n{"query":"' + b"\xff" * 99_990),
+    "a body of 100 MB": huge_body,
+    "a slow body": slow_body,
+    "1,000 pings at once": pings,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """`cpu_seconds` by attack; the others' p99 in seconds; memory in KiB before and after."""
+
+    cpu_seconds: dict[str, float]
+    quiet: float
+    attacked: float
+    grown_kib: int
+
+
+async def cpu_of(server: Running, attack: Attack) -> float:
+    """For one of them."""
+    await attack(server)
+    before = server.cpu_seconds()
+    for _ in range(TIMES):
+        await attack(server)
+    return (server.cpu_seconds() - before) / TIMES
+
+
+async def p99(server: Running, token: str, *, attacked: bool) -> float:
+    enough = asyncio.Event()
+    asking = asyncio.create_task(others(server, token, enough))
+    attacking = asyncio.create_task(keep_attacking(server)) if attacked else None
+    await asyncio.sleep(SECONDS)
+    enough.set()
+    took = await asking
+    if attacking is not None:
+        attacking.cancel()
+        await asyncio.wait([attacking])
+    return statistics.quantiles(took, n=100)[98]
+
+
+async def keep_attacking(server: Running) -> None:
+    while True:
+        for attack in ATTACKS.values():
+            await attack(server)
+            await asyncio.sleep(CYCLE_SECONDS / len(ATTACKS))
+
+
+async def measure(rounds: int = ROUNDS) -> Found:
+    with roomcast() as server:
+        token = await settle(server)
+        await p99(server, token, attacked=True)  # to warm up
+        before = server.memory_kib()
+        spent = {name: await cpu_of(server, attack) for name, attack in ATTACKS.items()}
+        pairs = [
+            (await p99(server, token, attacked=False), await p99(server, token, attacked=True)) for _ in range(rounds)
+        ]
+        quiet, attacked = sorted(pairs, key=lambda pair: pair[1] / pair[0])[len(pairs) // 2]
+        return Found(spent, quiet, attacked, server.memory_kib() - before)
+
+
+async def lines(*, quick: bool) -> list[Row]:
+    found = await measure(1 if quick else ROUNDS)
+    dearest, spent = max(found.cpu_seconds.items(), key=lambda each: each[1])
+    each = ", ".join(f"{name} {seconds * 1000:.1f}" for name, seconds in found.cpu_seconds.items())
+    print(f"milliseconds of CPU: {each}")
+    latency = f"{found.attacked * 1000:.1f} ms", f"{found.quiet * 1000:.1f} ms", found.attacked / found.quiet
+    memory = f"{found.grown_kib / 1024:.1f} MB", f"{MEMORY_KIB / 1024:.0f} MB", found.grown_kib / MEMORY_KIB
+    return [
+        Row(
+            f"the dearest of {len(ATTACKS)} hostile requests ({dearest}), CPU",
+            f"{spent * 1000:.1f} ms",
+            f"{CPU_SECONDS * 1000:.0f} ms",
+            spent / CPU_SECONDS,
+            1,
+        ),
+        Row("others' p99 while somebody sends five hostile requests a second", *latency, LATENCY_MARK),
+        Row("memory that all of them leave behind", *memory, 1),
+    ]
