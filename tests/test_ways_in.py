@@ -122,6 +122,7 @@ async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: 
     lines = [line for line in "".join(advice).splitlines() if "roomcast serve" in line]
     assert len(lines) == 1
     assert "ws=roomcast.api.transport:DirectProtocol" in lines[0]
+    assert "http=roomcast.api.http_protocol:HttpProtocol" in lines[0]
     assert "ws_ping_interval=None" in lines[0]
 
 

@@ -111,6 +111,15 @@ async def test_a_bad_token_is_refused_before_anything_streams(ann: Person) -> No
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "TOKEN_EXPIRED")
 
 
+@pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
+async def test_a_page_of_a_foreign_origin_hears_that_it_may_not(ann: Person, accept: str) -> None:
+    headers = {"accept": accept, "origin": "https://evil.example.org", "authorization": f"Bearer {ann.token}"}
+    async with ann.http.stream("POST", "/graphql", json={"query": ROOM_MESSAGES}, headers=headers) as response:
+        [error] = (await Reading(response).next())["errors"]
+    assert (error["extensions"]["code"], error["extensions"]["retryable"]) == ("FORBIDDEN", False)
+    assert error["extensions"]["requestId"] == response.headers["x-request-id"]
+
+
 async def test_a_signal_of_life_is_sent_while_nothing_happens(house: House, ann: Person) -> None:
     house.inside.sockets.pace = type(house.inside.sockets.pace)(tick=0.02, heartbeat=0.04)
     den = await ann.create_room("den")

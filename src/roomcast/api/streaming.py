@@ -15,6 +15,7 @@ import orjson
 from starlette.types import Message, Receive, Scope, Send
 
 from roomcast.api import protocol
+from roomcast.api.errors import coded, formatted
 from roomcast.api.protocol import CloseCode
 from roomcast.api.transport import ABORT
 
@@ -26,10 +27,16 @@ LAST_SECONDS = 5.0
 
 GONE: Message = {"type": "websocket.disconnect", "code": 1001}
 
+FOREIGN = 1008
+"""The socket's word for an origin that nobody allowed."""
+
+LATER = frozenset({CloseCode.FORBIDDEN, CloseCode.TRY_AGAIN_LATER})
+
 REASONS = {
     CloseCode.UNAUTHORIZED: "UNAUTHENTICATED",
     CloseCode.FORBIDDEN: "TOKEN_EXPIRED",
     CloseCode.TRY_AGAIN_LATER: "SUBSCRIPTION_LIMIT",
+    FOREIGN: "FORBIDDEN",
 }
 """What a socket says by closing; a stream that merely ends would look complete."""
 
@@ -131,9 +138,11 @@ class Stream:
             await self._translate(message["text"])
         elif message["type"] == "websocket.close":
             self._say(GONE)
-            if code := REASONS.get(message.get("code", 1000)):
-                error = {"message": message.get("reason", ""), "extensions": {"code": code, "retryable": True}}
-                await self._body(self._framing.errors(orjson.dumps([error]).decode()))
+            closed = message.get("code", 1000)
+            if code := REASONS.get(closed):
+                error = coded(code, message.get("reason", ""), retryable=closed in LATER)
+                shown = formatted(error, self._headers["X-Request-Id"])
+                await self._body(self._framing.errors(orjson.dumps([shown]).decode()))
 
     async def _translate(self, text: str) -> None:
         if text.startswith(NEXT):
