@@ -16,7 +16,7 @@ from roomcast.api.transport import DirectProtocol
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
 from tests.edge.lines import HANDSHAKE, Line, line
 from tests.house import House
-from tests.people import Wire
+from tests.people import WAIT_SECONDS, Wire
 
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 INIT = b'{"type":"connection_init"}'
@@ -39,6 +39,12 @@ def protocol() -> DirectProtocol:
     """The one socket's, as the server has it."""
     [found] = [each for each in gc.get_objects() if isinstance(each, DirectProtocol) and not each.disconnected]
     return found
+
+
+def served() -> list[HttpProtocol]:
+    """The connections of requests, as this test's server has them."""
+    loop = asyncio.get_running_loop()
+    return [each for each in gc.get_objects() if isinstance(each, HttpProtocol) and each.loop is loop]
 
 
 def is_protected(answer: bytes) -> bool:
@@ -104,6 +110,16 @@ async def test_requests_one_after_another_are_answered_in_their_order(house: Hou
         await it.say(asked + GET + b"Connection: close\r\n\r\n")
         answers = (await it.rest()).split(b"HTTP/1.1 ")[1:]
     assert [answer[:3] for answer in answers] == [b"200", b"404"] * 500 + [b"200"]
+
+
+async def test_a_client_that_never_takes_its_answer_is_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HttpProtocol, "stall_seconds", 0.05)
+    files = 20
+    async with line(house.url, limit=2**10) as it, asyncio.timeout(WAIT_SECONDS):
+        await it.say(b"GET /static/graphiql/vendor/graphiql.min.js HTTP/1.1\r\nHost: x\r\n\r\n" * files)
+        while not any(each.transport.is_closing() for each in served()):  # noqa: ASYNC110 (no one event says it)
+            await asyncio.sleep(0.01)
+        assert len(await it.rest()) < files * 1_000_000
 
 
 # ------------------------------------------------------------------ handshakes

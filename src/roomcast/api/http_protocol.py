@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol for those who are not polite: nobody's headers are endless, or waited for without end."""
+"""uvicorn's HTTP protocol for those who are not polite: nothing of theirs is endless, or waited for without end."""
 
 import asyncio
 
@@ -12,14 +12,18 @@ MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 20.0
 """How long a client may take to say what it wants next: first line and headers."""
 
+STALL_SECONDS = 60.0
+"""How long a client may take nothing of its answer."""
+
 
 class HttpProtocol(Sliced, HttpToolsProtocol):
     SLICE_BYTES = 4096
 
-    head_seconds = HEAD_SECONDS
+    head_seconds, stall_seconds = HEAD_SECONDS, STALL_SECONDS
     _head_bytes = 0
     _is_in_head = True
     _impatience: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -27,6 +31,7 @@ class HttpProtocol(Sliced, HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_waiting()
+        self._end_stall()
         super().connection_lost(exc)
 
     # ------------------------------------------------------------------ heads
@@ -66,6 +71,21 @@ class HttpProtocol(Sliced, HttpToolsProtocol):
         if self._impatience is not None:
             self._impatience.cancel()
             self._impatience = None
+
+    # ------------------------------------------------------------------ answers
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stall = self.loop.call_later(self.stall_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        self._end_stall()
+        super().resume_writing()
+
+    def _end_stall(self) -> None:
+        if self._stall is not None:
+            self._stall.cancel()
+            self._stall = None
 
     # ------------------------------------------------------------------ turns
 
