@@ -16,12 +16,14 @@ from typing import Any
 from tests.people import Json, Person
 
 THREAD = "replyCount lastReply { id }"
+FILE = "id filename contentType byteSize width height sha256"
 
 ROOM = "id kind visibility name topic description archivedAt slowModeSeconds"
 MEMBER = "user { id } role joinedAt mutedUntil"
 MESSAGE = (
     "id seq kind body bodyHtml createdAt editedAt revision deletedAt author { id } replyTo { id } threadRootId "
-    "pinnedAt mentionsRoom mentions { id } reactions { emoji count } thread { " + THREAD + " }"
+    "pinnedAt mentionsRoom mentions { id } reactions { emoji count } thread { " + THREAD + " } "
+    "attachments { " + FILE + " }"
 )
 
 SNAPSHOT = (
@@ -63,6 +65,7 @@ ERASED: Json = {
     "mentionsRoom": False,
     "mentions": [],
     "reactions": [],
+    "attachments": [],
 }
 
 

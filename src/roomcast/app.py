@@ -23,10 +23,11 @@ from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.policy import SignupMode as Mode
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
-from roomcast.api import refusals, schema
+from roomcast.api import files, refusals, schema
 from roomcast.api.context import Backend
 from roomcast.api.crowd import UNLIMITED, Places
 from roomcast.api.execution import Engine
+from roomcast.api.files import FilesEndpoint
 from roomcast.api.http import HttpEndpoint, not_served
 from roomcast.api.inbox import topic_of_person
 from roomcast.api.limits import Limits
@@ -54,11 +55,18 @@ from roomcast.settings import (
     WrongSetting,
     data_folder,
     secret_keys,
+    uploads_folder,
 )
+from roomcast.uploads import sweeping
+from roomcast.uploads.links import Links
+from roomcast.uploads.receiving import Intake
+from roomcast.uploads.storage import Folder, Storage
 from roomcast.web import pages
 
 READY_SECONDS = 2.0
 SWEEP_SECONDS = 3600.0
+FILES_SECONDS = 600.0
+STRAYS_SECONDS = 6 * 3600.0
 
 COLLECT_AFTER = 10_000
 """Objects made and not yet gone since the last look for cycles among them."""
@@ -89,6 +97,11 @@ class Roomcast:
         self.buckets = _buckets(settings)
         limited = settings.rate_limits is OnOff.ON
         self.credentials = Credentials(self.db, self.passwords, self.buckets, limited=limited)
+        self.sweeping_files = Chore("sweep files", FILES_SECONDS, self.sweep_files)
+        self.sweeping_strays = Chore("sweep stray bytes", STRAYS_SECONDS, self.sweep_strays)
+        self.storage: Storage
+        self.intake: Intake
+        self.files: FilesEndpoint
         self.http: HttpEndpoint
         self.sockets: Sockets
 
@@ -96,20 +109,23 @@ class Roomcast:
         """Open everything. Raises WrongSetting for a database that is not up to date."""
         await prepare_database(self.settings)
         settings = self.settings
+        self.storage, self.intake = _storage(settings)
         introspection, get = settings.is_on(settings.introspection), settings.is_on(settings.get_queries)
-        engine = Engine(
-            self.schema, await self._backend(), Limits(), _persisted(settings), self._rates, introspection=introspection
-        )
+        backend = await self._backend()
+        self.files = FilesEndpoint(self.db, backend.links, self.storage, self.intake)
+        engine = Engine(self.schema, backend, Limits(), _persisted(settings), self._rates, introspection=introspection)
         self.sockets = Sockets(engine, self.hub, settings.allowed_origins, self._places)
         playground = pages.playground if settings.is_on(settings.playground) else None
         self.http = HttpEndpoint(engine, self.sockets.serve, playground, allow_get=get)
         await self.bus.start()
         await self.hub.start()
         await self.sockets.start()
-        self.sweeping.start()
+        for chore in self._chores:
+            chore.start()
 
     async def stop(self) -> None:
-        await self.sweeping.stop()
+        for chore in self._chores:
+            await chore.stop()
         await self.sockets.stop()
         await self.send.close()
         await self.sessions.close()
@@ -127,9 +143,21 @@ class Roomcast:
             async with self.db.work() as work:
                 more = await renewal.sweep(work, now())
 
+    async def sweep_files(self) -> None:
+        """Remove files that nothing uses any more, and what was left half received."""
+        await sweeping.sweep(self.db, self.storage)
+        await self.intake.sweep()
+
+    async def sweep_strays(self) -> None:
+        await sweeping.sweep_strays(self.db, self.storage)
+
     async def is_ready(self) -> dict[str, bool]:
         """Which of the things that it needs answer."""
         return {"database": await self._database_answers(), "bus": self.bus.connected}
+
+    @property
+    def _chores(self) -> tuple[Chore, ...]:
+        return self.sweeping, self.sweeping_files, self.sweeping_strays
 
     @property
     def _rates(self) -> Rates | None:
@@ -141,7 +169,8 @@ class Roomcast:
 
     async def _backend(self) -> Backend:
         settings = self.settings
-        tokens = Tokens(secret_keys(settings), settings.access_token_seconds)
+        keys = secret_keys(settings)
+        tokens = Tokens(keys, settings.access_token_seconds)
         rules = AccountRules(Mode[settings.signup_mode.name], settings.first_user_is_admin, settings.refresh_token_days)
         self.sessions = Sessions(self.db, tokens)
         async with self.db.read() as session:
@@ -158,6 +187,8 @@ class Roomcast:
             watch=self.watch,
             everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
             public_url=settings.public_url,
+            links=Links(keys),
+            max_upload_bytes=settings.max_upload_bytes,
         )
 
     async def _database_answers(self) -> bool:
@@ -202,6 +233,13 @@ def _buckets(settings: Settings) -> MemoryBuckets | RedisBuckets:
     from redis.asyncio import Redis  # noqa: PLC0415 (an extra: only who names a Redis needs its driver)
 
     return RedisBuckets(Redis.from_url(settings.bus_url, socket_timeout=0.5, socket_connect_timeout=0.5))
+
+
+def _storage(settings: Settings) -> tuple[Storage, Intake]:
+    """Where files lie, and the way in. Raises WrongSetting."""
+    folder = uploads_folder(settings)
+    storage = Folder(folder)
+    return storage, Intake(storage, folder / "incoming")
 
 
 def _persisted(settings: Settings) -> PersistedQueries:
@@ -259,7 +297,7 @@ class App:
             lifespan=self._lifespan,
         )
         # Outside of Starlette, so that the answers it gives on its own leave with the headers too.
-        self._http = pages.SecurityHeaders(app)
+        self._http = pages.SecurityHeaders(_with_cors(app, settings))
         self._graphql = pages.SecurityHeaders(_with_cors(self._answer, settings))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -316,9 +354,9 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     return Cors(
         app,
         allow_origins=settings.allowed_origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type"],
-        expose_headers=["x-request-id", "retry-after"],
+        allow_methods=["GET", "POST", "PUT"],
+        allow_headers=["authorization", "content-type", "range"],
+        expose_headers=["x-request-id", "retry-after", "content-disposition", "content-range", "etag"],
     )
 
 
@@ -341,5 +379,6 @@ def _routes(house: Roomcast) -> list[BaseRoute]:
         Route("/schema.graphql", schema_file),
         Route("/health/live", live),
         Route("/health/ready", ready),
+        *files.routes(lambda: house.files),
         *pages.routes(),
     ]

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from roomcast.app import read_trusted
 from roomcast.core import migrations
 from roomcast.realtime.bus import Bus
-from roomcast.settings import Profile, Settings, WrongSetting, data_folder, secret_keys
+from roomcast.settings import Profile, Settings, WrongSetting, data_folder, secret_keys, uploads_folder
 
 BUS_SECONDS = 5.0
 
@@ -44,6 +44,10 @@ async def _secret(settings: Settings) -> str:
     count = len(secret_keys(settings))
     kept = f"kept in {settings.data_dir}" if settings.secret_key is None else "set"
     return f"{kept}, {count} key{'s' if count > 1 else ''}"
+
+
+async def _files(settings: Settings) -> str:
+    return f"in {uploads_folder(settings)}"
 
 
 async def _database(settings: Settings) -> str:
@@ -83,6 +87,7 @@ async def _bus(settings: Settings) -> str:
 LOOKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
     "profile": _profile,
     "secret": _secret,
+    "files": _files,
     "database": _database,
     "migrations": _migrations,
     "bus": _bus,

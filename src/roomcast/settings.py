@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import tempfile
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -138,6 +139,7 @@ class Settings(BaseSettings):
     public_url: Annotated[str | None, AfterValidator(_web_address)] = None
     trusted_proxies: Annotated[List, AfterValidator(_proxies)] = ()
     rate_limits: OnOff = OnOff.ON
+    max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, le=2**31 - 1)
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat | None = None
 
@@ -243,6 +245,17 @@ def data_folder(settings: Settings) -> Path:
     except OSError as error:
         raise WrongSetting(f"{PREFIX}DATA_DIR: {settings.data_dir} cannot be a folder ({error.strerror})") from None
     return settings.data_dir
+
+
+def uploads_folder(settings: Settings) -> Path:
+    """The folder for people's files, with one in it for those on their way, made if need be. Raises WrongSetting."""
+    incoming = data_folder(settings) / "uploads" / "incoming"
+    try:
+        incoming.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=incoming):
+            return incoming.parent
+    except OSError as error:
+        raise WrongSetting(f"{PREFIX}DATA_DIR: {incoming} cannot be written ({error.strerror})") from None
 
 
 def _kept_key(data_dir: Path) -> bytes:

@@ -7,7 +7,8 @@ from roomcast.core import audit, log
 from roomcast.messages import models as messages
 from roomcast.moderation import models as moderation
 from roomcast.rooms import models as rooms
+from roomcast.uploads import models as uploads
 
 metadata = SQLModel.metadata
 
-__all__ = ["accounts", "audit", "log", "messages", "metadata", "moderation", "rooms"]
+__all__ = ["accounts", "audit", "log", "messages", "metadata", "moderation", "rooms", "uploads"]

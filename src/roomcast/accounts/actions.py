@@ -22,9 +22,11 @@ from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import EmailTaken, NotFound, UsernameTaken
+from roomcast.core.ids import local_id
 from roomcast.core.log import Store
 from roomcast.core.names import plain
 from roomcast.core.rows import as_dict, fetch, light, write
+from roomcast.uploads import actions as files
 
 _USERS = table(User)
 _LOCK = sa.select(_USERS).where(_USERS.c.id == sa.bindparam("user")).with_for_update(key_share=True)
@@ -59,11 +61,12 @@ class NewAccount:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """None clears a field; a display name falls back to the username."""
+    """None clears a field; a display name falls back to the username. `avatar`: a file's id as clients know it."""
 
     display_name: str | None | Unchanged = UNCHANGED
     bio: str | None | Unchanged = UNCHANGED
     email: str | None | Unchanged = UNCHANGED
+    avatar: str | None | Unchanged = UNCHANGED
 
 
 # ------------------------------------------------------------------ signing up
@@ -206,7 +209,7 @@ async def end_sessions(work: Work, which: ColumnElement[bool]) -> Collection[UUI
 
 
 async def update_profile(work: Work, actor: Actor, profile: Profile) -> User:
-    """What is mentioned becomes so, the rest stays. Raises ValidationFailed, EmailTaken."""
+    """What is mentioned becomes so, the rest stays. Raises ValidationFailed, EmailTaken, and what `files.wear` does."""
     _check_profile(profile)
     user = await locked(work.session, actor.user_id)
     if not isinstance(profile.display_name, Unchanged):
@@ -216,11 +219,20 @@ async def update_profile(work: Work, actor: Actor, profile: Profile) -> User:
         user.bio = (profile.bio or "").strip() or None
     if not isinstance(profile.email, Unchanged):
         user.email, user.email_key = profile.email or None, _email_key(profile.email)
+    if not isinstance(profile.avatar, Unchanged):
+        user.avatar_id = await _avatar(work, actor, user.avatar_id, profile.avatar)
     try:
         await work.session.flush()
     except IntegrityError:
         raise _email_taken() from None
     return user
+
+
+async def _avatar(work: Work, actor: Actor, before: UUID | None, wanted: str | None) -> UUID | None:
+    if wanted is not None:
+        return await files.wear(work, actor, local_id("file", wanted), before)
+    await files.take_off(work, before)
+    return None
 
 
 def _check_profile(profile: Profile) -> None:

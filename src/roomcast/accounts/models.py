@@ -28,6 +28,7 @@ class User(SQLModel, table=True):
     email: str | None = Field(default=None, max_length=254)
     email_key: str | None = Field(default=None, max_length=254, unique=True)
     bio: str | None = Field(default=None, max_length=500)
+    avatar_id: UUID | None = IdField(default=None, nullable=True)
     role: str = Field(default=UserRole.MEMBER, max_length=16)
     search_key: str = TextField()
     password_hash: str = TextField()
@@ -35,7 +36,7 @@ class User(SQLModel, table=True):
     banned_at: datetime | None = TimeField(default=None, nullable=True)
 
 
-SHOWN = ("id", "username", "display_name", "bio", "role", "created_at")
+SHOWN = ("id", "username", "display_name", "bio", "avatar_id", "role", "created_at")
 """What everybody may see of a person."""
 
 
@@ -46,8 +47,9 @@ def packed(user: User) -> dict[str, Any]:
 
 def unpacked(shown: dict[str, Any]) -> User:
     """A person as `packed` let them go: nothing else is known of them."""
+    avatar = UUID(shown["avatar_id"]) if shown["avatar_id"] else None
     moment = datetime.fromisoformat(shown["created_at"])
-    return User(**{**shown, "id": UUID(shown["id"]), "created_at": moment})
+    return User(**{**shown, "id": UUID(shown["id"]), "avatar_id": avatar, "created_at": moment})
 
 
 class Session(SQLModel, table=True):

@@ -17,12 +17,15 @@ from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.errors import AckPayload, MutationPayload, refusable
 from roomcast.api.node import Node
 from roomcast.api.paging import Connected, Edge, PageInfo, connected, total
+from roomcast.api.scalars import URL
 from roomcast.core.actor import Actor
+from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.errors import Conflict
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
 from roomcast.rooms import invites
+from roomcast.uploads.links import SHOWING
 
 strawberry.enum(models.UserRole)
 strawberry.enum(policy.SignupMode)
@@ -39,6 +42,14 @@ class User(Node):
     bio: str | None
     role: models.UserRole
     created_at: datetime
+
+    @strawberry.field(metadata=SHARED, description="Signed; good for a day or two.")
+    def avatar_url(self, user: strawberry.Parent[models.User], info: Info) -> URL | None:
+        if user.avatar_id is None:
+            return None
+        return URL(
+            info.context.address + info.context.backend.links.reading("thumbnails", user.avatar_id, now(), SHOWING)
+        )
 
 
 @strawberry.type
@@ -184,6 +195,9 @@ class UpdateProfileInput:
     display_name: str | None = strawberry.UNSET
     bio: str | None = strawberry.UNSET
     email: str | None = strawberry.UNSET
+    avatar_upload_id: strawberry.ID | None = strawberry.field(
+        default=strawberry.UNSET, description="A finished upload of the viewer's: a PNG, JPEG, GIF or WebP."
+    )
 
 
 @strawberry.type
@@ -308,7 +322,12 @@ class Mutation:
     @refusable(UserPayload)
     async def update_profile(self, info: Info, input: UpdateProfileInput) -> UserPayload:  # noqa: A002
         """Change what others see of the viewer, and the e-mail address, which only the viewer sees."""
-        profile = Profile(_mentioned(input.display_name), _mentioned(input.bio), _mentioned(input.email))
+        profile = Profile(
+            _mentioned(input.display_name),
+            _mentioned(input.bio),
+            _mentioned(input.email),
+            _mentioned(input.avatar_upload_id),
+        )
         async with info.context.backend.db.work() as work:
             user = await actions.update_profile(work, info.context.actor, profile)
         await info.context.changed()

@@ -31,6 +31,9 @@ from roomcast.realtime.watch import Watch
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
+from roomcast.uploads import queries as files
+from roomcast.uploads.links import Links
+from roomcast.uploads.models import File
 
 Key = TypeVar("Key")
 Row = TypeVar("Row")
@@ -52,6 +55,8 @@ class Backend:
     account_rules: AccountRules
     send: Batch[NewMessage, Sent]
     watch: Watch
+    links: Links
+    max_upload_bytes: int
     everyone_creates_rooms: bool = True
     public_url: str | None = None
 
@@ -129,6 +134,11 @@ class Context:
         if self.viewer is None:
             raise Unauthenticated("sign in first")
         return self.viewer
+
+    @property
+    def address(self) -> str:
+        """The web address of this server, as those who are answered reach it."""
+        return self.backend.public_url or self.caller.origin or ""
 
     def cursor(self, room_id: UUID, seq: int) -> str:
         return Position(self.backend.epoch, room_id, seq).encode()
@@ -211,6 +221,10 @@ class Context:
     @property
     def mentioned(self) -> Loader[UUID, list[UUID]]:
         return self._loader("mentioned", mentions.mentioned)
+
+    @property
+    def attachments(self) -> DataLoader[UUID, list[File] | None]:
+        return self._loader("attachments", files.attached)
 
     def _loader(
         self, name: str, query: Callable[[Any, Collection[Key]], Awaitable[Mapping[Key, Row]]]

@@ -6,6 +6,7 @@ frame that is lost, repeated or late does no harm, and after a doubt a fresh sna
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, NoReturn, TypeAlias
 from uuid import UUID
 
@@ -37,7 +38,10 @@ LIVE = Caller(request_id="live")
 
 
 class InboxStream:
-    """What the subscription's field answers with: this viewer may have an inbox."""
+    """What the subscription's field answers with: this viewer may have an inbox. `address`: that of the server."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
 
     def __aiter__(self) -> NoReturn:
         raise TypeError("an inbox is run by roomcast's socket")
@@ -52,7 +56,7 @@ class Subscription:
     )
     async def inbox_events(self, info: Info) -> InboxStream:
         _ = info.context.actor
-        return InboxStream()
+        return InboxStream(info.context.address)
 
 
 def topic_of_person(user_id: UUID) -> str:
@@ -63,9 +67,16 @@ class Inbox:
     """One subscription to an inbox. `send` puts a payload into its frame and offers it to the socket."""
 
     def __init__(
-        self, engine: Engine, operation: Operation, request: Request, viewer: Actor, send: Callable[[bytes], bool]
+        self,
+        engine: Engine,
+        operation: Operation,
+        request: Request,
+        stream: InboxStream,
+        viewer: Actor,
+        send: Callable[[bytes], bool],
     ) -> None:
         self._backend, self._viewer, self._send = engine.backend, viewer, send
+        self._caller = replace(LIVE, origin=stream.address)
         self._executor = engine.executor(operation, request.variables, self._context())
         self._followed: set[str] = set()
         self._known: dict[UUID, Unread] = {}
@@ -196,7 +207,7 @@ class Inbox:
         return orjson.dumps(shown(result, LIVE.request_id))
 
     def _context(self) -> Context:
-        return Context(self._backend, self._viewer, LIVE)
+        return Context(self._backend, self._viewer, self._caller)
 
 
 def _of_preferences(frame: Frame) -> bool:

@@ -7,7 +7,7 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.accounts import User
-from roomcast.api.context import Context, Info
+from roomcast.api.context import Info
 from roomcast.api.errors import AckPayload, MutationPayload, refusable
 from roomcast.api.rooms import RoomIdInput, RoomPayload, room_payload
 from roomcast.api.scalars import URL
@@ -173,7 +173,7 @@ class Mutation:
         async with context.backend.db.work() as work:
             invite = await invites.create_invite(work, context.actor, room_id, input.expires_in_seconds, input.max_uses)
         return CreateInvitePayload(
-            code=invite.code, url=URL(f"{_address(context)}/?invite={invite.code}"), expires_at=invite.expires_at
+            code=invite.code, url=URL(f"{context.address}/?invite={invite.code}"), expires_at=invite.expires_at
         )
 
     @strawberry.mutation
@@ -185,7 +185,3 @@ class Mutation:
             await invites.revoke_invite(work, context.actor, input.code)
         await context.changed()
         return AckPayload()
-
-
-def _address(context: Context) -> str:
-    return context.backend.public_url or context.caller.origin or ""

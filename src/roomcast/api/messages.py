@@ -16,6 +16,7 @@ from roomcast.api.paging import Connected, Edge, PageInfo, connected
 from roomcast.api.reactions import ReactionGroup
 from roomcast.api.rooms import Room
 from roomcast.api.scalars import Cursor, Seq
+from roomcast.api.uploads import Attachment
 from roomcast.core.clock import now
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import global_id, local_id
@@ -27,6 +28,7 @@ from roomcast.messages.markdown import rendered
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import models as room_rows
 from roomcast.rooms import queries as rooms
+from roomcast.uploads.models import File
 
 strawberry.enum(
     models.MessageKind, description="SYSTEM: what the room itself says of who came, who went and what it is called now."
@@ -145,6 +147,12 @@ class Message(Node):
         people = await info.context.mentioned.load(message.id) or []
         return [user for user in await info.context.users.load_many(people) if user is not None]
 
+    @strawberry.field(graphql_type=list[Attachment], metadata=SHARED)
+    async def attachments(self, message: strawberry.Parent[models.Message], info: Info) -> list[File]:
+        if not message.has_attachments:
+            return []
+        return await info.context.attachments.load(message.id) or []
+
     @strawberry.field
     async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
         return policy.may_edit(info.context.actor, message, *await _standing(info.context, message), now())
@@ -193,6 +201,10 @@ class SendMessageInput:
     reply_to_id: strawberry.ID | None = None
     thread_root_id: strawberry.ID | None = strawberry.field(
         default=None, description="The message whose thread this is said in. Threads are not nested."
+    )
+    attachment_ids: list[strawberry.ID] | None = strawberry.field(
+        default=None,
+        description="Finished uploads of the sender's, at most 10, each used once. With them the body may be empty.",
     )
 
 
@@ -270,6 +282,7 @@ class Mutation:
             input.client_message_id,
             input.reply_to_id,
             input.thread_root_id,
+            input.attachment_ids or (),
         )
         sent = await context.backend.send(wish)
         await context.changed()

@@ -11,6 +11,7 @@ from roomcast.core.audit import AuditEntry
 from roomcast.core.ids import Kind, global_id
 from roomcast.messages.models import Message
 from roomcast.rooms.models import Room
+from roomcast.uploads.models import File
 
 KINDS: dict[type[Any], Kind] = {
     Actor: "viewer",
@@ -19,6 +20,7 @@ KINDS: dict[type[Any], Kind] = {
     Room: "room",
     Message: "msg",
     AuditEntry: "audit",
+    File: "file",
 }
 """What has a global id, and the word it begins with."""
 

@@ -17,6 +17,7 @@ from roomcast.api import (
     search,
     server,
     subscriptions,
+    uploads,
 )
 from roomcast.api.events import EVENT_TYPES
 from roomcast.api.scalars import SCALARS
@@ -37,6 +38,7 @@ def build() -> strawberry.Schema:
                 members.Mutation,
                 messages.Mutation,
                 receipts.Mutation,
+                uploads.Mutation,
                 moderation.Mutation,
             ),
         ),

@@ -40,6 +40,7 @@ class MessageSearchFilter:
     author_ids: list[strawberry.ID] | None = None
     before: datetime | None = None
     after: datetime | None = None
+    has_attachment: bool | None = None
 
 
 @strawberry.type
@@ -70,4 +71,5 @@ def _wanted(chosen: MessageSearchFilter | None) -> search.Filter:
         None if chosen.author_ids is None else [local_id("user", id_) for id_ in chosen.author_ids],
         chosen.before,
         chosen.after,
+        chosen.has_attachment,
     )

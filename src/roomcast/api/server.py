@@ -10,6 +10,7 @@ from roomcast.api.context import Context, Info
 from roomcast.api.messages import message_or_none
 from roomcast.api.node import Node
 from roomcast.api.rooms import room_or_none
+from roomcast.api.uploads import attachment_or_none
 from roomcast.core.ids import kind_of, local_id
 from roomcast.core.paging import MAX_PAGE_SIZE
 from roomcast.messages.policy import MAX_BODY
@@ -22,6 +23,7 @@ MAX_NODES = 100
 @strawberry.type
 class ServerLimits:
     max_page_size: int = MAX_PAGE_SIZE
+    max_upload_bytes: int
     max_message_length: int = strawberry.field(default=MAX_BODY, description="Characters.")
     heartbeat_ms: int = HEARTBEAT_MS
     max_subscriptions_per_connection: int = MAX_SUBSCRIPTIONS
@@ -38,8 +40,10 @@ class ServerInfo:
 class Query:
     @strawberry.field(description="Limits and timing constants, so that clients hard-code none.")
     def server_info(self, info: Info) -> ServerInfo:
-        mode: accounts.SignupMode = info.context.backend.account_rules.signup_mode
-        return ServerInfo(version=version("roomcast"), signup_mode=mode, limits=ServerLimits())
+        backend = info.context.backend
+        mode: accounts.SignupMode = backend.account_rules.signup_mode
+        limits = ServerLimits(max_upload_bytes=backend.max_upload_bytes)
+        return ServerInfo(version=version("roomcast"), signup_mode=mode, limits=limits)
 
     @strawberry.field(graphql_type=Node | None)
     async def node(self, info: Info, id: strawberry.ID) -> Any:  # noqa: A002 (the contract's word)
@@ -60,6 +64,8 @@ async def _node(context: Context, global_id: str) -> Any:
         return await room_or_none(context, local_id("room", global_id))
     if kind == "msg":
         return await message_or_none(context, local_id("msg", global_id))
+    if kind == "file":
+        return await attachment_or_none(context, local_id("file", global_id))
     if kind == "session" and (session_id := local_id("session", global_id)):
         found = await context.user_sessions.load(session_id)
         return found if found and found.user_id == actor.user_id and found.revoked_at is None else None

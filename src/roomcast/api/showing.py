@@ -91,14 +91,17 @@ class Common(NamedTuple):
 
 
 class Showing:
-    """Some events, about to be shown. `roots`: what each is executed on, None for one that is not to be shown.
+    """Some events, about to be shown. `caller` says where from; `roots`: what each is executed on, None for one that is
+    not to be shown.
 
     Every payload is of one moment, for as long as the database answers.
     """
 
-    def __init__(self, backend: Backend, executor: HoleExecutor, roots: Sequence[Any], *, is_personal: bool) -> None:
+    def __init__(
+        self, backend: Backend, caller: Caller, executor: HoleExecutor, roots: Sequence[Any], *, is_personal: bool
+    ) -> None:
         self._backend, self._executor, self._roots, self._is_personal = backend, executor, roots, is_personal
-        self._context = SharedContext(backend, LIVE)
+        self._caller, self._context = caller, SharedContext(backend, caller)
         self._commons: Sequence[Common | bytes | None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -130,7 +133,7 @@ class Showing:
     def _seen_by(self, person: Hashable) -> Context:
         if not isinstance(person, Person):
             raise TypeError("who looks at what is personal is a person")
-        return Context(self._backend, person.actor, LIVE, self._context)
+        return Context(self._backend, person.actor, self._caller, self._context)
 
     async def _common(self, root: Any) -> Common | bytes | None:
         """The payload itself where it is the same for everybody."""

@@ -291,7 +291,7 @@ class Socket:
         )
         viewer = context.actor
         if isinstance(stream, InboxStream):
-            self._open_inbox(id_, operation, request, viewer)
+            self._open_inbox(id_, operation, request, stream, viewer)
         else:
             await self._open_stream(id_, operation, request, stream, viewer)
 
@@ -313,7 +313,7 @@ class Socket:
                 b"}",
                 partial(self._over, id_),
             )
-            reader = self._hub.attach(topic, group_key(operation, request), script, listener)
+            reader = self._hub.attach(topic, group_key(operation, request, stream), script, listener)
             self.streams[id_] = Attached(topic, reader)
             await topic.recheck_rights(reader, stream.place.tail)
         if reader.is_open:
@@ -327,11 +327,15 @@ class Socket:
         else:
             reader.start_after(stream.place.after)
 
-    def _open_inbox(self, id_: str, operation: Operation, request: Request, viewer: Actor) -> None:
+    def _open_inbox(self, id_: str, operation: Operation, request: Request, stream: InboxStream, viewer: Actor) -> None:
         if self._is_over:
             raise RequestErrors(_session_over())
         head = protocol.head("next", id_) + b',"payload":'
-        inbox = Inbox(self._engine, operation, request, viewer, lambda payload: self._outbox.offer(head, payload, b"}"))
+
+        def send(payload: bytes) -> bool:
+            return self._outbox.offer(head, payload, b"}")
+
+        inbox = Inbox(self._engine, operation, request, stream, viewer, send)
         self._inboxes[id_] = inbox
         inbox.start(self._outbox)
 

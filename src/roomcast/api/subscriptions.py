@@ -47,11 +47,12 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Stream:
     """What a subscriber is to be shown: `kinds` of events. `speaks`: the stream also says when it is live
-    and why it ends."""
+    and why it ends. `address`: that of the server, which addresses of files begin with."""
 
     place: Place
     kinds: frozenset[type[Event]]
     speaks: bool
+    address: str = ""
 
     def __aiter__(self) -> NoReturn:
         raise TypeError("a stream is run for a whole group by roomcast's socket, not iterated one by one")
@@ -69,7 +70,7 @@ class Subscription:
         place = await _start(info.context, "roomMessages", room_id, after)
         if place.expired:
             raise ResumeExpired("the log does not reach back to this cursor; fetch the history and subscribe anew")
-        return Stream(place, frozenset([MessageCreated]), speaks=False)
+        return Stream(place, frozenset([MessageCreated]), speaks=False, address=info.context.address)
 
     @strawberry.subscription(
         graphql_type=RoomEvent,
@@ -78,7 +79,7 @@ class Subscription:
     )
     async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
         place = await _start(info.context, "roomEvents", room_id, after)
-        return Stream(place, TOLD_EVENTS, speaks=True)
+        return Stream(place, TOLD_EVENTS, speaks=True, address=info.context.address)
 
 
 async def _start(context: Context, field: str, room_id: str, after: str | None) -> Place:
@@ -109,12 +110,13 @@ class RoomScript:
         self.is_personal = not operation.is_shared
         self._backend, self._stream = engine.backend, stream
         self._kinds = stream.kinds | ({Ready, Ended} if stream.speaks else set())
-        nobody = SharedContext(engine.backend, LIVE)
+        self._caller = replace(LIVE, origin=stream.address)
+        nobody = SharedContext(engine.backend, self._caller)
         self._executor = cast("HoleExecutor", engine.executor(operation, request.variables, nobody, HoleExecutor))
 
     def show(self, entries: Sequence[Entry], *, replayed: bool) -> Showing:
         roots = [Told(entry.event, replayed) if type(entry.event) in self._kinds else None for entry in entries]
-        return Showing(self._backend, self._executor, roots, is_personal=self.is_personal)
+        return Showing(self._backend, self._caller, self._executor, roots, is_personal=self.is_personal)
 
     def signal(self, signal: Event, seq: int) -> Entry:
         return Entry(seq, replace(signal, seq=seq))
@@ -129,10 +131,10 @@ class RoomScript:
         return Entry(words.seq, words) if self._stream.speaks else None
 
 
-def group_key(operation: Operation, request: Request) -> Hashable:
-    """Who asks for the same: the same document and variables."""
+def group_key(operation: Operation, request: Request, stream: Stream) -> Hashable:
+    """Who asks for the same: the same document and variables, at the same address of the server."""
     variables = {name: value for name, value in request.variables.items() if name in _used(operation)}
-    return operation.identity, operation.name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS)
+    return operation.identity, operation.name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS), stream.address
 
 
 def _used(operation: Operation) -> set[str]:

@@ -115,6 +115,23 @@ class MessageTooLong(Refused):
     code = "MESSAGE_TOO_LONG"
 
 
+class AttachmentNotReady(Refused):
+    """Its bytes have not come yet."""
+
+    code = "ATTACHMENT_NOT_READY"
+    retryable = True
+
+
+class UnsupportedMediaType(Refused):
+    code = "UNSUPPORTED_MEDIA_TYPE"
+
+
+class FileTooLarge(Refused):
+    """Too many bytes, or too many pixels."""
+
+    code = "FILE_TOO_LARGE"
+
+
 # ---- refusals of the request itself: they have no place in a payload and are answered at the top level
 
 
@@ -131,6 +148,13 @@ class TokenExpired(Refused):
 
 class BadUserInput(Refused):
     code = "BAD_USER_INPUT"
+
+
+class TookTooLong(Refused):
+    """The client was waited for, and did not go on."""
+
+    code = "TIMEOUT"
+    retryable = True
 
 
 class ResumeExpired(Refused):

@@ -20,12 +20,15 @@ from roomcast.core.errors import NotFound, Refused
 from roomcast.core.ids import local_id, uuid7
 from roomcast.core.rows import Question, altered, as_dict, ask, write
 from roomcast.messages import mentions, policy, search
+from roomcast.messages.attachments import Tray
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
 from roomcast.rooms import marks
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
+from roomcast.uploads.actions import attach
+from roomcast.uploads.queries import locking
 
 REMEMBERED = 1_000
 """Authors at hand, as everybody may see them."""
@@ -45,10 +48,12 @@ class NewMessage:
     key: UUID | None = None
     reply_to: str | None = None
     thread_root: str | None = None
+    attachments: Sequence[str] = ()
 
     def digest(self) -> str:
         """Names the content: the same wish again has the same digest, on any machine, in any year."""
-        return hashlib.sha256(orjson.dumps([str(self.room_id), self.body, self.reply_to, self.thread_root])).hexdigest()
+        content = [str(self.room_id), self.body, self.reply_to, self.thread_root, *self.attachments]
+        return hashlib.sha256(orjson.dumps(content)).hexdigest()
 
     @property
     def reply_to_id(self) -> UUID | None:
@@ -57,6 +62,10 @@ class NewMessage:
     @property
     def thread_root_id(self) -> UUID | None:
         return local_id("msg", self.thread_root) if self.thread_root is not None else None
+
+    @property
+    def file_ids(self) -> list[UUID | None]:
+        return [local_id("file", text) for text in self.attachments]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
     A known key is answered with the message it made, before any policy, as long as its room is readable; within the
     group too. Each wish is answered on its own: a refused one takes no seq and hinders none of the others.
     Refuses with NotFound, NotAMember, RoomArchived, ReadOnly, Muted, SlowMode, ValidationFailed, MessageTooLong,
-    IdempotencyKeyReused.
+    IdempotencyKeyReused, AttachmentNotReady, Conflict for a file that is used already.
     """
     desk = await _open_desk(work, wishes)
     answers = [_answer(desk, wish) for wish in wishes]
@@ -79,6 +88,8 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
     if fresh:
         await _store(work, fresh, desk.authors)
         await marks.keep_pace(work, {pair: desk.memberships[pair].last_sent_at for pair in desk.paced})
+    if desk.tray.taken:
+        await attach(work, desk.tray.taken)
     return answers
 
 
@@ -94,19 +105,21 @@ class Desk:
     """Those that a wish names, as its own key or as what it answers, and those of the group itself."""
     paced: set[tuple[UUID, UUID]]
     """By (room, author): whose pace is watched and who has said something."""
+    tray: Tray
 
 
 async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
     room_ids, people = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
     named = {id_ for wish in wishes for id_ in (wish.key, wish.reply_to_id, wish.thread_root_id) if id_ is not None}
-    heads, found, members, authors, known = await ask(
+    heads, found, members, authors, known, files = await ask(
         work.session,
         log.locking(room_ids),
         rooms.asking(room_ids),
         rooms.asking_memberships(pairs),
         accounts.asking_shown(people),
         Question(_MESSAGES, {"ids": list(named)}),
+        locking({id_ for wish in wishes for id_ in wish.file_ids if id_ is not None}),
     )
     log.locked(work.session, heads)
     return Desk(
@@ -115,6 +128,7 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
         {author.id: _person(author) for author in authors},
         {message.id: message for message in known},
         set(),
+        Tray({file.id: file for file in files}),
     )
 
 
@@ -139,7 +153,8 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
     if wish.key is not None and (original := desk.messages.get(wish.key)):
         policy.check_same(original, wish.digest(), wish.actor.user_id)
         return Sent(Message(**as_dict(original)), replayed=True)
-    policy.check_body(wish.body)
+    policy.check_body(wish.body, bare=not wish.attachments)
+    files = desk.tray.check(wish.actor, wish.file_ids)
     message = _written(desk, wish, room)
     member = policy.check_send(wish.actor, room, membership, message.created_at)
     if room.slow_mode_seconds:
@@ -147,6 +162,7 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
         desk.memberships[pair] = altered(member, last_sent_at=message.created_at)
         desk.paced.add(pair)
     desk.messages[message.id] = message
+    desk.tray.take(files, message.id)
     return Sent(message, replayed=False)
 
 
@@ -163,6 +179,7 @@ def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
         reply_to_id=wish.reply_to_id,
         thread_root_id=wish.thread_root_id,
         mentions_room=mentions.named_in(wish.body).room,
+        has_attachments=bool(wish.attachments),
         content_digest=wish.digest(),
         created_at=now(),
     )

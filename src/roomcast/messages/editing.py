@@ -16,6 +16,7 @@ from roomcast.messages.events import MessageDeleted, MessageUpdated, MessageUpda
 from roomcast.messages.models import FormerBody, Mention, Message, Reaction
 from roomcast.rooms.entry import reach_locked as reach_room_locked
 from roomcast.rooms.queries import RoomView
+from roomcast.uploads.actions import detach
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ async def edit_message(
     """
     message, view = await reach_locked(work, actor, message_id)
     policy.check_edit(actor, message, view.room, view.membership, now())
-    policy.check_body(body)
+    policy.check_body(body, bare=not message.has_attachments)
     policy.check_revision(message, expected_revision)
     if body == message.body:
         return Changed(message, None)
@@ -93,8 +94,9 @@ async def _rewrite(work: Work, message: Message, body: str) -> None:
 
 async def _erase(work: Work, message: Message) -> None:
     message.body = message.pinned_at = None
-    message.mentions_room = False
+    message.mentions_room = message.has_attachments = False
     await search.forget(work, message)
+    await detach(work, message.id)
     for table in (FormerBody, Mention, Reaction):
         await _forget(work, message, table)
 

@@ -50,6 +50,7 @@ class Message(SQLModel, table=True):
     thread_root_id: UUID | None = IdField(default=None, nullable=True)
     pinned_at: datetime | None = TimeField(default=None, nullable=True)
     mentions_room: bool = FlagField()
+    has_attachments: bool = FlagField()
 
 
 class FormerBody(SQLModel, table=True):

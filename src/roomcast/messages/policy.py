@@ -28,8 +28,9 @@ MAX_EMOJI = 50
 """Different ones under one message."""
 
 
-def check_body(body: str) -> None:
-    if not body.strip():
+def check_body(body: str, *, bare: bool = True) -> None:
+    """`bare`: without attachments, which can speak for themselves."""
+    if bare and not body.strip():
         raise ValidationFailed("a message says something", path=("input", "body"))
     if len(body) > MAX_BODY:
         raise MessageTooLong(f"a message has at most {MAX_BODY} characters", path=("input", "body"))

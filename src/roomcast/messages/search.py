@@ -42,6 +42,7 @@ class Filter:
     author_ids: Sequence[UUID | None] | None = None
     before: datetime | None = None
     after: datetime | None = None
+    has_attachment: bool | None = None
 
 
 # ------------------------------------------------------------------ keeping the texts
@@ -110,6 +111,8 @@ def _filtered(found: "sa.Select[*tuple[Any, ...]]", wanted: Filter) -> "sa.Selec
         found = found.where(col(Message.created_at) < wanted.before)
     if wanted.after is not None:
         found = found.where(col(Message.created_at) > wanted.after)
+    if wanted.has_attachment is not None:
+        found = found.where(col(Message.has_attachments) == wanted.has_attachment)
     return found
 
 

@@ -1,0 +1,255 @@
+"""The files themselves, over HTTP: bytes in by a signed ticket, bytes out by a signed address, inert whatever they are.
+
+Nobody is asked who they are here: the address is the right. What it names is looked up each time, so that a deleted
+message's file is gone at once, however good the address.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from graphql import GraphQLError
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+from starlette.types import Send
+
+from roomcast.api.errors import coded, formatted, log
+from roomcast.api.ranges import Unsatisfiable, disposition, wanted_range
+from roomcast.core.clock import now
+from roomcast.core.db import Database
+from roomcast.core.errors import (
+    BadUserInput,
+    FileTooLarge,
+    NotFound,
+    Refused,
+    TookTooLong,
+    UnsupportedMediaType,
+    ValidationFailed,
+)
+from roomcast.core.ids import global_id, uuid7
+from roomcast.uploads import actions, queries
+from roomcast.uploads.kinds import INLINE, UNKNOWN
+from roomcast.uploads.links import Links, Purpose
+from roomcast.uploads.models import File, blob, thumbnail
+from roomcast.uploads.policy import TICKET
+from roomcast.uploads.receiving import Intake
+from roomcast.uploads.storage import Storage
+
+STALL_SECONDS = 30.0
+"""How long a client may send nothing of its body, or take nothing of ours."""
+
+STATUS = {
+    "FORBIDDEN": 403,
+    "NOT_FOUND": 404,
+    "TIMEOUT": 408,
+    "CONFLICT": 409,
+    "FILE_TOO_LARGE": 413,
+    "UNSUPPORTED_MEDIA_TYPE": 415,
+    "RATE_LIMITED": 429,
+}
+"""By the code of a refusal; every other one is 400."""
+
+INERT = "sandbox; default-src 'none'"
+"""Whatever a file holds, a browser that opens it runs nothing and loads nothing."""
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Shown(NamedTuple):
+    """What is sent for a file: its bytes, or those of its thumbnail."""
+
+    blob: str
+    filename: str
+    content_type: str
+    etag: str
+
+
+def routes(endpoint: Callable[[], "FilesEndpoint"]) -> list[BaseRoute]:
+    """`endpoint` is asked for at each request: there is none before the start."""
+    return [
+        Route("/uploads/{id}", _answered(lambda request: endpoint().put(request)), methods=["PUT"]),
+        Route("/files/{id}", _answered(lambda request: endpoint().get(request))),
+        Route("/thumbnails/{id}", _answered(lambda request: endpoint().get_thumbnail(request))),
+    ]
+
+
+class FilesEndpoint:
+    """Both directions. `intake` fills what `storage` shows."""
+
+    def __init__(self, db: Database, links: Links, storage: Storage, intake: Intake) -> None:
+        self._db, self._links, self._storage, self._intake = db, links, storage, intake
+
+    # ------------------------------------------------------------------ in
+
+    async def put(self, request: Request) -> Response:
+        """All of a file, in one request. Repeating it is harmless."""
+        file_id, _ = self._signed(request, "uploads")
+        async with self._db.read() as session:
+            file = (await queries.files_by_id(session, [file_id])).get(file_id)
+        if file is None or (file.claimed_at is not None and not file.is_held):
+            raise NotFound("no such upload")
+        _check_headers(request, file)
+        async with asyncio.timeout(TICKET.total_seconds()):
+            received = await self._intake.take(file, _chunks(request))
+        try:
+            async with self._db.work() as work:
+                filled = await actions.fill(work, file_id, received)
+        except Refused:
+            await self._intake.drop(file, received)
+            raise
+        told = {"uploadId": global_id("file", file_id), "contentType": filled.content_type, "sha256": filled.sha256}
+        return JSONResponse(told, headers={"Cache-Control": "no-store"})
+
+    # ------------------------------------------------------------------ out
+
+    async def get(self, request: Request) -> Response:
+        return await self._show(request, "files", _original)
+
+    async def get_thumbnail(self, request: Request) -> Response:
+        return await self._show(request, "thumbnails", _small)
+
+    async def _show(self, request: Request, purpose: Purpose, choose: Callable[[File], Shown]) -> Response:
+        file_id, seconds = self._signed(request, purpose)
+        async with self._db.read() as session:
+            file = (await queries.files_by_id(session, [file_id])).get(file_id)
+        if file is None or not file.is_held:
+            raise NotFound("no such file")
+        shown = choose(file)
+        headers = _headers(shown, seconds)
+        if request.headers.get("if-none-match", "").strip() == "*" or shown.etag in request.headers.get(
+            "if-none-match", ""
+        ):
+            return Response(status_code=304, headers=headers)
+        return await self._bytes(request, shown, headers)
+
+    async def _bytes(self, request: Request, shown: Shown, headers: dict[str, str]) -> Response:
+        size = await self._storage.size(shown.blob)
+        try:
+            part = wanted_range(request.headers, size, shown.etag)
+        except Unsatisfiable:
+            refusal = BadUserInput("the range lies outside of the file")
+            return _refused(refusal, 416, {"Content-Range": f"bytes */{size}"})
+        start, end = part or (0, size)
+        headers["Content-Length"] = str(end - start)
+        if part is not None:
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+        status = 200 if part is None else 206
+        if request.method == "HEAD":
+            return Response(status_code=status, headers=headers)
+        return Download(await self._storage.open(shown.blob, start, end), status, headers)
+
+    def _signed(self, request: Request, purpose: Purpose) -> tuple[UUID, int]:
+        """The file that the address names, and for how many seconds more. Raises Forbidden."""
+        try:
+            file_id = UUID(request.path_params["id"])
+        except ValueError:
+            raise NotFound("no such file") from None
+        until, signature = request.query_params.get("until", ""), request.query_params.get("signature", "")
+        left = self._links.check(purpose, file_id, until, signature, now())
+        return file_id, math.ceil(left.total_seconds())
+
+
+def _original(file: File) -> Shown:
+    kind = file.content_type if file.content_type in INLINE else UNKNOWN
+    return Shown(blob(file.id, file.sha256 or ""), file.filename, kind, f'"{file.sha256}"')
+
+
+def _small(file: File) -> Shown:
+    """The file itself where there is no thumbnail: an avatar, on a server that cannot make any."""
+    whole = _original(file)
+    if not file.has_thumbnail:
+        return whole
+    return Shown(thumbnail(whole.blob), "thumbnail.webp", "image/webp", f'"{file.sha256}-thumbnail"')
+
+
+def _headers(shown: Shown, seconds: int) -> dict[str, str]:
+    return {
+        "Content-Type": shown.content_type,
+        "Content-Disposition": disposition(shown.filename, inline=shown.content_type in INLINE),
+        "Content-Security-Policy": INERT,
+        # Pages of ROOMCAST_ALLOWED_ORIGINS show pictures too; who has the address has the file in any case.
+        "Cross-Origin-Resource-Policy": "cross-origin",
+        "Cache-Control": f"private, max-age={seconds}, immutable",
+        "Accept-Ranges": "bytes",
+        "ETag": shown.etag,
+    }
+
+
+class Download(StreamingResponse):
+    """A response that does not wait for ever for a client that takes nothing."""
+
+    async def stream_response(self, send: Send) -> None:
+        async def limited(message: MutableMapping[str, Any]) -> None:
+            async with asyncio.timeout(STALL_SECONDS):
+                await send(message)
+
+        await super().stream_response(limited)
+
+
+# ------------------------------------------------------------------ reading a request
+
+
+def _check_headers(request: Request, file: File) -> None:
+    """What can be known to be wrong before the first byte."""
+    if request.headers.get("content-encoding", "identity") != "identity":
+        raise UnsupportedMediaType("the bytes are sent as they are, without a content encoding")
+    if "content-range" in request.headers:
+        raise ValidationFailed("a file is sent whole")
+    announced = int(request.headers.get("content-length", file.byte_size))
+    if announced > file.byte_size:
+        raise FileTooLarge(f"more than the {file.byte_size} bytes that were announced")
+    if announced < file.byte_size:
+        raise ValidationFailed(f"{announced} of the {file.byte_size} bytes that were announced")
+
+
+async def _chunks(request: Request) -> AsyncIterator[bytes]:
+    stream = request.stream()
+    while True:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                chunk = await anext(stream, None)
+        except TimeoutError:
+            raise TookTooLong("the bytes did not go on coming") from None
+        except ClientDisconnect:
+            raise ValidationFailed("the bytes were not complete") from None
+        if chunk is None:
+            return
+        yield chunk
+
+
+# ------------------------------------------------------------------ answering
+
+
+def _answered(handler: Handler) -> Handler:
+    """Every refusal in the words of all others; what is ours is masked, and logged once."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except FileNotFoundError:
+            log.error("a file's bytes are missing: %s", request.path_params["id"])
+            return _refused(NotFound("no such file"), 404)
+        except Refused as refused:
+            wait = (
+                {} if refused.retry_after_ms is None else {"Retry-After": str(math.ceil(refused.retry_after_ms / 1000))}
+            )
+            return _refused(refused, STATUS.get(refused.code, 400), wait)
+        except Exception as error:
+            request_id = str(uuid7())
+            log.error("request %s failed", request_id, exc_info=error)
+            return _told(coded("INTERNAL", "Something went wrong on our side."), 500, {}, request_id)
+
+    return answer
+
+
+def _refused(refused: Refused, status: int, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    return _told(GraphQLError(refused.message, original_error=refused), status, headers, str(uuid7()))
+
+
+def _told(error: GraphQLError, status: int, headers: Mapping[str, str], request_id: str) -> Response:
+    told = {"errors": [formatted(error, request_id)]}
+    return JSONResponse(told, status, {"X-Request-Id": request_id, "Cache-Control": "no-store", **headers})

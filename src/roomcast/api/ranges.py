@@ -1,0 +1,38 @@
+"""Headers of files: the part that a client asks for (RFC 9110), and the name to save it under (RFC 6266)."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from urllib.parse import quote
+
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
+
+
+class Unsatisfiable(Exception):
+    """The range lies outside of the file."""
+
+
+def wanted_range(headers: Mapping[str, str], size: int, etag: str) -> tuple[int, int] | None:
+    """The first byte and the one after the last; None for the whole: also for several ranges, which we need not serve,
+    and where `If-Range` names another version. Raises Unsatisfiable."""
+    match = _RANGE.fullmatch(headers.get("range", "").replace(" ", ""))
+    if match is None or match[0] == "bytes=-" or headers.get("if-range", etag) != etag:
+        return None
+    first, last = match.groups()
+    if not first:  # the last so many bytes
+        start, end = max(size - int(last), 0), size
+    else:
+        start, end = int(first), min(int(last) + 1 if last else size, size)
+        if last and int(last) < start:
+            return None
+    if start >= end:
+        raise Unsatisfiable
+    return start, end
+
+
+def disposition(filename: str, *, inline: bool) -> str:
+    """The header's value. No character of the name can end its quotes or its line."""
+    plain = unicodedata.normalize("NFKD", filename).encode("ascii", "ignore").decode()
+    ascii_name = re.sub(r"[^\w .()\[\]+,=@!~-]", "_", plain, flags=re.ASCII).strip(". ") or "file"
+    kind = "inline" if inline else "attachment"
+    return f"{kind}; filename=\"{ascii_name}\"; filename*=UTF-8''{quote(filename, safe='')}"

@@ -1,0 +1,37 @@
+"""Files that go with messages: each with one message, and only its sender's own."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from roomcast.core.actor import Actor
+from roomcast.core.errors import Conflict, ValidationFailed
+from roomcast.uploads.actions import check_free
+from roomcast.uploads.models import File
+
+MAX_ATTACHMENTS = 10
+"""Of one message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tray:
+    """The files that a group of sends names, locked. `taken`: by file, the message that got it and its place there."""
+
+    files: Mapping[UUID, File]
+    taken: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
+
+    def check(self, actor: Actor, ids: Sequence[UUID | None]) -> list[UUID]:
+        """These files, if the actor may send all of them now.
+
+        Raises ValidationFailed, NotFound, AttachmentNotReady, Conflict.
+        """
+        path = ("input", "attachmentIds")
+        if len(ids) > MAX_ATTACHMENTS or len(set(ids)) < len(ids):
+            raise ValidationFailed(f"a message carries at most {MAX_ATTACHMENTS} files, each once", path=path)
+        found = [check_free(self.files.get(id_) if id_ else None, actor, "attachmentIds").id for id_ in ids]
+        if any(id_ in self.taken for id_ in found):
+            raise Conflict("a file is used once: upload it again", path=path)
+        return found
+
+    def take(self, ids: Sequence[UUID], message_id: UUID) -> None:
+        self.taken.update({id_: (message_id, position) for position, id_ in enumerate(ids)})

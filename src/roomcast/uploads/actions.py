@@ -1,0 +1,134 @@
+"""Changes to files: asked for, filled, used once, given up. Whatever is given up, the sweep removes."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col
+
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.columns import table
+from roomcast.core.db import Work
+from roomcast.core.errors import AttachmentNotReady, Conflict, NotFound, RateLimited, UnsupportedMediaType
+from roomcast.core.rows import write
+from roomcast.uploads import policy, queries
+from roomcast.uploads.kinds import PICTURES
+from roomcast.uploads.models import File
+from roomcast.uploads.pictures import Picture
+
+_FILES = table(File)
+_ATTACH = (
+    sa.update(_FILES)
+    .where(_FILES.c.id == sa.bindparam("file"))
+    .values(
+        message_id=sa.bindparam("to_message"), position=sa.bindparam("at_position"), claimed_at=sa.bindparam("since")
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewFile:
+    filename: str
+    content_type: str
+    byte_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What is known of a file's bytes once they are there. `picture`: None for what is none, or was not looked at."""
+
+    sha256: str
+    content_type: str
+    picture: Picture | None = None
+
+
+async def create_upload(work: Work, actor: Actor, new: NewFile, max_bytes: int) -> File:
+    """A file without bytes yet. Raises ValidationFailed, FileTooLarge, RateLimited to who lets too many lie about."""
+    file = File(
+        owner_id=actor.user_id,
+        filename=policy.clean_name(new.filename),
+        declared_type=policy.check_type(new.content_type),
+        byte_size=policy.check_size(new.byte_size, max_bytes),
+        created_at=now(),
+    )
+    if await queries.waiting_count(work.session, actor) >= policy.MAX_WAITING:
+        raise RateLimited(f"at most {policy.MAX_WAITING} files wait to be used; unused ones go after a day")
+    work.session.add(file)
+    return file
+
+
+async def fill(work: Work, file_id: UUID, received: Received) -> File:
+    """The file has its bytes. The same bytes again change nothing.
+
+    Raises NotFound when it was given up meanwhile, Conflict when it has other bytes already.
+    """
+    file = await queries.lock(work.session, file_id)
+    if file is None or (file.claimed_at is not None and not file.is_held):
+        raise NotFound("no such upload")
+    if file.sha256 is not None and file.sha256 != received.sha256:
+        raise Conflict("this upload has other bytes already")
+    file.sha256, file.content_type = received.sha256, received.content_type
+    if received.picture is not None:
+        file.width, file.height = received.picture.width, received.picture.height
+        file.has_thumbnail = received.picture.has_thumbnail
+    return file
+
+
+def check_free(file: File | None, actor: Actor, argument: str) -> File:
+    """That this person may use the file now. Raises NotFound, AttachmentNotReady, Conflict."""
+    path = ("input", argument)
+    if file is None or file.owner_id != actor.user_id:
+        raise NotFound("no such upload of yours", path=path)
+    if file.claimed_at is not None:
+        raise Conflict("a file is used once: upload it again", path=path)
+    if file.sha256 is None:
+        raise AttachmentNotReady("its bytes have not arrived yet", path=path)
+    return file
+
+
+async def attach(work: Work, files: Mapping[UUID, tuple[UUID, int]]) -> None:
+    """These files, which were found free under their lock, belong to those messages, each at its position."""
+    since = now()
+    rows = [
+        {"file": file_id, "to_message": message_id, "at_position": position, "since": since}
+        for file_id, (message_id, position) in files.items()
+    ]
+    await write(work.session, _ATTACH, rows)
+
+
+async def detach(work: Work, message_id: UUID) -> None:
+    """The message carries nothing any more: its files can be read no longer, and the next sweep removes them."""
+    await work.session.exec(sa.update(File).where(col(File.message_id) == message_id).values(message_id=None))
+
+
+async def wear(work: Work, actor: Actor, file_id: UUID | None, before: UUID | None) -> UUID:
+    """The file is the actor's avatar, in the place of the one before.
+
+    Raises NotFound, AttachmentNotReady, Conflict, UnsupportedMediaType for what is no picture.
+    """
+    file = check_free(await queries.lock(work.session, file_id), actor, "avatarUploadId")
+    if file.content_type not in PICTURES:
+        raise UnsupportedMediaType("an avatar is a PNG, JPEG, GIF or WebP", path=("input", "avatarUploadId"))
+    await take_off(work, before)
+    file.is_avatar, file.claimed_at = True, now()
+    return file.id
+
+
+async def take_off(work: Work, file_id: UUID | None) -> None:
+    """The file is nobody's avatar."""
+    if file_id is not None:
+        await work.session.exec(sa.update(File).where(col(File.id) == file_id).values(is_avatar=False))
+
+
+async def give_up(work: Work) -> None:
+    """What was asked for a day ago and never used, never will be."""
+    moment = now()
+    old = queries.forgotten(moment - policy.KEPT)
+    await work.session.exec(sa.update(File).where(old).values(claimed_at=moment))
+
+
+async def forget(work: Work, file_ids: Collection[UUID]) -> None:
+    """Their bytes are gone, and now they are."""
+    await work.session.exec(sa.delete(File).where(col(File.id).in_(file_ids)))

@@ -1,0 +1,63 @@
+"""Files of people: a row from the ticket on, made before there are bytes and gone after them, so that none is lost
+sight of. The bytes lie in a storage, never in the database."""
+
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from roomcast.core.columns import FlagField, IdField, TimeField
+from roomcast.core.ids import uuid7
+
+LOOSE, LOOSE_ON_SQLITE = "message_id IS NULL AND NOT is_avatar", "message_id IS NULL AND is_avatar = 0"
+"""Held by nothing, in the words that queries have for it."""
+
+
+class File(SQLModel, table=True):
+    """`declared_type` is what the sender called it, `content_type` what its bytes are. `sha256`: null until the bytes
+    have come.
+
+    `claimed_at`: when it got its one use, or was given up. Claimed and held by nothing, it waits for its removal.
+    """
+
+    __tablename__ = "files"
+    __table_args__ = (
+        sa.Index("ix_files_message", "message_id", "position"),
+        sa.Index(
+            "ix_files_loose",
+            "owner_id",
+            "created_at",
+            postgresql_where=sa.text(LOOSE),
+            sqlite_where=sa.text(LOOSE_ON_SQLITE),
+        ),
+    )
+    id: UUID = IdField(default_factory=uuid7, primary_key=True)
+    owner_id: UUID = IdField(foreign_key="users.id", ondelete="CASCADE")
+    filename: str = Field(max_length=255)
+    declared_type: str = Field(max_length=127)
+    byte_size: int = Field(sa_type=sa.BigInteger)
+    created_at: datetime = TimeField()
+    sha256: str | None = Field(default=None, max_length=64)
+    content_type: str | None = Field(default=None, max_length=127)
+    width: int | None = Field(default=None)
+    height: int | None = Field(default=None)
+    has_thumbnail: bool = FlagField()
+    claimed_at: datetime | None = TimeField(default=None, nullable=True)
+    message_id: UUID | None = IdField(default=None, nullable=True, foreign_key="messages.id", ondelete="SET NULL")
+    position: int = Field(default=0, sa_column_kwargs={"server_default": sa.text("0")})
+    is_avatar: bool = FlagField()
+
+    @property
+    def is_held(self) -> bool:
+        return self.message_id is not None or self.is_avatar
+
+
+def blob(file_id: UUID, sha256: str) -> str:
+    """The name of a file's bytes in the storage. Two uploads for one ticket that differ do not meet."""
+    return f"{file_id.hex}-{sha256[:32]}"
+
+
+def thumbnail(name: str) -> str:
+    """The name of the small picture beside a picture's bytes."""
+    return f"{name}-thumbnail"

@@ -1,0 +1,69 @@
+"""Questions about files."""
+
+from collections.abc import Collection
+from datetime import datetime
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import col, func, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.core.actor import Actor
+from roomcast.core.columns import table
+from roomcast.core.rows import Question, count
+from roomcast.uploads.models import File
+
+_FILES = table(File)
+_LOCK = (
+    sa.select(_FILES)
+    .where(_FILES.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(_FILES.c.id)
+    .with_for_update()
+)
+
+
+async def files_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, File]:
+    rows = await session.exec(select(File).where(col(File.id).in_(ids)))
+    return {file.id: file for file in rows}
+
+
+def locking(ids: Collection[UUID]) -> Question:
+    """Asks for these files and locks them until the commit, in id order so that two groups never deadlock."""
+    return Question(_LOCK, {"ids": list(ids)})
+
+
+async def lock(session: AsyncSession, file_id: UUID | None) -> File | None:
+    """The file as it is now, until the commit."""
+    wanted = select(File).where(File.id == file_id).with_for_update()
+    return (await session.exec(wanted.execution_options(populate_existing=True))).first()
+
+
+async def attached(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[File]]:
+    """What these messages carry, in their senders' order."""
+    carried = select(File).where(col(File.message_id).in_(message_ids)).order_by(col(File.position))
+    found: dict[UUID, list[File]] = {}
+    for file in await session.exec(carried):
+        if file.message_id is not None:
+            found.setdefault(file.message_id, []).append(file)
+    return found
+
+
+async def waiting_count(session: AsyncSession, actor: Actor) -> int:
+    """How many files of this person nothing uses."""
+    mine = sa.select(func.count()).select_from(File).where(col(File.owner_id) == actor.user_id, loose())
+    return await count(session, mine)
+
+
+async def given_up(session: AsyncSession, limit: int) -> list[File]:
+    """Files that nothing will ever use again, with their bytes still there, perhaps."""
+    return list(await session.exec(select(File).where(loose(), col(File.claimed_at).is_not(None)).limit(limit)))
+
+
+def loose() -> sa.ColumnElement[bool]:
+    """Held by nothing: in the words of the index that finds them."""
+    return sa.and_(col(File.message_id).is_(None), sa.not_(col(File.is_avatar)))
+
+
+def forgotten(before: datetime) -> sa.ColumnElement[bool]:
+    """Asked for before that moment and never used."""
+    return sa.and_(loose(), col(File.claimed_at).is_(None), col(File.created_at) < before)

@@ -1,0 +1,99 @@
+"""Where the bytes of files lie: a folder of this machine, or whatever else keeps `Storage`'s promises."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, Protocol
+
+CHUNK_BYTES = 256 * 1024
+PAGE = 500
+
+
+class Blob(NamedTuple):
+    """What lies in a storage under a name, and since when."""
+
+    name: str
+    since: datetime
+
+
+class Storage(Protocol):
+    """Names are ours, made of letters, digits and dashes. What was kept is whole, and never changes."""
+
+    async def keep(self, name: str, path: Path) -> None:
+        """What is in the file at `path` is there under this name, all or nothing, also after a crash."""
+
+    async def size(self, name: str) -> int:
+        """In bytes. Raises FileNotFoundError."""
+
+    async def open(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """The bytes from `start` to before `end`. Raises FileNotFoundError."""
+
+    async def remove(self, name: str) -> None:
+        """Nothing is there under this name."""
+
+    def blobs(self) -> AsyncIterator[list[Blob]]:
+        """Everything that is there, page by page."""
+
+
+class Folder:
+    """A folder, and below it 256 that are named by the first two letters of a name's digest."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def keep(self, name: str, path: Path) -> None:
+        await asyncio.to_thread(_move, path, self._place(name))
+
+    async def size(self, name: str) -> int:
+        return (await asyncio.to_thread(self._place(name).stat)).st_size
+
+    async def open(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
+        handle = await asyncio.to_thread(self._place(name).open, "rb")
+        return _read(handle, start, end)
+
+    async def remove(self, name: str) -> None:
+        await asyncio.to_thread(self._place(name).unlink, missing_ok=True)
+
+    async def blobs(self) -> AsyncIterator[list[Blob]]:
+        for part in await asyncio.to_thread(lambda: sorted(self._root.glob("??"))):
+            found = await asyncio.to_thread(_blobs, part)
+            for start in range(0, len(found), PAGE):
+                yield found[start : start + PAGE]
+
+    def _place(self, name: str) -> Path:
+        return self._root / name.partition("-")[2][:2] / name
+
+
+def _move(path: Path, place: Path) -> None:
+    """The bytes reach the disk before the name does, so a name never stands for half a file."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    path.replace(place)
+    folder = os.open(place.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _blobs(part: Path) -> list[Blob]:
+    found = []
+    for path in part.iterdir():
+        with suppress(FileNotFoundError):  # removed while we look
+            found.append(Blob(path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC)))
+    return found
+
+
+async def _read(handle: BinaryIO, start: int, end: int) -> AsyncIterator[bytes]:
+    try:
+        handle.seek(start)
+        left = end - start
+        while left > 0 and (chunk := await asyncio.to_thread(handle.read, min(CHUNK_BYTES, left))):
+            left -= len(chunk)
+            yield chunk
+    finally:
+        handle.close()
