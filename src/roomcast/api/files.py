@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Send
 
 from roomcast.api.errors import coded, formatted, log
-from roomcast.api.ranges import Unsatisfiable, disposition, wanted_range
+from roomcast.api.ranges import Unsatisfiable, disposition, is_known, wanted_range
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.core.errors import (
@@ -120,16 +120,14 @@ class FilesEndpoint:
             raise NotFound("no such file")
         shown = choose(file)
         headers = _headers(shown, seconds)
-        if request.headers.get("if-none-match", "").strip() == "*" or shown.etag in request.headers.get(
-            "if-none-match", ""
-        ):
+        if is_known(request.headers, shown.etag):
             return Response(status_code=304, headers=headers)
         return await self._bytes(request, shown, headers)
 
     async def _bytes(self, request: Request, shown: Shown, headers: dict[str, str]) -> Response:
         size = await self._storage.size(shown.blob)
         try:
-            part = wanted_range(request.headers, size, shown.etag)
+            part = wanted_range(request.headers, size, shown.etag) if request.method == "GET" else None
         except Unsatisfiable:
             refusal = BadUserInput("the range lies outside of the file")
             return _refused(refusal, 416, {"Content-Range": f"bytes */{size}"})

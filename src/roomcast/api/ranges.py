@@ -12,6 +12,11 @@ class Unsatisfiable(Exception):
     """The range lies outside of the file."""
 
 
+def is_known(headers: Mapping[str, str], etag: str) -> bool:
+    """Whether the client has this version already."""
+    return etag in headers.get("if-none-match", "") or headers.get("if-none-match") == "*"
+
+
 def wanted_range(headers: Mapping[str, str], size: int, etag: str) -> tuple[int, int] | None:
     """The first byte and the one after the last; None for the whole: also for several ranges, which we need not serve,
     and where `If-Range` names another version. Raises Unsatisfiable."""

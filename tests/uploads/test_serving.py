@@ -1,0 +1,261 @@
+"""Bytes on their way out: in parts or whole, under a name that does no harm, to nobody whose address is not good."""
+
+import io
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from PIL import Image
+
+from roomcast.api.ranges import disposition
+from roomcast.core.clock import now
+from roomcast.core.ids import local_id
+from roomcast.uploads.links import READING, Links
+from roomcast.uploads.policy import clean_name
+from tests.house import SECRET
+from tests.people import Person
+from tests.uploads.words import code, fetch, picture, post, put, ticket, upload
+
+CONTENT = bytes(range(256)) * 4
+LINKS = Links([SECRET.encode()])
+
+
+def raw(file_id: str) -> UUID:
+    found = local_id("file", file_id)
+    assert found is not None
+    return found
+
+
+async def test_a_part_is_what_was_asked_for(ann: Person) -> None:
+    den = await ann.create_room("den")
+    url = (await post(ann, den, CONTENT))["url"]
+    for asked, start, end in (
+        ("bytes=0-0", 0, 1),
+        ("bytes=0-", 0, 1024),
+        ("bytes=1000-5000", 1000, 1024),
+        ("bytes=-24", 1000, 1024),
+        ("bytes=-5000", 0, 1024),
+        ("bytes = 5-9", 5, 10),
+    ):
+        answer = await fetch(url, range=asked)
+        assert (answer.status_code, answer.content) == (206, CONTENT[start:end])
+        assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/1024"
+        assert answer.headers["content-length"] == str(end - start)
+
+
+async def test_a_part_that_is_not_there_is_refused_and_nonsense_is_the_whole(ann: Person) -> None:
+    den = await ann.create_room("den")
+    url = (await post(ann, den, CONTENT))["url"]
+    for asked in ("bytes=1024-", "bytes=5000-6000", "bytes=-0"):
+        answer = await fetch(url, range=asked)
+        assert code(answer) == (416, "BAD_USER_INPUT"), asked
+        assert answer.headers["content-range"] == "bytes */1024"
+    for asked in ("bytes=0-1,5-6", "bytes=9-5", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=" + "9" * 30 + "-"):
+        answer = await fetch(url, range=asked)
+        assert (answer.status_code, answer.content) == (200, CONTENT), asked
+
+
+async def test_who_has_it_is_told_so_and_who_has_another_version_gets_the_whole(ann: Person) -> None:
+    den = await ann.create_room("den")
+    url = (await post(ann, den, CONTENT))["url"]
+    first = await fetch(url)
+    etag = first.headers["etag"]
+    assert first.headers["accept-ranges"] == "bytes"
+    for known in (etag, f'"other", {etag}', "*"):
+        answer = await fetch(url, **{"if-none-match": known})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+    assert (await fetch(url, range="bytes=0-3", **{"if-range": etag})).status_code == 206
+    assert (await fetch(url, range="bytes=0-3", **{"if-range": '"other"'})).content == CONTENT
+    head = await fetch(url, "HEAD", range="bytes=0-3")
+    assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "1024")
+
+
+async def test_a_download_is_inert_private_and_told_apart_from_what_may_be_shown(ann: Person) -> None:
+    den = await ann.create_room("den")
+    page = await fetch((await post(ann, den, b"<script>alert(1)</script>", "page.html", "text/html"))["url"])
+    cat = await fetch((await post(ann, den, picture(9, 9), "cat.png", "image/png"))["url"])
+    for answer in (page, cat):
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+        assert answer.headers["cache-control"].startswith("private, max-age=")
+    assert page.headers["content-type"] == "application/octet-stream"
+    assert page.headers["content-disposition"].startswith("attachment;")
+    assert cat.headers["content-type"] == "image/png"
+    assert cat.headers["content-disposition"].startswith("inline;")
+
+
+async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann: Person) -> None:
+    den = await ann.create_room("den")
+    one, two = await post(ann, den, picture(9, 9), "a.png", "image/png"), await post(ann, den, b"two")
+    url, id_ = one["url"], raw(one["id"])
+    for wrong in (
+        url.replace(str(id_), str(raw(two["id"]))),
+        url.replace("/files/", "/thumbnails/"),
+        url.replace("signature=", "signature=x"),
+        url.partition("?")[0],
+        ann.house.url + LINKS.path("files", id_, now()),
+        ann.house.url + Links([b"another server's secret, as long as ours"]).reading("files", id_, now()),
+    ):
+        assert code(await fetch(wrong)) == (403, "FORBIDDEN"), wrong
+    seconds = int(url.partition("until=")[2].partition("&")[0]) - now().timestamp()
+    assert READING < timedelta(seconds=seconds + 5) <= 2 * READING + timedelta(seconds=5)
+    assert int((await fetch(url)).headers["cache-control"].split("=")[1].split(",")[0]) <= seconds + 1
+
+
+async def test_a_file_that_no_message_carries_cannot_be_read(ann: Person) -> None:
+    file_id = raw(await upload(ann, b"waiting"))
+    assert code(await fetch(ann.house.url + LINKS.reading("files", file_id, now()))) == (404, "NOT_FOUND")
+    nowhere = ann.house.url + LINKS.reading("files", UUID(int=7), now())
+    assert code(await fetch(nowhere)) == (404, "NOT_FOUND")
+
+
+# ------------------------------------------------------------------ names
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("minutes.txt", "minutes.txt"),
+        ("Überblick 2026.pdf", "Überblick 2026.pdf"),
+        ("会議の記録.txt", "会議の記録.txt"),
+        ("../../etc/passwd", "passwd"),
+        ("..\\..\\windows\\win.ini", "win.ini"),
+        ("/", "file"),
+        ("..", "file"),
+        ("", "file"),
+        (" .bashrc ", "bashrc"),
+        ("a\x00b\r\nSet-Cookie: x\x7f.txt", "ab Set-Cookie_ x.txt"),
+        ("invoice\u202efdp.exe", "invoicefdp.exe"),
+        ("zero\u200bwidth\ufeff.txt", "zerowidth.txt"),
+        ('"><img src=x onerror=alert(1)>.png', "___img src=x onerror=alert(1)_.png"),
+        ("stream.txt:hidden", "stream.txt_hidden"),
+        ("half \ud83d.txt", "half.txt"),
+        ("x" * 5000 + ".tar.gz", "x" * 197 + ".gz"),
+        ("語" * 100 + ".txt", "語" * 65 + ".txt"),
+        ("e\u0301.txt", "\u00e9.txt"),
+    ],
+)
+def test_a_name_is_kept_without_what_could_mislead(given: str, kept: str) -> None:
+    assert clean_name(given) == kept
+    assert clean_name(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [
+        ("a b.txt", "attachment; filename=\"a b.txt\"; filename*=UTF-8''a%20b.txt"),
+        ('q"\\;.txt', "attachment; filename=\"q___.txt\"; filename*=UTF-8''q%22%5C%3B.txt"),
+        ("naïve.txt", "attachment; filename=\"naive.txt\"; filename*=UTF-8''na%C3%AFve.txt"),
+        ("会議", "attachment; filename=\"file\"; filename*=UTF-8''%E4%BC%9A%E8%AD%B0"),
+        ("100%.txt", "attachment; filename=\"100_.txt\"; filename*=UTF-8''100%25.txt"),
+        ("\r\nX: y", "attachment; filename=\"__X_ y\"; filename*=UTF-8''%0D%0AX%3A%20y"),
+    ],
+)
+def test_a_header_names_the_file_and_nothing_more(name: str, header: str) -> None:
+    assert disposition(name, inline=False) == header
+
+
+async def test_a_hostile_name_comes_back_tame_in_answers_and_headers(ann: Person) -> None:
+    den = await ann.create_room("den")
+    hostile = '../"><svg onload=alert(1)>\r\nX-Evil: 1\u202e.png'
+    file = await post(ann, den, picture(9, 9), hostile, "image/png")
+    assert file["filename"] == "___svg onload=alert(1)_ X-Evil_ 1.png"
+    answer = await fetch(file["url"])
+    assert "x-evil" not in answer.headers
+    shown = answer.headers["content-disposition"]
+    assert not set("<>\r\n") & set(shown)
+    assert shown.count('"') == 2
+
+
+# ------------------------------------------------------------------ what bytes may claim
+
+PNG, GIF = picture(20, 20), b"GIF89a"
+SCRIPT = b"<html><script>alert(document.domain)</script>"
+
+
+NO_PICTURES: list[tuple[bytes, str]] = [
+    (SCRIPT, "image/png"),
+    (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "image/png"),
+    (b"MZ\x90\x00" + bytes(100), "image/jpeg"),
+    (GIF + SCRIPT, "image/gif"),  # begins like one and goes on as something else
+    (PNG[: len(PNG) // 2], "image/png"),  # stops in the middle
+    (picture(300, 300, "jpeg")[:-500], "image/jpeg"),
+    (GIF + SCRIPT, "text/html"),
+]
+
+
+async def test_what_is_called_a_picture_and_is_none_is_refused_and_so_is_half_of_one(ann: Person) -> None:
+    for content, declared in NO_PICTURES:
+        answer = await put(ann, await ticket(ann, len(content), "a", declared), content)
+        assert code(answer) == (415, "UNSUPPORTED_MEDIA_TYPE"), content[:20]
+
+
+PEN_AND_PAPER = "application/vnd.oasis.opendocument.text"
+DOWNLOADS: list[tuple[bytes, str, str]] = [
+    (SCRIPT, "text/html", "text/html"),
+    (b"<svg onload='alert(1)'/>", "image/svg+xml", "image/svg+xml"),
+    (b"%PDF-1.7\n" + SCRIPT, "application/pdf", "application/pdf"),
+    (b"%PDF-1.7\n", "text/html", "application/pdf"),
+    (b"MZ" + bytes(100), "text/plain", "application/vnd.microsoft.portable-executable"),
+    (SCRIPT, "video/mp4", "application/octet-stream"),
+    (SCRIPT, "audio/mpeg", "application/octet-stream"),
+    (b"PK\x03\x04" + bytes(50), PEN_AND_PAPER, PEN_AND_PAPER),
+    (b"PK\x03\x04" + bytes(50), "application/zip", "application/zip"),
+    (b"alert(1)", "text/javascript; charset=utf-8", "text/javascript"),
+]
+
+
+async def test_whatever_could_run_is_only_ever_downloaded(ann: Person) -> None:
+    den = await ann.create_room("den")
+    for content, declared, kept in DOWNLOADS:
+        file = await post(ann, den, content, "a.html", declared)
+        assert file["contentType"] == kept
+        answer = await fetch(file["url"])
+        assert answer.headers["content-type"] == "application/octet-stream"
+        assert answer.headers["content-disposition"].startswith("attachment;")
+        assert answer.content == content
+
+
+async def test_a_picture_with_a_page_behind_it_is_shown_as_a_picture_and_never_as_a_page(ann: Person) -> None:
+    den = await ann.create_room("den")
+    file = await post(ann, den, PNG + SCRIPT, "polyglot.html", "text/html")
+    answer = await fetch(file["url"])
+    assert (file["contentType"], answer.headers["content-type"]) == ("image/png", "image/png")
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert SCRIPT not in (await fetch(file["thumbnailUrl"])).content
+
+
+# ------------------------------------------------------------------ pictures
+
+
+async def test_a_picture_is_measured_and_has_a_small_one_without_metadata(ann: Person) -> None:
+    den = await ann.create_room("den")
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E], exif[0x013B] = 6, "taken at home", "Ann"  # lies on its side
+    exif.get_ifd(0x8825)[1] = "N"
+    content = picture(900, 600, "jpeg", exif=exif, comment=b"taken at home")
+    file = await post(ann, den, content, "photo.jpg", "image/jpeg")
+    assert (file["width"], file["height"], file["contentType"]) == (600, 900, "image/jpeg")
+    answer = await fetch(file["thumbnailUrl"])
+    assert answer.headers["content-type"] == "image/webp"
+    with Image.open(io.BytesIO(answer.content)) as small:
+        assert small.size == (320, 480)
+        assert dict(small.getexif()) == {}
+    assert b"taken at home" not in answer.content
+    assert (await fetch(file["url"])).content == content
+
+
+async def test_every_kind_of_picture_is_known_by_its_bytes(ann: Person) -> None:
+    den = await ann.create_room("den")
+    for kind in ("png", "jpeg", "gif", "webp"):
+        file = await post(ann, den, picture(30, 20, kind), f"a.{kind}", "application/octet-stream")
+        assert (file["contentType"], file["width"], file["height"]) == (f"image/{kind}", 30, 20)
+        with Image.open(io.BytesIO((await fetch(file["thumbnailUrl"])).content)) as small:
+            assert small.size == (30, 20)
+
+
+async def test_a_bomb_of_pixels_is_refused_before_it_is_unpacked(ann: Person) -> None:
+    bomb = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(bomb, "png")
+    content = bomb.getvalue()
+    assert code(await put(ann, await ticket(ann, len(content), "a", "image/png"), content)) == (413, "FILE_TOO_LARGE")
