@@ -54,8 +54,8 @@ from roomcast.settings import (
     Settings,
     WrongSetting,
     data_folder,
+    incoming,
     secret_keys,
-    uploads_folder,
 )
 from roomcast.uploads import sweeping
 from roomcast.uploads.links import Links
@@ -109,7 +109,8 @@ class Roomcast:
         """Open everything. Raises WrongSetting for a database that is not up to date."""
         await prepare_database(self.settings)
         settings = self.settings
-        self.storage, self.intake = _storage(settings)
+        self.storage = open_storage(settings)
+        self.intake = Intake(self.storage, incoming(settings))
         introspection, get = settings.is_on(settings.introspection), settings.is_on(settings.get_queries)
         backend = await self._backend()
         self.files = FilesEndpoint(self.db, backend.links, self.storage, self.intake)
@@ -235,11 +236,15 @@ def _buckets(settings: Settings) -> MemoryBuckets | RedisBuckets:
     return RedisBuckets(Redis.from_url(settings.bus_url, socket_timeout=0.5, socket_connect_timeout=0.5))
 
 
-def _storage(settings: Settings) -> tuple[Storage, Intake]:
-    """Where files lie, and the way in. Raises WrongSetting."""
-    folder = uploads_folder(settings)
-    storage = Folder(folder)
-    return storage, Intake(storage, folder / "incoming")
+def open_storage(settings: Settings) -> Storage:
+    """Where people's files lie. Raises WrongSetting."""
+    if settings.storage_url is None:
+        return Folder(incoming(settings).parent)
+    try:
+        from roomcast.uploads.bucket import Bucket  # noqa: PLC0415 (an extra: only who names a bucket needs it)
+    except ImportError:
+        raise WrongSetting("ROOMCAST_STORAGE_URL: install roomcast with the extra s3, or leave it empty") from None
+    return Bucket(settings.storage_url)
 
 
 def _persisted(settings: Settings) -> PersistedQueries:

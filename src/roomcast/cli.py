@@ -18,7 +18,7 @@ from roomcast.core import migrations
 from roomcast.core.db import Database
 from roomcast.core.errors import Refused
 from roomcast.doctor import examine
-from roomcast.settings import Settings, WrongSetting, data_folder, load, secret_keys, uploads_folder
+from roomcast.settings import Settings, WrongSetting, data_folder, incoming, load, secret_keys
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
 
@@ -42,7 +42,7 @@ def serve(host: Host = None, port: Port = None) -> None:
     settings = load(**given)
     start_logs(settings)
     secret_keys(settings)  # before any worker starts: they must agree on one
-    uploads_folder(settings)
+    incoming(settings)
     asyncio.run(prepare_database(settings))
     _run(settings)
 

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from roomcast.app import read_trusted
+from roomcast.app import open_storage, read_trusted
 from roomcast.core import migrations
 from roomcast.realtime.bus import Bus
-from roomcast.settings import Profile, Settings, WrongSetting, data_folder, secret_keys, uploads_folder
+from roomcast.settings import Profile, Settings, WrongSetting, data_folder, incoming, secret_keys
+from roomcast.uploads.storage import prove
 
 BUS_SECONDS = 5.0
+STORAGE_SECONDS = 10.0
 
 
 class Finding(NamedTuple):
@@ -47,7 +49,21 @@ async def _secret(settings: Settings) -> str:
 
 
 async def _files(settings: Settings) -> str:
-    return f"in {uploads_folder(settings)}"
+    folder = incoming(settings)
+    if settings.storage_url is None:
+        return f"in {folder.parent}"
+    try:
+        async with asyncio.timeout(STORAGE_SECONDS):
+            await prove(open_storage(settings), folder)
+    except WrongSetting:
+        raise
+    except Exception as error:  # the driver's own, of which there are many
+        raise WrongSetting(f"ROOMCAST_STORAGE_URL: nothing can be kept there: {_first_line(error)}") from None
+    return "in a bucket"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 async def _database(settings: Settings) -> str:

@@ -94,6 +94,17 @@ def _web_address(url: str | None) -> str | None:
     return url.rstrip("/")
 
 
+def _bucket(url: str | None) -> str | None:
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    named = parts.hostname and parts.username and parts.password and parts.path.strip("/")
+    if parts.scheme not in ("s3", "s3+http") or not named:
+        raise ValueError("the address is one like s3://KEY:SECRET@host/bucket?region=eu-central-1")
+    _ = parts.port  # raises ValueError, which says what is wrong
+    return url
+
+
 def _proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
     for proxy in proxies:
         try:
@@ -139,6 +150,7 @@ class Settings(BaseSettings):
     public_url: Annotated[str | None, AfterValidator(_web_address)] = None
     trusted_proxies: Annotated[List, AfterValidator(_proxies)] = ()
     rate_limits: OnOff = OnOff.ON
+    storage_url: Annotated[str | None, AfterValidator(_bucket)] = None
     max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, le=2**31 - 1)
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat | None = None
@@ -247,15 +259,15 @@ def data_folder(settings: Settings) -> Path:
     return settings.data_dir
 
 
-def uploads_folder(settings: Settings) -> Path:
-    """The folder for people's files, with one in it for those on their way, made if need be. Raises WrongSetting."""
-    incoming = data_folder(settings) / "uploads" / "incoming"
+def incoming(settings: Settings) -> Path:
+    """The folder for files on their way in, made if need be. Raises WrongSetting where nothing can be written."""
+    folder = data_folder(settings) / "uploads" / "incoming"
     try:
-        incoming.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=incoming):
-            return incoming.parent
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
     except OSError as error:
-        raise WrongSetting(f"{PREFIX}DATA_DIR: {incoming} cannot be written ({error.strerror})") from None
+        raise WrongSetting(f"{PREFIX}DATA_DIR: {folder} cannot be written ({error.strerror})") from None
 
 
 def _kept_key(data_dir: Path) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -109,7 +110,7 @@ async def test_an_address_that_was_changed_or_is_over_takes_nothing(ann: Person)
         url.partition("?")[0],
         url.replace(id_, other["uploadId"].removeprefix("file_")),
         url.replace("until=", "until=²"),
-        ann.house.url + LINKS.path("uploads", UUID(id_), now()),
+        ann.house.url + LINKS.path("uploads", UUID(id_), now() - timedelta(seconds=1)),
     ):
         assert code(await put(ann, {**given, "uploadUrl": wrong}, b"bytes")) == (403, "FORBIDDEN"), wrong
     for wrong in (url.replace(id_, "nonsense"), url.replace(id_, "..%2f..%2fsecret.key")):

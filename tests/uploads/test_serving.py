@@ -93,7 +93,7 @@ async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann:
         url.replace("/files/", "/thumbnails/"),
         url.replace("signature=", "signature=x"),
         url.partition("?")[0],
-        ann.house.url + LINKS.path("files", id_, now()),
+        ann.house.url + LINKS.path("files", id_, now() - timedelta(seconds=1)),
         ann.house.url + Links([b"another server's secret, as long as ours"]).reading("files", id_, now()),
     ):
         assert code(await fetch(wrong)) == (403, "FORBIDDEN"), wrong

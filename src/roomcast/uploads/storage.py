@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol
 
+from roomcast.core.ids import uuid7
+
 CHUNK_BYTES = 256 * 1024
 PAGE = 500
 
@@ -36,6 +38,18 @@ class Storage(Protocol):
 
     def blobs(self) -> AsyncIterator[list[Blob]]:
         """Everything that is there, page by page."""
+
+
+async def prove(storage: Storage, incoming: Path) -> None:
+    """Keep something there and remove it again. Raises whatever the storage does."""
+    name = f"{uuid7().hex}-proof"
+    path = incoming / name
+    await asyncio.to_thread(path.write_bytes, b"proof")
+    try:
+        await storage.keep(name, path)
+        await storage.remove(name)
+    finally:
+        await asyncio.to_thread(path.unlink, missing_ok=True)
 
 
 class Folder:

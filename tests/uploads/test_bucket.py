@@ -1,0 +1,79 @@
+"""Files in a bucket: the same promises as in a folder, on a real server that speaks S3."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roomcast.doctor import examine
+from roomcast.uploads import sweeping
+from roomcast.uploads.bucket import Bucket
+from tests import servers
+from tests.children import free_port
+from tests.conftest import MakeHouse
+from tests.house import settings_for
+from tests.messages.words import DELETE
+from tests.people import arrive
+from tests.uploads.words import code, fetch, picture, post, put, ticket
+
+BUCKETS = [{"name": "files"}]
+FOLDER = Path(__file__).parent
+START = 'import S3rver from "s3rver"; new S3rver(JSON.parse(process.argv[1])).run().then(() => console.log("ready"));'
+
+
+@pytest.fixture(scope="session")
+def bucket_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an empty bucket: ROOMCAST_TEST_S3_URL's, or one of a server for these tests."""
+    if given := os.environ.get("ROOMCAST_TEST_S3_URL"):
+        yield given
+        return
+    if shutil.which("node") is None or not (FOLDER / "node_modules" / "s3rver").is_dir():
+        servers.skip("no S3 here: run make test, or npm ci in tests/uploads, or set ROOMCAST_TEST_S3_URL")
+    port = free_port()
+    data = tmp_path_factory.mktemp("s3")
+    wanted = {"port": port, "address": "127.0.0.1", "silent": True, "directory": str(data)}
+    command = ["node", "--input-type=module", "--eval", START, json.dumps({**wanted, "configureBuckets": BUCKETS})]
+    with subprocess.Popen(command, cwd=FOLDER, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        try:
+            assert server.stdout.readline() == b"ready\n"
+            yield f"s3+http://S3RVER:S3RVER@127.0.0.1:{port}/files/of%20chat"
+        finally:
+            server.kill()
+
+
+async def names(url: str) -> list[str]:
+    return sorted([blob.name async for page in Bucket(url).blobs() for blob in page])
+
+
+async def test_files_come_and_go_through_a_bucket(make_house: MakeHouse, bucket_url: str) -> None:
+    house = await make_house(storage_url=bucket_url)
+    async with await arrive(house, "ann") as ann:
+        den = await ann.create_room("den")
+        content = picture(3000, 2000, "png") + bytes(range(256)) * 2000
+        file = await post(ann, den, content, "big.png", "image/png")
+        assert len(await names(bucket_url)) == 2
+        assert (await fetch(file["url"])).content == content
+        part = await fetch(file["url"], range="bytes=100000-300000")
+        assert (part.status_code, part.content) == (206, content[100000:300001])
+        assert (await fetch(file["thumbnailUrl"])).headers["content-type"] == "image/webp"
+        given = await ticket(ann, 5)
+        assert code(await put(ann, given, b"12345678")) == (413, "FILE_TOO_LARGE")
+        await ann.do(DELETE, messageId=file["message"])
+        await sweeping.sweep(house.inside.db, house.inside.storage)
+        assert await names(bucket_url) == []
+    assert not any((house.inside.settings.data_dir / "uploads" / "incoming").iterdir())
+
+
+async def test_the_doctor_tries_the_bucket(bucket_url: str, tmp_path: Path) -> None:
+    async def said(url: str) -> str:
+        settings = settings_for(f"sqlite:///{tmp_path}/x.db", tmp_path, storage_url=url)
+        [found] = [finding for finding in await examine(settings) if finding.subject == "files"]
+        return found.trouble or found.note
+
+    assert await said(bucket_url) == "in a bucket"
+    assert (await said(bucket_url.replace("/files/", "/nowhere/"))).startswith("ROOMCAST_STORAGE_URL: nothing can be")
