@@ -176,3 +176,24 @@ async def test_pages_of_other_named_origins_may_send_and_show_files(make_house: 
         assert answer.headers["access-control-allow-origin"] == friend
         file = await post(ann, den, picture(5, 5), "a.png", "image/png")
         assert (await fetch(file["url"])).headers["cross-origin-resource-policy"] == "cross-origin"
+
+
+async def test_one_person_sends_eight_files_at_once_and_no_more(ann: Person, bob: Person) -> None:
+    given, go_on = await ticket(ann, 4), asyncio.Event()
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"ab"
+        await go_on.wait()
+        yield b"cd"
+
+    async with asyncio.TaskGroup() as tasks:
+        puts = [tasks.create_task(put(ann, given, slow())) for _ in range(8)]
+        async with asyncio.timeout(10):
+            while len(stored(ann.house)) < 8:  # noqa: ASYNC110 (no one event says it)
+                await asyncio.sleep(0.01)
+        refused = await put(ann, given, b"abcd")
+        assert code(refused) == (429, "RATE_LIMITED")
+        assert refused.headers["retry-after"] == "1"
+        assert await upload(bob, b"others can")
+        go_on.set()
+    assert {task.result().status_code for task in puts} == {200}

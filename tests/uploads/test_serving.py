@@ -10,11 +10,12 @@ from PIL import Image
 from roomcast.api.ranges import disposition
 from roomcast.core.clock import now
 from roomcast.core.ids import local_id
+from roomcast.uploads import pictures
 from roomcast.uploads.links import READING, Links
 from roomcast.uploads.policy import clean_name
 from tests.house import SECRET
 from tests.people import Person
-from tests.uploads.words import code, fetch, picture, post, put, ticket, upload
+from tests.uploads.words import PROFILE, code, fetch, picture, post, put, ticket, upload
 
 CONTENT = bytes(range(256)) * 4
 LINKS = Links([SECRET.encode()])
@@ -100,6 +101,14 @@ async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann:
     seconds = int(url.partition("until=")[2].partition("&")[0]) - now().timestamp()
     assert READING < timedelta(seconds=seconds + 5) <= 2 * READING + timedelta(seconds=5)
     assert int((await fetch(url)).headers["cache-control"].split("=")[1].split(",")[0]) <= seconds + 1
+
+
+def test_a_new_secret_in_front_signs_and_the_old_one_still_verifies() -> None:
+    id_, moment = UUID(int=7), now()
+    for keys in ([SECRET.encode()], [b"a new one, in front of the other", SECRET.encode()]):
+        query = LINKS.reading("files", id_, moment).partition("?")[2]
+        until, signature = [part.partition("=")[2] for part in query.split("&")]
+        assert Links(keys).check("files", id_, until, signature, moment) > READING
 
 
 async def test_a_file_that_no_message_carries_cannot_be_read(ann: Person) -> None:
@@ -259,3 +268,15 @@ async def test_a_bomb_of_pixels_is_refused_before_it_is_unpacked(ann: Person) ->
     Image.new("1", (20_000, 20_000)).save(bomb, "png")
     content = bomb.getvalue()
     assert code(await put(ann, await ticket(ann, len(content), "a", "image/png"), content)) == (413, "FILE_TOO_LARGE")
+
+
+async def test_without_the_extra_for_pictures_files_go_and_are_shown_as_they_are(
+    ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "Image", None)  # as where Pillow is not installed
+    den = await ann.create_room("den")
+    file = await post(ann, den, picture(9, 9), "a.png", "image/png")
+    assert (file["contentType"], file["width"], file["thumbnailUrl"]) == ("image/png", None, None)
+    worn = await upload(ann, picture(8, 8), "me.png", "image/png")
+    avatar = (await ann.do(PROFILE, avatarUploadId=worn))["user"]["avatarUrl"]
+    assert (await fetch(avatar)).content == picture(8, 8)

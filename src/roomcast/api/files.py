@@ -93,8 +93,7 @@ class FilesEndpoint:
         if file is None or (file.claimed_at is not None and not file.is_held):
             raise NotFound("no such upload")
         _check_headers(request, file)
-        async with asyncio.timeout(TICKET.total_seconds()):
-            received = await self._intake.take(file, _chunks(request))
+        received = await self._intake.take(file, _chunks(request))
         try:
             async with self._db.work() as work:
                 filled = await actions.fill(work, file_id, received)
@@ -205,10 +204,12 @@ def _check_headers(request: Request, file: File) -> None:
 
 
 async def _chunks(request: Request) -> AsyncIterator[bytes]:
-    stream = request.stream()
+    """All of the body. Raises TookTooLong, ValidationFailed."""
+    stream, end = request.stream(), asyncio.get_running_loop().time() + TICKET.total_seconds()
     while True:
+        stalled = asyncio.get_running_loop().time() + STALL_SECONDS
         try:
-            async with asyncio.timeout(STALL_SECONDS):
+            async with asyncio.timeout_at(min(stalled, end)):
                 chunk = await anext(stream, None)
         except TimeoutError:
             raise TookTooLong("the bytes did not go on coming") from None

@@ -4,9 +4,11 @@ import asyncio
 import hashlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import UUID
 
 from roomcast.core.errors import FileTooLarge, RateLimited, ValidationFailed
 from roomcast.uploads import policy
@@ -16,8 +18,8 @@ from roomcast.uploads.models import File, blob, thumbnail
 from roomcast.uploads.pictures import Picture, can_look, look
 from roomcast.uploads.storage import Storage
 
-AT_ONCE = 32
-"""Uploads that one process takes in at the same time."""
+AT_ONCE, OF_ONE_PERSON = 128, 8
+"""Uploads that one process takes in at the same time: so many slow ones hinder nobody else's."""
 
 BLOCK_BYTES = 1024 * 1024
 """What is gathered before it is written."""
@@ -39,7 +41,7 @@ class Intake:
 
     def __init__(self, storage: Storage, incoming: Path) -> None:
         self._storage, self._incoming = storage, incoming
-        self._free = AT_ONCE
+        self._under_way: Counter[UUID] = Counter()
         self._looking = asyncio.Semaphore(1)  # one picture at a time: each may need hundreds of megabytes
 
     async def take(self, file: File, chunks: AsyncIterator[bytes]) -> Received:
@@ -47,16 +49,16 @@ class Intake:
 
         Raises ValidationFailed for too few, FileTooLarge for too many, UnsupportedMediaType, RateLimited.
         """
-        if self._free == 0:
+        if self._under_way.total() >= AT_ONCE or self._under_way[file.owner_id] >= OF_ONE_PERSON:
             raise RateLimited("too many uploads at once", retry_after_ms=1000)
-        self._free -= 1
+        self._under_way[file.owner_id] += 1
         path = self._incoming / f"{file.id.hex}-{secrets.token_hex(8)}"
         arrival = Arrival(path, path.with_suffix(".small"))
         try:
             await self._write(arrival, file, chunks)
             return await self._keep(arrival, file)
         finally:
-            self._free += 1
+            self._under_way -= Counter({file.owner_id: 1})  # keeps no zeros
             for rest in (arrival.path, arrival.small):
                 await asyncio.to_thread(rest.unlink, missing_ok=True)
 

@@ -19,15 +19,16 @@ async def sweep(db: Database, storage: Storage) -> None:
     """Give up what was never used in a day, then remove all that was given up, and what messages and people left."""
     async with db.work() as work:
         await actions.give_up(work)
-    while True:
-        async with db.read() as session:
-            gone = await queries.given_up(session, SWEPT)
+    while gone := await _given_up(db):
         for file in gone:
             await _remove(storage, file)
         async with db.work() as work:
             await actions.forget(work, [file.id for file in gone])
-        if len(gone) < SWEPT:
-            return
+
+
+async def _given_up(db: Database) -> list[File]:
+    async with db.read() as session:
+        return await queries.given_up(session, SWEPT)
 
 
 async def _remove(storage: Storage, file: File) -> None:
