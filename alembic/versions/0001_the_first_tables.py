@@ -71,7 +71,6 @@ def upgrade() -> None:
         sa.Column("email", sa.String(254), nullable=True),
         sa.Column("email_key", sa.String(254), nullable=True),
         sa.Column("bio", sa.String(500), nullable=True),
-        sa.Column("avatar_id", sa.Uuid(), nullable=True),
         sa.Column("role", sa.String(16), nullable=False),
         sa.Column("search_key", sa.Text(), nullable=False),
         sa.Column("password_hash", sa.Text(), nullable=False),
@@ -204,7 +203,6 @@ def upgrade() -> None:
         sa.Column("thread_root_id", sa.Uuid(), nullable=True),
         sa.Column("pinned_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("mentions_room", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
-        sa.Column("has_attachments", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.ForeignKeyConstraint(
             ["author_id"], ["users.id"], name=op.f("fk_messages_author_id_users"), ondelete="SET NULL"
         ),
@@ -254,39 +252,6 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_refresh_tokens_expires_at"), ["expires_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_refresh_tokens_presented_at"), ["presented_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_refresh_tokens_session_id"), ["session_id"], unique=False)
-
-    op.create_table(
-        "files",
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("owner_id", sa.Uuid(), nullable=False),
-        sa.Column("filename", sa.String(255), nullable=False),
-        sa.Column("declared_type", sa.String(127), nullable=False),
-        sa.Column("byte_size", sa.BigInteger(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("sha256", sa.String(64), nullable=True),
-        sa.Column("content_type", sa.String(127), nullable=True),
-        sa.Column("width", sa.Integer(), nullable=True),
-        sa.Column("height", sa.Integer(), nullable=True),
-        sa.Column("has_thumbnail", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
-        sa.Column("claimed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("message_id", sa.Uuid(), nullable=True),
-        sa.Column("position", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("is_avatar", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["message_id"], ["messages.id"], name=op.f("fk_files_message_id_messages"), ondelete="SET NULL"
-        ),
-        sa.ForeignKeyConstraint(["owner_id"], ["users.id"], name=op.f("fk_files_owner_id_users"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_files")),
-    )
-    with op.batch_alter_table("files", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_files_loose",
-            ["owner_id", "created_at"],
-            unique=False,
-            postgresql_where=sa.text("message_id IS NULL AND NOT is_avatar"),
-            sqlite_where=sa.text("message_id IS NULL AND is_avatar = 0"),
-        )
-        batch_op.create_index("ix_files_message", ["message_id", "position"], unique=False)
 
     op.create_table(
         "former_bodies",
@@ -376,15 +341,6 @@ def downgrade() -> None:
 
     op.drop_table("mentions")
     op.drop_table("former_bodies")
-    with op.batch_alter_table("files", schema=None) as batch_op:
-        batch_op.drop_index("ix_files_message")
-        batch_op.drop_index(
-            "ix_files_loose",
-            postgresql_where=sa.text("message_id IS NULL AND NOT is_avatar"),
-            sqlite_where=sa.text("message_id IS NULL AND is_avatar = 0"),
-        )
-
-    op.drop_table("files")
     with op.batch_alter_table("refresh_tokens", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_refresh_tokens_session_id"))
         batch_op.drop_index(batch_op.f("ix_refresh_tokens_presented_at"))

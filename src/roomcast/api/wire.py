@@ -46,7 +46,7 @@ def abort(scope: Scope) -> None:
 
 
 def origin(scope: Scope) -> str | None:
-    """The web address behind the socket's, as the client wrote it."""
+    """The web address behind the socket's, or the stream's over plain HTTP, as the client wrote it."""
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
-    scheme = "https" if scope["scheme"] == "wss" else "http"
-    return f"{scheme}://{hosts[0]}" if hosts else None
+    scheme = "https" if scope["scheme"] in ("wss", "https") else "http"
+    return f"{scheme}://{hosts[0]}{scope.get('root_path', '')}" if hosts else None
