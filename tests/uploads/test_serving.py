@@ -5,11 +5,14 @@ from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from roomcast.api.ranges import disposition
 from roomcast.core.clock import now
 from roomcast.core.ids import local_id
+from roomcast.core.names import is_printable
 from roomcast.uploads import pictures
 from roomcast.uploads.links import READING, Links
 from roomcast.uploads.policy import clean_name
@@ -147,6 +150,19 @@ async def test_a_file_that_no_message_carries_cannot_be_read(ann: Person) -> Non
 def test_a_name_is_kept_without_what_could_mislead(given: str, kept: str) -> None:
     assert clean_name(given) == kept
     assert clean_name(kept) == kept
+
+
+@given(st.text(max_size=300) | st.text("./\\\"'<>\r\n\0\u202e\u200b%;= a", max_size=300))
+def test_no_name_whatever_misleads_or_breaks_its_header(name: str) -> None:
+    kept = clean_name(name)
+    assert clean_name(kept) == kept
+    assert 1 <= len(kept.encode()) <= 255
+    assert is_printable(kept)
+    assert not set(kept) & set('/\\<>:"|?*')
+    header = disposition(kept, inline=True)
+    assert header.isascii()
+    assert header.isprintable()
+    assert header.count('"') == 2
 
 
 @pytest.mark.parametrize(
