@@ -7,6 +7,7 @@ from hashlib import sha256
 from tests.law import kinds, law
 from tests.messages.words import DELETE, EDIT
 from tests.people import Person
+from tests.statements import statements
 from tests.uploads.words import HISTORY, MESSAGE, SEND, codes, fetch, picture, post, put, ticket, upload
 
 LIVE = (
@@ -133,11 +134,11 @@ async def test_listeners_are_shown_whole_addresses_by_one_execution(ann: Person,
 async def test_a_page_of_files_takes_one_question_more_and_a_page_without_none(ann: Person) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "plain")
-    with ann.house.statements() as bare:
+    with statements() as bare:
         await ann.ask(HISTORY, id=den)
     for number in range(5):
         await post(ann, den, b"x" * (number + 1))
-    with ann.house.statements() as full:
+    with statements() as full:
         await ann.ask(HISTORY, id=den)
     asked = [sum("FROM files" in statement for statement in seen) for seen in (bare, full)]
     assert asked == [0, 1]
