@@ -34,6 +34,9 @@ Listen = Callable[["Work", Sequence[Event]], Awaitable[None]]
 MANY_KEYS = 1_000
 """Rows asked for by key in one statement."""
 
+PASSES = 4
+"""Of the loop, from bytes on a socket to the call that they mean."""
+
 WAIT_SECONDS = 30
 """No statement waits longer for a connection or a lock."""
 
@@ -196,7 +199,8 @@ class Batch(Generic[Arg, Result]):
     """Calls that arrive while one group commits are the next group: one transaction for all, a result for each.
 
     `run` gets a work and the group's arguments and answers, in their order, with a result or the Refused of each.
-    Needs no timer: an idle server commits at once, a busy one groups what waits. If a group fails as a whole, each
+    Needs no timer: an idle server commits at once, a busy one groups what waits and what the next passes of the loop
+    bring, because those whom the last group has answered are about to call again. If a group fails as a whole, each
     of its calls runs alone, so that one bad member never takes the others with it.
     """
 
@@ -224,12 +228,24 @@ class Batch(Generic[Arg, Result]):
             await self._task
 
     async def _drain(self) -> None:
+        busy = False
         try:
             while self._waiting:
+                if busy:
+                    await self._fill()
                 group, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
                 await self._commit(group)
+                busy = len(group) > 1
         finally:
             self._task = None
+
+    async def _fill(self) -> None:
+        """Return when a few passes of the loop have brought nobody else."""
+        known = 0
+        while known < len(self._waiting) < self._limit:
+            known = len(self._waiting)
+            for _ in range(PASSES):
+                await asyncio.sleep(0)
 
     async def _commit(self, group: Sequence[tuple[Arg, asyncio.Future[Result]]]) -> None:
         try:
