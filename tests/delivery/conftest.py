@@ -1,5 +1,6 @@
-"""What is delivered for long: nobody's access token ends in the middle of it."""
+"""Faults that go on for long: nobody's access token ends in the middle of them, and nobody speaks too much."""
 
+import pytest
 import pytest_asyncio
 
 from tests.conftest import MakeHouse
@@ -7,5 +8,7 @@ from tests.house import House
 
 
 @pytest_asyncio.fixture
-async def house(make_house: MakeHouse) -> House:
-    return await make_house(access_token_seconds=86_400)
+async def house(make_house: MakeHouse, request: pytest.FixtureRequest) -> House:
+    if request.node.get_closest_marker("chaos") is None:
+        return await make_house()
+    return await make_house(access_token_seconds=86_400, rate_limits="off")
