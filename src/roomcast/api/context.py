@@ -223,7 +223,7 @@ class Context:
         return self._loader("mentioned", mentions.mentioned)
 
     @property
-    def attachments(self) -> DataLoader[UUID, list[File] | None]:
+    def attachments(self) -> Loader[UUID, list[File]]:
         return self._loader("attachments", files.attached)
 
     def _loader(
