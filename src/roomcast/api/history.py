@@ -51,10 +51,12 @@ async def pinned(context: Context, room_id: UUID, first: int | None, after: str 
 async def _foresee(context: Context, page: Page[tuple[Message]]) -> None:
     messages = [message for (message,) in page.rows]
     ids = [message.id for message in messages]
+    with_files = [message.id for message in messages if message.has_attachments]
     await context.foresee(
         Foreseen(
             frozenset({"author"}), context.users, {message.author_id for message in messages if message.author_id}
         ),
         Foreseen(frozenset({"reactions"}), context.reactions, ids),
         Foreseen(frozenset({"thread"}), context.threads, ids),
+        Foreseen(frozenset({"attachments"}), context.attachments, with_files),
     )

@@ -148,10 +148,10 @@ class Message(Node):
         return [user for user in await info.context.users.load_many(people) if user is not None]
 
     @strawberry.field(graphql_type=list[Attachment], metadata=SHARED)
-    async def attachments(self, message: strawberry.Parent[models.Message], info: Info) -> list[File]:
+    def attachments(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[File]]:
         if not message.has_attachments:
             return []
-        return await info.context.attachments.load(message.id) or []
+        return then(info.context.attachments.now(message.id), lambda found: found or [])
 
     @strawberry.field
     async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
