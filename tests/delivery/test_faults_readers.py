@@ -113,7 +113,7 @@ async def test_a_peer_that_takes_nothing_is_dropped(house: House, ann: Person) -
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_stalled_readers_cost_the_server_no_memory(house: House, ann: Person) -> None:
-    den, count = await ann.create_room("den"), many(20_000, 400)
+    den, count = await ann.create_room("den"), many(100_000, 400)
     async with stalled(house.ws_url, ann, den), stalled(house.ws_url, ann, den):
         await house.listening(2)
         held_bytes()
