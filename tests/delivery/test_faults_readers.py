@@ -117,7 +117,7 @@ async def test_stalled_readers_cost_the_server_no_memory(house: House, ann: Pers
     async with stalled(house.ws_url, ann, den), stalled(house.ws_url, ann, den):
         await house.listening(2)
         held_bytes()
-        await burst(ann, den, 300)  # both have stopped, rings are full, caches are warm
+        await burst(ann, den, 600)  # both have stopped, rings and caches are full
         before = held_bytes()
         await burst(ann, den, count)
         grown = held_bytes() - before
