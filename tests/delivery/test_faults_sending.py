@@ -109,7 +109,7 @@ async def nothing_lost(reader: Person, rooms: Sequence[str], letters: Post) -> i
 async def test_a_server_killed_while_people_send_has_all_that_it_acknowledged(
     database_url: str, tmp_path: Path
 ) -> None:
-    count, kills = many(10_000, 1_000), many(8, 3)
+    count, kills = many(10_000, 500), many(8, 2)
     async with processes(1, database_url, tmp_path, access_token_seconds=86_400) as [server], AsyncExitStack() as stack:
         names = [f"person{number}" for number in range(PEOPLE)]
         people = [await stack.enter_async_context(await arrive(server.house, name)) for name in names]

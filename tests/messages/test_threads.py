@@ -20,8 +20,7 @@ async def bodies(person: Person, room_id: str, **more: object) -> list[str]:
 
 
 async def test_replies_are_in_the_log_and_streams_and_not_in_the_history(ann: Person, bob: Person) -> None:
-    den = await ann.create_room("den")
-    await bob.join(den)
+    den = await ann.create_room("den", memberIds=[bob.id])
     root, other = await ann.say(den, "topic", "other")
     async with bob.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)

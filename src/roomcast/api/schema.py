@@ -1,5 +1,7 @@
 """The schema: every door's part of Query, Mutation and Subscription, merged."""
 
+from functools import cache
+
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
@@ -23,7 +25,9 @@ from roomcast.api.events import EVENT_TYPES
 from roomcast.api.scalars import SCALARS
 
 
+@cache
 def build() -> strawberry.Schema:
+    """The same for every app of this process: nothing in it changes."""
     return strawberry.Schema(
         query=merge_types(
             "Query",
