@@ -11,6 +11,7 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.conftest import MakeHouse
 from tests.house import House
 from tests.law import law, snapshot
 from tests.people import ROOM_EVENTS, ROOM_MESSAGES, SEND, Person, arrive
@@ -39,6 +40,12 @@ FROM_OUTSIDE = (
     "one: node(id: $room) { id } many: nodes(ids: [$room, $message]) { id } "
     "rooms(filter: { membership: ALL, query: $name }) { totalCount nodes { id } } }"
 )
+
+
+@pytest_asyncio.fixture
+async def house(make_house: MakeHouse) -> House:
+    """Where what random people do in a hurry is not limited by how fast they do it."""
+    return await make_house(rate_limits="off")
 
 
 class Step(NamedTuple):
