@@ -5,7 +5,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from websockets.frames import Frame, Opcode
@@ -18,6 +18,7 @@ from tests.edge.lines import HANDSHAKE, Line, line
 from tests.house import House
 from tests.people import WAIT_SECONDS, Wire
 
+Kind = TypeVar("Kind")
 GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
 INIT = b'{"type":"connection_init"}'
 
@@ -35,16 +36,21 @@ def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
     return Frame(opcode, data, fin).serialize(mask=True)
 
 
+def living(kind: type[Kind]) -> list[Kind]:
+    # `isinstance` would ask weak proxies too, which may stand for something that is gone.
+    return [each for each in gc.get_objects() if issubclass(type(each), kind)]
+
+
 def protocol() -> DirectProtocol:
     """The one socket's, as the server has it."""
-    [found] = [each for each in gc.get_objects() if issubclass(type(each), DirectProtocol) and not each.disconnected]
+    [found] = [each for each in living(DirectProtocol) if not each.disconnected]
     return found
 
 
 def served() -> list[HttpProtocol]:
     """The connections of requests, as this test's server has them."""
     loop = asyncio.get_running_loop()
-    return [each for each in gc.get_objects() if issubclass(type(each), HttpProtocol) and each.loop is loop]
+    return [each for each in living(HttpProtocol) if each.loop is loop]
 
 
 def is_protected(answer: bytes) -> bool:
