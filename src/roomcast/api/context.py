@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeAlias, TypeVar, cast
+from types import CoroutineType
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 import strawberry
@@ -37,6 +38,9 @@ from roomcast.uploads.models import File
 
 Key = TypeVar("Key")
 Row = TypeVar("Row")
+
+BATCH = 500
+"""Keys of one statement of a loader."""
 
 SHARED = {"shared": True}
 """Metadata of a field whose value is the same for everybody who may see it: it may be executed once for a group."""
@@ -80,10 +84,13 @@ class Caller:
 Maybe: TypeAlias = Row | Awaitable[Row]
 """What a field shows, or what to await for it."""
 
+PENDING = (CoroutineType, asyncio.Future)
+"""All that is ever awaited for a field."""
+
 
 def then(found: Maybe[Row], take: Callable[[Row], Key]) -> Maybe[Key]:
     """`take` of what was found, now if it is there."""
-    return _later(found, take) if isinstance(found, Awaitable) else take(found)
+    return _later(found, take) if isinstance(found, PENDING) else take(found)  # type: ignore[arg-type]
 
 
 async def _later(found: Awaitable[Row], take: Callable[[Row], Key]) -> Key:
@@ -94,10 +101,33 @@ class Loader(DataLoader[Key, Row | None]):
     """A batch loader that does not let anybody wait for what is there: a task for each field of each row of a page
     costs more than all the rest of it."""
 
+    def __init__(self, ask: Callable[[list[Key]], Awaitable[Sequence[Row | None]]]) -> None:
+        super().__init__(ask, max_batch_size=BATCH)
+        self._ask = ask
+        self._known: dict[Key, Row | None] = {}
+
     def now(self, key: Key) -> Maybe[Row | None]:
         """The row under this key; what to await for it where it has not been loaded yet."""
-        found = cast("asyncio.Future[Row | None]", self.load(key))
-        return found.result() if found.done() else found
+        return self._known[key] if key in self._known else self.load(key)
+
+    def load(self, key: Key) -> Awaitable[Row | None]:
+        if key not in self._known:
+            return super().load(key)
+        found: asyncio.Future[Row | None] = self.loop.create_future()
+        found.set_result(self._known[key])
+        return found
+
+    def prime(self, key: Key, value: Row | None, force: bool = False) -> None:
+        """The row under this key is known; the first one that is said stays, unless `force`."""
+        if force or key not in self._known:
+            self._known[key] = value
+
+    async def foresee(self, keys: Iterable[Key]) -> None:
+        """Load these now."""
+        wanted = [key for key in dict.fromkeys(keys) if key not in self._known]
+        for start in range(0, len(wanted), BATCH):
+            batch = wanted[start : start + BATCH]
+            self._known.update(zip(batch, await self._ask(batch), strict=True))
 
 
 class Foreseen(NamedTuple):
@@ -153,8 +183,9 @@ class Context:
 
     async def foresee(self, *foreseen: "Foreseen") -> None:
         """Load now what the fields of a page are going to ask for, if the document has any of them."""
-        keys = [(wanted.loader, wanted.keys) for wanted in foreseen if not wanted.fields.isdisjoint(self._words)]
-        await asyncio.gather(*(loader.load_many(wanted) for loader, wanted in keys))
+        for wanted in foreseen:
+            if not wanted.fields.isdisjoint(self._words):
+                await wanted.loader.foresee(wanted.keys)
 
     # ---- loaders: batches by id, of rows that the actor has already reached
 
@@ -236,7 +267,7 @@ class Context:
                     found = await query(session, keys)
                 return [found.get(key) for key in keys]
 
-            self._loaders[name] = Loader(load, max_batch_size=500)
+            self._loaders[name] = Loader(load)
         return self._loaders[name]
 
 

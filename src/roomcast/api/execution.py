@@ -8,7 +8,7 @@ import strawberry
 from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
-from roomcast.api.context import Backend, Caller, Context
+from roomcast.api.context import PENDING, Backend, Caller, Context
 from roomcast.api.documents import Documents, Operation, RequestErrors
 from roomcast.api.errors import blamed, cause_of, coded, formatted
 from roomcast.api.limits import Limits, too_complex
@@ -155,5 +155,6 @@ def refusal(error: GraphQLError, request_id: str) -> Payload:
 
 
 def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
-    """Values are mostly plain: two attribute look-ups cost less than the library's general question."""
-    return hasattr(value, "__await__")
+    """Resolvers give coroutines and futures, nothing else that waits. The library's general question, asked of every
+    value, costs more than most fields."""
+    return isinstance(value, PENDING)

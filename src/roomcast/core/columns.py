@@ -6,8 +6,9 @@ break on the other, so tables use these instead.
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -21,6 +22,9 @@ SQLModel.metadata.naming_convention = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+
+REMEMBERED = 10_000
+"""Ids at hand."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -48,10 +52,24 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Id(sa.Uuid[UUID]):
+    """A UUID. SQLite keeps texts, and one page shows the same few ids over and over: each is read once."""
+
+    cache_ok = True
+
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Any:
+        return _read_id if dialect.name == "sqlite" else None
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _read_id(text: str | None) -> UUID | None:
+    return None if text is None else UUID(text)
+
+
 JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
 
 # SQLModel's Field has no precise type of its own to partially apply.
-IdField: Any = partial(Field, sa_type=sa.Uuid)
+IdField: Any = partial(Field, sa_type=Id)
 TimeField: Any = partial(Field, sa_type=UTCDateTime)
 TextField: Any = partial(Field, sa_type=sa.Text)
 
