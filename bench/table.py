@@ -62,7 +62,7 @@ def table(rows: list[Row]) -> str:
 
 def keep(rows: list[Row]) -> None:
     """Write the results with the machine they are of."""
-    cores = len(os.sched_getaffinity(0))
+    cores = os.cpu_count()
     machine = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, {platform.system()}"
     RESULTS.write_text(
         "# Results\n\nWritten by `make bench`. Absolute figures move with the machine; only the ratios of one run "

@@ -43,7 +43,8 @@ strawberry.enum(models.NotificationLevel)
 strawberry.enum(queries.RoomOrder)
 strawberry.enum(queries.RoomMembershipFilter)
 
-COUNTS, LAST = frozenset({"unreadCount", "unreadIsCapped", "mentionCount"}), frozenset({"lastMessage"})
+COUNTS = frozenset({"unreadCount", "unreadIsCapped", "mentionCount"})
+LAST, PLACE = frozenset({"lastMessage"}), frozenset({"streamCursor"})
 """Fields of a page of rooms that are loaded with it."""
 
 
@@ -277,15 +278,16 @@ class Query:
         wanted = _wanted(actor, filter or RoomFilter())
         async with context.snapshot.session() as session:
             page = await queries.rooms(session, actor, wanted, order_by, pages)
-        for room, head, membership in page.rows:
-            context.heads.prime(room.id, head)
+        for room, membership in page.rows:
             context.memberships.prime((room.id, actor.user_id), membership)
-        mine = [(room.id, actor.user_id) for room, _, membership in page.rows if membership is not None]
+        ids = [room.id for room, _ in page.rows]
+        mine = [(room.id, actor.user_id) for room, membership in page.rows if membership is not None]
         await context.foresee(
             Foreseen(COUNTS, context.unread, mine),
-            Foreseen(LAST, context.last_messages, [room.id for room, _, _ in page.rows]),
+            Foreseen(LAST, context.last_messages, ids),
+            Foreseen(PLACE, context.heads, ids),
         )
-        return connected(page, lambda room, _head, _membership: room, lambda: _room_count(context, wanted))
+        return connected(page, lambda room, _membership: room, lambda: _room_count(context, wanted))
 
 
 async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | None:

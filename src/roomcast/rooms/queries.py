@@ -91,8 +91,10 @@ async def reach_many(session: AsyncSession, actor: Actor, room_ids: Collection[U
 
 async def rooms(
     session: AsyncSession, actor: Actor, wanted: RoomFilter, order: RoomOrder, window: Window
-) -> Page[tuple[Room, RoomHead, Membership | None]]:
-    return await page(session, f"rooms:{order}", _filtered(actor, wanted), _keys(order), window)
+) -> Page[tuple[Room, Membership | None]]:
+    """The rooms, each with the actor's own membership."""
+    shown = _filtered(actor, wanted).with_only_columns(Room, Membership, maintain_column_froms=True)
+    return await page(session, f"rooms:{order}", shown, _keys(order), window)
 
 
 async def room_count(session: AsyncSession, actor: Actor, wanted: RoomFilter) -> int:
