@@ -108,7 +108,10 @@ class Loader(DataLoader[Key, Row | None]):
 
     def now(self, key: Key) -> Maybe[Row | None]:
         """The row under this key; what to await for it where it has not been loaded yet."""
-        return self._known[key] if key in self._known else self.load(key)
+        try:
+            return self._known[key]
+        except KeyError:
+            return self.load(key)
 
     def load(self, key: Key) -> Awaitable[Row | None]:
         if key not in self._known:

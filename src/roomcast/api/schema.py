@@ -23,12 +23,13 @@ from roomcast.api import (
 )
 from roomcast.api.events import EVENT_TYPES
 from roomcast.api.scalars import SCALARS
+from roomcast.api.straight import straighten
 
 
 @cache
 def build() -> strawberry.Schema:
     """The same for every app of this process: nothing in it changes."""
-    return strawberry.Schema(
+    schema = strawberry.Schema(
         query=merge_types(
             "Query",
             (server.Query, accounts.Query, rooms.Query, members.Query, messages.Query, search.Query, moderation.Query),
@@ -50,3 +51,5 @@ def build() -> strawberry.Schema:
         types=EVENT_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
     )
+    straighten(schema._schema)
+    return schema
