@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.logins import PASSWORD, SIGNUP
-from roomcast.app import App
+from roomcast.serving import App
 from roomcast.settings import OnOff, Settings
 
 WARM = 300
@@ -33,7 +33,7 @@ HISTORY = (
 
 PARTS: Mapping[str, tuple[str, ...]] = {
     "GraphQL": ("/graphql/", "/strawberry/"),
-    "edge": ("/roomcast/api/", "/roomcast/app.py", "/roomcast/web/", "/starlette/", "/jwt/", "orjson"),
+    "edge": ("/roomcast/api/", "/roomcast/serving.py", "/roomcast/web/", "/starlette/", "/jwt/", "orjson"),
     "product": ("/roomcast/",),
     "database": ("/sqlalchemy/", "/sqlmodel/", "/aiosqlite/", "/greenlet", "sqlite3"),
     "waiting for it": ("epoll", "select"),

@@ -11,8 +11,9 @@ import uvicorn
 from sqlmodel import col, select
 
 from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
-from roomcast.app import App, Roomcast
+from roomcast.app import Roomcast
 from roomcast.core.audit import AuditEntry
+from roomcast.serving import App
 from roomcast.settings import Settings
 
 SECRET = "a secret for tests that is long enough to sign with"

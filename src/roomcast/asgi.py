@@ -2,7 +2,8 @@
 
 import sys
 
-from roomcast.app import app_alone, start_logs
+from roomcast.app import start_logs
+from roomcast.serving import app_alone
 from roomcast.settings import WrongSetting, load
 
 try:

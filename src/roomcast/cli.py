@@ -13,11 +13,12 @@ from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api import schema
 from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
-from roomcast.app import app_alone, prepare_database, start_logs
+from roomcast.app import prepare_database, start_logs
 from roomcast.core import migrations
 from roomcast.core.db import Database
 from roomcast.core.errors import Refused
 from roomcast.doctor import examine
+from roomcast.serving import app_alone
 from roomcast.settings import Settings, WrongSetting, data_folder, incoming, load, secret_keys
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)

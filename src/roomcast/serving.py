@@ -1,0 +1,121 @@
+"""The whole product as one ASGI app: `/graphql` straight to its handlers, the rest through Starlette's routes."""
+
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from roomcast.api import files, refusals
+from roomcast.api.http import not_served
+from roomcast.app import Roomcast
+from roomcast.settings import Settings
+from roomcast.web import pages
+
+COLLECT_AFTER = 10_000
+"""Objects made and not yet gone since the last look for cycles among them."""
+
+
+class App:
+    """Every operation and every listener's every event pass here: they are spared the layers that pages go through."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.house = Roomcast(settings)
+        app = Starlette(
+            routes=_routes(self.house),
+            exception_handlers={HTTPException: not_served},
+            lifespan=self._lifespan,
+        )
+        # Outside of Starlette, so that the answers it gives on its own leave with the headers too.
+        self._http = pages.SecurityHeaders(_with_cors(app, settings))
+        self._graphql = pages.SecurityHeaders(_with_cors(self._answer, settings))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_graphql = scope.get("path") == scope.get("root_path", "") + "/graphql"
+        if scope["type"] == "websocket" and is_graphql:
+            await self.house.sockets.serve(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1000})
+        elif scope["type"] == "http" and is_graphql:
+            await self._graphql(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.house.http(Request(scope, receive))
+        await response(scope, receive, send)
+
+    @asynccontextmanager
+    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        await self.house.start()
+        try:
+            yield
+        finally:
+            await self.house.stop()
+
+
+def app_alone(settings: Settings) -> App:
+    """The app, in a process that does nothing else.
+
+    A pause of the garbage collector is everybody's. What was imported and built for the app stays until the end, so
+    it is never looked at again; what an event makes for many people goes without it, and was a third of their time;
+    and all sockets together, which live long too, are looked at once in millions of new objects.
+    """
+    app = App(settings)
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 10, 50)
+    return app
+
+
+class Cors(CORSMiddleware):
+    """Says in JSON, as everybody does here, why a preflight is refused."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        found = super().preflight_response(request_headers)
+        if found.status_code < 400:
+            return found
+        headers = {name: value for name, value in found.headers.items() if not name.startswith("content-")}
+        return Response(refusals.body(403, bytes(found.body).decode()), 403, headers, "application/json")
+
+
+def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
+    if not settings.allowed_origins:
+        return app
+    return Cors(
+        app,
+        allow_origins=settings.allowed_origins,
+        allow_methods=["GET", "POST", "PUT"],
+        allow_headers=["authorization", "content-type", "range"],
+        expose_headers=["x-request-id", "retry-after", "content-disposition", "content-range", "etag"],
+    )
+
+
+def _routes(house: Roomcast) -> list[BaseRoute]:
+    sdl = house.schema.as_str() + "\n"
+
+    async def schema_file(_request: Request) -> Response:
+        return PlainTextResponse(sdl)
+
+    async def live(_request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(_request: Request) -> Response:
+        parts = await house.is_ready()
+        good = all(parts.values())
+        shown = {name: "ok" if part else "down" for name, part in parts.items()}
+        return JSONResponse({"status": "ok" if good else "down", **shown}, 200 if good else 503)
+
+    return [
+        Route("/schema.graphql", schema_file),
+        Route("/health/live", live),
+        Route("/health/ready", ready),
+        *files.routes(lambda: house.files),
+        *pages.routes(),
+    ]
