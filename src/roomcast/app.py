@@ -5,6 +5,8 @@ import logging
 import sys
 from collections.abc import Collection, Iterator, Sequence
 
+from prometheus_client import CollectorRegistry
+
 from roomcast.accounts import renewal
 from roomcast.accounts.credentials import Credentials
 from roomcast.accounts.passwords import Passwords
@@ -29,6 +31,7 @@ from roomcast.core.chores import Chore
 from roomcast.core.clock import now
 from roomcast.core.db import Batch, Database
 from roomcast.core.events import Event, Lines
+from roomcast.core.metrics import Operations
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.core.telemetry import configure_logs
 from roomcast.messages import system
@@ -65,6 +68,8 @@ class Roomcast:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.registry = CollectorRegistry()
+        self.operations = Operations(self.registry)
         self.schema = schema.build()
         self.db = Database(settings.database_url, self._publish, listeners=[system.speak])
         self.lines = Lines()
@@ -100,7 +105,8 @@ class Roomcast:
         introspection, get = settings.is_on(settings.introspection), settings.is_on(settings.get_queries)
         backend = await self._backend()
         self.files = FilesEndpoint(self.db, backend.links, self.storage, self.intake)
-        engine = Engine(self.schema, backend, Limits(), _persisted(settings), self._rates, introspection=introspection)
+        persisted, rates = _persisted(settings), self._rates
+        engine = Engine(self.schema, backend, Limits(), persisted, rates, self.operations, introspection=introspection)
         self.sockets = Sockets(engine, self.hub, settings.allowed_origins, self._places)
         playground = pages.playground if settings.is_on(settings.playground) else None
         self.http = HttpEndpoint(engine, self.sockets.serve, playground, allow_get=get)

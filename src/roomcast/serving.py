@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from roomcast import metrics
 from roomcast.api import files, refusals
 from roomcast.api.http import not_served
 from roomcast.app import Roomcast
@@ -117,5 +118,6 @@ def _routes(house: Roomcast) -> list[BaseRoute]:
         Route("/health/live", live),
         Route("/health/ready", ready),
         *files.routes(lambda: house.files),
+        *([metrics.route(house)] if house.settings.serves_metrics else []),
         *pages.routes(),
     ]

@@ -152,6 +152,7 @@ class Settings(BaseSettings):
     rate_limits: OnOff = OnOff.ON
     storage_url: Annotated[str | None, AfterValidator(_bucket)] = None
     max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, le=2**31 - 1)
+    metrics_token: SecretStr | None = None
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat | None = None
 
@@ -200,6 +201,10 @@ class Settings(BaseSettings):
         return self.profile is Profile.DEVELOPMENT if switch is None else switch is OnOff.ON
 
     @property
+    def serves_metrics(self) -> bool:
+        return self.metrics_token is not None or self.profile is Profile.DEVELOPMENT
+
+    @property
     def migrates_on_start(self) -> bool:
         return self.is_sqlite if self.migrate_on_start is None else self.migrate_on_start
 
@@ -225,7 +230,7 @@ def _sentence(problem: dict[str, Any]) -> str:
     if not problem["loc"]:
         return text
     name = f"{PREFIX}{str(problem['loc'][0]).upper()}"
-    shown = "" if name.endswith(("KEY", "URL")) else f" {str(problem['input'])!r} is not usable:"
+    shown = "" if name.endswith(("KEY", "URL", "TOKEN")) else f" {str(problem['input'])!r} is not usable:"
     return f"{name}:{shown} {text[:1].lower() + text[1:]}. See .env.example for what it takes."
 
 

@@ -50,6 +50,11 @@ class RequestErrors(Exception):
         super().__init__(errors)
         self.errors = errors
 
+    @property
+    def code(self) -> str:
+        """That of the first."""
+        return str((self.errors[0].extensions or {}).get("code", "INTERNAL")) if self.errors else "INTERNAL"
+
 
 _NAME = re.compile(r"\w+")
 

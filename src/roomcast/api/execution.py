@@ -6,6 +6,7 @@ from typing import Any, TypeGuard, cast
 
 import strawberry
 from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream
+from prometheus_client import CollectorRegistry
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from roomcast.api.context import PENDING, Backend, Caller, Context
@@ -17,6 +18,7 @@ from roomcast.api.rates import Rates
 from roomcast.api.requests import Request
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
+from roomcast.core.metrics import Operations
 
 Payload = dict[str, Any]
 
@@ -35,6 +37,7 @@ class Engine:
         limits: Limits,
         persisted: PersistedQueries | None = None,
         rates: Rates | None = None,
+        operations: Operations | None = None,
         *,
         introspection: bool,
     ) -> None:
@@ -43,13 +46,18 @@ class Engine:
         self.documents = Documents(self.schema, limits, introspection=introspection)
         self._turn = asyncio.Semaphore(BEGIN_AT_ONCE)
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
+        self._operations = operations or Operations(CollectorRegistry())
 
     async def read(self, request: Request, caller: Caller) -> Operation:
         """The operation that is meant; a document that is new counts against the caller. Raises RequestErrors."""
-        text = self._persisted.text(request)
-        if self._rates is not None and not self.documents.knows(text):
-            await self._rates.admit_reading(text, caller)
-        return self.operation(request)
+        try:
+            text = self._persisted.text(request)
+            if self._rates is not None and not self.documents.knows(text):
+                await self._rates.admit_reading(text, caller)
+            return self.operation(request)
+        except RequestErrors as errors:
+            self._operations.refused(errors.code)
+            raise
 
     def operation(self, request: Request) -> Operation:
         """Raises RequestErrors."""
@@ -61,6 +69,13 @@ class Engine:
 
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
         """The answer to a query or mutation. Raises RequestErrors for variables that do not fit, and RATE_LIMITED."""
+        with self._operations.timed(operation.kind.value) as outcome:
+            payload = await self._run(operation, request, viewer, caller)
+            if errors := payload.get("errors"):
+                outcome.code = errors[0]["extensions"]["code"]
+        return payload
+
+    async def _run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
         await self._admit(operation, request, viewer, caller)
         context = Context(self.backend, viewer, caller, words=operation.words)
         executor = self.executor(operation, request.variables, context)
@@ -79,9 +94,10 @@ class Engine:
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         """What the subscription's field resolves to, for this viewer. Raises RequestErrors, or what `is_outage`."""
-        await self._admit(operation, request, context.viewer, context.caller)
-        async with self._turn:
-            return await self._subscribe(operation, request, context)
+        with self._operations.timed("subscription"):
+            await self._admit(operation, request, context.viewer, context.caller)
+            async with self._turn:
+                return await self._subscribe(operation, request, context)
 
     async def _subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         executor = self.executor(operation, request.variables, context)

@@ -211,6 +211,7 @@ class Batch(Generic[Arg, Result]):
         limit: int = 200,
     ) -> None:
         self._db, self._run, self._limit = db, run, limit
+        self.groups = self.calls = 0
         self._waiting: list[tuple[Arg, asyncio.Future[Result]]] = []
         self._task: asyncio.Task[None] | None = None
 
@@ -221,6 +222,10 @@ class Batch(Generic[Arg, Result]):
         if self._task is None:
             self._task = asyncio.create_task(self._drain(), name="batch")
         return await future
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
 
     async def close(self) -> None:
         """Wait for what is under way."""
@@ -234,6 +239,7 @@ class Batch(Generic[Arg, Result]):
                 if busy:
                     await self._fill()
                 group, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+                self.groups, self.calls = self.groups + 1, self.calls + len(group)
                 await self._commit(group)
                 busy = len(group) > 1
         finally:

@@ -47,7 +47,7 @@ class Group:
         self.key, self.script = key, script
         self.position = feed.position
         self.readers: set[Reader] = set()
-        self.executions = 0
+        self.executions = self.deliveries = 0
         self._live: dict[Reader, None] = {}
         self._feed, self._source = feed, source
         self._ring: deque[Shown] = deque(maxlen=RING)
@@ -165,6 +165,7 @@ class Group:
         [payload] = await self._show([self.script.signal(signal, self.position)], EVERYBODY)
         if payload is None:
             return
+        self.deliveries += len(self._live)
         for number, reader in enumerate(list(self._live), 1):
             if reader in self._live:
                 reader.hear(payload)
@@ -188,6 +189,7 @@ class Group:
         self._move(seq)
         if payload is None:
             return
+        self.deliveries += len(self._live)
         for number, reader in enumerate(list(self._live), 1):
             if reader in self._live:
                 reader.take(seq, payload)

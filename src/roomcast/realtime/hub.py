@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from roomcast.realtime.bus import Frame
+from roomcast.realtime.group import Group
 from roomcast.realtime.reader import Listener, Reader
 from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.source import Script, Source
@@ -33,6 +34,7 @@ class Hub:
         self._claims: Counter[str] = Counter()
         self._closing: set[asyncio.Task[None]] = set()
         self.malformed = 0
+        self._done: Counter[str] = Counter()
 
     async def start(self) -> None:
         self._looking = asyncio.create_task(self._look_at_tails(), name="tails")
@@ -93,7 +95,8 @@ class Hub:
     def release(self, topic: Topic) -> None:
         """Forget groups without readers, and the topic without groups."""
         for key in [key for key, group in topic.groups.items() if not group.readers]:
-            self._finish(topic.groups.pop(key).close())
+            self._done.update(_work(group := topic.groups.pop(key)))
+            self._finish(group.close())
         if not topic.groups and topic.name not in self._claims and self._topics.get(topic.name) is topic:
             del self._topics[topic.name]
             self._leave(topic.name)
@@ -156,5 +159,18 @@ class Hub:
         return self._topics.values()
 
     @property
+    def groups(self) -> list[Group]:
+        return [group for topic in self._topics.values() for group in topic.groups.values()]
+
+    @property
     def reader_count(self) -> int:
-        return sum(len(group.readers) for topic in self._topics.values() for group in topic.groups.values())
+        return sum(len(group.readers) for group in self.groups)
+
+    @property
+    def done(self) -> Counter[str]:
+        """Executions of events, and deliveries of what they made, since the start."""
+        return sum(map(_work, self.groups), self._done)
+
+
+def _work(group: Group) -> Counter[str]:
+    return Counter(executions=group.executions, deliveries=group.deliveries)

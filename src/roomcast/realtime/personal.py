@@ -76,4 +76,5 @@ class PersonalGroup(Group):
     def _hand(self, reader: Reader, entries: Sequence[Entry], payloads: Sequence[bytes | None], give: Give) -> None:
         for entry, payload in zip(entries, payloads, strict=True):
             if payload is not None and reader in self._live:
+                self.deliveries += 1
                 give(reader, entry.seq, payload)

@@ -1,0 +1,72 @@
+"""`/metrics`, as Prometheus reads it: what this process holds and has done, read when somebody asks and not before."""
+
+import hmac
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from roomcast.app import Roomcast
+
+
+class Readings(Collector):
+    def __init__(self, house: Roomcast) -> None:
+        self._house = house
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing ahead of time: a house that has not started holds nothing yet."""
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        house, done, bus = self._house, self._house.hub.done, self._house.bus.stats
+        yield InfoMetricFamily("roomcast", "What runs here.", {"version": version("roomcast")})
+        for name, value, text in (
+            ("sockets", len(house.sockets.open), "Open WebSocket connections and streams over HTTP."),
+            ("subscriptions", house.hub.reader_count, "Subscriptions of rooms."),
+            ("groups", len(house.hub.groups), "Audiences that share an execution."),
+            ("topics", len(house.hub.topics), "Rooms that somebody here listens to."),
+            ("sends_waiting", house.send.waiting, "Messages that wait for the next transaction."),
+            ("bus_connected", int(house.bus.connected), "1 while frames travel between processes."),
+        ):
+            yield GaugeMetricFamily(f"roomcast_{name}", text, value)
+        for name, value, text in (
+            ("event_executions", done["executions"], "GraphQL executions of events."),
+            ("event_deliveries", done["deliveries"], "Frames of events that were handed to live subscriptions."),
+            ("sends", house.send.calls, "Messages that were sent, refused ones included."),
+            ("send_groups", house.send.groups, "Transactions that they were grouped into."),
+            ("bus_published", bus.published, "Frames that the broker took."),
+            ("bus_dropped", bus.dropped, "Frames that it did not take; others find the events in the log."),
+            ("bus_received", bus.received, "Frames that came in."),
+            ("bus_malformed", bus.malformed + house.hub.malformed, "Messages on our channels that are no frames."),
+            ("bus_overflows", bus.overflows, "Times that more came in than could wait."),
+            ("bus_resyncs", bus.resyncs, "Times that the log was looked at because frames may be missing."),
+            ("bus_connects", bus.connects, "Sessions opened with the broker."),
+        ):
+            yield CounterMetricFamily(f"roomcast_{name}", text, value)
+
+
+def route(house: Roomcast) -> Route:
+    """Without ROOMCAST_METRICS_TOKEN it is open in the development profile and is not there in production."""
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=house.registry)
+    house.registry.register(Readings(house))
+
+    async def metrics(request: Request) -> Response:
+        token = house.settings.metrics_token
+        if token is not None and not _has(request, token.get_secret_value()):
+            return PlainTextResponse("ROOMCAST_METRICS_TOKEN is asked for.\n", 401, {"WWW-Authenticate": "Bearer"})
+        encode, media_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(house.registry), media_type=media_type, headers={"Cache-Control": "no-store"})
+
+    return Route("/metrics", metrics)
+
+
+def _has(request: Request, token: str) -> bool:
+    said = request.headers.get("authorization", "")
+    return hmac.compare_digest(said.encode(), f"Bearer {token}".encode())

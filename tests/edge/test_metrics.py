@@ -1,0 +1,86 @@
+"""/metrics: what an operator sees of a process, and who else may look."""
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.conftest import MakeHouse
+from tests.house import House
+from tests.people import ROOM_MESSAGES, Person, Visitor
+
+TOKEN = "a token for those who watch"
+
+
+async def readings(visitor: Visitor) -> dict[str, float]:
+    """By name and labels, as Prometheus parses them."""
+    page = await visitor.http.get("/metrics")
+    assert page.status_code == 200
+    families = text_string_to_metric_families(page.text)
+    return {
+        " ".join([sample.name, *sample.labels.values()]): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+async def test_operations_are_counted_by_what_came_of_them(ann: Person) -> None:
+    before = await readings(ann)
+    room = await ann.create_room("den")
+    await ann.post({"query": "{ me { nobody } }"})
+    await ann.post({"query": "query Q($id: ID!) { room(id: $id) { id } }", "variables": {}})
+
+    after = await readings(ann)
+
+    def rise(name: str) -> float:
+        return after.get(name, 0) - before.get(name, 0)
+
+    assert room
+    assert rise("roomcast_operations_total mutation OK") == 1
+    assert rise("roomcast_operations_total unread GRAPHQL_VALIDATION_FAILED") == 1
+    assert rise("roomcast_operations_total query BAD_USER_INPUT") == 1
+    assert rise("roomcast_operation_seconds_count query") == 1
+
+
+async def test_listeners_and_what_they_heard_are_counted(house: House, ann: Person, bob: Person) -> None:
+    room = await ann.create_room("den")
+    async with ann.socket() as hers, bob.socket() as his:
+        streams = [await socket.watch(ROOM_MESSAGES, roomId=room) for socket in (hers, his)]
+        await house.listening(2)
+        await ann.send(room, "hello")
+        for stream in streams:
+            await stream.next()
+        now = await readings(ann)
+
+    assert (now["roomcast_sockets"], now["roomcast_subscriptions"], now["roomcast_groups"]) == (2, 2, 1)
+    assert (now["roomcast_event_executions_total"], now["roomcast_event_deliveries_total"]) == (1, 2)
+    assert (now["roomcast_sends_total"], now["roomcast_send_groups_total"]) == (1, 1)
+    assert now["roomcast_bus_connected"] == 1
+
+
+async def test_what_listeners_heard_stays_counted_when_they_have_gone(house: House, ann: Person) -> None:
+    room = await ann.create_room("den")
+    async with ann.socket() as socket:
+        stream = await socket.watch(ROOM_MESSAGES, roomId=room)
+        await house.listening(1)
+        await ann.send(room, "hello")
+        await stream.next()
+    await house.listening(0)
+
+    now = await readings(ann)
+
+    assert (now["roomcast_groups"], now["roomcast_event_deliveries_total"]) == (0, 1)
+
+
+async def test_production_shows_nothing_without_a_token(make_house: MakeHouse) -> None:
+    async with Visitor(await make_house(profile="production")) as somebody:
+        assert (await somebody.http.get("/metrics")).status_code == 404
+
+
+async def test_only_the_token_opens_it(make_house: MakeHouse) -> None:
+    house = await make_house(profile="production", metrics_token=TOKEN)
+    async with Visitor(house) as somebody:
+        for said in ("", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer ä"):
+            answer = await somebody.http.get("/metrics", headers={b"authorization": said.encode()})
+            assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+        shown = await somebody.http.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})
+
+    assert shown.status_code == 200
+    assert TOKEN not in shown.text
