@@ -48,6 +48,7 @@ WRONG = {
     "RATE_LIMITS": ["some"],
     "STORAGE_URL": ["/srv/files", "s3://bucket", "s3://key:secret@host", "s3://key:secret@host:many/bucket"],
     "MAX_UPLOAD_BYTES": ["0", "25MB", "2147483648"],
+    "METRICS_TOKEN": ["short"],
     "LOG_LEVEL": ["chatty"],
     "LOG_FORMAT": ["xml"],
 }

@@ -1,7 +1,9 @@
 """The `roomcast` command."""
 
 import asyncio
+import sqlite3
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,8 +16,8 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.api import schema
 from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
 from roomcast.app import prepare_database, start_logs
-from roomcast.core import migrations
-from roomcast.core.db import Database
+from roomcast.core import log, migrations, sqlite
+from roomcast.core.db import Database, driver_url
 from roomcast.core.errors import Refused
 from roomcast.doctor import examine
 from roomcast.serving import app_alone
@@ -78,6 +80,29 @@ def migrate() -> None:
 
 
 @app.command()
+def backup(target: Annotated[Path, typer.Argument(help="A file that is not there yet.")]) -> None:
+    """Copy the embedded database into a file, as it is at one moment; the server may go on meanwhile."""
+    settings = load()
+    if not settings.is_sqlite:
+        raise WrongSetting("ROOMCAST_DATABASE_URL: only the embedded database is copied here; use pg_dump")
+    try:
+        sqlite.copy(Path(driver_url(settings.database_url).database or ""), target)
+    except FileExistsError:
+        raise WrongSetting(f"{target} is there already") from None
+    except sqlite3.Error as error:
+        raise WrongSetting(f"{target}: not written: {error}") from None
+    print(f"{target} holds the database. Uploads and secret.key of the data folder are not in it.")
+
+
+@app.command()
+def after_restore() -> None:
+    """Say that the data was restored from a backup, before the server starts again: clients then fetch anew what they
+    remember of a future that never was."""
+    asyncio.run(_begin_epoch(load()))
+    print("Cursors of before the restore no longer count.")
+
+
+@app.command()
 def doctor() -> None:
     """Say what would keep this server from working as it is set, and what to do."""
     findings = asyncio.run(examine(load()))
@@ -128,6 +153,16 @@ async def _reset_password(settings: Settings, username: str, password: str) -> N
     try:
         async with db.work() as work:
             await administration.reset_password(work, username, hashed)
+    finally:
+        await db.close()
+
+
+async def _begin_epoch(settings: Settings) -> None:
+    await prepare_database(settings)
+    db = Database(settings.database_url)
+    try:
+        async with db.work() as work:
+            await log.begin_epoch(work.session)
     finally:
         await db.close()
 

@@ -152,7 +152,7 @@ class Settings(BaseSettings):
     rate_limits: OnOff = OnOff.ON
     storage_url: Annotated[str | None, AfterValidator(_bucket)] = None
     max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, le=2**31 - 1)
-    metrics_token: SecretStr | None = None
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat | None = None
 

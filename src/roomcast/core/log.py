@@ -176,6 +176,11 @@ async def epoch(session: AsyncSession) -> UUID:
     return (await session.exec(select(Store.epoch))).one()
 
 
+async def begin_epoch(session: AsyncSession) -> None:
+    """No cursor of before counts any more: the data was restored, and the log may go on with other events."""
+    await session.exec(sa.update(Store).values(epoch=uuid7()))
+
+
 # ------------------------------------------------------------------ cursors
 
 

@@ -7,7 +7,9 @@ next (the commit at the latest), and nobody waits for a rollback.
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import aiosqlite
@@ -103,6 +105,14 @@ def _results(step: Callable[[sqlite3.Cursor], Any], connection: sqlite3.Connecti
     cursor = connection.cursor()
     step(cursor)
     return cursor, cursor.fetchall() if cursor.description else []
+
+
+def copy(path: Path, target: Path) -> None:
+    """Copy the database as it is at one moment, while others write. Raises sqlite3.Error, FileExistsError."""
+    if target.exists():
+        raise FileExistsError(target)
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
+        source.execute("VACUUM INTO ?", (str(target),))
 
 
 def connect(path: str, **options: Any) -> Connection:

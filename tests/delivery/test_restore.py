@@ -1,0 +1,65 @@
+"""A backup that is taken while people talk, and restored: whoever heard more than it holds is told to begin anew."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.house import House, open_house, settings_for
+from tests.people import LOGIN, PASSWORD, ROOM_EVENTS, Person, Visitor, arrive
+from tests.process import SERVE
+
+CURSOR = "query Cursor($id: ID!) { room(id: $id) { streamCursor messages { nodes { body } } } }"
+
+
+def roomcast(database: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The operator's command, on this database."""
+    settings = {"ROOMCAST_DATABASE_URL": f"sqlite:///{database}", "ROOMCAST_DATA_DIR": str(database.parent)}
+    command = [sys.executable, "-c", SERVE, *words]
+    return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=60)
+
+
+async def returned(house: House, name: str) -> Person:
+    async with Visitor(house) as visitor:
+        return Person(house, name, await visitor.do(LOGIN, usernameOrEmail=name, password=PASSWORD))
+
+
+async def test_after_a_restore_nobody_is_told_that_nothing_was_missed(tmp_path: Path) -> None:
+    live, kept = tmp_path / "live.db", tmp_path / "kept.db"
+    async with (
+        open_house(settings_for(f"sqlite:///{live}", tmp_path, migrate_on_start=True)) as house,
+        await arrive(house, "ann") as ann,
+    ):
+        den = await ann.create_room("den")
+        await ann.say(den, "kept")
+        assert roomcast(live, "backup", str(kept)).returncode == 0
+        await ann.say(den, "lost")
+        cursor = (await ann.ask(CURSOR, id=den))["room"]["streamCursor"]
+
+    assert roomcast(kept, "after-restore").returncode == 0
+    async with open_house(settings_for(f"sqlite:///{kept}", tmp_path)) as house, await returned(house, "ann") as back:
+        await back.say(den, "instead")  # where "lost" was
+        async with back.socket() as wire:
+            watching = await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)
+            [ready] = await watching.until_ready()
+        nodes = (await back.ask(CURSOR, id=den))["room"]["messages"]["nodes"]
+
+    assert ready["recovered"] is False
+    assert [node["body"] for node in nodes] == ["kept", "instead"]
+
+
+async def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
+    there = tmp_path / "there.db"
+    there.write_text("precious")
+
+    refused = roomcast(tmp_path / "live.db", "backup", str(there))
+
+    assert (refused.returncode, refused.stderr) == (2, f"{there} is there already\n")
+    assert there.read_text() == "precious"
+
+
+async def test_a_backup_of_nothing_says_so(tmp_path: Path) -> None:
+    refused = roomcast(tmp_path / "nothing.db", "backup", str(tmp_path / "copy.db"))
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "unable to open database file" in refused.stderr
