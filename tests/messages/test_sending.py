@@ -3,6 +3,9 @@
 import asyncio
 import uuid
 
+import pytest
+
+from tests.messages.words import EDIT, codes
 from tests.people import ROOM_MESSAGES, Person
 
 
@@ -34,3 +37,33 @@ async def test_fifty_senders_at_once_leave_no_hole_in_the_sequence(ann: Person) 
     den = await ann.create_room("den")
     payloads = await asyncio.gather(*(ann.send(den, f"number {n}") for n in range(50)))
     assert sorted(payload["message"]["seq"] for payload in payloads) == list(range(2, 52))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "\U0001fae8 newer than Python",
+        "שלום\u200f!",
+        "\u202bمرحبا\u202c",
+        "\u2068א\u2069",
+        "co\u00adop",
+        "a\u200bb",
+        "\uf8ff",
+        "a\tb\r\nc",
+    ],
+)
+async def test_a_body_is_kept_as_it_was_written_in_any_script(ann: Person, body: str) -> None:
+    den = await ann.create_room("den")
+    [message] = await ann.say(den, body)
+    assert message["body"] == body
+    assert (await ann.do(EDIT, messageId=message["id"], body=body + "!"))["message"]["body"] == body + "!"
+
+
+@pytest.mark.parametrize(
+    "body", ["", " \n\u00a0\u3000", "\u200d\u200b", "\ufe0f", "\u3164", "a\0b", "\x1b[31m", "a\x85b"]
+)
+async def test_a_body_shows_something_and_controls_nothing(ann: Person, body: str) -> None:
+    den = await ann.create_room("den")
+    [message] = await ann.say(den, "words")
+    assert codes(await ann.send(den, body)) == ["VALIDATION_FAILED"]
+    assert codes(await ann.do(EDIT, messageId=message["id"], body=body)) == ["VALIDATION_FAILED"]

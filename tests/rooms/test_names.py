@@ -48,3 +48,8 @@ async def test_the_name_of_a_private_room_is_in_nobodys_way(bob: Person, cleo: P
     assert await refusal(bob, "updateRoom", roomId=shut, visibility="PUBLIC") == "CONFLICT"
     await change(bob, "updateRoom", roomId=shut, visibility="PUBLIC", name="old plans")
     assert await room_names(cleo, membership="DISCOVERABLE") == ["old plans"]
+
+
+async def test_a_name_holds_emoji_that_this_python_has_not_heard_of(ann: Person) -> None:
+    den = await ann.create_room("\U0001faff den")
+    assert await refusal(ann, "updateRoom", roomId=den, name="\U000e0fff den") == "VALIDATION_FAILED"

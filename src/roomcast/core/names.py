@@ -1,5 +1,6 @@
 """When two names are the same: regardless of case, accents, width, spacing, what cannot be seen and look-alikes."""
 
+import re
 import unicodedata
 
 _LOOK_ALIKES = str.maketrans(
@@ -11,6 +12,10 @@ case or the other. Both sides of a comparison are folded: it only matters that l
 
 _UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
 """What draws nothing although its category is a letter's, a symbol's or a mark's."""
+
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+_PICTURES = range(0x1F000, 0x1FB00)
+"""Where new emoji get their place: this Python may be older than they are."""
 
 
 def fold(name: str) -> str:
@@ -41,7 +46,7 @@ def is_printable(text: str, *, lines: bool = False) -> bool:
     if text.isprintable():  # stricter than we are, and asked in one call; nearly every text passes here
         return True
     return not any(
-        unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn")
+        (unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and ord(char) not in _PICTURES)
         or (
             unicodedata.category(char) == "Cf"
             and char not in "\u200c\u200d\ufe0f"
@@ -50,3 +55,13 @@ def is_printable(text: str, *, lines: bool = False) -> bool:
         for char in text
         if not (lines and char in "\n\t\r")
     )
+
+
+def is_text(text: str) -> bool:
+    """What people write, in any script and with the invisible marks that it needs: all but control characters."""
+    return not _CONTROL.search(text)
+
+
+def is_seen(text: str) -> bool:
+    """Whether it shows anything at all."""
+    return any(_seen(char) and not char.isspace() for char in text)
