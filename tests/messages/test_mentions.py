@@ -23,13 +23,19 @@ from tests.people import Person
         ("<b>@bob</b>", [["bob"]]),
         ("@a-name_with.all", [["a-name_with.all"]]),
         ("@" + "x" * 33, []),
+        ("@bobさん、こんにちは", [["bob"]]),
+        ("你好@bob，@cleo和", [["bob"], ["cleo"]]),
+        ("مرحبا@bob", [["bob"]]),
     ],
 )
 def test_names_are_found_in_words_and_not_in_code(body: str, names: list[list[str]]) -> None:
     assert [list(readings) for readings in named_in(body).names] == names
 
 
-@pytest.mark.parametrize(("body", "calls"), [("@room!", True), ("@rooms", False), ("`@room`", False), ("room", False)])
+@pytest.mark.parametrize(
+    ("body", "calls"),
+    [("@room!", True), ("@roomの皆さん", True), ("@rooms", False), ("`@room`", False), ("room", False)],
+)
 def test_the_room_is_called_by_its_word(body: str, calls: bool) -> None:
     assert named_in(body).room is calls
 

@@ -24,7 +24,8 @@ MAX_NAMES = 100
 REMEMBERED = 500
 """Bodies whose names are at hand: each is read more than once while it is stored."""
 
-_NAME = re.compile(r"(?<![\w@/.])@([A-Za-z0-9][A-Za-z0-9_.-]{1,31})(?!\w)")
+_NAME = re.compile(r"(?<![\w@/.])@([A-Za-z0-9][A-Za-z0-9_.-]{1,31})(?!\w)", re.ASCII)
+"""ASCII, as usernames are: scripts without spaces write their words right beside a name."""
 
 
 @dataclass(frozen=True, slots=True)
