@@ -55,7 +55,7 @@ async def test_a_thread_belongs_to_its_room_and_to_its_key(ann: Person) -> None:
     await ann.send(den, "one", threadRootId=root["id"], clientMessageId=key)
     assert (await ann.send(den, "one", threadRootId=root["id"], clientMessageId=key))["replayed"] is True
     assert codes(await ann.send(den, "one", clientMessageId=key)) == ["IDEMPOTENCY_KEY_REUSED"]
-    for question in ({"root": root["id"]}, {"around": root["id"]}):
+    for question in ({"root": root["id"]}, {"root": ""}, {"around": root["id"]}, {"around": ""}):
         assert await ann.codes(HISTORY, roomId=hall, **question) == ["NOT_FOUND"]
 
 

@@ -30,7 +30,9 @@ async def history(
     wanted = window(*bounds, newest=True)
     async with context.snapshot.session() as session:
         head = (await heads_by_id(session, [room_id]))[room_id]
-        root_id = await threads.check_root(session, room_id, local_id("msg", thread_root)) if thread_root else None
+        root_id = None
+        if thread_root is not None:
+            root_id = await threads.check_root(session, room_id, local_id("msg", thread_root))
         if around is not None:
             page = await queries.around(session, room_id, local_id("msg", around), wanted.size, root_id)
         else:
