@@ -69,6 +69,7 @@ async def test_only_ones_own_finished_unused_files_can_be_sent(ann: Person, bob:
     for ids, code, retryable in (
         ([theirs], "NOT_FOUND", False),
         (["file_nonsense"], "NOT_FOUND", False),
+        (["file_nonsense", "file_other"], "NOT_FOUND", False),
         ([f"file_{uuid.uuid4()}"], "NOT_FOUND", False),
         ([unfinished], "ATTACHMENT_NOT_READY", True),
         ([mine], "CONFLICT", False),

@@ -26,7 +26,8 @@ class Tray:
         Raises ValidationFailed, NotFound, AttachmentNotReady, Conflict.
         """
         path = ("input", "attachmentIds")
-        if len(ids) > MAX_ATTACHMENTS or len(set(ids)) < len(ids):
+        known = [id_ for id_ in ids if id_ is not None]
+        if len(ids) > MAX_ATTACHMENTS or len(set(known)) < len(known):
             raise ValidationFailed(f"a message carries at most {MAX_ATTACHMENTS} files, each once", path=path)
         found = [check_free(self.files.get(id_) if id_ else None, actor, "attachmentIds").id for id_ in ids]
         if any(id_ in self.taken for id_ in found):
