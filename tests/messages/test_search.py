@@ -147,6 +147,10 @@ async def test_a_search_without_words_is_none(ann: Person) -> None:
         ("明日は会議です", "会議", "明日は<mark>会議</mark>です"),
         ("x" * 100 + " end", "end", "…" + "x" * 39 + " <mark>end</mark>"),
         ("two " + "x" * 200, "two", "<mark>two</mark> " + "x" * 156 + "…"),
+        ("x" * 300, "x" * 170, "<mark>" + "x" * 160 + "</mark>…"),
+        ("re\u0301sume\u0301!", "resume", "<mark>re\u0301sume\u0301</mark>!"),
+        ("nai\u0308ve", "i", "na<mark>i\u0308</mark>ve"),
+        ("Straße", "as", "Str<mark>aß</mark>e"),
     ],
 )
 def test_a_snippet_marks_what_was_found_and_escapes_the_rest(body: str, query: str, shown: str) -> None:

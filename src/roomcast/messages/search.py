@@ -134,9 +134,9 @@ def snippet(body: str, words: Sequence[str]) -> str:
     end = min(len(body), start + SNIPPET)
     shown, at = ["…" if start else ""], start
     for first, last in spans:
-        if at <= first and last <= end:
-            shown += [escape(body[at:first]), "<mark>", escape(body[first:last]), "</mark>"]
-            at = last
+        if first < end:
+            shown += [escape(body[at:first]), "<mark>", escape(body[first : min(last, end)]), "</mark>"]
+            at = min(last, end)
     shown += [escape(body[at:end]), "…" if end < len(body) else ""]
     return "".join(shown)
 
@@ -145,7 +145,7 @@ def _spans(body: str, words: Sequence[str]) -> list[tuple[int, int]]:
     """Where words stand in the body, from left to right and beside each other."""
     text, places = _folded(body)
     found = sorted(
-        (places[match.start()], places[match.end() - 1] + 1)
+        (places[match.start()], max(places[match.end() - 1] + 1, places[match.end()]))
         for word in words
         for match in re.finditer(re.escape(word), text)
     )
@@ -159,11 +159,13 @@ def _spans(body: str, words: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _folded(body: str) -> tuple[str, list[int]]:
-    """The body as searches compare it, and where each character of that stands in the body."""
+    """The body as searches compare it, and where each character of that stands in the body; the last place is its end.
+
+    What counts for nothing, like an accent that is a character of its own, goes with the character before it."""
     letters, places = list[str](), list[int]()
     for place, char in enumerate(body):
         for letter in " " if char.isspace() else plain(char):
             if letter != " " or letters[-1:] != [" "]:
                 letters.append(letter)
                 places.append(place)
-    return "".join(letters), places
+    return "".join(letters), [*places, len(body)]
