@@ -27,6 +27,7 @@ SAID = [
     "서울에서 만나요",
     "Ça coûte 50% de plus",
     "a_b C",
+    "ハハとｶﾞｷﾞ",
 ]
 
 
@@ -37,7 +38,7 @@ async def found(person: Person, query: str, **more: object) -> list[str]:
 
 async def test_words_parts_of_words_and_every_script_are_found(ann: Person) -> None:
     den = await ann.create_room("den")
-    fox, slow, meeting, seoul, price, letters = SAID
+    fox, slow, meeting, seoul, price, letters, mother = SAID
     await ann.say(den, *SAID)
     for query, bodies in {
         "quick": [fox],
@@ -52,6 +53,10 @@ async def test_words_parts_of_words_and_every_script_are_found(ann: Person) -> N
         "coute": [price],
         "50%": [price],
         "%": [price],
+        "ハハ": [mother],
+        "パパ": [],
+        "ガギ": [mother],
+        "カキ": [],
         "_": [letters],
         "ow": [slow, fox],
         "brow fo": [fox],

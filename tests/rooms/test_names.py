@@ -25,7 +25,16 @@ def test_names_that_look_alike_are_the_same(other: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other"), [("dev", "ops"), ("dev team", "devteam"), ("कि", "कु"), ("v2", "v4"), ("日本", "日木")]
+    ("one", "other"),
+    [
+        ("dev", "ops"),
+        ("dev team", "devteam"),
+        ("कि", "कु"),
+        ("v2", "v4"),
+        ("日本", "日木"),
+        ("ハハ", "パパ"),
+        ("ดู", "ดุ"),
+    ],
 )
 def test_names_that_differ_stay_apart(one: str, other: str) -> None:
     assert fold(one) != fold(other)

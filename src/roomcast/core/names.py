@@ -33,9 +33,16 @@ def plain(text: str) -> str:
 
 def _seen(char: str) -> str:
     """The character as it counts: nothing for marks and what is invisible, one dash for all dashes."""
-    if unicodedata.combining(char) or unicodedata.category(char) == "Cf" or char in _UNSEEN:
+    if _is_accent(char) or unicodedata.category(char) == "Cf" or char in _UNSEEN:
         return ""
     return "-" if unicodedata.category(char) == "Pd" else char
+
+
+def _is_accent(char: str) -> bool:
+    """A mark that leaves its letter the same letter. Those of kana, Thai, Lao and Tibetan, which have classes of their
+    own, make another one of it: パパ is not ハハ."""
+    kind = unicodedata.combining(char)
+    return kind != 0 and kind != 8 and not 84 <= kind <= 132
 
 
 def is_printable(text: str, *, lines: bool = False) -> bool:
