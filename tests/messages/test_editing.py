@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from tests.law import kinds, law
-from tests.messages.words import DELETE, EDIT, REVISIONS, SEEN, codes
+from tests.messages.words import DELETE, EDIT, PIN, REACT, REVISIONS, SEEN, TAKE_BACK, UNPIN, codes
 from tests.people import Person
 
 
@@ -43,14 +43,18 @@ async def test_the_same_words_again_change_nothing(ann: Person) -> None:
     assert (answer["cursor"], answer["message"]["revision"]) == (None, 1)
 
 
-@pytest.mark.parametrize("operation", [EDIT, DELETE])
-async def test_a_stranger_finds_no_message_to_change(ann: Person, bob: Person, operation: str) -> None:
+@pytest.mark.parametrize("operation", [EDIT, DELETE, REACT, TAKE_BACK, PIN, UNPIN])
+async def test_a_stranger_cannot_tell_a_hidden_message_from_none(ann: Person, bob: Person, operation: str) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     [message] = await ann.say(den, "ours")
-    more = {"body": "mine"} if operation == EDIT else {}
-    assert codes(await bob.do(operation, messageId=message["id"], **more)) == ["NOT_FOUND"]
-    assert codes(await bob.do(operation, messageId="msg_nonsense", **more)) == ["NOT_FOUND"]
-    assert codes(await bob.do(operation, messageId=f"msg_{uuid.uuid4()}", **more)) == ["NOT_FOUND"]
+    more = {EDIT: {"body": "mine"}, REACT: {"emoji": "👍"}, TAKE_BACK: {"emoji": "👍"}}.get(operation, {})
+    told = operation.replace("code path", "code path message")
+    hidden, malformed, unknown = [
+        (await bob.do(told, messageId=id_, **more))["errors"]
+        for id_ in (message["id"], "msg_nonsense", f"msg_{uuid.uuid4()}")
+    ]
+    assert hidden == malformed == unknown
+    assert [(error["code"], error["path"]) for error in hidden] == [("NOT_FOUND", ["input", "messageId"])]
 
 
 async def test_only_the_author_edits_and_not_after_leaving(bob: Person, cleo: Person) -> None:
