@@ -4,11 +4,14 @@ import asyncio
 import uuid
 from hashlib import sha256
 
+import pytest
+
 from tests.law import kinds, law
 from tests.messages.words import DELETE, EDIT
 from tests.people import Person
+from tests.rooms.words import mutation
 from tests.statements import statements
-from tests.uploads.words import HISTORY, MESSAGE, SEND, codes, fetch, picture, post, put, ticket, upload
+from tests.uploads.words import HISTORY, MESSAGE, SEND, code, codes, fetch, picture, post, put, ticket, upload
 
 LIVE = (
     "subscription Live($roomId: ID!) { roomEvents(roomId: $roomId) { __typename "
@@ -66,7 +69,7 @@ async def test_only_ones_own_finished_unused_files_can_be_sent(ann: Person, bob:
     mine, theirs = await upload(ann, b"mine"), await upload(bob, b"theirs")
     unfinished = (await ticket(ann, 5))["uploadId"]
     await ann.do(SEND, roomId=den, body="", attachmentIds=[mine])
-    for ids, code, retryable in (
+    for ids, why, retryable in (
         ([theirs], "NOT_FOUND", False),
         (["file_nonsense"], "NOT_FOUND", False),
         (["file_nonsense", "file_other"], "NOT_FOUND", False),
@@ -77,7 +80,7 @@ async def test_only_ones_own_finished_unused_files_can_be_sent(ann: Person, bob:
         ([f"file_{uuid.uuid4()}" for _ in range(11)], "VALIDATION_FAILED", False),
     ):
         payload = await ann.do(SEND, roomId=den, body="see", attachmentIds=ids)
-        assert payload["errors"] == [{"code": code, "path": ["input", "attachmentIds"], "retryable": retryable}]
+        assert payload["errors"] == [{"code": why, "path": ["input", "attachmentIds"], "retryable": retryable}]
     assert len((await ann.ask(HISTORY, id=den))["messages"]["nodes"]) == 1
 
 
@@ -117,7 +120,31 @@ async def test_who_leaves_a_private_room_is_shown_no_address_any_more(ann: Perso
     assert (await ann.ask(node, id=waiting))["node"] is None
 
 
-async def test_listeners_are_shown_whole_addresses_by_one_execution(ann: Person, bob: Person, cleo: Person) -> None:
+@pytest.mark.parametrize("loss", ["leaveRoom", "removeMember", "updateRoom", "banUser"])
+async def test_who_may_read_no_more_loads_nothing_from_the_addresses_they_hold(
+    ann: Person, bob: Person, cleo: Person, loss: str
+) -> None:
+    openly = {"visibility": "PUBLIC"} if loss == "updateRoom" else {"visibility": "PRIVATE", "memberIds": [cleo.id]}
+    den = await bob.create_room("den", **openly)
+    file = await post(bob, den, picture(50, 50), "cat.png", "image/png")
+    [theirs] = (await cleo.ask(MESSAGE, id=file["message"]))["message"]["attachments"]
+    urls = [theirs["url"], theirs["thumbnailUrl"]]
+    assert [(await fetch(url)).status_code for url in urls] == [200, 200]
+    who, arguments = {
+        "leaveRoom": (cleo, {"roomId": den}),
+        "removeMember": (bob, {"roomId": den, "userId": cleo.id}),
+        "updateRoom": (bob, {"roomId": den, "visibility": "PRIVATE"}),
+        "banUser": (ann, {"userId": cleo.id}),
+    }[loss]
+    assert codes(await who.do(mutation(loss, "{ errors { code } }"), **arguments)) == []
+    assert [code(await fetch(url)) for url in urls] == [(404, "NOT_FOUND")] * 2
+    assert code(await fetch(theirs["url"].replace(cleo.id[5:], bob.id[5:]))) == (403, "FORBIDDEN")
+    assert (await fetch(file["url"])).status_code == 200
+
+
+async def test_listeners_of_one_group_are_shown_whole_addresses_of_their_own(
+    ann: Person, bob: Person, cleo: Person
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     file = await upload(ann, b"live")
     async with bob.socket() as one, cleo.socket() as two:
@@ -128,8 +155,8 @@ async def test_listeners_are_shown_whole_addresses_by_one_execution(ann: Person,
         seen = [(await stream.next())["message"]["attachments"] for stream in streams]
         [topic] = ann.house.inside.hub.topics
         assert len(topic.groups) == 1
-    assert seen[0] == seen[1]
-    assert (await fetch(seen[0][0]["url"])).content == b"live"
+    assert seen[0] != seen[1]
+    assert [(await fetch(attachment["url"])).content for [attachment] in seen] == [b"live", b"live"]
 
 
 async def test_a_page_of_files_takes_one_question_more_and_a_page_without_none(ann: Person) -> None:

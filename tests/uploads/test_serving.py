@@ -99,6 +99,7 @@ async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann:
         url.partition("?")[0],
         ann.house.url + LINKS.path("files", id_, now() - timedelta(seconds=1)),
         ann.house.url + Links([b"another server's secret, as long as ours"]).reading("files", id_, now()),
+        url.replace("reader=", "other="),
     ):
         assert code(await fetch(wrong)) == (403, "FORBIDDEN"), wrong
     seconds = int(url.partition("until=")[2].partition("&")[0]) - now().timestamp()
@@ -116,9 +117,10 @@ def test_a_new_secret_in_front_signs_and_the_old_one_still_verifies() -> None:
 
 async def test_a_file_that_no_message_carries_cannot_be_read(ann: Person) -> None:
     file_id = raw(await upload(ann, b"waiting"))
-    assert code(await fetch(ann.house.url + LINKS.reading("files", file_id, now()))) == (404, "NOT_FOUND")
-    nowhere = ann.house.url + LINKS.reading("files", UUID(int=7), now())
-    assert code(await fetch(nowhere)) == (404, "NOT_FOUND")
+    for id_ in (file_id, UUID(int=7)):
+        for reader in (UUID(ann.id[5:]), UUID(int=8), None):
+            address = ann.house.url + LINKS.reading("files", id_, now(), reader=reader)
+            assert code(await fetch(address)) == (404, "NOT_FOUND")
 
 
 # ------------------------------------------------------------------ names

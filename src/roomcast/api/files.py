@@ -1,7 +1,7 @@
 """The files themselves, over HTTP: bytes in by a signed ticket, bytes out by a signed address, inert whatever they are.
 
-Nobody is asked who they are here: the address is the right. What it names is looked up each time, so that a deleted
-message's file is gone at once, however good the address.
+Nobody is asked who they are here: the address says for whom it was made, and is no better than that person's right.
+What it names is looked up each time, so that a deleted message's file is gone at once, and any for who left its room.
 """
 
 import asyncio
@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from graphql import GraphQLError
+from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 from starlette.types import Send
 
+from roomcast.accounts import queries as accounts
 from roomcast.api.errors import coded, formatted, log
 from roomcast.api.ranges import Unsatisfiable, disposition, is_known, wanted_range
 from roomcast.core.clock import now
@@ -31,6 +33,7 @@ from roomcast.core.errors import (
     ValidationFailed,
 )
 from roomcast.core.ids import global_id, uuid7
+from roomcast.messages import queries as messages
 from roomcast.uploads import actions, queries
 from roomcast.uploads.kinds import INLINE, UNKNOWN
 from roomcast.uploads.links import Links, Purpose
@@ -87,7 +90,7 @@ class FilesEndpoint:
 
     async def put(self, request: Request) -> Response:
         """All of a file, in one request. Repeating it is harmless."""
-        file_id, _ = self._signed(request, "uploads")
+        file_id, *_ = self._signed(request, "uploads")
         async with self._db.read() as session:
             file = (await queries.files_by_id(session, [file_id])).get(file_id)
         if file is None or (file.claimed_at is not None and not file.is_held):
@@ -112,11 +115,11 @@ class FilesEndpoint:
         return await self._show(request, "thumbnails", _small)
 
     async def _show(self, request: Request, purpose: Purpose, choose: Callable[[File], Shown]) -> Response:
-        file_id, seconds = self._signed(request, purpose)
+        file_id, seconds, reader = self._signed(request, purpose)
         async with self._db.read() as session:
             file = (await queries.files_by_id(session, [file_id])).get(file_id)
-        if file is None or not file.is_held:
-            raise NotFound("no such file")
+            if file is None or not await _is_open(session, file, reader):
+                raise NotFound("no such file")
         shown = choose(file)
         headers = _headers(shown, seconds)
         if is_known(request.headers, shown.etag):
@@ -139,15 +142,26 @@ class FilesEndpoint:
             return Response(status_code=status, headers=headers)
         return Download(await self._storage.open(shown.blob, start, end), status, headers)
 
-    def _signed(self, request: Request, purpose: Purpose) -> tuple[UUID, int]:
-        """The file that the address names, and for how many seconds more. Raises Forbidden."""
+    def _signed(self, request: Request, purpose: Purpose) -> tuple[UUID, int, str]:
+        """The file that the address names, for how many seconds more, and whose it is. Raises Forbidden."""
         try:
             file_id = UUID(request.path_params["id"])
         except ValueError:
             raise NotFound("no such file") from None
-        until, signature = request.query_params.get("until", ""), request.query_params.get("signature", "")
-        left = self._links.check(purpose, file_id, until, signature, now())
-        return file_id, math.ceil(left.total_seconds())
+        until, signature, reader = [request.query_params.get(name, "") for name in ("until", "signature", "reader")]
+        left = self._links.check(purpose, file_id, until, signature, now(), reader)
+        return file_id, math.ceil(left.total_seconds()), reader
+
+
+async def _is_open(session: AsyncSession, file: File, reader: str) -> bool:
+    """An avatar is open to everybody; what goes with a message, to a reader who may read that now."""
+    if file.is_avatar:
+        return True
+    if file.message_id is None or not reader:
+        return False
+    user_id = UUID(reader)
+    user = (await accounts.users_by_id(session, [user_id])).get(user_id)
+    return user is not None and user.banned_at is None and await messages.may_read(session, file.message_id, user_id)
 
 
 def _original(file: File) -> Shown:

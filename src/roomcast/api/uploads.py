@@ -6,7 +6,7 @@ from uuid import UUID
 
 import strawberry
 
-from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.context import Context, Info
 from roomcast.api.errors import MutationPayload, refusable
 from roomcast.api.node import Node
 from roomcast.api.scalars import URL
@@ -30,18 +30,19 @@ class Attachment(Node):
     height: int | None
     sha256: str = strawberry.field(description="Of all its bytes, hexadecimal.")
 
-    # Bound to the file and to time, not to the viewer (uploads/links.py): the same for everybody who may see it.
-    @strawberry.field(metadata=SHARED, description="Signed and short-lived; select it again to renew.")
+    @strawberry.field(
+        description="Signed, short-lived, and good only while the viewer may read it; select it again to renew."
+    )
     def url(self, file: strawberry.Parent[models.File], info: Info) -> URL:
         return _address(info.context, "files", file)
 
-    @strawberry.field(metadata=SHARED, description="A small WebP without metadata. Null for what is no picture.")
+    @strawberry.field(description="A small WebP without metadata. Null for what is no picture.")
     def thumbnail_url(self, file: strawberry.Parent[models.File], info: Info) -> URL | None:
         return _address(info.context, "thumbnails", file) if file.has_thumbnail else None
 
 
 def _address(context: Context, purpose: Purpose, file: models.File) -> URL:
-    return URL(context.address + context.backend.links.reading(purpose, file.id, now()))
+    return URL(context.address + context.backend.links.reading(purpose, file.id, now(), reader=context.actor.user_id))
 
 
 @strawberry.type

@@ -110,6 +110,12 @@ async def reach(session: AsyncSession, actor: Actor, message_id: UUID | None) ->
     return message
 
 
+async def may_read(session: AsyncSession, message_id: UUID, user_id: UUID) -> bool:
+    """Whether this person, who has an account, may read the message now."""
+    message = (await messages_by_id(session, [message_id])).get(message_id)
+    return message is not None and user_id in await rooms.readers_among(session, message.room_id, [user_id])
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """What a message said from `edited_at` on."""

@@ -1,8 +1,8 @@
 """Signed paths: whoever holds one may send a file, or read one, until the moment that it names.
 
-A path to read is bound to the file and to time, not to a person: everybody who is shown a message is shown the same
-one, so that an event is executed once for all. Its end is a fixed moment of the clock, the same for all who ask about
-then, so that browsers find what they have loaded before.
+A path to read is bound to the file, to time and to whom it was given: it is good for as long as that person may see the
+file. An avatar's is everybody's. Its end is a fixed moment of the clock, the same whenever one asks about then, so that
+browsers find what they have loaded before.
 """
 
 import base64
@@ -31,20 +31,30 @@ class Links:
 
     keys: Sequence[bytes]
 
-    def path(self, purpose: Purpose, file_id: UUID, until: datetime) -> str:
-        end = math.ceil(until.timestamp())
-        return f"/{purpose}/{file_id}?until={end}&signature={_signature(self.keys[0], purpose, file_id, end)}"
+    def path(self, purpose: Purpose, file_id: UUID, until: datetime, reader: UUID | None = None) -> str:
+        end, whose = math.ceil(until.timestamp()), f"&reader={reader}" if reader else ""
+        signature = _signature(self.keys[0], purpose, file_id, end, str(reader or ""))
+        return f"/{purpose}/{file_id}?until={end}{whose}&signature={signature}"
 
-    def reading(self, purpose: Purpose, file_id: UUID, moment: datetime, window: timedelta = READING) -> str:
-        """The path that whoever asks around this moment is given."""
+    def reading(
+        self,
+        purpose: Purpose,
+        file_id: UUID,
+        moment: datetime,
+        window: timedelta = READING,
+        reader: UUID | None = None,
+    ) -> str:
+        """The path that this person (None: whoever) is given who asks around this moment."""
         seconds = window.total_seconds()
         end = (moment.timestamp() // seconds + 2) * seconds
-        return self.path(purpose, file_id, datetime.fromtimestamp(end, moment.tzinfo))
+        return self.path(purpose, file_id, datetime.fromtimestamp(end, moment.tzinfo), reader)
 
-    def check(self, purpose: Purpose, file_id: UUID, until: str, signature: str, moment: datetime) -> timedelta:
+    def check(
+        self, purpose: Purpose, file_id: UUID, until: str, signature: str, moment: datetime, reader: str = ""
+    ) -> timedelta:
         """How long the path is still good. Raises Forbidden for one that was not made here, or is over."""
         end = int(until) if until.isascii() and until.isdigit() and len(until) <= 12 else 0
-        made = [_signature(key, purpose, file_id, end).encode() for key in self.keys]
+        made = [_signature(key, purpose, file_id, end, reader).encode() for key in self.keys]
         if not any(hmac.compare_digest(each, signature.encode()) for each in made):
             raise Forbidden("this address was not made here")
         left = timedelta(seconds=end - moment.timestamp())
@@ -53,6 +63,6 @@ class Links:
         return left
 
 
-def _signature(key: bytes, purpose: Purpose, file_id: UUID, end: int) -> str:
-    mac = hmac.digest(key, f"roomcast:{purpose}:{file_id}:{end}".encode(), "sha256")
+def _signature(key: bytes, purpose: Purpose, file_id: UUID, end: int, reader: str) -> str:
+    mac = hmac.digest(key, f"roomcast:{purpose}:{file_id}:{end}:{reader}".encode(), "sha256")
     return base64.urlsafe_b64encode(mac).rstrip(b"=").decode()
