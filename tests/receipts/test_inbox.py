@@ -1,10 +1,14 @@
 """The inbox: a snapshot, then absolute changes of all of a person's rooms, whatever the bus loses."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from tests.people import Json, Person, Watching
 from tests.receipts.test_unread import MARK, PREFER
+from tests.rooms.words import mutation
 
 ROOM = "roomId unreadCount unreadIsCapped mentionCount lastReadSeq"
 INBOX = (
@@ -84,6 +88,24 @@ async def test_after_a_gap_of_the_bus_a_fresh_snapshot_says_what_was_missed(ann:
         house.watch.on_resync([f"room:{den.removeprefix('room_')}"])
         snapshot = await until(watching, "InboxSnapshot")
         assert [room["unreadCount"] for room in snapshot["rooms"]] == [2]
+
+
+@pytest.mark.parametrize("kind", ["a room", "a direct conversation"])
+async def test_a_room_that_one_came_into_during_a_gap_is_heard_after_it(ann: Person, bob: Person, kind: str) -> None:
+    house = ann.house.inside
+    async with inbox(bob) as (watching, _):
+        deaf, house.watch.on_frame = house.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        if kind == "a room":
+            den = await ann.create_room("den", memberIds=[bob.id])
+        else:
+            den = (await ann.do(mutation("openDirectMessage"), userIds=[bob.id]))["room"]["id"]
+        house.watch.on_frame = deaf  # type: ignore[method-assign]
+        house.watch.on_resync([f"user:{bob.id.removeprefix('user_')}"])
+        async with asyncio.timeout(5):
+            while f"room:{den.removeprefix('room_')}" not in house.watch.topics:  # noqa: ASYNC110 (no one event says it)
+                await asyncio.sleep(0.01)
+        await ann.say(den, "heard")
+        await until(watching, "UnreadChanged", unreadCount=1)
 
 
 async def test_a_stranger_has_no_inbox(ann: Person) -> None:

@@ -129,7 +129,7 @@ class Inbox:
         own = topic_of_person(self._viewer.user_id)
         self._followed.add(own)
         self._backend.watch.follow(self, own)
-        self._follow(await until_it_works(self._room_ids, worth=is_outage))
+        await self._follow_all()
         await self._say(outbox, self._snapshot(await self._count(None)))
         while not outbox.closed:
             await self._woken.wait()
@@ -141,6 +141,8 @@ class Inbox:
     async def _news(self) -> Sequence[Any]:
         dirty, updated, in_doubt = self._dirty, self._updated, self._in_doubt
         self._dirty, self._updated, self._in_doubt = set(), set(), False
+        if in_doubt:  # somebody may have been let into a room without hearing of it
+            await self._follow_all()
         found = await self._count(None if in_doubt else dirty)
         if in_doubt and self._differing(found) - dirty:  # something was not heard
             return [self._snapshot(found)]
@@ -182,6 +184,9 @@ class Inbox:
             return {room.room_id: room for room in rooms}
 
         return await until_it_works(ask, worth=is_outage)
+
+    async def _follow_all(self) -> None:
+        self._follow(await until_it_works(self._room_ids, worth=is_outage))
 
     async def _room_ids(self) -> list[UUID]:
         async with self._backend.db.read() as session:
