@@ -8,7 +8,7 @@ import pytest
 
 from tests.people import Json, Person, Watching
 from tests.receipts.test_unread import MARK, PREFER
-from tests.rooms.words import mutation
+from tests.rooms.words import change, mutation
 
 ROOM = "roomId unreadCount unreadIsCapped mentionCount lastReadSeq"
 INBOX = (
@@ -88,6 +88,22 @@ async def test_after_a_gap_of_the_bus_a_fresh_snapshot_says_what_was_missed(ann:
         house.watch.on_resync([f"room:{den.removeprefix('room_')}"])
         snapshot = await until(watching, "InboxSnapshot")
         assert [room["unreadCount"] for room in snapshot["rooms"]] == [2]
+
+
+async def test_a_snapshot_after_a_gap_swallows_no_change_that_was_heard(ann: Person, bob: Person) -> None:
+    den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
+    house = ann.house.inside
+    async with inbox(bob) as (watching, _):
+        deaf, house.watch.on_frame = house.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await ann.say(hall, "not heard")
+        house.watch.on_frame = deaf  # type: ignore[method-assign]
+        house.watch.on_resync([f"room:{hall.removeprefix('room_')}"])
+        await change(ann, "updateRoom", roomId=den, name="lair")
+        told = list[Json]()
+        while {event["__typename"] for event in told} != {"InboxSnapshot", "RoomListChanged"}:
+            told.append(await watching.next())
+    [renamed] = [event for event in told if event["__typename"] == "RoomListChanged"]
+    assert (renamed["roomId"], renamed["change"], renamed["now"]["name"]) == (den, "UPDATED", "lair")
 
 
 @pytest.mark.parametrize("kind", ["a room", "a direct conversation"])

@@ -144,9 +144,11 @@ class Inbox:
         if in_doubt:  # somebody may have been let into a room without hearing of it
             await self._follow_all()
         found = await self._count(None if in_doubt else dirty)
-        if in_doubt and self._differing(found) - dirty:  # something was not heard
-            return [self._snapshot(found)]
-        return [event for room_id in sorted(dirty) for event in self._changes(room_id, found, room_id in updated)]
+        unheard = in_doubt and self._differing(found) - dirty
+        news: list[Any] = [self._snapshot(found)] if unheard else []
+        for room_id in sorted(dirty):
+            news += self._changes(room_id, found, room_id in updated)
+        return news
 
     def _differing(self, found: dict[UUID, Unread]) -> set[UUID]:
         rooms = found.keys() | self._known.keys()
