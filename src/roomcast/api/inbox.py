@@ -144,15 +144,22 @@ class Inbox:
         if in_doubt:  # somebody may have been let into a room without hearing of it
             await self._follow_all()
         found = await self._count(None if in_doubt else dirty)
-        unheard = in_doubt and self._differing(found) - dirty
-        news: list[Any] = [self._snapshot(found)] if unheard else []
-        for room_id in sorted(dirty):
+        news: list[Any] = []
+        if in_doubt:  # what moved a log unheard may have been a new name
+            updated |= self._moved(found) - dirty
+            if self._differing(found) - dirty:
+                news.append(self._snapshot(found))
+        for room_id in sorted(dirty | updated):
             news += self._changes(room_id, found, room_id in updated)
         return news
 
     def _differing(self, found: dict[UUID, Unread]) -> set[UUID]:
         rooms = found.keys() | self._known.keys()
         return {room_id for room_id in rooms if found.get(room_id) != self._known.get(room_id)}
+
+    def _moved(self, found: dict[UUID, Unread]) -> set[UUID]:
+        known = self._known
+        return {room_id for room_id in found.keys() & known.keys() if found[room_id].last_seq > known[room_id].last_seq}
 
     def _snapshot(self, found: dict[UUID, Unread]) -> InboxSnapshot:
         self._known = found

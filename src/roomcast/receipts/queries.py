@@ -1,7 +1,7 @@
 """What is unread, and who has read. Counted from the log of messages when asked for, so that it cannot drift."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +32,8 @@ class Unread:
     unread_count: int
     is_capped: bool
     mention_count: int
+    last_seq: int = field(default=0, compare=False)
+    """The end of the room's log at that moment, where a list of rooms was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,8 @@ async def unread_of(session: AsyncSession, user_id: UUID, among: Collection[UUID
     have opened and not begun are not in it."""
     rooms, heads = table(Room), table(RoomHead)
     listed = (
-        _COUNTS.join(rooms, rooms.c.id == _MEMBERS.c.room_id)
+        _COUNTS.add_columns(heads.c.last_seq)
+        .join(rooms, rooms.c.id == _MEMBERS.c.room_id)
         .join(heads, heads.c.room_id == rooms.c.id)
         .where(
             _MEMBERS.c.user_id == user_id,
@@ -134,8 +137,8 @@ def total(rooms: Collection[Unread]) -> Totals:
     return Totals(sum(room.unread_count for room in rooms), sum(room.mention_count for room in rooms))
 
 
-def _unread(room_id: UUID, _user_id: UUID, mark: int, found: int, mentions: int) -> Unread:
-    return Unread(room_id, mark, min(found, CAP), found > CAP, min(mentions, CAP))
+def _unread(room_id: UUID, _user_id: UUID, mark: int, found: int, mentions: int, last_seq: int = 0) -> Unread:
+    return Unread(room_id, mark, min(found, CAP), found > CAP, min(mentions, CAP), last_seq)
 
 
 # ------------------------------------------------------------------ who has read
