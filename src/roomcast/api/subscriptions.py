@@ -4,7 +4,7 @@ A subscription's field does not produce events. It checks this viewer and answer
 wanted; the events are executed once for everybody who wants the same.
 """
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn, cast
 from uuid import UUID
@@ -27,6 +27,7 @@ from roomcast.core.events import Event, Lines
 from roomcast.core.ids import global_id, local_id
 from roomcast.messages.events import MessageCreated
 from roomcast.realtime.source import Entry
+from roomcast.realtime.state import State
 from roomcast.rooms import queries as rooms
 
 
@@ -47,12 +48,14 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Stream:
     """What a subscriber is to be shown: `kinds` of events. `speaks`: the stream also says when it is live
-    and why it ends. `address`: that of the server, which addresses of files begin with."""
+    and why it ends. `address`: that of the server, which addresses of files begin with. `state_of`: the room's state
+    that is shown, if it is not its log."""
 
     place: Place
-    kinds: frozenset[type[Event]]
+    kinds: frozenset[type[Any]]
     speaks: bool
     address: str = ""
+    state_of: Callable[[UUID], State] | None = None
 
     def __aiter__(self) -> NoReturn:
         raise TypeError("a stream is run for a whole group by roomcast's socket, not iterated one by one")
@@ -108,6 +111,7 @@ class RoomScript:
 
     def __init__(self, engine: Engine, operation: Operation, request: Request, stream: Stream) -> None:
         self.is_personal = not operation.is_shared
+        self.state = stream.state_of(stream.place.room_id) if stream.state_of else None
         self._backend, self._stream = engine.backend, stream
         self._kinds = stream.kinds | ({Ready, Ended} if stream.speaks else set())
         self._caller = replace(LIVE, origin=stream.address)

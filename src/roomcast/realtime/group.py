@@ -6,7 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import EVERYBODY, Entry, Script, Source
+from roomcast.realtime.source import EVERYBODY, Entry, Script, Stored
 from roomcast.realtime.turns import Turns
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Feed(Protocol):
 
 
 class Group:
-    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Source) -> None:
+    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Stored) -> None:
         self.key, self.script = key, script
         self.position = feed.position
         self.readers: set[Reader] = set()

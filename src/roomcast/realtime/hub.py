@@ -95,7 +95,7 @@ class Hub:
     def release(self, topic: Topic) -> None:
         """Forget groups without readers, and the topic without groups."""
         for key in [key for key, group in topic.groups.items() if not group.readers]:
-            self._done.update(_work(group := topic.groups.pop(key)))
+            self._done.update(_work(group := topic.drop(key)))
             self._finish(group.close())
         if not topic.groups and topic.name not in self._claims and self._topics.get(topic.name) is topic:
             del self._topics[topic.name]

@@ -11,7 +11,7 @@ from typing import Any
 
 from roomcast.realtime.group import BLOCK, Feed, Group, Shown
 from roomcast.realtime.reader import Reader
-from roomcast.realtime.source import Entry, Script, Source
+from roomcast.realtime.source import Entry, Script, Stored
 
 TURN = 100
 """Executions, one for each person and event, before others get their turn on the loop."""
@@ -27,7 +27,7 @@ Give = Callable[[Reader, int, bytes], None]
 
 
 class PersonalGroup(Group):
-    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Source) -> None:
+    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Stored) -> None:
         super().__init__(key, feed, script, source)
         self._replaying = asyncio.Lock()
 

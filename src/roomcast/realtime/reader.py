@@ -53,6 +53,10 @@ class Reader:
         """From a cursor on: what was missed first."""
         self._task = asyncio.create_task(self._begin(seq, recovered=True), name="reader")
 
+    def start_whole(self) -> None:
+        """All of a state as it is now, and then what changes."""
+        self.start_after(self._group.position - 1)
+
     def start_anew(self) -> None:
         """From the present on, having said that what was missed cannot be had any more."""
         self._task = asyncio.create_task(self._begin(None, recovered=False), name="reader")

@@ -3,7 +3,10 @@
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from roomcast.realtime.state import State
 
 EVERYBODY = None
 """Whom a group shows something that is the same for all in it."""
@@ -22,11 +25,15 @@ class Entry:
     rewrites: bool = False
 
 
-class Source(Protocol):
-    """The log. Every method may raise: the caller tries again later."""
+class Stored(Protocol):
+    """What can be read again. May raise: the caller tries again later."""
 
     async def after(self, topic: str, seq: int, limit: int) -> Sequence[Entry]:
         """The topic's entries above seq, oldest first, without a hole."""
+
+
+class Source(Stored, Protocol):
+    """The log. Every method may raise: the caller tries again later."""
 
     async def tails(self, topics: Collection[str]) -> Mapping[str, int]:
         """The newest seq of each of these topics; one that is gone is missing."""
@@ -50,9 +57,11 @@ class Showing(Protocol):
 
 
 class Script(Protocol):
-    """What a group is shown. `is_personal`: each person something else; otherwise all the same, as EVERYBODY."""
+    """What a group is shown. `is_personal`: each person something else; otherwise all the same, as EVERYBODY. `state`:
+    what it is shown of, if not of the topic's log."""
 
     is_personal: bool
+    state: "State | None"
 
     def show(self, entries: Sequence[Entry], *, replayed: bool) -> AbstractAsyncContextManager[Showing]:
         """All that is shown inside the block is of one moment."""

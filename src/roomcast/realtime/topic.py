@@ -40,8 +40,18 @@ class Topic:
         if key not in self.groups:
             written = script()
             kind = PersonalGroup if written.is_personal else Group
-            self.groups[key] = kind(key, self, written, self._source)
+            state = written.state
+            group = self.groups[key] = kind(key, state or self, written, state or self._source)
+            if state is not None:
+                state.follow(group)
         return self.groups[key]
+
+    def drop(self, key: Hashable) -> Group:
+        """The group of that key, which is none of this topic's any more and has to be closed."""
+        group = self.groups.pop(key)
+        if group.script.state is not None:
+            group.script.state.unfollow(group)
+        return group
 
     def since(self, seq: int) -> list[Entry] | None:
         missing = self.position - seq
