@@ -46,6 +46,7 @@ WRONG = {
     "PERSISTED_QUERIES": ["1"],
     "TRUSTED_DOCUMENTS": ["nowhere/manifest.json", "."],
     "RATE_LIMITS": ["some"],
+    "PRESENCE_GRACE_SECONDS": ["0", "a while", "3601"],
     "STORAGE_URL": ["/srv/files", "s3://bucket", "s3://key:secret@host", "s3://key:secret@host:many/bucket"],
     "MAX_UPLOAD_BYTES": ["0", "25MB", "2147483648"],
     "METRICS_TOKEN": ["short"],

@@ -24,6 +24,7 @@ from roomcast.api.inbox import topic_of_person
 from roomcast.api.limits import Limits
 from roomcast.api.persisted import Manifest, PersistedQueries, WrongManifest, read_manifest
 from roomcast.api.rates import Rates
+from roomcast.api.signals import Signals
 from roomcast.api.sockets import Sockets
 from roomcast.api.subscriptions import RoomLog, topic_of
 from roomcast.core import log, migrations
@@ -81,6 +82,7 @@ class Roomcast:
             on_resync=self._doubt,
             direct_url=settings.database_direct_url if settings.bus_url == settings.database_url else None,
         )
+        self.signals = Signals(self.db, self.bus, self.watch, settings.presence_grace_seconds)
         self.send = Batch(self.db, send_messages)
         self.passwords = Passwords()
         self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
@@ -112,6 +114,7 @@ class Roomcast:
         self.http = HttpEndpoint(engine, self.sockets.serve, playground, allow_get=get)
         await self.bus.start()
         await self.hub.start()
+        await self.signals.start()
         await self.sockets.start()
         for chore in self._chores:
             chore.start()
@@ -123,6 +126,7 @@ class Roomcast:
         await self.send.close()
         await self.sessions.close()
         await self.hub.stop()
+        await self.signals.stop()
         await self.bus.stop()
         if isinstance(self.buckets, RedisBuckets):
             await self.buckets.close()
@@ -178,6 +182,7 @@ class Roomcast:
             account_rules=rules,
             send=self.send,
             watch=self.watch,
+            signals=self.signals,
             everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
             public_url=settings.public_url,
             links=Links(keys),
@@ -195,12 +200,15 @@ class Roomcast:
 
     def _publish(self, events: Sequence[Event]) -> None:
         self.bus.publish(frame for event in events for frame in _frames(event, self.lines.pack(event)))
+        self.signals.happened(events)
 
     def _hear(self, frame: Frame) -> None:
+        self.signals.on_frame(frame)
         self.hub.on_frame(frame)
         self.watch.on_frame(frame)
 
     def _doubt(self, topics: Collection[str]) -> None:
+        self.signals.on_resync(topics)
         self.hub.on_resync(topics)
         self.watch.on_resync(topics)
 

@@ -150,6 +150,7 @@ class Settings(BaseSettings):
     public_url: Annotated[str | None, AfterValidator(_web_address)] = None
     trusted_proxies: Annotated[List, AfterValidator(_proxies)] = ()
     rate_limits: OnOff = OnOff.ON
+    presence_grace_seconds: int = Field(default=15, ge=1, le=3600)
     storage_url: Annotated[str | None, AfterValidator(_bucket)] = None
     max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, le=2**31 - 1)
     metrics_token: SecretStr | None = Field(default=None, min_length=16)

@@ -10,13 +10,15 @@ import strawberry
 
 from roomcast.accounts import actions, models, policy, renewal
 from roomcast.accounts import queries as accounts
-from roomcast.accounts.actions import UNCHANGED, Device, NewAccount, Profile, Unchanged
+from roomcast.accounts.actions import Device, NewAccount, Profile
 from roomcast.accounts.policy import Ending
 from roomcast.accounts.renewal import Reused, SignedIn
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.errors import AckPayload, MutationPayload, refusable
+from roomcast.api.inputs import mentioned
 from roomcast.api.node import Node
 from roomcast.api.paging import Connected, Edge, PageInfo, connected, total
+from roomcast.api.presence_types import Presence, presence_of
 from roomcast.api.scalars import URL
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
@@ -24,6 +26,7 @@ from roomcast.core.db import Work
 from roomcast.core.errors import Conflict
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
+from roomcast.presence import people
 from roomcast.rooms import invites
 from roomcast.uploads.links import SHOWING
 
@@ -42,6 +45,7 @@ class User(Node):
     bio: str | None
     role: models.UserRole
     created_at: datetime
+    presence: people.Presence = strawberry.field(resolver=presence_of, graphql_type=Presence, metadata=SHARED)
 
     @strawberry.field(metadata=SHARED, description="Signed; good for a day or two.")
     def avatar_url(self, user: strawberry.Parent[models.User], info: Info) -> URL | None:
@@ -323,10 +327,10 @@ class Mutation:
     async def update_profile(self, info: Info, input: UpdateProfileInput) -> UserPayload:  # noqa: A002
         """Change what others see of the viewer, and the e-mail address, which only the viewer sees."""
         profile = Profile(
-            _mentioned(input.display_name),
-            _mentioned(input.bio),
-            _mentioned(input.email),
-            _mentioned(input.avatar_upload_id),
+            mentioned(input.display_name),
+            mentioned(input.bio),
+            mentioned(input.email),
+            mentioned(input.avatar_upload_id),
         )
         async with info.context.backend.db.work() as work:
             user = await actions.update_profile(work, info.context.actor, profile)
@@ -338,10 +342,6 @@ def end_afterwards(context: Context, work: Work, session_ids: Collection[UUID], 
     """After the commit these sessions are over in this process, sockets included; the others notice by themselves."""
     if session_ids:
         work.afterwards.append(partial(context.backend.sessions.end, dict.fromkeys(session_ids, why)))
-
-
-def _mentioned(value: str | None) -> str | None | Unchanged:
-    return UNCHANGED if value is strawberry.UNSET else value
 
 
 def _keeps_changing() -> Conflict:

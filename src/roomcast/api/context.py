@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import CoroutineType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
@@ -17,6 +18,7 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
+from roomcast.api.signals import Signals
 from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
@@ -28,6 +30,7 @@ from roomcast.messages import queries as messages
 from roomcast.messages.actions import NewMessage, Sent
 from roomcast.messages.models import Message
 from roomcast.moderation import queries as moderation
+from roomcast.presence import queries as presence
 from roomcast.realtime.watch import Watch
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import queries as rooms
@@ -59,6 +62,7 @@ class Backend:
     account_rules: AccountRules
     send: Batch[NewMessage, Sent]
     watch: Watch
+    signals: Signals
     links: Links
     max_upload_bytes: int
     everyone_creates_rooms: bool = True
@@ -255,6 +259,10 @@ class Context:
     @property
     def mentioned(self) -> Loader[UUID, list[UUID]]:
         return self._loader("mentioned", mentions.mentioned)
+
+    @property
+    def active_people(self) -> Loader[UUID, list[UUID]]:
+        return self._loader("active_people", partial(presence.active_people, people=self.backend.signals.people))
 
     @property
     def attachments(self) -> Loader[UUID, list[File]]:

@@ -106,8 +106,15 @@ class Pricing:
         inside = _page_size(node, field, defaults)
         selected = self._of(node.selection_set, get_named_type(field.type), inside, defaults)
         if is_list_type(get_nullable_type(field.type)):
-            selected = selected.times(page or PageSize(LIST_ITEMS))
+            selected = selected.times(page or PageSize(_items(field)))
         return Cost(1).plus(selected)
+
+
+def _items(field: GraphQLField) -> int:
+    """Of a list that is no page: so many as it says of itself."""
+    definition = (field.extensions or {}).get("strawberry-definition")
+    items: int = definition.metadata.get("items", LIST_ITEMS) if definition else LIST_ITEMS
+    return items
 
 
 def _page_size(node: FieldNode, field: GraphQLField, defaults: Mapping[str, int]) -> PageSize | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
+from roomcast.core.actor import Actor
 from roomcast.realtime.turns import Turns
 
 OPERATIONS = 20
@@ -36,14 +37,22 @@ class Guest(Protocol):
     def streams(self) -> Sized: ...
 
 
+class Host(Protocol):
+    """Who is told whose sockets come and go."""
+
+    def come(self, actor: Actor) -> None: ...
+
+    def go(self, actor: Actor, *, for_good: bool) -> None: ...
+
+
 Socket = TypeVar("Socket", bound=Guest)
 
 
 class Crowd(Generic[Socket]):
     """Counts nothing by hand: what is asked for is looked up among the sockets that are there."""
 
-    def __init__(self, places: Places) -> None:
-        self.places = places
+    def __init__(self, places: Places, host: Host) -> None:
+        self.places, self._host = places, host
         self.turns = Turns(OPERATIONS)
         self.sockets: set[Socket] = set()
         self._of_address: defaultdict[str, set[Socket]] = defaultdict(set)
@@ -58,20 +67,25 @@ class Crowd(Generic[Socket]):
         self._of_address[address].add(socket)
         return True
 
-    def leave(self, socket: Socket, address: str, person: UUID | None) -> None:
+    def leave(self, socket: Socket, address: str, person: Actor | None, *, for_good: bool) -> None:
+        """`for_good`: the person's session has ended."""
         self.sockets.discard(socket)
         _take_out(self._of_address, address, socket)
-        if person is not None:
-            _take_out(self._of_person, person, socket)
+        if person is not None and socket in self._of_person.get(person.user_id, ()):  # else there was no place
+            _take_out(self._of_person, person.user_id, socket)
+            self._host.go(person, for_good=for_good)
 
     def has_place_for(self, person: UUID) -> bool:
         return not _reached(self.places.sockets_per_person, self._of_person.get(person, ()))
 
-    def belongs(self, socket: Socket, before: UUID | None, person: UUID) -> None:
+    def belongs(self, socket: Socket, before: Actor | None, person: Actor) -> None:
         """The socket is that person's from here on."""
         if before is not None:
-            _take_out(self._of_person, before, socket)
-        self._of_person[person].add(socket)
+            _take_out(self._of_person, before.user_id, socket)
+        self._of_person[person.user_id].add(socket)
+        self._host.come(person)
+        if before is not None:
+            self._host.go(before, for_good=False)
 
     def may_stream(self, person: UUID) -> bool:
         """Whether the person may open one more stream, on whichever of their sockets."""

@@ -25,6 +25,7 @@ from roomcast.core.log import RoomHead
 from roomcast.core.paging import window
 from roomcast.messages import models as message_rows
 from roomcast.messages import queries as messages
+from roomcast.presence.policy import MAX_SHOWN
 from roomcast.receipts.queries import Unread
 from roomcast.rooms import models, policy, queries
 from roomcast.rooms.entry import Changed
@@ -44,7 +45,7 @@ strawberry.enum(queries.RoomOrder)
 strawberry.enum(queries.RoomMembershipFilter)
 
 COUNTS = frozenset({"unreadCount", "unreadIsCapped", "mentionCount"})
-LAST, PLACE = frozenset({"lastMessage"}), frozenset({"streamCursor"})
+LAST, PLACE, ACTIVE = frozenset({"lastMessage"}), frozenset({"streamCursor"}), frozenset({"activeUsers"})
 """Fields of a page of rooms that are loaded with it."""
 
 
@@ -186,6 +187,15 @@ class Room(Node):
     def last_message(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[message_rows.Message | None]:
         return info.context.last_messages.now(room.id)
 
+    @strawberry.field(
+        graphql_type=list[User],
+        metadata=SHARED | {"items": MAX_SHOWN},
+        description="People connected to this room now, at most 100.",
+    )
+    async def active_users(self, room: strawberry.Parent[models.Room], info: Info) -> Sequence[account_rows.User]:
+        active = await info.context.active_people.load(room.id) or []
+        return [user for user in await info.context.users.load_many(active) if user is not None]
+
     @strawberry.field(graphql_type=RoomMembership | None, description="Null when the viewer is not a member.")
     def viewer_membership(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[models.Membership | None]:
         return info.context.memberships.now((room.id, info.context.actor.user_id))
@@ -286,6 +296,7 @@ class Query:
             Foreseen(COUNTS, context.unread, mine),
             Foreseen(LAST, context.last_messages, ids),
             Foreseen(PLACE, context.heads, ids),
+            Foreseen(ACTIVE, context.active_people, ids),
         )
         return connected(page, lambda room, _membership: room, lambda: _room_count(context, wanted))
 

@@ -13,6 +13,7 @@ from roomcast.api import (
     members,
     messages,
     moderation,
+    presence,
     receipts,
     room_changes,
     rooms,
@@ -42,12 +43,15 @@ def build() -> strawberry.Schema:
                 room_changes.Mutation,
                 members.Mutation,
                 messages.Mutation,
+                presence.Mutation,
                 receipts.Mutation,
                 uploads.Mutation,
                 moderation.Mutation,
             ),
         ),
-        subscription=merge_types("Subscription", (subscriptions.Subscription, inbox.Subscription)),
+        subscription=merge_types(
+            "Subscription", (subscriptions.Subscription, inbox.Subscription, presence.Subscription)
+        ),
         types=EVENT_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
     )

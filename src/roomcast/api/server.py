@@ -14,6 +14,7 @@ from roomcast.api.uploads import attachment_or_none
 from roomcast.core.ids import kind_of, local_id
 from roomcast.core.paging import MAX_PAGE_SIZE
 from roomcast.messages.policy import MAX_BODY
+from roomcast.presence.policy import TYPING_EXPIRY_SECONDS, TYPING_REFRESH_SECONDS
 
 HEARTBEAT_MS = 12_000
 MAX_SUBSCRIPTIONS = 100
@@ -25,6 +26,8 @@ class ServerLimits:
     max_page_size: int = MAX_PAGE_SIZE
     max_upload_bytes: int
     max_message_length: int = strawberry.field(default=MAX_BODY, description="Characters.")
+    typing_refresh_ms: int = round(TYPING_REFRESH_SECONDS * 1000)
+    typing_expiry_ms: int = round(TYPING_EXPIRY_SECONDS * 1000)
     heartbeat_ms: int = HEARTBEAT_MS
     max_subscriptions_per_connection: int = MAX_SUBSCRIPTIONS
 

@@ -47,7 +47,6 @@ LAST_WORDS_SECONDS = 0.5
 
 MISSED_HEARTBEATS = 2
 
-
 log = logging.getLogger("roomcast.socket")
 
 
@@ -80,7 +79,7 @@ class Socket:
         self._resume: dict[str, str] = {}
         self._resumed: set[tuple[str, str]] = set()
         self._last_words: list[asyncio.Task[None]] = []
-        self._is_over = False
+        self.is_over = False
         self._opened_at = time.monotonic()
         self._unanswered = 0
         self._closed = False
@@ -138,9 +137,9 @@ class Socket:
     def end_session(self, why: Ending) -> None:
         """The session that this connection acts for is over: its streams say so, what runs is answered, and it closes
         with 4401. Begun once, and soon done."""
-        if self._is_over:
+        if self.is_over:
             return
-        self._is_over = True
+        self.is_over = True
         reason = StreamEndReason(why.value)
         self._last_words = [attached.reader.end(None, reason) for attached in self.streams.values()]
         self._close_inboxes()
@@ -216,7 +215,7 @@ class Socket:
         if self.viewer is not None:
             if not self._crowd.has_place_for(self.viewer.user_id):
                 return await self.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
-            self._crowd.belongs(self, None, self.viewer.user_id)
+            self._crowd.belongs(self, None, self.viewer)
         self._acknowledge()
         return None
 
@@ -302,7 +301,7 @@ class Socket:
         async with self._hub.topic(topic_of(stream.place.room_id)) as topic:
             if topic is None:
                 raise RequestErrors(coded("NOT_FOUND", "no such room"))
-            if self._is_over:
+            if self.is_over:
                 raise RequestErrors(_session_over())
             if not self._crowd.may_stream(viewer.user_id):
                 raise RequestErrors(_limit("You have as many subscriptions open as one person may have."))
@@ -320,7 +319,9 @@ class Socket:
             self._start(reader, stream)
 
     def _start(self, reader: Reader, stream: Stream) -> None:
-        if stream.place.expired:
+        if stream.state_of is not None:
+            reader.start_whole()
+        elif stream.place.expired:
             reader.start_anew()
         elif stream.place.after is None:
             reader.start_live()
@@ -328,7 +329,7 @@ class Socket:
             reader.start_after(stream.place.after)
 
     def _open_inbox(self, id_: str, operation: Operation, request: Request, stream: InboxStream, viewer: Actor) -> None:
-        if self._is_over:
+        if self.is_over:
             raise RequestErrors(_session_over())
         head = protocol.head("next", id_) + b',"payload":'
 
@@ -387,7 +388,7 @@ class Socket:
                 self._say("complete", id_)
             for id_ in self._close_inboxes():
                 self._say("complete", id_)
-        self._crowd.belongs(self, self.viewer.user_id if self.viewer else None, actor.user_id)
+        self._crowd.belongs(self, self.viewer, actor)
         self.viewer = actor
 
     def _resumption(self, room_id: str, field: str) -> str | None:

@@ -29,7 +29,7 @@ class Sockets:
 
     def __init__(self, engine: Engine, hub: Hub, origins: Collection[str], places: Places) -> None:
         self._engine, self._hub, self._origins = engine, hub, frozenset(origins)
-        self.crowd: Crowd[Socket] = Crowd(places)
+        self.crowd: Crowd[Socket] = Crowd(places, engine.backend.signals)
         self.pace = Pace()
         self._sessions = engine.backend.sessions
         self._tasks: list[asyncio.Task[None]] = []
@@ -68,7 +68,7 @@ class Sockets:
         try:
             await socket.run()
         finally:
-            self.crowd.leave(socket, address, socket.viewer.user_id if socket.viewer else None)
+            self.crowd.leave(socket, address, socket.viewer, for_good=socket.is_over)
 
     @property
     def open(self) -> Collection[Socket]:

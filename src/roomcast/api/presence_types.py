@@ -1,0 +1,23 @@
+"""What is shown of a person's being here, as a GraphQL type: the same for everybody, and read from memory."""
+
+from datetime import datetime
+
+import strawberry
+
+from roomcast.accounts.models import User
+from roomcast.api.context import Info
+from roomcast.presence import people
+
+strawberry.enum(people.PresenceState)
+
+
+@strawberry.type
+class Presence:
+    state: people.PresenceState
+    last_active_at: datetime | None = strawberry.field(description="To half a minute. Null where it is not known.")
+    status_text: str | None
+    status_emoji: str | None
+
+
+def presence_of(user: strawberry.Parent[User], info: Info) -> people.Presence:
+    return info.context.backend.signals.people.presence(user.id)

@@ -1,0 +1,199 @@
+"""Who types: shown to who watches, as one list that replaces the one before, and every way in which it ends."""
+
+from uuid import UUID
+
+import pytest
+
+from roomcast.presence import policy
+from tests.people import Person
+from tests.presence.words import (
+    TYPE,
+    TYPING,
+    another_device,
+    crowd_of,
+    passes,
+    sockets,
+    typed_by,
+    types,
+    typists,
+)
+from tests.rooms.words import change
+from tests.statements import statements
+
+
+async def test_who_types_is_shown_until_they_say_otherwise(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.socket() as wire:
+        watching = await wire.watch(TYPING, roomId=den)
+        expected = {"roomId": den, "users": [], "expiresInMs": 10_000}
+        assert await watching.next() == expected
+        await types(bob, den)
+        assert await watching.next() == {**expected, "users": [{"username": "bob"}]}
+        await types(ann, den)
+        assert typists(await watching.next()) == ["bob", "ann"]
+        await types(bob, den, typing=False)
+        assert typists(await watching.next()) == ["ann"]
+
+
+async def test_who_comes_later_is_shown_who_types_already(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    await types(bob, den)
+    async with ann.socket() as wire:
+        watching = await wire.watch(TYPING, roomId=den)
+        assert typists(await watching.next()) == ["bob"]
+        again = await wire.watch(TYPING, roomId=den)
+        assert typists(await again.next()) == ["bob"]
+
+
+async def test_the_constants_are_told_to_clients(ann: Person) -> None:
+    found = await ann.ask("{ serverInfo { limits { typingRefreshMs typingExpiryMs } } }")
+    assert found["serverInfo"]["limits"] == {"typingRefreshMs": 4_000, "typingExpiryMs": 10_000}
+
+
+# ------------------------------------------------------------------ how it ends
+
+
+async def test_a_message_ends_it(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.socket() as wire:
+        watching = await wire.watch(TYPING, roomId=den)
+        for person in (ann, bob):
+            await types(person, den)
+        await typed_by(watching, ["ann", "bob"])
+        await bob.say(den, "here it is")
+        assert typists(await watching.next()) == ["ann"]
+
+
+async def test_a_message_ends_it_for_who_comes_later_too(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    await types(bob, den)
+    await bob.say(den, "here it is")
+    async with ann.socket() as wire:
+        watching = await wire.watch(TYPING, roomId=den)
+        assert typists(await watching.next()) == []
+
+
+async def test_it_runs_out_unless_it_is_said_again(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.socket() as wire:
+        watching = await wire.watch(TYPING, roomId=den)
+        await types(bob, den)
+        await typed_by(watching, ["bob"])
+        passes([ann.house], 5)
+        await types(bob, den)
+        assert watching.is_silent
+        passes([ann.house], 5)
+        assert typists(await watching.next()) == ["bob"]  # said again before the first one runs out
+        passes([ann.house], 5.1)
+        assert typists(await watching.next()) == []
+
+
+async def test_the_last_socket_of_the_device_takes_it_along(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.socket() as wire:
+        watching = await wire.watch(TYPING, roomId=den)
+        async with bob.socket():
+            async with bob.socket():
+                await types(bob, den)
+                await typed_by(watching, ["bob"])
+            await sockets(ann.house, 2)
+            passes([ann.house], 0.1)
+            assert watching.is_silent
+        assert typists(await watching.next()) == []
+
+
+@pytest.mark.parametrize("deed", ["leaving", "removal", "a-mute", "reading-only"])
+async def test_who_may_not_say_anything_any_more_stops_typing(ann: Person, bob: Person, deed: str) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    deeds = {
+        "leaving": lambda: bob.leave(den),
+        "removal": lambda: change(ann, "removeMember", roomId=den, userId=bob.id),
+        "a-mute": lambda: change(ann, "muteMember", roomId=den, userId=bob.id, seconds=60),
+        "reading-only": lambda: change(ann, "setMemberRole", roomId=den, userId=bob.id, role="READ_ONLY"),
+    }
+    async with ann.socket() as wire:
+        watching = await wire.watch(TYPING, roomId=den)
+        await types(bob, den)
+        await typed_by(watching, ["bob"])
+        await deeds[deed]()
+        assert typists(await watching.next()) == []
+
+
+# ------------------------------------------------------------------ who may
+
+
+async def test_only_who_may_send_types(ann: Person, bob: Person, cleo: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    cave = await ann.create_room("cave", visibility="PRIVATE")
+    await change(ann, "muteMember", roomId=den, userId=bob.id, seconds=60)
+    for person, room, code in ((cleo, den, "NOT_A_MEMBER"), (bob, den, "MUTED"), (cleo, cave, "NOT_FOUND")):
+        payload = await person.do(TYPE, roomId=room, typing=True)
+        assert [error["code"] for error in payload["errors"]] == [code]
+    await types(bob, den, typing=False)
+    ann.token = None
+    assert await ann.codes(TYPE, input={"roomId": den, "typing": True}) == ["UNAUTHENTICATED"]
+
+
+async def test_slow_mode_slows_no_typing(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    await change(ann, "updateRoom", roomId=den, slowModeSeconds=600)
+    await bob.say(den, "one")
+    await types(bob, den)
+
+
+async def test_who_may_not_read_a_room_does_not_see_who_types_there(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+    async with bob.socket() as wire:
+        watching = await wire.watch(TYPING, roomId=den)
+        await watching.next()
+        await change(ann, "removeMember", roomId=den, userId=bob.id)
+        assert (await watching.message())["type"] == "complete"
+        message = await (await wire.watch(TYPING, roomId=den)).message()
+        assert message["payload"][0]["extensions"]["code"] == "NOT_FOUND"
+
+
+# ------------------------------------------------------------------ what it costs
+
+
+async def test_typing_is_one_look_at_the_room_and_never_a_change(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    with statements() as seen:
+        for _ in range(5):
+            await types(bob, den)
+    assert len(seen) == 5
+    assert all(statement.startswith("SELECT") for statement in seen)
+
+
+async def test_ordinary_typing_meets_no_rate_limit(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    for _ in range(300):  # more than an hour of it at the pace that clients are told
+        await types(bob, den)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: Person) -> None:
+    den = await ann.create_room("den")
+    crowd, signals, room_id = await crowd_of(ann, den, 200), ann.house.inside.signals, UUID(den.removeprefix("room_"))
+    async with ann.socket() as wire:
+        watching = await wire.watch(TYPING, roomId=den)
+        await watching.next()
+        for actor in crowd:
+            signals.set_typing(actor, room_id, typing=True)
+        shown = typists(await watching.next())
+        assert shown == [f"person{number}" for number in range(policy.MAX_TYPISTS)]
+        for actor in crowd:
+            signals.typists.leave(actor.session_id)
+        assert typists(await watching.next()) == []
+
+
+async def test_typing_on_one_device_goes_on_when_another_one_is_closed(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    phone = await another_device(bob)
+    async with ann.socket() as wire, bob.socket(), phone:
+        watching = await wire.watch(TYPING, roomId=den)
+        async with phone.socket():
+            await types(bob, den)
+            await typed_by(watching, ["bob"])
+        await sockets(ann.house, 2)
+        passes([ann.house], 0.1)
+        assert watching.is_silent

@@ -1,0 +1,163 @@
+"""The people of a room: a snapshot, then what changes, in few words however many come and go."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+
+from roomcast.presence import policy
+from roomcast.realtime.group import Group
+from tests.accounts.words import A_SECOND
+from tests.house import House
+from tests.people import Person, Wire
+from tests.presence.words import PRESENCE, are, crowd_of, passes, sets, sockets, states, until_shown
+from tests.rooms.words import DELETE, change
+from tests.statements import statements
+
+PERSONAL = PRESENCE.replace("username ", "username ... on Node { id } ")
+
+
+async def test_a_room_shows_who_is_here_and_then_who_comes_and_goes(ann: Person, bob: Person, cleo: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.socket() as wire, cleo.socket():
+        watching = await wire.watch(PRESENCE, roomId=den)
+        first = await watching.next()
+        assert (first["snapshot"], states(first)) == (True, {"ann": "ACTIVE"})
+        async with bob.socket():
+            assert states(await watching.next()) == {"bob": "ACTIVE"}
+            await sets(bob, state="IDLE", statusText="lunch")
+            [idle] = (await watching.next())["users"]
+            assert (idle["presence"]["state"], idle["presence"]["statusText"]) == ("IDLE", "lunch")
+        await sockets(ann.house, 2)
+        passes([ann.house], 20)
+        gone = await watching.next()
+        assert (gone["snapshot"], states(gone)) == (False, {"bob": "OFFLINE"})
+        assert watching.is_silent
+
+
+async def test_what_changes_nothing_is_not_told(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.socket() as wire, bob.socket():
+        watching = await wire.watch(PRESENCE, roomId=den)
+        assert states(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+        async with bob.socket():
+            await sets(bob, state="ACTIVE")
+            passes([ann.house], 60)
+        await sets(bob, statusText="here")
+        [told] = (await watching.next())["users"]
+        assert (told["username"], told["presence"]["statusText"]) == ("bob", "here")
+
+
+async def test_who_joins_is_shown_and_who_leaves_is_not(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den")
+    async with ann.socket() as wire, bob.socket():
+        watching = await wire.watch(PRESENCE, roomId=den)
+        assert states(await watching.next()) == {"ann": "ACTIVE"}
+        await bob.join(den)
+        assert states(await watching.next()) == {"bob": "ACTIVE"}
+        await bob.leave(den)
+        without = await watching.next()
+        assert (without["snapshot"], states(without)) == (True, {"ann": "ACTIVE"})
+
+
+async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", visibility="PRIVATE")
+    async with bob.socket() as wire:
+        message = await (await wire.watch(PRESENCE, roomId=den)).message()
+        assert message["payload"][0]["extensions"]["code"] == "NOT_FOUND"
+    async with Wire(ann.house.ws_url) as nobody:
+        await nobody.init()
+        message = await (await nobody.watch(PRESENCE, roomId=den)).message()
+        assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_who_is_removed_hears_the_end_within_a_second(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+    async with ann.socket() as anns, bob.socket() as bobs:
+        staying, leaving = [await wire.watch(PRESENCE, roomId=den) for wire in (anns, bobs)]
+        for watching in (staying, leaving):
+            assert states(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+        await change(ann, "removeMember", roomId=den, userId=bob.id)
+        async with asyncio.timeout(A_SECOND):
+            assert (await leaving.message())["type"] == "complete"
+        assert await until_shown(staying, are("ann")) == {"ann": "ACTIVE"}
+        await ann.do(DELETE, roomId=den)
+        async with asyncio.timeout(A_SECOND):
+            assert (await staying.message())["type"] == "complete"
+
+
+# ------------------------------------------------------------------ crowds
+
+
+def groups(house: House) -> list[Group]:
+    return [group for topic in house.inside.hub.topics for group in topic.groups.values()]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den")
+    crowd, signals = await crowd_of(ann, den, 400), ann.house.inside.signals
+    async with AsyncExitStack() as open_:
+        wires = [await open_.enter_async_context(person.socket()) for person in (ann, ann, bob, bob)]
+        watching = [await wire.watch(PRESENCE, roomId=den) for wire in wires]
+        for each in watching:
+            await each.next()
+        [group] = groups(ann.house)
+        before = group.executions
+        for actor in crowd:
+            signals.come(actor)
+        for each in watching:
+            known = await until_shown(each, lambda known: len(known) == policy.MAX_SHOWN - 1)
+        assert group.executions - before <= 2
+        for actor in crowd:
+            signals.go(actor, for_good=True)
+        for each in watching:
+            assert await until_shown(each, are()) == {}
+        assert group.executions - before <= 4
+        assert known.keys() < {f"person{number}" for number in range(400)}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: Person) -> None:
+    den = await ann.create_room("den")
+    crowd, signals = await crowd_of(ann, den, 300), ann.house.inside.signals
+    async with ann.socket() as wire:
+        watching = await wire.watch(PRESENCE, roomId=den)
+        await watching.next()
+        with statements() as seen:
+            for actor in crowd:
+                signals.come(actor)
+            await until_shown(watching, lambda known: len(known) == policy.MAX_SHOWN - 1)
+        assert len(seen) <= 2
+        assert all(statement.startswith("SELECT users.") for statement in seen), seen
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_where_somebody_shown_goes_another_comes_in(ann: Person) -> None:
+    den = await ann.create_room("den")
+    crowd, signals = await crowd_of(ann, den, policy.MAX_SHOWN + 10), ann.house.inside.signals
+    for actor in crowd:
+        signals.come(actor)
+    async with ann.socket() as wire:
+        watching = await wire.watch(PRESENCE, roomId=den)
+        known = states(await watching.next())
+        assert len(known) == policy.MAX_SHOWN
+        names = {f"person{number}": actor for number, actor in enumerate(crowd)}
+        gone = next(name for name in known if name in names)
+        signals.go(names[gone], for_good=True)
+        told = states(await watching.next())
+        assert (told.pop(gone), list(told.values())) == ("OFFLINE", ["ACTIVE"])
+
+
+async def test_two_documents_are_two_executions_and_many_people_one(ann: Person, bob: Person, cleo: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.socket() as anns, bob.socket() as bobs:
+        watching = [await wire.watch(PRESENCE, roomId=den) for wire in (anns, bobs, anns)]
+        watching.append(await bobs.watch(PERSONAL, roomId=den))
+        for each in watching:
+            assert states(await each.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+        before = [group.executions for group in groups(ann.house)]
+        await sets(bob, statusText="x")
+        for each in watching:
+            assert states(await each.next()) == {"bob": "ACTIVE"}
+        assert [group.executions - count for group, count in zip(groups(ann.house), before, strict=True)] == [1, 1]
