@@ -105,10 +105,11 @@ async def typed_by(watching: Watching, wanted: Collection[str]) -> Json:
 
 
 def passes(houses: Collection[House], seconds: float) -> None:
-    """For presence and typing, so much time has gone by."""
+    """For presence and typing, so much time has gone by, in which the processes have heard each other."""
     for house in houses:
         signals, clock = house.inside.signals, house.inside.signals.clock
         signals.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
+        signals._rolls.excuse(signals.clock())
         signals.tick()
 
 

