@@ -1,4 +1,4 @@
-"""How much a person and an address may ask for: operations, what they cost, messages. Refused before anything runs."""
+"""How much a person and an address may ask for: operations, cost, messages, signals. Refused before anything runs."""
 
 import math
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.rates import Buckets, Draft, Rate
 
 NEW_MESSAGES = frozenset({"sendMessage"})
+SIGNALS = frozenset({"setPresence", "setTyping"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,8 @@ class Allowances:
     operations: Rate = Rate(per_second=100, burst=1_000)
     cost: Rate = Rate(per_second=50_000, burst=500_000)
     messages: Rate = Rate(per_second=20, burst=500)
+    signals: Rate = Rate(per_second=10, burst=500)
+    """Said again every few seconds in each room where one types; each may be told to thousands."""
     operations_of_address: Rate = Rate(per_second=1_000, burst=10_000)
     cost_of_address: Rate = Rate(per_second=500_000, burst=5_000_000)
     reading_of_address: Rate = Rate(per_second=50_000, burst=2_000_000)
@@ -59,4 +62,6 @@ class Rates:
             ]
             if messages := sum(name in NEW_MESSAGES for name in operation.root_fields):
                 drafts.append(Draft(f"messages:{viewer.user_id}", allowed.messages, messages))
+            if signals := sum(name in SIGNALS for name in operation.root_fields):
+                drafts.append(Draft(f"signals:{viewer.user_id}", allowed.signals, signals))
         return drafts

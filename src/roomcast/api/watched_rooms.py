@@ -237,12 +237,17 @@ class TypingPeople:
     def tell(self, clock: float) -> None:
         """Say who types, if these are others than before, or if what was said runs out."""
         typists = self._typists.of(self._room_id)
-        if typists != self._said or (typists and clock - self._said_at >= REPEAT_SECONDS):
+        if typists != self._said or (typists and self._runs_out(clock)):
             self._said, self._said_at = typists, clock
             self.state.change(TypingShown(self._room_id, typists))
 
+    def _runs_out(self, clock: float) -> bool:
+        """Whether what was said last holds for less long than somebody types, and soon ends."""
+        outlived = self._typists.until(self._room_id) > self._said_at + TYPING_EXPIRY_SECONDS
+        return outlived and clock - self._said_at >= REPEAT_SECONDS
+
     async def _whole(self) -> TypingShown:
-        return TypingShown(self._room_id, self._typists.of(self._room_id))
+        return TypingShown(self._room_id, self._said)  # what is new follows at once, and is not said twice
 
 
 def topic_of_typing(room_id: UUID) -> str:

@@ -24,6 +24,10 @@ class Typists:
         """Who began first comes first, and stays."""
         return list(self._rooms.get(room_id, ()))[:MAX_TYPISTS]
 
+    def until(self, room_id: UUID) -> float:
+        """When the last of them stops, unless it is said again."""
+        return max((typist.until for typist in self._rooms.get(room_id, {}).values()), default=0.0)
+
     @property
     def rooms(self) -> Set[UUID]:
         """Where somebody types."""

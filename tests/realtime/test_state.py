@@ -1,0 +1,148 @@
+"""A state, which has a present and no past: whoever missed some of its changes is shown all of it anew."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from roomcast.realtime.group import RING, Group
+from roomcast.realtime.outbox import Outbox
+from roomcast.realtime.reader import Listener, Reader
+from roomcast.realtime.source import EVERYBODY, Entry
+from roomcast.realtime.state import State
+
+
+class Number:
+    """A number that rises: what it is as a whole, and each step, in words. A script of its own, too."""
+
+    is_personal = False
+
+    def __init__(self) -> None:
+        self.value = self.wholes = 0
+        self.watched = True
+        self.state: State | None = State("number", self._whole, self._unwatched)
+
+    async def _whole(self) -> str:
+        self.wholes += 1
+        return f"is {self.value};"
+
+    def _unwatched(self) -> None:
+        self.watched = False
+
+    def rise(self) -> None:
+        assert self.state is not None
+        self.value += 1
+        self.state.change(f"to {self.value};")
+
+    @asynccontextmanager
+    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> AsyncIterator["Number.Shown"]:
+        yield self.Shown(entries)
+
+    class Shown:
+        def __init__(self, entries: Sequence[Entry]) -> None:
+            self._payloads = [entry.event and entry.event.encode() for entry in entries]
+
+        async def to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+            return dict.fromkeys(people, self._payloads)
+
+    def signal(self, signal: Any, seq: int) -> Entry:
+        return Entry(seq, signal)
+
+    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> Entry | None:
+        return None
+
+    def ended(self, seq: int, reason: Any) -> Entry | None:
+        return None
+
+
+class Peer:
+    """Who reads a socket: takes everything while it is `awake`."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.awake = asyncio.Event()
+        self.awake.set()
+        self.outbox = Outbox(self._send, lambda: None)
+
+    async def _send(self, message: Any) -> None:
+        await self.awake.wait()
+        self.heard += filter(None, message["text"].split(";"))
+
+    async def until(self, word: str) -> None:
+        async with asyncio.timeout(5):
+            while not self.heard or self.heard[-1] != word:  # noqa: ASYNC110 (the loop only has to turn)
+                await asyncio.sleep(0)
+
+
+def group_of(number: Number) -> Group:
+    assert number.state is not None
+    group = Group("key", number.state, number, number.state)
+    number.state.follow(group)
+    return group
+
+
+def reader_of(group: Group, peer: Peer) -> Reader:
+    reader = Reader(group, Listener(peer.outbox, EVERYBODY, b"", b"", lambda: None))
+    reader.start_whole()
+    return reader
+
+
+async def test_all_of_it_comes_first_and_then_each_change() -> None:
+    number, peer = Number(), Peer()
+    reader = reader_of(group_of(number), peer)
+    await peer.until("is 0")
+    number.rise()
+    await peer.until("to 1")
+    assert peer.heard == ["is 0", "to 1"]
+    reader.stop()
+
+
+async def test_many_who_come_at_once_share_one_look_at_all_of_it() -> None:
+    number, peers = Number(), [Peer() for _ in range(50)]
+    group = group_of(number)
+    readers = [reader_of(group, peer) for peer in peers]
+    for peer in peers:
+        await peer.until("is 0")
+    assert number.wholes == 1
+    for reader in readers:
+        reader.stop()
+
+
+async def test_who_was_asleep_for_long_is_shown_all_of_it_as_it_is_now() -> None:
+    number, sleeper, other = Number(), Peer(), Peer()
+    group = group_of(number)
+    readers = [reader_of(group, peer) for peer in (sleeper, other)]
+    await sleeper.until("is 0")
+    sleeper.awake.clear()
+    for value in range(1, 2 * RING):
+        number.rise()
+        await other.until(f"to {value}")
+    sleeper.awake.set()
+    await sleeper.until(f"is {number.value}")
+    assert len(sleeper.heard) < RING
+    number.rise()
+    await sleeper.until(f"to {number.value}")
+    for reader in readers:
+        reader.stop()
+
+
+async def test_a_group_that_is_late_shows_all_of_it_instead() -> None:
+    number, peer = Number(), Peer()
+    reader = reader_of(group_of(number), peer)
+    await peer.until("is 0")
+    for _ in range(1_000):
+        number.rise()
+    await peer.until("to 1000")
+    assert len(peer.heard) < 200
+    assert "is 1000" in peer.heard
+    reader.stop()
+
+
+async def test_a_state_that_nobody_watches_any_more_hears_so() -> None:
+    number = Number()
+    one, two = group_of(number), group_of(number)
+    assert number.state is not None
+    number.state.unfollow(one)
+    assert number.watched
+    number.state.unfollow(two)
+    assert not number.watched
