@@ -31,6 +31,7 @@ class Readings(Collector):
             ("subscriptions", house.hub.reader_count, "Subscriptions of rooms."),
             ("groups", len(house.hub.groups), "Audiences that share an execution."),
             ("topics", len(house.hub.topics), "Rooms that somebody here listens to."),
+            ("people_present", len(house.signals.people.shown), "People who are shown as present, by all processes."),
             ("sends_waiting", house.send.waiting, "Messages that wait for the next transaction."),
             ("bus_connected", int(house.bus.connected), "1 while frames travel between processes."),
         ):

@@ -1,6 +1,7 @@
 """The people of a room: a snapshot, then what changes, in few words however many come and go."""
 
 import asyncio
+import json
 from contextlib import AsyncExitStack
 
 import pytest
@@ -58,6 +59,31 @@ async def test_who_joins_is_shown_and_who_leaves_is_not(ann: Person, bob: Person
         await bob.leave(den)
         without = await watching.next()
         assert (without["snapshot"], states(without)) == (True, {"ann": "ACTIVE"})
+
+
+async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again(ann: Person, bob: Person) -> None:
+    den, watch = await ann.create_room("den"), ann.house.inside.watch
+    async with ann.socket() as wire, bob.socket():
+        watching = await wire.watch(PRESENCE, roomId=den)
+        assert states(await watching.next()) == {"ann": "ACTIVE"}
+        heard, watch.on_frame = watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await bob.join(den)
+        watch.on_frame = heard  # type: ignore[method-assign]
+        watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        assert states(await watching.next()) == {"bob": "ACTIVE"}
+
+
+async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    body = {"query": PRESENCE, "variables": {"roomId": den}}
+    headers = {"authorization": f"Bearer {bob.token}", "accept": "text/event-stream"}
+    async with bob.http.stream("POST", "/graphql", json=body, headers=headers) as stream:
+        lines = (line async for line in stream.aiter_lines() if line.startswith("data: {"))
+        first = json.loads((await anext(lines)).removeprefix("data: "))["data"]["presence"]
+        assert (first["snapshot"], states(first)) == (True, {"bob": "ACTIVE"})
+        async with ann.socket():
+            then = json.loads((await anext(lines)).removeprefix("data: "))["data"]["presence"]
+            assert states(then) == {"ann": "ACTIVE"}
 
 
 async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: Person, bob: Person) -> None:

@@ -72,6 +72,9 @@ class Signals:
 
     async def stop(self) -> None:
         """Nothing is said of it: people who do not come back elsewhere lapse."""
+        watched: list[PresentPeople | TypingPeople] = [*self._present.values(), *self._typing.values()]
+        for room in watched:
+            room.close()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])

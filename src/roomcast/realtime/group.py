@@ -134,7 +134,7 @@ class Group:
         entries = await self._source.after(self._feed.name, start, end - start)
         if len(entries) < end - start:
             raise LookupError("the log ends before the topic does")
-        self.executions += len(entries)
+        self.executions += sum(entry.event is not None for entry in entries)
         payloads = await self._show(entries, person, replayed=True)
         return [(entry.seq, payload) for entry, payload in zip(entries, payloads, strict=True)]
 
