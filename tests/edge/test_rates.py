@@ -93,6 +93,15 @@ async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_n
         assert (await bob.post({"query": QUESTION})).status_code == 200
 
 
+async def test_signals_have_an_allowance_of_their_own(make_house: MakeHouse) -> None:
+    house = await make_house()
+    house.inside.http._engine._rates = Rates(MemoryBuckets(), Allowances(signals=SLOW))
+    async with await arrive(house, "ann") as ann:
+        said = {"query": 'mutation { setPresence(input: {statusText: "x"}) { errors { code } } }'}
+        assert [(await ann.post(said)).status_code for _ in range(4)] == [200, 200, 200, 429]
+        assert (await ann.post({"query": QUESTION})).status_code == 200
+
+
 async def test_switched_off_there_is_no_limit(make_house: MakeHouse) -> None:
     house = await make_house(rate_limits="off")
     async with await arrive(house, "ann") as ann:

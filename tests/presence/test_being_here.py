@@ -72,9 +72,15 @@ async def test_who_hides_is_away_to_everybody_since_they_hid(ann: Person, bob: P
         await sets(bob, state="OFFLINE", statusText="busy")
         hidden = await seen(ann, bob)
         assert (hidden["state"], hidden["statusText"]) == ("OFFLINE", "busy")
-        await sets(phone, state="IDLE")
+        for said in ("IDLE", "ACTIVE"):  # what another device says when somebody touches it
+            await sets(phone, state=said)
+            assert await seen(ann, bob) == hidden
+        await sets(bob, state="IDLE")
         assert await seen(ann, bob) == hidden
-        await sets(phone, state="ACTIVE")
+        await sets(bob, state="ACTIVE")
+        assert await state(ann, bob) == "ACTIVE"
+        await sets(bob, state="OFFLINE")
+        await sets(phone, state=None)
         assert await state(ann, bob) == "ACTIVE"
     assert hidden["lastActiveAt"] is not None
 

@@ -71,8 +71,8 @@ async def _users(context: Context, told: Told) -> list[account_rows.User]:
 class SetPresenceInput:
     state: PresenceState | None = strawberry.field(
         default=strawberry.UNSET,
-        description="IDLE holds for this device while it is connected. OFFLINE hides the viewer on all devices, until "
-        "one of them says ACTIVE or null, which is the automatic state.",
+        description="IDLE holds for this device, until it says ACTIVE or is gone. OFFLINE hides the viewer on all "
+        "devices, until this one says ACTIVE or any of them null, which is the automatic state.",
     )
     status_text: str | None = strawberry.field(default=strawberry.UNSET, description="Null clears it.")
     status_emoji: str | None = strawberry.field(default=strawberry.UNSET, description="One emoji; null clears it.")

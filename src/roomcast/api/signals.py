@@ -123,7 +123,7 @@ class Signals:
     def set_presence(self, actor: Actor, wish: Wish) -> None:
         """The person is shown so from now on. Raises ValidationFailed."""
         user_id, before = actor.user_id, self.people.card(actor.user_id)
-        card = wished(before, wish, time.time_ns() // 1_000_000)
+        card = wished(before, wish, actor.session_id, time.time_ns() // 1_000_000)
         if card is not before:
             self.people.write(user_id, card)
             self._tell_card(user_id)

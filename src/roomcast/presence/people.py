@@ -49,11 +49,11 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What a person says of themselves; `hidden`: to be shown as OFFLINE. `at`: when, in milliseconds; of two cards
-    the later one holds, in every process."""
+    """What a person says of themselves; `hidden_by`: the session that had them shown as OFFLINE. `at`: when it was
+    said, in milliseconds; of two cards the later one holds, in every process."""
 
     at: int = 0
-    hidden: bool = False
+    hidden_by: UUID | None = None
     text: str | None = None
     emoji: str | None = None
 
@@ -68,7 +68,7 @@ class Person:
 
     @property
     def is_shown(self) -> bool:
-        return bool(self.reports) and not self.card.hidden
+        return bool(self.reports) and self.card.hidden_by is None
 
     def seen_active_at(self) -> int | None:
         """By those who look now."""
@@ -121,18 +121,17 @@ class People:
         person = self._people.get(user_id)
         if person is None or person.reports.pop(process, None) is None:
             return
-        if not person.card.hidden:
+        if person.card.hidden_by is None:
             person.active_at = max(person.active_at or 0, active_at)
         self._settle(user_id, person)
 
-    def write(self, user_id: UUID, card: Card) -> bool:
+    def write(self, user_id: UUID, card: Card) -> None:
         """The person says this of themselves, unless they have said something else since."""
         person = self._person(user_id)
         if card.at > person.card.at:
             person.active_at = person.seen_active_at()  # who hides is shown as they were
             person.card = card
         self._settle(user_id, person)
-        return person.card is card
 
     def _person(self, user_id: UUID) -> Person:
         return self._people.setdefault(user_id, Person())

@@ -22,7 +22,7 @@ class Kind(StrEnum):
     PEOPLE = "people"
     """How the sender sees these people: [person, ACTIVE, IDLE or GONE, since when, at of their card]."""
     CARDS = "cards"
-    """What these people say of themselves: [person, at, hidden, text, emoji]."""
+    """What these people say of themselves: [person, at, hidden by which session, text, emoji]."""
     IDLE = "idle"
     """What these devices say of themselves: [person, session, idle]."""
     LEFT = "left"
@@ -161,9 +161,9 @@ class Rolls:
                 del self._neighbours[name]
 
 
-def read_card(person: str, at: int, hidden: bool, text: str | None, emoji: str | None) -> tuple[UUID, Card]:
-    return UUID(person), Card(at, hidden, text, emoji)
+def read_card(person: str, at: int, hider: str | None, text: str | None, emoji: str | None) -> tuple[UUID, Card]:
+    return UUID(person), Card(at, UUID(hider) if hider else None, text, emoji)
 
 
 def write_card(user_id: UUID, card: Card) -> list[Any]:
-    return [user_id.hex, card.at, card.hidden, card.text, card.emoji]
+    return [user_id.hex, card.at, card.hidden_by.hex if card.hidden_by else None, card.text, card.emoji]

@@ -1,6 +1,7 @@
 """How a person wants to be shown, and what becomes of their card by it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 from roomcast.accounts.actions import UNCHANGED, Unchanged
 from roomcast.presence import policy
@@ -9,8 +10,8 @@ from roomcast.presence.people import Card, PresenceState
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A state of None is the automatic one. OFFLINE hides the person, on all their devices; IDLE is said of one
-    device, and who is hidden stays hidden by it."""
+    """A state of None is the automatic one. IDLE and ACTIVE are said of one device; OFFLINE hides the person, on all
+    their devices, until that device says ACTIVE or any of them None."""
 
     state: PresenceState | None | Unchanged = UNCHANGED
     status_text: str | None | Unchanged = UNCHANGED
@@ -24,16 +25,23 @@ class Wish:
         return self.state is PresenceState.IDLE
 
 
-def wished(card: Card, wish: Wish, at: int) -> Card:
-    """The card after the wish, later than the one before; that one itself where nothing of it changes.
+def wished(card: Card, wish: Wish, session_id: UUID, at: int) -> Card:
+    """The card after the wish of that device, later than the one before; that one itself where nothing of it changes.
 
     `at`: the time in milliseconds. Raises ValidationFailed.
     """
-    text, emoji, hidden = wish.status_text, wish.status_emoji, card.hidden
-    new = Card(
-        card.at,
-        hidden if wish.state is UNCHANGED else wish.state is PresenceState.OFFLINE or (hidden and bool(wish.is_idle)),
-        card.text if isinstance(text, Unchanged) else policy.check_status_text(text),
-        card.emoji if isinstance(emoji, Unchanged) else policy.check_status_emoji(emoji),
+    text, emoji = wish.status_text, wish.status_emoji
+    new = replace(
+        card,
+        hidden_by=_hidden_by(card.hidden_by, wish, session_id),
+        text=card.text if isinstance(text, Unchanged) else policy.check_status_text(text),
+        emoji=card.emoji if isinstance(emoji, Unchanged) else policy.check_status_emoji(emoji),
     )
-    return card if new == card else Card(max(at, card.at + 1), new.hidden, new.text, new.emoji)
+    return card if new == card else replace(new, at=max(at, card.at + 1))
+
+
+def _hidden_by(before: UUID | None, wish: Wish, session_id: UUID) -> UUID | None:
+    if wish.state is PresenceState.OFFLINE:
+        return session_id
+    is_lifted = wish.state is None or (wish.state is PresenceState.ACTIVE and before == session_id)
+    return None if is_lifted else before
