@@ -9,9 +9,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
+from roomcast.api.signals import PRESENCE as TOPIC
 from tests.delivery.survivors import WATCH, held_bytes, many
 from tests.house import House, nothing_left
 from tests.people import ROOM_EVENTS, Person
+from tests.presence.words import PRESENCE, TYPING
 
 pytestmark = pytest.mark.chaos
 
@@ -26,7 +28,7 @@ async def visit(person: Person, room_id: str) -> None:
     async with opening as ws:
         await ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": person.token}}))
         await ws.recv()
-        for id_, query in enumerate((WATCH, ROOM_EVENTS)):
+        for id_, query in enumerate((WATCH, ROOM_EVENTS, PRESENCE, TYPING)):
             payload = {"query": query, "variables": {"roomId": room_id}}
             await ws.send(json.dumps({"type": "subscribe", "id": str(id_), "payload": payload}))
         if random.random() < 0.5:
@@ -50,5 +52,6 @@ async def test_thousands_who_connect_and_vanish_leave_nothing_behind(house: Hous
     grown = held_bytes() - held
     tracemalloc.stop()
     assert len(asyncio.all_tasks()) <= tasks
-    assert house.inside.bus._joined == {}
+    assert house.inside.bus._joined == {TOPIC: 1}  # where processes tell each other of their people
+    assert not house.inside.signals._attendance.rooms_of
     assert grown < max(count * BYTES_PER_CYCLE, 2_000_000)
