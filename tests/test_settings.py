@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from roomcast.settings import PREFIX, Settings, WrongSetting, data_folder, incoming, load, secret_keys
+from roomcast.settings import PREFIX, Settings, WrongSetting, data_folder, incoming, load, secret_keys, vapid_key
 
 EXAMPLE = Path(".env.example").read_text()
 SET = re.compile(r"^#(ROOMCAST_[A-Z_]+)=(.*)$")
@@ -50,6 +50,11 @@ WRONG = {
     "STORAGE_URL": ["/srv/files", "s3://bucket", "s3://key:secret@host", "s3://key:secret@host:many/bucket"],
     "MAX_UPLOAD_BYTES": ["0", "25MB", "2147483648"],
     "METRICS_TOKEN": ["short"],
+    "PUSH": ["sometimes"],
+    "PUSH_DELAY_SECONDS": ["0", "301", "soon"],
+    "PUSH_ALLOWED_HOSTS": ["https://push.example.org", "10.0.0.0/8", "push.example.org, two words"],
+    "VAPID_PRIVATE_KEY": ["short", "A" * 43, "_" * 43],
+    "VAPID_SUBJECT": ["admin@example.org", "http://chat.example.org", "mailto:nobody"],
     "LOG_LEVEL": ["chatty"],
     "LOG_FORMAT": ["xml"],
 }
@@ -111,6 +116,18 @@ def test_the_secret_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) ->
     settings = load(data_dir=tmp_path / "new")
     assert secret_keys(settings) == secret_keys(settings)
     assert (tmp_path / "new" / "secret.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_key_that_signs_pushes_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
+    settings = load(data_dir=tmp_path)
+    assert vapid_key(settings) == vapid_key(settings)
+    assert len(vapid_key(settings)) == 32
+    assert (tmp_path / "vapid.key").stat().st_mode & 0o777 == 0o600
+    kept = (tmp_path / "vapid.key").read_text()
+    assert vapid_key(load(vapid_private_key=kept)) == vapid_key(settings)
+    (tmp_path / "vapid.key").write_text("nonsense")
+    with pytest.raises(WrongSetting, match=r"vapid\.key"):
+        vapid_key(settings)
 
 
 def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,9 @@ import asyncio
 import logging
 import sys
 from collections.abc import Collection, Iterator, Sequence
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
@@ -37,6 +40,8 @@ from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.core.telemetry import configure_logs
 from roomcast.messages import system
 from roomcast.messages.actions import send_messages
+from roomcast.notifications.addresses import Guard
+from roomcast.notifications.notifier import Notifier
 from roomcast.realtime.bus import Bus, Frame
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.watch import Watch
@@ -49,12 +54,16 @@ from roomcast.settings import (
     data_folder,
     incoming,
     secret_keys,
+    vapid_key,
 )
 from roomcast.uploads import sweeping
 from roomcast.uploads.links import Links
 from roomcast.uploads.receiving import Intake
 from roomcast.uploads.storage import Folder, Storage
 from roomcast.web import pages
+
+if TYPE_CHECKING:
+    from roomcast.notifications.sender import Sender
 
 READY_SECONDS = 2.0
 SWEEP_SECONDS = 3600.0
@@ -88,10 +97,11 @@ class Roomcast:
         self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
         self.sessions: Sessions
         self.buckets = _buckets(settings)
-        limited = settings.rate_limits is OnOff.ON
-        self.credentials = Credentials(self.db, self.passwords, self.buckets, limited=limited)
+        self.credentials = Credentials(self.db, self.passwords, self.buckets, limited=settings.rate_limits is OnOff.ON)
         self.sweeping_files = Chore("sweep files", FILES_SECONDS, self.sweep_files)
         self.sweeping_strays = Chore("sweep stray bytes", STRAYS_SECONDS, self.sweep_strays)
+        self.notifier = open_notifier(settings, self.db)
+        self.notifying = _notifying(self.notifier)
         self.storage: Storage
         self.intake: Intake
         self.files: FilesEndpoint
@@ -124,6 +134,8 @@ class Roomcast:
             await chore.stop()
         await self.sockets.stop()
         await self.send.close()
+        if self.notifier is not None:
+            await self.notifier.close()
         await self.sessions.close()
         await self.hub.stop()
         await self.signals.stop()
@@ -154,7 +166,7 @@ class Roomcast:
 
     @property
     def _chores(self) -> tuple[Chore, ...]:
-        return self.sweeping, self.sweeping_files, self.sweeping_strays
+        return self.sweeping, self.sweeping_files, self.sweeping_strays, *self.notifying
 
     @property
     def _rates(self) -> Rates | None:
@@ -187,6 +199,7 @@ class Roomcast:
             public_url=settings.public_url,
             links=Links(keys),
             max_upload_bytes=settings.max_upload_bytes,
+            notifier=self.notifier,
         )
 
     async def _database_answers(self) -> bool:
@@ -234,6 +247,40 @@ def _buckets(settings: Settings) -> MemoryBuckets | RedisBuckets:
     from redis.asyncio import Redis  # noqa: PLC0415 (an extra: only who names a Redis needs its driver)
 
     return RedisBuckets(Redis.from_url(settings.bus_url, socket_timeout=0.5, socket_connect_timeout=0.5))
+
+
+def pushes(settings: Settings) -> bool:
+    """Whether web pushes are sent. Raises WrongSetting where they should be and cannot."""
+    installed = find_spec("cryptography") is not None and find_spec("httpcore") is not None
+    if settings.push is OnOff.ON and not installed:
+        raise WrongSetting("ROOMCAST_PUSH: install roomcast with the extra push, or leave it empty")
+    return installed and settings.push is not OnOff.OFF
+
+
+def push_subject(settings: Settings) -> str | None:
+    """Whom the people of a push service may write to."""
+    url = settings.public_url
+    return settings.vapid_subject or (url if url is not None and url.startswith("https:") else None)
+
+
+def open_notifier(settings: Settings, db: Database) -> Notifier | None:
+    """What sends web pushes; None where that is off. Raises WrongSetting."""
+    if not pushes(settings):
+        return None
+    key = vapid_key(settings)
+    return Notifier(db, lambda: _sender(settings, key), timedelta(seconds=settings.push_delay_seconds))
+
+
+def _notifying(notifier: Notifier | None) -> list[Chore]:
+    if notifier is None:
+        return []
+    return [Chore("push", notifier.look_seconds, notifier.look), Chore("sweep pushes", SWEEP_SECONDS, notifier.sweep)]
+
+
+def _sender(settings: Settings, key: bytes) -> "Sender":
+    from roomcast.notifications.sender import Sender  # noqa: PLC0415 (an extra, and large: most starts push nothing)
+
+    return Sender(key, push_subject(settings), Guard(frozenset(settings.push_allowed_hosts)))
 
 
 def open_storage(settings: Settings) -> Storage:

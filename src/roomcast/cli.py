@@ -15,13 +15,13 @@ from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api import schema
 from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
-from roomcast.app import prepare_database, start_logs
+from roomcast.app import prepare_database, pushes, start_logs
 from roomcast.core import log, migrations, sqlite
 from roomcast.core.db import Database, driver_url
 from roomcast.core.errors import Refused
 from roomcast.doctor import examine
 from roomcast.serving import app_alone
-from roomcast.settings import Settings, WrongSetting, data_folder, incoming, load, secret_keys
+from roomcast.settings import Settings, WrongSetting, data_folder, incoming, load, secret_keys, vapid_key
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
 
@@ -45,6 +45,8 @@ def serve(host: Host = None, port: Port = None) -> None:
     settings = load(**given)
     start_logs(settings)
     secret_keys(settings)  # before any worker starts: they must agree on one
+    if pushes(settings):
+        vapid_key(settings)
     incoming(settings)
     asyncio.run(prepare_database(settings))
     _run(settings)
@@ -91,7 +93,7 @@ def backup(target: Annotated[Path, typer.Argument(help="A file that is not there
         raise WrongSetting(f"{target} is there already") from None
     except sqlite3.Error as error:
         raise WrongSetting(f"{target}: not written: {error}") from None
-    print(f"{target} holds the database. Uploads and secret.key of the data folder are not in it.")
+    print(f"{target} holds the database. Uploads, secret.key and vapid.key of the data folder are not in it.")
 
 
 @app.command()

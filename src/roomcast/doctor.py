@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from roomcast.app import open_storage, read_trusted
+from roomcast.app import open_storage, push_subject, pushes, read_trusted
 from roomcast.core import migrations
 from roomcast.realtime.bus import Bus
-from roomcast.settings import Profile, Settings, WrongSetting, data_folder, incoming, secret_keys
+from roomcast.settings import OnOff, Profile, Settings, WrongSetting, data_folder, incoming, secret_keys, vapid_key
 from roomcast.uploads.storage import prove
 
 BUS_SECONDS = 5.0
@@ -100,6 +100,14 @@ async def _bus(settings: Settings) -> str:
     return scheme
 
 
+async def _push(settings: Settings) -> str:
+    if not pushes(settings):
+        return "off" if settings.push is OnOff.OFF else "off: the extra push is not installed"
+    vapid_key(settings)
+    kept = f"key kept in {settings.data_dir}" if settings.vapid_private_key is None else "key set"
+    return kept if push_subject(settings) else f"{kept}; set ROOMCAST_VAPID_SUBJECT, or Apple's browsers hear nothing"
+
+
 LOOKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
     "profile": _profile,
     "secret": _secret,
@@ -107,4 +115,5 @@ LOOKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
     "database": _database,
     "migrations": _migrations,
     "bus": _bus,
+    "push": _push,
 }

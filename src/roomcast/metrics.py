@@ -50,6 +50,10 @@ class Readings(Collector):
             ("bus_connects", bus.connects, "Sessions opened with the broker."),
         ):
             yield CounterMetricFamily(f"roomcast_{name}", text, value)
+        pushes = CounterMetricFamily("roomcast_pushes", "Web pushes by what became of them.", labels=("outcome",))
+        for fate, count in (house.notifier.stats if house.notifier is not None else {}).items():
+            pushes.add_metric((fate,), count)
+        yield pushes
 
 
 def route(house: Roomcast) -> Route:

@@ -1,9 +1,11 @@
 """Every setting: read once from the environment (or `.env`), checked at start, passed on by hand."""
 
+import base64
 import os
 import re
 import secrets
 import tempfile
+from collections.abc import Callable
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -15,6 +17,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "ROOMCAST_"
 MIN_SECRET_BYTES = 32
+
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+"""Private keys of the curve P-256 are the numbers from 1 to below this (SEC 2, 2.4.2)."""
 
 
 class WrongSetting(Exception):
@@ -94,6 +99,30 @@ def _web_address(url: str | None) -> str | None:
     return url.rstrip("/")
 
 
+def _subject(subject: str | None) -> str | None:
+    if subject is not None and not re.fullmatch(r"mailto:[^@\s]+@[^@\s]+|https://\S+", subject):
+        raise ValueError("it is an address to write to, like mailto:admin@example.org or https://chat.example.org")
+    return subject
+
+
+def _names(hosts: tuple[str, ...]) -> tuple[str, ...]:
+    for host in hosts:
+        if not re.fullmatch(r"[A-Za-z0-9.-]+", host):
+            raise ValueError(f"{host!r} is no name or address of a host like push.example.org")
+    return tuple(host.lower() for host in hosts)
+
+
+def _vapid(key: SecretStr | None) -> SecretStr | None:
+    if key is not None and not _is_vapid(key.get_secret_value()):
+        raise ValueError("it is the 32 bytes of a P-256 private key in base64url, as web push tools print it")
+    return key
+
+
+def _is_vapid(text: str) -> bool:
+    known = re.fullmatch(r"[A-Za-z0-9_-]{43}=?", text)
+    return known is not None and 0 < int.from_bytes(base64.urlsafe_b64decode(text[:43] + "=")) < P256_ORDER
+
+
 def _bucket(url: str | None) -> str | None:
     if url is None:
         return None
@@ -154,6 +183,11 @@ class Settings(BaseSettings):
     storage_url: Annotated[str | None, AfterValidator(_bucket)] = None
     max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, le=2**31 - 1)
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    push: OnOff | None = None
+    push_delay_seconds: float = Field(default=15, ge=0.1, le=300)
+    push_allowed_hosts: Annotated[List, AfterValidator(_names)] = ()
+    vapid_private_key: Annotated[SecretStr | None, AfterValidator(_vapid)] = None
+    vapid_subject: Annotated[str | None, AfterValidator(_subject)] = None
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat | None = None
 
@@ -276,8 +310,31 @@ def incoming(settings: Settings) -> Path:
         raise WrongSetting(f"{PREFIX}DATA_DIR: {folder} cannot be written ({error.strerror})") from None
 
 
+def vapid_key(settings: Settings) -> bytes:
+    """The 32 bytes that sign pushes, kept as `secret_keys` are. Raises WrongSetting."""
+    if settings.vapid_private_key is not None:
+        text = settings.vapid_private_key.get_secret_value()
+    else:
+        path = data_folder(settings) / "vapid.key"
+        text = _kept(path, lambda: _base64url((1 + secrets.randbelow(P256_ORDER - 1)).to_bytes(32))).decode()
+        if not _is_vapid(text):
+            raise WrongSetting(f"{path} holds no key; delete it to get a new one, and all browsers subscribe anew")
+    return base64.urlsafe_b64decode(text[:43] + "=")
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
 def _kept_key(data_dir: Path) -> bytes:
     path = data_dir / "secret.key"
+    key = _kept(path, lambda: secrets.token_urlsafe(48))
+    if len(key) < MIN_SECRET_BYTES:
+        raise WrongSetting(f"{path} holds no key of at least {MIN_SECRET_BYTES} bytes; delete it to get a new one")
+    return key
+
+
+def _kept(path: Path, make: Callable[[], str]) -> bytes:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -285,15 +342,12 @@ def _kept_key(data_dir: Path) -> bytes:
     except OSError as error:
         raise WrongSetting(f"{PREFIX}DATA_DIR: {path} cannot be written ({error.strerror})") from None
     with os.fdopen(handle, "w") as file:
-        file.write(secrets.token_urlsafe(48))
+        file.write(make())
     return _read_key(path)
 
 
 def _read_key(path: Path) -> bytes:
     try:
-        key = path.read_bytes().strip()
+        return path.read_bytes().strip()
     except OSError as error:
         raise WrongSetting(f"{PREFIX}DATA_DIR: {path} cannot be read ({error.strerror})") from None
-    if len(key) < MIN_SECRET_BYTES:
-        raise WrongSetting(f"{path} holds no key of at least {MIN_SECRET_BYTES} bytes; delete it to get a new one")
-    return key

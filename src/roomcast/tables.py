@@ -6,9 +6,10 @@ from roomcast.accounts import models as accounts
 from roomcast.core import audit, log
 from roomcast.messages import models as messages
 from roomcast.moderation import models as moderation
+from roomcast.notifications import models as notifications
 from roomcast.rooms import models as rooms
 from roomcast.uploads import models as uploads
 
 metadata = SQLModel.metadata
 
-__all__ = ["accounts", "audit", "log", "messages", "metadata", "moderation", "rooms", "uploads"]
+__all__ = ["accounts", "audit", "log", "messages", "metadata", "moderation", "notifications", "rooms", "uploads"]

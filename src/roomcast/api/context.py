@@ -30,6 +30,7 @@ from roomcast.messages import queries as messages
 from roomcast.messages.actions import NewMessage, Sent
 from roomcast.messages.models import Message
 from roomcast.moderation import queries as moderation
+from roomcast.notifications.notifier import Notifier
 from roomcast.presence import queries as presence
 from roomcast.realtime.watch import Watch
 from roomcast.receipts import queries as receipts
@@ -65,6 +66,7 @@ class Backend:
     signals: Signals
     links: Links
     max_upload_bytes: int
+    notifier: Notifier | None = None
     everyone_creates_rooms: bool = True
     public_url: str | None = None
 

@@ -13,6 +13,7 @@ from roomcast.api import (
     members,
     messages,
     moderation,
+    notifications,
     presence,
     receipts,
     room_changes,
@@ -47,6 +48,7 @@ def build() -> strawberry.Schema:
                 receipts.Mutation,
                 uploads.Mutation,
                 moderation.Mutation,
+                notifications.Mutation,
             ),
         ),
         subscription=merge_types(

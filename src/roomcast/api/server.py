@@ -38,6 +38,11 @@ class ServerInfo:
     signup_mode: accounts.SignupMode
     limits: ServerLimits
 
+    @strawberry.field(description="What browsers subscribe to pushes with; null where none are sent.")
+    async def vapid_public_key(self, info: Info) -> str | None:
+        notifier = info.context.backend.notifier
+        return (await notifier.sender()).public_key if notifier is not None else None
+
 
 @strawberry.type
 class Query:

@@ -1,0 +1,26 @@
+"""A house that pushes to one push service, whose time the tests turn on by hand."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.conftest import MakeHouse
+from tests.house import House
+from tests.notifications.browsers import PushService, push_service
+
+LONG = 300
+"""Seconds: nothing is due in a test by itself."""
+
+
+@pytest_asyncio.fixture
+async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PushService]:
+    async with push_service(tmp_path) as service:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "service.pem"))
+        yield service
+
+
+@pytest_asyncio.fixture
+async def house(make_house: MakeHouse, service: PushService) -> House:
+    return await make_house(push_delay_seconds=LONG, push_allowed_hosts=["localhost", "127.0.0.1"])

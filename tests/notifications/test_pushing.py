@@ -1,0 +1,35 @@
+"""Web push: whoever was called and did not look is told, by their own browser, in words that only it can read."""
+
+from tests.conftest import MakeHouse
+from tests.house import House
+from tests.notifications.browsers import PushService, noticed, said, subscribe, told
+from tests.people import Person, arrive
+
+
+async def test_a_message_comes_to_a_browser_that_was_closed(make_house: MakeHouse, service: PushService) -> None:
+    house = await make_house(push_delay_seconds=0.1, push_allowed_hosts=["localhost"])
+    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+        den = await ann.create_room("den", memberIds=[bob.id])
+        browser = await subscribe(bob, service)
+        [message] = await ann.say(den, "are you *there*?")
+        heard = await browser.hears()
+    assert heard["text"] == "are you there?"
+    assert (heard["v"], heard["roomId"], heard["roomName"], heard["roomKind"]) == (1, den, "den", "CHANNEL")
+    assert (heard["messageId"], heard["seq"], heard["at"]) == (message["id"], message["seq"], message["createdAt"])
+    assert (heard["author"], heard["mention"], heard["unread"], heard["badge"]) == ("ann", False, 1, 1)
+
+
+async def test_who_has_read_it_by_then_hears_nothing(
+    house: House, ann: Person, bob: Person, service: PushService
+) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    browser = await subscribe(bob, service)
+    await ann.say(den, "hello")
+    assert len(await noticed(house)) == 1
+    await bob.say(den, "I am here")
+    await said(house)
+    assert browser.pushed == []
+    assert await noticed(house) == []
+    await ann.say(den, "again")
+    await told(house)
+    assert (await browser.hears())["text"] == "again"
