@@ -82,7 +82,7 @@ LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generat
 
 lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml; LOCK_ARGS=--upgrade moves them.
 	@$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
-	@$(LOCK) --extra redis --extra media --constraint requirements/dev.txt --output-file requirements/run.txt
+	@$(LOCK) --extra redis --extra media --extra push --constraint requirements/dev.txt --output-file requirements/run.txt
 	@$(MAKE) --no-print-directory check-hosts check-hashes
 
 dist: .venv/.dev ## Build the wheel into dist/.
