@@ -4,13 +4,14 @@ SHELL := /bin/sh
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 LOCKS := requirements/run.txt requirements/dev.txt
-NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/*/package.json))
+NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/*/package.json) web/package.json)
+PAGE := src/roomcast/web/static/app
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help run test chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
-.PHONY: check-schema check-hosts check-hashes fmt schema lock dist clean
+.PHONY: check-schema check-hosts check-hashes check-page fmt schema page lock dist clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,7 +37,7 @@ profile: .venv/.dev ## Say which part of a request takes how much of its time.
 fuzz: .venv/.dev ## Throw tens of thousands of requests and frames at a server; FUZZ_CASES=10000 of each kind.
 	@ROOMCAST_TEST_FUZZ_CASES=$(or $(FUZZ_CASES),5000) $(BIN)/pytest tests/edge/test_fuzz.py $(PYTEST_ARGS)
 
-check: check-fast check-schema check-hosts check-hashes ## Everything but the tests: the rules, the schema, the lock files.
+check: check-fast check-schema check-hosts check-hashes check-page ## Everything but the tests: the rules, the schema, the lock files, the page.
 
 check-fast: check-format check-lint check-types check-imports ## The rules alone: format, lint, types, who imports whom.
 
@@ -69,6 +70,18 @@ check-hosts:
 check-hashes:
 	$(call step,hashes,awk '/^[A-Za-z0-9]/ && !/==.*\\$$/ {print FILENAME ": " $$0; bad = 1} END {exit bad}' $(LOCKS))
 
+BUILD_PAGE = npm run --silent check && npm run --silent build --
+PAGE_DIFFERS = { echo '$(PAGE) is not what web/ builds: run make page.'; false; }
+
+# Types against the schema, then a build beside the committed one. A machine without Node serves the page and cannot check it.
+ifeq ($(shell command -v npm),)
+check-page:
+	@echo 'page      not checked: npm was not found'; test -z "$$CI"
+else
+check-page: web/node_modules/.ready
+	$(call step,page,cd web && $(BUILD_PAGE) --outDir ../.cache/page && { diff -r ../.cache/page ../$(PAGE) || $(PAGE_DIFFERS); })
+endif
+
 fmt: .venv/.dev ## Format the code and mend what ruff can mend.
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
 
@@ -76,6 +89,9 @@ schema: .venv/.run ## Rewrite schema.graphql from the code.
 	@$(EXPORT_SCHEMA)
 	@if cmp -s .cache/schema.graphql schema.graphql; then echo 'schema.graphql is up to date'; \
 	else mv .cache/schema.graphql schema.graphql && echo 'schema.graphql rewritten'; fi
+
+page: web/node_modules/.ready ## Rebuild the chat page from web/.
+	@cd web && $(BUILD_PAGE)
 
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --no-header --annotation-style line $(LOCK_ARGS) pyproject.toml requirements/build.in
@@ -89,7 +105,7 @@ dist: .venv/.dev ## Build the wheel into dist/.
 	@$(BIN)/hatchling build --target wheel
 
 clean: ## Remove all that these commands made; ./data stays.
-	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist tests/*/node_modules
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist tests/*/node_modules web/node_modules
 	@find . -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------ how .venv comes to be
@@ -129,8 +145,8 @@ $(BIN)/python:
 	else echo 'No Python 3.11 or newer was found. Debian, Ubuntu: apt-get install python3 python3-venv; macOS: brew install python.'; \
 	  echo 'If it has another name: make PYTHON=/path/to/python ...'; fi >&2; exit 1
 
-tests/%/node_modules/.ready: tests/%/package.json tests/%/package-lock.json
+%/node_modules/.ready: %/package.json %/package-lock.json
 	@if command -v npm > /dev/null; then \
-	  echo 'set-up    npm ci in tests/$*' && cd tests/$* && npm ci --no-audit --no-fund --loglevel=error \
+	  echo 'set-up    npm ci in $*' && cd $* && npm ci --no-audit --no-fund --loglevel=error \
 	    && mkdir -p node_modules && touch node_modules/.ready; \
 	else echo 'set-up    npm was not found: the tests that run JavaScript cannot run (Debian, Ubuntu: apt-get install npm)'; fi

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -81,9 +82,9 @@ async def chromium() -> AsyncIterator[Browser]:
         await browser.close()
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def open_page(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
-    """Opens a path of the server, in a profile of this test's own."""
+@asynccontextmanager
+async def visitor(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
+    """Somebody with a profile of their own, who opens paths of the server."""
     offences: list[str] = []
 
     def at_home(address: str) -> bool:
@@ -117,3 +118,16 @@ async def open_page(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
 
         yield open_path
     assert not offences
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_page(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
+    async with visitor(chromium, server) as open_path:
+        yield open_path
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def open_elsewhere(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
+    """For a second person, in another profile."""
+    async with visitor(chromium, server) as open_path:
+        yield open_path

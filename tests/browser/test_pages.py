@@ -57,13 +57,13 @@ async def test_a_page_lets_nothing_from_elsewhere_in(web: httpx.AsyncClient, pat
     assert "//" not in PAGE_POLICY
 
 
-@pytest.mark.parametrize("path", ["/", "/data", "/static/home.js", "/missing"])
+@pytest.mark.parametrize("path", ["/", "/data", "/static/app/app.js", "/missing"])
 async def test_every_response_carries_the_security_headers(web: httpx.AsyncClient, path: str) -> None:
     response = await web.get(path)
     assert SECURITY_HEADERS.items() <= {name.title(): value for name, value in response.headers.items()}.items()
 
 
-@pytest.mark.parametrize("path", ["/data", "/static/home.js", "/missing"])
+@pytest.mark.parametrize("path", ["/data", "/static/app/app.js", "/missing"])
 async def test_what_is_no_page_may_load_nothing(web: httpx.AsyncClient, path: str) -> None:
     assert (await web.get(path)).headers["content-security-policy"] == DATA_POLICY
 

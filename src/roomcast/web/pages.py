@@ -1,4 +1,4 @@
-"""The front page and GraphiQL: files of this package alone, under a policy that lets nothing from elsewhere in."""
+"""The chat page and GraphiQL: files of this package alone, under a policy that lets nothing from elsewhere in."""
 
 import os
 from pathlib import Path
@@ -49,11 +49,11 @@ CONTENT_TYPES: Final[dict[str, str]] = {
 
 
 def routes() -> list[BaseRoute]:
-    """The front page at `/` and its files under `/static/`; nothing outside this package can be reached."""
+    """The chat page at `/` and its files under `/static/`; nothing outside this package can be reached."""
     files = Files(directory=STATIC)
 
     async def home(request: Request) -> Response:
-        return await files.get_response("index.html", request.scope)
+        return await files.get_response("app/index.html", request.scope)
 
     return [Route("/", home), Mount("/static", files, name="static")]
 

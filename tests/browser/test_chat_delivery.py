@@ -1,0 +1,125 @@
+"""The promise, in a browser: whatever breaks on the way, each message stands on the page once and in its order."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, Route, expect
+
+from tests.browser.another_client import say
+from tests.browser.chatting import Somebody, box, enter, log, row, said, write
+from tests.browser.conftest import visitor
+from tests.browser.playground import OpenPage
+from tests.clients.proxy import Proxy
+from tests.process import Process
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+LOST = "Connection lost. Reconnecting…"
+
+
+async def break_sends(page: Page, *, after_arrival: bool = False) -> None:
+    """Every sendMessage fails, on its way there or, `after_arrival`, on its way back."""
+
+    async def fail(route: Route) -> None:
+        if "sendMessage" not in (route.request.post_data or ""):
+            return await route.fallback()
+        if after_arrival:
+            await route.fetch()
+        return await route.abort()
+
+    await page.route("**/graphql", fail)
+
+
+async def test_a_message_that_failed_is_sent_once_by_retry(open_page: OpenPage, server: str) -> None:
+    ann = Somebody(server, "ann")
+    room_id, _ = ann.create_room()
+    page = await enter(open_page, ann, room_id)
+    await break_sends(page)
+    await write(page, "try me")
+    await expect(row(page, "try me").get_by_role("alert")).to_contain_text("Not sent")
+    await write(page, "drop me")
+    await row(page, "drop me").get_by_role("button", name="Delete").click()
+    await page.unroute_all()
+    await row(page, "try me").get_by_role("button", name="Retry").click()
+    await expect(row(page, "try me").get_by_role("button", name="Open thread")).to_be_attached()
+    assert await said(page) == ann.heard(room_id) == ["try me"]
+
+
+async def test_a_message_whose_answer_was_lost_is_there_once(open_page: OpenPage, server: str) -> None:
+    ann = Somebody(server, "ann")
+    room_id, _ = ann.create_room()
+    page = await enter(open_page, ann, room_id)
+    await break_sends(page, after_arrival=True)
+    await write(page, "did you get this?")
+    await expect(row(page, "did you get this?").get_by_role("button", name="Open thread")).to_be_attached()
+    await page.unroute_all()
+    await page.reload()
+    await expect(row(page, "did you get this?")).to_be_visible()
+    assert await said(page) == ann.heard(room_id) == ["did you get this?"]
+
+
+async def test_a_reload_in_the_middle_of_a_send_loses_and_repeats_nothing(open_page: OpenPage, server: str) -> None:
+    ann = Somebody(server, "ann")
+    room_id, _ = ann.create_room()
+    page = await enter(open_page, ann, room_id)
+
+    async def hang(route: Route) -> None:
+        if "sendMessage" not in (route.request.post_data or ""):
+            await route.fallback()
+
+    await page.route("**/graphql", hang)
+    await write(page, "on my way")
+    await expect(row(page, "on my way")).to_have_class(re.compile("pending"))
+    await box(page).fill("not yet said")
+    await page.unroute_all(behavior="ignoreErrors")
+    await page.reload()
+    await expect(row(page, "on my way").get_by_role("button", name="Open thread")).to_be_attached()
+    await expect(box(page)).to_have_value("not yet said")
+    assert await said(page) == ann.heard(room_id) == ["on my way"]
+
+
+async def test_a_cut_wire_loses_and_repeats_nothing(chromium: Browser, server: str) -> None:
+    ann, bob = Somebody(server, "ann"), Somebody(server, "bob")
+    room_id, _ = ann.create_room()
+    bob.join(room_id)
+    async with Proxy(server) as wire, visitor(chromium, wire.url) as open_page:
+        page = await enter(open_page, ann, room_id)
+        for number in range(3):
+            say(server, bob.token, room_id, f"before {number}")
+            wire.refuses = True
+            wire.cut()
+            say(server, bob.token, room_id, f"during {number}")
+            await expect(page.get_by_role("status")).to_have_text(LOST)
+            wire.refuses = False
+            say(server, bob.token, room_id, f"after {number}")
+            await expect(row(page, f"after {number}")).to_be_visible()
+            await expect(page.get_by_role("status")).to_have_text("")
+        assert await said(page) == ann.heard(room_id)
+        await page.close()
+
+
+async def test_a_killed_server_comes_back_with_everything(chromium: Browser, tmp_path: Path) -> None:
+    process = Process(f"sqlite:///{tmp_path}/chat.db", tmp_path)
+    await process.start()
+    try:
+        ann, bob = Somebody(process.url, "ann"), Somebody(process.url, "bob")
+        room_id, _ = ann.create_room()
+        bob.join(room_id)
+        async with visitor(chromium, process.url) as open_page:
+            page = await enter(open_page, ann, room_id)
+            await write(page, "so far")
+            await expect(row(page, "so far").get_by_role("button", name="Open thread")).to_be_attached()
+            await process.kill()
+            await write(page, "into the void")
+            await expect(row(page, "into the void").get_by_role("alert")).to_be_visible()
+            await process.start()
+            say(process.url, bob.token, room_id, "back again")
+            await expect(row(page, "back again")).to_be_visible()
+            await row(page, "into the void").get_by_role("button", name="Retry").click()
+            await expect(row(page, "into the void").get_by_role("button", name="Open thread")).to_be_attached()
+            await expect(log(page).locator(".failed")).to_have_count(0)
+            assert await said(page) == ann.heard(room_id) == ["so far", "back again", "into the void"]
+            await page.close()
+    finally:
+        await process.stop()

@@ -1,0 +1,92 @@
+/** Who is signed in, and with which tokens: kept for all tabs, renewed by whichever needs it first. */
+import { Client, fetchExchange } from "@urql/core";
+import { Store } from "../state/store";
+import { Renew, SignIn, SignOut, SignUp, type Tokens } from "./accounts";
+import { act, Refusal } from "./refusal";
+
+export interface Session extends Tokens {
+  userId: string;
+}
+
+/** For everything that needs no sign-in, the renewing of tokens included. */
+export const guest = new Client({ url: "/graphql", exchanges: [fetchExchange], preferGetMethod: false });
+
+/** A token is renewed this long before it ends, so that none expires on its way. */
+const MARGIN_MS = 10_000;
+const KEY = "roomcast.session";
+
+function stored(): Session | null {
+  const text = localStorage.getItem(KEY);
+  return text ? (JSON.parse(text) as Session) : null;
+}
+
+export const session = new Store<Session | null>(stored());
+
+// Another tab has signed in, signed out, or renewed the tokens.
+addEventListener("storage", ({ key }) => {
+  if (key === KEY || key === null) session.set(stored());
+});
+
+interface SignedIn {
+  user: { id: string } | null;
+  tokens: Tokens | null;
+}
+
+export function keep({ user, tokens }: SignedIn): void {
+  if (!user || !tokens) return;
+  const kept: Session = { userId: user.id, ...tokens };
+  localStorage.setItem(KEY, JSON.stringify(kept));
+  session.set(kept);
+}
+
+/** Everything this page has stored is about who was signed in: drafts and unsent messages too. */
+export function forget(): void {
+  for (const key of Object.keys(localStorage)) if (key.startsWith("roomcast.")) localStorage.removeItem(key);
+  session.set(null);
+}
+
+export function isStale(): boolean {
+  const known = session.value;
+  return known !== null && Date.parse(known.accessTokenExpiresAt) - Date.now() < MARGIN_MS;
+}
+
+export async function signIn(usernameOrEmail: string, password: string): Promise<void> {
+  keep(await act(guest, SignIn, { input: { usernameOrEmail, password, deviceName: "Web page" } }));
+}
+
+export async function signUp(username: string, password: string, inviteCode: string | null): Promise<void> {
+  keep(await act(guest, SignUp, { input: { username, password, inviteCode, deviceName: "Web page" } }));
+}
+
+export async function signOut(client: Client): Promise<void> {
+  await client.mutation(SignOut, {}).toPromise();
+  forget();
+}
+
+/** How a renewal travels: over HTTP, or over an open socket, whose own life it then extends. */
+export type Renewing = (refreshToken: string) => Promise<SignedIn>;
+
+const overHttp: Renewing = (refreshToken) => act(guest, Renew, { input: { refreshToken } });
+
+let underWay: Promise<void> | null = null;
+
+/**
+ * Gets new tokens; signed out afterwards if there are none to be had. Never raises: without an answer all stays as it is.
+ * Tabs need no lock between them: a refresh token presented twice is answered twice with the same successor.
+ */
+export function renew(renewing: Renewing = overHttp): Promise<void> {
+  underWay ??= renewOnce(renewing).finally(() => (underWay = null));
+  return underWay;
+}
+
+async function renewOnce(renewing: Renewing): Promise<void> {
+  const before = stored();
+  if (!before) return session.set(null);
+  try {
+    keep(await renewing(before.refreshToken));
+  } catch (caught) {
+    const isOver = caught instanceof Refusal && !caught.retryable && caught.code !== "INTERNAL";
+    // Refused may also be a token that another tab has replaced since.
+    if (isOver && stored()?.refreshToken === before.refreshToken) forget();
+  }
+}

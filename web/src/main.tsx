@@ -1,0 +1,12 @@
+/** The page begins here. */
+import "./style/page.css";
+import "./style/rooms.css";
+import "./style/messages.css";
+import "./style/composer.css";
+import "./style/panels.css";
+import "./style/welcome.css";
+import { render } from "preact";
+import { App } from "./view/App";
+
+const root = document.getElementById("app");
+if (root) render(<App />, root);

@@ -1,0 +1,35 @@
+/** Where the page is: the room, and perhaps the message, that its address names. */
+import { Store } from "./store";
+
+export interface Route {
+  roomId: string | null;
+  messageId: string | null;
+}
+
+/** `#room_…` or `#room_…/msg_…`; anything else is no room. */
+function parsed(): Route {
+  const [roomId, messageId] = location.hash.slice(1).split("/");
+  if (!roomId?.startsWith("room_")) return { roomId: null, messageId: null };
+  return { roomId, messageId: messageId?.startsWith("msg_") ? messageId : null };
+}
+
+export const route = new Store<Route>(parsed());
+addEventListener("hashchange", () => route.set(parsed()));
+
+export function linkTo(roomId: string, messageId?: string): string {
+  return `#${roomId}${messageId ? `/${messageId}` : ""}`;
+}
+
+export function go(roomId: string | null, messageId?: string): void {
+  location.hash = roomId ? linkTo(roomId, messageId) : "";
+}
+
+/** The code of an invitation that led here. */
+export function invitation(): string | null {
+  return new URLSearchParams(location.search).get("invite");
+}
+
+/** It has been dealt with: a reload shall not ask again. */
+export function dismissInvitation(): void {
+  history.replaceState(null, "", location.pathname + location.hash);
+}

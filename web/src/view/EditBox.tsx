@@ -1,0 +1,52 @@
+/** A message's text while its author changes it. */
+import type { TargetedKeyboardEvent } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import type { Conversation } from "../state/conversation";
+import type { Row } from "../state/timeline";
+import { useDeed } from "./useDeed";
+
+export function EditBox({ row, conversation }: { row: Row; conversation: Conversation }) {
+  const box = useRef<HTMLTextAreaElement>(null);
+  const deed = useDeed();
+  useEffect(() => {
+    box.current?.focus();
+    box.current?.setSelectionRange(row.body?.length ?? 0, row.body?.length ?? 0);
+  }, []);
+
+  const close = () => {
+    const hadFocus = box.current?.form?.contains(document.activeElement);
+    conversation.editing.set(null);
+    if (hadFocus) document.querySelector<HTMLTextAreaElement>(".composer textarea")?.focus();
+  };
+  const save = () =>
+    deed.run(async () => {
+      const body = box.current?.value.trim() ?? "";
+      if (body && body !== row.body) await conversation.edit(row.id, body);
+      close();
+    });
+  const onKeyDown = (event: TargetedKeyboardEvent<HTMLTextAreaElement>) => {
+    if (event.isComposing) return;
+    if (event.key === "Escape") {
+      event.stopPropagation();
+      close();
+    } else if (event.key === "Enter" && !event.shiftKey) {
+      event.preventDefault();
+      save();
+    }
+  };
+  return (
+    <form class="edit-box" onSubmit={(event) => (event.preventDefault(), save())}>
+      <textarea ref={box} aria-label="Edit message" rows={2} defaultValue={row.body ?? ""} onKeyDown={onKeyDown} />
+      <p class="hint">
+        <button class="link">Save</button> by Enter,{" "}
+        <button type="button" class="link" onClick={close}>
+          cancel
+        </button>{" "}
+        by Escape
+      </p>
+      <p class="failure" role="alert">
+        {deed.failure}
+      </p>
+    </form>
+  );
+}

@@ -1,0 +1,29 @@
+/** A few emoji to choose from: those that people answer with. */
+import { useEffect, useRef } from "preact/hooks";
+
+const EMOJI = [..."👍👎😀😂😍😢😮😡🎉🔥🚀👀🙏👏💯✅❌🤔💡🙌😅🥳☕"].filter((emoji) => emoji !== "\ufe0f");
+
+interface Props {
+  onPick(emoji: string): void;
+  onClose(): void;
+}
+
+export function EmojiPicker({ onPick, onClose }: Props) {
+  const picker = useRef<HTMLDivElement>(null);
+  useEffect(() => picker.current?.querySelector("button")?.focus(), []);
+  return (
+    <div
+      class="picker"
+      ref={picker}
+      role="group"
+      aria-label="Reactions"
+      onKeyDown={(event) => event.key === "Escape" && (event.stopPropagation(), onClose())}
+    >
+      {["❤️", ...EMOJI].map((emoji) => (
+        <button key={emoji} type="button" onClick={() => onPick(emoji)}>
+          {emoji}
+        </button>
+      ))}
+    </div>
+  );
+}

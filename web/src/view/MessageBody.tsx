@@ -1,0 +1,30 @@
+/** What a message says: its HTML, with the people it calls made visible. */
+import { useMemo } from "preact/hooks";
+import { useChat } from "../state/chat";
+import type { Row } from "../state/timeline";
+import { elementsOf, type TextShow } from "./html";
+
+const NAME = /(@[\w.-]+)/;
+
+export function MessageBody({ row }: { row: Pick<Row, "bodyHtml" | "mentions" | "mentionsRoom"> }) {
+  const { userId } = useChat();
+  const { bodyHtml, mentions, mentionsRoom } = row;
+  const elements = useMemo(
+    () => elementsOf(bodyHtml ?? "", mentionsShown(mentions, mentionsRoom, userId)),
+    [bodyHtml, mentions, mentionsRoom, userId],
+  );
+  return <div class="body">{elements}</div>;
+}
+
+function mentionsShown(mentions: Row["mentions"], mentionsRoom: boolean, me: string): TextShow {
+  const names = new Map(mentions.map(({ id, username }) => [username.toLowerCase(), id === me]));
+  if (mentionsRoom) names.set("room", true);
+  const shown = (piece: string) => {
+    // A name at the end of a sentence is followed by its dot.
+    const name = piece.slice(1).replace(/[._-]+$/, "");
+    const isMine = names.get(name.toLowerCase());
+    if (!piece.startsWith("@") || isMine === undefined) return piece;
+    return [<span class={isMine ? "mention me" : "mention"}>@{name}</span>, piece.slice(1 + name.length)];
+  };
+  return names.size === 0 ? (text) => text : (text) => text.split(NAME).map(shown);
+}

@@ -1,0 +1,21 @@
+/** The message that another one answers, in a line. */
+import type { Row } from "../state/timeline";
+
+interface Props {
+  quoted: NonNullable<Row["replyTo"]>;
+  onShow?: (id: string) => void;
+}
+
+export function Quote({ quoted, onShow }: Props) {
+  const words = (
+    <>
+      <strong>{quoted.author?.displayName ?? "Somebody"}</strong> {quoted.body ?? "(deleted)"}
+    </>
+  );
+  if (!onShow) return <blockquote class="quote">{words}</blockquote>;
+  return (
+    <button type="button" class="quote" tabIndex={-1} onClick={() => onShow(quoted.id)}>
+      {words}
+    </button>
+  );
+}

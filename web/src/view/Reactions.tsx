@@ -1,0 +1,37 @@
+/** Emoji under a message; one's own are lit, and a press puts one there or takes it away. */
+import { said } from "../api/refusal";
+import type { Conversation } from "../state/conversation";
+import type { Row } from "../state/timeline";
+
+interface Props {
+  row: Row;
+  conversation: Conversation;
+  isReachable: boolean;
+  onFailure(words: string): void;
+}
+
+export function Reactions({ row, conversation, isReachable, onFailure }: Props) {
+  if (row.reactions.length === 0) return null;
+  const toggle = (emoji: string) =>
+    conversation.toggleReaction(row, emoji).then(
+      () => onFailure(""),
+      (caught: unknown) => onFailure(said(caught)),
+    );
+  return (
+    <div class="reactions">
+      {row.reactions.map(({ emoji, count, viewerHasReacted }) => (
+        <button
+          key={emoji}
+          type="button"
+          class="reaction"
+          aria-pressed={viewerHasReacted}
+          aria-label={`${emoji} ${count}`}
+          tabIndex={isReachable ? 0 : -1}
+          onClick={() => void toggle(emoji)}
+        >
+          <span>{emoji}</span> {count}
+        </button>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,113 @@
+/** All of one's rooms, the liveliest first, and who one is. */
+import { signOut } from "../api/session";
+import { useChat } from "../state/chat";
+import { badge, type RoomEntry } from "../state/inbox";
+import { linkTo, route } from "../state/route";
+import { useStore } from "../state/store";
+import { Avatar } from "./Avatar";
+import type { DialogName } from "./Dialogs";
+import { Icon } from "./Icon";
+import { IconButton } from "./IconButton";
+import { nameOf } from "./names";
+
+export function RoomList({ openDialog }: { openDialog(name: DialogName): void }) {
+  const chat = useChat();
+  const rooms = useStore(chat.inbox.rooms);
+  const { roomId } = useStore(route);
+  return (
+    <nav class="rooms" aria-label="Rooms">
+      <header>
+        <a class="brand" href="#">
+          <img src="/static/icon.svg" alt="" width="26" height="26" />
+          roomcast
+        </a>
+        <IconButton icon="edit" name="New message" onClick={() => openDialog("direct")} />
+        <IconButton icon="plus" name="New room" onClick={() => openDialog("room")} />
+      </header>
+      <button type="button" class="jump" onClick={() => openDialog("switcher")}>
+        <Icon name="search" /> Go to… <kbd>Ctrl K</kbd>
+      </button>
+      {rooms === null ? <Skeleton /> : <Rooms rooms={rooms} current={roomId} />}
+      <button type="button" class="browse" onClick={() => openDialog("directory")}>
+        <Icon name="hash" /> Browse all rooms
+      </button>
+      <Self openDialog={openDialog} />
+    </nav>
+  );
+}
+
+function Rooms({ rooms, current }: { rooms: readonly RoomEntry[]; current: string | null }) {
+  if (rooms.length === 0) return <p class="nothing">You are in no room yet.</p>;
+  return (
+    <ul>
+      {rooms.map((room) => (
+        <Entry key={room.id} room={room} isCurrent={room.id === current} />
+      ))}
+    </ul>
+  );
+}
+
+function Entry({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
+  const count = badge(room);
+  const isMuted = room.viewerMembership?.notificationLevel === "NONE";
+  const mentions = room.unread.mentionCount;
+  return (
+    <li>
+      <a
+        href={linkTo(room.id)}
+        class={`room-link ${count ? "is-unread" : ""} ${isMuted ? "is-muted" : ""}`}
+        aria-current={isCurrent ? "page" : undefined}
+      >
+        <Sign room={room} />
+        <span class="room-name">{nameOf(room)}</span>
+        {mentions > 0 && (
+          <span class="badge mention" aria-label={`${mentions} mentions`} role="img">
+            @
+          </span>
+        )}
+        {count > 0 && (
+          <span class="badge" aria-label={`${count} unread`} role="img">
+            {count}
+            {room.unread.unreadIsCapped && "+"}
+          </span>
+        )}
+      </a>
+    </li>
+  );
+}
+
+export function Sign({ room }: { room: Pick<RoomEntry, "kind" | "visibility" | "directPeers"> }) {
+  const [peer] = room.directPeers;
+  if (room.kind === "DIRECT" && peer) return <Avatar person={peer} />;
+  const isPrivate = room.visibility === "PRIVATE";
+  return (
+    <span class="sign" role="img" aria-label={isPrivate ? "Private" : "Public"}>
+      <Icon name={isPrivate ? "lock" : "hash"} />
+    </span>
+  );
+}
+
+function Self({ openDialog }: { openDialog(name: DialogName): void }) {
+  const chat = useChat();
+  const me = useStore(chat.me);
+  return (
+    <footer class="self">
+      {me && <Avatar person={me} />}
+      <span class="self-name">{me?.displayName}</span>
+      <IconButton icon="more" name="Keyboard and help" onClick={() => openDialog("help")} />
+      <button type="button" class="quiet" onClick={() => void signOut(chat.client)}>
+        Sign out
+      </button>
+    </footer>
+  );
+}
+
+function Skeleton() {
+  return (
+    <ul aria-hidden="true" class="skeleton">
+      {[70, 55, 80, 60].map((width) => (
+        <li key={width} class={`bone w${width}`} />
+      ))}
+    </ul>
+  );
+}

@@ -1,0 +1,43 @@
+/**
+ * HTML from the server as elements. The server has made it safe; it is looked at once more here, element by element, so
+ * that neither of the two has to be right alone. What is not on the lists is left out, what it says stays.
+ */
+import { h, type ComponentChild } from "preact";
+
+const ELEMENTS = new Set(
+  "a blockquote br code em h1 h2 h3 h4 h5 h6 hr li mark ol p pre s strong ul".split(" "),
+);
+const SAFE_LINK = /^(https?:\/\/|mailto:)/i;
+
+/** Text outside of code and links, as something else: how mentions come to be marked. */
+export type TextShow = (text: string) => ComponentChild;
+
+export function elementsOf(html: string, showText: TextShow = (text) => text): ComponentChild[] {
+  const { body } = new DOMParser().parseFromString(html, "text/html");
+  return childrenOf(body, showText);
+}
+
+function childrenOf(node: Node, showText: TextShow): ComponentChild[] {
+  return [...node.childNodes].map((child) => shown(child, showText));
+}
+
+function shown(node: ChildNode, showText: TextShow): ComponentChild {
+  if (node instanceof Text) return showText(node.data);
+  if (!(node instanceof Element)) return null;
+  const name = node.localName;
+  if (!ELEMENTS.has(name)) return childrenOf(node, showText);
+  const isVerbatim = name === "code" || name === "a";
+  const inner = childrenOf(node, isVerbatim ? (text) => text : showText);
+  return h(name, attributesOf(name, node), ...inner);
+}
+
+function attributesOf(name: string, element: Element): Record<string, string | number> {
+  const href = element.getAttribute("href") ?? "";
+  if (name === "a" && SAFE_LINK.test(href)) {
+    return { href, target: "_blank", rel: "nofollow noopener noreferrer" };
+  }
+  const start = Number(element.getAttribute("start"));
+  if (name === "ol" && Number.isInteger(start) && start > 1) return { start };
+  // A long line of code is scrolled; by keyboard that takes a place to stand.
+  return name === "pre" ? { tabIndex: 0 } : {};
+}

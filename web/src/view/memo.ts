@@ -1,0 +1,16 @@
+/** A component that is drawn again only when its properties have changed: all of preact/compat that is needed here. */
+import { Component, h, type ComponentType, type VNode } from "preact";
+
+export function memo<Props extends object>(
+  Drawn: (props: Props) => VNode | null,
+  isSame: (one: Props, other: Props) => boolean,
+): ComponentType<Props> {
+  return class extends Component<Props> {
+    override shouldComponentUpdate(next: Props): boolean {
+      return !isSame(this.props, next);
+    }
+    override render() {
+      return h(Drawn as ComponentType<Props>, this.props);
+    }
+  };
+}

@@ -1,0 +1,39 @@
+/** One tab stop for a whole list: arrows go from message to message, and letters do what the message's buttons do. */
+import type { RefObject, TargetedKeyboardEvent } from "preact";
+import { useState } from "preact/hooks";
+import type { Conversation } from "../state/conversation";
+
+export function useRoving(list: RefObject<HTMLElement | null>, conversation: Conversation) {
+  const [current, setCurrent] = useState<string | null>(null);
+
+  const rows = () => [...(list.current?.querySelectorAll<HTMLElement>("[data-key]") ?? [])];
+  const moveTo = (row: HTMLElement | undefined) => {
+    if (!row) return;
+    setCurrent(row.dataset["key"] ?? null);
+    row.focus({ preventScroll: true });
+    row.scrollIntoView({ block: "nearest" });
+  };
+
+  const onKeyDown = (event: TargetedKeyboardEvent<HTMLElement>) => {
+    const focused = document.activeElement;
+    if (focused instanceof HTMLTextAreaElement) return;
+    const all = rows();
+    const at = all.findIndex((row) => row.contains(focused));
+    if (event.key === "ArrowUp") moveTo(at < 0 ? all.at(-1) : all[Math.max(0, at - 1)]);
+    else if (event.key === "ArrowDown") moveTo(at < 0 ? all.at(-1) : all[Math.min(all.length - 1, at + 1)]);
+    else if (event.key === "r" && !event.ctrlKey && !event.metaKey && at >= 0) reply(all[at]);
+    else return;
+    event.preventDefault();
+  };
+
+  const reply = (row: HTMLElement | undefined) => {
+    const found = conversation.line.value.rows.find(({ id }) => id === row?.dataset["key"]);
+    if (found && found.kind === "USER" && !found.deletedAt) conversation.replyTo.set(found);
+  };
+
+  const onFocusIn = (event: FocusEvent) => {
+    const row = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-key]") : null;
+    if (row) setCurrent(row.dataset["key"] ?? null);
+  };
+  return { current, handlers: { onKeyDown, onFocusIn } };
+}
