@@ -35,6 +35,9 @@ class Somebody:
     def join(self, room_id: str) -> None:
         data_of(self.server, JOIN, {"input": {"roomId": room_id}}, self.token)
 
+    def join_by(self, code: str) -> None:
+        data_of(self.server, JOIN, {"input": {"inviteCode": code}}, self.token)
+
     def heard(self, room_id: str) -> list[str]:
         """What people have said in a room, in its order."""
         nodes = data_of(self.server, SAID, {"roomId": room_id}, self.token)["messages"]["nodes"]
@@ -95,5 +98,7 @@ async def said(page: Page) -> list[str]:
 
 async def use(row: Locator, tool: str) -> None:
     """One of the buttons that a message shows when it is chosen."""
+    button = row.get_by_role("button", name=tool, exact=True)
+    await expect(button).to_be_attached()  # while it is on its way, nothing can be done with it
     await row.focus()
-    await row.get_by_role("button", name=tool, exact=True).click()
+    await button.click()

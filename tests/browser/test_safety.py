@@ -6,9 +6,11 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import FilePayload, Page, expect
 
+from tests.browser import chatting
 from tests.browser.another_client import ask, create_room, data_of, sign_up
+from tests.browser.chatting import log, rooms, row, sign_in, until_open
 from tests.browser.playground import OpenPage, answer, editor, open_graphiql, run, write
 from tests.messages.corpus import XSS
 
@@ -34,6 +36,11 @@ INSERT = """(pieces) => {
   for (const one of document.querySelectorAll("body *"))
     for (const kind of ["mouseover", "focus", "toggle", "animationstart"]) one.dispatchEvent(new Event(kind));
   return [...document.querySelectorAll("a[href]")].map((link) => new URL(link.getAttribute("href")).protocol);
+}"""
+TOUCH_ALL = """() => {
+  for (const one of document.querySelectorAll("body *"))
+    for (const kind of ["mouseover", "focus", "toggle", "animationstart"]) one.dispatchEvent(new Event(kind));
+  return [...document.querySelectorAll("a[href]")].map((link) => new URL(link.href).protocol);
 }"""
 SHOW_ALL = "document.querySelector('.result-window .CodeMirror').CodeMirror.setOption('viewportMargin', Infinity)"
 TRY_THE_ALARM = "document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"alert(`it works`)\">')"
@@ -82,6 +89,30 @@ async def test_graphiql_shows_everything_and_runs_nothing(open_page: OpenPage, w
         await page.evaluate(SHOW_ALL)
         await expect(answer(page)).to_contain_text("alert(")
         assert await answer(page).locator("img, script, iframe, svg, a").count() == 0
+    assert ran == []
+
+
+async def test_the_chat_page_shows_everything_and_runs_nothing(open_page: OpenPage, written: Written) -> None:
+    page = await sign_in(open_page, "mallory", f"/#{written.room_id}")
+    ran = await listening(page)
+    await page.reload()
+    await until_open(page)
+    files = [FilePayload(name=text, mimeType="text/html", buffer=b"<script>alert(1)</script>") for text in XSS[:10]]
+    await page.get_by_label("Files", exact=True).set_input_files(files)
+    await chatting.write(page, "files")
+    await expect(row(page, "files").locator(".file")).to_have_count(len(files))
+    for said in (log(page), page.get_by_role("complementary", name="Search")):
+        if await said.count() == 0:
+            await page.get_by_role("button", name="Search messages").click()
+            await page.get_by_role("searchbox", name="Search messages").fill("alert")
+        await expect(said).to_contain_text("alert(")
+        assert (
+            await said.locator("script, iframe, object, embed, form[action], style, [onclick], [onerror]").count() == 0
+        )
+    await page.get_by_role("button", name="Browse all rooms").click()
+    await expect(rooms(page)).to_contain_text("alert(")
+    assert set(await page.evaluate(TOUCH_ALL)) <= {"http:", "https:", "mailto:"}
+    assert await page.locator("img:not([alt=''])").count() == 0
     assert ran == []
 
 

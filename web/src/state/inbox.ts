@@ -17,6 +17,7 @@ interface Unread {
   mentionCount: number;
 }
 
+type Change = Exclude<InboxEvent, { __typename: "InboxSnapshot" }>;
 type RoomUnread = Unread & { roomId: string };
 
 const NOTHING: Unread = { unreadCount: 0, unreadIsCapped: false, mentionCount: 0 };
@@ -25,6 +26,8 @@ export class Inbox {
   /** Null until they are known. */
   readonly rooms = new Store<readonly RoomEntry[] | null>(null);
   readonly #stop: () => void;
+  /** Events since the look under way began: what it brings may be older. Null while none is. */
+  #meanwhile: Change[] | null = null;
 
   constructor(private readonly client: Client) {
     const { unsubscribe } = client.subscription(InboxEvents, {}).subscribe(({ data }) => {
@@ -39,6 +42,15 @@ export class Inbox {
 
   /** Names and topics have no events of their own while the socket is away, so each snapshot is followed by a look. */
   async look(): Promise<void> {
+    const meanwhile: Change[] = (this.#meanwhile = []);
+    const cards = await this.#cards();
+    if (this.#meanwhile !== meanwhile) return; // a later look has begun
+    this.#meanwhile = null;
+    this.rooms.set(inOrder(cards.map(entry)));
+    meanwhile.forEach((event) => this.#apply(event));
+  }
+
+  async #cards(): Promise<RoomCard[]> {
     const found: RoomCard[] = [];
     let after: string | null = null;
     do {
@@ -46,7 +58,7 @@ export class Inbox {
       found.push(...rooms.nodes);
       after = rooms.pageInfo.hasNextPage ? rooms.pageInfo.endCursor : null;
     } while (after);
-    this.rooms.set(inOrder(found.map(entry)));
+    return found;
   }
 
   /** Something was said there by oneself: the room rises without having become unread. */
@@ -58,7 +70,14 @@ export class Inbox {
     if (event.__typename === "InboxSnapshot") {
       this.rooms.update((rooms) => rooms && rooms.map((room) => withUnread(room, event.rooms)));
       this.look().catch(() => undefined); // the next snapshot, after a reconnect, is the next try
-    } else if (event.__typename === "UnreadChanged") {
+    } else {
+      this.#meanwhile?.push(event);
+      this.#apply(event);
+    }
+  }
+
+  #apply(event: Change): void {
+    if (event.__typename === "UnreadChanged") {
       this.#change(event.unread.roomId, (room) => risen(room, event.unread));
     } else {
       const { room } = event;

@@ -27,7 +27,7 @@ export class OpenedRoomState {
   /** The last message that had been read when the room was opened; null when all had. It stays until the room is left. */
   readonly divider = new Store<number | null>(null);
   /** A message to show, once it is there. */
-  readonly target = new Store<string | null>(null);
+  readonly target = new Store<{ id: string } | null>(null);
   readonly thread = new Store<OpenedThread | null>(null);
   readonly #listeners = new Set<Listener>();
   #end: () => void = () => undefined;
@@ -79,7 +79,7 @@ export class OpenedRoomState {
       if (this.#isClosed) return;
       if (!room) return this.#lose("This room does not exist, or it is not yours to see.");
       this.#show(room);
-      this.target.set(messageId);
+      this.target.set(messageId ? { id: messageId } : null);
       this.#follow(room.streamCursor);
     });
   }
@@ -97,9 +97,15 @@ export class OpenedRoomState {
     const stream = this.client.subscription(RoomEvents, { roomId: this.id, after });
     const { unsubscribe } = stream.subscribe(({ data, error }) => {
       if (data) this.#take(data.roomEvents);
-      if (error) this.#lose(wordsFor(failure(error)));
+      if (error) this.#refused(failure(error));
     });
     this.#end = unsubscribe;
+  }
+
+  #refused({ code, message, retryable }: Refusal): void {
+    if (code === "NOT_FOUND") return this.#lose("You cannot read this room any more.");
+    this.#end();
+    this.trouble.set({ words: message, gone: !retryable });
   }
 
   #lose(words: string): void {
@@ -167,8 +173,7 @@ export class OpenedRoomState {
   async toMessage(id: string): Promise<void> {
     const isHere = this.line.value.rows.some((row) => row.id === id);
     if (!isHere) await this.#page("opened", { around: id, first: PAGE });
-    this.target.set(null);
-    this.target.set(id);
+    this.target.set({ id });
   }
 
   async #page(type: "opened" | "older" | "newer", window: Window): Promise<void> {
@@ -222,10 +227,6 @@ type Window = { first?: number; last?: number; before?: string; after?: string; 
 
 function around(id: string): Window {
   return { around: id, first: 2 * PAGE };
-}
-
-function wordsFor({ code, message }: Refusal): string {
-  return code === "NOT_FOUND" ? "You cannot read this room any more." : message;
 }
 
 const ENDINGS: Partial<Record<string, string>> = {

@@ -2,10 +2,11 @@
 import { useEffect, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { totalUnread } from "../state/inbox";
-import { route } from "../state/route";
+import { invitation, route } from "../state/route";
 import { useStore } from "../state/store";
 import { Banner } from "./Banner";
 import { Dialogs, type DialogName } from "./Dialogs";
+import { Invited } from "./Invited";
 import { Room } from "./Room";
 import { RoomList } from "./RoomList";
 import { useKeys } from "./useKeys";
@@ -16,6 +17,7 @@ export function ChatPage() {
   const room = useStore(chat.room);
   const rooms = useStore(chat.inbox.rooms);
   const [dialog, setDialog] = useState<DialogName | null>(null);
+  const [code, setCode] = useState(invitation);
   useKeys(setDialog);
 
   useEffect(() => chat.open(roomId, messageId), [chat, roomId, messageId]);
@@ -31,6 +33,7 @@ export function ChatPage() {
       <Banner />
       <RoomList openDialog={setDialog} />
       {room ? <Room key={room.id} room={room} /> : <Lobby openDialog={setDialog} />}
+      {code && <Invited code={code} onClose={() => setCode(null)} />}
       <Dialogs name={dialog} onClose={() => setDialog(null)} />
     </div>
   );

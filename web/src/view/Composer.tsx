@@ -24,6 +24,7 @@ export function Composer({ conversation, outbox }: Props) {
   const facts = useStore(room.facts);
   const replyTo = useStore(conversation.replyTo);
   const [text, setText] = useState(() => draftOf(place));
+  const [isWaiting, setWaiting] = useState(false);
   const box = useRef<HTMLTextAreaElement>(null);
   const picker = useRef<HTMLInputElement>(null);
   const uploads = useUploads(room.client);
@@ -35,17 +36,24 @@ export function Composer({ conversation, outbox }: Props) {
     area.style.height = "auto";
     area.style.height = `${area.scrollHeight}px`;
   }, [text]);
+  // Sent already, but for the files that are still on their way.
+  useEffect(() => {
+    if (isWaiting && uploads.isReady) send();
+  }, [isWaiting, uploads.isReady]);
   useEffect(() => {
     if (replyTo) box.current?.focus();
   }, [replyTo]);
 
   const write = (words: string) => {
+    setWaiting(false);
     setText(words);
     keepDraft(place, words);
   };
-  const isReady = uploads.isReady && (text.trim() !== "" || uploads.files.length > 0);
+  const isEmpty = text.trim() === "" && uploads.files.length === 0;
   const send = () => {
-    if (!isReady) return;
+    if (isEmpty || uploads.hasFailed) return;
+    if (!uploads.isReady) return setWaiting(true);
+    setWaiting(false);
     const answered = replyTo && { id: replyTo.id, body: replyTo.body, author: replyTo.author };
     outbox.say(room.id, { body: text.trim(), replyTo: answered, threadRootId, files: uploads.sent() });
     write("");
@@ -96,10 +104,9 @@ export function Composer({ conversation, outbox }: Props) {
             <IconButton icon="plus" name="Attach files" onClick={() => picker.current?.click()} />
             <input
               ref={picker}
-              class="unseen"
+              hidden
               type="file"
               multiple
-              tabIndex={-1}
               aria-label="Files"
               onChange={({ currentTarget }) => {
                 uploads.add([...(currentTarget.files ?? [])]);
@@ -118,7 +125,7 @@ export function Composer({ conversation, outbox }: Props) {
           onKeyDown={onKeyDown}
           onPaste={onPaste}
         />
-        <button class="send" aria-label="Send" title="Send" disabled={!isReady}>
+        <button class="send" aria-label="Send" title="Send" disabled={isEmpty || isWaiting || uploads.hasFailed}>
           <Icon name="send" />
         </button>
       </div>

@@ -36,7 +36,7 @@ export function MessageLog({ conversation }: { conversation: Conversation }) {
     },
     () => list.current?.querySelector<HTMLElement>(".divider") ?? null,
   );
-  const lit = useTarget(conversation, list.current);
+  const lit = useTarget(conversation, scroll.show);
   useReading(scroll.isAtEnd && !line.hasNewer, line.newestSeq, () => void room.read(), () => room.lookAway());
 
   const toEnd = async () => {
@@ -97,15 +97,15 @@ function Beginning({ name }: { name: string }) {
 }
 
 /** The message that was asked for: in the middle of the view, and lit for a while. */
-function useTarget({ room }: Conversation, list: HTMLElement | null): string | null {
+function useTarget({ room }: Conversation, show: (id: string) => void): string | null {
   const target = useStore(room.target);
   const [lit, setLit] = useState<string | null>(null);
   useEffect(() => {
     if (!target) return;
-    list?.querySelector(`[data-key="${target}"]`)?.scrollIntoView({ block: "center" });
-    setLit(target);
+    show(target.id);
+    setLit(target.id);
     const timer = setTimeout(() => setLit(null), LIT_MS);
     return () => clearTimeout(timer);
-  }, [target, list]);
+  }, [target]);
   return lit;
 }

@@ -22,6 +22,7 @@ export function Room({ room }: { room: OpenedRoomState }) {
   const shown = thread ? "thread" : panel;
 
   useEffect(() => {
+    if (!matchMedia("(hover: hover)").matches) return; // on a phone it would bring up the keyboard
     document.querySelector<HTMLTextAreaElement>(".composer textarea")?.focus();
   }, [room, facts !== null]);
 

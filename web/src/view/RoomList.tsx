@@ -61,7 +61,7 @@ function Entry({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
         <Sign room={room} />
         <span class="room-name">{nameOf(room)}</span>
         {mentions > 0 && (
-          <span class="badge mention" aria-label={`${mentions} mentions`} role="img">
+          <span class="badge calls" aria-label={`${mentions} mentions`} role="img">
             @
           </span>
         )}

@@ -2,7 +2,6 @@
 import { useState } from "preact/hooks";
 import { Search, type Found } from "../api/messages";
 import { ask } from "../api/refusal";
-import { useChat } from "../state/chat";
 import { go } from "../state/route";
 import type { OpenedRoomState } from "../state/room";
 import { elementsOf } from "./html";
@@ -10,7 +9,6 @@ import { MessageCard } from "./MessageCard";
 import { useSearch } from "./useSearch";
 
 export function SearchPanel({ room }: { room: OpenedRoomState }) {
-  const chat = useChat();
   const [words, setWords] = useState("");
   const [isEverywhere, setEverywhere] = useState(false);
   const filter = isEverywhere ? null : { roomIds: [room.id] };
@@ -55,6 +53,5 @@ export function SearchPanel({ room }: { room: OpenedRoomState }) {
     if (where.id !== room.id) return go(where.id, threadRootId ?? id);
     void room.toMessage(threadRootId ?? id);
     if (threadRootId) room.openThread(threadRootId, id);
-    else chat.open(room.id, id);
   }
 }

@@ -36,8 +36,9 @@ export function SignIn() {
     const [name, password] = [field("username"), String(given.get("password"))];
     deed.run(async () => {
       if (!isNew) return signIn(name, password);
-      await signUp(name, password, field("invite") || null);
-      if (invited) {
+      const admission = field("invite") || null;
+      await signUp(name, password, admission);
+      if (invited && admission === code) {
         dismissInvitation(); // signing up with it was joining
         go(invited.roomId);
       }

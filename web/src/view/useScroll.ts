@@ -23,6 +23,8 @@ export interface Scroll {
   onScroll(): void;
   /** From now on it stands at the end. */
   stick(): void;
+  /** Puts a row into the middle. */
+  show(key: string): void;
 }
 
 interface Anchor {
@@ -58,10 +60,10 @@ export function useScroll(list: RefObject<HTMLElement | null>, window: Window, s
     state.began = true;
     if (first) {
       box.scrollTop = first.offsetTop - box.clientHeight / 3;
-    } else if (state.follows) {
+    } else if (state.follows && !now.current.hasNewer) {
       box.scrollTop = box.scrollHeight;
     } else if (state.anchor) {
-      const row = box.querySelector<HTMLElement>(`[data-key="${state.anchor.key}"]`);
+      const row = rowIn(box, state.anchor.key);
       if (row) box.scrollTop = row.offsetTop - state.anchor.top;
     }
     note();
@@ -81,7 +83,17 @@ export function useScroll(list: RefObject<HTMLElement | null>, window: Window, s
     state.follows = true;
     settle();
   };
-  return { isAtEnd, onScroll: note, stick };
+  const show = (key: string) => {
+    const row = list.current && rowIn(list.current, key);
+    if (!row) return;
+    row.scrollIntoView({ block: "center" });
+    note();
+  };
+  return { isAtEnd, onScroll: note, stick, show };
+}
+
+function rowIn(box: HTMLElement, key: string): HTMLElement | null {
+  return box.querySelector<HTMLElement>(`[data-key="${key}"]`);
 }
 
 /** The first row in sight, and how far below the upper edge it begins. */

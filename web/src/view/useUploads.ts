@@ -19,6 +19,7 @@ export interface Uploading {
 export interface Uploads {
   files: readonly Uploading[];
   isReady: boolean;
+  hasFailed: boolean;
   add(files: readonly File[]): void;
   remove(key: number): void;
   sent(): Sent[];
@@ -46,6 +47,7 @@ export function useUploads(client: Client): Uploads {
   return {
     files,
     isReady: files.every(({ id }) => id !== null),
+    hasFailed: files.some(({ failure }) => failure !== null),
     add: (added) => setFiles([...files, ...added.slice(0, MOST - files.length).map(start)]),
     remove: (key) => {
       files.find((one) => one.key === key)?.stop.abort();

@@ -1,0 +1,88 @@
+"""Staying signed in on the chat page: over expiring tokens, reloads and tabs, and no longer than one is."""
+
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.browser.another_client import ask, data_of, say
+from tests.browser.chatting import PASSWORD, Somebody, enter, log, row, said, until_open, write
+from tests.browser.conftest import visitor
+from tests.browser.playground import OpenPage
+from tests.process import Process
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+LOGIN = "mutation ($input: LoginInput!) { login(input: $input) { errors { code } tokens { accessToken } } }"
+SESSIONS = "{ me { sessions { id current } } }"
+REVOKE = "mutation ($input: RevokeSessionInput!) { revokeSession(input: $input) { errors { code } } }"
+RENEWED = "(old) => JSON.parse(localStorage['roomcast.session']).accessToken !== old"
+TOKEN = "JSON.parse(localStorage['roomcast.session']).accessToken"
+SPOIL = """() => {
+  const session = JSON.parse(localStorage['roomcast.session']);
+  localStorage['roomcast.session'] = JSON.stringify({...session, accessTokenExpiresAt: new Date(0).toISOString()});
+}"""
+
+
+async def test_tokens_are_renewed_over_the_open_socket(chromium: Browser, tmp_path: Path) -> None:
+    process = Process(f"sqlite:///{tmp_path}/chat.db", tmp_path, access_token_seconds=4)
+    await process.start()
+    try:
+        ann = Somebody(process.url, "ann")
+        room_id, _ = ann.create_room()
+        async with visitor(chromium, process.url) as open_page:
+            page = await enter(open_page, ann, room_id)
+            sockets: list[str] = []
+            page.on("websocket", lambda opened: sockets.append(opened.url))
+            for text in ("with the first token", "with the second", "with the third"):
+                token = await page.evaluate(TOKEN)
+                await write(page, text)
+                await expect(row(page, text).get_by_role("button", name="Open thread")).to_be_attached()
+                await page.wait_for_function(RENEWED, arg=token)
+            assert await said(page) == ["with the first token", "with the second", "with the third"]
+            assert sockets == [], "the socket went on"
+            await page.close()
+    finally:
+        await process.stop()
+
+
+async def test_a_page_that_slept_over_its_token_renews_it(open_page: OpenPage, server: str) -> None:
+    ann = Somebody(server, "ann")
+    room_id, _ = ann.create_room()
+    page = await enter(open_page, ann, room_id)
+    old = await page.evaluate(TOKEN)
+    await page.evaluate(SPOIL)
+    await page.reload()
+    await until_open(page)
+    assert await page.evaluate(TOKEN) != old
+    await write(page, "good morning")
+    await expect(row(page, "good morning").get_by_role("button", name="Open thread")).to_be_attached()
+
+
+async def test_two_tabs_are_one_person(open_page: OpenPage, server: str) -> None:
+    ann, bob = Somebody(server, "ann"), Somebody(server, "bob")
+    room_id, _ = ann.create_room()
+    bob.join(room_id)
+    one = await enter(open_page, ann, room_id)
+    other = await open_page(f"/#{room_id}")
+    await until_open(other)
+    await write(one, "from one tab")
+    await expect(row(other, "from one tab")).to_be_visible()
+    say(server, bob.token, room_id, "hello, both")
+    for page in (one, other):
+        await expect(row(page, "hello, both")).to_be_visible()
+    await one.get_by_role("button", name="Sign out").click()
+    await expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
+
+
+async def test_a_session_that_is_ended_elsewhere_ends_here(open_page: OpenPage, server: str) -> None:
+    ann = Somebody(server, "ann")
+    room_id, _ = ann.create_room()
+    page = await enter(open_page, ann, room_id)
+    signed_in = ask(server, LOGIN, {"input": {"usernameOrEmail": ann.name, "password": PASSWORD}})
+    token = signed_in["tokens"]["accessToken"]
+    for session in data_of(server, SESSIONS, {}, token)["me"]["sessions"]:
+        if not session["current"]:
+            ask(server, REVOKE, {"input": {"sessionId": session["id"]}}, token)
+    await expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    await expect(log(page)).to_have_count(0)
