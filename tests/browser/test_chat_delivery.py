@@ -18,29 +18,41 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 LOST = "Connection lost. Reconnecting…"
 
 
-async def break_sends(page: Page, *, after_arrival: bool = False) -> None:
-    """Every sendMessage fails, on its way there or, `after_arrival`, on its way back."""
+class Sends:
+    """What becomes of a page's sendMessage requests: they pass, are lost, lose their answers, or hang."""
 
-    async def fail(route: Route) -> None:
-        if "sendMessage" not in (route.request.post_data or ""):
-            return await route.fallback()
-        if after_arrival:
+    PASS, LOST, ANSWERS_LOST, HANG = range(4)
+
+    def __init__(self) -> None:
+        self.fate = self.PASS
+
+    async def handle(self, route: Route) -> None:
+        if self.fate == self.PASS or "sendMessage" not in (route.request.post_data or ""):
+            await route.fallback()
+        elif self.fate == self.ANSWERS_LOST:
             await route.fetch()
-        return await route.abort()
+            await route.abort()
+        elif self.fate == self.LOST:
+            await route.abort()
 
-    await page.route("**/graphql", fail)
+
+async def sends_of(page: Page, fate: int) -> Sends:
+    sends = Sends()
+    sends.fate = fate
+    await page.route("**/graphql", sends.handle)
+    return sends
 
 
 async def test_a_message_that_failed_is_sent_once_by_retry(open_page: OpenPage, server: str) -> None:
     ann = Somebody(server, "ann")
     room_id, _ = ann.create_room()
     page = await enter(open_page, ann, room_id)
-    await break_sends(page)
+    sends = await sends_of(page, Sends.LOST)
     await write(page, "try me")
     await expect(row(page, "try me").get_by_role("alert")).to_contain_text("Not sent")
     await write(page, "drop me")
     await row(page, "drop me").get_by_role("button", name="Delete").click()
-    await page.unroute_all()
+    sends.fate = Sends.PASS
     await row(page, "try me").get_by_role("button", name="Retry").click()
     await expect(row(page, "try me").get_by_role("button", name="Open thread")).to_be_attached()
     assert await said(page) == ann.heard(room_id) == ["try me"]
@@ -50,10 +62,10 @@ async def test_a_message_whose_answer_was_lost_is_there_once(open_page: OpenPage
     ann = Somebody(server, "ann")
     room_id, _ = ann.create_room()
     page = await enter(open_page, ann, room_id)
-    await break_sends(page, after_arrival=True)
+    sends = await sends_of(page, Sends.ANSWERS_LOST)
     await write(page, "did you get this?")
     await expect(row(page, "did you get this?").get_by_role("button", name="Open thread")).to_be_attached()
-    await page.unroute_all()
+    sends.fate = Sends.PASS
     await page.reload()
     await expect(row(page, "did you get this?")).to_be_visible()
     assert await said(page) == ann.heard(room_id) == ["did you get this?"]
@@ -63,16 +75,11 @@ async def test_a_reload_in_the_middle_of_a_send_loses_and_repeats_nothing(open_p
     ann = Somebody(server, "ann")
     room_id, _ = ann.create_room()
     page = await enter(open_page, ann, room_id)
-
-    async def hang(route: Route) -> None:
-        if "sendMessage" not in (route.request.post_data or ""):
-            await route.fallback()
-
-    await page.route("**/graphql", hang)
+    sends = await sends_of(page, Sends.HANG)
     await write(page, "on my way")
     await expect(row(page, "on my way")).to_have_class(re.compile("pending"))
     await box(page).fill("not yet said")
-    await page.unroute_all(behavior="ignoreErrors")
+    sends.fate = Sends.PASS
     await page.reload()
     await expect(row(page, "on my way").get_by_role("button", name="Open thread")).to_be_attached()
     await expect(box(page)).to_have_value("not yet said")
@@ -85,7 +92,7 @@ async def test_a_cut_wire_loses_and_repeats_nothing(chromium: Browser, server: s
     bob.join(room_id)
     async with Proxy(server) as wire, visitor(chromium, wire.url) as open_page:
         page = await enter(open_page, ann, room_id)
-        for number in range(3):
+        for number in range(2):
             say(server, bob.token, room_id, f"before {number}")
             wire.refuses = True
             wire.cut()

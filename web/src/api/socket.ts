@@ -30,7 +30,7 @@ function address(): string {
 
 /** Doubling, with luck so that a restarted server is not met by everybody at once; short when the network is back. */
 function pause(retries: number): Promise<void> {
-  const longest = Math.min(250 * 2 ** retries, 10_000);
+  const longest = Math.min(250 * 2 ** retries, 5_000);
   return new Promise((resolve) => {
     const timer = setTimeout(done, longest * (0.5 + Math.random() / 2));
     function done() {

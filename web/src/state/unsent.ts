@@ -68,13 +68,17 @@ export class Outbox {
       this.drop(one.key);
     } catch (caught) {
       // Another tab has been told that this key stands for something already: the message is there.
-      if (caught instanceof Refusal && caught.code === "IDEMPOTENCY_KEY_REUSED") this.drop(one.key);
-      else this.#put({ ...one, failure: said(caught) });
+      if (caught instanceof Refusal && caught.code === "IDEMPOTENCY_KEY_REUSED") return this.drop(one.key);
+      const failed = { ...one, failure: said(caught) };
+      // Without an answer nobody knows. What is kept is not the failure then, so that a reload, which itself breaks off
+      // what is under way, tries once more.
+      const isKnown = caught instanceof Refusal && caught.code !== "UNREACHABLE";
+      this.#put(failed, isKnown ? failed : one);
     }
   }
 
-  #put(one: Unsent): void {
-    localStorage.setItem(PREFIX + one.key, JSON.stringify(one));
+  #put(one: Unsent, kept = one): void {
+    localStorage.setItem(PREFIX + one.key, JSON.stringify(kept));
     this.unsent.update((all) => {
       const isKnown = all.some((other) => other.key === one.key);
       return isKnown ? all.map((other) => (other.key === one.key ? one : other)) : [...all, one];
