@@ -1,17 +1,22 @@
 """The promise, in a browser: whatever breaks on the way, each message stands on the page once and in its order."""
 
+import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 
+from roomcast.core import sqlite
 from tests.browser.another_client import say
 from tests.browser.chatting import Somebody, box, enter, log, row, said, write
 from tests.browser.conftest import visitor
 from tests.browser.playground import OpenPage
 from tests.clients.proxy import Proxy
-from tests.process import Process
+from tests.process import SERVE, Process
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -130,3 +135,39 @@ async def test_a_killed_server_comes_back_with_everything(chromium: Browser, tmp
             await page.close()
     finally:
         await process.stop()
+
+
+async def test_a_server_that_forgot_something_is_believed(chromium: Browser, tmp_path: Path) -> None:
+    database, kept = tmp_path / "chat.db", tmp_path / "kept.db"
+    process = Process(f"sqlite:///{database}", tmp_path)
+    await process.start()
+    try:
+        ann, bob = Somebody(process.url, "ann"), Somebody(process.url, "bob")
+        room_id, _ = ann.create_room()
+        bob.join(room_id)
+        say(process.url, bob.token, room_id, "kept")
+        async with visitor(chromium, process.url) as open_page:
+            page = await enter(open_page, ann, room_id)
+            sqlite.copy(database, kept)
+            say(process.url, bob.token, room_id, "forgotten")
+            await expect(row(page, "forgotten")).to_be_visible()
+            await process.kill()
+            restore(kept, database)
+            await process.start()
+            await expect(row(page, "forgotten")).to_have_count(0)
+            say(process.url, bob.token, room_id, "new")
+            await expect(row(page, "new")).to_be_visible()
+            assert await said(page) == ann.heard(room_id) == ["kept", "new"]
+            await page.close()
+    finally:
+        await process.stop()
+
+
+def restore(kept: Path, database: Path) -> None:
+    """As an operator does it: the files put back, and the epoch begun anew."""
+    for journal in database.parent.glob(f"{database.name}-*"):
+        journal.unlink()
+    shutil.copy(kept, database)
+    settings = {"ROOMCAST_DATABASE_URL": f"sqlite:///{database}", "ROOMCAST_DATA_DIR": str(database.parent)}
+    command = [sys.executable, "-c", SERVE, "after-restore"]
+    subprocess.run(command, env=os.environ | settings, cwd=database.parent, check=True, capture_output=True)
