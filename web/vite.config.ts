@@ -8,7 +8,8 @@ const squeezedDocuments: Plugin = {
   name: "squeezed-documents",
   transform(code, id) {
     if (!id.includes("/src/api/")) return null;
-    const squeezed = (_: string, document: string) => `graphql(\`${document.replace(/\s*([\s{}(),:])\s*/g, "$1").trim()}\``;
+    const squeezed = (_: string, document: string) =>
+      `graphql(\`${document.replace(/\s*([\s{}(),:])\s*/g, "$1").trim()}\``;
     return { code: code.replace(/graphql\(\s*`([^`]*)`/g, squeezed), map: null };
   },
 };

@@ -1,7 +1,11 @@
 /** The page begins here. */
 import "./style/page.css";
+import "./style/controls.css";
+import "./style/dialogs.css";
 import "./style/rooms.css";
 import "./style/messages.css";
+import "./style/body.css";
+import "./style/tools.css";
 import "./style/composer.css";
 import "./style/panels.css";
 import "./style/welcome.css";

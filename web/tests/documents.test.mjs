@@ -6,7 +6,9 @@ import { buildSchema, parse, print, validate } from "graphql";
 import { load } from "./source.mjs";
 
 const schema = buildSchema(readFileSync(new URL("../../schema.graphql", import.meta.url), "utf8"));
-const files = readdirSync(new URL("../src/api", import.meta.url)).filter((name) => /^(accounts|live|message|room)/.test(name));
+const files = readdirSync(new URL("../src/api", import.meta.url)).filter((name) =>
+  /^(accounts|live|message|room)/.test(name),
+);
 
 for (const file of files) {
   const documents = Object.entries(await load(`api/${file}`)).filter(([, value]) => value?.kind === "Document");

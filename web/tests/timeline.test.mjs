@@ -65,7 +65,14 @@ class House {
     message.reactions.delete(emoji);
     if (people.size) message.reactions.set(emoji, people);
     this.seq++;
-    this.events.push({ __typename: "ReactionChanged", messageId: message.id, emoji, user: { id: user }, added, of: message });
+    this.events.push({
+      __typename: "ReactionChanged",
+      messageId: message.id,
+      emoji,
+      user: { id: user },
+      added,
+      of: message,
+    });
   }
 
   shown(message) {
@@ -130,7 +137,8 @@ for (let seed = 1; seed <= 150; seed++) {
     let told = house.events.length;
     let waiting = null;
     const tell = (until) => {
-      for (; told < until; told++) line = reduce(line, { type: "event", event: house.told(house.events[told]), me: ME });
+      for (; told < until; told++)
+        line = reduce(line, { type: "event", event: house.told(house.events[told]), me: ME });
     };
     for (let step = 0; step < 60; step++) {
       house.doSomething();
@@ -159,7 +167,8 @@ test("a thread takes in its replies and nothing else", () => {
   house.say(null, root);
   house.say(null, null);
   house.say(null, root);
-  for (const event of house.events.slice(from)) line = reduce(line, { type: "event", event: house.told(event), me: ME });
+  for (const event of house.events.slice(from))
+    line = reduce(line, { type: "event", event: house.told(event), me: ME });
   assert.deepEqual(seen(line.rows), fresh(house, 5, root.id));
 });
 

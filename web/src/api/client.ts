@@ -1,4 +1,4 @@
-/** The urql client of who is signed in: subscriptions over the socket, everything else over HTTP, renewed tokens in both. */
+/** The urql client of who is signed in: subscriptions over the socket, everything else over HTTP. */
 import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { authExchange } from "@urql/exchange-auth";
 import type { Store } from "../state/store";
@@ -10,6 +10,8 @@ export interface Roomcast {
   connection: Store<Connection>;
   close(): void;
 }
+
+type Values = Record<string, unknown>;
 
 const SIGN_IN_AGAIN = new Set(["UNAUTHENTICATED", "TOKEN_EXPIRED"]);
 
@@ -29,8 +31,10 @@ const signedIn = authExchange(async ({ appendHeaders }) => ({
 export function connect(): Roomcast {
   const socket = openSocket();
   const live = subscriptionExchange({
-    forwardSubscription: ({ query, ...request }) => ({
-      subscribe: (sink) => ({ unsubscribe: socket.client.subscribe({ query: query ?? "", ...request } as never, sink as never) }),
+    forwardSubscription: ({ query = "", operationName = null, variables = null }) => ({
+      subscribe: (sink) => ({
+        unsubscribe: socket.client.subscribe<Values, Values>({ query, operationName, variables }, sink),
+      }),
     }),
   });
   const client = new Client({ url: "/graphql", exchanges: [live, signedIn, fetchExchange], preferGetMethod: false });

@@ -4,17 +4,15 @@ import { PersonParts } from "./accounts";
 import { graphql } from "./graphql";
 import { RoomFacts, RoomPlace } from "./rooms";
 
-export const ThreadParts = graphql(
-  `
-    fragment ThreadParts on ThreadSummary {
-      replyCount
-      lastReply {
-        id
-        createdAt
-      }
+export const ThreadParts = graphql(`
+  fragment ThreadParts on ThreadSummary {
+    replyCount
+    lastReply {
+      id
+      createdAt
     }
-  `,
-);
+  }
+`);
 
 const MessageParts = graphql(
   `

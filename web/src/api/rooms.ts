@@ -97,20 +97,18 @@ export const MyRooms = graphql(
   [RoomCard],
 );
 
-export const Directory = graphql(
-  `
-    query Directory($query: String) {
-      rooms(first: 50, filter: { membership: DISCOVERABLE, query: $query }, orderBy: NAME_ASC) {
-        nodes {
-          id
-          name
-          topic
-          memberCount
-        }
+export const Directory = graphql(`
+  query Directory($query: String) {
+    rooms(first: 50, filter: { membership: DISCOVERABLE, query: $query }, orderBy: NAME_ASC) {
+      nodes {
+        id
+        name
+        topic
+        memberCount
       }
     }
-  `,
-);
+  }
+`);
 
 export const Place = graphql(
   `

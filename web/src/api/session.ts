@@ -71,7 +71,7 @@ const overHttp: Renewing = (refreshToken) => act(guest, Renew, { input: { refres
 let underWay: Promise<void> | null = null;
 
 /**
- * Gets new tokens; signed out afterwards if there are none to be had. Never raises: without an answer all stays as it is.
+ * Gets new tokens; signed out afterwards if there are none to be had. Never raises: without an answer all stays.
  * Tabs need no lock between them: a refresh token presented twice is answered twice with the same successor.
  */
 export function renew(renewing: Renewing = overHttp): Promise<void> {

@@ -1,4 +1,4 @@
-/** Everything of one signed-in person: their connection, their rooms, what they have not sent yet, and the open room. */
+/** Everything of one signed-in person: their connection, their rooms, what is not sent yet, and the open room. */
 import type { Client } from "@urql/core";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";

@@ -24,7 +24,7 @@ export class OpenedRoomState {
   readonly facts = new Store<Facts | null>(null);
   readonly line = new Store<Timeline>(emptyTimeline());
   readonly trouble = new Store<Trouble | null>(null);
-  /** The last message that had been read when the room was opened; null when all had. It stays until the room is left. */
+  /** What had been read when the room was opened, or looked away from; null when all had. */
   readonly divider = new Store<number | null>(null);
   /** A message to show, once it is there. */
   readonly target = new Store<{ id: string } | null>(null);
@@ -73,7 +73,9 @@ export class OpenedRoomState {
 
   async #begin(messageId: string | null, unread: number): Promise<void> {
     // All that is unread where that is one page: the divider shall stand above it.
-    const window = messageId ? { around: messageId, first: PAGE } : { last: Math.min(100, Math.max(PAGE, unread + 10)) };
+    const window = messageId
+      ? { around: messageId, first: PAGE }
+      : { last: Math.min(100, Math.max(PAGE, unread + 10)) };
     await this.#guarded(async () => {
       const { room } = await ask(this.client, OpenRoom, { roomId: this.id, ...window });
       if (this.#isClosed) return;

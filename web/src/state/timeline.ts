@@ -134,7 +134,9 @@ function withNew(line: Timeline, message: SharedMessage, root: Root, me: string)
 /** An answer may have come before the events of others, so a row takes its place by `seq`. */
 function placed(line: Timeline, row: Row): Timeline {
   const known = line.rows.find(({ id }) => id === row.id);
-  const rows = known ? line.rows.map((other) => (other === known ? { ...known, ...row } : other)) : merged(line.rows, [row]);
+  const rows = known
+    ? line.rows.map((other) => (other === known ? { ...known, ...row } : other))
+    : merged(line.rows, [row]);
   return bounded({ ...line, rows }, "oldest");
 }
 
@@ -143,7 +145,7 @@ function mapRows(line: Timeline, change: (row: Row) => Row): Timeline {
   return rows.some((row, index) => row !== line.rows[index]) ? { ...line, rows } : line;
 }
 
-/** An event does not say what the viewer did: known reactions stay theirs, and an event of its own tells of each new one. */
+/** An event does not say what the viewer did: known reactions stay theirs, and each new one has its own event. */
 function own(message: SharedMessage, known?: Row): Row {
   const mine = new Set(known?.reactions.filter((group) => group.viewerHasReacted).map((group) => group.emoji));
   const reactions = message.reactions.map((group) => ({ ...group, viewerHasReacted: mine.has(group.emoji) }));
@@ -166,9 +168,7 @@ function reacted(row: Row, event: RoomEvent & { __typename: "ReactionChanged" },
   const { emoji, count, added } = event;
   const known = row.reactions.find((group) => group.emoji === emoji);
   const group = { emoji, count, viewerHasReacted: mine ? added : (known?.viewerHasReacted ?? false) };
-  const reactions = known
-    ? row.reactions.map((other) => (other === known ? group : other))
-    : [...row.reactions, group];
+  const reactions = known ? row.reactions.map((other) => (other === known ? group : other)) : [...row.reactions, group];
   return { ...row, reactions: reactions.filter((other) => other.count > 0) };
 }
 

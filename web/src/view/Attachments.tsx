@@ -16,7 +16,14 @@ export function Attachments({ attachments, isReachable }: Props) {
   return (
     <div class="attachments">
       {attachments.map((one) => (
-        <a key={one.id} href={one.url} target="_blank" rel="noopener" tabIndex={isReachable ? 0 : -1} class="attachment">
+        <a
+          key={one.id}
+          href={one.url}
+          target="_blank"
+          rel="noopener"
+          tabIndex={isReachable ? 0 : -1}
+          class="attachment"
+        >
           {one.thumbnailUrl ? <Picture picture={one} src={one.thumbnailUrl} /> : <FileCard file={one} />}
         </a>
       ))}

@@ -19,7 +19,11 @@ export function Banner() {
   return (
     <div class="banner" role="status">
       {isShown && isAway && (
-        <p>{connection === "refused" ? "The server ended the connection. Reload the page." : "Connection lost. Reconnecting…"}</p>
+        <p>
+          {connection === "refused"
+            ? "The server ended the connection. Reload the page."
+            : "Connection lost. Reconnecting…"}
+        </p>
       )}
     </div>
   );

@@ -14,7 +14,9 @@ export function InviteLink({ room }: { room: OpenedRoomState }) {
   const deed = useDeed();
   const add = () =>
     deed.run(async () => {
-      await act(room.client, AddMembers, { input: { roomId: room.id, userIds: people.map(({ id }) => id), role: "MEMBER" } });
+      await act(room.client, AddMembers, {
+        input: { roomId: room.id, userIds: people.map(({ id }) => id), role: "MEMBER" },
+      });
       setPeople([]);
       setAdding(false);
     });

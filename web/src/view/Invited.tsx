@@ -16,7 +16,10 @@ export function Invited({ code, onClose }: { code: string; onClose(): void }) {
   const [preview, setPreview] = useState<Preview | undefined>(undefined);
   const deed = useDeed();
   useEffect(() => {
-    ask(client, Invitation, { code }).then(({ invite }) => setPreview(invite), () => setPreview(null));
+    ask(client, Invitation, { code }).then(
+      ({ invite }) => setPreview(invite),
+      () => setPreview(null),
+    );
   }, [code]);
   const close = () => {
     dismissInvitation();

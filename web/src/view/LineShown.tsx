@@ -44,6 +44,7 @@ export const LineShown = memo(
 
 function isSame(one: Line, other: Line): boolean {
   if (one.kind === "row" && other.kind === "row") return one.row === other.row && one.goesOn === other.goesOn;
-  if (one.kind === "unsent" && other.kind === "unsent") return one.unsent === other.unsent && one.goesOn === other.goesOn;
+  if (one.kind === "unsent" && other.kind === "unsent")
+    return one.unsent === other.unsent && one.goesOn === other.goesOn;
   return one.key === other.key && one.kind === other.kind;
 }

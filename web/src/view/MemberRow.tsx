@@ -34,9 +34,12 @@ export function MemberRow({ member, room }: { member: Member; room: OpenedRoomSt
       const opened = await act(client, OpenDirect, { input: { userIds: [user.id] } });
       if (opened.room) go(opened.room.id);
     });
-  const setRole = (chosen: Role) => deed.run(async () => void (await act(client, SetRole, { input: { ...about, role: chosen } })));
+  const setRole = (chosen: Role) =>
+    deed.run(async () => void (await act(client, SetRole, { input: { ...about, role: chosen } })));
   const mute = () =>
-    deed.run(async () => void (await act(client, MuteMember, { input: { ...about, seconds: isMuted ? 0 : MUTE_SECONDS } })));
+    deed.run(
+      async () => void (await act(client, MuteMember, { input: { ...about, seconds: isMuted ? 0 : MUTE_SECONDS } })),
+    );
   const remove = () => deed.run(async () => void (await act(client, RemoveMember, { input: about })));
 
   return (

@@ -37,7 +37,12 @@ export function MessageLog({ conversation }: { conversation: Conversation }) {
     () => list.current?.querySelector<HTMLElement>(".divider") ?? null,
   );
   const lit = useTarget(conversation, scroll.show);
-  useReading(scroll.isAtEnd && !line.hasNewer, line.newestSeq, () => void room.read(), () => room.lookAway());
+  useReading(
+    scroll.isAtEnd && !line.hasNewer,
+    line.newestSeq,
+    () => void room.read(),
+    () => room.lookAway(),
+  );
 
   const toEnd = async () => {
     if (line.hasNewer) await room.toEnd();

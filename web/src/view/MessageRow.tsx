@@ -29,7 +29,9 @@ export function MessageRow({ row, goesOn, conversation, isCurrent, isLit }: Prop
   const marks = [goesOn && "goes-on", isCurrent && "current", isLit && "lit", row.deletedAt && "deleted"];
   return (
     <li class={`message ${marks.filter(Boolean).join(" ")}`} data-key={row.id} tabIndex={-1}>
-      <div class="gutter">{!goesOn && author ? <Avatar person={author} /> : <Moment row={row} conversation={conversation} />}</div>
+      <div class="gutter">
+        {!goesOn && author ? <Avatar person={author} /> : <Moment row={row} conversation={conversation} />}
+      </div>
       <div class="content">
         <div class={goesOn ? "unseen" : "by"}>
           <strong>{author?.displayName ?? "Somebody"}</strong>

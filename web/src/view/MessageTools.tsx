@@ -43,7 +43,13 @@ export function MessageTools({ row, conversation, isReachable, onFailure }: Prop
     <div class={`tools ${isPicking || isSure ? "open" : ""}`} ref={place} onPointerLeave={() => setSure(false)}>
       {may?.canSend && (
         <>
-          <IconButton icon="smile" name="Add reaction" aria-expanded={isPicking} {...tab} onClick={() => setPicking(!isPicking)} />
+          <IconButton
+            icon="smile"
+            name="Add reaction"
+            aria-expanded={isPicking}
+            {...tab}
+            onClick={() => setPicking(!isPicking)}
+          />
           <IconButton icon="reply" name="Reply" {...tab} onClick={() => conversation.replyTo.set(row)} />
         </>
       )}

@@ -26,7 +26,11 @@ export function SignIn() {
       ({ serverInfo }) => setMode(serverInfo.signupMode),
       () => setMode("OPEN"), // whoever tries will be told
     );
-    if (code) ask(guest, Invitation, { code }).then(({ invite }) => setInvited(invite), () => undefined);
+    if (code)
+      ask(guest, Invitation, { code }).then(
+        ({ invite }) => setInvited(invite),
+        () => undefined,
+      );
   }, []);
 
   const submit = (event: TargetedSubmitEvent<HTMLFormElement>) => {

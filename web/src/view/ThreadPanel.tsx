@@ -39,7 +39,15 @@ export function ThreadPanel({ room, thread }: { room: OpenedRoomState; thread: O
   const shown = [...first, ...replies];
   return (
     <>
-      <div class="log" ref={list} role="log" aria-label="Thread" tabIndex={0} onScroll={scroll.onScroll} {...roving.handlers}>
+      <div
+        class="log"
+        ref={list}
+        role="log"
+        aria-label="Thread"
+        tabIndex={0}
+        onScroll={scroll.onScroll}
+        {...roving.handlers}
+      >
         <ol>
           {shown.map((one) => (
             <LineShown

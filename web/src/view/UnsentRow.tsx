@@ -11,7 +11,11 @@ export function UnsentRow({ unsent, goesOn }: { unsent: Unsent; goesOn: boolean 
   const person = useStore(me);
   const failed = unsent.failure !== null;
   return (
-    <li class={`message ${failed ? "failed" : "pending"} ${goesOn ? "goes-on" : ""}`} data-key={`msg_${unsent.key}`} tabIndex={-1}>
+    <li
+      class={`message ${failed ? "failed" : "pending"} ${goesOn ? "goes-on" : ""}`}
+      data-key={`msg_${unsent.key}`}
+      tabIndex={-1}
+    >
       <div class="gutter">{!goesOn && person && <Avatar person={person} />}</div>
       <div class="content">
         <div class={goesOn ? "unseen" : "by"}>

@@ -4,9 +4,7 @@
  */
 import { h, type ComponentChild } from "preact";
 
-const ELEMENTS = new Set(
-  "a blockquote br code em h1 h2 h3 h4 h5 h6 hr li mark ol p pre s strong ul".split(" "),
-);
+const ELEMENTS = new Set("a blockquote br code em h1 h2 h3 h4 h5 h6 hr li mark ol p pre s strong ul".split(" "));
 const SAFE_LINK = /^(https?:\/\/|mailto:)/i;
 
 /** Text outside of code and links, as something else: how mentions come to be marked. */

@@ -1,4 +1,4 @@
-/** Whether somebody is looking at this page: calls back when they do and what is to be read has changed, and when they stop. */
+/** Calls back when somebody looks at what is new here, and when they look away. */
 import { useEffect } from "preact/hooks";
 
 export function isLookedAt(): boolean {

@@ -32,7 +32,11 @@ interface Anchor {
   top: number;
 }
 
-export function useScroll(list: RefObject<HTMLElement | null>, window: Window, start: () => HTMLElement | null): Scroll {
+export function useScroll(
+  list: RefObject<HTMLElement | null>,
+  window: Window,
+  start: () => HTMLElement | null,
+): Scroll {
   const [isAtEnd, setAtEnd] = useState(true);
   const state = useRef<{ follows: boolean; anchor: Anchor | null; began: boolean }>({
     follows: true,

@@ -8,7 +8,11 @@ export function useSearch<Found>(words: string, search: (words: string) => Promi
   useEffect(() => {
     let isNewest = true;
     const timer = setTimeout(
-      () => search(words).then((answer) => isNewest && setFound(answer), () => undefined),
+      () =>
+        search(words).then(
+          (answer) => isNewest && setFound(answer),
+          () => undefined,
+        ),
       words ? PAUSE_MS : 0,
     );
     return () => {
