@@ -136,3 +136,22 @@ async def test_a_deleted_room_says_so(open_page: OpenPage, server: str) -> None:
     ask(server, document, {"input": {"roomId": room_id}}, ann.token)
     await expect(page.get_by_role("alert")).to_have_text("This room has been deleted.")
     await expect(entry(page, name)).to_have_count(0)
+
+
+async def test_people_see_who_is_there_and_who_types(
+    open_page: OpenPage, open_elsewhere: OpenPage, server: str
+) -> None:
+    ann, bob, cleo = (Somebody(server, name) for name in ("ann", "bob", "cleo"))
+    room_id, _ = ann.create_room()
+    for other in (bob, cleo):
+        other.join(room_id)
+    hers, his = await enter(open_page, ann, room_id), await enter(open_elsewhere, bob, room_id)
+    await his.get_by_role("button", name="3 members").click()
+    member = his.get_by_role("list", name="Members").get_by_role("listitem")
+    await expect(member.filter(has_text=ann.name).get_by_role("img", name="Active")).to_be_visible()
+    await expect(member.filter(has_text=cleo.name).get_by_role("img", name="Away")).to_be_visible()
+    await box(hers).press_sequentially("well")
+    await expect(his.get_by_text(f"{ann.name} is typing…")).to_be_visible()
+    await box(hers).press("Enter")
+    await expect(row(his, "well")).to_be_visible()
+    await expect(his.get_by_text("is typing…")).to_have_count(0)

@@ -5,6 +5,7 @@ import { Messages, OpenRoom, type Message, type OpenedRoom } from "../api/messag
 import { MarkRead } from "../api/messageChanges";
 import { act, ask, failure, Refusal, said } from "../api/refusal";
 import { Place, type RoomFacts, type RoomPlace } from "../api/rooms";
+import { Signals } from "./signals";
 import { emptyTimeline, reduce, type Action, type Timeline } from "./timeline";
 import { Store } from "./store";
 import { OpenedThread } from "./thread";
@@ -29,6 +30,7 @@ export class OpenedRoomState {
   /** A message to show, once it is there. */
   readonly target = new Store<{ id: string } | null>(null);
   readonly thread = new Store<OpenedThread | null>(null);
+  readonly signals: Signals;
   readonly #listeners = new Set<Listener>();
   #end: () => void = () => undefined;
   #isClosed = false;
@@ -41,11 +43,13 @@ export class OpenedRoomState {
     messageId: string | null,
     unread: number,
   ) {
+    this.signals = new Signals(client, id, me);
     void this.#begin(messageId, unread);
   }
 
   close(): void {
     this.#isClosed = true;
+    this.signals.close();
     this.#end();
   }
 

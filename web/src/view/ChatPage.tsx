@@ -9,6 +9,7 @@ import { Dialogs, type DialogName } from "./Dialogs";
 import { Invited } from "./Invited";
 import { Room } from "./Room";
 import { RoomList } from "./RoomList";
+import { useIdle } from "./useIdle";
 import { useKeys } from "./useKeys";
 
 export function ChatPage() {
@@ -19,6 +20,7 @@ export function ChatPage() {
   const [dialog, setDialog] = useState<DialogName | null>(null);
   const [code, setCode] = useState(invitation);
   useKeys(setDialog);
+  useIdle();
 
   useEffect(() => chat.open(roomId, messageId), [chat, roomId, messageId]);
 

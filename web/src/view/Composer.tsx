@@ -48,6 +48,7 @@ export function Composer({ conversation, outbox }: Props) {
     setWaiting(false);
     setText(words);
     keepDraft(place, words);
+    if (!threadRootId) room.signals.writes(words.trim() === "");
   };
   const isEmpty = text.trim() === "" && uploads.files.length === 0;
   const send = () => {
@@ -56,6 +57,7 @@ export function Composer({ conversation, outbox }: Props) {
     setWaiting(false);
     const answered = replyTo && { id: replyTo.id, body: replyTo.body, author: replyTo.author };
     outbox.say(room.id, { body: text.trim(), replyTo: answered, threadRootId, files: uploads.sent() });
+    room.signals.sent();
     write("");
     uploads.clear();
     conversation.replyTo.set(null);

@@ -7,6 +7,7 @@ import { go } from "../state/route";
 import type { OpenedRoomState } from "../state/room";
 import { useStore } from "../state/store";
 import { Avatar } from "./Avatar";
+import { PresenceDot } from "./PresenceDot";
 import { useDeed } from "./useDeed";
 
 const ROLES: Record<Role, string> = {
@@ -46,6 +47,7 @@ export function MemberRow({ member, room }: { member: Member; room: OpenedRoomSt
     <li class="member">
       <Avatar person={user} />
       <div class="member-name">
+        <PresenceDot room={room} userId={user.id} />
         <strong>{user.displayName}</strong> <small>@{user.username}</small>
         {mayRule && mine === "OWNER" ? (
           <select

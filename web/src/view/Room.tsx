@@ -11,6 +11,7 @@ import { MessageLog } from "./MessageLog";
 import { nameOf } from "./names";
 import { Panel, type PanelName } from "./Panel";
 import { RoomHeader } from "./RoomHeader";
+import { TypingLine } from "./TypingLine";
 
 export function Room({ room }: { room: OpenedRoomState }) {
   const chat = useChat();
@@ -56,7 +57,10 @@ export function Room({ room }: { room: OpenedRoomState }) {
         {facts && !facts.viewerMembership ? (
           <Join room={room} />
         ) : (
-          <Composer key={room.id} conversation={conversation} outbox={chat.outbox} />
+          <>
+            <Composer key={room.id} conversation={conversation} outbox={chat.outbox} />
+            <TypingLine room={room} />
+          </>
         )}
       </main>
       {shown && <Panel name={shown} room={room} conversation={conversation} onClose={() => choose(null)} />}

@@ -5,6 +5,7 @@ import { useStore } from "../state/store";
 import { IconButton } from "./IconButton";
 import { nameOf } from "./names";
 import type { PanelName } from "./Panel";
+import { PresenceDot } from "./PresenceDot";
 import { Sign } from "./RoomList";
 
 interface Props {
@@ -15,13 +16,17 @@ interface Props {
 
 export function RoomHeader({ room, panel, choosePanel }: Props) {
   const facts = useStore(room.facts);
+  const peer = facts?.kind === "DIRECT" && facts.directPeers.length === 1 ? facts.directPeers[0] : undefined;
   const toggle = (name: PanelName) => ({ "aria-pressed": panel === name, onClick: () => choosePanel(name) });
   return (
     <header class="room-header">
       <IconButton icon="back" name="Back to rooms" class="icon-button back" onClick={() => go(null)} />
       {facts && <Sign room={facts} />}
       <div class="room-title">
-        <h1>{facts ? nameOf(facts) : "…"}</h1>
+        <h1>
+          {facts ? nameOf(facts) : "…"}
+          {peer && <PresenceDot room={room} userId={peer.id} />}
+        </h1>
         {facts?.topic && <p title={facts.topic}>{facts.topic}</p>}
       </div>
       {facts?.archivedAt && <span class="tag">Archived</span>}
