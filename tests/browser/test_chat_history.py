@@ -107,6 +107,14 @@ async def test_a_link_opens_its_message_with_all_that_follows(open_page: OpenPag
     await expect(entry(page, name)).to_have_attribute("aria-current", "page")
 
 
+async def test_a_link_to_a_message_that_is_gone_opens_its_room(open_page: OpenPage, server: str) -> None:
+    ann = Somebody(server, "ann")
+    room_id, _ = ann.create_room()
+    say(server, ann.token, room_id, "still here")
+    page = await enter(open_page, ann, f"{room_id}/msg_00000000-0000-4000-8000-000000000000")
+    await expect(row(page, "still here")).to_be_visible()
+
+
 async def test_a_thread_is_read_and_written_beside_the_room(open_page: OpenPage, server: str) -> None:
     ann, bob = Somebody(server, "ann"), Somebody(server, "bob")
     room_id, _ = ann.create_room()

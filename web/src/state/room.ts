@@ -35,6 +35,8 @@ export class OpenedRoomState {
   #end: () => void = () => undefined;
   #isClosed = false;
   #lastRead = 0;
+  /** The pages that are under way, one after another. Never fails. */
+  #loading: Promise<void> = Promise.resolve();
 
   constructor(
     readonly client: Client,
@@ -81,8 +83,12 @@ export class OpenedRoomState {
       ? { around: messageId, first: PAGE }
       : { last: Math.min(100, Math.max(PAGE, unread + 10)) };
     await this.#guarded(async () => {
-      const { room } = await ask(this.client, OpenRoom, { roomId: this.id, ...window });
+      const { room } = await ask(this.client, OpenRoom, { roomId: this.id, ...window }).catch((caught: unknown) => {
+        if (messageId && isUnknown(caught)) return { room: null };
+        throw caught;
+      });
       if (this.#isClosed) return;
+      if (!room && messageId) return this.#begin(null, unread); // the link is to a message that is not there
       if (!room) return this.#lose("This room does not exist, or it is not yours to see.");
       this.#show(room);
       this.target.set(messageId ? { id: messageId } : null);
@@ -144,6 +150,7 @@ export class OpenedRoomState {
 
   /** Part of the log was gone: what is shown may be anything, so it is fetched anew. The stream goes on meanwhile. */
   async #refetch(): Promise<void> {
+    await this.#loading;
     this.line.set(emptyTimeline());
     await this.toEnd();
     await this.look();
@@ -182,14 +189,20 @@ export class OpenedRoomState {
     this.target.set({ id });
   }
 
-  async #page(type: "opened" | "older" | "newer", window: Window): Promise<void> {
-    if (this.line.value.meanwhile) return;
+  #page(type: "opened" | "older" | "newer", window: Window): Promise<void> {
+    const isBusy = this.line.value.meanwhile !== null;
+    if (isBusy && type !== "opened") return this.#loading; // the next scroll asks again
+    this.#loading = this.#loading.then(() => this.#load(type, window));
+    return this.#loading;
+  }
+
+  async #load(type: "opened" | "older" | "newer", window: Window): Promise<void> {
     this.dispatch({ type: "asked" });
     try {
       const { messages } = await ask(this.client, Messages, { roomId: this.id, threadRootId: null, ...window });
       this.dispatch({ type, page: messages, me: this.me });
     } catch {
-      this.dispatch({ type: "failed" }); // the next scroll tries again
+      this.dispatch({ type: "failed" });
     }
   }
 
@@ -205,7 +218,7 @@ export class OpenedRoomState {
     try {
       await act(this.client, MarkRead, { input: { roomId: this.id, upToMessageId: last.id } });
     } catch {
-      this.#lastRead = Math.min(this.#lastRead, before); // tried again with the next look
+      this.#lastRead = before; // tried again with the next look
     }
   }
 
@@ -233,6 +246,10 @@ type Window = { first?: number; last?: number; before?: string; after?: string; 
 
 function around(id: string): Window {
   return { around: id, first: 2 * PAGE };
+}
+
+function isUnknown(caught: unknown): boolean {
+  return caught instanceof Refusal && caught.code === "NOT_FOUND";
 }
 
 const ENDINGS: Partial<Record<string, string>> = {

@@ -7,6 +7,7 @@ import { draftOf, keepDraft } from "../state/drafts";
 import type { Outbox } from "../state/unsent";
 import { useStore } from "../state/store";
 import { ComposerFiles } from "./ComposerFiles";
+import { FilePicker } from "./FilePicker";
 import { Icon } from "./Icon";
 import { IconButton } from "./IconButton";
 import { nameOf } from "./names";
@@ -26,21 +27,11 @@ export function Composer({ conversation, outbox }: Props) {
   const [text, setText] = useState(() => draftOf(place));
   const [isWaiting, setWaiting] = useState(false);
   const box = useRef<HTMLTextAreaElement>(null);
-  const picker = useRef<HTMLInputElement>(null);
   const uploads = useUploads(room.client);
   const may = facts?.viewerPermissions;
 
+  useLayoutEffect(() => grow(box.current), [text]);
   useLayoutEffect(() => {
-    const area = box.current;
-    if (!area) return;
-    area.style.height = "auto";
-    area.style.height = `${area.scrollHeight}px`;
-  }, [text]);
-  // Sent already, but for the files that are still on their way.
-  useEffect(() => {
-    if (isWaiting && uploads.isReady) send();
-  }, [isWaiting, uploads.isReady]);
-  useEffect(() => {
     if (replyTo) box.current?.focus();
   }, [replyTo]);
 
@@ -63,6 +54,11 @@ export function Composer({ conversation, outbox }: Props) {
     conversation.replyTo.set(null);
     box.current?.focus();
   };
+  // Sent already, but for the files that were still on their way.
+  useEffect(() => {
+    if (isWaiting && uploads.isReady) send();
+  }, [isWaiting, uploads.isReady]);
+
   const editLast = () => {
     const mine = conversation.line.value.rows.findLast((row) => row.author?.id === userId && !row.deletedAt);
     if (mine) conversation.editing.set(mine.id);
@@ -101,22 +97,7 @@ export function Composer({ conversation, outbox }: Props) {
       )}
       <ComposerFiles uploads={uploads} />
       <div class="writing">
-        {may?.canUpload && (
-          <>
-            <IconButton icon="plus" name="Attach files" onClick={() => picker.current?.click()} />
-            <input
-              ref={picker}
-              hidden
-              type="file"
-              multiple
-              aria-label="Files"
-              onChange={({ currentTarget }) => {
-                uploads.add([...(currentTarget.files ?? [])]);
-                currentTarget.value = "";
-              }}
-            />
-          </>
-        )}
+        {may?.canUpload && <FilePicker onPick={uploads.add} />}
         <textarea
           ref={box}
           rows={1}
@@ -133,4 +114,11 @@ export function Composer({ conversation, outbox }: Props) {
       </div>
     </form>
   );
+}
+
+/** As high as what is written; the styles set the limit. */
+function grow(area: HTMLTextAreaElement | null): void {
+  if (!area) return;
+  area.style.height = "auto";
+  area.style.height = `${area.scrollHeight}px`;
 }

@@ -1,6 +1,6 @@
 /** A message's text while its author changes it. */
 import type { TargetedKeyboardEvent } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import type { Row } from "../state/timeline";
 import { useDeed } from "./useDeed";
@@ -8,7 +8,7 @@ import { useDeed } from "./useDeed";
 export function EditBox({ row, conversation }: { row: Row; conversation: Conversation }) {
   const box = useRef<HTMLTextAreaElement>(null);
   const deed = useDeed();
-  useEffect(() => {
+  useLayoutEffect(() => {
     box.current?.focus();
     box.current?.setSelectionRange(row.body?.length ?? 0, row.body?.length ?? 0);
   }, []);

@@ -1,5 +1,5 @@
 /** A few emoji to choose from: those that people answer with. */
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 const EMOJI = [..."👍👎😀😂😍😢😮😡🎉🔥🚀👀🙏👏💯✅❌🤔💡🙌😅🥳☕"].filter((emoji) => emoji !== "\ufe0f");
 
@@ -10,7 +10,7 @@ interface Props {
 
 export function EmojiPicker({ onPick, onClose }: Props) {
   const picker = useRef<HTMLDivElement>(null);
-  useEffect(() => picker.current?.querySelector("button")?.focus(), []);
+  useLayoutEffect(() => picker.current?.querySelector("button")?.focus(), []);
   return (
     <div
       class="picker"

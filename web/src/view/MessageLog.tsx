@@ -10,6 +10,7 @@ import { nameOf } from "./names";
 import { useReading } from "./useReading";
 import { useRoving } from "./useRoving";
 import { useScroll } from "./useScroll";
+import { useSpeaking } from "./useSpeaking";
 
 /** So long a message that was jumped to stays lit. */
 const LIT_MS = 2_500;
@@ -48,13 +49,7 @@ export function MessageLog({ conversation }: { conversation: Conversation }) {
     if (line.hasNewer) await room.toEnd();
     scroll.stick();
   };
-  // What one says oneself is seen.
-  const mine = unsent.length;
-  const before = useRef(mine);
-  useEffect(() => {
-    if (mine > before.current) void toEnd();
-    before.current = mine;
-  }, [mine]);
+  useSpeaking(unsent.length, () => void toEnd());
 
   const lines = linesOf(line.rows, unsent, divider, chat.userId);
   return (

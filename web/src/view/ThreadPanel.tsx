@@ -10,6 +10,7 @@ import { linesOf } from "./lines";
 import { LineShown } from "./LineShown";
 import { useRoving } from "./useRoving";
 import { useScroll } from "./useScroll";
+import { useSpeaking } from "./useSpeaking";
 
 export function ThreadPanel({ room, thread }: { room: OpenedRoomState; thread: OpenedThread }) {
   const chat = useChat();
@@ -34,6 +35,7 @@ export function ThreadPanel({ room, thread }: { room: OpenedRoomState; thread: O
     },
     () => list.current?.querySelector<HTMLElement>(`[data-key="${thread.target}"]`) ?? null,
   );
+  useSpeaking(unsent.length, scroll.stick);
   const first = root ? linesOf([root], [], null, chat.userId) : [];
   const replies = linesOf(line.rows, unsent, null, chat.userId).filter(({ kind }) => kind !== "day");
   const shown = [...first, ...replies];
