@@ -122,3 +122,17 @@ async def test_edits_reactions_and_deletions_are_seen_at_once_and_stay(
     await his.reload()
     await expect(row(his, "keep this")).to_be_visible()
     assert await log(his).inner_text() == live
+
+
+async def test_an_answer_quotes_what_it_answers_and_leads_to_it(open_page: OpenPage, server: str) -> None:
+    ann, bob = Somebody(server, "ann"), Somebody(server, "bob")
+    room_id, _ = ann.create_room()
+    bob.join(room_id)
+    say(server, bob.token, room_id, "tea or coffee?")
+    page = await enter(open_page, ann, room_id)
+    await use(row(page, "tea or coffee?"), "Reply")
+    await write(page, "tea")
+    quote = log(page).get_by_role("button", name=f"{bob.name} tea or coffee?")
+    await expect(quote).to_be_visible()
+    await quote.click()
+    await expect(log(page).locator(".lit")).to_contain_text("tea or coffee?")

@@ -2,6 +2,7 @@
 import "./style/page.css";
 import "./style/controls.css";
 import "./style/dialogs.css";
+import "./style/room.css";
 import "./style/rooms.css";
 import "./style/messages.css";
 import "./style/body.css";
