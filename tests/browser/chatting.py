@@ -1,14 +1,19 @@
 """What the browser tests say of the chat page: its people, its rooms, its messages and where they are written."""
 
 import itertools
+import json
 
 from playwright.async_api import Locator, Page, expect
 
-from tests.browser.another_client import create_room, data_of, sign_up
+from tests.browser.another_client import ask, create_room, data_of
 from tests.browser.playground import OpenPage
 
 PASSWORD = "three blind mice ran"
 
+SIGNUP = (
+    "mutation ($input: SignupInput!) { signup(input: $input) { errors { code message } user { id } "
+    "tokens { accessToken accessTokenExpiresAt refreshToken } } }"
+)
 JOIN = "mutation ($input: JoinRoomInput!) { joinRoom(input: $input) { errors { code } } }"
 SAID = "query ($roomId: ID!) { messages(roomId: $roomId, last: 100) { nodes { id body kind } } }"
 
@@ -25,7 +30,9 @@ class Somebody:
 
     def __init__(self, server: str, stem: str) -> None:
         self.server, self.name = server, new_name(stem)
-        self.token = sign_up(server, self.name)
+        signed_in = ask(server, SIGNUP, {"input": {"username": self.name, "password": PASSWORD}})
+        self.token = signed_in["tokens"]["accessToken"]
+        self.session = json.dumps({"userId": signed_in["user"]["id"], "staleAt": 1e15, **signed_in["tokens"]})
 
     def create_room(self, stem: str = "room") -> tuple[str, str]:
         """A new public room's id and name."""
@@ -54,9 +61,17 @@ async def sign_in(open_page: OpenPage, name: str, path: str = "/") -> Page:
 
 
 async def enter(open_page: OpenPage, who: Somebody, room_id: str) -> Page:
-    """The page with this room open, its history shown and its events coming."""
-    page = await sign_in(open_page, who.name, f"/#{room_id}")
+    """The page with this room open, its history shown and its events coming; signed in since an earlier visit."""
+    page = await arrive(open_page, who)
+    await page.goto(f"/#{room_id}")
     await until_open(page)
+    return page
+
+
+async def arrive(open_page: OpenPage, who: Somebody) -> Page:
+    """On the server, signed in, the page not opened yet."""
+    page = await open_page("/static/icon.svg")
+    await page.evaluate("session => localStorage.setItem('roomcast.session', session)", who.session)
     return page
 
 

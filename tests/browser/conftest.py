@@ -104,7 +104,7 @@ async def visitor(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
         if "Security Policy" in line.text:
             offences.append(line.text)
 
-    async with await chromium.new_context() as context:
+    async with await chromium.new_context(base_url=server) as context:
         context.set_default_timeout(LIMIT_SECONDS * 1000)
         await context.route("**/*", stay_home)
         context.on("weberror", lambda thrown: offences.append(f"threw {thrown.error}"))

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, WebSocket, expect
 
 from tests.browser.another_client import ask, data_of, say
-from tests.browser.chatting import PASSWORD, Somebody, enter, log, row, said, until_open, write
+from tests.browser.chatting import PASSWORD, Somebody, arrive, enter, log, row, said, until_open, write
 from tests.browser.conftest import visitor
 from tests.browser.playground import OpenPage
 from tests.process import Process
@@ -20,7 +20,7 @@ RENEWED = "(old) => JSON.parse(localStorage['roomcast.session']).accessToken !==
 TOKEN = "JSON.parse(localStorage['roomcast.session']).accessToken"
 SPOIL = """() => {
   const session = JSON.parse(localStorage['roomcast.session']);
-  localStorage['roomcast.session'] = JSON.stringify({...session, accessTokenExpiresAt: new Date(0).toISOString()});
+  localStorage['roomcast.session'] = JSON.stringify({...session, staleAt: 0});
 }"""
 
 
@@ -31,16 +31,22 @@ async def test_tokens_are_renewed_over_the_open_socket(chromium: Browser, tmp_pa
         ann = Somebody(process.url, "ann")
         room_id, _ = ann.create_room()
         async with visitor(chromium, process.url) as open_page:
-            page = await enter(open_page, ann, room_id)
-            sockets: list[str] = []
-            page.on("websocket", lambda opened: sockets.append(opened.url))
-            for text in ("with the first token", "with the second", "with the third"):
+            page = await arrive(open_page, ann)
+            await page.evaluate(SPOIL)  # so that it begins with a token of its own, all of whose life is before it
+            sockets: list[WebSocket] = []
+            sent: list[str] = []
+            page.on("websocket", lambda opened: sockets.append(opened))
+            page.on("websocket", lambda opened: opened.on("framesent", lambda frame: sent.append(str(frame))))
+            await page.goto(f"/#{room_id}")
+            await until_open(page)
+            for text in ("with one token", "with the next"):
                 token = await page.evaluate(TOKEN)
                 await write(page, text)
                 await expect(row(page, text).get_by_role("button", name="Open thread")).to_be_attached()
                 await page.wait_for_function(RENEWED, arg=token)
-            assert await said(page) == ["with the first token", "with the second", "with the third"]
-            assert sockets == [], "the socket went on"
+            assert await said(page) == ["with one token", "with the next"]
+            assert len(sockets) == 1
+            assert sum("refreshSession" in frame for frame in sent) >= 2
             await page.close()
     finally:
         await process.stop()

@@ -6,13 +6,15 @@ import { act, Refusal } from "./refusal";
 
 export interface Session extends Tokens {
   userId: string;
+  /** When the access token is to be renewed, in milliseconds: early enough that it does not expire on its way. */
+  staleAt: number;
 }
 
 /** For everything that needs no sign-in, the renewing of tokens included. */
 export const guest = new Client({ url: "/graphql", exchanges: [fetchExchange], preferGetMethod: false });
 
-/** A token is renewed this long before it ends, so that none expires on its way. */
-const MARGIN_MS = 10_000;
+/** Of a token's life, the part in which it is used. */
+const FRESH_SHARE = 0.9;
 const KEY = "roomcast.session";
 
 function stored(): Session | null {
@@ -34,7 +36,8 @@ interface SignedIn {
 
 export function keep({ user, tokens }: SignedIn): void {
   if (!user || !tokens) return;
-  const kept: Session = { userId: user.id, ...tokens };
+  const life = Date.parse(tokens.accessTokenExpiresAt) - Date.now();
+  const kept: Session = { userId: user.id, staleAt: Date.now() + life * FRESH_SHARE, ...tokens };
   localStorage.setItem(KEY, JSON.stringify(kept));
   session.set(kept);
 }
@@ -46,8 +49,7 @@ export function forget(): void {
 }
 
 export function isStale(): boolean {
-  const known = session.value;
-  return known !== null && Date.parse(known.accessTokenExpiresAt) - Date.now() < MARGIN_MS;
+  return session.value !== null && session.value.staleAt < Date.now();
 }
 
 export async function signIn(usernameOrEmail: string, password: string): Promise<void> {
