@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 from sqlmodel import col, select
 
+from roomcast.accounts.passwords import Passwords
 from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
 from roomcast.app import Roomcast
 from roomcast.core.audit import AuditEntry
@@ -86,10 +87,10 @@ def settings_for(database_url: str, data_dir: Path, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def open_house(settings: Settings) -> AsyncIterator[House]:
-    """Serve until the block ends, and then leave nothing behind."""
+async def open_house(settings: Settings, passwords: Passwords | None = None) -> AsyncIterator[House]:
+    """Serve until the block ends, and then leave nothing behind. Passwords are cheap unless some are given."""
     before = asyncio.all_tasks()
-    app = App(settings)
+    app = App(settings, passwords or Passwords(memory_kib=8, passes=1))
     config = uvicorn.Config(app, "127.0.0.1", 0, ws=DirectProtocol, log_config=None, access_log=False, **SERVER_OPTIONS)
     server = Server(config)
     await server.begin()

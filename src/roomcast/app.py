@@ -76,7 +76,7 @@ logger = logging.getLogger("roomcast")
 class Roomcast:
     """One process of the product. `start` and `stop` bracket its life; in between it serves `/graphql`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, passwords: Passwords | None = None) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
         self.operations = Operations(self.registry)
@@ -93,7 +93,7 @@ class Roomcast:
         )
         self.signals = Signals(self.db, self.bus, self.watch, settings.presence_grace_seconds)
         self.send = Batch(self.db, send_messages)
-        self.passwords = Passwords()
+        self.passwords = passwords or Passwords()
         self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
         self.sessions: Sessions
         self.buckets = _buckets(settings)

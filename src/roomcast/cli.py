@@ -116,7 +116,7 @@ def doctor() -> None:
 @app.command()
 def export_schema() -> None:
     """Print the GraphQL schema."""
-    print(schema.build().as_str())
+    print(schema.printed(), end="")
 
 
 @app.command()

@@ -14,7 +14,8 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roomcast import metrics
-from roomcast.api import files, refusals
+from roomcast.accounts.passwords import Passwords
+from roomcast.api import files, refusals, schema
 from roomcast.api.http import not_served
 from roomcast.app import Roomcast
 from roomcast.settings import Settings
@@ -27,8 +28,8 @@ COLLECT_AFTER = 10_000
 class App:
     """Every operation and every listener's every event pass here: they are spared the layers that pages go through."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.house = Roomcast(settings)
+    def __init__(self, settings: Settings, passwords: Passwords | None = None) -> None:
+        self.house = Roomcast(settings, passwords)
         app = Starlette(
             routes=_routes(self.house),
             exception_handlers={HTTPException: not_served},
@@ -99,10 +100,8 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 
 def _routes(house: Roomcast) -> list[BaseRoute]:
-    sdl = house.schema.as_str() + "\n"
-
     async def schema_file(_request: Request) -> Response:
-        return PlainTextResponse(sdl)
+        return PlainTextResponse(schema.printed())
 
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -1,16 +1,19 @@
 """Patience with failed sign-ins: it ends soon, also for ten thousand at once, and never for an owner at home."""
 
 import asyncio
+from pathlib import Path
 
 import httpx
 import pytest
 
 from roomcast.accounts.credentials import SIGNUPS
+from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.throttle import PATIENCE, REMEMBERED, Key, Throttle, keys_of, network
 from roomcast.core.errors import RateLimited
 from roomcast.core.rates import Draft
 from tests.accounts.words import TRY, codes, visitor_from
 from tests.conftest import MakeHouse
+from tests.house import open_house, settings_for
 from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor, arrive
 from tests.statements import statements
 
@@ -182,12 +185,14 @@ async def test_without_rate_limits_everybody_may_always_try(make_house: MakeHous
         assert said == ["INVALID_CREDENTIALS"] * 40
 
 
-async def test_two_hundred_people_who_sign_in_at_once_hold_up_nobody_else(ann: Person, visitor: Visitor) -> None:
-    visitor.http.timeout = httpx.Timeout(60)
-    coming = [asyncio.create_task(visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) for _ in range(200)]
-    for _ in range(20):
-        await ann.ask("{ serverInfo { version } }")
-    still_waiting = sum(not task.done() for task in coming)
-    answers = await asyncio.gather(*coming)
+async def test_two_hundred_people_who_sign_in_at_once_hold_up_nobody_else(database_url: str, tmp_path: Path) -> None:
+    at_full_price = open_house(settings_for(database_url, tmp_path), Passwords())
+    async with at_full_price as house, await arrive(house, "ann") as ann, Visitor(house) as visitor:
+        visitor.http.timeout = httpx.Timeout(60)
+        coming = [asyncio.create_task(visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) for _ in range(200)]
+        for _ in range(20):
+            await ann.ask("{ serverInfo { version } }")
+        still_waiting = sum(not task.done() for task in coming)
+        answers = await asyncio.gather(*coming)
     assert still_waiting > 100
     assert all(codes(answer) == [] for answer in answers)

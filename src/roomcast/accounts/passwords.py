@@ -32,13 +32,13 @@ MIN_LENGTH, MAX_LENGTH = 8, 128
 
 
 class Passwords:
-    def __init__(self) -> None:
-        # OWASP's minimum for argon2id: 19 MiB, two passes, one lane.
+    def __init__(self, memory_kib: int = 19_456, passes: int = 2) -> None:
+        """What a hash costs; OWASP's minimum for argon2id, with one lane, unless somebody knows better."""
         self._context = CryptContext(
             schemes=["argon2", "bcrypt"],
             deprecated=["bcrypt"],
-            argon2__memory_cost=19_456,
-            argon2__time_cost=2,
+            argon2__memory_cost=memory_kib,
+            argon2__time_cost=passes,
             argon2__parallelism=1,
         )
         self._nobodys = self._context.hash(secrets.token_hex())

@@ -59,3 +59,9 @@ def build() -> strawberry.Schema:
     )
     straighten(schema._schema)
     return schema
+
+
+@cache
+def printed() -> str:
+    """What clients read of it, in the schema definition language."""
+    return build().as_str() + "\n"
