@@ -19,8 +19,8 @@ help: ## List these commands.
 run: .venv/.run ## Start the server; settings come from the environment and .env.
 	@exec $(BIN)/roomcast serve
 
-test: .venv/.dev $(NODE_PACKAGES) ## Run the tests; PYTEST_ARGS='-k resume' narrows them.
-	@$(BIN)/pytest $(PYTEST_ARGS)
+test: .venv/.dev $(NODE_PACKAGES) ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
+	@$(BIN)/pytest --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
 
 chaos: .venv/.dev ## Kill sockets, servers, brokers and databases for long, in full numbers (an hour, alone on two cores).
 	@ROOMCAST_TEST_CHAOS=full $(BIN)/pytest -m chaos -v --durations=20 $(PYTEST_ARGS)
