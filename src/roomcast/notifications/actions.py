@@ -32,39 +32,27 @@ async def register(work: Work, actor: Actor, browser: Browser) -> None:
     p256dh = encoded(check_key(browser.p256dh, 65, "p256dh"))
     auth = encoded(check_key(browser.auth, 16, "auth"))
     plain = Browser(browser.endpoint, p256dh, auth)
-    try:
-        async with work.session.begin_nested():
-            await _write(work, actor, plain, host)
-    except IntegrityError:  # two at the same moment: the second look sees the first
-        await _write(work, actor, plain, host)
+    while not await _is_written(work, actor, plain, host):
+        pass  # somebody else was quicker: their row is there now, and is next
     await _keep_newest(work, actor.user_id)
 
 
-async def _write(work: Work, actor: Actor, browser: Browser, host: str) -> None:
-    id_ = digest(browser.endpoint)
-    kept = await _locked(work, id_)
-    if kept is not None and kept.user_id != actor.user_id:
-        await work.session.delete(kept)  # with what was pending for whoever had it
-        await work.session.flush()
-        kept = None
-    row = PushSubscription(
-        id=id_,
-        user_id=actor.user_id,
-        session_id=actor.session_id,
-        endpoint=browser.endpoint,
-        host=host,
-        p256dh=browser.p256dh,
-        auth=browser.auth,
-        created_at=kept.created_at if kept is not None else now(),
-    )
-    await work.session.merge(row)
-    await work.session.flush()
-
-
-async def _locked(work: Work, id_: str) -> PushSubscription | None:
-    return (
-        await work.session.exec(select(PushSubscription).where(PushSubscription.id == id_).with_for_update())
-    ).first()
+async def _is_written(work: Work, actor: Actor, browser: Browser, host: str) -> bool:
+    """Whether the row is the actor's now. Not where another one with this endpoint came at the same moment."""
+    row, id_ = col(PushSubscription.id), digest(browser.endpoint)
+    values = {"session_id": actor.session_id, "p256dh": browser.p256dh, "auth": browser.auth}
+    mine = sa.update(PushSubscription).where(row == id_, col(PushSubscription.user_id) == actor.user_id)
+    if (await work.session.exec(mine.values(values).execution_options(synchronize_session=False))).rowcount:
+        return True
+    # With what was pending for whoever had it.
+    await work.session.exec(sa.delete(PushSubscription).where(row == id_).execution_options(synchronize_session=False))
+    new = {"id": id_, "user_id": actor.user_id, "endpoint": browser.endpoint, "host": host, "created_at": now()}
+    try:
+        async with work.session.begin_nested():
+            await work.session.exec(sa.insert(PushSubscription).values(new | values))
+    except IntegrityError:
+        return False
+    return True
 
 
 async def _keep_newest(work: Work, user_id: UUID) -> None:
