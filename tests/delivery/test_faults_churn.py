@@ -42,7 +42,7 @@ async def visits(person: Person, room_id: str, count: int, at_once: int = 20) ->
         await person.say(room_id, "who is there?")
 
 
-async def test_thousands_who_connect_and_vanish_leave_nothing_behind(house: House, ann: Person) -> None:
+async def test_sockets_that_connect_and_vanish_leave_nothing_behind(house: House, ann: Person) -> None:
     den, count = await ann.create_room("den"), many(10_000, 200)
     await visits(ann, den, 60)  # what is made once is made
     await nothing_left(house)

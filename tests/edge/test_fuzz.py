@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -104,7 +104,18 @@ def is_fine(status: int, answer: Json) -> None:
 async def answered(person: Person, content: bytes) -> None:
     headers = {**JSON_TYPE, "authorization": f"Bearer {person.token}"}
     answer = await person.http.post("/graphql", content=content, headers=headers)
-    is_fine(answer.status_code, answer.json())
+    with printing(content):
+        is_fine(answer.status_code, answer.json())
+
+
+@contextmanager
+def printing(sent: object) -> Iterator[None]:
+    """Name the input that broke the server: the next run draws others."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(f"input: {sent!r}")
+        raise
 
 
 async def survived(wire: Wire, frame: str | bytes) -> bool:
@@ -145,21 +156,23 @@ async def drawn(strategy: st.SearchStrategy[Any], count: int = CASES) -> list[An
 
 async def test_any_bytes_where_a_request_is_expected(server: Process, fuzzer: Person) -> None:
     for said in await drawn(heads | st.binary(max_size=200)):
-        async with line(server.url) as it:
-            with suppress(ConnectionError):
-                await it.say(said)
-            assert b"HTTP/1.1 5" not in await it.finish()
+        with printing(said):
+            async with line(server.url) as it:
+                with suppress(ConnectionError):
+                    await it.say(said)
+                assert b"HTTP/1.1 5" not in await it.finish()
     await fuzzer.ask("{ me { id } }")
 
 
 async def test_any_frames_on_a_socket(server: Process, fuzzer: Person) -> None:
     for said in await drawn(st.lists(frames | st.binary(max_size=50), max_size=5)):
-        async with line(server.url) as it:
-            with suppress(ConnectionError):
-                await it.say(HANDSHAKE + b"\r\n")
-                await it.head()
-                await it.say(*said)
-            await it.finish()
+        with printing(said):
+            async with line(server.url) as it:
+                with suppress(ConnectionError):
+                    await it.say(HANDSHAKE + b"\r\n")
+                    await it.head()
+                    await it.say(*said)
+                await it.finish()
     await fuzzer.ask("{ me { id } }")
 
 
@@ -198,10 +211,12 @@ async def test_any_message_over_a_socket(server: Process, fuzzer: Person) -> Non
         if wire is None:
             wire = await Wire(server.ws_url).__aenter__()
             await wire.init({"authorization": fuzzer.token})
-        if not await survived(wire, frame):
-            code, _ = await wire.closed()
-            assert code in (4400, 4409, 4429), frame
-            wire = None
+        with printing(frame):
+            is_open = await survived(wire, frame)
+            if not is_open:
+                code, _ = await wire.closed()
+                assert code in (4400, 4409, 4429)
+        wire = wire if is_open else None
     if wire is not None:
         await wire.__aexit__(None, None, None)
 

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
+from roomcast.api.limits import Limits
 from tests.conftest import MakeHouse
 from tests.people import Visitor
 
@@ -52,18 +53,24 @@ async def test_no_batches(attacker: Visitor) -> None:
 
 
 @pytest.mark.parametrize(
-    "query",
+    ("limit", "query"),
     [
-        "query cop { " + " ".join(f"alias{n}: __typename" for n in range(101)) + " }",
-        "query cop { __typename " + "@aa" * 10 + " }",
-        "query cop { __typename " + "@include(if: true) " * 60 + "}",
-        "query cop { " + "__typename \n" * 500 + "}",
-        "query cop { __schema { types { fields { type { fields { type { fields { type { fields { type { name } } } } "
-        "} } } } } }",
+        ("aliases", "query cop { " + " ".join(f"alias{n}: __typename" for n in range(101)) + " }"),
+        ("directives", "query cop { __typename " + "@include(if: true) " * 60 + "}"),
+        ("root_fields", "query cop { " + "__typename \n" * 400 + "}"),
+        ("selections", "query cop { me { user { " + "id " * 600 + "} } }"),
+        ("depth", "query cop { __schema { types { " + "fields { type { " * 8 + "name" + " } }" * 8 + " } } }"),
     ],
 )
-async def test_no_overloading(attacker: Visitor, query: str) -> None:
-    assert is_refused(await attacker.post({"query": query}))
+async def test_each_limit_refuses_what_exceeds_it(attacker: Visitor, limit: str, query: str) -> None:
+    [error] = (await attacker.post({"query": query})).json()["errors"]
+    assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+    assert f"{limit} above {getattr(Limits(), limit)}" in error["message"]
+
+
+async def test_unknown_directives_are_refused(attacker: Visitor) -> None:
+    answer = (await attacker.post({"query": "query cop { __typename " + "@aa" * 10 + " }"})).json()
+    assert {error["extensions"]["code"] for error in answer["errors"]} == {"GRAPHQL_VALIDATION_FAILED"}
 
 
 @pytest.mark.parametrize(

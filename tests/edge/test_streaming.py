@@ -129,3 +129,4 @@ async def test_a_signal_of_life_is_sent_while_nothing_happens(house: House, ann:
             beats += line == ":"
             if beats == 5:
                 break
+        assert beats == 5, "the stream ended before five heartbeats"

@@ -9,7 +9,7 @@ import pytest
 from roomcast.realtime.brokers.backend import Backend
 from roomcast.realtime.bus import OUTGOING_FRAMES, Bus, Frame
 from tests.realtime.brokers import KINDS, Broker
-from tests.realtime.listener import Open, frames, pause, until
+from tests.realtime.listener import LIMIT_SECONDS, Open, frames, pause, until
 from tests.realtime.proxy import Proxy
 
 between_processes = pytest.mark.parametrize("broker", [kind for kind in KINDS if kind != "memory"], indirect=True)
@@ -236,10 +236,14 @@ async def test_a_bus_stops_while_its_broker_is_away(broker: Broker, listen: Open
     await listener.join("room:1")
     await broker.stop()
     await until(lambda: not listener.bus.connected)
-    await listener.bus.stop()
+    async with asyncio.timeout(LIMIT_SECONDS):
+        await listener.bus.stop()
     listener.bus.publish([Frame("room:1", 1, "too late")])
     listener.bus.leave("room:1")
     await broker.start()
+    assert not listener.bus.connected
+    assert listener.bus.stats.published == 0
+    assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("bus")] == []
 
 
 @between_processes
