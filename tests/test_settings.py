@@ -26,6 +26,7 @@ WRONG = {
     "SECRET_KEY": ["short", f"{KEY},short", f"{KEY},"],
     "ACCESS_TOKEN_SECONDS": ["0", "-5", "soon", "99999999999"],
     "REFRESH_TOKEN_DAYS": ["0", "never", "99999999999"],
+    "SESSION_DAYS": ["0", "never", "99999999999"],
     "SIGNUP_MODE": ["maybe"],
     "FIRST_USER_IS_ADMIN": ["perhaps"],
     "ROOM_CREATION": ["nobody"],
@@ -35,6 +36,7 @@ WRONG = {
         "*",
         "https://good.example, ftp://bad.example",
     ],
+    "ALLOWED_HOSTS": ["https://chat.example.org", "chat.example.org:8000", "*"],
     "PROFILE": ["staging", "production"],  # the latter wants a secret too
     "WORKERS": ["0", "many", "2", "5000"],  # 2: not on SQLite
     "MIGRATE_ON_START": ["later"],
