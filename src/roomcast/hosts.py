@@ -4,6 +4,7 @@ A web page can point its own name at our address (DNS rebinding), and a browser 
 The Host header still has the page's name. An IP address cannot be pointed anywhere, and nor can `localhost`.
 """
 
+import logging
 from collections.abc import Collection, Iterable
 from functools import lru_cache
 from ipaddress import ip_address
@@ -14,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roomcast.api import refusals
 from roomcast.settings import Settings
+
+logger = logging.getLogger("roomcast")
 
 PROBES = "/health/"
 """Paths that are answered under any name: probes ask by the names of containers, and learn nothing."""
@@ -30,11 +33,13 @@ class HostCheck:
     def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
         self._app = app
         self._is_ours = lru_cache(1000)(lambda host: _is_ours(host, names))
+        self._has_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" or _is_probe(scope) or all(map(self._is_ours, _hosts(scope))):
             await self._app(scope, receive, send)
             return
+        self._warn(next(iter(_hosts(scope))))
         headers = dict(refusals.HEADERS)
         response = Response(refusals.body(421, MESSAGE), 421, headers)
         if scope["type"] == "websocket":
@@ -43,6 +48,12 @@ class HostCheck:
                 await send({"type": "websocket.close", "code": 1008, "reason": "Host not allowed"})
                 return
         await response(scope, receive, send)
+
+    def _warn(self, host: bytes) -> None:
+        """Once: for an operator whose proxy names this server otherwise. More lines would be anybody's to write."""
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning("refused a request to the host %r: %s", host[:100].decode("latin-1"), MESSAGE)
 
 
 def allowed_names(settings: Settings) -> frozenset[str]:
