@@ -60,7 +60,8 @@ def allowed_names(settings: Settings) -> frozenset[str]:
     """The names, besides IP addresses, that the settings say are ours."""
     public = urlsplit(settings.public_url).hostname if settings.public_url else None
     named = ("localhost", settings.host, public or "", *settings.allowed_hosts)
-    return frozenset(name.lower() for name in named if name)
+    ascii_names = (name if name.isascii() else name.encode("idna").decode() for name in named if name)
+    return frozenset(name.lower() for name in ascii_names)
 
 
 def _hosts(scope: Scope) -> Iterable[bytes]:

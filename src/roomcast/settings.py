@@ -109,7 +109,7 @@ def _subject(subject: str | None) -> str | None:
 
 def _names(hosts: tuple[str, ...]) -> tuple[str, ...]:
     for host in hosts:
-        if not re.fullmatch(r"[A-Za-z0-9.-]+", host):
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
             raise ValueError(f"{host!r} is no name or address of a host like push.example.org")
     return tuple(host.lower() for host in hosts)
 

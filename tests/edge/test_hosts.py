@@ -51,13 +51,18 @@ async def test_other_names_are_not(house: House, host: str) -> None:
 
 
 async def test_the_settings_name_more_hosts(make_house: MakeHouse) -> None:
-    house = await make_house(public_url="https://chat.example.org:8443", allowed_hosts=("roomcast", "inner.example"))
-    hosts = ("chat.example.org", "Chat.Example.Org:8443", "roomcast:8000", "inner.example", "localhost", "10.0.0.1")
+    house = await make_house(public_url="https://chat.example.org:8443", allowed_hosts=("roomcast", "chat_app"))
+    hosts = ("chat.example.org", "Chat.Example.Org:8443", "roomcast:8000", "chat_app", "localhost", "10.0.0.1")
     assert [await status(house, host) for host in hosts] == [200] * len(hosts)
     assert await status(house, EVIL) == 421
     async with line(house.url) as it:
         await it.say(HANDSHAKE.replace(b"Host: localhost", b"Host: roomcast") + b"\r\n")
         assert b" 101 " in await it.head()
+
+
+async def test_a_public_url_with_letters_of_other_scripts_is_what_browsers_make_of_it(make_house: MakeHouse) -> None:
+    house = await make_house(public_url="https://münchen.example")
+    assert await status(house, "xn--mnchen-3ya.example") == 200
 
 
 async def test_probes_are_answered_under_any_name(house: House) -> None:
