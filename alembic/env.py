@@ -47,7 +47,7 @@ def migrate(connection: sa.Connection) -> None:
 
 
 def engine() -> AsyncEngine:
-    made = create_async_engine(driver_url(context.config.attributes["url"]), poolclass=NullPool)
+    made = create_async_engine(driver_url(context.config.attributes["url"]), poolclass=NullPool, hide_parameters=True)
     if made.dialect.name == "sqlite":
         sa.event.listen(made.sync_engine, "connect", _connected)
         sa.event.listen(made.sync_engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))

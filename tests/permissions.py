@@ -12,7 +12,7 @@ from roomcast.messages import policy as messages
 from roomcast.messages.models import Message
 from roomcast.moderation import policy as moderation
 from roomcast.rooms import policy
-from roomcast.rooms.models import FormerMember, Membership, Room, RoomKind, RoomRole, RoomVisibility
+from roomcast.rooms.models import FormerMember, Invite, Membership, Room, RoomKind, RoomRole, RoomVisibility
 from roomcast.rooms.policy import Right
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -93,11 +93,14 @@ def giving(who: str, role: RoomRole) -> str:
     return verdict(lambda: policy.check_add(asking, PUBLIC, membership, role))
 
 
-def entering(room: Room, *, removed: bool, invited: bool) -> str:
-    former = FormerMember(room_id=ROOM_ID, user_id=ME, role=RoomRole.MEMBER, removed=removed)
-    if not invited and not policy.may_read(actor(), room, None):
+def entering(room: Room, *, removed: bool, inviter: RoomRole | None = None, made: datetime = NOON) -> str:
+    """`inviter`: by an invite of such a person, made then. Whoever was removed was so an hour before noon."""
+    gone_at = NOON - timedelta(hours=1) if removed else None
+    former = FormerMember(room_id=ROOM_ID, user_id=ME, role=RoomRole.MEMBER, removed=removed, removed_at=gone_at)
+    if inviter is None and not policy.may_read(actor(), room, None):
         return "`NOT_FOUND`"
-    return verdict(lambda: policy.check_join(room, former, invited=invited))
+    invite = Invite(code="", room_id=ROOM_ID, created_by_id=OTHER, created_at=made) if inviter else None
+    return verdict(lambda: policy.check_join(room, former, invite, inviter))
 
 
 def leaving(room: Room, role: RoomRole, owners: int) -> str:
@@ -132,15 +135,16 @@ def _deeds() -> str:
 
 def _coming_and_going() -> str:
     rooms = {"public": PUBLIC, "private": PRIVATE, "archived": ARCHIVED, "direct": DIRECT}
-    ways = {
-        "by oneself": (False, False),
-        "by oneself, after a removal": (True, False),
-        "by invite, removed or not": (True, True),
+    before = NOON - timedelta(hours=2)
+    ways: dict[str, Callable[[Room], str]] = {
+        "by oneself": partial(entering, removed=False),
+        "by any invite": partial(entering, removed=False, inviter=RoomRole.MEMBER),
+        "by oneself, after a removal": partial(entering, removed=True),
+        "by an invite made before the removal": partial(entering, removed=True, inviter=RoomRole.OWNER, made=before),
+        "by a MEMBER's invite, after a removal": partial(entering, removed=True, inviter=RoomRole.MEMBER),
+        "by a MODERATOR's invite, after a removal": partial(entering, removed=True, inviter=RoomRole.MODERATOR),
     }
-    enter = [
-        (way, [entering(room, removed=removed, invited=invited) for room in rooms.values()])
-        for way, (removed, invited) in ways.items()
-    ]
+    enter = [(way, [enters(room) for room in rooms.values()]) for way, enters in ways.items()]
     leave = [
         ("any member but the last owner", [leaving(room, RoomRole.MEMBER, 1) for room in rooms.values()]),
         ("the last owner", [leaving(room, RoomRole.OWNER, 1) for room in (PUBLIC, PRIVATE, ARCHIVED)] + ["–"]),

@@ -26,6 +26,7 @@ WRONG = {
     "SECRET_KEY": ["short", f"{KEY},short", f"{KEY},"],
     "ACCESS_TOKEN_SECONDS": ["0", "-5", "soon", "99999999999"],
     "REFRESH_TOKEN_DAYS": ["0", "never", "99999999999"],
+    "SESSION_DAYS": ["0", "never", "99999999999"],
     "SIGNUP_MODE": ["maybe"],
     "FIRST_USER_IS_ADMIN": ["perhaps"],
     "ROOM_CREATION": ["nobody"],
@@ -35,6 +36,7 @@ WRONG = {
         "*",
         "https://good.example, ftp://bad.example",
     ],
+    "ALLOWED_HOSTS": ["https://chat.example.org", "chat.example.org:8000", "*"],
     "PROFILE": ["staging", "production"],  # the latter wants a secret too
     "WORKERS": ["0", "many", "2", "5000"],  # 2: not on SQLite
     "MIGRATE_ON_START": ["later"],
@@ -128,6 +130,22 @@ def test_the_key_that_signs_pushes_is_made_once_and_kept_for_its_owner_alone(tmp
     (tmp_path / "vapid.key").write_text("nonsense")
     with pytest.raises(WrongSetting, match=r"vapid\.key"):
         vapid_key(settings)
+
+
+def test_the_data_folder_is_closed_to_others_though_an_older_release_left_it_open(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    (folder / "uploads").mkdir(parents=True)
+    (folder / "roomcast.db").touch()
+    for path in (folder, folder / "roomcast.db"):
+        path.chmod(0o755)
+    data_folder(load(data_dir=folder))
+    assert [path.stat().st_mode & 0o777 for path in (folder, folder / "roomcast.db")] == [0o700, 0o600]
+
+
+def test_a_folder_that_all_users_share_stays_as_it_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o1777)
+    data_folder(load(data_dir=tmp_path))
+    assert tmp_path.stat().st_mode & 0o7777 == 0o1777
 
 
 def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from prometheus_client import CollectorRegistry
 
+from roomcast.accounts import queries as accounts
 from roomcast.accounts import renewal
 from roomcast.accounts.credentials import Credentials
 from roomcast.accounts.passwords import Passwords
@@ -35,6 +37,7 @@ from roomcast.core.chores import Chore
 from roomcast.core.clock import now
 from roomcast.core.db import Batch, Database
 from roomcast.core.events import Event, Lines
+from roomcast.core.keys import derived
 from roomcast.core.metrics import Operations
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.core.telemetry import configure_logs
@@ -48,6 +51,7 @@ from roomcast.realtime.watch import Watch
 from roomcast.settings import (
     LogFormat,
     OnOff,
+    Profile,
     RoomCreation,
     Settings,
     WrongSetting,
@@ -180,10 +184,13 @@ class Roomcast:
         settings = self.settings
         keys = secret_keys(settings)
         tokens = Tokens(keys, settings.access_token_seconds)
-        rules = AccountRules(Mode[settings.signup_mode.name], settings.first_user_is_admin, settings.refresh_token_days)
         self.sessions = Sessions(self.db, tokens)
         async with self.db.read() as session:
             epoch = await log.epoch(session)
+            has_accounts = not await accounts.is_empty(session)
+        rules = account_rules(settings, keys[0], epoch)
+        if not has_accounts and rules.setup_token is not None:
+            log_setup_token(rules.setup_token, settings.public_url)
         return Backend(
             db=self.db,
             epoch=epoch,
@@ -197,7 +204,7 @@ class Roomcast:
             signals=self.signals,
             everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
             public_url=settings.public_url,
-            links=Links(keys),
+            links=Links([*(derived(key, "links") for key in keys), *keys]),  # the latter: made before keys were derived
             max_upload_bytes=settings.max_upload_bytes,
             notifier=self.notifier,
         )
@@ -230,6 +237,29 @@ class Roomcast:
 
     def _leave(self, topic: str) -> None:
         self.bus.leave(topic)
+
+
+def account_rules(settings: Settings, key: bytes, epoch: UUID) -> AccountRules:
+    """The set-up token is the same in all processes of one database, and another one for every database."""
+    is_guarded = settings.profile is Profile.PRODUCTION and settings.first_user_is_admin
+    return AccountRules(
+        Mode[settings.signup_mode.name],
+        settings.first_user_is_admin,
+        settings.refresh_token_days,
+        settings.session_days,
+        derived(key, f"set-up token {epoch}").hex()[:32] if is_guarded else None,
+    )
+
+
+def log_setup_token(token: str, public_url: str | None) -> None:
+    """For the operator, who alone reads the log. In a link it stays in the browser: a fragment is not sent."""
+    link = f" Open {public_url}/#setup={token} or" if public_url else " Open /#setup=TOKEN on this server, or"
+    logger.warning(
+        "there is no account yet; the first one becomes the administrator and needs the set-up token %s.%s run "
+        "`roomcast create-admin`",
+        token,
+        link,
+    )
 
 
 def _frames(event: Event, line: str) -> Iterator[Frame]:

@@ -4,8 +4,9 @@ import sys
 
 from roomcast.app import start_logs
 from roomcast.serving import app_alone
-from roomcast.settings import WrongSetting, load
+from roomcast.settings import WrongSetting, keep_files_private, load
 
+keep_files_private()
 try:
     settings = load()
     start_logs(settings)

@@ -21,7 +21,16 @@ from roomcast.core.db import Database, driver_url
 from roomcast.core.errors import Refused
 from roomcast.doctor import examine
 from roomcast.serving import app_alone
-from roomcast.settings import Settings, WrongSetting, data_folder, incoming, load, secret_keys, vapid_key
+from roomcast.settings import (
+    Settings,
+    WrongSetting,
+    data_folder,
+    incoming,
+    keep_files_private,
+    load,
+    secret_keys,
+    vapid_key,
+)
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
 
@@ -31,6 +40,7 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on (ROOMCAST_PORT
 
 def main() -> None:
     """Run a command; a wrong setting is a sentence on standard error and exit code 2, never a traceback."""
+    keep_files_private()
     try:
         app()
     except WrongSetting as error:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from roomcast.app import open_storage, push_subject, pushes, read_trusted
 from roomcast.core import migrations
+from roomcast.hosts import allowed_names
 from roomcast.realtime.bus import Bus
 from roomcast.settings import OnOff, Profile, Settings, WrongSetting, data_folder, incoming, secret_keys, vapid_key
 from roomcast.uploads.storage import prove
@@ -39,6 +40,10 @@ async def _profile(settings: Settings) -> str:
     if settings.profile is Profile.DEVELOPMENT and settings.host not in ("127.0.0.1", "localhost", "::1"):
         return "development, though others can reach this machine: ROOMCAST_PROFILE=production is stricter"
     return settings.profile.value
+
+
+async def _hosts(settings: Settings) -> str:
+    return f"answers to IP addresses and {', '.join(sorted(allowed_names(settings)))}"
 
 
 async def _secret(settings: Settings) -> str:
@@ -110,6 +115,7 @@ async def _push(settings: Settings) -> str:
 
 LOOKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
     "profile": _profile,
+    "hosts": _hosts,
     "secret": _secret,
     "files": _files,
     "database": _database,

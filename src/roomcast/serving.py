@@ -18,6 +18,7 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.api import files, refusals, schema
 from roomcast.api.http import not_served
 from roomcast.app import Roomcast
+from roomcast.hosts import HostCheck, allowed_names
 from roomcast.settings import Settings
 from roomcast.web import pages
 
@@ -36,10 +37,15 @@ class App:
             lifespan=self._lifespan,
         )
         # Outside of Starlette, so that the answers it gives on its own leave with the headers too.
-        self._http = pages.SecurityHeaders(_with_cors(app, settings))
-        self._graphql = pages.SecurityHeaders(_with_cors(self._answer, settings))
+        is_https = (settings.public_url or "").startswith("https:")
+        self._http = pages.SecurityHeaders(_with_cors(app, settings), is_https=is_https)
+        self._graphql = pages.SecurityHeaders(_with_cors(self._answer, settings), is_https=is_https)
+        self._checked = HostCheck(self._route, allowed_names(settings))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._checked(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_graphql = scope.get("path") == scope.get("root_path", "") + "/graphql"
         if scope["type"] == "websocket" and is_graphql:
             await self.house.sockets.serve(scope, receive, send)

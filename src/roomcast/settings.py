@@ -4,8 +4,10 @@ import base64
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
@@ -107,7 +109,7 @@ def _subject(subject: str | None) -> str | None:
 
 def _names(hosts: tuple[str, ...]) -> tuple[str, ...]:
     for host in hosts:
-        if not re.fullmatch(r"[A-Za-z0-9.-]+", host):
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
             raise ValueError(f"{host!r} is no name or address of a host like push.example.org")
     return tuple(host.lower() for host in hosts)
 
@@ -164,10 +166,12 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = None
     access_token_seconds: int = Field(default=900, ge=1, le=10 * 366 * 86400)
     refresh_token_days: int = Field(default=30, ge=1, le=10 * 366)
+    session_days: int = Field(default=180, ge=1, le=10 * 366)
     signup_mode: SignupMode = SignupMode.OPEN
     first_user_is_admin: bool = True
     room_creation: RoomCreation = RoomCreation.EVERYONE
     allowed_origins: Annotated[List, AfterValidator(_origin)] = ()
+    allowed_hosts: Annotated[List, AfterValidator(_names)] = ()
     profile: Profile = Profile.DEVELOPMENT
     introspection: OnOff | None = None
     playground: OnOff | None = None
@@ -291,12 +295,30 @@ def secret_keys(settings: Settings) -> list[bytes]:
 
 
 def data_folder(settings: Settings) -> Path:
-    """The folder for what this server keeps itself, made if need be. Raises WrongSetting."""
+    """The folder for what this server keeps itself, made if need be, closed to other users. Raises WrongSetting."""
     try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close_to_others(settings.data_dir, 0o700)
+        for path in settings.data_dir.iterdir():
+            if path.is_file():
+                _close_to_others(path, 0o600)
     except OSError as error:
         raise WrongSetting(f"{PREFIX}DATA_DIR: {settings.data_dir} cannot be a folder ({error.strerror})") from None
     return settings.data_dir
+
+
+def keep_files_private() -> None:
+    """From now on this process and its children make files and folders that only their owner may open, whatever umask
+    they were started with: SQLite, its journals, uploads, backups."""
+    os.umask(0o077)
+
+
+def _close_to_others(path: Path, mode: int) -> None:
+    """Folders of older releases were open to all. One that is another user's, or a shared one like /tmp, stays."""
+    with suppress(FileNotFoundError, PermissionError):  # SQLite's journals come and go; a mounted volume may be root's
+        found = path.stat()
+        if found.st_mode & 0o077 and not found.st_mode & stat.S_ISVTX:
+            path.chmod(mode)
 
 
 def incoming(settings: Settings) -> Path:

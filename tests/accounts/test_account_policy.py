@@ -92,7 +92,9 @@ def test_which_role_somebody_may_be_given(role: UserRole, administrators: set[An
         ("ann", "yes"), ("A.nn-_9", "yes"), ("x" * 32, "yes"), ("9lives", "yes"),
         ("x", "VALIDATION_FAILED"), ("x" * 33, "VALIDATION_FAILED"), ("_ann", "VALIDATION_FAILED"),
         ("an n", "VALIDATION_FAILED"), ("änn", "VALIDATION_FAILED"), ("ann\n", "VALIDATION_FAILED"),
-        ("ann@home", "VALIDATION_FAILED"), ("", "VALIDATION_FAILED"), ("Admin", "VALIDATION_FAILED"),
+        ("ann@home", "VALIDATION_FAILED"), ("", "VALIDATION_FAILED"), ("Root", "VALIDATION_FAILED"),
+        ("ann.", "VALIDATION_FAILED"), ("ann_", "VALIDATION_FAILED"), ("a-", "VALIDATION_FAILED"), ("m8", "yes"),
+        ("m0derat0r", "VALIDATION_FAILED"), ("adm1n", "VALIDATION_FAILED"), ("Ali", "yes"), ("admin", "yes"),
     ],
 )  # fmt: skip
 def test_what_a_username_may_be(username: str, expected: str) -> None:

@@ -10,7 +10,7 @@ from sqlmodel import select
 
 from roomcast.accounts.actions import Device, login
 from roomcast.accounts.models import User
-from roomcast.accounts.passwords import MAX_WAITING, Passwords
+from roomcast.accounts.passwords import MAX_WAITING, MIN_LENGTH, Passwords, common_passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.core.errors import PasswordTooWeak, RateLimited
 from tests.accounts.words import TRY, codes
@@ -64,11 +64,16 @@ async def test_an_unknown_name_takes_as_long_as_a_wrong_password(passwords: Pass
 
 
 @pytest.mark.parametrize(
-    "weak", ["1234567", "x" * 129, "password", "PassWord", "12345678", "qwertyuiop", "LongUserName"]
+    "weak",
+    ["1234567", "x" * 129, "password", "PassWord", "12345678", "qwertyuiop", "Liverpool1", "p@ssw0rd", "LongUserName"],
 )
 async def test_what_anyone_would_try_is_refused(passwords: Passwords, weak: str) -> None:
     with pytest.raises(PasswordTooWeak):
         passwords.check(weak, username="longusername", path=("input", "password"))
+
+
+def test_ten_thousand_passwords_are_known_to_be_common() -> None:
+    assert len([password for password in common_passwords() if len(password) >= MIN_LENGTH]) > 10_000
 
 
 async def test_the_queue_for_hashing_has_an_end(passwords: Passwords) -> None:

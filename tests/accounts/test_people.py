@@ -1,5 +1,6 @@
 """People: their profiles, and finding them."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from roomcast.accounts.models import UserRole
 from roomcast.core.paging import write_cursor
 from tests.accounts.words import SET_ROLE, TRY, UPDATE_PROFILE, USERS, codes
 from tests.house import House
-from tests.people import PASSWORD, Json, Person, Visitor
+from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor
 from tests.statements import statements
 
 
@@ -18,6 +19,11 @@ async def settle(house: House, *people: tuple[str, str, str | None]) -> None:
     async with house.inside.db.work() as work:
         for username, display_name, email in people:
             await create_user(work, NewAccount(username, "no hash", email, display_name), UserRole.MEMBER)
+
+
+def mail(address: str | None) -> dict[str, str | None]:
+    """What changes one's e-mail address: it takes the password."""
+    return {"email": address, "currentPassword": PASSWORD}
 
 
 async def find(person: Person, **filter_: Any) -> list[str]:
@@ -31,7 +37,9 @@ async def find(person: Person, **filter_: Any) -> list[str]:
 
 
 async def test_a_profile_is_what_its_owner_says(ann: Person) -> None:
-    said = await ann.do(UPDATE_PROFILE, displayName=" Ann of the Isles ", bio="Sails.\nSings.", email="ann@example.org")
+    said = await ann.do(
+        UPDATE_PROFILE, displayName=" Ann of the Isles ", bio="Sails.\nSings.", **mail("ann@example.org")
+    )
     assert said["user"] == {
         "id": ann.id, "username": "ann", "displayName": "Ann of the Isles", "bio": "Sails.\nSings.", "role": "ADMIN"
     }  # fmt: skip
@@ -39,23 +47,50 @@ async def test_a_profile_is_what_its_owner_says(ann: Person) -> None:
 
 
 async def test_what_a_profile_leaves_out_stays_and_null_clears(ann: Person) -> None:
-    await ann.do(UPDATE_PROFILE, displayName="Annie", bio="Sails.", email="ann@example.org")
+    await ann.do(UPDATE_PROFILE, displayName="Annie", bio="Sails.", **mail("ann@example.org"))
     assert (await ann.do(UPDATE_PROFILE, bio=None))["user"]["displayName"] == "Annie"
-    cleared = (await ann.do(UPDATE_PROFILE, displayName=None, email=None))["user"]
+    cleared = (await ann.do(UPDATE_PROFILE, displayName=None, **mail(None)))["user"]
     assert (cleared["displayName"], cleared["bio"]) == ("ann", None)
     assert (await ann.ask("{ me { email } }"))["me"]["email"] is None
 
 
 async def test_one_signs_in_with_the_new_address_in_any_case(ann: Person, visitor: Visitor) -> None:
-    await ann.do(UPDATE_PROFILE, email="Ann@Example.org")
+    await ann.do(UPDATE_PROFILE, **mail("Ann@Example.org"))
     assert codes(await visitor.do(TRY, usernameOrEmail=" ann@EXAMPLE.org", password=PASSWORD)) == []
 
 
 async def test_an_address_belongs_to_one_account(ann: Person, bob: Person) -> None:
-    await ann.do(UPDATE_PROFILE, email="both@example.org")
-    refused = await bob.do(UPDATE_PROFILE, email="BOTH@example.org", bio="Never stored.")
+    await ann.do(UPDATE_PROFILE, **mail("both@example.org"))
+    refused = await bob.do(UPDATE_PROFILE, **mail("BOTH@example.org"), bio="Never stored.")
     assert [(error["code"], error["path"]) for error in refused["errors"]] == [("EMAIL_TAKEN", ["input", "email"])]
     assert (await bob.ask(BIO, id=bob.id))["user"]["bio"] is None
+
+
+async def test_another_address_takes_the_password(ann: Person) -> None:
+    for given, code in (({}, "INVALID_CREDENTIALS"), ({"currentPassword": "not this one"}, "INVALID_CREDENTIALS")):
+        [error] = (await ann.do(UPDATE_PROFILE, email="ann@example.org", bio="Never stored.", **given))["errors"]
+        assert (error["code"], error["path"]) == (code, ["input", "currentPassword"])
+    await ann.do(UPDATE_PROFILE, **mail("ann@example.org"))
+    assert codes(await ann.do(UPDATE_PROFILE, email="ann@example.org", bio="The same address again.")) == []
+    assert codes(await ann.do(UPDATE_PROFILE, email=None)) == ["INVALID_CREDENTIALS"]
+
+
+async def test_who_has_an_account_here_is_not_found_out_by_changing_ones_address(ann: Person, bob: Person) -> None:
+    await ann.do(UPDATE_PROFILE, **mail("ann@example.org"))
+    said = [await bob.do(UPDATE_PROFILE, **mail(f"{name}@example.org")) for name in ["ann"] * 10 + ["ann", "nobody"]]
+    assert [codes(answer) for answer in said] == [["EMAIL_TAKEN"]] * 10 + [["RATE_LIMITED"]] * 2
+    assert said[-1]["errors"][0]["retryAfterMs"] > 10_000
+
+
+async def test_who_has_an_account_here_is_not_found_out_by_signing_up(ann: Person, visitor: Visitor) -> None:
+    await ann.do(UPDATE_PROFILE, **mail("ann@example.org"))
+    names = iter(f"mallory{number}x" for number in range(20))
+    for _ in range(10):
+        taken = await visitor.do(SIGNUP, username=next(names), password=PASSWORD, email="ann@example.org")
+        assert codes(taken) == ["EMAIL_TAKEN"]
+    for email, expected in (("ann@example.org", ["RATE_LIMITED"]), ("x@example.org", ["RATE_LIMITED"]), (None, [])):
+        answer = await visitor.do(SIGNUP, username=next(names), password=PASSWORD, email=email)
+        assert codes(answer) == expected
 
 
 BIO = "query Bio($id: ID!) { user(id: $id) { bio } }"
@@ -159,3 +194,21 @@ async def test_a_page_of_a_hundred_people_asks_no_more_than_a_page_of_two(ann: P
             assert len((await ann.ask(document, first=size))["users"]["nodes"]) == size
         counts.append(len([statement for statement in asked if "search_key" in statement or "count" in statement]))
     assert counts == [2, 2]
+
+
+# ------------------------------------------------------------------ usernames that look alike
+
+
+async def test_no_username_looks_like_another(ann: Person, bob: Person, visitor: Visitor) -> None:
+    first = await visitor.do(SIGNUP, username="Billy.Olson", password=PASSWORD)
+    assert codes(first) == []
+    for name in ("billy.olson", "BiIIy.Olson", "bi11y.o1son", "billy.0lson"):
+        [error] = (await visitor.do(SIGNUP, username=name, password=PASSWORD))["errors"]
+        assert (error["code"], error["path"]) == ("USERNAME_TAKEN", ["input", "username"])
+    assert codes(await visitor.do(SIGNUP, username="billy-olson", password=PASSWORD)) == []
+
+
+async def test_two_of_whom_one_looks_like_the_other_sign_up_at_once(ann: Person, visitor: Visitor) -> None:
+    names = ["Gilles", "gi11es", "GiIIes", "gilles"]
+    said = await asyncio.gather(*(visitor.do(SIGNUP, username=name, password=PASSWORD) for name in names))
+    assert sorted(codes(answer) for answer in said) == [[], *[["USERNAME_TAKEN"]] * 3]

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -9,10 +10,10 @@ from sqlmodel import select
 
 from roomcast.accounts.models import RefreshToken, Session
 from roomcast.core.clock import now
-from tests.accounts.words import BAN, LOGOUT, ME, audited, codes
+from tests.accounts.words import BAN, CHANGE_PASSWORD, LOGOUT, ME, audited, codes
 from tests.conftest import MakeHouse
 from tests.house import SECRET, House
-from tests.people import REFRESH, Json, Person, Visitor, arrive
+from tests.people import PASSWORD, REFRESH, Json, Person, Visitor, arrive
 
 NEW_SECRET = "another secret for tests that is long enough to sign"
 
@@ -127,3 +128,93 @@ async def test_a_dropped_key_ends_access_tokens_and_no_session(make_house: MakeH
 async def test_a_token_of_another_kind_opens_nothing(house: House, ann: Person) -> None:
     async with Visitor(house, ann.refresh_token) as confused:
         assert await confused.codes(ME) == ["UNAUTHENTICATED"]
+
+
+# ------------------------------------------------------------------ stolen tokens
+
+CHANGE = CHANGE_PASSWORD.replace("retryAfterMs }", "retryAfterMs } tokens { accessToken refreshToken }")
+NEW_PASSWORD = "quite another one"
+
+
+async def long_after(house: House) -> None:
+    """All that was issued was issued three minutes earlier."""
+    async with house.inside.db.work() as work:
+        for token in await work.session.exec(select(RefreshToken)):
+            token.created_at -= timedelta(minutes=3)
+
+
+async def test_thief_and_owner_do_not_renew_side_by_side(ann: Person, visitor: Visitor) -> None:
+    thiefs = await successor(visitor, ann.refresh_token)
+    await long_after(ann.house)
+    owners = await successor(visitor, ann.refresh_token)
+    assert owners != thiefs
+    assert codes(await renew(visitor, thiefs)) == ["REFRESH_TOKEN_REUSED"]
+    for token in (ann.refresh_token, owners, thiefs):
+        assert codes(await renew(visitor, token)) == ["SESSION_REVOKED"]
+    assert await ann.codes(ME) == ["UNAUTHENTICATED"]
+    assert [entry[:2] for entry in await audited(ann.house)] == [("REFRESH_TOKEN_REUSED", ann.id)]
+
+
+async def test_a_thief_who_goes_on_is_found_out_by_the_owner(ann: Person, visitor: Visitor) -> None:
+    await successor(visitor, await successor(visitor, ann.refresh_token))
+    await long_after(ann.house)
+    assert codes(await renew(visitor, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
+
+
+async def test_answers_that_were_lost_long_ago_lock_nobody_out(ann: Person, visitor: Visitor) -> None:
+    seen = set()
+    for _ in range(3):
+        seen.add(await successor(visitor, ann.refresh_token))
+        await long_after(ann.house)
+    assert len(seen) == 3
+    latest = {await successor(visitor, ann.refresh_token) for _ in range(2)}
+    assert len(latest) == 1
+    await successor(visitor, await successor(visitor, latest.pop()))
+
+
+async def test_two_who_ask_again_long_after_get_the_same_successor(ann: Person, visitor: Visitor) -> None:
+    await successor(visitor, ann.refresh_token)
+    await long_after(ann.house)
+    after = {*await asyncio.gather(*(successor(visitor, ann.refresh_token) for _ in range(5)))}
+    assert len(after) == 1
+    await successor(visitor, after.pop())
+
+
+async def test_a_copied_token_is_worth_nothing_once_the_password_is_changed(ann: Person, visitor: Visitor) -> None:
+    unused = await successor(visitor, ann.refresh_token)
+    changed = await ann.do(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
+    assert changed["errors"] == []
+    for stolen in (ann.refresh_token, unused):
+        assert codes(await renew(visitor, stolen)) == ["INVALID_CREDENTIALS"]
+    async with Visitor(ann.house, changed["tokens"]["accessToken"]) as same:
+        assert (await same.ask(ME))["me"]["user"]["username"] == "ann"
+    assert (await ann.ask(ME))["me"]["user"]["username"] == "ann"
+    await successor(visitor, await successor(visitor, changed["tokens"]["refreshToken"]))
+
+
+async def test_a_renewal_beside_a_change_of_the_password_leaves_no_way_in(ann: Person, visitor: Visitor) -> None:
+    changing = ann.do(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
+    changed, *renewed = await asyncio.gather(changing, *(renew(visitor, ann.refresh_token) for _ in range(10)))
+    stolen = {payload["tokens"]["refreshToken"] for payload in renewed if not payload["errors"]}
+    for token in (ann.refresh_token, *stolen):
+        assert codes(await renew(visitor, token)) == ["INVALID_CREDENTIALS"]
+    await successor(visitor, changed["tokens"]["refreshToken"])
+
+
+async def test_a_session_ends_some_day_however_much_it_is_used(make_house: MakeHouse) -> None:
+    house = await make_house(session_days=40)
+    async with await arrive(house, "ann") as ann, Visitor(house) as visitor:
+        await aged(house, days=39)
+        token = await successor(visitor, ann.refresh_token)
+        async with house.inside.db.read() as session:
+            [left] = [row.expires_at - now() for row in await session.exec(select(Session))]
+        assert timedelta(hours=23) < left <= timedelta(days=1)
+        await aged(house, days=2)
+        assert codes(await renew(visitor, token)) == ["SESSION_REVOKED"]
+
+
+async def aged(house: House, days: int) -> None:
+    """Every session was begun so many days earlier."""
+    async with house.inside.db.work() as work:
+        for session in await work.session.exec(select(Session)):
+            session.created_at -= timedelta(days=days)

@@ -14,7 +14,7 @@ from roomcast.core.rates import Draft
 from tests.accounts.words import TRY, codes, visitor_from
 from tests.conftest import MakeHouse
 from tests.house import open_house, settings_for
-from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor, arrive
+from tests.people import PASSWORD, REFRESH, SIGNUP, Json, Person, Visitor, arrive
 from tests.statements import statements
 
 
@@ -144,6 +144,27 @@ async def test_an_attack_locks_out_everybody_but_the_owner_at_home(ann: Person, 
         assert (limited["code"], limited["retryable"]) == ("RATE_LIMITED", True)
         assert 100_000 < limited["retryAfterMs"] <= 128_000
     assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+
+
+async def test_a_colleague_at_the_same_address_keeps_the_owner_waiting_for_half_a_minute_at_most(
+    ann: Person, bob: Person, visitor: Visitor
+) -> None:
+    tries = ann.house.inside.credentials.tries
+    fail(tries, ("known", "ann", "127.0.0.1"), 100)
+    [limited] = (await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD))["errors"]
+    assert 0 < limited["retryAfterMs"] <= 30_000
+    assert codes(await visitor.do(REFRESH, refreshToken=ann.refresh_token)) == []
+    assert codes(await visitor.do(TRY, usernameOrEmail="bob", password=PASSWORD)) == []
+
+
+async def test_what_others_fail_at_elsewhere_locks_nobody_out_of_an_account_that_knows_the_address(
+    ann: Person, visitor: Visitor
+) -> None:
+    """A colleague behind the same router tries names that nobody has."""
+    fail(ann.house.inside.credentials.tries, ("address", "127.0.0.1"), 100)
+    assert codes(await visitor.do(TRY, usernameOrEmail="nobody", password=PASSWORD)) == ["RATE_LIMITED"]
+    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="not this one")) == ["INVALID_CREDENTIALS"]
 
 
 async def test_an_address_is_known_once_it_has_signed_in(ann: Person) -> None:

@@ -19,7 +19,7 @@ from tests.house import House
 from tests.people import WAIT_SECONDS, Wire
 
 Kind = TypeVar("Kind")
-GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n"
+GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
 INIT = b'{"type":"connection_init"}'
 
 
@@ -112,7 +112,7 @@ async def test_what_is_no_http_is_refused_as_everything_is(house: House, said: b
 async def test_requests_one_after_another_are_answered_in_their_order(house: House) -> None:
     paths = [b"/health/live", b"/nowhere"] * 500
     async with line(house.url) as it:
-        asked = b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path for path in paths)
+        asked = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in paths)
         await it.say(asked + GET + b"Connection: close\r\n\r\n")
         answers = (await it.rest()).split(b"HTTP/1.1 ")[1:]
     assert [answer[:3] for answer in answers] == [b"200", b"404"] * 500 + [b"200"]
@@ -122,7 +122,7 @@ async def test_a_client_that_never_takes_its_answer_is_dropped(house: House, mon
     monkeypatch.setattr(HttpProtocol, "stall_seconds", 0.05)
     files = 20
     async with line(house.url, limit=2**10) as it, asyncio.timeout(WAIT_SECONDS):
-        await it.say(b"GET /static/graphiql/vendor/graphiql.min.js HTTP/1.1\r\nHost: x\r\n\r\n" * files)
+        await it.say(b"GET /static/graphiql/vendor/graphiql.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * files)
         while not any(each.transport.is_closing() for each in served()):  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.01)
         assert len(await it.rest()) < files * 1_000_000

@@ -111,9 +111,25 @@ async def test_who_was_removed_comes_back_only_by_invitation(bob: Person, cleo: 
     await change(bob, "removeMember", roomId=den, userId=cleo.id)
     assert await refusal(cleo, "joinRoom", roomId=den) == "FORBIDDEN"
     assert await refusal(cleo, "joinRoom", inviteCode=own) == "INVITE_INVALID", "no way back of one's own making"
-    await change(cleo, "joinRoom", inviteCode=other)
+    assert await refusal(cleo, "joinRoom", inviteCode=other) == "FORBIDDEN", "it is older than the removal"
+    await change(cleo, "joinRoom", inviteCode=await invite(bob, den))
     await change(cleo, "leaveRoom", roomId=den)
     await change(cleo, "joinRoom", roomId=den)
+
+
+async def test_an_invite_brings_back_the_removed_only_if_its_author_may_remove_people(
+    bob: Person, cleo: Person, ann: Person
+) -> None:
+    den = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id, ann.id])
+    older = await invite(bob, den)
+    await change(bob, "removeMember", roomId=den, userId=cleo.id)
+    members = await invite(ann, den)
+    for code in (older, members):
+        assert await refusal(cleo, "joinRoom", inviteCode=code) == "FORBIDDEN"
+    await change(bob, "setMemberRole", roomId=den, userId=ann.id, role="MODERATOR")
+    await change(cleo, "joinRoom", inviteCode=members)
+    await change(bob, "removeMember", roomId=den, userId=cleo.id)
+    await add(ann, den, cleo)
 
 
 async def test_leaving_undoes_no_decision_of_a_moderator(bob: Person, cleo: Person) -> None:

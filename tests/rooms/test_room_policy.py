@@ -61,18 +61,20 @@ def test_what_one_may_do_to_another(who: str, other: RoomRole, allowed: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("room", "removed", "invited", "answer"),
+    ("room", "removed", "inviter", "answer"),
     [
-        (PUBLIC, False, False, "yes"),
-        (PUBLIC, True, False, "`FORBIDDEN`"),
-        (PUBLIC, True, True, "yes"),
-        (PRIVATE, False, True, "yes"),
-        (ARCHIVED, False, True, "`ROOM_ARCHIVED`"),
-        (DIRECT, False, True, "`FORBIDDEN`"),
+        (PUBLIC, False, None, "yes"),
+        (PUBLIC, True, None, "`FORBIDDEN`"),
+        (PUBLIC, True, MODERATOR, "yes"),
+        (PUBLIC, True, MEMBER, "`FORBIDDEN`"),
+        (PRIVATE, False, MEMBER, "yes"),
+        (PRIVATE, True, OWNER, "yes"),
+        (ARCHIVED, False, MEMBER, "`ROOM_ARCHIVED`"),
+        (DIRECT, False, MEMBER, "`FORBIDDEN`"),
     ],
 )
-def test_ways_into_a_room(room: Room, removed: bool, invited: bool, answer: str) -> None:
-    assert asked.entering(room, removed=removed, invited=invited) == answer
+def test_ways_into_a_room(room: Room, removed: bool, inviter: RoomRole | None, answer: str) -> None:
+    assert asked.entering(room, removed=removed, inviter=inviter) == answer
 
 
 def test_who_steps_down_leaves_an_owner_behind() -> None:

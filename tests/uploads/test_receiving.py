@@ -68,7 +68,7 @@ async def test_an_upload_that_breaks_off_leaves_nothing_and_may_be_tried_again(a
     given = await ticket(ann, 100_000)
     target = given["uploadUrl"].removeprefix(ann.house.url)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(ann.house.url.rpartition(":")[2]))
-    writer.write(f"PUT {target} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 50_000)
+    writer.write(f"PUT {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 50_000)
     await writer.drain()
     async with asyncio.timeout(10):
         while not stored(ann.house):  # noqa: ASYNC110 (no one event says it)

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import timedelta
 from enum import Enum
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from roomcast.accounts import policy, queries
 from roomcast.accounts.credentials import Proof
 from roomcast.accounts.models import Session, User, UserRole
 from roomcast.accounts.policy import AccountRules
-from roomcast.accounts.renewal import SignedIn, first_token
+from roomcast.accounts.renewal import SignedIn, first_token, restart_chain
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
@@ -24,7 +23,7 @@ from roomcast.core.db import Work
 from roomcast.core.errors import EmailTaken, NotFound, UsernameTaken
 from roomcast.core.ids import local_id
 from roomcast.core.log import Store
-from roomcast.core.names import plain
+from roomcast.core.names import fold, plain
 from roomcast.core.rows import as_dict, fetch, light, write
 from roomcast.uploads import actions as files
 
@@ -57,6 +56,7 @@ class NewAccount:
     password_hash: str
     email: str | None = None
     display_name: str | None = None
+    setup_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +84,15 @@ def check_account(username: str, email: str | None, display_name: str | None) ->
 async def signup(work: Work, account: NewAccount, device: Device, rules: AccountRules) -> SignedIn:
     """A new account, signed in. The first of an empty server becomes ADMIN where the rules say so.
 
-    Raises UsernameTaken, EmailTaken.
+    Raises UsernameTaken, EmailTaken, ValidationFailed for the name `admin` of any other account, Forbidden for a first
+    one without the set-up token.
     """
-    role = UserRole.ADMIN if rules.first_user_is_admin and await _is_first(work.session) else UserRole.MEMBER
-    user = await create_user(work, account, role)
+    if rules.first_user_is_admin and await _is_first(work.session):
+        policy.check_setup(rules, account.setup_token)
+        user = await create_user(work, account, UserRole.ADMIN)
+    else:
+        policy.check_not_reserved(account.username)
+        user = await create_user(work, account, UserRole.MEMBER)
     return await open_session(work, user, device, rules)
 
 
@@ -97,6 +102,7 @@ async def create_user(work: Work, account: NewAccount, role: UserRole) -> User:
     user = User(
         username=account.username,
         username_key=account.username.casefold(),
+        username_skeleton=fold(account.username),
         display_name=display_name,
         email=account.email,
         email_key=_email_key(account.email),
@@ -122,9 +128,9 @@ async def _is_first(session: AsyncSession) -> bool:
 
 
 async def _taken(session: AsyncSession, username: str) -> UsernameTaken | EmailTaken:
-    same_name = await session.exec(select(User.id).where(User.username_key == username.casefold()))
-    if same_name.first() is not None:
-        return UsernameTaken("this username is taken", path=("input", "username"))
+    alike = sa.or_(col(User.username_key) == username.casefold(), col(User.username_skeleton) == fold(username))
+    if (await session.exec(select(User.id).where(alike))).first() is not None:
+        return UsernameTaken("this username is taken, or one that looks like it", path=("input", "username"))
     return _email_taken()
 
 
@@ -166,7 +172,7 @@ async def open_session(work: Work, user: User, device: Device, rules: AccountRul
         ip_address=device.ip_address,
         created_at=started,
         last_seen_at=started,
-        expires_at=started + timedelta(days=rules.refresh_days),
+        expires_at=rules.session_end(started, started),
     )
     await write(work.session, _OPEN, [session.model_dump()])
     return await first_token(work.session, user, session)
@@ -185,17 +191,20 @@ async def revoke_session(work: Work, actor: Actor, session_id: UUID | None) -> C
     return await end_sessions(work, col(Session.id) == found.id)
 
 
-async def change_password(work: Work, actor: Actor, proof: Proof, new_hash: str) -> Collection[UUID] | None:
-    """Only the new password is good from now on, and of the sessions only the actor's own lives on.
+async def change_password(
+    work: Work, actor: Actor, proof: Proof, new_hash: str
+) -> tuple[Collection[UUID], SignedIn] | None:
+    """Only the new password is good from now on. Of the sessions only the actor's own lives on, with a new chain of
+    refresh tokens: whoever holds a copy of an old one cannot renew it.
 
-    None when the password has been changed since it was verified.
+    The sessions that were ended, and the new chain. None when the password has been changed since it was verified.
     """
     user = await locked(work.session, actor.user_id)
     if user.password_hash != proof.verified_hash:
         return None
     user.password_hash = new_hash
-    others = col(Session.id) != actor.session_id
-    return await end_sessions(work, sa.and_(col(Session.user_id) == user.id, others))
+    others = sa.and_(col(Session.user_id) == user.id, col(Session.id) != actor.session_id)
+    return await end_sessions(work, others), await restart_chain(work, user, actor.session_id)
 
 
 async def end_sessions(work: Work, which: ColumnElement[bool]) -> Collection[UUID]:
@@ -210,7 +219,7 @@ async def end_sessions(work: Work, which: ColumnElement[bool]) -> Collection[UUI
 
 async def update_profile(work: Work, actor: Actor, profile: Profile) -> User:
     """What is mentioned becomes so, the rest stays. Raises ValidationFailed, EmailTaken, and what `files.wear` does."""
-    _check_profile(profile)
+    check_profile(profile)
     user = await locked(work.session, actor.user_id)
     if not isinstance(profile.display_name, Unchanged):
         user.display_name = (profile.display_name or user.username).strip()
@@ -235,7 +244,8 @@ async def _avatar(work: Work, actor: Actor, before: UUID | None, wanted: str | N
     return None
 
 
-def _check_profile(profile: Profile) -> None:
+def check_profile(profile: Profile) -> None:
+    """Raises ValidationFailed."""
     if isinstance(profile.display_name, str):
         policy.check_display_name(profile.display_name)
     if isinstance(profile.bio, str):

@@ -1,6 +1,7 @@
 """Proving who one is by a password: with limited patience, and the same for unknown names as for known ones."""
 
 import math
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ from uuid import UUID
 from roomcast.accounts import queries
 from roomcast.accounts.models import User
 from roomcast.accounts.passwords import Passwords
-from roomcast.accounts.throttle import Key, Throttle, keys_of, network
+from roomcast.accounts.throttle import MAX_LOGIN, Key, Recent, Throttle, deciding, keys_of, network
 from roomcast.core.actor import Actor
 from roomcast.core.db import Database
-from roomcast.core.errors import InvalidCredentials, RateLimited
+from roomcast.core.errors import EmailTaken, InvalidCredentials, RateLimited
 from roomcast.core.rates import Buckets, Draft, Rate
 
 SIGNUPS = Rate(per_second=1 / 3, burst=200)
@@ -28,12 +29,23 @@ class Proof:
     newer_hash: str | None
 
 
+STRANGER_SECONDS = 60.0
+"""How long it is remembered that an account has not signed in from an address: while the address has to wait, the same
+name is looked up once in this time."""
+
+
+def _known(found: Sequence[queries.Knock]) -> set[str]:
+    return {one.ip_address for one in found if one.ip_address}
+
+
 class Credentials:
     """`buckets` hold what an address has left of signing up. `limited` False: everybody may always try."""
 
     def __init__(self, db: Database, passwords: Passwords, buckets: Buckets, *, limited: bool = True) -> None:
         self._db, self._passwords, self._buckets, self._limited = db, passwords, buckets, limited
         self.tries = Throttle(enabled=limited)
+        self._strangers: Recent[float] = Recent()
+        """Until when a name and an address are taken to be strangers."""
 
     async def hash_for_signup(self, password: str, address: str | None) -> str:
         """Raises RateLimited for an address that opens account after account."""
@@ -50,33 +62,72 @@ class Credentials:
         What the proof is for is done inside, so that of a crowd at the door only one person at a time asks anything
         of the database and the loop.
         """
-        place = keys_of(login, address, set())[1:]
-        self.tries.check(place)
-        # The turn comes before the first look at the database: a crowd at the door costs the others nothing, and
-        # nobody tries again before the try before it has failed.
+        await self._check_address(login, address)
+        # The turn comes before the look at the account: a crowd at the door costs the others nothing, and nobody tries
+        # again before the try before it has failed.
         async with self._passwords.turn():
-            self.tries.check(place)  # again: those who waited in front may have been of the same place
-            async with self._db.read() as session:
-                found = await queries.knock(session, login)
-            known = {one.ip_address for one in found if one.ip_address}
-            yield await self._try(found[0] if found else None, password, keys_of(login, address, known))
+            await self._check_address(login, address)  # again: those who waited in front may be of the same address
+            found = await self._candidates(login)
+            yield await self._try(found[0] if found else None, password, keys_of(login, address, _known(found)))
 
-    async def confirm(self, actor: Actor, password: str) -> Proof:
+    async def _check_address(self, login: str, address: str | None) -> None:
+        """Raises RateLimited while the address has to wait, except for an account that has signed in from it before:
+        whoever shares the address with its owner must not be able to lock it out."""
+        try:
+            self.tries.check(keys_of(login, address, set())[1:])
+        except RateLimited:
+            if not await self._is_known(login, address):
+                raise
+
+    async def _is_known(self, login: str, address: str | None) -> bool:
+        key, moment = (login.strip().casefold()[:MAX_LOGIN], network(address) or ""), time.monotonic()
+        until = self._strangers.get(key)
+        if until is not None and until > moment:
+            return False
+        is_known = keys_of(login, address, _known(await self._candidates(login)))[0][0] == "known"
+        if not is_known:
+            self._strangers.put(key, moment + STRANGER_SECONDS)
+        return is_known
+
+    async def _candidates(self, login: str) -> Sequence[queries.Knock]:
+        async with self._db.read() as session:
+            return await queries.knock(session, login)
+
+    @asynccontextmanager
+    async def claiming(self, email: str | None, address: str | None, actor: Actor | None = None) -> AsyncIterator[None]:
+        """Around whatever claims an e-mail address. An EmailTaken inside counts: it tells who has an account here.
+
+        Raises RateLimited after a few of them, whether the address is taken or not.
+        """
+        place = network(address)
+        keys = [("emails", place)] if place else []
+        keys += [("emails", str(actor.user_id))] if actor else []
+        if email is not None:
+            self.tries.check(keys)
+        try:
+            yield
+        except EmailTaken:
+            self.tries.blame(keys)
+            raise
+
+    async def confirm(self, actor: Actor, password: str, path: Sequence[str] = ()) -> Proof:
         """That it is still the same person who asks. Raises InvalidCredentials, RateLimited."""
         async with self._passwords.turn():
             async with self._db.read() as session:
                 user = (await queries.users_by_id(session, [actor.user_id])).get(actor.user_id)
-            return await self._try(user, password, [("known", str(actor.user_id), "signed in")])
+            return await self._try(user, password, [("session", str(actor.user_id))], path)
 
-    async def _try(self, user: User | queries.Knock | None, password: str, keys: Sequence[Key]) -> Proof:
+    async def _try(
+        self, user: User | queries.Knock | None, password: str, keys: Sequence[Key], path: Sequence[str] = ()
+    ) -> Proof:
         try:
-            self.tries.check(keys)
+            self.tries.check(deciding(keys))
         except RateLimited:  # whoever keeps knocking is soon not even asked at whose door
             self.tries.blame(keys[1:])
             raise
         good, newer = await self._passwords.verify(password, user.password_hash if user else None)
         if user is None or not good:
             self.tries.blame(keys)
-            raise InvalidCredentials("this is not the password of such an account")
+            raise InvalidCredentials("this is not the password of such an account", path=path)
         self.tries.forgive(keys)
         return Proof(user.id, user.password_hash, newer)

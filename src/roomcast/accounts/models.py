@@ -18,12 +18,16 @@ class UserRole(StrEnum):
 
 
 class User(SQLModel, table=True):
-    """`search_key`: what a search for people looks through. It holds no e-mail address."""
+    """`search_key`: what a search for people looks through. It holds no e-mail address.
+
+    `username_skeleton`: equal for usernames that look alike; null for an account that had a look-alike already when
+    skeletons were introduced."""
 
     __tablename__ = "users"
     id: UUID = IdField(default_factory=uuid7, primary_key=True)
     username: str = Field(max_length=32)
     username_key: str = Field(max_length=32, unique=True)
+    username_skeleton: str | None = Field(default=None, max_length=32, unique=True)
     display_name: str = Field(max_length=64)
     email: str | None = Field(default=None, max_length=254)
     email_key: str | None = Field(default=None, max_length=254, unique=True)
@@ -70,6 +74,7 @@ class RefreshToken(SQLModel, table=True):
     """A link of a session's chain. Only a hash of its secret is kept.
 
     `presented_at`: when it was first used. A token whose successor has been presented is spent for good.
+    `replaced_at`: when another successor took its place, because its predecessor was presented again much later.
     """
 
     __tablename__ = "refresh_tokens"
@@ -80,4 +85,5 @@ class RefreshToken(SQLModel, table=True):
     secret_hash: str = Field(max_length=64)
     created_at: datetime = TimeField()
     presented_at: datetime | None = TimeField(default=None, nullable=True, index=True)
+    replaced_at: datetime | None = TimeField(default=None, nullable=True)
     expires_at: datetime = TimeField(index=True)

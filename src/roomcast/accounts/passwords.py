@@ -2,6 +2,7 @@
 upgrade."""
 
 import asyncio
+import gzip
 import os
 import secrets
 import sys
@@ -9,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib.resources import files
 from typing import TypeVar
 
@@ -31,6 +33,13 @@ times as long as alone (5: 1.9 times, 10: 1.6, 15: 1.5). A core that is free doe
 MIN_LENGTH, MAX_LENGTH = 8, 128
 
 
+@cache
+def common_passwords() -> frozenset[str]:
+    """What anyone would try first, in lower case."""
+    packed = files("roomcast.accounts").joinpath("common_passwords.txt.gz").read_bytes()
+    return frozenset(gzip.decompress(packed).decode().splitlines())
+
+
 class Passwords:
     def __init__(self, memory_kib: int = 19_456, passes: int = 2) -> None:
         """What a hash costs; OWASP's minimum for argon2id, with one lane, unless somebody knows better."""
@@ -44,8 +53,6 @@ class Passwords:
         self._nobodys = self._context.hash(secrets.token_hex())
         self._turns, self._waiting = asyncio.Semaphore(AT_ONCE), 0
         self._pool = ThreadPoolExecutor(AT_ONCE, "password", initializer=_give_way)
-        listed = files("roomcast.accounts").joinpath("common_passwords.txt").read_text("utf-8")
-        self._common = frozenset(line for line in listed.splitlines() if line)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -54,7 +61,7 @@ class Passwords:
         """Raises PasswordTooWeak for what is too short, too long, commonly used, or the person's own name."""
         if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
             raise PasswordTooWeak(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters", path=path)
-        if password.casefold() in self._common or password.casefold() == username.casefold():
+        if password.casefold() in common_passwords() or password.casefold() == username.casefold():
             raise PasswordTooWeak("this password is among the first that anyone would try", path=path)
 
     @asynccontextmanager

@@ -1,18 +1,19 @@
 """What an account may look like, who may open one, who may rule over others. Pure: values in, verdict out."""
 
+import hmac
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
 from roomcast.accounts.models import Session, User, UserRole
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Banned, Conflict, Forbidden, SignupClosed, ValidationFailed
-from roomcast.core.names import is_printable
+from roomcast.core.names import fold, is_printable
 
-_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{1,31}")
+_USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,30}[A-Za-z0-9]")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")
 
 RESERVED = frozenset(
@@ -20,6 +21,13 @@ RESERVED = frozenset(
     + ["null", "root", "roomcast", "room", "support", "system", "undefined"]
 )
 """Names that would read as somebody else: mentions of a whole room, or the house itself."""
+
+_IN_CHARGE = frozenset(["admin", "administrator", "moderator", "root", "roomcast", "support", "system"])
+_LIKE_IN_CHARGE = frozenset(map(fold, _IN_CHARGE))
+"""Of these also the look-alikes are refused. (Not of all: `Ali` looks like `all`.)"""
+
+ADMINISTRATOR = "admin"
+"""The reserved name that the first administrator may have."""
 
 MAX_BIO = 500
 
@@ -39,11 +47,19 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccountRules:
-    """The operator's choices. `refresh_days`: how long a session lives without being used."""
+    """The operator's choices. `refresh_days`: how long a session lives without being used; `session_days`: how long
+    it lives at most. `setup_token`: what the first account of an empty server must present; None where it need not."""
 
     signup_mode: SignupMode = SignupMode.OPEN
     first_user_is_admin: bool = True
     refresh_days: int = 30
+    session_days: int = 180
+    setup_token: str | None = None
+
+    def session_end(self, created_at: datetime, used_at: datetime) -> datetime:
+        """When a session is over that was last used then."""
+        unused, oldest = timedelta(days=self.refresh_days), timedelta(days=self.session_days)
+        return min(used_at + unused, created_at + oldest)
 
 
 # ------------------------------------------------------------------ entering
@@ -57,6 +73,17 @@ def check_signup_open(rules: AccountRules, *, invited: bool) -> None:
 
 def _by_invitation(rules: AccountRules) -> str:
     return " without an invitation" if rules.signup_mode is SignupMode.INVITE_ONLY else ""
+
+
+def check_setup(rules: AccountRules, presented: str | None) -> None:
+    """That the person who opens the first account has seen the server's log."""
+    wanted, given = rules.setup_token, (presented or "").strip().encode(errors="replace")
+    if wanted is not None and not hmac.compare_digest(given, wanted.encode()):
+        raise Forbidden(
+            "the first account administers this server: give the set-up token that the server logged when it started, "
+            "or make the account with `roomcast create-admin`",
+            path=("input", "setupToken"),
+        )
 
 
 def check_not_banned(user: User) -> None:
@@ -97,12 +124,19 @@ def check_role_change(user: User, role: UserRole, administrators: Collection[UUI
 
 
 def check_username(username: str) -> None:
+    """`admin` passes: whether the account may have it depends on whether it is the first one."""
     if not _USERNAME.fullmatch(username):
         raise ValidationFailed(
-            "a username has 2 to 32 letters, digits, dots, dashes or underscores and begins with a letter or digit",
+            "a username has 2 to 32 letters, digits, dots, dashes or underscores and begins and ends with a letter "
+            "or digit",
             path=("input", "username"),
         )
-    if username.casefold() in RESERVED:
+    if username.casefold() != ADMINISTRATOR:
+        check_not_reserved(username)
+
+
+def check_not_reserved(username: str) -> None:
+    if username.casefold() in RESERVED or fold(username) in _LIKE_IN_CHARGE:
         raise ValidationFailed("this username is reserved", path=("input", "username"))
 
 

@@ -1,8 +1,9 @@
 """Patience with whoever fails to sign in: each failure beyond the first few doubles the wait, per account and address.
 
 An attack on an account cannot lock its owner out: from an address that the account has signed in from before, tries
-are counted apart. Kept in memory, so with several processes each has its own patience; the arithmetic is pure and the
-keys are plain, so that a shared store can take the place of the dictionary.
+are counted apart, also from those at the same address for other accounts, and never wait long. Kept in memory, so with
+several processes each has its own patience; the arithmetic is pure and the keys are plain, so that a shared store can
+take the place of the dictionary.
 """
 
 import ipaddress
@@ -43,7 +44,12 @@ class Patience:
 
 PATIENCE: Mapping[str, Patience] = {
     "account": Patience(free=5, first_seconds=1.0, longest_seconds=900.0),
-    "known": Patience(free=5, first_seconds=1.0, longest_seconds=900.0),
+    # Colleagues of the account's owner may share this address. Half a minute bounds how long they can keep the owner
+    # waiting, and lets nobody try more than three thousand passwords in a day.
+    "known": Patience(free=5, first_seconds=1.0, longest_seconds=30.0),
+    "session": Patience(free=5, first_seconds=1.0, longest_seconds=900.0),
+    # Answers that an e-mail address belongs to somebody, of one address or one signed-in person.
+    "emails": Patience(free=10, first_seconds=60.0, longest_seconds=900.0),
     # Many people share one address: it is only slowed down enough to make trying everybody's password hopeless.
     "address": Patience(free=30, first_seconds=1.0, longest_seconds=60.0),
 }
@@ -108,6 +114,12 @@ def keys_of(login: str, address: str | None, known: set[str]) -> list[Key]:
         return [("account", name)]
     is_known = place in {network(one) for one in known}
     return [("known", name, place) if is_known else ("account", name), ("address", place)]
+
+
+def deciding(keys: Sequence[Key]) -> Sequence[Key]:
+    """Those of the keys of a try that can refuse it: what others fail at elsewhere does not count for an account at an
+    address that it knows."""
+    return keys[:1] if keys[0][0] == "known" else keys
 
 
 def network(address: str | None) -> str | None:

@@ -14,6 +14,7 @@ import jwt
 from roomcast.core.clock import now
 from roomcast.core.errors import TokenExpired, Unauthenticated
 from roomcast.core.ids import uuid7
+from roomcast.core.keys import derived
 
 ISSUER = "roomcast"
 REMEMBERED = 10_000
@@ -27,10 +28,16 @@ class Claims:
 
 
 class Tokens:
-    """`keys`: secrets of at least 32 bytes; the first signs, all verify: a key is rotated by putting one in front."""
+    """`secrets`: of at least 32 bytes each; the first signs, all verify: one is rotated by putting another in front.
 
-    def __init__(self, keys: Sequence[bytes], access_seconds: int) -> None:
+    Access tokens and refresh tokens have keys of their own, which are derived from the secrets. Access tokens that
+    were signed with a secret itself, as before keys were derived, are still read.
+    """
+
+    def __init__(self, secrets: Sequence[bytes], access_seconds: int) -> None:
+        keys = [*(derived(secret, "access tokens") for secret in secrets), *secrets]
         self._ring = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
+        self._refresh_keys = [derived(secret, "refresh tokens") for secret in secrets]
         self._signer = next(iter(self._ring))
         self._lifetime = timedelta(seconds=access_seconds)
         self._verified: OrderedDict[str, Claims] = OrderedDict()
@@ -90,7 +97,7 @@ class Tokens:
 
     def successor_secrets(self, secret: str) -> list[str]:
         """What the secret of the refresh token after this one may be, by each key: the signing key's comes first."""
-        return [hmac.new(key, b"refresh:" + secret.encode(), "sha256").hexdigest() for key in self._ring.values()]
+        return [hmac.new(key, b"refresh:" + secret.encode(), "sha256").hexdigest() for key in self._refresh_keys]
 
 
 def _claims(payload: dict[str, Any]) -> Claims:

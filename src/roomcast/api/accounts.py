@@ -13,6 +13,15 @@ from roomcast.accounts import queries as accounts
 from roomcast.accounts.actions import Device, NewAccount, Profile
 from roomcast.accounts.policy import Ending
 from roomcast.accounts.renewal import Reused, SignedIn
+from roomcast.api.account_inputs import (
+    ChangePasswordInput,
+    LoginInput,
+    RefreshSessionInput,
+    RevokeSessionInput,
+    SignupInput,
+    UpdateProfileInput,
+    UserFilter,
+)
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.errors import AckPayload, MutationPayload, refusable
 from roomcast.api.inputs import mentioned
@@ -23,7 +32,7 @@ from roomcast.api.scalars import URL
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
-from roomcast.core.errors import Conflict
+from roomcast.core.errors import Conflict, InvalidCredentials
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
 from roomcast.presence import people
@@ -32,6 +41,8 @@ from roomcast.uploads.links import SHOWING
 
 strawberry.enum(models.UserRole)
 strawberry.enum(policy.SignupMode)
+
+PASSWORD_PATH = ("input", "currentPassword")
 
 PROOFS = 3
 """How often a password is proved anew because it was changed, or its hash renewed, between the proof and its use."""
@@ -149,58 +160,11 @@ class UserPayload(MutationPayload):
     user: models.User | None = strawberry.field(graphql_type=User | None, default=None)
 
 
-@strawberry.input
-class UserFilter:
-    query: str | None = strawberry.field(
-        default=None, description="Found anywhere in a username or display name, whatever its case and accents."
-    )
-    role: models.UserRole | None = None
-
-
-@strawberry.input
-class SignupInput:
-    username: str
-    password: str
-    email: str | None = None
-    display_name: str | None = None
-    invite_code: str | None = strawberry.field(
-        default=None, description="An invite to a room: it also admits where signup is by invitation, and is joined."
-    )
-    device_name: str | None = None
-
-
-@strawberry.input
-class LoginInput:
-    username_or_email: str
-    password: str
-    device_name: str | None = None
-
-
-@strawberry.input
-class RefreshSessionInput:
-    refresh_token: str
-
-
-@strawberry.input
-class RevokeSessionInput:
-    session_id: strawberry.ID
-
-
-@strawberry.input
-class ChangePasswordInput:
-    current_password: str
-    new_password: str
-
-
-@strawberry.input(
-    description="What is left out stays as it is. Null clears a field; a display name becomes the username."
-)
-class UpdateProfileInput:
-    display_name: str | None = strawberry.UNSET
-    bio: str | None = strawberry.UNSET
-    email: str | None = strawberry.UNSET
-    avatar_upload_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="A finished upload of the viewer's: a PNG, JPEG, GIF or WebP."
+@strawberry.type
+class ChangePasswordPayload(MutationPayload):
+    tokens: TokenPair | None = strawberry.field(
+        default=None,
+        description="They take the place of the session's tokens: its former refresh token is worth nothing.",
     )
 
 
@@ -252,8 +216,8 @@ class Mutation:
         device = _device(context, input.device_name)
         backend.passwords.check(input.password, username=input.username, path=("input", "password"))
         hashed = await backend.credentials.hash_for_signup(input.password, device.ip_address)
-        account = NewAccount(input.username, hashed, input.email, input.display_name)
-        async with backend.db.work() as work:
+        account = NewAccount(input.username, hashed, input.email, input.display_name, input.setup_token or None)
+        async with backend.credentials.claiming(input.email, device.ip_address), backend.db.work() as work:
             signed_in = await actions.signup(work, account, device, backend.account_rules)
             await _enter(work, signed_in, input.invite_code)
         welcome = await _welcome(context, signed_in)
@@ -305,9 +269,9 @@ class Mutation:
         return AckPayload()
 
     @strawberry.mutation
-    @refusable(AckPayload)
-    async def change_password(self, info: Info, input: ChangePasswordInput) -> AckPayload:  # noqa: A002
-        """Ends all other sessions of the account."""
+    @refusable(ChangePasswordPayload)
+    async def change_password(self, info: Info, input: ChangePasswordInput) -> ChangePasswordPayload:  # noqa: A002
+        """Ends all other sessions of the account, and answers with new tokens for this one: keep them."""
         context, backend, actor = info.context, info.context.backend, info.context.actor
         user = await context.users.load(actor.user_id)
         name = user.username if user else ""
@@ -316,10 +280,10 @@ class Mutation:
             proof = await backend.credentials.confirm(actor, input.current_password)
             new_hash = await backend.passwords.hash(input.new_password)
             async with backend.db.work() as work:
-                ended = await actions.change_password(work, actor, proof, new_hash)
-                end_afterwards(context, work, ended or (), Ending.SESSION_REVOKED)
-            if ended is not None:
-                return AckPayload()
+                changed = await actions.change_password(work, actor, proof, new_hash)
+                end_afterwards(context, work, changed[0] if changed else (), Ending.SESSION_REVOKED)
+            if changed is not None:
+                return ChangePasswordPayload(tokens=(await _welcome(context, changed[1])).tokens)
         raise _keeps_changing()
 
     @strawberry.mutation
@@ -332,9 +296,14 @@ class Mutation:
             mentioned(input.email),
             mentioned(input.avatar_upload_id),
         )
-        async with info.context.backend.db.work() as work:
-            user = await actions.update_profile(work, info.context.actor, profile)
-        await info.context.changed()
+        context, backend, actor = info.context, info.context.backend, info.context.actor
+        actions.check_profile(profile)
+        is_claim = await _check_email_change(context, input)
+        claimed = (input.email or None) if is_claim else None
+        claiming = backend.credentials.claiming(claimed, context.caller.ip_address, actor)
+        async with claiming, backend.db.work() as work:
+            user = await actions.update_profile(work, actor, profile)
+        await context.changed()
         return UserPayload(user=user)
 
 
@@ -342,6 +311,20 @@ def end_afterwards(context: Context, work: Work, session_ids: Collection[UUID], 
     """After the commit these sessions are over in this process, sockets included; the others notice by themselves."""
     if session_ids:
         work.afterwards.append(partial(context.backend.sessions.end, dict.fromkeys(session_ids, why)))
+
+
+async def _check_email_change(context: Context, given: UpdateProfileInput) -> bool:
+    """Whether the profile brings another e-mail address, which takes the password. Raises InvalidCredentials,
+    RateLimited."""
+    if given.email is strawberry.UNSET:
+        return False
+    user = await context.users.load(context.actor.user_id)
+    if user is not None and (given.email or None) == user.email:
+        return False
+    if not given.current_password:
+        raise InvalidCredentials("another e-mail address takes the current password", path=PASSWORD_PATH)
+    await context.backend.credentials.confirm(context.actor, given.current_password, PASSWORD_PATH)
+    return True
 
 
 def _keeps_changing() -> Conflict:

@@ -312,6 +312,7 @@ def _postgres_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
         pool_timeout=WAIT_SECONDS,
         pool_recycle=1800,
         pool_reset_on_return=None,  # every session ends its transaction itself
+        hide_parameters=True,  # errors are logged, and parameters are messages and secrets
         connect_args={"timeout": 10, "command_timeout": WAIT_SECONDS},
     )
     return engine, engine
@@ -321,6 +322,7 @@ def _sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
     driver: dict[str, Any] = {
         "pool_timeout": WAIT_SECONDS,
         "pool_reset_on_return": None,  # every session ends its transaction itself
+        "hide_parameters": True,  # errors are logged, and parameters are messages and secrets
         "connect_args": {"async_creator_fn": sqlite.connect},
     }
     writer = create_async_engine(driver_url(url), pool_size=1, max_overflow=0, **driver)

@@ -83,20 +83,21 @@ async def admit(
 
 async def dismiss(work: Work, actor: Actor, room: Room, member: Membership, change: MemberChange) -> int:
     """They are no member any more; the room remembers what a moderator had decided. Announces MemberChanged."""
-    removed = change is MemberChange.REMOVED
+    removed, at = change is MemberChange.REMOVED, now()
     work.session.add(
         FormerMember(
             room_id=room.id,
             user_id=member.user_id,
             role=member.role,
             removed=removed,
+            removed_at=at if removed else None,
             muted_until=member.muted_until,
             last_sent_at=member.last_sent_at,
         )
     )
     await work.session.delete(member)
     room.member_count -= 1
-    event = MemberChanged(room_id=room.id, at=now(), user_id=member.user_id, change=change, by_id=actor.user_id)
+    event = MemberChanged(room_id=room.id, at=at, user_id=member.user_id, change=change, by_id=actor.user_id)
     return (await work.record(event)).seq
 
 

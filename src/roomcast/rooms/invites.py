@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from roomcast.accounts import queries as accounts
+from roomcast.accounts.models import UserRole
 from roomcast.core import audit, log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
@@ -70,7 +72,8 @@ async def revoke_invite(work: Work, actor: Actor, code: str) -> None:
 async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | None = None) -> Changed:
     """The actor becomes a member of the invite's room, and one use is spent; a member's second time changes nothing.
 
-    Where `room_id` is given the invite must lead there. Announces MemberChanged. Raises InviteInvalid, RoomArchived.
+    Where `room_id` is given the invite must lead there. Announces MemberChanged. Raises InviteInvalid, RoomArchived,
+    Forbidden for a removed person whom this invite does not bring back.
     """
     found = await open_invite(work.session, code)
     await log.lock_heads(work.session, [found.room.id])
@@ -83,7 +86,8 @@ async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | Non
         return Changed(room, None)
     former = await former_members(work, room.id, [actor.user_id])
     before = former.get(actor.user_id)
-    policy.check_join(room, before, invited=True)
+    inviter = await _inviter(work.session, invite, room) if before is not None and before.removed else None
+    policy.check_join(room, before, invite, inviter)
     invite.uses += 1
     role = policy.returning_role(RoomRole.MEMBER, before, None)
     return Changed(room, await admit(work, room, {actor.user_id: role}, former, by=actor))
@@ -101,6 +105,14 @@ async def revoke_all_of(work: Work, user_id: UUID | None, room_id: UUID | None =
     if room_id is not None:
         theirs = sa.and_(theirs, col(Invite.room_id) == room_id)
     await work.session.exec(sa.update(Invite).where(theirs, col(Invite.revoked_at).is_(None)).values(revoked_at=now()))
+
+
+async def _inviter(session: AsyncSession, invite: Invite, room: Room) -> RoomRole | None:
+    """The standing in the room that the invite's author has now."""
+    author = (await accounts.users_by_id(session, [invite.created_by_id])).get(invite.created_by_id)
+    found = await queries.memberships(session, [(room.id, invite.created_by_id)])
+    membership = found.get((room.id, invite.created_by_id))
+    return policy.standing_of(room, membership, is_admin=author is not None and author.role == UserRole.ADMIN)
 
 
 async def _by_code(session: AsyncSession, code: str) -> Invite | None:

@@ -29,7 +29,7 @@ async def join_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
         return Changed(view.room, None)
     former = await former_members(work, view.room.id, [actor.user_id])
     before = former.get(actor.user_id)
-    policy.check_join(view.room, before, invited=False)
+    policy.check_join(view.room, before)
     role = policy.returning_role(RoomRole.MEMBER, before, None)
     return Changed(view.room, await admit(work, view.room, {actor.user_id: role}, former, by=actor))
 

@@ -79,13 +79,16 @@ class Membership(SQLModel, table=True):
 
 
 class FormerMember(SQLModel, table=True):
-    """What a room remembers of who is not in it any more: leaving and coming back undoes no moderator's decision."""
+    """What a room remembers of who is not in it any more: leaving and coming back undoes no moderator's decision.
+
+    `removed_at`: only invites made later may bring a removed person back."""
 
     __tablename__ = "former_members"
     room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
     user_id: UUID = IdField(primary_key=True, foreign_key="users.id", ondelete="CASCADE", index=True)
     role: str = Field(max_length=16)
     removed: bool = FlagField()
+    removed_at: datetime | None = TimeField(default=None, nullable=True)
     muted_until: datetime | None = TimeField(default=None, nullable=True)
     last_sent_at: datetime | None = TimeField(default=None, nullable=True)
 

@@ -88,7 +88,12 @@ def rules(actor: Actor, room: Room) -> bool:
 
 def standing(actor: Actor, room: Room, membership: Membership | None) -> RoomRole | None:
     """As what the actor acts in a room: their role, and as OWNER where they rule. None for outsiders."""
-    if rules(actor, room):
+    return standing_of(room, membership, is_admin=actor.is_admin)
+
+
+def standing_of(room: Room, membership: Membership | None, *, is_admin: bool) -> RoomRole | None:
+    """As `standing`, for a person who is not the one acting."""
+    if is_admin and room.visibility == RoomVisibility.PUBLIC:
         return RoomRole.OWNER
     return RoomRole(membership.role) if membership is not None else None
 
@@ -169,17 +174,27 @@ def check_member(membership: Membership | None) -> Membership:
 # ------------------------------------------------------------------ coming and going
 
 
-def check_join(room: Room, former: FormerMember | None, *, invited: bool) -> None:
-    """Of a room the actor can see or was invited to. Who was removed comes back by invitation."""
+def check_join(
+    room: Room, former: FormerMember | None, invite: Invite | None = None, inviter: RoomRole | None = None
+) -> None:
+    """Of a room the actor can see or was invited to. `inviter`: the standing that the invite's author has now.
+
+    Raises Forbidden, RoomArchived.
+    """
     if room.kind == RoomKind.DIRECT:
         raise Forbidden("a direct conversation has the people it began with")
     check_open(room)
-    if invited:
-        return
-    if room.visibility != RoomVisibility.PUBLIC:
+    if invite is None and room.visibility != RoomVisibility.PUBLIC:
         raise Forbidden("one enters a private room by invitation")
-    if former is not None and former.removed:
-        raise Forbidden("you were removed from this room and come back by invitation")
+    if former is not None and former.removed and not _readmits(invite, inviter, former):
+        raise Forbidden("you were removed from this room: ask one of its moderators for a new invite, or to add you")
+
+
+def _readmits(invite: Invite | None, inviter: RoomRole | None, former: FormerMember) -> bool:
+    """Whether the invite brings back a removed person: it is newer than the removal, and its author may remove."""
+    if invite is None or inviter is None or former.removed_at is None:
+        return False
+    return invite.created_at > former.removed_at and RANK[inviter] >= RANK[LEAST[Right.MANAGE_MEMBERS]]
 
 
 def check_leave(room: Room, membership: Membership | None, owner_count: int) -> Membership:

@@ -1,6 +1,7 @@
 """The chat page and GraphiQL: files of this package alone, under a policy that lets nothing from elsewhere in."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -85,26 +86,34 @@ class Files(StaticFiles):
         return response
 
 
-class SecurityHeaders:
-    """ASGI middleware: every HTTP response leaves with the security headers it did not set itself."""
+HSTS: Final = {"Strict-Transport-Security": "max-age=31536000"}
+"""A year of https for this host. Not for its subdomains, which may be somebody else's."""
 
-    def __init__(self, app: ASGIApp) -> None:
+
+class SecurityHeaders:
+    """ASGI middleware: every HTTP response leaves with the security headers it did not set itself.
+
+    `is_https`: people reach this server by https only, and browsers are told so.
+    """
+
+    def __init__(self, app: ASGIApp, *, is_https: bool = False) -> None:
         self.app = app
+        self._headers = {**SECURITY_HEADERS, **(HSTS if is_https else {})}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_protected(message: Message) -> None:
             if message["type"] == "http.response.start":
-                protect(message)
+                protect(message, self._headers)
             await send(message)
 
         await self.app(scope, receive, send_protected if scope["type"] == "http" else send)
 
 
-def protect(start: Message) -> None:
+def protect(start: Message, wanted: Mapping[str, str] = SECURITY_HEADERS) -> None:
     """Adds what is missing to an `http.response.start` message."""
     start.setdefault("headers", [])
     headers = MutableHeaders(scope=start)
-    for name, value in SECURITY_HEADERS.items():
+    for name, value in wanted.items():
         headers.setdefault(name, value)
     # A 304 says nothing of its type, and the browser would put the policy it brings on the page it has stored.
     if start["status"] != 304:

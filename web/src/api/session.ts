@@ -56,8 +56,13 @@ export async function signIn(usernameOrEmail: string, password: string): Promise
   keep(await act(guest, SignIn, { input: { usernameOrEmail, password, deviceName: "Web page" } }));
 }
 
-export async function signUp(username: string, password: string, inviteCode: string | null): Promise<void> {
-  keep(await act(guest, SignUp, { input: { username, password, inviteCode, deviceName: "Web page" } }));
+export async function signUp(
+  username: string,
+  password: string,
+  { inviteCode, setupToken }: { inviteCode: string | null; setupToken: string | null },
+): Promise<void> {
+  const input = { username, password, inviteCode, setupToken, deviceName: "Web page" };
+  keep(await act(guest, SignUp, { input }));
 }
 
 export async function signOut(client: Client): Promise<void> {
@@ -74,7 +79,7 @@ let underWay: Promise<void> | null = null;
 
 /**
  * Gets new tokens; signed out afterwards if there are none to be had. Never raises: without an answer all stays.
- * Tabs need no lock between them: a refresh token presented twice is answered twice with the same successor.
+ * Tabs need no lock between them: a refresh token presented twice within two minutes is answered with one successor.
  */
 export function renew(renewing: Renewing = overHttp): Promise<void> {
   underWay ??= renewOnce(renewing).finally(() => (underWay = null));

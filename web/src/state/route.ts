@@ -29,6 +29,12 @@ export function invitation(): string | null {
   return new URLSearchParams(location.search).get("invite");
 }
 
+/** The set-up token in a link that the server logged: `/#setup=…`. The first account of a server needs it. */
+export function setupToken(): string | null {
+  const [name, token] = location.hash.slice(1).split("=");
+  return name === "setup" && token ? token : null;
+}
+
 /** It has been dealt with: a reload shall not ask again. */
 export function dismissInvitation(): void {
   history.replaceState(null, "", location.pathname + location.hash);

@@ -5,7 +5,7 @@ import { Server, type Person, type SignupMode } from "../api/accounts";
 import { ask } from "../api/refusal";
 import { Invitation } from "../api/rooms";
 import { guest, signIn, signUp } from "../api/session";
-import { dismissInvitation, go, invitation } from "../state/route";
+import { dismissInvitation, go, invitation, setupToken } from "../state/route";
 import { useDeed } from "./useDeed";
 
 interface Invited {
@@ -16,9 +16,10 @@ interface Invited {
 
 export function SignIn() {
   const [code] = useState(invitation);
+  const [setup] = useState(setupToken);
   const [mode, setMode] = useState<SignupMode | null>(null);
   const [invited, setInvited] = useState<Invited | null>(null);
-  const [isNew, setNew] = useState(code !== null);
+  const [isNew, setNew] = useState(code !== null || setup !== null);
   const deed = useDeed();
 
   useEffect(() => {
@@ -41,7 +42,8 @@ export function SignIn() {
     deed.run(async () => {
       if (!isNew) return signIn(name, password);
       const admission = field("invite") || null;
-      await signUp(name, password, admission);
+      await signUp(name, password, { inviteCode: admission, setupToken: setup });
+      if (setup) go(null); // the token has done its work
       if (invited && admission === code) {
         dismissInvitation(); // signing up with it was joining
         go(invited.roomId);

@@ -1,0 +1,57 @@
+"""Removals with their time, usernames that look alike, refresh tokens that were replaced.
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from alembic import op
+
+from roomcast.core.names import fold
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+MOMENT = sa.DateTime(timezone=True)
+_USERS = sa.table("users", sa.column("id", sa.Uuid()), sa.column("username"), sa.column("username_skeleton"))
+_FORMER = sa.table("former_members", sa.column("removed", sa.Boolean()), sa.column("removed_at", MOMENT))
+BATCH = 1000
+
+
+def upgrade() -> None:
+    op.add_column("former_members", sa.Column("removed_at", MOMENT, nullable=True))
+    # When these people were removed is not known. The invites of today are older than the next removal can be.
+    op.execute(_FORMER.update().where(_FORMER.c.removed).values(removed_at=datetime.now(UTC)))
+    op.add_column("refresh_tokens", sa.Column("replaced_at", MOMENT, nullable=True))
+    op.add_column("users", sa.Column("username_skeleton", sa.String(32), nullable=True))
+    _fill_skeletons()
+    with op.batch_alter_table("users") as users:
+        users.create_unique_constraint(op.f("uq_users_username_skeleton"), ["username_skeleton"])
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("users") as users:
+        users.drop_constraint(op.f("uq_users_username_skeleton"), type_="unique")
+        users.drop_column("username_skeleton")
+    op.drop_column("refresh_tokens", "replaced_at")
+    op.drop_column("former_members", "removed_at")
+
+
+def _fill_skeletons() -> None:
+    """The oldest account of those that look alike has the skeleton; ids are ordered by time."""
+    connection = op.get_bind()
+    taken: set[str] = set()
+    for rows in connection.execute(sa.select(_USERS.c.id, _USERS.c.username).order_by(_USERS.c.id)).partitions(BATCH):
+        chosen = []
+        for id_, username in rows:
+            skeleton = fold(username)
+            if skeleton not in taken:
+                taken.add(skeleton)
+                chosen.append({"user": id_, "skeleton": skeleton})
+        if chosen:
+            update = _USERS.update().where(_USERS.c.id == sa.bindparam("user"))
+            connection.execute(update.values(username_skeleton=sa.bindparam("skeleton")), chosen)

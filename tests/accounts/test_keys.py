@@ -1,0 +1,81 @@
+"""Keys and files that others must not have: each purpose its own key, and files for their owner alone."""
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+
+import jwt
+import pytest
+import sqlalchemy as sa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy.exc import DBAPIError
+
+from roomcast.accounts.tokens import Tokens
+from roomcast.core.errors import Unauthenticated
+from roomcast.core.ids import uuid7
+from roomcast.core.keys import derived
+from roomcast.core.rows import fetch
+from tests.accounts.words import ME
+from tests.house import SECRET, House
+from tests.people import PASSWORD, SIGNUP, Visitor
+from tests.process import Process
+
+OLD, NEW = b"o" * 32, b"n" * 32
+
+
+@pytest.mark.parametrize("purpose", ["access tokens", "refresh tokens", "links"])
+def test_each_purpose_has_a_key_of_its_own(purpose: str) -> None:
+    hkdf = HKDF(SHA256(), 32, b"roomcast", purpose.encode())
+    assert derived(OLD, purpose) == hkdf.derive(OLD)
+    assert derived(OLD, purpose) != derived(OLD, "another")
+
+
+def test_what_signs_links_signs_no_access_token() -> None:
+    tokens, forged = Tokens([OLD], 900), Tokens([derived(OLD, "links")], 900)
+    with pytest.raises(Unauthenticated):
+        tokens.read(forged.access(uuid7(), uuid7())[0])
+
+
+def test_access_tokens_of_old_secrets_and_of_before_keys_were_derived_are_read() -> None:
+    user, session = uuid7(), uuid7()
+    rotated = Tokens([NEW, OLD], 900)
+    token = Tokens([OLD], 900).access(user, session)[0]
+    claims = rotated.read(token)
+    assert (claims.user_id, claims.session_id) == (user, session)
+    assert jwt.get_unverified_header(rotated.access(user, session)[0])["kid"] != jwt.get_unverified_header(token)["kid"]
+
+
+async def test_an_access_token_of_the_former_release_is_still_read(house: House, visitor: Visitor) -> None:
+    """It was signed with the secret itself."""
+    signed_in = await visitor.do(SIGNUP, username="ann", password=PASSWORD)
+    claims = jwt.decode(signed_in["tokens"]["accessToken"], options={"verify_signature": False})
+    header = {"kid": hashlib.sha256(SECRET.encode()).hexdigest()[:8], "typ": "at+jwt"}
+    async with Visitor(house, jwt.encode(claims, SECRET, "HS256", headers=header)) as ann:
+        assert (await ann.ask(ME))["me"]["user"]["username"] == "ann"
+
+
+async def test_an_error_of_the_database_shows_no_parameter(house: House) -> None:
+    with pytest.raises(DBAPIError) as failed:
+        async with house.inside.db.work() as work:
+            await fetch(work.session, sa.text("SELECT :secret FROM nowhere").bindparams(secret="hidden words"))
+    assert "hidden words" not in str(failed.value)
+
+
+async def test_what_the_server_keeps_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+    umask = os.umask(0)
+    try:
+        server = Process("", tmp_path, secret_key="")
+        await server.start()
+    finally:
+        os.umask(umask)
+    try:
+        async with Visitor(server.house) as visitor:
+            await visitor.do(SIGNUP, username="ann", password=PASSWORD)
+        kept = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
+        names = {path.name for path in kept}
+        assert {"roomcast.db", "roomcast.db-wal", "roomcast.db-shm", "secret.key", "incoming"} <= names
+        assert [path for path in kept if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+    finally:
+        await server.stop()

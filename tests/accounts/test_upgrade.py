@@ -1,0 +1,52 @@
+"""Accounts and memberships of the release before keep their names, and old invites bring nobody back."""
+
+import asyncio
+
+import sqlalchemy as sa
+from alembic import command
+from sqlmodel import select
+
+from roomcast.accounts.models import User
+from roomcast.core import migrations
+from roomcast.core.db import Database
+from roomcast.rooms.models import FormerMember
+from tests.conftest import MakeHouse
+from tests.people import PASSWORD, SIGNUP, Visitor, arrive
+from tests.rooms.words import change, invite, refusal
+
+
+async def migrate_back_and_forth(url: str) -> None:
+    await asyncio.to_thread(command.downgrade, migrations.config(url), "0004")
+    await migrations.upgrade(url)
+
+
+async def test_accounts_that_looked_alike_before_keep_their_names(make_house: MakeHouse, database_url: str) -> None:
+    house = await make_house()
+    async with await arrive(house, "Billy") as billy, await arrive(house, "cleo"):
+        async with house.inside.db.work() as work:  # as the release before would have let them in
+            user = (await work.session.exec(select(User).where(User.username == "cleo"))).one()
+            user.username, user.username_key = "bi11y", "bi11y"
+        await migrate_back_and_forth(database_url)
+        async with house.inside.db.read() as session:
+            kept = {user.username: user.username_skeleton for user in await session.exec(select(User))}
+        assert kept == {"Billy": "bllly", "bi11y": None}
+        for name in ("billy", "bi11y", "bIlly"):
+            [error] = (await billy.do(SIGNUP, username=name, password=PASSWORD))["errors"]
+            assert error["code"] == "USERNAME_TAKEN"
+
+
+async def test_who_was_removed_before_the_upgrade_is_not_brought_back_by_an_invite_of_before(
+    make_house: MakeHouse, database_url: str
+) -> None:
+    house = await make_house()
+    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob, Visitor(house):
+        den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+        await change(ann, "removeMember", roomId=den, userId=bob.id)
+        older = await invite(ann, den)
+        await migrate_back_and_forth(database_url)
+        assert await refusal(bob, "joinRoom", inviteCode=older) == "FORBIDDEN"
+        await change(bob, "joinRoom", inviteCode=await invite(ann, den))
+        db = Database(database_url)
+        async with db.read() as session:
+            assert (await session.exec(select(sa.func.count()).select_from(FormerMember))).one() == 0
+        await db.close()

@@ -1,0 +1,86 @@
+"""Host names: a page that points its own name at this server reaches nothing of it."""
+
+import pytest
+
+from tests.conftest import MakeHouse
+from tests.edge.lines import HANDSHAKE, line
+from tests.house import House
+from tests.people import PASSWORD, SIGNUP, Person, Visitor
+
+EVIL = "evil.example"
+
+
+async def status(house: House, host: str, path: str = "/schema.graphql") -> int:
+    async with Visitor(house) as visitor:
+        return (await visitor.http.get(path, headers={"host": host})).status_code
+
+
+async def test_a_page_that_points_its_name_here_does_not_become_the_administrator(house: House) -> None:
+    """DNS rebinding: to the browser, page and server have one origin."""
+    async with Visitor(house) as page:
+        signup = {"query": SIGNUP, "variables": {"input": {"username": "mallory", "password": PASSWORD}}}
+        refused = await page.post(signup, host=f"{EVIL}:8000", origin=f"http://{EVIL}:8000")
+        assert refused.status_code == 421
+        [error] = refused.json()["errors"]
+        assert error["extensions"]["code"] == "BAD_USER_INPUT"
+        assert "ROOMCAST_ALLOWED_HOSTS" in error["message"]
+        assert refused.headers["x-content-type-options"] == "nosniff"
+        assert (await page.do(SIGNUP, username="ann", password=PASSWORD))["user"]["role"] == "ADMIN"
+
+
+async def test_a_socket_under_a_strange_name_is_not_opened(house: House, ann: Person) -> None:
+    strange = HANDSHAKE.replace(b"Host: localhost", b"Host: evil.example") + b"Origin: http://evil.example\r\n\r\n"
+    async with line(house.url) as it:
+        await it.say(strange)
+        assert (await it.head()).startswith(b"HTTP/1.1 421 ")
+    assert house.leftovers()["sockets"] == 0
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:9000", "localhost.", "127.0.0.1", "10.1.2.3:80", "[::1]:8000", "[2001:db8::1]"]
+)
+async def test_addresses_and_localhost_are_answered(house: House, host: str) -> None:
+    assert await status(house, host) == 200
+
+
+@pytest.mark.parametrize(
+    "host", [EVIL, "localhost.evil.example", "127.0.0.1.evil.example", "chat.example.org", "[::1", "a@localhost.x", "x"]
+)
+async def test_other_names_are_not(house: House, host: str) -> None:
+    assert await status(house, host) == 421
+
+
+async def test_the_settings_name_more_hosts(make_house: MakeHouse) -> None:
+    house = await make_house(public_url="https://chat.example.org:8443", allowed_hosts=("roomcast", "chat_app"))
+    hosts = ("chat.example.org", "Chat.Example.Org:8443", "roomcast:8000", "chat_app", "localhost", "10.0.0.1")
+    assert [await status(house, host) for host in hosts] == [200] * len(hosts)
+    assert await status(house, EVIL) == 421
+    async with line(house.url) as it:
+        await it.say(HANDSHAKE.replace(b"Host: localhost", b"Host: roomcast") + b"\r\n")
+        assert b" 101 " in await it.head()
+
+
+async def test_a_public_url_with_letters_of_other_scripts_is_what_browsers_make_of_it(make_house: MakeHouse) -> None:
+    house = await make_house(public_url="https://münchen.example")
+    assert await status(house, "xn--mnchen-3ya.example") == 200
+
+
+async def test_probes_are_answered_under_any_name(house: House) -> None:
+    assert await status(house, "pod-7.cluster.internal", "/health/ready") == 200
+    assert await status(house, "pod-7.cluster.internal", "/health/../graphql") == 421
+
+
+async def test_one_strange_host_among_several_is_refused(house: House) -> None:
+    async with line(house.url) as it:
+        await it.say(b"GET /schema.graphql HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
+        assert b" 200 " not in await it.head()
+
+
+async def test_https_is_for_keeps_where_the_public_url_says_so(make_house: MakeHouse) -> None:
+    async with (
+        Visitor(await make_house()) as plain,
+        Visitor(await make_house(public_url="https://chat.example.org")) as secure,
+    ):
+        for path in ("/", "/graphql", "/health/live", "/nowhere"):
+            assert "strict-transport-security" not in (await plain.http.get(path)).headers
+            assert (await secure.http.get(path)).headers["strict-transport-security"] == "max-age=31536000"
