@@ -186,3 +186,15 @@ def heic(pixels_: bytes = b"\xd5" * 50, main: bytes = b"hvc1") -> bytes:
     head = box(b"ftyp", b"heic", bytes(4), b"mif1heic")
     at = len(head) + len(meta()) + 8
     return head + meta() + box(b"mdat", data) + box(b"mpvd", MARK)
+
+
+# ------------------------------------------------------------------ pictures that hurt
+
+
+def slow_jpeg(scans: int = 2400) -> bytes:
+    """Small, and slow to decode: its last scan is there again and again, each over all of its pixels."""
+    file = io.BytesIO()
+    Image.new("RGB", (6000, 6000)).save(file, "jpeg", progressive=True)
+    content = file.getvalue()
+    scan = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + scan * scans + content[-2:]
