@@ -270,7 +270,7 @@ async def main():
     pool = PicturePool()
     path = Path(sys.argv[1])
     await pool.prepare(uuid4(), Job(path, "image/png", path.stat().st_size, None, path.with_suffix(".small")))
-    print(next(iter(pool._children))._process.pid, flush=True)
+    print(*pool.pids, flush=True)
     await asyncio.sleep(60)
 
 asyncio.run(main())

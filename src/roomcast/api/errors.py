@@ -109,7 +109,9 @@ def user_error(refused: Refused) -> UserError:
 
 # ------------------------------------------------------------------ top level
 
-RETRYABLE = frozenset({"RATE_LIMITED", "TIMEOUT", "TOKEN_EXPIRED", "PERSISTED_QUERY_NOT_FOUND", "INTERNAL"})
+RETRYABLE = frozenset(
+    {"RATE_LIMITED", "TIMEOUT", "TOKEN_EXPIRED", "PERSISTED_QUERY_NOT_FOUND", "STORAGE_FULL", "INTERNAL"}
+)
 
 
 def coded(code: str, message: str, **extensions: Any) -> GraphQLError:

@@ -87,7 +87,7 @@ class FilesEndpoint:
     def __init__(self, db: Database, links: Links, storage: Storage, intake: Intake, limits: TransferLimits) -> None:
         self._db, self._links, self._storage, self._intake = db, links, storage, intake
         self.limits = limits
-        self._downloads = Slots(limits.downloads, limits.downloads_per_address)
+        self.downloads = Slots(limits.downloads, limits.downloads_per_address)
 
     # ------------------------------------------------------------------ in
 
@@ -149,7 +149,7 @@ class FilesEndpoint:
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
         with ExitStack() as slot:
-            slot.enter_context(self._downloads.take(_address(request)))
+            slot.enter_context(self.downloads.take(_address(request)))
             chunks = await self._storage.open(shown.blob, start, end)
             return Download(chunks, status, headers, self.limits, slot.pop_all())
 

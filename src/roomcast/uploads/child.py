@@ -26,6 +26,10 @@ class Child:
         self._is_killed = False
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
     def ask(self, line: bytes) -> bytes:
         """The answer to this line; empty when the process has ended."""
         process = self._start()

@@ -44,11 +44,15 @@ class Slots:
         self._addresses: Counter[str | None] = Counter()
         self._people: Counter[UUID] = Counter()
 
+    @property
+    def count(self) -> int:
+        return self._addresses.total()
+
     @contextmanager
     def take(self, address: str | None, person: UUID | None = None) -> Iterator[None]:
         """A slot as long as the block runs. Raises RateLimited."""
         is_full = (
-            self._addresses.total() >= self._most
+            self.count >= self._most
             or (address is not None and _reached(self._addresses[address], self._per_address))
             or (person is not None and _reached(self._people[person], self._per_person))
         )

@@ -79,6 +79,11 @@ class PicturePool:
         self._idle: list[Child] = []
         self._children: set[Child] = set()
 
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the children that have started."""
+        return [child.pid for child in self._children if child.pid is not None]
+
     async def prepare(self, owner_id: UUID, job: Job) -> Prepared:
         """Waits for its turn: one picture of a person at a time, people in the order in which they came.
 

@@ -70,7 +70,7 @@ class Intake:
         self.pictures = PicturePool()
         self._storage, self._incoming = storage, incoming
         self._limits, self._keeps_originals = limits, keeps_originals
-        self._slots = Slots(limits.uploads, limits.uploads_per_address, limits.uploads_per_person)
+        self.slots = Slots(limits.uploads, limits.uploads_per_address, limits.uploads_per_person)
         self._expected_bytes = 0
         make_folder(incoming)
 
@@ -83,7 +83,7 @@ class Intake:
         Raises ValidationFailed for too few, FileTooLarge for too many, UnsupportedMediaType, RateLimited, StorageFull.
         """
         arrival = Arrival(self._incoming / f"{file.id.hex}-{secrets.token_hex(8)}")
-        with self._slots.take(address, file.owner_id), self._expecting(file.upload_size):
+        with self.slots.take(address, file.owner_id), self._expecting(file.upload_size):
             try:
                 await self._check_space()
                 await self._write(arrival, file, chunks)
