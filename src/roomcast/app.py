@@ -61,6 +61,7 @@ from roomcast.settings import (
     vapid_key,
 )
 from roomcast.uploads import sweeping
+from roomcast.uploads.limits import TransferLimits
 from roomcast.uploads.links import Links
 from roomcast.uploads.receiving import Intake
 from roomcast.uploads.storage import Folder, Storage
@@ -117,10 +118,12 @@ class Roomcast:
         await prepare_database(self.settings)
         settings = self.settings
         self.storage = open_storage(settings)
-        self.intake = Intake(self.storage, incoming(settings))
+        transfers = _transfer_limits(settings)
+        keeps = settings.keep_originals
+        self.intake = Intake(self.storage, incoming(settings), transfers, keeps_originals=keeps)
         introspection, get = settings.is_on(settings.introspection), settings.is_on(settings.get_queries)
         backend = await self._backend()
-        self.files = FilesEndpoint(self.db, backend.links, self.storage, self.intake)
+        self.files = FilesEndpoint(self.db, backend.links, self.storage, self.intake, transfers)
         persisted, rates = _persisted(settings), self._rates
         engine = Engine(self.schema, backend, Limits(), persisted, rates, self.operations, introspection=introspection)
         self.sockets = Sockets(engine, self.hub, settings.allowed_origins, self._places)
@@ -138,6 +141,7 @@ class Roomcast:
             await chore.stop()
         await self.sockets.stop()
         await self.send.close()
+        await self.intake.close()
         if self.notifier is not None:
             await self.notifier.close()
         await self.sessions.close()
@@ -206,6 +210,7 @@ class Roomcast:
             public_url=settings.public_url,
             links=Links([*(derived(key, "links") for key in keys), *keys]),  # the latter: made before keys were derived
             max_upload_bytes=settings.max_upload_bytes,
+            upload_quota_bytes=settings.upload_quota_bytes,
             notifier=self.notifier,
         )
 
@@ -322,6 +327,11 @@ def open_storage(settings: Settings) -> Storage:
     except ImportError:
         raise WrongSetting("ROOMCAST_STORAGE_URL: install roomcast with the extra s3, or leave it empty") from None
     return Bucket(settings.storage_url)
+
+
+def _transfer_limits(settings: Settings) -> TransferLimits:
+    limits = TransferLimits(min_free_bytes=settings.min_free_disk_bytes)
+    return limits if settings.rate_limits is OnOff.ON else limits.without_shares()
 
 
 def _persisted(settings: Settings) -> PersistedQueries:

@@ -186,6 +186,9 @@ class Settings(BaseSettings):
     presence_grace_seconds: int = Field(default=15, ge=1, le=3600)
     storage_url: Annotated[str | None, AfterValidator(_bucket)] = None
     max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, le=2**31 - 1)
+    upload_quota_bytes: int = Field(default=5 * 1024**3, ge=1, le=2**53)
+    min_free_disk_bytes: int = Field(default=256 * 1024**2, ge=0, le=2**53)
+    keep_originals: bool = False
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
     push: OnOff | None = None
     push_delay_seconds: float = Field(default=15, ge=0.1, le=300)

@@ -1,6 +1,7 @@
 """Bytes on their way out: in parts or whole, under a name that does no harm, to nobody whose address is not good."""
 
 import io
+import sys
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,7 +14,6 @@ from roomcast.api.ranges import disposition
 from roomcast.core.clock import now
 from roomcast.core.ids import local_id
 from roomcast.core.names import is_printable
-from roomcast.uploads import pictures
 from roomcast.uploads.links import READING, Links
 from roomcast.uploads.policy import clean_name
 from tests.house import SECRET
@@ -269,7 +269,10 @@ async def test_a_picture_is_measured_and_has_a_small_one_without_metadata(ann: P
         assert small.size == (320, 480)
         assert dict(small.getexif()) == {}
     assert b"taken at home" not in answer.content
-    assert (await fetch(file["url"])).content == content
+    original = (await fetch(file["url"])).content
+    assert b"taken at home" not in original
+    with Image.open(io.BytesIO(original)) as kept:
+        assert (kept.size, dict(kept.getexif())) == ((900, 600), {0x0112: 6})
 
 
 async def test_every_kind_of_picture_is_known_by_its_bytes(ann: Person) -> None:
@@ -291,10 +294,11 @@ async def test_a_bomb_of_pixels_is_refused_before_it_is_unpacked(ann: Person) ->
 async def test_without_the_extra_for_pictures_files_go_and_are_shown_as_they_are(
     ann: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pictures, "Image", None)  # as where Pillow is not installed
+    content, me = picture(9, 9), picture(8, 8)
+    monkeypatch.setitem(sys.modules, "PIL", None)  # as where Pillow is not installed
     den = await ann.create_room("den")
-    file = await post(ann, den, picture(9, 9), "a.png", "image/png")
+    file = await post(ann, den, content, "a.png", "image/png")
     assert (file["contentType"], file["width"], file["thumbnailUrl"]) == ("image/png", None, None)
-    worn = await upload(ann, picture(8, 8), "me.png", "image/png")
+    worn = await upload(ann, me, "me.png", "image/png")
     avatar = (await ann.do(PROFILE, avatarUploadId=worn))["user"]["avatarUrl"]
-    assert (await fetch(avatar)).content == picture(8, 8)
+    assert (await fetch(avatar)).content == me

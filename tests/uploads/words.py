@@ -38,7 +38,7 @@ async def ticket(person: Person, size: int, name: str = "notes.txt", kind: str =
 async def put(person: Person, given: Json, content: Any, **headers: str) -> httpx.Response:
     """The bytes to a ticket's address, as a client without our token would."""
     told = {header["name"]: header["value"] for header in given["headers"]}
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         return await client.put(given["uploadUrl"], content=content, headers={**told, **headers})
 
 

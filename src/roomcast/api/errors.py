@@ -46,6 +46,7 @@ class ErrorCode(StrEnum):
     ATTACHMENT_NOT_READY = "ATTACHMENT_NOT_READY"
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
     FILE_TOO_LARGE = "FILE_TOO_LARGE"
+    QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 
 
 @strawberry.type
@@ -108,7 +109,9 @@ def user_error(refused: Refused) -> UserError:
 
 # ------------------------------------------------------------------ top level
 
-RETRYABLE = frozenset({"RATE_LIMITED", "TIMEOUT", "TOKEN_EXPIRED", "PERSISTED_QUERY_NOT_FOUND", "INTERNAL"})
+RETRYABLE = frozenset(
+    {"RATE_LIMITED", "TIMEOUT", "TOKEN_EXPIRED", "PERSISTED_QUERY_NOT_FOUND", "STORAGE_FULL", "INTERNAL"}
+)
 
 
 def coded(code: str, message: str, **extensions: Any) -> GraphQLError:

@@ -7,6 +7,7 @@ What it names is looked up each time, so that a deleted message's file is gone a
 import asyncio
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from contextlib import ExitStack
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -16,9 +17,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
-from starlette.types import Send
+from starlette.types import Receive, Scope, Send
 
 from roomcast.accounts import queries as accounts
+from roomcast.accounts.throttle import network
 from roomcast.api.errors import coded, formatted, log
 from roomcast.api.ranges import Unsatisfiable, disposition, is_known, wanted_range
 from roomcast.core.clock import now
@@ -36,14 +38,12 @@ from roomcast.core.ids import global_id, uuid7
 from roomcast.messages import queries as messages
 from roomcast.uploads import actions, queries
 from roomcast.uploads.kinds import INLINE, UNKNOWN
+from roomcast.uploads.limits import Slots, TransferClock, TransferLimits
 from roomcast.uploads.links import Links, Purpose
 from roomcast.uploads.models import File, blob, thumbnail
 from roomcast.uploads.policy import TICKET
 from roomcast.uploads.receiving import Intake
 from roomcast.uploads.storage import Storage
-
-STALL_SECONDS = 30.0
-"""How long a client may send nothing of its body, or take nothing of ours."""
 
 STATUS = {
     "FORBIDDEN": 403,
@@ -53,6 +53,7 @@ STATUS = {
     "FILE_TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "RATE_LIMITED": 429,
+    "STORAGE_FULL": 507,
 }
 """By the code of a refusal; every other one is 400."""
 
@@ -83,8 +84,10 @@ def routes(endpoint: Callable[[], "FilesEndpoint"]) -> list[BaseRoute]:
 class FilesEndpoint:
     """Both directions. `intake` fills what `storage` shows."""
 
-    def __init__(self, db: Database, links: Links, storage: Storage, intake: Intake) -> None:
+    def __init__(self, db: Database, links: Links, storage: Storage, intake: Intake, limits: TransferLimits) -> None:
         self._db, self._links, self._storage, self._intake = db, links, storage, intake
+        self.limits = limits
+        self.downloads = Slots(limits.downloads, limits.downloads_per_address)
 
     # ------------------------------------------------------------------ in
 
@@ -96,14 +99,19 @@ class FilesEndpoint:
         if file is None or (file.claimed_at is not None and not file.is_held):
             raise NotFound("no such upload")
         _check_headers(request, file)
-        received = await self._intake.take(file, _chunks(request))
+        received = await self._intake.take(file, _chunks(request, self.limits), _address(request))
         try:
             async with self._db.work() as work:
                 filled = await actions.fill(work, file_id, received)
         except Refused:
             await self._intake.drop(file, received)
             raise
-        told = {"uploadId": global_id("file", file_id), "contentType": filled.content_type, "sha256": filled.sha256}
+        told = {
+            "uploadId": global_id("file", file_id),
+            "contentType": filled.content_type,
+            "byteSize": filled.byte_size,
+            "sha256": filled.sha256,
+        }
         return JSONResponse(told, headers={"Cache-Control": "no-store"})
 
     # ------------------------------------------------------------------ out
@@ -140,7 +148,10 @@ class FilesEndpoint:
         status = 200 if part is None else 206
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
-        return Download(await self._storage.open(shown.blob, start, end), status, headers)
+        with ExitStack() as slot:
+            slot.enter_context(self.downloads.take(_address(request)))
+            chunks = await self._storage.open(shown.blob, start, end)
+            return Download(chunks, status, headers, self.limits, slot.pop_all())
 
     def _signed(self, request: Request, purpose: Purpose) -> tuple[UUID, int, str]:
         """The file that the address names, for how many seconds more, and whose it is. Raises Forbidden."""
@@ -191,11 +202,29 @@ def _headers(shown: Shown, seconds: int) -> dict[str, str]:
 
 
 class Download(StreamingResponse):
-    """A response that does not wait for ever for a client that takes nothing."""
+    """A response that gives up a client that takes nothing, or too little. It frees `slot` at its end."""
+
+    def __init__(
+        self,
+        chunks: AsyncIterator[bytes],
+        status: int,
+        headers: Mapping[str, str],
+        limits: TransferLimits,
+        slot: ExitStack,
+    ) -> None:
+        super().__init__(chunks, status, headers)
+        self._limits, self._slot = limits, slot
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._slot:
+            await super().__call__(scope, receive, send)
 
     async def stream_response(self, send: Send) -> None:
+        clock = TransferClock(self._limits)
+
         async def limited(message: MutableMapping[str, Any]) -> None:
-            async with asyncio.timeout(STALL_SECONDS):
+            clock.count(len(message.get("body", b"")))
+            async with clock.waiting():
                 await send(message)
 
         await super().stream_response(limited)
@@ -210,27 +239,33 @@ def _check_headers(request: Request, file: File) -> None:
         raise UnsupportedMediaType("the bytes are sent as they are, without a content encoding")
     if "content-range" in request.headers:
         raise ValidationFailed("a file is sent whole")
-    announced = int(request.headers.get("content-length", file.byte_size))
-    if announced > file.byte_size:
-        raise FileTooLarge(f"more than the {file.byte_size} bytes that were announced")
-    if announced < file.byte_size:
-        raise ValidationFailed(f"{announced} of the {file.byte_size} bytes that were announced")
+    announced = int(request.headers.get("content-length", file.upload_size))
+    if announced > file.upload_size:
+        raise FileTooLarge(f"more than the {file.upload_size} bytes that were announced")
+    if announced < file.upload_size:
+        raise ValidationFailed(f"{announced} of the {file.upload_size} bytes that were announced")
 
 
-async def _chunks(request: Request) -> AsyncIterator[bytes]:
+def _address(request: Request) -> str | None:
+    """What counts as one address."""
+    return network(request.client.host if request.client else None)
+
+
+async def _chunks(request: Request, limits: TransferLimits) -> AsyncIterator[bytes]:
     """All of the body. Raises TookTooLong, ValidationFailed."""
-    stream, end = request.stream(), asyncio.get_running_loop().time() + TICKET.total_seconds()
+    stream, clock = request.stream(), TransferClock(limits)
+    end = asyncio.get_running_loop().time() + TICKET.total_seconds()
     while True:
-        stalled = asyncio.get_running_loop().time() + STALL_SECONDS
         try:
-            async with asyncio.timeout_at(min(stalled, end)):
+            async with asyncio.timeout_at(end), clock.waiting():
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise TookTooLong("the bytes did not go on coming") from None
+            raise TookTooLong("the bytes came too slowly, or no longer") from None
         except ClientDisconnect:
             raise ValidationFailed("the bytes were not complete") from None
         if chunk is None:
             return
+        clock.count(len(chunk))
         yield chunk
 
 

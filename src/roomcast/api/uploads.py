@@ -16,7 +16,7 @@ from roomcast.core.ids import global_id
 from roomcast.messages import queries as messages
 from roomcast.uploads import actions, models, policy
 from roomcast.uploads import queries as files
-from roomcast.uploads.actions import NewFile
+from roomcast.uploads.actions import NewFile, SizeLimits
 from roomcast.uploads.links import Purpose
 
 
@@ -25,10 +25,10 @@ class Attachment(Node):
     row: ClassVar = models.File
     filename: str
     content_type: str = strawberry.field(description="What its bytes are, where they say so; else what it was called.")
-    byte_size: int
+    byte_size: int = strawberry.field(description="Of what is served: pictures are stored without their metadata.")
     width: int | None = strawberry.field(description="Of a picture, in pixels, as it is shown.")
     height: int | None
-    sha256: str = strawberry.field(description="Of all its bytes, hexadecimal.")
+    sha256: str = strawberry.field(description="Of the bytes that are served, hexadecimal.")
 
     @strawberry.field(
         description="Signed, short-lived, and good only while the viewer may read it; select it again to renew."
@@ -71,11 +71,15 @@ class Mutation:
     @strawberry.mutation
     @refusable(CreateUploadPayload)
     async def create_upload(self, info: Info, input: CreateUploadInput) -> CreateUploadPayload:  # noqa: A002
-        """A ticket for one file. What is not used within a day is removed."""
+        """A ticket for one file. What is not used within a day is removed.
+
+        QUOTA_EXCEEDED when all files of this person would take more bytes than a person may store.
+        """
         context, backend = info.context, info.context.backend
         new = NewFile(input.filename, input.content_type, input.byte_size)
+        limits = SizeLimits(backend.max_upload_bytes, backend.upload_quota_bytes)
         async with backend.db.work() as work:
-            file = await actions.create_upload(work, context.actor, new, backend.max_upload_bytes)
+            file = await actions.create_upload(work, context.actor, new, limits)
         expires_at = file.created_at + policy.TICKET
         return CreateUploadPayload(
             upload_id=strawberry.ID(global_id("file", file.id)),

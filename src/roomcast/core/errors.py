@@ -132,6 +132,12 @@ class FileTooLarge(Refused):
     code = "FILE_TOO_LARGE"
 
 
+class QuotaExceeded(Refused):
+    """The files of this person would take more bytes than a person may store."""
+
+    code = "QUOTA_EXCEEDED"
+
+
 # ---- refusals of the request itself: they have no place in a payload and are answered at the top level
 
 
@@ -154,6 +160,13 @@ class TookTooLong(Refused):
     """The client was waited for, and did not go on."""
 
     code = "TIMEOUT"
+    retryable = True
+
+
+class StorageFull(Refused):
+    """The disk has no room for what is sent."""
+
+    code = "STORAGE_FULL"
     retryable = True
 
 

@@ -11,7 +11,14 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Work
-from roomcast.core.errors import AttachmentNotReady, Conflict, NotFound, RateLimited, UnsupportedMediaType
+from roomcast.core.errors import (
+    AttachmentNotReady,
+    Conflict,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    UnsupportedMediaType,
+)
 from roomcast.core.rows import write
 from roomcast.uploads import policy, queries
 from roomcast.uploads.kinds import PICTURES
@@ -37,24 +44,39 @@ class NewFile:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What is known of a file's bytes once they are there. `picture`: None for what is none, or was not looked at."""
+    """What is known of a file's bytes as they are stored. `picture`: None for what is none, or was not looked at."""
 
     sha256: str
     content_type: str
+    byte_size: int
     picture: Picture | None = None
 
 
-async def create_upload(work: Work, actor: Actor, new: NewFile, max_bytes: int) -> File:
-    """A file without bytes yet. Raises ValidationFailed, FileTooLarge, RateLimited to who lets too many lie about."""
+@dataclass(frozen=True, slots=True)
+class SizeLimits:
+    """In bytes: of one file, and of all files of one person."""
+
+    file: int
+    person: int
+
+
+async def create_upload(work: Work, actor: Actor, new: NewFile, limits: SizeLimits) -> File:
+    """A file without bytes yet.
+
+    Raises ValidationFailed, FileTooLarge, RateLimited for too many unused files, QuotaExceeded. Tickets that are made
+    at the same moment do not count each other: the quota can be exceeded by a few files, once.
+    """
     file = File(
         owner_id=actor.user_id,
         filename=policy.clean_name(new.filename),
         declared_type=policy.check_type(new.content_type),
-        byte_size=policy.check_size(new.byte_size, max_bytes),
+        byte_size=policy.check_size(new.byte_size, limits.file),
         created_at=now(),
     )
     if await queries.waiting_count(work.session, actor) >= policy.MAX_WAITING:
         raise RateLimited(f"at most {policy.MAX_WAITING} files wait to be used; unused ones go after a day")
+    if await queries.stored_bytes(work.session, actor) + new.byte_size > limits.person:
+        raise QuotaExceeded(f"your files may have {limits.person} bytes in all", path=("input", "byteSize"))
     work.session.add(file)
     return file
 
@@ -69,10 +91,12 @@ async def fill(work: Work, file_id: UUID, received: Received) -> File:
         raise NotFound("no such upload")
     if file.sha256 is not None and file.sha256 != received.sha256:
         raise Conflict("this upload has other bytes already")
+    if file.sha256 is None:
+        file.announced_size, file.byte_size = file.byte_size, received.byte_size
     file.sha256, file.content_type = received.sha256, received.content_type
     if received.picture is not None:
         file.width, file.height = received.picture.width, received.picture.height
-        file.has_thumbnail = received.picture.has_thumbnail
+        file.has_thumbnail = True
     return file
 
 

@@ -16,7 +16,8 @@ LOOSE, LOOSE_ON_SQLITE = "message_id IS NULL AND NOT is_avatar", "message_id IS 
 
 class File(SQLModel, table=True):
     """`declared_type` is what the sender called it, `content_type` what its bytes are. `sha256`: null until the bytes
-    have come.
+    have come. `byte_size` and `sha256` are those of what is stored, which of pictures is less than what was sent;
+    `announced_size` is what was sent (null: the same).
 
     `claimed_at`: when it got its one use, or was given up. Claimed and held by nothing, it waits for its removal.
     """
@@ -31,12 +32,14 @@ class File(SQLModel, table=True):
             postgresql_where=sa.text(LOOSE),
             sqlite_where=sa.text(LOOSE_ON_SQLITE),
         ),
+        sa.Index("ix_files_owner", "owner_id", "byte_size"),
     )
     id: UUID = IdField(default_factory=uuid7, primary_key=True)
     owner_id: UUID = IdField(foreign_key="users.id", ondelete="CASCADE")
     filename: str = Field(max_length=255)
     declared_type: str = Field(max_length=127)
     byte_size: int = Field(sa_type=sa.BigInteger)
+    announced_size: int | None = Field(default=None, sa_type=sa.BigInteger)
     created_at: datetime = TimeField()
     sha256: str | None = Field(default=None, max_length=64)
     content_type: str | None = Field(default=None, max_length=127)
@@ -47,6 +50,11 @@ class File(SQLModel, table=True):
     message_id: UUID | None = IdField(default=None, nullable=True, foreign_key="messages.id", ondelete="SET NULL")
     position: int = Field(default=0, sa_column_kwargs={"server_default": sa.text("0")})
     is_avatar: bool = FlagField()
+
+    @property
+    def upload_size(self) -> int:
+        """Of the bytes that its ticket takes."""
+        return self.byte_size if self.announced_size is None else self.announced_size
 
     @property
     def is_held(self) -> bool:

@@ -1,64 +1,144 @@
-"""What a picture measures, and a small one of it that holds nothing but pixels: no place, no camera, no words."""
+"""Prepares pictures in child processes, which have limits and can be killed: a decoder that loops, crashes or fills the
+memory takes nothing else down, and delays nobody for longer than a picture may take.
+"""
 
-from dataclasses import dataclass
+import asyncio
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Thread
+from typing import Any
+from uuid import UUID
+from weakref import WeakValueDictionary
 
-from roomcast.core.errors import FileTooLarge, Refused, UnsupportedMediaType
+from roomcast.core.errors import FileTooLarge, TookTooLong, UnsupportedMediaType
+from roomcast.uploads.child import Child
 
-try:
-    from PIL import Image, ImageOps
+WORKERS = 2
+"""Child processes of one server process. A person has one of them at a time at most, so nobody can take both."""
 
-    Image.MAX_IMAGE_PIXELS = None  # our own limit refuses; the library's would warn in the log first
-except ImportError:  # the extra `media` is not installed
-    Image = None  # type: ignore[assignment]
+_REFUSALS = {refused.code: refused for refused in (UnsupportedMediaType, FileTooLarge)}
 
-MAX_PIXELS = 50_000_000
-"""A decoded picture needs four bytes for each: a small file can hold as many as it likes."""
 
-THUMBNAIL_PIXELS = 480
-"""The longer side of a thumbnail."""
+@dataclass(frozen=True, slots=True)
+class PictureLimits:
+    """What one picture may take. `pictures`: how many a child prepares before a new one takes its place."""
+
+    cpu_seconds: int = 4
+    wall_seconds: float = 10.0
+    memory_bytes: int = 1024**3
+    bytes_per_second: int = 10 * 1024**2
+    """Large files get more time than that: so many bytes a second have to be read, written and hashed."""
+    start_seconds: float = 20.0
+    """More for the first picture of a child, which has to start."""
+    pictures: int = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Its size in pixels, as it is shown."""
+    """Its size in pixels, as it is shown. It has a thumbnail."""
 
     width: int
     height: int
-    has_thumbnail: bool
 
 
-def can_look() -> bool:
-    """Whether the library for it is here."""
-    return Image is not None
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done with the file at `path`.
 
-
-def look(path: Path, content_type: str, small: Path) -> Picture:
-    """Measure the picture at `path` and put its thumbnail at `small`. Takes a while: for a thread.
-
-    Raises UnsupportedMediaType for what cannot be read to its end, FileTooLarge for too many pixels.
+    `stripped`: where to write it without metadata, None to leave it as it is. `small`: where to write a thumbnail, None
+    for none.
     """
-    try:
-        # Only the decoder of what the first bytes say: the others never see what strangers send.
-        with Image.open(path, formats=[content_type.removeprefix("image/")]) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise FileTooLarge(f"a picture has at most {MAX_PIXELS} pixels")
-            return _shrink(picture, small)
-    except Refused:
-        raise
-    except Exception as error:  # decoders raise whatever strangers' bytes lead them to
-        raise UnsupportedMediaType("this picture cannot be read") from error
+
+    path: Path
+    content_type: str
+    byte_size: int
+    stripped: Path | None
+    small: Path | None
 
 
-def _shrink(picture: "Image.Image", small: Path) -> Picture:
-    turned = picture.getexif().get(0x0112, 1) >= 5  # lies on its side
-    width, height = picture.size[::-1] if turned else picture.size
-    picture.draft("RGB", (2 * THUMBNAIL_PIXELS, 2 * THUMBNAIL_PIXELS))
-    upright = ImageOps.exif_transpose(picture)
-    pixels = upright.convert("RGBA" if upright.has_transparency_data else "RGB")
-    pixels.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    bare = Image.new(pixels.mode, pixels.size)  # nothing comes along but what is pasted
-    bare.paste(pixels)
-    bare.save(small, "WEBP", quality=80)
-    return Picture(width, height, has_thumbnail=True)
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Of the file without metadata, where that was asked for; `picture` where a thumbnail was."""
+
+    sha256: str | None
+    byte_size: int | None
+    picture: Picture | None
+
+
+class PicturePool:
+    """Starts no process before the first picture comes."""
+
+    def __init__(self, limits: PictureLimits = PictureLimits()) -> None:
+        self.limits = limits
+        self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
+        self._slots = asyncio.Semaphore(WORKERS)
+        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._idle: list[Child] = []
+        self._children: set[Child] = set()
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the children that have started."""
+        return [child.pid for child in self._children if child.pid is not None]
+
+    async def prepare(self, owner_id: UUID, job: Job) -> Prepared:
+        """Waits for its turn: one picture of a person at a time, people in the order in which they came.
+
+        Raises UnsupportedMediaType for what cannot be read within the limits of CPU time and memory, TookTooLong,
+        FileTooLarge for too many pixels, OSError where the disk is at fault.
+        """
+        turn = self._turns.setdefault(owner_id, asyncio.Lock())
+        async with turn, self._slots:
+            return _prepared(await self._ask(job))
+
+    async def close(self) -> None:
+        """End all children, also those that are working."""
+        for child in self._children:
+            child.kill()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for child in list(self._children):
+            await asyncio.to_thread(child.reap)
+
+    async def _ask(self, job: Job) -> Mapping[str, Any]:
+        child = self._idle.pop() if self._idle else Child(self.limits.memory_bytes)
+        self._children.add(child)
+        is_reusable = False
+        try:
+            reply = await self._answer(child, job)
+            is_reusable = bool(reply) and child.answered < self.limits.pictures
+        except TimeoutError:  # with CPU time left: the machine is busy
+            raise TookTooLong("reading this picture took too long") from None
+        finally:  # also when this task is cancelled: the next reply would be that of this job
+            if is_reusable:
+                self._idle.append(child)
+            else:
+                self._discard(child)
+        if not reply:
+            raise UnsupportedMediaType("this picture takes too much time or memory to read")
+        answer: dict[str, Any] = json.loads(reply)
+        return answer
+
+    async def _answer(self, child: Child, job: Job) -> bytes:
+        """Empty when the child has ended, by its own limits or by ours."""
+        limits, extra = self.limits, job.byte_size / self.limits.bytes_per_second
+        line = json.dumps({**asdict(job), "cpu_seconds": int(limits.cpu_seconds + extra)}, default=str).encode()
+        start = 0 if child.answered else limits.start_seconds
+        async with asyncio.timeout(start + limits.wall_seconds + 2 * extra):
+            return await asyncio.get_running_loop().run_in_executor(self._threads, child.ask, line + b"\n")
+
+    def _discard(self, child: Child) -> None:
+        self._children.discard(child)
+        child.kill()
+        Thread(target=child.reap, daemon=True).start()  # a killed process ends soon, but not at once
+
+
+def _prepared(answer: Mapping[str, Any]) -> Prepared:
+    if "refused" in answer:
+        raise _REFUSALS[answer["refused"]](answer["message"])
+    if "errno" in answer:
+        raise OSError(answer["errno"], answer["message"])
+    picture = Picture(*answer["picture"]) if answer["picture"] else None
+    return Prepared(answer["sha256"], answer["byte_size"], picture)

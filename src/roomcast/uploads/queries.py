@@ -54,6 +54,12 @@ async def waiting_count(session: AsyncSession, actor: Actor) -> int:
     return await count(session, mine)
 
 
+async def stored_bytes(session: AsyncSession, actor: Actor) -> int:
+    """Of all files of this person that are not removed yet, announced ones included."""
+    sizes = sa.func.coalesce(sa.func.sum(col(File.byte_size)), 0)
+    return int((await session.exec(select(sizes).where(File.owner_id == actor.user_id))).one())
+
+
 async def given_up(session: AsyncSession, limit: int) -> list[File]:
     """Files that nothing will ever use again, with their bytes still there, perhaps."""
     return list(await session.exec(select(File).where(loose(), col(File.claimed_at).is_not(None)).limit(limit)))

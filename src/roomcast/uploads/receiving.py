@@ -1,28 +1,35 @@
 """Taking bytes in: counted, hashed and looked at in a file of their own before they are anybody's."""
 
 import asyncio
+import errno
 import hashlib
 import secrets
+import shutil
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from uuid import UUID
+from typing import BinaryIO
 
-from roomcast.core.errors import FileTooLarge, RateLimited, ValidationFailed
+from roomcast.core.errors import FileTooLarge, StorageFull, ValidationFailed
 from roomcast.uploads import policy
 from roomcast.uploads.actions import Received
 from roomcast.uploads.kinds import HEAD_BYTES, PICTURES, settle
+from roomcast.uploads.limits import Slots, TransferLimits
 from roomcast.uploads.models import File, blob, thumbnail
-from roomcast.uploads.pictures import Picture, can_look, look
-from roomcast.uploads.storage import Storage
-
-AT_ONCE, OF_ONE_PERSON = 128, 8
-"""Uploads that one process takes in at the same time: so many slow ones hinder nobody else's."""
+from roomcast.uploads.pictures import Job, PicturePool, Prepared
+from roomcast.uploads.storage import FILE_MODE, Storage, make_folder
+from roomcast.uploads.stripping import STRIPPED
 
 BLOCK_BYTES = 1024 * 1024
 """What is gathered before it is written."""
+
+FULL_RETRY_MS = 60_000
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""The disk, the account's share of it, or what a process may write is used up."""
 
 
 @dataclass
@@ -30,37 +37,63 @@ class Arrival:
     """One upload under way: what has come so far."""
 
     path: Path
-    small: Path
     size: int = 0
     head: bytes = b""
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
+    @property
+    def small(self) -> Path:
+        return self.path.with_suffix(".small")
+
+    @property
+    def stripped(self) -> Path:
+        return self.path.with_suffix(".stripped")
+
+    def add(self, handle: BinaryIO, block: bytes) -> None:
+        self.digest.update(block)
+        handle.write(block)
+
+    def remove(self) -> None:
+        for path in (self.path, self.small, self.stripped):
+            path.unlink(missing_ok=True)
+
 
 class Intake:
-    """Fills `storage` from requests, by way of the folder `incoming`, which lies on the same disk as a local one."""
+    """Fills `storage` from requests, by way of the folder `incoming`, which lies on the same disk as a local one.
 
-    def __init__(self, storage: Storage, incoming: Path) -> None:
+    `keeps_originals`: pictures are stored with their metadata.
+    """
+
+    def __init__(
+        self, storage: Storage, incoming: Path, limits: TransferLimits, *, keeps_originals: bool = False
+    ) -> None:
+        self.pictures = PicturePool()
         self._storage, self._incoming = storage, incoming
-        self._under_way: Counter[UUID] = Counter()
-        self._looking = asyncio.Semaphore(1)  # one picture at a time: each may need hundreds of megabytes
+        self._limits, self._keeps_originals = limits, keeps_originals
+        self.slots = Slots(limits.uploads, limits.uploads_per_address, limits.uploads_per_person)
+        self._expected_bytes = 0
+        make_folder(incoming)
 
-    async def take(self, file: File, chunks: AsyncIterator[bytes]) -> Received:
+    async def close(self) -> None:
+        await self.pictures.close()
+
+    async def take(self, file: File, chunks: AsyncIterator[bytes], address: str | None) -> Received:
         """The bytes are in the storage; nothing refers to them yet.
 
-        Raises ValidationFailed for too few, FileTooLarge for too many, UnsupportedMediaType, RateLimited.
+        Raises ValidationFailed for too few, FileTooLarge for too many, UnsupportedMediaType, RateLimited, StorageFull.
         """
-        if self._under_way.total() >= AT_ONCE or self._under_way[file.owner_id] >= OF_ONE_PERSON:
-            raise RateLimited("too many uploads at once", retry_after_ms=1000)
-        self._under_way[file.owner_id] += 1
-        path = self._incoming / f"{file.id.hex}-{secrets.token_hex(8)}"
-        arrival = Arrival(path, path.with_suffix(".small"))
-        try:
-            await self._write(arrival, file, chunks)
-            return await self._keep(arrival, file)
-        finally:
-            self._under_way -= Counter({file.owner_id: 1})  # keeps no zeros
-            for rest in (arrival.path, arrival.small):
-                await asyncio.to_thread(rest.unlink, missing_ok=True)
+        arrival = Arrival(self._incoming / f"{file.id.hex}-{secrets.token_hex(8)}")
+        with self.slots.take(address, file.owner_id), self._expecting(file.upload_size):
+            try:
+                await self._check_space()
+                await self._write(arrival, file, chunks)
+                return await self._keep(arrival, file)
+            except OSError as error:
+                if error.errno in _FULL:
+                    raise _storage_full() from error
+                raise
+            finally:
+                await asyncio.to_thread(arrival.remove)
 
     async def drop(self, file: File, received: Received) -> None:
         """The bytes became nobody's after all."""
@@ -68,41 +101,67 @@ class Intake:
         await self._storage.remove(thumbnail(name))
         await self._storage.remove(name)
 
+    @contextmanager
+    def _expecting(self, size: int) -> Iterator[None]:
+        self._expected_bytes += size
+        try:
+            yield
+        finally:
+            self._expected_bytes -= size
+
+    async def _check_space(self) -> None:
+        """That all uploads under way leave enough free. Raises StorageFull."""
+        free = (await asyncio.to_thread(shutil.disk_usage, self._incoming)).free
+        if free - self._expected_bytes < self._limits.min_free_bytes:
+            raise _storage_full()
+
     async def _write(self, arrival: Arrival, file: File, chunks: AsyncIterator[bytes]) -> None:
-        handle = await asyncio.to_thread(arrival.path.open, "xb")
+        handle = await asyncio.to_thread(_create, arrival.path)
         try:
             async for block in _blocks(chunks):
                 arrival.size += len(block)
-                if arrival.size > file.byte_size:
-                    raise FileTooLarge(f"more than the {file.byte_size} bytes that were announced")
+                if arrival.size > file.upload_size:
+                    raise FileTooLarge(f"more than the {file.upload_size} bytes that were announced")
                 arrival.head = arrival.head or block[:HEAD_BYTES]
-                arrival.digest.update(block)
-                await asyncio.to_thread(handle.write, block)
+                await asyncio.to_thread(arrival.add, handle, block)
         finally:
             await asyncio.to_thread(handle.close)
-        if arrival.size < file.byte_size:
-            raise ValidationFailed(f"{arrival.size} of the {file.byte_size} bytes that were announced")
+        if arrival.size < file.upload_size:
+            raise ValidationFailed(f"{arrival.size} of the {file.upload_size} bytes that were announced")
 
     async def _keep(self, arrival: Arrival, file: File) -> Received:
         content_type = settle(file.declared_type, arrival.head)
-        picture = await self._look(arrival, content_type)
-        received = Received(arrival.digest.hexdigest(), content_type, picture)
-        name = blob(file.id, received.sha256)
-        if picture is not None:
+        prepared = await self._prepare(arrival, file, content_type)
+        sha256 = prepared.sha256 or arrival.digest.hexdigest()
+        received = Received(sha256, content_type, prepared.byte_size or arrival.size, prepared.picture)
+        name = blob(file.id, sha256)
+        if prepared.picture is not None:
             await self._storage.keep(thumbnail(name), arrival.small)
-        await self._storage.keep(name, arrival.path)
+        await self._storage.keep(name, arrival.path if prepared.sha256 is None else arrival.stripped)
         return received
 
-    async def _look(self, arrival: Arrival, content_type: str) -> Picture | None:
-        if content_type not in PICTURES or not can_look():
-            return None
-        async with self._looking:
-            return await asyncio.to_thread(look, arrival.path, content_type, arrival.small)
+    async def _prepare(self, arrival: Arrival, file: File, content_type: str) -> Prepared:
+        strips = content_type in STRIPPED and not self._keeps_originals
+        looks = content_type in PICTURES and find_spec("PIL") is not None  # an extra
+        if not strips and not looks:
+            return Prepared(None, None, None)
+        stripped, small = arrival.stripped if strips else None, arrival.small if looks else None
+        job = Job(arrival.path, content_type, arrival.size, stripped, small)
+        return await self.pictures.prepare(file.owner_id, job)
 
     async def sweep(self) -> None:
         """Remove what a process that was killed has left half received."""
         before = time.time() - policy.KEPT.total_seconds()
         await asyncio.to_thread(_clear, self._incoming, before)
+
+
+def _storage_full() -> StorageFull:
+    return StorageFull("this server has no room for more files at the moment", retry_after_ms=FULL_RETRY_MS)
+
+
+def _create(path: Path) -> BinaryIO:
+    path.touch(FILE_MODE, exist_ok=False)
+    return path.open("wb")
 
 
 async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -10,7 +10,12 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 from roomcast.core.ids import uuid7
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
+"""Of a download: what each slow reader holds in memory, once or twice."""
+
+FOLDER_MODE, FILE_MODE = 0o700, 0o600
+"""Files of people are for this account alone, whatever its umask."""
+
 PAGE = 500
 
 
@@ -44,6 +49,7 @@ async def prove(storage: Storage, incoming: Path) -> None:
     """Keep something there and remove it again. Raises whatever the storage does."""
     name = f"{uuid7().hex}-proof"
     path = incoming / name
+    make_folder(incoming)
     await asyncio.to_thread(path.write_bytes, b"proof")
     try:
         await storage.keep(name, path)
@@ -57,6 +63,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        make_folder(root)
 
     async def keep(self, name: str, path: Path) -> None:
         await asyncio.to_thread(_move, path, self._place(name))
@@ -81,9 +88,17 @@ class Folder:
         return self._root / name.partition("-")[2][:2] / name
 
 
+def make_folder(path: Path) -> None:
+    """The folder, for this account alone; one that another account made is used as it is."""
+    path.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
+    with suppress(PermissionError):
+        path.chmod(FOLDER_MODE)
+
+
 def _move(path: Path, place: Path) -> None:
     """The bytes reach the disk before the name does, so a name never stands for half a file."""
-    place.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(place.parent)
+    path.chmod(FILE_MODE)
     with path.open("rb") as file:
         os.fsync(file.fileno())
     path.replace(place)

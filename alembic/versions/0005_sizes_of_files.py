@@ -1,0 +1,23 @@
+"""Sizes of files as they were sent, and an index for the sum of a person's.
+
+Revision ID: 0005
+Revises: 0004
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("files", sa.Column("announced_size", sa.BigInteger(), nullable=True))
+    op.create_index("ix_files_owner", "files", ["owner_id", "byte_size"])
+
+
+def downgrade() -> None:
+    op.drop_index("ix_files_owner", "files")
+    op.drop_column("files", "announced_size")

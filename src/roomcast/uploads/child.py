@@ -1,0 +1,88 @@
+"""A child process that answers lines with lines. Its methods block; `kill` may be called from any thread."""
+
+import os
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+import roomcast
+
+WORKER = "roomcast.uploads.picture_worker"
+
+_INHERITED = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP")
+"""The variables that a child needs to start. All others stay here: they hold the server's secrets."""
+
+
+class Child:
+    """Starts with the first question. `answered`: how many it has answered."""
+
+    def __init__(self, memory_bytes: int) -> None:
+        self.answered = 0
+        self._memory_bytes = memory_bytes
+        self._lock = threading.Lock()
+        self._is_killed = False
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    def ask(self, line: bytes) -> bytes:
+        """The answer to this line; empty when the process has ended."""
+        process = self._start()
+        if process is None or process.stdin is None or process.stdout is None:
+            return b""
+        try:
+            process.stdin.write(line)
+            process.stdin.flush()
+            answer = process.stdout.readline()
+        except OSError:  # it has ended
+            return b""
+        if not answer.endswith(b"\n"):
+            return b""
+        self.answered += 1
+        return answer
+
+    def kill(self) -> None:
+        """It ends at once, or never starts. `reap` has to follow."""
+        with self._lock:
+            self._is_killed = True
+            if self._process is not None:
+                self._process.kill()
+
+    def reap(self) -> None:
+        """Wait for the end of a killed process, so that no zombie is left."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None:
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    _close(pipe)
+
+    def _start(self) -> subprocess.Popen[bytes] | None:
+        with self._lock:
+            if self._process is None and not self._is_killed:
+                self._process = subprocess.Popen(  # noqa: S603 (no argument comes from outside)
+                    [sys.executable, "-P", "-m", WORKER, str(self._memory_bytes)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,  # decoders print what strangers' bytes lead them to
+                    env=_environment(),
+                    start_new_session=True,  # Ctrl-C ends the server first, which ends its children
+                )
+            return self._process
+
+
+def _environment() -> dict[str, str]:
+    found = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    package = str(Path(roomcast.__file__).parent.parent)
+    return {**found, "PYTHONPATH": os.pathsep.join(filter(None, (package, found.get("PYTHONPATH"))))}
+
+
+def _close(pipe: IO[bytes]) -> None:
+    with suppress(OSError):  # what was not written yet finds no reader
+        pipe.close()

@@ -1,0 +1,52 @@
+"""Measures a picture and makes a thumbnail that holds nothing but pixels. Runs in the picture worker only."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from roomcast.core.errors import FileTooLarge
+
+Image.MAX_IMAGE_PIXELS = None  # our own limit refuses; the library's would warn first
+
+MAX_PIXELS = 50_000_000
+"""A decoded picture needs up to four bytes for each: a small file can hold as many as it likes."""
+
+THUMBNAIL_PIXELS = 480
+"""The longer side of a thumbnail."""
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def look(path: Path, content_type: str, small: Path) -> tuple[int, int]:
+    """Width and height of the picture at `path`, as it is shown; its thumbnail is written to `small`.
+
+    Raises FileTooLarge for too many pixels, and whatever a decoder raises for bytes that it does not understand.
+    """
+    # Only the decoder of what the first bytes say: the others never see what strangers send.
+    with Image.open(path, formats=[content_type.removeprefix("image/")]) as picture:
+        width, height = picture.size
+        if width * height > MAX_PIXELS:
+            raise FileTooLarge(f"a picture has at most {MAX_PIXELS} pixels")
+        picture.draft("RGB", (2 * THUMBNAIL_PIXELS, 2 * THUMBNAIL_PIXELS))
+        turn = picture.getexif().get(_ORIENTATION, 1)
+        _shrink(picture, turn).save(small, "WEBP", quality=80)
+    return (height, width) if turn >= 5 else (width, height)
+
+
+def _shrink(picture: Image.Image, turn: int) -> Image.Image:
+    """Small first, upright after: whole copies of 50 million pixels would take 200 MB each."""
+    mode = "RGBA" if picture.has_transparency_data else "RGB"
+    pixels = picture if picture.mode == mode else picture.convert(mode)
+    pixels.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+    bare = Image.new(mode, pixels.size)  # nothing comes along but what is pasted
+    bare.paste(pixels)
+    return bare.transpose(_TURNS[turn]) if turn in _TURNS else bare

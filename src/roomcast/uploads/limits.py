@@ -1,0 +1,96 @@
+"""Limits of transfers: how many at a time, how slow, and how much of the disk they may fill."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from roomcast.core.errors import RateLimited
+
+
+@dataclass(frozen=True, slots=True)
+class TransferLimits:
+    """Of one process. None: no limit.
+
+    An address may be a whole company behind one router, or a proxy that ROOMCAST_TRUSTED_PROXIES does not name.
+    """
+
+    uploads: int = 128
+    uploads_per_address: int | None = 32
+    uploads_per_person: int | None = 8
+    downloads: int = 1000
+    downloads_per_address: int | None = 200
+    stall_seconds: float = 30.0
+    """How long a client may send nothing of its body, or take nothing of ours."""
+    bytes_per_second: int = 4096
+    """The average below which a client is given up. A poor mobile connection has several times as much."""
+    grace_seconds: float = 10.0
+    """Time that does not count for the average."""
+    min_free_bytes: int = 256 * 1024**2
+    """What uploads leave free on the disk: the database writes to it, too."""
+
+    def without_shares(self) -> "TransferLimits":
+        """Without limits per address or person: for load tests."""
+        return replace(self, uploads_per_address=None, uploads_per_person=None, downloads_per_address=None)
+
+
+class Slots:
+    """Counts transfers under way."""
+
+    def __init__(self, most: int, per_address: int | None, per_person: int | None = None) -> None:
+        self._most, self._per_address, self._per_person = most, per_address, per_person
+        self._addresses: Counter[str | None] = Counter()
+        self._people: Counter[UUID] = Counter()
+
+    @property
+    def count(self) -> int:
+        return self._addresses.total()
+
+    @contextmanager
+    def take(self, address: str | None, person: UUID | None = None) -> Iterator[None]:
+        """A slot as long as the block runs. Raises RateLimited."""
+        is_full = (
+            self.count >= self._most
+            or (address is not None and _reached(self._addresses[address], self._per_address))
+            or (person is not None and _reached(self._people[person], self._per_person))
+        )
+        if is_full:
+            raise RateLimited("too many transfers at once", retry_after_ms=1000)
+        people = {} if person is None else {person: 1}
+        self._addresses.update({address: 1})
+        self._people.update(people)
+        try:
+            yield
+        finally:
+            self._addresses -= Counter({address: 1})  # keeps no zeros
+            self._people -= Counter(people)
+
+
+class TransferClock:
+    """Measures how long a client lets us wait for it: neither our disk nor other clients count."""
+
+    def __init__(self, limits: TransferLimits) -> None:
+        self._limits = limits
+        self._waited, self._bytes = 0.0, 0
+
+    @asynccontextmanager
+    async def waiting(self) -> AsyncIterator[None]:
+        """Around each wait for the client. Raises TimeoutError when it stalls, or is too slow on the average."""
+        limits, time = self._limits, asyncio.get_running_loop().time
+        allowed = limits.grace_seconds + self._bytes / limits.bytes_per_second - self._waited
+        start = time()
+        try:
+            async with asyncio.timeout(max(min(limits.stall_seconds, allowed), 0)):
+                yield
+        finally:
+            self._waited += time() - start
+
+    def count(self, size: int) -> None:
+        """So many bytes have been transferred."""
+        self._bytes += size
+
+
+def _reached(count: int, most: int | None) -> bool:
+    return most is not None and count >= most

@@ -1,0 +1,100 @@
+"""The picture worker: `python -m roomcast.uploads.picture_worker MEMORY_BYTES`.
+
+Reads jobs from standard input, a JSON object on each line, and answers each with one on standard output. Ends when its
+input ends, which it does when the server process ends in whatever way.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from roomcast.core.errors import Refused, UnsupportedMediaType
+from roomcast.uploads.stripping import strip
+
+try:
+    import resource
+except ImportError:  # Windows: the server's own limit of time remains
+    resource = None  # type: ignore[assignment]
+
+NICENESS = 5
+"""Requests of others go first; on a busy machine a picture still gets about a quarter of a core."""
+
+READ_BYTES = 1024 * 1024
+_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT})
+"""Of errors that no bytes of a picture can cause."""
+
+
+def main() -> None:
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever a library prints is no reply
+    os.umask(0o077)
+    _set_limits(int(sys.argv[1]))
+    for line in sys.stdin.buffer:
+        replies.write(json.dumps(_answer(json.loads(line))).encode() + b"\n")
+        replies.flush()
+
+
+def _set_limits(memory_bytes: int) -> None:
+    if hasattr(os, "nice"):
+        with suppress(OSError):
+            os.nice(NICENESS)
+    if resource is not None:
+        _limit(resource.RLIMIT_AS, memory_bytes)  # more is a MemoryError; macOS does not keep to it
+        _limit(resource.RLIMIT_CORE, 0)
+
+
+def _limit(what: int, value: int) -> None:
+    _, most = resource.getrlimit(what)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(what, (value if most == resource.RLIM_INFINITY else min(value, most), most))
+
+
+def _limit_cpu(seconds: int) -> None:
+    """From now on. A process that uses more is ended by the system (SIGXCPU)."""
+    if resource is not None:
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + seconds)
+
+
+def _answer(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    _limit_cpu(job["cpu_seconds"])
+    try:
+        return _prepare(job)
+    except Refused as refused:
+        return {"refused": refused.code, "message": refused.message}
+    except Exception as error:  # decoders raise whatever strangers' bytes lead them to
+        if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
+            return {"errno": error.errno, "message": os.strerror(error.errno)}
+        return {"refused": UnsupportedMediaType.code, "message": "this picture cannot be read"}
+
+
+def _prepare(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    path, sha256, byte_size, picture = Path(job["path"]), None, None, None
+    if job["stripped"] is not None:
+        target = Path(job["stripped"])
+        strip(path, target, job["content_type"])
+        path, byte_size = target, target.stat().st_size
+        with path.open("rb") as file:
+            sha256 = _sha256(file)
+    if job["small"] is not None:
+        from roomcast.uploads.decoding import look  # noqa: PLC0415 (an extra)
+
+        picture = look(path, job["content_type"], Path(job["small"]))
+    return {"sha256": sha256, "byte_size": byte_size, "picture": picture}
+
+
+def _sha256(file: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while data := file.read(READ_BYTES):
+        digest.update(data)
+    return digest.hexdigest()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""JPEG: a list of segments (ITU T.81, annex B), in which applications put what they like."""
+
+import re
+from typing import BinaryIO
+
+from roomcast.uploads.stripping import exif
+from roomcast.uploads.stripping.streams import BUFFER_BYTES, Malformed, read
+
+SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
+APP0, APP1, APP2, APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+
+EXIF = b"Exif\0\0"
+
+_KEPT = frozenset({*range(0xC0, 0xD0), SOS, 0xDB, 0xDC, 0xDD}) - {0xC8}
+"""Frame and scan headers, and tables that the decoder needs."""
+
+_REMOVED = frozenset({*range(APP0, 0xF0), *range(0xF0, 0xFE), COM})
+"""Applications' segments, extensions and comments: all but what `_application` keeps of them."""
+
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+"""The next marker inside of compressed data, where 0xFF 0x00 is a byte and 0xD0 to 0xD7 are restarts."""
+
+
+def strip(source: BinaryIO, target: BinaryIO) -> None:
+    """Ends with the first picture: further ones behind it (previews, gain maps, videos) have metadata of their own."""
+    if read(source, 2) != bytes((0xFF, SOI)):
+        raise Malformed("a JPEG begins with a start of image")
+    target.write(bytes((0xFF, SOI)))
+    has_exif = False
+    while (marker := _next_marker(source)) is not None and marker != EOI:
+        payload = _payload(source, marker)
+        kept = payload if marker in _KEPT else _application(marker, payload)
+        if payload.startswith(EXIF) and marker == APP1:
+            kept, has_exif = None if has_exif else kept, True
+        if kept is not None:
+            target.write(bytes((0xFF, marker)) + (len(kept) + 2).to_bytes(2) + kept)
+        if marker == SOS:
+            _copy_scan(source, target)
+    if marker == EOI:  # a file that was cut off is left as it is: the decoder decides how much of it must be there
+        target.write(bytes((0xFF, EOI)))
+
+
+def _next_marker(source: BinaryIO) -> int | None:
+    """None at the end of the file. 0xFF may be repeated before a marker."""
+    first = source.read(1)
+    if not first:
+        return None
+    if first != b"\xff":
+        raise Malformed("a JPEG has a marker here")
+    while (code := read(source, 1)) == b"\xff":
+        pass
+    return code[0]
+
+
+def _payload(source: BinaryIO, marker: int) -> bytes:
+    if marker not in _KEPT and marker not in _REMOVED:
+        raise Malformed(f"a JPEG has no marker {marker:#x} here")
+    size = int.from_bytes(read(source, 2))
+    if size < 2:
+        raise Malformed("the length of a segment counts itself")
+    return read(source, size - 2)
+
+
+def _application(marker: int, payload: bytes) -> bytes | None:
+    """What is kept of an application's segment: None for nothing."""
+    if marker == APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 14:
+        return payload[:12] + bytes(2)  # its own thumbnail goes
+    if marker == APP1 and payload.startswith(EXIF):
+        tiff = exif.minimal(exif.orientation(payload))
+        return EXIF + tiff if tiff else None
+    if marker == APP2 and payload.startswith(b"ICC_PROFILE\0"):
+        return payload
+    if marker == APP14 and payload.startswith(b"Adobe") and len(payload) >= 12:  # says how colours are stored
+        return payload[:12]
+    return None
+
+
+def _copy_scan(source: BinaryIO, target: BinaryIO) -> None:
+    while data := source.read(BUFFER_BYTES):
+        found = _END_OF_SCAN.search(data)
+        if found is not None:
+            target.write(data[: found.start()])
+            source.seek(found.start() - len(data), 1)
+            return
+        if data.endswith(b"\xff") and len(data) > 1:  # the next byte decides whether this is a marker
+            data = data[:-1]
+            source.seek(-1, 1)
+        target.write(data)

@@ -1,0 +1,161 @@
+"""A picture keeps its pixels, colours and orientation, and loses everything that says where it was taken."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from roomcast.uploads.kinds import sniffed
+from roomcast.uploads.stripping import Malformed, exif, strip
+from tests.uploads import pictures
+from tests.uploads.pictures import MARK, pixels
+
+PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "jpeg": ("image/jpeg", pictures.jpeg),
+    "png": ("image/png", pictures.png),
+    "gif": ("image/gif", pictures.gif),
+    "webp": ("image/webp", pictures.webp),
+    "lossless webp": ("image/webp", lambda: pictures.webp(lossless=True)),
+    "animated webp": ("image/webp", pictures.animated_webp),
+    "avif": ("image/avif", pictures.avif),
+}
+TURNED = ["jpeg", "png", "webp", "lossless webp", "animated webp", "avif"]
+"""Whose orientation is in EXIF, or in a property of the picture (AVIF)."""
+CONTENTS = {name: (kind, make()) for name, (kind, make) in PICTURES.items()} | {
+    "heic": ("image/heic", pictures.heic()),
+    "grid": ("image/heic", pictures.heic(main=b"grid")),
+}
+
+
+def stripped(tmp_path: Path, content: bytes, kind: str) -> bytes:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_bytes(content)
+    strip(source, target, kind)
+    return target.read_bytes()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_no_place_of_a_picture_keeps_a_location_and_its_pixels_stay(tmp_path: Path, name: str) -> None:
+    kind, make = PICTURES[name]
+    content = make()
+    assert content.count(MARK) > 2
+    kept = stripped(tmp_path, content, kind)
+    assert MARK not in kept
+    assert b"GPS" not in kept
+    assert b"Camera" not in kept
+    assert pixels(kept) == pixels(content)
+    with Image.open(io.BytesIO(kept)) as after, Image.open(io.BytesIO(content)) as before:
+        assert dict(after.getexif()) == ({0x0112: before.getexif()[0x0112]} if name in TURNED else {})
+        assert after.info.get("icc_profile") == before.info.get("icc_profile")
+        assert after.info.get("loop") == before.info.get("loop")
+        assert not after.info.get("xmp")
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_stripping_what_is_stripped_changes_nothing(tmp_path: Path, name: str) -> None:
+    kind, make = PICTURES[name]
+    once = stripped(tmp_path, make(), kind)
+    assert stripped(tmp_path, once, kind) == once
+    assert sniffed(once) == kind
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpeg", "png", "webp"])
+def test_each_orientation_is_kept(tmp_path: Path, kind: str, orientation: int) -> None:
+    content = pictures.photo(kind, exif=pictures.exif(orientation))
+    kept = stripped(tmp_path, content, f"image/{kind}")
+    with Image.open(io.BytesIO(kept)) as picture:
+        assert picture.getexif().get(0x0112, 1) == orientation
+
+
+def test_a_heic_keeps_its_size_and_pictures_and_loses_all_other_items(tmp_path: Path) -> None:
+    content = pictures.heic()
+    assert content.count(MARK) > 8
+    kept = stripped(tmp_path, content, "image/heic")
+    assert len(kept) == len(content)
+    assert MARK not in kept
+    assert b"Camera" not in kept
+    assert (kept.count(b"\xd5"), kept.count(b"\xd5" * 20)) == (50, 2)
+    for removed in (b"Exif", b"mime", b"uri ", b"udes", b"xml ", b"mpvd"):
+        assert removed in content
+        assert removed not in kept
+    assert b"irot\x03" in kept
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pictures.heic(main=b"jpeg"),  # whose own segments may hold a location
+        pictures.heic().replace(b"pitm\0\0\0\0\0\1", b"pitm\0\0\0\0\0\2"),  # metadata as the main picture
+        pictures.heic().replace(b"meta", b"mate", 1),
+        pictures.heic().replace(b"iloc", b"loci", 1),
+        pictures.heic().replace(b"pict", b"meta", 1).replace(b"iprp", b"prop", 1),
+        pictures.heic() + pictures.heic()[24:],
+    ],
+)
+def test_a_heic_whose_items_cannot_be_told_apart_is_refused(tmp_path: Path, content: bytes) -> None:
+    with pytest.raises(Malformed):
+        stripped(tmp_path, content, "image/heic")
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("image/jpeg", b"\xff\xd8\xff\xe1\x00\x01"),  # a length that does not count itself
+        ("image/jpeg", b"\xff\xd8\xff\xe1\xff\xff" + MARK),
+        ("image/jpeg", b"\xff\xd8\xff\x02\x00\x10" + bytes(20)),
+        ("image/png", b"\x89PNG\r\n\x1a\n\xff\xff\xff\xffIDAT" + MARK),
+        ("image/png", b"\x89PNG\r\n\x1a\n\x00\x00\x00\x00CgBI" + bytes(4)),
+        ("image/webp", b"RIFF\x20\0\0\0WEBPVP8 \xff\xff\xff\xff" + MARK),
+        ("image/gif", b"GIF89a" + bytes(7) + b"<html>"),
+        ("image/heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + b"\0\0\0\x01mdat\xff\xff\xff\xff\xff\xff\xff\xff"),
+        ("image/heic", b"\0\0\0\x07ftyp" + bytes(20)),
+    ],
+)
+def test_a_broken_structure_is_refused(tmp_path: Path, kind: str, content: bytes) -> None:
+    with pytest.raises(Malformed):
+        stripped(tmp_path, content, kind)
+
+
+@pytest.mark.parametrize("name", ["jpeg", "png", "webp", "gif"])
+def test_a_picture_of_several_buffers_is_copied_whole(tmp_path: Path, name: str) -> None:
+    file = io.BytesIO()
+    options = {"quality": 100} if name == "jpeg" else {"lossless": True} if name == "webp" else {}
+    Image.effect_noise((500, 500), 100).save(file, name, **options)
+    content = file.getvalue()
+    assert len(content) > 150_000
+    kept = stripped(tmp_path, content, f"image/{name}")
+    assert pixels(kept) == pixels(content)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.sampled_from(sorted(CONTENTS)),
+    st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.binary(min_size=1, max_size=4)), max_size=4),
+    st.floats(0, 1),
+)
+def test_a_damaged_picture_is_stripped_or_refused_and_never_grows(
+    tmp_path: Path, name: str, changes: list[tuple[float, bytes]], length: float
+) -> None:
+    kind, original = CONTENTS[name]
+    content = bytearray(original)
+    for at, data in changes:
+        start = int(at * len(content))
+        content[start : start + len(data)] = data
+    del content[int(length * len(content)) + 1 :]
+    try:
+        kept = stripped(tmp_path, bytes(content), kind)
+    except Malformed:
+        return
+    assert len(kept) <= len(content) + 64
+
+
+@given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda data: b"MM\0*\0\0\0\x08" + data))
+def test_an_orientation_is_found_in_any_bytes_or_is_upright(data: bytes) -> None:
+    found = exif.orientation(data)
+    assert 1 <= found <= 8
+    assert exif.orientation(exif.minimal(found)) == found
