@@ -199,8 +199,8 @@ class Socket:
 
     async def _init(self, payload: dict[str, Any]) -> None:
         await self._crowd.turns.take()
-        token = tokens.from_init(payload) or tokens.from_headers(self._scope["headers"])
         try:
+            token = tokens.from_init(payload) or tokens.from_headers(self._scope["headers"])
             self.viewer = await self._engine.backend.sessions.actor(token) if token else None
         except TokenExpired as error:
             return await self.close(CloseCode.FORBIDDEN, error.message)
