@@ -290,7 +290,7 @@ async def test_a_socket_that_has_ended_leaves_nothing_to_the_garbage_collector(a
     async with ann.socket() as wire:
         await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
         async with asyncio.timeout(5):
-            while any(socket._running for socket in ann.house.inside.sockets.open):  # noqa: ASYNC110
+            while any(socket._operations.tasks for socket in ann.house.inside.sockets.open):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         gc.collect()  # what the operation has left
         gc.disable()
