@@ -25,17 +25,19 @@ from roomcast.api.execution import Engine
 from roomcast.api.files import FilesEndpoint
 from roomcast.api.http import HttpEndpoint
 from roomcast.api.inbox import topic_of_person
+from roomcast.api.inbox_checks import STEP_SECONDS, InboxChecks
 from roomcast.api.limits import Limits
 from roomcast.api.persisted import Manifest, PersistedQueries, WrongManifest, read_manifest
 from roomcast.api.rates import Rates
 from roomcast.api.signals import Signals
 from roomcast.api.sockets import Sockets
-from roomcast.api.subscriptions import RoomLog, topic_of
-from roomcast.core import log, migrations
+from roomcast.api.subscriptions import RoomLog, is_room_topic, topic_of
+from roomcast.core import migrations
 from roomcast.core.batch import Batch
 from roomcast.core.chores import Chore
 from roomcast.core.clock import now
 from roomcast.core.db import Database
+from roomcast.core.epoch import Epoch
 from roomcast.core.events import Event, Lines
 from roomcast.core.keys import derived
 from roomcast.core.metrics import Operations
@@ -81,6 +83,13 @@ logger = logging.getLogger("roomcast")
 class Roomcast:
     """One process of the product. `start` and `stop` bracket its life; in between it serves `/graphql`."""
 
+    sessions: Sessions  # these are made by `start`
+    storage: Storage
+    intake: Intake
+    files: FilesEndpoint
+    http: HttpEndpoint
+    sockets: Sockets
+
     def __init__(self, settings: Settings, passwords: Passwords | None = None) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
@@ -88,8 +97,10 @@ class Roomcast:
         self.schema = schema.build()
         self.db = Database(settings.database_url, self._publish, listeners=[system.speak])
         self.lines = Lines()
-        self.hub = Hub(RoomLog(self.db, self.lines), self._join, self._leave)
-        self.watch = Watch(self._join, self._leave)
+        room_log = RoomLog(self.db, self.lines)
+        self.epoch = Epoch(self.db, self._begin_epoch)
+        self.hub = Hub(room_log, self._join, self._leave, self.epoch)
+        self.watch = Watch(self._join, self._leave, room_log.tails, is_room_topic, self.epoch)
         self.bus = Bus(
             settings.bus_url,
             on_frame=self._hear,
@@ -100,18 +111,14 @@ class Roomcast:
         self.send, self.takes_writes = self._open_batch(), WriteProbe(self.db)
         self.passwords = passwords or Passwords()
         self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
-        self.sessions: Sessions
         self.buckets = _buckets(settings)
         self.credentials = Credentials(self.db, self.passwords, self.buckets, limited=settings.rate_limits is OnOff.ON)
         self.sweeping_files = Chore("sweep files", FILES_SECONDS, self.sweep_files)
+        self.inbox_checks = InboxChecks(self.db)
+        self.checking_inboxes = Chore("check inboxes", STEP_SECONDS, self.inbox_checks.look)
         self.sweeping_strays = Chore("sweep stray bytes", STRAYS_SECONDS, self.sweep_strays)
         self.notifier = open_notifier(settings, self.db)
         self.notifying = _notifying(self.notifier)
-        self.storage: Storage
-        self.intake: Intake
-        self.files: FilesEndpoint
-        self.http: HttpEndpoint
-        self.sockets: Sockets
 
     async def start(self) -> None:
         """Open everything. Raises WrongSetting for a database that is not up to date."""
@@ -131,6 +138,7 @@ class Roomcast:
         self.http = HttpEndpoint(engine, self.sockets.serve, playground, allow_get=get)
         await self.bus.start()
         await self.hub.start()
+        await self.watch.start()
         await self.signals.start()
         await self.sockets.start()
         for chore in self._chores:
@@ -147,6 +155,7 @@ class Roomcast:
             await self.notifier.close()
         await self.sessions.close()
         await self.hub.stop()
+        await self.watch.stop()
         await self.signals.stop()
         await self.bus.stop()
         if isinstance(self.buckets, RedisBuckets):
@@ -175,7 +184,7 @@ class Roomcast:
 
     @property
     def _chores(self) -> tuple[Chore, ...]:
-        return self.sweeping, self.sweeping_files, self.sweeping_strays, *self.notifying
+        return self.sweeping, self.sweeping_files, self.sweeping_strays, self.checking_inboxes, *self.notifying
 
     @property
     def _rates(self) -> Rates | None:
@@ -190,15 +199,15 @@ class Roomcast:
         keys = secret_keys(settings)
         tokens = Tokens(keys, settings.access_token_seconds)
         self.sessions = Sessions(self.db, tokens)
+        await self.epoch.load()
         async with self.db.read() as session:
-            epoch = await log.epoch(session)
             has_accounts = not await accounts.is_empty(session)
-        rules = account_rules(settings, keys[0], epoch)
+        rules = account_rules(settings, keys[0], self.epoch.current)
         if not has_accounts and rules.setup_token is not None:
             log_setup_token(rules.setup_token, settings.public_url)
         return Backend(
             db=self.db,
-            epoch=epoch,
+            store=self.epoch,
             tokens=tokens,
             passwords=self.passwords,
             credentials=self.credentials,
@@ -206,6 +215,7 @@ class Roomcast:
             account_rules=rules,
             send=self.send,
             watch=self.watch,
+            inbox_checks=self.inbox_checks,
             signals=self.signals,
             everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
             public_url=settings.public_url,
@@ -221,6 +231,12 @@ class Roomcast:
     def _publish(self, events: Sequence[Event]) -> None:
         self.bus.publish(frame for event in events for frame in _frames(event, self.lines.pack(event)))
         self.signals.happened(events)
+        self.watch.committed((topic_of(event.room_id), event.seq) for event in events if event.seq)
+
+    def _begin_epoch(self) -> None:
+        """Another epoch counts: what was read of the logs is in doubt."""
+        self.hub.restart()
+        self.watch.restart()
 
     def _hear(self, frame: Frame) -> None:
         self.signals.on_frame(frame)

@@ -18,12 +18,14 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
+from roomcast.api.inbox_checks import InboxChecks
 from roomcast.api.signals import Signals
 from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
 from roomcast.core.batch import Batch
 from roomcast.core.db import Database, Snapshot
+from roomcast.core.epoch import Epoch
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.log import Position, RoomHead
 from roomcast.messages import mentions, reactions, threads
@@ -56,7 +58,7 @@ class Backend:
     """The product below the edge, as `app.py` put it together."""
 
     db: Database
-    epoch: UUID
+    store: Epoch
     tokens: Tokens
     passwords: Passwords
     credentials: Credentials
@@ -64,6 +66,7 @@ class Backend:
     account_rules: AccountRules
     send: Batch[NewMessage, Sent]
     watch: Watch
+    inbox_checks: InboxChecks
     signals: Signals
     links: Links
     max_upload_bytes: int
@@ -71,6 +74,11 @@ class Backend:
     notifier: Notifier | None = None
     everyone_creates_rooms: bool = True
     public_url: str | None = None
+
+    @property
+    def epoch(self) -> UUID:
+        """In which cursors are made, and count."""
+        return self.store.current
 
 
 @dataclass(frozen=True, slots=True)

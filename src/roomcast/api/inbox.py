@@ -5,6 +5,7 @@ frame that is lost, repeated or late does no harm, and after a doubt a fresh sna
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NoReturn, TypeAlias
@@ -26,7 +27,7 @@ from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.retry import until_it_works
 from roomcast.receipts import queries
 from roomcast.receipts.events import PlaceChanged, ReadMarkerMoved
-from roomcast.receipts.queries import Unread
+from roomcast.receipts.queries import Fingerprint, Unread
 from roomcast.rooms.events import RoomChanged
 
 COALESCE_SECONDS = 0.25
@@ -35,6 +36,8 @@ COALESCE_SECONDS = 0.25
 InboxEvent: TypeAlias = Annotated[InboxSnapshot | UnreadChanged | RoomListChanged, strawberry.union("InboxEvent")]
 
 LIVE = Caller(request_id="live")
+
+_log = logging.getLogger("roomcast.inbox")
 
 
 class InboxStream:
@@ -78,6 +81,7 @@ class Inbox:
         self._backend, self._viewer, self._send = engine.backend, viewer, send
         self._caller = replace(LIVE, origin=stream.address)
         self._executor = engine.executor(operation, request.variables, self._context())
+        self.places: Fingerprint | None = None
         self._followed: set[str] = set()
         self._known: dict[UUID, Unread] = {}
         self._dirty: set[UUID] = set()
@@ -86,13 +90,20 @@ class Inbox:
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, outbox: Outbox) -> None:
-        self._task = asyncio.create_task(self._run(outbox), name="inbox")
+    def start(self, outbox: Outbox, failed: Callable[[], None]) -> None:
+        """`failed` is called when it cannot go on, which nobody expects."""
+        self._task = asyncio.create_task(self._guarded(outbox, failed), name="inbox")
+        self._backend.inbox_checks.add(self)
 
     def stop(self) -> None:
         self._backend.watch.unfollow(self, self._followed)
+        self._backend.inbox_checks.discard(self)
         if self._task is not None:
             self._task.cancel()
+
+    @property
+    def user_id(self) -> UUID:
+        return self._viewer.user_id
 
     # ------------------------------------------------------------------ what happens
 
@@ -106,9 +117,20 @@ class Inbox:
             self._updated.add(room_id)
         self._woken.set()
 
+    def missed(self, topic: str) -> None:
+        """What was not heard may have been a new name."""
+        room_id = UUID(topic.partition(":")[2])
+        self._dirty.add(room_id)
+        self._updated.add(room_id)
+        self._woken.set()
+
     def doubted(self) -> None:
         self._in_doubt = True
         self._woken.set()
+
+    def position_of(self, topic: str) -> int | None:
+        known = self._known.get(UUID(topic.partition(":")[2]))
+        return known.last_seq if known is not None else None
 
     def _room_of(self, frame: Frame) -> UUID:
         name, _, id_ = frame.topic.partition(":")
@@ -124,6 +146,13 @@ class Inbox:
             self._backend.watch.follow(self, topic)
 
     # ------------------------------------------------------------------ what is said of it
+
+    async def _guarded(self, outbox: Outbox, failed: Callable[[], None]) -> None:
+        try:
+            await self._run(outbox)
+        except Exception:
+            _log.exception("an inbox failed")
+            failed()
 
     async def _run(self, outbox: Outbox) -> None:
         own = topic_of_person(self._viewer.user_id)
@@ -145,7 +174,7 @@ class Inbox:
             await self._follow_all()
         found = await self._count(None if in_doubt else dirty)
         news: list[Any] = []
-        if in_doubt:  # what moved a log unheard may have been a new name
+        if in_doubt:  # what moved a log unheard may have been a new name; no log tells of preferences
             updated |= self._moved(found) - dirty
             if self._differing(found) - dirty:
                 news.append(self._snapshot(found))
@@ -159,7 +188,7 @@ class Inbox:
 
     def _moved(self, found: dict[UUID, Unread]) -> set[UUID]:
         known = self._known
-        return {room_id for room_id in found.keys() & known.keys() if found[room_id].last_seq > known[room_id].last_seq}
+        return {room_id for room_id in found.keys() & known.keys() if _has_moved(known[room_id], found[room_id])}
 
     def _snapshot(self, found: dict[UUID, Unread]) -> InboxSnapshot:
         self._known = found
@@ -189,7 +218,9 @@ class Inbox:
     async def _count(self, among: Collection[UUID] | None) -> dict[UUID, Unread]:
         async def ask() -> dict[UUID, Unread]:
             async with self._backend.db.read() as session:
-                rooms = await queries.unread_of(session, self._viewer.user_id, among)
+                rooms = await queries.unread_of(session, self.user_id, among)
+                if among is None:
+                    self.places = (await queries.fingerprints(session, [self.user_id])).get(self.user_id, ())
             return {room.room_id: room for room in rooms}
 
         return await until_it_works(ask, worth=is_outage)
@@ -222,6 +253,10 @@ class Inbox:
 
     def _context(self) -> Context:
         return Context(self._backend, self._viewer, self._caller)
+
+
+def _has_moved(before: Unread, now: Unread) -> bool:
+    return now.last_seq > before.last_seq or now.preferences != before.preferences
 
 
 def _of_preferences(frame: Frame) -> bool:

@@ -31,7 +31,7 @@ from roomcast.api.requests import Request, read_request
 from roomcast.api.server import MAX_SUBSCRIPTIONS
 from roomcast.api.showing import Person
 from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
-from roomcast.api.transport import LEAVE, WRITE
+from roomcast.api.transport import DRAINED, LEAVE, WRITE
 from roomcast.api.wire import NotAdmitted, Pace, Wire
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
@@ -41,11 +41,17 @@ from roomcast.realtime.hub import Hub
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.reader import Listener
 from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.source import Failure
 
 LAST_WORDS_SECONDS = 0.5
 """How long the operations and streams of an ended session may take to say their last."""
 
 MISSED_HEARTBEATS = 2
+
+FAILURES = {
+    Failure.INTERNAL: "Something went wrong on our side.",
+    Failure.EXPIRED: "the log has lost what this stream would go on from; fetch the history and subscribe anew",
+}
 
 log = logging.getLogger("roomcast.socket")
 
@@ -56,7 +62,8 @@ class Socket:
         self._scope, self._receive, self._send = connection
         self.viewer: Actor | None = None
         self._abort = partial(wire.abort, self._scope)
-        self._outbox = Outbox(self._send, self._abort, pace.stall, wire.extension(self._scope, WRITE))
+        write, drained = wire.extension(self._scope, WRITE), wire.extension(self._scope, DRAINED)
+        self._outbox = Outbox(self._send, self._abort, pace.stall, write, drained)
         self._parting: asyncio.Task[None] | None = None
         self._initialising: asyncio.Task[None] | None = None
         self._is_acknowledged = False
@@ -125,7 +132,7 @@ class Socket:
         for operation in self._operations.of_session(session_id):
             operation.session_ended = True  # one that is being opened finds it before it is attached
             if operation.attached is not None:
-                self._last_words.append(operation.attached.reader.end(None, StreamEndReason(why.value)))
+                self._last_words.append(operation.attached.reader.end(StreamEndReason(why.value)))
             elif operation.inbox is not None:
                 self._finish(operation)
 
@@ -293,14 +300,16 @@ class Socket:
                 protocol.head("next", active.id) + b',"payload":',
                 b"}",
                 partial(self._over, active),
+                partial(self._failed, active),
             )
-            reader = self._hub.attach(topic, group_key(operation, request, stream), script, listener)
+            key = group_key(operation, request, stream)
+            reader = self._hub.attach(topic, key, script, listener, stream.place.after)
             active.attached = Attached(topic, reader)
             self._operations.streams.add(active)
             await topic.recheck_rights(reader, stream.place.tail)
         active.is_started = True  # or it says its last words already
         if reader.is_open:
-            stream.start(reader)
+            stream.start(reader, self._engine.backend.epoch)
             self._operations.use_cursor(active)
             await self._announce(active, stream)
 
@@ -325,7 +334,7 @@ class Socket:
         active.inbox = Inbox(self._engine, operation, request, stream, viewer, send)
         active.is_started = True
         self._operations.streams.add(active)
-        active.inbox.start(self._outbox)
+        active.inbox.start(self._outbox, partial(self._failed, active, Failure.INTERNAL))
 
     def _over(self, active: ActiveOperation) -> None:
         """The server ended a stream."""
@@ -338,6 +347,19 @@ class Socket:
     def _finish(self, active: ActiveOperation) -> None:
         self._operations.stop(active)
         self._say("complete", active.id)
+
+    def _failed(self, active: ActiveOperation, failure: Failure) -> None:
+        """A stream or an inbox cannot go on: its client is told so by an error, and may subscribe again."""
+        if active not in self._operations:
+            return
+        self._operations.forget(active)
+        if active.attached is not None:
+            self._hub.release(active.attached.topic)
+        if active.inbox is not None:
+            active.inbox.stop()
+        active.attached = active.inbox = None
+        self._hub.failed += failure is Failure.INTERNAL
+        self._error(active.id, RequestErrors(coded(failure, FAILURES[failure])), str(uuid7()))
 
     def _say(self, kind: str, id_: str, payload: bytes | None = None) -> None:
         body = b',"payload":' + payload if payload is not None else b""

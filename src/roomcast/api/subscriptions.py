@@ -37,13 +37,14 @@ class Place:
     """Where a viewer's stream begins.
 
     `tail`: the end of the log when the viewer was seen to have the right to it. `after`: the position to replay from.
-    `expired`: a cursor was given and cannot be honoured.
+    `expired`: a cursor was given and cannot be honoured. `epoch`: in which all of this was found.
     """
 
     room_id: UUID
     tail: int
     after: int | None
     expired: bool
+    epoch: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,16 @@ class Stream:
     address: str = ""
     state_of: Callable[[UUID], State] | None = None
 
-    def start(self, reader: Reader) -> None:
-        """Let the reader begin where the stream does."""
+    def start(self, reader: Reader, epoch: UUID) -> None:
+        """Start the reader where the stream begins. `epoch` is the store's present one."""
         if self.state_of is not None:
             reader.start_whole()
         elif self.place.expired:
             reader.start_anew()
         elif self.place.after is None:
             reader.start_live()
+        elif self.place.epoch != epoch:  # the log has lost events since the cursor was read
+            reader.start_anew()
         else:
             reader.start_after(self.place.after)
 
@@ -105,7 +108,7 @@ async def _start(context: Context, field: str, room_id: str, after: str | None) 
     cursors = [_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
     epoch, tail = context.backend.epoch, view.head.last_seq
     good = [cursor.seq for cursor in cursors if cursor.is_of(epoch) and cursor.seq <= tail]
-    return Place(view.room.id, tail, max(good, default=None), bool(cursors) and not good)
+    return Place(view.room.id, tail, max(good, default=None), bool(cursors) and not good, epoch)
 
 
 def _cursor(text: str, room_id: UUID) -> log.Cursor:
@@ -172,8 +175,16 @@ def topic_of(room_id: UUID) -> str:
     return f"room:{room_id}"
 
 
+def is_room_topic(topic: str) -> bool:
+    return topic.startswith("room:")
+
+
 def _room_of(topic: str) -> UUID:
     return UUID(topic.removeprefix("room:"))
+
+
+MANY_ROOMS = 5_000
+"""Rooms of one statement: a database takes some 32,000 parameters."""
 
 
 class RoomLog:
@@ -187,9 +198,13 @@ class RoomLog:
             return [_entry(event) for event in await log.after(session, _room_of(topic), seq, limit)]
 
     async def tails(self, topics: Collection[str]) -> Mapping[str, int]:
-        async with self._db.read() as session:
-            tails = await log.tails(session, [_room_of(topic) for topic in topics])
-        return {topic_of(room_id): seq for room_id, seq in tails.items()}
+        room_ids = [_room_of(topic) for topic in topics]
+        tails: dict[str, int] = {}
+        for start in range(0, len(room_ids), MANY_ROOMS):
+            async with self._db.read() as session:
+                found = await log.tails(session, room_ids[start : start + MANY_ROOMS])
+            tails.update((topic_of(room_id), seq) for room_id, seq in found.items())
+        return tails
 
     async def lost(self, topic: str, audience: Collection[Hashable]) -> Mapping[Hashable, Any]:
         people = {person.user_id: person for person in audience if isinstance(person, Person)}
@@ -203,8 +218,10 @@ class RoomLog:
         event = self._lines.unpack(body)
         if event.seq != seq:
             raise ValueError("a frame whose event is another one")
-        return _entry(event)
+        return _entry(event, len(body))
 
 
-def _entry(event: Event) -> Entry:
-    return Entry(event.seq, event, rights=event.changes_access, rewrites=event.rewrites_past)
+def _entry(event: Event, size: int = 0) -> Entry:
+    """`size`: that of what it carries; what the log stores holds no bodies."""
+    rights, rewrites, mark = event.changes_access, event.rewrites_past, (event.kind, event.at)
+    return Entry(event.seq, event, rights=rights, rewrites=rewrites, mark=mark, size=size)

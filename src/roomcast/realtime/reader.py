@@ -6,34 +6,48 @@ through the log where the ring has moved on. Live delivery, resume and catching 
 """
 
 import asyncio
-from collections.abc import Callable, Hashable
+import logging
+from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from roomcast.realtime.group import Group, Shown
+from roomcast.realtime.blocks import Shown
+from roomcast.realtime.group import Group
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import Entry
+from roomcast.realtime.source import Entry, Failure
+
+HELD_BYTES = 64 * 1024
+"""Payloads that are kept for a reader whose socket takes none. It gets the rest from where it is by then."""
+
+_log = logging.getLogger("roomcast.hub")
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
     """Who reads: a socket's way out, the person (`audience`) it belongs to, what stands before and after a payload for
-    this subscription (`head`, `tail`), and who is told when the server ends it (`over`)."""
+    this subscription (`head`, `tail`), who is told when the server ends it (`over`), and who when it ends with an error
+    (`failed`; `over` where it is left out)."""
 
     outbox: Outbox
     audience: Hashable
     head: bytes
     tail: bytes
     over: Callable[[], None]
+    failed: Callable[[Failure], None] | None = None
 
 
 class Reader:
-    def __init__(self, group: Group, listener: Listener) -> None:
+    """`after`: the position that it will start after, if that is not the present one."""
+
+    def __init__(self, group: Group, listener: Listener, after: int | None = None) -> None:
         self.audience = listener.audience
         self._group, self._outbox = group, listener.outbox
-        self._head, self._tail, self._over = listener.head, listener.tail, listener.over
-        self._position = group.position
+        self._head, self._tail = listener.head, listener.tail
+        self._over, self._failed = listener.over, listener.failed
+        self._position = group.position if after is None else after
+        self._wish: tuple[int | None, bool] | None = None
+        self._has_begun = self._is_stale = False
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         group.readers.add(self)
@@ -52,19 +66,33 @@ class Reader:
 
     def start_live(self) -> None:
         """From the present on: nothing stored is wanted."""
-        self._task = asyncio.create_task(self._begin(None, recovered=True), name="reader")
+        self._start(None)
 
     def start_after(self, seq: int) -> None:
         """From a cursor on: what was missed first."""
-        self._task = asyncio.create_task(self._begin(seq, recovered=True), name="reader")
+        if self._is_stale:
+            self.start_anew()
+        else:
+            self._position = seq
+            self._start(seq)
 
     def start_whole(self) -> None:
         """All of a state as it is now, and then what changes."""
         self.start_after(self._group.position - 1)
 
     def start_anew(self) -> None:
-        """From the present on, having said that what was missed cannot be had any more."""
-        self._task = asyncio.create_task(self._begin(None, recovered=False), name="reader")
+        """From the present on, having said that what was missed cannot be had any more. A stream without words for that
+        fails."""
+        if self._group.script.ready(self._group.position, recovered=False, replayed_count=0) is None:
+            self.fail(Failure.EXPIRED)
+        else:
+            self._start(None, recovered=False)
+
+    def _start(self, after: int | None, *, recovered: bool = True) -> None:
+        self._wish = after, recovered
+        if not self._group.is_suspended:
+            self._has_begun = True
+            self._run(self._begin(after, recovered=recovered))
 
     async def _begin(self, after: int | None, *, recovered: bool) -> None:
         script, goal = self._group.script, self._group.position
@@ -81,6 +109,24 @@ class Reader:
             count += await self._walk(await self._stored(goal))
         return count
 
+    # ------------------------------------------------------------------ when the log has lost events
+
+    def suspend(self) -> None:
+        """Show nothing more until `restart`."""
+        self._group.unfollow(self)
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def restart(self) -> None:
+        """The log has become another one: what this reader was shown, or would begin with, may not be in it."""
+        if self._wish is None:
+            self._is_stale = True
+        elif self._has_begun or self._wish[0] is not None:
+            self.start_anew()
+        else:
+            self._start(None, recovered=self._wish[1])
+
     # ------------------------------------------------------------------ going on
 
     def take(self, seq: int, payload: bytes) -> None:
@@ -92,7 +138,7 @@ class Reader:
             return
         self._group.unfollow(self)
         self._position = seq - 1
-        self._task = asyncio.create_task(self._catch_up(), name="reader")
+        self._run(self._catch_up())
 
     def hear(self, payload: bytes) -> None:
         """A signal while live. A socket that would block misses it: nothing is owed."""
@@ -107,30 +153,51 @@ class Reader:
             if self._position > self._group.position:  # a cursor from an answer that overtook the events
                 await self._group.moved()
                 continue
-            shown = self._group.since(self._position)
-            await self._walk(await self._stored(self._group.position) if shown is None else shown)
+            await self._walk(await self._missing())
+
+    async def _missing(self) -> list[Shown]:
+        shown = self._group.since(self._position)
+        return await self._stored(self._group.position) if shown is None else shown
 
     async def _stored(self, goal: int) -> list[Shown]:
         return await until_it_works(lambda: self._group.replay(self._position, goal, self.audience))
 
     async def _walk(self, shown: list[Shown]) -> int:
-        said = 0
-        for seq, payload in shown:
-            if payload is not None:
-                await self._say(payload)
-                said += 1
-            self._position = seq
+        """Show these, or at least the first ones. How many it were."""
+        said = number = 0
+        while number < len(shown):
+            seq, payload = shown[number]
+            if payload is None or self._offer(payload):
+                said += payload is not None
+                self._position = seq
+                number += 1
+            else:
+                shown, number = _first(shown[number:]), 0
+                await self._outbox.idle()
         return said
+
+    def _offer(self, payload: bytes) -> bool:
+        """Whether the socket took it, or takes nothing any more."""
+        return self._outbox.offer(self._head, payload, self._tail) or self._outbox.closed
 
     async def _tell(self, words: Entry | None) -> None:
         if payload := await self._group.told(words, self.audience):
             await self._say(payload)
 
     async def _say(self, payload: bytes) -> None:
-        while not self._outbox.offer(self._head, payload, self._tail):
-            if self._outbox.closed:
-                return
+        while not self._offer(payload):
             await self._outbox.idle()
+
+    def _run(self, steps: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.create_task(self._guarded(steps), name="reader")
+
+    async def _guarded(self, steps: Coroutine[Any, Any, None]) -> None:
+        try:
+            await steps
+        except Exception:
+            _log.exception("a stream of %s failed", self._group.topic_name)
+            self._task = None
+            self.fail(Failure.INTERNAL)
 
     # ------------------------------------------------------------------ ending
 
@@ -143,19 +210,39 @@ class Reader:
                 task.cancel()
         self._task = self._ending = None
 
-    def end(self, seq: int | None, reason: Any) -> asyncio.Task[None]:
-        """The server ends it: nothing more of the topic, only the last words. The task is done when they are out.
+    def fail(self, failure: Failure) -> None:
+        """It cannot go on: end it with an error, so that its client can subscribe again."""
+        if not self.is_open:
+            return
+        self.stop()
+        if self._failed is None:
+            self._over()
+        else:
+            self._failed(failure)
 
-        `seq`: the position that they name; None for what this reader has got, so that it can come back to it.
-        """
+    def end(self, reason: Any) -> asyncio.Task[None]:
+        """The server ends it: nothing more of the topic, only the last words, which name the position up to which this
+        reader has been given everything. The task is done when they are out."""
         if self._ending is None:
             self.stop()
-            last = self._position if seq is None else seq
-            self._ending = asyncio.create_task(self._last_words(last, reason), name="reader ends")
+            self._ending = asyncio.create_task(self._last_words(self._position, reason), name="reader ends")
         return self._ending
 
     async def _last_words(self, seq: int, reason: Any) -> None:
-        words = self._group.script.ended(seq, reason)
-        if payload := await self._group.told(words, self.audience):
-            self._outbox.put(self._head + payload + self._tail)
+        try:
+            words = self._group.script.ended(seq, reason)
+            if payload := await self._group.told(words, self.audience):
+                self._outbox.put(self._head + payload + self._tail)
+        except Exception:  # the stream is over, with or without them
+            _log.exception("the end of a stream of %s could not be told", self._group.topic_name)
         self._over()
+
+
+def _first(shown: list[Shown]) -> list[Shown]:
+    """As many as come to HELD_BYTES; one at least."""
+    size = 0
+    for number, (_, payload) in enumerate(shown):
+        size += len(payload or b"")
+        if size > HELD_BYTES:
+            return shown[: max(1, number)]
+    return shown

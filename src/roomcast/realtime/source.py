@@ -3,6 +3,7 @@
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -12,17 +13,31 @@ EVERYBODY = None
 """Whom a group shows something that is the same for all in it."""
 
 
+class Failure(StrEnum):
+    """Why a stream ends with an error."""
+
+    INTERNAL = "INTERNAL"
+    """An exception that nobody expected."""
+
+    EXPIRED = "RESUME_EXPIRED"
+    """The log has lost what the stream would go on from, and the stream has no words to say so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One event of a topic's log. `seq` rises by one.
 
-    `rights`: somebody may have lost the topic by it. `rewrites`: what was shown before it looks different now.
+    `rights`: somebody may have lost the topic by it. `rewrites`: what was shown before it looks different now. `mark`:
+    what tells it from another event at the same place, after the log has lost the first one. `size`: about the bytes
+    that it holds beyond the few of every event.
     """
 
     seq: int
     event: Any
     rights: bool = False
     rewrites: bool = False
+    mark: Hashable = None
+    size: int = 0
 
 
 class Stored(Protocol):
@@ -33,7 +48,8 @@ class Stored(Protocol):
 
 
 class Source(Stored, Protocol):
-    """The log. Every method may raise: the caller tries again later."""
+    """The log. Every method may raise: the caller tries again later; after a few tries if it is one of
+    `retry.DEFECTS`."""
 
     async def tails(self, topics: Collection[str]) -> Mapping[str, int]:
         """The newest seq of each of these topics; one that is gone is missing."""
@@ -46,6 +62,21 @@ class Source(Stored, Protocol):
 
         Raises ValueError or KeyError for a body that no release of ours made.
         """
+
+
+class Epoch(Protocol):
+    """Which incarnation of the log counts. Both may raise: it is tried again later. When another one has begun, its
+    owner calls `Hub.restart`."""
+
+    @property
+    def current(self) -> Any:
+        """What tells it from others."""
+
+    async def look(self) -> None:
+        """Follow one that was begun elsewhere."""
+
+    async def renew(self, since: Any) -> None:
+        """The log has lost events that were there during `since`: begin another one, unless that is done."""
 
 
 class Showing(Protocol):

@@ -1,7 +1,7 @@
 """A topic in this process: its events in the order of the log, whatever the bus loses, repeats or mixes up."""
 
 import asyncio
-from collections import deque
+import logging
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
@@ -9,12 +9,13 @@ from roomcast.realtime.group import Group
 from roomcast.realtime.personal import PersonalGroup
 from roomcast.realtime.reader import Reader
 from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import Entry, Script, Source
+from roomcast.realtime.ring import Budget, Ring
+from roomcast.realtime.source import Entry, Failure, Script, Source
 
 RING = 256
-"""Events a topic keeps for groups that are still executing."""
+"""Events a topic keeps for groups that are still executing, within the bytes of a `Ring`."""
 
-EARLY = 1000
+EARLY = 256
 """Events that may wait for one before them. More: the log is read instead."""
 
 GRACE_SECONDS = 0.02
@@ -22,13 +23,28 @@ GRACE_SECONDS = 0.02
 
 PAGE = 200
 
+_log = logging.getLogger("roomcast.hub")
+
 
 class Topic:
-    def __init__(self, name: str, position: int, source: Source) -> None:
+    """`diverged` is called when the log is seen not to be the one that was shown. `budget`: of the bytes that all
+    topics and groups of the process hold."""
+
+    def __init__(
+        self,
+        name: str,
+        position: int,
+        source: Source,
+        diverged: Callable[[], None] = lambda: None,
+        budget: Budget | None = None,
+    ) -> None:
+        self._budget = budget or Budget()
         self.name, self.position = name, position
+        self._diverged = diverged
+        self._is_suspended = False
         self.groups: dict[Hashable, Group] = {}
         self._source = source
-        self._ring: deque[Entry] = deque(maxlen=RING)
+        self._ring: Ring[Entry] = Ring(RING, self._budget)
         self._early: dict[int, Entry] = {}
         self._known_tail = position
         self._doubts_rights = False
@@ -41,7 +57,7 @@ class Topic:
             written = script()
             kind = PersonalGroup if written.is_personal else Group
             state = written.state
-            group = self.groups[key] = kind(key, state or self, written, state or self._source)
+            group = self.groups[key] = kind(key, state or self, written, state or self._source, self._budget)
             if state is not None:
                 state.follow(group)
         return self.groups[key]
@@ -54,16 +70,13 @@ class Topic:
         return group
 
     def since(self, seq: int) -> list[Entry] | None:
-        missing = self.position - seq
-        if missing > len(self._ring):
-            return None
-        return list(self._ring)[len(self._ring) - missing :]
+        return self._ring.last(self.position - seq)
 
     # ------------------------------------------------------------------ what comes in
 
     def offer(self, entry: Entry) -> None:
         """An event from the bus: the next one, a repeat, or one that came before its turn."""
-        if entry.seq <= self.position:
+        if entry.seq <= self.position or self._is_suspended:
             return
         if entry.seq == self.position + 1 and self._task is None and not entry.rights:
             self._advance(entry)
@@ -95,10 +108,46 @@ class Topic:
             return
         lost = await until_it_works(lambda: self._source.lost(self.name, {reader.audience}))
         if reader.audience in lost:
-            reader.end(self.position, lost[reader.audience])
+            reader.end(lost[reader.audience])
+
+    def contradicts(self, entry: Entry) -> bool:
+        """Whether another event is remembered at this one's place."""
+        known = self.since(entry.seq - 1)
+        return known is not None and known[:1] != [] and known[0].mark != entry.mark
+
+    # ------------------------------------------------------------------ when the log has lost events
+
+    def suspend(self) -> None:
+        """The log has become another one: show nothing more of it until `restart`."""
+        self._is_suspended = True
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        for group in self._groups_of_log():
+            group.suspend()
+
+    def restart(self, tail: int) -> None:
+        """Go on from here. Every stream is told; who may read is asked anew, as memberships are others, too."""
+        self._is_suspended = False
+        self.position = self._known_tail = self._rights_seq = tail
+        self._ring.clear()
+        self._early.clear()
+        for group in self._groups_of_log():
+            group.restart()
+        self.doubt_rights()
+
+    def _groups_of_log(self) -> list[Group]:
+        return [group for group in self.groups.values() if group.script.state is None]
+
+    def fail(self) -> None:
+        """Nothing can be shown of it: end every stream with an error."""
+        for reader in self._readers():
+            reader.fail(Failure.INTERNAL)
+
+    # ------------------------------------------------------------------ getting there
 
     def _settle(self) -> None:
-        if self._task is None:
+        if self._task is None and not self._is_suspended:
             self._task = asyncio.create_task(self._run(), name=f"topic {self.name}")
 
     async def _run(self) -> None:
@@ -111,15 +160,24 @@ class Topic:
                     await self._settle_next(self._early.pop(self.position + 1))
                 else:
                     await self._fill()
+        except Exception:  # its streams would wait for ever
+            _log.exception("%s failed", self.name)
+            self.fail()
         finally:
-            self._task = None
+            if self._task is asyncio.current_task():
+                self._task = None
 
     async def _fill(self) -> None:
         await asyncio.sleep(GRACE_SECONDS)
         if self.position + 1 in self._early:
             return
-        entries = await until_it_works(lambda: self._source.after(self.name, self.position, PAGE))
-        if not entries:  # nothing there: the room is gone, or what we expected was never committed
+        known = next(iter(self._ring.last(1) or ()), None)
+        overlap = int(known is not None)
+        entries = await until_it_works(lambda: self._source.after(self.name, self.position - overlap, PAGE))
+        if known is not None and entries and entries[0].mark != known.mark:
+            entries = []  # of another log
+            self._diverged()
+        if not entries[overlap:]:  # nothing there: the room is gone, or what we expected was never committed
             self._known_tail = self.position
             self._early.clear()
             self._doubts_rights = True
@@ -130,14 +188,14 @@ class Topic:
     async def _settle_next(self, entry: Entry) -> None:
         if entry.rights:
             self._rights_seq = entry.seq
-            await self._end_lost(entry.seq)
+            await self._end_lost()
         self._advance(entry)
         self._wake_groups()
 
     def _advance(self, entry: Entry) -> None:
         self.position = entry.seq
         self._early.pop(entry.seq, None)
-        self._ring.append(entry)
+        self._ring.append(entry, entry.size)
         if entry.rewrites:
             for group in self.groups.values():
                 group.forget_replays()
@@ -148,18 +206,22 @@ class Topic:
 
     # ------------------------------------------------------------------ who may listen
 
-    async def _end_lost(self, seq: int | None = None) -> None:
+    def _readers(self) -> list[Reader]:
+        return [reader for group in self.groups.values() for reader in group.readers]
+
+    async def _end_lost(self) -> None:
         """End the streams of those who may not read any more, before anything further is shown to them."""
-        readers = [reader for group in self.groups.values() for reader in group.readers]
+        readers = self._readers()
         audience = {reader.audience for reader in readers}
         if not audience:
             return
         lost: Mapping[Hashable, Any] = await until_it_works(lambda: self._source.lost(self.name, audience))
         for reader in readers:
             if reader.audience in lost:
-                reader.end(self.position if seq is None else seq, lost[reader.audience])
+                reader.end(lost[reader.audience])
 
     async def close(self) -> None:
+        self._ring.clear()
         tasks = [self._task] if self._task is not None else []
         for task in tasks:
             task.cancel()
