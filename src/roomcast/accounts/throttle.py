@@ -5,7 +5,6 @@ are counted apart. Kept in memory, so with several processes each has its own pa
 keys are plain, so that a shared store can take the place of the dictionary.
 """
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from roomcast.core.errors import RateLimited
+from roomcast.core.rates import counted_address
 
 Value = TypeVar("Value")
 Key = tuple[str, ...]
@@ -111,9 +111,5 @@ def keys_of(login: str, address: str | None, known: set[str]) -> list[Key]:
 
 
 def network(address: str | None) -> str | None:
-    """What counts as one address: of IPv6 the whole /64, which is what one customer gets."""
-    try:
-        found = ipaddress.ip_address(address or "")
-    except ValueError:
-        return None
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
+    """As `counted_address`; None where it is not known."""
+    return counted_address(address) or None
