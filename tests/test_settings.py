@@ -49,6 +49,7 @@ WRONG = {
     "PRESENCE_GRACE_SECONDS": ["0", "a while", "3601"],
     "STORAGE_URL": ["/srv/files", "s3://bucket", "s3://key:secret@host", "s3://key:secret@host:many/bucket"],
     "MAX_UPLOAD_BYTES": ["0", "25MB", "2147483648"],
+    "MAX_RESPONSE_BYTES": ["0", "65535", "4MB", "2147483648"],
     "METRICS_TOKEN": ["short"],
     "PUSH": ["sometimes"],
     "PUSH_DELAY_SECONDS": ["0", "301", "soon"],

@@ -182,6 +182,7 @@ class Settings(BaseSettings):
     presence_grace_seconds: int = Field(default=15, ge=1, le=3600)
     storage_url: Annotated[str | None, AfterValidator(_bucket)] = None
     max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, le=2**31 - 1)
+    max_response_bytes: int = Field(default=4 * 1024 * 1024, ge=64 * 1024, le=2**31 - 1)
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
     push: OnOff | None = None
     push_delay_seconds: float = Field(default=15, ge=0.1, le=300)

@@ -66,6 +66,7 @@ class Backend:
     signals: Signals
     links: Links
     max_upload_bytes: int
+    max_response_bytes: int
     notifier: Notifier | None = None
     everyone_creates_rooms: bool = True
     public_url: str | None = None

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Sequence
 from typing import Any, TypeGuard, cast
 
 import strawberry
-from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream
+from graphql import ExecutionResult, GraphQLError, OperationType, create_source_event_stream
 from prometheus_client import CollectorRegistry
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from roomcast.api.budget import BoundedExecutor
 from roomcast.api.context import PENDING, Backend, Caller, Context
 from roomcast.api.documents import Documents, Operation, RequestErrors
 from roomcast.api.errors import blamed, cause_of, coded, formatted
@@ -63,8 +63,10 @@ class Engine:
         """Raises RequestErrors."""
         found = self.documents.operation(self._persisted.text(request), request.operation_name)
         self._persisted.learn(request)
-        if (cost := found.cost.of(request.variables)) > self.limits.cost:
-            raise RequestErrors(too_complex(f"a cost of {cost}, above {self.limits.cost}"))
+        is_stream = found.kind is OperationType.SUBSCRIPTION
+        limit = self.limits.event_cost if is_stream else self.limits.cost
+        if (cost := found.cost.of(request.variables)) > limit:
+            raise RequestErrors(too_complex(f"a cost of {cost}, above {limit}"))
         return found
 
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
@@ -123,8 +125,8 @@ class Engine:
         operation: Operation,
         variables: dict[str, Any],
         context: Context,
-        kind: type[Executor[Any]] = StrawberryGraphQLCoreExecutionContext,
-    ) -> Executor[Any]:
+        kind: type[BoundedExecutor] = BoundedExecutor,
+    ) -> BoundedExecutor:
         """Raises RequestErrors for variables that do not fit."""
         built = kind.build(
             self.schema,
@@ -139,12 +141,14 @@ class Engine:
         )
         if isinstance(built, list):
             raise RequestErrors(*(blamed(error, "BAD_USER_INPUT") for error in built))
-        return built
+        bounded = cast("BoundedExecutor", built)
+        bounded.bound(self.limits)
+        return bounded
 
 
-async def completed(executor: Executor[Any]) -> ExecutionResult:
+async def completed(executor: BoundedExecutor) -> ExecutionResult:
     result = executor.execute_operation()
-    return cast("ExecutionResult", await result if isinstance(result, Awaitable) else result)
+    return executor.checked(cast("ExecutionResult", await result if isinstance(result, Awaitable) else result))
 
 
 def raise_outage(errors: Sequence[GraphQLError] | None) -> None:
