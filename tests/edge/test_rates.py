@@ -9,6 +9,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from roomcast.api.crowd import Places
+from roomcast.api.execution import AT_ONCE
 from roomcast.api.rates import Allowances, Rates
 from roomcast.core.rates import Buckets, Draft, MemoryBuckets, Rate, RedisBuckets, counted_address
 from tests import servers
@@ -118,6 +119,22 @@ async def test_each_mutation_of_a_document_counts_by_its_weight(make_house: Make
         assert answers[-1].json()["errors"][0]["extensions"]["retryAfterMs"] > 1000
         assert (await ann.post({"query": QUESTION})).status_code == 200
         assert (await bob.post({"query": document.replace('"room', '"his')})).status_code == 200
+
+
+async def test_one_person_takes_only_a_share_of_the_connections_to_the_database(make_house: MakeHouse) -> None:
+    house = await make_house()
+    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+        room = await ann.create_room("den")
+        await ann.say(room, *["x" * 4_000] * 50)
+        pool, most = house.inside.db._reader.pool, 0
+        page = "query ($room: ID!) { messages(roomId: $room, last: 50) { nodes { body author { id } } } }"
+        asking = [asyncio.create_task(ann.ask(page, room=room)) for _ in range(60)]
+        while not all(task.done() for task in asking):
+            most = max(most, pool.checkedout())  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        assert (await bob.ask(QUESTION)) == {"__typename": "Query"}
+        await asyncio.gather(*asking)
+    assert 1 <= most <= AT_ONCE + 1  # one more may look for what is to be swept
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeGuard, cast
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType, create_source_event_stream
@@ -14,13 +17,17 @@ from roomcast.api.documents import Documents, Operation, RequestErrors
 from roomcast.api.errors import blamed, cause_of, coded, formatted
 from roomcast.api.limits import Limits, too_complex
 from roomcast.api.persisted import PersistedQueries
-from roomcast.api.rates import Rates
+from roomcast.api.rates import NEW_MESSAGES, Rates
 from roomcast.api.requests import Request
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.metrics import Operations
 
 Payload = dict[str, Any]
+
+AT_ONCE = 4
+"""Operations of one person that are executed at a time; the others wait for these. A person who asks for hundreds would
+have all connections to the database."""
 
 BEGIN_AT_ONCE = 16
 """Subscriptions that begin together. When thousands come back at once, the loop still has time for everybody else."""
@@ -45,6 +52,7 @@ class Engine:
         self.schema, self.backend, self.limits = schema._schema, backend, limits
         self.documents = Documents(self.schema, limits, introspection=introspection)
         self._turn = asyncio.Semaphore(BEGIN_AT_ONCE)
+        self._shares: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
         self._operations = operations or Operations(CollectorRegistry())
 
@@ -82,7 +90,7 @@ class Engine:
         context = Context(self.backend, viewer, caller, words=operation.words)
         executor = self.executor(operation, request.variables, context)
         try:
-            async with asyncio.timeout(self.limits.operation_seconds):
+            async with asyncio.timeout(self.limits.operation_seconds), self._share(operation, viewer):
                 payload = shown(await completed(executor), caller.request_id)
         except TimeoutError:
             late = coded("TIMEOUT", "The operation took too long and was stopped.")
@@ -93,6 +101,12 @@ class Engine:
             cost = {"requested": operation.cost.of(request.variables), "limit": self.limits.cost}
             payload["extensions"] = {"cost": cost}
         return payload
+
+    def _share(self, operation: Operation, viewer: Actor | None) -> AbstractAsyncContextManager[None]:
+        """Held while an operation is executed. Messages need none: a batch takes them all over one connection."""
+        if self._rates is None or viewer is None or set(operation.root_fields) <= NEW_MESSAGES.keys():
+            return nullcontext()
+        return self._shares.setdefault(viewer.user_id, asyncio.Semaphore(AT_ONCE))
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         """What the subscription's field resolves to, for this viewer. Raises RequestErrors, or what `is_outage`."""
