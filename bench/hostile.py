@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from bench import attackers
 from bench.logins import others, settle
 from bench.servers import Running, roomcast
 from bench.sockets import HANDSHAKE
@@ -166,4 +167,28 @@ async def lines(*, quick: bool) -> list[Row]:
         ),
         Row("others' p99 while somebody sends five hostile requests a second", *latency, LATENCY_MARK),
         Row("memory that all of them leave behind", *memory, 1),
+        *await signed_in(quick=quick),
+    ]
+
+
+async def signed_in(*, quick: bool) -> list[Row]:
+    found = await attackers.measure(quick=quick)
+    worst, stalled = max(found.items(), key=lambda each: each[1].stall)
+    keeper, kept = max(found.items(), key=lambda each: each[1].grown_kib)
+    stall, memory = stalled.stall / attackers.STALL_SECONDS, kept.grown_kib / attackers.MEMORY_KIB
+    return [
+        Row(
+            f"others' longest request during {len(found)} attacks of somebody with an account ({worst})",
+            f"{stalled.stall * 1000:.0f} ms",
+            f"{attackers.STALL_SECONDS * 1000:.0f} ms",
+            stall,
+            1,
+        ),
+        Row(
+            f"memory that one of those attacks leaves behind ({keeper})",
+            f"{kept.grown_kib / 1024:.1f} MB",
+            f"{attackers.MEMORY_KIB // 1024} MB",
+            memory,
+            1,
+        ),
     ]

@@ -163,10 +163,23 @@ class Wire:
     """One graphql-transport-ws connection, spoken by hand, so that tests can also speak it wrongly."""
 
     def __init__(
-        self, url: str, *, subprotocol: str | None = "graphql-transport-ws", origin: str | None = None
+        self,
+        url: str,
+        *,
+        subprotocol: str | None = "graphql-transport-ws",
+        origin: str | None = None,
+        forwarded: str | None = None,
     ) -> None:
+        """`forwarded`: the address that a proxy would name."""
         protocols = [Subprotocol(subprotocol)] if subprotocol else None
-        self._opening = connect(url, subprotocols=protocols, origin=origin, ping_interval=None)  # type: ignore[arg-type]
+        headers = {"X-Forwarded-For": forwarded} if forwarded else None
+        self._opening = connect(
+            url,
+            subprotocols=protocols,
+            origin=origin,  # type: ignore[arg-type]
+            additional_headers=headers,
+            ping_interval=None,
+        )
         self.ws: ClientConnection
         self._ids = itertools.count(1)
         self._inboxes: dict[str, asyncio.Queue[Json]] = {}

@@ -54,6 +54,7 @@ WRONG = {
     "UPLOAD_QUOTA_BYTES": ["0", "5GB", "9007199254740993"],
     "MIN_FREE_DISK_BYTES": ["-1", "5%"],
     "KEEP_ORIGINALS": ["some"],
+    "MAX_RESPONSE_BYTES": ["0", "65535", "4MB", "2147483648"],
     "METRICS_TOKEN": ["short"],
     "PUSH": ["sometimes"],
     "PUSH_DELAY_SECONDS": ["0", "301", "soon"],

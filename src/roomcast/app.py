@@ -132,7 +132,8 @@ class Roomcast:
         backend = await self._backend()
         self.files = FilesEndpoint(self.db, backend.links, self.storage, self.intake, transfers)
         persisted, rates = _persisted(settings), self._rates
-        engine = Engine(self.schema, backend, Limits(), persisted, rates, self.operations, introspection=introspection)
+        limits = Limits(response_bytes=settings.max_response_bytes)
+        engine = Engine(self.schema, backend, limits, persisted, rates, self.operations, introspection=introspection)
         self.sockets = Sockets(engine, self.hub, settings.allowed_origins, self._places)
         playground = pages.playground if settings.is_on(settings.playground) else None
         self.http = HttpEndpoint(engine, self.sockets.serve, playground, allow_get=get)
@@ -222,6 +223,7 @@ class Roomcast:
             links=Links([*(derived(key, "links") for key in keys), *keys]),  # the latter: made before keys were derived
             max_upload_bytes=settings.max_upload_bytes,
             upload_quota_bytes=settings.upload_quota_bytes,
+            max_response_bytes=settings.max_response_bytes,
             notifier=self.notifier,
         )
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from roomcast.app import open_storage, push_subject, pushes, read_trusted
 from roomcast.core import migrations
+from roomcast.descriptors import ADVICE, FEW, descriptor_limit
 from roomcast.hosts import allowed_names
 from roomcast.realtime.bus import Bus
 from roomcast.settings import OnOff, Profile, Settings, WrongSetting, data_folder, incoming, secret_keys, vapid_key
@@ -71,6 +72,13 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
+async def _descriptors(_settings: Settings) -> str:
+    limit = descriptor_limit()
+    if limit is not None and limit < FEW:
+        return f"only {limit} files and connections: {ADVICE}"
+    return "no limit" if limit is None else f"up to {limit} files and connections"
+
+
 async def _database(settings: Settings) -> str:
     for name, url in (("DATABASE_URL", settings.database_url), ("DATABASE_DIRECT_URL", settings.database_direct_url)):
         try:
@@ -118,6 +126,7 @@ LOOKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
     "hosts": _hosts,
     "secret": _secret,
     "files": _files,
+    "descriptors": _descriptors,
     "database": _database,
     "migrations": _migrations,
     "bus": _bus,

@@ -1,6 +1,7 @@
 """The whole product as one ASGI app: `/graphql` straight to its handlers, the rest through Starlette's routes."""
 
 import gc
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,11 +17,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from roomcast import metrics
 from roomcast.accounts.passwords import Passwords
 from roomcast.api import files, refusals, schema
+from roomcast.api.connections import CONNECTIONS
 from roomcast.api.http import not_served
 from roomcast.app import Roomcast
+from roomcast.descriptors import raise_descriptor_limit
 from roomcast.hosts import HostCheck, allowed_names
-from roomcast.settings import Settings
+from roomcast.settings import OnOff, Settings
 from roomcast.web import pages
+
+SWITCH_SECONDS = 0.001
+"""How long a thread that runs Python keeps the interpreter while the event loop wants it: a request asks several
+times. Python's own figure is five times as long."""
 
 COLLECT_AFTER = 10_000
 """Objects made and not yet gone since the last look for cycles among them."""
@@ -76,6 +83,10 @@ def app_alone(settings: Settings) -> App:
     it is never looked at again; what an event makes for many people goes without it, and was a third of their time;
     and all sockets together, which live long too, are looked at once in millions of new objects.
     """
+    raise_descriptor_limit()
+    sys.setswitchinterval(SWITCH_SECONDS)
+    if settings.rate_limits is OnOff.OFF:
+        CONNECTIONS.max_per_address = None
     app = App(settings)
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 10, 50)

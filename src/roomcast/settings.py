@@ -189,6 +189,7 @@ class Settings(BaseSettings):
     upload_quota_bytes: int = Field(default=5 * 1024**3, ge=1, le=2**53)
     min_free_disk_bytes: int = Field(default=256 * 1024**2, ge=0, le=2**53)
     keep_originals: bool = False
+    max_response_bytes: int = Field(default=4 * 1024 * 1024, ge=64 * 1024, le=2**31 - 1)
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
     push: OnOff | None = None
     push_delay_seconds: float = Field(default=15, ge=0.1, le=300)

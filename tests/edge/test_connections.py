@@ -10,10 +10,12 @@ from typing import Any, TypeVar
 import pytest
 from websockets.frames import Frame, Opcode
 
+from roomcast.api.connections import Connections
 from roomcast.api.http_protocol import MAX_HEAD_BYTES, HttpProtocol
 from roomcast.api.slices import Sliced
 from roomcast.api.transport import DirectProtocol
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
+from tests.conftest import MakeHouse
 from tests.edge.lines import HANDSHAKE, Line, line
 from tests.house import House
 from tests.people import WAIT_SECONDS, Wire
@@ -191,12 +193,80 @@ async def test_who_pings_and_never_listens_is_not_kept_pongs_for(house: House) -
 
 
 async def test_who_asks_for_much_and_never_listens_is_dropped(house: House) -> None:
-    ping = frame(Opcode.TEXT, b'{"type":"ping","payload":{"say":"' + b"x" * 200_000 + b'"}}')
+    query = b'{"query":"{ ' + b"a" * 15_000 + b': __typename }"}'
     async with shaken(house) as it:
+        await it.say(frame(Opcode.TEXT, INIT))
+        asked = [b'{"type":"subscribe","id":"%d","payload":%s}' % (number, query) for number in range(3_000)]
         with pytest.raises(ConnectionError):
-            await it.say(frame(Opcode.TEXT, INIT), *[ping] * 250)
+            await it.say(*(frame(Opcode.TEXT, each) for each in asked))
     async with Wire(house.ws_url) as other:
         await other.init()
+
+
+async def test_a_client_that_pings_and_never_reads_is_not_kept_pongs_for(house: House) -> None:
+    ping = frame(Opcode.TEXT, b'{"type":"ping","payload":{"say":"' + b"x" * 900 + b'"}}')
+    async with shaken(house) as it:
+        await it.say(frame(Opcode.TEXT, INIT), *[ping * 100] * 150)
+        [socket] = house.inside.sockets.open
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not socket._outbox.is_blocked:  # noqa: ASYNC110 (no event says it)
+                await asyncio.sleep(0.01)
+        await it.say(*[ping * 100] * 20)
+        assert len(socket._outbox._waiting) == 0
+        assert protocol().transport.get_write_buffer_size() < 500_000
+
+
+async def test_a_ping_with_a_large_payload_is_malformed(house: House) -> None:
+    async with Wire(house.ws_url) as wire:
+        await wire.init()
+        await wire.send(type="ping", payload={"say": "x" * 900})
+        assert (await wire.next_control())["payload"] == {"say": "x" * 900}
+        await wire.send(type="ping", payload={"say": "x" * 1100})
+        assert await wire.closed() == (4400, "A ping has at most 1024 characters")
+
+
+async def test_an_address_has_no_more_connections_than_its_share(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")  # uvicorn would take this test for a proxy
+    places = Connections(max_per_address=2)
+    monkeypatch.setattr(HttpProtocol, "places", places)
+    house = await make_house()
+    async with line(house.url) as one, line(house.url) as two, line(house.url) as three:
+        answer = await three.rest()
+        assert answer.startswith(b"HTTP/1.1 429 ")
+        assert b'"code":"RATE_LIMITED"' in answer
+        await two.say(HANDSHAKE + b"\r\n")
+        assert b" 101 " in await two.head()
+        async with line(house.url) as four:  # a socket is counted as such
+            for each in (one, four):
+                await each.say(GET + b"\r\n")
+                assert b" 200 " in await each.head()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while places._open:  # noqa: ASYNC110 (no event says it)
+            await asyncio.sleep(0.01)
+
+
+class Unread:
+    """A connection whose client reads nothing."""
+
+    def __init__(self, address: str, unread: int) -> None:
+        self.address, self.unread, self.is_dropped = address, unread, False
+
+    def abort(self) -> None:
+        self.is_dropped = True
+
+
+def test_the_address_that_leaves_most_unread_loses_its_oldest_connections() -> None:
+    places = Connections(max_unread_bytes=100)
+    greedy, modest = [Unread("10.0.0.1", 30) for _ in range(4)], Unread("10.0.0.2", 40)
+    for each in (modest, *greedy):
+        places.blocked(each)
+    assert [each.is_dropped for each in (modest, *greedy)] == [False, True, True, False, False]
+    for each in greedy[2:]:
+        places.unblocked(each)
+    places.blocked(Unread("10.0.0.3", 60))
+    assert modest.is_dropped is False
 
 
 # ------------------------------------------------------------------ turns

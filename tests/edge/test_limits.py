@@ -6,18 +6,19 @@ from functools import partial
 from typing import Any
 
 import pytest
-from graphql import GraphQLError, OperationDefinitionNode, parse
+from graphql import GraphQLError, OperationDefinitionNode, is_object_type, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomcast.api import schema
-from roomcast.api.cost import Pricing
+from roomcast.api.cost import COUNT, FIELDS, INTROSPECTION, LENGTHS, LOOKUP, ROWS, SEARCH, STATEMENT, Pricing
 from roomcast.api.documents import Documents, RequestErrors
 from roomcast.api.limits import Limits, Measure
+from roomcast.core.paging import write_cursor
 from tests.people import Person
 
 SCHEMA = schema.build()._schema
-UNLIMITED = Limits(*[10**99] * 11)
+UNLIMITED = Limits(*[10**99] * 13)
 
 DOUBLING = "query { ...F0 } " + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(25))
 HOSTILE = {
@@ -163,32 +164,56 @@ def test_measuring_takes_time_linear_in_the_document() -> None:
 
 # ------------------------------------------------------------------ cost
 
+ROOMS = 2 + STATEMENT
+"""Of `rooms` and `nodes`, without what is in them."""
+
+ROOM, MESSAGE = ROWS["Room"], ROWS["Message"]
+
 
 @pytest.mark.parametrize(
     ("document", "variables", "cost"),
     [
         ("{ me { id } }", {}, 2),
-        ("{ __schema { types { name } } }", {}, 1),
-        ("{ rooms { nodes { id name } } }", {}, 2 + 50 * 2),
-        ("{ rooms(first: 10) { nodes { id } totalCount } }", {}, 3 + 10),
-        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": 7}, 2 + 7),
-        ("query ($n: Int = 9) { rooms(last: $n) { nodes { id } } }", {}, 2 + 9),
-        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": 10**9}, 2 + 100),
-        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": -4}, 2 + 1),
+        ("{ __schema { types { name } } }", {}, 1 + INTROSPECTION),
+        ("{ rooms { nodes { id name } } }", {}, ROOMS + 50 * (ROOM + 2)),
+        ("{ rooms(first: 10) { nodes { id } totalCount } }", {}, ROOMS + 1 + COUNT + 10 * (ROOM + 1)),
+        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": 7}, ROOMS + 7 * (ROOM + 1)),
+        ("query ($n: Int = 9) { rooms(last: $n) { nodes { id } } }", {}, ROOMS + 9 * (ROOM + 1)),
+        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": 100.0}, ROOMS + 100 * (ROOM + 1)),
+        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": float("nan")}, ROOMS + 50 * (ROOM + 1)),
+        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": 10**9}, ROOMS + 100 * (ROOM + 1)),
+        ("query ($n: Int) { rooms(first: $n) { nodes { id } } }", {"n": -4}, ROOMS + ROOM + 1),
         (
             "query ($n: Int) { rooms(first: 10) { nodes { messages(first: $n) { nodes { id } } } } }",
             {"n": 20},
-            2 + 10 * (2 + 20),
+            ROOMS + 10 * (ROOM + 2 + STATEMENT + 20 * (MESSAGE + 1)),
         ),
         (
             "{ ...R } fragment R on Query { rooms(first: 3) { ...C } } fragment C on RoomConnection { nodes { id } }",
             {},
-            5,
+            ROOMS + 3 * (ROOM + 1),
+        ),
+        ('{ nodes(ids: ["a", "b", "c"]) { id } }', {}, 1 + 3 * (STATEMENT + 1)),
+        ('{ nodes(ids: "a") { id } }', {}, 1 + STATEMENT + 1),
+        ("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": ["a"] * 70}, 1 + 70 * (STATEMENT + 1)),
+        ("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": "a"}, 1 + STATEMENT + 1),
+        ('query ($ids: [ID!]! = ["a", "b"]) { nodes(ids: $ids) { id } }', {}, 1 + 2 * (STATEMENT + 1)),
+        (
+            '{ searchMessages(query: "x", first: 2) { edges { snippetHtml } } }',
+            {},
+            2 + SEARCH + 2 * (1 + FIELDS["MessageSearchEdge.snippetHtml"]),
+        ),
+        (
+            '{ message(id: "x") { body bodyHtml thread { replyCount } } }',
+            {},
+            1 + STATEMENT + MESSAGE + 4 + FIELDS["Message.body"] + FIELDS["Message.bodyHtml"] + LOOKUP,
         ),
         ('mutation { login(input: {usernameOrEmail: "", password: ""}) { errors { code } } }', {}, 2 + 5),
     ],
 )
-def test_the_cost_is_what_pages_multiply_it_to(document: str, variables: dict[str, Any], cost: int) -> None:
+def test_the_cost_is_what_is_run_and_loaded_times_the_sizes_of_its_lists(
+    document: str, variables: dict[str, Any], cost: int
+) -> None:
     assert read(document).cost.of(variables) == cost
 
 
@@ -200,17 +225,84 @@ def test_a_page_size_costs_the_same_as_a_literal_and_as_a_variable(outer: int, i
     assert isinstance(first, OperationDefinitionNode)
     assert isinstance(second, OperationDefinitionNode)
     fixed, open_ = Pricing(SCHEMA, literal).of(first), Pricing(SCHEMA, varying).of(second)
-    assert fixed.of({}) == open_.of({"o": outer, "i": inner}) == 2 + outer * (3 + inner * 2)
+    assert (
+        fixed.of({})
+        == open_.of({"o": outer, "i": inner})
+        == (ROOMS + outer * (ROOM + 3 + STATEMENT + inner * (MESSAGE + 2)))
+    )
 
 
 async def test_an_operation_that_costs_too_much_is_refused_and_one_that_asks_hears_its_cost(ann: Person) -> None:
     many = "query ($n: Int) { rooms(first: $n) { nodes { messages(first: $n) { nodes { id seq body createdAt } } } } }"
     assert await ann.codes(many, n=100) == ["QUERY_TOO_COMPLEX"]
+    each = MESSAGE + 4 + FIELDS["Message.body"]
     answer = (await ann.post({"query": many, "variables": {"n": 10}, "extensions": {"cost": True}})).json()
-    assert answer["extensions"] == {"cost": {"requested": 2 + 10 * (2 + 10 * 4), "limit": Limits().cost}}
+    assert answer["extensions"] == {
+        "cost": {"requested": ROOMS + 10 * (ROOM + 2 + STATEMENT + 10 * each), "limit": Limits().cost}
+    }
     assert "extensions" not in (await ann.post({"query": "{ me { id } }"})).json()
+
+
+def test_prices_are_of_fields_that_there_are() -> None:
+    for coordinate in {*FIELDS, *LENGTHS}:
+        kind, _, name = coordinate.partition(".")
+        assert name in SCHEMA.type_map[kind].fields or name.startswith("__"), coordinate  # type: ignore[attr-defined]
+    assert ROWS.keys() <= SCHEMA.type_map.keys()
+
+
+def test_every_list_and_page_that_runs_a_statement_has_a_price() -> None:
+    """A field that takes page sizes asks for a page of its own, for each object that it is selected of."""
+    kinds = [kind for kind in SCHEMA.type_map.values() if is_object_type(kind)]
+    paged = {f"{kind.name}.{name}" for kind in kinds for name, field in kind.fields.items() if "first" in field.args}
+    assert {coordinate for coordinate in paged if FIELDS.get(coordinate, 0) < STATEMENT} == set()
+    counting = {f"{kind.name}.totalCount" for kind in kinds if "totalCount" in kind.fields}
+    assert {coordinate for coordinate in counting if FIELDS.get(coordinate, 0) < COUNT} == set()
+
+
+async def test_a_list_of_ids_in_a_variable_is_refused_by_its_length(ann: Person) -> None:
+    text = "query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on Room { messages(first: 20) { nodes { body } } } } }"
+    assert await ann.codes(text, ids=["room_x"] * 100) == ["QUERY_TOO_COMPLEX"]
+    assert (await ann.ask(text, ids=["room_x"] * 3))["nodes"] == [None] * 3
+
+
+async def test_a_subscription_costs_less_than_a_query_may_since_every_event_is_executed(ann: Person) -> None:
+    room = await ann.create_room("den")
+    history = "room { messages(last: 100) { nodes { body bodyHtml reactions { emoji count } } } }"
+    async with ann.socket() as wire:
+        watching = await wire.watch(
+            "subscription ($id: ID!) { roomMessages(roomId: $id) { message { " + history + " } } }", id=room
+        )
+        message = await watching.message()
+    assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "QUERY_TOO_COMPLEX")
 
 
 def test_a_limit_is_an_error_that_names_it() -> None:
     with pytest.raises(GraphQLError, match="depth above 1"):
         Measure(parse("{ a { b } }"), Limits(depth=1))
+
+
+# ------------------------------------------------------------------ arguments
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        "query ($text: String!) { users(filter: { query: $text }) { nodes { id } } }",
+        "query ($text: String!) { rooms(filter: { query: $text }) { nodes { id } } }",
+        "query ($text: String!) { searchMessages(query: $text) { nodes { id } } }",
+    ],
+)
+async def test_a_text_that_a_list_is_filtered_by_is_short_also_with_its_ligatures_apart(
+    ann: Person, document: str
+) -> None:
+    [found] = (await ann.ask(document, text="x" * 200)).values()
+    assert found == {"nodes": []}
+    for text in ("x" * 201, "\ufdfa" * 12, "x" * 200_000):
+        assert await ann.codes(document, text=text) == ["BAD_USER_INPUT"]
+
+
+async def test_a_cursor_is_short(ann: Person) -> None:
+    long = write_cursor("users", ("a" * 3_000,))
+    assert await ann.codes("query ($after: String) { users(after: $after) { nodes { id } } }", after=long) == [
+        "BAD_USER_INPUT"
+    ]

@@ -2,16 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
+from roomcast.api.crowd import Places
+from roomcast.api.execution import AT_ONCE
 from roomcast.api.rates import Allowances, Rates
-from roomcast.core.rates import Buckets, Draft, MemoryBuckets, Rate, RedisBuckets
+from roomcast.core.rates import Buckets, Draft, MemoryBuckets, Rate, RedisBuckets, counted_address
 from tests import servers
 from tests.conftest import MakeHouse
-from tests.people import Person, arrive
+from tests.people import Person, Visitor, Wire, arrive
 
 SLOW = Rate(per_second=1, burst=3)
 
@@ -97,9 +100,82 @@ async def test_signals_have_an_allowance_of_their_own(make_house: MakeHouse) -> 
     house = await make_house()
     house.inside.http._engine._rates = Rates(MemoryBuckets(), Allowances(signals=SLOW))
     async with await arrive(house, "ann") as ann:
-        said = {"query": 'mutation { setPresence(input: {statusText: "x"}) { errors { code } } }'}
+        room = await ann.create_room("den")
+        typing = "mutation ($room: ID!) { setTyping(input: {roomId: $room, typing: true}) { errors { code } } }"
+        said = {"query": typing, "variables": {"room": room}}
         assert [(await ann.post(said)).status_code for _ in range(4)] == [200, 200, 200, 429]
+        told = {"query": 'mutation { setPresence(input: {statusText: "x"}) { errors { code } } }'}
+        assert (await ann.post(told)).status_code == 429  # it weighs more than one of those
         assert (await ann.post({"query": QUESTION})).status_code == 200
+
+
+async def test_each_mutation_of_a_document_counts_by_its_weight(make_house: MakeHouse) -> None:
+    house = await make_house()
+    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+        one = 'r%d: createRoom(input: {name: "room %d"}) { errors { code } room { id } }'
+        document = "mutation { " + " ".join(one % (n, n) for n in range(20)) + " }"
+        answers = [await ann.post({"query": document.replace('"room', f'"room {n}')}) for n in range(6)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429]  # a hundred rooms at once
+        assert answers[-1].json()["errors"][0]["extensions"]["retryAfterMs"] > 1000
+        assert (await ann.post({"query": QUESTION})).status_code == 200
+        assert (await bob.post({"query": document.replace('"room', '"his')})).status_code == 200
+
+
+async def test_one_person_takes_only_a_share_of_the_connections_to_the_database(make_house: MakeHouse) -> None:
+    house = await make_house()
+    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+        room = await ann.create_room("den")
+        await ann.say(room, *["x" * 4_000] * 50)
+        pool, most = house.inside.db._reader.pool, 0
+        page = "query ($room: ID!) { messages(roomId: $room, last: 50) { nodes { body author { id } } } }"
+        asking = [asyncio.create_task(ann.ask(page, room=room)) for _ in range(60)]
+        while not all(task.done() for task in asking):
+            most = max(most, pool.checkedout())  # type: ignore[attr-defined]
+            await asyncio.sleep(0)
+        assert (await bob.ask(QUESTION)) == {"__typename": "Query"}
+        await asyncio.gather(*asking)
+    assert 1 <= most <= AT_ONCE + 1  # one more may look for what is to be swept
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("unix:", ""),
+        (None, ""),
+    ],
+)
+def test_an_address_is_counted_as_what_one_customer_gets(address: str | None, counted: str) -> None:
+    assert counted_address(address) == counted
+
+
+async def test_all_addresses_of_one_network_share_their_limits(make_house: MakeHouse) -> None:
+    """uvicorn believes what this machine forwards, as it would a proxy."""
+    house = await make_house()
+    house.inside.http._engine._rates = Rates(MemoryBuckets(), Allowances(operations_of_address=SLOW))
+    async with Visitor(house) as visitor:
+        said = [
+            (await visitor.post({"query": QUESTION}, **{"x-forwarded-for": f"2001:db8:1:{net}::{n}"})).status_code
+            for net, n in [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1)]
+        ]
+    assert said == [200, 200, 200, 429, 200]
+
+
+async def test_sockets_of_one_network_share_its_places(make_house: MakeHouse) -> None:
+    house = await make_house()
+    house.inside.sockets.crowd.places = Places(sockets_per_address=1)
+    async with AsyncExitStack() as stack:
+        wires = [
+            await stack.enter_async_context(Wire(house.ws_url, forwarded=f"2001:db8:1:{net}::{n}"))
+            for net, n in [(1, 1), (1, 2), (2, 1)]
+        ]
+        await wires[0].init()
+        assert (await wires[1].closed())[0] == 1013
+        await wires[2].init()
 
 
 async def test_switched_off_there_is_no_limit(make_house: MakeHouse) -> None:

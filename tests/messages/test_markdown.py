@@ -1,12 +1,19 @@
 """bodyHtml: what Markdown means, and nothing that could run, load or pass for ours."""
 
+import asyncio
+import threading
+import time
+import uuid
+from html import escape
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roomcast.messages.markdown import ATTRIBUTES, REL, TAGS, html
+from roomcast.core.offload import offload
+from roomcast.messages.markdown import ATTRIBUTES, REL, TAGS, html, reader, words
+from roomcast.messages.policy import MAX_BODY
 from tests.messages.corpus import XSS
 from tests.messages.words import EDIT
 from tests.people import Person
@@ -84,3 +91,58 @@ async def test_the_html_of_a_message_follows_its_body(ann: Person) -> None:
     assert (await ann.ask(seen, id=message["id"]))["message"]["bodyHtml"].strip() == "<p><em>one</em></p>"
     await ann.do(EDIT, messageId=message["id"], body="*two* " * 100)
     assert (await ann.ask(seen, id=message["id"]))["message"]["bodyHtml"].startswith("<p><em>two</em>")
+
+
+QUADRATIC = ["[\né\n>*\n", "-é\n>*\n", "`\n*[\n>*\n", "(&#\n*[\n>*\n"]
+"""Quotes and lists that interrupt each other: with these, each line looks at all the lines behind it."""
+
+
+@pytest.mark.parametrize("unit", QUADRATIC)
+def test_a_body_that_would_take_long_to_read_is_shown_as_text(unit: str) -> None:
+    body = (unit * 2_000)[:MAX_BODY]
+    before = time.thread_time()
+    shown = html.__wrapped__(body)
+    assert time.thread_time() - before < 0.2  # 0.7 seconds without a bound, on a machine at rest
+    assert shown == f"<p>{escape(body, quote=False)}</p>".replace("\n", "<br>")
+    assert list(words(body)) == [body]
+
+
+@pytest.mark.parametrize(
+    "unit", ["a\n", "- a\n", "> a\n", "# a\n", "1. a\n   - b\n", "```\na\n```\n", "[a](http://b) "]
+)
+def test_long_bodies_of_ordinary_markdown_are_read(unit: str) -> None:
+    body = (unit * 2_000)[:MAX_BODY]
+    reader().parse(body)  # raises TooComplex where it is
+
+
+async def test_one_person_has_one_long_body_rendered_at_a_time() -> None:
+    """However many are asked for at once, others wait for one of them."""
+    order: list[str] = []
+
+    def work(name: str) -> None:
+        time.sleep(0.005)
+        order.append(name)
+
+    many = [asyncio.create_task(offload("mallory", work, "mallory")) for _ in range(50)]
+    await asyncio.sleep(0)
+    await offload("ann", work, "ann")
+    await asyncio.gather(*many)
+    assert order.index("ann") <= 2
+
+
+async def test_what_names_people_in_a_long_body_is_read_beside_the_loop(
+    ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await ann.create_room("den")
+    threads: set[str] = set()
+
+    def spying(body: str) -> list[str]:
+        threads.add(threading.current_thread().name)
+        return list(words(body))
+
+    monkeypatch.setattr("roomcast.messages.mentions.words", spying)
+    first, second = [f"@ann {uuid.uuid4()} " + "x" * 3_000 for _ in range(2)]  # nobody has read these before
+    [message] = await ann.say(room, first)
+    edit = "mutation ($input: EditMessageInput!) { editMessage(input: $input) { errors { code } } }"
+    assert (await ann.do(edit, messageId=message["id"], body=second))["errors"] == []
+    assert {name.partition("_")[0] for name in threads} == {"offload"}

@@ -1,5 +1,6 @@
 """Search: words, parts of words, scripts without spaces; only where one is, and only what is still there."""
 
+import time
 import uuid
 from typing import Any
 
@@ -8,8 +9,11 @@ import sqlalchemy as sa
 
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
+from roomcast.core.columns import table
 from roomcast.core.paging import window
-from roomcast.messages.search import Filter, search, snippet, words_of
+from roomcast.core.rows import fetch
+from roomcast.messages.models import MessageText
+from roomcast.messages.search import MAX_TEXT, Filter, search, snippet, words_of
 from tests.house import House
 from tests.messages.words import DELETE, EDIT
 from tests.people import Person
@@ -137,7 +141,7 @@ async def test_filters_narrow_and_pages_follow_each_other(ann: Person, bob: Pers
 
 
 async def test_a_search_without_words_is_none(ann: Person) -> None:
-    for query in ("", "  ", "x" * 201, "a " * 11):
+    for query in ("", "  ", "x" * 201, " ".join("abcdefghijk")):
         assert await ann.codes(SEARCH, query=query) == ["BAD_USER_INPUT"], query
 
 
@@ -160,3 +164,51 @@ async def test_a_search_without_words_is_none(ann: Person) -> None:
 )
 def test_a_snippet_marks_what_was_found_and_escapes_the_rest(body: str, query: str, shown: str) -> None:
     assert snippet(body, words_of(query)) == shown
+
+
+async def test_a_snippet_is_made_only_where_it_is_asked_for(ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    den = await ann.create_room("den")
+    await ann.say(den, "needle " * 100)
+    made: list[str] = []
+
+    def spying(body: str, words: list[str]) -> str:
+        made.append(body)
+        return snippet(body, words)
+
+    monkeypatch.setattr("roomcast.messages.search.snippet", spying)
+    without = '{ searchMessages(query: "needle") { nodes { body } edges { node { id } } } }'
+    assert len((await ann.ask(without))["searchMessages"]["nodes"]) == 1
+    assert made == []
+    [edge] = (await ann.ask(SEARCH, query="needle"))["searchMessages"]["edges"]
+    assert edge["snippetHtml"].startswith("<mark>needle</mark> ")
+    assert len(made) == 1
+
+
+def test_words_are_looked_for_once() -> None:
+    assert words_of("Two two ｔｗｏ three") == ["two", "three"]
+
+
+async def test_what_ligatures_come_apart_into_counts(ann: Person) -> None:
+    assert await ann.codes(SEARCH, query="ﷺ" * 12) == ["BAD_USER_INPUT"]  # eighteen letters each
+    den = await ann.create_room("den")
+    await ann.say(den, "ﷺ" * 4_000)
+    async with ann.house.inside.db.read() as session:
+        [[size]] = await fetch(session, sa.select(sa.func.max(sa.func.length(table(MessageText).c.text))))
+    assert size <= MAX_TEXT
+
+
+async def test_a_search_is_narrowed_to_a_few_rooms_and_authors(ann: Person) -> None:
+    for name in ("roomIds", "authorIds"):
+        assert await ann.codes(SEARCH, query="needle", filter={name: ["room_x"] * 101}) == ["BAD_USER_INPUT"]
+
+
+@pytest.mark.parametrize("body", ["ﷺ" * 4_000, "a " * 2_000, "é" * 4_000, "x" * 3_990 + " needle"])
+def test_a_snippet_of_any_message_takes_a_few_milliseconds(body: str) -> None:
+    words = words_of("a e i o u x needle صلى لله")
+    snippet(body, words)
+    taken = []
+    for _ in range(3):
+        before = time.thread_time()
+        snippet(body, words)
+        taken.append(time.thread_time() - before)
+    assert min(taken) < 0.02

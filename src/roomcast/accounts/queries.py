@@ -13,7 +13,7 @@ from roomcast.accounts.models import SHOWN, Session, User, UserRole
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
-from roomcast.core.names import is_printable, plain
+from roomcast.core.names import is_printable, search_key
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.rows import Question, count, light
 
@@ -45,9 +45,10 @@ def _filtered(wanted: UserFilter) -> "sa.Select[User]":
     if wanted.role is not None:
         chosen = chosen.where(col(User.role) == wanted.role)
     if wanted.query is not None:
+        key = search_key(wanted.query, "query")
         if not is_printable(wanted.query, lines=True):
             return chosen.where(sa.false())
-        chosen = chosen.where(col(User.search_key).contains(plain(wanted.query), autoescape=True))
+        chosen = chosen.where(col(User.search_key).contains(key, autoescape=True))
     return chosen
 
 

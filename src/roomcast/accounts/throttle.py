@@ -6,7 +6,6 @@ several processes each has its own patience; the arithmetic is pure and the keys
 take the place of the dictionary.
 """
 
-import ipaddress
 import math
 import time
 from collections import OrderedDict
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from roomcast.core.errors import RateLimited
+from roomcast.core.rates import counted_address
 
 Value = TypeVar("Value")
 Key = tuple[str, ...]
@@ -123,9 +123,5 @@ def deciding(keys: Sequence[Key]) -> Sequence[Key]:
 
 
 def network(address: str | None) -> str | None:
-    """What counts as one address: of IPv6 the whole /64, which is what one customer gets."""
-    try:
-        found = ipaddress.ip_address(address or "")
-    except ValueError:
-        return None
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
+    """As `counted_address`; None where it is not known."""
+    return counted_address(address) or None

@@ -71,6 +71,7 @@ class Backend:
     links: Links
     max_upload_bytes: int
     upload_quota_bytes: int
+    max_response_bytes: int
     notifier: Notifier | None = None
     everyone_creates_rooms: bool = True
     public_url: str | None = None

@@ -7,6 +7,7 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from roomcast.core.actor import Actor
+from roomcast.core.rates import counted_address
 from roomcast.realtime.turns import Turns
 
 OPERATIONS = 20
@@ -65,6 +66,7 @@ class Crowd(Generic[Socket]):
 
     def enter(self, socket: Socket, address: str) -> bool:
         """Whether there was a place. A socket that entered has to `leave`."""
+        address = counted_address(address)
         is_full = len(self.sockets) >= self.places.sockets
         if is_full or _reached(self.places.sockets_per_address, self._of_address.get(address, ())):
             return False
@@ -75,7 +77,7 @@ class Crowd(Generic[Socket]):
     def leave(self, socket: Socket, address: str, person: Actor | None, *, for_good: bool) -> None:
         """`for_good`: the person's session has ended."""
         self.sockets.discard(socket)
-        _take_out(self._of_address, address, socket)
+        _take_out(self._of_address, counted_address(address), socket)
         self._index(socket, set())
         if person is not None and socket in self._of_person.get(person.user_id, ()):  # else there was no place
             _take_out(self._of_person, person.user_id, socket)

@@ -2,19 +2,22 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeGuard, cast
+from uuid import UUID
+from weakref import WeakValueDictionary
 
 import strawberry
-from graphql import ExecutionResult, Executor, GraphQLError, create_source_event_stream
+from graphql import ExecutionResult, GraphQLError, OperationType, create_source_event_stream
 from prometheus_client import CollectorRegistry
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from roomcast.api.budget import BoundedExecutor
 from roomcast.api.context import PENDING, Backend, Caller, Context
 from roomcast.api.documents import Documents, Operation, RequestErrors
 from roomcast.api.errors import blamed, cause_of, coded, formatted
 from roomcast.api.limits import Limits, too_complex
 from roomcast.api.persisted import PersistedQueries
-from roomcast.api.rates import Rates
+from roomcast.api.rates import NEW_MESSAGES, Rates
 from roomcast.api.requests import Request
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
@@ -22,6 +25,10 @@ from roomcast.core.metrics import Operations
 from roomcast.realtime.retry import until_it_works
 
 Payload = dict[str, Any]
+
+AT_ONCE = 4
+"""Operations of one person that are executed at a time; the others wait for these. A person who asks for hundreds would
+have all connections to the database."""
 
 BEGIN_AT_ONCE = 16
 """Subscriptions that begin together. When thousands come back at once, the loop still has time for everybody else."""
@@ -46,6 +53,7 @@ class Engine:
         self.schema, self.backend, self.limits = schema._schema, backend, limits
         self.documents = Documents(self.schema, limits, introspection=introspection)
         self._turn = asyncio.Semaphore(BEGIN_AT_ONCE)
+        self._shares: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
         self._operations = operations or Operations(CollectorRegistry())
 
@@ -64,8 +72,10 @@ class Engine:
         """Raises RequestErrors."""
         found = self.documents.operation(self._persisted.text(request), request.operation_name)
         self._persisted.learn(request)
-        if (cost := found.cost.of(request.variables)) > self.limits.cost:
-            raise RequestErrors(too_complex(f"a cost of {cost}, above {self.limits.cost}"))
+        is_stream = found.kind is OperationType.SUBSCRIPTION
+        limit = self.limits.event_cost if is_stream else self.limits.cost
+        if (cost := found.cost.of(request.variables)) > limit:
+            raise RequestErrors(too_complex(f"a cost of {cost}, above {limit}"))
         return found
 
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
@@ -81,7 +91,7 @@ class Engine:
         context = Context(self.backend, viewer, caller, words=operation.words)
         executor = self.executor(operation, request.variables, context)
         try:
-            async with asyncio.timeout(self.limits.operation_seconds):
+            async with asyncio.timeout(self.limits.operation_seconds), self._share(operation, viewer):
                 payload = shown(await completed(executor), caller.request_id)
         except TimeoutError:
             late = coded("TIMEOUT", "The operation took too long and was stopped.")
@@ -92,6 +102,12 @@ class Engine:
             cost = {"requested": operation.cost.of(request.variables), "limit": self.limits.cost}
             payload["extensions"] = {"cost": cost}
         return payload
+
+    def _share(self, operation: Operation, viewer: Actor | None) -> AbstractAsyncContextManager[None]:
+        """Held while an operation is executed. Messages need none: a batch takes them all over one connection."""
+        if self._rates is None or viewer is None or set(operation.root_fields) <= NEW_MESSAGES.keys():
+            return nullcontext()
+        return self._shares.setdefault(viewer.user_id, asyncio.Semaphore(AT_ONCE))
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         """What the subscription's field resolves to, for this viewer. Raises RequestErrors.
@@ -128,8 +144,8 @@ class Engine:
         operation: Operation,
         variables: dict[str, Any],
         context: Context,
-        kind: type[Executor[Any]] = StrawberryGraphQLCoreExecutionContext,
-    ) -> Executor[Any]:
+        kind: type[BoundedExecutor] = BoundedExecutor,
+    ) -> BoundedExecutor:
         """Raises RequestErrors for variables that do not fit."""
         built = kind.build(
             self.schema,
@@ -144,12 +160,14 @@ class Engine:
         )
         if isinstance(built, list):
             raise RequestErrors(*(blamed(error, "BAD_USER_INPUT") for error in built))
-        return built
+        bounded = cast("BoundedExecutor", built)
+        bounded.bound(self.limits)
+        return bounded
 
 
-async def completed(executor: Executor[Any]) -> ExecutionResult:
+async def completed(executor: BoundedExecutor) -> ExecutionResult:
     result = executor.execute_operation()
-    return cast("ExecutionResult", await result if isinstance(result, Awaitable) else result)
+    return executor.checked(cast("ExecutionResult", await result if isinstance(result, Awaitable) else result))
 
 
 def raise_outage(errors: Sequence[GraphQLError] | None) -> None:

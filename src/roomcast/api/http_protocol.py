@@ -5,7 +5,9 @@ import asyncio
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from roomcast.api import refusals
+from roomcast.api.connections import CONNECTIONS
 from roomcast.api.slices import Sliced
+from roomcast.core.rates import counted_address
 
 MAX_HEAD_BYTES = 64 * 1024
 
@@ -20,6 +22,9 @@ class HttpProtocol(Sliced, HttpToolsProtocol):
     SLICE_BYTES = 4096
 
     head_seconds, stall_seconds = HEAD_SECONDS, STALL_SECONDS
+    places = CONNECTIONS
+    address = ""
+    _has_place = False
     _head_bytes = 0
     _is_in_head = True
     _impatience: asyncio.TimerHandle | None = None
@@ -27,12 +32,27 @@ class HttpProtocol(Sliced, HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        host = self.client[0] if self.client else ""
+        self.address = counted_address(host)
+        if host and host not in getattr(self.app, "trusted_hosts", ()):  # a proxy has everybody's connections
+            self._take_place()
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_waiting()
         self._end_stall()
+        self._leave_place()
         super().connection_lost(exc)
+
+    def _take_place(self) -> None:
+        self._has_place = self.places.enter(self.address)
+        if not self._has_place:
+            self._refuse(429, "Too many connections from this address.")
+
+    def _leave_place(self) -> None:
+        if self._has_place:
+            self._has_place = False
+            self.places.leave(self.address)
 
     # ------------------------------------------------------------------ heads
 
@@ -77,12 +97,21 @@ class HttpProtocol(Sliced, HttpToolsProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         self._stall = self.loop.call_later(self.stall_seconds, self.transport.abort)
+        self.places.blocked(self)
 
     def resume_writing(self) -> None:
         self._end_stall()
         super().resume_writing()
 
+    @property
+    def unread(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
     def _end_stall(self) -> None:
+        self.places.unblocked(self)
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
@@ -97,6 +126,7 @@ class HttpProtocol(Sliced, HttpToolsProtocol):
             self.transport.resume_reading()
 
     def handle_websocket_upgrade(self) -> None:
+        self._leave_place()  # sockets are counted as such
         super().handle_websocket_upgrade()
         self.rest = b""  # nobody may speak before the handshake is answered
 

@@ -22,13 +22,17 @@ from graphql import (
 
 from roomcast.api.errors import coded
 
+DEFAULT_RESPONSE_BYTES = 4 * 1024 * 1024
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`selections` to `nesting` count what the document expands to, fragments included.
 
     `depth` counts fields within fields, `nesting` fragments within fragments too. `cost` is in fields, pages
-    multiplied in. `repeats`: places in the text that ask for one object, which validation compares in pairs.
+    multiplied in; also the fields that are executed, whatever was expected of lists. `event_cost`: that of a
+    subscription, which is executed for every event and for nobody's allowance. `repeats`: places in the text that ask
+    for one object, which validation compares in pairs. `response_bytes`: of one answer or event.
     """
 
     source_characters: int = 20_000
@@ -42,6 +46,8 @@ class Limits:
     repeats: int = 30
     cost: int = 30_000
     operation_seconds: float = 20.0
+    event_cost: int = 5_000
+    response_bytes: int = DEFAULT_RESPONSE_BYTES
 
 
 class Size(NamedTuple):

@@ -1,5 +1,6 @@
 """The door of messages: sending, changing what was sent, history."""
 
+from collections.abc import Hashable
 from datetime import datetime
 from typing import Annotated, ClassVar
 from uuid import UUID
@@ -25,6 +26,7 @@ from roomcast.messages import editing, models, pins, policy, queries, reactions,
 from roomcast.messages.actions import NewMessage
 from roomcast.messages.editing import Changed
 from roomcast.messages.markdown import rendered
+from roomcast.messages.preparing import prepare
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import models as room_rows
 from roomcast.rooms import queries as rooms
@@ -84,8 +86,8 @@ class Message(Node):
     mentions_room: bool = strawberry.field(description="Whether it calls everybody in the room, by `@room`.")
 
     @strawberry.field(metadata=SHARED, description="Safe HTML rendered from the body. Null once deleted.")
-    async def body_html(self, message: strawberry.Parent[models.Message]) -> str | None:
-        return None if message.body is None else await rendered(message.body)
+    async def body_html(self, message: strawberry.Parent[models.Message], info: Info) -> str | None:
+        return None if message.body is None else await rendered(message.body, _owner(info.context, message))
 
     @strawberry.field(graphql_type=Room, metadata=SHARED)
     def room(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[room_rows.Room | None]:
@@ -275,6 +277,7 @@ class Mutation:
     async def send_message(self, info: Info, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002
         """Say something. With a clientMessageId it is said once, however often it is sent."""
         context = info.context
+        await prepare(context.actor.user_id, input.body)
         wish = NewMessage(
             context.actor,
             local_id("room", input.room_id),
@@ -297,6 +300,7 @@ class Mutation:
     async def edit_message(self, info: Info, input: EditMessageInput) -> MessagePayload:  # noqa: A002
         """Say it differently. What it said before stays readable in its revisions."""
         actor, message_id = info.context.actor, local_id("msg", input.message_id)
+        await prepare(actor.user_id, input.body)
         async with info.context.backend.db.work() as work:
             changed = await editing.edit_message(work, actor, message_id, input.body, input.expected_revision)
         return await payload(info.context, changed)
@@ -351,6 +355,11 @@ async def payload(context: Context, changed: Changed) -> MessagePayload:
     await context.changed()
     cursor = None if changed.seq is None else Cursor(context.cursor(changed.message.room_id, changed.seq))
     return MessagePayload(message=changed.message, cursor=cursor)
+
+
+def _owner(context: Context, message: models.Message) -> Hashable:
+    """Whom rendering the message is counted for: its author's texts wait for each other, with each reader apart."""
+    return context.viewer and context.viewer.user_id, message.author_id
 
 
 async def _reader_count(context: Context, message: models.Message) -> int:

@@ -16,6 +16,9 @@ SUBPROTOCOL = "graphql-transport-ws"
 MAX_ID = 128
 """Characters of an operation's id."""
 
+MAX_PING = 1024
+"""Characters of a ping or pong: its payload is sent back."""
+
 
 class CloseCode(IntEnum):
     """Clients retry 1012, 1013, 4403 and 4408, and give up on the others."""
@@ -51,6 +54,8 @@ def read(text: str | None) -> Message:
         raise Malformed("Messages are JSON") from None
     if not isinstance(found, dict) or not isinstance(found.get("type"), str):
         raise Malformed("A message is an object with a type")
+    if found["type"] in ("ping", "pong") and len(text) > MAX_PING:
+        raise Malformed(f"A {found['type']} has at most {MAX_PING} characters")
     return _checked(found)
 
 

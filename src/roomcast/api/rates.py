@@ -1,16 +1,36 @@
-"""How much a person and an address may ask for: operations, cost, messages, signals. Refused before anything runs."""
+"""How much a person and an address may ask for: operations, cost, changes, messages, signals. Refused before anything
+runs."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
+from typing import Final
+
+from graphql import OperationType
 
 from roomcast.api.context import Caller
 from roomcast.api.documents import Operation, RequestErrors
 from roomcast.api.errors import coded
 from roomcast.core.actor import Actor
-from roomcast.core.rates import Buckets, Draft, Rate
+from roomcast.core.rates import Buckets, Draft, Rate, counted_address
 
-NEW_MESSAGES = frozenset({"sendMessage"})
-SIGNALS = frozenset({"setPresence", "setTyping"})
+NEW_MESSAGES: Final[Mapping[str, int]] = {"sendMessage": 1}
+SIGNALS: Final[Mapping[str, int]] = {"setPresence": 5, "setTyping": 1}
+"""By weight: presence is told in every room of the person, typing in one."""
+
+CHANGES: Final[Mapping[str, int]] = {
+    **dict.fromkeys([*NEW_MESSAGES, *SIGNALS, "login", "refreshSession", "logout"], 0),  # limited elsewhere, or not
+    "createRoom": 10,
+    "openDirectMessage": 10,
+    "addMembers": 10,
+    "createInvite": 5,
+    "reportMessage": 5,
+    "createUpload": 2,
+    "editMessage": 2,
+    "updateProfile": 5,
+}
+"""Weights of mutations, for each time a document asks for one; 1 for the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +42,9 @@ class Allowances:
     messages: Rate = Rate(per_second=20, burst=500)
     signals: Rate = Rate(per_second=10, burst=500)
     """Said again every few seconds in each room where one types; each may be told to thousands."""
+    changes: Rate = Rate(per_second=20, burst=1_000)
+    """Of `CHANGES`: a hundred rooms at once, then two a second."""
+    changes_of_address: Rate = Rate(per_second=200, burst=10_000)
     operations_of_address: Rate = Rate(per_second=1_000, burst=10_000)
     cost_of_address: Rate = Rate(per_second=500_000, burst=5_000_000)
     reading_of_address: Rate = Rate(per_second=50_000, burst=2_000_000)
@@ -38,7 +61,7 @@ class Rates:
 
     async def admit_reading(self, document: str, caller: Caller) -> None:
         """Raises as `admit` does."""
-        bucket, rate = f"reading:{caller.ip_address}", self._allowances.reading_of_address
+        bucket, rate = f"reading:{counted_address(caller.ip_address)}", self._allowances.reading_of_address
         await self._take([Draft(bucket, rate, min(len(document), rate.burst))])
 
     async def _take(self, drafts: list[Draft]) -> None:
@@ -50,7 +73,7 @@ class Rates:
             )
 
     def _drafts(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> list[Draft]:
-        allowed, address = self._allowances, caller.ip_address
+        allowed, address = self._allowances, counted_address(caller.ip_address)
         drafts = [
             Draft(f"operations:{address}", allowed.operations_of_address),
             Draft(f"cost:{address}", allowed.cost_of_address, cost),
@@ -60,8 +83,25 @@ class Rates:
                 Draft(f"operations:{viewer.user_id}", allowed.operations),
                 Draft(f"cost:{viewer.user_id}", allowed.cost, cost),
             ]
-            if messages := sum(name in NEW_MESSAGES for name in operation.root_fields):
-                drafts.append(Draft(f"messages:{viewer.user_id}", allowed.messages, messages))
-            if signals := sum(name in SIGNALS for name in operation.root_fields):
-                drafts.append(Draft(f"signals:{viewer.user_id}", allowed.signals, signals))
+        if operation.kind is OperationType.MUTATION:
+            drafts += self._changes(operation.root_fields, viewer, address)
         return drafts
+
+    def _changes(self, fields: Sequence[str], viewer: Actor | None, address: str) -> list[Draft]:
+        """For each mutation that is asked for, under whatever alias."""
+        allowed = self._allowances
+        changes = sum(CHANGES.get(name, 1) for name in fields)
+        drafts = [_draft(f"changes:{address}", allowed.changes_of_address, changes)]
+        if viewer is not None:
+            messages, signals = (sum(map(weights.get, fields, repeat(0))) for weights in (NEW_MESSAGES, SIGNALS))
+            drafts += [
+                _draft(f"changes:{viewer.user_id}", allowed.changes, changes),
+                _draft(f"messages:{viewer.user_id}", allowed.messages, messages),
+                _draft(f"signals:{viewer.user_id}", allowed.signals, signals),
+            ]
+        return [draft for draft in drafts if draft.amount]
+
+
+def _draft(bucket: str, rate: Rate, amount: float) -> Draft:
+    """No more than the bucket holds: what weighs more waits until it is full."""
+    return Draft(bucket, rate, min(amount, rate.burst))

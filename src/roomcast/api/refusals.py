@@ -19,7 +19,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 def body(status: int, message: str) -> bytes:
-    code = {403: "FORBIDDEN", 404: "NOT_FOUND"}.get(status, "BAD_USER_INPUT")
+    code = {403: "FORBIDDEN", 404: "NOT_FOUND", 429: "RATE_LIMITED"}.get(status, "BAD_USER_INPUT")
     return orjson.dumps(refusal(coded(code, message), str(uuid7())))
 
 

@@ -1,5 +1,6 @@
 """The door of searching: messages by what they say."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,14 +18,17 @@ from roomcast.messages import models, search
 class Find:
     cursor: str
     node: models.Message
-    snippet_html: str
+    words: Sequence[str]
 
 
 @strawberry.type
 class MessageSearchEdge:
     cursor: str
     node: models.Message = strawberry.field(graphql_type=Message)
-    snippet_html: str = strawberry.field(description="HTML-escaped, matches in <mark>.")
+
+    @strawberry.field(description="HTML-escaped, matches in <mark>.")
+    async def snippet_html(self, find: strawberry.Parent[Find], info: Info) -> str:
+        return await search.excerpt(info.context.actor.user_id, find.node.body or "", find.words)
 
 
 @strawberry.type
@@ -59,7 +63,7 @@ class Query:
         actor, words, pages = info.context.actor, search.words_of(query), window(first, after)
         async with info.context.snapshot.session() as session:
             page = connected(await search.search(session, actor, words, _wanted(filter), pages))
-        finds = [Find(edge.cursor, edge.node, search.snippet(edge.node.body or "", words)) for edge in page.edges]
+        finds = [Find(edge.cursor, edge.node, words) for edge in page.edges]
         return MessageSearchConnection(edges=finds, nodes=page.nodes, page_info=page.page_info)
 
 

@@ -30,6 +30,9 @@ class ServerLimits:
     typing_expiry_ms: int = round(TYPING_EXPIRY_SECONDS * 1000)
     heartbeat_ms: int = HEARTBEAT_MS
     max_subscriptions_per_connection: int = MAX_SUBSCRIPTIONS
+    max_response_bytes: int = strawberry.field(
+        description="Of one answer or event. A larger one is refused with QUERY_TOO_COMPLEX."
+    )
 
 
 @strawberry.type
@@ -50,7 +53,7 @@ class Query:
     def server_info(self, info: Info) -> ServerInfo:
         backend = info.context.backend
         mode: accounts.SignupMode = backend.account_rules.signup_mode
-        limits = ServerLimits(max_upload_bytes=backend.max_upload_bytes)
+        limits = ServerLimits(max_upload_bytes=backend.max_upload_bytes, max_response_bytes=backend.max_response_bytes)
         return ServerInfo(version=version("roomcast"), signup_mode=mode, limits=limits)
 
     @strawberry.field(graphql_type=Node | None)

@@ -16,8 +16,8 @@ import orjson
 from graphql import GraphQLError, GraphQLObjectType
 from graphql.execution.collect_fields import FieldDetailsList
 from graphql.pyutils import Path
-from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
+from roomcast.api.budget import BoundedExecutor
 from roomcast.api.context import Backend, Caller, Context, SharedContext
 from roomcast.api.documents import is_shared_field
 from roomcast.api.execution import completed, raise_outage, shown
@@ -51,7 +51,7 @@ class Hole(NamedTuple):
     position: None = None
 
 
-class HoleExecutor(StrawberryGraphQLCoreExecutionContext):
+class HoleExecutor(BoundedExecutor):
     """Executes an operation whole; with `holes`, without the fields that depend on the viewer, which it puts there."""
 
     holes: list[Hole] | None = None
@@ -72,7 +72,7 @@ class HoleExecutor(StrawberryGraphQLCoreExecutionContext):
 
     def of(self, root: Any, context: Context, holes: list[Hole] | None = None) -> "HoleExecutor":
         """One that executes one event for one context."""
-        executor = cast("HoleExecutor", self.build_per_event_executor(root))
+        executor = self.build_per_event_executor(root)
         executor.context_value, executor.holes = context, holes
         return executor
 
@@ -144,7 +144,7 @@ class Showing:
         executor._relevant_sub_fields = {}  # the copy shares this cache, which would keep some of every event for ever
         result = await completed(executor)
         raise_outage(result.errors)
-        if self._is_personal and result.errors:
+        if self._is_personal and result.errors and executor.exceeded is None:
             return Common(executor, (), None)
         encoded = orjson.dumps(shown(result, LIVE.request_id))
         if not holes:
@@ -171,7 +171,7 @@ async def _filled(common: Common, context: Context) -> bytes | None:
     if executor.collected_errors.errors:
         return None
     pieces[1::2] = map(orjson.dumps, values)
-    return b"".join(pieces)
+    return b"".join(pieces) if sum(map(len, pieces)) <= executor.max_bytes else None
 
 
 async def _value(executor: HoleExecutor, hole: Hole) -> Any:

@@ -187,7 +187,8 @@ class Socket:
         if message.type == "connection_init":
             await self._begin_init(message.payload)
         elif message.type == "ping":
-            self._outbox.put(protocol.write("pong", payload=message.payload or None))
+            if not self._outbox.is_blocked:  # pongs for one that only asks and never reads would fill the memory
+                self._outbox.put(protocol.write("pong", payload=message.payload or None))
         elif message.type == "subscribe":
             await self._subscribe(message)
         elif message.type == "complete" and (operation := self._operations.get(message.id)):

@@ -3,6 +3,11 @@
 import re
 import unicodedata
 
+from roomcast.core.errors import BadUserInput
+
+MAX_FILTER = 200
+"""Characters of a text that lists are filtered by."""
+
 _LOOK_ALIKES = str.maketrans(
     "аеорсухіјѕԁԛԝһկոսցօӏαβεικνορτυχгкмнтвıɡɑ0153|i",
     "aeopcyxljsdqwhqnugolabelknoptuxrkmhtblgaolsell",
@@ -23,12 +28,23 @@ def fold(name: str) -> str:
     return plain(name).translate(_LOOK_ALIKES)
 
 
-def plain(text: str) -> str:
-    """What a search compares: regardless of case, accents, width, spacing and what cannot be seen."""
+def plain(text: str, limit: int | None = None) -> str:
+    """What a search compares: regardless of case, accents, width, spacing and what cannot be seen.
+
+    One character can stand for eighteen. `limit`: how many of those that it all stands for are looked at.
+    """
     if text.isascii():  # nothing to take apart; every message that is sent passes here
         return " ".join(text.lower().split())
-    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    decomposed = unicodedata.normalize("NFKD", text).casefold()[:limit]
     return " ".join("".join(map(_seen, decomposed)).split())
+
+
+def search_key(text: str, field: str) -> str:
+    """The text as a filter of lists looks for it. Raises BadUserInput for one that is too long, also taken apart."""
+    key = plain(text, MAX_FILTER + 1) if len(text) <= MAX_FILTER else text
+    if len(key) > MAX_FILTER:
+        raise BadUserInput(f"this filter has at most {MAX_FILTER} characters", path=["filter", field])
+    return key
 
 
 def _seen(char: str) -> str:

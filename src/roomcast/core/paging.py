@@ -17,6 +17,9 @@ from roomcast.core.rows import fetch
 
 Row = TypeVar("Row")
 
+MAX_CURSOR = 2_000
+"""Characters: the longest sort key of a list is a folded name."""
+
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 50
 
@@ -153,6 +156,8 @@ def _read(name: str, keys: Sequence[Key], text: str | None) -> tuple[Any, ...] |
     if text is None:
         return None
     try:
+        if len(text) > MAX_CURSOR:
+            raise ValueError
         found_name, *values = orjson.loads(
             base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         )

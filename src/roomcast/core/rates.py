@@ -4,14 +4,30 @@ A bucket is kept as the moment when it will be full again (the generic cell rate
 untouched one needs no memory.
 """
 
+import ipaddress
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 MAX_BUCKETS = 100_000
 _log = logging.getLogger("roomcast.rates")
+
+
+@lru_cache(maxsize=10_000)
+def counted_address(address: str | None) -> str:
+    """What limits per address count as one address: of IPv6 the whole /64, which is what one customer gets.
+
+    Empty where the address is not known; then all such callers share the limits."""
+    try:
+        found = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return ""
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:  # a socket that listens on both
+        return str(found.ipv4_mapped)
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ ROOM = "room"
 MAX_NAMES = 100
 """People that one message can mention; a name beyond them is only a word."""
 
-REMEMBERED = 500
+REMEMBERED = 2_000
 """Bodies whose names are at hand: each is read more than once while it is stored."""
 
 _NAME = re.compile(r"(?<![\w@/.])@([A-Za-z0-9][A-Za-z0-9_.-]{1,31})(?!\w)", re.ASCII)

@@ -5,9 +5,10 @@ their own. Indexes of three letters in a row do the work; shorter words are look
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from html import escape
 from typing import Any
 from uuid import UUID
@@ -21,12 +22,24 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import BadUserInput
 from roomcast.core.names import plain
+from roomcast.core.offload import offload
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.rows import write
+from roomcast.messages.markdown import SHORT
 from roomcast.messages.models import Message, MessageText
+from roomcast.messages.policy import MAX_BODY
 from roomcast.rooms.models import Membership
 
 MAX_QUESTION, MAX_WORDS = 200, 10
+MAX_TEXT = 2 * MAX_BODY
+"""Characters of a message that it is found by. Ligatures come apart, one of them into eighteen."""
+
+MAX_IDS = 100
+"""Rooms, and authors, that a search can be narrowed to."""
+
+REMEMBERED = 500
+"""Bodies whose texts are at hand between `prepare` and the batch that stores them."""
+
 SNIPPET, LEAD = 160, 40
 """Characters of an excerpt, and of it before the first find."""
 
@@ -50,14 +63,14 @@ class Filter:
 
 async def keep(work: Work, messages: Sequence[Message]) -> None:
     """Make these new messages findable."""
-    rows = [{"message_id": message.id, "text": plain(message.body or "")} for message in messages]
+    rows = [{"message_id": message.id, "text": text_of(message.body or "")} for message in messages]
     await write(work.session, _INSERT, rows)
 
 
 async def rewrite(work: Work, message: Message) -> None:
     """The message is found by what it says now."""
     changed = sa.update(_TEXTS).where(_TEXTS.c.message_id == message.id)
-    await work.session.exec(changed.values(text=plain(message.body or "")))
+    await work.session.exec(changed.values(text=text_of(message.body or "")))
 
 
 async def forget(work: Work, message: Message) -> None:
@@ -65,16 +78,25 @@ async def forget(work: Work, message: Message) -> None:
     await work.session.exec(sa.delete(_TEXTS).where(_TEXTS.c.message_id == message.id))
 
 
+@lru_cache(maxsize=REMEMBERED)
+def text_of(body: str) -> str:
+    """What a message of this body is found by."""
+    return plain(body, MAX_TEXT)[:MAX_TEXT]
+
+
 # ------------------------------------------------------------------ asking
 
 
 def words_of(question: str) -> list[str]:
-    """What is looked for, as texts are kept; quotes hold words together. Raises BadUserInput."""
+    """What is looked for, each once, as texts are kept; quotes hold words together. Raises BadUserInput."""
     if len(question) > MAX_QUESTION:
         raise BadUserInput(f"a search has at most {MAX_QUESTION} characters", path=["query"])
-    words = [word for quoted, bare in _WORDS.findall(question) if (word := plain(quoted or bare).replace("\0", ""))]
+    found = [plain(quoted or bare).replace("\0", "") for quoted, bare in _WORDS.findall(question)]
+    words = [word for word in dict.fromkeys(found) if word]
     if not words or len(words) > MAX_WORDS:
         raise BadUserInput(f"a search has 1 to {MAX_WORDS} words", path=["query"])
+    if sum(map(len, words)) > MAX_QUESTION:
+        raise BadUserInput(f"a search has at most {MAX_QUESTION} characters, ligatures taken apart", path=["query"])
     return words
 
 
@@ -104,9 +126,9 @@ async def search(
 
 def _filtered(found: "sa.Select[*tuple[Any, ...]]", wanted: Filter) -> "sa.Select[*tuple[Any, ...]]":
     if wanted.room_ids is not None:
-        found = found.where(col(Message.room_id).in_([id_ for id_ in wanted.room_ids if id_]))
+        found = found.where(col(Message.room_id).in_(_few(wanted.room_ids, "roomIds")))
     if wanted.author_ids is not None:
-        found = found.where(col(Message.author_id).in_([id_ for id_ in wanted.author_ids if id_]))
+        found = found.where(col(Message.author_id).in_(_few(wanted.author_ids, "authorIds")))
     if wanted.before is not None:
         found = found.where(col(Message.created_at) < wanted.before)
     if wanted.after is not None:
@@ -114,6 +136,13 @@ def _filtered(found: "sa.Select[*tuple[Any, ...]]", wanted: Filter) -> "sa.Selec
     if wanted.has_attachment is not None:
         found = found.where(col(Message.has_attachments) == wanted.has_attachment)
     return found
+
+
+def _few(ids: Sequence[UUID | None], name: str) -> list[UUID]:
+    """Those that are ids at all. Raises BadUserInput for too many."""
+    if len(ids) > MAX_IDS:
+        raise BadUserInput(f"a search is narrowed to at most {MAX_IDS} of these", path=["filter", name])
+    return [id_ for id_ in ids if id_]
 
 
 def _anywhere(word: str) -> str:
@@ -127,6 +156,11 @@ def _quoted(word: str) -> str:
 # ------------------------------------------------------------------ showing what was found
 
 
+async def excerpt(owner: Hashable, body: str, words: Sequence[str]) -> str:
+    """As `snippet`; of a long body beside the event loop, one at a time for each owner."""
+    return snippet(body, words) if len(body) <= SHORT else await offload(owner, snippet, body, words)
+
+
 def snippet(body: str, words: Sequence[str]) -> str:
     """The part of the body where the words first stand, as HTML: escaped, and the words in <mark>."""
     spans = _spans(body, words)
@@ -134,28 +168,35 @@ def snippet(body: str, words: Sequence[str]) -> str:
     end = min(len(body), start + SNIPPET)
     shown, at = ["…" if start else ""], start
     for first, last in spans:
-        if first < end:
-            shown += [escape(body[at:first]), "<mark>", escape(body[first : min(last, end)]), "</mark>"]
-            at = min(last, end)
+        shown += [escape(body[at:first]), "<mark>", escape(body[first : min(last, end)]), "</mark>"]
+        at = min(last, end)
     shown += [escape(body[at:end]), "…" if end < len(body) else ""]
     return "".join(shown)
 
 
 def _spans(body: str, words: Sequence[str]) -> list[tuple[int, int]]:
-    """Where words stand in the body, from left to right and beside each other."""
+    """Where words stand in the excerpt around the first of them, from left to right and beside each other."""
     text, places = _folded(body)
-    found = sorted(
-        (places[match.start()], max(places[match.end() - 1] + 1, places[match.end()]))
-        for word in words
-        for match in re.finditer(re.escape(word), text)
-    )
+    first = min((at for word in words if (at := text.find(word)) >= 0), default=None)
+    if first is None:
+        return []
+    end = max(0, places[first] - LEAD) + SNIPPET
     spans: list[tuple[int, int]] = []
-    for first, last in found:
-        if spans and first <= spans[-1][1]:
+    for start, last in sorted(span for word in words for span in _found(word, text, places, first, end)):
+        if spans and start <= spans[-1][1]:
             spans[-1] = (spans[-1][0], max(last, spans[-1][1]))
         else:
-            spans.append((first, last))
+            spans.append((start, last))
     return spans
+
+
+def _found(word: str, text: str, places: Sequence[int], first: int, end: int) -> Iterator[tuple[int, int]]:
+    """Where the word stands in the body, from the letter `first` of its text to before the place `end` of the body."""
+    at = text.find(word, first)
+    while at >= 0 and places[at] < end:
+        last = at + len(word)
+        yield places[at], max(places[last - 1] + 1, places[last])
+        at = text.find(word, last)
 
 
 def _folded(body: str) -> tuple[str, list[int]]:
@@ -164,8 +205,14 @@ def _folded(body: str) -> tuple[str, list[int]]:
     What counts for nothing, like an accent that is a character of its own, goes with the character before it."""
     letters, places = list[str](), list[int]()
     for place, char in enumerate(body):
-        for letter in " " if char.isspace() else plain(char):
+        for letter in " " if char.isspace() else _plain(char):
             if letter != " " or letters[-1:] != [" "]:
                 letters.append(letter)
                 places.append(place)
+        if len(letters) > MAX_TEXT:
+            break
     return "".join(letters), [*places, len(body)]
+
+
+_plain = lru_cache(maxsize=4096)(plain)
+"""Of single characters, which a text has many times."""

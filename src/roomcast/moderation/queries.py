@@ -11,6 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
+from roomcast.core.names import MAX_FILTER
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.moderation import policy
 
@@ -43,7 +44,8 @@ def _chosen(wanted: AuditFilter) -> list[sa.ColumnElement[bool]]:
         (col(AuditEntry.target_id), wanted.target_id),
     ):
         if value is not None:
-            unknown = isinstance(value, str) and "\0" in value  # which PostgreSQL cannot even be asked for
+            # PostgreSQL cannot even be asked for a zero byte.
+            unknown = isinstance(value, str) and (len(value) > MAX_FILTER or "\0" in value)
             conditions.append(sa.false() if unknown else column == value)
     if wanted.since is not None:
         conditions.append(col(AuditEntry.at) >= wanted.since)

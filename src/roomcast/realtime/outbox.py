@@ -98,6 +98,11 @@ class Outbox:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def is_blocked(self) -> bool:
+        """Whether the socket takes no bytes now."""
+        return self._draining is not None
+
     async def idle(self) -> None:
         """Return once the socket takes bytes again, or never will."""
         while self._draining is not None:

@@ -14,7 +14,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.columns import among, table
 from roomcast.core.errors import NotFound
 from roomcast.core.log import RoomHead
-from roomcast.core.names import plain
+from roomcast.core.names import search_key
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.rows import Question, count, fetch
 from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
@@ -131,7 +131,7 @@ def _archived(wanted: RoomFilter) -> sa.ColumnElement[bool]:
 
 def _called(actor: Actor, text: str) -> sa.ColumnElement[bool]:
     """Rooms with this in their name, however it is written: a direct conversation is called by its other people's."""
-    key = plain(text)
+    key = search_key(text, "query")
     if not key or "\0" in key:
         return sa.false()
     other = sa.orm.aliased(Membership)

@@ -1,0 +1,151 @@
+"""Answers: how large one may become, what is said of a larger one, and that making one leaves time to others."""
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from roomcast.api.context import Caller
+from roomcast.api.limits import Limits
+from roomcast.api.requests import Request
+from tests.conftest import MakeHouse
+from tests.house import House
+from tests.people import Person, arrive
+
+LIMIT = 64 * 1024
+TOO_LARGE = f"an answer of more than {LIMIT} bytes (maxResponseBytes)"
+PAGE = "query ($room: ID!) { messages(roomId: $room, last: 100) { nodes { %s } } }"
+
+
+@pytest_asyncio.fixture
+async def small(make_house: MakeHouse) -> House:
+    """A house whose answers have at most 64 KiB."""
+    return await make_house(max_response_bytes=LIMIT)
+
+
+@pytest_asyncio.fixture
+async def talker(small: House) -> Any:
+    async with await arrive(small, "ann") as person:
+        yield person
+
+
+async def refusal(person: Person, document: str, **variables: Any) -> str:
+    """The message of the one error that comes in place of all data."""
+    answer = (await person.post({"query": document, "variables": variables})).json()
+    assert answer["data"] is None
+    [error] = answer["errors"]
+    assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
+    assert error["extensions"]["retryable"] is False
+    return str(error["message"])
+
+
+def aliased(field: str, count: int) -> str:
+    return " ".join(f"a{number}: {field}" for number in range(count))
+
+
+async def test_an_answer_that_grows_too_large_is_refused_and_one_within_the_limit_is_not(talker: Person) -> None:
+    room = await talker.create_room("den")
+    await talker.say(room, *["x" * 3_000 for _ in range(20)])
+    whole = await talker.ask(PAGE % "body", room=room)
+    assert len(whole["messages"]["nodes"]) == 20
+    assert TOO_LARGE in await refusal(talker, PAGE % "body again: body", room=room)
+    assert TOO_LARGE in await refusal(talker, PAGE % aliased("body", 20), room=room)
+
+
+@pytest.mark.parametrize("body", ["é" * 1_600, '"' * 1_600, "\n" * 1_599 + "x"])
+async def test_what_json_makes_longer_counts_by_the_bytes_it_becomes(talker: Person, body: str) -> None:
+    room = await talker.create_room("den")
+    await talker.say(room, *[body] * 22)
+    assert TOO_LARGE in await refusal(talker, PAGE % "body", room=room)
+
+
+async def test_long_names_of_fields_count_too(talker: Person) -> None:
+    room = await talker.create_room("den")
+    await talker.say(room, *map(str, range(9)))
+    assert TOO_LARGE in await refusal(talker, PAGE % ("a" * 15_000 + ": seq"), room=room)
+
+
+async def test_an_event_that_is_too_large_is_an_error_and_the_stream_goes_on(talker: Person) -> None:
+    room = await talker.create_room("den")
+    watch = "subscription ($room: ID!) { roomMessages(roomId: $room) { message { seq %s } } }"
+    personal = "viewerCanEdit " + aliased("body", 20)
+    async with talker.socket() as wire:
+        streams = [await wire.watch(watch % fields, room=room) for fields in (aliased("body", 20), personal)]
+        await talker.house.listening(2)
+        await talker.say(room, "x" * 4_000, "short")
+        for stream in streams:
+            large, short = [(await stream.message())["payload"] for _ in range(2)]
+            assert large["data"] is None
+            assert TOO_LARGE in large["errors"][0]["message"]
+            assert short["data"]["roomMessages"]["message"]["a0"] == "short"
+
+
+async def test_a_stream_over_http_has_the_same_limit(talker: Person) -> None:
+    room = await talker.create_room("den")
+    [message] = await talker.say(room, "x" * 4_000)
+    cursor = (await talker.ask(PAGE.replace("nodes { %s }", "streamCursor"), room=room))["messages"]["streamCursor"]
+    watch = (
+        "subscription ($room: ID!, $after: Cursor) { roomMessages(roomId: $room, after: $after) { message { %s } } }"
+    )
+    body = {"query": watch % aliased("body", 20), "variables": {"room": room, "after": cursor}}
+    headers = {"authorization": f"Bearer {talker.token}", "accept": "text/event-stream"}
+    async with talker.http.stream("POST", "/graphql", json=body, headers=headers) as stream:
+        await talker.house.listening(1)
+        await talker.say(room, "y" * 4_000)
+        async for text in stream.aiter_lines():
+            if text.startswith("data: {"):
+                assert TOO_LARGE in text
+                break
+    assert message["seq"] > 0
+
+
+async def test_lists_that_are_longer_than_expected_are_counted_as_they_are(house: House, ann: Person) -> None:
+    room = await ann.create_room("den")
+    [message] = await ann.say(room, "hello")
+    add = "mutation ($input: ReactionInput!) { addReaction(input: $input) { errors { code } } }"
+    for number in range(30):
+        assert (await ann.do(add, messageId=message["id"], emoji=chr(0x1F600 + number)))["errors"] == []
+    document = "query ($id: ID!) { message(id: $id) { reactions { emoji count viewerHasReacted } } }"
+    assert len((await ann.ask(document, id=message["id"]))["message"]["reactions"]) == 30
+    house.inside.http._engine.limits = Limits(cost=80)  # what is expected of it costs less
+    assert "more than 80 fields in its lists" in await refusal(ann, document, id=message["id"])
+
+
+async def test_the_limit_is_one_that_clients_can_ask_for(talker: Person) -> None:
+    asked = "{ serverInfo { limits { maxResponseBytes } } }"
+    assert (await talker.ask(asked))["serverInfo"]["limits"]["maxResponseBytes"] == LIMIT
+
+
+async def test_a_large_answer_is_made_in_turns_with_everybody_else(house: House, ann: Person) -> None:
+    for number in range(60):
+        await ann.create_room(f"room {number}")
+    # A page of rooms has the memberships at hand: nothing of this waits for a statement.
+    mine = "viewerMembership { role joinedAt lastReadSeq notificationLevel favourite mutedUntil }"
+    request = Request("{ rooms(first: 60) { nodes { " + aliased(mine, 40) + " } } }")
+    engine = house.inside.http._engine
+    viewer = await house.inside.sessions.actor(ann.token or "")
+    engine.limits = replace(Limits(), repeats=500)
+    operation, longest = engine.operation(request), []
+    for _ in range(3):
+        gaps = asyncio.create_task(_longest_pass())
+        await asyncio.sleep(0)
+        answer = await engine.run(operation, request, viewer, Caller("test"))
+        gaps.cancel()
+        longest.append(await gaps)
+        assert [len(node) for node in answer["data"]["rooms"]["nodes"]] == [40] * 60
+    assert min(longest) < 0.03
+
+
+async def _longest_pass() -> float:
+    """Seconds of processor time that the loop spent elsewhere at most, until cancelled."""
+    longest, before = 0.0, time.thread_time()
+    try:
+        while True:
+            await asyncio.sleep(0)
+            longest = max(longest, time.thread_time() - before)
+            before = time.thread_time()
+    except asyncio.CancelledError:
+        return longest
