@@ -148,6 +148,14 @@ def avif(**options: Any) -> bytes:
     return photo("avif", **options) + box(b"mpvd", b"ftypmp42", MARK) + box(b"free", MARK) + box(b"uuid", MARK)
 
 
+def animated_avif() -> bytes:
+    """A sequence: its frames are samples of a track, beside the list of items."""
+    file = io.BytesIO()
+    frames = [Image.linear_gradient("L").resize((64, 64)).rotate(turn).convert("RGB") for turn in (0, 90, 180)]
+    frames[0].save(file, "avif", save_all=True, append_images=frames[1:], exif=exif(1), xmp=XMP, duration=100)
+    return file.getvalue() + box(b"mpvd", MARK) + box(b"uuid", MARK)
+
+
 def heic(pixels_: bytes = b"\xd5" * 50, main: bytes = b"hvc1") -> bytes:
     """Made by hand, as phones lay it out: a main picture in two parts, EXIF, XMP, a user description, leftovers."""
     metadata = b"\0\0\0\0" + exif().tobytes(), XMP

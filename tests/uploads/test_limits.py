@@ -16,6 +16,7 @@ from tests.conftest import MakeHouse
 from tests.house import House
 from tests.messages.words import DELETE
 from tests.people import Person, arrive
+from tests.test_plans import questions, scans
 from tests.uploads.words import CREATE, code, codes, fetch, picture, post, put, ticket, upload
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -134,6 +135,13 @@ async def test_a_persons_files_have_a_quota_and_what_is_removed_counts_no_longer
         await ann.do(DELETE, messageId=sent["message"])
         await house.inside.sweep_files()
         assert await ticket(ann, 60)
+
+
+async def test_what_a_person_stores_is_summed_up_by_an_index(ann: Person) -> None:
+    with questions() as asked:
+        await ticket(ann, 5)
+    assert [statement for statement, _ in asked if "sum(files.byte_size)" in statement]
+    assert await scans(ann.house, asked) == {}
 
 
 @on_sqlite

@@ -216,6 +216,25 @@ async def test_a_child_that_dies_costs_one_picture(pool: PicturePool, tmp_path: 
     assert (await pool.prepare(ANN, job(tmp_path / "a.png", content=picture(9, 6)))).picture == Picture(9, 6)
 
 
+@needs_proc
+async def test_a_child_that_dies_between_two_pictures_costs_none(pool: PicturePool, tmp_path: Path) -> None:
+    wanted = job(tmp_path / "a.png", content=picture(9, 6))
+    await pool.prepare(ANN, wanted)
+    [child] = children()
+    os.kill(child, signal.SIGKILL)
+    await until(lambda: Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z")
+    assert (await pool.prepare(ANN, wanted)).picture == Picture(9, 6)
+    await until(lambda: child not in children())
+
+
+async def test_a_child_that_cannot_start_is_the_servers_fault(
+    pool: PicturePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONHOME", str(tmp_path))
+    with pytest.raises(RuntimeError, match="exit code 1"):
+        await pool.prepare(ANN, job(tmp_path / "a.png", content=picture(9, 6)))
+
+
 async def test_too_much_memory_is_refused_and_the_next_picture_is_prepared(tmp_path: Path) -> None:
     pool = PicturePool(PictureLimits(memory_bytes=100 * 1024**2))
     large = job(tmp_path / "large.png", content=picture(6000, 6000))

@@ -22,6 +22,7 @@ PICTURES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "lossless webp": ("image/webp", lambda: pictures.webp(lossless=True)),
     "animated webp": ("image/webp", pictures.animated_webp),
     "avif": ("image/avif", pictures.avif),
+    "animated avif": ("image/avif", pictures.animated_avif),
 }
 TURNED = ["jpeg", "png", "webp", "lossless webp", "animated webp", "avif"]
 """Whose orientation is in EXIF, or in a property of the picture (AVIF)."""
@@ -130,6 +131,49 @@ def test_a_picture_of_several_buffers_is_copied_whole(tmp_path: Path, name: str)
     assert len(content) > 150_000
     kept = stripped(tmp_path, content, f"image/{name}")
     assert pixels(kept) == pixels(content)
+
+
+HIDDEN = st.tuples(
+    st.sampled_from([*range(0xE0, 0xF0), 0xFE]),
+    st.sampled_from(
+        [b"", b"Exif\0\0", b"Exif\0\0MM\0*\0\0\0\x08", b"JFIF\0", b"Adobe", b"MPF\0", b"http://ns.adobe.com/"]
+    ),
+    st.binary(max_size=20).filter(lambda data: b"\xff" not in data),
+)
+"""Segments that no decoder needs: a marker, how it begins, and what is before the location."""
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(HIDDEN, min_size=1, max_size=5), st.binary(max_size=50))
+def test_a_location_in_whatever_segments_is_removed(
+    tmp_path: Path, hidden: list[tuple[int, bytes, bytes]], behind: bytes
+) -> None:
+    plain = pictures.photo("jpeg", progressive=True)
+    segments = b"".join(pictures.segment(marker, start + data + MARK) for marker, start, data in hidden)
+    scan = plain.rindex(b"\xff\xda")
+    kept = stripped(tmp_path, plain[:scan] + segments + plain[scan:] + behind + MARK, "image/jpeg")
+    assert MARK not in kept
+    assert pixels(kept) == pixels(plain)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.text("abcdefghijklmnopqrstuvwxyz", min_size=4, max_size=4), min_size=1, max_size=4),
+    st.binary(max_size=9),
+)
+def test_a_location_in_whatever_chunks_is_removed(tmp_path: Path, names: list[str], data: bytes) -> None:
+    plain = {kind: pictures.photo(kind) for kind in ("png", "webp")}
+    at = plain["png"].index(b"IDAT") - 4
+    chunks = b"".join(pictures.chunk(name.encode(), data + MARK) for name in names)
+    kept = stripped(tmp_path, plain["png"][:at] + chunks + plain["png"][at:], "image/png")
+    assert MARK not in kept
+    assert pixels(kept) == pixels(plain["png"])
+    size = (len(data) + len(MARK)).to_bytes(4, "little")
+    padding = bytes((len(data) + len(MARK)) % 2)
+    body = plain["webp"][8:] + b"".join(name.encode() + size + data + MARK + padding for name in names)
+    kept = stripped(tmp_path, b"RIFF" + len(body).to_bytes(4, "little") + body, "image/webp")
+    assert MARK not in kept
+    assert pixels(kept) == pixels(plain["webp"])
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -30,6 +30,10 @@ class Child:
     def pid(self) -> int | None:
         return self._process.pid if self._process is not None else None
 
+    @property
+    def has_ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
     def ask(self, line: bytes) -> bytes:
         """The answer to this line; empty when the process has ended."""
         process = self._start()
@@ -39,7 +43,7 @@ class Child:
             process.stdin.write(line)
             process.stdin.flush()
             answer = process.stdout.readline()
-        except OSError:  # it has ended
+        except (OSError, ValueError):  # it has ended; its pipes may be closed already
             return b""
         if not answer.endswith(b"\n"):
             return b""
@@ -53,15 +57,17 @@ class Child:
             if self._process is not None:
                 self._process.kill()
 
-    def reap(self) -> None:
-        """Wait for the end of a killed process, so that no zombie is left."""
+    def reap(self) -> int:
+        """Wait for the end of a process that was killed or has ended, so that no zombie is left. Its exit code."""
         with self._lock:
-            process, self._process = self._process, None
-        if process is not None:
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    _close(pipe)
+            process, self._process, self._is_killed = self._process, None, True
+        if process is None:
+            return 0
+        code = process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                _close(pipe)
+        return code
 
     def _start(self) -> subprocess.Popen[bytes] | None:
         with self._lock:

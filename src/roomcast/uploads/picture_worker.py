@@ -44,6 +44,8 @@ def _set_limits(memory_bytes: int) -> None:
     if hasattr(os, "nice"):
         with suppress(OSError):
             os.nice(NICENESS)
+    with suppress(OSError):  # when the machine runs out of memory, this process is ended first (Linux)
+        Path("/proc/self/oom_score_adj").write_text("1000")
     if resource is not None:
         _limit(resource.RLIMIT_AS, memory_bytes)  # more is a MemoryError; macOS does not keep to it
         _limit(resource.RLIMIT_CORE, 0)

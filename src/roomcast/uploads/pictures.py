@@ -103,12 +103,10 @@ class PicturePool:
             await asyncio.to_thread(child.reap)
 
     async def _ask(self, job: Job) -> Mapping[str, Any]:
-        child = self._idle.pop() if self._idle else Child(self.limits.memory_bytes)
-        self._children.add(child)
-        is_reusable = False
+        child, is_reusable = self._child(), False
         try:
             reply = await self._answer(child, job)
-            is_reusable = bool(reply) and child.answered < self.limits.pictures
+            is_reusable = child.answered < self.limits.pictures
         except TimeoutError:  # with CPU time left: the machine is busy
             raise TookTooLong("reading this picture took too long") from None
         finally:  # also when this task is cancelled: the next reply would be that of this job
@@ -116,18 +114,34 @@ class PicturePool:
                 self._idle.append(child)
             else:
                 self._discard(child)
-        if not reply:
-            raise UnsupportedMediaType("this picture takes too much time or memory to read")
         answer: dict[str, Any] = json.loads(reply)
         return answer
 
+    def _child(self) -> Child:
+        """An idle one, or a new one. Idle ones that have ended, as when the system ran out of memory, are replaced."""
+        while self._idle:
+            child = self._idle.pop()
+            if not child.has_ended:
+                return child
+            self._discard(child)
+        child = Child(self.limits.memory_bytes)
+        self._children.add(child)
+        return child
+
     async def _answer(self, child: Child, job: Job) -> bytes:
-        """Empty when the child has ended, by its own limits or by ours."""
+        """Raises UnsupportedMediaType when the child was ended by its limits or by a crash, TimeoutError."""
         limits, extra = self.limits, job.byte_size / self.limits.bytes_per_second
         line = json.dumps({**asdict(job), "cpu_seconds": int(limits.cpu_seconds + extra)}, default=str).encode()
         start = 0 if child.answered else limits.start_seconds
         async with asyncio.timeout(start + limits.wall_seconds + 2 * extra):
-            return await asyncio.get_running_loop().run_in_executor(self._threads, child.ask, line + b"\n")
+            reply = await asyncio.get_running_loop().run_in_executor(self._threads, child.ask, line + b"\n")
+        if not reply:
+            child.kill()
+            code = await asyncio.to_thread(child.reap)
+            if code > 0:  # no signal ended it: it cannot run here
+                raise RuntimeError(f"the picture worker ended with exit code {code}")
+            raise UnsupportedMediaType("this picture takes too much time or memory to read")
+        return reply
 
     def _discard(self, child: Child) -> None:
         self._children.discard(child)
