@@ -132,7 +132,9 @@ async def test_a_token_of_another_kind_opens_nothing(house: House, ann: Person) 
 
 # ------------------------------------------------------------------ stolen tokens
 
-CHANGE = CHANGE_PASSWORD.replace("retryAfterMs }", "retryAfterMs } tokens { accessToken refreshToken }")
+CHANGE = CHANGE_PASSWORD.replace(
+    "retryAfterMs }", "retryAfterMs } viewer { user { username } } tokens { accessToken refreshToken }"
+)
 NEW_PASSWORD = "quite another one"
 
 
@@ -184,6 +186,7 @@ async def test_a_copied_token_is_worth_nothing_once_the_password_is_changed(ann:
     unused = await successor(visitor, ann.refresh_token)
     changed = await ann.do(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
     assert changed["errors"] == []
+    assert changed["viewer"] == {"user": {"username": "ann"}}
     for stolen in (ann.refresh_token, unused):
         assert codes(await renew(visitor, stolen)) == ["INVALID_CREDENTIALS"]
     async with Visitor(ann.house, changed["tokens"]["accessToken"]) as same:

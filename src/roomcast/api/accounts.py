@@ -162,6 +162,7 @@ class UserPayload(MutationPayload):
 
 @strawberry.type
 class ChangePasswordPayload(MutationPayload):
+    viewer: Actor | None = strawberry.field(graphql_type=Viewer | None, default=None)
     tokens: TokenPair | None = strawberry.field(
         default=None,
         description="They take the place of the session's tokens: its former refresh token is worth nothing.",
@@ -283,7 +284,8 @@ class Mutation:
                 changed = await actions.change_password(work, actor, proof, new_hash)
                 end_afterwards(context, work, changed[0] if changed else (), Ending.SESSION_REVOKED)
             if changed is not None:
-                return ChangePasswordPayload(tokens=(await _welcome(context, changed[1])).tokens)
+                tokens = (await _welcome(context, changed[1])).tokens
+                return ChangePasswordPayload(viewer=context.viewer, tokens=tokens)
         raise _keeps_changing()
 
     @strawberry.mutation
