@@ -28,7 +28,7 @@ class Blocks:
     async def get(self, start: int, end: int) -> list[Shown]:
         key = start, end
         if key not in self._tasks:
-            task = self._tasks[key] = asyncio.create_task(self._fetch(key), name=f"replay {self._name}")
+            self._tasks[key] = task = asyncio.create_task(self._fetch(key), name=f"replay {self._name}")
             task.add_done_callback(_retrieve)
         return await asyncio.shield(self._tasks[key])
 
