@@ -13,6 +13,7 @@ import strawberry
 from graphql import GraphQLError
 
 from roomcast.core.errors import OutcomeUnknown, Refused
+from roomcast.realtime.source import Failure
 
 log = logging.getLogger("roomcast.api")
 
@@ -114,9 +115,20 @@ RETRYABLE = frozenset(
 )
 
 
+FAILURES = {
+    Failure.INTERNAL: "Something went wrong on our side.",
+    Failure.EXPIRED: "the log has lost what this stream would go on from; fetch the history and subscribe anew",
+}
+
+
 def coded(code: str, message: str, **extensions: Any) -> GraphQLError:
     """A top-level error of ours."""
     return GraphQLError(message, extensions={"code": code, **extensions})
+
+
+def failed(failure: Failure) -> GraphQLError:
+    """What a stream that cannot go on tells its client."""
+    return coded(failure.value, FAILURES[failure])
 
 
 def blamed(error: GraphQLError, code: str) -> GraphQLError:

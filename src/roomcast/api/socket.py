@@ -21,7 +21,7 @@ from roomcast.api import operations, protocol, wire
 from roomcast.api.context import Caller, Context
 from roomcast.api.crowd import Crowd
 from roomcast.api.documents import Operation, RequestErrors
-from roomcast.api.errors import cause_of, coded
+from roomcast.api.errors import cause_of, coded, failed
 from roomcast.api.events import StreamEndReason
 from roomcast.api.execution import Engine, refused
 from roomcast.api.inbox import Inbox, InboxStream
@@ -47,11 +47,6 @@ LAST_WORDS_SECONDS = 0.5
 """How long the operations and streams of an ended session may take to say their last."""
 
 MISSED_HEARTBEATS = 2
-
-FAILURES = {
-    Failure.INTERNAL: "Something went wrong on our side.",
-    Failure.EXPIRED: "the log has lost what this stream would go on from; fetch the history and subscribe anew",
-}
 
 log = logging.getLogger("roomcast.socket")
 
@@ -360,7 +355,7 @@ class Socket:
             active.inbox.stop()
         active.attached = active.inbox = None
         self._hub.failed += failure is Failure.INTERNAL
-        self._error(active.id, RequestErrors(coded(failure, FAILURES[failure])), str(uuid7()))
+        self._error(active.id, RequestErrors(failed(failure)), str(uuid7()))
 
     def _say(self, kind: str, id_: str, payload: bytes | None = None) -> None:
         body = b',"payload":' + payload if payload is not None else b""

@@ -28,7 +28,8 @@ class Blocks:
     async def get(self, start: int, end: int) -> list[Shown]:
         key = start, end
         if key not in self._tasks:
-            self._tasks[key] = asyncio.create_task(self._fetch(key), name=f"replay {self._name}")
+            self._tasks[key] = task = asyncio.create_task(self._fetch(key), name=f"replay {self._name}")
+            task.add_done_callback(_retrieve)
         return await asyncio.shield(self._tasks[key])
 
     async def _fetch(self, key: Range) -> list[Shown]:
@@ -70,3 +71,9 @@ class Blocks:
         for key in list(self._tasks):
             self._drop(key)
         return reading
+
+
+def _retrieve(task: "asyncio.Task[list[Shown]]") -> None:
+    """Those who waited for it may have gone: then nobody else asks for its exception, and asyncio would log it."""
+    if not task.cancelled():
+        task.exception()

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from roomcast.realtime.blocks import Shown
@@ -92,11 +93,11 @@ class Reader:
         self._wish = after, recovered
         if not self._group.is_suspended:
             self._has_begun = True
-            self._run(self._begin(after, recovered=recovered))
+            self._position = self._group.position if after is None else after
+            self._run(partial(self._begin, after, recovered=recovered))
 
     async def _begin(self, after: int | None, *, recovered: bool) -> None:
         script, goal = self._group.script, self._group.position
-        self._position = goal if after is None else after
         await self._tell(script.ready(self._position, recovered=recovered, replayed_count=0))
         if after is not None:
             count = await self._replay(goal)
@@ -138,7 +139,7 @@ class Reader:
             return
         self._group.unfollow(self)
         self._position = seq - 1
-        self._run(self._catch_up())
+        self._run(self._catch_up)
 
     def hear(self, payload: bytes) -> None:
         """A signal while live. A socket that would block misses it: nothing is owed."""
@@ -188,12 +189,12 @@ class Reader:
         while not self._offer(payload):
             await self._outbox.idle()
 
-    def _run(self, steps: Coroutine[Any, Any, None]) -> None:
+    def _run(self, steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._task = asyncio.create_task(self._guarded(steps), name="reader")
 
-    async def _guarded(self, steps: Coroutine[Any, Any, None]) -> None:
+    async def _guarded(self, steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await steps
+            await steps()
         except Exception:
             _log.exception("a stream of %s failed", self._group.topic_name)
             self._task = None
