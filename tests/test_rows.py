@@ -50,6 +50,8 @@ async def test_a_change_that_fails_keeps_nothing_of_its_transaction(house: House
         await opened_twice()
     async with house.inside.db.read() as session:
         assert (await session.exec(select(RoomHead).where(RoomHead.room_id == room_id))).all() == []
+    async with house.inside.db.work() as work:  # the connection is in no transaction any more
+        await log.open_log(work.session, room_id, now())
 
 
 async def test_a_wrong_statement_is_no_outage(house: House) -> None:

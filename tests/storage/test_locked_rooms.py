@@ -7,6 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.conftest import MakeHouse
 from tests.house import House
 from tests.people import SEND, Person, Refused, arrive
 from tests.storage.conftest import ON_POSTGRESQL, locked, stored
@@ -123,6 +124,22 @@ async def test_a_locked_file_stops_sends_with_a_retryable_error(
     assert refused.value.codes == ["INTERNAL"]
     assert (await ann.send(den, "free"))["errors"] == []
     assert await bodies(house, ann, den) == ["free"]
+
+
+@ON_POSTGRESQL
+async def test_two_processes_that_talk_in_the_same_rooms_wait_in_groups(
+    make_house: MakeHouse, database_url: str
+) -> None:
+    houses = [await make_house(rate_limits="off") for _ in range(2)]
+    async with await arrive(houses[0], "ann") as ann, await arrive(houses[1], "bob") as bob:
+        rooms = [await ann.create_room(f"room {number}", memberIds=[bob.id]) for number in range(5)]
+        sends = [person.send(room, f"{person.name} {n}") for n in range(8) for room in rooms for person in (ann, bob)]
+        assert [payload["errors"] for payload in await asyncio.gather(*sends)] == [[]] * 80
+    expected = sorted(f"{name} {number}" for name in ("ann", "bob") for number in range(8))
+    for room in rooms:
+        assert sorted(await stored(database_url, room)) == expected
+    for house in houses:
+        assert house.inside.send.fallbacks == house.inside.send.retries == 0
 
 
 async def test_duplicates_in_one_group_are_one_message_and_one_transaction(house: House, bob: Person) -> None:

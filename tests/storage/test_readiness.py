@@ -29,7 +29,7 @@ async def until_ready(house: House, status: int) -> None:
 
 
 @ON_POSTGRESQL
-async def test_a_database_that_only_reads_is_not_ready(house: House, database_url: str) -> None:
+async def test_a_database_that_only_reads_is_not_ready(house: House, ann: Person, database_url: str) -> None:
     await until_ready(house, 200)
     connection = await asyncpg.connect(database_url)
     name = await connection.fetchval("SELECT current_database()")
@@ -38,6 +38,9 @@ async def test_a_database_that_only_reads_is_not_ready(house: House, database_ur
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", name
     )
     await until_ready(house, 503)
+    await asyncio.sleep(1.1)  # longer than an answer is believed
+    assert (await ann.ask("{ rooms { totalCount } }"))["rooms"] is not None
+    assert await readiness(house) == (503, "down")
     await connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", name

@@ -1,7 +1,7 @@
 """Calls that arrive while one transaction commits share the next one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -18,13 +18,13 @@ PASSES = 4
 """Of the loop, from bytes on a socket to the call that they mean."""
 
 LANES = 4
-"""Transactions of lanes at once: each may hold a connection until its lock times out."""
+"""Transactions of single lanes at once: each may hold a connection until its lock times out."""
 
 LANE_WAIT_SECONDS = 3.0
 """The longest wait for one of them."""
 
 LANE_SECONDS = 1.0
-"""How long a lane is kept after its lock was found taken: each look by the common group costs a transaction."""
+"""How long calls avoid the common group after their lock was found taken: each look costs it a transaction."""
 
 
 @dataclass(slots=True, eq=False)
@@ -49,7 +49,6 @@ class _Call(Generic[Arg, Result]):
 
 @dataclass(slots=True, eq=False)
 class _Lane(Generic[Arg, Result]):
-    kept_until: float
     calls: list[_Call[Arg, Result]] = field(default_factory=list)
     task: "asyncio.Task[None] | None" = None
 
@@ -60,9 +59,10 @@ class Batch(Generic[Arg, Result]):
     There is no timer: an idle server commits at once, a busy one groups what waits and what the next passes of the
     loop bring, because those whom the last group has answered are about to call again.
 
-    `lane` names what a call locks, e.g. its room. One group of all lanes runs at a time, in a work that skips locks
-    which others hold; `run` answers Unavailable for those calls. They wait for the lock in a transaction of their own
-    lane, beside the group, so that a lock delays nobody else. Without `lane`, and on SQLite, nothing is skipped.
+    `lane` names what a call locks, e.g. its room. One common group of all lanes runs at a time, in a work that skips
+    locks which others hold; `run` answers Unavailable for those calls. Beside it they wait for their locks, in a second
+    group: other processes hold a lock for milliseconds. Where that times out, each lane waits in a transaction of its
+    own, so that one lock delays no other lane any longer. Without `lane`, and on SQLite, nothing is skipped.
 
     A group whose connection is lost, or that is not answered in time, runs a second time: `run` must find what the
     first time may have stored. A group that fails otherwise is taken apart, so that a bad call harms no other.
@@ -82,17 +82,20 @@ class Batch(Generic[Arg, Result]):
         """Transactions, calls, calls that had to wait for a lock, groups taken apart, groups run twice."""
         self._waiting: list[_Call[Arg, Result]] = []
         self._task: asyncio.Task[None] | None = None
-        self._lanes: dict[Hashable, _Lane[Arg, Result]] = {}
+        self._contended: _Lane[Arg, Result] = _Lane()
+        """The second group."""
+        self._lanes: dict[Hashable, tuple[_Lane[Arg, Result], float]] = {}
+        """Where the calls of a lane go that avoid the common group, and until when."""
         self._slots = asyncio.Semaphore(LANES)
 
     async def __call__(self, argument: Arg) -> Result:
         """Raises the Refused of this call, Unavailable, OutcomeUnknown. A caller that goes away before the call's
         group has begun takes it back; later it does not undo what its group commits."""
-        lane = self._lane_of(argument) if self._lane_of is not None else None
-        call: _Call[Arg, Result] = _Call(argument, asyncio.get_running_loop().create_future(), lane)
+        key = self._lane_of(argument) if self._lane_of is not None else None
+        call: _Call[Arg, Result] = _Call(argument, asyncio.get_running_loop().create_future(), key)
         self.calls += 1
-        if (found := self._lanes.get(lane)) is not None and (found.task is not None or _time() < found.kept_until):
-            self._join(found, call)
+        if (lane := self._current_lane(key)) is not None:
+            self._join(lane, call)
         else:
             self._waiting.append(call)
             if self._task is None:
@@ -101,11 +104,11 @@ class Batch(Generic[Arg, Result]):
 
     @property
     def waiting(self) -> int:
-        return len(self._waiting) + sum(len(lane.calls) for lane in self._lanes.values())
+        return len(self._waiting) + sum(len(lane.calls) for lane in self._all_lanes())
 
     async def close(self) -> None:
         """Wait for what is under way."""
-        while tasks := [t for t in (self._task, *(lane.task for lane in self._lanes.values())) if t is not None]:
+        while tasks := [t for t in (self._task, *(lane.task for lane in self._all_lanes())) if t is not None]:
             await asyncio.wait(tasks)
 
     # ------------------------------------------------------------------ the common group
@@ -115,10 +118,9 @@ class Batch(Generic[Arg, Result]):
         try:
             while self._waiting:
                 if is_busy:
-                    await self._fill()
+                    await self._fill(self._waiting)
                 calls = self._taken(self._waiting)
-                if calls:
-                    await self._serve(calls)
+                await self._serve(calls)
                 is_busy, calls = len(calls) > 1, []
         except BaseException:
             _cancel(calls, self._waiting)
@@ -126,11 +128,11 @@ class Batch(Generic[Arg, Result]):
         finally:
             self._task = None
 
-    async def _fill(self) -> None:
+    async def _fill(self, calls: Sequence[_Call[Arg, Result]]) -> None:
         """Return when a few passes of the loop have brought nobody else."""
         known = 0
-        while known < len(self._waiting) < self._limit:
-            known = len(self._waiting)
+        while known < len(calls) < self._limit:
+            known = len(calls)
             for _ in range(PASSES):
                 await asyncio.sleep(0)
 
@@ -145,22 +147,42 @@ class Batch(Generic[Arg, Result]):
         if error is None:
             return
         if has_lanes and not _is_lost(error):
-            self.fallbacks += 1
-            self._defer(calls)
+            self._separate(calls)
         else:
             await self._take_apart(calls, error)
 
     # ------------------------------------------------------------------ lanes
 
-    def _defer(self, calls: Iterable[_Call[Arg, Result]]) -> None:
-        """Let these calls wait for their locks, each in its lane."""
-        kept_until = _time() + LANE_SECONDS
-        self._lanes = {key: lane for key, lane in self._lanes.items() if lane.task or _time() < lane.kept_until}
-        for call in calls:
-            self.deferred += 1
-            lane = self._lanes.setdefault(call.lane, _Lane(kept_until))
-            lane.kept_until = kept_until
-            self._join(lane, call)
+    def _all_lanes(self) -> "set[_Lane[Arg, Result]]":
+        return {self._contended, *(lane for lane, _ in self._lanes.values())}
+
+    def _current_lane(self, key: Hashable) -> _Lane[Arg, Result] | None:
+        lane, until = self._lanes.get(key, (None, 0.0))
+        return lane if lane is not None and (lane.task is not None or _time() < until) else None
+
+    def _send_to(self, key: Hashable, lane: _Lane[Arg, Result]) -> None:
+        """For a while this is where the key's calls go."""
+        now = _time()
+        self._lanes = {key: entry for key, entry in self._lanes.items() if entry[0].task or now < entry[1]}
+        self._lanes[key] = lane, now + LANE_SECONDS
+
+    def _defer(self, call: _Call[Arg, Result]) -> None:
+        """Let the call wait for its lock."""
+        self.deferred += 1
+        lane = self._current_lane(call.lane) or self._contended
+        self._send_to(call.lane, lane)
+        self._join(lane, call)
+
+    def _separate(self, calls: Sequence[_Call[Arg, Result]]) -> None:
+        """Each lane of a group that failed goes its own way, with what waits behind it."""
+        self.fallbacks += 1
+        keys = {call.lane for call in calls}
+        behind = [call for call in self._contended.calls if call.lane in keys]
+        self._contended.calls[:] = [call for call in self._contended.calls if call.lane not in keys]
+        for key in keys:
+            self._send_to(key, _Lane())
+        for call in (*calls, *behind):
+            self._join(self._lanes[call.lane][0], call)
 
     def _join(self, lane: _Lane[Arg, Result], call: _Call[Arg, Result]) -> None:
         lane.calls.append(call)
@@ -171,17 +193,20 @@ class Batch(Generic[Arg, Result]):
         calls: list[_Call[Arg, Result]] = []
         try:
             while lane.calls:
-                if not await self._has_slot():
+                if lane is self._contended:
+                    await self._fill(lane.calls)
+                    calls = self._taken(lane.calls)
+                    await self._serve_contended(calls)
+                elif await self._has_slot():
+                    try:
+                        calls = self._taken(lane.calls)
+                        await self._serve_lane(lane, calls)
+                    finally:
+                        self._slots.release()
+                else:
                     for call in self._taken(lane.calls):
                         call.fail(Unavailable("Too many rooms are busy."))
-                    continue
-                try:
-                    calls = self._taken(lane.calls)
-                    if calls:
-                        await self._serve_lane(lane, calls)
-                    calls = []
-                finally:
-                    self._slots.release()
+                calls = []
         except BaseException:
             _cancel(calls, lane.calls)
             raise
@@ -196,16 +221,25 @@ class Batch(Generic[Arg, Result]):
         except TimeoutError:
             return False
 
+    async def _serve_contended(self, calls: Sequence[_Call[Arg, Result]]) -> None:
+        error = await self._attempt_twice(calls, skip_locked=False)
+        if error is not None and _is_lost(error):
+            await self._take_apart(calls, error)
+        elif error is not None:
+            self._separate(calls)
+
     async def _serve_lane(self, lane: _Lane[Arg, Result], calls: Sequence[_Call[Arg, Result]]) -> None:
         error = await self._attempt_twice(calls, skip_locked=False)
         if error is not None:
-            lane.kept_until = _time() + LANE_SECONDS
+            self._send_to(calls[0].lane, lane)
             await self._take_apart(calls, error)
 
     # ------------------------------------------------------------------ transactions
 
     async def _attempt_twice(self, calls: Sequence[_Call[Arg, Result]], *, skip_locked: bool) -> Exception | None:
         """As `_attempt`; calls that are locked are deferred."""
+        if not calls:
+            return None
         self.groups += 1
         error = await self._attempt(calls, skip_locked=skip_locked, defers=skip_locked)
         if error is not None and _is_lost(error):
@@ -229,7 +263,7 @@ class Batch(Generic[Arg, Result]):
             if not isinstance(result, Unavailable):
                 call.settle(result)
             elif defers:
-                self._defer([call])
+                self._defer(call)
             else:
                 call.fail(result)
         return None

@@ -143,7 +143,8 @@ class Database:
         try:
             await work.session.commit()
         except BaseException as error:
-            await self._abandon(work.session, error)
+            # SQLAlchemy sends no ROLLBACK after a COMMIT that failed, and SQLite's transaction is still open then.
+            await work.session.invalidate()
             if is_lock_failure(error):
                 raise _stopped_by_a_lock(error) from error
             if isinstance(error, Exception) and not is_answered(error):
