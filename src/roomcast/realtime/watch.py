@@ -13,6 +13,9 @@ from roomcast.realtime.tails import Tails, has_lost
 LOOK_SECONDS = 2.0
 """How often the ends of the watched logs are compared with what was heard of them."""
 
+TOPICS_A_SECOND = 5_000
+"""With more than twice as many topics the looks are further apart: reading tails must stay a small part of the work."""
+
 GRACE_SECONDS = 0.5
 """A frame may arrive this much later than its event can be read in the log."""
 
@@ -173,7 +176,7 @@ class Watch:
 
     async def _look_on(self, tails: Tails) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(max(LOOK_SECONDS, len(self._heard) / TOPICS_A_SECOND))
             try:
                 await self._look(tails)
             except Exception as error:  # the next look finds what this one did not
