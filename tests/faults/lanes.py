@@ -25,7 +25,7 @@ from tests.people import Person, Visitor, Wire, arrive
 COMMAND_SECONDS = 0.5
 """How long the app waits for an answer of the database here, instead of the usual time-out."""
 
-SETTLE_SECONDS = 8.0
+SETTLE_SECONDS = 20.0
 
 
 class Lane:
@@ -113,7 +113,7 @@ class Lane:
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
                 while not await self._is_settled():  # noqa: ASYNC110 (nothing says it)
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(0.01)
         except TimeoutError:
             used, idle = self._pool().checkedout(), await self.idle_in_transaction()
             raise AssertionError(f"never settled: {used} connections in use, idle in transaction: {idle}") from None

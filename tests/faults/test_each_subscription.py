@@ -21,7 +21,7 @@ from tests.faults.sweep import Sweep
 from tests.faults.trials import den, people, room
 from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Json, Person, Watching, Wire
 
-STREAM_SECONDS = 12.0
+STREAM_SECONDS = 30.0
 """In which a client that resumes has all that it missed, and what is sent afterwards."""
 
 MISSED = 3

@@ -103,8 +103,8 @@ async def do(actor: Visitor, name: str, /, **arguments: Any) -> Json:
 
 async def people(lane: Lane) -> tuple[Person, Person]:
     """The lane's administrator, and somebody else; the same two for every trial."""
-    if "ann" not in lane.people:
-        for name in ("ann", "bob"):
+    for name in ("ann", "bob"):
+        if name not in lane.people:
             lane.people[name] = await lane.person(name)
     return lane.people["ann"], lane.people["bob"]
 
@@ -113,8 +113,7 @@ async def den(lane: Lane) -> str:
     """A room of the two that trials of messages share."""
     ann, bob = await people(lane)
     if not lane.den:
-        lane.den = await ann.create_room(lane.name("den"))
-        await bob.join(lane.den)
+        lane.den = await ann.create_room(lane.name("den"), memberIds=[bob.id])
     return lane.den
 
 
