@@ -50,8 +50,7 @@ WAYS: list[tuple[Way, Side, frozenset[str] | None]] = [
     (Way.STALL, Side.BACKEND, ANSWERED),
     (Way.CANCEL, Side.BACKEND, EVERY),
     (Way.CANCEL, Side.FRONTEND, ROUND_TRIPS),
-    (Way.HANG_UP, Side.BACKEND, ANSWERED),
-    *([(Way.HANG_UP, Side.FRONTEND, ROUND_TRIPS)] if FULL else []),
+    *([(Way.HANG_UP, Side.BACKEND, ANSWERED), (Way.HANG_UP, Side.FRONTEND, ROUND_TRIPS)] if FULL else []),
 ]
 """Each way with the messages that make a difference to it."""
 
@@ -238,8 +237,10 @@ async def check_effect(lane: Lane, name: str, trial: Trial, outcome: Outcome) ->
 
 async def repeat(lane: Lane, name: str, trial: Trial) -> Outcome:
     """The same again, without a fault, until it is acknowledged."""
+    fired = lane.fired
     for _ in range(RETRIES):
         outcome = await send(lane, name, trial, None, None)
+        lane.fired = fired
         if outcome.is_acknowledged:
             return outcome
     raise AssertionError(f"repeated and never acknowledged: {outcome}")
