@@ -39,6 +39,7 @@ class Readings(Collector):
         for name, value, text in (
             ("event_executions", done["executions"], "GraphQL executions of events."),
             ("event_deliveries", done["deliveries"], "Frames of events that were handed to live subscriptions."),
+            ("streams_failed", house.hub.failed, "Streams and inboxes that an unexpected exception ended."),
             ("sends", house.send.calls, "Messages that were sent, refused ones included."),
             ("send_groups", house.send.groups, "Transactions that they were grouped into."),
             ("bus_published", bus.published, "Frames that the broker took."),

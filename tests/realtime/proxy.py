@@ -10,22 +10,32 @@ class Proxy:
 
     def __init__(self, target: str) -> None:
         self._target = urlsplit(target)
+        self._port = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self.flows = asyncio.Event()
         self.flows.set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        port = self._server.sockets[0].getsockname()[1]
+        await self.listen()
         account, at, _ = self._target.netloc.rpartition("@")
-        self.url = self._target._replace(netloc=f"{account}{at}127.0.0.1:{port}").geturl()
+        self.url = self._target._replace(netloc=f"{account}{at}127.0.0.1:{self._port}").geturl()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self.cut()
+
+    async def listen(self) -> None:
+        """Let connections in, again after a `cut`."""
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """End every connection, with all that is in flight, and refuse new ones."""
         self._server.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks.clear()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection(self._target.hostname, self._target.port)

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from roomcast.realtime.brokers.backend import Backend
-from roomcast.realtime.bus import OUTGOING_FRAMES, Bus, Frame
+from roomcast.realtime.bus import MAX_LOST_TOPICS, OUTGOING_FRAMES, Bus, Frame
 from tests.realtime.brokers import KINDS, Broker
 from tests.realtime.listener import Open, frames, pause, until
 from tests.realtime.proxy import Proxy
@@ -268,6 +268,46 @@ async def test_a_connection_that_went_silent_is_given_up(
         await until(lambda: listener.bus.connected and listener.resynced == {"room:1"})
         listener.bus.publish([Frame("room:1", 1, "hello")])
         await listener.hears(Frame("room:1", 1, "hello"))
+
+
+# ------------------------------------------------------------------ a sender that is cut off
+
+through_a_proxy = pytest.mark.parametrize("broker", ["redis", "postgresql", "nats"], indirect=True)
+
+
+@through_a_proxy
+async def test_receivers_resync_topics_of_which_the_sender_lost_frames(broker: Broker, listen: Open) -> None:
+    async with Proxy(broker.url) as proxy:
+        here, there = await listen(proxy.url), await listen(broker.url)
+        await there.join("room:1", "room:2", "room:3")
+        await until(lambda: here.bus.connected)
+        there.resynced.clear()
+        proxy.flows.clear()
+        here.bus.publish([Frame("room:1", 1, "in flight")])
+        await pause(20)
+        await proxy.cut()
+        await until(lambda: not here.bus.connected and here.bus.stats.dropped == 1)
+        here.bus.publish([Frame("room:2", 1, "into the void")])
+        await until(lambda: here.bus.stats.dropped == 2)
+        proxy.flows.set()
+        await proxy.listen()
+        await until(lambda: there.resynced == {"room:1", "room:2"})
+        assert there.frames == []
+
+
+@through_a_proxy
+async def test_a_sender_that_lost_frames_of_many_topics_has_all_resynced(broker: Broker, listen: Open) -> None:
+    async with Proxy(broker.url) as proxy:
+        here, there = await listen(proxy.url), await listen(broker.url)
+        await there.join("room:1", "room:2")
+        there.resynced.clear()
+        await until(lambda: here.bus.connected)
+        await proxy.cut()
+        await until(lambda: not here.bus.connected)
+        here.bus.publish(Frame(f"room:lost:{number}", 1, "into the void") for number in range(MAX_LOST_TOPICS + 1))
+        await until(lambda: here.bus.stats.dropped == MAX_LOST_TOPICS + 1)
+        await proxy.listen()
+        await until(lambda: there.resynced == {"room:1", "room:2"})
 
 
 # ------------------------------------------------------------------ addresses

@@ -5,6 +5,7 @@ frame that is lost, repeated or late does no harm, and after a doubt a fresh sna
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, NoReturn, TypeAlias
@@ -35,6 +36,8 @@ COALESCE_SECONDS = 0.25
 InboxEvent: TypeAlias = Annotated[InboxSnapshot | UnreadChanged | RoomListChanged, strawberry.union("InboxEvent")]
 
 LIVE = Caller(request_id="live")
+
+_log = logging.getLogger("roomcast.inbox")
 
 
 class InboxStream:
@@ -86,8 +89,9 @@ class Inbox:
         self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def start(self, outbox: Outbox) -> None:
-        self._task = asyncio.create_task(self._run(outbox), name="inbox")
+    def start(self, outbox: Outbox, failed: Callable[[], None]) -> None:
+        """`failed` is called when it cannot go on, which nobody expects."""
+        self._task = asyncio.create_task(self._guarded(outbox, failed), name="inbox")
 
     def stop(self) -> None:
         self._backend.watch.unfollow(self, self._followed)
@@ -124,6 +128,13 @@ class Inbox:
             self._backend.watch.follow(self, topic)
 
     # ------------------------------------------------------------------ what is said of it
+
+    async def _guarded(self, outbox: Outbox, failed: Callable[[], None]) -> None:
+        try:
+            await self._run(outbox)
+        except Exception:
+            _log.exception("an inbox failed")
+            failed()
 
     async def _run(self, outbox: Outbox) -> None:
         own = topic_of_person(self._viewer.user_id)

@@ -40,12 +40,17 @@ from roomcast.realtime.hub import Hub
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.reader import Listener, Reader
 from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.source import Failure
 from roomcast.realtime.topic import Topic
 
 LAST_WORDS_SECONDS = 0.5
 """How long the operations and streams of an ended session may take to say their last."""
 
 MISSED_HEARTBEATS = 2
+
+FAILURES = {
+    Failure.INTERNAL: "Something went wrong on our side.",
+}
 
 log = logging.getLogger("roomcast.socket")
 
@@ -141,7 +146,7 @@ class Socket:
             return
         self.is_over = True
         reason = StreamEndReason(why.value)
-        self._last_words = [attached.reader.end(None, reason) for attached in self.streams.values()]
+        self._last_words = [attached.reader.end(reason) for attached in self.streams.values()]
         self._close_inboxes()
         self.part(CloseCode.UNAUTHORIZED, "Session ended", finish_seconds=LAST_WORDS_SECONDS)
 
@@ -311,8 +316,10 @@ class Socket:
                 protocol.head("next", id_) + b',"payload":',
                 b"}",
                 partial(self._over, id_),
+                partial(self._failed, id_),
             )
-            reader = self._hub.attach(topic, group_key(operation, request, stream), script, listener)
+            key = group_key(operation, request, stream)
+            reader = self._hub.attach(topic, key, script, listener, stream.place.after)
             self.streams[id_] = Attached(topic, reader)
             await topic.recheck_rights(reader, stream.place.tail)
         if reader.is_open:
@@ -338,7 +345,7 @@ class Socket:
 
         inbox = Inbox(self._engine, operation, request, stream, viewer, send)
         self._inboxes[id_] = inbox
-        inbox.start(self._outbox)
+        inbox.start(self._outbox, partial(self._failed, id_, Failure.INTERNAL))
 
     def _close_inboxes(self) -> list[str]:
         """The ids of those that were open."""
@@ -352,6 +359,16 @@ class Socket:
         if attached := self.streams.pop(id_, None):
             self._hub.release(attached.topic)
             self._say("complete", id_)
+
+    def _failed(self, id_: str, failure: Failure) -> None:
+        """A stream or an inbox cannot go on: its client is told so by an error, and may subscribe again."""
+        attached, inbox = self.streams.pop(id_, None), self._inboxes.pop(id_, None)
+        if attached:
+            self._hub.release(attached.topic)
+        if inbox:
+            inbox.stop()
+        self._hub.failed += failure is Failure.INTERNAL
+        self._error(id_, RequestErrors(coded(failure, FAILURES[failure])), str(uuid7()))
 
     def _say(self, kind: str, id_: str, payload: bytes | None = None) -> None:
         body = b',"payload":' + payload if payload is not None else b""

@@ -8,20 +8,27 @@ import importlib
 import logging
 import zlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from broadcaster import Broadcast
 
 from roomcast.realtime.brokers.backend import Backend
-from roomcast.realtime.brokers.inbox import RESYNC, Inbox, Stats
+from roomcast.realtime.brokers.inbox import RESYNC, RESYNC_CHANNEL, Inbox, Stats
 
 log = logging.getLogger("roomcast.bus")
 
 BATCH_FRAMES = 500
 OUTGOING_FRAMES = 10_000
 STOP_SECONDS = 1.0
+
+MAX_LOST_TOPICS = 1_000
+"""Topics with lost frames that are remembered by name. With more, receivers are told to resync every topic."""
+
+ADVISE_SECONDS = 0.5
+"""How often it is tried to tell receivers of lost frames."""
 
 BROKERS = {
     "memory": "memory",
@@ -58,6 +65,9 @@ class Bus:
 
     `on_frame` gets every frame of a joined topic, those of this process included. `on_resync` gets topics whose log is
     to be read, because frames may be missing: after their first join, after a lost connection, after an overflow.
+    Topics of which this process could not send frames are told to the receivers as soon as the broker is back: they
+    resync these.
+
     `shards` is how many channels the topics are spread over, the same in every process. `direct_url` replaces a
     postgresql:// `url` that leads through a pooler, where LISTEN does not work. `pending` bounds the frames that came
     in and wait. Raises ValueError for an unknown or uninstalled broker.
@@ -82,6 +92,7 @@ class Bus:
         self._pumps: set[asyncio.Task[None]] = set()
         self._stale: set[str] = set()
         self._outgoing: deque[Frame] = deque()
+        self._lost: set[str] = set()
         self._filled = asyncio.Event()
         self._drainer: asyncio.Task[None] | None = None
         self._stopping = False
@@ -139,17 +150,22 @@ class Bus:
                 self._outgoing.append(frame)
             else:
                 self.stats.dropped += 1
+                self._note_lost([frame])
         self._filled.set()
 
     # ------------------------------------------------------------------ going out
 
     async def _drain(self) -> None:
         while not self._stopping:
-            await self._filled.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ADVISE_SECONDS if self._lost else None):
+                    await self._filled.wait()
             self._filled.clear()
             await asyncio.sleep(self._backend.linger_seconds)
             while self._outgoing:
                 await self._send()
+            if self._lost and self.connected:
+                await self._advise()
 
     async def _send(self) -> None:
         batch = [self._outgoing.popleft() for _ in range(min(len(self._outgoing), BATCH_FRAMES))]
@@ -158,11 +174,34 @@ class Bus:
         sent = await self._backend.flush()
         self.stats.published += sent
         self.stats.dropped += len(batch) - sent
+        if sent < len(batch):  # which of them arrived is not known
+            self._note_lost(batch)
+
+    def _note_lost(self, frames: Iterable[Frame]) -> None:
+        if len(self._lost) <= MAX_LOST_TOPICS:
+            self._lost.update(frame.topic for frame in frames)
+
+    async def _advise(self) -> None:
+        """Tell the receivers which topics lost frames. What the broker does not take is tried again."""
+        lost, self._lost = self._lost, set()
+        advice = self._advice(lost)
+        for channel, message in advice:
+            await self._broadcast.publish(channel, message)
+        if await self._backend.flush() < len(advice):
+            self._lost |= lost
+
+    def _advice(self, topics: Collection[str]) -> Sequence[tuple[str, bytes]]:
+        if len(topics) > MAX_LOST_TOPICS:
+            return [(self._channel(shard), RESYNC_CHANNEL) for shard in range(self._shards)]
+        return [(self._channel_of(topic), topic.encode()) for topic in topics]
 
     # ------------------------------------------------------------------ coming in
 
     def _channel_of(self, topic: str) -> str:
-        return f"roomcast:{zlib.crc32(topic.encode()) % self._shards}"
+        return self._channel(zlib.crc32(topic.encode()) % self._shards)
+
+    def _channel(self, shard: int) -> str:
+        return f"roomcast:{shard}"
 
     def _listen(self, name: str) -> Channel:
         channel = self._channels.get(name)
@@ -193,7 +232,7 @@ class Bus:
             self._confirm(name)
         elif topic not in self._joined:  # left while the frame waited
             return
-        elif not rest:  # too heavy for the broker
+        elif not rest:  # a frame too heavy for the broker, or lost by its sender
             self._resync([topic])
         elif frame := decode(topic, rest):
             self.stats.received += 1

@@ -1,16 +1,19 @@
 """A group: all whose answer to an event is the same bytes. One execution and one encoding for everybody in it."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import EVERYBODY, Entry, Script, Stored
+from roomcast.realtime.source import EVERYBODY, Entry, Failure, Script, Stored
 from roomcast.realtime.turns import Turns
 
 if TYPE_CHECKING:
     from roomcast.realtime.reader import Reader
+
+_log = logging.getLogger("roomcast.hub")
 
 RING = 256
 """Payloads a group keeps. Who is further behind reads the log again."""
@@ -56,6 +59,10 @@ class Group:
         self._replays = Turns(REPLAYS)
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
+
+    @property
+    def topic_name(self) -> str:
+        return self._feed.name
 
     def wake(self) -> None:
         """The topic has moved on."""
@@ -151,6 +158,10 @@ class Group:
                     await self._show_next()
                 else:
                     await self._tell(self._signals.popleft())
+        except Exception:  # its readers would wait for ever
+            _log.exception("a group of %s failed", self.topic_name)
+            for reader in list(self.readers):
+                reader.fail(Failure.INTERNAL)
         finally:
             self._task = None
 

@@ -33,7 +33,7 @@ class Hub:
         self._looking: asyncio.Task[None] | None = None
         self._claims: Counter[str] = Counter()
         self._closing: set[asyncio.Task[None]] = set()
-        self.malformed = 0
+        self.malformed = self.failed = 0
         self._done: Counter[str] = Counter()
 
     async def start(self) -> None:
@@ -83,10 +83,17 @@ class Hub:
             if topic is None:
                 self._leave(name)
 
-    def attach(self, topic: Topic, key: Hashable, script: Callable[[], Script], listener: Listener) -> Reader:
-        """A reader of that topic's group; `script` writes it for the first one. Start the reader; `detach` it in the
-        end, whoever ends it."""
-        return Reader(topic.group(key, script), listener)
+    def attach(
+        self,
+        topic: Topic,
+        key: Hashable,
+        script: Callable[[], Script],
+        listener: Listener,
+        after: int | None = None,
+    ) -> Reader:
+        """A reader of that topic's group; `script` writes it for the first one. Start the reader (`after`: the position
+        that it will start after, if not the present one); `detach` it in the end, whoever ends it."""
+        return Reader(topic.group(key, script), listener, after)
 
     def detach(self, topic: Topic, reader: Reader) -> None:
         reader.stop()

@@ -6,34 +6,42 @@ through the log where the ring has moved on. Live delivery, resume and catching 
 """
 
 import asyncio
-from collections.abc import Callable, Hashable
+import logging
+from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any
 
 from roomcast.realtime.group import Group, Shown
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import Entry
+from roomcast.realtime.source import Entry, Failure
+
+_log = logging.getLogger("roomcast.hub")
 
 
 @dataclass(frozen=True, slots=True)
 class Listener:
     """Who reads: a socket's way out, the person (`audience`) it belongs to, what stands before and after a payload for
-    this subscription (`head`, `tail`), and who is told when the server ends it (`over`)."""
+    this subscription (`head`, `tail`), who is told when the server ends it (`over`), and who when it ends with an error
+    (`failed`; `over` where it is left out)."""
 
     outbox: Outbox
     audience: Hashable
     head: bytes
     tail: bytes
     over: Callable[[], None]
+    failed: Callable[[Failure], None] | None = None
 
 
 class Reader:
-    def __init__(self, group: Group, listener: Listener) -> None:
+    """`after`: the position that it will start after, if that is not the present one."""
+
+    def __init__(self, group: Group, listener: Listener, after: int | None = None) -> None:
         self.audience = listener.audience
         self._group, self._outbox = group, listener.outbox
-        self._head, self._tail, self._over = listener.head, listener.tail, listener.over
-        self._position = group.position
+        self._head, self._tail = listener.head, listener.tail
+        self._over, self._failed = listener.over, listener.failed
+        self._position = group.position if after is None else after
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         group.readers.add(self)
@@ -47,11 +55,12 @@ class Reader:
 
     def start_live(self) -> None:
         """From the present on: nothing stored is wanted."""
-        self._task = asyncio.create_task(self._begin(None, recovered=True), name="reader")
+        self._run(self._begin(None, recovered=True))
 
     def start_after(self, seq: int) -> None:
         """From a cursor on: what was missed first."""
-        self._task = asyncio.create_task(self._begin(seq, recovered=True), name="reader")
+        self._position = seq
+        self._run(self._begin(seq, recovered=True))
 
     def start_whole(self) -> None:
         """All of a state as it is now, and then what changes."""
@@ -59,7 +68,7 @@ class Reader:
 
     def start_anew(self) -> None:
         """From the present on, having said that what was missed cannot be had any more."""
-        self._task = asyncio.create_task(self._begin(None, recovered=False), name="reader")
+        self._run(self._begin(None, recovered=False))
 
     async def _begin(self, after: int | None, *, recovered: bool) -> None:
         script, goal = self._group.script, self._group.position
@@ -87,7 +96,7 @@ class Reader:
             return
         self._group.unfollow(self)
         self._position = seq - 1
-        self._task = asyncio.create_task(self._catch_up(), name="reader")
+        self._run(self._catch_up())
 
     def hear(self, payload: bytes) -> None:
         """A signal while live. A socket that would block misses it: nothing is owed."""
@@ -127,6 +136,17 @@ class Reader:
                 return
             await self._outbox.idle()
 
+    def _run(self, steps: Coroutine[Any, Any, None]) -> None:
+        self._task = asyncio.create_task(self._guarded(steps), name="reader")
+
+    async def _guarded(self, steps: Coroutine[Any, Any, None]) -> None:
+        try:
+            await steps
+        except Exception:
+            _log.exception("a stream of %s failed", self._group.topic_name)
+            self._task = None
+            self.fail(Failure.INTERNAL)
+
     # ------------------------------------------------------------------ ending
 
     def stop(self) -> None:
@@ -138,19 +158,29 @@ class Reader:
                 task.cancel()
         self._task = self._ending = None
 
-    def end(self, seq: int | None, reason: Any) -> asyncio.Task[None]:
-        """The server ends it: nothing more of the topic, only the last words. The task is done when they are out.
+    def fail(self, failure: Failure) -> None:
+        """It cannot go on: end it with an error, so that its client can subscribe again."""
+        if not self.is_open:
+            return
+        self.stop()
+        if self._failed is None:
+            self._over()
+        else:
+            self._failed(failure)
 
-        `seq`: the position that they name; None for what this reader has got, so that it can come back to it.
-        """
+    def end(self, reason: Any) -> asyncio.Task[None]:
+        """The server ends it: nothing more of the topic, only the last words, which name the position up to which this
+        reader has been given everything. The task is done when they are out."""
         if self._ending is None:
             self.stop()
-            last = self._position if seq is None else seq
-            self._ending = asyncio.create_task(self._last_words(last, reason), name="reader ends")
+            self._ending = asyncio.create_task(self._last_words(self._position, reason), name="reader ends")
         return self._ending
 
     async def _last_words(self, seq: int, reason: Any) -> None:
-        words = self._group.script.ended(seq, reason)
-        if payload := await self._group.told(words, self.audience):
-            self._outbox.put(self._head + payload + self._tail)
+        try:
+            words = self._group.script.ended(seq, reason)
+            if payload := await self._group.told(words, self.audience):
+                self._outbox.put(self._head + payload + self._tail)
+        except Exception:  # the stream is over, with or without them
+            _log.exception("the end of a stream of %s could not be told", self._group.topic_name)
         self._over()

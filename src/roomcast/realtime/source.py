@@ -3,6 +3,7 @@
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -10,6 +11,13 @@ if TYPE_CHECKING:
 
 EVERYBODY = None
 """Whom a group shows something that is the same for all in it."""
+
+
+class Failure(StrEnum):
+    """Why a stream ends with an error."""
+
+    INTERNAL = "INTERNAL"
+    """An exception that nobody expected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,8 @@ class Stored(Protocol):
 
 
 class Source(Stored, Protocol):
-    """The log. Every method may raise: the caller tries again later."""
+    """The log. Every method may raise: the caller tries again later; after a few tries if it is one of
+    `retry.DEFECTS`."""
 
     async def tails(self, topics: Collection[str]) -> Mapping[str, int]:
         """The newest seq of each of these topics; one that is gone is missing."""

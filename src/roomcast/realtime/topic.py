@@ -1,6 +1,7 @@
 """A topic in this process: its events in the order of the log, whatever the bus loses, repeats or mixes up."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from roomcast.realtime.group import Group
 from roomcast.realtime.personal import PersonalGroup
 from roomcast.realtime.reader import Reader
 from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import Entry, Script, Source
+from roomcast.realtime.source import Entry, Failure, Script, Source
 
 RING = 256
 """Events a topic keeps for groups that are still executing."""
@@ -21,6 +22,8 @@ GRACE_SECONDS = 0.02
 """Frames overtake each other by a moment; a hole that lasts longer is filled from the log."""
 
 PAGE = 200
+
+_log = logging.getLogger("roomcast.hub")
 
 
 class Topic:
@@ -95,7 +98,7 @@ class Topic:
             return
         lost = await until_it_works(lambda: self._source.lost(self.name, {reader.audience}))
         if reader.audience in lost:
-            reader.end(self.position, lost[reader.audience])
+            reader.end(lost[reader.audience])
 
     def _settle(self) -> None:
         if self._task is None:
@@ -111,6 +114,10 @@ class Topic:
                     await self._settle_next(self._early.pop(self.position + 1))
                 else:
                     await self._fill()
+        except Exception:  # its streams would wait for ever
+            _log.exception("%s failed", self.name)
+            for reader in self._readers():
+                reader.fail(Failure.INTERNAL)
         finally:
             self._task = None
 
@@ -130,7 +137,7 @@ class Topic:
     async def _settle_next(self, entry: Entry) -> None:
         if entry.rights:
             self._rights_seq = entry.seq
-            await self._end_lost(entry.seq)
+            await self._end_lost()
         self._advance(entry)
         self._wake_groups()
 
@@ -148,16 +155,19 @@ class Topic:
 
     # ------------------------------------------------------------------ who may listen
 
-    async def _end_lost(self, seq: int | None = None) -> None:
+    def _readers(self) -> list[Reader]:
+        return [reader for group in self.groups.values() for reader in group.readers]
+
+    async def _end_lost(self) -> None:
         """End the streams of those who may not read any more, before anything further is shown to them."""
-        readers = [reader for group in self.groups.values() for reader in group.readers]
+        readers = self._readers()
         audience = {reader.audience for reader in readers}
         if not audience:
             return
         lost: Mapping[Hashable, Any] = await until_it_works(lambda: self._source.lost(self.name, audience))
         for reader in readers:
             if reader.audience in lost:
-                reader.end(self.position if seq is None else seq, lost[reader.audience])
+                reader.end(lost[reader.audience])
 
     async def close(self) -> None:
         tasks = [self._task] if self._task is not None else []

@@ -10,6 +10,9 @@ from broadcaster import Event
 RESYNC = ""
 """The message of an event that says: frames may be missing, read the log. No frame is empty, so none can fake it."""
 
+RESYNC_CHANNEL = b"*"
+"""What a process sends that lost frames of many topics: receivers resync all that they joined on this channel."""
+
 PORTION = 256
 
 
@@ -44,6 +47,9 @@ class Inbox:
 
     def emit(self, channel: str, message: bytes) -> None:
         """A message came in, from anybody. Only its topic is decoded before it is known to be wanted."""
+        if message == RESYNC_CHANNEL:
+            self.resync([channel])
+            return
         try:
             topic = message.partition(b"\n")[0].decode()
             if topic in self._topics:
