@@ -18,7 +18,7 @@ from roomcast.realtime.hub import Hub
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.reader import Listener, Reader
 from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import Entry
+from roomcast.realtime.source import Entry, Failure
 from roomcast.realtime.topic import Topic
 from tests.simulation.connection import SimulatedConnection
 from tests.simulation.faults import Faults, LossyBus
@@ -308,13 +308,17 @@ class SimulatedClient:
 
     async def _open(self, outbox: Outbox) -> None:
         try:
-            tail, start = await until_it_works(self._admit, worth=lambda error: not isinstance(error, LookupError))
-            await self._attach(outbox, tail, start)
+            tail, after, start = await until_it_works(
+                self._admit, worth=lambda error: not isinstance(error, LookupError)
+            )
+            reader = await self._attach(outbox, tail, after)
+            if reader.is_open:
+                start(reader)
         except LookupError:  # the room is gone, or this person may not read it
             self._over.set()
 
-    async def _admit(self) -> "tuple[int, Callable[[Reader], None]]":
-        """The tail at the moment when this person had the right to read, and how the stream begins."""
+    async def _admit(self) -> "tuple[int, int | None, Callable[[Reader], None]]":
+        """The tail at the moment when this person had the right to read, and where and how the stream begins."""
         await self._faults.ask_database()
         log, after = self._log, self.ledger.position
         if self.person not in log.members or not log.exists:
@@ -322,25 +326,27 @@ class SimulatedClient:
         tail = log.tail
         await self._faults.answer_from_database()
         if after is None:
-            return tail, Reader.start_live
-        return tail, partial(_start_after, after) if after <= tail else self._start_anew
+            return tail, None, Reader.start_live
+        if after > tail:
+            return tail, None, self._start_anew
+        return tail, after, partial(_start_after, after)
 
     def _start_anew(self, reader: Reader) -> None:
         if not self._speaks:  # roomMessages answers RESUME_EXPIRED
             self.ledger.reset(None)
         reader.start_anew()
 
-    async def _attach(self, outbox: Outbox, tail: int, start: "Callable[[Reader], None]") -> None:
+    async def _attach(self, outbox: Outbox, tail: int, after: int | None) -> Reader:
         hub, key = self._process.hub, (self._speaks, self._is_personal)
         script: Any = partial(SimulatedScript, self._faults, is_personal=self._is_personal, speaks=self._speaks)
         async with hub.topic(self._log.topic) as topic:
             if topic is None:
                 raise LookupError("no such room")
-            reader = hub.attach(topic, key, script, Listener(outbox, self.person, b"", b"", self._on_over))
+            listener = Listener(outbox, self.person, b"", b"", self._on_over, self._on_failed)
+            reader = hub.attach(topic, key, script, listener, after)
             self._attached = topic, reader
             await topic.recheck_rights(reader, tail)
-        if reader.is_open:
-            start(reader)
+        return reader
 
     def _on_over(self) -> None:
         if self._attached is not None:
@@ -348,6 +354,10 @@ class SimulatedClient:
             self._attached = None
             self._process.hub.release(topic)
         self._over.set()
+
+    def _on_failed(self, _failure: Failure) -> None:
+        """The server ended it with an error, after which the client subscribes again."""
+        self._on_over()
 
     def _detach(self) -> None:
         if self._attached is not None:

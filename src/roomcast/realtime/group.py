@@ -121,6 +121,7 @@ class Group:
         if (start, end) not in self._blocks:
             task = asyncio.create_task(self._read(start, end), name=f"replay {self._feed.name}")
             self._blocks[start, end] = task
+            task.add_done_callback(_retrieve)
             asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget_block, (start, end), task)
         return self._blocks[start, end]
 
@@ -206,3 +207,9 @@ class Group:
                 reader.take(seq, payload)
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
+
+
+def _retrieve(task: "asyncio.Task[list[Shown]]") -> None:
+    """Those who waited for it may have gone: then nobody else asks for its exception, and asyncio would log it."""
+    if not task.cancelled():
+        task.exception()
