@@ -29,7 +29,7 @@ from roomcast.api.persisted import Manifest, PersistedQueries, WrongManifest, re
 from roomcast.api.rates import Rates
 from roomcast.api.signals import Signals
 from roomcast.api.sockets import Sockets
-from roomcast.api.subscriptions import RoomLog, topic_of
+from roomcast.api.subscriptions import RoomLog, is_room_topic, topic_of
 from roomcast.core import log, migrations
 from roomcast.core.chores import Chore
 from roomcast.core.clock import now
@@ -81,10 +81,10 @@ class Roomcast:
         self.registry = CollectorRegistry()
         self.operations = Operations(self.registry)
         self.schema = schema.build()
-        self.db = Database(settings.database_url, self._publish, listeners=[system.speak])
-        self.lines = Lines()
-        self.hub = Hub(RoomLog(self.db, self.lines), self._join, self._leave)
-        self.watch = Watch(self._join, self._leave)
+        self.db, self.lines = Database(settings.database_url, self._publish, listeners=[system.speak]), Lines()
+        room_log = RoomLog(self.db, self.lines)
+        self.hub = Hub(room_log, self._join, self._leave)
+        self.watch = Watch(self._join, self._leave, room_log.tails, is_room_topic)
         self.bus = Bus(
             settings.bus_url,
             on_frame=self._hear,
@@ -124,6 +124,7 @@ class Roomcast:
         self.http = HttpEndpoint(engine, self.sockets.serve, playground, allow_get=get)
         await self.bus.start()
         await self.hub.start()
+        await self.watch.start()
         await self.signals.start()
         await self.sockets.start()
         for chore in self._chores:
@@ -138,6 +139,7 @@ class Roomcast:
             await self.notifier.close()
         await self.sessions.close()
         await self.hub.stop()
+        await self.watch.stop()
         await self.signals.stop()
         await self.bus.stop()
         if isinstance(self.buckets, RedisBuckets):

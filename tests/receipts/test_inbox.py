@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from roomcast.realtime import watch
 from tests.people import Json, Person, Watching
 from tests.receipts.test_unread import MARK, PREFER
 from tests.rooms.words import change, mutation
@@ -17,6 +18,12 @@ INBOX = (
     "... on UnreadChanged { room { " + ROOM + " } totalUnread totalMentions } "
     "... on RoomListChanged { roomId change now: room { name viewerMembership { favourite } } } } }"
 )
+
+
+@pytest.fixture(autouse=True)
+def no_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the bus loses here is found because it says so, and not by a look at the log: see test_lost_frames."""
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 60.0)
 
 
 @asynccontextmanager

@@ -6,7 +6,9 @@ frame that is lost, repeated or late does no harm, and after a doubt a fresh sna
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, NoReturn, TypeAlias
 from uuid import UUID
@@ -32,6 +34,10 @@ from roomcast.rooms.events import RoomChanged
 
 COALESCE_SECONDS = 0.25
 """An inbox speaks at most four times a second, however much happens."""
+
+RECOUNT_SECONDS = 60.0
+"""The longest that a change of the person's own may stay unnoticed when nothing was heard of it: no log tells of read
+marks, preferences and rooms that one was let into. Each inbox counts at a moment of chance in the second half of it."""
 
 InboxEvent: TypeAlias = Annotated[InboxSnapshot | UnreadChanged | RoomListChanged, strawberry.union("InboxEvent")]
 
@@ -110,9 +116,20 @@ class Inbox:
             self._updated.add(room_id)
         self._woken.set()
 
+    def missed(self, topic: str) -> None:
+        """What was not heard may have been a new name."""
+        room_id = UUID(topic.partition(":")[2])
+        self._dirty.add(room_id)
+        self._updated.add(room_id)
+        self._woken.set()
+
     def doubted(self) -> None:
         self._in_doubt = True
         self._woken.set()
+
+    def position_of(self, topic: str) -> int | None:
+        known = self._known.get(UUID(topic.partition(":")[2]))
+        return known.last_seq if known is not None else None
 
     def _room_of(self, frame: Frame) -> UUID:
         name, _, id_ = frame.topic.partition(":")
@@ -142,8 +159,14 @@ class Inbox:
         self._backend.watch.follow(self, own)
         await self._follow_all()
         await self._say(outbox, self._snapshot(await self._count(None)))
+        clock = asyncio.get_running_loop().time
+        recount_at = clock() + _recount_seconds()
         while not outbox.closed:
-            await self._woken.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(recount_at):
+                    await self._woken.wait()
+            if clock() >= recount_at:
+                self._in_doubt, recount_at = True, clock() + _recount_seconds()
             await asyncio.sleep(COALESCE_SECONDS)
             self._woken.clear()
             for event in await self._news():
@@ -156,7 +179,7 @@ class Inbox:
             await self._follow_all()
         found = await self._count(None if in_doubt else dirty)
         news: list[Any] = []
-        if in_doubt:  # what moved a log unheard may have been a new name
+        if in_doubt:  # what moved a log unheard may have been a new name; no log tells of preferences
             updated |= self._moved(found) - dirty
             if self._differing(found) - dirty:
                 news.append(self._snapshot(found))
@@ -170,7 +193,7 @@ class Inbox:
 
     def _moved(self, found: dict[UUID, Unread]) -> set[UUID]:
         known = self._known
-        return {room_id for room_id in found.keys() & known.keys() if found[room_id].last_seq > known[room_id].last_seq}
+        return {room_id for room_id in found.keys() & known.keys() if _has_moved(known[room_id], found[room_id])}
 
     def _snapshot(self, found: dict[UUID, Unread]) -> InboxSnapshot:
         self._known = found
@@ -233,6 +256,14 @@ class Inbox:
 
     def _context(self) -> Context:
         return Context(self._backend, self._viewer, self._caller)
+
+
+def _recount_seconds() -> float:
+    return RECOUNT_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 (spreads the counting, guards nothing)
+
+
+def _has_moved(before: Unread, now: Unread) -> bool:
+    return now.last_seq > before.last_seq or now.preferences != before.preferences
 
 
 def _of_preferences(frame: Frame) -> bool:

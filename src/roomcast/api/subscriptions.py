@@ -160,8 +160,16 @@ def topic_of(room_id: UUID) -> str:
     return f"room:{room_id}"
 
 
+def is_room_topic(topic: str) -> bool:
+    return topic.startswith("room:")
+
+
 def _room_of(topic: str) -> UUID:
     return UUID(topic.removeprefix("room:"))
+
+
+MANY_ROOMS = 5_000
+"""Rooms of one statement: a database takes some 32,000 parameters."""
 
 
 class RoomLog:
@@ -175,9 +183,13 @@ class RoomLog:
             return [_entry(event) for event in await log.after(session, _room_of(topic), seq, limit)]
 
     async def tails(self, topics: Collection[str]) -> Mapping[str, int]:
-        async with self._db.read() as session:
-            tails = await log.tails(session, [_room_of(topic) for topic in topics])
-        return {topic_of(room_id): seq for room_id, seq in tails.items()}
+        room_ids = [_room_of(topic) for topic in topics]
+        tails: dict[str, int] = {}
+        for start in range(0, len(room_ids), MANY_ROOMS):
+            async with self._db.read() as session:
+                found = await log.tails(session, room_ids[start : start + MANY_ROOMS])
+            tails.update((topic_of(room_id), seq) for room_id, seq in found.items())
+        return tails
 
     async def lost(self, topic: str, audience: Collection[Hashable]) -> Mapping[Hashable, Any]:
         people = {person.user_id: person for person in audience if isinstance(person, Person)}

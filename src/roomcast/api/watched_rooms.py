@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from uuid import UUID
 
+from roomcast.core import log
 from roomcast.core.db import Database
 from roomcast.core.events import Event, kind_of, unpack
 from roomcast.messages.events import MessageCreated
@@ -75,6 +76,7 @@ class PresentPeople:
         self._room_id, self._db, self._watch = room_id, db, watch
         self._attendance, self._people = attendance, attendance.people
         self._members: set[UUID] = set()
+        self._position: int | None = None
         self._here: dict[UUID, None] = {}
         self._shown: dict[UUID, Presence] = {}
         self._touched: set[UUID] = set()
@@ -111,9 +113,15 @@ class PresentPeople:
         elif isinstance(event, MemberChanged) and event.change is MemberChange.JOINED:
             self._add(event.user_id)
 
+    def missed(self, topic: str) -> None:
+        self.doubted()
+
     def doubted(self) -> None:
         self._is_stale = True
         self._load_soon()
+
+    def position_of(self, topic: str) -> int | None:
+        return self._position
 
     def _load_soon(self) -> None:
         if self._loading is None:
@@ -123,7 +131,7 @@ class PresentPeople:
         self._is_stale = True
         while self._is_stale:  # somebody came or went while they were read
             self._is_stale = False
-            found = await until_it_works(self._read)
+            found, self._position = await until_it_works(self._read)
         for user_id in self._members - found:
             self._remove(user_id)
         for user_id in found - self._members:
@@ -133,9 +141,11 @@ class PresentPeople:
             self._loaded.set()
         self._loading = None
 
-    async def _read(self) -> set[UUID]:
+    async def _read(self) -> tuple[set[UUID], int]:
+        """The members, and the end of the room's log at that moment."""
         async with self._db.read() as session:
-            return await queries.member_ids(session, self._room_id)
+            tails = await log.tails(session, [self._room_id])
+            return await queries.member_ids(session, self._room_id), tails.get(self._room_id, 0)
 
     def _add(self, user_id: UUID) -> None:
         self._members.add(user_id)
@@ -231,8 +241,14 @@ class TypingPeople:
         elif self._typists.of(self._room_id) and kind_of(frame.body) in ENDS_TYPING:
             end_typing(self._typists, unpack(frame.body))
 
+    def missed(self, topic: str) -> None:
+        """It is said again soon, or runs out."""
+
     def doubted(self) -> None:
         """What was missed is said again soon, or runs out."""
+
+    def position_of(self, topic: str) -> int | None:
+        return None
 
     def tell(self, clock: float) -> None:
         """Say who types, if these are others than before, or if what was said runs out."""

@@ -34,6 +34,8 @@ class Unread:
     mention_count: int
     last_seq: int = field(default=0, compare=False)
     """The end of the room's log at that moment, where a list of rooms was asked for."""
+    preferences: tuple[Any, ...] = field(default=(), compare=False)
+    """What the person prefers for the room, to be compared, where a list of rooms was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,9 @@ async def unread_of(session: AsyncSession, user_id: UUID, among: Collection[UUID
     have opened and not begun are not in it."""
     rooms, heads = table(Room), table(RoomHead)
     listed = (
-        _COUNTS.add_columns(heads.c.last_seq)
+        _COUNTS.add_columns(
+            heads.c.last_seq, _MEMBERS.c.notification_level, _MEMBERS.c.snoozed_until, _MEMBERS.c.favourite
+        )
         .join(rooms, rooms.c.id == _MEMBERS.c.room_id)
         .join(heads, heads.c.room_id == rooms.c.id)
         .where(
@@ -137,8 +141,9 @@ def total(rooms: Collection[Unread]) -> Totals:
     return Totals(sum(room.unread_count for room in rooms), sum(room.mention_count for room in rooms))
 
 
-def _unread(room_id: UUID, _user_id: UUID, mark: int, found: int, mentions: int, last_seq: int = 0) -> Unread:
-    return Unread(room_id, mark, min(found, CAP), found > CAP, min(mentions, CAP), last_seq)
+def _unread(room_id: UUID, _user_id: UUID, mark: int, found: int, mentions: int, *listed: Any) -> Unread:
+    last_seq, *preferences = listed or (0,)
+    return Unread(room_id, mark, min(found, CAP), found > CAP, min(mentions, CAP), last_seq, tuple(preferences))
 
 
 # ------------------------------------------------------------------ who has read

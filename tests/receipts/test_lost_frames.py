@@ -1,0 +1,130 @@
+"""Inboxes and presence of a process that never hears what another one has committed."""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing
+
+import pytest
+
+from roomcast.api import inbox as inboxes
+from tests import servers
+from tests.conftest import MakeHouse
+from tests.house import House
+from tests.people import Person, Watching
+from tests.presence.words import PRESENCE
+from tests.realtime.listener import until as until_true
+from tests.realtime.proxy import Proxy
+from tests.receipts.test_inbox import inbox, until
+from tests.receipts.test_unread import MARK, PREFER
+from tests.rooms.words import change
+
+
+@pytest.fixture(scope="module")
+def redis_url() -> Iterator[str]:
+    try:
+        server = servers.start_redis("PATH", "wheel")
+    except servers.Unavailable as reason:
+        servers.skip(reason)
+    with closing(server):
+        yield server.url
+
+
+@pytest.fixture
+async def house(make_house: MakeHouse, redis_url: str) -> House:
+    return await make_house(bus_url=redis_url, rate_limits="off")
+
+
+@pytest.fixture
+async def wire_to_redis(redis_url: str) -> AsyncIterator[Proxy]:
+    async with Proxy(redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def cut_off(make_house: MakeHouse, house: House, wire_to_redis: Proxy) -> House:
+    """Another process, whose frames are lost after the commit."""
+    other = await make_house(bus_url=wire_to_redis.url, rate_limits="off")
+    await until_true(lambda: other.inside.bus.connected)
+    await wire_to_redis.cut()
+    await until_true(lambda: not other.inside.bus.connected)
+    return other
+
+
+@asynccontextmanager
+async def at(house: House, person: Person) -> AsyncIterator[Person]:
+    tokens = {"accessToken": person.token, "refreshToken": person.refresh_token}
+    async with Person(house, person.name, {"tokens": tokens, "user": {"id": person.id}}) as there:
+        yield there
+
+
+async def until_unread(watching: Watching, room_id: str, count: int) -> None:
+    """By a change or by a snapshot: a doubt may come before the count."""
+    shown = None
+    while shown != count:
+        event = await watching.next()
+        rooms = event.get("rooms") or [event.get("room") or {}]
+        shown = next((room["unreadCount"] for room in rooms if room.get("roomId") == room_id), shown)
+
+
+async def test_an_inbox_learns_of_messages_and_names_whose_frames_were_lost(
+    ann: Person, bob: Person, cut_off: House
+) -> None:
+    den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
+    async with inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
+        await ann_there.say(den, "not heard")
+        await until_unread(watching, den, 1)
+        await change(ann_there, "updateRoom", roomId=hall, name="lobby")
+        told = await until(watching, "RoomListChanged", roomId=hall, change="UPDATED")
+        assert told["now"]["name"] == "lobby"
+
+
+async def test_an_inbox_learns_of_a_lost_name_before_a_message_that_was_heard(
+    ann: Person, bob: Person, cut_off: House
+) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
+        await change(ann_there, "updateRoom", roomId=den, name="lair")
+        await ann.say(den, "heard")
+        told = await until(watching, "RoomListChanged", roomId=den, change="UPDATED")
+        assert told["now"]["name"] == "lair"
+
+
+async def test_an_inbox_learns_of_lost_changes_that_no_log_holds(
+    ann: Person, bob: Person, cut_off: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inboxes, "RECOUNT_SECONDS", 1.0)
+    den = await ann.create_room("den", memberIds=[bob.id])
+    [said] = await ann.say(den, "unread")
+    async with inbox(bob) as (watching, snapshot), at(cut_off, bob) as bob_there, at(cut_off, ann) as ann_there:
+        assert snapshot["totalUnread"] == 1
+        await bob_there.do(MARK, roomId=den, upToMessageId=said["id"])
+        assert (await until(watching, "InboxSnapshot"))["totalUnread"] == 0
+        await bob_there.do(PREFER, roomId=den, favourite=True)
+        told = await until(watching, "RoomListChanged", roomId=den, change="UPDATED")
+        assert told["now"]["viewerMembership"] == {"favourite": True}
+        hall = await ann_there.create_room("hall", memberIds=[bob.id])
+        snapshot = await until(watching, "InboxSnapshot")
+        assert hall in [room["roomId"] for room in snapshot["rooms"]]
+
+
+async def test_presence_learns_of_members_who_left_without_a_frame(ann: Person, bob: Person, cut_off: House) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.socket() as anns, bob.socket(), at(cut_off, bob) as bob_there:
+        watching = await anns.watch(PRESENCE, roomId=den)
+        shown: set[str] = set()
+        while shown != {"ann", "bob"}:
+            shown |= {user["username"] for user in (await watching.next())["users"]}
+        await bob_there.leave(den)
+        event = await watching.next()
+        assert (event["snapshot"], [user["username"] for user in event["users"]]) == (True, ["ann"])
+
+
+async def test_frames_that_were_lost_are_announced_when_the_sender_is_back(
+    ann: Person, bob: Person, cut_off: House, wire_to_redis: Proxy
+) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    [said] = await ann.say(den, "unread")
+    async with inbox(bob) as (watching, _), at(cut_off, bob) as bob_there:
+        await bob_there.do(MARK, roomId=den, upToMessageId=said["id"])
+        await until_true(lambda: cut_off.inside.bus.stats.dropped > 0)
+        await wire_to_redis.listen()
+        assert (await until(watching, "InboxSnapshot"))["totalUnread"] == 0
