@@ -20,8 +20,9 @@ from roomcast.realtime.reader import Listener, Reader
 from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.source import Entry, Failure
 from roomcast.realtime.topic import Topic
+from tests.simulation.bus import Buses
 from tests.simulation.connection import SimulatedConnection
-from tests.simulation.faults import Faults, LossyBus
+from tests.simulation.faults import Faults
 from tests.simulation.loop import SimulatedLoop, Violation, number_instances
 from tests.simulation.truth import Fact, InMemoryLog, Ledger
 
@@ -129,16 +130,20 @@ def _payload(event: Any, person: Hashable) -> bytes | None:
 class Process:
     """One server process: a hub and its place on the bus."""
 
-    def __init__(self, logs: Mapping[str, InMemoryLog], faults: Faults) -> None:
-        self.bus = LossyBus(faults)
+    def __init__(self, logs: Mapping[str, InMemoryLog], faults: Faults, buses: Buses) -> None:
+        self.bus = buses.place(lambda frame: self.hub.on_frame(frame), lambda topics: self.hub.on_resync(topics))
         self.hub = Hub(FlakySource(logs, faults), self.bus.join, self.bus.leave)
-        self.bus.on_frame, self.bus.on_resync = self.hub.on_frame, self.hub.on_resync
+
+    async def start(self) -> None:
+        await self.bus.start()
+        await self.hub.start()
 
     async def stop(self) -> None:
         await asyncio.sleep(3)  # a room that is still being opened for somebody who has gone
-        if self.hub.reader_count or self.hub.topics or self.bus.joined:
-            raise Violation(f"left behind: {self.hub.reader_count} readers, {list(self.bus.joined)} joined")
+        if self.hub.reader_count or self.hub.topics or self.bus._joined:
+            raise Violation(f"left behind: {self.hub.reader_count} readers, {list(self.bus._joined)} joined")
         await self.hub.stop()
+        await self.bus.stop()
 
 
 class World:
@@ -148,7 +153,8 @@ class World:
         people = [f"person {number}" for number in range(self.random.choice([1, 3, 6]))]
         topics = ["room:a", "room:b"][: self.random.choice([1, 1, 2])]
         self.logs = {topic: InMemoryLog(topic, set(people)) for topic in topics}
-        self.processes = [Process(self.logs, self.faults) for _ in range(2)]
+        self.buses = Buses(self.faults)
+        self.processes = [Process(self.logs, self.faults, self.buses) for _ in range(2)]
         self.is_over = False
         self._ids = 0
         self._fails_over = failover and self.random.random() < 0.3
@@ -164,9 +170,7 @@ class World:
         self._ids += 1
         fact = log.append(self._ids, kind, person)
         if publish:
-            frame = Frame(log.topic, fact.seq, json.dumps([fact.id, fact.kind, fact.person]))
-            for process in self.processes:
-                process.bus.carry(frame)
+            self.buses.publish([Frame(log.topic, fact.seq, json.dumps([fact.id, fact.kind, fact.person]))])
 
     def commit_something(self) -> None:
         log = self.random.choice(list(self.logs.values()))
@@ -221,7 +225,7 @@ class World:
 async def scenario(loop: SimulatedLoop, *, failover: bool = True, defects: bool = True) -> None:
     world = World(loop, failover=failover, defects=defects)
     for process in world.processes:
-        await process.hub.start()
+        await process.start()
     running = [asyncio.create_task(client.run(), name=client.name) for client in world.clients]
     await world.write()
     world.faults.stop()

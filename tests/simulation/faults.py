@@ -1,11 +1,8 @@
-"""What goes wrong, drawn from the seed: a database that fails, hangs or is slow, a bus that loses and mixes up."""
+"""What goes wrong, and how often, drawn from the seed."""
 
 import asyncio
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from random import Random
-
-from roomcast.realtime.bus import Frame
 
 
 class DatabaseAway(OSError):
@@ -68,49 +65,3 @@ class Faults:
         """Raises Defect."""
         if self.happens(self.defects):
             raise Defect("an exception that nobody expects")
-
-
-class LossyBus:
-    """One process's place on a bus that loses, repeats, delays and reorders frames, mostly in silence.
-
-    It keeps the one promise of the real one: the first join of a topic is followed by a resync of it.
-    """
-
-    def __init__(self, faults: Faults) -> None:
-        self._faults = faults
-        self.joined: dict[str, int] = {}
-        self.on_frame: Callable[[Frame], None]
-        self.on_resync: Callable[[Collection[str]], None]
-
-    def join(self, topic: str) -> None:
-        self.joined[topic] = self.joined.get(topic, 0) + 1
-        if self.joined[topic] == 1:
-            self._later(self._resync, topic)
-
-    def leave(self, topic: str) -> None:
-        self.joined[topic] -= 1
-        if not self.joined[topic]:
-            del self.joined[topic]
-
-    def carry(self, frame: Frame) -> None:
-        """A frame that some process published is on its way to this one."""
-        while True:
-            if self._faults.happens(self._faults.losing):
-                if self._faults.happens(0.2):  # mostly nobody knows that it was lost
-                    self._later(self._resync, frame.topic)
-            else:
-                self._later(self._deliver, frame)
-            if not self._faults.happens(0.1):  # repeated
-                return
-
-    def _later(self, step: "Callable[[Frame], None] | Callable[[str], None]", what: "Frame | str") -> None:
-        late = self._faults.random.choice([0, 0, 0.001, 0.03, 1.0]) if self._faults.is_active else 0.001
-        asyncio.get_running_loop().call_later(late * self._faults.random.random(), step, what)  # type: ignore[arg-type]
-
-    def _deliver(self, frame: Frame) -> None:
-        if frame.topic in self.joined:
-            self.on_frame(frame)
-
-    def _resync(self, topic: str) -> None:
-        if topic in self.joined:
-            self.on_resync([topic])
