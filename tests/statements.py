@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from roomcast.core import plans, rows
 
-IN_PASSING = ("FROM sessions", "SELECT room_heads.room_id, room_heads.last_seq")
-"""What a process asks every second, whatever it is asked: who is still signed in, and where the rooms' logs end."""
+IN_PASSING = ("FROM sessions", "SELECT room_heads.room_id, room_heads.last_seq", "FROM store")
+"""What a process asks every second, whatever it is asked: who is still signed in, where the rooms' logs end, and which
+epoch counts."""
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from roomcast.core import log, migrations
 from roomcast.core.chores import Chore
 from roomcast.core.clock import now
 from roomcast.core.db import Batch, Database
+from roomcast.core.epoch import Epoch
 from roomcast.core.events import Event, Lines
 from roomcast.core.metrics import Operations
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
@@ -76,15 +77,24 @@ logger = logging.getLogger("roomcast")
 class Roomcast:
     """One process of the product. `start` and `stop` bracket its life; in between it serves `/graphql`."""
 
+    sessions: Sessions  # these are made by `start`
+    storage: Storage
+    intake: Intake
+    files: FilesEndpoint
+    http: HttpEndpoint
+    sockets: Sockets
+
     def __init__(self, settings: Settings, passwords: Passwords | None = None) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
         self.operations = Operations(self.registry)
         self.schema = schema.build()
-        self.db, self.lines = Database(settings.database_url, self._publish, listeners=[system.speak]), Lines()
+        self.db = Database(settings.database_url, self._publish, listeners=[system.speak])
+        self.lines = Lines()
         room_log = RoomLog(self.db, self.lines)
-        self.hub = Hub(room_log, self._join, self._leave)
-        self.watch = Watch(self._join, self._leave, room_log.tails, is_room_topic)
+        self.epoch = Epoch(self.db, self._begin_epoch)
+        self.hub = Hub(room_log, self._join, self._leave, self.epoch)
+        self.watch = Watch(self._join, self._leave, room_log.tails, is_room_topic, self.epoch)
         self.bus = Bus(
             settings.bus_url,
             on_frame=self._hear,
@@ -95,18 +105,12 @@ class Roomcast:
         self.send = Batch(self.db, send_messages)
         self.passwords = passwords or Passwords()
         self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
-        self.sessions: Sessions
         self.buckets = _buckets(settings)
         self.credentials = Credentials(self.db, self.passwords, self.buckets, limited=settings.rate_limits is OnOff.ON)
         self.sweeping_files = Chore("sweep files", FILES_SECONDS, self.sweep_files)
         self.sweeping_strays = Chore("sweep stray bytes", STRAYS_SECONDS, self.sweep_strays)
         self.notifier = open_notifier(settings, self.db)
         self.notifying = _notifying(self.notifier)
-        self.storage: Storage
-        self.intake: Intake
-        self.files: FilesEndpoint
-        self.http: HttpEndpoint
-        self.sockets: Sockets
 
     async def start(self) -> None:
         """Open everything. Raises WrongSetting for a database that is not up to date."""
@@ -184,11 +188,10 @@ class Roomcast:
         tokens = Tokens(keys, settings.access_token_seconds)
         rules = AccountRules(Mode[settings.signup_mode.name], settings.first_user_is_admin, settings.refresh_token_days)
         self.sessions = Sessions(self.db, tokens)
-        async with self.db.read() as session:
-            epoch = await log.epoch(session)
+        await self.epoch.load()
         return Backend(
             db=self.db,
-            epoch=epoch,
+            store=self.epoch,
             tokens=tokens,
             passwords=self.passwords,
             credentials=self.credentials,
@@ -216,6 +219,12 @@ class Roomcast:
     def _publish(self, events: Sequence[Event]) -> None:
         self.bus.publish(frame for event in events for frame in _frames(event, self.lines.pack(event)))
         self.signals.happened(events)
+        self.watch.committed((topic_of(event.room_id), event.seq) for event in events if event.seq)
+
+    def _begin_epoch(self) -> None:
+        """Another epoch counts: what was read of the logs is in doubt."""
+        self.hub.restart()
+        self.watch.restart()
 
     def _hear(self, frame: Frame) -> None:
         self.signals.on_frame(frame)

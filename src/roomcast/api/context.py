@@ -23,6 +23,7 @@ from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
 from roomcast.core.db import Batch, Database, Snapshot
+from roomcast.core.epoch import Epoch
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.log import Position, RoomHead
 from roomcast.messages import mentions, reactions, threads
@@ -55,7 +56,7 @@ class Backend:
     """The product below the edge, as `app.py` put it together."""
 
     db: Database
-    epoch: UUID
+    store: Epoch
     tokens: Tokens
     passwords: Passwords
     credentials: Credentials
@@ -69,6 +70,11 @@ class Backend:
     notifier: Notifier | None = None
     everyone_creates_rooms: bool = True
     public_url: str | None = None
+
+    @property
+    def epoch(self) -> UUID:
+        """In which cursors are made, and count."""
+        return self.store.current
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ MISSED_HEARTBEATS = 2
 
 FAILURES = {
     Failure.INTERNAL: "Something went wrong on our side.",
+    Failure.EXPIRED: "the log has lost what this stream would go on from; fetch the history and subscribe anew",
 }
 
 log = logging.getLogger("roomcast.socket")
@@ -332,6 +333,8 @@ class Socket:
             reader.start_anew()
         elif stream.place.after is None:
             reader.start_live()
+        elif stream.place.epoch != self._engine.backend.epoch:  # it was read from a log that has lost events since
+            reader.start_anew()
         else:
             reader.start_after(stream.place.after)
 

@@ -36,13 +36,14 @@ class Place:
     """Where a viewer's stream begins.
 
     `tail`: the end of the log when the viewer was seen to have the right to it. `after`: the position to replay from.
-    `expired`: a cursor was given and cannot be honoured.
+    `expired`: a cursor was given and cannot be honoured. `epoch`: in which all of this was found.
     """
 
     room_id: UUID
     tail: int
     after: int | None
     expired: bool
+    epoch: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ async def _start(context: Context, field: str, room_id: str, after: str | None) 
     cursors = [_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
     epoch, tail = context.backend.epoch, view.head.last_seq
     good = [cursor.seq for cursor in cursors if cursor.is_of(epoch) and cursor.seq <= tail]
-    return Place(view.room.id, tail, max(good, default=None), bool(cursors) and not good)
+    return Place(view.room.id, tail, max(good, default=None), bool(cursors) and not good, epoch)
 
 
 def _cursor(text: str, room_id: UUID) -> log.Cursor:
@@ -207,4 +208,5 @@ class RoomLog:
 
 
 def _entry(event: Event) -> Entry:
-    return Entry(event.seq, event, rights=event.changes_access, rewrites=event.rewrites_past)
+    mark = event.kind, event.at
+    return Entry(event.seq, event, rights=event.changes_access, rewrites=event.rewrites_past, mark=mark)

@@ -51,6 +51,7 @@ class Group:
         self.position = feed.position
         self.readers: set[Reader] = set()
         self.executions = self.deliveries = 0
+        self.is_suspended = False
         self._live: dict[Reader, None] = {}
         self._feed, self._source = feed, source
         self._ring: deque[Shown] = deque(maxlen=RING)
@@ -66,7 +67,7 @@ class Group:
 
     def wake(self) -> None:
         """The topic has moved on."""
-        if self._task is None and (self._signals or self.position < self._feed.position):
+        if self._task is None and not self.is_suspended and (self._signals or self.position < self._feed.position):
             self._task = asyncio.create_task(self._run(), name=f"group {self._feed.name}")
 
     def signal(self, signal: Any) -> None:
@@ -109,13 +110,33 @@ class Group:
         """Something in the past has changed: show nobody a stale copy of it."""
         self._blocks.clear()
 
+    def suspend(self) -> None:
+        """The log has become another one: show nothing more until `restart`."""
+        self.is_suspended = True
+        for task in self._tasks():
+            task.cancel()
+        self._task = None
+        self._blocks.clear()
+        self._ring.clear()
+        self._signals.clear()
+        for reader in self.readers:
+            reader.suspend()
+
+    def restart(self) -> None:
+        """Go on from where the topic is now; what was shown before counts no more."""
+        self.is_suspended = False
+        self._move(self._feed.position)
+        for reader in list(self.readers):
+            reader.restart()
+
     async def close(self) -> None:
-        tasks: list[asyncio.Task[Any]] = [*self._blocks.values()]
-        if self._task is not None:
-            tasks.append(self._task)
+        tasks = self._tasks()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _tasks(self) -> list[asyncio.Task[Any]]:
+        return [*self._blocks.values(), *([self._task] if self._task is not None else [])]
 
     def _block(self, start: int, end: int) -> "asyncio.Task[list[Shown]]":
         if (start, end) not in self._blocks:
@@ -135,7 +156,8 @@ class Group:
         try:
             return await self._stored(start, end, EVERYBODY)
         except BaseException:
-            self._blocks.pop((start, end), None)  # the next one to ask tries again
+            if self._blocks.get((start, end)) is asyncio.current_task():
+                del self._blocks[start, end]  # the next one to ask tries again
             raise
 
     async def _stored(self, start: int, end: int, person: Hashable) -> list[Shown]:
@@ -164,7 +186,8 @@ class Group:
             for reader in list(self.readers):
                 reader.fail(Failure.INTERNAL)
         finally:
-            self._task = None
+            if self._task is asyncio.current_task():
+                self._task = None
 
     async def _show_next(self) -> None:
         entries = await self._next()

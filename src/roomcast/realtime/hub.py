@@ -7,7 +7,7 @@ at the tails of the topics served here, once a second, finds a last frame that w
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Hashable
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Hashable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -15,7 +15,8 @@ from roomcast.realtime.bus import Frame
 from roomcast.realtime.group import Group
 from roomcast.realtime.reader import Listener, Reader
 from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import Script, Source
+from roomcast.realtime.source import Entry, Epoch, Script, Source
+from roomcast.realtime.tails import has_lost
 from roomcast.realtime.topic import Topic
 
 TAIL_SECONDS = 1.0
@@ -24,10 +25,20 @@ _log = logging.getLogger("roomcast.hub")
 
 
 class Hub:
-    """`join` and `leave` tell the bus which topics are served here."""
+    """`join` and `leave` tell the bus which topics are served here. `epoch` is renewed when the log has lost
+    events, and then calls `restart`; without it, the hub restarts by itself."""
 
-    def __init__(self, source: Source, join: Callable[[str], None], leave: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        source: Source,
+        join: Callable[[str], None],
+        leave: Callable[[str], None],
+        epoch: Epoch | None = None,
+    ) -> None:
         self._source, self._join, self._leave = source, join, leave
+        self._epoch = epoch
+        self._generation = 0
+        self._restarting: asyncio.Task[None] | None = None
         self._topics: dict[str, Topic] = {}
         self._opening: dict[str, asyncio.Task[Topic | None]] = {}
         self._looking: asyncio.Task[None] | None = None
@@ -43,6 +54,9 @@ class Hub:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.wait([self._looking])
+        if self._restarting is not None:
+            self._restarting.cancel()
+            await asyncio.wait([self._restarting])
         topics, self._topics = list(self._topics.values()), {}
         for opening in self._opening.values():
             opening.cancel()
@@ -59,7 +73,10 @@ class Hub:
         try:
             if name not in self._topics and name not in self._opening:
                 self._opening[name] = asyncio.create_task(self._open(name), name=f"open {name}")
-            yield self._topics.get(name) or await asyncio.shield(self._opening[name])
+            topic = self._topics.get(name) or await asyncio.shield(self._opening[name])
+            while self._restarting is not None:
+                await asyncio.wait([self._restarting])
+            yield topic
         finally:
             self._claims[name] -= 1
             self._drop_claim(name)
@@ -74,14 +91,21 @@ class Hub:
         self._join(name)
         topic = None
         try:
-            tail = (await until_it_works(lambda: self._source.tails([name]))).get(name)
+            tail = await self._tail(name)
             if tail is not None and name in self._claims:
-                topic = self._topics[name] = Topic(name, tail, self._source)
+                topic = self._topics[name] = Topic(name, tail, self._source, self._diverged)
             return topic
         finally:
             del self._opening[name]
             if topic is None:
                 self._leave(name)
+
+    async def _tail(self, name: str) -> int | None:
+        generation = None
+        while generation != self._generation:  # else the log has become another one meanwhile
+            generation = self._generation
+            tails = await until_it_works(lambda: self._source.tails([name]))
+        return tails.get(name)
 
     def attach(
         self,
@@ -118,14 +142,16 @@ class Hub:
 
     def on_frame(self, frame: Frame) -> None:
         topic = self._topics.get(frame.topic)
-        if topic is None or 0 < frame.seq <= topic.position:
+        if topic is None:
             return
         try:
             entry = self._source.decode(frame.seq, frame.body)
             if frame.seq == 0:
                 topic.signal(entry.event)
-            else:
+            elif frame.seq > topic.position:
                 topic.offer(entry)
+            elif topic.contradicts(entry):
+                self._finish(self._verify(topic, entry))
         except (ValueError, KeyError, TypeError):  # another release's frame, or a stranger's: the log will tell
             self.malformed += 1
             topic.expect(frame.seq)
@@ -134,23 +160,41 @@ class Hub:
         """Frames of these topics may have been lost: look at their tails now, not in a second."""
         served = [name for name in names if name in self._topics]
         if served:
-            self._finish(self._look(served))
+            self._finish(self._look_soon(served))
 
     # ------------------------------------------------------------------ what nobody says
 
     async def _look_at_tails(self) -> None:
         while True:
             await asyncio.sleep(TAIL_SECONDS)
-            await self._look(list(self._topics))
+            try:
+                if self._epoch is not None:
+                    await self._epoch.look()
+                await self._look(list(self._topics))
+            except Exception as error:  # the next look finds what this one did not
+                _log.warning("the tails of %d topics cannot be read: %s", len(self._topics), type(error).__name__)
 
-    async def _look(self, names: Collection[str]) -> None:
-        if not names:
-            return
+    async def _look_soon(self, names: Collection[str]) -> None:
         try:
-            tails = await self._source.tails(names)
+            await self._look(names)
         except Exception as error:
             _log.warning("the tails of %d topics cannot be read: %s", len(names), type(error).__name__)
+
+    async def _look(self, names: Collection[str]) -> None:
+        if not names or self._restarting is not None:
             return
+        reached = {name: self._topics[name].position for name in names if name in self._topics}
+        era = self._era
+        tails = await self._source.tails(names)
+        lost = await has_lost(reached, tails, self._source.tails)
+        if era != self._era:  # the positions were those of another log
+            return
+        if lost:
+            await self._renew(era)
+        else:
+            self._expect(names, tails)
+
+    def _expect(self, names: Collection[str], tails: Mapping[str, int]) -> None:
         for name in names:
             if (topic := self._topics.get(name)) is None:
                 continue
@@ -158,6 +202,58 @@ class Hub:
                 topic.expect(tails[name])
             else:
                 topic.doubt_rights()
+
+    # ------------------------------------------------------------------ when the log has lost events
+
+    def restart(self) -> None:
+        """Another epoch has begun: nothing more is shown until the logs' ends are known. Then every stream is told that
+        it may have missed something, or fails."""
+        self._generation += 1
+        for topic in self._topics.values():
+            topic.suspend()
+        if self._restarting is not None:
+            self._restarting.cancel()
+        self._restarting = asyncio.create_task(self._restart(), name="hub restart")
+
+    async def _restart(self) -> None:
+        names = list(self._topics)
+        try:
+            tails = await until_it_works(lambda: self._source.tails(names)) if names else {}
+            for topic in list(self._topics.values()):
+                topic.restart(tails.get(topic.name, 0))
+        except Exception:
+            _log.exception("the streams could not begin anew")
+            for topic in list(self._topics.values()):
+                topic.fail()
+        finally:
+            if self._restarting is asyncio.current_task():
+                self._restarting = None
+
+    @property
+    def _era(self) -> tuple[int, Any]:
+        return self._generation, self._epoch.current if self._epoch is not None else None
+
+    def _diverged(self) -> None:
+        if self._restarting is None:
+            self._finish(self._renew(self._era))
+
+    async def _verify(self, topic: Topic, entry: Entry) -> None:
+        """A frame contradicts what was shown: ask the log which of them it has."""
+        stored = await until_it_works(lambda: self._source.after(topic.name, entry.seq - 1, 1))
+        if stored and topic.contradicts(stored[0]):
+            self._diverged()
+
+    async def _renew(self, era: tuple[int, Any]) -> None:
+        if era != self._era:
+            return
+        _log.error("the log has lost events that were there before (a failover?): every stream begins anew")
+        if self._epoch is None:
+            self.restart()
+            return
+        try:
+            await self._epoch.renew(era[1])
+        except Exception as error:  # a later look sees it again
+            _log.warning("no new epoch could begin: %s", type(error).__name__)
 
     # ------------------------------------------------------------------ for the curious
 

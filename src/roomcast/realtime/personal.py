@@ -50,7 +50,8 @@ class PersonalGroup(Group):
         try:
             await self._show_all(crowd, entries, Reader.take)
         except BaseException:
-            self.position = before  # shown again, to those who have not got them
+            if not self.is_suspended and self._task is asyncio.current_task():
+                self.position = before  # shown again, to those who have not got them
             raise
 
     async def _tell(self, signal: Any) -> None:

@@ -42,6 +42,8 @@ class Reader:
         self._head, self._tail = listener.head, listener.tail
         self._over, self._failed = listener.over, listener.failed
         self._position = group.position if after is None else after
+        self._wish: tuple[int | None, bool] | None = None
+        self._has_begun = self._is_stale = False
         self._task: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         group.readers.add(self)
@@ -55,20 +57,33 @@ class Reader:
 
     def start_live(self) -> None:
         """From the present on: nothing stored is wanted."""
-        self._run(self._begin(None, recovered=True))
+        self._start(None)
 
     def start_after(self, seq: int) -> None:
         """From a cursor on: what was missed first."""
-        self._position = seq
-        self._run(self._begin(seq, recovered=True))
+        if self._is_stale:
+            self.start_anew()
+        else:
+            self._position = seq
+            self._start(seq)
 
     def start_whole(self) -> None:
         """All of a state as it is now, and then what changes."""
         self.start_after(self._group.position - 1)
 
     def start_anew(self) -> None:
-        """From the present on, having said that what was missed cannot be had any more."""
-        self._run(self._begin(None, recovered=False))
+        """From the present on, having said that what was missed cannot be had any more. A stream without words for that
+        fails."""
+        if self._group.script.ready(self._group.position, recovered=False, replayed_count=0) is None:
+            self.fail(Failure.EXPIRED)
+        else:
+            self._start(None, recovered=False)
+
+    def _start(self, after: int | None, *, recovered: bool = True) -> None:
+        self._wish = after, recovered
+        if not self._group.is_suspended:
+            self._has_begun = True
+            self._run(self._begin(after, recovered=recovered))
 
     async def _begin(self, after: int | None, *, recovered: bool) -> None:
         script, goal = self._group.script, self._group.position
@@ -84,6 +99,24 @@ class Reader:
         while self._position < goal:
             count += await self._walk(await self._stored(goal))
         return count
+
+    # ------------------------------------------------------------------ when the log has lost events
+
+    def suspend(self) -> None:
+        """Show nothing more until `restart`."""
+        self._group.unfollow(self)
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def restart(self) -> None:
+        """The log has become another one: what this reader was shown, or would begin with, may not be in it."""
+        if self._wish is None:
+            self._is_stale = True
+        elif self._has_begun or self._wish[0] is not None:
+            self.start_anew()
+        else:
+            self._start(None, recovered=self._wish[1])
 
     # ------------------------------------------------------------------ going on
 

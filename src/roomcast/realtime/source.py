@@ -19,18 +19,23 @@ class Failure(StrEnum):
     INTERNAL = "INTERNAL"
     """An exception that nobody expected."""
 
+    EXPIRED = "RESUME_EXPIRED"
+    """The log has lost what the stream would go on from, and the stream has no words to say so."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One event of a topic's log. `seq` rises by one.
 
-    `rights`: somebody may have lost the topic by it. `rewrites`: what was shown before it looks different now.
+    `rights`: somebody may have lost the topic by it. `rewrites`: what was shown before it looks different now. `mark`:
+    what tells it from another event at the same place, after the log has lost the first one.
     """
 
     seq: int
     event: Any
     rights: bool = False
     rewrites: bool = False
+    mark: Hashable = None
 
 
 class Stored(Protocol):
@@ -55,6 +60,21 @@ class Source(Stored, Protocol):
 
         Raises ValueError or KeyError for a body that no release of ours made.
         """
+
+
+class Epoch(Protocol):
+    """Which incarnation of the log counts. Both may raise: it is tried again later. When another one has begun, its
+    owner calls `Hub.restart`."""
+
+    @property
+    def current(self) -> Any:
+        """What tells it from others."""
+
+    async def look(self) -> None:
+        """Follow one that was begun elsewhere."""
+
+    async def renew(self, since: Any) -> None:
+        """The log has lost events that were there during `since`: begin another one, unless that is done."""
 
 
 class Showing(Protocol):

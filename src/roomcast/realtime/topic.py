@@ -27,8 +27,12 @@ _log = logging.getLogger("roomcast.hub")
 
 
 class Topic:
-    def __init__(self, name: str, position: int, source: Source) -> None:
+    """`diverged` is called when the log is seen not to be the one that was shown."""
+
+    def __init__(self, name: str, position: int, source: Source, diverged: Callable[[], None] = lambda: None) -> None:
         self.name, self.position = name, position
+        self._diverged = diverged
+        self._is_suspended = False
         self.groups: dict[Hashable, Group] = {}
         self._source = source
         self._ring: deque[Entry] = deque(maxlen=RING)
@@ -66,7 +70,7 @@ class Topic:
 
     def offer(self, entry: Entry) -> None:
         """An event from the bus: the next one, a repeat, or one that came before its turn."""
-        if entry.seq <= self.position:
+        if entry.seq <= self.position or self._is_suspended:
             return
         if entry.seq == self.position + 1 and self._task is None and not entry.rights:
             self._advance(entry)
@@ -100,8 +104,44 @@ class Topic:
         if reader.audience in lost:
             reader.end(lost[reader.audience])
 
+    def contradicts(self, entry: Entry) -> bool:
+        """Whether another event is remembered at this one's place."""
+        known = self.since(entry.seq - 1)
+        return known is not None and known[:1] != [] and known[0].mark != entry.mark
+
+    # ------------------------------------------------------------------ when the log has lost events
+
+    def suspend(self) -> None:
+        """The log has become another one: show nothing more of it until `restart`."""
+        self._is_suspended = True
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+        for group in self._groups_of_log():
+            group.suspend()
+
+    def restart(self, tail: int) -> None:
+        """Go on from here. Every stream is told; who may read is asked anew, as memberships are others, too."""
+        self._is_suspended = False
+        self.position = self._known_tail = self._rights_seq = tail
+        self._ring.clear()
+        self._early.clear()
+        for group in self._groups_of_log():
+            group.restart()
+        self.doubt_rights()
+
+    def _groups_of_log(self) -> list[Group]:
+        return [group for group in self.groups.values() if group.script.state is None]
+
+    def fail(self) -> None:
+        """Nothing can be shown of it: end every stream with an error."""
+        for reader in self._readers():
+            reader.fail(Failure.INTERNAL)
+
+    # ------------------------------------------------------------------ getting there
+
     def _settle(self) -> None:
-        if self._task is None:
+        if self._task is None and not self._is_suspended:
             self._task = asyncio.create_task(self._run(), name=f"topic {self.name}")
 
     async def _run(self) -> None:
@@ -116,17 +156,22 @@ class Topic:
                     await self._fill()
         except Exception:  # its streams would wait for ever
             _log.exception("%s failed", self.name)
-            for reader in self._readers():
-                reader.fail(Failure.INTERNAL)
+            self.fail()
         finally:
-            self._task = None
+            if self._task is asyncio.current_task():
+                self._task = None
 
     async def _fill(self) -> None:
         await asyncio.sleep(GRACE_SECONDS)
         if self.position + 1 in self._early:
             return
-        entries = await until_it_works(lambda: self._source.after(self.name, self.position, PAGE))
-        if not entries:  # nothing there: the room is gone, or what we expected was never committed
+        known = self._ring[-1] if self._ring else None
+        overlap = int(known is not None)
+        entries = await until_it_works(lambda: self._source.after(self.name, self.position - overlap, PAGE))
+        if known is not None and entries and entries[0].mark != known.mark:
+            entries = []  # of another log
+            self._diverged()
+        if not entries[overlap:]:  # nothing there: the room is gone, or what we expected was never committed
             self._known_tail = self.position
             self._early.clear()
             self._doubts_rights = True

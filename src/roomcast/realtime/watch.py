@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable
 from typing import Protocol
 
 from roomcast.realtime.bus import Frame
+from roomcast.realtime.source import Epoch
+from roomcast.realtime.tails import Tails, has_lost
 
 LOOK_SECONDS = 2.0
 """How often the ends of the watched logs are compared with what was heard of them."""
@@ -13,12 +16,14 @@ LOOK_SECONDS = 2.0
 GRACE_SECONDS = 0.5
 """A frame may arrive this much later than its event can be read in the log."""
 
+MAX_COMMITTED = 200
+"""Topics that this process has written to of which it is checked that the log still has it: a failover that loses
+events loses the newest."""
+
 MAX_EARLY = 100
 """Frames behind a gap that are remembered for each topic. With more, the gap is announced even if it closes."""
 
 _log = logging.getLogger("roomcast.watch")
-
-Tails = Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
 
 
 class Watcher(Protocol):
@@ -38,12 +43,14 @@ class Watcher(Protocol):
 
 
 class Heard:
-    """How far a topic's log was heard of without a gap: `position`, None while that is not known."""
+    """How far a topic's log was heard of without a gap: `position`, None while that is not known. `tail`: its end when
+    it was read last."""
 
-    __slots__ = ("_early", "is_gone", "position")
+    __slots__ = ("_early", "is_gone", "position", "tail")
 
     def __init__(self) -> None:
         self.position: int | None = None
+        self.tail = 0
         self.is_gone = False
         self._early: set[int] = set()
 
@@ -70,7 +77,8 @@ class Watch:
     """Who watches which topics in this process. `join` and `leave` tell the bus.
 
     `tails`: the newest seq of each of these topics, one that is gone is missing; `has_log`: whether a topic has any.
-    With it, a frame that was lost is noticed: `missed` follows within LOOK_SECONDS + GRACE_SECONDS.
+    With it, a frame that was lost is noticed: `missed` follows within LOOK_SECONDS + GRACE_SECONDS. So is a log that
+    has lost events, of the watched topics and of those that this process has written to: `epoch` is renewed.
     """
 
     def __init__(
@@ -79,11 +87,13 @@ class Watch:
         leave: Callable[[str], None],
         tails: Tails | None = None,
         has_log: Callable[[str], bool] = lambda topic: True,
+        epoch: Epoch | None = None,
     ) -> None:
         self._join, self._leave = join, leave
-        self._tails, self._has_log = tails, has_log
+        self._tails, self._has_log, self._epoch = tails, has_log, epoch
         self._watchers: dict[str, set[Watcher]] = {}
         self._heard: dict[str, Heard] = {}
+        self._committed: OrderedDict[str, int] = OrderedDict()
         self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -137,6 +147,28 @@ class Watch:
         for watcher in {watcher for topic in topics for watcher in self._watchers.get(topic, ())}:
             watcher.doubted()
 
+    # ------------------------------------------------------------------ when the log has lost events
+
+    def committed(self, ends: Iterable[tuple[str, int]]) -> None:
+        """This process has committed events up to there."""
+        for topic, seq in ends:
+            self._committed[topic] = max(seq, self._committed.get(topic, 0))
+            self._committed.move_to_end(topic)
+        while len(self._committed) > MAX_COMMITTED:
+            self._committed.popitem(last=False)
+
+    def restart(self) -> None:
+        """Another epoch has begun."""
+        self._committed.clear()
+        for heard in self._heard.values():
+            heard.tail = 0
+        self.on_resync(list(self._watchers))
+
+    def _ends(self) -> dict[str, int]:
+        """Where logs are known to reach: up to events that were committed here, or read."""
+        read = {name: heard.tail for name, heard in self._heard.items()}
+        return read | {name: max(seq, read.get(name, 0)) for name, seq in self._committed.items()}
+
     # ------------------------------------------------------------------ what nobody says
 
     async def _look_on(self, tails: Tails) -> None:
@@ -149,11 +181,18 @@ class Watch:
 
     async def _look(self, read: Tails) -> None:
         """Announce what was missed: what is in the log and, a moment later, was still not heard."""
-        if not self._heard:
+        ends, looked = self._ends(), dict(self._heard)
+        if not ends:
             return
-        looked = dict(self._heard)
-        tails = await read(looked)
+        since = self._epoch.current if self._epoch is not None else None
+        tails = await read(ends)
+        if self._epoch is not None and await has_lost(ends, tails, read):
+            _log.error("the log has lost events that were there before (a failover?)")
+            await self._epoch.renew(since)
+        if self._epoch is not None and self._epoch.current != since:
+            return
         for name, heard in looked.items():
+            heard.tail = tails.get(name, 0)
             self._begin(name, heard)
         ahead = {name: heard for name, heard in looked.items() if _is_ahead(heard, tails.get(name))}
         if not ahead:

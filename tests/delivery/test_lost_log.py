@@ -1,0 +1,178 @@
+"""A database that fails over to a standby that lagged: the newest events are gone, and others take their places."""
+
+import asyncio
+
+import pytest
+import sqlalchemy as sa
+
+from roomcast.core.ids import local_id
+from roomcast.core.log import read_cursor
+from roomcast.realtime import hub, watch
+from tests.conftest import MakeHouse
+from tests.delivery.test_failing_streams import POSITION, error_of
+from tests.house import House
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person, Watching
+from tests.receipts.test_inbox import inbox
+from tests.receipts.test_lost_frames import at, until_unread
+
+LOSE = (
+    "DELETE FROM room_events WHERE room_id = :room AND seq > :seq",
+    "DELETE FROM messages WHERE room_id = :room AND seq > :seq",
+    "UPDATE room_heads SET last_seq = :seq, last_activity_seq = :seq WHERE room_id = :room",
+    "UPDATE memberships SET last_read_seq = :seq WHERE room_id = :room AND last_read_seq > :seq",
+)
+
+
+async def position(person: Person, room_id: str) -> str:
+    return str((await person.ask(POSITION, id=room_id))["room"]["streamCursor"])
+
+
+async def lose_after(house: House, cursor: str) -> None:
+    """What a failover does to the room's log that had got as far as `cursor` on the standby."""
+    kept = read_cursor(cursor)
+    room = kept.room_id.hex if house.inside.db.is_sqlite else kept.room_id
+    async with house.inside.db.work() as work:
+        connection = await work.session.connection()
+        for statement in LOSE:
+            await connection.execute(sa.text(statement), {"room": room, "seq": kept.seq})
+
+
+async def until_lost_is_said(watching: Watching) -> str:
+    """The cursor of the event that says that the stream begins anew."""
+    event = await watching.next()
+    while event.get("recovered") is not False:
+        event = await watching.next()
+    return str(event["cursor"])
+
+
+async def until_new_epoch(house: House, before: object) -> None:
+    async with asyncio.timeout(10):
+        while house.inside.epoch.current == before:  # noqa: ASYNC110 (no one event says it)
+            await asyncio.sleep(0.02)
+
+
+async def test_streams_begin_anew_when_the_log_has_lost_events(house: House, ann: Person) -> None:
+    den = await ann.create_room("den")
+    await ann.say(den, "kept")
+    kept = await position(ann, den)
+    async with ann.socket() as wire:
+        events = await wire.watch(ROOM_EVENTS, roomId=den)
+        await events.until_ready()
+        messages = await wire.watch(ROOM_MESSAGES, roomId=den)
+        await house.listening(2)
+        await ann.say(den, "lost")
+        lost = (await events.next())["cursor"]
+        assert (await messages.next())["cursor"] == lost
+
+        await lose_after(house, kept)
+        anew = read_cursor(await until_lost_is_said(events))
+        assert (anew.seq, anew.epoch_mark == read_cursor(kept).epoch_mark) == (read_cursor(kept).seq, False)
+        assert error_of(await messages.message()) == "RESUME_EXPIRED"
+
+        await ann.say(den, "instead", "more")
+        assert [(await events.next())["message"]["body"] for _ in range(2)] == ["instead", "more"]
+        for old in (kept, lost):
+            again = await wire.watch(ROOM_EVENTS, roomId=den, after=old)
+            assert (await again.next())["recovered"] is False
+            assert (
+                error_of(await (await wire.watch(ROOM_MESSAGES, roomId=den, after=old)).message()) == "RESUME_EXPIRED"
+            )
+
+
+async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_once(
+    house: House, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log has overtaken what was shown before anybody looked at its end."""
+    monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 60.0)
+    await asyncio.sleep(1.1)  # the looks that had begun are over
+    den = await ann.create_room("den")
+    kept = await position(ann, den)
+    async with ann.socket() as wire:
+        events = await wire.watch(ROOM_EVENTS, roomId=den)
+        await events.until_ready()
+        await ann.say(den, "lost", "lost as well")
+        await events.take(2)
+        await lose_after(house, kept)
+        await ann.say(den, "instead", "instead as well", "more")
+        anew = read_cursor(await until_lost_is_said(events))
+        assert anew.seq in range(read_cursor(kept).seq, read_cursor(kept).seq + 4)
+
+
+async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(
+    house: House, ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
+    monkeypatch.setattr(watch, "LOOK_SECONDS", 60.0)
+    await asyncio.sleep(1.1)
+    den = await ann.create_room("den")
+    kept = await position(ann, den)
+    async with ann.socket() as wire:
+        events = await wire.watch(ROOM_EVENTS, roomId=den)
+        await events.until_ready()
+        await ann.say(den, "lost")
+        await events.next()
+        deaf, house.inside.hub.on_frame = house.inside.hub.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await lose_after(house, kept)
+        await ann.say(den, "instead", "more")
+        house.inside.hub.on_frame = deaf  # type: ignore[method-assign]
+        house.inside.hub.on_resync([f"room:{local_id('room', den)}"])
+        await until_lost_is_said(events)
+
+
+async def test_other_processes_follow(make_house: MakeHouse, house: House, ann: Person, bob: Person) -> None:
+    other, den = await make_house(), await ann.create_room("den", memberIds=[bob.id])
+    hall = await ann.create_room("hall")
+    kept, before = await position(ann, den), house.inside.epoch.current
+    await ann.say(den, "lost")
+    lost = await position(ann, den)
+    async with at(other, ann) as ann_there, ann_there.socket() as wire, ann.socket() as here:
+        await (await here.watch(ROOM_EVENTS, roomId=den)).until_ready()
+        events = await wire.watch(ROOM_EVENTS, roomId=hall)
+        await events.until_ready()
+        await lose_after(house, kept)
+        await until_lost_is_said(events)
+        await until_new_epoch(house, before)
+        assert house.inside.epoch.current == other.inside.epoch.current
+        await ann.say(den, "instead", "more")
+        again = await wire.watch(ROOM_EVENTS, roomId=den, after=lost)
+        assert (await again.next())["recovered"] is False
+
+
+async def test_what_was_lost_is_noticed_where_nobody_listens(house: House, ann: Person) -> None:
+    den = await ann.create_room("den")
+    kept, before = await position(ann, den), house.inside.epoch.current
+    await ann.say(den, "lost")
+    lost = await position(ann, den)
+    await lose_after(house, kept)
+    await until_new_epoch(house, before)
+    await ann.say(den, "instead", "more")
+    async with ann.socket() as wire:
+        again = await wire.watch(ROOM_EVENTS, roomId=den, after=lost)
+        assert (await again.next())["recovered"] is False
+
+
+async def test_an_inbox_forgets_what_was_lost(house: House, ann: Person, bob: Person) -> None:
+    den = await ann.create_room("den", memberIds=[bob.id])
+    kept = await position(ann, den)
+    async with inbox(bob) as (watching, _):
+        await ann.say(den, "lost", "lost as well")
+        await until_unread(watching, den, 2)
+        await lose_after(house, kept)
+        await until_unread(watching, den, 0)
+        await ann.say(den, "instead")
+        await until_unread(watching, den, 1)
+
+
+async def test_a_later_epoch_that_is_lost_as_well_does_not_come_back(house: House, ann: Person) -> None:
+    den = await ann.create_room("den")
+    kept, first = await position(ann, den), house.inside.epoch.current
+    await ann.say(den, "lost")
+    await lose_after(house, kept)
+    await until_new_epoch(house, first)
+    second = house.inside.epoch.current
+    async with house.inside.db.work() as work:
+        epoch = first.hex if house.inside.db.is_sqlite else first
+        await (await work.session.connection()).execute(sa.text("UPDATE store SET epoch = :epoch"), {"epoch": epoch})
+    await until_new_epoch(house, second)
+    assert house.inside.epoch.current not in (first, second)
