@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from unittest.mock import patch
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from roomcast.accounts.models import Session, User
 from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
+from roomcast.core.epoch import Epoch
 from roomcast.core.errors import NotFound
 from roomcast.core.events import Event
 from roomcast.core.log import RoomHead
@@ -42,6 +43,7 @@ class InMemoryStore:
     logs: dict[UUID, InMemoryLog] = field(default_factory=dict)
     sessions: dict[UUID, Session] = field(default_factory=dict)
     marks: dict[tuple[UUID, UUID], int] = field(default_factory=dict)
+    epoch: UUID = UUID(int=1)
 
     def open_session(self, user_id: UUID, session_id: UUID) -> None:
         expires = BEGINNING + timedelta(days=9999)
@@ -87,8 +89,30 @@ class FakeDatabase:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[FakeSession]:
         await self._faults.ask_database()
-        yield FakeSession(self._store, self._faults)
+        try:
+            yield FakeSession(self._store, self._faults)
+        finally:  # closing a session that was cancelled or has failed may fail, too
+            await self._faults.answer_from_database()
+
+
+class SimulatedEpoch(Epoch):
+    """The product's epoch of one process; only the statement that begins a new one is replaced."""
+
+    def __init__(self, store: InMemoryStore, faults: Faults, changed: Callable[[], None]) -> None:
+        super().__init__(cast("Any", FakeDatabase(store, faults)), changed)
+        self._store, self._faults = store, faults
+
+    async def load(self) -> None:
+        self.current = self._store.epoch
+        self._known.add(self.current)
+
+    async def _begin(self) -> UUID:
+        await self._faults.ask_database()
+        if self._store.epoch in self._known:
+            self._store.epoch = UUID(int=self._store.epoch.int + 1)
+        found = self._store.epoch
         await self._faults.answer_from_database()
+        return found
 
 
 def event_of(fact: Fact, room_id: UUID) -> Event:
@@ -139,6 +163,10 @@ async def _tails(session: FakeSession, room_ids: Collection[UUID]) -> Mapping[UU
     return await session.ask(lambda store: {id_: store.logs[id_].tail for id_ in room_ids if store.logs[id_].exists})
 
 
+async def _epoch(session: FakeSession) -> UUID:
+    return await session.ask(lambda store: store.epoch)
+
+
 async def _unread_of(session: FakeSession, user_id: UUID, among: Collection[UUID] | None = None) -> list[Unread]:
     return await session.ask(
         lambda store: [found for found in store.unread(user_id) if among is None or found.room_id in among]
@@ -171,7 +199,7 @@ async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Seque
 
 QUERIES: Mapping[Any, Mapping[str, Any]] = {
     rooms: {"reach": _reach, "rooms_by_id": _rooms_by_id, "readers_among": _readers_among},
-    log: {"after": _after, "tails": _tails},
+    log: {"after": _after, "tails": _tails, "epoch": _epoch},
     receipts: {"unread_of": _unread_of, "room_ids_of": _room_ids_of},
     accounts: {"session_states": _session_states, "sessions_ended_since": _sessions_ended_since},
 }

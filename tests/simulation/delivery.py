@@ -11,6 +11,7 @@ from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import Any, cast
 from unittest.mock import patch
+from uuid import UUID
 
 from roomcast.realtime import group, personal, topic
 from roomcast.realtime.bus import Frame
@@ -22,6 +23,7 @@ from roomcast.realtime.source import Entry, Failure
 from roomcast.realtime.topic import Topic
 from tests.simulation.bus import Buses
 from tests.simulation.connection import SimulatedConnection
+from tests.simulation.database import InMemoryStore, SimulatedEpoch
 from tests.simulation.faults import Faults
 from tests.simulation.loop import SimulatedLoop, Violation, number_instances
 from tests.simulation.truth import Fact, InMemoryLog, Ledger
@@ -84,7 +86,7 @@ class FlakySource:
 
 
 def _entry(fact: Fact) -> Entry:
-    return Entry(fact.seq, fact, rights=fact.changes_rights, rewrites=fact.kind == "rewrite")
+    return Entry(fact.seq, fact, rights=fact.changes_rights, rewrites=fact.kind == "rewrite", mark=fact.id)
 
 
 class SimulatedScript:
@@ -92,24 +94,25 @@ class SimulatedScript:
 
     state = None
 
-    def __init__(self, faults: Faults, *, is_personal: bool, speaks: bool) -> None:
-        self._faults, self.is_personal, self._speaks = faults, is_personal, speaks
+    def __init__(self, faults: Faults, epoch: SimulatedEpoch, *, is_personal: bool, speaks: bool) -> None:
+        self._faults, self._epoch, self.is_personal, self._speaks = faults, epoch, is_personal, speaks
 
     @asynccontextmanager
     async def show(self, entries: Sequence[Entry], *, replayed: bool) -> AsyncIterator["SimulatedScript.Pass"]:
         self._faults.maybe_defect()
-        yield self.Pass(self._faults, entries)
+        yield self.Pass(self._faults, self._epoch, entries)
 
     class Pass:
-        def __init__(self, faults: Faults, entries: Sequence[Entry]) -> None:
-            self._faults, self._entries = faults, entries
+        def __init__(self, faults: Faults, epoch: SimulatedEpoch, entries: Sequence[Entry]) -> None:
+            self._faults, self._epoch, self._entries = faults, epoch, entries
 
         async def to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
             await asyncio.sleep(self._faults.random.choice([0, 0, 0.001]))
             if self._faults.happens(0.05):
                 await asyncio.sleep(self._faults.random.uniform(0, 1))
             self._faults.maybe_defect()
-            return {person: [_payload(entry.event, person) for entry in self._entries] for person in people}
+            epoch = self._epoch.current.int
+            return {person: [_payload(entry.event, person, epoch) for entry in self._entries] for person in people}
 
     def signal(self, signal: Any, seq: int) -> Entry:
         return Entry(seq, signal)
@@ -121,20 +124,25 @@ class SimulatedScript:
         return Entry(seq, {"ended": seq, "reason": reason}) if self._speaks else None
 
 
-def _payload(event: Any, person: Hashable) -> bytes | None:
+def _payload(event: Any, person: Hashable, epoch: int) -> bytes | None:
+    """Each names the epoch, as cursors do."""
     if not isinstance(event, Fact):
-        return json.dumps(event).encode()
-    return json.dumps({"seq": event.seq, "id": event.id, "for": person}).encode() if event.kind != "hidden" else None
+        return json.dumps(event | {"epoch": epoch}).encode()
+    if event.kind == "hidden":
+        return None
+    return json.dumps({"seq": event.seq, "id": event.id, "for": person, "epoch": epoch}).encode()
 
 
 class Process:
     """One server process: a hub and its place on the bus."""
 
-    def __init__(self, logs: Mapping[str, InMemoryLog], faults: Faults, buses: Buses) -> None:
+    def __init__(self, logs: Mapping[str, InMemoryLog], store: InMemoryStore, faults: Faults, buses: Buses) -> None:
         self.bus = buses.place(lambda frame: self.hub.on_frame(frame), lambda topics: self.hub.on_resync(topics))
-        self.hub = Hub(FlakySource(logs, faults), self.bus.join, self.bus.leave)
+        self.epoch = SimulatedEpoch(store, faults, lambda: self.hub.restart())
+        self.hub = Hub(FlakySource(logs, faults), self.bus.join, self.bus.leave, self.epoch)
 
     async def start(self) -> None:
+        await self.epoch.load()
         await self.bus.start()
         await self.hub.start()
 
@@ -152,9 +160,9 @@ class World:
         self.faults = Faults.drawn(self.random, defects=defects)
         people = [f"person {number}" for number in range(self.random.choice([1, 3, 6]))]
         topics = ["room:a", "room:b"][: self.random.choice([1, 1, 2])]
-        self.logs = {topic: InMemoryLog(topic, set(people)) for topic in topics}
-        self.buses = Buses(self.faults)
-        self.processes = [Process(self.logs, self.faults, self.buses) for _ in range(2)]
+        self.logs = {topic: InMemoryLog(topic, frozenset(people)) for topic in topics}
+        self.buses, store = Buses(self.faults), InMemoryStore()
+        self.processes = [Process(self.logs, store, self.faults, self.buses) for _ in range(2)]
         self.is_over = False
         self._ids = 0
         self._fails_over = failover and self.random.random() < 0.3
@@ -252,6 +260,7 @@ class SimulatedClient:
         self._is_personal = world.random.random() < 0.4
         self.name = f"{person} in {log.topic}"
         self.ledger = Ledger(log, person, self.name)
+        self._epoch = 0
         self._over = asyncio.Event()
         self._attached: tuple[Topic, Reader] | None = None
         self.failure: Violation | None = None
@@ -324,16 +333,22 @@ class SimulatedClient:
     async def _admit(self) -> "tuple[int, int | None, Callable[[Reader], None]]":
         """The tail at the moment when this person had the right to read, and where and how the stream begins."""
         await self._faults.ask_database()
-        log, after = self._log, self.ledger.position
+        log, after, epoch = self._log, self.ledger.position, self._process.epoch.current
         if self.person not in log.members or not log.exists:
             raise LookupError("no such room")
         tail = log.tail
         await self._faults.answer_from_database()
         if after is None:
             return tail, None, Reader.start_live
-        if after > tail:
+        if after > tail or self._epoch != epoch.int:
             return tail, None, self._start_anew
-        return tail, after, partial(_start_after, after)
+        return tail, after, partial(self._start_after, after, epoch)
+
+    def _start_after(self, after: int, epoch: UUID, reader: Reader) -> None:
+        if self._process.epoch.current == epoch:
+            reader.start_after(after)
+        else:
+            reader.start_anew()
 
     def _start_anew(self, reader: Reader) -> None:
         if not self._speaks:  # roomMessages answers RESUME_EXPIRED
@@ -342,7 +357,8 @@ class SimulatedClient:
 
     async def _attach(self, outbox: Outbox, tail: int, after: int | None) -> Reader:
         hub, key = self._process.hub, (self._speaks, self._is_personal)
-        script: Any = partial(SimulatedScript, self._faults, is_personal=self._is_personal, speaks=self._speaks)
+        epoch = self._process.epoch
+        script: Any = partial(SimulatedScript, self._faults, epoch, is_personal=self._is_personal, speaks=self._speaks)
         async with hub.topic(self._log.topic) as topic:
             if topic is None:
                 raise LookupError("no such room")
@@ -359,8 +375,10 @@ class SimulatedClient:
             self._process.hub.release(topic)
         self._over.set()
 
-    def _on_failed(self, _failure: Failure) -> None:
+    def _on_failed(self, failure: Failure) -> None:
         """The server ended it with an error, after which the client subscribes again."""
+        if failure is Failure.EXPIRED:
+            self.ledger.reset(None)
         self._on_over()
 
     def _detach(self) -> None:
@@ -377,6 +395,7 @@ class SimulatedClient:
             self.failure = self.failure or violation
 
     def _show(self, shown: dict[str, Any]) -> None:
+        self._epoch = shown["epoch"]
         if "ended" in shown:
             self.ledger.end(shown["ended"])
         elif "ready" not in shown:
@@ -385,7 +404,3 @@ class SimulatedClient:
             self.ledger.advance(shown["ready"], "ready")
         else:
             self.ledger.reset(shown["ready"])
-
-
-def _start_after(seq: int, reader: Reader) -> None:
-    reader.start_after(seq)

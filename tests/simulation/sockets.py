@@ -40,7 +40,7 @@ from roomcast.realtime.hub import Hub
 from roomcast.realtime.watch import Watch
 from tests.simulation.bus import Buses
 from tests.simulation.connection import SimulatedConnection
-from tests.simulation.database import BEGINNING, FakeDatabase, InMemoryStore, event_of, id_of
+from tests.simulation.database import BEGINNING, FakeDatabase, InMemoryStore, SimulatedEpoch, event_of, id_of
 from tests.simulation.faults import Faults
 from tests.simulation.loop import SimulatedLoop, Violation, number_instances
 from tests.simulation.truth import InMemoryLog, Ledger
@@ -55,7 +55,6 @@ SETTLE_SECONDS = 90.0
 PROMPT_SECONDS = 2.5
 """Within these a healthy system shows an event whose frame was lost, and ends what a session or member has lost."""
 
-EPOCH = UUID(int=7)
 OPERATIONS = Operations(CollectorRegistry())
 
 MESSAGES = "subscription($room: ID!, $after: Cursor) { %s: roomMessages(roomId: $room, after: $after) { cursor } }"
@@ -100,10 +99,15 @@ class Process:
         db: Any = FakeDatabase(store, faults)
         self.bus, self.lines = buses.place(self._on_frame, self._on_resync), Lines()
         room_log = RoomLog(db, self.lines)
-        self.hub = Hub(room_log, self.bus.join, self.bus.leave)
-        self.watch = Watch(self.bus.join, self.bus.leave, room_log.tails, is_room_topic)
+        self.epoch = SimulatedEpoch(store, faults, self._on_epoch)
+        self.hub = Hub(room_log, self.bus.join, self.bus.leave, self.epoch)
+        self.watch = Watch(self.bus.join, self.bus.leave, room_log.tails, is_room_topic, self.epoch)
         self.sessions = Sessions(db, cast("Any", IssuedTokens()))
-        self.sockets = Sockets(_engine(db, self.sessions, self.watch), self.hub, (), Places())
+        self.sockets = Sockets(_engine(db, self.epoch, self.sessions, self.watch), self.hub, (), Places())
+
+    def _on_epoch(self) -> None:
+        self.hub.restart()
+        self.watch.restart()
 
     def _on_frame(self, frame: Frame) -> None:
         self.hub.on_frame(frame)
@@ -114,6 +118,7 @@ class Process:
         self.watch.on_resync(topics)
 
     async def start(self) -> None:
+        await self.epoch.load()
         await self.bus.start()
         await self.hub.start()
         await self.watch.start()
@@ -137,11 +142,11 @@ class Process:
         await self.bus.stop()
 
 
-def _engine(db: Any, sessions: Sessions, watch: Watch) -> Engine:
+def _engine(db: Any, epoch: SimulatedEpoch, sessions: Sessions, watch: Watch) -> Engine:
     nothing: Any = None
     backend = Backend(
         db=db,
-        epoch=EPOCH,
+        store=epoch,
         tokens=nothing,
         passwords=nothing,
         credentials=nothing,
@@ -170,7 +175,7 @@ class World:
         people = [self.new_id() for _ in range(self.random.choice([1, 2, 3]))]
         for _ in range(self.random.choice([1, 2])):
             room_id = self.new_id()
-            self.store.logs[room_id] = InMemoryLog(topic_of(room_id), set(map(str, people)))
+            self.store.logs[room_id] = InMemoryLog(topic_of(room_id), frozenset(map(str, people)))
         self.buses = Buses(self.faults)
         self.processes = [Process(self.store, self.faults, self.buses) for _ in range(2)]
         self.running: list[asyncio.Task[None]] = []
@@ -289,6 +294,7 @@ class RoomSubscription(Subscription):
         self.is_events = world.random.random() < 0.5
         self.by_map = world.random.random() < 0.5
         self.generation, self._on_connection = 0, 0
+        self._last_cursor = ""
         shows: Callable[[Any], bool] = (lambda _fact: True) if self.is_events else (lambda fact: fact.kind == "message")
         self.ledger = Ledger(self.log, str(person), self.field, shows)
 
@@ -304,7 +310,7 @@ class RoomSubscription(Subscription):
         return {f"{global_id('room', self.room_id)}:{self.field}": cursor} if cursor else {}
 
     def document(self) -> str:
-        self.generation = (self.generation + 1) % 4
+        self.generation = (self.generation + 1) % 16
         return (EVENTS if self.is_events else MESSAGES) % f"g{self.generation}"
 
     def variables(self) -> dict[str, Any]:
@@ -316,6 +322,7 @@ class RoomSubscription(Subscription):
         event = data.get(f"g{self.generation}")
         if event is None:  # of a subscription that was completed meanwhile
             return
+        self._last_cursor = event["cursor"]
         seq, kind = log.read_cursor(event["cursor"]).seq, event.get("__typename")
         if kind == "StreamEnded":
             self.ledger.end(seq)
@@ -339,8 +346,7 @@ class RoomSubscription(Subscription):
             self.ledger.reset(None)
 
     def _cursor(self) -> str | None:
-        position = self.ledger.position
-        return None if position is None else log.Position(EPOCH, self.room_id, position).encode()
+        return None if self.ledger.position is None else self._last_cursor
 
 
 class InboxSubscription(Subscription):
@@ -505,10 +511,11 @@ class SocketClient:
     def _sign_in_as_another(self, scope: dict[str, Any]) -> None:
         """What a `login` over this socket does. Nothing that happens from now on is shown to the former person."""
         socket = scope["extensions"][LEAVE].__self__
-        if socket.is_over or socket._closed or socket._parting:
-            return
+        others = sorted({client.person for client in self._world.clients} - {self.person})
+        if socket.is_over or socket._closed or socket._parting or not others or not self._incoming.empty():
+            return  # what was asked for and not yet read would be the new person's
         former = [one.id for one in self.subscriptions if one.id]
-        self._become(self._world.random.choice(self._world.clients).person)
+        self._become(self._world.random.choice(others))
         self._ended_for.update(dict.fromkeys(former, next(self._world.ids)))
         socket.adopt(Actor(self.person, self._session, False, BEGINNING.replace(year=9000)))
 

@@ -30,10 +30,14 @@ class InMemoryLog:
     """
 
     topic: str
-    members: set[str]
+    founders: frozenset[str]
+    members: set[str] = field(init=False)
     timelines: list[list[Fact]] = field(default_factory=lambda: [[]])
     removed_at: dict[str, int] = field(default_factory=dict)
     exists: bool = True
+
+    def __post_init__(self) -> None:
+        self.members = set(self.founders)
 
     @property
     def facts(self) -> list[Fact]:
@@ -46,13 +50,17 @@ class InMemoryLog:
     def append(self, id_: int, kind: str, person: str | None = None) -> Fact:
         fact = Fact(self.tail + 1, id_, kind, person)
         self.facts.append(fact)
+        self._note_right(fact)
+        return fact
+
+    def _note_right(self, fact: Fact) -> None:
+        person, kind = fact.person, fact.kind
         if person is not None and kind == "removed":
             self.members.discard(person)
             self.removed_at[person] = fact.seq
         elif person is not None:
             self.members.add(person)
             self.removed_at.pop(person, None)
-        return fact
 
     def after(self, seq: int, limit: int) -> Sequence[Fact]:
         return self.facts[seq : seq + limit]
@@ -60,6 +68,9 @@ class InMemoryLog:
     def fail_over(self, lost: int) -> None:
         """A replica that had not yet received the newest facts takes over."""
         self.timelines.append(self.facts[: max(0, self.tail - lost)])
+        self.members, self.removed_at = set(self.founders), {}
+        for fact in self.facts:
+            self._note_right(fact)
 
 
 @dataclass(slots=True)
