@@ -161,8 +161,8 @@ class World:
         people = [f"person {number}" for number in range(self.random.choice([1, 3, 6]))]
         topics = ["room:a", "room:b"][: self.random.choice([1, 1, 2])]
         self.logs = {topic: InMemoryLog(topic, frozenset(people)) for topic in topics}
-        self.buses, store = Buses(self.faults), InMemoryStore()
-        self.processes = [Process(self.logs, store, self.faults, self.buses) for _ in range(2)]
+        self.buses, self._store = Buses(self.faults), InMemoryStore()
+        self.processes = [Process(self.logs, self._store, self.faults, self.buses) for _ in range(2)]
         self.is_over = False
         self._ids = 0
         self._fails_over = failover and self.random.random() < 0.3
@@ -206,7 +206,7 @@ class World:
         self.faults.is_down = True
         await asyncio.sleep(self.random.uniform(1.5, 3))  # longer than any frame or question is under way
         for log in self.logs.values():
-            log.fail_over(self.random.choice([1, 2, 10]))
+            log.fail_over(self.random.choice([1, 2, 10]), self._store.epoch.int + 1)
         self.faults.is_down = False
         await asyncio.sleep(self.random.uniform(3, 5))
 
@@ -397,10 +397,10 @@ class SimulatedClient:
     def _show(self, shown: dict[str, Any]) -> None:
         self._epoch = shown["epoch"]
         if "ended" in shown:
-            self.ledger.end(shown["ended"])
+            self.ledger.end(shown["ended"], self._epoch)
         elif "ready" not in shown:
-            self.ledger.show(shown["seq"], shown["id"])
+            self.ledger.show(shown["seq"], shown["id"], self._epoch)
         elif shown["recovered"]:
-            self.ledger.advance(shown["ready"], "ready")
+            self.ledger.advance(shown["ready"], "ready", self._epoch)
         else:
             self.ledger.reset(shown["ready"])

@@ -323,13 +323,14 @@ class RoomSubscription(Subscription):
         if event is None:  # of a subscription that was completed meanwhile
             return
         self._last_cursor = event["cursor"]
-        seq, kind = log.read_cursor(event["cursor"]).seq, event.get("__typename")
+        cursor, kind = log.read_cursor(event["cursor"]), event.get("__typename")
+        seq, epoch = cursor.seq, int.from_bytes(cursor.epoch_mark)
         if kind == "StreamEnded":
-            self.ledger.end(seq)
+            self.ledger.end(seq, epoch)
         elif kind != "StreamReady":
-            self.ledger.show(seq, id_of(event["at"]) if self.is_events else None)
+            self.ledger.show(seq, id_of(event["at"]) if self.is_events else None, epoch)
         elif event["recovered"]:
-            self.ledger.advance(seq, "StreamReady")
+            self.ledger.advance(seq, "StreamReady", epoch)
         else:
             self.ledger.reset(seq)
 

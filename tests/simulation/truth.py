@@ -26,6 +26,7 @@ class InMemoryLog:
     """One room: its facts, each at the seq after the one before, and who may read them.
 
     `timelines`: the log as it is, and as it was before each failover that lost its newest facts, the present one last.
+    `epoch`: the first one that can begin after the last failover: what is shown in an earlier one may be of either log.
     `removed_at`: where each person who may not read any more lost the right.
     """
 
@@ -34,6 +35,7 @@ class InMemoryLog:
     members: set[str] = field(init=False)
     timelines: list[list[Fact]] = field(default_factory=lambda: [[]])
     removed_at: dict[str, int] = field(default_factory=dict)
+    epoch: int = 0
     exists: bool = True
 
     def __post_init__(self) -> None:
@@ -65,8 +67,10 @@ class InMemoryLog:
     def after(self, seq: int, limit: int) -> Sequence[Fact]:
         return self.facts[seq : seq + limit]
 
-    def fail_over(self, lost: int) -> None:
-        """A replica that had not yet received the newest facts takes over."""
+    def fail_over(self, lost: int, next_epoch: int) -> None:
+        """A replica that had not yet received the newest facts takes over. The server has to notice, and begins
+        `next_epoch`."""
+        self.epoch = next_epoch
         self.timelines.append(self.facts[: max(0, self.tail - lost)])
         self.members, self.removed_at = set(self.founders), {}
         for fact in self.facts:
@@ -78,7 +82,8 @@ class Ledger:
     """What one client was shown by one subscription of a room, across all its connections.
 
     `shows`: which facts its document shows. `position`: its cursor; None before the first one was given. Each new fact
-    must be the first shown fact after it: anything else is a loss, a repeat or a step backwards.
+    must be the first shown fact after it: anything else is a loss, a repeat or a step backwards. `is_doubtful`: it was
+    shown facts of two logs, because the server had not yet noticed a failover: it must be told to begin anew.
     """
 
     log: InMemoryLog
@@ -87,19 +92,35 @@ class Ledger:
     shows: Callable[[Fact], bool] = lambda fact: fact.kind != "hidden"
     position: int | None = None
     timeline: int = 0
+    is_doubtful: bool = False
     shown: list[Fact] = field(default_factory=list)
 
     @property
     def is_complete(self) -> bool:
         """Whether everything that the log holds now was shown, since the first position."""
-        if self.position is None:
+        if self.position is None or self.is_doubtful:
             return False
         return self._is_of(len(self.log.timelines) - 1) and not self._missing(self.log.tail)
 
-    def show(self, seq: int, id_: int | None) -> None:
-        """`id_`: None where the document does not tell."""
+    def show(self, seq: int, id_: int | None, epoch: int) -> None:
+        """`id_`: None where the document does not tell. `epoch`: that of the cursor beside it."""
         if self.position is None:
             self.reset(seq - 1)
+        try:
+            self._show(seq, id_)
+        except Violation:
+            self._doubt(epoch)
+            self.position = seq
+
+    def _doubt(self, epoch: int) -> None:
+        """Raises the present violation where no failover explains it."""
+        if epoch >= self.log.epoch:
+            raise
+        self.is_doubtful = True
+
+    def _show(self, seq: int, id_: int | None) -> None:
+        if self.is_doubtful:
+            self._fail("after a failover something was shown before it was told to begin anew")
         self._follow_failover(seq, id_)
         missing = self._missing(seq - 1)
         fact = self._fact(seq)
@@ -113,25 +134,33 @@ class Ledger:
         self.shown.append(fact)
         self.position = seq
 
-    def advance(self, seq: int, what: str) -> None:
+    def advance(self, seq: int, what: str, epoch: int) -> None:
         """A position without an event: nothing shown may lie between."""
         if self.position is None:
             self.reset(seq)
+        try:
+            self._advance(seq, what)
+        except Violation:
+            self._doubt(epoch)
+            self.position = seq
+
+    def _advance(self, seq: int, what: str) -> None:
         if seq < (self.position or 0):
             self._fail(f"{what} names position {seq}, which is behind")
         if missing := self._missing(seq):
             self._fail(f"{what} names position {seq}, but {[fact.seq for fact in missing]} were not shown")
         self.position = seq
 
-    def end(self, seq: int) -> None:
+    def end(self, seq: int, epoch: int) -> None:
         """The server ended the stream at this position. It may count the removal that it tells of as shown."""
         missing = [fact for fact in self._missing(seq) if not (fact.seq == seq and fact.changes_rights)]
-        if self.position is not None and missing:
+        if self.position is not None and missing and epoch >= self.log.epoch and not self.is_doubtful:
             self._fail(f"the end names position {seq}, but {[fact.seq for fact in missing]} were not shown")
 
     def reset(self, seq: int | None) -> None:
         """The client was told that its position cannot be honoured: it begins anew."""
         self.position, self.timeline, self.shown = seq, len(self.log.timelines) - 1, []
+        self.is_doubtful = False
 
     def _fact(self, seq: int) -> Any:
         facts = self.log.timelines[self.timeline]
