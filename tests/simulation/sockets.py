@@ -212,12 +212,24 @@ class World:
 
     async def write(self) -> None:
         loop = asyncio.get_running_loop()
-        end = loop.time() + FAULTY_SECONDS
-        while loop.time() < end:
+        began = loop.time()
+        fails_over_at = began + self.random.uniform(1, 5) if self.random.random() < 0.2 else began + 1e9
+        while loop.time() < began + FAULTY_SECONDS:
             self.commit_something()
+            if loop.time() > fails_over_at:
+                fails_over_at = began + 1e9
+                await self._fail_over()
             if self.random.random() < 0.05:
                 self.random.choice(self.clients).revoke()
             await asyncio.sleep(self.random.choice([0, 0.001, 0.05, 0.3]))
+
+    async def _fail_over(self) -> None:
+        self.faults.is_down = True
+        await asyncio.sleep(self.random.uniform(1.5, 3))
+        for log_ in self.store.logs.values():
+            log_.fail_over(self.random.choice([0, 1, 5]), self.store.epoch.int + 1)
+        self.faults.is_down = False
+        await asyncio.sleep(self.random.uniform(3, 5))
 
     # ------------------------------------------------------------------ what must hold
 
