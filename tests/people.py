@@ -170,6 +170,7 @@ class Wire:
         self._ids = itertools.count(1)
         self._inboxes: dict[str, asyncio.Queue[Json]] = {}
         self.control: asyncio.Queue[Json] = asyncio.Queue()
+        self.pings: asyncio.Queue[Json] = asyncio.Queue()
         self.reading: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
@@ -188,6 +189,7 @@ class Wire:
             async for frame in self.ws:
                 message = json.loads(frame)
                 if message["type"] == "ping":
+                    self.pings.put_nowait(message)
                     await self.send(type="pong")
                 elif "id" in message:
                     self._inboxes.setdefault(message["id"], asyncio.Queue()).put_nowait(message)
@@ -207,6 +209,11 @@ class Wire:
     async def next_control(self) -> Json:
         async with asyncio.timeout(WAIT_SECONDS):
             return await self.control.get()
+
+    async def next_ping(self) -> Json:
+        """The payload of the server's next ping."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            return dict((await self.pings.get()).get("payload") or {})
 
     async def heard(self, id_: str) -> Json:
         """The next protocol message of an operation that was started by hand."""

@@ -120,6 +120,21 @@ async def test_an_expired_token_is_told_from_a_bad_one(house: House, ann: Person
             assert answer.json()["errors"][0]["extensions"]["retryable"] is (code == "TOKEN_EXPIRED")
 
 
+@pytest.mark.parametrize("accept", ["application/json", "multipart/mixed", "text/event-stream"])
+async def test_a_request_with_an_unknown_scheme_is_not_anonymous(visitor: Visitor, accept: str) -> None:
+    document = "{ me { id } }" if accept == "application/json" else "subscription { inboxEvents { __typename } }"
+    for scheme in ("Basic YW5uOnNlY3JldA==", "Token abc", "Digest username=ann", "eyJhbGciOiJub25lIn0.e30."):
+        answer = await visitor.post({"query": document}, authorization=scheme, accept=accept)
+        assert (answer.status_code, codes(answer.json())) == (401, ["UNAUTHENTICATED"])
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("header", ["", "Bearer"])
+async def test_an_empty_authorization_header_is_anonymous(visitor: Visitor, header: str) -> None:
+    answer = await visitor.post({"query": "{ me { id } }"}, authorization=header)
+    assert (answer.status_code, answer.json()) == (200, {"data": {"me": None}})
+
+
 async def test_a_socket_with_an_expired_token_may_come_back_and_one_with_a_bad_token_not(
     house: House, ann: Person
 ) -> None:

@@ -151,7 +151,7 @@ async def test_a_dead_session_cannot_open_a_socket(ann: Person, visitor: Visitor
 
 async def test_what_a_dead_session_still_asks_over_its_socket_is_refused(ann: Person) -> None:
     async with ann.socket() as wire:
-        ann.house.inside.sockets.crowd.sockets.clear()  # nobody tells it
+        ann.house.inside.sockets.crowd._of_session.clear()  # nobody tells it
         await ann.ask(LOGOUT)
         watching = await wire.watch(ME)
         message = await watching.message()

@@ -1,9 +1,8 @@
 // Runs one recipe against a server and says on standard output, a JSON line each, what its user would see.
 import { gql } from "@apollo/client";
-import { createClient } from "graphql-ws";
 import WebSocket from "ws";
-import { resumable } from "./recipes/after.mjs";
 import { apolloClient } from "./recipes/apollo.mjs";
+import { mapClient } from "./recipes/map.mjs";
 import { relayEnvironment } from "./recipes/relay.mjs";
 import { roomcastClient } from "./recipes/roomcast.mjs";
 import { urqlClient } from "./recipes/urql.mjs";
@@ -72,11 +71,9 @@ const settings = { httpUrl, wsUrl, accessToken, ...options };
 
 const clients = {
   "graphql-ws": () => roomcastClient({ url: wsUrl, accessToken, ...options }).subscribe({ query, variables }, sink),
-  "graphql-ws after": () => {
-    const params = { retryAttempts: Infinity, shouldRetry: () => true };
-    const connectionParams = async () => ({ authorization: await accessToken({ expired: false }) });
-    const plain = createClient({ url: wsUrl, ...params, connectionParams, ...options });
-    resumable(plain).subscribe({ query, variables }, sink);
+  "graphql-ws map": () => {
+    const plain = query.replace(", $after: Cursor", "").replace(", after: $after", "");
+    mapClient({ url: wsUrl, accessToken, ...options }).subscribe({ query: plain, variables }, sink);
   },
   apollo: () => apolloClient(settings).subscribe({ query: gql(query), variables }).subscribe(sink),
   urql: () => urqlClient(settings).subscription(query, variables).subscribe(sink.next),

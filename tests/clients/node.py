@@ -23,16 +23,16 @@ def require() -> None:
 
 
 class Listening:
-    """`node listen.mjs` with these settings."""
+    """A script here, run by Node with these settings."""
 
-    def __init__(self, **settings: Any) -> None:
-        self._settings = json.dumps(settings)
+    def __init__(self, script: str = "listen.mjs", **settings: Any) -> None:
+        self._script, self._settings = script, json.dumps(settings)
         self._process: asyncio.subprocess.Process
         self.seen: list[dict[str, Any]] = []
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            "node", "listen.mjs", self._settings, cwd=FOLDER, stdout=asyncio.subprocess.PIPE
+            "node", self._script, self._settings, cwd=FOLDER, stdout=asyncio.subprocess.PIPE
         )
         return self
 

@@ -10,7 +10,7 @@ from tests.people import Person
 
 pytestmark = pytest.mark.node
 
-CLIENTS = ["graphql-ws", "graphql-ws after", "apollo", "urql", "relay"]
+CLIENTS = ["graphql-ws", "graphql-ws map", "apollo", "urql", "relay"]
 
 
 @pytest.fixture(autouse=True)

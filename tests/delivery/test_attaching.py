@@ -84,3 +84,41 @@ async def test_thousands_of_half_opened_streams_leave_no_trace(house: House, ann
             for _ in range(10):
                 await wire.watch(ROOM_EVENTS, roomId=den)
     await nothing_left(house)
+
+
+class SlowToLeave(SlowDoor):
+    """Holds also who has given up, until it is told to let them go."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(house, monkeypatch)
+        self.gone = asyncio.Event()
+
+    @asynccontextmanager
+    async def _hold(self, name: str) -> AsyncIterator[Topic | None]:
+        try:
+            async with super()._hold(name) as topic:
+                yield topic
+        except asyncio.CancelledError:
+            await self.gone.wait()
+            raise
+
+
+async def test_an_id_that_is_used_again_at_once_leaves_no_reader(ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    den = await ann.create_room("den")
+    payload = {"query": ROOM_EVENTS, "variables": {"roomId": den}}
+    async with ann.socket() as wire:
+        door = SlowToLeave(ann.house, monkeypatch)
+        await wire.send(type="subscribe", id="x", payload=payload)
+        await door.reached.wait()
+        await wire.send(type="complete", id="x")
+        await wire.send(type="subscribe", id="x", payload=payload)  # the first one is still being cancelled
+        await wire.ask("{ me { id } }")
+        door.gone.set()
+        await wire.ask("{ me { id } }")
+        await wire.send(type="complete", id="x")  # the second one
+        await wire.ask("{ me { id } }")
+        door.opened.set()
+        await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()  # what waited before it is through, too
+        assert ann.house.inside.hub.reader_count == 1
+        await wire.send(type="subscribe", id="x", payload=payload)  # and the id is free
+        assert (await wire.heard("x"))["type"] == "next"

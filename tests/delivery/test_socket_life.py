@@ -17,6 +17,7 @@ from websockets.typing import Subprotocol
 from roomcast.api.crowd import Places
 from roomcast.api.wire import Pace
 from tests.conftest import MakeHouse
+from tests.house import House
 from tests.people import REFRESH, ROOM_EVENTS, ROOM_MESSAGES, SEND, SIGNUP, Person, Wire, arrive
 
 QUICK = Pace(tick=0.02, heartbeat=0.1, init=0.3, grace=0.4)
@@ -107,7 +108,7 @@ async def test_an_expired_token_cannot_open_a_socket_but_may_be_renewed_on_one(m
 
 
 def _placed(token: str) -> list[dict[str, object]]:
-    names = ("authorization", "Authorization", "authToken", "token")
+    names = ("authorization", "Authorization", "authToken", "accessToken", "token")
     flat: list[dict[str, object]] = [{name: value} for name in names for value in (token, f"Bearer {token}")]
     nested: list[dict[str, object]] = [{"headers": payload} for payload in flat]
     return flat + nested
@@ -133,6 +134,41 @@ async def test_a_token_that_was_never_valid_closes_with_4401(ann: Person) -> Non
         async with Wire(ann.house.ws_url) as wire:
             await wire.send(type="connection_init", payload={"authorization": token})
             assert (await wire.closed())[0] == 4401
+
+
+NO_TOKENS: list[object] = [1, True, [], {}, ["x"], "Basic YW5uOnNlY3JldA==", "Token abc", "Digest username=ann, a=b"]
+UNREADABLE: list[dict[str, object]] = [
+    *[{name: value} for name in ("authorization", "accessToken", "token") for value in NO_TOKENS],
+    {"headers": {"Authorization": "Basic YW5uOnNlY3JldA=="}},
+    {"authorization": None, "token": 5},
+]
+
+
+async def test_a_credential_that_cannot_be_read_closes_with_4401(ann: Person) -> None:
+    for payload in UNREADABLE:
+        async with Wire(ann.house.ws_url) as wire:
+            await wire.send(type="connection_init", payload=payload)
+            assert (await wire.closed())[0] == 4401, payload
+
+
+async def test_a_handshake_with_an_unknown_scheme_is_not_anonymous(house: House) -> None:
+    opening = connect(
+        house.ws_url,
+        subprotocols=[Subprotocol("graphql-transport-ws")],
+        additional_headers={"Authorization": "Basic YW5uOnNlY3JldA=="},
+    )
+    async with opening as ws:
+        await ws.send('{"type":"connection_init"}')
+        assert [text async for text in until_closed(ws)] == []
+        assert ws.close_code == 4401
+
+
+@pytest.mark.parametrize(
+    "payload", [{"authorization": ""}, {"authorization": "Bearer "}, {"token": None, "headers": {"authToken": " "}}]
+)
+async def test_an_empty_credential_is_none(house: House, payload: dict[str, object]) -> None:
+    async with Wire(house.ws_url) as wire:
+        assert (await wire.init(payload))["sessionId"] is None
 
 
 async def test_a_socket_without_a_token_may_sign_up_and_is_then_somebodys(ann: Person) -> None:
@@ -254,7 +290,7 @@ async def test_a_socket_that_has_ended_leaves_nothing_to_the_garbage_collector(a
     async with ann.socket() as wire:
         await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
         async with asyncio.timeout(5):
-            while any(socket._running for socket in ann.house.inside.sockets.open):  # noqa: ASYNC110
+            while any(socket._operations.tasks for socket in ann.house.inside.sockets.open):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         gc.collect()  # what the operation has left
         gc.disable()

@@ -23,6 +23,7 @@ from roomcast.api.crowd import Places
 from roomcast.api.execution import Engine
 from roomcast.api.inbox import Inbox, topic_of_person
 from roomcast.api.limits import Limits
+from roomcast.api.operations import ActiveOperation
 from roomcast.api.protocol import SUBPROTOCOL
 from roomcast.api.socket import Socket
 from roomcast.api.sockets import Sockets
@@ -65,7 +66,7 @@ INBOX = """subscription { inboxEvents { __typename
   ... on UnreadChanged { room { roomId unreadCount } }
   ... on RoomListChanged { roomId change } } }"""
 
-number_instances(Socket, Inbox)
+number_instances(Socket, Inbox, ActiveOperation)
 
 
 def without_addresses() -> Any:
@@ -346,6 +347,12 @@ class RoomSubscription(Subscription):
         else:
             self.ledger.reset(seq)
 
+    def advance(self, text: str) -> None:
+        """The server says where this stream is."""
+        cursor = log.read_cursor(text)
+        self._last_cursor = text
+        self.ledger.advance(cursor.seq, "a ping", int.from_bytes(cursor.epoch_mark))
+
     def trouble(self) -> str | None:
         place = f"{self.field} of {self.log.topic} at {self.ledger.position} of {self.log.tail}"
         if str(self.person) not in self.log.members:
@@ -551,10 +558,17 @@ class SocketClient:
             self._is_acknowledged = True
         elif message["type"] == "ping":
             self._incoming.put_nowait(self._text(type="pong"))
+            self._learn_positions((message.get("payload") or {}).get("cursors", {}))
         elif message.get("id") in self._ended_for:
             self._check_former(message)
         elif one := next((one for one in self.subscriptions if one.id == message.get("id")), None):
             self._on_result(one, message)
+
+    def _learn_positions(self, cursors: dict[str, str]) -> None:
+        """Pings say where quiet streams are."""
+        for one in self.subscriptions:
+            if one.id in cursors:
+                one.advance(cursors[one.id])
 
     def _on_result(self, one: Any, message: dict[str, Any]) -> None:
         if message["type"] == "next":

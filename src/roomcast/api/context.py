@@ -83,7 +83,7 @@ class Caller:
 
     `origin`: the web address at which the client found us. Only sockets have: `adopt`, which makes the socket the
     session's own after a sign-in, and `resume`, the cursor that the client sent for a room and field when it connected
-    (asked once, then used up).
+    (used up once a stream has started from it).
     """
 
     request_id: str

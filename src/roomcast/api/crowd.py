@@ -36,6 +36,9 @@ class Guest(Protocol):
     @property
     def streams(self) -> Sized: ...
 
+    @property
+    def sessions(self) -> set[UUID]: ...
+
 
 class Host(Protocol):
     """Who is told whose sockets come and go."""
@@ -57,6 +60,8 @@ class Crowd(Generic[Socket]):
         self.sockets: set[Socket] = set()
         self._of_address: defaultdict[str, set[Socket]] = defaultdict(set)
         self._of_person: defaultdict[UUID, set[Socket]] = defaultdict(set)
+        self._of_session: defaultdict[UUID, set[Socket]] = defaultdict(set)
+        self._sessions: dict[Socket, set[UUID]] = {}
 
     def enter(self, socket: Socket, address: str) -> bool:
         """Whether there was a place. A socket that entered has to `leave`."""
@@ -71,6 +76,7 @@ class Crowd(Generic[Socket]):
         """`for_good`: the person's session has ended."""
         self.sockets.discard(socket)
         _take_out(self._of_address, address, socket)
+        self._index(socket, set())
         if person is not None and socket in self._of_person.get(person.user_id, ()):  # else there was no place
             _take_out(self._of_person, person.user_id, socket)
             self._host.go(person, for_good=for_good)
@@ -83,6 +89,7 @@ class Crowd(Generic[Socket]):
         if before is not None:
             _take_out(self._of_person, before.user_id, socket)
         self._of_person[person.user_id].add(socket)
+        self._index(socket, socket.sessions)
         self._host.come(person)
         if before is not None:
             self._host.go(before, for_good=False)
@@ -91,6 +98,22 @@ class Crowd(Generic[Socket]):
         """Whether the person may open one more stream, on whichever of their sockets."""
         limit = self.places.streams_per_person
         return limit is None or sum(len(socket.streams) for socket in self._of_person.get(person, ())) < limit
+
+    # ------------------------------------------------------------------ sessions
+
+    def of_session(self, session_id: UUID) -> list[Socket]:
+        """The sockets that act for this session, and those with a stream that was opened under it."""
+        return list(self._of_session.get(session_id, ()))
+
+    def _index(self, socket: Socket, sessions: set[UUID]) -> None:
+        """Kept when a socket changes hands: what it begins in between acts for the session that it has then."""
+        before = self._sessions.pop(socket, set())
+        for session_id in before - sessions:
+            _take_out(self._of_session, session_id, socket)
+        for session_id in sessions - before:
+            self._of_session[session_id].add(socket)
+        if sessions:
+            self._sessions[socket] = sessions
 
 
 def _reached(limit: int | None, there: Sized) -> bool:

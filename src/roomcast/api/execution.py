@@ -19,6 +19,7 @@ from roomcast.api.requests import Request
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.metrics import Operations
+from roomcast.realtime.retry import until_it_works
 
 Payload = dict[str, Any]
 
@@ -93,11 +94,17 @@ class Engine:
         return payload
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
-        """What the subscription's field resolves to, for this viewer. Raises RequestErrors, or what `is_outage`."""
+        """What the subscription's field resolves to, for this viewer. Raises RequestErrors.
+
+        A database that cannot be asked is asked again until it answers, which counts once against the viewer's rate.
+        """
         with self._operations.timed("subscription"):
             await self._admit(operation, request, context.viewer, context.caller)
-            async with self._turn:
-                return await self._subscribe(operation, request, context)
+            return await until_it_works(lambda: self._subscribe_in_turn(operation, request, context), worth=is_outage)
+
+    async def _subscribe_in_turn(self, operation: Operation, request: Request, context: Context) -> Any:
+        async with self._turn:
+            return await self._subscribe(operation, request, context)
 
     async def _subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         executor = self.executor(operation, request.variables, context)
@@ -105,9 +112,7 @@ class Engine:
             async with asyncio.timeout(self.limits.operation_seconds):
                 stream = create_source_event_stream(executor)
                 found = await stream if isinstance(stream, Awaitable) else stream
-        except TimeoutError:
-            raise RequestErrors(coded("TIMEOUT", "The operation took too long and was stopped.")) from None
-        finally:
+        finally:  # too late is an outage like any other: an error would end the subscription for good
             await context.close()
         if isinstance(found, ExecutionResult):
             raise_outage(found.errors)

@@ -122,11 +122,11 @@ class HttpEndpoint:
         return Answer(200, await self._engine.run(operation, wanted, viewer, caller), {})
 
     async def _viewer(self, request: Request, operation: Operation) -> Actor | None:
-        token = tokens.from_headers(request.scope["headers"])
-        if token is None or WITHOUT_SESSION.issuperset(operation.root_fields):
+        if WITHOUT_SESSION.issuperset(operation.root_fields):
             return None
         try:
-            return await self._engine.backend.sessions.actor(token)
+            token = tokens.from_headers(request.scope["headers"])
+            return await self._engine.backend.sessions.actor(token) if token else None
         except Refused as error:
             challenge = 'Bearer error="invalid_token"'
             raise Rejected(401, coded(error.code, error.message), **{"WWW-Authenticate": challenge}) from None

@@ -7,41 +7,41 @@ streams are shared bytes that `realtime` hands out.
 import asyncio
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
+from uuid import UUID
 
 import orjson
-from graphql import GraphQLError, OperationType
+from graphql import OperationType
 
 from roomcast.accounts.policy import Ending
-from roomcast.api import protocol, tokens, wire
+from roomcast.api import operations, protocol, wire
 from roomcast.api.context import Caller, Context
 from roomcast.api.crowd import Crowd
 from roomcast.api.documents import Operation, RequestErrors
-from roomcast.api.errors import coded
+from roomcast.api.errors import cause_of, coded
 from roomcast.api.events import StreamEndReason
 from roomcast.api.execution import Engine, refused
 from roomcast.api.inbox import Inbox, InboxStream
+from roomcast.api.operations import ActiveOperation, ActiveOperations, Attached, ResumeMap
 from roomcast.api.protocol import CloseCode, Malformed, Message
 from roomcast.api.requests import Request, read_request
-from roomcast.api.scalars import show_time
 from roomcast.api.server import MAX_SUBSCRIPTIONS
 from roomcast.api.showing import Person
 from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
 from roomcast.api.transport import LEAVE, WRITE
-from roomcast.api.wire import Pace, Wire
+from roomcast.api.wire import NotAdmitted, Pace, Wire
 from roomcast.core.actor import Actor
-from roomcast.core.clock import now
 from roomcast.core.db import is_outage
-from roomcast.core.errors import TokenExpired, Unauthenticated
-from roomcast.core.ids import global_id, uuid7
+from roomcast.core.errors import ResumeExpired
+from roomcast.core.ids import uuid7
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.outbox import Outbox
-from roomcast.realtime.reader import Listener, Reader
+from roomcast.realtime.reader import Listener
 from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.source import Failure
-from roomcast.realtime.topic import Topic
 
 LAST_WORDS_SECONDS = 0.5
 """How long the operations and streams of an ended session may take to say their last."""
@@ -56,19 +56,6 @@ FAILURES = {
 log = logging.getLogger("roomcast.socket")
 
 
-def _limit(message: str) -> GraphQLError:
-    return coded("SUBSCRIPTION_LIMIT", message)
-
-
-def _session_over() -> GraphQLError:
-    return coded("UNAUTHENTICATED", "this session has ended; sign in again")
-
-
-class Attached(NamedTuple):
-    topic: Topic
-    reader: Reader
-
-
 class Socket:
     def __init__(self, engine: Engine, hub: Hub, crowd: "Crowd[Socket]", pace: Pace, connection: Wire) -> None:
         self._engine, self._hub, self._crowd, self._pace = engine, hub, crowd, pace
@@ -79,11 +66,7 @@ class Socket:
         self._parting: asyncio.Task[None] | None = None
         self._initialising: asyncio.Task[None] | None = None
         self._is_acknowledged = False
-        self._running: dict[str, asyncio.Task[None]] = {}
-        self.streams: dict[str, Attached] = {}
-        self._inboxes: dict[str, Inbox] = {}
-        self._resume: dict[str, str] = {}
-        self._resumed: set[tuple[str, str]] = set()
+        self._operations = ActiveOperations(hub)
         self._last_words: list[asyncio.Task[None]] = []
         self.is_over = False
         self._opened_at = time.monotonic()
@@ -117,13 +100,12 @@ class Socket:
 
     async def _end(self) -> None:
         self._closed = True
-        tasks = [*self._running.values(), *(task for task in (self._initialising, self._parting) if task)]
-        for task in tasks:
+        own = [task for task in (self._initialising, self._parting) if task]
+        tasks = [*own, *self._operations.tasks]
+        for task in own:
             task.cancel()
-        for attached in self.streams.values():
-            self._hub.detach(*attached)
-        self.streams.clear()
-        self._close_inboxes()
+        for operation in self._operations:
+            self._operations.stop(operation)
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._outbox.close()
 
@@ -140,16 +122,18 @@ class Socket:
         except Exception:  # a peer that takes nothing, or is gone
             self._abort()
 
-    def end_session(self, why: Ending) -> None:
-        """The session that this connection acts for is over: its streams say so, what runs is answered, and it closes
-        with 4401. Begun once, and soon done."""
-        if self.is_over:
-            return
-        self.is_over = True
-        reason = StreamEndReason(why.value)
-        self._last_words = [attached.reader.end(reason) for attached in self.streams.values()]
-        self._close_inboxes()
-        self.part(CloseCode.UNAUTHORIZED, "Session ended", finish_seconds=LAST_WORDS_SECONDS)
+    def end_session(self, session_id: UUID, why: Ending) -> None:
+        """This session is over: the streams that were opened under it say so and end, and so do those that are being
+        opened. If the connection acts for it, what runs is answered, and it closes with 4401."""
+        if self.viewer is not None and self.viewer.session_id == session_id and not self.is_over:
+            self.is_over = True
+            self.part(CloseCode.UNAUTHORIZED, "Session ended", finish_seconds=LAST_WORDS_SECONDS)
+        for operation in self._operations.of_session(session_id):
+            operation.session_ended = True  # one that is being opened finds it before it is attached
+            if operation.attached is not None:
+                self._last_words.append(operation.attached.reader.end(StreamEndReason(why.value)))
+            elif operation.inbox is not None:
+                self._finish(operation)
 
     def part(self, code: CloseCode, reason: str, *, finish_seconds: float = 0) -> None:
         """Begin to end the connection: nobody waits for a peer that takes its time. What runs may finish first."""
@@ -157,7 +141,7 @@ class Socket:
             self._parting = asyncio.create_task(self._part(code, reason, finish_seconds), name="parting")
 
     async def _part(self, code: CloseCode, reason: str, finish_seconds: float) -> None:
-        running = [*self._running.values(), *self._last_words]
+        running = [*self._operations.tasks, *self._last_words]
         if running and finish_seconds:
             await asyncio.wait(running, timeout=finish_seconds)
         await self.close(code, reason)
@@ -177,13 +161,24 @@ class Socket:
                 self.part(CloseCode.TIMEOUT, "Connection initialisation timeout")
         elif not self._is_acknowledged:  # the client has done its part: our own slowness is not its fault
             return
-        elif self.viewer and (now() - self.viewer.token_expires_at).total_seconds() > self._pace.grace:
+        elif self._is_expired(heartbeat=heartbeat):
             self.part(CloseCode.FORBIDDEN, "Access token expired")
         elif heartbeat and self._unanswered >= MISSED_HEARTBEATS:
             self.part(CloseCode.TIMEOUT, "Heartbeat missed")
         elif heartbeat:
             self._unanswered += 1
-            self._outbox.put(protocol.write("ping"))
+            self._ping(self._operations.streams)
+
+    def _is_expired(self, *, heartbeat: bool) -> bool:
+        """Whether an access token has ended: the connection's, or that of a stream from before it changed hands."""
+        if self.viewer is not None and operations.is_spent(self.viewer, self._pace.grace):
+            return True
+        return heartbeat and self._operations.is_expired(self._pace.grace)
+
+    def _ping(self, streams: Collection[ActiveOperation]) -> None:
+        """A ping that says where these streams are, as far as the client has not been told."""
+        cursors = self._operations.cursors(self._engine.backend.epoch, streams)
+        self._outbox.put(protocol.write("ping", payload={"cursors": cursors} if cursors else None))
 
     # ------------------------------------------------------------------ messages
 
@@ -194,8 +189,8 @@ class Socket:
             self._outbox.put(protocol.write("pong", payload=message.payload or None))
         elif message.type == "subscribe":
             await self._subscribe(message)
-        elif message.type == "complete":
-            self._complete(message.id)
+        elif message.type == "complete" and (operation := self._operations.get(message.id)):
+            self._operations.stop(operation)
 
     async def _begin_init(self, payload: dict[str, Any]) -> None:
         if self._initialising is not None:
@@ -205,173 +200,158 @@ class Socket:
 
     async def _init(self, payload: dict[str, Any]) -> None:
         await self._crowd.turns.take()
-        token = tokens.from_init(payload) or tokens.from_headers(self._scope["headers"])
         try:
-            self.viewer = await self._engine.backend.sessions.actor(token) if token else None
-        except TokenExpired as error:
-            return await self.close(CloseCode.FORBIDDEN, error.message)
-        except Unauthenticated as error:
-            return await self.close(CloseCode.UNAUTHORIZED, error.message)
-        except Exception:
-            log.exception("a connection could not be initialised")
-            return await self.close(CloseCode.TRY_AGAIN_LATER, "Try again later")
-        resume = payload.get("resume")
-        if isinstance(resume, dict):
-            self._resume = {key: value for key, value in resume.items() if isinstance(value, str)}
+            self.viewer = await wire.authenticate(self._engine.backend.sessions, self._scope, payload)
+        except NotAdmitted as refusal:
+            return await self.close(refusal.code, refusal.reason)
+        self._operations.resume = ResumeMap(payload.get("resume"))
         if self.viewer is not None:
             if not self._crowd.has_place_for(self.viewer.user_id):
                 return await self.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
             self._crowd.belongs(self, None, self.viewer)
-        self._acknowledge()
-        return None
-
-    def _acknowledge(self) -> None:
-        payload: dict[str, Any] = {
-            "heartbeatMs": round(self._pace.heartbeat * 1000),
-            "sessionId": None,
-            "accessTokenExpiresAt": None,
-        }
-        if self.viewer is not None:
-            payload["sessionId"] = global_id("session", self.viewer.session_id)
-            payload["accessTokenExpiresAt"] = show_time(self.viewer.token_expires_at)
-        self._outbox.put(protocol.write("connection_ack", payload=payload))
+        self._outbox.put(protocol.write("connection_ack", payload=wire.acknowledgement(self.viewer, self._pace)))
         self._is_acknowledged = True
+        return None
 
     async def _subscribe(self, message: Message) -> None:
         if not self._is_acknowledged:
             return await self.close(CloseCode.UNAUTHORIZED, "Unauthorized")
         if self._parting is not None:  # the client asks again where it connects next
             return None
-        if message.id in self._running or message.id in self.streams or message.id in self._inboxes:
+        if self._operations.get(message.id):
             return await self.close(CloseCode.SUBSCRIBER_ALREADY_EXISTS, f"Subscriber for {message.id} already exists")
-        if len(self._running) + len(self.streams) + len(self._inboxes) >= MAX_SUBSCRIPTIONS:
-            limit = _limit(f"A connection carries at most {MAX_SUBSCRIPTIONS} operations at a time.")
-            return self._error(message.id, RequestErrors(limit), str(uuid7()))
-        task = asyncio.create_task(self._operate(message), name=f"operation {message.id}")
-        self._running[message.id] = task  # taken before the first wait: a second one with this id is a duplicate
+        if len(self._operations) >= MAX_SUBSCRIPTIONS:
+            limit = operations.limit_reached(f"A connection carries at most {MAX_SUBSCRIPTIONS} operations at a time.")
+            return self._error(message.id, limit, str(uuid7()))
+        operation = self._operations.begin(message.id, self.viewer)  # before the first wait: who sent it is settled
+        operation.task = asyncio.create_task(self._operate(operation, message), name=f"operation {message.id}")
         return None
-
-    def _complete(self, id_: str) -> None:
-        if task := self._running.pop(id_, None):
-            task.cancel()
-        if attached := self.streams.pop(id_, None):
-            self._hub.detach(*attached)
-        if inbox := self._inboxes.pop(id_, None):
-            inbox.stop()
 
     # ------------------------------------------------------------------ operations
 
-    async def _operate(self, message: Message) -> None:
-        caller = self._caller()
-        request = read_request(message.payload)
+    async def _operate(self, active: ActiveOperation, message: Message) -> None:
+        caller = self._caller(active)
         try:
-            operation = await self._engine.read(request, caller)
-            if operation.kind is OperationType.SUBSCRIPTION:
-                async with asyncio.timeout(self._pace.patience):
-                    await self._open(message.id, operation, request, caller)
-            else:
-                present = await self._present()
-                await self._crowd.turns.take()
-                answer = await self._engine.run(operation, request, present, caller)
-                self._say("next", message.id, orjson.dumps(answer))
-                self._say("complete", message.id)
+            await self._run(active, read_request(message.payload), caller)
         except RequestErrors as errors:
-            self._error(message.id, errors, caller.request_id)
+            if any(isinstance(cause_of(error), ResumeExpired) for error in errors.errors):
+                self._operations.use_cursor(active)
+            self._error(active.id, errors, caller.request_id)
         except TimeoutError:  # an error message would end the subscription for good; this brings the client back
             await self.close(CloseCode.TRY_AGAIN_LATER, "Try again later")
         except Exception as error:  # ours: this operation fails, the socket lives on
-            self._error(
-                message.id, RequestErrors(coded("INTERNAL", "Something went wrong on our side.")), caller.request_id
-            )
+            internal = coded("INTERNAL", "Something went wrong on our side.")
+            self._error(active.id, RequestErrors(internal), caller.request_id)
             log.error("operation failed, request %s", caller.request_id, exc_info=error)
         finally:
-            self._running.pop(message.id, None)
+            active.task = None
+            if not active.is_started:
+                self._operations.stop(active)
 
-    async def _open(self, id_: str, operation: Operation, request: Request, caller: Caller) -> None:
-        present = await until_it_works(self._present, worth=is_outage)
+    async def _run(self, active: ActiveOperation, request: Request, caller: Caller) -> None:
+        operation = await self._engine.read(request, caller)
+        if operation.kind is OperationType.SUBSCRIPTION:
+            active.is_subscription = True
+            async with asyncio.timeout(self._pace.patience):
+                await self._open(active, operation, request, caller)
+            return
+        present = await self._present(active)
+        await self._crowd.turns.take()
+        answer = await self._engine.run(operation, request, present, caller)
+        self._say("next", active.id, orjson.dumps(answer))
+        self._say("complete", active.id)
+
+    async def _open(self, active: ActiveOperation, operation: Operation, request: Request, caller: Caller) -> None:
+        present = await until_it_works(lambda: self._present(active), worth=is_outage)
         await self._crowd.turns.take()
         context = Context(self._engine.backend, present, caller)
-        stream: Stream | InboxStream = await until_it_works(
-            lambda: self._engine.subscribe(operation, request, context), worth=is_outage
-        )
-        viewer = context.actor
+        stream: Stream | InboxStream = await self._engine.subscribe(operation, request, context)
         if isinstance(stream, InboxStream):
-            self._open_inbox(id_, operation, request, stream, viewer)
+            self._open_inbox(active, operation, request, stream, context.actor)
         else:
-            await self._open_stream(id_, operation, request, stream, viewer)
+            await self._open_stream(active, operation, request, stream, context.actor)
+
+    def _admit_stream(self, active: ActiveOperation, viewer: Actor) -> None:
+        """The last look before a stream is attached; no wait may come between. Raises RequestErrors.
+
+        Since its session was last looked at, it may have ended, and the connection may act for somebody else.
+        """
+        if active.is_stopped:  # a cancellation that somebody below has swallowed
+            raise asyncio.CancelledError
+        if self.is_over or active.session_ended:
+            raise operations.session_over()
+        if self.viewer is None or self.viewer.user_id != viewer.user_id:
+            raise RequestErrors(coded("UNAUTHENTICATED", "this connection acts for somebody else now"))
+        if not self._crowd.may_stream(viewer.user_id):
+            raise operations.limit_reached("You have as many subscriptions open as one person may have.")
 
     async def _open_stream(
-        self, id_: str, operation: Operation, request: Request, stream: Stream, viewer: Actor
+        self, active: ActiveOperation, operation: Operation, request: Request, stream: Stream, viewer: Actor
     ) -> None:
         script = partial(RoomScript, self._engine, operation, request, stream)
         async with self._hub.topic(topic_of(stream.place.room_id)) as topic:
             if topic is None:
                 raise RequestErrors(coded("NOT_FOUND", "no such room"))
-            if self.is_over:
-                raise RequestErrors(_session_over())
-            if not self._crowd.may_stream(viewer.user_id):
-                raise RequestErrors(_limit("You have as many subscriptions open as one person may have."))
+            self._admit_stream(active, viewer)
             listener = Listener(
                 self._outbox,
                 Person(viewer.user_id, viewer),
-                protocol.head("next", id_) + b',"payload":',
+                protocol.head("next", active.id) + b',"payload":',
                 b"}",
-                partial(self._over, id_),
-                partial(self._failed, id_),
+                partial(self._over, active),
+                partial(self._failed, active),
             )
             key = group_key(operation, request, stream)
             reader = self._hub.attach(topic, key, script, listener, stream.place.after)
-            self.streams[id_] = Attached(topic, reader)
+            active.attached = Attached(topic, reader)
+            self._operations.streams.add(active)
             await topic.recheck_rights(reader, stream.place.tail)
+        active.is_started = True  # or it says its last words already
         if reader.is_open:
-            self._start(reader, stream)
+            stream.start(reader, self._engine.backend.epoch)
+            self._operations.use_cursor(active)
+            await self._announce(active, stream)
 
-    def _start(self, reader: Reader, stream: Stream) -> None:
-        if stream.state_of is not None:
-            reader.start_whole()
-        elif stream.place.expired:
-            reader.start_anew()
-        elif stream.place.after is None:
-            reader.start_live()
-        elif stream.place.epoch != self._engine.backend.epoch:  # it was read from a log that has lost events since
-            reader.start_anew()
-        else:
-            reader.start_after(stream.place.after)
+    async def _announce(self, active: ActiveOperation, stream: Stream) -> None:
+        """Tell the client where a stream without words of its own begins, and from now on where it is."""
+        if stream.speaks or stream.state_of is not None:
+            return
+        active.announces = stream.place.room_id
+        if stream.place.after is None:
+            await asyncio.sleep(0)  # the reader settles its position in its first step
+            self._ping([active])
 
-    def _open_inbox(self, id_: str, operation: Operation, request: Request, stream: InboxStream, viewer: Actor) -> None:
-        if self.is_over:
-            raise RequestErrors(_session_over())
-        head = protocol.head("next", id_) + b',"payload":'
+    def _open_inbox(
+        self, active: ActiveOperation, operation: Operation, request: Request, stream: InboxStream, viewer: Actor
+    ) -> None:
+        self._admit_stream(active, viewer)
+        head = protocol.head("next", active.id) + b',"payload":'
 
         def send(payload: bytes) -> bool:
             return self._outbox.offer(head, payload, b"}")
 
-        inbox = Inbox(self._engine, operation, request, stream, viewer, send)
-        self._inboxes[id_] = inbox
-        inbox.start(self._outbox, partial(self._failed, id_, Failure.INTERNAL))
+        active.inbox = Inbox(self._engine, operation, request, stream, viewer, send)
+        active.is_started = True
+        self._operations.streams.add(active)
+        active.inbox.start(self._outbox, partial(self._failed, active, Failure.INTERNAL))
 
-    def _close_inboxes(self) -> list[str]:
-        """The ids of those that were open."""
-        open_, self._inboxes = self._inboxes, {}
-        for inbox in open_.values():
-            inbox.stop()
-        return list(open_)
-
-    def _over(self, id_: str) -> None:
+    def _over(self, active: ActiveOperation) -> None:
         """The server ended a stream."""
-        if attached := self.streams.pop(id_, None):
-            self._hub.release(attached.topic)
-            self._say("complete", id_)
+        if active in self._operations.streams and active.attached is not None:
+            self._operations.forget(active)
+            self._hub.release(active.attached.topic)
+            active.attached = None  # the reader holds the operation
+            self._say("complete", active.id)
 
-    def _failed(self, id_: str, failure: Failure) -> None:
+    def _finish(self, active: ActiveOperation) -> None:
+        self._operations.stop(active)
+        self._say("complete", active.id)
+
+    def _failed(self, active: ActiveOperation, failure: Failure) -> None:
         """A stream or an inbox cannot go on: its client is told so by an error, and may subscribe again."""
-        attached, inbox = self.streams.pop(id_, None), self._inboxes.pop(id_, None)
-        if attached:
-            self._hub.release(attached.topic)
-        if inbox:
-            inbox.stop()
         self._hub.failed += failure is Failure.INTERNAL
-        self._error(id_, RequestErrors(coded(failure, FAILURES[failure])), str(uuid7()))
+        self._operations.stop(active)
+        self._error(active.id, RequestErrors(coded(failure, FAILURES[failure])), str(uuid7()))
 
     def _say(self, kind: str, id_: str, payload: bytes | None = None) -> None:
         body = b',"payload":' + payload if payload is not None else b""
@@ -382,38 +362,43 @@ class Socket:
 
     # ------------------------------------------------------------------ its person
 
-    async def _present(self) -> Actor | None:
-        """Whom an operation acts for, with the rights they have now. Raises RequestErrors once their session ended."""
-        if (viewer := self.viewer) is None:
+    async def _present(self, active: ActiveOperation) -> Actor | None:
+        """Whom it acts for, with the rights they have now. Raises RequestErrors once their session ended."""
+        if (actor := active.actor) is None:
             return None
-        standing = await self._engine.backend.sessions.standing(viewer.session_id)
+        standing = await self._engine.backend.sessions.standing(actor.session_id)
         if standing.ending is not None:
-            self.end_session(standing.ending)
-            raise RequestErrors(_session_over())
-        return replace(viewer, is_admin=standing.is_admin)
+            self.end_session(actor.session_id, standing.ending)
+            raise operations.session_over()
+        return replace(actor, is_admin=standing.is_admin)
 
-    def _caller(self) -> Caller:
-        return Caller(str(uuid7()), self.address, self.adopt, self._resumption, wire.origin(self._scope))
+    def _caller(self, active: ActiveOperation) -> Caller:
+        adopt, cursor = partial(self.adopt, active), partial(self._operations.resume.cursor, active)
+        return Caller(str(uuid7()), wire.address(self._scope), adopt, cursor, wire.origin(self._scope))
+
+    def adopt(self, active: ActiveOperation, actor: Actor) -> None:
+        """A sign-in or renewal by this operation: the connection acts for that session from here on.
+
+        Another person's streams end, open or being opened; those of another session of the same person stay with it.
+        Where the person has no place for one more connection, this one closes once it has answered.
+        """
+        if active not in self._operations:  # given up meanwhile, maybe with the connection
+            return
+        active.actor = actor
+        for foreign in self._operations.hand_over(actor):
+            self._finish(foreign)
+        is_mine = self.viewer is not None and self.viewer.user_id == actor.user_id
+        if not is_mine and not self._crowd.has_place_for(actor.user_id):
+            self.part(CloseCode.TRY_AGAIN_LATER, "Too many connections", finish_seconds=LAST_WORDS_SECONDS)
+            return
+        before, self.viewer = self.viewer, actor
+        self._crowd.belongs(self, before, actor)
 
     @property
-    def address(self) -> str | None:
-        client = self._scope.get("client")
-        return client[0] if client else None
+    def streams(self) -> Collection[ActiveOperation]:
+        return self._operations.streams
 
-    def adopt(self, actor: Actor) -> None:
-        """A sign-in or renewal over this socket: it belongs to that session from here on."""
-        if self.viewer is not None and self.viewer.user_id != actor.user_id:
-            for id_ in list(self.streams):  # another person's streams do not outlive their sign-in here
-                self._hub.detach(*self.streams.pop(id_))
-                self._say("complete", id_)
-            for id_ in self._close_inboxes():
-                self._say("complete", id_)
-        self._crowd.belongs(self, self.viewer, actor)
-        self.viewer = actor
-
-    def _resumption(self, room_id: str, field: str) -> str | None:
-        """The cursor that the client connected with, once per room and field."""
-        if (room_id, field) in self._resumed:
-            return None
-        self._resumed.add((room_id, field))
-        return self._resume.get(f"{room_id}:{field}", self._resume.get(room_id))
+    @property
+    def sessions(self) -> set[UUID]:
+        """All that the connection, or anything on it, acts for."""
+        return self._operations.sessions | ({self.viewer.session_id} if self.viewer else set())

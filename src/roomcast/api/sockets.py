@@ -8,7 +8,7 @@ from uuid import UUID
 from starlette.types import Scope
 
 from roomcast.accounts.policy import Ending
-from roomcast.api import protocol
+from roomcast.api import protocol, wire
 from roomcast.api.crowd import Crowd, Places
 from roomcast.api.execution import Engine
 from roomcast.api.protocol import CloseCode
@@ -61,7 +61,7 @@ class Sockets:
         if not spoken:
             await socket.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return
-        address = socket.address or ""
+        address = wire.address(scope) or ""
         if not self.crowd.enter(socket, address):
             await socket.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
             return
@@ -114,6 +114,6 @@ class Sockets:
                 log.warning("ended sessions cannot be looked for: %s", type(error).__name__)
 
     def _end_sessions(self, ended: Mapping[UUID, Ending]) -> None:
-        for socket in list(self.open):
-            if socket.viewer and (why := ended.get(socket.viewer.session_id)):
-                socket.end_session(why)
+        for session_id, why in ended.items():
+            for socket in self.crowd.of_session(session_id):
+                socket.end_session(session_id, why)

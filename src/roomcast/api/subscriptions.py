@@ -26,6 +26,7 @@ from roomcast.core.errors import BadUserInput, ResumeExpired
 from roomcast.core.events import Event, Lines
 from roomcast.core.ids import global_id, local_id
 from roomcast.messages.events import MessageCreated
+from roomcast.realtime.reader import Reader
 from roomcast.realtime.source import Entry
 from roomcast.realtime.state import State
 from roomcast.rooms import queries as rooms
@@ -57,6 +58,19 @@ class Stream:
     speaks: bool
     address: str = ""
     state_of: Callable[[UUID], State] | None = None
+
+    def start(self, reader: Reader, epoch: UUID) -> None:
+        """Let the reader begin where the stream does. `epoch`: the present one."""
+        if self.state_of is not None:
+            reader.start_whole()
+        elif self.place.expired:
+            reader.start_anew()
+        elif self.place.after is None:
+            reader.start_live()
+        elif self.place.epoch != epoch:  # it was read from a log that has lost events since
+            reader.start_anew()
+        else:
+            reader.start_after(self.place.after)
 
     def __aiter__(self) -> NoReturn:
         raise TypeError("a stream is run for a whole group by roomcast's socket, not iterated one by one")

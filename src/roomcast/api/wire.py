@@ -1,13 +1,23 @@
 """One ASGI connection of a socket: what it is made of, what our own server adds, and how long it is waited for."""
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.types import Scope
 
+from roomcast.accounts.sessions import Sessions
+from roomcast.api import tokens
+from roomcast.api.protocol import CloseCode
+from roomcast.api.scalars import show_time
 from roomcast.api.server import HEARTBEAT_MS
 from roomcast.api.transport import ABORT
+from roomcast.core.actor import Actor
+from roomcast.core.errors import TokenExpired, Unauthenticated
+from roomcast.core.ids import global_id
+
+log = logging.getLogger("roomcast.socket")
 
 Asgi = Callable[..., Awaitable[Any]]
 
@@ -50,3 +60,43 @@ def origin(scope: Scope) -> str | None:
     hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
     scheme = "https" if scope["scheme"] in ("wss", "https") else "http"
     return f"{scheme}://{hosts[0]}{scope.get('root_path', '')}" if hosts else None
+
+
+def address(scope: Scope) -> str | None:
+    """The peer's IP address."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+# ------------------------------------------------------------------ connection_init
+
+
+class NotAdmitted(Exception):
+    """A connection that closes instead of being acknowledged."""
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason = code, reason
+
+
+async def authenticate(sessions: Sessions, scope: Scope, payload: Mapping[str, Any]) -> Actor | None:
+    """Whom a connection acts for by what its client says first; None is anonymous. Raises NotAdmitted."""
+    try:
+        token = tokens.from_init(payload) or tokens.from_headers(scope["headers"])
+        return await sessions.actor(token) if token else None
+    except TokenExpired as error:
+        raise NotAdmitted(CloseCode.FORBIDDEN, error.message) from None
+    except Unauthenticated as error:
+        raise NotAdmitted(CloseCode.UNAUTHORIZED, error.message) from None
+    except Exception:
+        log.exception("a connection could not be initialised")
+        raise NotAdmitted(CloseCode.TRY_AGAIN_LATER, "Try again later") from None
+
+
+def acknowledgement(viewer: Actor | None, pace: Pace) -> dict[str, Any]:
+    """The payload of `connection_ack`."""
+    return {
+        "heartbeatMs": round(pace.heartbeat * 1000),
+        "sessionId": global_id("session", viewer.session_id) if viewer else None,
+        "accessTokenExpiresAt": show_time(viewer.token_expires_at) if viewer else None,
+    }

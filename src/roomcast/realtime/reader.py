@@ -53,6 +53,11 @@ class Reader:
         """Whether it is neither stopped nor ended."""
         return self in self._group.readers
 
+    @property
+    def position(self) -> int:
+        """All up to this seq has been taken by the outbox, or is not shown by this stream."""
+        return self._position
+
     # ------------------------------------------------------------------ beginning
 
     def start_live(self) -> None:

@@ -1,0 +1,104 @@
+"""Several subscriptions of one client: each resumes from its own place, whatever the others do."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from tests.clients.node import Listening, require
+from tests.clients.proxy import Proxy
+from tests.people import Person
+
+pytestmark = pytest.mark.node
+
+SHOWN = "{ cursor message { body } }"
+RESUMING = f"subscription S($roomId: ID!, $after: Cursor) {{ roomMessages(roomId: $roomId, after: $after) {SHOWN} }}"
+PLAIN = f"subscription S($roomId: ID!) {{ roomMessages(roomId: $roomId) {SHOWN} }}"
+LITERAL = {
+    RESUMING: 'subscription S($after: Cursor) {{ roomMessages(roomId: "{id}", after: $after) {shown} }}',
+    PLAIN: 'subscription {{ roomMessages(roomId: "{id}") {shown} }}',
+}
+
+
+@pytest.fixture(autouse=True)
+def _node() -> None:
+    require()
+
+
+def streams_of(document: str, room_id: str) -> dict[str, Any]:
+    """Four of one room and field: two that are the same, one with an alias, one with its room in the document."""
+    named = {"query": document, "variables": {"roomId": room_id}}
+    return {
+        "first": named,
+        "second": named,
+        "alias": {**named, "query": document.replace("roomMessages(", "said: roomMessages(")},
+        "literal": {"query": LITERAL[document].format(id=room_id, shown=SHOWN)},
+    }
+
+
+async def all_show(client: Listening, body: str, names: Iterable[str]) -> None:
+    waiting = set(names) - {line["name"] for line in client.seen if line.get("body") == body}
+    while waiting:
+        await client.says("body", body)
+        waiting -= {line["name"] for line in client.seen if line.get("body") == body}
+
+
+def shown_by(client: Listening, name: str) -> list[str]:
+    return [line["body"] for line in client.seen if line.get("name") == name]
+
+
+async def cut_off(proxy: Proxy, client: Listening, person: Person, room_id: str, *missed: str) -> None:
+    """The connection is lost for as long as it takes to send these."""
+    proxy.refuses = True
+    proxy.cut()
+    await client.says("closed")
+    await person.say(room_id, *missed)
+    proxy.refuses = False
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["", "strict-mode"])
+@pytest.mark.parametrize(("recipe", "document"), [("roomcast", RESUMING), ("map", PLAIN)], ids=["after", "map"])
+async def test_streams_of_one_room_and_field_resume_each_from_its_own_place(
+    ann: Person, recipe: str, document: str, strict: bool
+) -> None:
+    den = await ann.create_room("den")
+    streams = streams_of(document, den)
+    async with Proxy(ann.house.url) as proxy:
+        settings = {"recipe": recipe, "wsUrl": proxy.ws_url, "token": ann.token, "streams": streams, "strict": strict}
+        async with Listening("streams.mjs", **settings) as client:
+            for _ in streams:
+                await client.says("position")  # before any message
+            await cut_off(proxy, client, ann, den, "missed before the first", "another")
+            await all_show(client, "another", streams)
+            await ann.say(den, "end second")
+            await all_show(client, "end second", streams)
+            await cut_off(proxy, client, ann, den, "missed", "missed too")
+            await all_show(client, "missed too", streams.keys() - {"second"})
+            await ann.say(den, "last")
+            await all_show(client, "last", streams.keys() - {"second"})
+            early, late = ["missed before the first", "another", "end second"], ["missed", "missed too", "last"]
+            assert {name: shown_by(client, name) for name in streams} == {
+                name: early + (late if name != "second" else []) for name in streams
+            }
+
+
+async def test_what_is_iterated_resumes_too(ann: Person) -> None:
+    den = await ann.create_room("den")
+    streams = {"iterate": streams_of(RESUMING, den)["first"]}
+    async with Proxy(ann.house.url) as proxy:
+        settings = {"recipe": "roomcast", "wsUrl": proxy.ws_url, "token": ann.token, "streams": streams}
+        async with Listening("streams.mjs", **settings) as client:
+            await client.says("position")
+            await cut_off(proxy, client, ann, den, "missed")
+            await client.says("body", "missed")
+            await cut_off(proxy, client, ann, den, "missed again")
+            await client.says("body", "missed again")
+            assert shown_by(client, "iterate") == ["missed", "missed again"]
+
+
+async def test_a_document_that_could_not_resume_is_refused_by_the_recipe(ann: Person) -> None:
+    den = await ann.create_room("den")
+    settings = {"recipe": "roomcast", "wsUrl": ann.house.ws_url, "token": ann.token, "streams": streams_of(PLAIN, den)}
+    async with Listening("streams.mjs", **settings) as client:
+        with pytest.raises(EOFError):
+            await client.says("position")

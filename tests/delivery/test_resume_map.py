@@ -1,0 +1,98 @@
+"""The cursors of `connection_init`: each is used up when a stream has started from it, whatever happened before."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from roomcast.core.log import Position, read_cursor
+from tests.delivery.test_attaching import SlowDoor
+from tests.delivery.test_resume import bodies, cursor_of, kinds, refusal
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person
+
+
+async def test_a_cursor_survives_an_attempt_that_the_database_did_not_let_finish(
+    ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    den = await ann.create_room("den")
+    cursor = await cursor_of(ann, den)
+    await ann.say(den, "missed")
+    engine = ann.house.inside.sockets._engine
+    monkeypatch.setattr(engine, "_subscribe", failing_at_first(engine._subscribe))
+    async with ann.socket(resume={den: cursor}) as wire:
+        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+        assert bodies([await watching.next()]) == ["missed"]
+
+
+def failing_at_first(step: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """The database goes away after the first attempt has asked for everything, and before it has ended."""
+    attempts = []
+
+    async def attempt(*arguments: Any) -> Any:
+        found = await step(*arguments)
+        attempts.append(found)
+        if len(attempts) == 1:
+            raise ConnectionResetError
+        return found
+
+    return attempt
+
+
+async def test_a_cursor_survives_a_subscription_that_was_given_up_while_it_was_opened(
+    ann: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    den = await ann.create_room("den")
+    cursor = await cursor_of(ann, den)
+    await ann.say(den, "missed")
+    async with ann.socket(resume={den: cursor}) as wire:
+        door = SlowDoor(ann.house, monkeypatch)
+        given_up = await wire.watch(ROOM_MESSAGES, roomId=den)
+        await door.reached.wait()
+        await given_up.stop()
+        again = await wire.watch(ROOM_MESSAGES, roomId=den)
+        door.opened.set()
+        assert bodies([await again.next()]) == ["missed"]
+        assert given_up.is_silent
+
+
+async def test_streams_that_are_asked_for_together_all_begin_at_the_cursor(ann: Person) -> None:
+    den = await ann.create_room("den")
+    cursor = await cursor_of(ann, den)
+    await ann.say(den, "missed")
+    async with ann.socket(resume={den: cursor}) as wire:
+        together = [await wire.watch(ROOM_MESSAGES, roomId=den) for _ in range(2)]
+        assert [bodies([await watching.next()]) for watching in together] == [["missed"], ["missed"]]
+        later = await wire.watch(ROOM_MESSAGES, roomId=den)
+        await ann.house.listening(3)
+        await ann.say(den, "new")
+        assert bodies([await later.next()]) == ["new"]
+
+
+async def test_each_stream_of_a_room_resumes_from_the_cursor_under_its_own_id(ann: Person) -> None:
+    den = await ann.create_room("den")
+    first = await cursor_of(ann, den)
+    await ann.say(den, "one")
+    second = await cursor_of(ann, den)
+    await ann.say(den, "two")
+    async with ann.socket(resume={"1": second, "2": first}) as wire:
+        ahead, behind = [await wire.watch(ROOM_MESSAGES, roomId=den) for _ in range(2)]
+        assert bodies([await ahead.next()]) == ["two"]
+        assert bodies(await behind.take(2)) == ["one", "two"]
+        await ahead.stop()
+        payload = {"query": ROOM_EVENTS, "variables": {"roomId": den}}
+        await wire.send(type="subscribe", id="1", payload=payload)  # another subscription: the cursor is not its
+        started = await wire.heard("1")
+        assert kinds(started["payload"]["data"].values()) == ["StreamReady"]
+
+
+async def test_a_cursor_that_was_called_expired_is_used_up(ann: Person) -> None:
+    den = await ann.create_room("den")
+    place = read_cursor(await cursor_of(ann, den))
+    expired = Position(uuid4(), place.room_id, place.seq).encode()
+    async with ann.socket(resume={den: expired}) as wire:
+        assert await refusal(await wire.watch(ROOM_MESSAGES, roomId=den)) == "RESUME_EXPIRED"
+        anew = await wire.watch(ROOM_MESSAGES, roomId=den)
+        await ann.house.listening(1)
+        await ann.say(den, "new")
+        assert bodies([await anew.next()]) == ["new"]

@@ -1,0 +1,156 @@
+"""A stream belongs to the session that it was opened under, and ends with it, whoever its connection acts for later."""
+
+import asyncio
+
+import pytest
+
+from roomcast.api.crowd import Places
+from tests.accounts.words import A_SECOND, CHANGE_PASSWORD, REVOKE, SESSIONS, codes, sign_in, within
+from tests.conftest import MakeHouse
+from tests.delivery.test_attaching import SlowDoor
+from tests.people import LOGIN, PASSWORD, REFRESH, ROOM_EVENTS, ROOM_MESSAGES, SIGNUP, Person, Visitor, Watching, Wire
+from tests.receipts.test_inbox import INBOX
+
+
+async def session_of(person: Person) -> str:
+    sessions = (await person.ask(SESSIONS))["me"]["sessions"]
+    return str(next(session["id"] for session in sessions if session["current"]))
+
+
+async def ends(watching: Watching) -> None:
+    """Read to its end."""
+    async with asyncio.timeout(A_SECOND):
+        while (message := await watching.message())["type"] == "next":
+            pass
+    assert message["type"] == "complete", message
+
+
+async def test_a_burst_of_subscriptions_behind_a_change_of_person_leaves_no_stream(
+    ann: Person, bob: Person, visitor: Visitor
+) -> None:
+    den = await ann.create_room("den", visibility="PRIVATE")
+    async with await sign_in(visitor, "ann") as stolen, stolen.socket() as wire:
+        change = {"query": REFRESH, "variables": {"input": {"refreshToken": bob.refresh_token}}}
+        await wire.send(type="subscribe", id="change", payload=change)
+        burst = [await wire.watch(ROOM_MESSAGES, roomId=den) for _ in range(80)]
+        assert (await wire.heard("change"))["payload"]["data"]["refreshSession"]["errors"] == []
+        passwords = {"currentPassword": PASSWORD, "newPassword": "quite another one"}
+        assert codes(await ann.do(CHANGE_PASSWORD, **passwords)) == []
+        for watching in burst:
+            assert (await watching.message())["type"] in ("complete", "error")
+        await ann.say(den, "for ann alone")
+        assert (await wire.ask("{ me { user { username } } }"))["data"]["me"]["user"]["username"] == "bob"
+        assert ann.house.inside.hub.reader_count == 0
+        assert all(watching.is_silent for watching in burst)
+
+
+async def test_a_subscription_that_was_being_opened_ends_when_somebody_else_signs_in(
+    ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    den = await ann.create_room("den", visibility="PRIVATE")
+    async with ann.socket() as wire:
+        door = SlowDoor(ann.house, monkeypatch)
+        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+        await door.reached.wait()
+        await wire.ask(LOGIN, input={"usernameOrEmail": "bob", "password": PASSWORD})
+        assert (await watching.message())["type"] == "complete"
+        door.opened.set()
+        await wire.ask("{ me { id } }")
+        assert ann.house.inside.hub.reader_count == 0
+
+
+async def moved_on(wire: Wire, name: str) -> str:
+    """The connection acts for another session of this person; that session's id."""
+    answer = await wire.ask(LOGIN, input={"usernameOrEmail": name, "password": PASSWORD})
+    return str(answer["data"]["login"]["session"]["id"])
+
+
+@pytest.mark.parametrize("document", [ROOM_EVENTS, ROOM_MESSAGES, INBOX], ids=["events", "messages", "inbox"])
+@pytest.mark.parametrize("is_elsewhere", [False, True], ids=["here", "in-another-process"])
+async def test_a_stream_ends_with_its_own_session_and_its_connection_lives_on(
+    ann: Person, bob: Person, make_house: MakeHouse, document: str, is_elsewhere: bool
+) -> None:
+    den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+    first = await session_of(bob)
+    async with bob.socket() as wire, Visitor(await make_house() if is_elsewhere else bob.house) as door:
+        watching = await wire.watch(document, **({} if document == INBOX else {"roomId": den}))
+        await (wire.next_ping() if document == ROOM_MESSAGES else watching.next())
+        await moved_on(wire, "bob")
+        async with await sign_in(door, "bob") as other:
+            with within(A_SECOND):
+                assert codes(await other.do(REVOKE, sessionId=first)) == []
+                await ends(watching)
+        assert "errors" not in await wire.ask("{ me { id } }")
+        await ann.say(den, "not for that session")
+        assert "errors" not in await wire.ask("{ me { id } }")
+        assert watching.is_silent
+
+
+async def test_a_stream_is_not_attached_once_its_session_has_ended(
+    ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    den, first = await ann.create_room("den"), await session_of(bob)
+    async with bob.socket() as wire, Visitor(bob.house) as visitor:
+        door = SlowDoor(bob.house, monkeypatch)
+        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+        await door.reached.wait()
+        await moved_on(wire, "bob")
+        async with await sign_in(visitor, "bob") as other:
+            assert codes(await other.do(REVOKE, sessionId=first)) == []
+        door.opened.set()
+        refused = await watching.message()
+        assert [error["extensions"]["code"] for error in refused["payload"]] == ["UNAUTHENTICATED"]
+        assert bob.house.inside.hub.reader_count == 0
+
+
+async def test_a_session_that_is_over_ends_all_its_connections_and_no_others(ann: Person, visitor: Visitor) -> None:
+    async with (
+        await sign_in(visitor, "ann") as other,
+        other.socket() as one,
+        other.socket() as two,
+        ann.socket() as mine,
+    ):
+        with within(A_SECOND):
+            assert codes(await ann.do(REVOKE, sessionId=await session_of(other))) == []
+            assert [(await wire.closed())[0] for wire in (one, two)] == [4401, 4401]
+        assert "errors" not in await mine.ask("{ me { id } }")
+
+
+# ------------------------------------------------------------------ limits of people who sign in later
+
+
+async def test_a_connection_that_signs_in_later_needs_a_place_too(ann: Person) -> None:
+    ann.house.inside.sockets.crowd.places = Places(sockets_per_person=1)
+    async with ann.socket(), Wire(ann.house.ws_url) as late:
+        await late.init()
+        answer = await late.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
+        assert answer["data"]["login"]["tokens"]["accessToken"]
+        assert await late.closed() == (1013, "Too many connections")
+    async with Wire(ann.house.ws_url) as alone:
+        await alone.init()
+        await alone.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
+        await alone.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})  # it has its place already
+        assert (await alone.ask("{ me { user { username } } }"))["data"]["me"]["user"]["username"] == "ann"
+
+
+async def test_inboxes_and_the_streams_of_late_sign_ins_count(ann: Person) -> None:
+    den = await ann.create_room("den")
+    ann.house.inside.sockets.crowd.places = Places(streams_per_person=2)
+    async with ann.socket() as early, Wire(ann.house.ws_url) as late:
+        await (await early.watch(INBOX)).next()
+        await late.init()
+        await late.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
+        await (await late.watch(ROOM_EVENTS, roomId=den)).until_ready()
+        for wire, document, variables in ((early, ROOM_EVENTS, {"roomId": den}), (late, INBOX, {})):
+            refused = await (await wire.watch(document, **variables)).message()
+            assert refused["payload"][0]["extensions"]["code"] == "SUBSCRIPTION_LIMIT"
+
+
+async def test_somebody_new_on_a_connection_has_no_part_in_what_was_asked_before(ann: Person) -> None:
+    async with Wire(ann.house.ws_url) as wire:
+        await wire.init()
+        signup = {"query": SIGNUP, "variables": {"input": {"username": "dora", "password": PASSWORD}}}
+        await wire.send(type="subscribe", id="signup", payload=signup)
+        before = await wire.watch(INBOX)
+        assert (await wire.heard("signup"))["payload"]["data"]["signup"]["errors"] == []
+        assert (await before.message())["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
