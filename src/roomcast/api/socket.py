@@ -310,15 +310,14 @@ class Socket:
         if reader.is_open:
             stream.start(reader, self._engine.backend.epoch)
             self._operations.use_cursor(active)
-            await self._announce(active, stream)
+            self._announce(active, stream)
 
-    async def _announce(self, active: ActiveOperation, stream: Stream) -> None:
+    def _announce(self, active: ActiveOperation, stream: Stream) -> None:
         """Tell the client where a stream without words of its own begins, and from now on where it is."""
         if stream.speaks or stream.state_of is not None:
             return
         active.announces = stream.place.room_id
         if stream.place.after is None:
-            await asyncio.sleep(0)  # the reader settles its position in its first step
             self._ping([active])
 
     def _open_inbox(

@@ -88,11 +88,11 @@ class Reader:
         self._wish = after, recovered
         if not self._group.is_suspended:
             self._has_begun = True
+            self._position = self._group.position if after is None else after
             self._run(self._begin(after, recovered=recovered))
 
     async def _begin(self, after: int | None, *, recovered: bool) -> None:
         script, goal = self._group.script, self._group.position
-        self._position = goal if after is None else after
         await self._tell(script.ready(self._position, recovered=recovered, replayed_count=0))
         if after is not None:
             count = await self._replay(goal)
