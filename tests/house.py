@@ -101,6 +101,7 @@ async def open_house(settings: Settings, passwords: Passwords | None = None) -> 
     finally:
         await server.end()
     await no_tasks_since(before)
+    assert app.house.db.refused_connections == 0, "a connection was idle in a transaction at check-in"
 
 
 async def nothing_left(house: House, seconds: float = 5.0) -> None:

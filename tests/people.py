@@ -59,6 +59,7 @@ class Refused(AssertionError):
 
     def __init__(self, errors: list[Json]) -> None:
         super().__init__(json.dumps(errors, indent=1))
+        self.errors = errors
         self.codes = [error["extensions"]["code"] for error in errors]
 
 

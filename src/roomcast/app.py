@@ -1,6 +1,5 @@
 """The composition root: settings → database, bus, hub, features → endpoints. The only file that knows all of them."""
 
-import asyncio
 import logging
 import sys
 from collections.abc import Collection, Iterator, Sequence
@@ -31,16 +30,18 @@ from roomcast.api.signals import Signals
 from roomcast.api.sockets import Sockets
 from roomcast.api.subscriptions import RoomLog, is_room_topic, topic_of
 from roomcast.core import log, migrations
+from roomcast.core.batch import Batch
 from roomcast.core.chores import Chore
 from roomcast.core.clock import now
-from roomcast.core.db import Batch, Database
+from roomcast.core.db import Database
 from roomcast.core.epoch import Epoch
 from roomcast.core.events import Event, Lines
 from roomcast.core.metrics import Operations
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
+from roomcast.core.readiness import WriteProbe
 from roomcast.core.telemetry import configure_logs
 from roomcast.messages import system
-from roomcast.messages.actions import send_messages
+from roomcast.messages.actions import NewMessage, Sent, send_messages
 from roomcast.notifications.addresses import Guard
 from roomcast.notifications.notifier import Notifier
 from roomcast.realtime.bus import Bus, Frame
@@ -66,7 +67,6 @@ from roomcast.web import pages
 if TYPE_CHECKING:
     from roomcast.notifications.sender import Sender
 
-READY_SECONDS = 2.0
 SWEEP_SECONDS = 3600.0
 FILES_SECONDS = 600.0
 STRAYS_SECONDS = 6 * 3600.0
@@ -102,7 +102,7 @@ class Roomcast:
             direct_url=settings.database_direct_url if settings.bus_url == settings.database_url else None,
         )
         self.signals = Signals(self.db, self.bus, self.watch, settings.presence_grace_seconds)
-        self.send = Batch(self.db, send_messages)
+        self.send, self.takes_writes = self._open_batch(), WriteProbe(self.db)
         self.passwords = passwords or Passwords()
         self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
         self.buckets = _buckets(settings)
@@ -139,6 +139,7 @@ class Roomcast:
             await chore.stop()
         await self.sockets.stop()
         await self.send.close()
+        await self.takes_writes.close()
         if self.notifier is not None:
             await self.notifier.close()
         await self.sessions.close()
@@ -167,8 +168,8 @@ class Roomcast:
         await sweeping.sweep_strays(self.db, self.storage)
 
     async def is_ready(self) -> dict[str, bool]:
-        """Which of the things that it needs answer."""
-        return {"database": await self._database_answers(), "bus": self.bus.connected}
+        """Which of the things that it needs work: the database takes a write, the bus is connected."""
+        return {"database": await self.takes_writes(), "bus": self.bus.connected}
 
     @property
     def _chores(self) -> tuple[Chore, ...]:
@@ -207,14 +208,8 @@ class Roomcast:
             notifier=self.notifier,
         )
 
-    async def _database_answers(self) -> bool:
-        try:
-            async with asyncio.timeout(READY_SECONDS), self.db.read() as session:
-                await log.epoch(session)
-        except Exception as error:
-            logger.warning("the database does not answer: %s", type(error).__name__)
-            return False
-        return True
+    def _open_batch(self) -> Batch[NewMessage, Sent]:
+        return Batch(self.db, send_messages, lane=lambda message: message.room_id)
 
     def _publish(self, events: Sequence[Event]) -> None:
         self.bus.publish(frame for event in events for frame in _frames(event, self.lines.pack(event)))

@@ -1,9 +1,16 @@
 """Sessions: listed, named, ended; felt at once here and within a second in every other process."""
 
 import asyncio
+from datetime import timedelta
+from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 
+from roomcast.accounts.models import Session
+from roomcast.accounts.sessions import Sessions
+from roomcast.accounts.tokens import Tokens
+from roomcast.core.clock import now
 from roomcast.core.ids import global_id
 from tests.accounts.words import (
     A_SECOND,
@@ -19,6 +26,7 @@ from tests.accounts.words import (
     within,
 )
 from tests.conftest import MakeHouse
+from tests.house import House
 from tests.people import PASSWORD, REFRESH, ROOM_EVENTS, ROOM_MESSAGES, Person, Visitor
 
 NODE = "query Node($id: ID!) { node(id: $id) { id } }"
@@ -177,3 +185,17 @@ async def test_ids_of_sessions_are_of_their_own_kind(ann: Person) -> None:
         assert socket.viewer is not None
         shown = (await wire.ask(SESSIONS))["data"]["me"]["sessions"]
         assert [session["id"] for session in shown] == [global_id("session", socket.viewer.session_id)]
+
+
+async def test_a_session_that_ended_during_a_long_outage_is_found_after_it(
+    house: House, ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = now()
+    ended: list[UUID] = []
+    sessions = Sessions(house.inside.db, Tokens([b"k" * 32], 900))
+    sessions.listen(lambda found: ended.extend(found))
+    async with house.inside.db.work() as work:
+        await work.session.exec(sa.update(Session).values(revoked_at=began + timedelta(minutes=2)))
+    monkeypatch.setattr("roomcast.accounts.sessions.now", lambda: began + timedelta(minutes=10))
+    await sessions.look()  # the first that succeeds since it began
+    assert len(ended) == 2

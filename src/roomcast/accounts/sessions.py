@@ -4,6 +4,7 @@ A logout, revocation or ban is felt at once in the process that did it (`end`) a
 there requests ask the database again, and `look` finds what somebody holds open for a session that is over.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -24,8 +25,8 @@ BELIEVED_SECONDS = 1.0
 REMEMBERED = 10_000
 
 LATELY = timedelta(seconds=60)
-"""How far back each look for ended sessions goes: as long as the slowest commit and the difference between two
-processes' clocks may take together. Looks overlap; ending a session twice changes nothing."""
+"""How far before the last successful look each look begins: as long as the slowest commit and the difference between
+two processes' clocks may take together. Looks overlap; ending a session twice changes nothing."""
 
 Ended = Mapping[UUID, Ending]
 
@@ -47,6 +48,8 @@ class Sessions:
         self._ask = Together(db, queries.session_states)
         self._seen: OrderedDict[UUID, tuple[float, Standing]] = OrderedDict()
         self._changes = 0
+        self._looked_at = now()
+        """When the last look that succeeded began."""
         self._listeners: list[Callable[[Ended], None]] = []
 
     async def close(self) -> None:
@@ -92,9 +95,11 @@ class Sessions:
         self._listeners.append(listener)
 
     async def look(self) -> None:
-        """Find what other processes have ended within the last minute, and end it here too."""
-        async with self._db.read() as session:
-            found = await queries.sessions_ended_since(session, now() - LATELY)
+        """Find what other processes have ended since the last look, however long ago that was, and end it here too."""
+        begun_at = now()
+        async with asyncio.timeout(self._db.answer_seconds), self._db.read() as session:
+            found = await queries.sessions_ended_since(session, min(self._looked_at, begun_at) - LATELY)
+        self._looked_at = begun_at
         if found:
             self.end({id_: Ending.BANNED if banned_at else Ending.SESSION_REVOKED for id_, banned_at in found})
 

@@ -22,7 +22,8 @@ from roomcast.api.signals import Signals
 from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
-from roomcast.core.db import Batch, Database, Snapshot
+from roomcast.core.batch import Batch
+from roomcast.core.db import Database, Snapshot
 from roomcast.core.epoch import Epoch
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.log import Position, RoomHead

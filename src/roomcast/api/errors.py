@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 import strawberry
 from graphql import GraphQLError
 
-from roomcast.core.errors import Refused
+from roomcast.core.errors import OutcomeUnknown, Refused
 
 log = logging.getLogger("roomcast.api")
 
@@ -137,6 +137,8 @@ def _told(error: GraphQLError, request_id: str) -> tuple[str, dict[str, Any]]:
     cause = cause_of(error)
     if isinstance(cause, Refused):
         return cause.message, _of_refusal(cause)
+    if isinstance(cause, OutcomeUnknown):
+        return cause.message, {"code": cause.code}
     if error.extensions and "code" in error.extensions:
         return error.message, dict(error.extensions)
     # The one library error that a client can cause while an operation runs: a variable in an argument that is not null.

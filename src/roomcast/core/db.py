@@ -1,27 +1,30 @@
-"""One way in and out of the database: `read` and `Snapshot` for questions, `work` and `Batch` for changes.
+"""One way in and out of the database: `read` and `Snapshot` for questions, `work` for changes.
 
-The only commit of the product is here, and only committed events leave. SQLite gets one writer connection that
-begins IMMEDIATE and readers that cannot write: SQLAlchemy's default mode silently lost updates there (4,928
-commits, counter at 385).
+The only commit of the product is here, and only committed events leave.
+
+A task may be cancelled at any await. Between BEGIN and the last statement the connection is then closed, because nobody
+knows what it is doing; the server undoes the transaction. COMMIT runs in a task of its own that nobody cancels, so that
+its events leave whatever becomes of the caller.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from itertools import islice
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy import event as sa_event
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.core import log, sqlite
-from roomcast.core.errors import Refused
+from roomcast.core import log
+from roomcast.core.engines import driver_url, guard, postgres_engine, sqlite_engines
+from roomcast.core.errors import OutcomeUnknown, Unavailable
 from roomcast.core.events import Event
+from roomcast.core.outages import is_answered, is_lock_failure, is_outage
+
+__all__ = ["Database", "Publish", "Snapshot", "Together", "Work", "driver_url", "is_outage"]
 
 E = TypeVar("E", bound=Event)
 Arg = TypeVar("Arg")
@@ -34,27 +37,20 @@ Listen = Callable[["Work", Sequence[Event]], Awaitable[None]]
 MANY_KEYS = 1_000
 """Rows asked for by key in one statement."""
 
-PASSES = 4
-"""Of the loop, from bytes on a socket to the call that they mean."""
+ANSWER_SECONDS = 3.0
+"""PostgreSQL's time for a COMMIT, and for what many wait for. SQLite, a file, cannot fall silent."""
 
-WAIT_SECONDS = 30
-"""No statement waits longer for a connection or a lock."""
-
-
-def is_outage(error: BaseException) -> bool:
-    """Whether the database could not be asked, so that the same question may be answered later."""
-    if isinstance(error, DBAPIError):
-        return not isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
-    # What asyncpg raises while it connects reaches us as it is; importing it for its name would load it on SQLite too.
-    return isinstance(error, OSError | PoolTimeout) or type(error).__module__.startswith("asyncpg.")
+logger = logging.getLogger("roomcast.db")
 
 
 class Work:
     """A transaction and the facts it will make true."""
 
-    def __init__(self, session: AsyncSession, listeners: Sequence[Listen] = ()) -> None:
-        self.session = session
-        self._listeners = listeners
+    def __init__(
+        self, session: AsyncSession, listeners: Sequence[Listen] = (), *, skips_locked_rooms: bool = False
+    ) -> None:
+        self.session, self._listeners = session, listeners
+        self.skips_locked_rooms = skips_locked_rooms
         self.events: list[Event] = []
         self.afterwards: list[Callable[[], None]] = []
 
@@ -86,9 +82,20 @@ class Database:
     def __init__(self, url: str, publish: Publish = lambda events: None, listeners: Sequence[Listen] = ()) -> None:
         self.publish, self._listeners = publish, listeners
         self.is_sqlite = url.startswith("sqlite")
-        self._writer, self._reader = _sqlite_engines(url) if self.is_sqlite else _postgres_engines(url)
+        self.answer_seconds = None if self.is_sqlite else ANSWER_SECONDS
+        self.refused_connections = 0
+        """Connections that came back to the pool inside a transaction. A defect if it is not 0."""
+        self._endings: set[asyncio.Task[None]] = set()
+        if self.is_sqlite:
+            self._writer, self._reader = sqlite_engines(url)
+        else:
+            self._writer = self._reader = postgres_engine(url)
+        for engine in {self._writer, self._reader}:
+            guard(engine, self._on_refused_connection)
 
     async def close(self) -> None:
+        while self._endings:
+            await asyncio.wait(self._endings)
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
@@ -96,23 +103,97 @@ class Database:
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
         """One snapshot: every question inside sees the same moment, and none can write."""
-        async with AsyncSession(self._reader, expire_on_commit=False, autoflush=False) as session:
+        session = AsyncSession(self._reader, expire_on_commit=False, autoflush=False)
+        try:
             if not self.is_sqlite:
                 await session.connection(
                     execution_options={"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
                 )
             yield session
+        except BaseException as error:
+            await self._give_up(session, error)
+            raise
+        await asyncio.shield(self._ending(session.close()))
 
     @asynccontextmanager
-    async def work(self) -> AsyncIterator[Work]:
-        """Commit once, at the end, then let the events go. An error rolls everything back and nothing leaves."""
-        async with AsyncSession(self._writer, expire_on_commit=False) as session:
-            work = Work(session, self._listeners)
-            async with session.begin():
-                yield work
-        self.publish(work.events)
-        for step in work.afterwards:
-            step()
+    async def work(self, *, skips_locked_rooms: bool = False) -> AsyncIterator[Work]:
+        """Commit once, at the end, then let the events go. An error rolls everything back and nothing leaves.
+
+        Raises Unavailable where another transaction held a lock for too long: nothing was changed. Raises
+        OutcomeUnknown where the connection was lost during the commit, or no answer comes. `skips_locked_rooms`: what
+        this work locks with `log.locking` is to leave out rooms that others hold.
+        """
+        session = AsyncSession(self._writer, expire_on_commit=False)
+        work = Work(session, self._listeners, skips_locked_rooms=skips_locked_rooms)
+        try:
+            yield work
+            await session.flush()  # here, because a caller that is gone can still stop it here
+        except BaseException as error:
+            await self._give_up(session, error)
+            if is_lock_failure(error):
+                raise _stopped_by_a_lock(error) from error
+            raise
+        commit = self._ending(self._commit(work))
+        await asyncio.wait({commit}, timeout=self.answer_seconds)  # which leaves it alone when the caller is cancelled
+        if not commit.done():
+            raise OutcomeUnknown
+        commit.result()
+
+    async def _commit(self, work: Work) -> None:
+        try:
+            await work.session.commit()
+        except BaseException as error:
+            await self._abandon(work.session, error)
+            if is_lock_failure(error):
+                raise _stopped_by_a_lock(error) from error
+            if isinstance(error, Exception) and not is_answered(error):
+                raise OutcomeUnknown from error
+            raise
+        try:
+            self.publish(work.events)
+            for step in work.afterwards:
+                step()
+        finally:
+            await work.session.close()
+
+    async def _give_up(self, session: AsyncSession, error: BaseException) -> None:
+        """Undo the transaction. Who was cancelled, or got no answer, does not wait for that."""
+        ending = self._ending(self._abandon(session, error))
+        if _leaves_connection_usable(error):
+            await asyncio.wait({ending})
+
+    async def _abandon(self, session: AsyncSession, error: BaseException) -> None:
+        """Undo the transaction. The connection is closed where its state is not known."""
+        try:
+            # SQLite's rollback waits in the connection's thread behind what was cancelled.
+            await (session.close() if self.is_sqlite or _leaves_connection_usable(error) else session.invalidate())
+        except Exception as failure:
+            logger.warning("a transaction could not be rolled back: %s", type(failure).__name__)
+            await session.invalidate()
+
+    def _ending(self, step: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """The end of a transaction, in a task that goes on when the caller is cancelled."""
+        task = asyncio.create_task(step, name="transaction end")
+        self._endings.add(task)
+        task.add_done_callback(self._on_end)
+        return task
+
+    def _on_end(self, task: "asyncio.Task[None]") -> None:
+        self._endings.discard(task)
+        if not task.cancelled():
+            task.exception()  # raised to the caller, who may be gone
+
+    def _on_refused_connection(self) -> None:
+        self.refused_connections += 1
+
+
+def _leaves_connection_usable(error: BaseException) -> bool:
+    return isinstance(error, Exception) and (is_lock_failure(error) or not is_outage(error))
+
+
+def _stopped_by_a_lock(error: BaseException) -> Unavailable:
+    logger.warning("a change was stopped by another transaction's lock: %s", type(error).__name__)
+    return Unavailable("Another change holds a lock that this one needs.")
 
 
 class Snapshot:
@@ -122,23 +203,34 @@ class Snapshot:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._lock = asyncio.Lock()
-        self._open: Any = None
+        self._open: AbstractAsyncContextManager[AsyncSession] | None = None
         self._session: AsyncSession | None = None
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """The operation's session, for one block at a time: a connection answers one question after another."""
+        """The operation's session, for one block at a time: a connection answers one question after another.
+
+        Where the block is cancelled or the database fails, the snapshot is given up: nothing more can be asked of it.
+        """
         async with self._lock:
             if self._session is None:
-                self._open = self._db.read()
-                self._session = await self._open.__aenter__()
-            yield self._session
+                opening = self._db.read()
+                self._session, self._open = await opening.__aenter__(), opening
+            try:
+                yield self._session
+            except BaseException as error:
+                if not isinstance(error, Exception) or isinstance(error, DBAPIError) or is_outage(error):
+                    await self._close(error)
+                raise
 
     async def renew(self) -> None:
         async with self._lock:
-            if self._session is not None:
-                opened, self._open, self._session = self._open, None, None
-                await opened.__aexit__(None, None, None)
+            await self._close()
+
+    async def _close(self, error: BaseException | None = None) -> None:
+        opened, self._open, self._session = self._open, None, None
+        if opened is not None:
+            await opened.__aexit__(type(error) if error is not None else None, error, None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -174,6 +266,7 @@ class Together(Generic[Arg, Result]):
             await self._task
 
     async def _drain(self) -> None:
+        asked: dict[Arg, asyncio.Future[Result | None]] = {}
         try:
             while self._waiting:
                 asked = dict(islice(self._waiting.items(), MANY_KEYS))
@@ -181,11 +274,13 @@ class Together(Generic[Arg, Result]):
                 await self._answer(asked)
         finally:
             self._task = None
+            for answer in (*asked.values(), *self._waiting.values()):  # some are left only if this task is cancelled
+                answer.cancel()
+            self._waiting = {}
 
     async def _answer(self, asked: Mapping[Arg, "asyncio.Future[Result | None]"]) -> None:
         try:
-            async with self._db.read() as session:
-                found = await self._ask(session, list(asked))
+            found = await self._found(list(asked))
         except Exception as error:  # each asker is told
             for answer in asked.values():
                 answer.set_exception(error)
@@ -194,161 +289,15 @@ class Together(Generic[Arg, Result]):
             for key, answer in asked.items():
                 answer.set_result(found.get(key))
 
-
-class Batch(Generic[Arg, Result]):
-    """Calls that arrive while one group commits are the next group: one transaction for all, a result for each.
-
-    `run` gets a work and the group's arguments and answers, in their order, with a result or the Refused of each.
-    Needs no timer: an idle server commits at once, a busy one groups what waits and what the next passes of the loop
-    bring, because those whom the last group has answered are about to call again. If a group fails as a whole, each
-    of its calls runs alone, so that one bad member never takes the others with it.
-    """
-
-    def __init__(
-        self,
-        db: Database,
-        run: Callable[[Work, Sequence[Arg]], Awaitable[Sequence[Result | Refused]]],
-        limit: int = 200,
-    ) -> None:
-        self._db, self._run, self._limit = db, run, limit
-        self.groups = self.calls = 0
-        self._waiting: list[tuple[Arg, asyncio.Future[Result]]] = []
-        self._task: asyncio.Task[None] | None = None
-
-    async def __call__(self, argument: Arg) -> Result:
-        """Raises the Refused of this call. A caller that goes away does not undo what its group commits."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._waiting.append((argument, future))
-        if self._task is None:
-            self._task = asyncio.create_task(self._drain(), name="batch")
-        return await future
-
-    @property
-    def waiting(self) -> int:
-        return len(self._waiting)
-
-    async def close(self) -> None:
-        """Wait for what is under way."""
-        if self._task is not None:
-            await self._task
-
-    async def _drain(self) -> None:
-        busy = False
+    async def _found(self, keys: Sequence[Arg]) -> Mapping[Arg, Result]:
+        """Asked a second time, over another connection, where the first does not answer: everybody waits for this."""
         try:
-            while self._waiting:
-                if busy:
-                    await self._fill()
-                group, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
-                self.groups, self.calls = self.groups + 1, self.calls + len(group)
-                await self._commit(group)
-                busy = len(group) > 1
-        finally:
-            self._task = None
+            return await self._read(keys)
+        except Exception as error:
+            if not is_outage(error):
+                raise
+        return await self._read(keys)
 
-    async def _fill(self) -> None:
-        """Return when a few passes of the loop have brought nobody else."""
-        known = 0
-        while known < len(self._waiting) < self._limit:
-            known = len(self._waiting)
-            for _ in range(PASSES):
-                await asyncio.sleep(0)
-
-    async def _commit(self, group: Sequence[tuple[Arg, asyncio.Future[Result]]]) -> None:
-        try:
-            async with self._db.work() as work:
-                results = await self._run(work, [argument for argument, _ in group])
-        except Exception as error:  # each caller is told; nothing is swallowed
-            await self._one_by_one(group, error)
-            return
-        for (_, future), result in zip(group, results, strict=True):
-            _settle(future, result)
-
-    async def _one_by_one(self, group: Sequence[tuple[Arg, asyncio.Future[Result]]], error: Exception) -> None:
-        if len(group) > 1:
-            for member in group:
-                await self._commit([member])
-            return
-        [(argument, future)] = group
-        if isinstance(error, DBAPIError):  # lost a race for a unique key: the second look sees the winner
-            try:
-                async with self._db.work() as work:
-                    [result] = await self._run(work, [argument])
-            except Exception as second:
-                _settle(future, second)
-            else:
-                _settle(future, result)
-        else:
-            _settle(future, error)
-
-
-def _settle(future: asyncio.Future[Result], result: Result | Exception) -> None:
-    if future.done():  # its caller went away
-        return
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
-
-
-# ------------------------------------------------------------------ engines
-
-
-def driver_url(url: str) -> sa.URL:
-    """The operator's `postgresql://` or `sqlite:///` with the driver we use; libpq's `sslmode` becomes asyncpg's."""
-    target = sa.make_url(url)
-    if target.get_backend_name() == "sqlite":
-        return target.set(drivername="sqlite+aiosqlite")
-    sslmode = target.query.get("sslmode")
-    if sslmode is not None:
-        target = target.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
-    return target.set(drivername="postgresql+asyncpg")
-
-
-def _postgres_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
-    engine = create_async_engine(
-        driver_url(url),
-        pool_size=10,
-        max_overflow=5,
-        pool_timeout=WAIT_SECONDS,
-        pool_recycle=1800,
-        pool_reset_on_return=None,  # every session ends its transaction itself
-        connect_args={"timeout": 10, "command_timeout": WAIT_SECONDS},
-    )
-    return engine, engine
-
-
-def _sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
-    driver: dict[str, Any] = {
-        "pool_timeout": WAIT_SECONDS,
-        "pool_reset_on_return": None,  # every session ends its transaction itself
-        "connect_args": {"async_creator_fn": sqlite.connect},
-    }
-    writer = create_async_engine(driver_url(url), pool_size=1, max_overflow=0, **driver)
-    reader = create_async_engine(driver_url(url), pool_size=8, max_overflow=0, **driver)
-    _prepare(writer, "BEGIN IMMEDIATE")
-    _prepare(reader, "BEGIN", "PRAGMA query_only=ON")
-    return writer, reader
-
-
-def _prepare(engine: AsyncEngine, begin: str, *pragmas: str) -> None:
-    def connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver must not begin on its own
-        cursor = connection.cursor()
-        for pragma in (
-            "PRAGMA journal_mode=WAL",
-            "PRAGMA synchronous=FULL",
-            "PRAGMA busy_timeout=5000",
-            "PRAGMA foreign_keys=ON",
-            "PRAGMA cache_size=-65536",
-            "PRAGMA journal_size_limit=67108864",
-            *pragmas,
-        ):
-            cursor.execute(pragma)
-        cursor.close()
-
-    sa_event.listen(engine.sync_engine, "connect", connected)
-    sa_event.listen(engine.sync_engine, "begin", lambda connection: _driver(connection).begin(begin))
-
-
-def _driver(connection: sa.Connection) -> sqlite.Connection:
-    return cast("sqlite.Connection", connection.connection.driver_connection)
+    async def _read(self, keys: Sequence[Arg]) -> Mapping[Arg, Result]:
+        async with asyncio.timeout(self._db.answer_seconds), self._db.read() as session:
+            return await self._ask(session, keys)

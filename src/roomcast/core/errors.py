@@ -20,6 +20,26 @@ class Refused(Exception):
         self.retry_after_ms = retry_after_ms
 
 
+class Unavailable(Refused):
+    """The database could not do it in time, e.g. because another transaction held a lock. Nothing was changed."""
+
+    code = "INTERNAL"
+    retryable = True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason} Nothing was changed; try again.", retry_after_ms=1_000)
+
+
+class OutcomeUnknown(Exception):
+    """The database did not answer while the change was committed: it may have happened. Not a refusal."""
+
+    code: ClassVar[str] = "TIMEOUT"
+
+    def __init__(self) -> None:
+        self.message = "The database did not confirm the change in time: it may have been made, or not."
+        super().__init__(self.message)
+
+
 class ValidationFailed(Refused):
     code = "VALIDATION_FAILED"
 

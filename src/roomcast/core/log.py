@@ -72,12 +72,12 @@ class LockedHead:
 
 
 _HEADS = table(RoomHead)
-_LOCK = (
+_CHOSEN = (
     sa.select(_HEADS.c.room_id, _HEADS.c.last_seq, _HEADS.c.last_activity_seq, _HEADS.c.last_activity_at)
     .where(_HEADS.c.room_id.in_(sa.bindparam("room_ids", expanding=True)))
     .order_by(_HEADS.c.room_id)
-    .with_for_update()
 )
+_LOCK, _LOCK_FREE = _CHOSEN.with_for_update(), _CHOSEN.with_for_update(skip_locked=True)
 _MOVE = (
     sa.update(_HEADS)
     .where(_HEADS.c.room_id == sa.bindparam("head"))
@@ -87,10 +87,10 @@ _MOVE = (
 _APPEND = sa.insert(table(LogEntry))
 
 
-def locking(room_ids: Collection[UUID]) -> Question:
+def locking(room_ids: Collection[UUID], *, skip_locked: bool = False) -> Question:
     """Asks for the heads of these rooms and locks them until the commit, in id order so that two groups never deadlock.
-    `locked` is to have the answer."""
-    return Question(_LOCK, {"room_ids": list(room_ids)})
+    `locked` is to have the answer. `skip_locked`: heads that others have locked are left out, where rows are locked."""
+    return Question(_LOCK_FREE if skip_locked else _LOCK, {"room_ids": list(room_ids)})
 
 
 def locked(session: AsyncSession, rows: Sequence[RoomHead]) -> None:
@@ -174,6 +174,15 @@ async def tails(session: AsyncSession, room_ids: Collection[UUID]) -> Mapping[UU
 async def epoch(session: AsyncSession) -> UUID:
     """This store's incarnation. Every cursor carries it."""
     return (await session.exec(select(Store.epoch))).one()
+
+
+async def prove_writable(session: AsyncSession) -> None:
+    """Write something that changes nothing, to be committed. Waits for no lock that a message needs, nor for another
+    process that does the same: on PostgreSQL it is a shared lock on a row, which is a write as well."""
+    if session.get_bind().dialect.name == "sqlite":
+        await session.exec(sa.update(Store).values(id=Store.id))
+    else:
+        await session.exec(select(Store.id).with_for_update(read=True, key_share=True))
 
 
 async def begin_epoch(session: AsyncSession) -> None:

@@ -3,8 +3,11 @@
 Stock, SQLAlchemy asks for a cursor, executes, fetches and closes: four trips. Here the cursor carries its rows back
 from one, a transaction begins with its first question, changes whose outcome nobody waits for travel with what comes
 next (the commit at the latest), and nobody waits for a rollback.
+
+A step whose task is cancelled still runs in the thread. It is interrupted, and the rollback is queued behind it.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -66,7 +69,7 @@ class Connection(aiosqlite.Connection):
 
     def begin(self, words: str) -> None:
         """Begin a transaction with its first statement. (Raised there: that another process has locked the file.)"""
-        self._waiting = [lambda connection: connection.execute(words)]
+        self._waiting = [partial(_begin, words)]
 
     async def change(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute it for each of the rows, with the next statement or the commit, which raises what goes wrong."""
@@ -81,7 +84,12 @@ class Connection(aiosqlite.Connection):
 
     async def in_thread(self, step: Step[T]) -> T:
         before, self._waiting, self._is_open = self._waiting, [], True
-        return await self._execute(partial(_run, self._conn, before, step))  # type: ignore[no-any-return,no-untyped-call]
+        try:
+            return await self._execute(partial(_run, self._conn, before, step))  # type: ignore[no-any-return,no-untyped-call]
+        except asyncio.CancelledError:
+            if self._connection is not None:
+                self._connection.interrupt()  # else the connection's next user waits for a statement that nobody needs
+            raise
 
     async def commit(self) -> None:
         if self._is_open or len(self._waiting) > 1:
@@ -93,6 +101,21 @@ class Connection(aiosqlite.Connection):
         if self._is_open:
             self._is_open = False
             self._tx.put_nowait((None, self._conn.rollback))
+
+
+def is_open(connection: Connection) -> bool:
+    return connection._connection is not None
+
+
+def is_idle(connection: Connection) -> bool:
+    """Whether the connection is in no transaction, once what was sent to its thread has run."""
+    return not connection._is_open
+
+
+def _begin(words: str, connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # nobody waited for the last rollback, so nobody knows that it failed
+        connection.rollback()
+    connection.execute(words)
 
 
 def _run(connection: sqlite3.Connection, before: Sequence[Step[object]], step: Step[T]) -> T:

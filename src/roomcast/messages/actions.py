@@ -1,8 +1,8 @@
 """Changes to messages."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Work
-from roomcast.core.errors import NotFound, Refused
+from roomcast.core.errors import NotFound, Refused, Unavailable
 from roomcast.core.ids import local_id, uuid7
 from roomcast.core.rows import Question, altered, as_dict, ask, write
 from roomcast.messages import mentions, policy, search
@@ -40,7 +40,7 @@ _INSERT = sa.insert(table(Message))
 @dataclass(frozen=True, slots=True)
 class NewMessage:
     """One wish to say something. `key`: the clientMessageId. `reply_to` and `thread_root`: ids as clients know
-    them."""
+    them. `made_id` identifies a message without a key, so that the server can repeat it after an uncertain commit."""
 
     actor: Actor
     room_id: UUID | None
@@ -49,6 +49,11 @@ class NewMessage:
     reply_to: str | None = None
     thread_root: str | None = None
     attachments: Sequence[str] = ()
+    made_id: UUID = field(default_factory=uuid7)
+
+    @property
+    def message_id(self) -> UUID:
+        return self.key or self.made_id
 
     def digest(self) -> str:
         """Names the content: the same wish again has the same digest, on any machine, in any year."""
@@ -72,6 +77,8 @@ class NewMessage:
 class Sent:
     message: Message
     replayed: bool
+    is_new: bool
+    """False also for a message without a key that an earlier try has stored, whose commit was not confirmed."""
 
 
 async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent | Refused]:
@@ -79,12 +86,13 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
 
     A known key is answered with the message it made, before any policy, as long as its room is readable; within the
     group too. Each wish is answered on its own: a refused one takes no seq and hinders none of the others.
-    Refuses with NotFound, NotAMember, RoomArchived, ReadOnly, Muted, SlowMode, ValidationFailed, MessageTooLong,
-    IdempotencyKeyReused, AttachmentNotReady, Conflict for a file that is used already.
+    Refuses with Unavailable where the work skips locked rooms and this one is; NotFound, NotAMember, RoomArchived,
+    ReadOnly, Muted, SlowMode, ValidationFailed, MessageTooLong, IdempotencyKeyReused, AttachmentNotReady, Conflict for
+    a file that is used already.
     """
     desk = await _open_desk(work, wishes)
     answers = [_answer(desk, wish) for wish in wishes]
-    fresh = [answer.message for answer in answers if isinstance(answer, Sent) and not answer.replayed]
+    fresh = [answer.message for answer in answers if isinstance(answer, Sent) and answer.is_new]
     if fresh:
         await _store(work, fresh, desk.authors)
         await marks.keep_pace(work, {pair: desk.memberships[pair].last_sent_at for pair in desk.paced})
@@ -106,15 +114,19 @@ class Desk:
     paced: set[tuple[UUID, UUID]]
     """By (room, author): whose pace is watched and who has said something."""
     tray: Tray
+    skipped: Collection[UUID]
+    """Rooms whose heads others have locked: nothing can be decided about them in this transaction."""
 
 
 async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
     room_ids, people = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
-    named = {id_ for wish in wishes for id_ in (wish.key, wish.reply_to_id, wish.thread_root_id) if id_ is not None}
+    named = {
+        id_ for wish in wishes for id_ in (wish.message_id, wish.reply_to_id, wish.thread_root_id) if id_ is not None
+    }
     heads, found, members, authors, known, files = await ask(
         work.session,
-        log.locking(room_ids),
+        log.locking(room_ids, skip_locked=work.skips_locked_rooms),
         rooms.asking(room_ids),
         rooms.asking_memberships(pairs),
         accounts.asking_shown(people),
@@ -129,6 +141,7 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
         {message.id: message for message in known},
         set(),
         Tray({file.id: file for file in files}),
+        room_ids - {head.room_id for head in heads} if work.skips_locked_rooms else (),
     )
 
 
@@ -150,9 +163,12 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
     membership = desk.memberships.get((room.id, wish.actor.user_id)) if room else None
     if room is None or not may_read(wish.actor, room, membership):
         raise NotFound("no such room", path=("input", "roomId"))
-    if wish.key is not None and (original := desk.messages.get(wish.key)):
+    if room.id in desk.skipped:
+        raise Unavailable("Another change of this room is under way.")
+    if original := desk.messages.get(wish.message_id):
         policy.check_same(original, wish.digest(), wish.actor.user_id)
-        return Sent(Message(**as_dict(original)), replayed=True)
+        found = original if isinstance(original, Message) else Message(**as_dict(original))
+        return Sent(found, replayed=wish.key is not None, is_new=False)
     policy.check_body(wish.body, bare=not wish.attachments)
     files = desk.tray.check(wish.actor, wish.file_ids)
     message = _written(desk, wish, room)
@@ -163,7 +179,7 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
         desk.paced.add(pair)
     desk.messages[message.id] = message
     desk.tray.take(files, message.id)
-    return Sent(message, replayed=False)
+    return Sent(message, replayed=False, is_new=True)
 
 
 def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
@@ -172,7 +188,7 @@ def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
     if wish.thread_root is not None:
         policy.check_thread_root(room, desk.messages.get(wish.thread_root_id) if wish.thread_root_id else None)
     return Message(
-        id=wish.key or uuid7(),
+        id=wish.message_id,
         room_id=room.id,
         author_id=wish.actor.user_id,
         body=wish.body,

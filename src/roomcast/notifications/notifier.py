@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import IntegrityError
 
+from roomcast.core.batch import Batch
 from roomcast.core.clock import now
-from roomcast.core.db import Batch, Database
+from roomcast.core.db import Database
 from roomcast.notifications import actions, news, pending, policy
 from roomcast.notifications.letters import Answer, Fate, Letter
 from roomcast.notifications.notices import Notice, notices

@@ -1,4 +1,8 @@
-"""From the log to what is to be said: looked through once for all processes, sent by one, kept until it is sent."""
+"""From the log to what is to be said: looked through once for all processes, sent by one, kept until it is sent.
+
+Lock order, here and where a room is deleted: the room's head, the room, its push position, pending pushes by their
+keys. Deleting a room locks it first and its positions and pushes by cascade.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +19,7 @@ from roomcast.core.db import Work
 from roomcast.notifications import news
 from roomcast.notifications.models import PendingPush, PushPosition, PushSubscription
 from roomcast.notifications.news import Key, Span
+from roomcast.rooms.models import Room
 
 LEASE = timedelta(seconds=60)
 """Whoever has not finished with a push by then has died."""
@@ -42,11 +47,17 @@ async def find(session: AsyncSession, room_ids: Collection[UUID], moment: dateti
 async def keep(work: Work, found: Findings, delay: timedelta) -> None:
     """What is news is pending, and the cursor is where the look ended; but for rooms into which another process has
     looked meanwhile. Raises IntegrityError where that was the first look of all."""
-    positions = await _locked_positions(work, found.ended)
+    positions = await _locked_positions(work, await _kept_rooms(work, found.ended))
     mine = {room_id: row for room_id, row in positions.items() if row.seq == found.begun[room_id]}
     await _add(work, {key: span for key, span in found.spans.items() if key[1] in mine}, delay)
     for room_id, position in mine.items():
         position.seq = found.ended[room_id]
+
+
+async def _kept_rooms(work: Work, room_ids: Collection[UUID]) -> Collection[UUID]:
+    """Those of these rooms that are still there, and are not deleted before the commit."""
+    kept = select(Room.id).where(col(Room.id).in_(room_ids)).order_by(col(Room.id))
+    return (await work.session.exec(kept.with_for_update(read=True, key_share=True))).all()
 
 
 async def _locked_positions(work: Work, room_ids: Collection[UUID]) -> dict[UUID, PushPosition]:

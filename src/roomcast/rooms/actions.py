@@ -113,6 +113,7 @@ async def delete_room(work: Work, actor: Actor, room_id: UUID | None) -> UUID:
     policy.check(actor, view.room, view.membership, Right.DELETE_ROOM)
     gone = view.room.id
     audit.note(work, actor, "ROOM_DELETED", global_id("room", gone), room_id=gone)
+    # Locks the head, then the room, then by cascade all that hangs on the room: others lock in this order too.
     await work.end_log(RoomDeleted(room_id=gone, at=now()))
     await work.session.delete(view.room)
     return gone

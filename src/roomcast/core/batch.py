@@ -1,0 +1,268 @@
+"""Calls that arrive while one transaction commits share the next one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from sqlalchemy.exc import DBAPIError
+
+from roomcast.core.db import Database, Work
+from roomcast.core.errors import OutcomeUnknown, Refused, Unavailable
+from roomcast.core.outages import is_outage
+
+Arg = TypeVar("Arg")
+Result = TypeVar("Result")
+
+PASSES = 4
+"""Of the loop, from bytes on a socket to the call that they mean."""
+
+LANES = 4
+"""Transactions of lanes at once: each may hold a connection until its lock times out."""
+
+LANE_WAIT_SECONDS = 3.0
+"""The longest wait for one of them."""
+
+LANE_SECONDS = 1.0
+"""How long a lane is kept after its lock was found taken: each look by the common group costs a transaction."""
+
+
+@dataclass(slots=True, eq=False)
+class _Call(Generic[Arg, Result]):
+    argument: Arg
+    future: "asyncio.Future[Result]"
+    lane: Hashable
+    is_uncertain: bool = False
+    """A commit of this call was not confirmed: until a later attempt sees what is stored, it may have happened."""
+
+    def settle(self, result: Result | Exception) -> None:
+        if self.future.done():  # its caller went away
+            return
+        if isinstance(result, Exception):
+            self.future.set_exception(result)
+        else:
+            self.future.set_result(result)
+
+    def fail(self, error: Exception) -> None:
+        self.settle(OutcomeUnknown() if self.is_uncertain else error)
+
+
+@dataclass(slots=True, eq=False)
+class _Lane(Generic[Arg, Result]):
+    kept_until: float
+    calls: list[_Call[Arg, Result]] = field(default_factory=list)
+    task: "asyncio.Task[None] | None" = None
+
+
+class Batch(Generic[Arg, Result]):
+    """`run` gets a work and the group's arguments and answers, in their order, with a result or the Refused of each.
+
+    There is no timer: an idle server commits at once, a busy one groups what waits and what the next passes of the
+    loop bring, because those whom the last group has answered are about to call again.
+
+    `lane` names what a call locks, e.g. its room. One group of all lanes runs at a time, in a work that skips locks
+    which others hold; `run` answers Unavailable for those calls. They wait for the lock in a transaction of their own
+    lane, beside the group, so that a lock delays nobody else. Without `lane`, and on SQLite, nothing is skipped.
+
+    A group whose connection is lost, or that is not answered in time, runs a second time: `run` must find what the
+    first time may have stored. A group that fails otherwise is taken apart, so that a bad call harms no other.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        run: Callable[[Work, Sequence[Arg]], Awaitable[Sequence[Result | Refused]]],
+        *,
+        lane: Callable[[Arg], Hashable] | None = None,
+        limit: int = 200,
+    ) -> None:
+        self._db, self._run, self._limit = db, run, limit
+        self._lane_of = None if db.is_sqlite else lane
+        self.groups = self.calls = self.deferred = self.fallbacks = self.retries = 0
+        """Transactions, calls, calls that had to wait for a lock, groups taken apart, groups run twice."""
+        self._waiting: list[_Call[Arg, Result]] = []
+        self._task: asyncio.Task[None] | None = None
+        self._lanes: dict[Hashable, _Lane[Arg, Result]] = {}
+        self._slots = asyncio.Semaphore(LANES)
+
+    async def __call__(self, argument: Arg) -> Result:
+        """Raises the Refused of this call, Unavailable, OutcomeUnknown. A caller that goes away before the call's
+        group has begun takes it back; later it does not undo what its group commits."""
+        lane = self._lane_of(argument) if self._lane_of is not None else None
+        call: _Call[Arg, Result] = _Call(argument, asyncio.get_running_loop().create_future(), lane)
+        self.calls += 1
+        if (found := self._lanes.get(lane)) is not None and (found.task is not None or _time() < found.kept_until):
+            self._join(found, call)
+        else:
+            self._waiting.append(call)
+            if self._task is None:
+                self._task = asyncio.create_task(self._drain(), name="batch")
+        return await call.future
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting) + sum(len(lane.calls) for lane in self._lanes.values())
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        while tasks := [t for t in (self._task, *(lane.task for lane in self._lanes.values())) if t is not None]:
+            await asyncio.wait(tasks)
+
+    # ------------------------------------------------------------------ the common group
+
+    async def _drain(self) -> None:
+        is_busy, calls = False, list[_Call[Arg, Result]]()
+        try:
+            while self._waiting:
+                if is_busy:
+                    await self._fill()
+                calls = self._taken(self._waiting)
+                if calls:
+                    await self._serve(calls)
+                is_busy, calls = len(calls) > 1, []
+        except BaseException:
+            _cancel(calls, self._waiting)
+            raise
+        finally:
+            self._task = None
+
+    async def _fill(self) -> None:
+        """Return when a few passes of the loop have brought nobody else."""
+        known = 0
+        while known < len(self._waiting) < self._limit:
+            known = len(self._waiting)
+            for _ in range(PASSES):
+                await asyncio.sleep(0)
+
+    def _taken(self, calls: list[_Call[Arg, Result]]) -> list[_Call[Arg, Result]]:
+        """The next group; calls whose caller is gone are dropped."""
+        taken, calls[:] = calls[: self._limit], calls[self._limit :]
+        return [call for call in taken if not call.future.done()]
+
+    async def _serve(self, calls: Sequence[_Call[Arg, Result]]) -> None:
+        has_lanes = self._lane_of is not None
+        error = await self._attempt_twice(calls, skip_locked=has_lanes)
+        if error is None:
+            return
+        if has_lanes and not _is_lost(error):
+            self.fallbacks += 1
+            self._defer(calls)
+        else:
+            await self._take_apart(calls, error)
+
+    # ------------------------------------------------------------------ lanes
+
+    def _defer(self, calls: Iterable[_Call[Arg, Result]]) -> None:
+        """Let these calls wait for their locks, each in its lane."""
+        kept_until = _time() + LANE_SECONDS
+        self._lanes = {key: lane for key, lane in self._lanes.items() if lane.task or _time() < lane.kept_until}
+        for call in calls:
+            self.deferred += 1
+            lane = self._lanes.setdefault(call.lane, _Lane(kept_until))
+            lane.kept_until = kept_until
+            self._join(lane, call)
+
+    def _join(self, lane: _Lane[Arg, Result], call: _Call[Arg, Result]) -> None:
+        lane.calls.append(call)
+        if lane.task is None:
+            lane.task = asyncio.create_task(self._drain_lane(lane), name="batch lane")
+
+    async def _drain_lane(self, lane: _Lane[Arg, Result]) -> None:
+        calls: list[_Call[Arg, Result]] = []
+        try:
+            while lane.calls:
+                if not await self._has_slot():
+                    for call in self._taken(lane.calls):
+                        call.fail(Unavailable("Too many rooms are busy."))
+                    continue
+                try:
+                    calls = self._taken(lane.calls)
+                    if calls:
+                        await self._serve_lane(lane, calls)
+                    calls = []
+                finally:
+                    self._slots.release()
+        except BaseException:
+            _cancel(calls, lane.calls)
+            raise
+        finally:
+            lane.task = None
+
+    async def _has_slot(self) -> bool:
+        """Whether one of the lanes' transactions is this one's, to be released."""
+        try:
+            async with asyncio.timeout(LANE_WAIT_SECONDS):
+                return await self._slots.acquire()
+        except TimeoutError:
+            return False
+
+    async def _serve_lane(self, lane: _Lane[Arg, Result], calls: Sequence[_Call[Arg, Result]]) -> None:
+        error = await self._attempt_twice(calls, skip_locked=False)
+        if error is not None:
+            lane.kept_until = _time() + LANE_SECONDS
+            await self._take_apart(calls, error)
+
+    # ------------------------------------------------------------------ transactions
+
+    async def _attempt_twice(self, calls: Sequence[_Call[Arg, Result]], *, skip_locked: bool) -> Exception | None:
+        """As `_attempt`; calls that are locked are deferred."""
+        self.groups += 1
+        error = await self._attempt(calls, skip_locked=skip_locked, defers=skip_locked)
+        if error is not None and _is_lost(error):
+            self.retries += 1
+            error = await self._attempt(calls, skip_locked=skip_locked, defers=skip_locked)
+        return error
+
+    async def _attempt(
+        self, calls: Sequence[_Call[Arg, Result]], *, skip_locked: bool, defers: bool = False
+    ) -> Exception | None:
+        """Run the calls in one transaction and settle them. What went wrong, where none was settled."""
+        try:
+            async with self._db.work(skips_locked_rooms=skip_locked) as work:
+                async with asyncio.timeout(self._db.answer_seconds):
+                    results = await self._run(work, [call.argument for call in calls])
+        except Exception as error:  # each caller is told; nothing is swallowed
+            for call in calls:
+                call.is_uncertain |= isinstance(error, OutcomeUnknown)
+            return error
+        for call, result in zip(calls, results, strict=True):
+            if not isinstance(result, Unavailable):
+                call.settle(result)
+            elif defers:
+                self._defer([call])
+            else:
+                call.fail(result)
+        return None
+
+    async def _take_apart(self, calls: Sequence[_Call[Arg, Result]], error: Exception) -> None:
+        """Run each call alone: one that lost a race for a unique key sees the winner, and only a bad one fails."""
+        is_locked = isinstance(error, Unavailable)
+        is_final = len(calls) == 1 and not isinstance(error, DBAPIError)
+        if is_final or _is_lost(error) or (is_locked and self._lane_of is None):
+            for call in calls:
+                call.fail(error)
+            return
+        self.fallbacks += len(calls) > 1
+        for call in calls:  # the lock was waited for once: where it is still held, nobody waits again
+            failure = await self._attempt([call], skip_locked=is_locked)
+            if isinstance(failure, DBAPIError) and len(calls) > 1:
+                failure = await self._attempt([call], skip_locked=is_locked)
+            if failure is not None:
+                call.fail(failure)
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether the connection was lost, or the database did not answer."""
+    return isinstance(error, OutcomeUnknown) or is_outage(error)
+
+
+def _time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _cancel(*queues: "list[_Call[Arg, Result]]") -> None:
+    """Let nobody wait for calls that will not run: they are left only where the task that serves them is cancelled."""
+    for calls in queues:
+        for call in calls:
+            call.future.cancel()
+        calls.clear()

@@ -1,0 +1,45 @@
+"""Whether the database takes writes, for those who route traffic here."""
+
+import asyncio
+import logging
+import time
+
+from roomcast.core import log
+from roomcast.core.db import Database
+
+READY_SECONDS = 2.0
+"""The database's time for one small write."""
+
+BELIEVED_SECONDS = 1.0
+"""However often somebody asks, there is one write in this time."""
+
+logger = logging.getLogger("roomcast.db")
+
+
+class WriteProbe:
+    """Answers whether a small write could be committed within the last second, or can be now."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._task: asyncio.Task[bool] | None = None
+        self._ended_at = 0.0
+
+    async def __call__(self) -> bool:
+        if self._task is None or (self._task.done() and time.monotonic() - self._ended_at > BELIEVED_SECONDS):
+            self._task = asyncio.create_task(self._probe(), name="write probe")
+        return await asyncio.shield(self._task)
+
+    async def close(self) -> None:
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    async def _probe(self) -> bool:
+        try:
+            async with asyncio.timeout(READY_SECONDS), self._db.work() as work:
+                await log.prove_writable(work.session)
+        except Exception as error:
+            logger.warning("the database takes no writes: %s", type(error).__name__)
+            return False
+        finally:
+            self._ended_at = time.monotonic()
+        return True

@@ -1,0 +1,61 @@
+"""An app whose database is behind a proxy, and the database itself, to see what is really stored."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from roomcast.core.ids import local_id
+from tests.house import House, open_house, settings_for
+from tests.storage.proxy import PostgresProxy
+
+ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+
+@pytest_asyncio.fixture
+async def proxy(database_url: str) -> AsyncIterator[PostgresProxy]:
+    async with PostgresProxy(database_url) as proxy:
+        yield proxy
+
+
+@pytest_asyncio.fixture
+async def proxied(proxy: PostgresProxy, tmp_path: Path) -> AsyncIterator[House]:
+    """An app that reaches its database through the proxy, without limits on how fast people may talk."""
+    async with open_house(settings_for(proxy.url, tmp_path, rate_limits="off")) as house:
+        yield house
+
+
+def id_of(room: str) -> UUID:
+    found = local_id("room", room)
+    assert found is not None
+    return found
+
+
+async def stored(database_url: str, room: str) -> list[str]:
+    """The bodies of the room's messages as another client of PostgreSQL sees them, oldest first."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        rows = await connection.fetch(
+            "SELECT body FROM messages WHERE room_id = $1 AND kind = 'USER' ORDER BY seq", id_of(room)
+        )
+    finally:
+        await connection.close()
+    return [row["body"] for row in rows]
+
+
+@asynccontextmanager
+async def locked(database_url: str, *rooms: str) -> AsyncIterator[None]:
+    """Another transaction holds the heads of these rooms, as that of a frozen process does."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        async with connection.transaction():
+            await connection.execute(
+                "SELECT 1 FROM room_heads WHERE room_id = ANY($1) FOR UPDATE", [id_of(room) for room in rooms]
+            )
+            yield
+    finally:
+        await connection.close()

@@ -1,0 +1,181 @@
+"""A task that is cancelled at any await leaves no connection inside a transaction."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlmodel import select
+
+from roomcast.core import log
+from roomcast.core.batch import Batch
+from roomcast.core.clock import now
+from roomcast.core.columns import table
+from roomcast.core.db import Database, Snapshot, Together, Work
+from roomcast.core.ids import uuid7
+from roomcast.core.log import RoomHead
+from roomcast.core.rows import Question, ask, write
+from roomcast.messages.events import MessageCreated
+from tests.house import House
+from tests.people import SEND, arrive
+from tests.storage.conftest import ON_POSTGRESQL, stored
+from tests.storage.proxy import PostgresProxy
+
+MOMENTS = 40
+"""Times after which a task is cancelled, evenly spread over as long as the task takes."""
+
+HEADS = sa.select(table(RoomHead)).where(table(RoomHead).c.room_id.in_(sa.bindparam("ids", expanding=True)))
+
+Step = Callable[[Database], Awaitable[None]]
+
+
+async def writes(db: Database) -> None:
+    async with db.work() as work:
+        await ask(work.session, log.locking([uuid7()]))
+        row = {"room_id": uuid7(), "last_seq": 0, "last_activity_seq": 0, "last_activity_at": now()}
+        await write(work.session, sa.insert(table(RoomHead)), [row, {**row, "room_id": uuid7()}])
+
+
+async def writes_models(db: Database) -> None:
+    async with db.work() as work:
+        await log.open_log(work.session, uuid7(), now())
+
+
+async def reads(db: Database) -> None:
+    async with db.read() as session:
+        await ask(session, Question(HEADS, {"ids": [uuid7()]}))
+        await log.epoch(session)
+
+
+async def takes_a_snapshot(db: Database) -> None:
+    async with Snapshot(db) as snapshot:
+        for _ in range(2):
+            async with snapshot.session() as session:
+                await ask(session, Question(HEADS, {"ids": [uuid7()]}))
+
+
+async def room_is_kept(db: Database) -> bool:
+    """Whether what one transaction commits is seen by the next."""
+    room_id = uuid7()
+    async with db.work() as work:
+        await ask(work.session, log.locking([room_id]))
+        await log.open_log(work.session, room_id, now())
+    async with db.read() as session:
+        [rows] = await ask(session, Question(HEADS, {"ids": [room_id]}))
+        return len(rows) == 1
+
+
+@pytest.mark.parametrize("step", [writes, writes_models, reads, takes_a_snapshot])
+async def test_cancelled_at_any_moment_nothing_is_lost_later(house: House, step: Step) -> None:
+    db, loop = house.inside.db, asyncio.get_running_loop()
+    begun = loop.time()
+    await step(db)
+    await step(db)
+    moment = (loop.time() - begun) / 2 / MOMENTS
+    for number in range(MOMENTS):
+        task = asyncio.ensure_future(step(db))
+        await asyncio.sleep(number * moment)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        if number % 4 == 0:
+            assert await room_is_kept(db)
+    assert all(await asyncio.gather(*(room_is_kept(db) for _ in range(16))))
+    assert db.refused_connections == 0
+
+
+@ON_POSTGRESQL
+async def test_a_stopped_send_whose_transaction_was_beginning_loses_nothing_later(
+    proxied: House, proxy: PostgresProxy, database_url: str
+) -> None:
+    async with await arrive(proxied, "ann") as ann, ann.socket() as wire:
+        den = await ann.create_room("den")
+        for round_ in range(3):
+            fault = proxy.stall(b"BEGIN")
+            stopped = await wire.watch(SEND, input={"roomId": den, "body": f"stopped {round_}"})
+            await fault.reached.wait()
+            await stopped.stop()
+            fault.release()
+        acknowledged = [message["body"] for message in await ann.say(den, *(f"kept {n}" for n in range(20)))]
+    found = await stored(database_url, den)
+    assert [body for body in found if body.startswith("kept")] == acknowledged
+
+
+@ON_POSTGRESQL
+async def test_a_login_that_is_cut_off_while_its_transaction_begins_loses_nothing_later(
+    proxied: House, proxy: PostgresProxy, database_url: str
+) -> None:
+    db = proxied.inside.db
+    fault = proxy.stall(b"BEGIN")
+    task = asyncio.create_task(writes(db))
+    await fault.reached.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    fault.release()
+    assert all([await room_is_kept(db) for _ in range(20)])
+
+
+@ON_POSTGRESQL
+async def test_a_commit_whose_caller_is_cancelled_publishes_its_events(proxy: PostgresProxy, database_url: str) -> None:
+    published: list[object] = []
+    db, room_id = Database(proxy.url, published.extend), uuid7()
+    async with db.work() as work:
+        await log.open_log(work.session, room_id, now())
+
+    async def record() -> None:
+        async with db.work() as work:
+            await work.record(MessageCreated(room_id=room_id, at=now(), message_id=uuid7()))
+
+    fault = proxy.stall(b"COMMIT;")
+    task = asyncio.create_task(record())
+    await fault.reached.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert published == []
+    fault.release()
+    await db.close()
+    assert len(published) == 1
+    assert db.refused_connections == 0
+
+
+async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_again(house: House) -> None:
+    db = house.inside.db
+    async with db._writer.connect() as connection:
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        if db.is_sqlite:
+            await driver.in_thread(lambda raw: raw.execute("BEGIN IMMEDIATE"))
+        else:
+            await driver.execute("BEGIN")
+    assert db.refused_connections == 1
+    db.refused_connections = 0
+    assert all([await room_is_kept(db) for _ in range(16)])
+
+
+async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ever(house: House) -> None:
+    started = asyncio.Event()
+
+    async def hang(_work: Work, _arguments: object) -> list[None]:
+        started.set()
+        await asyncio.Event().wait()
+        return []
+
+    async def load(_session: object, _keys: object) -> dict[int, int]:
+        started.set()
+        await asyncio.Event().wait()
+        return {}
+
+    for shared in (Batch[int, None](house.inside.db, hang), Together(house.inside.db, load)):
+        started.clear()
+        callers = [asyncio.create_task(shared(number)) for number in range(3)]
+        await started.wait()
+        callers.append(asyncio.create_task(shared(9)))
+        await asyncio.sleep(0)
+        assert shared._task is not None
+        shared._task.cancel()
+        done, _ = await asyncio.wait(callers, timeout=5)
+        assert len(done) == 4
+    async with house.inside.db.read() as session:
+        assert (await session.exec(select(RoomHead))).all() == []

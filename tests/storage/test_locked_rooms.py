@@ -1,0 +1,146 @@
+"""A room whose lock is held by somebody else delays nobody but its own people, and them only for seconds."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from tests.house import House
+from tests.people import SEND, Person, Refused, arrive
+from tests.storage.conftest import ON_POSTGRESQL, locked, stored
+from tests.storage.proxy import PostgresProxy
+
+EDIT = "mutation($input: EditMessageInput!) { editMessage(input: $input) { errors { code } message { body } } }"
+
+
+async def bodies(house: House, person: Person, room: str) -> list[str]:
+    query = "query($id: ID!) { room(id: $id) { messages(last: 100) { edges { node { body } } } } }"
+    edges = (await person.ask(query, id=room))["room"]["messages"]["edges"]
+    return [edge["node"]["body"] for edge in edges]
+
+
+@ON_POSTGRESQL
+async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(house: House, ann: Person, database_url: str) -> None:
+    stuck, *others = [await ann.create_room(f"room {number}") for number in range(6)]
+    async with locked(database_url, stuck):
+        waiting = [asyncio.create_task(ann.send(stuck, f"late {number}")) for number in range(5)]
+        async with asyncio.timeout(5):
+            for round_ in range(3):
+                sent = await asyncio.gather(*(ann.send(room, f"on time {round_}") for room in others))
+                assert [payload["errors"] for payload in sent] == [[]] * 5
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+    for answer in answers:
+        assert isinstance(answer, Refused)
+        assert answer.codes == ["INTERNAL"]
+        assert answer.errors[0]["extensions"]["retryable"] is True
+        assert answer.errors[0]["extensions"]["retryAfterMs"] > 0
+    assert await stored(database_url, stuck) == []  # what was refused was not stored
+    assert house.inside.send.deferred >= 5
+
+
+@ON_POSTGRESQL
+async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
+    house: House, ann: Person, database_url: str
+) -> None:
+    den = await ann.create_room("den")
+    async with locked(database_url, den):
+        waiting = [asyncio.create_task(ann.send(den, str(number))) for number in range(5)]
+        while house.inside.send.deferred == 0:  # noqa: ASYNC110 (no event says it)
+            await asyncio.sleep(0.01)
+    assert [payload["errors"] for payload in await asyncio.gather(*waiting)] == [[]] * 5
+    assert sorted(await stored(database_url, den)) == list("01234")
+
+
+@ON_POSTGRESQL
+async def test_a_change_of_a_locked_room_fails_soon_and_may_be_repeated(
+    house: House, ann: Person, database_url: str
+) -> None:
+    den = await ann.create_room("den")
+    [message] = await ann.say(den, "first")
+    async with locked(database_url, den), asyncio.timeout(10):
+        with pytest.raises(Refused) as refused:
+            await ann.do(EDIT, messageId=message["id"], body="second")
+    assert refused.value.codes == ["INTERNAL"]
+    assert "Nothing was changed" in refused.value.errors[0]["message"]
+    assert (await ann.do(EDIT, messageId=message["id"], body="third"))["message"]["body"] == "third"
+
+
+@ON_POSTGRESQL
+async def test_a_locked_membership_delays_only_its_person(
+    house: House, ann: Person, bob: Person, database_url: str
+) -> None:
+    den, hall = await ann.create_room("den"), await ann.create_room("hall")
+    await bob.join(den)
+    connection = await asyncpg.connect(database_url)
+    async with connection.transaction():
+        await connection.execute(
+            "SELECT 1 FROM memberships JOIN users ON users.id = user_id WHERE username = 'bob' FOR UPDATE"
+        )
+        bobs = asyncio.create_task(bob.send(den, "mine"))
+        anns = asyncio.create_task(ann.send(den, "yours"))
+        async with asyncio.timeout(5):
+            assert (await ann.send(hall, "elsewhere"))["errors"] == []
+        with pytest.raises(Refused):
+            await bobs
+        assert (await anns)["errors"] == []
+    await connection.close()
+    assert await stored(database_url, den) == ["yours"]
+
+
+@ON_POSTGRESQL
+async def test_what_its_client_gave_up_before_it_began_is_not_stored(
+    proxied: House, proxy: PostgresProxy, database_url: str
+) -> None:
+    async with await arrive(proxied, "ann") as ann, ann.socket() as wire:
+        den = await ann.create_room("den")
+        fault = proxy.stall(b"COMMIT;")
+        first = asyncio.create_task(ann.send(den, "first"))
+        await fault.reached.wait()
+        stopped = [await wire.watch(SEND, input={"roomId": den, "body": f"stopped {n}"}) for n in range(6)]
+        await _until_waiting(proxied, 6)
+        for operation in stopped:
+            await operation.stop()
+        await wire.ask("{ __typename }")  # what was stopped before this has been
+        fault.release()
+        assert (await first)["errors"] == []
+        await ann.say(den, "last")
+    assert await stored(database_url, den) == ["first", "last"]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_locked_file_stops_sends_with_a_retryable_error(
+    house: House, ann: Person, database_url: str, tmp_path: Path
+) -> None:
+    den = await ann.create_room("den")
+    with sqlite3.connect(tmp_path / "roomcast.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Refused) as refused:
+            await ann.send(den, "locked")
+        other.execute("ROLLBACK")
+    other.close()
+    assert refused.value.codes == ["INTERNAL"]
+    assert (await ann.send(den, "free"))["errors"] == []
+    assert await bodies(house, ann, den) == ["free"]
+
+
+async def test_duplicates_in_one_group_are_one_message_and_one_transaction(house: House, bob: Person) -> None:
+    den = await bob.create_room("den")
+    batch = house.inside.send
+    keys = [f"00000000-0000-4000-8000-{number:012}" for number in range(30)]
+    sends = [bob.send(den, key, clientMessageId=key) for key in keys for _ in range(3)]
+    groups = batch.groups
+    payloads = await asyncio.gather(*sends)
+    assert [payload["errors"] for payload in payloads] == [[]] * 90
+    assert sum(payload["replayed"] for payload in payloads) == 60
+    assert len({payload["message"]["id"] for payload in payloads}) == 30
+    assert sorted(await bodies(house, bob, den)) == keys
+    assert batch.fallbacks == batch.retries == 0
+    assert batch.groups - groups < 60  # some of them were in one group
+
+
+async def _until_waiting(house: House, count: int) -> None:
+    async with asyncio.timeout(5):
+        while house.inside.send.waiting < count:  # noqa: ASYNC110 (no event says it)
+            await asyncio.sleep(0.005)
