@@ -17,7 +17,7 @@ from roomcast.core.errors import Conflict, OutcomeUnknown, Refused, Unavailable
 from tests.simulation.faults import DatabaseAway, Defect, Faults
 from tests.simulation.loop import SimulatedLoop, Violation
 
-FAILURES = (Refused, OutcomeUnknown, OperationalError, IntegrityError, DatabaseAway, Defect)
+FAILURES = (Refused, OutcomeUnknown, TimeoutError, OperationalError, IntegrityError, DatabaseAway, Defect)
 """How a call may fail without a promise being broken."""
 
 FAULTY_SECONDS = 5.0
@@ -66,7 +66,7 @@ class FakeDatabase:
     async def work(self, *, skips_locked_rooms: bool = False) -> AsyncIterator[FakeWork]:
         """Raises OutcomeUnknown where the commit is not confirmed: it happened in some of these cases."""
         work = FakeWork(self._table, skips_locked_rooms=skips_locked_rooms)
-        await self._step()
+        await asyncio.sleep(0)
         yield work
         try:
             await asyncio.shield(self._commit(work))  # nobody cancels a commit
