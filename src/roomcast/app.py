@@ -23,13 +23,14 @@ from roomcast.api.execution import Engine
 from roomcast.api.files import FilesEndpoint
 from roomcast.api.http import HttpEndpoint
 from roomcast.api.inbox import topic_of_person
+from roomcast.api.inbox_checks import STEP_SECONDS, InboxChecks
 from roomcast.api.limits import Limits
 from roomcast.api.persisted import Manifest, PersistedQueries, WrongManifest, read_manifest
 from roomcast.api.rates import Rates
 from roomcast.api.signals import Signals
 from roomcast.api.sockets import Sockets
 from roomcast.api.subscriptions import RoomLog, is_room_topic, topic_of
-from roomcast.core import log, migrations
+from roomcast.core import migrations
 from roomcast.core.batch import Batch
 from roomcast.core.chores import Chore
 from roomcast.core.clock import now
@@ -108,6 +109,8 @@ class Roomcast:
         self.buckets = _buckets(settings)
         self.credentials = Credentials(self.db, self.passwords, self.buckets, limited=settings.rate_limits is OnOff.ON)
         self.sweeping_files = Chore("sweep files", FILES_SECONDS, self.sweep_files)
+        self.inbox_checks = InboxChecks(self.db)
+        self.checking_inboxes = Chore("check inboxes", STEP_SECONDS, self.inbox_checks.look)
         self.sweeping_strays = Chore("sweep stray bytes", STRAYS_SECONDS, self.sweep_strays)
         self.notifier = open_notifier(settings, self.db)
         self.notifying = _notifying(self.notifier)
@@ -173,7 +176,7 @@ class Roomcast:
 
     @property
     def _chores(self) -> tuple[Chore, ...]:
-        return self.sweeping, self.sweeping_files, self.sweeping_strays, *self.notifying
+        return self.sweeping, self.sweeping_files, self.sweeping_strays, self.checking_inboxes, *self.notifying
 
     @property
     def _rates(self) -> Rates | None:
@@ -200,6 +203,7 @@ class Roomcast:
             account_rules=rules,
             send=self.send,
             watch=self.watch,
+            inbox_checks=self.inbox_checks,
             signals=self.signals,
             everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
             public_url=settings.public_url,

@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from roomcast.app import Roomcast
+from roomcast.realtime.outbox import PROCESS
 
 
 class Readings(Collector):
@@ -31,6 +32,8 @@ class Readings(Collector):
             ("subscriptions", house.hub.reader_count, "Subscriptions of rooms."),
             ("groups", len(house.hub.groups), "Audiences that share an execution."),
             ("topics", len(house.hub.topics), "Rooms that somebody here listens to."),
+            ("replay_bytes", house.hub.held_bytes, "Events that are kept for subscriptions which are behind."),
+            ("unsent_bytes", PROCESS.total, "What waits for sockets that take no more at the moment."),
             ("people_present", len(house.signals.people.shown), "People who are shown as present, by all processes."),
             ("sends_waiting", house.send.waiting, "Messages that wait for the next transaction."),
             ("bus_connected", int(house.bus.connected), "1 while frames travel between processes."),

@@ -12,6 +12,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from roomcast.realtime.outbox import PROCESS
+from roomcast.realtime.ring import RING_BYTES
 from tests.delivery.survivors import CATCH_UP_SECONDS, WATCH, all_agree, held_bytes, many, surviving, the_log
 from tests.house import House
 from tests.people import Person
@@ -96,6 +98,24 @@ async def test_a_reader_that_stops_disturbs_nobody_and_catches_up_when_it_reads_
         await all_agree(survivors, ann, den, count)
         seqs = await read_on(ws, count)
         assert seqs == [seq for seq, _ in await the_log(ann, den)]
+
+
+async def test_large_events_are_kept_within_bounds_for_who_is_behind(house: House, ann: Person) -> None:
+    copies = " ".join(f"body{number}: body" for number in range(40))
+    large = WATCH.replace(" body ", f" body {copies} ")
+    den, count = await ann.create_room("den"), many(2_000, 100)
+    async with (
+        stalled(house.ws_url, ann, den, large) as behind,
+        stalled(house.ws_url, ann, den, large) as other,
+        surviving(2, [house], ann, den) as survivors,
+    ):
+        await house.listening(4)
+        await burst(ann, den, count)
+        await all_agree(survivors, ann, den, count)
+        assert RING_BYTES / 2 < house.inside.hub.held_bytes <= 3 * RING_BYTES  # of two documents and the room
+        assert 0 < PROCESS.total < MEBIBYTE  # a frame for each of those who wait
+        seqs = [seq for seq, _ in await the_log(ann, den)]
+        assert await read_on(behind, count) == await read_on(other, count) == seqs
 
 
 async def test_a_peer_that_takes_nothing_is_dropped(house: House, ann: Person) -> None:

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from roomcast.realtime import bus
+from roomcast.realtime.brokers import inbox
 from roomcast.realtime.brokers.backend import Backend
 from roomcast.realtime.bus import MAX_LOST_TOPICS, OUTGOING_FRAMES, Bus, Frame
 from tests.realtime.brokers import KINDS, Broker
@@ -188,6 +190,21 @@ async def test_more_than_the_queue_holds_is_counted_as_dropped(listen: Open) -> 
     listener.bus.publish(frames("room:1", OUTGOING_FRAMES + 10))
     assert listener.bus.stats.dropped == 10
     await until(lambda: listener.bus.stats.published == OUTGOING_FRAMES)
+
+
+async def test_what_waits_is_bounded_in_size_as_well(listen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus, "OUTGOING_CHARACTERS", 1_000)
+    listener = await listen("memory://")
+    await listener.join("room:1")
+    listener.resynced.clear()
+    listener.bus.publish(Frame("room:1", seq, "x" * 400) for seq in range(1, 11))
+    assert listener.bus.stats.dropped == 7
+    await until(lambda: listener.resynced == {"room:1"})
+    monkeypatch.undo()
+    listener.resynced.clear()
+    monkeypatch.setattr(inbox, "PENDING_CHARACTERS", 1_000)
+    listener.bus.publish(Frame("room:1", seq, "x" * 400) for seq in range(11, 21))
+    await until(lambda: listener.bus.stats.overflows > 0 and listener.resynced == {"room:1"})
 
 
 # ------------------------------------------------------------------ brokers that go and come

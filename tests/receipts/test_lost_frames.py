@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 
-from roomcast.api import inbox as inboxes
+from roomcast.api import inbox_checks
 from tests import servers
 from tests.conftest import MakeHouse
 from tests.house import House
@@ -91,7 +91,7 @@ async def test_an_inbox_learns_of_a_lost_name_before_a_message_that_was_heard(
 async def test_an_inbox_learns_of_lost_changes_that_no_log_holds(
     ann: Person, bob: Person, cut_off: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inboxes, "RECOUNT_SECONDS", 1.0)
+    monkeypatch.setattr(inbox_checks, "CHECK_SECONDS", 2.0)
     den = await ann.create_room("den", memberIds=[bob.id])
     [said] = await ann.say(den, "unread")
     async with inbox(bob) as (watching, snapshot), at(cut_off, bob) as bob_there, at(cut_off, ann) as ann_there:

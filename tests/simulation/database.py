@@ -58,6 +58,14 @@ class InMemoryStore:
             if log_.exists and str(user_id) in log_.members
         ]
 
+    def places(self, user_id: UUID) -> tuple[Any, ...]:
+        """Where this person is a member, and since when."""
+        return tuple(
+            (room_id, max((fact.seq for fact in log_.facts if fact.person == str(user_id)), default=0))
+            for room_id, log_ in sorted(self.logs.items())
+            if str(user_id) in log_.members
+        )
+
     def _unread(self, room_id: UUID, user_id: UUID) -> Unread:
         mark, facts = self.marks.get((room_id, user_id), 0), self.logs[room_id].facts
         count = sum(fact.kind == "message" and fact.seq > mark for fact in facts)
@@ -173,6 +181,10 @@ async def _unread_of(session: FakeSession, user_id: UUID, among: Collection[UUID
     )
 
 
+async def _fingerprints(session: FakeSession, user_ids: Collection[UUID]) -> dict[UUID, tuple[Any, ...]]:
+    return await session.ask(lambda store: {id_: found for id_ in user_ids if (found := store.places(id_))})
+
+
 async def _room_ids_of(session: FakeSession, user_id: UUID) -> list[UUID]:
     return await session.ask(lambda store: [found.room_id for found in store.unread(user_id)])
 
@@ -200,7 +212,7 @@ async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Seque
 QUERIES: Mapping[Any, Mapping[str, Any]] = {
     rooms: {"reach": _reach, "rooms_by_id": _rooms_by_id, "readers_among": _readers_among},
     log: {"after": _after, "tails": _tails, "epoch": _epoch},
-    receipts: {"unread_of": _unread_of, "room_ids_of": _room_ids_of},
+    receipts: {"unread_of": _unread_of, "room_ids_of": _room_ids_of, "fingerprints": _fingerprints},
     accounts: {"session_states": _session_states, "sessions_ended_since": _sessions_ended_since},
 }
 

@@ -22,6 +22,7 @@ from roomcast.api.context import Backend
 from roomcast.api.crowd import Places
 from roomcast.api.execution import Engine
 from roomcast.api.inbox import Inbox, topic_of_person
+from roomcast.api.inbox_checks import STEP_SECONDS, InboxChecks
 from roomcast.api.limits import Limits
 from roomcast.api.operations import ActiveOperation
 from roomcast.api.protocol import SUBPROTOCOL
@@ -31,6 +32,7 @@ from roomcast.api.subscriptions import RoomLog, is_room_topic, topic_of
 from roomcast.api.transport import ABORT, LEAVE, WRITE
 from roomcast.core import log
 from roomcast.core.actor import Actor
+from roomcast.core.chores import Chore
 from roomcast.core.clock import now
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.events import Lines
@@ -104,7 +106,9 @@ class Process:
         self.hub = Hub(room_log, self.bus.join, self.bus.leave, self.epoch)
         self.watch = Watch(self.bus.join, self.bus.leave, room_log.tails, is_room_topic, self.epoch)
         self.sessions = Sessions(db, cast("Any", IssuedTokens()))
-        self.sockets = Sockets(_engine(db, self.epoch, self.sessions, self.watch), self.hub, (), Places())
+        checks = InboxChecks(db)
+        self.checking_inboxes = Chore("check inboxes", STEP_SECONDS, checks.look)
+        self.sockets = Sockets(_engine(db, self.epoch, self.sessions, self.watch, checks), self.hub, (), Places())
 
     def _on_epoch(self) -> None:
         self.hub.restart()
@@ -124,6 +128,7 @@ class Process:
         await self.hub.start()
         await self.watch.start()
         await self.sockets.start()
+        self.checking_inboxes.start()
 
     async def stop(self) -> None:
         await asyncio.sleep(3)
@@ -136,6 +141,7 @@ class Process:
         }
         if any(left.values()):
             raise Violation(f"left behind when all clients had gone: {left}")
+        await self.checking_inboxes.stop()
         await self.sockets.stop()
         await self.sessions.close()
         await self.hub.stop()
@@ -143,7 +149,7 @@ class Process:
         await self.bus.stop()
 
 
-def _engine(db: Any, epoch: SimulatedEpoch, sessions: Sessions, watch: Watch) -> Engine:
+def _engine(db: Any, epoch: SimulatedEpoch, sessions: Sessions, watch: Watch, checks: InboxChecks) -> Engine:
     nothing: Any = None
     backend = Backend(
         db=db,
@@ -155,6 +161,7 @@ def _engine(db: Any, epoch: SimulatedEpoch, sessions: Sessions, watch: Watch) ->
         account_rules=nothing,
         send=nothing,
         watch=watch,
+        inbox_checks=checks,
         signals=cast("Any", NoPresence()),
         links=nothing,
         max_upload_bytes=0,

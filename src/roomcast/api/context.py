@@ -18,6 +18,7 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
+from roomcast.api.inbox_checks import InboxChecks
 from roomcast.api.signals import Signals
 from roomcast.core import log
 from roomcast.core.actor import Actor
@@ -65,6 +66,7 @@ class Backend:
     account_rules: AccountRules
     send: Batch[NewMessage, Sent]
     watch: Watch
+    inbox_checks: InboxChecks
     signals: Signals
     links: Links
     max_upload_bytes: int

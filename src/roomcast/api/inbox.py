@@ -6,9 +6,7 @@ frame that is lost, repeated or late does no harm, and after a doubt a fresh sna
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any, NoReturn, TypeAlias
 from uuid import UUID
@@ -29,15 +27,11 @@ from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.retry import until_it_works
 from roomcast.receipts import queries
 from roomcast.receipts.events import PlaceChanged, ReadMarkerMoved
-from roomcast.receipts.queries import Unread
+from roomcast.receipts.queries import Fingerprint, Unread
 from roomcast.rooms.events import RoomChanged
 
 COALESCE_SECONDS = 0.25
 """An inbox speaks at most four times a second, however much happens."""
-
-RECOUNT_SECONDS = 60.0
-"""The longest that a change of the person's own may stay unnoticed when nothing was heard of it: no log tells of read
-marks, preferences and rooms that one was let into. Each inbox counts at a moment of chance in the second half of it."""
 
 InboxEvent: TypeAlias = Annotated[InboxSnapshot | UnreadChanged | RoomListChanged, strawberry.union("InboxEvent")]
 
@@ -87,6 +81,7 @@ class Inbox:
         self._backend, self._viewer, self._send = engine.backend, viewer, send
         self._caller = replace(LIVE, origin=stream.address)
         self._executor = engine.executor(operation, request.variables, self._context())
+        self.places: Fingerprint | None = None
         self._followed: set[str] = set()
         self._known: dict[UUID, Unread] = {}
         self._dirty: set[UUID] = set()
@@ -98,11 +93,17 @@ class Inbox:
     def start(self, outbox: Outbox, failed: Callable[[], None]) -> None:
         """`failed` is called when it cannot go on, which nobody expects."""
         self._task = asyncio.create_task(self._guarded(outbox, failed), name="inbox")
+        self._backend.inbox_checks.add(self)
 
     def stop(self) -> None:
         self._backend.watch.unfollow(self, self._followed)
+        self._backend.inbox_checks.discard(self)
         if self._task is not None:
             self._task.cancel()
+
+    @property
+    def user_id(self) -> UUID:
+        return self._viewer.user_id
 
     # ------------------------------------------------------------------ what happens
 
@@ -159,14 +160,8 @@ class Inbox:
         self._backend.watch.follow(self, own)
         await self._follow_all()
         await self._say(outbox, self._snapshot(await self._count(None)))
-        clock = asyncio.get_running_loop().time
-        recount_at = clock() + _recount_seconds()
         while not outbox.closed:
-            with suppress(TimeoutError):
-                async with asyncio.timeout_at(recount_at):
-                    await self._woken.wait()
-            if clock() >= recount_at:
-                self._in_doubt, recount_at = True, clock() + _recount_seconds()
+            await self._woken.wait()
             await asyncio.sleep(COALESCE_SECONDS)
             self._woken.clear()
             for event in await self._news():
@@ -223,7 +218,9 @@ class Inbox:
     async def _count(self, among: Collection[UUID] | None) -> dict[UUID, Unread]:
         async def ask() -> dict[UUID, Unread]:
             async with self._backend.db.read() as session:
-                rooms = await queries.unread_of(session, self._viewer.user_id, among)
+                rooms = await queries.unread_of(session, self.user_id, among)
+                if among is None:
+                    self.places = (await queries.fingerprints(session, [self.user_id])).get(self.user_id, ())
             return {room.room_id: room for room in rooms}
 
         return await until_it_works(ask, worth=is_outage)
@@ -256,10 +253,6 @@ class Inbox:
 
     def _context(self) -> Context:
         return Context(self._backend, self._viewer, self._caller)
-
-
-def _recount_seconds() -> float:
-    return RECOUNT_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 (spreads the counting, guards nothing)
 
 
 def _has_moved(before: Unread, now: Unread) -> bool:

@@ -31,7 +31,7 @@ from roomcast.api.requests import Request, read_request
 from roomcast.api.server import MAX_SUBSCRIPTIONS
 from roomcast.api.showing import Person
 from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
-from roomcast.api.transport import LEAVE, WRITE
+from roomcast.api.transport import DRAINED, LEAVE, WRITE
 from roomcast.api.wire import NotAdmitted, Pace, Wire
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
@@ -62,7 +62,8 @@ class Socket:
         self._scope, self._receive, self._send = connection
         self.viewer: Actor | None = None
         self._abort = partial(wire.abort, self._scope)
-        self._outbox = Outbox(self._send, self._abort, pace.stall, wire.extension(self._scope, WRITE))
+        write, drained = wire.extension(self._scope, WRITE), wire.extension(self._scope, DRAINED)
+        self._outbox = Outbox(self._send, self._abort, pace.stall, write, drained)
         self._parting: asyncio.Task[None] | None = None
         self._initialising: asyncio.Task[None] | None = None
         self._is_acknowledged = False

@@ -218,9 +218,10 @@ class RoomLog:
         event = self._lines.unpack(body)
         if event.seq != seq:
             raise ValueError("a frame whose event is another one")
-        return _entry(event)
+        return _entry(event, len(body))
 
 
-def _entry(event: Event) -> Entry:
-    mark = event.kind, event.at
-    return Entry(event.seq, event, rights=event.changes_access, rewrites=event.rewrites_past, mark=mark)
+def _entry(event: Event, size: int = 0) -> Entry:
+    """`size`: that of what it carries; what the log stores holds no bodies."""
+    rights, rewrites, mark = event.changes_access, event.rewrites_past, (event.kind, event.at)
+    return Entry(event.seq, event, rights=rights, rewrites=rewrites, mark=mark, size=size)

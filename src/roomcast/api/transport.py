@@ -1,9 +1,9 @@
-"""uvicorn's WebSocket protocol: two ways that ASGI lacks, and limits to what it bears with.
+"""uvicorn's WebSocket protocol: three ways that ASGI lacks, and limits to what it bears with.
 
 The app finds the ways in the scope's extensions. `ABORT` drops a peer that takes no bytes: a closing handshake would
 wait for it for ever. `WRITE` puts a text frame on the wire at once: with thousands of listeners, going through `send`
-for each is half of what a delivery costs. `LEAVE` is put there by the app, to be called when the server stops: uvicorn
-alone would cut off what runs.
+for each is half of what a delivery costs. `DRAINED` waits until the peer takes bytes. `LEAVE` is put there by the app,
+to be called when the server stops: uvicorn alone would cut off what runs.
 """
 
 import asyncio
@@ -19,8 +19,10 @@ from websockets.server import ServerProtocol
 
 from roomcast.api import refusals
 from roomcast.api.slices import Sliced
+from roomcast.realtime.outbox import LARGE_BYTES
 
 ABORT, WRITE, LEAVE = "roomcast.abort", "roomcast.write", "roomcast.leave"
+DRAINED = "roomcast.drained"
 
 MAX_FRAME_BYTES = 256 * 1024
 
@@ -71,6 +73,7 @@ class DirectProtocol(Sliced, WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[ABORT] = self.transport.abort
             extensions[WRITE] = self.write_text
+            extensions[DRAINED] = self.writable.wait
 
     def start_keepalive(self) -> None:
         super().start_keepalive()
@@ -86,10 +89,18 @@ class DirectProtocol(Sliced, WebSocketsSansIOProtocol):
         self.scope["extensions"].clear()  # they hold this protocol, which holds them
 
     def write_text(self, *parts: bytes) -> bool:
-        """One text frame of these parts (UTF-8), if the peer takes bytes now; False if that would have to wait."""
-        if not self.writable.is_set() or not self.handshake_complete or self.close_sent or self.disconnected:
+        """One text frame of these parts (UTF-8), if the peer takes bytes now; False if that would have to wait, and for
+        a large one, which is to be counted while it waits in the buffers."""
+        size = sum(map(len, parts))
+        if (
+            size >= LARGE_BYTES
+            or not self.writable.is_set()
+            or not self.handshake_complete
+            or self.close_sent
+            or self.disconnected
+        ):
             return False
-        self.transport.write(b"".join((_header(sum(map(len, parts))), *parts)))
+        self.transport.write(b"".join((_header(size), *parts)))
         return True
 
     def shutdown(self) -> None:

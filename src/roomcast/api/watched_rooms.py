@@ -128,6 +128,12 @@ class PresentPeople:
             self._loading = asyncio.create_task(self._load(), name=f"members {self._room_id}")
 
     async def _load(self) -> None:
+        try:
+            await self._reload()
+        finally:
+            self._loading = None
+
+    async def _reload(self) -> None:
         self._is_stale = True
         while self._is_stale:  # somebody came or went while they were read
             self._is_stale = False
@@ -139,7 +145,6 @@ class PresentPeople:
         if not self._loaded.is_set():
             self._look()
             self._loaded.set()
-        self._loading = None
 
     async def _read(self) -> tuple[set[UUID], int]:
         """The members, and the end of the room's log at that moment."""

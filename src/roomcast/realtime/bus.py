@@ -22,6 +22,7 @@ log = logging.getLogger("roomcast.bus")
 
 BATCH_FRAMES = 500
 OUTGOING_FRAMES = 10_000
+OUTGOING_CHARACTERS = 32_000_000
 STOP_SECONDS = 1.0
 
 MAX_LOST_TOPICS = 1_000
@@ -92,6 +93,7 @@ class Bus:
         self._pumps: set[asyncio.Task[None]] = set()
         self._stale: set[str] = set()
         self._outgoing: deque[Frame] = deque()
+        self._outgoing_characters = 0
         self._lost: set[str] = set()
         self._filled = asyncio.Event()
         self._drainer: asyncio.Task[None] | None = None
@@ -146,8 +148,9 @@ class Bus:
     def publish(self, frames: Iterable[Frame]) -> None:
         """The frames leave soon and in order, or are counted as dropped."""
         for frame in frames:
-            if len(self._outgoing) < OUTGOING_FRAMES:
+            if len(self._outgoing) < OUTGOING_FRAMES and self._outgoing_characters < OUTGOING_CHARACTERS:
                 self._outgoing.append(frame)
+                self._outgoing_characters += len(frame.body)
             else:
                 self.stats.dropped += 1
                 self._note_lost([frame])
@@ -169,6 +172,7 @@ class Bus:
 
     async def _send(self) -> None:
         batch = [self._outgoing.popleft() for _ in range(min(len(self._outgoing), BATCH_FRAMES))]
+        self._outgoing_characters -= sum(len(frame.body) for frame in batch)
         for frame in batch:
             await self._broadcast.publish(self._channel_of(frame.topic), encode(frame))
         sent = await self._backend.flush()

@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from roomcast.realtime.blocks import Blocks, Shown
 from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.ring import Budget, Ring
 from roomcast.realtime.source import EVERYBODY, Entry, Failure, Script, Stored
 from roomcast.realtime.turns import Turns
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("roomcast.hub")
 
 RING = 256
-"""Payloads a group keeps. Who is further behind reads the log again."""
+"""Payloads a group keeps, within the bytes of a `Ring`. Who is further behind reads the log again."""
 
 SIGNALS = 64
 """Signals that may wait for the events before them. More: the oldest are never told."""
@@ -25,15 +27,16 @@ CHUNK = 250
 """Sockets written to before others get their turn on the loop."""
 
 BLOCK = 64
-"""Events of a replay that are read, executed and shared together."""
+"""Events of a replay that are read, executed and shared together; fewer if they are large."""
+
+BLOCK_BYTES = 1024 * 1024
+"""About what the payloads may come to that are made at one time."""
+
+FIRST_SHOWN = 4
+"""Events that are shown together by a group that has made no payload yet: they may be large."""
 
 REPLAYS = 20
 """Readers who may be given a block before others get their turn on the loop."""
-
-SHARED_SECONDS = 2.0
-"""How long a replayed block serves others. Short: what it shows may have been edited since."""
-
-Shown = tuple[int, bytes | None]
 
 
 class Feed(Protocol):
@@ -46,7 +49,10 @@ class Feed(Protocol):
 
 
 class Group:
-    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Stored) -> None:
+    """`budget`: of the bytes that all groups of the process hold."""
+
+    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Stored, budget: Budget | None = None) -> None:
+        budget = budget or Budget()
         self.key, self.script = key, script
         self.position = feed.position
         self.readers: set[Reader] = set()
@@ -54,9 +60,10 @@ class Group:
         self.is_suspended = False
         self._live: dict[Reader, None] = {}
         self._feed, self._source = feed, source
-        self._ring: deque[Shown] = deque(maxlen=RING)
+        self._ring: Ring[Shown] = Ring(RING, budget)
+        self._largest: int | None = None
         self._signals: deque[Any] = deque(maxlen=SIGNALS)
-        self._blocks: dict[tuple[int, int], asyncio.Task[list[Shown]]] = {}
+        self._blocks = Blocks(feed.name, self._read, budget)
         self._replays = Turns(REPLAYS)
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
@@ -85,10 +92,7 @@ class Group:
 
     def since(self, seq: int) -> list[Shown] | None:
         """What was shown after seq; None if some of it has left the ring."""
-        missing = self.position - seq
-        if missing > len(self._ring):
-            return None
-        return list(self._ring)[len(self._ring) - missing :] if missing > 0 else []
+        return self._ring.last(self.position - seq)
 
     async def moved(self) -> None:
         """Return when `position` has risen."""
@@ -96,9 +100,9 @@ class Group:
 
     async def replay(self, seq: int, upto: int, _person: Hashable) -> list[Shown]:
         """What the log holds after seq, up to the end of its block or `upto`. Shared by all who ask at that time."""
-        start = seq // BLOCK * BLOCK
-        end = min(start + BLOCK, upto)
-        shown = await asyncio.shield(self._block(start, end))
+        size = self._block_size()
+        start = seq // size * size
+        shown = await self._blocks.get(start, min(start + size, upto))
         await self._replays.take()
         return [(at, payload) for at, payload in shown if at > seq]
 
@@ -113,11 +117,8 @@ class Group:
     def suspend(self) -> None:
         """The log has become another one: show nothing more until `restart`."""
         self.is_suspended = True
-        for task in self._tasks():
+        for task in self._let_go():
             task.cancel()
-        self._task = None
-        self._blocks.clear()
-        self._ring.clear()
         self._signals.clear()
         for reader in self.readers:
             reader.suspend()
@@ -130,35 +131,19 @@ class Group:
             reader.restart()
 
     async def close(self) -> None:
-        tasks = self._tasks()
+        tasks = self._let_go()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _tasks(self) -> list[asyncio.Task[Any]]:
-        return [*self._blocks.values(), *([self._task] if self._task is not None else [])]
-
-    def _block(self, start: int, end: int) -> "asyncio.Task[list[Shown]]":
-        if (start, end) not in self._blocks:
-            task = asyncio.create_task(self._read(start, end), name=f"replay {self._feed.name}")
-            self._blocks[start, end] = task
-            task.add_done_callback(_retrieve)
-            asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget_block, (start, end), task)
-        return self._blocks[start, end]
-
-    def _forget_block(self, key: tuple[int, int], task: "asyncio.Task[list[Shown]]") -> None:
-        if self._blocks.get(key) is task and task.done():
-            del self._blocks[key]
-        elif self._blocks.get(key) is task:  # the log does not answer: who waits for it still shares one question
-            asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget_block, key, task)
+    def _let_go(self) -> list[asyncio.Task[Any]]:
+        """Hold nothing any more. What is still under way."""
+        self._ring.clear()
+        task, self._task = self._task, None
+        return [*self._blocks.clear(), *([task] if task is not None else [])]
 
     async def _read(self, start: int, end: int) -> list[Shown]:
-        try:
-            return await self._stored(start, end, EVERYBODY)
-        except BaseException:
-            if self._blocks.get((start, end)) is asyncio.current_task():
-                del self._blocks[start, end]  # the next one to ask tries again
-            raise
+        return await self._stored(start, end, EVERYBODY)
 
     async def _stored(self, start: int, end: int, person: Hashable) -> list[Shown]:
         entries = await self._source.after(self._feed.name, start, end - start)
@@ -166,7 +151,21 @@ class Group:
             raise LookupError("the log ends before the topic does")
         self.executions += sum(entry.event is not None for entry in entries)
         payloads = await self._show(entries, person, replayed=True)
+        self._measure(payloads)
         return [(entry.seq, payload) for entry, payload in zip(entries, payloads, strict=True)]
+
+    def _block_size(self) -> int:
+        """Events of a block: a power of two, so that readers who begin at different places come to share blocks."""
+        return min(BLOCK, 1 << (self._fitting().bit_length() - 1))
+
+    def _fitting(self) -> int:
+        """How many payloads are likely to come to no more than BLOCK_BYTES; one at least."""
+        return FIRST_SHOWN if self._largest is None else max(1, BLOCK_BYTES // max(1, self._largest))
+
+    def _measure(self, payloads: Sequence[bytes | None]) -> None:
+        """The largest payload so far tells how large the next ones may be."""
+        largest = max((len(payload or b"") for payload in payloads), default=0)
+        self._largest = max(self._largest or 0, largest)
 
     async def _show(
         self, entries: Sequence[Entry], person: Hashable, *, replayed: bool = False
@@ -190,9 +189,11 @@ class Group:
                 self._task = None
 
     async def _show_next(self) -> None:
-        entries = await self._next()
+        entries = (await self._next())[: self._fitting()]
         self.executions += len(entries)
-        for entry, payload in zip(entries, await self._show(entries, EVERYBODY), strict=True):
+        payloads = await self._show(entries, EVERYBODY)
+        self._measure(payloads)
+        for entry, payload in zip(entries, payloads, strict=True):
             await self._hand_out(entry.seq, payload)
 
     async def _tell(self, signal: Any) -> None:
@@ -212,7 +213,14 @@ class Group:
 
     async def _reread(self) -> Sequence[Entry]:
         """This group was so busy that the topic's ring has moved on."""
-        return await until_it_works(lambda: self._source.after(self._feed.name, self.position, BLOCK))
+
+        async def read() -> Sequence[Entry]:
+            entries = await self._source.after(self._feed.name, self.position, BLOCK)
+            if not entries:
+                raise LookupError("the log ends before the topic does")
+            return entries
+
+        return await until_it_works(read)
 
     def _move(self, seq: int) -> None:
         self.position = seq
@@ -220,7 +228,7 @@ class Group:
         self._moved.clear()
 
     async def _hand_out(self, seq: int, payload: bytes | None) -> None:
-        self._ring.append((seq, payload))
+        self._ring.append((seq, payload), len(payload or b""))
         self._move(seq)
         if payload is None:
             return
@@ -230,9 +238,3 @@ class Group:
                 reader.take(seq, payload)
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
-
-
-def _retrieve(task: "asyncio.Task[list[Shown]]") -> None:
-    """Those who waited for it may have gone: then nobody else asks for its exception, and asyncio would log it."""
-    if not task.cancelled():
-        task.exception()

@@ -15,6 +15,7 @@ from roomcast.realtime.bus import Frame
 from roomcast.realtime.group import Group
 from roomcast.realtime.reader import Listener, Reader
 from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.ring import Budget
 from roomcast.realtime.source import Entry, Epoch, Script, Source
 from roomcast.realtime.tails import has_lost
 from roomcast.realtime.topic import Topic
@@ -26,7 +27,8 @@ _log = logging.getLogger("roomcast.hub")
 
 class Hub:
     """`join` and `leave` tell the bus which topics are served here. `epoch` is renewed when the log has lost
-    events, and then calls `restart`; without it, the hub restarts by itself."""
+    events, and then calls `restart`; without it, the hub restarts by itself. `budget`: of the bytes that are held for
+    those who are behind."""
 
     def __init__(
         self,
@@ -34,7 +36,9 @@ class Hub:
         join: Callable[[str], None],
         leave: Callable[[str], None],
         epoch: Epoch | None = None,
+        budget: Budget | None = None,
     ) -> None:
+        self._budget = budget or Budget()
         self._source, self._join, self._leave = source, join, leave
         self._epoch = epoch
         self._generation = 0
@@ -93,7 +97,7 @@ class Hub:
         try:
             tail = await self._tail(name)
             if tail is not None and name in self._claims:
-                topic = self._topics[name] = Topic(name, tail, self._source, self._diverged)
+                topic = self._topics[name] = Topic(name, tail, self._source, self._diverged, self._budget)
             return topic
         finally:
             del self._opening[name]
@@ -268,6 +272,11 @@ class Hub:
     @property
     def reader_count(self) -> int:
         return sum(len(group.readers) for group in self.groups)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is kept for readers who are behind."""
+        return self._budget.used
 
     @property
     def done(self) -> Counter[str]:

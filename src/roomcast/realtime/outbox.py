@@ -10,23 +10,63 @@ from typing import Any
 
 Send = Callable[[Any], Awaitable[None]]
 Write = Callable[..., bool]
+Drained = Callable[[], Awaitable[Any]]
 
 MAX_WAITING = 1000
 MAX_WAITING_BYTES = 8 * 1024 * 1024
 """Answers that may wait for a socket that does not take them. Events of streams never wait here."""
 
+MAX_UNSENT_BYTES = 64 * 1024 * 1024
+"""What may wait for all sockets of a process together. Beyond, the connection for which most waits is dropped."""
+
+LARGE_BYTES = 64 * 1024
+"""A frame of this size counts until the socket takes bytes again: until then most of it is in the server's buffers."""
+
+
+class Unsent:
+    """The bytes that wait in all outboxes of a process."""
+
+    def __init__(self, limit: int = MAX_UNSENT_BYTES) -> None:
+        self.limit, self.total = limit, 0
+        self._outboxes: dict[Outbox, int] = {}
+
+    def add(self, outbox: "Outbox", size: int) -> None:
+        self.total += size
+        self._outboxes[outbox] = self._outboxes.get(outbox, 0) + size
+        while self.total > self.limit:
+            max(self._outboxes, key=self._outboxes.__getitem__).give_up()
+
+    def remove(self, outbox: "Outbox", size: int | None = None) -> None:
+        """So many bytes have left; all of them where nothing is said."""
+        held = self._outboxes.pop(outbox, 0)
+        left = 0 if size is None else max(0, held - size)
+        self.total -= held - left
+        if left:
+            self._outboxes[outbox] = left
+
+
+PROCESS = Unsent()
+
 
 class Outbox:
     """`send` is ASGI's: it suspends while the peer takes no bytes. `write` is a shorter way where the server has one:
-    it puts the parts of one text frame on the wire and answers False where that would have to wait.
+    it puts the parts of one text frame on the wire and answers False where that would have to wait, or for a large one.
+    `drained` waits until the server's own buffers have room again. `unsent` counts the bytes of all outboxes.
 
     `stalled` is called once, when the peer took nothing for `stall_seconds` or let too many answers wait: the owner
     drops the connection. A send that fails means that the socket is gone; its owner learns that from reading it.
     """
 
     def __init__(
-        self, send: Send, stalled: Callable[[], None], stall_seconds: float = 30.0, write: Write | None = None
+        self,
+        send: Send,
+        stalled: Callable[[], None],
+        stall_seconds: float = 30.0,
+        write: Write | None = None,
+        drained: Drained | None = None,
+        unsent: Unsent = PROCESS,
     ) -> None:
+        self._drained, self._unsent = drained, unsent
         self._send, self._stalled, self._stall_seconds, self._write = send, stalled, stall_seconds, write
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -50,8 +90,9 @@ class Outbox:
         elif len(self._waiting) < MAX_WAITING and self._waiting_bytes + len(text) <= MAX_WAITING_BYTES:
             self._waiting.append(text)
             self._waiting_bytes += len(text)
+            self._unsent.add(self, len(text))
         else:
-            self._give_up()
+            self.give_up()
 
     @property
     def closed(self) -> bool:
@@ -66,6 +107,7 @@ class Outbox:
         """Take nothing more, drop what waits."""
         self._closed = True
         self._waiting.clear()
+        self._unsent.remove(self)
         if self._draining is not None:
             self._draining.cancel()
             await asyncio.wait([self._draining])
@@ -77,32 +119,50 @@ class Outbox:
         try:
             waiting_for = sending.send(None)
         except StopIteration:
-            return
+            if self._drained is None or len(text) < LARGE_BYTES:
+                return
+            rest: Awaitable[Any] = self._drained()
         except Exception:  # the socket is gone: whoever reads it will say so
             self._closed = True
             return
-        self._draining = asyncio.create_task(self._drain(_resumed(sending, waiting_for)), name="outbox")
+        else:
+            rest = _resumed(sending, waiting_for)
+        self._draining = asyncio.create_task(self._drain(rest, len(text)), name="outbox")
+        self._unsent.add(self, len(text))
 
-    async def _drain(self, first: Awaitable[None]) -> None:
+    async def _drain(self, first: Awaitable[Any], size: int) -> None:
         try:
-            await asyncio.wait_for(first, self._stall_seconds)
+            await self._leave(first, size)
             while self._waiting:
-                await asyncio.wait_for(self._send(_frame(self._next())), self._stall_seconds)
+                text = self._next()
+                await self._leave(self._sent(text), len(text))
         except TimeoutError:
-            self._give_up()
+            self.give_up()
         except Exception:
             self._closed = True
         finally:
             self._draining = None
+            self._unsent.remove(self)
+
+    async def _leave(self, sending: Awaitable[Any], size: int) -> None:
+        await asyncio.wait_for(sending, self._stall_seconds)
+        self._unsent.remove(self, size)
+
+    async def _sent(self, text: bytes) -> None:
+        await self._send(_frame(text))
+        if self._drained is not None and len(text) >= LARGE_BYTES:
+            await self._drained()
 
     def _next(self) -> bytes:
         text = self._waiting.popleft()
         self._waiting_bytes -= len(text)
         return text
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Drop all that waits, and the connection."""
         self._closed = True
         self._waiting.clear()
+        self._unsent.remove(self)
         self._stalled()
 
 

@@ -9,8 +9,10 @@ from collections.abc import Callable, Hashable, Sequence
 from itertools import islice
 from typing import Any
 
-from roomcast.realtime.group import BLOCK, Feed, Group, Shown
+from roomcast.realtime.blocks import Shown
+from roomcast.realtime.group import Feed, Group
 from roomcast.realtime.reader import Reader
+from roomcast.realtime.ring import Budget
 from roomcast.realtime.source import Entry, Script, Stored
 
 TURN = 100
@@ -27,8 +29,8 @@ Give = Callable[[Reader, int, bytes], None]
 
 
 class PersonalGroup(Group):
-    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Stored) -> None:
-        super().__init__(key, feed, script, source)
+    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Stored, budget: Budget | None = None) -> None:
+        super().__init__(key, feed, script, source, budget)
         self._replaying = asyncio.Lock()
 
     def since(self, seq: int) -> list[Shown] | None:
@@ -38,14 +40,14 @@ class PersonalGroup(Group):
     async def replay(self, seq: int, upto: int, person: Hashable) -> list[Shown]:
         """What the log holds after seq, as this person sees it, no more than a block at a time."""
         async with self._replaying:  # a block is work enough for one turn of the loop
-            return await self._stored(seq, min(seq + BLOCK, upto), person)
+            return await self._stored(seq, min(seq + self._block_size(), upto), person)
 
     async def told(self, words: Entry | None, person: Hashable) -> bytes | None:
         return (await self._show([words], person))[0] if words else None
 
     async def _show_next(self) -> None:
         entries, crowd, before = await self._next(), self._crowd(), self.position
-        entries = entries[: max(1, SHOWING // max(1, len(crowd)))]
+        entries = entries[: max(1, min(SHOWING // max(1, len(crowd)), self._fitting()))]
         self._move(entries[-1].seq)  # from here on, who comes reads these from the log
         try:
             await self._show_all(crowd, entries, Reader.take)
@@ -67,10 +69,12 @@ class PersonalGroup(Group):
     async def _show_all(self, crowd: Crowd, entries: Sequence[Entry], give: Give) -> None:
         people = iter(crowd)
         async with self.script.show(entries, replayed=False) as showing:
-            while turn := list(islice(people, max(1, TURN // len(entries)))):
+            while turn := list(islice(people, max(1, min(TURN, self._fitting()) // len(entries)))):
                 present = [person for person in turn if any(reader in self._live for reader in crowd[person])]
                 self.executions += len(entries) * len(present)
-                for person, payloads in (await showing.to(present)).items():
+                shown = await showing.to(present)
+                self._measure(next(iter(shown.values()), ()))
+                for person, payloads in shown.items():
                     for reader in crowd[person]:
                         self._hand(reader, entries, payloads, give)
 

@@ -11,10 +11,14 @@ from collections.abc import Callable, Coroutine, Hashable
 from dataclasses import dataclass
 from typing import Any
 
-from roomcast.realtime.group import Group, Shown
+from roomcast.realtime.blocks import Shown
+from roomcast.realtime.group import Group
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.retry import until_it_works
 from roomcast.realtime.source import Entry, Failure
+
+HELD_BYTES = 64 * 1024
+"""Payloads that are kept for a reader whose socket takes none. It gets the rest from where it is by then."""
 
 _log = logging.getLogger("roomcast.hub")
 
@@ -149,29 +153,39 @@ class Reader:
             if self._position > self._group.position:  # a cursor from an answer that overtook the events
                 await self._group.moved()
                 continue
-            shown = self._group.since(self._position)
-            await self._walk(await self._stored(self._group.position) if shown is None else shown)
+            await self._walk(await self._missing())
+
+    async def _missing(self) -> list[Shown]:
+        shown = self._group.since(self._position)
+        return await self._stored(self._group.position) if shown is None else shown
 
     async def _stored(self, goal: int) -> list[Shown]:
         return await until_it_works(lambda: self._group.replay(self._position, goal, self.audience))
 
     async def _walk(self, shown: list[Shown]) -> int:
-        said = 0
-        for seq, payload in shown:
-            if payload is not None:
-                await self._say(payload)
-                said += 1
-            self._position = seq
+        """Show these, or at least the first ones. How many it were."""
+        said = number = 0
+        while number < len(shown):
+            seq, payload = shown[number]
+            if payload is None or self._offer(payload):
+                said += payload is not None
+                self._position = seq
+                number += 1
+            else:
+                shown, number = _first(shown[number:]), 0
+                await self._outbox.idle()
         return said
+
+    def _offer(self, payload: bytes) -> bool:
+        """Whether the socket took it, or takes nothing any more."""
+        return self._outbox.offer(self._head, payload, self._tail) or self._outbox.closed
 
     async def _tell(self, words: Entry | None) -> None:
         if payload := await self._group.told(words, self.audience):
             await self._say(payload)
 
     async def _say(self, payload: bytes) -> None:
-        while not self._outbox.offer(self._head, payload, self._tail):
-            if self._outbox.closed:
-                return
+        while not self._offer(payload):
             await self._outbox.idle()
 
     def _run(self, steps: Coroutine[Any, Any, None]) -> None:
@@ -222,3 +236,13 @@ class Reader:
         except Exception:  # the stream is over, with or without them
             _log.exception("the end of a stream of %s could not be told", self._group.topic_name)
         self._over()
+
+
+def _first(shown: list[Shown]) -> list[Shown]:
+    """As many as come to HELD_BYTES; one at least."""
+    size = 0
+    for number, (_, payload) in enumerate(shown):
+        size += len(payload or b"")
+        if size > HELD_BYTES:
+            return shown[: max(1, number)]
+    return shown

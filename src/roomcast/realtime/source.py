@@ -28,7 +28,8 @@ class Entry:
     """One event of a topic's log. `seq` rises by one.
 
     `rights`: somebody may have lost the topic by it. `rewrites`: what was shown before it looks different now. `mark`:
-    what tells it from another event at the same place, after the log has lost the first one.
+    what tells it from another event at the same place, after the log has lost the first one. `size`: about the bytes
+    that it holds beyond the few of every event.
     """
 
     seq: int
@@ -36,6 +37,7 @@ class Entry:
     rights: bool = False
     rewrites: bool = False
     mark: Hashable = None
+    size: int = 0
 
 
 class Stored(Protocol):

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
@@ -10,12 +9,13 @@ from roomcast.realtime.group import Group
 from roomcast.realtime.personal import PersonalGroup
 from roomcast.realtime.reader import Reader
 from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.ring import Budget, Ring
 from roomcast.realtime.source import Entry, Failure, Script, Source
 
 RING = 256
-"""Events a topic keeps for groups that are still executing."""
+"""Events a topic keeps for groups that are still executing, within the bytes of a `Ring`."""
 
-EARLY = 1000
+EARLY = 256
 """Events that may wait for one before them. More: the log is read instead."""
 
 GRACE_SECONDS = 0.02
@@ -27,15 +27,24 @@ _log = logging.getLogger("roomcast.hub")
 
 
 class Topic:
-    """`diverged` is called when the log is seen not to be the one that was shown."""
+    """`diverged` is called when the log is seen not to be the one that was shown. `budget`: of the bytes that all
+    topics and groups of the process hold."""
 
-    def __init__(self, name: str, position: int, source: Source, diverged: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        name: str,
+        position: int,
+        source: Source,
+        diverged: Callable[[], None] = lambda: None,
+        budget: Budget | None = None,
+    ) -> None:
+        self._budget = budget or Budget()
         self.name, self.position = name, position
         self._diverged = diverged
         self._is_suspended = False
         self.groups: dict[Hashable, Group] = {}
         self._source = source
-        self._ring: deque[Entry] = deque(maxlen=RING)
+        self._ring: Ring[Entry] = Ring(RING, self._budget)
         self._early: dict[int, Entry] = {}
         self._known_tail = position
         self._doubts_rights = False
@@ -48,7 +57,7 @@ class Topic:
             written = script()
             kind = PersonalGroup if written.is_personal else Group
             state = written.state
-            group = self.groups[key] = kind(key, state or self, written, state or self._source)
+            group = self.groups[key] = kind(key, state or self, written, state or self._source, self._budget)
             if state is not None:
                 state.follow(group)
         return self.groups[key]
@@ -61,10 +70,7 @@ class Topic:
         return group
 
     def since(self, seq: int) -> list[Entry] | None:
-        missing = self.position - seq
-        if missing > len(self._ring):
-            return None
-        return list(self._ring)[len(self._ring) - missing :]
+        return self._ring.last(self.position - seq)
 
     # ------------------------------------------------------------------ what comes in
 
@@ -163,7 +169,7 @@ class Topic:
         await asyncio.sleep(GRACE_SECONDS)
         if self.position + 1 in self._early:
             return
-        known = self._ring[-1] if self._ring else None
+        known = next(iter(self._ring.last(1) or ()), None)
         overlap = int(known is not None)
         entries = await until_it_works(lambda: self._source.after(self.name, self.position - overlap, PAGE))
         if known is not None and entries and entries[0].mark != known.mark:
@@ -187,7 +193,7 @@ class Topic:
     def _advance(self, entry: Entry) -> None:
         self.position = entry.seq
         self._early.pop(entry.seq, None)
-        self._ring.append(entry)
+        self._ring.append(entry, entry.size)
         if entry.rewrites:
             for group in self.groups.values():
                 group.forget_replays()
@@ -217,6 +223,7 @@ class Topic:
                 reader.end(lost[reader.audience])
 
     async def close(self) -> None:
+        self._ring.clear()
         tasks = [self._task] if self._task is not None else []
         for task in tasks:
             task.cancel()

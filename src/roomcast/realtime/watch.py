@@ -110,7 +110,7 @@ class Watch:
         watchers = self._watchers.setdefault(topic, set())
         if not watchers:
             self._join(topic)
-            if self._has_log(topic):
+            if self._tails is not None and self._has_log(topic):
                 self._heard[topic] = Heard()
         watchers.add(watcher)
 

@@ -13,6 +13,9 @@ RESYNC = ""
 RESYNC_CHANNEL = b"*"
 """What a process sends that lost frames of many topics: receivers resync all that they joined on this channel."""
 
+PENDING_CHARACTERS = 32_000_000
+"""What may wait besides the number of events."""
+
 PORTION = 256
 
 
@@ -30,7 +33,8 @@ class Stats:
 
 
 class Inbox:
-    """Events in the order they came, at most `limit`; an overflow empties it and resyncs every channel.
+    """Events in the order they came, at most `limit` and PENDING_CHARACTERS of them; an overflow empties it and resyncs
+    every channel.
 
     `channels` and `topics` are live views of what this process wants: everything else is dropped at the door.
     """
@@ -41,6 +45,7 @@ class Inbox:
         self._topics = topics
         self._limit = limit
         self._pending: deque[Event] = deque()
+        self._characters = 0
         self._stale: set[str] = set()
         self._filled = asyncio.Event()
         self._handed_over = 0
@@ -68,13 +73,20 @@ class Inbox:
         while not (self._stale or self._pending):
             self._filled.clear()
             await self._filled.wait()
-        return Event(self._stale.pop(), RESYNC) if self._stale else self._pending.popleft()
+        return Event(self._stale.pop(), RESYNC) if self._stale else self._next()
+
+    def _next(self) -> Event:
+        event = self._pending.popleft()
+        self._characters -= len(event.message)
+        return event
 
     def _put(self, event: Event) -> None:
-        if len(self._pending) < self._limit:
+        if len(self._pending) < self._limit and self._characters < PENDING_CHARACTERS:
             self._pending.append(event)
+            self._characters += len(event.message)
         else:
             self._pending.clear()
+            self._characters = 0
             self._stale.update(self._channels)
             self.stats.overflows += 1
         self._filled.set()

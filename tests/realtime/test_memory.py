@@ -1,0 +1,249 @@
+"""What live delivery holds in memory is bounded in bytes, whatever the size of what it shows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from roomcast.realtime import blocks
+from roomcast.realtime.group import BLOCK, BLOCK_BYTES, Group
+from roomcast.realtime.outbox import MAX_WAITING_BYTES, Outbox, Unsent
+from roomcast.realtime.reader import HELD_BYTES, Listener, Reader
+from roomcast.realtime.ring import RING_BYTES, Budget, Ring
+from roomcast.realtime.source import EVERYBODY, Entry, Failure
+from roomcast.realtime.state import State
+
+KIBIBYTE = 1024
+
+
+class Room:
+    """A topic, its log and its script in one: event n is shown as so many bytes."""
+
+    name, is_personal = "room", False
+    state: State | None = None
+
+    def __init__(self, payload_bytes: int, position: int = 0) -> None:
+        self.payload = b"x" * payload_bytes
+        self.position = position
+        self.fails = False
+        self.shown_together = 0
+
+    def since(self, seq: int) -> Sequence[Entry]:
+        return [Entry(at, at) for at in range(seq + 1, self.position + 1)]
+
+    async def after(self, _topic: str, seq: int, limit: int) -> Sequence[Entry]:
+        return self.since(seq)[:limit]
+
+    @asynccontextmanager
+    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> AsyncIterator["Room.Shown"]:
+        if self.fails:
+            raise ZeroDivisionError
+        self.shown_together = max(self.shown_together, len(entries))
+        yield self.Shown([self.payload] * len(entries))
+
+    class Shown:
+        def __init__(self, payloads: Sequence[bytes]) -> None:
+            self._payloads = payloads
+
+        async def to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+            return dict.fromkeys(people, self._payloads)
+
+    def signal(self, signal: Any, seq: int) -> Entry:
+        return Entry(seq, signal)
+
+    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> Entry | None:
+        return None
+
+    def ended(self, seq: int, reason: Any) -> Entry | None:
+        return None
+
+
+class Peer:
+    """A socket that takes bytes while `awake` is set."""
+
+    def __init__(self, unsent: Unsent | None = None) -> None:
+        self.taken = 0
+        self.awake = asyncio.Event()
+        self.awake.set()
+        self.is_dropped = False
+        self.outbox = Outbox(self._send, self._drop, unsent=unsent or Unsent())
+
+    async def _send(self, message: Any) -> None:
+        await self.awake.wait()
+        self.taken += len(message["text"])
+
+    def _drop(self) -> None:
+        self.is_dropped = True
+
+    async def takes(self, size: int) -> None:
+        async with asyncio.timeout(10):
+            while self.taken < size:  # noqa: ASYNC110 (the loop only has to turn)
+                await asyncio.sleep(0)
+
+
+async def passes(count: int = 50) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+# ------------------------------------------------------------------ rings
+
+
+def test_a_ring_is_bounded_in_number_and_in_bytes() -> None:
+    budget = Budget()
+    ring = Ring[int](10, budget, limit=100)
+    for number in range(20):
+        ring.append(number, 1)
+    assert (ring.last(10), ring.last(11)) == ([*range(10, 20)], None)
+    ring.append(20, 95)
+    assert (ring.last(6), ring.last(7)) == ([*range(15, 21)], None)
+    ring.append(21, 101)  # too large to be kept
+    assert (ring.last(0), ring.last(1), ring.held, budget.used) == ([], None, 0, 0)
+
+
+def test_all_rings_together_are_bounded_and_the_idle_ones_shed_first() -> None:
+    budget = Budget(100)
+    idle, busy = Ring[int](10, budget), Ring[int](10, budget)
+    for ring in (idle, busy):
+        for number in range(5):
+            ring.append(number, 10)
+    busy.append(5, 25)
+    assert (budget.used, idle.last(2), idle.last(3)) == (95, [3, 4], None)
+    assert busy.last(6) == [0, 1, 2, 3, 4, 5]
+    busy.clear()
+    idle.clear()
+    assert budget.used == 0
+
+
+async def test_a_group_of_large_payloads_keeps_few_and_everybody_is_shown_all() -> None:
+    room, budget = Room(512 * KIBIBYTE), Budget(2 * RING_BYTES)
+    group, awake, asleep = Group("key", room, room, room, budget), Peer(), Peer()
+    readers = [Reader(group, Listener(peer.outbox, EVERYBODY, b"", b"", lambda: None)) for peer in (awake, asleep)]
+    for reader in readers:
+        reader.start_live()
+    await passes()
+    asleep.awake.clear()
+    for _ in range(100):
+        room.position += 1
+        group.wake()
+        await awake.takes(room.position * len(room.payload))
+        assert budget.used <= RING_BYTES
+    asleep.awake.set()
+    await asleep.takes(100 * len(room.payload))
+    await passes()
+    assert budget.used <= 2 * RING_BYTES
+    for reader in readers:
+        reader.stop()
+    await group.close()
+    assert budget.used == 0
+
+
+# ------------------------------------------------------------------ replays
+
+
+@pytest.mark.parametrize(
+    ("payload_bytes", "count"), [(100, 3 * BLOCK + 5), (100 * KIBIBYTE, BLOCK + 5), (2 * BLOCK_BYTES, 9)]
+)
+async def test_a_replay_is_made_in_pieces_of_bounded_size(
+    payload_bytes: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocks, "SHARED_SECONDS", 0.05)
+    budget = Budget()
+    room = Room(payload_bytes, count)
+    group, peers = Group("key", room, room, room, budget), [Peer() for _ in range(5)]
+    readers = [Reader(group, Listener(peer.outbox, EVERYBODY, b"", b"", lambda: None)) for peer in peers]
+    for start, reader in enumerate(readers):
+        reader.start_after(start)
+    for start, peer in enumerate(peers):
+        await peer.takes((count - start) * payload_bytes)
+    assert group.executions <= 2 * count  # shared by those who ask for the same
+    assert room.shown_together <= max(4, BLOCK_BYTES // payload_bytes)
+    assert budget.used <= RING_BYTES + 2 * BLOCK_BYTES
+    await asyncio.sleep(0.1)
+    assert budget.used == 0
+    for reader in readers:
+        reader.stop()
+    await group.close()
+
+
+async def test_who_takes_nothing_in_a_replay_holds_little() -> None:
+    room = Room(32 * KIBIBYTE, BLOCK)
+    group, peer = Group("key", room, room, room), Peer()
+    reader = Reader(group, Listener(peer.outbox, EVERYBODY, b"", b"", lambda: None))
+    peer.awake.clear()
+    reader.start_after(0)
+    await passes()
+    [walking] = [task for task in asyncio.all_tasks() if task.get_name() == "reader"]
+    shown = _locals_of(walking, "_walk")["shown"]
+    assert len(shown) * len(room.payload) <= HELD_BYTES
+    peer.awake.set()
+    await peer.takes(BLOCK * len(room.payload))
+    reader.stop()
+    await group.close()
+
+
+def _locals_of(task: asyncio.Task[Any], function: str) -> dict[str, Any]:
+    coroutine: Any = task.get_coro()
+    while coroutine.cr_code.co_name != function:
+        coroutine = coroutine.cr_await
+    return dict(coroutine.cr_frame.f_locals)
+
+
+# ------------------------------------------------------------------ what waits for sockets
+
+
+async def test_what_waits_for_all_sockets_is_bounded_and_the_largest_is_dropped() -> None:
+    unsent = Unsent(10_000)
+    small, large = Peer(unsent), Peer(unsent)
+    for peer in (small, large):
+        peer.awake.clear()
+    small.outbox.put(b"x" * 4_000)
+    for _ in range(6):
+        large.outbox.put(b"x" * 1_000)
+    assert (unsent.total, large.is_dropped) == (10_000, False)
+    small.outbox.put(b"x")
+    assert (large.is_dropped, small.is_dropped, unsent.total) == (True, False, 4_001)
+    small.awake.set()
+    await small.takes(4_001)
+    await passes()
+    assert unsent.total == 0
+    for peer in (small, large):
+        await peer.outbox.close()
+
+
+async def test_a_large_frame_counts_until_the_socket_takes_bytes() -> None:
+    unsent, drained = Unsent(), asyncio.Event()
+
+    async def send(_message: Any) -> None:
+        """Into the server's buffers at once."""
+
+    outbox = Outbox(send, lambda: None, drained=drained.wait, unsent=unsent)
+    outbox.put(b"x" * MAX_WAITING_BYTES)
+    assert unsent.total == MAX_WAITING_BYTES
+    assert not outbox.offer(b"next")
+    drained.set()
+    await outbox.idle()
+    assert (unsent.total, outbox.offer(b"next")) == (0, True)
+
+
+# ------------------------------------------------------------------ failures
+
+
+async def test_a_group_that_fails_tells_every_reader() -> None:
+    room, failures = Room(1), list[Failure]()
+    group, peer = Group("key", room, room, room), Peer()
+    readers = [
+        Reader(group, Listener(peer.outbox, EVERYBODY, b"", b"", lambda: None, failures.append)) for _ in range(3)
+    ]
+    for reader in readers:
+        reader.start_live()
+    await passes()
+    room.fails = True
+    room.position += 1
+    group.wake()
+    await passes()
+    assert failures == [Failure.INTERNAL] * 3
+    assert not any(reader.is_open for reader in readers)
+    await group.close()
