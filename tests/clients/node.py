@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 import signal
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -39,7 +40,8 @@ class Listening:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._process.kill()
+        with suppress(ProcessLookupError):  # it may have ended by itself
+            self._process.kill()
         await self._process.communicate()
         if error is not None:
             error.add_note(f"the client had said {self.seen}")

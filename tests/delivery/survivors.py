@@ -64,8 +64,9 @@ class Survivor:
         protocols = [Subprotocol("graphql-transport-ws")]
         async with connect(url, subprotocols=protocols, ping_interval=None, close_timeout=0.1, open_timeout=5) as ws:
             self.ws = ws
-            await ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": self._token}}))
-            variables = {"roomId": self._room_id, "after": self._cursor}
+            init = {"authorization": self._token, **self._resume()}
+            await ws.send(json.dumps({"type": "connection_init", "payload": init}))
+            variables = {"roomId": self._room_id, **self._after()}
             while True:
                 message = json.loads(await ws.recv())
                 if message["type"] == "connection_ack":
@@ -76,6 +77,14 @@ class Survivor:
                     await ws.send('{"type":"pong"}')
                 else:
                     self._hear(message)
+
+    def _after(self) -> Json:
+        """What the subscription says of where it resumes."""
+        return {"after": self._cursor}
+
+    def _resume(self) -> Json:
+        """What the connection says of it."""
+        return {}
 
     def _hear(self, message: Json) -> None:
         assert message["type"] == "next", message
@@ -96,12 +105,24 @@ class Survivor:
             await self._more.wait()
 
 
+class ByMap(Survivor):
+    """Names its cursor while it connects, and nothing when it subscribes."""
+
+    def _after(self) -> Json:
+        return {}
+
+    def _resume(self) -> Json:
+        return {"resume": {self._room_id: self._cursor}}
+
+
 @asynccontextmanager
-async def surviving(count: int, places: Sequence[Place], person: Person, room_id: str) -> AsyncIterator[list[Survivor]]:
+async def surviving(
+    count: int, places: Sequence[Place], person: Person, room_id: str, kind: type[Survivor] = Survivor
+) -> AsyncIterator[list[Survivor]]:
     """So many clients of one person, from the room's present on; an error of theirs is the test's."""
     cursor = (await person.ask(PAGE, id=room_id))["messages"]["streamCursor"]
     assert person.token is not None
-    survivors = [Survivor(places, person.token, room_id, cursor) for _ in range(count)]
+    survivors = [kind(places, person.token, room_id, cursor) for _ in range(count)]
     tasks = [asyncio.create_task(survivor.run()) for survivor in survivors]
     try:
         yield survivors

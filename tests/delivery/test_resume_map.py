@@ -1,6 +1,7 @@
 """The cursors of `connection_init`: each is used up when a stream has started from it, whatever happened before."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -37,6 +38,26 @@ def failing_at_first(step: Callable[..., Awaitable[Any]]) -> Callable[..., Await
         return found
 
     return attempt
+
+
+async def test_a_cursor_survives_an_attempt_that_took_too_long(ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    den = await ann.create_room("den")
+    cursor = await cursor_of(ann, den)
+    await ann.say(den, "missed")
+    engine = ann.house.inside.sockets._engine
+    attempt, limits = engine._subscribe, engine.limits
+
+    async def too_long_at_first(*arguments: Any) -> Any:
+        try:
+            return await attempt(*arguments)
+        finally:
+            engine.limits = limits
+
+    engine.limits = replace(limits, operation_seconds=0)
+    monkeypatch.setattr(engine, "_subscribe", too_long_at_first)
+    async with ann.socket(resume={den: cursor}) as wire:
+        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+        assert bodies([await watching.next()]) == ["missed"]
 
 
 async def test_a_cursor_survives_a_subscription_that_was_given_up_while_it_was_opened(
