@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 class Fault:
     """What happens to the next connection that sends `statement`: its server's answers are held back until `release`,
-    or, with `cuts`, the connection is closed once the server has answered. The server sees the statement either way."""
+    or, with `cuts`, the connection is closed once the server has answered. With `withholds`, the server does not see
+    the statement before `release`."""
 
-    def __init__(self, statement: bytes, *, cuts: bool) -> None:
-        self.statement, self.cuts = statement, cuts
+    def __init__(self, statement: bytes, *, cuts: bool = False, withholds: bool = False) -> None:
+        self.statement, self.cuts, self.withholds = statement, cuts, withholds
         self.is_taken = False
         self.reached = asyncio.Event()
         self._passes = asyncio.Event()
@@ -48,7 +49,11 @@ class PostgresProxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def stall(self, statement: bytes) -> Fault:
-        self._fault = Fault(statement, cuts=False)
+        self._fault = Fault(statement)
+        return self._fault
+
+    def withhold(self, statement: bytes) -> Fault:
+        self._fault = Fault(statement, withholds=True)
         return self._fault
 
     def cut(self, statement: bytes) -> Fault:
@@ -95,7 +100,10 @@ class _Connection:
         try:
             while data := await source.read(65_536):
                 await self._proxy.flows()
-                self._fault = self._fault or self._proxy.take(data)
+                self._fault = self._proxy.take(data) or self._fault
+                if self._fault is not None and self._fault.withholds:
+                    self._fault.reached.set()
+                    await self._fault.passes()
                 sink.write(data)
                 await sink.drain()
         except ConnectionError:

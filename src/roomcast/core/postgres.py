@@ -15,6 +15,8 @@ SETTINGS: Mapping[str, str] = {
     "statement_timeout": "20s",
     # A process that is frozen inside a transaction loses it, and with it the locks that others wait for.
     "idle_in_transaction_session_timeout": "10s",
+    # Before version 17 nothing ends a transaction whose client stops between preparing a statement and executing it.
+    "transaction_timeout": "60s",
     # A client that is gone without a word is noticed by the server within about twenty seconds.
     "client_connection_check_interval": "2s",
     "tcp_keepalives_idle": "5",

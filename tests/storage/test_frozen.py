@@ -1,0 +1,176 @@
+"""PostgreSQL, or one process of ours, stands still for a while: nothing acknowledged is lost, nothing is stale."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from roomcast.core import migrations
+from tests import servers
+from tests.delivery.survivors import many
+from tests.people import SEND, Person, Refused, Wire, arrive
+from tests.process import Process, processes
+from tests.storage.conftest import stored
+from tests.storage.proxy import PostgresProxy
+
+pytestmark = pytest.mark.chaos
+
+ROOMS = 8
+
+
+@pytest.fixture
+def postgres() -> Iterator[servers.Server]:
+    """A server of our own, to freeze."""
+    try:
+        server = servers.start_postgres("PATH", "wheel")
+    except servers.Unavailable as reason:
+        servers.skip(reason)
+    with closing(server):
+        yield server
+
+
+@pytest.fixture
+async def database(postgres: servers.Server) -> str:
+    url = await servers.create_database(postgres.url, "roomcast")
+    await migrations.upgrade(url)
+    return url
+
+
+@contextmanager
+def frozen(server: servers.Server) -> Iterator[None]:
+    """The postmaster and all its children stand still."""
+    assert server._process is not None
+    parent = server._process.pid
+    children = [pid for pid in _processes() if _parent_of(pid) == parent]
+    for pid in (parent, *children):
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in (parent, *children):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _processes() -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+
+
+def _parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended
+        return 0
+
+
+class Talk:
+    """Messages of one person in several rooms. `acknowledged`: what was answered as stored, by room."""
+
+    def __init__(self, person: Person, rooms: list[str]) -> None:
+        self._person = person
+        self.acknowledged: dict[str, list[str]] = {room: [] for room in rooms}
+
+    async def send(self, room: str, body: str) -> bool:
+        try:
+            sent = await self._person.send(room, body)
+        except (Refused, httpx.TransportError):  # whether it is stored is not known
+            return False
+        assert sent["errors"] == []
+        self.acknowledged[room].append(body)
+        return True
+
+    async def send_everywhere(self, body: str) -> bool:
+        return all(await asyncio.gather(*(self.send(room, f"{body} in {room}") for room in self.acknowledged)))
+
+
+async def start_and_stop(wire: Wire, room: str, count: int) -> None:
+    """Operations whose client gives them up, a few milliseconds apart."""
+    for number in range(count):
+        operation = await wire.watch(SEND, input={"roomId": room, "body": f"given up {number}"})
+        await asyncio.sleep(0.005 * (number % 5))
+        await operation.stop()
+
+
+async def everything_is_there(database: str, talk: Talk) -> None:
+    for room, acknowledged in talk.acknowledged.items():
+        found = await stored(database, room)
+        assert set(acknowledged) <= set(found)
+        tried_again = {f"after in {room}"}
+        assert all(found.count(body) == 1 for body in found if body not in tried_again)
+
+
+async def test_a_frozen_database_loses_nothing(database: str, postgres: servers.Server, tmp_path: Path) -> None:
+    async with (
+        processes(1, database, tmp_path) as [process],
+        await arrive(process.house, "ann") as ann,
+        ann.socket() as wire,
+    ):
+        rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
+        talk = Talk(ann, rooms)
+        assert await talk.send_everywhere("before")
+        giving_up = asyncio.create_task(start_and_stop(wire, rooms[0], many(300, 300)))
+        await asyncio.sleep(0.3)
+        with frozen(postgres):
+            await process.until_readiness(503)
+            late = [asyncio.create_task(talk.send_everywhere(f"while frozen {number}")) for number in range(3)]
+            await asyncio.sleep(many(22, 6))
+            assert await process.readiness() == 503
+        async with asyncio.timeout(5):
+            while not await talk.send_everywhere("after"):  # noqa: ASYNC110 (the server says it to who asks)
+                await asyncio.sleep(0.1)
+        await process.until_readiness(200)
+        await asyncio.gather(giving_up, *late)
+        for number in range(5):
+            assert await talk.send_everywhere(f"long after {number}")
+        await everything_is_there(database, talk)
+        assert "inside a transaction" not in process.said()
+
+
+async def test_a_process_frozen_inside_a_transaction_stops_only_its_rooms(
+    database: str, postgres: servers.Server, tmp_path: Path
+) -> None:
+    async with (
+        PostgresProxy(database) as proxy,
+        processes(1, proxy.url, tmp_path / "frozen", bus_url=database) as [first],
+        processes(1, database, tmp_path / "healthy", bus_url=database) as [second],
+        await arrive(first.house, "ann") as ann,
+    ):
+        stuck, *rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
+        fault = proxy.withhold(b"COMMIT;")  # its locks are held
+        sending = asyncio.create_task(ann.send(stuck, "unknown"))
+        await fault.reached.wait()
+        first.signal(signal.SIGSTOP)
+        try:
+            async with as_seen_by(ann, second) as person:
+                await goes_on(person, second, rooms, stuck)
+        finally:
+            first.signal(signal.SIGCONT)
+            fault.release()
+        await asyncio.gather(sending, return_exceptions=True)
+        assert set(await stored(database, stuck)) <= {"unknown", f"free again in {stuck}"}
+
+
+def as_seen_by(person: Person, process: Process) -> Person:
+    """The same person, signed in, at another process."""
+    signed_in = {
+        "tokens": {"accessToken": person.token, "refreshToken": person.refresh_token},
+        "user": {"id": person.id},
+    }
+    return Person(process.house, person.name, signed_in)
+
+
+async def goes_on(person: Person, process: Process, rooms: list[str], stuck: str) -> None:
+    talk = Talk(person, rooms)
+    waiting = [asyncio.create_task(Talk(person, [stuck]).send_everywhere(f"late {number}")) for number in range(5)]
+    for number in range(10):
+        async with asyncio.timeout(5):
+            assert await talk.send_everywhere(f"meanwhile {number}")
+        assert await process.readiness() == 200
+    await asyncio.gather(*waiting)
+    async with asyncio.timeout(20):  # PostgreSQL ends the idle transaction after ten
+        while not await Talk(person, [stuck]).send_everywhere("free again"):  # noqa: ASYNC110 (as above)
+            await asyncio.sleep(0.5)
