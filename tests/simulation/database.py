@@ -90,6 +90,7 @@ class FakeDatabase:
     """`core.db.Database`, as far as sockets, inboxes and the source of the hub use it."""
 
     is_sqlite = False
+    answer_seconds = 3.0
 
     def __init__(self, store: InMemoryStore, faults: Faults) -> None:
         self._store, self._faults = store, faults

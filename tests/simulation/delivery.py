@@ -41,7 +41,7 @@ PROMPT_SECONDS = 2.5
 SMALL_LIMITS: Mapping[Any, Mapping[str, int]] = {
     topic: {"RING": 8, "EARLY": 6, "PAGE": 5},
     group: {"RING": 8, "BLOCK": 4, "CHUNK": 2, "REPLAYS": 2, "SIGNALS": 3},
-    personal: {"BLOCK": 4, "TURN": 2, "SHOWING": 8},
+    personal: {"TURN": 2, "SHOWING": 8},
 }
 """Buffers that a few events overflow: what takes thousands of events in production happens here in each run."""
 
