@@ -307,15 +307,14 @@ class Socket:
         if reader.is_open:
             stream.start(reader, self._engine.backend.epoch)
             self._operations.use_cursor(active)
-            await self._announce(active, stream)
+            self._announce(active, stream)
 
-    async def _announce(self, active: ActiveOperation, stream: Stream) -> None:
+    def _announce(self, active: ActiveOperation, stream: Stream) -> None:
         """Tell the client where a stream without words of its own begins, and from now on where it is."""
         if stream.speaks or stream.state_of is not None:
             return
         active.announces = stream.place.room_id
         if stream.place.after is None:
-            await asyncio.sleep(0)  # the reader settles its position in its first step
             self._ping([active])
 
     def _open_inbox(
@@ -348,12 +347,7 @@ class Socket:
         """A stream or an inbox cannot go on: its client is told so by an error, and may subscribe again."""
         if active not in self._operations:
             return
-        self._operations.forget(active)
-        if active.attached is not None:
-            self._hub.release(active.attached.topic)
-        if active.inbox is not None:
-            active.inbox.stop()
-        active.attached = active.inbox = None
+        self._operations.stop(active)
         self._hub.failed += failure is Failure.INTERNAL
         self._error(active.id, RequestErrors(failed(failure)), str(uuid7()))
 

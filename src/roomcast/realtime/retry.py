@@ -32,6 +32,7 @@ async def until_it_works(
         try:
             return await step()
         except Exception as error:  # whatever it is, the log is still the truth and will be read
+            _raise_if_cancelled()
             if not worth(error) or (attempt >= DEFECT_TRIES and isinstance(error, DEFECTS)):
                 raise
             if pause == FIRST_SECONDS:
@@ -39,3 +40,10 @@ async def until_it_works(
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
         pause = min(pause * 2, LONGEST_SECONDS)
     raise AssertionError("unreachable")
+
+
+def _raise_if_cancelled() -> None:
+    """Clean-up that fails while a cancellation passes through it puts its own exception in the place of that."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
 from roomcast.realtime.group import Group
@@ -106,9 +106,7 @@ class Topic:
         """The reader was attached, and its right to read is known as of `seq`: end it if that was lost since."""
         if self._rights_seq <= seq:
             return
-        lost = await until_it_works(lambda: self._source.lost(self.name, {reader.audience}))
-        if reader.audience in lost:
-            reader.end(lost[reader.audience])
+        self._end(await until_it_works(lambda: self._source.lost(self.name, {reader.audience})), [reader])
 
     def contradicts(self, entry: Entry) -> bool:
         """Whether another event is remembered at this one's place."""
@@ -215,9 +213,13 @@ class Topic:
         audience = {reader.audience for reader in readers}
         if not audience:
             return
-        lost: Mapping[Hashable, Any] = await until_it_works(lambda: self._source.lost(self.name, audience))
+        self._end(await until_it_works(lambda: self._source.lost(self.name, audience)), readers)
+
+    def _end(self, lost: Mapping[Hashable, Any], readers: Collection[Reader]) -> None:
+        """A reader that was stopped while the log was asked is left alone: the id of its subscription may be another
+        one's by now."""
         for reader in readers:
-            if reader.audience in lost:
+            if reader.is_open and reader.audience in lost:
                 reader.end(lost[reader.audience])
 
     async def close(self) -> None:

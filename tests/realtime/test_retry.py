@@ -1,0 +1,40 @@
+"""Trying again, and when not to."""
+
+import asyncio
+
+import pytest
+
+from roomcast.realtime.retry import until_it_works
+
+
+async def test_a_cancelled_try_is_not_repeated_when_its_clean_up_fails() -> None:
+    tries = 0
+    asked = asyncio.Event()
+
+    async def ask() -> None:
+        nonlocal tries
+        tries += 1
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("the connection is gone")
+
+    task = asyncio.create_task(until_it_works(ask))
+    await asked.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 5)
+    assert tries == 1
+
+
+async def test_a_time_out_is_heeded_when_its_clean_up_fails() -> None:
+    async def ask() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("the connection is gone")
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await until_it_works(ask)

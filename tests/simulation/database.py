@@ -1,0 +1,226 @@
+"""A database in memory: rooms, members, sessions. Each question to it may fail, hang, be slow or be cancelled.
+
+The product's SQL is replaced where a query function takes its session; all above the queries is the product's own.
+"""
+
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+from unittest.mock import patch
+from uuid import UUID
+
+from roomcast.accounts import queries as accounts
+from roomcast.accounts.models import Session, User
+from roomcast.core import log
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.epoch import Epoch
+from roomcast.core.errors import NotFound
+from roomcast.core.events import Event
+from roomcast.core.log import RoomHead
+from roomcast.messages.events import MessageCreated
+from roomcast.receipts import queries as receipts
+from roomcast.receipts.queries import Unread
+from roomcast.rooms import queries as rooms
+from roomcast.rooms.events import MemberChange, MemberChanged
+from roomcast.rooms.models import Room
+from roomcast.rooms.queries import RoomView
+from tests.simulation.faults import Faults
+from tests.simulation.truth import Fact, InMemoryLog
+
+Answer = TypeVar("Answer")
+
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+"""A fact's time is as many seconds later as its id says, so that clients recognise it."""
+
+
+@dataclass(slots=True)
+class InMemoryStore:
+    """What is committed. `marks`: up to where a person (second) has read a room (first)."""
+
+    logs: dict[UUID, InMemoryLog] = field(default_factory=dict)
+    sessions: dict[UUID, Session] = field(default_factory=dict)
+    marks: dict[tuple[UUID, UUID], int] = field(default_factory=dict)
+    epoch: UUID = UUID(int=1)
+
+    def open_session(self, user_id: UUID, session_id: UUID) -> None:
+        expires = BEGINNING + timedelta(days=9999)
+        self.sessions[session_id] = Session(
+            id=session_id, user_id=user_id, created_at=now(), last_seen_at=now(), expires_at=expires
+        )
+
+    def unread(self, user_id: UUID) -> list[Unread]:
+        return [
+            self._unread(room_id, user_id)
+            for room_id, log_ in sorted(self.logs.items())
+            if log_.exists and str(user_id) in log_.members
+        ]
+
+    def places(self, user_id: UUID) -> tuple[Any, ...]:
+        """Where this person is a member, and since when."""
+        return tuple(
+            (room_id, max((fact.seq for fact in log_.facts if fact.person == str(user_id)), default=0))
+            for room_id, log_ in sorted(self.logs.items())
+            if str(user_id) in log_.members
+        )
+
+    def _unread(self, room_id: UUID, user_id: UUID) -> Unread:
+        mark, facts = self.marks.get((room_id, user_id), 0), self.logs[room_id].facts
+        count = sum(fact.kind == "message" and fact.seq > mark for fact in facts)
+        return Unread(room_id, mark, min(count, 100), count > 100, 0, len(facts))
+
+
+class FakeSession:
+    """A transaction: what the fake queries get where the product's get an AsyncSession."""
+
+    def __init__(self, store: InMemoryStore, faults: Faults) -> None:
+        self._store, self._faults = store, faults
+
+    async def ask(self, question: Callable[[InMemoryStore], Answer]) -> Answer:
+        await self._faults.ask_database()
+        self._faults.maybe_defect()
+        answer = question(self._store)
+        await self._faults.answer_from_database()
+        return answer
+
+
+class FakeDatabase:
+    """`core.db.Database`, as far as sockets, inboxes and the source of the hub use it."""
+
+    is_sqlite = False
+    answer_seconds = 3.0
+
+    def __init__(self, store: InMemoryStore, faults: Faults) -> None:
+        self._store, self._faults = store, faults
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[FakeSession]:
+        await self._faults.ask_database()
+        try:
+            yield FakeSession(self._store, self._faults)
+        finally:  # closing a session that was cancelled or has failed may fail, too
+            await self._faults.answer_from_database()
+
+
+class SimulatedEpoch(Epoch):
+    """The product's epoch of one process; only the statement that begins a new one is replaced."""
+
+    def __init__(self, store: InMemoryStore, faults: Faults, changed: Callable[[], None]) -> None:
+        super().__init__(cast("Any", FakeDatabase(store, faults)), changed)
+        self._store, self._faults = store, faults
+
+    async def load(self) -> None:
+        self.current = self._store.epoch
+        self._known.add(self.current)
+
+    async def _begin(self) -> UUID:
+        await self._faults.ask_database()
+        if self._store.epoch in self._known:
+            self._store.epoch = UUID(int=self._store.epoch.int + 1)
+        found = self._store.epoch
+        await self._faults.answer_from_database()
+        return found
+
+
+def event_of(fact: Fact, room_id: UUID) -> Event:
+    at = BEGINNING + timedelta(seconds=fact.id)
+    if fact.person is None:
+        return MessageCreated(room_id=room_id, at=at, seq=fact.seq, message_id=UUID(int=fact.id))
+    change = MemberChange.REMOVED if fact.kind == "removed" else MemberChange.JOINED
+    return MemberChanged(room_id=room_id, at=at, seq=fact.seq, user_id=UUID(fact.person), change=change)
+
+
+def id_of(at: str) -> int:
+    """The id of the fact that a client was shown with this time."""
+    return round((datetime.fromisoformat(at) - BEGINNING).total_seconds())
+
+
+# ------------------------------------------------------------------ the product's queries, asked of memory
+
+
+async def _reach(session: FakeSession, actor: Actor, room_id: UUID | None) -> RoomView:
+    def question(store: InMemoryStore) -> RoomView | None:
+        found = store.logs.get(room_id) if room_id else None
+        if room_id is None or found is None or not found.exists or str(actor.user_id) not in found.members:
+            return None
+        head = RoomHead(room_id=room_id, last_seq=found.tail, last_activity_at=BEGINNING)
+        return RoomView(Room(id=room_id, created_at=BEGINNING), head, None)
+
+    view = await session.ask(question)
+    if view is None:
+        raise NotFound("no such room")
+    return view
+
+
+async def _rooms_by_id(session: FakeSession, ids: Collection[UUID]) -> dict[UUID, Room]:
+    return await session.ask(
+        lambda store: {id_: Room(id=id_, created_at=BEGINNING) for id_ in ids if store.logs[id_].exists}
+    )
+
+
+async def _readers_among(session: FakeSession, room_id: UUID, user_ids: Collection[UUID]) -> set[UUID]:
+    return await session.ask(lambda store: {id_ for id_ in user_ids if str(id_) in store.logs[room_id].members})
+
+
+async def _after(session: FakeSession, room_id: UUID, seq: int, limit: int) -> list[Event]:
+    return await session.ask(lambda store: [event_of(fact, room_id) for fact in store.logs[room_id].after(seq, limit)])
+
+
+async def _tails(session: FakeSession, room_ids: Collection[UUID]) -> Mapping[UUID, int]:
+    return await session.ask(lambda store: {id_: store.logs[id_].tail for id_ in room_ids if store.logs[id_].exists})
+
+
+async def _epoch(session: FakeSession) -> UUID:
+    return await session.ask(lambda store: store.epoch)
+
+
+async def _unread_of(session: FakeSession, user_id: UUID, among: Collection[UUID] | None = None) -> list[Unread]:
+    return await session.ask(
+        lambda store: [found for found in store.unread(user_id) if among is None or found.room_id in among]
+    )
+
+
+async def _fingerprints(session: FakeSession, user_ids: Collection[UUID]) -> dict[UUID, tuple[Any, ...]]:
+    return await session.ask(lambda store: {id_: found for id_ in user_ids if (found := store.places(id_))})
+
+
+async def _room_ids_of(session: FakeSession, user_id: UUID) -> list[UUID]:
+    return await session.ask(lambda store: [found.room_id for found in store.unread(user_id)])
+
+
+async def _session_states(session: FakeSession, ids: Collection[UUID]) -> dict[UUID, tuple[Session, User]]:
+    def question(store: InMemoryStore) -> dict[UUID, tuple[Session, User]]:
+        found = [store.sessions[id_] for id_ in ids if id_ in store.sessions]
+        return {one.id: (one.model_copy(), _user(one.user_id)) for one in found}
+
+    return await session.ask(question)
+
+
+def _user(id_: UUID) -> User:
+    return User(
+        id=id_, username="a", username_key="a", display_name="A", search_key="", password_hash="", created_at=BEGINNING
+    )
+
+
+async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Sequence[tuple[UUID, datetime | None]]:
+    return await session.ask(
+        lambda store: [(one.id, None) for one in store.sessions.values() if one.revoked_at and one.revoked_at > moment]
+    )
+
+
+QUERIES: Mapping[Any, Mapping[str, Any]] = {
+    rooms: {"reach": _reach, "rooms_by_id": _rooms_by_id, "readers_among": _readers_among},
+    log: {"after": _after, "tails": _tails, "epoch": _epoch},
+    receipts: {"unread_of": _unread_of, "room_ids_of": _room_ids_of, "fingerprints": _fingerprints},
+    accounts: {"session_states": _session_states, "sessions_ended_since": _sessions_ended_since},
+}
+
+
+@contextmanager
+def fake_queries() -> Iterator[None]:
+    with ExitStack() as stack:
+        for module, queries in QUERIES.items():
+            stack.enter_context(patch.multiple(module, **queries))
+        yield

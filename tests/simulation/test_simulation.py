@@ -1,0 +1,34 @@
+"""A few seeds of each world in every test run; `make simulate` runs thousands."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.simulation.runner import WORLDS
+
+SEEDS = 25
+
+
+def simulation(*arguments: str, hash_seed: str = "random") -> str:
+    """What the command prints. Raises where it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.simulation", *arguments],
+        env=os.environ | {"PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_promises_hold_in_simulated_runs() -> None:
+    assert " 0 failed" in simulation("--seeds", str(SEEDS), "--jobs", "1")
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_a_seed_replays_exactly(world: str) -> None:
+    first, again = (simulation("--world", world, "--seed", "7", "--trace") for _ in range(2))
+    assert first == again
