@@ -165,6 +165,8 @@ def _engine(db: Any, epoch: SimulatedEpoch, sessions: Sessions, watch: Watch, ch
         signals=cast("Any", NoPresence()),
         links=nothing,
         max_upload_bytes=0,
+        upload_quota_bytes=0,
+        max_response_bytes=Limits().response_bytes,
     )
     engine = Engine(schema.build(), backend, Limits(), operations=OPERATIONS, introspection=False)
     engine.documents = _documents.setdefault("known", engine.documents)  # parsed once for all seeds

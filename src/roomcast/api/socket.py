@@ -146,8 +146,6 @@ class Socket:
         """The server stops: answer what has been asked, take nothing new, and send the client elsewhere."""
         self.part(CloseCode.SERVICE_RESTART, "Service restart", finish_seconds=self._pace.finish)
 
-    # ------------------------------------------------------------------ once a second
-
     def tick(self, *, heartbeat: bool) -> None:
         """What time brings: pings, their absence, the end of the access token, or of patience with a mute client."""
         if self._closed:
