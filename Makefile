@@ -10,7 +10,7 @@ PAGE := src/roomcast/web/static/app
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
+.PHONY: help run test simulate chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
 .PHONY: check-schema check-hosts check-hashes check-page fmt schema page lock dist clean
 
 help: ## List these commands.
@@ -21,6 +21,9 @@ run: .venv/.run ## Start the server; settings come from the environment and .env
 
 test: .venv/.dev $(NODE_PACKAGES) ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
 	@$(BIN)/pytest --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
+
+simulate: .venv/.dev ## Run SEEDS=10000 seeds of the simulation; SIMULATE_ARGS='--world sockets --seed 7' replays one.
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(SIMULATE_ARGS)
 
 chaos: .venv/.dev ## Kill sockets, servers, brokers and databases for long, in full numbers (an hour, alone on two cores).
 	@ROOMCAST_TEST_CHAOS=full $(BIN)/pytest -m chaos -v --durations=20 $(PYTEST_ARGS)
