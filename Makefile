@@ -10,7 +10,7 @@ PAGE := src/roomcast/web/static/app
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test faults chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
+.PHONY: help run test faults simulate chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
 .PHONY: check-schema check-hosts check-hashes check-page fmt schema page lock dist clean
 
 help: ## List these commands.
@@ -24,6 +24,9 @@ test: .venv/.dev $(NODE_PACKAGES) ## Run the tests, two files at a time; PYTEST_
 
 faults: .venv/.dev ## Fail at every message of the database, and break servers under load; some minutes.
 	@$(BIN)/pytest tests/faults -m faults --numprocesses=2 --dist=loadgroup $(PYTEST_ARGS)
+
+simulate: .venv/.dev ## Run SEEDS=10000 seeds of the simulation; SIMULATE_ARGS='--world sockets --seed 7' replays one.
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(SIMULATE_ARGS)
 
 chaos: .venv/.dev ## Kill sockets, servers, brokers and databases for long, in full numbers (an hour, alone on two cores).
 	@ROOMCAST_TEST_CHAOS=full $(BIN)/pytest -m "chaos or faults" -v --durations=20 $(PYTEST_ARGS)

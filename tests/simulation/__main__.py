@@ -24,7 +24,7 @@ def main() -> int:
     worlds = options.world or list(WORLDS)
     if options.seed is not None:
         return _replay(worlds, options.seed, with_trace=options.trace)
-    return _run(worlds, range(options.first, options.first + options.seeds), options.jobs)
+    return _run(worlds, range(options.first, options.first + options.seeds), options)
 
 
 def _options() -> argparse.Namespace:
@@ -32,6 +32,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--world", action="append", choices=list(WORLDS), help="only this one; may be repeated")
     parser.add_argument("--seeds", type=int, default=1000, help="how many, in each world")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further seeds after these")
     parser.add_argument("--seed", type=int, help="run only this one, with the server's log lines")
     parser.add_argument("--trace", action="store_true", help="print the checksum of that run")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
@@ -50,19 +51,21 @@ def _replay(worlds: list[str], seed: int, *, with_trace: bool) -> int:
     return 1 if failed else 0
 
 
-def _run(worlds: list[str], seeds: range, jobs: int) -> int:
+def _run(worlds: list[str], seeds: range, options: argparse.Namespace) -> int:
     began = time.perf_counter()
     failed: list[Outcome] = []
     count = 0
-    for outcome in run_seeds(worlds, seeds, jobs):
+    for outcome in run_seeds(worlds, seeds, options.jobs):
         count += 1
         if outcome.problem is not None:
             failed.append(outcome)
             if len(failed) <= SHOWN_FAILURES:
                 _say(f"FAILED --world {outcome.world} --seed {outcome.seed}: {outcome.problem}")
+        if time.perf_counter() - began > options.seconds:
+            break
     minutes = minutes_since(began)
-    _say(f"{count} runs ({len(seeds)} seeds in {', '.join(worlds)}), {len(failed)} failed")
-    _say(f"{count / minutes:.0f} seeds per minute on {jobs} processes")
+    _say(f"{count} runs (of up to {len(seeds)} seeds in {', '.join(worlds)}), {len(failed)} failed")
+    _say(f"{count / minutes:.0f} seeds per minute on {options.jobs} processes")
     return 1 if failed else 0
 
 

@@ -19,7 +19,7 @@ WORLDS: Mapping[str, Callable[[SimulatedLoop], Awaitable[None]]] = {
     "batch": batch.scenario,
 }
 
-CHUNK = 50
+CHUNK = 10
 """Seeds that a worker takes at a time."""
 
 
