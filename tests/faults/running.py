@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 import httpx
 
@@ -14,7 +15,9 @@ from tests.delivery.survivors import FULL
 from tests.faults.lanes import Lane, end
 from tests.faults.proxy import ROUND_TRIPS, Fault, Kind, Side
 from tests.faults.trials import Trial, den, document, people
-from tests.people import ROOM_EVENTS, Json, Refused, Watching, Wire
+from tests.people import ROOM_EVENTS, Json, Person, Refused, Watching, Wire
+
+T = TypeVar("T")
 
 ANSWER_SECONDS = 20.0
 """In which every operation is answered, or its connection closed. Several short time-outs fit in."""
@@ -202,17 +205,22 @@ async def check_service(lane: Lane) -> None:
     """A write is acknowledged and stored; a read that follows shows it."""
     ann, _ = await people(lane)
     room_id, body = await den(lane), lane.name("afterwards")
-    sent = await retried(lambda: ann.send(room_id, body, clientMessageId=str(uuid.uuid4())))
-    assert sent["errors"] == [], sent
-    stored = await lane.count(
-        "SELECT count(*) FROM messages WHERE body = $1 AND seq = $2", body, sent["message"]["seq"]
-    )
+    seq = await post(ann, room_id, body)
+    stored = await lane.count("SELECT count(*) FROM messages WHERE body = $1 AND seq = $2", body, seq)
     assert stored == 1, "a message was acknowledged afterwards and is not stored"
     page = await retried(lambda: ann.ask(NEWEST, id=room_id))
     assert page["messages"]["nodes"] == [{"body": body}], "a read shows an older state than was acknowledged"
 
 
-async def retried(ask: Callable[[], Awaitable[Json]]) -> Json:
+async def post(person: Person, room_id: str, body: str) -> int:
+    """The sequence number of a new message, sent where nothing is armed any more or yet."""
+    key = str(uuid.uuid4())
+    sent = await retried(lambda: person.send(room_id, body, clientMessageId=key))
+    assert sent["errors"] == [], sent
+    return int(sent["message"]["seq"])
+
+
+async def retried(ask: Callable[[], Awaitable[T]]) -> T:
     """The answer, at the latest to the third try: the database is well, but this machine may be slow."""
     for _ in range(2):
         try:

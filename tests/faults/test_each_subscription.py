@@ -16,7 +16,7 @@ from roomcast.core.log import read_cursor
 from tests.faults.conftest import Lanes
 from tests.faults.lanes import Lane, end
 from tests.faults.proxy import Fault
-from tests.faults.running import WAYS, Way, check_service
+from tests.faults.running import WAYS, Way, check_service, post, retried
 from tests.faults.sweep import Sweep
 from tests.faults.trials import den, people, room
 from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Json, Person, Watching, Wire
@@ -101,9 +101,10 @@ async def next_or_closed(wire: Wire, watching: Watching) -> Json | None:
 async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -> bool:
     """Miss some messages, resume with the fault in the way, and be told one more. Whether the fault has fired."""
     ann, bob = await people(lane)
-    room_id = await den(lane)
-    page = await ann.ask("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id)
-    await ann.say(room_id, *(lane.name("missed") for _ in range(MISSED)))
+    room_id = await retried(lambda: den(lane))
+    page = await retried(lambda: ann.ask("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id))
+    for _ in range(MISSED):
+        await post(ann, room_id, lane.name("missed"))
     client = Client(lane, bob, room_id, document, by_map, page["room"]["streamCursor"])
     start = read_cursor(client.cursor).seq
     wanted = [start + 1 + number for number in range(MISSED + 1)]
@@ -113,7 +114,7 @@ async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -
         await until_open(lane, running)
         fired = lane.fired = lane.proxy.fired
         lane.proxy.arm(None)
-        await ann.say(room_id, lane.name("afterwards"))
+        await post(ann, room_id, lane.name("afterwards"))
         await asyncio.wait_for(running, STREAM_SECONDS)
     except TimeoutError:
         raise AssertionError(f"resumed after {start} and was shown {client.seen}, not {wanted}") from None
@@ -163,8 +164,8 @@ async def test_who_resumes_is_shown_everything_whatever_message_fails(
 async def open_inbox(lane: Lane, fault: Fault | None) -> bool:
     """Open an inbox with the fault in the way; in the end it shows what is unread now. Whether the fault has fired."""
     ann, bob = await people(lane)
-    room_id = await room(lane, bob)
-    await ann.say(room_id, "unread")
+    room_id = await retried(lambda: room(lane, bob))
+    await post(ann, room_id, "unread")
     lane.proxy.arm(fault)
     wire = await connected(lane, bob)
     try:
@@ -186,7 +187,7 @@ async def check_inbox(lane: Lane, watching: Watching, room_id: str, snapshot: Js
     ann, _ = await people(lane)
     shown = {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]}
     assert shown[room_id] == 1
-    await ann.say(room_id, "more")
+    await post(ann, room_id, "more")
     wanted = {"roomId": room_id, "unreadCount": 2}
     async with asyncio.timeout(STREAM_SECONDS):
         while (await watching.next()).get("room") != wanted:
