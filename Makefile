@@ -10,7 +10,7 @@ PAGE := src/roomcast/web/static/app
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
+.PHONY: help run test faults chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
 .PHONY: check-schema check-hosts check-hashes check-page fmt schema page lock dist clean
 
 help: ## List these commands.
@@ -20,10 +20,13 @@ run: .venv/.run ## Start the server; settings come from the environment and .env
 	@exec $(BIN)/roomcast serve
 
 test: .venv/.dev $(NODE_PACKAGES) ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
-	@$(BIN)/pytest --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
+	@$(BIN)/pytest -m 'not faults' --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
+
+faults: .venv/.dev ## Fail at every message of the database, and break servers under load; some minutes.
+	@$(BIN)/pytest tests/faults -m faults --numprocesses=2 --dist=loadgroup $(PYTEST_ARGS)
 
 chaos: .venv/.dev ## Kill sockets, servers, brokers and databases for long, in full numbers (an hour, alone on two cores).
-	@ROOMCAST_TEST_CHAOS=full $(BIN)/pytest -m chaos -v --durations=20 $(PYTEST_ARGS)
+	@ROOMCAST_TEST_CHAOS=full $(BIN)/pytest -m "chaos or faults" -v --durations=20 $(PYTEST_ARGS)
 
 bench: .venv/.dev ## Measure everything beside its baselines and write bench/RESULTS.md (twenty minutes).
 	@$(BIN)/python -m bench

@@ -1,0 +1,59 @@
+"""Lanes for the tests of one process, made once: opening an app costs more than a trial."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests import servers
+from tests.faults.lanes import Lane, open_lane
+
+LANES = 6
+"""Side by side in one process: most of a trial with a muted connection is waiting."""
+
+
+class Lanes:
+    """Hands out lanes. One in which something failed is replaced."""
+
+    def __init__(self, server_url: str, template: str, folder: Path) -> None:
+        self._server_url, self._template, self._folder = server_url, template, folder
+        self._open: list[tuple[Lane, AsyncExitStack]] = []
+        self.broken: set[Lane] = set()
+
+    async def all(self) -> list[Lane]:
+        for lane, stack in list(self._open):
+            if lane in self.broken:
+                self._open.remove((lane, stack))
+                await _close(stack)
+        await asyncio.gather(*(self._add() for _ in range(LANES - len(self._open))))
+        return [lane for lane, _ in self._open]
+
+    async def _add(self) -> None:
+        name = f"lane_{uuid.uuid4().hex}"
+        url = await servers.create_database(self._server_url, name, self._template)
+        stack = AsyncExitStack()
+        lane = await stack.enter_async_context(open_lane(url, self._folder / name))
+        self._open.append((lane, stack))
+
+    async def close(self) -> None:
+        for _, stack in self._open:
+            await _close(stack)
+
+
+async def _close(stack: AsyncExitStack) -> None:
+    """A lane that failed may not end well, and has said so already."""
+    with suppress(Exception):
+        await asyncio.wait_for(stack.aclose(), 20)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def lanes(
+    postgres_server: servers.Server, postgres_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Lanes]:
+    made = Lanes(postgres_server.url, postgres_template, tmp_path_factory.mktemp("lanes"))
+    yield made
+    await made.close()

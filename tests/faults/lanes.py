@@ -1,0 +1,187 @@
+"""A lane: one app on a database of its own behind a fault proxy, and the people who use it. Lanes run side by side."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import uvicorn
+from sqlalchemy import event as sa_event
+from websockets.exceptions import ConnectionClosed
+
+from roomcast.accounts.passwords import Passwords
+from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
+from roomcast.core.db import Database
+from roomcast.core.events import Event
+from roomcast.serving import App
+from tests.faults.proxy import FaultProxy
+from tests.house import House, Server, settings_for
+from tests.people import Person, Visitor, Wire, arrive
+
+COMMAND_SECONDS = 0.5
+"""How long the app waits for an answer of the database here, instead of the usual time-out."""
+
+SETTLE_SECONDS = 20.0
+
+
+class Lane:
+    """`admin` reads the database past the proxy; `published` is what the app announced after its commits."""
+
+    def __init__(self, house: House, proxy: FaultProxy, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self.house, self.proxy, self.admin = house, proxy, admin
+        self.published: list[Event] = []
+        self.people: dict[str, Person] = {}
+        self.den = ""
+        self.fired: str | None = None
+        self._visitors: dict[str | None, Visitor] = {}
+        self._wires: dict[str | None, Wire] = {}
+        self._names = itertools.count(1)
+        self._record_published(house.inside.db)
+
+    def _record_published(self, db: Database) -> None:
+        publish = db.publish
+
+        def recording(events: Sequence[Event]) -> None:
+            self.published.extend(events)
+            publish(events)
+
+        db.publish = recording
+
+    def name(self, stem: str = "x") -> str:
+        """A name that nothing else has in this lane."""
+        return f"{stem}{next(self._names)}"
+
+    async def person(self, stem: str) -> Person:
+        """Somebody new. The caller need not close them: the lane does."""
+        person = await arrive(self.house, self.name(stem))
+        self.people[person.name] = person
+        return person
+
+    def visitor(self, token: str | None) -> Visitor:
+        """Whoever holds this token. The lane closes them."""
+        if token not in self._visitors:
+            self._visitors[token] = Visitor(self.house, token)
+        return self._visitors[token]
+
+    def stranger(self) -> Visitor:
+        """Somebody without an account."""
+        return self.visitor(None)
+
+    async def wire(self, actor: Visitor) -> Wire:
+        """An open socket of this person, kept for the next time while it lives."""
+        wire = self._wires.get(actor.token)
+        if wire is None or wire.reading.done():
+            wire = self._wires[actor.token] = await self.new_wire(actor)
+        return wire
+
+    async def new_wire(self, actor: Visitor, **payload: Any) -> Wire:
+        """Raises ConnectionError when the server closes it instead of acknowledging it."""
+        wire = Wire(self.house.ws_url)
+        await wire.__aenter__()
+        signed_in = {"authorization": f"Bearer {actor.token}"} if actor.token else {}
+        opening = asyncio.ensure_future(wire.init({**signed_in, **payload}))
+        await asyncio.wait([opening, wire.reading], return_when=asyncio.FIRST_COMPLETED)
+        if opening.done():
+            opening.result()
+            return wire
+        opening.cancel()
+        await end(wire)
+        raise ConnectionError("the server closed the socket")
+
+    async def drop_wire(self, actor: Visitor) -> None:
+        if wire := self._wires.pop(actor.token, None):
+            await end(wire)
+
+    async def count(self, sql: str, *arguments: Any) -> int:
+        return int(await self.admin.fetchval(sql, *arguments))
+
+    async def log_of(self, room_id: str) -> list[tuple[int, str]]:
+        """Sequence number and kind of each event that the database holds of this room."""
+        rows = await self.admin.fetch(
+            "SELECT seq, kind FROM room_events WHERE room_id = $1 ORDER BY seq", UUID(room_id.removeprefix("room_"))
+        )
+        return [(row["seq"], row["kind"]) for row in rows]
+
+    # ------------------------------------------------------------------ connections
+
+    async def settle(self) -> None:
+        """Wait until nothing is under way: no connection is in use, and no server session is in a transaction."""
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                while not await self._is_settled():  # noqa: ASYNC110 (nothing says it)
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            used, idle = self._pool().checkedout(), await self.idle_in_transaction()
+            raise AssertionError(f"never settled: {used} connections in use, idle in transaction: {idle}") from None
+
+    async def _is_settled(self) -> bool:
+        return self._pool().checkedout() == 0 and not await self.idle_in_transaction()
+
+    async def idle_in_transaction(self) -> list[str]:
+        """The last statement of each server session that is idle in a transaction."""
+        rows = await self.admin.fetch(
+            "SELECT query FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
+        )
+        return [row["query"] for row in rows]
+
+    def pooled_in_transaction(self) -> int:
+        """How many connections lie in the pool while the driver knows them to be in a transaction."""
+        records = list(self._pool()._pool._queue._queue)
+        adapted = [record.dbapi_connection for record in records if record.dbapi_connection is not None]
+        drivers = [connection.driver_connection for connection in adapted]
+        return sum(driver.is_in_transaction() for driver in drivers if driver is not None and not driver.is_closed())
+
+    def _pool(self) -> Any:
+        return self.house.inside.db._writer.sync_engine.pool
+
+    async def close(self) -> None:
+        for wire in self._wires.values():
+            await end(wire)
+        for somebody in (*self.people.values(), *self._visitors.values()):
+            await somebody.http.aclose()
+
+
+async def end(wire: Wire) -> None:
+    with suppress(ConnectionClosed, OSError):
+        await wire.__aexit__(None, None, None)
+
+
+def shorten_timeouts(db: Database, seconds: float = COMMAND_SECONDS) -> None:
+    """New connections of this database give up on a silent server after `seconds`."""
+
+    def connecting(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
+        parameters |= {"command_timeout": seconds, "timeout": 2 * seconds}
+
+    for engine in {db._writer, db._reader}:
+        sa_event.listen(engine.sync_engine, "do_connect", connecting)
+
+
+@asynccontextmanager
+async def open_lane(database_url: str, folder: Path) -> AsyncIterator[Lane]:
+    admin = await asyncpg.connect(database_url)
+    async with FaultProxy(database_url, stall_seconds=1.5 * COMMAND_SECONDS).running() as proxy:
+        settings = settings_for(
+            proxy.url,
+            folder,
+            rate_limits="off",
+            push_allowed_hosts=("127.0.0.1",),
+            access_token_seconds=86_400,
+        )
+        app = App(settings, Passwords(memory_kib=8, passes=1))
+        shorten_timeouts(app.house.db)
+        config = uvicorn.Config(
+            app, "127.0.0.1", 0, ws=DirectProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
+        )
+        server = Server(config)
+        await server.begin()
+        lane = Lane(House(app, server), proxy, admin)
+        try:
+            yield lane
+        finally:
+            await lane.close()
+            await server.end()
+    await admin.close()

@@ -1,0 +1,271 @@
+"""Runs one trial with one fault and checks what must hold afterwards, whatever was answered."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
+
+import httpx
+
+from roomcast.core.log import read_cursor
+from tests.delivery.survivors import FULL
+from tests.faults.lanes import Lane, end
+from tests.faults.proxy import ROUND_TRIPS, Fault, Kind, Side
+from tests.faults.trials import Trial, den, document, people
+from tests.people import ROOM_EVENTS, Json, Person, Refused, Watching, Wire
+
+T = TypeVar("T")
+
+ANSWER_SECONDS = 20.0
+"""In which every operation is answered, or its connection closed. Several short time-outs fit in."""
+
+WITNESS_SECONDS = 10.0
+RETRIES = 5
+NEWEST = "query Q($id: ID!) { messages(roomId: $id, last: 1) { nodes { body } } }"
+
+
+class Way(StrEnum):
+    """What goes wrong at the chosen message."""
+
+    CUT = "cut"
+    MUTE = "mute"
+    STALL = "stall"
+    CANCEL = "cancel"
+    """The client sends `complete` for the operation while the message is on its way."""
+    HANG_UP = "hang up"
+    """The client of an HTTP request closes its connection."""
+
+
+ANSWERED = frozenset("ZTn")
+"""ReadyForQuery, and what answers a Flush: a client that waits for it does not look at what comes before."""
+
+EVERY = None if FULL else ANSWERED
+"""Within one answer it makes no difference to the server where it is cut. The long form tries every message."""
+
+WAYS: list[tuple[Way, Side, frozenset[str] | None]] = [
+    (Way.CUT, Side.BACKEND, EVERY),
+    (Way.CUT, Side.FRONTEND, ROUND_TRIPS),
+    (Way.MUTE, Side.BACKEND, ANSWERED),
+    (Way.MUTE, Side.FRONTEND, ROUND_TRIPS),
+    (Way.STALL, Side.BACKEND, ANSWERED),
+    (Way.CANCEL, Side.BACKEND, EVERY),
+    (Way.CANCEL, Side.FRONTEND, ROUND_TRIPS),
+    *([(Way.HANG_UP, Side.BACKEND, ANSWERED), (Way.HANG_UP, Side.FRONTEND, ROUND_TRIPS)] if FULL else []),
+]
+"""Each way with the messages that make a difference to it."""
+
+KINDS = {Way.CUT: Kind.CUT, Way.MUTE: Kind.MUTE, Way.STALL: Kind.STALL, Way.CANCEL: Kind.CALL, Way.HANG_UP: Kind.CALL}
+
+
+@dataclass
+class Outcome:
+    """`answer`: the payload, where one came without top-level errors. Without an answer the outcome is unknown."""
+
+    answer: Json | None = None
+    errors: list[Json] = field(default_factory=list)
+
+    @property
+    def is_acknowledged(self) -> bool:
+        return self.answer is not None and not self.errors
+
+
+def outcome_of(answer: Json) -> Outcome:
+    if "errors" in answer:
+        return Outcome(errors=[{"code": e["extensions"]["code"], **e["extensions"]} for e in answer["errors"]])
+    [payload] = answer["data"].values()
+    return Outcome(payload, payload["errors"])
+
+
+# ------------------------------------------------------------------ sending
+
+
+async def send(lane: Lane, name: str, trial: Trial, fault: Fault | None, way: Way | None) -> Outcome:
+    """Send the mutation with the fault in its way."""
+    if way is Way.HANG_UP:
+        return await _send_over_http(lane, name, trial, fault)
+    wire = await (lane.wire(trial.actor) if trial.actor.token else lane.new_wire(trial.actor))
+    try:
+        return await _send_over_socket(lane, wire, name, trial, fault)
+    finally:
+        if not trial.actor.token:  # a sign-in belongs to this socket from now on
+            await end(wire)
+
+
+async def _send_over_socket(lane: Lane, wire: Wire, name: str, trial: Trial, fault: Fault | None) -> Outcome:
+    watching: Watching | None = None
+
+    async def cancel() -> None:
+        """Returns when the server has handled the `complete`: it handles a socket's messages in their order."""
+        if watching is not None and not wire.reading.done():
+            await watching.stop()
+            await wire.send(type="ping")
+            while (await wire.next_control())["type"] != "pong":
+                pass
+            answered.cancel()
+
+    lane.proxy.arm(fault, cancel)
+    variables = {"input": trial.variables} if trial.variables else {}
+    watching = await wire.watch(document(name), **variables)
+    answered = asyncio.ensure_future(first_message(wire, watching))
+    try:
+        await asyncio.wait([answered], timeout=ANSWER_SECONDS)
+        if answered.cancelled():
+            return Outcome()
+        assert answered.done(), "the operation was never answered"
+        return answered.result()
+    finally:
+        answered.cancel()
+        lane.fired = lane.proxy.fired
+
+
+async def first_message(wire: Wire, watching: Watching) -> Outcome:
+    """The answer; an unknown outcome where the server closes the socket instead."""
+    told = asyncio.ensure_future(watching.message())
+    try:
+        await asyncio.wait([told, wire.reading], return_when=asyncio.FIRST_COMPLETED)
+        if not told.done():
+            return Outcome()
+        message = told.result()
+    finally:
+        told.cancel()
+    return outcome_of({"errors": message["payload"]} if message["type"] == "error" else message["payload"])
+
+
+async def _send_over_http(lane: Lane, name: str, trial: Trial, fault: Fault | None) -> Outcome:
+    async def hang_up() -> None:
+        asking.cancel()
+        await asyncio.wait([asking])
+        await asyncio.sleep(0.01)  # the server is told by its own loop
+
+    lane.proxy.arm(fault, hang_up)
+    variables = {"input": trial.variables} if trial.variables else {}
+    asking = asyncio.ensure_future(trial.actor.post({"query": document(name), "variables": variables}))
+    try:
+        answer = await asyncio.wait_for(asking, ANSWER_SECONDS)
+    except (asyncio.CancelledError, httpx.TransportError):
+        return Outcome()
+    finally:
+        lane.fired = lane.proxy.fired
+    return outcome_of(answer.json())
+
+
+# ------------------------------------------------------------------ checking
+
+
+@asynccontextmanager
+async def witness(lane: Lane, room_id: str | None) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Somebody who listens to the room all the while. The check that is given fails unless they see what is stored."""
+    if room_id is None:
+        yield nothing
+        return
+    ann, _ = await people(lane)
+    wire = await lane.wire(ann)
+    watching = await wire.watch(ROOM_EVENTS, roomId=room_id)
+    start = seq_of(await watching.next())
+
+    async def check() -> None:
+        stored = [seq for seq, _ in await lane.log_of(room_id) if seq > start]
+        seen: list[int] = []
+        while seen != stored:
+            try:
+                seen.append(seq_of(await asyncio.wait_for(watching.next(), WITNESS_SECONDS)))
+            except TimeoutError:
+                raise AssertionError(f"a listener has seen {seen} of the events {stored}") from None
+            assert seen == stored[: len(seen)], f"a listener has seen {seen}, stored are {stored}"
+
+    yield check
+    if not wire.reading.done():
+        await watching.stop()
+
+
+async def nothing() -> None:
+    """A check without a room."""
+
+
+def seq_of(event: Json) -> int:
+    return read_cursor(event["cursor"]).seq
+
+
+async def check_published(lane: Lane) -> None:
+    """What was announced is stored, and was announced once."""
+    events = [event for event in lane.published if event.seq > 0 and event.kind != "ROOM_DELETED"]
+    numbers = [(event.room_id, event.seq) for event in events]
+    assert len(numbers) == len(set(numbers)), f"announced twice: {events}"
+    for event in events:
+        stored = await lane.admin.fetchval(
+            "SELECT kind FROM room_events WHERE room_id = $1 AND seq = $2", event.room_id, event.seq
+        )
+        assert stored == event.kind, f"announced and not stored: {event}"
+
+
+async def check_service(lane: Lane) -> None:
+    """A write is acknowledged and stored; a read that follows shows it."""
+    ann, _ = await people(lane)
+    room_id, body = await den(lane), lane.name("afterwards")
+    seq = await post(ann, room_id, body)
+    stored = await lane.count("SELECT count(*) FROM messages WHERE body = $1 AND seq = $2", body, seq)
+    assert stored == 1, "a message was acknowledged afterwards and is not stored"
+    page = await retried(lambda: ann.ask(NEWEST, id=room_id))
+    assert page["messages"]["nodes"] == [{"body": body}], "a read shows an older state than was acknowledged"
+
+
+async def post(person: Person, room_id: str, body: str) -> int:
+    """The sequence number of a new message, sent where nothing is armed any more or yet."""
+    key = str(uuid.uuid4())
+    sent = await retried(lambda: person.send(room_id, body, clientMessageId=key))
+    assert sent["errors"] == [], sent
+    return int(sent["message"]["seq"])
+
+
+async def retried(ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer, at the latest to the third try: the database is well, but this machine may be slow."""
+    for _ in range(2):
+        try:
+            return await ask()
+        except Refused:
+            pass
+    return await ask()
+
+
+async def check_effect(lane: Lane, name: str, trial: Trial, outcome: Outcome) -> None:
+    """Acknowledged is stored; whatever was answered, it happened at most once."""
+    for error in outcome.errors:
+        assert error["retryable"], f"turned down for good: {error}"
+    if trial.is_keyed and not outcome.is_acknowledged:
+        outcome = await repeat(lane, name, trial)
+    if trial.effect is None:
+        return
+    happened = await lane.count(trial.effect, *trial.arguments)
+    assert happened <= 1, f"it happened {happened} times"
+    assert happened == 1 or not outcome.is_acknowledged, "it was acknowledged and is not stored"
+
+
+async def repeat(lane: Lane, name: str, trial: Trial) -> Outcome:
+    """The same again, without a fault, until it is acknowledged."""
+    fired = lane.fired
+    for _ in range(RETRIES):
+        outcome = await send(lane, name, trial, None, None)
+        lane.fired = fired
+        if outcome.is_acknowledged:
+            return outcome
+    raise AssertionError(f"repeated and never acknowledged: {outcome}")
+
+
+async def run(lane: Lane, name: str, trial: Trial, fault: Fault | None, way: Way | None) -> bool:
+    """Whether the fault has fired: not where the operation has fewer messages. Raises AssertionError."""
+    lane.published.clear()
+    lane.fired = None
+    async with witness(lane, trial.room_id) as check_listener:
+        outcome = await send(lane, name, trial, fault, way)
+        fired = lane.fired
+        await lane.settle()
+        lane.proxy.arm(None)
+        assert lane.pooled_in_transaction() == 0, "a connection lies in the pool in a transaction"
+        await check_effect(lane, name, trial, outcome)
+        await check_published(lane)
+        await check_service(lane)
+        await check_listener()
+    return fired is not None

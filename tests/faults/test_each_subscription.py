@@ -1,0 +1,212 @@
+"""Subscribing with every message of the database cut, muted or stalled: who resumes is shown all that they missed.
+
+The client does what the documentation tells clients to do: when its connection ends, or its subscription ends with a
+retryable error, it connects again and resumes from the newest cursor that it was shown.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from roomcast.core.log import read_cursor
+from tests.faults.conftest import Lanes
+from tests.faults.lanes import Lane, end
+from tests.faults.proxy import Fault
+from tests.faults.running import WAYS, Way, check_service, post, retried
+from tests.faults.sweep import Sweep
+from tests.faults.trials import den, people, room
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Json, Person, Watching, Wire
+
+STREAM_SECONDS = 30.0
+"""In which a client that resumes has all that it missed, and what is sent afterwards."""
+
+MISSED = 3
+INBOX = (
+    "subscription Inbox { inboxEvents { __typename "
+    "... on InboxSnapshot { rooms { roomId unreadCount } } ... on UnreadChanged { room { roomId unreadCount } } } }"
+)
+
+SUBSCRIBING = [choice for choice in WAYS if choice[0] in (Way.CUT, Way.MUTE, Way.STALL)]
+
+
+@dataclass
+class Client:
+    """One client of one stream, which resumes by the subscription's `after` or by the connection's map."""
+
+    lane: Lane
+    person: Person
+    room_id: str
+    document: str
+    by_map: bool
+    cursor: str
+    seen: list[int] = field(default_factory=list)
+
+    async def run(self, until: Callable[[], bool]) -> None:
+        while not until():
+            wire = await connected(self.lane, self.person, **self._payload())
+            try:
+                await self._listen(wire, until)
+            finally:
+                await end(wire)
+
+    def _payload(self) -> Json:
+        return {"resume": {self.room_id: self.cursor}} if self.by_map else {}
+
+    async def _listen(self, wire: Wire, until: Callable[[], bool]) -> None:
+        """Return at the end of the stream, of the connection, or of what is waited for."""
+        after = {} if self.by_map else {"after": self.cursor}
+        watching = await wire.watch(self.document, roomId=self.room_id, **after)
+        while not until():
+            message = await next_or_closed(wire, watching)
+            if message is None or message["type"] == "complete":
+                return
+            if message["type"] == "error":
+                retryable = [error["extensions"]["retryable"] for error in message["payload"]]
+                assert all(retryable), message
+                return
+            self._note(message["payload"])
+
+    def _note(self, payload: Json) -> None:
+        assert "errors" not in payload, payload
+        [event] = payload["data"].values()
+        assert event.get("recovered") is not False, "the position was not honoured"
+        self.cursor = event["cursor"]
+        if event.get("__typename") != "StreamReady":
+            self.seen.append(read_cursor(event["cursor"]).seq)
+
+
+async def connected(lane: Lane, person: Person, **payload: Any) -> Wire:
+    """An open socket, at the first try that succeeds."""
+    while True:
+        try:
+            return await lane.new_wire(person, **payload)
+        except ConnectionError:
+            await asyncio.sleep(0.05)
+
+
+async def next_or_closed(wire: Wire, watching: Watching) -> Json | None:
+    """The next protocol message; None when the connection is over."""
+    told = asyncio.ensure_future(watching._inbox.get())
+    try:
+        await asyncio.wait([told, wire.reading], return_when=asyncio.FIRST_COMPLETED)
+        return told.result() if told.done() else None
+    finally:
+        told.cancel()
+
+
+async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -> bool:
+    """Miss some messages, resume with the fault in the way, and be told one more. Whether the fault has fired."""
+    ann, bob = await people(lane)
+    room_id = await retried(lambda: den(lane))
+    page = await retried(lambda: ann.ask("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id))
+    for _ in range(MISSED):
+        await post(ann, room_id, lane.name("missed"))
+    client = Client(lane, bob, room_id, document, by_map, page["room"]["streamCursor"])
+    start = read_cursor(client.cursor).seq
+    wanted = [start + 1 + number for number in range(MISSED + 1)]
+    lane.proxy.arm(fault)
+    running = asyncio.create_task(client.run(lambda: len(client.seen) >= len(wanted)))
+    try:
+        await until_open(lane, running)
+        fired = lane.fired = lane.proxy.fired
+        lane.proxy.arm(None)
+        await post(ann, room_id, lane.name("afterwards"))
+        await asyncio.wait_for(running, STREAM_SECONDS)
+    except TimeoutError:
+        raise AssertionError(f"resumed after {start} and was shown {client.seen}, not {wanted}") from None
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    assert client.seen == wanted, f"resumed after {start} and was shown {client.seen}, not {wanted}"
+    await check_lane(lane)
+    return fired is not None
+
+
+async def check_lane(lane: Lane) -> None:
+    """Nothing is left of the fault."""
+    await lane.settle()
+    assert lane.pooled_in_transaction() == 0
+    await check_service(lane)
+
+
+async def until_open(lane: Lane, running: "asyncio.Task[None]") -> None:
+    """Return when a stream is open, or after a while: it may have to wait for a database that says nothing."""
+    try:
+        async with asyncio.timeout(STREAM_SECONDS):
+            while lane.house.inside.hub.reader_count == 0 and not running.done():  # noqa: ASYNC110 (nothing says it)
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.1)  # the replay is read after the stream is open
+    except TimeoutError:
+        raise AssertionError("the stream was never open") from None
+
+
+STREAMS = {
+    "roomMessages, after": (ROOM_MESSAGES, False),
+    "roomMessages, map": (ROOM_MESSAGES, True),
+    "roomEvents, after": (ROOM_EVENTS, False),
+    "roomEvents, map": (ROOM_EVENTS, True),
+}
+
+
+@pytest.mark.faults
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.parametrize("name", STREAMS)
+async def test_who_resumes_is_shown_everything_whatever_message_fails(
+    name: str, lanes: Lanes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    document, by_map = STREAMS[name]
+
+    async def trial(lane: Lane, fault: Fault | None, _way: Way | None) -> bool:
+        return await resume(lane, document, by_map, fault)
+
+    await Sweep(lanes, SUBSCRIBING, trial).run()
+
+
+async def open_inbox(lane: Lane, fault: Fault | None) -> bool:
+    """Open an inbox with the fault in the way; in the end it shows what is unread now. Whether the fault has fired."""
+    ann, bob = await people(lane)
+    room_id = await retried(lambda: room(lane, bob))
+    await post(ann, room_id, "unread")
+    lane.proxy.arm(fault)
+    wire = await connected(lane, bob)
+    try:
+        watching = await wire.watch(INBOX)
+        first = await asyncio.wait_for(next_or_closed(wire, watching), STREAM_SECONDS)
+        fired = lane.fired = lane.proxy.fired
+        lane.proxy.arm(None)
+        if first is not None and first["type"] == "next":
+            await check_inbox(lane, watching, room_id, first["payload"]["data"]["inboxEvents"])
+    finally:
+        await end(wire)
+    await check_lane(lane)
+    return fired is not None
+
+
+async def check_inbox(lane: Lane, watching: Watching, room_id: str, snapshot: Json) -> None:
+    ann, _ = await people(lane)
+    shown = {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]}
+    assert shown[room_id] == 1
+    await post(ann, room_id, "more")
+    wanted = {"roomId": room_id, "unreadCount": 2}
+    async with asyncio.timeout(STREAM_SECONDS):
+        event = await watching.next()
+        while wanted not in (event.get("room"), *event.get("rooms", ())):  # an outage brings a new snapshot
+            event = await watching.next()
+
+
+@pytest.mark.faults
+@pytest.mark.asyncio(loop_scope="session")
+async def test_an_inbox_opens_or_says_that_it_does_not_whatever_message_fails(
+    lanes: Lanes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+
+    async def trial(lane: Lane, fault: Fault | None, _way: Way | None) -> bool:
+        return await open_inbox(lane, fault)
+
+    await Sweep(lanes, SUBSCRIBING, trial).run()
