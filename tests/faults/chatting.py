@@ -1,0 +1,204 @@
+"""Clients that record what they do and see: senders with and without keys, listeners of both kinds, inboxes."""
+
+import asyncio
+import json
+import random
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.typing import Subprotocol
+
+from tests.faults.history import Deliveries, History, Result, Send
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, SEND, Json, certificates
+from tests.process import Process
+
+PAUSE_SECONDS = 0.05
+SEND_SECONDS = 10.0
+"""After which a sender takes the outcome for unknown."""
+
+SILENCE_SECONDS = 15.0
+"""After which a client takes its connection for dead: the server pings more often."""
+
+INBOX = (
+    "subscription Inbox { inboxEvents { __typename ... on InboxSnapshot { rooms { roomId unreadCount lastReadSeq } } "
+    "... on UnreadChanged { room { roomId unreadCount lastReadSeq } } } }"
+)
+
+
+@dataclass
+class Place:
+    """What clients need to know: the servers, who they are, and the room."""
+
+    servers: Sequence[Process]
+    token: str
+    room_id: str
+    cursor: str
+
+
+# ------------------------------------------------------------------ sending
+
+
+async def send_on(place: Place, history: History, name: str, keyed: bool) -> None:
+    """Send one message after another until cancelled. Only a send with a key is repeated."""
+    headers = {"authorization": f"Bearer {place.token}"}
+    async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=certificates()) as http:
+        number = 0
+        while True:
+            number += 1
+            send = Send(f"{name}.{number}", str(uuid.uuid4()) if keyed else None)
+            history.sends.append(send)
+            while not await _try(http, random.choice(place.servers), place.room_id, send) and keyed:  # noqa: ASYNC110 (nothing says it)
+                await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _try(http: httpx.AsyncClient, server: Process, room_id: str, send: Send) -> bool:
+    """Whether it was acknowledged."""
+    sent = {"roomId": room_id, "body": send.body, **({"clientMessageId": send.key} if send.key else {})}
+    try:
+        answer = (await http.post(f"{server.url}/graphql", json={"query": SEND, "variables": {"input": sent}})).json()
+    except (httpx.HTTPError, ValueError):
+        return False
+    errors = answer.get("errors") or answer["data"]["sendMessage"]["errors"]
+    assert all(error.get("retryable", error.get("extensions", {}).get("retryable")) for error in errors), answer
+    if not errors:
+        send.result = Result.ACKNOWLEDGED
+    return not errors
+
+
+# ------------------------------------------------------------------ sockets
+
+
+async def stay_connected(servers: Sequence[Process], listen: Callable[[ClientConnection], Awaitable[None]]) -> None:
+    """Connect anew whenever a connection ends or is silent for too long, until cancelled."""
+    while True:
+        with suppress(ConnectionClosed, InvalidHandshake, OSError, EOFError, TimeoutError):
+            protocols = [Subprotocol("graphql-transport-ws")]
+            url = random.choice(servers).ws_url
+            async with connect(
+                url, subprotocols=protocols, ping_interval=None, close_timeout=0.2, open_timeout=5
+            ) as ws:
+                await listen(ws)
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def begin(ws: ClientConnection, init: Json, document: str, variables: Json) -> None:
+    await ws.send(json.dumps({"type": "connection_init", "payload": init}))
+    while (await receive(ws))["type"] != "connection_ack":
+        pass
+    payload = {"query": document, "variables": variables}
+    await ws.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+
+
+async def receive(ws: ClientConnection) -> Json:
+    """The next message that is no ping."""
+    while True:
+        message: Json = json.loads(await asyncio.wait_for(ws.recv(), SILENCE_SECONDS))
+        if message["type"] != "ping":
+            return message
+        await ws.send('{"type":"pong"}')
+
+
+@dataclass
+class Listener:
+    """Listens to a room from a cursor on: by the subscription's `after`, or by the connection's map."""
+
+    place: Place
+    deliveries: Deliveries
+    document: str
+    by_map: bool
+    cursor: str = ""
+
+    async def run(self) -> None:
+        self.cursor = self.place.cursor
+        await stay_connected(self.place.servers, self._listen)
+
+    async def _listen(self, ws: ClientConnection) -> None:
+        cursor = await self._present() if not self.cursor else self.cursor
+        self.cursor = cursor
+        init: Json = {"authorization": self.place.token}
+        if self.by_map:
+            init["resume"] = {self.place.room_id: cursor}
+        after = {} if self.by_map else {"after": cursor}
+        await begin(ws, init, self.document, {"roomId": self.place.room_id, **after})
+        while (message := await receive(ws))["type"] == "next":
+            self._show(message["payload"]["data"])
+        self._refused(message)
+
+    def _show(self, data: Json) -> None:
+        [event] = data.values()
+        if event.get("recovered") is False:
+            self.deliveries.position_lost()
+        self.cursor = event["cursor"]
+        if message := event.get("message"):
+            self.deliveries.show(message["seq"], message["body"])
+
+    def _refused(self, message: Json) -> None:
+        codes = [error["extensions"]["code"] for error in message.get("payload", [])]
+        if codes == ["RESUME_EXPIRED"]:
+            self.deliveries.position_lost()
+            self.cursor = ""
+        assert codes == ["RESUME_EXPIRED"] or all(
+            error["extensions"]["retryable"] for error in message.get("payload", [])
+        ), message
+
+    async def _present(self) -> str:
+        """Where the room is now, for a client that has lost its position."""
+        document = "query Q($id: ID!) { room(id: $id) { streamCursor } }"
+        data = await ask(random.choice(self.place.servers), self.place.token, document, id=self.place.room_id)
+        return str(data["room"]["streamCursor"])
+
+
+@dataclass
+class InboxClient:
+    """Keeps the unread count of each room as the inbox says it."""
+
+    place: Place
+    unread: dict[str, Any] = field(default_factory=dict)
+    is_open: bool = False
+
+    async def run(self) -> None:
+        await stay_connected(self.place.servers, self._listen)
+
+    async def _listen(self, ws: ClientConnection) -> None:
+        self.is_open = False
+        await begin(ws, {"authorization": self.place.token}, INBOX, {})
+        while (message := await receive(ws))["type"] == "next":
+            [event] = message["payload"]["data"].values()
+            if event["__typename"] == "InboxSnapshot":
+                self.unread, self.is_open = {room["roomId"]: room for room in event["rooms"]}, True
+            elif event["__typename"] == "UnreadChanged":
+                self.unread[event["room"]["roomId"]] = event["room"]
+
+
+async def ask(server: Process, token: str, document: str, **variables: Any) -> Json:
+    """The data of a query. Raises OSError when there is none."""
+    headers = {"authorization": f"Bearer {token}"}
+    try:
+        async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=certificates()) as http:
+            answer = await http.post(f"{server.url}/graphql", json={"query": document, "variables": variables})
+        data: Json | None = answer.json().get("data")
+    except (httpx.HTTPError, ValueError) as error:
+        raise OSError(f"no answer: {error!r}") from error
+    if data is None:
+        raise OSError(f"no answer: {answer.text}")
+    return data
+
+
+def listeners(place: Place, history: History, count: int) -> list[Listener]:
+    """Clients of both streams, by both ways to resume."""
+    kinds = [(ROOM_MESSAGES, False), (ROOM_EVENTS, False), (ROOM_MESSAGES, True), (ROOM_EVENTS, True)]
+    made = []
+    for number in range(count):
+        document, by_map = kinds[number % len(kinds)]
+        stream, way = "events" if document is ROOM_EVENTS else "messages", "map" if by_map else "after"
+        name = f"listener {number} of {stream} by {way}"
+        history.deliveries.append(Deliveries(name))
+        made.append(Listener(place, history.deliveries[-1], document, by_map))
+    return made

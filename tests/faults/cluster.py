@@ -1,0 +1,195 @@
+"""Two real server processes on a PostgreSQL and a Redis of their own, with links between them that can be held."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import asyncpg
+
+from roomcast.core import migrations
+from tests import servers
+from tests.children import Scratch, free_port, hand_over, run
+from tests.faults.proxy import Side
+from tests.process import Process
+
+READY_SECONDS = 90.0
+
+
+class HeldLink:
+    """A TCP proxy whose two directions can be held one by one: bytes wait, as TCP keeps them, and go on later."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.flows = {side: asyncio.Event() for side in Side}
+        for event in self.flows.values():
+            event.set()
+        self.is_down = False
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["HeldLink"]:
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        parts = urlsplit(self.target)
+        account, at, _ = parts.netloc.rpartition("@")
+        self.url = parts._replace(netloc=f"{account}{at}127.0.0.1:{self.port}").geturl()
+        try:
+            yield self
+        finally:
+            server.close()
+            self.cut_all()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def cut_all(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    @contextmanager
+    def holding(self, *sides: Side) -> Iterator[None]:
+        for side in sides:
+            self.flows[side].clear()
+        try:
+            yield
+        finally:
+            for side in sides:
+                self.flows[side].set()
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Connections are cut and new ones refused while the block runs."""
+        self.is_down = True
+        self.cut_all()
+        try:
+            yield
+        finally:
+            self.is_down = False
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        parts = urlsplit(self.target)
+        try:
+            if self.is_down:
+                raise ConnectionRefusedError
+            there_reader, there = await asyncio.open_connection(parts.hostname, parts.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._writers |= {writer, there}
+        for side, source, sink in ((Side.FRONTEND, reader, there), (Side.BACKEND, there_reader, writer)):
+            task = asyncio.create_task(self._forward(side, source, sink))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _forward(self, side: Side, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65_536):
+                await self.flows[side].wait()
+                sink.write(data)
+        sink.close()
+        self._writers.discard(sink)
+
+
+@dataclass
+class Cluster:
+    postgres: servers.Server
+    redis: servers.Server
+    processes: list[Process]
+    database_links: list[HeldLink]
+    redis_links: list[HeldLink]
+    database_url: str
+    """Past the links; after a promotion that of the new server."""
+    stack: AsyncExitStack
+    """What ends with the cluster."""
+
+    async def ready(self) -> None:
+        await asyncio.gather(*(process.until_readiness(200, READY_SECONDS) for process in self.processes))
+
+    async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
+        """Rows straight from the database."""
+        connection = await asyncpg.connect(self.database_url, timeout=10)
+        try:
+            return list(await connection.fetch(sql, *arguments))
+        finally:
+            await connection.close()
+
+
+@asynccontextmanager
+async def open_cluster(folder: Path) -> AsyncIterator[Cluster]:
+    async with AsyncExitStack() as stack:
+        postgres = stack.enter_context(closing(servers.start_postgres("PATH", "wheel")))
+        redis = stack.enter_context(closing(servers.start_redis("PATH", "wheel")))
+        url = await servers.create_database(postgres.url, "roomcast")
+        await migrations.upgrade(url)
+        links = [await stack.enter_async_context(HeldLink(to).running()) for to in (url, url, redis.url, redis.url)]
+        processes = [
+            Process(database.url, folder / str(number), bus_url=bus.url, push="off")
+            for number, (database, bus) in enumerate(zip(links[:2], links[2:], strict=True))
+        ]
+        for process in processes:
+            stack.push_async_callback(process.stop)
+            await process.start()
+        yield Cluster(postgres, redis, processes, links[:2], links[2:], url, stack)
+
+
+# ------------------------------------------------------------------ processes of a server
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children, the oldest first."""
+    children = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and parent(path) == pid]
+    return [pid, *sorted(children)]
+
+
+def parent(process: Path) -> int:
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:  # it has ended meanwhile
+        return 0
+
+
+def server_pid(server: servers.Server) -> int:
+    assert server._process is not None
+    return server._process.pid
+
+
+@asynccontextmanager
+async def frozen(pid: int) -> AsyncIterator[None]:
+    """The process and its children are stopped while the block runs."""
+    pids = family(pid)
+    for each in pids:
+        with suppress(ProcessLookupError):
+            os.kill(each, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in pids:
+            with suppress(ProcessLookupError):
+                os.kill(each, signal.SIGCONT)
+
+
+# ------------------------------------------------------------------ a replica
+
+
+@asynccontextmanager
+async def replica_of(primary: servers.Server, link: HeldLink) -> AsyncIterator[servers.Server]:
+    """A streaming, asynchronous replica of the server, fed through the link."""
+    assert primary._launch is not None
+    program = Path(primary._launch.command[0])
+    scratch, port = Scratch(), free_port()
+    backup = f"{program.parent}/pg_basebackup -h 127.0.0.1 -p {link.port} -U postgres -R -c fast -D {scratch.path}/data"
+    done = await asyncio.to_thread(run, backup.split(), scratch.path)
+    assert done.returncode == 0, done.stderr
+    hand_over(scratch.path / "data")
+    places = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
+    launch = servers.Launch(servers.POSTGRES, servers._filled(servers.POSTGRES.command, places), port, scratch)
+    server = servers.Server(servers.POSTGRES.url.format(**places), "replica", launch)
+    with closing(server):
+        await asyncio.to_thread(server.start)
+        yield server

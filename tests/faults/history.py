@@ -1,0 +1,104 @@
+"""What clients did and saw while something was broken, and the rules that their records must keep.
+
+A send without an answer is *unknown*: it may be stored or not. Everything else is certain.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Result(StrEnum):
+    ACKNOWLEDGED = "acknowledged"
+    UNKNOWN = "unknown"
+
+
+@dataclass
+class Send:
+    """One message that a client wanted to send. Bodies are unique, so a body names its send."""
+
+    body: str
+    key: str | None
+    result: Result = Result.UNKNOWN
+
+
+Stored = tuple[int, str]
+"""Sequence number and body of a message."""
+
+
+@dataclass
+class Deliveries:
+    """What one client was shown of a room. A new segment begins where it was told that its position is lost."""
+
+    name: str
+    segments: list[list[Stored]] = field(default_factory=lambda: [[]])
+
+    def show(self, seq: int, body: str) -> None:
+        self.segments[-1].append((seq, body))
+
+    def position_lost(self) -> None:
+        self.segments.append([])
+
+
+@dataclass
+class History:
+    """`commits_lost`: the newest commits were lost with a database, so acknowledged sends may be gone."""
+
+    sends: list[Send] = field(default_factory=list)
+    deliveries: list[Deliveries] = field(default_factory=list)
+    commits_lost: bool = False
+
+    @property
+    def acknowledged(self) -> set[str]:
+        return {send.body for send in self.sends if send.result is Result.ACKNOWLEDGED}
+
+
+def violations(history: History, log: Sequence[Stored]) -> list[str]:
+    """What is wrong with the history of a room whose log is now this. Empty: nothing."""
+    found = [*_of_sends(history, log)]
+    for deliveries in history.deliveries:
+        found += _of_deliveries(deliveries, log, history.commits_lost)
+    return found
+
+
+def _of_sends(history: History, log: Sequence[Stored]) -> list[str]:
+    stored = Counter(body for _, body in log)
+    twice = sorted(body for body, count in stored.items() if count > 1)
+    lost = sorted(history.acknowledged - set(stored))
+    unasked = sorted(set(stored) - {send.body for send in history.sends})
+    found = [f"stored twice: {twice}"] if twice else []
+    found += [f"acknowledged and not stored: {lost}"] if lost and not history.commits_lost else []
+    return found + ([f"stored and never sent: {unasked}"] if unasked else [])
+
+
+def _of_deliveries(deliveries: Deliveries, log: Sequence[Stored], commits_lost: bool) -> list[str]:
+    *ended, last = deliveries.segments
+    found = []
+    if ended and not commits_lost:
+        found.append(f"{deliveries.name} was told that its position is lost, and nothing was lost")
+    if list(last) != part_of(log, last):
+        found.append(f"{deliveries.name} was shown {brief(last)}, the log has {brief(part_of(log, last))}")
+    for segment in ended:
+        seqs = [seq for seq, _ in segment]
+        if seqs != list(range(seqs[0], seqs[0] + len(seqs)) if seqs else []):
+            found.append(f"{deliveries.name} was shown, before its position was lost, {brief(segment)}")
+    if log and last[-1:] != log[-1:]:
+        found.append(f"{deliveries.name} was shown nothing after {last[-1:]}, the log ends with {log[-1]}")
+    return found
+
+
+def part_of(log: Sequence[Stored], segment: Sequence[Stored]) -> list[Stored]:
+    """The log between a segment's first and last sequence number."""
+    return [entry for entry in log if segment[0][0] <= entry[0] <= segment[-1][0]] if segment else []
+
+
+def brief(entries: Sequence[Stored]) -> str:
+    """A list of sequence numbers with its runs shortened."""
+    runs: list[list[int]] = []
+    for seq, _ in entries:
+        if runs and seq == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], seq]
+        else:
+            runs.append([seq])
+    return ", ".join("–".join(str(seq) for seq in run) for run in runs) or "nothing"

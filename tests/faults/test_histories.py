@@ -1,0 +1,212 @@
+"""Two processes, clients of every kind, and something that breaks: what the clients saw agrees with what is stored.
+
+The short form breaks things for some seconds; `make chaos` for as long as time-outs, leases and heartbeats last.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+
+from tests.delivery.survivors import FULL
+from tests.faults.chatting import InboxClient, Listener, Place, ask, listeners, send_on
+from tests.faults.cluster import Cluster, open_cluster
+from tests.faults.history import History, Stored, violations
+from tests.faults.nemesis import NEMESES, QUIET_AT_THE_END, Nemesis, fail_over
+from tests.people import Person, arrive
+
+pytestmark = [
+    pytest.mark.faults,
+    pytest.mark.chaos,
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.xdist_group("histories"),
+]
+
+SECONDS = [22.0, 35.0, 65.0] if FULL else [3.0]
+CALM_SECONDS = 3.0 if FULL else 0.7
+LISTENERS = 12 if FULL else 4
+QUIET_SECONDS = 60.0
+"""In which everybody has seen everything, once all is mended."""
+
+PAGE = (
+    "query Page($id: ID!, $after: String) { messages(roomId: $id, first: 100, after: $after) "
+    "{ nodes { seq body } pageInfo { hasNextPage endCursor } } }"
+)
+
+
+class Clusters:
+    """One cluster for many tests. After a failure it is replaced: nobody knows in what state it is."""
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        self._factory, self._stack = factory, AsyncExitStack()
+        self._cluster: Cluster | None = None
+        self._people: tuple[Person, Person] | None = None
+
+    async def get(self) -> tuple[Cluster, Person, Person]:
+        if self._cluster is None or self._people is None:
+            self._cluster = await self._stack.enter_async_context(open_cluster(self._factory.mktemp("cluster")))
+            house = self._cluster.processes[0].house
+            self._people = await arrive(house, "ann"), await arrive(house, "bob")
+        return self._cluster, *self._people
+
+    async def drop(self) -> None:
+        stack, self._stack, self._cluster = self._stack, AsyncExitStack(), None
+        if self._people is not None:
+            for person in self._people:
+                await person.http.aclose()
+            self._people = None
+        with suppress(Exception):
+            await asyncio.wait_for(stack.aclose(), 60)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def clusters(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clusters]:
+    made = Clusters(tmp_path_factory)
+    yield made
+    await made.drop()
+
+
+async def begin(cluster: Cluster, ann: Person, bob: Person) -> Place:
+    room_id = await ann.create_room(f"room {random.getrandbits(64)}", memberIds=[bob.id])
+    assert bob.token is not None
+    page = await bob.ask("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id)
+    return Place(cluster.processes, bob.token, room_id, page["room"]["streamCursor"])
+
+
+async def live_through(
+    clusters: Clusters, nemesis: Nemesis, seconds: float, history: History, *, quiet: bool = False
+) -> list[str]:
+    """Let clients talk and listen while the nemesis works. What is wrong afterwards."""
+    cluster, ann, bob = await clusters.get()
+    place = await begin(cluster, ann, bob)
+    assert ann.token is not None
+    places = [replace(place, servers=[process]) for process in cluster.processes]
+    senders = [places[0], replace(places[1], token=ann.token)]
+    # A room in which bob only counts: all that comes in it comes through one process.
+    aside = replace(senders[1], room_id=await ann.create_room("aside", visibility="PRIVATE", memberIds=[bob.id]))
+    talking = [
+        asyncio.create_task(send_on(sender, history, f"{name}{number}", keyed))
+        for number, sender in enumerate(senders)
+        for name, keyed in (("keyed", True), ("bare", False))
+    ]
+    talking.append(asyncio.create_task(send_on(aside, History(), "aside", True)))
+    listening, inboxes = listeners(place, history, LISTENERS), [InboxClient(each) for each in places]
+    clients: list[Listener | InboxClient] = [*listening, *inboxes]
+    following = [asyncio.create_task(client.run()) for client in clients]
+    try:
+        await asyncio.sleep(CALM_SECONDS)
+        working = asyncio.create_task(nemesis(cluster, seconds))
+        if quiet:
+            await asyncio.sleep(seconds / 2)
+            await stop(talking)
+        await working
+        await cluster.ready()
+        await asyncio.sleep(CALM_SECONDS)
+        await stop(talking)
+        return await judged(cluster, place, history, listening, inboxes)
+    finally:
+        await stop([*talking, *following])
+
+
+async def stop(tasks: list[asyncio.Task[None]]) -> None:
+    """Raises what one of them raised."""
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def judged(
+    cluster: Cluster, place: Place, history: History, listening: list[Listener], inboxes: list[InboxClient]
+) -> list[str]:
+    log = await stored(cluster, place.room_id)
+    found = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(QUIET_SECONDS):
+            while not all(have_all(listener, log) for listener in listening):  # noqa: ASYNC110 (nothing says it)
+                await asyncio.sleep(0.05)
+    found += violations(history, log)
+    for number, process in enumerate(cluster.processes):
+        if await shown(place, number) != log:
+            found.append(f"process {number} ({process.url}) does not show what is stored")
+    for inbox in inboxes:
+        found += await wrong_counts(place, inbox)
+    return found
+
+
+async def stored(cluster: Cluster, room_id: str) -> list[Stored]:
+    """The room's messages in the database, once nothing comes any more: a send without an answer may be late."""
+    sql = "SELECT seq, body FROM messages WHERE room_id = $1 AND kind = 'USER' ORDER BY seq"
+    before: list[Stored] | None = None
+    while True:
+        rows = await cluster.fetch(sql, UUID(room_id.removeprefix("room_")))
+        log = [(row["seq"], row["body"]) for row in rows]
+        if log == before:
+            return log
+        before = log
+        await asyncio.sleep(1)
+
+
+def have_all(listener: Listener, log: list[Stored]) -> bool:
+    last = listener.deliveries.segments[-1]
+    return bool(last) and last[-1] == log[-1]
+
+
+async def shown(place: Place, number: int) -> list[Stored]:
+    """The room's history as one process pages through it."""
+    found: list[Stored] = []
+    after: str | None = None
+    while True:
+        page = (await ask(place.servers[number], place.token, PAGE, id=place.room_id, after=after))["messages"]
+        found += [(node["seq"], node["body"]) for node in page["nodes"]]
+        if not page["pageInfo"]["hasNextPage"]:
+            return found
+        after = page["pageInfo"]["endCursor"]
+
+
+async def wrong_counts(place: Place, inbox: InboxClient) -> list[str]:
+    """What the inbox shows otherwise than one that is opened now."""
+    fresh = InboxClient(place)
+    opening = asyncio.create_task(fresh.run())
+    try:
+        async with asyncio.timeout(QUIET_SECONDS / 2):
+            while not fresh.is_open or inbox.unread != fresh.unread:  # noqa: ASYNC110 (nothing says it)
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        wrong = {id_: room for id_, room in inbox.unread.items() if fresh.unread.get(id_) != room}
+        return [f"an inbox of {inbox.place.servers[0].url} shows {wrong}, a fresh one otherwise"]
+    finally:
+        await stop([opening])
+    return []
+
+
+@pytest.mark.parametrize("seconds", SECONDS)
+@pytest.mark.parametrize("name", NEMESES)
+async def test_what_clients_saw_is_what_is_stored(name: str, seconds: float, clusters: Clusters) -> None:
+    history = History()
+    found = ["not finished"]
+    try:
+        found = await live_through(clusters, NEMESES[name], seconds, history, quiet=name in QUIET_AT_THE_END)
+    finally:
+        if found:
+            await clusters.drop()
+    assert not found, "\n".join(found)
+    assert history.acknowledged
+
+
+@pytest.mark.parametrize("seconds", SECONDS)
+async def test_lost_commits_are_announced_after_a_failover(seconds: float, clusters: Clusters) -> None:
+    history = History(commits_lost=True)
+    try:
+        found = await live_through(clusters, fail_over, seconds, history)
+    finally:
+        await clusters.drop()
+    assert not found, "\n".join(found)
+    assert any(len(deliveries.segments) > 1 for deliveries in history.deliveries), "nobody was told"
