@@ -5,7 +5,7 @@ bus, the sockets and the clients around it are simulated and go wrong as the see
 worlds:
 
 - `delivery.py`: hub, topics, groups, readers, outboxes; a log that fails over, a bus that loses, sockets that stall.
-- `sockets.py`: sockets, sessions, streams, inboxes and watches over a database in memory.
+- `sockets.py` and `clients.py`: sockets, sessions, streams, inboxes and watches over a database in memory.
 - `batch.py`: writing and reading in groups.
 
 What is promised, and checked in each run:

@@ -6,14 +6,12 @@ stream shows. The hub, topics, groups, readers and outboxes are the product's ow
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import Any, cast
-from unittest.mock import patch
+from typing import Any
 from uuid import UUID
 
-from roomcast.realtime import group, personal, topic
 from roomcast.realtime.bus import Frame
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.outbox import Outbox
@@ -38,22 +36,7 @@ SETTLE_SECONDS = 10.0
 PROMPT_SECONDS = 2.5
 """Within these a healthy system shows a new event whose frame was lost, and ends the stream of who lost the right."""
 
-SMALL_LIMITS: Mapping[Any, Mapping[str, int]] = {
-    topic: {"RING": 8, "EARLY": 6, "PAGE": 5},
-    group: {"RING": 8, "BLOCK": 4, "CHUNK": 2, "REPLAYS": 2, "SIGNALS": 3},
-    personal: {"TURN": 2, "SHOWING": 8},
-}
-"""Buffers that a few events overflow: what takes thousands of events in production happens here in each run."""
-
 number_instances(Reader)
-
-
-@contextmanager
-def small_limits() -> Iterator[None]:
-    with ExitStack() as stack:
-        for module, limits in SMALL_LIMITS.items():
-            stack.enter_context(patch.multiple(module, **cast("Any", limits)))
-        yield
 
 
 class FlakySource:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from tests.simulation import batch, database, delivery, sockets
+from tests.simulation import batch, database, delivery, limits, sockets
 from tests.simulation.loop import SimulatedLoop, simulate
 
 WORLDS: Mapping[str, Callable[[SimulatedLoop], Awaitable[None]]] = {
@@ -46,7 +46,7 @@ def run_seed(world: str, seed: int, *, quiet: bool = True) -> Outcome:
 def simulated_surroundings() -> Iterator[None]:
     """The database's queries, sizes and addresses of a simulation."""
     with ExitStack() as stack:
-        for replaced in (database.fake_queries(), delivery.small_limits(), sockets.without_addresses()):
+        for replaced in (database.fake_queries(), limits.small_limits(), sockets.without_addresses()):
             stack.enter_context(replaced)
         gc.collect()
         gc.freeze()  # what exists by now is not looked at between two runs

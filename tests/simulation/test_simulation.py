@@ -4,11 +4,7 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-from tests.simulation.runner import WORLDS
-
-SEEDS = 25
+SEEDS = 10
 
 
 def simulation(*arguments: str, hash_seed: str = "random") -> str:
@@ -28,7 +24,6 @@ def test_the_promises_hold_in_simulated_runs() -> None:
     assert " 0 failed" in simulation("--seeds", str(SEEDS), "--jobs", "1")
 
 
-@pytest.mark.parametrize("world", WORLDS)
-def test_a_seed_replays_exactly(world: str) -> None:
-    first, again = (simulation("--world", world, "--seed", "7", "--trace") for _ in range(2))
+def test_a_seed_replays_exactly() -> None:
+    first, again = (simulation("--seed", "7", "--trace") for _ in range(2))
     assert first == again
