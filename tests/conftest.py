@@ -14,8 +14,8 @@ import pytest_asyncio
 
 from roomcast.core import migrations
 from tests import servers
-from tests.house import House, open_house, settings_for
-from tests.people import Person, Visitor, arrive
+from tests.house import RunningApp, open_app, settings_for
+from tests.people import AnonymousClient, UserClient, sign_up
 
 DATABASES = ["sqlite", "postgresql"]
 
@@ -65,7 +65,7 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
     await servers.drop_database(server.url, name)
 
 
-MakeHouse = Callable[..., Awaitable[House]]
+MakeHouse = Callable[..., Awaitable[RunningApp]]
 
 
 @pytest_asyncio.fixture
@@ -73,38 +73,38 @@ async def make_house(database_url: str, tmp_path: Path) -> AsyncIterator[MakeHou
     """Opens houses on the test's database, each with settings of its own; several are several processes' worth."""
     async with AsyncExitStack() as stack:
 
-        async def make(**changes: Any) -> House:
-            return await stack.enter_async_context(open_house(settings_for(database_url, tmp_path, **changes)))
+        async def make(**changes: Any) -> RunningApp:
+            return await stack.enter_async_context(open_app(settings_for(database_url, tmp_path, **changes)))
 
         yield make
 
 
 @pytest_asyncio.fixture
-async def house(make_house: MakeHouse) -> House:
+async def house(make_house: MakeHouse) -> RunningApp:
     return await make_house()
 
 
 @pytest_asyncio.fixture
-async def visitor(house: House) -> AsyncIterator[Visitor]:
+async def visitor(house: RunningApp) -> AsyncIterator[AnonymousClient]:
     """Somebody without an account."""
-    async with Visitor(house) as somebody:
+    async with AnonymousClient(house) as somebody:
         yield somebody
 
 
 @pytest_asyncio.fixture
-async def ann(house: House) -> AsyncIterator[Person]:
+async def ann(house: RunningApp) -> AsyncIterator[UserClient]:
     """The first to sign up: an administrator."""
-    async with await arrive(house, "ann") as person:
+    async with await sign_up(house, "ann") as person:
         yield person
 
 
 @pytest_asyncio.fixture
-async def bob(house: House, ann: Person) -> AsyncIterator[Person]:
-    async with await arrive(house, "bob") as person:
+async def bob(house: RunningApp, ann: UserClient) -> AsyncIterator[UserClient]:
+    async with await sign_up(house, "bob") as person:
         yield person
 
 
 @pytest_asyncio.fixture
-async def cleo(house: House, ann: Person) -> AsyncIterator[Person]:
-    async with await arrive(house, "cleo") as person:
+async def cleo(house: RunningApp, ann: UserClient) -> AsyncIterator[UserClient]:
+    async with await sign_up(house, "cleo") as person:
         yield person

@@ -11,7 +11,7 @@ import uvicorn
 from sqlmodel import col, select
 
 from roomcast.accounts.passwords import Passwords
-from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
+from roomcast.api.transport import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.app import Roomcast
 from roomcast.core.audit import AuditEntry
 from roomcast.serving import App
@@ -46,35 +46,35 @@ class Server(uvicorn.Server):
         return int(listening.sockets[0].getsockname()[1])
 
 
-class House:
+class RunningApp:
     """A running roomcast. `url` is where it listens; `inside` is what it is made of, `door` the listening socket."""
 
     def __init__(self, app: App, server: Server) -> None:
-        self.inside: Roomcast = app.house
+        self.roomcast: Roomcast = app.house
         self.url = f"http://127.0.0.1:{server.port}"
         self.ws_url = f"ws://127.0.0.1:{server.port}/graphql"
         [listening] = server.servers
-        [self.door] = listening.sockets
+        [self.listening_socket] = listening.sockets
 
-    async def listening(self, count: int, seconds: float = 5.0) -> None:
+    async def wait_for_streams(self, count: int, seconds: float = 5.0) -> None:
         """Wait until so many streams are open: roomMessages has no word of its own for that."""
         async with asyncio.timeout(seconds):
-            while self.inside.hub.reader_count != count:  # noqa: ASYNC110 (no one event says it)
+            while self.roomcast.hub.reader_count != count:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.005)
 
     async def audit(self) -> list[AuditEntry]:
         """The audit trail, oldest entry first."""
-        async with self.inside.db.read() as session:
+        async with self.roomcast.db.read() as session:
             return list(await session.exec(select(AuditEntry).order_by(col(AuditEntry.id))))
 
     def leftovers(self) -> dict[str, Any]:
         """What should be nothing once every client has gone."""
-        hub = self.inside.hub
+        hub = self.roomcast.hub
         return {
-            "watched": len(self.inside.watch.topics),
+            "watched": len(self.roomcast.watch.topics),
             "topics": len(hub.topics),
             "readers": hub.reader_count,
-            "sockets": len(self.inside.sockets.open),
+            "sockets": len(self.roomcast.sockets.open),
         }
 
 
@@ -87,14 +87,16 @@ def settings_for(database_url: str, data_dir: Path, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def open_house(settings: Settings, passwords: Passwords | None = None) -> AsyncIterator[House]:
+async def open_app(settings: Settings, passwords: Passwords | None = None) -> AsyncIterator[RunningApp]:
     """Serve until the block ends, and then leave nothing behind. Passwords are cheap unless some are given."""
     before = asyncio.all_tasks()
     app = App(settings, passwords or Passwords(memory_kib=8, passes=1))
-    config = uvicorn.Config(app, "127.0.0.1", 0, ws=DirectProtocol, log_config=None, access_log=False, **SERVER_OPTIONS)
+    config = uvicorn.Config(
+        app, "127.0.0.1", 0, ws=WebSocketProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
+    )
     server = Server(config)
     await server.begin()
-    house = House(app, server)
+    house = RunningApp(app, server)
     try:
         yield house
         await nothing_left(house)
@@ -104,7 +106,7 @@ async def open_house(settings: Settings, passwords: Passwords | None = None) -> 
     assert app.house.db.refused_connections == 0, "a connection was idle in a transaction at check-in"
 
 
-async def nothing_left(house: House, seconds: float = 5.0) -> None:
+async def nothing_left(house: RunningApp, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while any(house.leftovers().values()):  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.01)

@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from tests.people import Json, Person
+from tests.people import Json, UserClient
 
 THREAD = "replyCount lastReply { id }"
 FILE = "id filename contentType byteSize width height sha256"
@@ -117,9 +117,9 @@ REPLAY = (
 # ------------------------------------------------------------------ the law
 
 
-async def snapshot(witness: Person, room_id: str) -> tuple[Known, str]:
+async def snapshot(witness: UserClient, room_id: str) -> tuple[Known, str]:
     """All that this person can know of the room now, and the position of the log at that moment."""
-    room = (await witness.ask(SNAPSHOT, id=room_id))["room"]
+    room = (await witness.execute(SNAPSHOT, id=room_id))["room"]
     cursor, members, messages = room.pop("streamCursor"), room.pop("members"), room.pop("messages")
     assert room.pop("memberCount") == members["totalCount"] == len(members["nodes"])
     by_user = {member["user"]["id"]: member for member in members["nodes"]}
@@ -127,7 +127,7 @@ async def snapshot(witness: Person, room_id: str) -> tuple[Known, str]:
 
 
 @asynccontextmanager
-async def law(witness: Person, room_id: str) -> AsyncIterator[list[Json]]:
+async def replay_invariant(witness: UserClient, room_id: str) -> AsyncIterator[list[Json]]:
     """Whatever the block does to the room, a witness who replays it ends where a newcomer begins, and so does one who
     listened all the while. After the block, the list that was given holds the events that it caused."""
     known, start = await snapshot(witness, room_id)

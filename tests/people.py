@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
-from tests.house import House
+from tests.house import RunningApp
 
 PASSWORD = "a good long pass phrase"
 WAIT_SECONDS = 10.0
@@ -69,10 +69,10 @@ def certificates() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
-class Visitor:
+class AnonymousClient:
     """Somebody at the door. `token` is what their requests carry."""
 
-    def __init__(self, house: House, token: str | None = None) -> None:
+    def __init__(self, house: RunningApp, token: str | None = None) -> None:
         self.house, self.token = house, token
         self.http = httpx.AsyncClient(base_url=house.url, timeout=WAIT_SECONDS, verify=certificates())
 
@@ -87,7 +87,7 @@ class Visitor:
             headers = {"authorization": f"Bearer {self.token}", **headers}
         return await self.http.post("/graphql", json=body, headers=headers)
 
-    async def ask(self, document: str, **variables: Any) -> Json:
+    async def execute(self, document: str, **variables: Any) -> Json:
         """The data of an operation that is expected to have no top-level errors."""
         answer = (await self.post({"query": document, "variables": variables})).json()
         if "errors" in answer:
@@ -95,51 +95,51 @@ class Visitor:
         data: Json = answer["data"]
         return data
 
-    async def do(self, document: str, **arguments: Any) -> Json:
+    async def mutate(self, document: str, **arguments: Any) -> Json:
         """The payload of a mutation whose one argument is `input`."""
-        [payload] = (await self.ask(document, input=arguments)).values()
+        [payload] = (await self.execute(document, input=arguments)).values()
         return dict(payload)
 
     async def codes(self, document: str, **variables: Any) -> list[str]:
         """The codes of an operation that is expected to be turned down at the top level."""
         try:
-            data = await self.ask(document, **variables)
+            data = await self.execute(document, **variables)
         except Refused as refused:
             return refused.codes
         raise AssertionError(f"was answered: {data}")
 
     @asynccontextmanager
-    async def socket(self, **payload: Any) -> AsyncIterator["Wire"]:
+    async def socket(self, **payload: Any) -> AsyncIterator["SocketClient"]:
         """A socket that has been acknowledged for this person."""
         if self.token:
             payload = {"authorization": f"Bearer {self.token}", **payload}
-        async with Wire(self.house.ws_url) as wire:
+        async with SocketClient(self.house.ws_url) as wire:
             await wire.init(payload)
             yield wire
 
 
-class Person(Visitor):
+class UserClient(AnonymousClient):
     """Somebody with an account, signed in."""
 
-    def __init__(self, house: House, name: str, signed_in: Json) -> None:
+    def __init__(self, house: RunningApp, name: str, signed_in: Json) -> None:
         super().__init__(house, signed_in["tokens"]["accessToken"])
         self.name, self.id = name, signed_in["user"]["id"]
         self.refresh_token = signed_in["tokens"]["refreshToken"]
 
     async def create_room(self, name: str, **more: Any) -> str:
         """The new room's id."""
-        payload = await self.do(CREATE_ROOM, name=name, **more)
+        payload = await self.mutate(CREATE_ROOM, name=name, **more)
         assert payload["errors"] == []
         return str(payload["room"]["id"])
 
     async def join(self, room_id: str) -> Json:
-        return await self.do(JOIN, roomId=room_id)
+        return await self.mutate(JOIN, roomId=room_id)
 
     async def leave(self, room_id: str) -> Json:
-        return await self.do(LEAVE, roomId=room_id)
+        return await self.mutate(LEAVE, roomId=room_id)
 
     async def send(self, room_id: str, body: str, **more: Any) -> Json:
-        return await self.do(SEND, roomId=room_id, body=body, **more)
+        return await self.mutate(SEND, roomId=room_id, body=body, **more)
 
     async def say(self, room_id: str, *bodies: str) -> list[Json]:
         """Send these one after another; the messages."""
@@ -148,18 +148,18 @@ class Person(Visitor):
         return [payload["message"] for payload in payloads]
 
 
-async def arrive(house: House, name: str) -> Person:
+async def sign_up(house: RunningApp, name: str) -> UserClient:
     """Sign somebody up."""
-    async with Visitor(house) as visitor:
-        signed_in = await visitor.do(SIGNUP, username=name, password=PASSWORD)
+    async with AnonymousClient(house) as visitor:
+        signed_in = await visitor.mutate(SIGNUP, username=name, password=PASSWORD)
     assert signed_in["errors"] == []
-    return Person(house, name, signed_in)
+    return UserClient(house, name, signed_in)
 
 
 # ------------------------------------------------------------------ sockets
 
 
-class Wire:
+class SocketClient:
     """One graphql-transport-ws connection, spoken by hand, so that tests can also speak it wrongly."""
 
     def __init__(
@@ -248,18 +248,18 @@ class Wire:
         assert (await watching.message())["type"] == "complete"
         return dict(message["payload"])
 
-    async def watch(self, document: str, **variables: Any) -> "Watching":
+    async def watch(self, document: str, **variables: Any) -> "ClientSubscription":
         id_ = str(next(self._ids))
         self._inboxes[id_] = asyncio.Queue()
         payload = {"query": document, "variables": variables}
         await self.send(type="subscribe", id=id_, payload=payload)
-        return Watching(self, id_, self._inboxes[id_])
+        return ClientSubscription(self, id_, self._inboxes[id_])
 
 
-class Watching:
+class ClientSubscription:
     """One running operation, as its client sees it."""
 
-    def __init__(self, wire: Wire, id_: str, inbox: asyncio.Queue[Json]) -> None:
+    def __init__(self, wire: SocketClient, id_: str, inbox: asyncio.Queue[Json]) -> None:
         self._wire, self.id, self._inbox = wire, id_, inbox
 
     async def message(self) -> Json:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import httpx
 
 from tests.children import free_port
-from tests.house import SECRET, House
+from tests.house import SECRET, RunningApp
 
 START_SECONDS = 120.0
 SERVE = "from roomcast.cli import main; main()"
@@ -45,9 +45,9 @@ class Process:
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
-    def house(self) -> House:
+    def house(self) -> RunningApp:
         """As people see it: a house that cannot be looked into."""
-        return cast(House, self)
+        return cast(RunningApp, self)
 
     async def start(self) -> None:
         """Returns when it is ready; raises RuntimeError with what it said when it ends instead."""

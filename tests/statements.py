@@ -28,7 +28,7 @@ def statements() -> Iterator[list[str]]:
         note(statement)
 
     def planned(statement: sa.Executable, dialect: sa.Dialect, parameters: Mapping[str, Any]) -> Any:
-        found = plans.planned(statement, dialect, parameters)
+        found = plans.compiled_statement(statement, dialect, parameters)
         note(found[0].sql)
         return found
 

@@ -9,8 +9,8 @@ import pytest
 
 from roomcast.accounts.tokens import Tokens
 from roomcast.core.ids import local_id, uuid7
-from tests.house import SECRET, House
-from tests.people import JOIN, MESSAGE, ROOM_MESSAGES, SEND, Person, Visitor, Wire
+from tests.house import SECRET, RunningApp
+from tests.people import JOIN, MESSAGE, ROOM_MESSAGES, SEND, AnonymousClient, SocketClient, UserClient
 
 Json = dict[str, Any]
 
@@ -51,7 +51,7 @@ def codes(answer: Json) -> list[str]:
     return [error["code"] for error in payload["errors"]]
 
 
-async def ask(person: Visitor, over: str, document: str, variables: Json) -> Json:
+async def ask(person: AnonymousClient, over: str, document: str, variables: Json) -> Json:
     """The whole answer, errors included, over either transport."""
     if over == "http":
         return dict((await person.post({"query": document, "variables": variables})).json())
@@ -62,16 +62,16 @@ async def ask(person: Visitor, over: str, document: str, variables: Json) -> Jso
 
 
 @pytest.mark.parametrize("over", ["http", "socket"])
-async def test_a_bad_message_is_refused_with_a_code_and_leaves_nothing(ann: Person, over: str) -> None:
+async def test_a_bad_message_is_refused_with_a_code_and_leaves_nothing(ann: UserClient, over: str) -> None:
     den = await ann.create_room("den")
-    before = await ann.ask(HISTORY, id=den)
+    before = await ann.execute(HISTORY, id=den)
     for change, code in BAD_SENDS:
         variables = {"input": {"roomId": den, "body": "hello", **change}}
         assert codes(await ask(ann, over, SEND, variables)) == [code], change
-    assert await ann.ask(HISTORY, id=den) == before
+    assert await ann.execute(HISTORY, id=den) == before
 
 
-async def test_half_an_emoji_is_a_message_with_a_replacement_character(ann: Person) -> None:
+async def test_half_an_emoji_is_a_message_with_a_replacement_character(ann: UserClient) -> None:
     den = await ann.create_room("den")
     body = json.dumps({"query": SEND, "variables": {"input": {"roomId": den, "body": "so \ud83d"}}})
     headers = {"content-type": "application/json", "authorization": f"Bearer {ann.token}"}
@@ -87,12 +87,12 @@ async def test_half_an_emoji_is_a_message_with_a_replacement_character(ann: Pers
     [(SEND, {"input": {"roomId": NOBODYS_ROOM, "body": "a"}}), (JOIN, {"input": {"roomId": NOBODYS_ROOM}})],
 )
 async def test_without_a_token_there_is_a_code_that_says_so(
-    visitor: Visitor, over: str, document: str, variables: Json
+    visitor: AnonymousClient, over: str, document: str, variables: Json
 ) -> None:
     assert codes(await ask(visitor, over, document, variables)) == ["UNAUTHENTICATED"]
 
 
-async def test_a_stream_of_an_unknown_room_or_for_nobody_is_refused(ann: Person, visitor: Visitor) -> None:
+async def test_a_stream_of_an_unknown_room_or_for_nobody_is_refused(ann: UserClient, visitor: AnonymousClient) -> None:
     for room in (NOBODYS_ROOM, "", "den", "room_x"):
         assert codes(await ask(ann, "socket", ROOM_MESSAGES, {"roomId": room})) == ["NOT_FOUND"]
     assert codes(await ask(visitor, "socket", ROOM_MESSAGES, {"roomId": NOBODYS_ROOM})) == ["UNAUTHENTICATED"]
@@ -105,14 +105,14 @@ async def test_a_stream_of_an_unknown_room_or_for_nobody_is_refused(ann: Person,
 # ------------------------------------------------------------------ tokens
 
 
-def expired(person: Person) -> str:
+def expired(person: UserClient) -> str:
     user = local_id("user", person.id)
     assert user is not None
     return Tokens([SECRET.encode()], -5).access(user, uuid7())[0]
 
 
-async def test_an_expired_token_is_told_from_a_bad_one(house: House, ann: Person) -> None:
-    async with Visitor(house, expired(ann)) as late, Visitor(house, "nonsense") as never:
+async def test_an_expired_token_is_told_from_a_bad_one(house: RunningApp, ann: UserClient) -> None:
+    async with AnonymousClient(house, expired(ann)) as late, AnonymousClient(house, "nonsense") as never:
         for somebody, code in ((late, "TOKEN_EXPIRED"), (never, "UNAUTHENTICATED")):
             answer = await somebody.post({"query": "{ me { id } }"})
             assert (answer.status_code, codes(answer.json())) == (401, [code])
@@ -121,7 +121,7 @@ async def test_an_expired_token_is_told_from_a_bad_one(house: House, ann: Person
 
 
 @pytest.mark.parametrize("accept", ["application/json", "multipart/mixed", "text/event-stream"])
-async def test_a_request_with_an_unknown_scheme_is_not_anonymous(visitor: Visitor, accept: str) -> None:
+async def test_a_request_with_an_unknown_scheme_is_not_anonymous(visitor: AnonymousClient, accept: str) -> None:
     document = "{ me { id } }" if accept == "application/json" else "subscription { inboxEvents { __typename } }"
     for scheme in ("Basic YW5uOnNlY3JldA==", "Token abc", "Digest username=ann", "eyJhbGciOiJub25lIn0.e30."):
         answer = await visitor.post({"query": document}, authorization=scheme, accept=accept)
@@ -130,15 +130,15 @@ async def test_a_request_with_an_unknown_scheme_is_not_anonymous(visitor: Visito
 
 
 @pytest.mark.parametrize("header", ["", "Bearer"])
-async def test_an_empty_authorization_header_is_anonymous(visitor: Visitor, header: str) -> None:
+async def test_an_empty_authorization_header_is_anonymous(visitor: AnonymousClient, header: str) -> None:
     answer = await visitor.post({"query": "{ me { id } }"}, authorization=header)
     assert (answer.status_code, answer.json()) == (200, {"data": {"me": None}})
 
 
 async def test_a_socket_with_an_expired_token_may_come_back_and_one_with_a_bad_token_not(
-    house: House, ann: Person
+    house: RunningApp, ann: UserClient
 ) -> None:
     for token, code in ((expired(ann), 4403), ("nonsense", 4401)):
-        async with Wire(house.ws_url) as wire:
+        async with SocketClient(house.ws_url) as wire:
             await wire.send(type="connection_init", payload={"authorization": f"Bearer {token}"})
             assert (await wire.closed())[0] == code

@@ -84,7 +84,7 @@ def test_a_folder_without_a_place_is_found(copy: Path) -> None:
 
 
 def test_the_schema_file_is_what_the_code_serves() -> None:
-    assert (ROOT / "schema.graphql").read_text() == schema.printed()
+    assert (ROOT / "schema.graphql").read_text() == schema.printed_schema()
 
 
 def test_a_changed_schema_is_found(copy: Path) -> None:

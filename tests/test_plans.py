@@ -11,11 +11,11 @@ from roomcast import tables
 from roomcast.accounts import queries as accounts
 from roomcast.core import log
 from roomcast.core.ids import uuid7
-from roomcast.core.plans import planned
+from roomcast.core.plans import compiled_statement
 from roomcast.rooms import queries as rooms
-from tests.house import House
+from tests.house import RunningApp
 from tests.messages.words import REACT
-from tests.people import Person
+from tests.people import UserClient
 from tests.receipts.test_unread import MARK
 
 ROOMS = (
@@ -47,10 +47,10 @@ def questions() -> Iterator[set[Question]]:
         sa.event.remove(sa.Engine, "before_cursor_execute", noted)
 
 
-async def scans(house: House, asked: set[Question]) -> dict[str, str]:
+async def scans(house: RunningApp, asked: set[Question]) -> dict[str, str]:
     """By question: the plan of each that reads some table of ours from end to end."""
     found = {}
-    async with house.inside.db.work() as work:
+    async with house.roomcast.db.work() as work:
         connection = await work.session.connection()
         explain, scan = "EXPLAIN QUERY PLAN ", r"\bSCAN (\w+)"
         if connection.dialect.name == "postgresql":  # which reads small tables whole, unless told what that would cost
@@ -64,33 +64,35 @@ async def scans(house: House, asked: set[Question]) -> dict[str, str]:
     return found
 
 
-async def test_what_people_do_in_rooms_reads_no_table_whole(house: House, bob: Person, cleo: Person) -> None:
+async def test_what_people_do_in_rooms_reads_no_table_whole(
+    house: RunningApp, bob: UserClient, cleo: UserClient
+) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     first, *_, last = await bob.say(den, "one", "two", "hello @cleo", "@room")
     await bob.send(den, "a reply", threadRootId=first["id"])
     with questions() as asked:
-        await cleo.ask(ROOMS)
-        page = await cleo.ask(PAGE, id=den)
-        await cleo.ask(PAGE, id=den, before=page["room"]["messages"]["edges"][0]["cursor"])
+        await cleo.execute(ROOMS)
+        page = await cleo.execute(PAGE, id=den)
+        await cleo.execute(PAGE, id=den, before=page["room"]["messages"]["edges"][0]["cursor"])
         await cleo.say(den, "hello @bob")
-        await cleo.do(REACT, messageId=last["id"], emoji="👍")
-        await cleo.do(MARK, roomId=den, upToMessageId=last["id"])
+        await cleo.mutate(REACT, messageId=last["id"], emoji="👍")
+        await cleo.mutate(MARK, roomId=den, upToMessageId=last["id"])
     assert len(asked) > 10
     assert await scans(house, asked) == {}
 
 
-async def test_what_a_send_is_decided_on_is_found_by_indexes(house: House) -> None:
+async def test_what_a_send_is_decided_on_is_found_by_indexes(house: RunningApp) -> None:
     asked = set()
     places = [(uuid7(), uuid7()) for _ in range(3)]
     room_ids, people = {room_id for room_id, _ in places}, {user_id for _, user_id in places}
-    async with house.inside.db.read() as session:
+    async with house.roomcast.db.read() as session:
         dialect = session.get_bind().dialect
     for question in (
-        log.locking(room_ids),
-        rooms.asking(room_ids),
-        rooms.asking_memberships(places),
-        accounts.asking_shown(people),
+        log.heads_lock_query(room_ids),
+        rooms.rooms_query(room_ids),
+        rooms.memberships_query(places),
+        accounts.public_profiles_query(people),
     ):
-        plan, parameters = planned(question.statement, dialect, question.parameters)
+        plan, parameters = compiled_statement(question.statement, dialect, question.parameters)
         asked.add((plan.sql, tuple(plan.arguments(parameters))))
     assert await scans(house, asked) == {}

@@ -16,7 +16,7 @@ import pytest
 from roomcast.core import migrations
 from tests import servers
 from tests.children import free_port
-from tests.people import SIGNUP, Json, Wire
+from tests.people import SIGNUP, Json, SocketClient
 
 ROOT = Path(__file__).parent.parent
 LIMIT_SECONDS = 60
@@ -114,7 +114,7 @@ async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: 
     command = [sys.executable, "-m", "uvicorn", "roomcast.asgi:app", "--port", str(port)]
     with serving(command, port, str(ROOT / "src"), said, data_dir=tmp_path, log_format="json"):
         for _ in range(2):
-            async with Wire(f"ws://127.0.0.1:{port}/graphql") as wire:
+            async with SocketClient(f"ws://127.0.0.1:{port}/graphql") as wire:
                 await wire.init()
                 assert (await wire.ask("{ __typename }"))["data"] == {"__typename": "Query"}
     advice = [line for line in await asyncio.to_thread(said.read_text) if line]

@@ -20,37 +20,37 @@ from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
 from roomcast.api import schema
 from roomcast.api.context import Backend
-from roomcast.api.crowd import UNLIMITED, Places
+from roomcast.api.crowd import UNLIMITED, ConnectionLimits
 from roomcast.api.execution import Engine
 from roomcast.api.files import FilesEndpoint
 from roomcast.api.http import HttpEndpoint
-from roomcast.api.inbox import topic_of_person
-from roomcast.api.inbox_checks import STEP_SECONDS, InboxChecks
+from roomcast.api.inbox import user_topic
+from roomcast.api.inbox_checks import STEP_SECONDS, InboxReconciler
 from roomcast.api.limits import Limits
 from roomcast.api.persisted import Manifest, PersistedQueries, WrongManifest, read_manifest
 from roomcast.api.rates import Rates
-from roomcast.api.signals import Signals
-from roomcast.api.sockets import Sockets
-from roomcast.api.subscriptions import RoomLog, is_room_topic, topic_of
+from roomcast.api.signals import PresenceService
+from roomcast.api.sockets import ConnectionRegistry
+from roomcast.api.subscriptions import RoomEventSource, is_room_topic, room_topic
 from roomcast.core import migrations
-from roomcast.core.batch import Batch
-from roomcast.core.chores import Chore
+from roomcast.core.batch import GroupCommit
+from roomcast.core.chores import PeriodicTask
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.core.epoch import Epoch
-from roomcast.core.events import Event, Lines
-from roomcast.core.keys import derived
-from roomcast.core.metrics import Operations
+from roomcast.core.events import Event, EventCodec
+from roomcast.core.keys import derive_key
+from roomcast.core.metrics import OperationMetrics
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.core.readiness import WriteProbe
 from roomcast.core.telemetry import configure_logs
 from roomcast.messages import system
 from roomcast.messages.actions import NewMessage, Sent, send_messages
-from roomcast.notifications.addresses import Guard
+from roomcast.notifications.addresses import AddressGuard
 from roomcast.notifications.notifier import Notifier
 from roomcast.realtime.bus import Bus, Frame
 from roomcast.realtime.hub import Hub
-from roomcast.realtime.watch import Watch
+from roomcast.realtime.watch import WatcherRegistry
 from roomcast.settings import (
     LogFormat,
     OnOff,
@@ -66,7 +66,7 @@ from roomcast.settings import (
 from roomcast.uploads import sweeping
 from roomcast.uploads.limits import TransferLimits
 from roomcast.uploads.links import Links
-from roomcast.uploads.receiving import Intake
+from roomcast.uploads.receiving import UploadReceiver
 from roomcast.uploads.storage import Folder, Storage
 from roomcast.web import pages
 
@@ -85,38 +85,38 @@ class Roomcast:
 
     sessions: Sessions  # these are made by `start`
     storage: Storage
-    intake: Intake
+    intake: UploadReceiver
     files: FilesEndpoint
     http: HttpEndpoint
-    sockets: Sockets
+    sockets: ConnectionRegistry
 
     def __init__(self, settings: Settings, passwords: Passwords | None = None) -> None:
         self.settings = settings
         self.registry = CollectorRegistry()
-        self.operations = Operations(self.registry)
-        self.schema = schema.build()
-        self.db = Database(settings.database_url, self._publish, listeners=[system.speak])
-        self.lines = Lines()
-        room_log = RoomLog(self.db, self.lines)
+        self.operations = OperationMetrics(self.registry)
+        self.schema = schema.build_schema()
+        self.db = Database(settings.database_url, self._publish, listeners=[system.post_system_messages])
+        self.lines = EventCodec()
+        room_log = RoomEventSource(self.db, self.lines)
         self.epoch = Epoch(self.db, self._begin_epoch)
         self.hub = Hub(room_log, self._join, self._leave, self.epoch)
-        self.watch = Watch(self._join, self._leave, room_log.tails, is_room_topic, self.epoch)
+        self.watch = WatcherRegistry(self._join, self._leave, room_log.tails, is_room_topic, self.epoch)
         self.bus = Bus(
             settings.bus_url,
             on_frame=self._hear,
             on_resync=self._doubt,
             direct_url=settings.database_direct_url if settings.bus_url == settings.database_url else None,
         )
-        self.signals = Signals(self.db, self.bus, self.watch, settings.presence_grace_seconds)
+        self.signals = PresenceService(self.db, self.bus, self.watch, settings.presence_grace_seconds)
         self.send, self.takes_writes = self._open_batch(), WriteProbe(self.db)
         self.passwords = passwords or Passwords()
-        self.sweeping = Chore("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
+        self.sweeping = PeriodicTask("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
         self.buckets = _buckets(settings)
         self.credentials = Credentials(self.db, self.passwords, self.buckets, limited=settings.rate_limits is OnOff.ON)
-        self.sweeping_files = Chore("sweep files", FILES_SECONDS, self.sweep_files)
-        self.inbox_checks = InboxChecks(self.db)
-        self.checking_inboxes = Chore("check inboxes", STEP_SECONDS, self.inbox_checks.look)
-        self.sweeping_strays = Chore("sweep stray bytes", STRAYS_SECONDS, self.sweep_strays)
+        self.sweeping_files = PeriodicTask("sweep files", FILES_SECONDS, self.sweep_files)
+        self.inbox_checks = InboxReconciler(self.db)
+        self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, self.inbox_checks.look)
+        self.sweeping_strays = PeriodicTask("sweep stray bytes", STRAYS_SECONDS, self.sweep_strays)
         self.notifier = open_notifier(settings, self.db)
         self.notifying = _notifying(self.notifier)
 
@@ -127,14 +127,14 @@ class Roomcast:
         self.storage = open_storage(settings)
         transfers = _transfer_limits(settings)
         keeps = settings.keep_originals
-        self.intake = Intake(self.storage, incoming(settings), transfers, keeps_originals=keeps)
+        self.intake = UploadReceiver(self.storage, incoming(settings), transfers, keeps_originals=keeps)
         introspection, get = settings.is_on(settings.introspection), settings.is_on(settings.get_queries)
         backend = await self._backend()
         self.files = FilesEndpoint(self.db, backend.links, self.storage, self.intake, transfers)
         persisted, rates = _persisted(settings), self._rates
         limits = Limits(response_bytes=settings.max_response_bytes)
         engine = Engine(self.schema, backend, limits, persisted, rates, self.operations, introspection=introspection)
-        self.sockets = Sockets(engine, self.hub, settings.allowed_origins, self._places)
+        self.sockets = ConnectionRegistry(engine, self.hub, settings.allowed_origins, self._places)
         playground = pages.playground if settings.is_on(settings.playground) else None
         self.http = HttpEndpoint(engine, self.sockets.serve, playground, allow_get=get)
         await self.bus.start()
@@ -184,7 +184,7 @@ class Roomcast:
         return {"database": await self.takes_writes(), "bus": self.bus.connected}
 
     @property
-    def _chores(self) -> tuple[Chore, ...]:
+    def _chores(self) -> tuple[PeriodicTask, ...]:
         return self.sweeping, self.sweeping_files, self.sweeping_strays, self.checking_inboxes, *self.notifying
 
     @property
@@ -192,8 +192,8 @@ class Roomcast:
         return Rates(self.buckets) if self.settings.rate_limits is OnOff.ON else None
 
     @property
-    def _places(self) -> Places:
-        return Places() if self.settings.rate_limits is OnOff.ON else UNLIMITED
+    def _places(self) -> ConnectionLimits:
+        return ConnectionLimits() if self.settings.rate_limits is OnOff.ON else UNLIMITED
 
     async def _backend(self) -> Backend:
         settings = self.settings
@@ -220,20 +220,22 @@ class Roomcast:
             signals=self.signals,
             everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
             public_url=settings.public_url,
-            links=Links([*(derived(key, "links") for key in keys), *keys]),  # the latter: made before keys were derived
+            links=Links(
+                [*(derive_key(key, "links") for key in keys), *keys]
+            ),  # the latter: made before keys were derived
             max_upload_bytes=settings.max_upload_bytes,
             upload_quota_bytes=settings.upload_quota_bytes,
             max_response_bytes=settings.max_response_bytes,
             notifier=self.notifier,
         )
 
-    def _open_batch(self) -> Batch[NewMessage, Sent]:
-        return Batch(self.db, send_messages, lane=lambda message: message.room_id)
+    def _open_batch(self) -> GroupCommit[NewMessage, Sent]:
+        return GroupCommit(self.db, send_messages, lane=lambda message: message.room_id)
 
     def _publish(self, events: Sequence[Event]) -> None:
         self.bus.publish(frame for event in events for frame in _frames(event, self.lines.pack(event)))
         self.signals.happened(events)
-        self.watch.committed((topic_of(event.room_id), event.seq) for event in events if event.seq)
+        self.watch.committed((room_topic(event.room_id), event.seq) for event in events if event.seq)
 
     def _begin_epoch(self) -> None:
         """Another epoch counts: what was read of the logs is in doubt."""
@@ -265,7 +267,7 @@ def account_rules(settings: Settings, key: bytes, epoch: UUID) -> AccountRules:
         settings.first_user_is_admin,
         settings.refresh_token_days,
         settings.session_days,
-        derived(key, f"set-up token {epoch}").hex()[:32] if is_guarded else None,
+        derive_key(key, f"set-up token {epoch}").hex()[:32] if is_guarded else None,
     )
 
 
@@ -283,9 +285,9 @@ def log_setup_token(token: str, public_url: str | None) -> None:
 def _frames(event: Event, line: str) -> Iterator[Frame]:
     """To those who listen to the room, and to the devices of the person whom it concerns."""
     if not event.is_personal:
-        yield Frame(topic_of(event.room_id), event.seq, line)
-    if event.concerns is not None:
-        yield Frame(topic_of_person(event.concerns), 0, line)
+        yield Frame(room_topic(event.room_id), event.seq, line)
+    if event.affected_user_id is not None:
+        yield Frame(user_topic(event.affected_user_id), 0, line)
 
 
 def _buckets(settings: Settings) -> MemoryBuckets | RedisBuckets:
@@ -319,16 +321,19 @@ def open_notifier(settings: Settings, db: Database) -> Notifier | None:
     return Notifier(db, lambda: _sender(settings, key), timedelta(seconds=settings.push_delay_seconds))
 
 
-def _notifying(notifier: Notifier | None) -> list[Chore]:
+def _notifying(notifier: Notifier | None) -> list[PeriodicTask]:
     if notifier is None:
         return []
-    return [Chore("push", notifier.look_seconds, notifier.look), Chore("sweep pushes", SWEEP_SECONDS, notifier.sweep)]
+    return [
+        PeriodicTask("push", notifier.look_seconds, notifier.scan),
+        PeriodicTask("sweep pushes", SWEEP_SECONDS, notifier.sweep),
+    ]
 
 
 def _sender(settings: Settings, key: bytes) -> "Sender":
     from roomcast.notifications.sender import Sender  # noqa: PLC0415 (an extra, and large: most starts push nothing)
 
-    return Sender(key, push_subject(settings), Guard(frozenset(settings.push_allowed_hosts)))
+    return Sender(key, push_subject(settings), AddressGuard(frozenset(settings.push_allowed_hosts)))
 
 
 def open_storage(settings: Settings) -> Storage:

@@ -14,7 +14,7 @@ from roomcast.accounts import administration
 from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api import schema
-from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
+from roomcast.api.transport import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.app import prepare_database, pushes, start_logs
 from roomcast.core import log, migrations, sqlite
 from roomcast.core.db import Database, driver_url
@@ -69,7 +69,7 @@ def _run(settings: Settings) -> None:
         host=settings.host,
         port=settings.port,
         workers=settings.workers if several else None,
-        ws=DirectProtocol,
+        ws=WebSocketProtocol,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -126,7 +126,7 @@ def doctor() -> None:
 @app.command()
 def export_schema() -> None:
     """Print the GraphQL schema."""
-    print(schema.printed(), end="")
+    print(schema.printed_schema(), end="")
 
 
 @app.command()

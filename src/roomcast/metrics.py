@@ -25,7 +25,7 @@ class Readings(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        house, done, bus = self._house, self._house.hub.done, self._house.bus.stats
+        house, done, bus = self._house, self._house.hub.totals, self._house.bus.stats
         yield InfoMetricFamily("roomcast", "What runs here.", {"version": version("roomcast")})
         for name, value, text in (
             ("sockets", len(house.sockets.open), "Open WebSocket connections and streams over HTTP."),

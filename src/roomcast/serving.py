@@ -118,7 +118,7 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 def _routes(house: Roomcast) -> list[BaseRoute]:
     async def schema_file(_request: Request) -> Response:
-        return PlainTextResponse(schema.printed())
+        return PlainTextResponse(schema.printed_schema())
 
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})

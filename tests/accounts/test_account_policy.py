@@ -9,7 +9,7 @@ import pytest
 
 from roomcast.accounts import policy
 from roomcast.accounts.models import Session, User, UserRole
-from roomcast.accounts.policy import AccountRules, Ending, SignupMode
+from roomcast.accounts.policy import AccountRules, SessionEndReason, SignupMode
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Refused
 from roomcast.core.ids import uuid7
@@ -48,19 +48,19 @@ def test_who_may_open_an_account(mode: SignupMode, alone: str, invited: str) -> 
     ("revoked", "expires_in", "banned", "expected"),
     [
         (False, 1, False, None),
-        (False, 0, False, Ending.SESSION_REVOKED),
-        (False, -1, False, Ending.SESSION_REVOKED),
-        (True, 1, False, Ending.SESSION_REVOKED),
-        (False, 1, True, Ending.BANNED),
-        (True, -1, True, Ending.BANNED),
+        (False, 0, False, SessionEndReason.SESSION_REVOKED),
+        (False, -1, False, SessionEndReason.SESSION_REVOKED),
+        (True, 1, False, SessionEndReason.SESSION_REVOKED),
+        (False, 1, True, SessionEndReason.BANNED),
+        (True, -1, True, SessionEndReason.BANNED),
     ],
 )
-def test_why_a_session_is_over(revoked: bool, expires_in: int, banned: bool, expected: Ending | None) -> None:
+def test_why_a_session_is_over(revoked: bool, expires_in: int, banned: bool, expected: SessionEndReason | None) -> None:
     session = Session(
         user_id=ONE, created_at=NOW, last_seen_at=NOW, expires_at=NOW + timedelta(seconds=expires_in),
         revoked_at=NOW if revoked else None,
     )  # fmt: skip
-    assert policy.ending(session, person(banned_at=NOW if banned else None), NOW) == expected
+    assert policy.session_end_reason(session, person(banned_at=NOW if banned else None), NOW) == expected
 
 
 @pytest.mark.parametrize(

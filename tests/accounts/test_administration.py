@@ -16,113 +16,119 @@ from tests.accounts.words import (
     within,
 )
 from tests.conftest import MakeHouse
-from tests.people import PASSWORD, ROOM_EVENTS, Person, Visitor
+from tests.people import PASSWORD, ROOM_EVENTS, AnonymousClient, UserClient
 
 DEEDS = {SET_ROLE: {"role": "ADMIN"}, BAN: {"reason": "spam"}, UNBAN: {}}
 NOBODY = "user_00000000-0000-7000-8000-000000000000"
 
 
-async def test_an_administrator_names_another_one(ann: Person, bob: Person) -> None:
+async def test_an_administrator_names_another_one(ann: UserClient, bob: UserClient) -> None:
     async with bob.socket() as wire:
-        assert (await ann.do(SET_ROLE, userId=bob.id, role="ADMIN"))["user"]["role"] == "ADMIN"
-        assert (await bob.ask(ME))["me"]["role"] == "ADMIN"
+        assert (await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN"))["user"]["role"] == "ADMIN"
+        assert (await bob.execute(ME))["me"]["role"] == "ADMIN"
         assert (await wire.ask(ME))["data"]["me"]["role"] == "ADMIN"
     assert await audited(ann.house) == [("USER_ROLE_CHANGED", bob.id, "MEMBER to ADMIN")]
 
 
-async def test_one_who_is_demoted_rules_no_more_at_once(ann: Person, bob: Person, cleo: Person) -> None:
-    await ann.do(SET_ROLE, userId=bob.id, role="ADMIN")
+async def test_one_who_is_demoted_rules_no_more_at_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+    await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN")
     async with bob.socket() as wire:
         await wire.ask(ME)
-        await ann.do(SET_ROLE, userId=bob.id, role="MEMBER")
+        await ann.mutate(SET_ROLE, userId=bob.id, role="MEMBER")
         over_socket = await wire.ask(BAN, input={"userId": cleo.id})
         assert codes(over_socket["data"]["banUser"]) == ["FORBIDDEN"]
-    assert codes(await bob.do(BAN, userId=cleo.id)) == ["FORBIDDEN"]
+    assert codes(await bob.mutate(BAN, userId=cleo.id)) == ["FORBIDDEN"]
 
 
-async def test_members_and_strangers_rule_nobody(ann: Person, bob: Person, cleo: Person, visitor: Visitor) -> None:
+async def test_members_and_strangers_rule_nobody(
+    ann: UserClient, bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+) -> None:
     for deed, more in DEEDS.items():
-        assert codes(await bob.do(deed, userId=cleo.id, **more)) == ["FORBIDDEN"]
-        assert codes(await bob.do(deed, userId=NOBODY, **more)) == ["FORBIDDEN"]
+        assert codes(await bob.mutate(deed, userId=cleo.id, **more)) == ["FORBIDDEN"]
+        assert codes(await bob.mutate(deed, userId=NOBODY, **more)) == ["FORBIDDEN"]
         assert await visitor.codes(deed, input={"userId": cleo.id, **more}) == ["UNAUTHENTICATED"]
     assert await audited(ann.house) == []
 
 
-async def test_nobody_can_be_done_to_who_is_not_there(ann: Person) -> None:
+async def test_nobody_can_be_done_to_who_is_not_there(ann: UserClient) -> None:
     for deed, more in DEEDS.items():
         for user_id in (NOBODY, "nonsense"):
-            assert codes(await ann.do(deed, userId=user_id, **more)) == ["NOT_FOUND"]
+            assert codes(await ann.mutate(deed, userId=user_id, **more)) == ["NOT_FOUND"]
 
 
-async def test_the_last_administrator_stays_one(ann: Person, bob: Person) -> None:
-    assert codes(await ann.do(SET_ROLE, userId=ann.id, role="MEMBER")) == ["CONFLICT"]
-    assert codes(await ann.do(BAN, userId=ann.id)) == ["CONFLICT"]
-    await ann.do(SET_ROLE, userId=bob.id, role="ADMIN")
-    await ann.do(BAN, userId=bob.id)
-    assert codes(await ann.do(SET_ROLE, userId=ann.id, role="MEMBER")) == ["CONFLICT"]
-    assert (await ann.ask(ME))["me"]["role"] == "ADMIN"
+async def test_the_last_administrator_stays_one(ann: UserClient, bob: UserClient) -> None:
+    assert codes(await ann.mutate(SET_ROLE, userId=ann.id, role="MEMBER")) == ["CONFLICT"]
+    assert codes(await ann.mutate(BAN, userId=ann.id)) == ["CONFLICT"]
+    await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN")
+    await ann.mutate(BAN, userId=bob.id)
+    assert codes(await ann.mutate(SET_ROLE, userId=ann.id, role="MEMBER")) == ["CONFLICT"]
+    assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
 
 
-async def test_two_who_demote_each_other_at_once_leave_one(ann: Person, bob: Person) -> None:
-    await ann.do(SET_ROLE, userId=bob.id, role="ADMIN")
+async def test_two_who_demote_each_other_at_once_leave_one(ann: UserClient, bob: UserClient) -> None:
+    await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN")
     answers = await asyncio.gather(
-        ann.do(SET_ROLE, userId=bob.id, role="MEMBER"), bob.do(SET_ROLE, userId=ann.id, role="MEMBER")
+        ann.mutate(SET_ROLE, userId=bob.id, role="MEMBER"), bob.mutate(SET_ROLE, userId=ann.id, role="MEMBER")
     )
     assert sorted(code for answer in answers for code in codes(answer)) == ["FORBIDDEN"]
 
 
 async def test_a_ban_ends_sessions_and_streams_and_is_told_at_the_door(
-    ann: Person, bob: Person, visitor: Visitor
+    ann: UserClient, bob: UserClient, visitor: AnonymousClient
 ) -> None:
     den = await ann.create_room("den")
     async with await sign_in(visitor, "bob") as phone, bob.socket() as wire, ann.socket() as mine:
         events, own = await wire.watch(ROOM_EVENTS, roomId=den), await mine.watch(ROOM_EVENTS, roomId=den)
         await events.until_ready()
         await own.until_ready()
-        assert codes(await ann.do(BAN, userId=bob.id, reason=" spam ")) == []
+        assert codes(await ann.mutate(BAN, userId=bob.id, reason=" spam ")) == []
         assert (await events.next())["reason"] == "BANNED"
         assert (await events.message())["type"] == "complete"
         assert (await wire.closed())[0] == 4401
         for session in (bob, phone):
             assert await session.codes(ME) == ["UNAUTHENTICATED"]
         assert own.is_silent
-    assert codes(await visitor.do(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["BANNED"]
-    assert codes(await visitor.do(TRY, usernameOrEmail="bob", password="not it")) == ["INVALID_CREDENTIALS"]
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["BANNED"]
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password="not it")) == ["INVALID_CREDENTIALS"]
     assert await audited(ann.house) == [("USER_BANNED", bob.id, "spam")]
 
 
 async def test_a_ban_is_felt_in_another_process_within_a_second(
-    ann: Person, bob: Person, make_house: MakeHouse
+    ann: UserClient, bob: UserClient, make_house: MakeHouse
 ) -> None:
     elsewhere = await make_house()
     den = await ann.create_room("den")
-    async with Visitor(elsewhere) as door, await sign_in(door, "bob") as away, away.socket() as wire:
+    async with AnonymousClient(elsewhere) as door, await sign_in(door, "bob") as away, away.socket() as wire:
         events = await wire.watch(ROOM_EVENTS, roomId=den)
         await events.until_ready()
-        await away.ask(ME)
+        await away.execute(ME)
         with within(A_SECOND):
-            await ann.do(BAN, userId=bob.id)
+            await ann.mutate(BAN, userId=bob.id)
             assert (await events.next())["reason"] == "BANNED"
             assert (await wire.closed())[0] == 4401
             await until_signed_out(away)
 
 
-async def test_one_who_is_unbanned_may_sign_in_again(ann: Person, bob: Person, visitor: Visitor) -> None:
-    await ann.do(BAN, userId=bob.id)
-    assert codes(await ann.do(UNBAN, userId=bob.id)) == []
+async def test_one_who_is_unbanned_may_sign_in_again(
+    ann: UserClient, bob: UserClient, visitor: AnonymousClient
+) -> None:
+    await ann.mutate(BAN, userId=bob.id)
+    assert codes(await ann.mutate(UNBAN, userId=bob.id)) == []
     assert await bob.codes(ME) == ["UNAUTHENTICATED"]
-    assert codes(await visitor.do(TRY, usernameOrEmail="bob", password=PASSWORD)) == []
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == []
     assert [action for action, _, _ in await audited(ann.house)] == ["USER_BANNED", "USER_UNBANNED"]
 
 
-async def test_what_changes_nothing_is_not_audited(ann: Person, bob: Person) -> None:
-    assert codes(await ann.do(SET_ROLE, userId=bob.id, role="MEMBER")) == []
-    assert codes(await ann.do(UNBAN, userId=bob.id)) == []
-    assert codes(await ann.do(BAN, userId=bob.id)) == codes(await ann.do(BAN, userId=bob.id, reason="again")) == []
+async def test_what_changes_nothing_is_not_audited(ann: UserClient, bob: UserClient) -> None:
+    assert codes(await ann.mutate(SET_ROLE, userId=bob.id, role="MEMBER")) == []
+    assert codes(await ann.mutate(UNBAN, userId=bob.id)) == []
+    assert (
+        codes(await ann.mutate(BAN, userId=bob.id)) == codes(await ann.mutate(BAN, userId=bob.id, reason="again")) == []
+    )
     assert await audited(ann.house) == [("USER_BANNED", bob.id, None)]
 
 
-async def test_a_reason_has_its_limits(ann: Person, bob: Person) -> None:
-    assert codes(await ann.do(BAN, userId=bob.id, reason="x" * 501)) == ["VALIDATION_FAILED"]
-    assert codes(await ann.do(BAN, userId=bob.id, reason="a\0b")) == ["VALIDATION_FAILED"]
-    assert (await bob.ask(ME))["me"]["role"] == "MEMBER"
+async def test_a_reason_has_its_limits(ann: UserClient, bob: UserClient) -> None:
+    assert codes(await ann.mutate(BAN, userId=bob.id, reason="x" * 501)) == ["VALIDATION_FAILED"]
+    assert codes(await ann.mutate(BAN, userId=bob.id, reason="a\0b")) == ["VALIDATION_FAILED"]
+    assert (await bob.execute(ME))["me"]["role"] == "MEMBER"

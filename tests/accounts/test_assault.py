@@ -9,7 +9,7 @@ import pytest
 
 from tests.accounts.words import ME, TRY, codes
 from tests.delivery.survivors import many
-from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor
+from tests.people import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos
@@ -18,28 +18,28 @@ GUESSES, ADDRESSES, AT_ONCE = many(10_000, 1_000), 200, 40
 HOME, OFFICE, ABROAD = "203.0.113.7", "203.0.113.8", "203.0.113.9"
 
 
-def visitor_at(server: Process, address: str) -> Visitor:
+def visitor_at(server: Process, address: str) -> AnonymousClient:
     """Somebody whom the proxy in front of the server says to be there."""
-    visitor = Visitor(server.house)
+    visitor = AnonymousClient(server.house)
     visitor.http.headers["x-forwarded-for"] = address
     return visitor
 
 
-async def settle(server: Process, name: str, address: str) -> Person:
+async def settle(server: Process, name: str, address: str) -> UserClient:
     async with visitor_at(server, address) as visitor:
-        return Person(server.house, name, await visitor.do(SIGNUP, username=name, password=PASSWORD))
+        return UserClient(server.house, name, await visitor.mutate(SIGNUP, username=name, password=PASSWORD))
 
 
 async def enters(server: Process, name: str, address: str) -> list[str]:
     async with visitor_at(server, address) as visitor:
-        return codes(await visitor.do(TRY, usernameOrEmail=name, password=PASSWORD))
+        return codes(await visitor.mutate(TRY, usernameOrEmail=name, password=PASSWORD))
 
 
 async def guess(server: Process, numbers: Iterator[int], said: list[Json]) -> None:
-    async with Visitor(server.house) as attacker:
+    async with AnonymousClient(server.house) as attacker:
         for number in numbers:
             attacker.http.headers["x-forwarded-for"] = f"198.51.100.{number % ADDRESSES}"
-            payload = await attacker.do(TRY, usernameOrEmail="ann", password=f"guess {number}")
+            payload = await attacker.mutate(TRY, usernameOrEmail="ann", password=f"guess {number}")
             said += payload["errors"]
 
 
@@ -58,7 +58,7 @@ async def test_ten_thousand_guesses_are_worth_a_handful_and_keep_nobody_out(data
             attack, entries = asyncio.create_task(assault(server)), 0
             while not attack.done():
                 assert await enters(server, "ann", HOME) == await enters(server, "bob", OFFICE) == []
-                assert (await bob.ask(ME))["me"]["user"]["username"] == "bob"
+                assert (await bob.execute(ME))["me"]["user"]["username"] == "bob"
                 entries += 1
             assert await enters(server, "ann", ABROAD) == ["RATE_LIMITED"]
     said = Counter(error["code"] for error in await attack)

@@ -9,8 +9,8 @@ from typer.testing import CliRunner, Result
 
 from roomcast.cli import app
 from tests.accounts.words import A_SECOND, ME, TRY, audited, codes, sign_in, within
-from tests.house import SECRET, House
-from tests.people import PASSWORD, REFRESH, ROOM_EVENTS, Person, Visitor
+from tests.house import SECRET, RunningApp
+from tests.people import PASSWORD, REFRESH, ROOM_EVENTS, AnonymousClient, UserClient
 
 NEW = "the operator's choice"
 
@@ -31,12 +31,12 @@ def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
     return command
 
 
-async def test_the_operator_makes_an_administrator(run: Run, house: House, visitor: Visitor) -> None:
+async def test_the_operator_makes_an_administrator(run: Run, house: RunningApp, visitor: AnonymousClient) -> None:
     async with visitor:
         made = await run("create-admin", "--username", "dora", "--password", PASSWORD, "--email", "dora@example.org")
         assert (made.exit_code, made.output) == (0, "dora is an administrator.\n")
         async with await sign_in(visitor, "dora@example.org") as dora:
-            assert (await dora.ask(ME))["me"] == {"role": "ADMIN", "user": {"username": "dora"}}
+            assert (await dora.execute(ME))["me"] == {"role": "ADMIN", "user": {"username": "dora"}}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ async def test_the_operator_makes_an_administrator(run: Run, house: House, visit
     [("bob", PASSWORD, "USERNAME_TAKEN"), ("d", PASSWORD, "VALIDATION_FAILED"), ("dora", "1234", "PASSWORD_TOO_WEAK")],
 )
 async def test_an_administrator_that_cannot_be_is_refused_in_a_sentence(
-    run: Run, bob: Person, username: str, password: str, code: str
+    run: Run, bob: UserClient, username: str, password: str, code: str
 ) -> None:
     refused = await run("create-admin", "--username", username, "--password", password)
     assert refused.exit_code == 1
@@ -52,7 +52,7 @@ async def test_an_administrator_that_cannot_be_is_refused_in_a_sentence(
 
 
 async def test_a_reset_password_ends_every_session_of_a_running_server(
-    run: Run, ann: Person, bob: Person, visitor: Visitor
+    run: Run, ann: UserClient, bob: UserClient, visitor: AnonymousClient
 ) -> None:
     den = await ann.create_room("den")
     async with bob.socket() as wire:
@@ -64,16 +64,16 @@ async def test_a_reset_password_ends_every_session_of_a_running_server(
             assert (await events.next())["reason"] == "SESSION_REVOKED"
             assert (await wire.closed())[0] == 4401
     assert await bob.codes(ME) == ["UNAUTHENTICATED"]
-    assert codes(await visitor.do(REFRESH, refreshToken=bob.refresh_token)) == ["SESSION_REVOKED"]
-    assert codes(await visitor.do(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
-    assert codes(await visitor.do(TRY, usernameOrEmail="bob", password=NEW)) == []
+    assert codes(await visitor.mutate(REFRESH, refreshToken=bob.refresh_token)) == ["SESSION_REVOKED"]
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=NEW)) == []
     assert await audited(ann.house) == [("PASSWORD_RESET", bob.id, "from the command line")]
-    assert (await ann.ask(ME))["me"]["role"] == "ADMIN"
+    assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
 
 
-async def test_nobodys_password_is_reset_to_a_bad_one_and_nobody_is_made_up(run: Run, bob: Person) -> None:
+async def test_nobodys_password_is_reset_to_a_bad_one_and_nobody_is_made_up(run: Run, bob: UserClient) -> None:
     weak = await run("reset-password", "bob", "--password", "password")
     assert (weak.exit_code, weak.stderr.split(":")[0]) == (1, "PASSWORD_TOO_WEAK")
     unknown = await run("reset-password", "dora", "--password", NEW)
     assert (unknown.exit_code, unknown.stderr.split(":")[0]) == (1, "NOT_FOUND")
-    assert (await bob.ask(ME))["me"]["user"]["username"] == "bob"
+    assert (await bob.execute(ME))["me"]["user"]["username"] == "bob"

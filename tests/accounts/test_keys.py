@@ -15,11 +15,11 @@ from sqlalchemy.exc import DBAPIError
 from roomcast.accounts.tokens import Tokens
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.ids import uuid7
-from roomcast.core.keys import derived
+from roomcast.core.keys import derive_key
 from roomcast.core.rows import fetch
 from tests.accounts.words import ME
-from tests.house import SECRET, House
-from tests.people import PASSWORD, SIGNUP, Visitor
+from tests.house import SECRET, RunningApp
+from tests.people import PASSWORD, SIGNUP, AnonymousClient
 from tests.process import Process
 
 OLD, NEW = b"o" * 32, b"n" * 32
@@ -28,12 +28,12 @@ OLD, NEW = b"o" * 32, b"n" * 32
 @pytest.mark.parametrize("purpose", ["access tokens", "refresh tokens", "links"])
 def test_each_purpose_has_a_key_of_its_own(purpose: str) -> None:
     hkdf = HKDF(SHA256(), 32, b"roomcast", purpose.encode())
-    assert derived(OLD, purpose) == hkdf.derive(OLD)
-    assert derived(OLD, purpose) != derived(OLD, "another")
+    assert derive_key(OLD, purpose) == hkdf.derive(OLD)
+    assert derive_key(OLD, purpose) != derive_key(OLD, "another")
 
 
 def test_what_signs_links_signs_no_access_token() -> None:
-    tokens, forged = Tokens([OLD], 900), Tokens([derived(OLD, "links")], 900)
+    tokens, forged = Tokens([OLD], 900), Tokens([derive_key(OLD, "links")], 900)
     with pytest.raises(Unauthenticated):
         tokens.read(forged.access(uuid7(), uuid7())[0])
 
@@ -47,18 +47,18 @@ def test_access_tokens_of_old_secrets_and_of_before_keys_were_derived_are_read()
     assert jwt.get_unverified_header(rotated.access(user, session)[0])["kid"] != jwt.get_unverified_header(token)["kid"]
 
 
-async def test_an_access_token_of_the_former_release_is_still_read(house: House, visitor: Visitor) -> None:
+async def test_an_access_token_of_the_former_release_is_still_read(house: RunningApp, visitor: AnonymousClient) -> None:
     """It was signed with the secret itself."""
-    signed_in = await visitor.do(SIGNUP, username="ann", password=PASSWORD)
+    signed_in = await visitor.mutate(SIGNUP, username="ann", password=PASSWORD)
     claims = jwt.decode(signed_in["tokens"]["accessToken"], options={"verify_signature": False})
     header = {"kid": hashlib.sha256(SECRET.encode()).hexdigest()[:8], "typ": "at+jwt"}
-    async with Visitor(house, jwt.encode(claims, SECRET, "HS256", headers=header)) as ann:
-        assert (await ann.ask(ME))["me"]["user"]["username"] == "ann"
+    async with AnonymousClient(house, jwt.encode(claims, SECRET, "HS256", headers=header)) as ann:
+        assert (await ann.execute(ME))["me"]["user"]["username"] == "ann"
 
 
-async def test_an_error_of_the_database_shows_no_parameter(house: House) -> None:
+async def test_an_error_of_the_database_shows_no_parameter(house: RunningApp) -> None:
     with pytest.raises(DBAPIError) as failed:
-        async with house.inside.db.work() as work:
+        async with house.roomcast.db.work() as work:
             await fetch(work.session, sa.text("SELECT :secret FROM nowhere").bindparams(secret="hidden words"))
     assert "hidden words" not in str(failed.value)
 
@@ -71,8 +71,8 @@ async def test_what_the_server_keeps_is_for_its_owner_alone_whatever_the_umask(t
     finally:
         os.umask(umask)
     try:
-        async with Visitor(server.house) as visitor:
-            await visitor.do(SIGNUP, username="ann", password=PASSWORD)
+        async with AnonymousClient(server.house) as visitor:
+            await visitor.mutate(SIGNUP, username="ann", password=PASSWORD)
         kept = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
         names = {path.name for path in kept}
         assert {"roomcast.db", "roomcast.db-wal", "roomcast.db-shm", "secret.key", "incoming"} <= names

@@ -14,7 +14,7 @@ from roomcast.accounts.passwords import MAX_WAITING, MIN_LENGTH, Passwords, comm
 from roomcast.accounts.policy import AccountRules
 from roomcast.core.errors import PasswordTooWeak, RateLimited
 from tests.accounts.words import TRY, codes
-from tests.people import PASSWORD, SIGNUP, Person, Visitor
+from tests.people import PASSWORD, SIGNUP, AnonymousClient, UserClient
 
 
 @pytest_asyncio.fixture
@@ -82,41 +82,45 @@ async def test_the_queue_for_hashing_has_an_end(passwords: Passwords) -> None:
         await passwords.hash(PASSWORD)
 
 
-async def test_a_weak_password_opens_no_account(visitor: Visitor) -> None:
-    refused = await visitor.do(SIGNUP, username="dora", password="iloveyou")
+async def test_a_weak_password_opens_no_account(visitor: AnonymousClient) -> None:
+    refused = await visitor.mutate(SIGNUP, username="dora", password="iloveyou")
     assert [(error["code"], error["path"]) for error in refused["errors"]] == [
         ("PASSWORD_TOO_WEAK", ["input", "password"])
     ]
 
 
-async def test_a_bcrypt_hash_from_elsewhere_is_verified_and_upgraded(ann: Person, visitor: Visitor) -> None:
+async def test_a_bcrypt_hash_from_elsewhere_is_verified_and_upgraded(ann: UserClient, visitor: AnonymousClient) -> None:
     imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
     await store(ann, imported)
-    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="not from there")) == ["INVALID_CREDENTIALS"]
-    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="from the old house")) == []
-    async with ann.house.inside.db.read() as session:
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="not from there")) == ["INVALID_CREDENTIALS"]
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
+    async with ann.house.roomcast.db.read() as session:
         user = (await session.exec(select(User))).one()
     assert user.password_hash.startswith("$argon2id$")
-    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="from the old house")) == []
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
 
 
-async def test_a_proof_of_a_password_that_has_changed_since_opens_nothing(ann: Person, visitor: Visitor) -> None:
+async def test_a_proof_of_a_password_that_has_changed_since_opens_nothing(
+    ann: UserClient, visitor: AnonymousClient
+) -> None:
     imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
     await store(ann, imported)
-    async with ann.house.inside.credentials.prove("ann", "from the old house", None) as proof:
+    async with ann.house.roomcast.credentials.verify_login("ann", "from the old house", None) as proof:
         pass
-    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="from the old house")) == []
-    async with ann.house.inside.db.work() as work:
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
+    async with ann.house.roomcast.db.work() as work:
         assert await login(work, proof, Device(), AccountRules()) is None
 
 
-async def test_two_who_sign_in_while_the_hash_is_upgraded_both_get_in(ann: Person, visitor: Visitor) -> None:
+async def test_two_who_sign_in_while_the_hash_is_upgraded_both_get_in(
+    ann: UserClient, visitor: AnonymousClient
+) -> None:
     await store(ann, bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode())
-    tries = [visitor.do(TRY, usernameOrEmail="ann", password="from the old house") for _ in range(4)]
+    tries = [visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house") for _ in range(4)]
     assert [codes(answer) for answer in await asyncio.gather(*tries)] == [[]] * 4
 
 
-async def store(person: Person, password_hash: str) -> None:
-    async with person.house.inside.db.work() as work:
+async def store(person: UserClient, password_hash: str) -> None:
+    async with person.house.roomcast.db.work() as work:
         user = (await work.session.exec(select(User).where(User.username == person.name))).one()
         user.password_hash = password_hash

@@ -9,14 +9,14 @@ from roomcast.accounts.actions import NewAccount, create_user
 from roomcast.accounts.models import UserRole
 from roomcast.core.paging import write_cursor
 from tests.accounts.words import SET_ROLE, TRY, UPDATE_PROFILE, USERS, codes
-from tests.house import House
-from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor
+from tests.house import RunningApp
+from tests.people import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient
 from tests.statements import statements
 
 
-async def settle(house: House, *people: tuple[str, str, str | None]) -> None:
+async def settle(house: RunningApp, *people: tuple[str, str, str | None]) -> None:
     """Accounts of username, display name and e-mail, whom nobody needs to be."""
-    async with house.inside.db.work() as work:
+    async with house.roomcast.db.work() as work:
         for username, display_name, email in people:
             await create_user(work, NewAccount(username, "no hash", email, display_name), UserRole.MEMBER)
 
@@ -26,8 +26,8 @@ def mail(address: str | None) -> dict[str, str | None]:
     return {"email": address, "currentPassword": PASSWORD}
 
 
-async def find(person: Person, **filter_: Any) -> list[str]:
-    found = (await person.ask(USERS, filter=filter_))["users"]
+async def find(person: UserClient, **filter_: Any) -> list[str]:
+    found = (await person.execute(USERS, filter=filter_))["users"]
     names = [node["username"] for node in found["nodes"]]
     assert found["totalCount"] == len(names)
     return names
@@ -36,60 +36,66 @@ async def find(person: Person, **filter_: Any) -> list[str]:
 # ------------------------------------------------------------------ profiles
 
 
-async def test_a_profile_is_what_its_owner_says(ann: Person) -> None:
-    said = await ann.do(
+async def test_a_profile_is_what_its_owner_says(ann: UserClient) -> None:
+    said = await ann.mutate(
         UPDATE_PROFILE, displayName=" Ann of the Isles ", bio="Sails.\nSings.", **mail("ann@example.org")
     )
     assert said["user"] == {
         "id": ann.id, "username": "ann", "displayName": "Ann of the Isles", "bio": "Sails.\nSings.", "role": "ADMIN"
     }  # fmt: skip
-    assert (await ann.ask("{ me { email } }"))["me"]["email"] == "ann@example.org"
+    assert (await ann.execute("{ me { email } }"))["me"]["email"] == "ann@example.org"
 
 
-async def test_what_a_profile_leaves_out_stays_and_null_clears(ann: Person) -> None:
-    await ann.do(UPDATE_PROFILE, displayName="Annie", bio="Sails.", **mail("ann@example.org"))
-    assert (await ann.do(UPDATE_PROFILE, bio=None))["user"]["displayName"] == "Annie"
-    cleared = (await ann.do(UPDATE_PROFILE, displayName=None, **mail(None)))["user"]
+async def test_what_a_profile_leaves_out_stays_and_null_clears(ann: UserClient) -> None:
+    await ann.mutate(UPDATE_PROFILE, displayName="Annie", bio="Sails.", **mail("ann@example.org"))
+    assert (await ann.mutate(UPDATE_PROFILE, bio=None))["user"]["displayName"] == "Annie"
+    cleared = (await ann.mutate(UPDATE_PROFILE, displayName=None, **mail(None)))["user"]
     assert (cleared["displayName"], cleared["bio"]) == ("ann", None)
-    assert (await ann.ask("{ me { email } }"))["me"]["email"] is None
+    assert (await ann.execute("{ me { email } }"))["me"]["email"] is None
 
 
-async def test_one_signs_in_with_the_new_address_in_any_case(ann: Person, visitor: Visitor) -> None:
-    await ann.do(UPDATE_PROFILE, **mail("Ann@Example.org"))
-    assert codes(await visitor.do(TRY, usernameOrEmail=" ann@EXAMPLE.org", password=PASSWORD)) == []
+async def test_one_signs_in_with_the_new_address_in_any_case(ann: UserClient, visitor: AnonymousClient) -> None:
+    await ann.mutate(UPDATE_PROFILE, **mail("Ann@Example.org"))
+    assert codes(await visitor.mutate(TRY, usernameOrEmail=" ann@EXAMPLE.org", password=PASSWORD)) == []
 
 
-async def test_an_address_belongs_to_one_account(ann: Person, bob: Person) -> None:
-    await ann.do(UPDATE_PROFILE, **mail("both@example.org"))
-    refused = await bob.do(UPDATE_PROFILE, **mail("BOTH@example.org"), bio="Never stored.")
+async def test_an_address_belongs_to_one_account(ann: UserClient, bob: UserClient) -> None:
+    await ann.mutate(UPDATE_PROFILE, **mail("both@example.org"))
+    refused = await bob.mutate(UPDATE_PROFILE, **mail("BOTH@example.org"), bio="Never stored.")
     assert [(error["code"], error["path"]) for error in refused["errors"]] == [("EMAIL_TAKEN", ["input", "email"])]
-    assert (await bob.ask(BIO, id=bob.id))["user"]["bio"] is None
+    assert (await bob.execute(BIO, id=bob.id))["user"]["bio"] is None
 
 
-async def test_another_address_takes_the_password(ann: Person) -> None:
+async def test_another_address_takes_the_password(ann: UserClient) -> None:
     for given, code in (({}, "INVALID_CREDENTIALS"), ({"currentPassword": "not this one"}, "INVALID_CREDENTIALS")):
-        [error] = (await ann.do(UPDATE_PROFILE, email="ann@example.org", bio="Never stored.", **given))["errors"]
+        [error] = (await ann.mutate(UPDATE_PROFILE, email="ann@example.org", bio="Never stored.", **given))["errors"]
         assert (error["code"], error["path"]) == (code, ["input", "currentPassword"])
-    await ann.do(UPDATE_PROFILE, **mail("ann@example.org"))
-    assert codes(await ann.do(UPDATE_PROFILE, email="ann@example.org", bio="The same address again.")) == []
-    assert codes(await ann.do(UPDATE_PROFILE, email=None)) == ["INVALID_CREDENTIALS"]
+    await ann.mutate(UPDATE_PROFILE, **mail("ann@example.org"))
+    assert codes(await ann.mutate(UPDATE_PROFILE, email="ann@example.org", bio="The same address again.")) == []
+    assert codes(await ann.mutate(UPDATE_PROFILE, email=None)) == ["INVALID_CREDENTIALS"]
 
 
-async def test_who_has_an_account_here_is_not_found_out_by_changing_ones_address(ann: Person, bob: Person) -> None:
-    await ann.do(UPDATE_PROFILE, **mail("ann@example.org"))
-    said = [await bob.do(UPDATE_PROFILE, **mail(f"{name}@example.org")) for name in ["ann"] * 10 + ["ann", "nobody"]]
+async def test_who_has_an_account_here_is_not_found_out_by_changing_ones_address(
+    ann: UserClient, bob: UserClient
+) -> None:
+    await ann.mutate(UPDATE_PROFILE, **mail("ann@example.org"))
+    said = [
+        await bob.mutate(UPDATE_PROFILE, **mail(f"{name}@example.org")) for name in ["ann"] * 10 + ["ann", "nobody"]
+    ]
     assert [codes(answer) for answer in said] == [["EMAIL_TAKEN"]] * 10 + [["RATE_LIMITED"]] * 2
     assert said[-1]["errors"][0]["retryAfterMs"] > 10_000
 
 
-async def test_who_has_an_account_here_is_not_found_out_by_signing_up(ann: Person, visitor: Visitor) -> None:
-    await ann.do(UPDATE_PROFILE, **mail("ann@example.org"))
+async def test_who_has_an_account_here_is_not_found_out_by_signing_up(
+    ann: UserClient, visitor: AnonymousClient
+) -> None:
+    await ann.mutate(UPDATE_PROFILE, **mail("ann@example.org"))
     names = iter(f"mallory{number}x" for number in range(20))
     for _ in range(10):
-        taken = await visitor.do(SIGNUP, username=next(names), password=PASSWORD, email="ann@example.org")
+        taken = await visitor.mutate(SIGNUP, username=next(names), password=PASSWORD, email="ann@example.org")
         assert codes(taken) == ["EMAIL_TAKEN"]
     for email, expected in (("ann@example.org", ["RATE_LIMITED"]), ("x@example.org", ["RATE_LIMITED"]), (None, [])):
-        answer = await visitor.do(SIGNUP, username=next(names), password=PASSWORD, email=email)
+        answer = await visitor.mutate(SIGNUP, username=next(names), password=PASSWORD, email=email)
         assert codes(answer) == expected
 
 
@@ -100,12 +106,12 @@ BIO = "query Bio($id: ID!) { user(id: $id) { bio } }"
     ("field", "value"),
     [("displayName", ""), ("displayName", "x" * 65), ("bio", "x" * 501), ("bio", "\0"), ("email", "nobody")],
 )
-async def test_a_profile_that_will_not_do_is_refused(ann: Person, field: str, value: str) -> None:
-    refused = await ann.do(UPDATE_PROFILE, **{field: value})
+async def test_a_profile_that_will_not_do_is_refused(ann: UserClient, field: str, value: str) -> None:
+    refused = await ann.mutate(UPDATE_PROFILE, **{field: value})
     assert [(error["code"], error["path"]) for error in refused["errors"]] == [("VALIDATION_FAILED", ["input", field])]
 
 
-async def test_strangers_change_no_profile_and_find_nobody(ann: Person, visitor: Visitor) -> None:
+async def test_strangers_change_no_profile_and_find_nobody(ann: UserClient, visitor: AnonymousClient) -> None:
     assert await visitor.codes(UPDATE_PROFILE, input={"bio": "me"}) == ["UNAUTHENTICATED"]
     assert await visitor.codes(USERS) == ["UNAUTHENTICATED"]
 
@@ -113,7 +119,7 @@ async def test_strangers_change_no_profile_and_find_nobody(ann: Person, visitor:
 # ------------------------------------------------------------------ finding people
 
 
-async def test_people_are_found_by_either_name_whatever_its_case_and_accents(ann: Person) -> None:
+async def test_people_are_found_by_either_name_whatever_its_case_and_accents(ann: UserClient) -> None:
     await settle(
         ann.house,
         ("rene.d", "René Descartes", None),
@@ -130,26 +136,26 @@ async def test_people_are_found_by_either_name_whatever_its_case_and_accents(ann
     assert len(await find(ann, query="")) == len(await find(ann)) == 4
 
 
-async def test_nobody_is_found_by_an_address(ann: Person) -> None:
+async def test_nobody_is_found_by_an_address(ann: UserClient) -> None:
     await settle(ann.house, ("someone", "Some One", "hidden@example.org"))
     for query in ("hidden", "example", "@", "hidden@example.org"):
         assert await find(ann, query=query) == []
 
 
-async def test_a_new_name_is_found_and_the_old_one_is_not(ann: Person) -> None:
-    await ann.do(UPDATE_PROFILE, displayName="Somebody New")
+async def test_a_new_name_is_found_and_the_old_one_is_not(ann: UserClient) -> None:
+    await ann.mutate(UPDATE_PROFILE, displayName="Somebody New")
     assert await find(ann, query="body new") == ["ann"]
-    await ann.do(UPDATE_PROFILE, displayName=None)
+    await ann.mutate(UPDATE_PROFILE, displayName=None)
     assert await find(ann, query="body new") == []
 
 
-async def test_administrators_are_found_by_their_role(ann: Person, bob: Person, cleo: Person) -> None:
-    await ann.do(SET_ROLE, userId=cleo.id, role="ADMIN")
+async def test_administrators_are_found_by_their_role(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+    await ann.mutate(SET_ROLE, userId=cleo.id, role="ADMIN")
     assert await find(bob, role="ADMIN") == ["ann", "cleo"]
     assert await find(bob, role="MEMBER", query="B") == ["bob"]
 
 
-async def test_pages_forward_and_back_show_everybody_once(ann: Person) -> None:
+async def test_pages_forward_and_back_show_everybody_once(ann: UserClient) -> None:
     await settle(ann.house, *((f"person{n:02}", f"Person {n}", None) for n in range(24)))
     forward = await walk(ann, "first", "after", "endCursor", "hasNextPage")
     backward = await walk(ann, "last", "before", "startCursor", "hasPreviousPage")
@@ -158,10 +164,10 @@ async def test_pages_forward_and_back_show_everybody_once(ann: Person) -> None:
     assert backward[0] == forward[1][5:] + forward[2]
 
 
-async def walk(person: Person, size: str, next_to: str, cursor: str, flag: str) -> list[list[str]]:
+async def walk(person: UserClient, size: str, next_to: str, cursor: str, flag: str) -> list[list[str]]:
     pages, where = [], None
     while True:
-        found: Json = (await person.ask(USERS, **{size: 10, next_to: where}))["users"]
+        found: Json = (await person.execute(USERS, **{size: 10, next_to: where}))["users"]
         pages.append([node["username"] for node in found["nodes"]])
         assert found["totalCount"] == 25
         where = found["pageInfo"][cursor]
@@ -181,17 +187,17 @@ async def walk(person: Person, size: str, next_to: str, cursor: str, flag: str) 
         {"before": write_cursor("rooms", ("ann",))},
     ],
 )
-async def test_a_page_that_cannot_be_is_refused(ann: Person, page: Json) -> None:
+async def test_a_page_that_cannot_be_is_refused(ann: UserClient, page: Json) -> None:
     assert await ann.codes(USERS, **page) == ["BAD_USER_INPUT"]
 
 
-async def test_a_page_of_a_hundred_people_asks_no_more_than_a_page_of_two(ann: Person) -> None:
+async def test_a_page_of_a_hundred_people_asks_no_more_than_a_page_of_two(ann: UserClient) -> None:
     await settle(ann.house, *((f"person{n:02}", f"Person {n}", None) for n in range(99)))
     document = USERS.replace("nodes { username }", "nodes { id username displayName bio role createdAt }")
     counts = []
     for size in (2, 100):
         with statements() as asked:
-            assert len((await ann.ask(document, first=size))["users"]["nodes"]) == size
+            assert len((await ann.execute(document, first=size))["users"]["nodes"]) == size
         counts.append(len([statement for statement in asked if "search_key" in statement or "count" in statement]))
     assert counts == [2, 2]
 
@@ -199,16 +205,16 @@ async def test_a_page_of_a_hundred_people_asks_no_more_than_a_page_of_two(ann: P
 # ------------------------------------------------------------------ usernames that look alike
 
 
-async def test_no_username_looks_like_another(ann: Person, bob: Person, visitor: Visitor) -> None:
-    first = await visitor.do(SIGNUP, username="Billy.Olson", password=PASSWORD)
+async def test_no_username_looks_like_another(ann: UserClient, bob: UserClient, visitor: AnonymousClient) -> None:
+    first = await visitor.mutate(SIGNUP, username="Billy.Olson", password=PASSWORD)
     assert codes(first) == []
     for name in ("billy.olson", "BiIIy.Olson", "bi11y.o1son", "billy.0lson"):
-        [error] = (await visitor.do(SIGNUP, username=name, password=PASSWORD))["errors"]
+        [error] = (await visitor.mutate(SIGNUP, username=name, password=PASSWORD))["errors"]
         assert (error["code"], error["path"]) == ("USERNAME_TAKEN", ["input", "username"])
-    assert codes(await visitor.do(SIGNUP, username="billy-olson", password=PASSWORD)) == []
+    assert codes(await visitor.mutate(SIGNUP, username="billy-olson", password=PASSWORD)) == []
 
 
-async def test_two_of_whom_one_looks_like_the_other_sign_up_at_once(ann: Person, visitor: Visitor) -> None:
+async def test_two_of_whom_one_looks_like_the_other_sign_up_at_once(ann: UserClient, visitor: AnonymousClient) -> None:
     names = ["Gilles", "gi11es", "GiIIes", "gilles"]
-    said = await asyncio.gather(*(visitor.do(SIGNUP, username=name, password=PASSWORD) for name in names))
+    said = await asyncio.gather(*(visitor.mutate(SIGNUP, username=name, password=PASSWORD) for name in names))
     assert sorted(codes(answer) for answer in said) == [[], *[["USERNAME_TAKEN"]] * 3]

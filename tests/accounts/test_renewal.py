@@ -12,48 +12,48 @@ from roomcast.accounts.models import RefreshToken, Session
 from roomcast.core.clock import now
 from tests.accounts.words import BAN, CHANGE_PASSWORD, LOGOUT, ME, audited, codes
 from tests.conftest import MakeHouse
-from tests.house import SECRET, House
-from tests.people import PASSWORD, REFRESH, Json, Person, Visitor, arrive
+from tests.house import SECRET, RunningApp
+from tests.people import PASSWORD, REFRESH, AnonymousClient, Json, UserClient, sign_up
 
 NEW_SECRET = "another secret for tests that is long enough to sign"
 
 
-async def renew(visitor: Visitor, refresh_token: str) -> Json:
-    return await visitor.do(REFRESH, refreshToken=refresh_token)
+async def renew(visitor: AnonymousClient, refresh_token: str) -> Json:
+    return await visitor.mutate(REFRESH, refreshToken=refresh_token)
 
 
-async def successor(visitor: Visitor, refresh_token: str) -> str:
+async def successor(visitor: AnonymousClient, refresh_token: str) -> str:
     payload = await renew(visitor, refresh_token)
     assert payload["errors"] == []
     return str(payload["tokens"]["refreshToken"])
 
 
-async def test_a_session_is_renewed_and_stays_the_same(ann: Person, visitor: Visitor) -> None:
+async def test_a_session_is_renewed_and_stays_the_same(ann: UserClient, visitor: AnonymousClient) -> None:
     payload = await renew(visitor, ann.refresh_token)
     assert payload["user"]["id"] == ann.id
     assert payload["session"]["current"] is True
     assert payload["tokens"]["refreshToken"] != ann.refresh_token
-    async with Visitor(ann.house, payload["tokens"]["accessToken"]) as renewed:
-        assert (await renewed.ask(ME))["me"]["role"] == "ADMIN"
-        await renewed.ask(LOGOUT)
+    async with AnonymousClient(ann.house, payload["tokens"]["accessToken"]) as renewed:
+        assert (await renewed.execute(ME))["me"]["role"] == "ADMIN"
+        await renewed.execute(LOGOUT)
     assert await ann.codes(ME) == ["UNAUTHENTICATED"]
 
 
-async def test_a_lost_answer_locks_nobody_out(ann: Person, visitor: Visitor) -> None:
+async def test_a_lost_answer_locks_nobody_out(ann: UserClient, visitor: AnonymousClient) -> None:
     lost = await successor(visitor, ann.refresh_token)
     for _ in range(3):
         assert await successor(visitor, ann.refresh_token) == lost
     assert await successor(visitor, await successor(visitor, lost)) != lost
 
 
-async def test_tabs_that_renew_at_once_all_stay_signed_in(ann: Person, visitor: Visitor) -> None:
+async def test_tabs_that_renew_at_once_all_stay_signed_in(ann: UserClient, visitor: AnonymousClient) -> None:
     for _ in range(2):
         after = {*await asyncio.gather(*(successor(visitor, ann.refresh_token) for _ in range(10)))}
         assert len(after) == 1
         [ann.refresh_token] = after
 
 
-async def test_a_spent_token_ends_its_session_for_thief_and_owner(ann: Person, visitor: Visitor) -> None:
+async def test_a_spent_token_ends_its_session_for_thief_and_owner(ann: UserClient, visitor: AnonymousClient) -> None:
     second = await successor(visitor, ann.refresh_token)
     third = await successor(visitor, second)
     async with ann.socket() as wire:
@@ -65,41 +65,43 @@ async def test_a_spent_token_ends_its_session_for_thief_and_owner(ann: Person, v
     assert [entry[:2] for entry in await audited(ann.house)] == [("REFRESH_TOKEN_REUSED", ann.id)]
 
 
-async def test_a_spent_token_ends_no_other_session(ann: Person, bob: Person, visitor: Visitor) -> None:
+async def test_a_spent_token_ends_no_other_session(ann: UserClient, bob: UserClient, visitor: AnonymousClient) -> None:
     await successor(visitor, await successor(visitor, ann.refresh_token))
     assert codes(await renew(visitor, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
-    assert (await bob.ask(ME))["me"]["role"] == "MEMBER"
+    assert (await bob.execute(ME))["me"]["role"] == "MEMBER"
     await successor(visitor, bob.refresh_token)
 
 
 @pytest.mark.parametrize("spoil", ["", "x", "{id}", "{id}.", "{id}.00", "00{secret}", "{id}.{secret}x", "\0.\0"])
-async def test_a_token_that_is_not_quite_right_does_nothing(ann: Person, visitor: Visitor, spoil: str) -> None:
+async def test_a_token_that_is_not_quite_right_does_nothing(
+    ann: UserClient, visitor: AnonymousClient, spoil: str
+) -> None:
     identity, _, secret = ann.refresh_token.partition(".")
     assert codes(await renew(visitor, spoil.format(id=identity, secret=secret))) == ["INVALID_CREDENTIALS"]
     await successor(visitor, ann.refresh_token)
 
 
-async def test_a_token_that_has_expired_renews_nothing(ann: Person, visitor: Visitor) -> None:
-    async with ann.house.inside.db.work() as work:
+async def test_a_token_that_has_expired_renews_nothing(ann: UserClient, visitor: AnonymousClient) -> None:
+    async with ann.house.roomcast.db.work() as work:
         await work.session.exec(sa.update(RefreshToken).values(expires_at=now()))
     assert codes(await renew(visitor, ann.refresh_token)) == ["SESSION_REVOKED"]
 
 
-async def test_a_session_that_has_expired_is_over(ann: Person, visitor: Visitor) -> None:
-    async with ann.house.inside.db.work() as work:
+async def test_a_session_that_has_expired_is_over(ann: UserClient, visitor: AnonymousClient) -> None:
+    async with ann.house.roomcast.db.work() as work:
         await work.session.exec(sa.update(Session).values(expires_at=now()))
     assert await ann.codes(ME) == ["UNAUTHENTICATED"]
     assert codes(await renew(visitor, ann.refresh_token)) == ["SESSION_REVOKED"]
 
 
-async def test_the_banned_renew_nothing(ann: Person, bob: Person, visitor: Visitor) -> None:
-    await ann.do(BAN, userId=bob.id)
+async def test_the_banned_renew_nothing(ann: UserClient, bob: UserClient, visitor: AnonymousClient) -> None:
+    await ann.mutate(BAN, userId=bob.id)
     assert codes(await renew(visitor, bob.refresh_token)) == ["BANNED"]
 
 
-async def test_only_hashes_of_secrets_are_kept(ann: Person) -> None:
+async def test_only_hashes_of_secrets_are_kept(ann: UserClient) -> None:
     _, _, secret = ann.refresh_token.partition(".")
-    async with ann.house.inside.db.read() as session:
+    async with ann.house.roomcast.db.read() as session:
         [kept] = (await session.exec(select(RefreshToken.secret_hash))).all()
     assert re.fullmatch("[0-9a-f]{64}", kept)
     assert kept != secret
@@ -108,8 +110,12 @@ async def test_only_hashes_of_secrets_are_kept(ann: Person) -> None:
 async def test_a_new_signing_key_signs_nobody_out(make_house: MakeHouse) -> None:
     before = await make_house()
     after = await make_house(secret_key=f"{NEW_SECRET},{SECRET}")
-    async with await arrive(before, "ann") as ann, Visitor(after) as door, Visitor(after, ann.token) as moved:
-        assert (await moved.ask(ME))["me"]["user"]["username"] == "ann"
+    async with (
+        await sign_up(before, "ann") as ann,
+        AnonymousClient(after) as door,
+        AnonymousClient(after, ann.token) as moved,
+    ):
+        assert (await moved.execute(ME))["me"]["user"]["username"] == "ann"
         handed_out = await successor(ann, ann.refresh_token)
         assert await successor(door, ann.refresh_token) == handed_out
         await successor(door, handed_out)
@@ -117,7 +123,11 @@ async def test_a_new_signing_key_signs_nobody_out(make_house: MakeHouse) -> None
 
 async def test_a_dropped_key_ends_access_tokens_and_no_session(make_house: MakeHouse) -> None:
     before, after = await make_house(), await make_house(secret_key=NEW_SECRET)
-    async with await arrive(before, "ann") as ann, Visitor(after) as door, Visitor(after, ann.token) as moved:
+    async with (
+        await sign_up(before, "ann") as ann,
+        AnonymousClient(after) as door,
+        AnonymousClient(after, ann.token) as moved,
+    ):
         assert await moved.codes(ME) == ["UNAUTHENTICATED"]
         lost = await successor(ann, ann.refresh_token)
         found = await successor(door, ann.refresh_token)
@@ -125,8 +135,8 @@ async def test_a_dropped_key_ends_access_tokens_and_no_session(make_house: MakeH
         await successor(door, found)
 
 
-async def test_a_token_of_another_kind_opens_nothing(house: House, ann: Person) -> None:
-    async with Visitor(house, ann.refresh_token) as confused:
+async def test_a_token_of_another_kind_opens_nothing(house: RunningApp, ann: UserClient) -> None:
+    async with AnonymousClient(house, ann.refresh_token) as confused:
         assert await confused.codes(ME) == ["UNAUTHENTICATED"]
 
 
@@ -138,14 +148,14 @@ CHANGE = CHANGE_PASSWORD.replace(
 NEW_PASSWORD = "quite another one"
 
 
-async def long_after(house: House) -> None:
+async def long_after(house: RunningApp) -> None:
     """All that was issued was issued three minutes earlier."""
-    async with house.inside.db.work() as work:
+    async with house.roomcast.db.work() as work:
         for token in await work.session.exec(select(RefreshToken)):
             token.created_at -= timedelta(minutes=3)
 
 
-async def test_thief_and_owner_do_not_renew_side_by_side(ann: Person, visitor: Visitor) -> None:
+async def test_thief_and_owner_do_not_renew_side_by_side(ann: UserClient, visitor: AnonymousClient) -> None:
     thiefs = await successor(visitor, ann.refresh_token)
     await long_after(ann.house)
     owners = await successor(visitor, ann.refresh_token)
@@ -157,13 +167,13 @@ async def test_thief_and_owner_do_not_renew_side_by_side(ann: Person, visitor: V
     assert [entry[:2] for entry in await audited(ann.house)] == [("REFRESH_TOKEN_REUSED", ann.id)]
 
 
-async def test_a_thief_who_goes_on_is_found_out_by_the_owner(ann: Person, visitor: Visitor) -> None:
+async def test_a_thief_who_goes_on_is_found_out_by_the_owner(ann: UserClient, visitor: AnonymousClient) -> None:
     await successor(visitor, await successor(visitor, ann.refresh_token))
     await long_after(ann.house)
     assert codes(await renew(visitor, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
 
 
-async def test_answers_that_were_lost_long_ago_lock_nobody_out(ann: Person, visitor: Visitor) -> None:
+async def test_answers_that_were_lost_long_ago_lock_nobody_out(ann: UserClient, visitor: AnonymousClient) -> None:
     seen = set()
     for _ in range(3):
         seen.add(await successor(visitor, ann.refresh_token))
@@ -174,7 +184,7 @@ async def test_answers_that_were_lost_long_ago_lock_nobody_out(ann: Person, visi
     await successor(visitor, await successor(visitor, latest.pop()))
 
 
-async def test_two_who_ask_again_long_after_get_the_same_successor(ann: Person, visitor: Visitor) -> None:
+async def test_two_who_ask_again_long_after_get_the_same_successor(ann: UserClient, visitor: AnonymousClient) -> None:
     await successor(visitor, ann.refresh_token)
     await long_after(ann.house)
     after = {*await asyncio.gather(*(successor(visitor, ann.refresh_token) for _ in range(5)))}
@@ -182,21 +192,25 @@ async def test_two_who_ask_again_long_after_get_the_same_successor(ann: Person, 
     await successor(visitor, after.pop())
 
 
-async def test_a_copied_token_is_worth_nothing_once_the_password_is_changed(ann: Person, visitor: Visitor) -> None:
+async def test_a_copied_token_is_worth_nothing_once_the_password_is_changed(
+    ann: UserClient, visitor: AnonymousClient
+) -> None:
     unused = await successor(visitor, ann.refresh_token)
-    changed = await ann.do(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
+    changed = await ann.mutate(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
     assert changed["errors"] == []
     assert changed["viewer"] == {"user": {"username": "ann"}}
     for stolen in (ann.refresh_token, unused):
         assert codes(await renew(visitor, stolen)) == ["INVALID_CREDENTIALS"]
-    async with Visitor(ann.house, changed["tokens"]["accessToken"]) as same:
-        assert (await same.ask(ME))["me"]["user"]["username"] == "ann"
-    assert (await ann.ask(ME))["me"]["user"]["username"] == "ann"
+    async with AnonymousClient(ann.house, changed["tokens"]["accessToken"]) as same:
+        assert (await same.execute(ME))["me"]["user"]["username"] == "ann"
+    assert (await ann.execute(ME))["me"]["user"]["username"] == "ann"
     await successor(visitor, await successor(visitor, changed["tokens"]["refreshToken"]))
 
 
-async def test_a_renewal_beside_a_change_of_the_password_leaves_no_way_in(ann: Person, visitor: Visitor) -> None:
-    changing = ann.do(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
+async def test_a_renewal_beside_a_change_of_the_password_leaves_no_way_in(
+    ann: UserClient, visitor: AnonymousClient
+) -> None:
+    changing = ann.mutate(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
     changed, *renewed = await asyncio.gather(changing, *(renew(visitor, ann.refresh_token) for _ in range(10)))
     stolen = {payload["tokens"]["refreshToken"] for payload in renewed if not payload["errors"]}
     for token in (ann.refresh_token, *stolen):
@@ -206,18 +220,18 @@ async def test_a_renewal_beside_a_change_of_the_password_leaves_no_way_in(ann: P
 
 async def test_a_session_ends_some_day_however_much_it_is_used(make_house: MakeHouse) -> None:
     house = await make_house(session_days=40)
-    async with await arrive(house, "ann") as ann, Visitor(house) as visitor:
+    async with await sign_up(house, "ann") as ann, AnonymousClient(house) as visitor:
         await aged(house, days=39)
         token = await successor(visitor, ann.refresh_token)
-        async with house.inside.db.read() as session:
+        async with house.roomcast.db.read() as session:
             [left] = [row.expires_at - now() for row in await session.exec(select(Session))]
         assert timedelta(hours=23) < left <= timedelta(days=1)
         await aged(house, days=2)
         assert codes(await renew(visitor, token)) == ["SESSION_REVOKED"]
 
 
-async def aged(house: House, days: int) -> None:
+async def aged(house: RunningApp, days: int) -> None:
     """Every session was begun so many days earlier."""
-    async with house.inside.db.work() as work:
+    async with house.roomcast.db.work() as work:
         for session in await work.session.exec(select(Session)):
             session.created_at -= timedelta(days=days)

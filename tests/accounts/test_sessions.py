@@ -26,66 +26,66 @@ from tests.accounts.words import (
     within,
 )
 from tests.conftest import MakeHouse
-from tests.house import House
-from tests.people import PASSWORD, REFRESH, ROOM_EVENTS, ROOM_MESSAGES, Person, Visitor
+from tests.house import RunningApp
+from tests.people import PASSWORD, REFRESH, ROOM_EVENTS, ROOM_MESSAGES, AnonymousClient, UserClient
 
 NODE = "query Node($id: ID!) { node(id: $id) { id } }"
 
 
-async def test_one_sees_where_one_is_signed_in(ann: Person, bob: Person, visitor: Visitor) -> None:
+async def test_one_sees_where_one_is_signed_in(ann: UserClient, bob: UserClient, visitor: AnonymousClient) -> None:
     async with await sign_in(visitor, "bob", deviceName="the phone") as phone:
-        sessions = (await phone.ask(SESSIONS))["me"]["sessions"]
+        sessions = (await phone.execute(SESSIONS))["me"]["sessions"]
     assert [(session["deviceName"], session["current"]) for session in sessions] == [("the phone", True), (None, False)]
     assert {session["ipAddress"] for session in sessions} == {"127.0.0.1"}
 
 
-async def test_a_session_that_logs_out_is_over_at_once(ann: Person, visitor: Visitor) -> None:
-    assert codes((await ann.ask(LOGOUT))["logout"]) == []
+async def test_a_session_that_logs_out_is_over_at_once(ann: UserClient, visitor: AnonymousClient) -> None:
+    assert codes((await ann.execute(LOGOUT))["logout"]) == []
     answer = await ann.post({"query": ME})
     assert answer.status_code == 401
     assert answer.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-    assert codes(await visitor.do(REFRESH, refreshToken=ann.refresh_token)) == ["SESSION_REVOKED"]
+    assert codes(await visitor.mutate(REFRESH, refreshToken=ann.refresh_token)) == ["SESSION_REVOKED"]
 
 
-async def test_a_session_that_logs_out_leaves_the_others(ann: Person, visitor: Visitor) -> None:
+async def test_a_session_that_logs_out_leaves_the_others(ann: UserClient, visitor: AnonymousClient) -> None:
     async with await sign_in(visitor, "ann") as phone:
-        await phone.ask(LOGOUT)
-        assert len((await ann.ask(SESSIONS))["me"]["sessions"]) == 1
+        await phone.execute(LOGOUT)
+        assert len((await ann.execute(SESSIONS))["me"]["sessions"]) == 1
 
 
-async def test_signed_out_nobody_can_end_or_change_anything(visitor: Visitor, ann: Person) -> None:
+async def test_signed_out_nobody_can_end_or_change_anything(visitor: AnonymousClient, ann: UserClient) -> None:
     assert await visitor.codes(LOGOUT) == ["UNAUTHENTICATED"]
     assert await visitor.codes(REVOKE, input={"sessionId": "session_x"}) == ["UNAUTHENTICATED"]
     passwords = {"currentPassword": PASSWORD, "newPassword": "quite another one"}
     assert await visitor.codes(CHANGE_PASSWORD, input=passwords) == ["UNAUTHENTICATED"]
-    assert await visitor.ask(ME) == {"me": None}
+    assert await visitor.execute(ME) == {"me": None}
 
 
-async def test_one_ends_an_other_session_of_ones_own(ann: Person, visitor: Visitor) -> None:
+async def test_one_ends_an_other_session_of_ones_own(ann: UserClient, visitor: AnonymousClient) -> None:
     async with await sign_in(visitor, "ann", deviceName="lost") as lost:
-        [session] = [s for s in (await ann.ask(SESSIONS))["me"]["sessions"] if s["deviceName"] == "lost"]
-        assert codes(await ann.do(REVOKE, sessionId=session["id"])) == []
+        [session] = [s for s in (await ann.execute(SESSIONS))["me"]["sessions"] if s["deviceName"] == "lost"]
+        assert codes(await ann.mutate(REVOKE, sessionId=session["id"])) == []
         assert await lost.codes(ME) == ["UNAUTHENTICATED"]
-        assert codes(await ann.do(REVOKE, sessionId=session["id"])) == []
-        assert (await ann.ask(NODE, id=session["id"]))["node"] is None
+        assert codes(await ann.mutate(REVOKE, sessionId=session["id"])) == []
+        assert (await ann.execute(NODE, id=session["id"]))["node"] is None
 
 
-async def test_nobody_ends_or_sees_the_session_of_somebody_else(ann: Person, bob: Person) -> None:
-    [session] = (await bob.ask(SESSIONS))["me"]["sessions"]
-    assert (await ann.ask(NODE, id=session["id"]))["node"] is None
+async def test_nobody_ends_or_sees_the_session_of_somebody_else(ann: UserClient, bob: UserClient) -> None:
+    [session] = (await bob.execute(SESSIONS))["me"]["sessions"]
+    assert (await ann.execute(NODE, id=session["id"]))["node"] is None
     for id_ in (session["id"], "session_nonsense", ann.id):
-        assert codes(await ann.do(REVOKE, sessionId=id_)) == ["NOT_FOUND"]
-    assert (await bob.ask(ME))["me"]["user"]["username"] == "bob"
+        assert codes(await ann.mutate(REVOKE, sessionId=id_)) == ["NOT_FOUND"]
+    assert (await bob.execute(ME))["me"]["user"]["username"] == "bob"
 
 
-async def test_a_changed_password_ends_the_other_sessions(ann: Person, visitor: Visitor) -> None:
+async def test_a_changed_password_ends_the_other_sessions(ann: UserClient, visitor: AnonymousClient) -> None:
     async with await sign_in(visitor, "ann") as other:
         new = "quite another one"
-        assert codes(await ann.do(CHANGE_PASSWORD, currentPassword=PASSWORD, newPassword=new)) == []
+        assert codes(await ann.mutate(CHANGE_PASSWORD, currentPassword=PASSWORD, newPassword=new)) == []
         assert await other.codes(ME) == ["UNAUTHENTICATED"]
-        assert (await ann.ask(ME))["me"]["role"] == "ADMIN"
-    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
-    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=new)) == []
+        assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password=new)) == []
 
 
 @pytest.mark.parametrize(
@@ -98,20 +98,22 @@ async def test_a_changed_password_ends_the_other_sessions(ann: Person, visitor: 
     ],
 )
 async def test_a_password_changes_only_for_who_knows_it_and_to_a_good_one(
-    ann: Person, current: str, new: str, code: str
+    ann: UserClient, current: str, new: str, code: str
 ) -> None:
-    assert codes(await ann.do(CHANGE_PASSWORD, currentPassword=current, newPassword=new)) == [code]
+    assert codes(await ann.mutate(CHANGE_PASSWORD, currentPassword=current, newPassword=new)) == [code]
 
 
-async def test_guessing_the_current_password_is_throttled(ann: Person) -> None:
-    guesses = [await ann.do(CHANGE_PASSWORD, currentPassword=f"guess {n}", newPassword="a new one!") for n in range(7)]
+async def test_guessing_the_current_password_is_throttled(ann: UserClient) -> None:
+    guesses = [
+        await ann.mutate(CHANGE_PASSWORD, currentPassword=f"guess {n}", newPassword="a new one!") for n in range(7)
+    ]
     assert [code for guess in guesses for code in codes(guess)] == ["INVALID_CREDENTIALS"] * 5 + ["RATE_LIMITED"] * 2
 
 
 # ------------------------------------------------------------------ sockets
 
 
-async def test_a_logout_over_a_socket_is_answered_and_then_closes_it(ann: Person) -> None:
+async def test_a_logout_over_a_socket_is_answered_and_then_closes_it(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         events = await wire.watch(ROOM_EVENTS, roomId=den)
@@ -124,43 +126,45 @@ async def test_a_logout_over_a_socket_is_answered_and_then_closes_it(ann: Person
         assert (await wire.closed())[0] == 4401
 
 
-async def test_a_session_ended_here_closes_its_sockets_at_once(ann: Person, visitor: Visitor) -> None:
+async def test_a_session_ended_here_closes_its_sockets_at_once(ann: UserClient, visitor: AnonymousClient) -> None:
     den = await ann.create_room("den")
     async with await sign_in(visitor, "ann") as other, other.socket() as wire, ann.socket() as mine:
         messages = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.listening(1)
+        await ann.house.wait_for_streams(1)
         with within(A_SECOND):
-            await other.ask(LOGOUT)
+            await other.execute(LOGOUT)
             assert (await messages.message())["type"] == "complete"
             assert (await wire.closed())[0] == 4401
         assert (await mine.ask(ME))["data"]["me"]["role"] == "ADMIN"
 
 
-async def test_a_session_ended_in_another_process_is_over_within_a_second(ann: Person, make_house: MakeHouse) -> None:
+async def test_a_session_ended_in_another_process_is_over_within_a_second(
+    ann: UserClient, make_house: MakeHouse
+) -> None:
     elsewhere = await make_house()
     den = await ann.create_room("den")
-    async with Visitor(elsewhere) as door, await sign_in(door, "ann") as away, away.socket() as wire:
+    async with AnonymousClient(elsewhere) as door, await sign_in(door, "ann") as away, away.socket() as wire:
         events = await wire.watch(ROOM_EVENTS, roomId=den)
         await events.until_ready()
-        [session] = [s["id"] for s in (await away.ask(SESSIONS))["me"]["sessions"] if s["current"]]
+        [session] = [s["id"] for s in (await away.execute(SESSIONS))["me"]["sessions"] if s["current"]]
         with within(A_SECOND):
-            assert codes(await ann.do(REVOKE, sessionId=session)) == []
+            assert codes(await ann.mutate(REVOKE, sessionId=session)) == []
             assert (await events.next())["reason"] == "SESSION_REVOKED"
             assert (await wire.closed())[0] == 4401
             await until_signed_out(away)
 
 
-async def test_a_dead_session_cannot_open_a_socket(ann: Person, visitor: Visitor) -> None:
-    await ann.ask(LOGOUT)
+async def test_a_dead_session_cannot_open_a_socket(ann: UserClient, visitor: AnonymousClient) -> None:
+    await ann.execute(LOGOUT)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.5), ann.socket():
             raise AssertionError("was acknowledged")
 
 
-async def test_what_a_dead_session_still_asks_over_its_socket_is_refused(ann: Person) -> None:
+async def test_what_a_dead_session_still_asks_over_its_socket_is_refused(ann: UserClient) -> None:
     async with ann.socket() as wire:
-        ann.house.inside.sockets.crowd._of_session.clear()  # nobody tells it
-        await ann.ask(LOGOUT)
+        ann.house.roomcast.sockets.admission._of_session.clear()  # nobody tells it
+        await ann.execute(LOGOUT)
         watching = await wire.watch(ME)
         message = await watching.message()
         assert message["type"] == "error"
@@ -168,34 +172,36 @@ async def test_what_a_dead_session_still_asks_over_its_socket_is_refused(ann: Pe
         assert (await wire.closed())[0] == 4401
 
 
-async def test_a_stream_that_was_behind_names_the_position_it_had_reached(ann: Person, visitor: Visitor) -> None:
+async def test_a_stream_that_was_behind_names_the_position_it_had_reached(
+    ann: UserClient, visitor: AnonymousClient
+) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         events = await wire.watch(ROOM_EVENTS, roomId=den)
         await events.until_ready()
         await ann.say(den, "one", "two")
         seen = await events.take(2)
-        await ann.ask(LOGOUT)
+        await ann.execute(LOGOUT)
         assert (await events.next())["cursor"] == seen[-1]["cursor"]
 
 
-async def test_ids_of_sessions_are_of_their_own_kind(ann: Person) -> None:
+async def test_ids_of_sessions_are_of_their_own_kind(ann: UserClient) -> None:
     async with ann.socket() as wire:
-        [socket] = ann.house.inside.sockets.open
+        [socket] = ann.house.roomcast.sockets.open
         assert socket.viewer is not None
         shown = (await wire.ask(SESSIONS))["data"]["me"]["sessions"]
         assert [session["id"] for session in shown] == [global_id("session", socket.viewer.session_id)]
 
 
 async def test_a_session_that_ended_during_a_long_outage_is_found_after_it(
-    house: House, ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+    house: RunningApp, ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began = now()
     ended: list[UUID] = []
-    sessions = Sessions(house.inside.db, Tokens([b"k" * 32], 900))
+    sessions = Sessions(house.roomcast.db, Tokens([b"k" * 32], 900))
     sessions.listen(lambda found: ended.extend(found))
-    async with house.inside.db.work() as work:
+    async with house.roomcast.db.work() as work:
         await work.session.exec(sa.update(Session).values(revoked_at=began + timedelta(minutes=2)))
     monkeypatch.setattr("roomcast.accounts.sessions.now", lambda: began + timedelta(minutes=10))
-    await sessions.look()  # the first that succeeds since it began
+    await sessions.poll()  # the first that succeeds since it began
     assert len(ended) == 2

@@ -8,20 +8,20 @@ from roomcast.settings import Profile
 from tests.accounts.test_command_line import Run, run
 from tests.accounts.words import codes
 from tests.conftest import MakeHouse
-from tests.house import House
-from tests.people import PASSWORD, SIGNUP, Json, Visitor
+from tests.house import RunningApp
+from tests.people import PASSWORD, SIGNUP, AnonymousClient, Json
 
 __all__ = ["run"]
 
 
-def token(house: House) -> str:
-    found = house.inside.http._engine.backend.account_rules.setup_token
+def token(house: RunningApp) -> str:
+    found = house.roomcast.http._engine.backend.account_rules.setup_token
     assert found is not None
     return found
 
 
-async def sign_up(visitor: Visitor, name: str, **more: str) -> Json:
-    return await visitor.do(SIGNUP, username=name, password=PASSWORD, **more)
+async def sign_up(visitor: AnonymousClient, name: str, **more: str) -> Json:
+    return await visitor.mutate(SIGNUP, username=name, password=PASSWORD, **more)
 
 
 async def test_in_production_the_first_account_needs_the_token_that_was_logged(
@@ -31,7 +31,7 @@ async def test_in_production_the_first_account_needs_the_token_that_was_logged(
         house = await make_house(profile=Profile.PRODUCTION, public_url="https://chat.example.org")
     assert caplog.text.count(token(house)) == 2
     assert f"https://chat.example.org/#setup={token(house)} " in caplog.text
-    async with Visitor(house) as visitor:
+    async with AnonymousClient(house) as visitor:
         for wrong in ({}, {"setupToken": ""}, {"setupToken": "x" * 32}, {"setupToken": token(house)[:-1] + "é"}):
             [error] = (await sign_up(visitor, "mallory", **wrong))["errors"]
             assert (error["code"], error["path"]) == ("FORBIDDEN", ["input", "setupToken"])
@@ -49,23 +49,23 @@ async def test_every_database_has_a_token_of_its_own_which_all_its_processes_kno
     one, another = await make_house(profile=Profile.PRODUCTION), await make_house(profile=Profile.PRODUCTION)
     assert token(one) == token(another)
     assert len(token(one)) == 32
-    assert (await make_house()).inside.http._engine.backend.account_rules.setup_token is None
+    assert (await make_house()).roomcast.http._engine.backend.account_rules.setup_token is None
 
 
 async def test_an_administrator_from_the_command_line_needs_no_token(run: Run, make_house: MakeHouse) -> None:
     made = await run("create-admin", "--username", "admin", "--password", PASSWORD)
     assert (made.exit_code, made.output) == (0, "admin is an administrator.\n")
-    async with Visitor(await make_house(profile=Profile.PRODUCTION)) as visitor:
+    async with AnonymousClient(await make_house(profile=Profile.PRODUCTION)) as visitor:
         assert (await sign_up(visitor, "bob"))["user"]["role"] == "MEMBER"
 
 
 async def test_where_the_first_one_rules_nothing_no_token_is_needed(make_house: MakeHouse) -> None:
-    async with Visitor(await make_house(profile=Profile.PRODUCTION, first_user_is_admin=False)) as visitor:
+    async with AnonymousClient(await make_house(profile=Profile.PRODUCTION, first_user_is_admin=False)) as visitor:
         assert (await sign_up(visitor, "bob"))["user"]["role"] == "MEMBER"
         assert codes(await sign_up(visitor, "admin")) == ["VALIDATION_FAILED"]
 
 
-async def test_only_the_first_account_may_be_called_admin(house: House, visitor: Visitor) -> None:
+async def test_only_the_first_account_may_be_called_admin(house: RunningApp, visitor: AnonymousClient) -> None:
     assert (await sign_up(visitor, "Admin"))["user"]["role"] == "ADMIN"
     for name in ("admin", "adm1n", "moderator", "M0derator"):
         assert codes(await sign_up(visitor, name)) in (["VALIDATION_FAILED"], ["USERNAME_TAKEN"])

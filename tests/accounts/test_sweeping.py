@@ -10,62 +10,62 @@ from roomcast.accounts.models import RefreshToken, Session
 from roomcast.core.clock import now
 from roomcast.core.ids import uuid7
 from tests.accounts.words import LOGOUT, ME, codes
-from tests.house import House
-from tests.people import REFRESH, Person, Visitor
+from tests.house import RunningApp
+from tests.people import REFRESH, AnonymousClient, UserClient
 
 
-async def rows(house: House) -> tuple[int, int]:
+async def rows(house: RunningApp) -> tuple[int, int]:
     """Sessions and refresh tokens."""
-    async with house.inside.db.read() as session:
+    async with house.roomcast.db.read() as session:
         sessions = (await session.exec(select(func.count()).select_from(Session))).one()
         tokens = (await session.exec(select(func.count()).select_from(RefreshToken))).one()
     return sessions, tokens
 
 
-async def sweep_after(house: House, passed: timedelta) -> None:
-    async with house.inside.db.work() as work:
+async def sweep_after(house: RunningApp, passed: timedelta) -> None:
+    async with house.roomcast.db.work() as work:
         assert await renewal.sweep(work, now() + passed) is False
 
 
-async def test_an_ended_session_is_forgotten_after_a_month(ann: Person, bob: Person) -> None:
-    await bob.ask(LOGOUT)
+async def test_an_ended_session_is_forgotten_after_a_month(ann: UserClient, bob: UserClient) -> None:
+    await bob.execute(LOGOUT)
     await sweep_after(ann.house, timedelta(days=29))
     assert await rows(ann.house) == (2, 2)
-    async with ann.house.inside.db.work() as work:
+    async with ann.house.roomcast.db.work() as work:
         await work.session.exec(sa.update(Session).values(expires_at=now() + timedelta(days=90)))
         await work.session.exec(sa.update(RefreshToken).values(expires_at=now() + timedelta(days=90)))
     await sweep_after(ann.house, timedelta(days=31))
     assert await rows(ann.house) == (1, 1)
-    assert (await ann.ask(ME))["me"]["role"] == "ADMIN"
+    assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
 
 
-async def test_a_session_that_ran_out_is_forgotten_after_a_month_more(ann: Person) -> None:
+async def test_a_session_that_ran_out_is_forgotten_after_a_month_more(ann: UserClient) -> None:
     await sweep_after(ann.house, timedelta(days=59))
     assert await rows(ann.house) == (1, 0)
     await sweep_after(ann.house, timedelta(days=61))
     assert await rows(ann.house) == (0, 0)
 
 
-async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: Person, visitor: Visitor) -> None:
+async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: UserClient, visitor: AnonymousClient) -> None:
     tokens = [ann.refresh_token]
     for _ in range(3):
-        tokens.append((await visitor.do(REFRESH, refreshToken=tokens[-1]))["tokens"]["refreshToken"])
+        tokens.append((await visitor.mutate(REFRESH, refreshToken=tokens[-1]))["tokens"]["refreshToken"])
     await sweep_after(ann.house, timedelta(days=8))
     assert await rows(ann.house) == (1, 2)
-    assert codes(await visitor.do(REFRESH, refreshToken=tokens[0])) == ["INVALID_CREDENTIALS"]
-    lost = (await visitor.do(REFRESH, refreshToken=tokens[2]))["tokens"]["refreshToken"]
+    assert codes(await visitor.mutate(REFRESH, refreshToken=tokens[0])) == ["INVALID_CREDENTIALS"]
+    lost = (await visitor.mutate(REFRESH, refreshToken=tokens[2]))["tokens"]["refreshToken"]
     assert lost == tokens[3]
-    assert codes(await visitor.do(REFRESH, refreshToken=lost)) == []
+    assert codes(await visitor.mutate(REFRESH, refreshToken=lost)) == []
 
 
-async def test_sweeping_goes_on_until_there_is_no_more(ann: Person) -> None:
+async def test_sweeping_goes_on_until_there_is_no_more(ann: UserClient) -> None:
     past = now() - timedelta(days=1)
-    async with ann.house.inside.db.work() as work:
+    async with ann.house.roomcast.db.work() as work:
         session_id = (await work.session.exec(select(Session.id))).one()
         token = {"session_id": session_id, "secret_hash": "", "created_at": past, "expires_at": past}
         tokens = [{"id": uuid7(), **token} for _ in range(renewal.SWEPT + 1)]
         await work.session.exec(sa.insert(RefreshToken), params=tokens)
-    async with ann.house.inside.db.work() as work:
+    async with ann.house.roomcast.db.work() as work:
         assert await renewal.sweep(work, now()) is True
-    await ann.house.inside.sweep_sessions()
+    await ann.house.roomcast.sweep_sessions()
     assert await rows(ann.house) == (1, 1)

@@ -10,11 +10,11 @@ from roomcast.accounts.credentials import SIGNUPS
 from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.throttle import PATIENCE, REMEMBERED, Key, Throttle, keys_of, network
 from roomcast.core.errors import RateLimited
-from roomcast.core.rates import Draft
+from roomcast.core.rates import Charge
 from tests.accounts.words import TRY, codes, visitor_from
 from tests.conftest import MakeHouse
-from tests.house import open_house, settings_for
-from tests.people import PASSWORD, REFRESH, SIGNUP, Json, Person, Visitor, arrive
+from tests.house import open_app, settings_for
+from tests.people import PASSWORD, REFRESH, SIGNUP, AnonymousClient, Json, UserClient, sign_up
 from tests.statements import statements
 
 
@@ -40,7 +40,7 @@ def is_free(throttle: Throttle, key: Key) -> bool:
 
 def fail(throttle: Throttle, key: Key, times: int) -> None:
     for _ in range(times):
-        throttle.blame([key])
+        throttle.record_failure([key])
 
 
 def test_the_wait_doubles_with_every_failure_up_to_a_limit() -> None:
@@ -54,7 +54,7 @@ def test_failures_are_forgotten_after_an_hour_and_by_a_success() -> None:
     fail(throttle, ACCOUNT, 6)
     assert not is_free(throttle, ACCOUNT)
     assert is_free(throttle, OTHER)
-    throttle.forgive([ACCOUNT])
+    throttle.record_success([ACCOUNT])
     assert is_free(throttle, ACCOUNT)
     fail(throttle, ACCOUNT, 12)
     clock.seconds += 3601
@@ -69,7 +69,7 @@ def test_ten_thousand_tries_in_a_day_get_past_a_hundred_times() -> None:
         clock.seconds += 8.64
         if is_free(throttle, ACCOUNT):
             admitted += 1
-            throttle.blame([ACCOUNT])
+            throttle.record_failure([ACCOUNT])
     assert 90 < admitted < 110
 
 
@@ -77,14 +77,14 @@ def test_a_right_password_does_not_buy_tries_at_other_accounts() -> None:
     throttle = Throttle()
     place: Key = ("address", "203.0.113.5")
     fail(throttle, place, 31)
-    throttle.forgive([ACCOUNT, place])
+    throttle.record_success([ACCOUNT, place])
     assert not is_free(throttle, place)
 
 
 def test_the_memory_of_failures_is_bounded() -> None:
     throttle = Throttle()
     for number in range(REMEMBERED + 10):
-        throttle.blame([("account", str(number))])
+        throttle.record_failure([("account", str(number))])
     assert len(throttle._tallies) == REMEMBERED
 
 
@@ -110,19 +110,19 @@ def test_a_known_address_is_counted_apart() -> None:
 # ------------------------------------------------------------------ through the edge
 
 
-async def guess(visitor: Visitor, name: str, times: int) -> list[Json]:
-    tries = [visitor.do(TRY, usernameOrEmail=name, password=f"guess {number}") for number in range(times)]
+async def guess(visitor: AnonymousClient, name: str, times: int) -> list[Json]:
+    tries = [visitor.mutate(TRY, usernameOrEmail=name, password=f"guess {number}") for number in range(times)]
     return list(await asyncio.gather(*tries))
 
 
-async def test_of_two_hundred_guesses_at_once_hardly_any_is_looked_at(ann: Person) -> None:
+async def test_of_two_hundred_guesses_at_once_hardly_any_is_looked_at(ann: UserClient) -> None:
     async with visitor_from(ann.house, "127.0.0.2") as attacker:
         said = [code for answer in await guess(attacker, "ann", 200) for code in codes(answer)]
     assert 5 <= said.count("INVALID_CREDENTIALS") <= 10
     assert said.count("RATE_LIMITED") == 200 - said.count("INVALID_CREDENTIALS")
 
 
-async def test_whoever_keeps_knocking_is_soon_turned_away_before_anything_is_looked_up(ann: Person) -> None:
+async def test_whoever_keeps_knocking_is_soon_turned_away_before_anything_is_looked_up(ann: UserClient) -> None:
     async with visitor_from(ann.house, "127.0.0.2") as attacker:
         with statements() as seen:
             said = [code for answer in await guess(attacker, "ann", 200) for code in codes(answer)]
@@ -130,89 +130,91 @@ async def test_whoever_keeps_knocking_is_soon_turned_away_before_anything_is_loo
     assert 30 <= sum("password_hash" in statement for statement in seen) <= 50
 
 
-async def test_a_sign_in_asks_the_database_four_things(ann: Person, visitor: Visitor) -> None:
+async def test_a_sign_in_asks_the_database_four_things(ann: UserClient, visitor: AnonymousClient) -> None:
     with statements() as seen:
-        assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+        assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
     verbs = [statement.split()[0] for statement in seen if not statement.startswith("BEGIN")]
     assert verbs == ["SELECT", "SELECT", "INSERT", "INSERT"]
 
 
-async def test_an_attack_locks_out_everybody_but_the_owner_at_home(ann: Person, visitor: Visitor) -> None:
-    fail(ann.house.inside.credentials.tries, ACCOUNT, 12)
+async def test_an_attack_locks_out_everybody_but_the_owner_at_home(ann: UserClient, visitor: AnonymousClient) -> None:
+    fail(ann.house.roomcast.credentials.tries, ACCOUNT, 12)
     async with visitor_from(ann.house, "127.0.0.2") as attacker:
-        [limited] = (await attacker.do(TRY, usernameOrEmail="ANN", password=PASSWORD))["errors"]
+        [limited] = (await attacker.mutate(TRY, usernameOrEmail="ANN", password=PASSWORD))["errors"]
         assert (limited["code"], limited["retryable"]) == ("RATE_LIMITED", True)
         assert 100_000 < limited["retryAfterMs"] <= 128_000
-    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
 
 
 async def test_a_colleague_at_the_same_address_keeps_the_owner_waiting_for_half_a_minute_at_most(
-    ann: Person, bob: Person, visitor: Visitor
+    ann: UserClient, bob: UserClient, visitor: AnonymousClient
 ) -> None:
-    tries = ann.house.inside.credentials.tries
+    tries = ann.house.roomcast.credentials.tries
     fail(tries, ("known", "ann", "127.0.0.1"), 100)
-    [limited] = (await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD))["errors"]
+    [limited] = (await visitor.mutate(TRY, usernameOrEmail="ann", password=PASSWORD))["errors"]
     assert 0 < limited["retryAfterMs"] <= 30_000
-    assert codes(await visitor.do(REFRESH, refreshToken=ann.refresh_token)) == []
-    assert codes(await visitor.do(TRY, usernameOrEmail="bob", password=PASSWORD)) == []
+    assert codes(await visitor.mutate(REFRESH, refreshToken=ann.refresh_token)) == []
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == []
 
 
 async def test_what_others_fail_at_elsewhere_locks_nobody_out_of_an_account_that_knows_the_address(
-    ann: Person, visitor: Visitor
+    ann: UserClient, visitor: AnonymousClient
 ) -> None:
     """A colleague behind the same router tries names that nobody has."""
-    fail(ann.house.inside.credentials.tries, ("address", "127.0.0.1"), 100)
-    assert codes(await visitor.do(TRY, usernameOrEmail="nobody", password=PASSWORD)) == ["RATE_LIMITED"]
-    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
-    assert codes(await visitor.do(TRY, usernameOrEmail="ann", password="not this one")) == ["INVALID_CREDENTIALS"]
+    fail(ann.house.roomcast.credentials.tries, ("address", "127.0.0.1"), 100)
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="nobody", password=PASSWORD)) == ["RATE_LIMITED"]
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="not this one")) == ["INVALID_CREDENTIALS"]
 
 
-async def test_an_address_is_known_once_it_has_signed_in(ann: Person) -> None:
+async def test_an_address_is_known_once_it_has_signed_in(ann: UserClient) -> None:
     async with visitor_from(ann.house, "127.0.0.3") as cafe, visitor_from(ann.house, "127.0.0.2") as attacker:
-        assert codes(await cafe.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
-        fail(ann.house.inside.credentials.tries, ACCOUNT, 12)
-        assert codes(await attacker.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == ["RATE_LIMITED"]
-        assert codes(await cafe.do(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+        assert codes(await cafe.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
+        fail(ann.house.roomcast.credentials.tries, ACCOUNT, 12)
+        assert codes(await attacker.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == ["RATE_LIMITED"]
+        assert codes(await cafe.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
 
 
-async def test_an_unknown_name_is_answered_like_a_wrong_password(ann: Person) -> None:
+async def test_an_unknown_name_is_answered_like_a_wrong_password(ann: UserClient) -> None:
     async with visitor_from(ann.house, "127.0.0.2") as one, visitor_from(ann.house, "127.0.0.4") as another:
-        known = [await one.do(TRY, usernameOrEmail="ann", password=f"guess {n}") for n in range(6)]
-        unknown = [await another.do(TRY, usernameOrEmail="nobody", password=f"guess {n}") for n in range(6)]
+        known = [await one.mutate(TRY, usernameOrEmail="ann", password=f"guess {n}") for n in range(6)]
+        unknown = [await another.mutate(TRY, usernameOrEmail="nobody", password=f"guess {n}") for n in range(6)]
     for answer in known + unknown:
         answer["errors"][0]["retryAfterMs"] = None
     assert known == unknown
 
 
-async def test_trying_one_password_on_everybody_is_throttled_too(ann: Person) -> None:
+async def test_trying_one_password_on_everybody_is_throttled_too(ann: UserClient) -> None:
     async with visitor_from(ann.house, "127.0.0.2") as attacker:
-        tries = [attacker.do(TRY, usernameOrEmail=f"person{n}", password="Summer2026") for n in range(40)]
+        tries = [attacker.mutate(TRY, usernameOrEmail=f"person{n}", password="Summer2026") for n in range(40)]
         said = [code for answer in await asyncio.gather(*tries) for code in codes(answer)]
     assert said.count("INVALID_CREDENTIALS") in (30, 31)
 
 
-async def test_signing_up_is_limited_per_address(ann: Person) -> None:
-    await ann.house.inside.buckets.take([Draft("signups:127.0.0.1", SIGNUPS, SIGNUPS.burst - 1)])
+async def test_signing_up_is_limited_per_address(ann: UserClient) -> None:
+    await ann.house.roomcast.buckets.take([Charge("signups:127.0.0.1", SIGNUPS, SIGNUPS.burst - 1)])
     async with visitor_from(ann.house, "127.0.0.1") as machine, visitor_from(ann.house, "127.0.0.2") as person:
-        [limited] = (await machine.do(SIGNUP, username="one.more", password=PASSWORD))["errors"]
+        [limited] = (await machine.mutate(SIGNUP, username="one.more", password=PASSWORD))["errors"]
         assert (limited["code"], limited["retryable"]) == ("RATE_LIMITED", True)
-        assert codes(await person.do(SIGNUP, username="somebody", password=PASSWORD)) == []
+        assert codes(await person.mutate(SIGNUP, username="somebody", password=PASSWORD)) == []
 
 
 async def test_without_rate_limits_everybody_may_always_try(make_house: MakeHouse) -> None:
     house = await make_house(rate_limits="off")
-    async with await arrive(house, "ann") as ann:
+    async with await sign_up(house, "ann") as ann:
         said = [code for answer in await guess(ann, "ann", 40) for code in codes(answer)]
         assert said == ["INVALID_CREDENTIALS"] * 40
 
 
 async def test_two_hundred_people_who_sign_in_at_once_hold_up_nobody_else(database_url: str, tmp_path: Path) -> None:
-    at_full_price = open_house(settings_for(database_url, tmp_path), Passwords())
-    async with at_full_price as house, await arrive(house, "ann") as ann, Visitor(house) as visitor:
+    at_full_price = open_app(settings_for(database_url, tmp_path), Passwords())
+    async with at_full_price as house, await sign_up(house, "ann") as ann, AnonymousClient(house) as visitor:
         visitor.http.timeout = httpx.Timeout(60)
-        coming = [asyncio.create_task(visitor.do(TRY, usernameOrEmail="ann", password=PASSWORD)) for _ in range(200)]
+        coming = [
+            asyncio.create_task(visitor.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) for _ in range(200)
+        ]
         for _ in range(20):
-            await ann.ask("{ serverInfo { version } }")
+            await ann.execute("{ serverInfo { version } }")
         still_waiting = sum(not task.done() for task in coming)
         answers = await asyncio.gather(*coming)
     assert still_waiting > 100

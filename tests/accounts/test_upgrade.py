@@ -11,7 +11,7 @@ from roomcast.core import migrations
 from roomcast.core.db import Database
 from roomcast.rooms.models import FormerMember
 from tests.conftest import MakeHouse
-from tests.people import PASSWORD, SIGNUP, Visitor, arrive
+from tests.people import PASSWORD, SIGNUP, AnonymousClient, sign_up
 from tests.rooms.words import change, invite, refusal
 
 
@@ -22,16 +22,16 @@ async def migrate_back_and_forth(url: str) -> None:
 
 async def test_accounts_that_looked_alike_before_keep_their_names(make_house: MakeHouse, database_url: str) -> None:
     house = await make_house()
-    async with await arrive(house, "Billy") as billy, await arrive(house, "cleo"):
-        async with house.inside.db.work() as work:  # as the release before would have let them in
+    async with await sign_up(house, "Billy") as billy, await sign_up(house, "cleo"):
+        async with house.roomcast.db.work() as work:  # as the release before would have let them in
             user = (await work.session.exec(select(User).where(User.username == "cleo"))).one()
             user.username, user.username_key = "bi11y", "bi11y"
         await migrate_back_and_forth(database_url)
-        async with house.inside.db.read() as session:
+        async with house.roomcast.db.read() as session:
             kept = {user.username: user.username_skeleton for user in await session.exec(select(User))}
         assert kept == {"Billy": "bllly", "bi11y": None}
         for name in ("billy", "bi11y", "bIlly"):
-            [error] = (await billy.do(SIGNUP, username=name, password=PASSWORD))["errors"]
+            [error] = (await billy.mutate(SIGNUP, username=name, password=PASSWORD))["errors"]
             assert error["code"] == "USERNAME_TAKEN"
 
 
@@ -39,7 +39,7 @@ async def test_who_was_removed_before_the_upgrade_is_not_brought_back_by_an_invi
     make_house: MakeHouse, database_url: str
 ) -> None:
     house = await make_house()
-    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob, Visitor(house):
+    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob, AnonymousClient(house):
         den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
         await change(ann, "removeMember", roomId=den, userId=bob.id)
         older = await invite(ann, den)

@@ -10,8 +10,8 @@ import httpx
 from sqlmodel import col, select
 
 from roomcast.core.audit import AuditEntry
-from tests.house import House
-from tests.people import LOGIN, PASSWORD, WAIT_SECONDS, Json, Person, Visitor
+from tests.house import RunningApp
+from tests.people import LOGIN, PASSWORD, WAIT_SECONDS, AnonymousClient, Json, UserClient
 
 A_SECOND = 2.5
 """In which something has to be felt elsewhere, and the bad moment that a busy machine may have meanwhile."""
@@ -48,17 +48,17 @@ USERS = (
 )
 
 
-async def sign_in(visitor: Visitor, name: str, password: str = PASSWORD, **more: Any) -> Person:
+async def sign_in(visitor: AnonymousClient, name: str, password: str = PASSWORD, **more: Any) -> UserClient:
     """A further session of somebody who has an account. The visitor's address is its address."""
-    signed_in = await visitor.do(LOGIN, usernameOrEmail=name, password=password, **more)
+    signed_in = await visitor.mutate(LOGIN, usernameOrEmail=name, password=password, **more)
     assert signed_in["errors"] == []
-    return Person(visitor.house, name, signed_in)
+    return UserClient(visitor.house, name, signed_in)
 
 
 @asynccontextmanager
-async def visitor_from(house: House, address: str) -> AsyncIterator[Visitor]:
+async def visitor_from(house: RunningApp, address: str) -> AsyncIterator[AnonymousClient]:
     """Somebody at another address of this machine."""
-    async with Visitor(house) as visitor:
+    async with AnonymousClient(house) as visitor:
         await visitor.http.aclose()
         transport = httpx.AsyncHTTPTransport(local_address=address)
         visitor.http = httpx.AsyncClient(base_url=house.url, timeout=WAIT_SECONDS, transport=transport)
@@ -69,9 +69,9 @@ def codes(payload: Json) -> list[str]:
     return [error["code"] for error in payload["errors"]]
 
 
-async def audited(house: House) -> list[tuple[str, str | None, str | None]]:
+async def audited(house: RunningApp) -> list[tuple[str, str | None, str | None]]:
     """Action, target and reason of every audit entry, oldest first."""
-    async with house.inside.db.read() as session:
+    async with house.roomcast.db.read() as session:
         entries = (await session.exec(select(AuditEntry).order_by(col(AuditEntry.id)))).all()
     return [(entry.action, entry.target_id, entry.reason) for entry in entries]
 
@@ -84,7 +84,7 @@ def within(seconds: float) -> Iterator[Callable[[], float]]:
     assert time.monotonic() - begun < seconds
 
 
-async def until_signed_out(person: Person) -> None:
+async def until_signed_out(person: UserClient) -> None:
     """Return once this person's requests are refused."""
     async with asyncio.timeout(WAIT_SECONDS):
         while (await person.post({"query": ME})).status_code != 401:  # noqa: ASYNC110 (only asking tells)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.clients.node import Listening, require
 from tests.clients.proxy import Proxy
-from tests.people import Person
+from tests.people import UserClient
 
 pytestmark = pytest.mark.node
 
@@ -18,19 +18,19 @@ def _node() -> None:
     require()
 
 
-def settings(person: Person, proxy: Proxy, room_id: str, **more: Any) -> dict[str, Any]:
+def settings(person: UserClient, proxy: Proxy, room_id: str, **more: Any) -> dict[str, Any]:
     addresses = {"httpUrl": f"{proxy.url}/graphql", "wsUrl": proxy.ws_url}
     return {**addresses, "token": person.token, "roomId": room_id, **more}
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-async def test_a_client_whose_socket_is_cut_misses_nothing_and_repeats_nothing(ann: Person, client: str) -> None:
+async def test_a_client_whose_socket_is_cut_misses_nothing_and_repeats_nothing(ann: UserClient, client: str) -> None:
     den = await ann.create_room("den")
     async with (
         Proxy(ann.house.url) as proxy,
         Listening(client=client, **settings(ann, proxy, den)) as listening,
     ):
-        await ann.house.listening(1)
+        await ann.house.wait_for_streams(1)
         await ann.say(den, "one", "two")
         await listening.says("body", "two")
         for missed in ("three", "four"):

@@ -5,19 +5,19 @@ from dataclasses import replace
 
 import pytest
 
-from roomcast.api.crowd import Places
-from roomcast.api.wire import Pace
+from roomcast.api.crowd import ConnectionLimits
+from roomcast.api.wire import Timeouts
 from tests.accounts.words import BAN
 from tests.clients.node import Listening, require
 from tests.clients.proxy import Proxy
 from tests.clients.test_clients import settings
 from tests.conftest import MakeHouse
-from tests.house import House
-from tests.people import Person, arrive
+from tests.house import RunningApp
+from tests.people import UserClient, sign_up
 
 pytestmark = pytest.mark.node
 
-QUICK = Pace(tick=0.02, heartbeat=0.2, grace=0.2)
+QUICK = Timeouts(tick=0.02, heartbeat=0.2, grace=0.2)
 
 
 @pytest.fixture(autouse=True)
@@ -25,13 +25,13 @@ def _node() -> None:
     require()
 
 
-def restart(house: House) -> None:
-    for socket in list(house.inside.sockets.open):
+def restart(house: RunningApp) -> None:
+    for socket in list(house.roomcast.sockets.open):
         socket.leave()
 
 
 @pytest.mark.parametrize("code", [4400, 4406, 4409, 4429])
-async def test_a_client_that_breaks_the_protocol_gives_up(ann: Person, code: int) -> None:
+async def test_a_client_that_breaks_the_protocol_gives_up(ann: UserClient, code: int) -> None:
     den = await ann.create_room("den")
     async with (
         Proxy(ann.house.url) as proxy,
@@ -41,7 +41,7 @@ async def test_a_client_that_breaks_the_protocol_gives_up(ann: Person, code: int
         assert [line["closed"] for line in listening.seen if "closed" in line] == [code]
 
 
-async def test_a_client_with_a_bad_token_gives_up_after_4401(ann: Person) -> None:
+async def test_a_client_with_a_bad_token_gives_up_after_4401(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with (
         Proxy(ann.house.url) as proxy,
@@ -50,19 +50,21 @@ async def test_a_client_with_a_bad_token_gives_up_after_4401(ann: Person) -> Non
         assert await listening.says("failed") == 4401
 
 
-async def test_a_client_whose_person_is_banned_hears_the_end_and_is_closed_with_4401(ann: Person, bob: Person) -> None:
+async def test_a_client_whose_person_is_banned_hears_the_end_and_is_closed_with_4401(
+    ann: UserClient, bob: UserClient
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with (
         Proxy(bob.house.url) as proxy,
         Listening(client="graphql-ws", **settings(bob, proxy, den)) as listening,
     ):
-        await bob.house.listening(1)
-        await ann.do(BAN, userId=bob.id)
+        await bob.house.wait_for_streams(1)
+        await ann.mutate(BAN, userId=bob.id)
         await listening.says("complete")
         assert await listening.says("closed") == 4401
 
 
-async def test_a_client_comes_back_after_a_restart_with_1012(ann: Person) -> None:
+async def test_a_client_comes_back_after_a_restart_with_1012(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with (
         Proxy(ann.house.url) as proxy,
@@ -71,35 +73,35 @@ async def test_a_client_comes_back_after_a_restart_with_1012(ann: Person) -> Non
         await goes_on_after(1012, listening, ann, den, lambda: restart(ann.house))
 
 
-async def test_a_client_tries_again_after_1013_until_there_is_a_place(ann: Person) -> None:
+async def test_a_client_tries_again_after_1013_until_there_is_a_place(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd = ann.house.inside.sockets.crowd
-    crowd.places = Places(sockets=0)
+    crowd = ann.house.roomcast.sockets.admission
+    crowd.places = ConnectionLimits(sockets=0)
     async with (
         Proxy(ann.house.url) as proxy,
         Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
     ):
         for _ in range(2):
             await listening.says("closed", 1013)
-        crowd.places = Places()
+        crowd.places = ConnectionLimits()
         await listening.says("connected")
-        await ann.house.listening(1)
+        await ann.house.wait_for_streams(1)
         await ann.say(den, "welcome")
         await listening.says("body", "welcome")
 
 
-async def test_a_client_that_was_frozen_is_closed_with_4408_and_catches_up(ann: Person) -> None:
+async def test_a_client_that_was_frozen_is_closed_with_4408_and_catches_up(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    ann.house.inside.sockets.pace = QUICK
+    ann.house.roomcast.sockets.timeouts = QUICK
     async with (
         Proxy(ann.house.url) as proxy,
         Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
     ):
-        await ann.house.listening(1)
+        await ann.house.wait_for_streams(1)
         await ann.say(den, "before")
         await listening.says("body", "before")
         listening.freeze()
-        await ann.house.listening(0)
+        await ann.house.wait_for_streams(0)
         await ann.say(den, "meanwhile")
         listening.thaw()
         await listening.says("closed", 4408)
@@ -109,25 +111,27 @@ async def test_a_client_that_was_frozen_is_closed_with_4408_and_catches_up(ann: 
 
 async def test_a_client_renews_its_token_after_4403_and_goes_on(make_house: MakeHouse) -> None:
     house = await make_house(access_token_seconds=2)
-    house.inside.sockets.pace = replace(QUICK, heartbeat=12)
-    async with await arrive(house, "ann") as ann, Proxy(house.url) as proxy:
+    house.roomcast.sockets.timeouts = replace(QUICK, heartbeat=12)
+    async with await sign_up(house, "ann") as ann, Proxy(house.url) as proxy:
         den = await ann.create_room("den")
         more = settings(ann, proxy, den, refreshToken=ann.refresh_token)
         async with Listening(client="graphql-ws", **more) as listening:
-            await house.listening(1)
+            await house.wait_for_streams(1)
             await ann.say(den, "with the first token")
             await listening.says("body", "with the first token")
             await listening.says("closed", 4403)
             await listening.says("renewed")
-            async with await arrive(house, "bob") as bob:
+            async with await sign_up(house, "bob") as bob:
                 await bob.join(den)
                 await bob.say(den, "with the second")
             await listening.says("body", "with the second")
             assert listening.bodies == ["with the first token", "@bob joined.", "with the second"]
 
 
-async def goes_on_after(code: int, listening: Listening, person: Person, room_id: str, end: Callable[[], None]) -> None:
-    await person.house.listening(1)
+async def goes_on_after(
+    code: int, listening: Listening, person: UserClient, room_id: str, end: Callable[[], None]
+) -> None:
+    await person.house.wait_for_streams(1)
     await person.say(room_id, "before")
     await listening.says("body", "before")
     end()

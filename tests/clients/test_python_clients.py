@@ -10,7 +10,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.clients.proxy import Proxy
 from tests.clients.recipes import with_gql, with_websockets
-from tests.people import Person
+from tests.people import UserClient
 
 Messages = Callable[..., AsyncIterator[dict[str, Any]]]
 
@@ -21,7 +21,7 @@ every_recipe = pytest.mark.parametrize(
 
 @every_recipe
 async def test_a_program_whose_socket_is_cut_misses_nothing_and_repeats_nothing(
-    ann: Person, messages: Messages
+    ann: UserClient, messages: Messages
 ) -> None:
     den = await ann.create_room("den")
 
@@ -32,12 +32,12 @@ async def test_a_program_whose_socket_is_cut_misses_nothing_and_repeats_nothing(
     async with Proxy(ann.house.url) as proxy:
         stream = messages(proxy.ws_url, access_token, den)
         first = asyncio.ensure_future(anext(stream))
-        await ann.house.listening(1)
+        await ann.house.wait_for_streams(1)
         await ann.say(den, "one")
         heard = [(await first)["message"]["body"]]
         for missed in ("two", "three"):
             proxy.cut()
-            await ann.house.listening(0)
+            await ann.house.wait_for_streams(0)
             await ann.say(den, missed, f"{missed} again")
             async with asyncio.timeout(20):
                 heard += [(await anext(stream))["message"]["body"] for _ in range(2)]
@@ -46,7 +46,7 @@ async def test_a_program_whose_socket_is_cut_misses_nothing_and_repeats_nothing(
 
 
 @every_recipe
-async def test_a_program_with_a_bad_token_is_told_so_at_once(ann: Person, messages: Messages) -> None:
+async def test_a_program_with_a_bad_token_is_told_so_at_once(ann: UserClient, messages: Messages) -> None:
     den = await ann.create_room("den")
 
     async def access_token() -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.clients.node import Listening, require
 from tests.clients.proxy import Proxy
-from tests.people import Person
+from tests.people import UserClient
 
 pytestmark = pytest.mark.node
 
@@ -47,7 +47,7 @@ def shown_by(client: Listening, name: str) -> list[str]:
     return [line["body"] for line in client.seen if line.get("name") == name]
 
 
-async def cut_off(proxy: Proxy, client: Listening, person: Person, room_id: str, *missed: str) -> None:
+async def cut_off(proxy: Proxy, client: Listening, person: UserClient, room_id: str, *missed: str) -> None:
     """The connection is lost for as long as it takes to send these."""
     proxy.refuses = True
     proxy.cut()
@@ -59,7 +59,7 @@ async def cut_off(proxy: Proxy, client: Listening, person: Person, room_id: str,
 @pytest.mark.parametrize("strict", [False, True], ids=["", "strict-mode"])
 @pytest.mark.parametrize(("recipe", "document"), [("roomcast", RESUMING), ("map", PLAIN)], ids=["after", "map"])
 async def test_streams_of_one_room_and_field_resume_each_from_its_own_place(
-    ann: Person, recipe: str, document: str, strict: bool
+    ann: UserClient, recipe: str, document: str, strict: bool
 ) -> None:
     den = await ann.create_room("den")
     streams = streams_of(document, den)
@@ -82,7 +82,7 @@ async def test_streams_of_one_room_and_field_resume_each_from_its_own_place(
             }
 
 
-async def test_what_is_iterated_resumes_too(ann: Person) -> None:
+async def test_what_is_iterated_resumes_too(ann: UserClient) -> None:
     den = await ann.create_room("den")
     streams = {"iterate": streams_of(RESUMING, den)["first"]}
     async with Proxy(ann.house.url) as proxy:
@@ -96,7 +96,7 @@ async def test_what_is_iterated_resumes_too(ann: Person) -> None:
             assert shown_by(client, "iterate") == ["missed", "missed again"]
 
 
-async def test_a_document_that_could_not_resume_is_refused_by_the_recipe(ann: Person) -> None:
+async def test_a_document_that_could_not_resume_is_refused_by_the_recipe(ann: UserClient) -> None:
     den = await ann.create_room("den")
     settings = {"recipe": "roomcast", "wsUrl": ann.house.ws_url, "token": ann.token, "streams": streams_of(PLAIN, den)}
     async with Listening("streams.mjs", **settings) as client:

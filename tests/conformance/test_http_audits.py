@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.house import House
+from tests.house import RunningApp
 
 FOLDER = Path(__file__).parent
 AUDITS = 61
 
 
 @pytest.mark.node
-async def test_every_audit_of_graphql_http_is_green(house: House) -> None:
+async def test_every_audit_of_graphql_http_is_green(house: RunningApp) -> None:
     node = shutil.which("node")
     if node is None or not (FOLDER / "node_modules" / "graphql-http").exists():
         servers.skip("the audits run on Node: install npm, then `make test` brings the rest")

@@ -4,11 +4,11 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import MakeHouse
-from tests.house import House
+from tests.house import RunningApp
 
 
 @pytest_asyncio.fixture
-async def house(make_house: MakeHouse, request: pytest.FixtureRequest) -> House:
+async def house(make_house: MakeHouse, request: pytest.FixtureRequest) -> RunningApp:
     if request.node.get_closest_marker("chaos") is None:
         return await make_house()
     return await make_house(access_token_seconds=86_400, rate_limits="off")

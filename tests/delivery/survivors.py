@@ -16,8 +16,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
-from tests.house import House
-from tests.people import SEND, Person
+from tests.house import RunningApp
+from tests.people import SEND, UserClient
 from tests.process import Process
 
 FULL = os.environ.get("ROOMCAST_TEST_CHAOS") == "full"
@@ -27,7 +27,7 @@ CATCH_UP_SECONDS = 600.0 if FULL else 60.0
 RETRY_SECONDS = 0.05
 
 Json = dict[str, Any]
-Place = House | Process
+Place = RunningApp | Process
 
 WATCH = (
     "subscription Watch($roomId: ID!, $after: Cursor) { roomMessages(roomId: $roomId, after: $after) "
@@ -117,10 +117,10 @@ class ByMap(Survivor):
 
 @asynccontextmanager
 async def surviving(
-    count: int, places: Sequence[Place], person: Person, room_id: str, kind: type[Survivor] = Survivor
+    count: int, places: Sequence[Place], person: UserClient, room_id: str, kind: type[Survivor] = Survivor
 ) -> AsyncIterator[list[Survivor]]:
     """So many clients of one person, from the room's present on; an error of theirs is the test's."""
-    cursor = (await person.ask(PAGE, id=room_id))["messages"]["streamCursor"]
+    cursor = (await person.execute(PAGE, id=room_id))["messages"]["streamCursor"]
     assert person.token is not None
     survivors = [kind(places, person.token, room_id, cursor) for _ in range(count)]
     tasks = [asyncio.create_task(survivor.run()) for survivor in survivors]
@@ -134,7 +134,7 @@ async def surviving(
     assert not failed, failed[0]
 
 
-async def talk(places: Sequence[Place], person: Person, room_id: str, bodies: Sequence[str]) -> None:
+async def talk(places: Sequence[Place], person: UserClient, room_id: str, bodies: Sequence[str]) -> None:
     """Send these one after another, each until it is acknowledged; a repeated send is still one message."""
     async with httpx.AsyncClient(timeout=10, headers={"authorization": f"Bearer {person.token}"}) as http:
         for body in bodies:
@@ -153,23 +153,23 @@ async def _is_sent(http: httpx.AsyncClient, place: Place, sent: Json) -> bool:
     return "errors" not in said and said["data"]["sendMessage"]["errors"] == []
 
 
-async def crowd_talks(places: Sequence[Place], person: Person, room_id: str, count: int, voices: int = 8) -> None:
+async def crowd_talks(places: Sequence[Place], person: UserClient, room_id: str, count: int, voices: int = 8) -> None:
     """So many messages, by several at once."""
     shares = [[f"{voice}.{number}" for number in range(voice, count, voices)] for voice in range(voices)]
     await asyncio.gather(*(talk(places, person, room_id, share) for share in shares))
 
 
-async def the_log(person: Person, room_id: str) -> list[tuple[int, str]]:
+async def the_log(person: UserClient, room_id: str) -> list[tuple[int, str]]:
     """All messages of the room, as its history has them."""
     found: list[tuple[int, str]] = []
     page: Json = {"pageInfo": {"hasNextPage": True, "endCursor": None}}
     while page["pageInfo"]["hasNextPage"]:
-        page = (await person.ask(PAGE, id=room_id, after=page["pageInfo"]["endCursor"]))["messages"]
+        page = (await person.execute(PAGE, id=room_id, after=page["pageInfo"]["endCursor"]))["messages"]
         found += [(node["seq"], node["body"]) for node in page["nodes"]]
     return found
 
 
-async def all_agree(survivors: Sequence[Survivor], person: Person, room_id: str, count: int) -> None:
+async def all_agree(survivors: Sequence[Survivor], person: UserClient, room_id: str, count: int) -> None:
     """Every client has been shown every message of the log once, in its order."""
     log = await the_log(person, room_id)
     assert len(log) == len({body for _, body in log}) == count

@@ -7,17 +7,17 @@ from contextlib import asynccontextmanager
 import pytest
 
 from roomcast.realtime.topic import Topic
-from tests.house import House, nothing_left
-from tests.people import ROOM_EVENTS, Person
+from tests.house import RunningApp, nothing_left
+from tests.people import ROOM_EVENTS, UserClient
 
 
 class SlowDoor:
     """Holds whoever comes to a topic until it is told to let them in."""
 
-    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, house: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
-        self._enter = house.inside.hub.topic
-        monkeypatch.setattr(house.inside.hub, "topic", self._hold)
+        self._enter = house.roomcast.hub.topic
+        monkeypatch.setattr(house.roomcast.hub, "topic", self._hold)
 
     @asynccontextmanager
     async def _hold(self, name: str) -> AsyncIterator[Topic | None]:
@@ -29,7 +29,7 @@ class SlowDoor:
 
 @pytest.mark.parametrize("somebody_listens", [True, False])
 async def test_who_leaves_while_subscribing_does_not_stay_to_listen(
-    ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch, somebody_listens: bool
+    ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch, somebody_listens: bool
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs:
@@ -49,10 +49,10 @@ async def test_who_leaves_while_subscribing_does_not_stay_to_listen(
 
 
 async def test_a_subscription_given_up_while_its_room_is_looked_up_leaves_nothing(
-    ann: Person, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den")
-    source = ann.house.inside.hub._source
+    source = ann.house.roomcast.hub._source
     asked, answered = asyncio.Event(), asyncio.Event()
     look = source.tails
 
@@ -71,13 +71,13 @@ async def test_a_subscription_given_up_while_its_room_is_looked_up_leaves_nothin
         await nothing_left_of_streams(ann.house)
 
 
-async def nothing_left_of_streams(house: House) -> None:
+async def nothing_left_of_streams(house: RunningApp) -> None:
     async with asyncio.timeout(5):
-        while house.inside.hub._opening or house.inside.hub.topics:  # noqa: ASYNC110 (no one event says it)
+        while house.roomcast.hub._opening or house.roomcast.hub.topics:  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.005)
 
 
-async def test_half_opened_streams_leave_no_trace(house: House, ann: Person) -> None:
+async def test_half_opened_streams_leave_no_trace(house: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     for _ in range(20):
         async with ann.socket() as wire:
@@ -89,7 +89,7 @@ async def test_half_opened_streams_leave_no_trace(house: House, ann: Person) -> 
 class SlowToLeave(SlowDoor):
     """Holds also who has given up, until it is told to let them go."""
 
-    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, house: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(house, monkeypatch)
         self.gone = asyncio.Event()
 
@@ -103,7 +103,9 @@ class SlowToLeave(SlowDoor):
             raise
 
 
-async def test_an_id_that_is_used_again_at_once_leaves_no_reader(ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_id_that_is_used_again_at_once_leaves_no_reader(
+    ann: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     den = await ann.create_room("den")
     payload = {"query": ROOM_EVENTS, "variables": {"roomId": den}}
     async with ann.socket() as wire:
@@ -119,6 +121,6 @@ async def test_an_id_that_is_used_again_at_once_leaves_no_reader(ann: Person, mo
         await wire.ask("{ me { id } }")
         door.opened.set()
         await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()  # what waited before it is through, too
-        assert ann.house.inside.hub.reader_count == 1
+        assert ann.house.roomcast.hub.reader_count == 1
         await wire.send(type="subscribe", id="x", payload=payload)  # and the id is free
         assert (await wire.heard("x"))["type"] == "next"

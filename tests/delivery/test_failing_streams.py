@@ -9,9 +9,9 @@ import sqlalchemy as sa
 
 from roomcast.core.log import read_cursor
 from roomcast.realtime import retry
-from roomcast.realtime.source import Entry
-from tests.house import House
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Json, Person
+from roomcast.realtime.source import FeedEntry
+from tests.house import RunningApp
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Json, UserClient
 from tests.receipts.test_inbox import inbox
 
 POSITION = "query Position($id: ID!) { room(id: $id) { streamCursor } }"
@@ -23,12 +23,12 @@ def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def unreadable_log(house: House, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
+async def unreadable_log(house: RunningApp, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
     """Reads of the log wait until the end of the block; the event says that one of them waits."""
-    source = house.inside.hub._source
+    source = house.roomcast.hub._source
     asked, answered, after = asyncio.Event(), asyncio.Event(), source.after
 
-    async def wait(topic: str, seq: int, limit: int) -> Sequence[Entry]:
+    async def wait(topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
         asked.set()
         await answered.wait()
         return await after(topic, seq, limit)
@@ -38,8 +38,8 @@ async def unreadable_log(house: House, monkeypatch: pytest.MonkeyPatch) -> Async
     answered.set()
 
 
-async def execute(house: House, statement: str) -> None:
-    async with house.inside.db.work() as work:
+async def execute(house: RunningApp, statement: str) -> None:
+    async with house.roomcast.db.work() as work:
         await (await work.session.connection()).execute(sa.text(statement))
 
 
@@ -49,10 +49,10 @@ def error_of(told: Json) -> str:
 
 
 async def test_the_last_cursor_of_a_stream_names_no_event_that_was_not_shown(
-    house: House, ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+    house: RunningApp, ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-    cursor = (await bob.ask(POSITION, id=den))["room"]["streamCursor"]
+    cursor = (await bob.execute(POSITION, id=den))["room"]["streamCursor"]
     await ann.say(den, "one", "two", "three")
     async with bob.socket() as wire, unreadable_log(house, monkeypatch) as asked:
         watching = await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)
@@ -65,9 +65,9 @@ async def test_the_last_cursor_of_a_stream_names_no_event_that_was_not_shown(
 
 
 @pytest.mark.usefixtures("few_tries")
-async def test_a_replay_that_fails_ends_with_an_error_and_is_counted(house: House, ann: Person) -> None:
+async def test_a_replay_that_fails_ends_with_an_error_and_is_counted(house: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    cursor = (await ann.ask(POSITION, id=den))["room"]["streamCursor"]
+    cursor = (await ann.execute(POSITION, id=den))["room"]["streamCursor"]
     await ann.say(den, "broken", "whole")
     await execute(house, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
     async with ann.socket() as wire:
@@ -80,24 +80,26 @@ async def test_a_replay_that_fails_ends_with_an_error_and_is_counted(house: Hous
 
 
 @pytest.mark.usefixtures("few_tries")
-async def test_a_topic_that_fails_ends_its_streams_with_an_error(house: House, ann: Person) -> None:
+async def test_a_topic_that_fails_ends_its_streams_with_an_error(house: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await house.listening(1)
-        house.inside.hub.on_frame = lambda frame: None  # type: ignore[method-assign]
+        await house.wait_for_streams(1)
+        house.roomcast.hub.on_frame = lambda frame: None  # type: ignore[method-assign]
         await ann.say(den, "not heard")
         await execute(house, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
         assert error_of(await watching.message()) == "INTERNAL"
-        await house.listening(0)
+        await house.wait_for_streams(0)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_an_inbox_that_fails_ends_with_an_error_and_is_counted(house: House, ann: Person, bob: Person) -> None:
+async def test_an_inbox_that_fails_ends_with_an_error_and_is_counted(
+    house: RunningApp, ann: UserClient, bob: UserClient
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with inbox(bob) as (watching, _):
         await execute(house, "ALTER TABLE mentions RENAME COLUMN user_id TO nobody")
         await execute(house, "UPDATE memberships SET last_read_seq = 0")
-        house.inside.watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        house.roomcast.watch.on_resync([f"room:{den.removeprefix('room_')}"])
         assert error_of(await watching.message()) == "INTERNAL"
     assert "roomcast_streams_failed_total 1.0" in (await ann.http.get("/metrics")).text

@@ -11,8 +11,8 @@ from websockets.typing import Subprotocol
 
 from roomcast.api.signals import PRESENCE as TOPIC
 from tests.delivery.survivors import WATCH, held_bytes, many
-from tests.house import House, nothing_left
-from tests.people import ROOM_EVENTS, Person
+from tests.house import RunningApp, nothing_left
+from tests.people import ROOM_EVENTS, UserClient
 from tests.presence.words import PRESENCE, TYPING
 
 pytestmark = pytest.mark.chaos
@@ -21,7 +21,7 @@ BYTES_PER_CYCLE = 200
 """Far below anything that a socket, a task or a subscription would hold on to."""
 
 
-async def visit(person: Person, room_id: str) -> None:
+async def visit(person: UserClient, room_id: str) -> None:
     """Connect, subscribe, and be gone without a word: at whatever moment."""
     protocols = [Subprotocol("graphql-transport-ws")]
     opening = connect(person.house.ws_url, subprotocols=protocols, ping_interval=None, close_timeout=0.01)
@@ -36,13 +36,13 @@ async def visit(person: Person, room_id: str) -> None:
         ws.transport.abort()
 
 
-async def visits(person: Person, room_id: str, count: int, at_once: int = 20) -> None:
+async def visits(person: UserClient, room_id: str, count: int, at_once: int = 20) -> None:
     for start in range(0, count, at_once):
         await asyncio.gather(*(visit(person, room_id) for _ in range(start, min(start + at_once, count))))
         await person.say(room_id, "who is there?")
 
 
-async def test_sockets_that_connect_and_vanish_leave_nothing_behind(house: House, ann: Person) -> None:
+async def test_sockets_that_connect_and_vanish_leave_nothing_behind(house: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(10_000, 200)
     await visits(ann, den, 60)  # what is made once is made
     await nothing_left(house)
@@ -52,6 +52,6 @@ async def test_sockets_that_connect_and_vanish_leave_nothing_behind(house: House
     grown = held_bytes() - held
     tracemalloc.stop()
     assert len(asyncio.all_tasks()) <= tasks
-    assert house.inside.bus._joined == {TOPIC: 1}  # where processes tell each other of their people
-    assert not house.inside.signals._attendance.rooms_of
+    assert house.roomcast.bus._joined == {TOPIC: 1}  # where processes tell each other of their people
+    assert not house.roomcast.signals._attendance.rooms_of
     assert grown < max(count * BYTES_PER_CYCLE, 2_000_000)

@@ -15,8 +15,8 @@ from websockets.typing import Subprotocol
 from roomcast.realtime.outbox import PROCESS
 from roomcast.realtime.ring import RING_BYTES
 from tests.delivery.survivors import CATCH_UP_SECONDS, WATCH, all_agree, held_bytes, many, surviving, the_log
-from tests.house import House
-from tests.people import Person
+from tests.house import RunningApp
+from tests.people import UserClient
 
 pytestmark = pytest.mark.chaos
 
@@ -37,14 +37,16 @@ SEND_TOGETHER = (
 
 
 @pytest.fixture(autouse=True)
-def impatient_kernel(house: House) -> None:
+def impatient_kernel(house: RunningApp) -> None:
     """Whoever does not read is felt after a few messages: by itself, the kernel takes megabytes for them."""
-    house.door.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
-    house.inside.sockets.pace = replace(house.inside.sockets.pace, stall=3600, heartbeat=3600)
+    house.listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
+    house.roomcast.sockets.timeouts = replace(house.roomcast.sockets.timeouts, stall=3600, heartbeat=3600)
 
 
 @asynccontextmanager
-async def stalled(ws_url: str, person: Person, room_id: str, document: str = WATCH) -> AsyncIterator[ClientConnection]:
+async def stalled(
+    ws_url: str, person: UserClient, room_id: str, document: str = WATCH
+) -> AsyncIterator[ClientConnection]:
     """A client that has subscribed and reads nothing: what it is sent stays on the way."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
@@ -68,12 +70,12 @@ async def stalled(ws_url: str, person: Person, room_id: str, document: str = WAT
         ws.transport.abort()
 
 
-async def burst(person: Person, room_id: str, count: int) -> None:
+async def burst(person: UserClient, room_id: str, count: int) -> None:
     """So many messages of two kilobytes, twenty in a request."""
     person.http.timeout = CATCH_UP_SECONDS
     for start in range(0, count, TOGETHER):
         bodies = {f"b{n}": f"{start + n} {PADDING}" for n in range(TOGETHER)}
-        await person.ask(SEND_TOGETHER, roomId=room_id, **bodies)
+        await person.execute(SEND_TOGETHER, roomId=room_id, **bodies)
 
 
 async def read_on(ws: ClientConnection, count: int) -> list[int]:
@@ -89,18 +91,18 @@ async def read_on(ws: ClientConnection, count: int) -> list[int]:
 
 @pytest.mark.parametrize("document", [WATCH, WATCH.replace(" seq", " viewerCanEdit seq")], ids=["shared", "personal"])
 async def test_a_reader_that_stops_disturbs_nobody_and_catches_up_when_it_reads_again(
-    house: House, ann: Person, document: str
+    house: RunningApp, ann: UserClient, document: str
 ) -> None:
     den, count = await ann.create_room("den"), many(100_000, 300)
     async with stalled(house.ws_url, ann, den, document) as ws, surviving(5, [house], ann, den) as survivors:
-        await house.listening(6)
+        await house.wait_for_streams(6)
         await burst(ann, den, count)
         await all_agree(survivors, ann, den, count)
         seqs = await read_on(ws, count)
         assert seqs == [seq for seq, _ in await the_log(ann, den)]
 
 
-async def test_large_events_are_kept_within_bounds_for_who_is_behind(house: House, ann: Person) -> None:
+async def test_large_events_are_kept_within_bounds_for_who_is_behind(house: RunningApp, ann: UserClient) -> None:
     copies = " ".join(f"body{number}: body" for number in range(40))
     large = WATCH.replace(" body ", f" body {copies} ")
     den, count = await ann.create_room("den"), many(2_000, 100)
@@ -109,33 +111,33 @@ async def test_large_events_are_kept_within_bounds_for_who_is_behind(house: Hous
         stalled(house.ws_url, ann, den, large) as other,
         surviving(2, [house], ann, den) as survivors,
     ):
-        await house.listening(4)
+        await house.wait_for_streams(4)
         await burst(ann, den, count)
         await all_agree(survivors, ann, den, count)
-        assert RING_BYTES / 2 < house.inside.hub.held_bytes <= 3 * RING_BYTES  # of two documents and the room
+        assert RING_BYTES / 2 < house.roomcast.hub.held_bytes <= 3 * RING_BYTES  # of two documents and the room
         assert 0 < PROCESS.total < MEBIBYTE  # a frame for each of those who wait
         seqs = [seq for seq, _ in await the_log(ann, den)]
         assert await read_on(behind, count) == await read_on(other, count) == seqs
 
 
-async def test_a_peer_that_takes_nothing_is_dropped(house: House, ann: Person) -> None:
+async def test_a_peer_that_takes_nothing_is_dropped(house: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    house.inside.sockets.pace = replace(house.inside.sockets.pace, stall=0.5)
+    house.roomcast.sockets.timeouts = replace(house.roomcast.sockets.timeouts, stall=0.5)
     async with stalled(house.ws_url, ann, den), ann.socket():
-        await house.listening(1)
-        assert len(house.inside.sockets.open) == 2
+        await house.wait_for_streams(1)
+        assert len(house.roomcast.sockets.open) == 2
         await burst(ann, den, 200)
-        await house.listening(0)
+        await house.wait_for_streams(0)
         async with asyncio.timeout(5):
-            while len(house.inside.sockets.open) > 1:  # noqa: ASYNC110 (no one event says it)
+            while len(house.roomcast.sockets.open) > 1:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_stalled_readers_cost_the_server_no_memory(house: House, ann: Person) -> None:
+async def test_stalled_readers_cost_the_server_no_memory(house: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(100_000, 400)
     async with stalled(house.ws_url, ann, den), stalled(house.ws_url, ann, den):
-        await house.listening(2)
+        await house.wait_for_streams(2)
         held_bytes()
         await burst(ann, den, 600)  # both have stopped, rings and caches are full
         before = held_bytes()

@@ -11,7 +11,7 @@ import pytest
 from roomcast.core import migrations
 from tests import servers
 from tests.delivery.survivors import ByMap, Survivor, all_agree, many, surviving, talk
-from tests.people import arrive
+from tests.people import sign_up
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos
@@ -33,7 +33,7 @@ async def test_who_resumes_during_a_restart_misses_nothing(tmp_path: Path, kind:
     with closing(postgres):
         database = await servers.create_database(postgres.url, "roomcast")
         await migrations.upgrade(database)
-        async with processes(1, database, tmp_path) as [process], await arrive(process.house, "ann") as ann:
+        async with processes(1, database, tmp_path) as [process], await sign_up(process.house, "ann") as ann:
             den = await ann.create_room("den")
             async with surviving(clients, [process], ann, den, kind) as survivors:
                 for number in range(ROUNDS):

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.delivery.survivors import CATCH_UP_SECONDS, Json, many, the_log
-from tests.people import SEND, Person, arrive
+from tests.people import SEND, UserClient, sign_up
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos
@@ -26,7 +26,7 @@ PEOPLE, LANES = 4, 40
 class Post:
     """Messages to be sent, by clientMessageId. `places`: the room's seq of those that the server acknowledged."""
 
-    wishes: dict[str, tuple[Person, Json]]
+    wishes: dict[str, tuple[UserClient, Json]]
     places: dict[str, int] = field(default_factory=dict)
     more: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -48,7 +48,7 @@ class Post:
                 await self.more.wait()
 
 
-def written(people: Sequence[Person], rooms: Sequence[str], count: int) -> Post:
+def written(people: Sequence[UserClient], rooms: Sequence[str], count: int) -> Post:
     keys = [str(uuid.uuid4()) for _ in range(count)]
     return Post(
         {
@@ -91,7 +91,7 @@ async def killed_midway(server: Process, letters: Post, share: int) -> None:
     await server.start()
 
 
-async def nothing_lost(reader: Person, rooms: Sequence[str], letters: Post) -> int:
+async def nothing_lost(reader: UserClient, rooms: Sequence[str], letters: Post) -> int:
     """All that was acknowledged stands in its place, once, and no sequence has a hole. How many are stored."""
     stored = 0
     for room_id in rooms:
@@ -112,7 +112,7 @@ async def test_a_server_killed_while_people_send_has_all_that_it_acknowledged(
     count, kills = many(10_000, 500), many(8, 2)
     async with processes(1, database_url, tmp_path, access_token_seconds=86_400) as [server], AsyncExitStack() as stack:
         names = [f"person{number}" for number in range(PEOPLE)]
-        people = [await stack.enter_async_context(await arrive(server.house, name)) for name in names]
+        people = [await stack.enter_async_context(await sign_up(server.house, name)) for name in names]
         ids = [person.id for person in people]
         rooms = [await people[0].create_room(name, memberIds=ids) for name in ("den", "hall", "attic")]
         letters = written(people, rooms, count)

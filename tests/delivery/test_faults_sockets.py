@@ -8,14 +8,16 @@ import pytest
 
 from tests import servers
 from tests.delivery.survivors import all_agree, crowd_talks, cut_at_random, many, meanwhile, surviving
-from tests.house import House
-from tests.people import Person, arrive
+from tests.house import RunningApp
+from tests.people import UserClient, sign_up
 from tests.process import processes
 
 pytestmark = pytest.mark.chaos
 
 
-async def test_clients_whose_sockets_are_killed_at_random_hear_the_whole_log(house: House, ann: Person) -> None:
+async def test_clients_whose_sockets_are_killed_at_random_hear_the_whole_log(
+    house: RunningApp, ann: UserClient
+) -> None:
     den, count = await ann.create_room("den"), many(10_000, 300)
     async with surviving(many(50, 8), [house], ann, den) as survivors:
         async with meanwhile(cut_at_random(survivors)):
@@ -33,7 +35,7 @@ async def test_clients_that_move_between_processes_hear_the_whole_log(
     with bus_of(bus, database_url) as bus_url:
         async with (
             processes(2, database_url, tmp_path, bus_url=bus_url) as both,
-            await arrive(both[0].house, "ann") as ann,
+            await sign_up(both[0].house, "ann") as ann,
         ):
             den = await ann.create_room("den")
             async with surviving(many(50, 8), both, ann, den) as survivors:

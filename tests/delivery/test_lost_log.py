@@ -10,8 +10,8 @@ from roomcast.core.log import read_cursor
 from roomcast.realtime import hub, watch
 from tests.conftest import MakeHouse
 from tests.delivery.test_failing_streams import POSITION, error_of
-from tests.house import House
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person, Watching
+from tests.house import RunningApp
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
 from tests.receipts.test_inbox import inbox
 from tests.receipts.test_lost_frames import at, until_unread
 
@@ -23,21 +23,21 @@ LOSE = (
 )
 
 
-async def position(person: Person, room_id: str) -> str:
-    return str((await person.ask(POSITION, id=room_id))["room"]["streamCursor"])
+async def position(person: UserClient, room_id: str) -> str:
+    return str((await person.execute(POSITION, id=room_id))["room"]["streamCursor"])
 
 
-async def lose_after(house: House, cursor: str) -> None:
+async def lose_after(house: RunningApp, cursor: str) -> None:
     """What a failover does to the room's log that had got as far as `cursor` on the standby."""
     kept = read_cursor(cursor)
-    room = kept.room_id.hex if house.inside.db.is_sqlite else kept.room_id
-    async with house.inside.db.work() as work:
+    room = kept.room_id.hex if house.roomcast.db.is_sqlite else kept.room_id
+    async with house.roomcast.db.work() as work:
         connection = await work.session.connection()
         for statement in LOSE:
             await connection.execute(sa.text(statement), {"room": room, "seq": kept.seq})
 
 
-async def until_lost_is_said(watching: Watching) -> str:
+async def until_lost_is_said(watching: ClientSubscription) -> str:
     """The cursor of the event that says that the stream begins anew."""
     event = await watching.next()
     while event.get("recovered") is not False:
@@ -45,13 +45,13 @@ async def until_lost_is_said(watching: Watching) -> str:
     return str(event["cursor"])
 
 
-async def until_new_epoch(house: House, before: object) -> None:
+async def until_new_epoch(house: RunningApp, before: object) -> None:
     async with asyncio.timeout(10):
-        while house.inside.epoch.current == before:  # noqa: ASYNC110 (no one event says it)
+        while house.roomcast.epoch.current == before:  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.02)
 
 
-async def test_streams_begin_anew_when_the_log_has_lost_events(house: House, ann: Person) -> None:
+async def test_streams_begin_anew_when_the_log_has_lost_events(house: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "kept")
     kept = await position(ann, den)
@@ -59,7 +59,7 @@ async def test_streams_begin_anew_when_the_log_has_lost_events(house: House, ann
         events = await wire.watch(ROOM_EVENTS, roomId=den)
         await events.until_ready()
         messages = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await house.listening(2)
+        await house.wait_for_streams(2)
         await ann.say(den, "lost")
         lost = (await events.next())["cursor"]
         assert (await messages.next())["cursor"] == lost
@@ -80,7 +80,7 @@ async def test_streams_begin_anew_when_the_log_has_lost_events(house: House, ann
 
 
 async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_once(
-    house: House, ann: Person, monkeypatch: pytest.MonkeyPatch
+    house: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log has overtaken what was shown before anybody looked at its end."""
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
@@ -100,7 +100,7 @@ async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_
 
 
 async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(
-    house: House, ann: Person, monkeypatch: pytest.MonkeyPatch
+    house: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
     monkeypatch.setattr(watch, "LOOK_SECONDS", 60.0)
@@ -112,18 +112,20 @@ async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(
         await events.until_ready()
         await ann.say(den, "lost")
         await events.next()
-        deaf, house.inside.hub.on_frame = house.inside.hub.on_frame, lambda frame: None  # type: ignore[method-assign]
+        deaf, house.roomcast.hub.on_frame = house.roomcast.hub.on_frame, lambda frame: None  # type: ignore[method-assign]
         await lose_after(house, kept)
         await ann.say(den, "instead", "more")
-        house.inside.hub.on_frame = deaf  # type: ignore[method-assign]
-        house.inside.hub.on_resync([f"room:{local_id('room', den)}"])
+        house.roomcast.hub.on_frame = deaf  # type: ignore[method-assign]
+        house.roomcast.hub.on_resync([f"room:{local_id('room', den)}"])
         await until_lost_is_said(events)
 
 
-async def test_other_processes_follow(make_house: MakeHouse, house: House, ann: Person, bob: Person) -> None:
+async def test_other_processes_follow(
+    make_house: MakeHouse, house: RunningApp, ann: UserClient, bob: UserClient
+) -> None:
     other, den = await make_house(), await ann.create_room("den", memberIds=[bob.id])
     hall = await ann.create_room("hall")
-    kept, before = await position(ann, den), house.inside.epoch.current
+    kept, before = await position(ann, den), house.roomcast.epoch.current
     await ann.say(den, "lost")
     lost = await position(ann, den)
     async with at(other, ann) as ann_there, ann_there.socket() as wire, ann.socket() as here:
@@ -133,15 +135,15 @@ async def test_other_processes_follow(make_house: MakeHouse, house: House, ann: 
         await lose_after(house, kept)
         await until_lost_is_said(events)
         await until_new_epoch(house, before)
-        assert house.inside.epoch.current == other.inside.epoch.current
+        assert house.roomcast.epoch.current == other.roomcast.epoch.current
         await ann.say(den, "instead", "more")
         again = await wire.watch(ROOM_EVENTS, roomId=den, after=lost)
         assert (await again.next())["recovered"] is False
 
 
-async def test_what_was_lost_is_noticed_where_nobody_listens(house: House, ann: Person) -> None:
+async def test_what_was_lost_is_noticed_where_nobody_listens(house: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    kept, before = await position(ann, den), house.inside.epoch.current
+    kept, before = await position(ann, den), house.roomcast.epoch.current
     await ann.say(den, "lost")
     lost = await position(ann, den)
     await lose_after(house, kept)
@@ -152,7 +154,7 @@ async def test_what_was_lost_is_noticed_where_nobody_listens(house: House, ann: 
         assert (await again.next())["recovered"] is False
 
 
-async def test_an_inbox_forgets_what_was_lost(house: House, ann: Person, bob: Person) -> None:
+async def test_an_inbox_forgets_what_was_lost(house: RunningApp, ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     kept = await position(ann, den)
     async with inbox(bob) as (watching, _):
@@ -164,15 +166,15 @@ async def test_an_inbox_forgets_what_was_lost(house: House, ann: Person, bob: Pe
         await until_unread(watching, den, 1)
 
 
-async def test_a_later_epoch_that_is_lost_as_well_does_not_come_back(house: House, ann: Person) -> None:
+async def test_a_later_epoch_that_is_lost_as_well_does_not_come_back(house: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    kept, first = await position(ann, den), house.inside.epoch.current
+    kept, first = await position(ann, den), house.roomcast.epoch.current
     await ann.say(den, "lost")
     await lose_after(house, kept)
     await until_new_epoch(house, first)
-    second = house.inside.epoch.current
-    async with house.inside.db.work() as work:
-        epoch = first.hex if house.inside.db.is_sqlite else first
+    second = house.roomcast.epoch.current
+    async with house.roomcast.db.work() as work:
+        epoch = first.hex if house.roomcast.db.is_sqlite else first
         await (await work.session.connection()).execute(sa.text("UPDATE store SET epoch = :epoch"), {"epoch": epoch})
     await until_new_epoch(house, second)
-    assert house.inside.epoch.current not in (first, second)
+    assert house.roomcast.epoch.current not in (first, second)

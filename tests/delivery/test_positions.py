@@ -7,16 +7,16 @@ from dataclasses import replace
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from roomcast.api.wire import Pace
+from roomcast.api.wire import Timeouts
 from roomcast.core.log import read_cursor
 from tests.delivery.test_resume import bodies, cursor_of
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.receipts.test_inbox import INBOX
 
 TYPING = "subscription Typing($roomId: ID!) { typing(roomId: $roomId) { roomId } }"
 
 
-async def test_a_stream_from_now_says_where_it_begins(ann: Person) -> None:
+async def test_a_stream_from_now_says_where_it_begins(ann: UserClient) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "before")
     async with ann.socket() as wire:
@@ -24,7 +24,7 @@ async def test_a_stream_from_now_says_where_it_begins(ann: Person) -> None:
         assert await wire.next_ping() == {"cursors": {watching.id: await cursor_of(ann, den)}}
 
 
-async def test_a_quiet_stream_resumes_from_where_it_began(ann: Person) -> None:
+async def test_a_quiet_stream_resumes_from_where_it_began(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
@@ -35,12 +35,12 @@ async def test_a_quiet_stream_resumes_from_where_it_began(ann: Person) -> None:
         assert bodies([await again.next()]) == ["missed"]
 
 
-async def test_heartbeats_say_where_streams_are_and_only_what_is_new(ann: Person) -> None:
+async def test_heartbeats_say_where_streams_are_and_only_what_is_new(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    ann.house.inside.sockets.pace = replace(Pace(), tick=0.02, heartbeat=0.1)
+    ann.house.roomcast.sockets.timeouts = replace(Timeouts(), tick=0.02, heartbeat=0.1)
     async with ann.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.listening(1)
+        await ann.house.wait_for_streams(1)
         [said] = [await ann.send(den, "one")]
         assert (await watching.next())["cursor"] == said["cursor"]
         seen = [await wire.next_ping()]
@@ -49,7 +49,7 @@ async def test_heartbeats_say_where_streams_are_and_only_what_is_new(ann: Person
         assert [await wire.next_ping(), await wire.next_ping()] == [{}, {}]
 
 
-async def test_streams_that_say_their_position_themselves_or_have_none_are_in_no_ping(ann: Person) -> None:
+async def test_streams_that_say_their_position_themselves_or_have_none_are_in_no_ping(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
@@ -59,16 +59,16 @@ async def test_streams_that_say_their_position_themselves_or_have_none_are_in_no
         assert list((await wire.next_ping())["cursors"]) == [last.id]
 
 
-async def test_a_position_is_never_ahead_of_what_was_shown(ann: Person) -> None:
+async def test_a_position_is_never_ahead_of_what_was_shown(ann: UserClient) -> None:
     den = await ann.create_room("den")
     start = read_cursor(await cursor_of(ann, den)).seq
-    ann.house.inside.sockets.pace = replace(Pace(), tick=0.001, heartbeat=0.002)
+    ann.house.roomcast.sockets.timeouts = replace(Timeouts(), tick=0.001, heartbeat=0.002)
     async with connect(ann.house.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")]) as ws:
         await ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": ann.token}}))
         assert json.loads(await ws.recv())["type"] == "connection_ack"
         payload = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
         await ws.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-        await ann.house.listening(1)
+        await ann.house.wait_for_streams(1)
         talking = asyncio.create_task(ann.say(den, *map(str, range(30))))
         shown, said = start, list[int]()
         while shown < start + 30:

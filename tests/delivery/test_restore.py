@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.house import House, open_house, settings_for
-from tests.people import LOGIN, PASSWORD, ROOM_EVENTS, Person, Visitor, arrive
+from tests.house import RunningApp, open_app, settings_for
+from tests.people import LOGIN, PASSWORD, ROOM_EVENTS, AnonymousClient, UserClient, sign_up
 from tests.process import SERVE
 
 CURSOR = "query Cursor($id: ID!) { room(id: $id) { streamCursor messages { nodes { body } } } }"
@@ -19,30 +19,30 @@ def roomcast(database: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=60)
 
 
-async def returned(house: House, name: str) -> Person:
-    async with Visitor(house) as visitor:
-        return Person(house, name, await visitor.do(LOGIN, usernameOrEmail=name, password=PASSWORD))
+async def returned(house: RunningApp, name: str) -> UserClient:
+    async with AnonymousClient(house) as visitor:
+        return UserClient(house, name, await visitor.mutate(LOGIN, usernameOrEmail=name, password=PASSWORD))
 
 
 async def test_after_a_restore_nobody_is_told_that_nothing_was_missed(tmp_path: Path) -> None:
     live, kept = tmp_path / "live.db", tmp_path / "kept.db"
     async with (
-        open_house(settings_for(f"sqlite:///{live}", tmp_path, migrate_on_start=True)) as house,
-        await arrive(house, "ann") as ann,
+        open_app(settings_for(f"sqlite:///{live}", tmp_path, migrate_on_start=True)) as house,
+        await sign_up(house, "ann") as ann,
     ):
         den = await ann.create_room("den")
         await ann.say(den, "kept")
         assert roomcast(live, "backup", str(kept)).returncode == 0
         await ann.say(den, "lost")
-        cursor = (await ann.ask(CURSOR, id=den))["room"]["streamCursor"]
+        cursor = (await ann.execute(CURSOR, id=den))["room"]["streamCursor"]
 
     assert roomcast(kept, "after-restore").returncode == 0
-    async with open_house(settings_for(f"sqlite:///{kept}", tmp_path)) as house, await returned(house, "ann") as back:
+    async with open_app(settings_for(f"sqlite:///{kept}", tmp_path)) as house, await returned(house, "ann") as back:
         await back.say(den, "instead")  # where "lost" was
         async with back.socket() as wire:
             watching = await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)
             [ready] = await watching.until_ready()
-        nodes = (await back.ask(CURSOR, id=den))["room"]["messages"]["nodes"]
+        nodes = (await back.execute(CURSOR, id=den))["room"]["messages"]["nodes"]
 
     assert ready["recovered"] is False
     assert [node["body"] for node in nodes] == ["kept", "instead"]

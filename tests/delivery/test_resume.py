@@ -8,7 +8,7 @@ import pytest
 
 from roomcast.core import log
 from roomcast.core.log import Position, read_cursor
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person, Watching
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
 
 Json = dict[str, Any]
 
@@ -16,8 +16,8 @@ HISTORY = "query History($id: ID!) { messages(roomId: $id, last: 50) { nodes { b
 STREAM_CURSOR = "query Cursor($id: ID!) { room(id: $id) { streamCursor } }"
 
 
-async def cursor_of(person: Person, room_id: str) -> str:
-    room = (await person.ask(STREAM_CURSOR, id=room_id))["room"]
+async def cursor_of(person: UserClient, room_id: str) -> str:
+    room = (await person.execute(STREAM_CURSOR, id=room_id))["room"]
     return str(room["streamCursor"])
 
 
@@ -29,13 +29,13 @@ def bodies(events: list[Json]) -> list[str]:
     return [event["message"]["body"] for event in events if event.get("message")]
 
 
-async def refusal(watching: Watching) -> str:
+async def refusal(watching: ClientSubscription) -> str:
     message = await watching.message()
     assert message["type"] == "error", message
     return str(message["payload"][0]["extensions"]["code"])
 
 
-async def test_a_stream_from_now_begins_with_one_word_that_it_is_live(ann: Person) -> None:
+async def test_a_stream_from_now_begins_with_one_word_that_it_is_live(ann: UserClient) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "before")
     async with ann.socket() as wire:
@@ -47,7 +47,7 @@ async def test_a_stream_from_now_begins_with_one_word_that_it_is_live(ann: Perso
     assert (bodies([told]), told["replayed"]) == (["after"], False)
 
 
-async def test_a_cursor_brings_all_that_was_missed_between_two_words_and_then_what_is_new(ann: Person) -> None:
+async def test_a_cursor_brings_all_that_was_missed_between_two_words_and_then_what_is_new(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "one", "two", "three")
@@ -66,7 +66,7 @@ async def test_a_cursor_brings_all_that_was_missed_between_two_words_and_then_wh
     assert (bodies([live]), live["replayed"]) == (["four"], False)
 
 
-async def test_a_replay_of_nothing_ends_with_its_word_too(ann: Person) -> None:
+async def test_a_replay_of_nothing_ends_with_its_word_too(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     async with ann.socket() as wire:
@@ -76,7 +76,7 @@ async def test_a_replay_of_nothing_ends_with_its_word_too(ann: Person) -> None:
     assert [event["cursor"] for event in ready] == [cursor, cursor]
 
 
-async def test_messages_alone_are_replayed_without_words_about_the_stream(ann: Person, bob: Person) -> None:
+async def test_messages_alone_are_replayed_without_words_about_the_stream(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     [first] = [await ann.send(den, "one")]
     await bob.join(den)
@@ -93,7 +93,7 @@ async def test_messages_alone_are_replayed_without_words_about_the_stream(ann: P
     ]
 
 
-async def test_a_long_absence_is_replayed_in_order_to_the_last(ann: Person) -> None:
+async def test_a_long_absence_is_replayed_in_order_to_the_last(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await asyncio.gather(*(ann.send(den, f"number {n}") for n in range(300)))
@@ -106,7 +106,7 @@ async def test_a_long_absence_is_replayed_in_order_to_the_last(ann: Person) -> N
 # ------------------------------------------------------------------ the map of connection_init
 
 
-async def test_a_client_that_names_its_cursors_while_connecting_misses_nothing(ann: Person) -> None:
+async def test_a_client_that_names_its_cursors_while_connecting_misses_nothing(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "missed")
@@ -116,7 +116,7 @@ async def test_a_client_that_names_its_cursors_while_connecting_misses_nothing(a
 
 
 @pytest.mark.parametrize("newer", ["after", "resume"])
-async def test_of_the_argument_and_the_map_the_newer_cursor_counts(ann: Person, newer: str) -> None:
+async def test_of_the_argument_and_the_map_the_newer_cursor_counts(ann: UserClient, newer: str) -> None:
     den = await ann.create_room("den")
     old = await cursor_of(ann, den)
     await ann.say(den, "old news")
@@ -128,7 +128,7 @@ async def test_of_the_argument_and_the_map_the_newer_cursor_counts(ann: Person, 
         assert bodies([await watching.next()]) == ["news"]
 
 
-async def test_the_map_is_used_once_for_each_field_of_a_room(ann: Person) -> None:
+async def test_the_map_is_used_once_for_each_field_of_a_room(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "missed")
@@ -143,7 +143,7 @@ async def test_the_map_is_used_once_for_each_field_of_a_room(ann: Person) -> Non
         assert bodies([await again.next()]) == ["new"]
 
 
-async def test_fields_of_one_room_resume_from_cursors_of_their_own(ann: Person) -> None:
+async def test_fields_of_one_room_resume_from_cursors_of_their_own(ann: UserClient) -> None:
     den = await ann.create_room("den")
     first = await cursor_of(ann, den)
     await ann.say(den, "one")
@@ -159,10 +159,10 @@ async def test_fields_of_one_room_resume_from_cursors_of_their_own(ann: Person) 
 # ------------------------------------------------------------------ cursors that cannot be honoured
 
 
-async def test_a_cursor_of_another_epoch_or_of_the_future_has_expired(ann: Person) -> None:
+async def test_a_cursor_of_another_epoch_or_of_the_future_has_expired(ann: UserClient) -> None:
     den = await ann.create_room("den")
     place = read_cursor(await cursor_of(ann, den))
-    async with ann.house.inside.db.read() as session:
+    async with ann.house.roomcast.db.read() as session:
         epoch = await log.epoch(session)
     another = Position(uuid4(), place.room_id, place.seq).encode()
     future = Position(epoch, place.room_id, place.seq + 1_000).encode()
@@ -176,9 +176,9 @@ async def test_a_cursor_of_another_epoch_or_of_the_future_has_expired(ann: Perso
             assert await refusal(await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor)) == "RESUME_EXPIRED"
 
 
-async def test_a_cursor_of_another_room_and_nonsense_are_bad_input(ann: Person) -> None:
+async def test_a_cursor_of_another_room_and_nonsense_are_bad_input(ann: UserClient) -> None:
     den, attic = await ann.create_room("den"), await ann.create_room("attic")
-    page = (await ann.ask(HISTORY.replace("nodes { body }", "edges { cursor }"), id=attic))["messages"]
+    page = (await ann.execute(HISTORY.replace("nodes { body }", "edges { cursor }"), id=attic))["messages"]
     async with ann.socket() as wire:
         for cursor in (await cursor_of(ann, attic), page["streamCursor"], "", "nonsense", "💥", "A" * 5_000):
             for document in (ROOM_EVENTS, ROOM_MESSAGES):
@@ -186,7 +186,7 @@ async def test_a_cursor_of_another_room_and_nonsense_are_bad_input(ann: Person) 
         assert kinds(await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()) == ["StreamReady"]
 
 
-async def test_a_stranger_learns_nothing_by_a_cursor(ann: Person, bob: Person) -> None:
+async def test_a_stranger_learns_nothing_by_a_cursor(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     cursor = await cursor_of(ann, den)
     async with bob.socket(resume={den: cursor}) as wire:
@@ -197,13 +197,13 @@ async def test_a_stranger_learns_nothing_by_a_cursor(ann: Person, bob: Person) -
 # ------------------------------------------------------------------ a page and the stream after it
 
 
-async def test_a_page_and_the_stream_from_its_cursor_leave_no_hole_while_others_send(ann: Person) -> None:
+async def test_a_page_and_the_stream_from_its_cursor_leave_no_hole_while_others_send(ann: UserClient) -> None:
     den = await ann.create_room("den")
     sending = asyncio.create_task(_talk(ann, den, 60))
-    seen: list[tuple[list[str], Watching]] = []
+    seen: list[tuple[list[str], ClientSubscription]] = []
     async with ann.socket() as wire:
         while not sending.done() and len(seen) < 40:
-            page = (await ann.ask(HISTORY, id=den))["messages"]
+            page = (await ann.execute(HISTORY, id=den))["messages"]
             watching = await wire.watch(ROOM_MESSAGES, roomId=den, after=page["streamCursor"])
             seen.append(([node["body"] for node in page["nodes"]], watching))
         await sending
@@ -214,12 +214,12 @@ async def test_a_page_and_the_stream_from_its_cursor_leave_no_hole_while_others_
             assert len(set(page_bodies) & set(heard)) == 0
 
 
-async def _talk(person: Person, room_id: str, count: int) -> None:
+async def _talk(person: UserClient, room_id: str, count: int) -> None:
     for n in range(count):
         await person.say(room_id, f"word {n}")
 
 
-async def until(watching: Watching, last: str) -> list[str]:
+async def until(watching: ClientSubscription, last: str) -> list[str]:
     heard = [str((await watching.next())["message"]["body"])]
     while heard[-1] != last:
         heard.append(str((await watching.next())["message"]["body"]))

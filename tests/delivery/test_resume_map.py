@@ -10,16 +10,16 @@ import pytest
 from roomcast.core.log import Position, read_cursor
 from tests.delivery.test_attaching import SlowDoor
 from tests.delivery.test_resume import bodies, cursor_of, kinds, refusal
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 
 
 async def test_a_cursor_survives_an_attempt_that_the_database_did_not_let_finish(
-    ann: Person, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "missed")
-    engine = ann.house.inside.sockets._engine
+    engine = ann.house.roomcast.sockets._engine
     monkeypatch.setattr(engine, "_subscribe", failing_at_first(engine._subscribe))
     async with ann.socket(resume={den: cursor}) as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
@@ -40,11 +40,13 @@ def failing_at_first(step: Callable[..., Awaitable[Any]]) -> Callable[..., Await
     return attempt
 
 
-async def test_a_cursor_survives_an_attempt_that_took_too_long(ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_cursor_survives_an_attempt_that_took_too_long(
+    ann: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "missed")
-    engine = ann.house.inside.sockets._engine
+    engine = ann.house.roomcast.sockets._engine
     attempt, limits = engine._subscribe, engine.limits
 
     async def too_long_at_first(*arguments: Any) -> Any:
@@ -61,7 +63,7 @@ async def test_a_cursor_survives_an_attempt_that_took_too_long(ann: Person, monk
 
 
 async def test_a_cursor_survives_a_subscription_that_was_given_up_while_it_was_opened(
-    ann: Person, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
@@ -77,7 +79,7 @@ async def test_a_cursor_survives_a_subscription_that_was_given_up_while_it_was_o
         assert given_up.is_silent
 
 
-async def test_streams_that_are_asked_for_together_all_begin_at_the_cursor(ann: Person) -> None:
+async def test_streams_that_are_asked_for_together_all_begin_at_the_cursor(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "missed")
@@ -85,12 +87,12 @@ async def test_streams_that_are_asked_for_together_all_begin_at_the_cursor(ann: 
         together = [await wire.watch(ROOM_MESSAGES, roomId=den) for _ in range(2)]
         assert [bodies([await watching.next()]) for watching in together] == [["missed"], ["missed"]]
         later = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.listening(3)
+        await ann.house.wait_for_streams(3)
         await ann.say(den, "new")
         assert bodies([await later.next()]) == ["new"]
 
 
-async def test_each_stream_of_a_room_resumes_from_the_cursor_under_its_own_id(ann: Person) -> None:
+async def test_each_stream_of_a_room_resumes_from_the_cursor_under_its_own_id(ann: UserClient) -> None:
     den = await ann.create_room("den")
     first = await cursor_of(ann, den)
     await ann.say(den, "one")
@@ -107,13 +109,13 @@ async def test_each_stream_of_a_room_resumes_from_the_cursor_under_its_own_id(an
         assert kinds(started["payload"]["data"].values()) == ["StreamReady"]
 
 
-async def test_a_cursor_that_was_called_expired_is_used_up(ann: Person) -> None:
+async def test_a_cursor_that_was_called_expired_is_used_up(ann: UserClient) -> None:
     den = await ann.create_room("den")
     place = read_cursor(await cursor_of(ann, den))
     expired = Position(uuid4(), place.room_id, place.seq).encode()
     async with ann.socket(resume={den: expired}) as wire:
         assert await refusal(await wire.watch(ROOM_MESSAGES, roomId=den)) == "RESUME_EXPIRED"
         anew = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.listening(1)
+        await ann.house.wait_for_streams(1)
         await ann.say(den, "new")
         assert bodies([await anew.next()]) == ["new"]

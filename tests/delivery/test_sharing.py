@@ -8,8 +8,8 @@ import pytest
 
 from roomcast.realtime import personal
 from roomcast.realtime.group import Group
-from tests.house import House
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person
+from tests.house import RunningApp
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.statements import statements
 
 PLAIN = "subscription S($id: ID!) { roomMessages(roomId: $id) { cursor message { id body author { username } } } }"
@@ -31,16 +31,16 @@ REMOVE = "mutation R($input: RemoveMemberInput!) { removeMember(input: $input) {
 MARK = "mutation M($input: MarkReadInput!) { markRead(input: $input) { errors { code } } }"
 
 
-def groups(house: House) -> list[Group]:
-    return [group for topic in house.inside.hub.topics for group in topic.groups.values()]
+def groups(house: RunningApp) -> list[Group]:
+    return [group for topic in house.roomcast.hub.topics for group in topic.groups.values()]
 
 
-async def test_one_document_of_many_people_is_executed_once(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_one_document_of_many_people_is_executed_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs, cleo.socket() as cleos:
         watching = [await wire.watch(PLAIN, id=den) for wire in (anns, bobs, cleos)]
         watching += [await anns.watch(PLAIN_ELSEWHERE_FORMATTED, id=den)]
-        await ann.house.listening(4)
+        await ann.house.wait_for_streams(4)
         await ann.say(den, "one", "two")
         heard = [await each.take(2) for each in watching]
         [group] = groups(ann.house)
@@ -48,7 +48,7 @@ async def test_one_document_of_many_people_is_executed_once(ann: Person, bob: Pe
         assert group.executions == 2
 
 
-async def test_a_viewer_field_is_executed_once_for_each_person(ann: Person, bob: Person) -> None:
+async def test_a_viewer_field_is_executed_once_for_each_person(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs, bob.socket() as bobs_phone:
         people = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs, bobs_phone)]
@@ -62,7 +62,9 @@ async def test_a_viewer_field_is_executed_once_for_each_person(ann: Person, bob:
         assert group.executions - before == 2
 
 
-async def test_what_depends_on_the_viewer_is_asked_once_for_all(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_what_depends_on_the_viewer_is_asked_once_for_all(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     asked = []
     for people in ([ann], [ann, bob, cleo]):
@@ -79,15 +81,15 @@ async def test_what_depends_on_the_viewer_is_asked_once_for_all(ann: Person, bob
     assert asked[0] == asked[1] > 0
 
 
-async def test_each_is_shown_whether_they_have_reacted(ann: Person, bob: Person) -> None:
+async def test_each_is_shown_whether_they_have_reacted(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     said = (await ann.send(den, "hello"))["message"]["id"]
-    await bob.do(REACT, messageId=said, emoji="👍")
+    await bob.mutate(REACT, messageId=said, emoji="👍")
     async with ann.socket() as anns, bob.socket() as bobs:
         watching = [await wire.watch(REACTIONS, id=den) for wire in (anns, bobs)]
         for each in watching:
             await each.until_ready()
-        await ann.do(PIN, messageId=said)
+        await ann.mutate(PIN, messageId=said)
         shown = [(await each.next())["message"] for each in watching]
         assert [message["reactions"] for message in shown] == [
             [{"emoji": "👍", "viewerHasReacted": False}],
@@ -96,14 +98,14 @@ async def test_each_is_shown_whether_they_have_reacted(ann: Person, bob: Person)
         assert [message["room"]["viewerPermissions"]["canPin"] for message in shown] == [True, False]
 
 
-async def test_who_loses_the_room_is_shown_nothing_more_and_the_others_all(ann: Person, bob: Person) -> None:
+async def test_who_loses_the_room_is_shown_nothing_more_and_the_others_all(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs:
         watching = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs)]
         for each in watching:
             await each.until_ready()
         await ann.say(den, "for both")
-        await ann.do(REMOVE, roomId=den, userId=bob.id)
+        await ann.mutate(REMOVE, roomId=den, userId=bob.id)
         await ann.say(den, "not for bob")
         heard = [[told["__typename"] for told in await watching[n].take(count)] for n, count in ((0, 3), (1, 2))]
         assert heard == [["MessageCreated", "MemberChanged", "MessageCreated"], ["MessageCreated", "StreamEnded"]]
@@ -111,7 +113,7 @@ async def test_who_loses_the_room_is_shown_nothing_more_and_the_others_all(ann: 
 
 
 async def test_people_who_have_to_wait_for_their_turn_are_shown_everything_in_order(
-    ann: Person, bob: Person, cleo: Person, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(personal, "TURN", 1)
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -125,26 +127,26 @@ async def test_people_who_have_to_wait_for_their_turn_are_shown_everything_in_or
             assert [told["message"]["body"] for told in await each.take(10)] == bodies
 
 
-async def test_a_signal_reaches_documents_with_viewer_fields_too(ann: Person, bob: Person) -> None:
+async def test_a_signal_reaches_documents_with_viewer_fields_too(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     said = (await ann.send(den, "hello"))["message"]["id"]
     async with ann.socket() as anns:
         watching = await anns.watch(VIEWER_EVENTS, id=den)
         await watching.until_ready()
-        await bob.do(MARK, roomId=den, upToMessageId=said)
+        await bob.mutate(MARK, roomId=den, upToMessageId=said)
         assert (await watching.next())["__typename"] == "ReadMarkerMoved"
 
 
 async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_value(
-    ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    field: Any = ann.house.inside.schema._schema.type_map["Room"]
+    field: Any = ann.house.roomcast.schema._schema.type_map["Room"]
     definition = field.fields["viewerMembership"].extensions["strawberry-definition"]
     monkeypatch.setattr(definition, "metadata", {"shared": True})
     async with ann.socket() as anns, bob.socket() as bobs:
         watching = [await wire.watch(VIEWER, id=den) for wire in (anns, bobs)]
-        await ann.house.listening(2)
+        await ann.house.wait_for_streams(2)
         await ann.say(den, "hello")
         for each in watching:
             payload = (await each.message())["payload"]
@@ -154,10 +156,10 @@ async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_v
 
 
 async def test_beside_other_viewer_fields_one_that_is_wrongly_marked_still_shows_each_their_own(
-    ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    field: Any = ann.house.inside.schema._schema.type_map["Room"]
+    field: Any = ann.house.roomcast.schema._schema.type_map["Room"]
     definition = field.fields["viewerMembership"].extensions["strawberry-definition"]
     monkeypatch.setattr(definition, "metadata", {"shared": True})
     document = VIEWER_EVENTS.replace("body", "body viewerCanEdit")
@@ -171,7 +173,7 @@ async def test_beside_other_viewer_fields_one_that_is_wrongly_marked_still_shows
         assert [message["viewerCanEdit"] for message in shown] == [True, False]
 
 
-async def test_many_who_missed_the_same_share_its_replay(ann: Person) -> None:
+async def test_many_who_missed_the_same_share_its_replay(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = (await ann.send(den, "first"))["cursor"]
     await ann.say(den, *(f"missed {n}" for n in range(20)))
@@ -185,7 +187,7 @@ async def test_many_who_missed_the_same_share_its_replay(ann: Person) -> None:
 
 
 @pytest.mark.parametrize("document", [ROOM_EVENTS, VIEWER_EVENTS.replace("$id", "$roomId")])
-async def test_replays_show_each_person_their_own(ann: Person, bob: Person, document: str) -> None:
+async def test_replays_show_each_person_their_own(ann: UserClient, bob: UserClient, document: str) -> None:
     document = document.replace("($roomId: ID!)", "($roomId: ID!, $after: Cursor)").replace(
         "(roomId: $roomId)", "(roomId: $roomId, after: $after)"
     )
@@ -202,7 +204,7 @@ async def test_replays_show_each_person_their_own(ann: Person, bob: Person, docu
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_replay_is_not_kept_once_nobody_comes_for_it(ann: Person) -> None:
+async def test_a_replay_is_not_kept_once_nobody_comes_for_it(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = (await ann.send(den, "first"))["cursor"]
     await ann.say(den, "missed")

@@ -14,21 +14,21 @@ from hypothesis_graphql import nodes, queries
 
 from roomcast.api.context import Context
 from roomcast.api.documents import RequestErrors
-from roomcast.api.events import TOLD_EVENTS, Told
+from roomcast.api.events import ROOM_EVENT_TYPES, RenderedEvent
 from roomcast.api.execution import Engine, completed, shown
 from roomcast.api.requests import Request
 from roomcast.api.showing import LIVE
-from roomcast.api.showing import Person as Onlooker
-from roomcast.api.subscriptions import Place, RoomScript, Stream
+from roomcast.api.showing import AudienceMember as Onlooker
+from roomcast.api.subscriptions import RoomEventRenderer, Stream, StreamStart
 from roomcast.core.errors import Forbidden
 from roomcast.core.events import Event
 from roomcast.core.ids import local_id
 from roomcast.messages.events import MessageCreated
-from roomcast.realtime.source import Entry
+from roomcast.realtime.source import FeedEntry
 from tests.delivery.test_sharing import PIN, REACT
 from tests.edge.test_fuzz import drawn
-from tests.house import House
-from tests.people import Person
+from tests.house import RunningApp
+from tests.people import UserClient
 
 CASES = int(os.environ.get("ROOMCAST_TEST_FUZZ_CASES", "200")) // 10
 SCHEMA = Path("schema.graphql").read_text()
@@ -71,62 +71,62 @@ def documents(root: str) -> st.SearchStrategy[str]:
     return queries(f"{plain}\n{root}", custom_scalars=scalars).map(lambda text: f"subscription {text}")
 
 
-async def lively_room(ann: Person, bob: Person, cleo: Person) -> str:
+async def lively_room(ann: UserClient, bob: UserClient, cleo: UserClient) -> str:
     """Something of everything that a stream shows. Cleo reads along without being a member."""
     den = await ann.create_room("den", memberIds=[bob.id])
     said = [(await ann.send(den, body))["message"]["id"] for body in ("hello @bob", "**two**", "three")]
     for person, emoji in ((bob, "👍"), (ann, "👍"), (bob, "🎉")):
-        await person.do(REACT, messageId=said[0], emoji=emoji)
+        await person.mutate(REACT, messageId=said[0], emoji=emoji)
     await bob.send(den, "an answer", replyToId=said[0])
     await bob.send(den, "in a thread", threadRootId=said[0])
-    await ann.do(PIN, messageId=said[0])
-    await ann.do(DELETE, messageId=said[2])
-    await ann.do(UPDATE, roomId=den, topic="everything")
+    await ann.mutate(PIN, messageId=said[0])
+    await ann.mutate(DELETE, messageId=said[2])
+    await ann.mutate(UPDATE, roomId=den, topic="everything")
     return den
 
 
 def kinds_of(document: str) -> frozenset[type[Event]]:
-    return TOLD_EVENTS if "roomEvents" in document else frozenset([MessageCreated])
+    return ROOM_EVENT_TYPES if "roomEvents" in document else frozenset([MessageCreated])
 
 
 class Stage:
     """A room's events and the people who look at them."""
 
-    def __init__(self, engine: Engine, room_id: Any, entries: Sequence[Entry], people: Sequence[Onlooker]) -> None:
+    def __init__(self, engine: Engine, room_id: Any, entries: Sequence[FeedEntry], people: Sequence[Onlooker]) -> None:
         self._engine, self._entries, self._people = engine, entries, people
-        self._place = Place(room_id, 0, None, expired=False)
+        self._place = StreamStart(room_id, 0, None, expired=False)
 
     @classmethod
-    async def of(cls, house: House, room: str, *people: Person) -> "Stage":
-        engine, room_id = house.inside.sockets._engine, local_id("room", room)
-        entries = await house.inside.hub._source.after(f"room:{room_id}", 0, 100)
+    async def of(cls, house: RunningApp, room: str, *people: UserClient) -> "Stage":
+        engine, room_id = house.roomcast.sockets._engine, local_id("room", room)
+        entries = await house.roomcast.hub._source.after(f"room:{room_id}", 0, 100)
         actors = [await engine.backend.sessions.actor(person.token or "") for person in people]
         return cls(engine, room_id, entries, [Onlooker(actor.user_id, actor) for actor in actors])
 
     async def together(self, document: str) -> list[list[bytes | None]]:
         request = Request(document)
         stream = Stream(self._place, kinds_of(document), speaks=False)
-        script = RoomScript(self._engine, self._engine.operation(request), request, stream)
-        async with script.show(self._entries, replayed=False) as showing:
-            found = await showing.to(self._people if script.is_personal else [None])
+        script = RoomEventRenderer(self._engine, self._engine.operation(request), request, stream)
+        async with script.render(self._entries, replayed=False) as showing:
+            found = await showing.payloads_for(self._people if script.is_personal else [None])
         return [list(found[person if script.is_personal else None]) for person in self._people]
 
     async def alone(self, document: str) -> list[list[bytes | None]]:
         return [[await self._alone(document, entry, person) for entry in self._entries] for person in self._people]
 
-    async def _alone(self, document: str, entry: Entry, person: Onlooker) -> bytes | None:
+    async def _alone(self, document: str, entry: FeedEntry, person: Onlooker) -> bytes | None:
         if type(entry.event) not in kinds_of(document):
             return None
         context = Context(self._engine.backend, person.actor, LIVE)
         executor = self._engine.executor(self._engine.operation(Request(document)), {}, context)
         try:
-            result = await completed(executor.build_per_event_executor(Told(entry.event, replayed=False)))
+            result = await completed(executor.build_per_event_executor(RenderedEvent(entry.event, replayed=False)))
         finally:
             await context.close()
         return orjson.dumps(shown(result, LIVE.request_id))
 
 
-def failing(resolve: Callable[..., Awaitable[Any]], person: Person) -> Callable[..., Awaitable[Any]]:
+def failing(resolve: Callable[..., Awaitable[Any]], person: UserClient) -> Callable[..., Awaitable[Any]]:
     async def resolved(source: Any, info: Any, **arguments: Any) -> Any:
         if info.context.actor.user_id == local_id("user", person.id):
             raise Forbidden("not for you")
@@ -145,10 +145,10 @@ def seen(payload: bytes | None) -> Any:
 @pytest.mark.parametrize("root", ROOTS)
 @pytest.mark.parametrize("somebody_fails", [False, True])
 async def test_any_document_shows_many_people_what_it_shows_each_alone(
-    ann: Person, bob: Person, cleo: Person, monkeypatch: pytest.MonkeyPatch, root: str, somebody_fails: bool
+    ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch, root: str, somebody_fails: bool
 ) -> None:
     stage = await Stage.of(ann.house, await lively_room(ann, bob, cleo), ann, bob, cleo)
-    types: Any = ann.house.inside.schema._schema.type_map
+    types: Any = ann.house.roomcast.schema._schema.type_map
     fields = (("Message", "viewerCanEdit"), ("ReactionGroup", "viewerHasReacted"), ("Room", "viewerMembership"))
     for type_, name in fields if somebody_fails else ():
         field = types[type_].fields[name]

@@ -4,12 +4,12 @@ import asyncio
 import signal
 from pathlib import Path
 
-from tests.people import ROOM_EVENTS, Person, arrive
+from tests.people import ROOM_EVENTS, UserClient, sign_up
 from tests.process import Process, processes
 
 
 async def test_sigterm_closes_sockets_with_1012_and_answers_what_was_asked(database_url: str, tmp_path: Path) -> None:
-    async with processes(1, database_url, tmp_path) as [server], await arrive(server.house, "ann") as ann:
+    async with processes(1, database_url, tmp_path) as [server], await sign_up(server.house, "ann") as ann:
         den = await ann.create_room("den")
         async with ann.socket() as wire:
             await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
@@ -24,6 +24,6 @@ async def test_sigterm_closes_sockets_with_1012_and_answers_what_was_asked(datab
         assert told <= await stored(server, ann, den)
 
 
-async def stored(server: Process, person: Person, room_id: str) -> set[str]:
+async def stored(server: Process, person: UserClient, room_id: str) -> set[str]:
     history = "query H($id: ID!) { messages(roomId: $id, last: 100) { nodes { body } } }"
-    return {node["body"] for node in (await person.ask(history, id=room_id))["messages"]["nodes"]}
+    return {node["body"] for node in (await person.execute(history, id=room_id))["messages"]["nodes"]}

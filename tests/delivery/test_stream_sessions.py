@@ -4,20 +4,31 @@ import asyncio
 
 import pytest
 
-from roomcast.api.crowd import Places
+from roomcast.api.crowd import ConnectionLimits
 from tests.accounts.words import A_SECOND, CHANGE_PASSWORD, REVOKE, SESSIONS, codes, sign_in, within
 from tests.conftest import MakeHouse
 from tests.delivery.test_attaching import SlowDoor
-from tests.people import LOGIN, PASSWORD, REFRESH, ROOM_EVENTS, ROOM_MESSAGES, SIGNUP, Person, Visitor, Watching, Wire
+from tests.people import (
+    LOGIN,
+    PASSWORD,
+    REFRESH,
+    ROOM_EVENTS,
+    ROOM_MESSAGES,
+    SIGNUP,
+    AnonymousClient,
+    ClientSubscription,
+    SocketClient,
+    UserClient,
+)
 from tests.receipts.test_inbox import INBOX
 
 
-async def session_of(person: Person) -> str:
-    sessions = (await person.ask(SESSIONS))["me"]["sessions"]
+async def session_of(person: UserClient) -> str:
+    sessions = (await person.execute(SESSIONS))["me"]["sessions"]
     return str(next(session["id"] for session in sessions if session["current"]))
 
 
-async def ends(watching: Watching) -> None:
+async def ends(watching: ClientSubscription) -> None:
     """Read to its end."""
     async with asyncio.timeout(A_SECOND):
         while (message := await watching.message())["type"] == "next":
@@ -26,7 +37,7 @@ async def ends(watching: Watching) -> None:
 
 
 async def test_a_burst_of_subscriptions_behind_a_change_of_person_leaves_no_stream(
-    ann: Person, bob: Person, visitor: Visitor
+    ann: UserClient, bob: UserClient, visitor: AnonymousClient
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     async with await sign_in(visitor, "ann") as stolen, stolen.socket() as wire:
@@ -35,17 +46,17 @@ async def test_a_burst_of_subscriptions_behind_a_change_of_person_leaves_no_stre
         burst = [await wire.watch(ROOM_MESSAGES, roomId=den) for _ in range(80)]
         assert (await wire.heard("change"))["payload"]["data"]["refreshSession"]["errors"] == []
         passwords = {"currentPassword": PASSWORD, "newPassword": "quite another one"}
-        assert codes(await ann.do(CHANGE_PASSWORD, **passwords)) == []
+        assert codes(await ann.mutate(CHANGE_PASSWORD, **passwords)) == []
         for watching in burst:
             assert (await watching.message())["type"] in ("complete", "error")
         await ann.say(den, "for ann alone")
         assert (await wire.ask("{ me { user { username } } }"))["data"]["me"]["user"]["username"] == "bob"
-        assert ann.house.inside.hub.reader_count == 0
+        assert ann.house.roomcast.hub.reader_count == 0
         assert all(watching.is_silent for watching in burst)
 
 
 async def test_a_subscription_that_was_being_opened_ends_when_somebody_else_signs_in(
-    ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     async with ann.socket() as wire:
@@ -56,10 +67,10 @@ async def test_a_subscription_that_was_being_opened_ends_when_somebody_else_sign
         assert (await watching.message())["type"] == "complete"
         door.opened.set()
         await wire.ask("{ me { id } }")
-        assert ann.house.inside.hub.reader_count == 0
+        assert ann.house.roomcast.hub.reader_count == 0
 
 
-async def moved_on(wire: Wire, name: str) -> str:
+async def moved_on(wire: SocketClient, name: str) -> str:
     """The connection acts for another session of this person; that session's id."""
     answer = await wire.ask(LOGIN, input={"usernameOrEmail": name, "password": PASSWORD})
     return str(answer["data"]["login"]["session"]["id"])
@@ -68,17 +79,17 @@ async def moved_on(wire: Wire, name: str) -> str:
 @pytest.mark.parametrize("document", [ROOM_EVENTS, ROOM_MESSAGES, INBOX], ids=["events", "messages", "inbox"])
 @pytest.mark.parametrize("is_elsewhere", [False, True], ids=["here", "in-another-process"])
 async def test_a_stream_ends_with_its_own_session_and_its_connection_lives_on(
-    ann: Person, bob: Person, make_house: MakeHouse, document: str, is_elsewhere: bool
+    ann: UserClient, bob: UserClient, make_house: MakeHouse, document: str, is_elsewhere: bool
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     first = await session_of(bob)
-    async with bob.socket() as wire, Visitor(await make_house() if is_elsewhere else bob.house) as door:
+    async with bob.socket() as wire, AnonymousClient(await make_house() if is_elsewhere else bob.house) as door:
         watching = await wire.watch(document, **({} if document == INBOX else {"roomId": den}))
         await (wire.next_ping() if document == ROOM_MESSAGES else watching.next())
         await moved_on(wire, "bob")
         async with await sign_in(door, "bob") as other:
             with within(A_SECOND):
-                assert codes(await other.do(REVOKE, sessionId=first)) == []
+                assert codes(await other.mutate(REVOKE, sessionId=first)) == []
                 await ends(watching)
         assert "errors" not in await wire.ask("{ me { id } }")
         await ann.say(den, "not for that session")
@@ -87,23 +98,25 @@ async def test_a_stream_ends_with_its_own_session_and_its_connection_lives_on(
 
 
 async def test_a_stream_is_not_attached_once_its_session_has_ended(
-    ann: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den, first = await ann.create_room("den"), await session_of(bob)
-    async with bob.socket() as wire, Visitor(bob.house) as visitor:
+    async with bob.socket() as wire, AnonymousClient(bob.house) as visitor:
         door = SlowDoor(bob.house, monkeypatch)
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
         await door.reached.wait()
         await moved_on(wire, "bob")
         async with await sign_in(visitor, "bob") as other:
-            assert codes(await other.do(REVOKE, sessionId=first)) == []
+            assert codes(await other.mutate(REVOKE, sessionId=first)) == []
         door.opened.set()
         refused = await watching.message()
         assert [error["extensions"]["code"] for error in refused["payload"]] == ["UNAUTHENTICATED"]
-        assert bob.house.inside.hub.reader_count == 0
+        assert bob.house.roomcast.hub.reader_count == 0
 
 
-async def test_a_session_that_is_over_ends_all_its_connections_and_no_others(ann: Person, visitor: Visitor) -> None:
+async def test_a_session_that_is_over_ends_all_its_connections_and_no_others(
+    ann: UserClient, visitor: AnonymousClient
+) -> None:
     async with (
         await sign_in(visitor, "ann") as other,
         other.socket() as one,
@@ -111,7 +124,7 @@ async def test_a_session_that_is_over_ends_all_its_connections_and_no_others(ann
         ann.socket() as mine,
     ):
         with within(A_SECOND):
-            assert codes(await ann.do(REVOKE, sessionId=await session_of(other))) == []
+            assert codes(await ann.mutate(REVOKE, sessionId=await session_of(other))) == []
             assert [(await wire.closed())[0] for wire in (one, two)] == [4401, 4401]
         assert "errors" not in await mine.ask("{ me { id } }")
 
@@ -119,24 +132,24 @@ async def test_a_session_that_is_over_ends_all_its_connections_and_no_others(ann
 # ------------------------------------------------------------------ limits of people who sign in later
 
 
-async def test_a_connection_that_signs_in_later_needs_a_place_too(ann: Person) -> None:
-    ann.house.inside.sockets.crowd.places = Places(sockets_per_person=1)
-    async with ann.socket(), Wire(ann.house.ws_url) as late:
+async def test_a_connection_that_signs_in_later_needs_a_place_too(ann: UserClient) -> None:
+    ann.house.roomcast.sockets.admission.places = ConnectionLimits(sockets_per_person=1)
+    async with ann.socket(), SocketClient(ann.house.ws_url) as late:
         await late.init()
         answer = await late.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
         assert answer["data"]["login"]["tokens"]["accessToken"]
         assert await late.closed() == (1013, "Too many connections")
-    async with Wire(ann.house.ws_url) as alone:
+    async with SocketClient(ann.house.ws_url) as alone:
         await alone.init()
         await alone.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
         await alone.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})  # it has its place already
         assert (await alone.ask("{ me { user { username } } }"))["data"]["me"]["user"]["username"] == "ann"
 
 
-async def test_inboxes_and_the_streams_of_late_sign_ins_count(ann: Person) -> None:
+async def test_inboxes_and_the_streams_of_late_sign_ins_count(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    ann.house.inside.sockets.crowd.places = Places(streams_per_person=2)
-    async with ann.socket() as early, Wire(ann.house.ws_url) as late:
+    ann.house.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=2)
+    async with ann.socket() as early, SocketClient(ann.house.ws_url) as late:
         await (await early.watch(INBOX)).next()
         await late.init()
         await late.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
@@ -146,8 +159,8 @@ async def test_inboxes_and_the_streams_of_late_sign_ins_count(ann: Person) -> No
             assert refused["payload"][0]["extensions"]["code"] == "SUBSCRIPTION_LIMIT"
 
 
-async def test_somebody_new_on_a_connection_has_no_part_in_what_was_asked_before(ann: Person) -> None:
-    async with Wire(ann.house.ws_url) as wire:
+async def test_somebody_new_on_a_connection_has_no_part_in_what_was_asked_before(ann: UserClient) -> None:
+    async with SocketClient(ann.house.ws_url) as wire:
         await wire.init()
         signup = {"query": SIGNUP, "variables": {"input": {"username": "dora", "password": PASSWORD}}}
         await wire.send(type="subscribe", id="signup", payload=signup)

@@ -10,20 +10,20 @@ import pytest
 
 from tests import servers
 from tests.accounts.words import A_SECOND, BAN, LOGOUT
-from tests.people import ROOM_EVENTS, SEND, Json, Person, Visitor, Watching, Wire, arrive
+from tests.people import ROOM_EVENTS, SEND, AnonymousClient, ClientSubscription, Json, SocketClient, UserClient, sign_up
 from tests.process import Process, processes
 from tests.rooms.words import DELETE, change
 
 pytestmark = pytest.mark.chaos
 
-Deed = Callable[[Person, Person, str], Awaitable[object]]
+Deed = Callable[[UserClient, UserClient, str], Awaitable[object]]
 
 LOSSES: dict[str, tuple[Deed, str]] = {
     "leaving": (lambda ann, bob, den: bob.leave(den), "REMOVED_FROM_ROOM"),
     "removal": (lambda ann, bob, den: change(ann, "removeMember", roomId=den, userId=bob.id), "REMOVED_FROM_ROOM"),
-    "deletion": (lambda ann, bob, den: ann.do(DELETE, roomId=den), "ROOM_DELETED"),
-    "a-ban": (lambda ann, bob, den: ann.do(BAN, userId=bob.id), "BANNED"),
-    "logout": (lambda ann, bob, den: bob.ask(LOGOUT), "SESSION_REVOKED"),
+    "deletion": (lambda ann, bob, den: ann.mutate(DELETE, roomId=den), "ROOM_DELETED"),
+    "a-ban": (lambda ann, bob, den: ann.mutate(BAN, userId=bob.id), "BANNED"),
+    "logout": (lambda ann, bob, den: bob.execute(LOGOUT), "SESSION_REVOKED"),
 }
 """What ann, an administrator, or bob does in one process, and how his streams in the other one end."""
 
@@ -42,10 +42,10 @@ def redis_url() -> Iterator[str]:
 async def test_every_loss_is_felt_in_the_other_process(database_url: str, redis_url: str, tmp_path: Path) -> None:
     async with (
         processes(2, database_url, tmp_path, bus_url=redis_url) as (here, there),
-        await arrive(here.house, "ann") as ann,
+        await sign_up(here.house, "ann") as ann,
     ):
         for name, (deed, reason) in LOSSES.items():
-            async with await arrive(here.house, f"bob_{name.replace('-', '_')}") as bob:
+            async with await sign_up(here.house, f"bob_{name.replace('-', '_')}") as bob:
                 den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
                 bob.house = there.house  # where his sockets are; his requests still go here
                 async with bob.socket() as wire:
@@ -57,14 +57,14 @@ async def test_every_loss_is_felt_in_the_other_process(database_url: str, redis_
                     await is_as_it_should_be(wire, watching, reason)
 
 
-async def hears_its_end(watching: Watching, reason: str) -> None:
+async def hears_its_end(watching: ClientSubscription, reason: str) -> None:
     ended = await watching.next()
     assert (ended["__typename"], ended["reason"]) == ("StreamEnded", reason)
     if reason in ("REMOVED_FROM_ROOM", "ROOM_DELETED"):
         assert (await watching.message())["type"] == "complete"
 
 
-async def is_as_it_should_be(wire: Wire, watching: Watching, reason: str) -> None:
+async def is_as_it_should_be(wire: SocketClient, watching: ClientSubscription, reason: str) -> None:
     """A lost room ends its streams alone; a lost session ends the socket."""
     if reason in ("REMOVED_FROM_ROOM", "ROOM_DELETED"):
         assert "errors" not in await wire.ask("{ me { id } }")
@@ -79,7 +79,7 @@ async def test_the_same_send_to_both_at_once_and_after_a_restart_is_one_message(
 ) -> None:
     async with (
         processes(2, database_url, tmp_path, bus_url=redis_url) as both,
-        await arrive(both[0].house, "ann") as ann,
+        await sign_up(both[0].house, "ann") as ann,
     ):
         den, key = await ann.create_room("den"), str(uuid.uuid4())
         wish = {"roomId": den, "body": "once", "clientMessageId": key}
@@ -92,6 +92,6 @@ async def test_the_same_send_to_both_at_once_and_after_a_restart_is_one_message(
         assert [message["seq"] for message in await ann.say(den, "next")] == [3]
 
 
-async def send_to(place: Process, person: Person, wish: Json) -> Json:
-    async with Visitor(place.house, person.token) as there:
-        return await there.do(SEND, **wish)
+async def send_to(place: Process, person: UserClient, wish: Json) -> Json:
+    async with AnonymousClient(place.house, person.token) as there:
+        return await there.mutate(SEND, **wish)

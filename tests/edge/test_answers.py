@@ -12,8 +12,8 @@ from roomcast.api.context import Caller
 from roomcast.api.limits import Limits
 from roomcast.api.requests import Request
 from tests.conftest import MakeHouse
-from tests.house import House
-from tests.people import Person, arrive
+from tests.house import RunningApp
+from tests.people import UserClient, sign_up
 
 LIMIT = 64 * 1024
 TOO_LARGE = f"an answer of more than {LIMIT} bytes (maxResponseBytes)"
@@ -21,18 +21,18 @@ PAGE = "query ($room: ID!) { messages(roomId: $room, last: 100) { nodes { %s } }
 
 
 @pytest_asyncio.fixture
-async def small(make_house: MakeHouse) -> House:
+async def small(make_house: MakeHouse) -> RunningApp:
     """A house whose answers have at most 64 KiB."""
     return await make_house(max_response_bytes=LIMIT)
 
 
 @pytest_asyncio.fixture
-async def talker(small: House) -> Any:
-    async with await arrive(small, "ann") as person:
+async def talker(small: RunningApp) -> Any:
+    async with await sign_up(small, "ann") as person:
         yield person
 
 
-async def refusal(person: Person, document: str, **variables: Any) -> str:
+async def refusal(person: UserClient, document: str, **variables: Any) -> str:
     """The message of the one error that comes in place of all data."""
     answer = (await person.post({"query": document, "variables": variables})).json()
     assert answer["data"] is None
@@ -46,35 +46,35 @@ def aliased(field: str, count: int) -> str:
     return " ".join(f"a{number}: {field}" for number in range(count))
 
 
-async def test_an_answer_that_grows_too_large_is_refused_and_one_within_the_limit_is_not(talker: Person) -> None:
+async def test_an_answer_that_grows_too_large_is_refused_and_one_within_the_limit_is_not(talker: UserClient) -> None:
     room = await talker.create_room("den")
     await talker.say(room, *["x" * 3_000 for _ in range(20)])
-    whole = await talker.ask(PAGE % "body", room=room)
+    whole = await talker.execute(PAGE % "body", room=room)
     assert len(whole["messages"]["nodes"]) == 20
     assert TOO_LARGE in await refusal(talker, PAGE % "body again: body", room=room)
     assert TOO_LARGE in await refusal(talker, PAGE % aliased("body", 20), room=room)
 
 
 @pytest.mark.parametrize("body", ["é" * 1_600, '"' * 1_600, "\n" * 1_599 + "x"])
-async def test_what_json_makes_longer_counts_by_the_bytes_it_becomes(talker: Person, body: str) -> None:
+async def test_what_json_makes_longer_counts_by_the_bytes_it_becomes(talker: UserClient, body: str) -> None:
     room = await talker.create_room("den")
     await talker.say(room, *[body] * 22)
     assert TOO_LARGE in await refusal(talker, PAGE % "body", room=room)
 
 
-async def test_long_names_of_fields_count_too(talker: Person) -> None:
+async def test_long_names_of_fields_count_too(talker: UserClient) -> None:
     room = await talker.create_room("den")
     await talker.say(room, *map(str, range(9)))
     assert TOO_LARGE in await refusal(talker, PAGE % ("a" * 15_000 + ": seq"), room=room)
 
 
-async def test_an_event_that_is_too_large_is_an_error_and_the_stream_goes_on(talker: Person) -> None:
+async def test_an_event_that_is_too_large_is_an_error_and_the_stream_goes_on(talker: UserClient) -> None:
     room = await talker.create_room("den")
     watch = "subscription ($room: ID!) { roomMessages(roomId: $room) { message { seq %s } } }"
     personal = "viewerCanEdit " + aliased("body", 20)
     async with talker.socket() as wire:
         streams = [await wire.watch(watch % fields, room=room) for fields in (aliased("body", 20), personal)]
-        await talker.house.listening(2)
+        await talker.house.wait_for_streams(2)
         await talker.say(room, "x" * 4_000, "short")
         for stream in streams:
             large, short = [(await stream.message())["payload"] for _ in range(2)]
@@ -83,17 +83,17 @@ async def test_an_event_that_is_too_large_is_an_error_and_the_stream_goes_on(tal
             assert short["data"]["roomMessages"]["message"]["a0"] == "short"
 
 
-async def test_a_stream_over_http_has_the_same_limit(talker: Person) -> None:
+async def test_a_stream_over_http_has_the_same_limit(talker: UserClient) -> None:
     room = await talker.create_room("den")
     [message] = await talker.say(room, "x" * 4_000)
-    cursor = (await talker.ask(PAGE.replace("nodes { %s }", "streamCursor"), room=room))["messages"]["streamCursor"]
+    cursor = (await talker.execute(PAGE.replace("nodes { %s }", "streamCursor"), room=room))["messages"]["streamCursor"]
     watch = (
         "subscription ($room: ID!, $after: Cursor) { roomMessages(roomId: $room, after: $after) { message { %s } } }"
     )
     body = {"query": watch % aliased("body", 20), "variables": {"room": room, "after": cursor}}
     headers = {"authorization": f"Bearer {talker.token}", "accept": "text/event-stream"}
     async with talker.http.stream("POST", "/graphql", json=body, headers=headers) as stream:
-        await talker.house.listening(1)
+        await talker.house.wait_for_streams(1)
         await talker.say(room, "y" * 4_000)
         async for text in stream.aiter_lines():
             if text.startswith("data: {"):
@@ -102,31 +102,31 @@ async def test_a_stream_over_http_has_the_same_limit(talker: Person) -> None:
     assert message["seq"] > 0
 
 
-async def test_lists_that_are_longer_than_expected_are_counted_as_they_are(house: House, ann: Person) -> None:
+async def test_lists_that_are_longer_than_expected_are_counted_as_they_are(house: RunningApp, ann: UserClient) -> None:
     room = await ann.create_room("den")
     [message] = await ann.say(room, "hello")
     add = "mutation ($input: ReactionInput!) { addReaction(input: $input) { errors { code } } }"
     for number in range(30):
-        assert (await ann.do(add, messageId=message["id"], emoji=chr(0x1F600 + number)))["errors"] == []
+        assert (await ann.mutate(add, messageId=message["id"], emoji=chr(0x1F600 + number)))["errors"] == []
     document = "query ($id: ID!) { message(id: $id) { reactions { emoji count viewerHasReacted } } }"
-    assert len((await ann.ask(document, id=message["id"]))["message"]["reactions"]) == 30
-    house.inside.http._engine.limits = Limits(cost=80)  # what is expected of it costs less
+    assert len((await ann.execute(document, id=message["id"]))["message"]["reactions"]) == 30
+    house.roomcast.http._engine.limits = Limits(cost=80)  # what is expected of it costs less
     assert "more than 80 fields in its lists" in await refusal(ann, document, id=message["id"])
 
 
-async def test_the_limit_is_one_that_clients_can_ask_for(talker: Person) -> None:
+async def test_the_limit_is_one_that_clients_can_ask_for(talker: UserClient) -> None:
     asked = "{ serverInfo { limits { maxResponseBytes } } }"
-    assert (await talker.ask(asked))["serverInfo"]["limits"]["maxResponseBytes"] == LIMIT
+    assert (await talker.execute(asked))["serverInfo"]["limits"]["maxResponseBytes"] == LIMIT
 
 
-async def test_a_large_answer_is_made_in_turns_with_everybody_else(house: House, ann: Person) -> None:
+async def test_a_large_answer_is_made_in_turns_with_everybody_else(house: RunningApp, ann: UserClient) -> None:
     for number in range(60):
         await ann.create_room(f"room {number}")
     # A page of rooms has the memberships at hand: nothing of this waits for a statement.
     mine = "viewerMembership { role joinedAt lastReadSeq notificationLevel favourite mutedUntil }"
     request = Request("{ rooms(first: 60) { nodes { " + aliased(mine, 40) + " } } }")
-    engine = house.inside.http._engine
-    viewer = await house.inside.sessions.actor(ann.token or "")
+    engine = house.roomcast.http._engine
+    viewer = await house.roomcast.sessions.actor(ann.token or "")
     engine.limits = replace(Limits(), repeats=500)
     operation, longest = engine.operation(request), []
     for _ in range(3):

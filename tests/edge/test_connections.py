@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 import pytest
 from websockets.frames import Frame, Opcode
 
-from roomcast.api.connections import Connections
+from roomcast.api.connections import HttpConnections
 from roomcast.api.http_protocol import MAX_HEAD_BYTES, HttpProtocol
-from roomcast.api.slices import Sliced
-from roomcast.api.transport import DirectProtocol
+from roomcast.api.slices import ChunkedReads
+from roomcast.api.transport import WebSocketProtocol
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
 from tests.conftest import MakeHouse
 from tests.edge.lines import HANDSHAKE, Line, line
-from tests.house import House
-from tests.people import WAIT_SECONDS, Wire
+from tests.house import RunningApp
+from tests.people import WAIT_SECONDS, SocketClient
 
 Kind = TypeVar("Kind")
 GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"
@@ -26,7 +26,7 @@ INIT = b'{"type":"connection_init"}'
 
 
 @asynccontextmanager
-async def shaken(house: House) -> AsyncIterator[Line]:
+async def shaken(house: RunningApp) -> AsyncIterator[Line]:
     """A WebSocket whose frames are written by hand."""
     async with line(house.url, limit=2**10) as it:
         await it.say(HANDSHAKE + b"\r\n")
@@ -43,9 +43,9 @@ def living(kind: type[Kind]) -> list[Kind]:
     return [each for each in gc.get_objects() if issubclass(type(each), kind)]
 
 
-def protocol() -> DirectProtocol:
+def protocol() -> WebSocketProtocol:
     """The one socket's, as the server has it."""
-    [found] = [each for each in living(DirectProtocol) if not each.disconnected]
+    [found] = [each for each in living(WebSocketProtocol) if not each.disconnected]
     return found
 
 
@@ -65,13 +65,13 @@ def is_protected(answer: bytes) -> bool:
 # ------------------------------------------------------------------ requests
 
 
-async def test_endless_headers_are_cut_off(house: House) -> None:
+async def test_endless_headers_are_cut_off(house: RunningApp) -> None:
     async with line(house.url) as it:
         with pytest.raises(ConnectionError):
             await it.say(GET, *(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(20_000)))
 
 
-async def test_one_endless_header_is_cut_off(house: House) -> None:
+async def test_one_endless_header_is_cut_off(house: RunningApp) -> None:
     async with line(house.url) as it:
         await it.say(GET + b"Cookie: ", *[b"a" * 4096] * (MAX_HEAD_BYTES // 4096 + 2))
         answer = await it.rest()
@@ -83,7 +83,7 @@ async def test_one_endless_header_is_cut_off(house: House) -> None:
     "said", [b"", b"\r\n", GET, GET + b"\r\n" + GET, b"PUT /graphql HTTP/1.1\r\nContent-Length: 9\r\n\r\n"]
 )
 async def test_a_client_that_does_not_say_what_it_wants_is_not_waited_for(
-    house: House, monkeypatch: pytest.MonkeyPatch, said: bytes
+    house: RunningApp, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     monkeypatch.setattr(HttpProtocol, "head_seconds", 0.05)
     async with line(house.url) as it:
@@ -103,7 +103,7 @@ async def test_a_client_that_does_not_say_what_it_wants_is_not_waited_for(
         b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
     ],
 )
-async def test_what_is_no_http_is_refused_as_everything_is(house: House, said: bytes) -> None:
+async def test_what_is_no_http_is_refused_as_everything_is(house: RunningApp, said: bytes) -> None:
     async with line(house.url) as it:
         await it.say(said)
         answer = await it.rest()
@@ -111,7 +111,7 @@ async def test_what_is_no_http_is_refused_as_everything_is(house: House, said: b
     assert is_protected(answer)
 
 
-async def test_requests_one_after_another_are_answered_in_their_order(house: House) -> None:
+async def test_requests_one_after_another_are_answered_in_their_order(house: RunningApp) -> None:
     paths = [b"/health/live", b"/nowhere"] * 500
     async with line(house.url) as it:
         asked = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in paths)
@@ -120,7 +120,9 @@ async def test_requests_one_after_another_are_answered_in_their_order(house: Hou
     assert [answer[:3] for answer in answers] == [b"200", b"404"] * 500 + [b"200"]
 
 
-async def test_a_client_that_never_takes_its_answer_is_dropped(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_never_takes_its_answer_is_dropped(
+    house: RunningApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(HttpProtocol, "stall_seconds", 0.05)
     files = 20
     async with line(house.url, limit=2**10) as it, asyncio.timeout(WAIT_SECONDS):
@@ -146,7 +148,7 @@ WRONG: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_a_handshake_that_fails_is_answered_and_ended(house: House, name: str) -> None:
+async def test_a_handshake_that_fails_is_answered_and_ended(house: RunningApp, name: str) -> None:
     said, status = WRONG[name]
     async with line(house.url) as it:
         await it.say(said)
@@ -159,7 +161,7 @@ async def test_a_handshake_that_fails_is_answered_and_ended(house: House, name: 
 
 
 async def test_text_that_is_no_text_closes_with_1007_and_no_traceback(
-    house: House, caplog: pytest.LogCaptureFixture
+    house: RunningApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     for parts in ((frame(Opcode.TEXT, b"\xff"),), (frame(Opcode.TEXT, b"\xe2", fin=False), frame(Opcode.CONT, b"("))):
         async with shaken(house) as it:
@@ -168,7 +170,7 @@ async def test_text_that_is_no_text_closes_with_1007_and_no_traceback(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_a_message_of_endless_empty_parts_takes_no_memory(house: House) -> None:
+async def test_a_message_of_endless_empty_parts_takes_no_memory(house: RunningApp) -> None:
     async with shaken(house) as it:
         await it.say(frame(Opcode.TEXT, INIT, fin=False), frame(Opcode.CONT, b"", fin=False) * 20_000)
         await it.say(frame(Opcode.PING, b"heard"))
@@ -178,7 +180,7 @@ async def test_a_message_of_endless_empty_parts_takes_no_memory(house: House) ->
         assert b"connection_ack" in await it.reader.readuntil(b"}}")
 
 
-async def test_nothing_is_compressed_and_no_bomb_unpacked(house: House) -> None:
+async def test_nothing_is_compressed_and_no_bomb_unpacked(house: RunningApp) -> None:
     async with line(house.url) as it:
         await it.say(HANDSHAKE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
         assert b"permessage-deflate" not in await it.head()
@@ -186,28 +188,28 @@ async def test_nothing_is_compressed_and_no_bomb_unpacked(house: House) -> None:
         assert (await it.rest())[2:4] == (1002).to_bytes(2, "big")
 
 
-async def test_who_pings_and_never_listens_is_not_kept_pongs_for(house: House) -> None:
+async def test_who_pings_and_never_listens_is_not_kept_pongs_for(house: RunningApp) -> None:
     async with shaken(house) as it:
         await it.say(*[frame(Opcode.PING, b"x" * 125) * 1000] * 100)
         assert protocol().transport.get_write_buffer_size() < 500_000
 
 
-async def test_who_asks_for_much_and_never_listens_is_dropped(house: House) -> None:
+async def test_who_asks_for_much_and_never_listens_is_dropped(house: RunningApp) -> None:
     query = b'{"query":"{ ' + b"a" * 15_000 + b': __typename }"}'
     async with shaken(house) as it:
         await it.say(frame(Opcode.TEXT, INIT))
         asked = [b'{"type":"subscribe","id":"%d","payload":%s}' % (number, query) for number in range(3_000)]
         with pytest.raises(ConnectionError):
             await it.say(*(frame(Opcode.TEXT, each) for each in asked))
-    async with Wire(house.ws_url) as other:
+    async with SocketClient(house.ws_url) as other:
         await other.init()
 
 
-async def test_a_client_that_pings_and_never_reads_is_not_kept_pongs_for(house: House) -> None:
+async def test_a_client_that_pings_and_never_reads_is_not_kept_pongs_for(house: RunningApp) -> None:
     ping = frame(Opcode.TEXT, b'{"type":"ping","payload":{"say":"' + b"x" * 900 + b'"}}')
     async with shaken(house) as it:
         await it.say(frame(Opcode.TEXT, INIT), *[ping * 100] * 150)
-        [socket] = house.inside.sockets.open
+        [socket] = house.roomcast.sockets.open
         async with asyncio.timeout(WAIT_SECONDS):
             while not socket._outbox.is_blocked:  # noqa: ASYNC110 (no event says it)
                 await asyncio.sleep(0.01)
@@ -216,8 +218,8 @@ async def test_a_client_that_pings_and_never_reads_is_not_kept_pongs_for(house: 
         assert protocol().transport.get_write_buffer_size() < 500_000
 
 
-async def test_a_ping_with_a_large_payload_is_malformed(house: House) -> None:
-    async with Wire(house.ws_url) as wire:
+async def test_a_ping_with_a_large_payload_is_malformed(house: RunningApp) -> None:
+    async with SocketClient(house.ws_url) as wire:
         await wire.init()
         await wire.send(type="ping", payload={"say": "x" * 900})
         assert (await wire.next_control())["payload"] == {"say": "x" * 900}
@@ -229,7 +231,7 @@ async def test_an_address_has_no_more_connections_than_its_share(
     make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")  # uvicorn would take this test for a proxy
-    places = Connections(max_per_address=2)
+    places = HttpConnections(max_per_address=2)
     monkeypatch.setattr(HttpProtocol, "places", places)
     house = await make_house()
     async with line(house.url) as one, line(house.url) as two, line(house.url) as three:
@@ -258,7 +260,7 @@ class Unread:
 
 
 def test_the_address_that_leaves_most_unread_loses_its_oldest_connections() -> None:
-    places = Connections(max_unread_bytes=100)
+    places = HttpConnections(max_unread_bytes=100)
     greedy, modest = [Unread("10.0.0.1", 30) for _ in range(4)], Unread("10.0.0.2", 40)
     for each in (modest, *greedy):
         places.blocked(each)
@@ -286,7 +288,7 @@ class Tape(asyncio.Protocol):
         return lambda: self.told.append(name)
 
 
-class Reel(Sliced, Tape):
+class Reel(ChunkedReads, Tape):
     def caught_up(self) -> None:
         self.told.append("caught_up")
 

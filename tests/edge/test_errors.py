@@ -10,8 +10,8 @@ from roomcast.api import errors
 from roomcast.api.errors import formatted
 from roomcast.api.limits import Limits
 from roomcast.core.errors import Forbidden, RateLimited, ResumeExpired
-from tests.house import House
-from tests.people import Json, Person, Visitor
+from tests.house import RunningApp
+from tests.people import AnonymousClient, Json, UserClient
 
 REQUESTS: list[tuple[str, Json]] = [
     ("UNAUTHENTICATED", {"query": "{ rooms { totalCount } }"}),
@@ -27,7 +27,7 @@ REFUSALS = [Forbidden("no"), RateLimited("wait", retry_after_ms=1500), ResumeExp
 
 @pytest.mark.parametrize(("code", "request_"), REQUESTS, ids=[code for code, _ in REQUESTS])
 async def test_a_clients_mistake_has_its_code_and_no_place_in_the_log(
-    visitor: Visitor, caplog: pytest.LogCaptureFixture, code: str, request_: Json
+    visitor: AnonymousClient, caplog: pytest.LogCaptureFixture, code: str, request_: Json
 ) -> None:
     with caplog.at_level(logging.INFO):
         answer = await visitor.post(request_)
@@ -59,8 +59,8 @@ def test_what_is_ours_is_masked_and_logged_once_with_its_request(caplog: pytest.
     assert record.exc_info
 
 
-async def test_an_operation_that_takes_too_long_is_stopped(house: House, ann: Person) -> None:
-    house.inside.http._engine.limits = Limits(operation_seconds=0.0)
+async def test_an_operation_that_takes_too_long_is_stopped(house: RunningApp, ann: UserClient) -> None:
+    house.roomcast.http._engine.limits = Limits(operation_seconds=0.0)
     answer = (await ann.post({"query": "{ rooms { totalCount } }"})).json()
     assert answer["data"] is None
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["TIMEOUT"]
@@ -68,7 +68,7 @@ async def test_an_operation_that_takes_too_long_is_stopped(house: House, ann: Pe
 
 
 @pytest.mark.parametrize("wrong", ["PUBLI", "public", 5])
-async def test_no_value_is_suggested(ann: Person, wrong: object) -> None:
+async def test_no_value_is_suggested(ann: UserClient, wrong: object) -> None:
     document = "mutation ($input: CreateRoomInput!) { createRoom(input: $input) { cursor } }"
     answer = await ann.post({"query": document, "variables": {"input": {"name": "x", "visibility": wrong}}})
     assert "mean" not in answer.text

@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.conftest import beside_the_loop
 from tests.edge.lines import HANDSHAKE, line
-from tests.people import Json, Person, Wire, arrive
+from tests.people import Json, SocketClient, UserClient, sign_up
 from tests.process import Process
 
 CASES = int(os.environ.get("ROOMCAST_TEST_FUZZ_CASES", "300"))
@@ -78,8 +78,8 @@ def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest_asyncio.fixture
-async def fuzzer(server: Process) -> AsyncIterator[Person]:
-    async with await arrive(server.house, f"ann_{uuid.uuid4().hex[:8]}") as person:
+async def fuzzer(server: Process) -> AsyncIterator[UserClient]:
+    async with await sign_up(server.house, f"ann_{uuid.uuid4().hex[:8]}") as person:
         yield person
 
 
@@ -88,7 +88,7 @@ def token(server: Process) -> str:
     """Of somebody who is known before the loop of a test runs."""
 
     async def signed_in() -> str:
-        async with await arrive(server.house, f"bob_{uuid.uuid4().hex[:8]}") as person:
+        async with await sign_up(server.house, f"bob_{uuid.uuid4().hex[:8]}") as person:
             return str(person.token)
 
     return beside_the_loop(signed_in())
@@ -101,7 +101,7 @@ def is_fine(status: int, answer: Json) -> None:
         assert "Traceback" not in error["message"]
 
 
-async def answered(person: Person, content: bytes) -> None:
+async def answered(person: UserClient, content: bytes) -> None:
     headers = {**JSON_TYPE, "authorization": f"Bearer {person.token}"}
     answer = await person.http.post("/graphql", content=content, headers=headers)
     with printing(content):
@@ -118,7 +118,7 @@ def printing(sent: object) -> Iterator[None]:
         raise
 
 
-async def survived(wire: Wire, frame: str | bytes) -> bool:
+async def survived(wire: SocketClient, frame: str | bytes) -> bool:
     """Whether the socket lives on: it answers a ping that only it can answer."""
     with suppress(ConnectionClosed):
         await wire.ws.send(frame)
@@ -127,7 +127,7 @@ async def survived(wire: Wire, frame: str | bytes) -> bool:
     return False
 
 
-async def answers(wire: Wire, wanted: Json) -> bool:
+async def answers(wire: SocketClient, wanted: Json) -> bool:
     while True:
         heard = asyncio.create_task(wire.next_control())
         await asyncio.wait({heard, wire.reading}, return_when=asyncio.FIRST_COMPLETED)
@@ -154,17 +154,17 @@ async def drawn(strategy: st.SearchStrategy[Any], count: int = CASES) -> list[An
 # ------------------------------------------------------------------ bytes
 
 
-async def test_any_bytes_where_a_request_is_expected(server: Process, fuzzer: Person) -> None:
+async def test_any_bytes_where_a_request_is_expected(server: Process, fuzzer: UserClient) -> None:
     for said in await drawn(heads | st.binary(max_size=200)):
         with printing(said):
             async with line(server.url) as it:
                 with suppress(ConnectionError):
                     await it.say(said)
                 assert b"HTTP/1.1 5" not in await it.finish()
-    await fuzzer.ask("{ me { id } }")
+    await fuzzer.execute("{ me { id } }")
 
 
-async def test_any_frames_on_a_socket(server: Process, fuzzer: Person) -> None:
+async def test_any_frames_on_a_socket(server: Process, fuzzer: UserClient) -> None:
     for said in await drawn(st.lists(frames | st.binary(max_size=50), max_size=5)):
         with printing(said):
             async with line(server.url) as it:
@@ -173,10 +173,10 @@ async def test_any_frames_on_a_socket(server: Process, fuzzer: Person) -> None:
                     await it.head()
                     await it.say(*said)
                 await it.finish()
-    await fuzzer.ask("{ me { id } }")
+    await fuzzer.execute("{ me { id } }")
 
 
-async def test_any_body(fuzzer: Person) -> None:
+async def test_any_body(fuzzer: UserClient) -> None:
     for content in await drawn(st.binary(max_size=200)):
         await answered(fuzzer, content)
 
@@ -184,17 +184,17 @@ async def test_any_body(fuzzer: Person) -> None:
 # ------------------------------------------------------------------ JSON and GraphQL
 
 
-async def test_any_json(fuzzer: Person) -> None:
+async def test_any_json(fuzzer: UserClient) -> None:
     for content in await drawn(requests):
         await answered(fuzzer, json.dumps(content).encode())
 
 
-async def test_any_document(fuzzer: Person) -> None:
+async def test_any_document(fuzzer: UserClient) -> None:
     for document in await drawn(grammar | texts):
         await answered(fuzzer, json.dumps({"query": document}).encode())
 
 
-async def test_any_variables(fuzzer: Person) -> None:
+async def test_any_variables(fuzzer: UserClient) -> None:
     document = (
         "query ($id: ID!, $n: Int, $c: String) { user(id: $id) { id } rooms(first: $n, after: $c) { totalCount } }"
     )
@@ -203,13 +203,13 @@ async def test_any_variables(fuzzer: Person) -> None:
         await answered(fuzzer, json.dumps(body).encode())
 
 
-async def test_any_message_over_a_socket(server: Process, fuzzer: Person) -> None:
+async def test_any_message_over_a_socket(server: Process, fuzzer: UserClient) -> None:
     kinds = st.sampled_from(["connection_init", "ping", "pong", "subscribe", "complete", "next", "x"])
     messages = st.fixed_dictionaries({"type": kinds}, optional={"id": values, "payload": requests | values})
-    wire: Wire | None = None
+    wire: SocketClient | None = None
     for frame in await drawn(st.binary(max_size=100) | texts | messages.map(json.dumps) | values.map(json.dumps)):
         if wire is None:
-            wire = await Wire(server.ws_url).__aenter__()
+            wire = await SocketClient(server.ws_url).__aenter__()
             await wire.init({"authorization": fuzzer.token})
         with printing(frame):
             is_open = await survived(wire, frame)
@@ -252,7 +252,7 @@ def test_any_operation_of_the_schema(server: Process, schema: GraphQLSchema, tok
 # ------------------------------------------------------------------ memory
 
 
-async def test_the_same_again_and_again_takes_no_memory(server: Process, fuzzer: Person) -> None:
+async def test_the_same_again_and_again_takes_no_memory(server: Process, fuzzer: UserClient) -> None:
     bodies = [json.dumps(content).encode() for content in await drawn(requests)]
     grown = []
     for _ in range(4):

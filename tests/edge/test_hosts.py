@@ -4,20 +4,20 @@ import pytest
 
 from tests.conftest import MakeHouse
 from tests.edge.lines import HANDSHAKE, line
-from tests.house import House
-from tests.people import PASSWORD, SIGNUP, Person, Visitor
+from tests.house import RunningApp
+from tests.people import PASSWORD, SIGNUP, AnonymousClient, UserClient
 
 EVIL = "evil.example"
 
 
-async def status(house: House, host: str, path: str = "/schema.graphql") -> int:
-    async with Visitor(house) as visitor:
+async def status(house: RunningApp, host: str, path: str = "/schema.graphql") -> int:
+    async with AnonymousClient(house) as visitor:
         return (await visitor.http.get(path, headers={"host": host})).status_code
 
 
-async def test_a_page_that_points_its_name_here_does_not_become_the_administrator(house: House) -> None:
+async def test_a_page_that_points_its_name_here_does_not_become_the_administrator(house: RunningApp) -> None:
     """DNS rebinding: to the browser, page and server have one origin."""
-    async with Visitor(house) as page:
+    async with AnonymousClient(house) as page:
         signup = {"query": SIGNUP, "variables": {"input": {"username": "mallory", "password": PASSWORD}}}
         refused = await page.post(signup, host=f"{EVIL}:8000", origin=f"http://{EVIL}:8000")
         assert refused.status_code == 421
@@ -25,10 +25,10 @@ async def test_a_page_that_points_its_name_here_does_not_become_the_administrato
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
         assert "ROOMCAST_ALLOWED_HOSTS" in error["message"]
         assert refused.headers["x-content-type-options"] == "nosniff"
-        assert (await page.do(SIGNUP, username="ann", password=PASSWORD))["user"]["role"] == "ADMIN"
+        assert (await page.mutate(SIGNUP, username="ann", password=PASSWORD))["user"]["role"] == "ADMIN"
 
 
-async def test_a_socket_under_a_strange_name_is_not_opened(house: House, ann: Person) -> None:
+async def test_a_socket_under_a_strange_name_is_not_opened(house: RunningApp, ann: UserClient) -> None:
     strange = HANDSHAKE.replace(b"Host: localhost", b"Host: evil.example") + b"Origin: http://evil.example\r\n\r\n"
     async with line(house.url) as it:
         await it.say(strange)
@@ -39,14 +39,14 @@ async def test_a_socket_under_a_strange_name_is_not_opened(house: House, ann: Pe
 @pytest.mark.parametrize(
     "host", ["localhost", "LOCALHOST:9000", "localhost.", "127.0.0.1", "10.1.2.3:80", "[::1]:8000", "[2001:db8::1]"]
 )
-async def test_addresses_and_localhost_are_answered(house: House, host: str) -> None:
+async def test_addresses_and_localhost_are_answered(house: RunningApp, host: str) -> None:
     assert await status(house, host) == 200
 
 
 @pytest.mark.parametrize(
     "host", [EVIL, "localhost.evil.example", "127.0.0.1.evil.example", "chat.example.org", "[::1", "a@localhost.x", "x"]
 )
-async def test_other_names_are_not(house: House, host: str) -> None:
+async def test_other_names_are_not(house: RunningApp, host: str) -> None:
     assert await status(house, host) == 421
 
 
@@ -65,12 +65,12 @@ async def test_a_public_url_with_letters_of_other_scripts_is_what_browsers_make_
     assert await status(house, "xn--mnchen-3ya.example") == 200
 
 
-async def test_probes_are_answered_under_any_name(house: House) -> None:
+async def test_probes_are_answered_under_any_name(house: RunningApp) -> None:
     assert await status(house, "pod-7.cluster.internal", "/health/ready") == 200
     assert await status(house, "pod-7.cluster.internal", "/health/../graphql") == 421
 
 
-async def test_one_strange_host_among_several_is_refused(house: House) -> None:
+async def test_one_strange_host_among_several_is_refused(house: RunningApp) -> None:
     async with line(house.url) as it:
         await it.say(b"GET /schema.graphql HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n")
         assert b" 200 " not in await it.head()
@@ -78,8 +78,8 @@ async def test_one_strange_host_among_several_is_refused(house: House) -> None:
 
 async def test_https_is_for_keeps_where_the_public_url_says_so(make_house: MakeHouse) -> None:
     async with (
-        Visitor(await make_house()) as plain,
-        Visitor(await make_house(public_url="https://chat.example.org")) as secure,
+        AnonymousClient(await make_house()) as plain,
+        AnonymousClient(await make_house(public_url="https://chat.example.org")) as secure,
     ):
         for path in ("/", "/graphql", "/health/live", "/nowhere"):
             assert "strict-transport-security" not in (await plain.http.get(path)).headers

@@ -9,8 +9,8 @@ import pytest
 
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
 from tests.conftest import MakeHouse
-from tests.house import House
-from tests.people import PASSWORD, SIGNUP, Visitor, Wire
+from tests.house import RunningApp
+from tests.people import PASSWORD, SIGNUP, AnonymousClient, SocketClient
 
 FRIEND, STRANGER = "https://chat.example.org", "https://evil.example.org"
 ASK = {"query": "{ __typename }"}
@@ -22,7 +22,7 @@ def codes(answer: httpx.Response) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
-async def test_other_methods_are_told_which_there_are(visitor: Visitor, method: str) -> None:
+async def test_other_methods_are_told_which_there_are(visitor: AnonymousClient, method: str) -> None:
     answer = await visitor.http.request(method, "/graphql")
     assert (answer.status_code, codes(answer)) == (405, ["BAD_USER_INPUT"])
     assert {"GET", "HEAD", "POST"} <= {name.strip() for name in answer.headers["allow"].split(",")}
@@ -32,12 +32,12 @@ async def test_other_methods_are_told_which_there_are(visitor: Visitor, method: 
     "kind",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx", ""],
 )
-async def test_a_body_that_a_foreign_form_could_send_is_not_read(visitor: Visitor, kind: str) -> None:
+async def test_a_body_that_a_foreign_form_could_send_is_not_read(visitor: AnonymousClient, kind: str) -> None:
     answer = await visitor.http.post("/graphql", content=json.dumps(ASK), headers={"content-type": kind})
     assert (answer.status_code, codes(answer)) == (415, ["BAD_USER_INPUT"])
 
 
-async def test_a_compressed_body_is_not_unpacked(visitor: Visitor) -> None:
+async def test_a_compressed_body_is_not_unpacked(visitor: AnonymousClient) -> None:
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
     answer = await visitor.http.post("/graphql", content=gzip.compress(json.dumps(ASK).encode()), headers=headers)
     assert (answer.status_code, codes(answer), answer.headers["accept-encoding"]) == (
@@ -47,7 +47,7 @@ async def test_a_compressed_body_is_not_unpacked(visitor: Visitor) -> None:
     )
 
 
-async def test_a_url_asks_and_never_changes(visitor: Visitor) -> None:
+async def test_a_url_asks_and_never_changes(visitor: AnonymousClient) -> None:
     assert (await visitor.http.get("/graphql", params=ASK)).json() == {"data": {"__typename": "Query"}}
     for document, status in ((CHANGE, 405), ("subscription { roomMessages(roomId: 1) { cursor } }", 400)):
         answer = await visitor.http.get("/graphql", params={"query": document})
@@ -55,12 +55,12 @@ async def test_a_url_asks_and_never_changes(visitor: Visitor) -> None:
     assert (await visitor.http.get("/graphql", params={"query": CHANGE})).headers["allow"] == "POST"
 
 
-async def test_head_is_get_without_the_body(visitor: Visitor) -> None:
+async def test_head_is_get_without_the_body(visitor: AnonymousClient) -> None:
     head, get = [await visitor.http.request(method, "/graphql", params=ASK) for method in ("HEAD", "GET")]
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", get.headers["content-length"])
 
 
-async def test_several_operations_need_a_name(visitor: Visitor) -> None:
+async def test_several_operations_need_a_name(visitor: AnonymousClient) -> None:
     document = "query A { __typename } query B { b: __typename }"
     for name, found in ((None, None), ("C", None), ("B", {"b": "Query"})):
         answer = (await visitor.post({"query": document, "operationName": name})).json()
@@ -70,7 +70,9 @@ async def test_several_operations_need_a_name(visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("path", ["/nowhere", "/static/nowhere.js", "/graphql/x", "/schema.graphql?x", "/health/live"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-async def test_every_refusal_is_json_and_every_response_protected(visitor: Visitor, method: str, path: str) -> None:
+async def test_every_refusal_is_json_and_every_response_protected(
+    visitor: AnonymousClient, method: str, path: str
+) -> None:
     answer = await visitor.http.request(method, path)
     assert SECURITY_HEADERS.items() <= {name.title(): value for name, value in answer.headers.items()}.items()
     if answer.status_code >= 400:
@@ -78,7 +80,7 @@ async def test_every_refusal_is_json_and_every_response_protected(visitor: Visit
         assert answer.headers["content-security-policy"] == DATA_POLICY
 
 
-async def test_answers_are_kept_by_no_cache_and_name_their_request(visitor: Visitor) -> None:
+async def test_answers_are_kept_by_no_cache_and_name_their_request(visitor: AnonymousClient) -> None:
     first, second = await visitor.post(ASK), await visitor.post(ASK)
     assert first.headers["cache-control"] == "no-store"
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
@@ -90,7 +92,7 @@ async def test_answers_are_kept_by_no_cache_and_name_their_request(visitor: Visi
 async def test_only_named_origins_may_use_the_api(make_house: MakeHouse) -> None:
     house = await make_house(allowed_origins=(FRIEND,))
     wish = {"access-control-request-method": "POST", "access-control-request-headers": "authorization, content-type"}
-    async with Visitor(house) as visitor:
+    async with AnonymousClient(house) as visitor:
         for origin, allowed in ((FRIEND, FRIEND), (STRANGER, None), ("null", None)):
             preflight = await visitor.http.options("/graphql", headers={"origin": origin, **wish})
             assert preflight.headers.get("access-control-allow-origin") == allowed
@@ -104,14 +106,14 @@ async def test_only_named_origins_may_use_the_api(make_house: MakeHouse) -> None
 async def test_the_same_setting_opens_sockets(make_house: MakeHouse) -> None:
     house = await make_house(allowed_origins=(FRIEND,))
     for origin in (None, FRIEND, house.url):
-        async with Wire(house.ws_url, origin=origin) as wire:
+        async with SocketClient(house.ws_url, origin=origin) as wire:
             assert "heartbeatMs" in await wire.init()
     for origin in (STRANGER, "null", FRIEND + ".evil.org", "http://localhost"):
         with pytest.raises(Exception, match="HTTP 403"):
-            await Wire(house.ws_url, origin=origin).__aenter__()
+            await SocketClient(house.ws_url, origin=origin).__aenter__()
 
 
-async def test_without_the_setting_nobody_else_may(house: House, visitor: Visitor) -> None:
+async def test_without_the_setting_nobody_else_may(house: RunningApp, visitor: AnonymousClient) -> None:
     answer = await visitor.post(ASK, origin=FRIEND)
     assert not any(name.startswith("access-control") for name in answer.headers)
 
@@ -123,7 +125,7 @@ def hashed(document: str) -> dict[str, object]:
     return {"persistedQuery": {"version": 1, "sha256Hash": sha256(document.encode()).hexdigest()}}
 
 
-async def test_a_document_is_learned_once_it_is_good_and_then_named(visitor: Visitor) -> None:
+async def test_a_document_is_learned_once_it_is_good_and_then_named(visitor: AnonymousClient) -> None:
     document = "{ serverInfo { version } }"
     only_hash = {"extensions": hashed(document)}
     unknown = (await visitor.post(only_hash)).json()["errors"][0]
@@ -140,7 +142,7 @@ async def test_a_document_is_learned_once_it_is_good_and_then_named(visitor: Vis
         assert (await wire.heard("1"))["payload"] == taught
 
 
-async def test_nothing_bad_is_learned(visitor: Visitor) -> None:
+async def test_nothing_bad_is_learned(visitor: AnonymousClient) -> None:
     for document, named, code in (
         ("{ nothing }", "{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ("{ __typename }", "{ me { id } }", "BAD_USER_INPUT"),
@@ -159,7 +161,7 @@ async def test_a_server_with_a_manifest_runs_nothing_else(
         path.write_text(json.dumps(manifest))
         house = await make_house(trusted_documents=path)
         variables = {"input": {"username": f"ann_{len(manifest)}", "password": PASSWORD}}
-        async with Visitor(house) as visitor:
+        async with AnonymousClient(house) as visitor:
             assert codes(await visitor.post({"query": other})) == ["FORBIDDEN"]
             assert codes(await visitor.post({"query": other, "extensions": hashed(other)})) == [
                 "PERSISTED_QUERY_NOT_FOUND"

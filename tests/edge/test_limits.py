@@ -15,9 +15,9 @@ from roomcast.api.cost import COUNT, FIELDS, INTROSPECTION, LENGTHS, LOOKUP, ROW
 from roomcast.api.documents import Documents, RequestErrors
 from roomcast.api.limits import Limits, Measure
 from roomcast.core.paging import write_cursor
-from tests.people import Person
+from tests.people import UserClient
 
-SCHEMA = schema.build()._schema
+SCHEMA = schema.build_schema()._schema
 UNLIMITED = Limits(*[10**99] * 13)
 
 DOUBLING = "query { ...F0 } " + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(25))
@@ -232,7 +232,7 @@ def test_a_page_size_costs_the_same_as_a_literal_and_as_a_variable(outer: int, i
     )
 
 
-async def test_an_operation_that_costs_too_much_is_refused_and_one_that_asks_hears_its_cost(ann: Person) -> None:
+async def test_an_operation_that_costs_too_much_is_refused_and_one_that_asks_hears_its_cost(ann: UserClient) -> None:
     many = "query ($n: Int) { rooms(first: $n) { nodes { messages(first: $n) { nodes { id seq body createdAt } } } } }"
     assert await ann.codes(many, n=100) == ["QUERY_TOO_COMPLEX"]
     each = MESSAGE + 4 + FIELDS["Message.body"]
@@ -259,13 +259,13 @@ def test_every_list_and_page_that_runs_a_statement_has_a_price() -> None:
     assert {coordinate for coordinate in counting if FIELDS.get(coordinate, 0) < COUNT} == set()
 
 
-async def test_a_list_of_ids_in_a_variable_is_refused_by_its_length(ann: Person) -> None:
+async def test_a_list_of_ids_in_a_variable_is_refused_by_its_length(ann: UserClient) -> None:
     text = "query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on Room { messages(first: 20) { nodes { body } } } } }"
     assert await ann.codes(text, ids=["room_x"] * 100) == ["QUERY_TOO_COMPLEX"]
-    assert (await ann.ask(text, ids=["room_x"] * 3))["nodes"] == [None] * 3
+    assert (await ann.execute(text, ids=["room_x"] * 3))["nodes"] == [None] * 3
 
 
-async def test_a_subscription_costs_less_than_a_query_may_since_every_event_is_executed(ann: Person) -> None:
+async def test_a_subscription_costs_less_than_a_query_may_since_every_event_is_executed(ann: UserClient) -> None:
     room = await ann.create_room("den")
     history = "room { messages(last: 100) { nodes { body bodyHtml reactions { emoji count } } } }"
     async with ann.socket() as wire:
@@ -293,15 +293,15 @@ def test_a_limit_is_an_error_that_names_it() -> None:
     ],
 )
 async def test_a_text_that_a_list_is_filtered_by_is_short_also_with_its_ligatures_apart(
-    ann: Person, document: str
+    ann: UserClient, document: str
 ) -> None:
-    [found] = (await ann.ask(document, text="x" * 200)).values()
+    [found] = (await ann.execute(document, text="x" * 200)).values()
     assert found == {"nodes": []}
     for text in ("x" * 201, "\ufdfa" * 12, "x" * 200_000):
         assert await ann.codes(document, text=text) == ["BAD_USER_INPUT"]
 
 
-async def test_a_cursor_is_short(ann: Person) -> None:
+async def test_a_cursor_is_short(ann: UserClient) -> None:
     long = write_cursor("users", ("a" * 3_000,))
     assert await ann.codes("query ($after: String) { users(after: $after) { nodes { id } } }", after=long) == [
         "BAD_USER_INPUT"

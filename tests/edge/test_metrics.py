@@ -3,13 +3,13 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import MakeHouse
-from tests.house import House
-from tests.people import ROOM_MESSAGES, Person, Visitor
+from tests.house import RunningApp
+from tests.people import ROOM_MESSAGES, AnonymousClient, UserClient
 
 TOKEN = "a token for those who watch"
 
 
-async def readings(visitor: Visitor) -> dict[str, float]:
+async def readings(visitor: AnonymousClient) -> dict[str, float]:
     """By name and labels, as Prometheus parses them."""
     page = await visitor.http.get("/metrics")
     assert page.status_code == 200
@@ -21,7 +21,7 @@ async def readings(visitor: Visitor) -> dict[str, float]:
     }
 
 
-async def test_operations_are_counted_by_what_came_of_them(ann: Person) -> None:
+async def test_operations_are_counted_by_what_came_of_them(ann: UserClient) -> None:
     before = await readings(ann)
     room = await ann.create_room("den")
     await ann.post({"query": "{ me { nobody } }"})
@@ -39,11 +39,11 @@ async def test_operations_are_counted_by_what_came_of_them(ann: Person) -> None:
     assert rise("roomcast_operation_seconds_count query") == 1
 
 
-async def test_listeners_and_what_they_heard_are_counted(house: House, ann: Person, bob: Person) -> None:
+async def test_listeners_and_what_they_heard_are_counted(house: RunningApp, ann: UserClient, bob: UserClient) -> None:
     room = await ann.create_room("den")
     async with ann.socket() as hers, bob.socket() as his:
         streams = [await socket.watch(ROOM_MESSAGES, roomId=room) for socket in (hers, his)]
-        await house.listening(2)
+        await house.wait_for_streams(2)
         await ann.send(room, "hello")
         for stream in streams:
             await stream.next()
@@ -55,14 +55,14 @@ async def test_listeners_and_what_they_heard_are_counted(house: House, ann: Pers
     assert now["roomcast_bus_connected"] == 1
 
 
-async def test_what_listeners_heard_stays_counted_when_they_have_gone(house: House, ann: Person) -> None:
+async def test_what_listeners_heard_stays_counted_when_they_have_gone(house: RunningApp, ann: UserClient) -> None:
     room = await ann.create_room("den")
     async with ann.socket() as socket:
         stream = await socket.watch(ROOM_MESSAGES, roomId=room)
-        await house.listening(1)
+        await house.wait_for_streams(1)
         await ann.send(room, "hello")
         await stream.next()
-    await house.listening(0)
+    await house.wait_for_streams(0)
 
     now = await readings(ann)
 
@@ -70,13 +70,13 @@ async def test_what_listeners_heard_stays_counted_when_they_have_gone(house: Hou
 
 
 async def test_production_shows_nothing_without_a_token(make_house: MakeHouse) -> None:
-    async with Visitor(await make_house(profile="production")) as somebody:
+    async with AnonymousClient(await make_house(profile="production")) as somebody:
         assert (await somebody.http.get("/metrics")).status_code == 404
 
 
 async def test_only_the_token_opens_it(make_house: MakeHouse) -> None:
     house = await make_house(profile="production", metrics_token=TOKEN)
-    async with Visitor(house) as somebody:
+    async with AnonymousClient(house) as somebody:
         for said in ("", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer ä"):
             answer = await somebody.http.get("/metrics", headers={b"authorization": said.encode()})
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")

@@ -10,15 +10,15 @@ import pytest_asyncio
 
 from roomcast.api.limits import Limits
 from tests.conftest import MakeHouse
-from tests.people import Visitor
+from tests.people import AnonymousClient
 
 TYPENAME = {"query": "query cop { __typename }"}
 CHANGE = 'mutation cop { login(input: {usernameOrEmail: "a", password: "b"}) { errors { code } } }'
 
 
 @pytest_asyncio.fixture
-async def attacker(make_house: MakeHouse) -> AsyncIterator[Visitor]:
-    async with Visitor(await make_house(profile="production")) as somebody:
+async def attacker(make_house: MakeHouse) -> AsyncIterator[AnonymousClient]:
+    async with AnonymousClient(await make_house(profile="production")) as somebody:
         yield somebody
 
 
@@ -26,12 +26,12 @@ def is_refused(answer: httpx.Response) -> bool:
     return "data" not in answer.json() and bool(answer.json()["errors"])
 
 
-async def test_no_introspection(attacker: Visitor) -> None:
+async def test_no_introspection(attacker: AnonymousClient) -> None:
     for query in ("query cop { __schema { types { name } } }", '{ __type(name: "User") { name } }'):
         assert is_refused(await attacker.post({"query": query}))
 
 
-async def test_no_playground(attacker: Visitor) -> None:
+async def test_no_playground(attacker: AnonymousClient) -> None:
     for path in ("/graphql", "/graphiql", "/playground", "/console"):
         page = await attacker.http.get(path, headers={"accept": "text/html"})
         assert page.status_code in (404, 405)
@@ -39,16 +39,16 @@ async def test_no_playground(attacker: Visitor) -> None:
 
 
 @pytest.mark.parametrize("query", [TYPENAME["query"], CHANGE, CHANGE.removeprefix("mutation cop")])
-async def test_no_get(attacker: Visitor, query: str) -> None:
+async def test_no_get(attacker: AnonymousClient, query: str) -> None:
     answer = await attacker.http.get("/graphql", params={"query": query})
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-async def test_no_form_posts(attacker: Visitor) -> None:
+async def test_no_form_posts(attacker: AnonymousClient) -> None:
     assert (await attacker.http.post("/graphql", data=TYPENAME)).status_code == 415
 
 
-async def test_no_batches(attacker: Visitor) -> None:
+async def test_no_batches(attacker: AnonymousClient) -> None:
     assert is_refused(await attacker.post([TYPENAME] * 10))
 
 
@@ -62,13 +62,13 @@ async def test_no_batches(attacker: Visitor) -> None:
         ("depth", "query cop { __schema { types { " + "fields { type { " * 8 + "name" + " } }" * 8 + " } } }"),
     ],
 )
-async def test_each_limit_refuses_what_exceeds_it(attacker: Visitor, limit: str, query: str) -> None:
+async def test_each_limit_refuses_what_exceeds_it(attacker: AnonymousClient, limit: str, query: str) -> None:
     [error] = (await attacker.post({"query": query})).json()["errors"]
     assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
     assert f"{limit} above {getattr(Limits(), limit)}" in error["message"]
 
 
-async def test_unknown_directives_are_refused(attacker: Visitor) -> None:
+async def test_unknown_directives_are_refused(attacker: AnonymousClient) -> None:
     answer = (await attacker.post({"query": "query cop { __typename " + "@aa" * 10 + " }"})).json()
     assert {error["extensions"]["code"] for error in answer["errors"]} == {"GRAPHQL_VALIDATION_FAILED"}
 
@@ -90,20 +90,20 @@ async def test_unknown_directives_are_refused(attacker: Visitor) -> None:
         ),
     ],
 )
-async def test_no_suggestions(attacker: Visitor, query: str, variables: dict[str, object]) -> None:
+async def test_no_suggestions(attacker: AnonymousClient, query: str, variables: dict[str, object]) -> None:
     answer = await attacker.post({"query": query, "variables": variables})
     assert is_refused(answer)
     assert not re.search(r"did you mean|CreateRoomInput\.name|PUBLIC\b|JOINED", answer.text, re.IGNORECASE)
 
 
-async def test_no_tracing_and_no_traceback(attacker: Visitor) -> None:
+async def test_no_tracing_and_no_traceback(attacker: AnonymousClient) -> None:
     answer = await attacker.post({**TYPENAME, "extensions": {"tracing": True, "debug": True}})
     assert answer.json() == {"data": {"__typename": "Query"}}
     for query in ("{", "{ user(id: 5) { id } }", "\x00", "query ($x: X) { a }"):
         assert "Traceback" not in (await attacker.post({"query": query})).text
 
 
-async def test_no_persisted_query_is_learned(attacker: Visitor) -> None:
+async def test_no_persisted_query_is_learned(attacker: AnonymousClient) -> None:
     extensions = {"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}}
     answer = (await attacker.post({"extensions": extensions})).json()
     assert [error["message"] for error in answer["errors"]] == ["PersistedQueryNotSupported"]
@@ -111,13 +111,13 @@ async def test_no_persisted_query_is_learned(attacker: Visitor) -> None:
 
 async def test_each_switch_can_be_set_by_itself(make_house: MakeHouse) -> None:
     on = dict.fromkeys(("introspection", "playground", "get_queries", "persisted_queries"), "on")
-    async with Visitor(await make_house(profile="production", **on)) as visitor:
+    async with AnonymousClient(await make_house(profile="production", **on)) as visitor:
         assert (
             "data" in (await visitor.http.get("/graphql", params={"query": "{ __schema { types { name } } }"})).json()
         )
         page = await visitor.http.get("/graphql", headers={"accept": "text/html"})
         assert page.headers["content-type"].startswith("text/html")
     off = {"extensions": json.dumps({"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}})}
-    async with Visitor(await make_house(introspection="off", playground="off", get_queries="off")) as visitor:
+    async with AnonymousClient(await make_house(introspection="off", playground="off", get_queries="off")) as visitor:
         assert (await visitor.http.get("/graphql", params=off)).status_code == 405
         assert is_refused(await visitor.post({"query": "{ __schema { types { name } } }"}))

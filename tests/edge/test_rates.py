@@ -8,13 +8,13 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from roomcast.api.crowd import Places
+from roomcast.api.crowd import ConnectionLimits
 from roomcast.api.execution import AT_ONCE
 from roomcast.api.rates import Allowances, Rates
-from roomcast.core.rates import Buckets, Draft, MemoryBuckets, Rate, RedisBuckets, counted_address
+from roomcast.core.rates import Buckets, Charge, MemoryBuckets, Rate, RedisBuckets, counted_address
 from tests import servers
 from tests.conftest import MakeHouse
-from tests.people import Person, Visitor, Wire, arrive
+from tests.people import AnonymousClient, SocketClient, UserClient, sign_up
 
 SLOW = Rate(per_second=1, burst=3)
 
@@ -31,38 +31,38 @@ async def buckets(request: pytest.FixtureRequest) -> AsyncIterator[Buckets]:
 
 
 async def test_a_burst_is_taken_at_once_and_then_one_waits(buckets: Buckets) -> None:
-    assert [await buckets.take([Draft("ann", SLOW)]) for _ in range(3)] == [0, 0, 0]
-    wait = await buckets.take([Draft("ann", SLOW, 2)])
+    assert [await buckets.take([Charge("ann", SLOW)]) for _ in range(3)] == [0, 0, 0]
+    wait = await buckets.take([Charge("ann", SLOW, 2)])
     assert 1.5 < wait <= 2
-    assert await buckets.take([Draft("bob", SLOW)]) == 0  # of another bucket
+    assert await buckets.take([Charge("bob", SLOW)]) == 0  # of another bucket
 
 
 async def test_what_is_refused_takes_nothing_from_anywhere(buckets: Buckets) -> None:
-    await buckets.take([Draft("full", SLOW, 3)])
+    await buckets.take([Charge("full", SLOW, 3)])
     for _ in range(9):
-        assert await buckets.take([Draft("other", SLOW), Draft("full", SLOW)]) > 0
-    assert await buckets.take([Draft("other", SLOW, 3)]) == 0
+        assert await buckets.take([Charge("other", SLOW), Charge("full", SLOW)]) > 0
+    assert await buckets.take([Charge("other", SLOW, 3)]) == 0
 
 
 async def test_a_bucket_fills_again(buckets: Buckets) -> None:
     quick = Rate(per_second=50, burst=1)
-    assert await buckets.take([Draft("ann", quick)]) == 0
-    wait = await buckets.take([Draft("ann", quick)])
+    assert await buckets.take([Charge("ann", quick)]) == 0
+    wait = await buckets.take([Charge("ann", quick)])
     await asyncio.sleep(wait + 0.01)  # what the server told to wait, no more
-    assert await buckets.take([Draft("ann", quick)]) == 0
+    assert await buckets.take([Charge("ann", quick)]) == 0
 
 
 async def test_two_processes_share_one_redis() -> None:
     with servers.redis() as server:
         one, two = [RedisBuckets(Redis.from_url(server.url)) for _ in range(2)]
-        assert await one.take([Draft("ann", SLOW, 3)]) == 0
-        assert await two.take([Draft("ann", SLOW)]) > 0
+        assert await one.take([Charge("ann", SLOW, 3)]) == 0
+        assert await two.take([Charge("ann", SLOW)]) > 0
         await asyncio.gather(one.close(), two.close())
 
 
 async def test_without_redis_each_process_keeps_its_own(caplog: pytest.LogCaptureFixture) -> None:
     alone = RedisBuckets(Redis.from_url("redis://127.0.0.1:1", socket_connect_timeout=0.2))
-    waits = [await alone.take([Draft("ann", SLOW)]) for _ in range(4)]
+    waits = [await alone.take([Charge("ann", SLOW)]) for _ in range(4)]
     assert [wait > 0 for wait in waits] == [False, False, False, True]
     assert len(caplog.records) == 1  # said once
     await alone.close()
@@ -71,7 +71,7 @@ async def test_without_redis_each_process_keeps_its_own(caplog: pytest.LogCaptur
 QUESTION = "{ __typename }"
 
 
-async def ask_until_refused(person: Person) -> int:
+async def ask_until_refused(person: UserClient) -> int:
     async with person.socket() as wire:
         for number in range(1200):
             message = await (await wire.watch(QUESTION)).message()
@@ -84,8 +84,8 @@ async def ask_until_refused(person: Person) -> int:
 async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_not(make_house: MakeHouse) -> None:
     house = await make_house()
     allowances = Allowances(operations=Rate(per_second=1, burst=1000))
-    house.inside.http._engine._rates = Rates(MemoryBuckets(), allowances)
-    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+    house.roomcast.http._engine._rates = Rates(MemoryBuckets(), allowances)
+    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
         assert await ask_until_refused(ann) >= 1000
         refused = [answer for _ in range(9) if (answer := await ann.post({"query": QUESTION})).status_code == 429]
         assert refused
@@ -98,8 +98,8 @@ async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_n
 
 async def test_signals_have_an_allowance_of_their_own(make_house: MakeHouse) -> None:
     house = await make_house()
-    house.inside.http._engine._rates = Rates(MemoryBuckets(), Allowances(signals=SLOW))
-    async with await arrive(house, "ann") as ann:
+    house.roomcast.http._engine._rates = Rates(MemoryBuckets(), Allowances(signals=SLOW))
+    async with await sign_up(house, "ann") as ann:
         room = await ann.create_room("den")
         typing = "mutation ($room: ID!) { setTyping(input: {roomId: $room, typing: true}) { errors { code } } }"
         said = {"query": typing, "variables": {"room": room}}
@@ -111,7 +111,7 @@ async def test_signals_have_an_allowance_of_their_own(make_house: MakeHouse) -> 
 
 async def test_each_mutation_of_a_document_counts_by_its_weight(make_house: MakeHouse) -> None:
     house = await make_house()
-    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
         one = 'r%d: createRoom(input: {name: "room %d"}) { errors { code } room { id } }'
         document = "mutation { " + " ".join(one % (n, n) for n in range(20)) + " }"
         answers = [await ann.post({"query": document.replace('"room', f'"room {n}')}) for n in range(6)]
@@ -123,16 +123,16 @@ async def test_each_mutation_of_a_document_counts_by_its_weight(make_house: Make
 
 async def test_one_person_takes_only_a_share_of_the_connections_to_the_database(make_house: MakeHouse) -> None:
     house = await make_house()
-    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
         room = await ann.create_room("den")
         await ann.say(room, *["x" * 4_000] * 50)
-        pool, most = house.inside.db._reader.pool, 0
+        pool, most = house.roomcast.db._reader.pool, 0
         page = "query ($room: ID!) { messages(roomId: $room, last: 50) { nodes { body author { id } } } }"
-        asking = [asyncio.create_task(ann.ask(page, room=room)) for _ in range(60)]
+        asking = [asyncio.create_task(ann.execute(page, room=room)) for _ in range(60)]
         while not all(task.done() for task in asking):
             most = max(most, pool.checkedout())  # type: ignore[attr-defined]
             await asyncio.sleep(0)
-        assert (await bob.ask(QUESTION)) == {"__typename": "Query"}
+        assert (await bob.execute(QUESTION)) == {"__typename": "Query"}
         await asyncio.gather(*asking)
     assert 1 <= most <= AT_ONCE + 1  # one more may look for what is to be swept
 
@@ -156,8 +156,8 @@ def test_an_address_is_counted_as_what_one_customer_gets(address: str | None, co
 async def test_all_addresses_of_one_network_share_their_limits(make_house: MakeHouse) -> None:
     """uvicorn believes what this machine forwards, as it would a proxy."""
     house = await make_house()
-    house.inside.http._engine._rates = Rates(MemoryBuckets(), Allowances(operations_of_address=SLOW))
-    async with Visitor(house) as visitor:
+    house.roomcast.http._engine._rates = Rates(MemoryBuckets(), Allowances(operations_of_address=SLOW))
+    async with AnonymousClient(house) as visitor:
         said = [
             (await visitor.post({"query": QUESTION}, **{"x-forwarded-for": f"2001:db8:1:{net}::{n}"})).status_code
             for net, n in [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1)]
@@ -167,10 +167,10 @@ async def test_all_addresses_of_one_network_share_their_limits(make_house: MakeH
 
 async def test_sockets_of_one_network_share_its_places(make_house: MakeHouse) -> None:
     house = await make_house()
-    house.inside.sockets.crowd.places = Places(sockets_per_address=1)
+    house.roomcast.sockets.admission.places = ConnectionLimits(sockets_per_address=1)
     async with AsyncExitStack() as stack:
         wires = [
-            await stack.enter_async_context(Wire(house.ws_url, forwarded=f"2001:db8:1:{net}::{n}"))
+            await stack.enter_async_context(SocketClient(house.ws_url, forwarded=f"2001:db8:1:{net}::{n}"))
             for net, n in [(1, 1), (1, 2), (2, 1)]
         ]
         await wires[0].init()
@@ -180,16 +180,16 @@ async def test_sockets_of_one_network_share_its_places(make_house: MakeHouse) ->
 
 async def test_switched_off_there_is_no_limit(make_house: MakeHouse) -> None:
     house = await make_house(rate_limits="off")
-    async with await arrive(house, "ann") as ann:
+    async with await sign_up(house, "ann") as ann:
         with pytest.raises(AssertionError, match="never refused"):
             await ask_until_refused(ann)
 
 
 async def test_new_documents_take_from_the_address_and_known_ones_do_not(make_house: MakeHouse) -> None:
     house = await make_house()
-    async with await arrive(house, "ann") as ann:
+    async with await sign_up(house, "ann") as ann:
         allowances = Allowances(reading_of_address=Rate(per_second=0.001, burst=120))
-        house.inside.http._engine._rates = Rates(MemoryBuckets(), allowances)
+        house.roomcast.http._engine._rates = Rates(MemoryBuckets(), allowances)
         known, long = "{ __typename }", "{ " + "x: __typename " * 6 + "}"
         assert [(await ann.post({"query": each})).status_code for each in (known, long, known)] == [200, 200, 200]
         refused = await ann.post({"query": "{ nothing of the kind }"})

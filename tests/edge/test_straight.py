@@ -8,7 +8,7 @@ from graphql import GraphQLObjectType
 from strawberry.extensions import FieldExtension
 
 from roomcast.api import schema
-from roomcast.api.straight import straighten
+from roomcast.api.straight import install_fast_resolvers
 
 EVERYTHING = "{ thing { plain renamed method parent root infoOnly both later louder times(n: 3) failing } }"
 
@@ -70,7 +70,7 @@ class Query:
 async def answered(*, straight: bool) -> tuple[Any, list[str]]:
     built = strawberry.Schema(Query)
     if straight:
-        straighten(built._schema)
+        install_fast_resolvers(built._schema)
     result = await built.execute(EVERYTHING, context_value=SimpleNamespace(name="ann"))
     return result.data, [f"{error.path} {error.message}" for error in result.errors or ()]
 
@@ -84,7 +84,7 @@ async def test_the_answers_are_the_same() -> None:
 
 
 def test_every_field_without_arguments_is_called_straight() -> None:
-    built = schema.build()._schema
+    built = schema.build_schema()._schema
     kinds = [kind for kind in built.type_map.values() if isinstance(kind, GraphQLObjectType)]
 
     roundabout = [

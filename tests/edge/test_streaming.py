@@ -10,8 +10,8 @@ import pytest
 
 from roomcast.accounts.tokens import Tokens
 from roomcast.core.ids import local_id, uuid7
-from tests.house import SECRET, House
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, WAIT_SECONDS, Json, Person
+from tests.house import SECRET, RunningApp
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, WAIT_SECONDS, Json, UserClient
 
 MULTIPART = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0, application/json"
 EVENTS = "text/event-stream"
@@ -41,7 +41,7 @@ class Reading:
 
 
 @asynccontextmanager
-async def stream(person: Person, accept: str, document: str, **variables: object) -> AsyncIterator[Reading]:
+async def stream(person: UserClient, accept: str, document: str, **variables: object) -> AsyncIterator[Reading]:
     headers = {"accept": accept, "authorization": f"Bearer {person.token}"}
     body = {"query": document, "variables": variables}
     async with person.http.stream("POST", "/graphql", json=body, headers=headers) as response:
@@ -51,21 +51,21 @@ async def stream(person: Person, accept: str, document: str, **variables: object
 
 @pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
 async def test_what_is_said_arrives_and_a_client_that_leaves_leaves_nothing(
-    house: House, ann: Person, accept: str
+    house: RunningApp, ann: UserClient, accept: str
 ) -> None:
     den = await ann.create_room("den")
     [first] = await ann.say(den, "before")
     async with stream(ann, accept, ROOM_MESSAGES, roomId=den) as reading:
-        await house.listening(1)
+        await house.wait_for_streams(1)
         await ann.say(den, "one", "two")
         bodies = [(await reading.next())["data"]["roomMessages"]["message"]["body"] for _ in range(2)]
         assert bodies == ["one", "two"]
         assert reading.response.headers["content-type"].startswith(accept.partition(";")[0])
-    await house.listening(0)
+    await house.wait_for_streams(0)
     assert first["seq"] == 2
 
 
-async def test_a_stream_resumes_from_a_cursor(ann: Person) -> None:
+async def test_a_stream_resumes_from_a_cursor(ann: UserClient) -> None:
     den = await ann.create_room("den")
     sent = await ann.send(den, "seen")
     await ann.say(den, "missed")
@@ -75,14 +75,14 @@ async def test_a_stream_resumes_from_a_cursor(ann: Person) -> None:
 
 
 @pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
-async def test_a_stream_that_is_refused_says_why_and_ends(ann: Person, accept: str) -> None:
+async def test_a_stream_that_is_refused_says_why_and_ends(ann: UserClient, accept: str) -> None:
     async with stream(ann, accept, ROOM_MESSAGES, roomId="room_unknown") as reading:
         assert (await reading.next())["errors"][0]["extensions"]["code"] == "NOT_FOUND"
         rest = await reading.rest()
     assert rest[-1] == "--graphql--" if accept == MULTIPART else rest[0] == "event: complete"
 
 
-async def test_who_is_put_out_hears_no_more(house: House, ann: Person, bob: Person) -> None:
+async def test_who_is_put_out_hears_no_more(house: RunningApp, ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with stream(bob, MULTIPART, ROOM_EVENTS, roomId=den) as reading:
         assert (await reading.next())["data"]["roomEvents"]["__typename"] == "StreamReady"
@@ -90,10 +90,10 @@ async def test_who_is_put_out_hears_no_more(house: House, ann: Person, bob: Pers
         while (event := (await reading.next())["data"]["roomEvents"])["__typename"] != "StreamEnded":
             assert event["__typename"] == "MemberChanged"
         assert (await reading.rest())[-1] == "--graphql--"
-    await house.listening(0)
+    await house.wait_for_streams(0)
 
 
-async def test_ordinary_questions_are_answered_in_json_whatever_else_is_accepted(ann: Person) -> None:
+async def test_ordinary_questions_are_answered_in_json_whatever_else_is_accepted(ann: UserClient) -> None:
     for accept in (URQL, MULTIPART, EVENTS, "*/*"):
         answer = await ann.post({"query": "{ __typename }"}, accept=accept)
         assert answer.headers["content-type"].partition(";")[0].endswith("json")
@@ -103,7 +103,7 @@ async def test_ordinary_questions_are_answered_in_json_whatever_else_is_accepted
     assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (400, "BAD_USER_INPUT")
 
 
-async def test_a_bad_token_is_refused_before_anything_streams(ann: Person) -> None:
+async def test_a_bad_token_is_refused_before_anything_streams(ann: UserClient) -> None:
     user = local_id("user", ann.id)
     assert user is not None
     ann.token = Tokens([SECRET.encode()], -5).access(user, uuid7())[0]
@@ -112,7 +112,7 @@ async def test_a_bad_token_is_refused_before_anything_streams(ann: Person) -> No
 
 
 @pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
-async def test_a_page_of_a_foreign_origin_hears_that_it_may_not(ann: Person, accept: str) -> None:
+async def test_a_page_of_a_foreign_origin_hears_that_it_may_not(ann: UserClient, accept: str) -> None:
     headers = {"accept": accept, "origin": "https://evil.example.org", "authorization": f"Bearer {ann.token}"}
     async with ann.http.stream("POST", "/graphql", json={"query": ROOM_MESSAGES}, headers=headers) as response:
         [error] = (await Reading(response).next())["errors"]
@@ -120,8 +120,8 @@ async def test_a_page_of_a_foreign_origin_hears_that_it_may_not(ann: Person, acc
     assert error["extensions"]["requestId"] == response.headers["x-request-id"]
 
 
-async def test_a_signal_of_life_is_sent_while_nothing_happens(house: House, ann: Person) -> None:
-    house.inside.sockets.pace = type(house.inside.sockets.pace)(tick=0.02, heartbeat=0.04)
+async def test_a_signal_of_life_is_sent_while_nothing_happens(house: RunningApp, ann: UserClient) -> None:
+    house.roomcast.sockets.timeouts = type(house.roomcast.sockets.timeouts)(tick=0.02, heartbeat=0.04)
     den = await ann.create_room("den")
     async with stream(ann, EVENTS, ROOM_MESSAGES, roomId=den) as reading, asyncio.timeout(WAIT_SECONDS):
         beats = 0

@@ -14,13 +14,13 @@ from sqlalchemy import event as sa_event
 from websockets.exceptions import ConnectionClosed
 
 from roomcast.accounts.passwords import Passwords
-from roomcast.api.transport import SERVER_OPTIONS, DirectProtocol
+from roomcast.api.transport import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.core.db import Database
 from roomcast.core.events import Event
 from roomcast.serving import App
 from tests.faults.proxy import FaultProxy
-from tests.house import House, Server, settings_for
-from tests.people import Person, Visitor, Wire, arrive
+from tests.house import RunningApp, Server, settings_for
+from tests.people import AnonymousClient, SocketClient, UserClient, sign_up
 
 COMMAND_SECONDS = 0.5
 """How long the app waits for an answer of the database here, instead of the usual time-out."""
@@ -31,16 +31,16 @@ SETTLE_SECONDS = 20.0
 class Lane:
     """`admin` reads the database past the proxy; `published` is what the app announced after its commits."""
 
-    def __init__(self, house: House, proxy: FaultProxy, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
+    def __init__(self, house: RunningApp, proxy: FaultProxy, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
         self.house, self.proxy, self.admin = house, proxy, admin
         self.published: list[Event] = []
-        self.people: dict[str, Person] = {}
+        self.people: dict[str, UserClient] = {}
         self.den = ""
         self.fired: str | None = None
-        self._visitors: dict[str | None, Visitor] = {}
-        self._wires: dict[str | None, Wire] = {}
+        self._visitors: dict[str | None, AnonymousClient] = {}
+        self._wires: dict[str | None, SocketClient] = {}
         self._names = itertools.count(1)
-        self._record_published(house.inside.db)
+        self._record_published(house.roomcast.db)
 
     def _record_published(self, db: Database) -> None:
         publish = db.publish
@@ -55,32 +55,32 @@ class Lane:
         """A name that nothing else has in this lane."""
         return f"{stem}{next(self._names)}"
 
-    async def person(self, stem: str) -> Person:
+    async def person(self, stem: str) -> UserClient:
         """Somebody new. The caller need not close them: the lane does."""
-        person = await arrive(self.house, self.name(stem))
+        person = await sign_up(self.house, self.name(stem))
         self.people[person.name] = person
         return person
 
-    def visitor(self, token: str | None) -> Visitor:
+    def visitor(self, token: str | None) -> AnonymousClient:
         """Whoever holds this token. The lane closes them."""
         if token not in self._visitors:
-            self._visitors[token] = Visitor(self.house, token)
+            self._visitors[token] = AnonymousClient(self.house, token)
         return self._visitors[token]
 
-    def stranger(self) -> Visitor:
+    def stranger(self) -> AnonymousClient:
         """Somebody without an account."""
         return self.visitor(None)
 
-    async def wire(self, actor: Visitor) -> Wire:
+    async def wire(self, actor: AnonymousClient) -> SocketClient:
         """An open socket of this person, kept for the next time while it lives."""
         wire = self._wires.get(actor.token)
         if wire is None or wire.reading.done():
             wire = self._wires[actor.token] = await self.new_wire(actor)
         return wire
 
-    async def new_wire(self, actor: Visitor, **payload: Any) -> Wire:
+    async def new_wire(self, actor: AnonymousClient, **payload: Any) -> SocketClient:
         """Raises ConnectionError when the server closes it instead of acknowledging it."""
-        wire = Wire(self.house.ws_url)
+        wire = SocketClient(self.house.ws_url)
         await wire.__aenter__()
         signed_in = {"authorization": f"Bearer {actor.token}"} if actor.token else {}
         opening = asyncio.ensure_future(wire.init({**signed_in, **payload}))
@@ -92,7 +92,7 @@ class Lane:
         await end(wire)
         raise ConnectionError("the server closed the socket")
 
-    async def drop_wire(self, actor: Visitor) -> None:
+    async def drop_wire(self, actor: AnonymousClient) -> None:
         if wire := self._wires.pop(actor.token, None):
             await end(wire)
 
@@ -136,7 +136,7 @@ class Lane:
         return sum(driver.is_in_transaction() for driver in drivers if driver is not None and not driver.is_closed())
 
     def _pool(self) -> Any:
-        return self.house.inside.db._writer.sync_engine.pool
+        return self.house.roomcast.db._writer.sync_engine.pool
 
     async def close(self) -> None:
         for wire in self._wires.values():
@@ -145,7 +145,7 @@ class Lane:
             await somebody.http.aclose()
 
 
-async def end(wire: Wire) -> None:
+async def end(wire: SocketClient) -> None:
     with suppress(ConnectionClosed, OSError):
         await wire.__aexit__(None, None, None)
 
@@ -174,11 +174,11 @@ async def open_lane(database_url: str, folder: Path) -> AsyncIterator[Lane]:
         app = App(settings, Passwords(memory_kib=8, passes=1))
         shorten_timeouts(app.house.db)
         config = uvicorn.Config(
-            app, "127.0.0.1", 0, ws=DirectProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
+            app, "127.0.0.1", 0, ws=WebSocketProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
         )
         server = Server(config)
         await server.begin()
-        lane = Lane(House(app, server), proxy, admin)
+        lane = Lane(RunningApp(app, server), proxy, admin)
         try:
             yield lane
         finally:

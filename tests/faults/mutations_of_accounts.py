@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.faults.lanes import Lane
 from tests.faults.trials import Trial, den, do, people, trial_of, uid
-from tests.people import PASSWORD, Visitor
+from tests.people import PASSWORD, AnonymousClient
 
 
 def encoded(raw: bytes) -> str:
@@ -35,7 +35,7 @@ async def login(lane: Lane) -> Trial:
     return Trial(lane.stranger(), variables, effect, (device,))
 
 
-async def signed_in(lane: Lane) -> tuple[Visitor, str, str]:
+async def signed_in(lane: Lane) -> tuple[AnonymousClient, str, str]:
     """A new session of an old account: its visitor, its refresh token, its device."""
     _, bob = await people(lane)
     device = lane.name("device")

@@ -15,7 +15,7 @@ from tests.delivery.survivors import FULL
 from tests.faults.lanes import Lane, end
 from tests.faults.proxy import ROUND_TRIPS, Fault, Kind, Side
 from tests.faults.trials import Trial, den, document, people
-from tests.people import ROOM_EVENTS, Json, Person, Refused, Watching, Wire
+from tests.people import ROOM_EVENTS, ClientSubscription, Json, Refused, SocketClient, UserClient
 
 T = TypeVar("T")
 
@@ -94,8 +94,8 @@ async def send(lane: Lane, name: str, trial: Trial, fault: Fault | None, way: Wa
             await end(wire)
 
 
-async def _send_over_socket(lane: Lane, wire: Wire, name: str, trial: Trial, fault: Fault | None) -> Outcome:
-    watching: Watching | None = None
+async def _send_over_socket(lane: Lane, wire: SocketClient, name: str, trial: Trial, fault: Fault | None) -> Outcome:
+    watching: ClientSubscription | None = None
 
     async def cancel() -> None:
         """Returns when the server has handled the `complete`: it handles a socket's messages in their order."""
@@ -121,7 +121,7 @@ async def _send_over_socket(lane: Lane, wire: Wire, name: str, trial: Trial, fau
         lane.fired = lane.proxy.fired
 
 
-async def first_message(wire: Wire, watching: Watching) -> Outcome:
+async def first_message(wire: SocketClient, watching: ClientSubscription) -> Outcome:
     """The answer; an unknown outcome where the server closes the socket instead."""
     told = asyncio.ensure_future(watching.message())
     try:
@@ -208,11 +208,11 @@ async def check_service(lane: Lane) -> None:
     seq = await post(ann, room_id, body)
     stored = await lane.count("SELECT count(*) FROM messages WHERE body = $1 AND seq = $2", body, seq)
     assert stored == 1, "a message was acknowledged afterwards and is not stored"
-    page = await retried(lambda: ann.ask(NEWEST, id=room_id))
+    page = await retried(lambda: ann.execute(NEWEST, id=room_id))
     assert page["messages"]["nodes"] == [{"body": body}], "a read shows an older state than was acknowledged"
 
 
-async def post(person: Person, room_id: str, body: str) -> int:
+async def post(person: UserClient, room_id: str, body: str) -> int:
     """The sequence number of a new message, sent where nothing is armed any more or yet."""
     key = str(uuid.uuid4())
     sent = await retried(lambda: person.send(room_id, body, clientMessageId=key))

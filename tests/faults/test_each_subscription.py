@@ -19,7 +19,7 @@ from tests.faults.proxy import Fault
 from tests.faults.running import WAYS, Way, check_service, post, retried
 from tests.faults.sweep import Sweep
 from tests.faults.trials import den, people, room
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Json, Person, Watching, Wire
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, Json, SocketClient, UserClient
 
 STREAM_SECONDS = 30.0
 """In which a client that resumes has all that it missed, and what is sent afterwards."""
@@ -38,7 +38,7 @@ class Client:
     """One client of one stream, which resumes by the subscription's `after` or by the connection's map."""
 
     lane: Lane
-    person: Person
+    person: UserClient
     room_id: str
     document: str
     by_map: bool
@@ -56,7 +56,7 @@ class Client:
     def _payload(self) -> Json:
         return {"resume": {self.room_id: self.cursor}} if self.by_map else {}
 
-    async def _listen(self, wire: Wire, until: Callable[[], bool]) -> None:
+    async def _listen(self, wire: SocketClient, until: Callable[[], bool]) -> None:
         """Return at the end of the stream, of the connection, or of what is waited for."""
         after = {} if self.by_map else {"after": self.cursor}
         watching = await wire.watch(self.document, roomId=self.room_id, **after)
@@ -79,7 +79,7 @@ class Client:
             self.seen.append(read_cursor(event["cursor"]).seq)
 
 
-async def connected(lane: Lane, person: Person, **payload: Any) -> Wire:
+async def connected(lane: Lane, person: UserClient, **payload: Any) -> SocketClient:
     """An open socket, at the first try that succeeds."""
     while True:
         try:
@@ -88,7 +88,7 @@ async def connected(lane: Lane, person: Person, **payload: Any) -> Wire:
             await asyncio.sleep(0.05)
 
 
-async def next_or_closed(wire: Wire, watching: Watching) -> Json | None:
+async def next_or_closed(wire: SocketClient, watching: ClientSubscription) -> Json | None:
     """The next protocol message; None when the connection is over."""
     told = asyncio.ensure_future(watching._inbox.get())
     try:
@@ -102,7 +102,7 @@ async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -
     """Miss some messages, resume with the fault in the way, and be told one more. Whether the fault has fired."""
     ann, bob = await people(lane)
     room_id = await retried(lambda: den(lane))
-    page = await retried(lambda: ann.ask("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id))
+    page = await retried(lambda: ann.execute("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id))
     for _ in range(MISSED):
         await post(ann, room_id, lane.name("missed"))
     client = Client(lane, bob, room_id, document, by_map, page["room"]["streamCursor"])
@@ -137,7 +137,7 @@ async def until_open(lane: Lane, running: "asyncio.Task[None]") -> None:
     """Return when a stream is open, or after a while: it may have to wait for a database that says nothing."""
     try:
         async with asyncio.timeout(STREAM_SECONDS):
-            while lane.house.inside.hub.reader_count == 0 and not running.done():  # noqa: ASYNC110 (nothing says it)
+            while lane.house.roomcast.hub.reader_count == 0 and not running.done():  # noqa: ASYNC110 (nothing says it)
                 await asyncio.sleep(0.005)
             await asyncio.sleep(0.1)  # the replay is read after the stream is open
     except TimeoutError:
@@ -187,7 +187,7 @@ async def open_inbox(lane: Lane, fault: Fault | None) -> bool:
     return fired is not None
 
 
-async def check_inbox(lane: Lane, watching: Watching, room_id: str, snapshot: Json) -> None:
+async def check_inbox(lane: Lane, watching: ClientSubscription, room_id: str, snapshot: Json) -> None:
     ann, _ = await people(lane)
     shown = {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]}
     assert shown[room_id] == 1

@@ -18,7 +18,7 @@ from tests.faults.chatting import InboxClient, Listener, Place, ask, listeners, 
 from tests.faults.cluster import Cluster, open_cluster
 from tests.faults.history import History, Stored, violations
 from tests.faults.nemesis import NEMESES, QUIET_AT_THE_END, Nemesis, fail_over
-from tests.people import Person, arrive
+from tests.people import UserClient, sign_up
 
 pytestmark = [
     pytest.mark.faults,
@@ -45,13 +45,13 @@ class Clusters:
     def __init__(self, factory: pytest.TempPathFactory) -> None:
         self._factory, self._stack = factory, AsyncExitStack()
         self._cluster: Cluster | None = None
-        self._people: tuple[Person, Person] | None = None
+        self._people: tuple[UserClient, UserClient] | None = None
 
-    async def get(self) -> tuple[Cluster, Person, Person]:
+    async def get(self) -> tuple[Cluster, UserClient, UserClient]:
         if self._cluster is None or self._people is None:
             self._cluster = await self._stack.enter_async_context(open_cluster(self._factory.mktemp("cluster")))
             house = self._cluster.processes[0].house
-            self._people = await arrive(house, "ann"), await arrive(house, "bob")
+            self._people = await sign_up(house, "ann"), await sign_up(house, "bob")
         return self._cluster, *self._people
 
     async def drop(self) -> None:
@@ -71,10 +71,10 @@ async def clusters(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cl
     await made.drop()
 
 
-async def begin(cluster: Cluster, ann: Person, bob: Person) -> Place:
+async def begin(cluster: Cluster, ann: UserClient, bob: UserClient) -> Place:
     room_id = await ann.create_room(f"room {random.getrandbits(64)}", memberIds=[bob.id])
     assert bob.token is not None
-    page = await bob.ask("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id)
+    page = await bob.execute("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id)
     return Place(cluster.processes, bob.token, room_id, page["room"]["streamCursor"])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from graphql import GraphQLObjectType, GraphQLSchema, build_schema, get_named_type
 
 from tests.faults.lanes import Lane
-from tests.people import Json, Person, Refused, Visitor
+from tests.people import AnonymousClient, Json, Refused, UserClient
 
 SCHEMA = Path(__file__).parents[2] / "schema.graphql"
 SELECTIONS = {
@@ -32,7 +32,7 @@ class Trial:
     `room_id`: a room whose log it may write. `is_keyed`: repeated as it is, it happens once.
     """
 
-    actor: Visitor
+    actor: AnonymousClient
     variables: Json
     effect: str | None
     arguments: tuple[Any, ...] = ()
@@ -94,14 +94,14 @@ def uid(global_id: str) -> uuid.UUID:
     return uuid.UUID(global_id.partition("_")[2])
 
 
-async def do(actor: Visitor, name: str, /, **arguments: Any) -> Json:
+async def do(actor: AnonymousClient, name: str, /, **arguments: Any) -> Json:
     """The payload of a preparing mutation, which is expected to succeed."""
-    payload = await actor.do(document(name), **arguments)
+    payload = await actor.mutate(document(name), **arguments)
     assert payload["errors"] == [], (name, payload)
     return payload
 
 
-async def people(lane: Lane) -> tuple[Person, Person]:
+async def people(lane: Lane) -> tuple[UserClient, UserClient]:
     """The lane's administrator, and somebody else; the same two for every trial."""
     for name in ("ann", "bob"):
         if name not in lane.people:
@@ -117,7 +117,7 @@ async def den(lane: Lane) -> str:
     return lane.den
 
 
-async def room(lane: Lane, *members: Person, **more: Any) -> str:
+async def room(lane: Lane, *members: UserClient, **more: Any) -> str:
     """A new room of the administrator's with these members."""
     ann, _ = await people(lane)
     return await ann.create_room(lane.name("room"), memberIds=[member.id for member in members], **more)

@@ -16,7 +16,7 @@ from roomcast.messages.markdown import ATTRIBUTES, REL, TAGS, html, reader, word
 from roomcast.messages.policy import MAX_BODY
 from tests.messages.corpus import XSS
 from tests.messages.words import EDIT
-from tests.people import Person
+from tests.people import UserClient
 
 
 class Judge(HTMLParser):
@@ -84,13 +84,13 @@ def test_markdown_means_what_it_says(body: str, shown: str) -> None:
     assert html(body).strip() == shown
 
 
-async def test_the_html_of_a_message_follows_its_body(ann: Person) -> None:
+async def test_the_html_of_a_message_follows_its_body(ann: UserClient) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "*one*")
     seen = "query Seen($id: ID!) { message(id: $id) { bodyHtml } }"
-    assert (await ann.ask(seen, id=message["id"]))["message"]["bodyHtml"].strip() == "<p><em>one</em></p>"
-    await ann.do(EDIT, messageId=message["id"], body="*two* " * 100)
-    assert (await ann.ask(seen, id=message["id"]))["message"]["bodyHtml"].startswith("<p><em>two</em>")
+    assert (await ann.execute(seen, id=message["id"]))["message"]["bodyHtml"].strip() == "<p><em>one</em></p>"
+    await ann.mutate(EDIT, messageId=message["id"], body="*two* " * 100)
+    assert (await ann.execute(seen, id=message["id"]))["message"]["bodyHtml"].startswith("<p><em>two</em>")
 
 
 QUADRATIC = ["[\né\n>*\n", "-é\n>*\n", "`\n*[\n>*\n", "(&#\n*[\n>*\n"]
@@ -131,7 +131,7 @@ async def test_one_person_has_one_long_body_rendered_at_a_time() -> None:
 
 
 async def test_what_names_people_in_a_long_body_is_read_beside_the_loop(
-    ann: Person, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = await ann.create_room("den")
     threads: set[str] = set()
@@ -144,5 +144,5 @@ async def test_what_names_people_in_a_long_body_is_read_beside_the_loop(
     first, second = [f"@ann {uuid.uuid4()} " + "x" * 3_000 for _ in range(2)]  # nobody has read these before
     [message] = await ann.say(room, first)
     edit = "mutation ($input: EditMessageInput!) { editMessage(input: $input) { errors { code } } }"
-    assert (await ann.do(edit, messageId=message["id"], body=second))["errors"] == []
+    assert (await ann.mutate(edit, messageId=message["id"], body=second))["errors"] == []
     assert {name.partition("_")[0] for name in threads} == {"offload"}

@@ -2,10 +2,10 @@
 
 import pytest
 
-from roomcast.messages.mentions import named_in
-from tests.law import law
+from roomcast.messages.mentions import find_mentions
+from tests.law import replay_invariant
 from tests.messages.words import DELETE, EDIT, SEEN
-from tests.people import Person
+from tests.people import UserClient
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ from tests.people import Person
     ],
 )
 def test_names_are_found_in_words_and_not_in_code(body: str, names: list[list[str]]) -> None:
-    assert [list(readings) for readings in named_in(body).names] == names
+    assert [list(readings) for readings in find_mentions(body).names] == names
 
 
 @pytest.mark.parametrize(
@@ -37,26 +37,26 @@ def test_names_are_found_in_words_and_not_in_code(body: str, names: list[list[st
     [("@room!", True), ("@roomの皆さん", True), ("@rooms", False), ("`@room`", False), ("room", False)],
 )
 def test_the_room_is_called_by_its_word(body: str, calls: bool) -> None:
-    assert named_in(body).room is calls
+    assert find_mentions(body).room is calls
 
 
-async def test_a_message_names_members_only(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_a_message_names_members_only(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
-    async with law(bob, den):
+    async with replay_invariant(bob, den):
         [message] = await ann.say(den, "@bob. @cleo @nobody @ann `@room`")
-    seen = (await bob.ask(SEEN, id=message["id"]))["message"]
+    seen = (await bob.execute(SEEN, id=message["id"]))["message"]
     assert sorted(user["username"] for user in seen["mentions"]) == ["ann", "bob"]
     assert seen["mentionsRoom"] is False
 
 
-async def test_an_edit_names_whom_the_new_words_name(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_an_edit_names_whom_the_new_words_name(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     [message] = await ann.say(den, "@bob")
-    async with law(ann, den):
-        edited = await ann.do(EDIT, messageId=message["id"], body="@cleo @room")
+    async with replay_invariant(ann, den):
+        edited = await ann.mutate(EDIT, messageId=message["id"], body="@cleo @room")
     assert edited["message"]["mentions"] == [{"username": "cleo"}]
     assert edited["message"]["mentionsRoom"] is True
-    async with law(ann, den):
-        gone = await ann.do(DELETE, messageId=message["id"])
+    async with replay_invariant(ann, den):
+        gone = await ann.mutate(DELETE, messageId=message["id"])
     assert (gone["message"]["mentions"], gone["message"]["mentionsRoom"]) == ([], False)

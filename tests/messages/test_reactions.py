@@ -2,19 +2,19 @@
 
 import asyncio
 
-from tests.law import kinds, law
+from tests.law import kinds, replay_invariant
 from tests.messages.words import DELETE, REACT, SEEN, TAKE_BACK, codes
-from tests.people import Person
+from tests.people import UserClient
 
 
-async def test_a_reaction_is_counted_once_for_each_person(ann: Person, bob: Person) -> None:
+async def test_a_reaction_is_counted_once_for_each_person(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
     [message] = await ann.say(den, "lunch?")
-    async with law(bob, den) as told:
-        await ann.do(REACT, messageId=message["id"], emoji="👍")
-        await bob.do(REACT, messageId=message["id"], emoji="👍")
-        again = await bob.do(REACT, messageId=message["id"], emoji="👍")
+    async with replay_invariant(bob, den) as told:
+        await ann.mutate(REACT, messageId=message["id"], emoji="👍")
+        await bob.mutate(REACT, messageId=message["id"], emoji="👍")
+        again = await bob.mutate(REACT, messageId=message["id"], emoji="👍")
     assert [(event["emoji"], event["count"], event["added"]) for event in told] == [("👍", 1, True), ("👍", 2, True)]
     assert again["cursor"] is None
     [group] = again["message"]["reactions"]
@@ -22,50 +22,50 @@ async def test_a_reaction_is_counted_once_for_each_person(ann: Person, bob: Pers
     assert [user["username"] for user in group["users"]["nodes"]] == ["ann", "bob"]
 
 
-async def test_a_reaction_taken_back_is_gone(ann: Person, bob: Person) -> None:
+async def test_a_reaction_taken_back_is_gone(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
     [message] = await ann.say(den, "lunch?")
-    await bob.do(REACT, messageId=message["id"], emoji="🎉")
-    async with law(ann, den) as told:
-        gone = await bob.do(TAKE_BACK, messageId=message["id"], emoji="🎉")
-        await bob.do(TAKE_BACK, messageId=message["id"], emoji="🎉")
+    await bob.mutate(REACT, messageId=message["id"], emoji="🎉")
+    async with replay_invariant(ann, den) as told:
+        gone = await bob.mutate(TAKE_BACK, messageId=message["id"], emoji="🎉")
+        await bob.mutate(TAKE_BACK, messageId=message["id"], emoji="🎉")
     assert kinds(told) == ["ReactionChanged"]
     assert (told[0]["added"], told[0]["count"]) == (False, 0)
     assert gone["message"]["reactions"] == []
 
 
-async def test_two_who_react_at_once_are_both_counted(ann: Person, bob: Person) -> None:
+async def test_two_who_react_at_once_are_both_counted(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
     [message] = await ann.say(den, "now")
-    async with law(ann, den) as told:
-        await asyncio.gather(*(person.do(REACT, messageId=message["id"], emoji="⏱️") for person in (ann, bob)))
+    async with replay_invariant(ann, den) as told:
+        await asyncio.gather(*(person.mutate(REACT, messageId=message["id"], emoji="⏱️") for person in (ann, bob)))
     assert [event["count"] for event in told] == [1, 2]
 
 
-async def test_only_an_emoji_is_a_reaction(ann: Person) -> None:
+async def test_only_an_emoji_is_a_reaction(ann: UserClient) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "hm")
     for text in ("", "a", "ok", "1", ":+1:", "👍👍", "🏻", "👍 ", "<b>", "\u200d", "🇩"):
-        assert codes(await ann.do(REACT, messageId=message["id"], emoji=text)) == ["VALIDATION_FAILED"], text
+        assert codes(await ann.mutate(REACT, messageId=message["id"], emoji=text)) == ["VALIDATION_FAILED"], text
 
 
-async def test_spellings_of_one_emoji_are_one_reaction(ann: Person) -> None:
+async def test_spellings_of_one_emoji_are_one_reaction(ann: UserClient) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "hm")
     for spelling in ("❤", "❤️", "🇩🇪", "👩🏽‍🚀", "1️⃣"):
-        last = await ann.do(REACT, messageId=message["id"], emoji=spelling)
+        last = await ann.mutate(REACT, messageId=message["id"], emoji=spelling)
     assert {group["emoji"] for group in last["message"]["reactions"]} == {"❤️", "🇩🇪", "👩🏽‍🚀", "1️⃣"}
 
 
-async def test_strangers_guests_and_the_dead_have_no_reactions(bob: Person, cleo: Person) -> None:
+async def test_strangers_guests_and_the_dead_have_no_reactions(bob: UserClient, cleo: UserClient) -> None:
     den, hall = await bob.create_room("den", visibility="PRIVATE"), await bob.create_room("hall")
     [private], [public] = await bob.say(den, "ours"), await bob.say(hall, "all's")
-    assert codes(await cleo.do(REACT, messageId=private["id"], emoji="👍")) == ["NOT_FOUND"]
-    assert codes(await cleo.do(REACT, messageId=public["id"], emoji="👍")) == ["NOT_A_MEMBER"]
-    await bob.do(REACT, messageId=public["id"], emoji="👍")
-    async with law(cleo, hall):
-        await bob.do(DELETE, messageId=public["id"])
-    assert (await cleo.ask(SEEN, id=public["id"]))["message"]["reactions"] == []
-    assert codes(await bob.do(REACT, messageId=public["id"], emoji="👍")) == ["CONFLICT"]
+    assert codes(await cleo.mutate(REACT, messageId=private["id"], emoji="👍")) == ["NOT_FOUND"]
+    assert codes(await cleo.mutate(REACT, messageId=public["id"], emoji="👍")) == ["NOT_A_MEMBER"]
+    await bob.mutate(REACT, messageId=public["id"], emoji="👍")
+    async with replay_invariant(cleo, hall):
+        await bob.mutate(DELETE, messageId=public["id"])
+    assert (await cleo.execute(SEEN, id=public["id"]))["message"]["reactions"] == []
+    assert codes(await bob.mutate(REACT, messageId=public["id"], emoji="👍")) == ["CONFLICT"]

@@ -14,9 +14,9 @@ from roomcast.core.paging import window
 from roomcast.core.rows import fetch
 from roomcast.messages.models import MessageText
 from roomcast.messages.search import MAX_TEXT, Filter, search, snippet, words_of
-from tests.house import House
+from tests.house import RunningApp
 from tests.messages.words import DELETE, EDIT
-from tests.people import Person
+from tests.people import UserClient
 
 SEARCH = (
     "query Search($query: String!, $filter: MessageSearchFilter, $first: Int, $after: String) { "
@@ -35,12 +35,12 @@ SAID = [
 ]
 
 
-async def found(person: Person, query: str, **more: object) -> list[str]:
-    answer = await person.ask(SEARCH, query=query, **more)
+async def found(person: UserClient, query: str, **more: object) -> list[str]:
+    answer = await person.execute(SEARCH, query=query, **more)
     return [edge["node"]["body"] for edge in answer["searchMessages"]["edges"]]
 
 
-async def test_words_parts_of_words_and_every_script_are_found(ann: Person) -> None:
+async def test_words_parts_of_words_and_every_script_are_found(ann: UserClient) -> None:
     den = await ann.create_room("den")
     fox, slow, meeting, seoul, price, letters, mother = SAID
     await ann.say(den, *SAID)
@@ -73,7 +73,7 @@ async def test_words_parts_of_words_and_every_script_are_found(ann: Person) -> N
         assert await found(ann, query) == bodies, query
 
 
-async def test_nothing_is_found_where_one_is_not(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_nothing_is_found_where_one_is_not(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     hall, den = await bob.create_room("hall"), await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
     await bob.say(hall, "needle in the hall")
     await bob.say(den, "needle in the den")
@@ -85,11 +85,11 @@ async def test_nothing_is_found_where_one_is_not(ann: Person, bob: Person, cleo:
     assert await found(cleo, "needle") == []
 
 
-async def test_what_was_edited_is_found_by_its_new_words_and_what_was_deleted_by_none(ann: Person) -> None:
+async def test_what_was_edited_is_found_by_its_new_words_and_what_was_deleted_by_none(ann: UserClient) -> None:
     den = await ann.create_room("den")
     edited, deleted = await ann.say(den, "haystack one", "haystack two")
-    await ann.do(EDIT, messageId=edited["id"], body="a needle")
-    await ann.do(DELETE, messageId=deleted["id"])
+    await ann.mutate(EDIT, messageId=edited["id"], body="a needle")
+    await ann.mutate(DELETE, messageId=deleted["id"])
     assert await found(ann, "haystack") == await found(ann, "ha") == []
     assert await found(ann, "needle") == ["a needle"]
 
@@ -97,10 +97,10 @@ async def test_what_was_edited_is_found_by_its_new_words_and_what_was_deleted_by
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("words", [["ow"], ["quick", "ow"]])
 async def test_the_newest_texts_are_looked_at_first_and_no_more_than_a_page_needs(
-    words: list[str], house: House, ann: Person
+    words: list[str], house: RunningApp, ann: UserClient
 ) -> None:
     nobody = Actor(uuid.uuid4(), uuid.uuid4(), is_admin=False, token_expires_at=now())
-    async with house.inside.db.read() as session:
+    async with house.roomcast.db.read() as session:
         connection = await session.connection()
         asked: list[tuple[str, Any]] = []
 
@@ -116,7 +116,7 @@ async def test_the_newest_texts_are_looked_at_first_and_no_more_than_a_page_need
     assert not any("TEMP B-TREE" in step for step in plan), plan
 
 
-async def test_filters_narrow_and_pages_follow_each_other(ann: Person, bob: Person) -> None:
+async def test_filters_narrow_and_pages_follow_each_other(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     await ann.say(den, "needle 1", "needle 2")
     await ann.say(hall, "needle 3")
@@ -133,14 +133,14 @@ async def test_filters_narrow_and_pages_follow_each_other(ann: Person, bob: Pers
         assert await found(ann, "needle", filter=filter_) == bodies, filter_
     bodies, after = list[str](), None
     for _ in range(4):
-        page = (await ann.ask(SEARCH, query="needle", first=1, after=after))["searchMessages"]
+        page = (await ann.execute(SEARCH, query="needle", first=1, after=after))["searchMessages"]
         bodies += [edge["node"]["body"] for edge in page["edges"]]
         after = page["pageInfo"]["endCursor"]
     assert bodies == ["needle 4", "needle 3", "needle 2", "needle 1"]
     assert page["pageInfo"]["hasNextPage"] is False
 
 
-async def test_a_search_without_words_is_none(ann: Person) -> None:
+async def test_a_search_without_words_is_none(ann: UserClient) -> None:
     for query in ("", "  ", "x" * 201, " ".join("abcdefghijk")):
         assert await ann.codes(SEARCH, query=query) == ["BAD_USER_INPUT"], query
 
@@ -166,7 +166,7 @@ def test_a_snippet_marks_what_was_found_and_escapes_the_rest(body: str, query: s
     assert snippet(body, words_of(query)) == shown
 
 
-async def test_a_snippet_is_made_only_where_it_is_asked_for(ann: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_snippet_is_made_only_where_it_is_asked_for(ann: UserClient, monkeypatch: pytest.MonkeyPatch) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "needle " * 100)
     made: list[str] = []
@@ -177,9 +177,9 @@ async def test_a_snippet_is_made_only_where_it_is_asked_for(ann: Person, monkeyp
 
     monkeypatch.setattr("roomcast.messages.search.snippet", spying)
     without = '{ searchMessages(query: "needle") { nodes { body } edges { node { id } } } }'
-    assert len((await ann.ask(without))["searchMessages"]["nodes"]) == 1
+    assert len((await ann.execute(without))["searchMessages"]["nodes"]) == 1
     assert made == []
-    [edge] = (await ann.ask(SEARCH, query="needle"))["searchMessages"]["edges"]
+    [edge] = (await ann.execute(SEARCH, query="needle"))["searchMessages"]["edges"]
     assert edge["snippetHtml"].startswith("<mark>needle</mark> ")
     assert len(made) == 1
 
@@ -188,16 +188,16 @@ def test_words_are_looked_for_once() -> None:
     assert words_of("Two two ｔｗｏ three") == ["two", "three"]
 
 
-async def test_what_ligatures_come_apart_into_counts(ann: Person) -> None:
+async def test_what_ligatures_come_apart_into_counts(ann: UserClient) -> None:
     assert await ann.codes(SEARCH, query="ﷺ" * 12) == ["BAD_USER_INPUT"]  # eighteen letters each
     den = await ann.create_room("den")
     await ann.say(den, "ﷺ" * 4_000)
-    async with ann.house.inside.db.read() as session:
+    async with ann.house.roomcast.db.read() as session:
         [[size]] = await fetch(session, sa.select(sa.func.max(sa.func.length(table(MessageText).c.text))))
     assert size <= MAX_TEXT
 
 
-async def test_a_search_is_narrowed_to_a_few_rooms_and_authors(ann: Person) -> None:
+async def test_a_search_is_narrowed_to_a_few_rooms_and_authors(ann: UserClient) -> None:
     for name in ("roomIds", "authorIds"):
         assert await ann.codes(SEARCH, query="needle", filter={name: ["room_x"] * 101}) == ["BAD_USER_INPUT"]
 

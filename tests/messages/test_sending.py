@@ -6,15 +6,15 @@ import uuid
 import pytest
 
 from tests.messages.words import EDIT, codes
-from tests.people import ROOM_MESSAGES, Person
+from tests.people import ROOM_MESSAGES, UserClient
 
 
-async def test_a_message_sent_is_heard_by_those_who_listen(ann: Person, bob: Person) -> None:
+async def test_a_message_sent_is_heard_by_those_who_listen(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
     async with bob.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.listening(1)
+        await ann.house.wait_for_streams(1)
         sent = await ann.send(den, "hello")
         heard = await watching.next()
     assert heard["message"]["id"] == sent["message"]["id"]
@@ -24,7 +24,7 @@ async def test_a_message_sent_is_heard_by_those_who_listen(ann: Person, bob: Per
     assert heard["replayed"] is False
 
 
-async def test_the_same_send_ten_times_at_once_makes_one_message(ann: Person) -> None:
+async def test_the_same_send_ten_times_at_once_makes_one_message(ann: UserClient) -> None:
     den = await ann.create_room("den")
     key = str(uuid.uuid4())
     payloads = await asyncio.gather(*(ann.send(den, "once", clientMessageId=key) for _ in range(10)))
@@ -33,7 +33,7 @@ async def test_the_same_send_ten_times_at_once_makes_one_message(ann: Person) ->
     assert (await ann.send(den, "again", clientMessageId=key))["errors"][0]["code"] == "IDEMPOTENCY_KEY_REUSED"
 
 
-async def test_fifty_senders_at_once_leave_no_hole_in_the_sequence(ann: Person) -> None:
+async def test_fifty_senders_at_once_leave_no_hole_in_the_sequence(ann: UserClient) -> None:
     den = await ann.create_room("den")
     payloads = await asyncio.gather(*(ann.send(den, f"number {n}") for n in range(50)))
     assert sorted(payload["message"]["seq"] for payload in payloads) == list(range(2, 52))
@@ -52,18 +52,18 @@ async def test_fifty_senders_at_once_leave_no_hole_in_the_sequence(ann: Person) 
         "a\tb\r\nc",
     ],
 )
-async def test_a_body_is_kept_as_it_was_written_in_any_script(ann: Person, body: str) -> None:
+async def test_a_body_is_kept_as_it_was_written_in_any_script(ann: UserClient, body: str) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, body)
     assert message["body"] == body
-    assert (await ann.do(EDIT, messageId=message["id"], body=body + "!"))["message"]["body"] == body + "!"
+    assert (await ann.mutate(EDIT, messageId=message["id"], body=body + "!"))["message"]["body"] == body + "!"
 
 
 @pytest.mark.parametrize(
     "body", ["", " \n\u00a0\u3000", "\u200d\u200b", "\ufe0f", "\u3164", "a\0b", "\x1b[31m", "a\x85b"]
 )
-async def test_a_body_shows_something_and_controls_nothing(ann: Person, body: str) -> None:
+async def test_a_body_shows_something_and_controls_nothing(ann: UserClient, body: str) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "words")
     assert codes(await ann.send(den, body)) == ["VALIDATION_FAILED"]
-    assert codes(await ann.do(EDIT, messageId=message["id"], body=body)) == ["VALIDATION_FAILED"]
+    assert codes(await ann.mutate(EDIT, messageId=message["id"], body=body)) == ["VALIDATION_FAILED"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from roomcast.messages.markdown import html, literal
 from roomcast.rooms.policy import check_name
 from tests.messages.words import DELETE, EDIT, PIN, REACT, SEEN, codes
-from tests.people import ROOM_MESSAGES, Person, arrive
+from tests.people import ROOM_MESSAGES, UserClient, sign_up
 from tests.rooms.words import add, change, refusal
 from tests.statements import statements
 
@@ -20,13 +20,13 @@ STORY = (
 )
 
 
-async def told(person: Person, room_id: str) -> list[str]:
+async def told(person: UserClient, room_id: str) -> list[str]:
     """What the room has said so far, as this person reads it."""
-    nodes = (await person.ask(STORY, id=room_id))["room"]["messages"]["nodes"]
+    nodes = (await person.execute(STORY, id=room_id))["room"]["messages"]["nodes"]
     return [node["body"] for node in nodes if node["kind"] == "SYSTEM"]
 
 
-async def test_a_room_says_who_came_and_went(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_a_room_says_who_came_and_went(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[ann.id])
     await cleo.join(den)
     await cleo.leave(den)
@@ -42,7 +42,7 @@ async def test_a_room_says_who_came_and_went(ann: Person, bob: Person, cleo: Per
     ]
 
 
-async def test_what_changes_nothing_is_not_said(bob: Person, cleo: Person) -> None:
+async def test_what_changes_nothing_is_not_said(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     await cleo.join(den)
     await add(bob, den, cleo)
@@ -52,51 +52,53 @@ async def test_what_changes_nothing_is_not_said(bob: Person, cleo: Person) -> No
     assert await told(bob, den) == []
 
 
-async def test_what_a_room_says_is_unread_for_nobody(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_what_a_room_says_is_unread_for_nobody(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await ann.say(den, "hello")
     await add(ann, den, cleo)
     await cleo.leave(den)
-    seen = (await bob.ask(STORY, id=den))["room"]
+    seen = (await bob.execute(STORY, id=den))["room"]
     assert seen["lastMessage"]["body"] == "hello", "nobody's coming moves a room up in the lists"
     assert (seen["viewerMembership"]["unreadCount"], seen["viewerMembership"]["mentionCount"]) == (1, 0)
     assert all(node["author"] is None and node["mentions"] == [] for node in seen["messages"]["nodes"][1:])
     await cleo.join(den)
-    seen = (await cleo.ask(STORY, id=den))["room"]
+    seen = (await cleo.execute(STORY, id=den))["room"]
     assert seen["viewerMembership"]["lastReadSeq"] == seen["messages"]["nodes"][-1]["seq"]
 
 
-async def test_what_a_room_says_streams_as_messages_do(bob: Person, cleo: Person) -> None:
+async def test_what_a_room_says_streams_as_messages_do(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
     async with bob.socket() as wire:
         live = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await bob.house.listening(1)
+        await bob.house.wait_for_streams(1)
         await cleo.join(den)
         heard = (await live.next())["message"]
     assert (heard["body"], heard["author"]) == ("@cleo joined.", None)
-    [again] = (await bob.ask(STORY, id=den))["room"]["messages"]["nodes"]
+    [again] = (await bob.execute(STORY, id=den))["room"]["messages"]["nodes"]
     assert again["seq"] == heard["seq"]
 
 
-async def test_nobody_changes_what_a_room_said_and_only_moderators_take_it_away(bob: Person, cleo: Person) -> None:
+async def test_nobody_changes_what_a_room_said_and_only_moderators_take_it_away(
+    bob: UserClient, cleo: UserClient
+) -> None:
     den = await bob.create_room("den")
     await cleo.join(den)
-    [said] = (await cleo.ask(STORY, id=den))["room"]["messages"]["nodes"]
+    [said] = (await cleo.execute(STORY, id=den))["room"]["messages"]["nodes"]
     assert not said["viewerCanEdit"]
     assert not said["viewerCanDelete"]
     wishes = [(EDIT, {"body": "no"}), (REACT, {"emoji": "👋"}), (PIN, {})]
     for person in (bob, cleo):
-        assert [codes(await person.do(wish, messageId=said["id"], **more)) for wish, more in wishes] == [
+        assert [codes(await person.mutate(wish, messageId=said["id"], **more)) for wish, more in wishes] == [
             ["FORBIDDEN"]
         ] * 3
-    assert codes(await cleo.do(DELETE, messageId=said["id"])) == ["FORBIDDEN"]
-    assert codes(await bob.do(DELETE, messageId=said["id"])) == []
-    assert (await cleo.ask(SEEN, id=said["id"]))["message"]["body"] is None
+    assert codes(await cleo.mutate(DELETE, messageId=said["id"])) == ["FORBIDDEN"]
+    assert codes(await bob.mutate(DELETE, messageId=said["id"])) == []
+    assert (await cleo.execute(SEEN, id=said["id"]))["message"]["body"] is None
 
 
-async def test_a_crowd_is_let_in_with_one_message_and_no_more_questions_than_one_person(bob: Person) -> None:
+async def test_a_crowd_is_let_in_with_one_message_and_no_more_questions_than_one_person(bob: UserClient) -> None:
     den = await bob.create_room("den")
-    crowd = [await arrive(bob.house, f"guest_{number:02}") for number in range(13)]
+    crowd = [await sign_up(bob.house, f"guest_{number:02}") for number in range(13)]
     with statements() as for_one:
         await add(bob, den, crowd[0])
     with statements() as for_many:
@@ -109,17 +111,17 @@ async def test_a_crowd_is_let_in_with_one_message_and_no_more_questions_than_one
         await guest.http.aclose()
 
 
-async def test_a_direct_conversation_says_nothing_of_itself(bob: Person, cleo: Person) -> None:
+async def test_a_direct_conversation_says_nothing_of_itself(bob: UserClient, cleo: UserClient) -> None:
     opened = "mutation O($input: OpenDirectMessageInput!) { openDirectMessage(input: $input) { room { id } } }"
-    room = (await bob.do(opened, userIds=[cleo.id]))["room"]["id"]
+    room = (await bob.mutate(opened, userIds=[cleo.id]))["room"]["id"]
     assert await told(bob, room) == []
 
 
 @pytest.mark.parametrize("name", ["<script>alert(1)</script>", "[x](javascript:alert(1))", "&lt;b> *a* _b_ `c` ~~d~~"])
-async def test_a_name_is_only_text_in_what_a_room_says(name: str, bob: Person) -> None:
+async def test_a_name_is_only_text_in_what_a_room_says(name: str, bob: UserClient) -> None:
     den = await bob.create_room("den")
     await change(bob, "updateRoom", roomId=den, name=name)
-    [said] = (await bob.ask(STORY, id=den))["room"]["messages"]["nodes"]
+    [said] = (await bob.execute(STORY, id=den))["room"]["messages"]["nodes"]
     assert said["bodyHtml"] == f"<p>@bob renamed the room to “{escape(name, quote=False)}”.</p>\n"
 
 

@@ -2,9 +2,9 @@
 
 import uuid
 
-from tests.law import law
+from tests.law import replay_invariant
 from tests.messages.words import DELETE, codes
-from tests.people import ROOM_MESSAGES, Person
+from tests.people import ROOM_MESSAGES, UserClient
 
 HISTORY = (
     "query History($roomId: ID!, $root: ID, $first: Int, $around: ID) { "
@@ -14,22 +14,22 @@ HISTORY = (
 )
 
 
-async def bodies(person: Person, room_id: str, **more: object) -> list[str]:
-    page = (await person.ask(HISTORY, roomId=room_id, **more))["messages"]
+async def bodies(person: UserClient, room_id: str, **more: object) -> list[str]:
+    page = (await person.execute(HISTORY, roomId=room_id, **more))["messages"]
     return [node["body"] for node in page["nodes"]]
 
 
-async def test_replies_are_in_the_log_and_streams_and_not_in_the_history(ann: Person, bob: Person) -> None:
+async def test_replies_are_in_the_log_and_streams_and_not_in_the_history(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     root, other = await ann.say(den, "topic", "other")
     async with bob.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.listening(1)
-        async with law(bob, den):
+        await ann.house.wait_for_streams(1)
+        async with replay_invariant(bob, den):
             await ann.send(den, "one", threadRootId=root["id"])
             await bob.send(den, "two", threadRootId=root["id"])
         assert [shown["message"]["body"] for shown in await watching.take(2)] == ["one", "two"]
-    seen = await bob.ask(HISTORY, roomId=den)
+    seen = await bob.execute(HISTORY, roomId=den)
     assert [node["body"] for node in seen["messages"]["nodes"]] == ["topic", "other"]
     assert seen["messages"]["nodes"][0]["thread"] == {"replyCount": 2, "lastReply": {"body": "two"}}
     assert seen["room"]["lastMessage"] == {"body": "other"}
@@ -37,7 +37,7 @@ async def test_replies_are_in_the_log_and_streams_and_not_in_the_history(ann: Pe
     assert await bodies(bob, den, root=other["id"]) == []
 
 
-async def test_threads_are_not_nested(ann: Person) -> None:
+async def test_threads_are_not_nested(ann: UserClient) -> None:
     den = await ann.create_room("den")
     [root] = await ann.say(den, "topic")
     reply = (await ann.send(den, "one", threadRootId=root["id"]))["message"]
@@ -46,7 +46,7 @@ async def test_threads_are_not_nested(ann: Person) -> None:
     assert answer["errors"][0]["path"] == ["input", "threadRootId"]
 
 
-async def test_a_thread_belongs_to_its_room_and_to_its_key(ann: Person) -> None:
+async def test_a_thread_belongs_to_its_room_and_to_its_key(ann: UserClient) -> None:
     den, hall = await ann.create_room("den"), await ann.create_room("hall")
     [root] = await ann.say(den, "topic")
     assert codes(await ann.send(hall, "lost", threadRootId=root["id"])) == ["NOT_FOUND"]
@@ -59,7 +59,7 @@ async def test_a_thread_belongs_to_its_room_and_to_its_key(ann: Person) -> None:
         assert await ann.codes(HISTORY, roomId=hall, **question) == ["NOT_FOUND"]
 
 
-async def test_a_history_is_centred_on_a_message_of_its_own(ann: Person) -> None:
+async def test_a_history_is_centred_on_a_message_of_its_own(ann: UserClient) -> None:
     den = await ann.create_room("den")
     one, two, three = await ann.say(den, "one", "two", "three")
     replies = [(await ann.send(den, f"reply {n}", threadRootId=two["id"]))["message"] for n in range(3)]
@@ -69,13 +69,13 @@ async def test_a_history_is_centred_on_a_message_of_its_own(ann: Person) -> None
     assert await bodies(ann, den, **(thread | {"first": 3})) == ["reply 0", "reply 1", "reply 2"]
 
 
-async def test_a_deleted_reply_keeps_its_place_in_the_thread(ann: Person, bob: Person) -> None:
+async def test_a_deleted_reply_keeps_its_place_in_the_thread(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
-    async with law(bob, den):
+    async with replay_invariant(bob, den):
         [root] = await ann.say(den, "topic")
         reply = (await ann.send(den, "one", threadRootId=root["id"]))["message"]
-        await ann.do(DELETE, messageId=reply["id"])
-        await ann.do(DELETE, messageId=root["id"])
+        await ann.mutate(DELETE, messageId=reply["id"])
+        await ann.mutate(DELETE, messageId=root["id"])
         await ann.send(den, "two", threadRootId=root["id"])
     assert await bodies(bob, den, root=root["id"]) == [None, "two"]

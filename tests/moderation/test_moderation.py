@@ -5,8 +5,8 @@ from datetime import datetime
 
 import pytest
 
-from tests.law import kinds, law
-from tests.people import SEND, Json, Person
+from tests.law import kinds, replay_invariant
+from tests.people import SEND, Json, UserClient
 from tests.rooms.words import CREATE_INVITE, DELETE, REVOKE_INVITE, add, change, mutation, refusal
 
 REPORT = mutation("reportMessage", "{ errors { code path } }")
@@ -19,17 +19,17 @@ AUDIT = (
 SAID = SEND.replace("retryable", "retryable retryAfterMs")
 
 
-async def entries(person: Person, **chosen: object) -> list[Json]:
-    return list((await person.ask(AUDIT, filter=chosen))["auditLog"]["nodes"])
+async def entries(person: UserClient, **chosen: object) -> list[Json]:
+    return list((await person.execute(AUDIT, filter=chosen))["auditLog"]["nodes"])
 
 
-async def test_who_is_muted_says_nothing_until_then(bob: Person, cleo: Person) -> None:
+async def test_who_is_muted_says_nothing_until_then(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     key = str(uuid.uuid4())
     first = await cleo.send(den, "before", clientMessageId=key)
-    async with law(cleo, den) as told:
+    async with replay_invariant(cleo, den) as told:
         await change(bob, "muteMember", roomId=den, userId=cleo.id, seconds=600, reason="shouting")
-        [error] = (await cleo.do(SAID, roomId=den, body="but"))["errors"]
+        [error] = (await cleo.mutate(SAID, roomId=den, body="but"))["errors"]
         assert (error["code"], error["retryable"]) == ("MUTED", True)
         assert 590_000 < error["retryAfterMs"] <= 600_000
         again = await cleo.send(den, "before", clientMessageId=key)
@@ -41,7 +41,7 @@ async def test_who_is_muted_says_nothing_until_then(bob: Person, cleo: Person) -
     assert datetime.fromisoformat(told[0]["mutedUntil"]) > datetime.fromisoformat(told[0]["at"])
 
 
-async def test_moderators_mute_people_below_themselves(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_moderators_mute_people_below_themselves(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     wish = {"roomId": den, "userId": bob.id, "seconds": 60}
     assert await refusal(cleo, "muteMember", **wish) == "NOT_FOUND"
@@ -59,12 +59,12 @@ async def test_moderators_mute_people_below_themselves(ann: Person, bob: Person,
     await cleo.say(den, "who is trusted to moderate may speak")
 
 
-async def test_slow_mode_paces_members_and_not_moderators(bob: Person, cleo: Person) -> None:
+async def test_slow_mode_paces_members_and_not_moderators(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     await change(bob, "updateRoom", roomId=den, slowModeSeconds=600)
     key = str(uuid.uuid4())
     sent = await cleo.send(den, "one", clientMessageId=key)
-    [error] = (await cleo.do(SAID, roomId=den, body="two"))["errors"]
+    [error] = (await cleo.mutate(SAID, roomId=den, body="two"))["errors"]
     assert (error["code"], error["retryable"]) == ("SLOW_MODE", True)
     assert 590_000 < error["retryAfterMs"] <= 600_000
     assert (await cleo.send(den, "one", clientMessageId=key))["message"] == sent["message"]
@@ -76,24 +76,26 @@ async def test_slow_mode_paces_members_and_not_moderators(bob: Person, cleo: Per
     await cleo.say(den, "at", "last")
 
 
-async def test_a_report_is_found_once_by_administrators(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_a_report_is_found_once_by_administrators(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
     [said] = await bob.say(den, "rude words")
     for _ in range(2):
-        assert (await cleo.do(REPORT, messageId=said["id"], reason="rude"))["errors"] == []
+        assert (await cleo.mutate(REPORT, messageId=said["id"], reason="rude"))["errors"] == []
     [entry] = await entries(ann, action="MESSAGE_REPORTED")
     assert (entry["actor"], entry["targetId"], entry["reason"]) == ({"username": "cleo"}, said["id"], "rude")
     assert (entry["roomId"], entry["ipAddress"]) == (den, "127.0.0.1")
-    [blank] = (await cleo.do(REPORT, messageId=said["id"], reason=" "))["errors"]
+    [blank] = (await cleo.mutate(REPORT, messageId=said["id"], reason=" "))["errors"]
     assert blank == {"code": "VALIDATION_FAILED", "path": ["input", "reason"]}
     for stranger, message in ((ann, said["id"]), (cleo, "msg_nonsense")):
-        assert (await stranger.do(REPORT, messageId=message, reason="rude"))["errors"][0]["code"] == "NOT_FOUND"
+        assert (await stranger.mutate(REPORT, messageId=message, reason="rude"))["errors"][0]["code"] == "NOT_FOUND"
 
 
-async def test_every_deed_of_a_moderator_is_in_the_audit_log(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_every_deed_of_a_moderator_is_in_the_audit_log(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
-    code = (await bob.do(CREATE_INVITE, roomId=den))["code"]
-    await bob.do(REVOKE_INVITE, code=code)
+    code = (await bob.mutate(CREATE_INVITE, roomId=den))["code"]
+    await bob.mutate(REVOKE_INVITE, code=code)
     await change(bob, "updateRoom", roomId=den, topic="tea")
     await change(bob, "muteMember", roomId=den, userId=cleo.id, seconds=60, reason="loud")
     await change(bob, "muteMember", roomId=den, userId=cleo.id, seconds=0)
@@ -101,7 +103,7 @@ async def test_every_deed_of_a_moderator_is_in_the_audit_log(ann: Person, bob: P
     await change(bob, "removeMember", roomId=den, userId=cleo.id, reason="gone")
     await change(bob, "archiveRoom", roomId=den)
     await change(bob, "unarchiveRoom", roomId=den)
-    await bob.do(DELETE, roomId=den)
+    await bob.mutate(DELETE, roomId=den)
     noted = await entries(ann, actorId=bob.id)
     assert [(entry["action"], entry["targetId"], entry["reason"]) for entry in reversed(noted)] == [
         ("INVITE_REVOKED", den, None),
@@ -118,17 +120,17 @@ async def test_every_deed_of_a_moderator_is_in_the_audit_log(ann: Person, bob: P
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_the_audit_log_is_paged_filtered_and_for_administrators(ann: Person, bob: Person) -> None:
+async def test_the_audit_log_is_paged_filtered_and_for_administrators(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     for number in range(5):
         await change(ann, "updateRoom", roomId=den, topic=f"topic {number}")
-    first = (await ann.ask(AUDIT, first=3))["auditLog"]
-    rest = (await ann.ask(AUDIT, first=3, after=first["pageInfo"]["endCursor"]))["auditLog"]
+    first = (await ann.execute(AUDIT, first=3))["auditLog"]
+    rest = (await ann.execute(AUDIT, first=3, after=first["pageInfo"]["endCursor"]))["auditLog"]
     assert [len(first["nodes"]), len(rest["nodes"])] == [3, 2]
     assert (first["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasNextPage"]) == (True, False)
     assert len(await entries(ann, since=first["nodes"][0]["at"], targetId=den)) >= 1
     assert await entries(ann, actorId="user_nonsense") == await entries(ann, action="NO\0") == []
     assert await bob.codes(AUDIT) == ["FORBIDDEN"]
     seen = "query N($id: ID!) { node(id: $id) { id } }"
-    assert (await ann.ask(seen, id=first["nodes"][0]["id"]))["node"] is not None
-    assert (await bob.ask(seen, id=first["nodes"][0]["id"]))["node"] is None
+    assert (await ann.execute(seen, id=first["nodes"][0]["id"]))["node"] is not None
+    assert (await bob.execute(seen, id=first["nodes"][0]["id"]))["node"] is None

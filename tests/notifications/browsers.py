@@ -27,8 +27,8 @@ from sqlmodel import select
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.notifications.models import PendingPush
-from tests.house import House, Server
-from tests.people import WAIT_SECONDS, Json, Person
+from tests.house import RunningApp, Server
+from tests.people import WAIT_SECONDS, Json, UserClient
 
 REGISTER = (
     "mutation R($input: RegisterPushSubscriptionInput!) "
@@ -211,11 +211,11 @@ class Browser:
         return AESGCM(key).decrypt(nonce, sealed, None).rstrip(b"\0").removesuffix(b"\x02")
 
 
-async def subscribe(person: Person, service: PushService, host: str = "localhost") -> Browser:
+async def subscribe(person: UserClient, service: PushService, host: str = "localhost") -> Browser:
     """A new browser of this person, which the server knows of."""
-    server_key = (await person.ask(KEY))["serverInfo"]["vapidPublicKey"]
+    server_key = (await person.execute(KEY))["serverInfo"]["vapidPublicKey"]
     browser = Browser(service, server_key, host)
-    assert await person.do(REGISTER, **browser.subscription) == {"errors": []}
+    assert await person.mutate(REGISTER, **browser.subscription) == {"errors": []}
     return browser
 
 
@@ -224,34 +224,34 @@ async def subscribe(person: Person, service: PushService, host: str = "localhost
 _PENDING = table(PendingPush)
 
 
-async def noticed(house: House) -> list[PendingPush]:
+async def noticed(house: RunningApp) -> list[PendingPush]:
     """Look through the log now. What is news waits for its time."""
-    assert house.inside.notifier is not None
-    await house.inside.notifier.gather()
-    async with house.inside.db.read() as session:
+    assert house.roomcast.notifier is not None
+    await house.roomcast.notifier.gather()
+    async with house.roomcast.db.read() as session:
         return list(await session.exec(select(PendingPush)))
 
 
-async def time_comes(house: House) -> None:
+async def time_comes(house: RunningApp) -> None:
     """All that waits is due, also what somebody is sending."""
-    async with house.inside.db.work() as work:
+    async with house.roomcast.db.work() as work:
         await work.session.exec(sa.update(_PENDING).values(due_at=now()))
 
 
-async def delivered(house: House) -> None:
+async def delivered(house: RunningApp) -> None:
     """What is due is on its way, and has come to something."""
-    notifier = house.inside.notifier
+    notifier = house.roomcast.notifier
     assert notifier is not None
     await notifier.deliver()
     await notifier.idle()
 
 
-async def said(house: House) -> None:
+async def said(house: RunningApp) -> None:
     await time_comes(house)
     await delivered(house)
 
 
-async def told(house: House) -> None:
+async def told(house: RunningApp) -> None:
     """Both: whoever is to hear of what was said has heard of it."""
     await noticed(house)
     await said(house)

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import MakeHouse
-from tests.house import House
+from tests.house import RunningApp
 from tests.notifications.browsers import PushService, push_service
 
 LONG = 300
@@ -22,5 +22,5 @@ async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 @pytest_asyncio.fixture
-async def house(make_house: MakeHouse, service: PushService) -> House:
+async def house(make_house: MakeHouse, service: PushService) -> RunningApp:
     return await make_house(push_delay_seconds=LONG, push_allowed_hosts=["localhost", "127.0.0.1"])

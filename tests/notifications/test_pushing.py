@@ -1,14 +1,14 @@
 """Web push: whoever was called and did not look is told, by their own browser, in words that only it can read."""
 
 from tests.conftest import MakeHouse
-from tests.house import House
+from tests.house import RunningApp
 from tests.notifications.browsers import PushService, noticed, said, subscribe, told
-from tests.people import Person, arrive
+from tests.people import UserClient, sign_up
 
 
 async def test_a_message_comes_to_a_browser_that_was_closed(make_house: MakeHouse, service: PushService) -> None:
     house = await make_house(push_delay_seconds=0.1, push_allowed_hosts=["localhost"])
-    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
         [message] = await ann.say(den, "are you *there*?")
@@ -20,7 +20,7 @@ async def test_a_message_comes_to_a_browser_that_was_closed(make_house: MakeHous
 
 
 async def test_who_has_read_it_by_then_hears_nothing(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)

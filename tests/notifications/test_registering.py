@@ -10,17 +10,17 @@ from roomcast.notifications.models import PushSubscription
 from roomcast.notifications.policy import MAX_SUBSCRIPTIONS
 from tests.accounts.words import BAN, LOGOUT
 from tests.conftest import MakeHouse
-from tests.house import House
+from tests.house import RunningApp
 from tests.notifications.browsers import KEY, REGISTER, UNREGISTER, PushService, noticed, subscribe, told
-from tests.people import LOGIN, PASSWORD, Json, Person, Visitor, arrive
+from tests.people import LOGIN, PASSWORD, AnonymousClient, Json, UserClient, sign_up
 
 ON_CURVE = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
 GOOD = {"endpoint": "https://localhost/push/1", "p256dh": ON_CURVE, "auth": "BTBZMqHH6r4Tts7J_aSIgg"}
 OK: Json = {"errors": []}
 
 
-async def endpoints(house: House) -> list[str]:
-    async with house.inside.db.read() as session:
+async def endpoints(house: RunningApp) -> list[str]:
+    async with house.roomcast.db.read() as session:
         return list(await session.exec(select(PushSubscription.endpoint).order_by(col(PushSubscription.created_at))))
 
 
@@ -39,92 +39,98 @@ async def endpoints(house: House) -> list[str]:
         ("auth", ON_CURVE),
     ],
 )
-async def test_what_no_browser_would_say_is_refused(house: House, ann: Person, argument: str, value: str) -> None:
-    payload = await ann.do(REGISTER, **{**GOOD, argument: value})
+async def test_what_no_browser_would_say_is_refused(
+    house: RunningApp, ann: UserClient, argument: str, value: str
+) -> None:
+    payload = await ann.mutate(REGISTER, **{**GOOD, argument: value})
     assert payload == {"errors": [{"code": "VALIDATION_FAILED", "path": ["input", argument]}]}
     assert await endpoints(house) == []
 
 
 async def test_a_private_address_is_refused_unless_it_is_allowed(make_house: MakeHouse) -> None:
     house = await make_house()
-    async with await arrive(house, "ann") as ann:
-        payload = await ann.do(REGISTER, **GOOD)
+    async with await sign_up(house, "ann") as ann:
+        payload = await ann.mutate(REGISTER, **GOOD)
     assert payload == {"errors": [{"code": "VALIDATION_FAILED", "path": ["input", "endpoint"]}]}
 
 
-async def test_registering_and_unregistering_may_be_repeated(house: House, ann: Person) -> None:
+async def test_registering_and_unregistering_may_be_repeated(house: RunningApp, ann: UserClient) -> None:
     for _ in range(2):
-        assert await ann.do(REGISTER, **GOOD) == OK
+        assert await ann.mutate(REGISTER, **GOOD) == OK
         assert await endpoints(house) == [GOOD["endpoint"]]
     for _ in range(2):
-        assert await ann.do(UNREGISTER, endpoint=GOOD["endpoint"]) == OK
+        assert await ann.mutate(UNREGISTER, endpoint=GOOD["endpoint"]) == OK
         assert await endpoints(house) == []
-    assert await ann.do(UNREGISTER, endpoint="nonsense") == OK
+    assert await ann.mutate(UNREGISTER, endpoint="nonsense") == OK
 
 
-async def test_a_stranger_registers_nothing(house: House, visitor: Visitor) -> None:
+async def test_a_stranger_registers_nothing(house: RunningApp, visitor: AnonymousClient) -> None:
     assert await visitor.codes(REGISTER, input=GOOD) == ["UNAUTHENTICATED"]
     assert await visitor.codes(UNREGISTER, input={"endpoint": "https://localhost/"}) == ["UNAUTHENTICATED"]
 
 
 async def test_a_server_without_pushes_says_so(make_house: MakeHouse) -> None:
     house = await make_house(push="off")
-    async with await arrive(house, "ann") as ann:
-        assert await ann.ask(KEY) == {"serverInfo": {"vapidPublicKey": None}}
-        assert await ann.do(REGISTER, **GOOD) == {"errors": [{"code": "FORBIDDEN", "path": None}]}
-        assert await ann.do(UNREGISTER, endpoint=GOOD["endpoint"]) == OK
+    async with await sign_up(house, "ann") as ann:
+        assert await ann.execute(KEY) == {"serverInfo": {"vapidPublicKey": None}}
+        assert await ann.mutate(REGISTER, **GOOD) == {"errors": [{"code": "FORBIDDEN", "path": None}]}
+        assert await ann.mutate(UNREGISTER, endpoint=GOOD["endpoint"]) == OK
 
 
 async def test_the_key_is_the_same_for_everybody_and_after_a_restart(make_house: MakeHouse) -> None:
     keys = []
     for house in (await make_house(), await make_house()):
-        async with Visitor(house) as visitor:
-            keys.append(await visitor.ask(KEY))
+        async with AnonymousClient(house) as visitor:
+            keys.append(await visitor.execute(KEY))
     assert keys[0] == keys[1]
     assert len(keys[0]["serverInfo"]["vapidPublicKey"]) == 87
 
 
 async def test_a_browser_has_one_person_at_a_time(
-    house: House, ann: Person, bob: Person, cleo: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "for bob, who goes")
     assert len(await noticed(house)) == 1
-    assert await cleo.do(REGISTER, **browser.subscription) == OK
+    assert await cleo.mutate(REGISTER, **browser.subscription) == OK
     assert await noticed(house) == []
-    assert await bob.do(UNREGISTER, endpoint=browser.subscription["endpoint"]) == OK
+    assert await bob.mutate(UNREGISTER, endpoint=browser.subscription["endpoint"]) == OK
     await ann.say(den, "for cleo")
     await told(house)
     assert ((await browser.hears())["text"], len(browser.pushed)) == ("for cleo", 1)
 
 
 async def test_a_browser_that_is_registered_twice_at_the_same_moment_is_one(
-    house: House, ann: Person, bob: Person
+    house: RunningApp, ann: UserClient, bob: UserClient
 ) -> None:
-    tries = [person.do(REGISTER, **GOOD) for person in (ann, bob) * 8]
+    tries = [person.mutate(REGISTER, **GOOD) for person in (ann, bob) * 8]
     assert await asyncio.gather(*tries) == [OK] * 16
     assert await endpoints(house) == [GOOD["endpoint"]]
 
 
-async def test_the_oldest_of_too_many_browsers_goes(house: House, ann: Person) -> None:
+async def test_the_oldest_of_too_many_browsers_goes(house: RunningApp, ann: UserClient) -> None:
     tried = [f"https://localhost/push/{number}" for number in range(MAX_SUBSCRIPTIONS + 2)]
     for endpoint in tried:
-        assert await ann.do(REGISTER, **{**GOOD, "endpoint": endpoint}) == OK
+        assert await ann.mutate(REGISTER, **{**GOOD, "endpoint": endpoint}) == OK
     assert await endpoints(house) == tried[2:]
 
 
-async def banned(ann: Person, bob: Person) -> None:
-    assert (await ann.do(BAN, userId=bob.id))["errors"] == []
+async def banned(ann: UserClient, bob: UserClient) -> None:
+    assert (await ann.mutate(BAN, userId=bob.id))["errors"] == []
 
 
-async def signed_out(ann: Person, bob: Person) -> None:
-    await bob.ask(LOGOUT)
+async def signed_out(ann: UserClient, bob: UserClient) -> None:
+    await bob.execute(LOGOUT)
 
 
 @pytest.mark.parametrize("ending", [banned, signed_out])
 async def test_a_session_that_ends_takes_its_browser_along(
-    house: House, ann: Person, bob: Person, service: PushService, ending: Callable[[Person, Person], Awaitable[None]]
+    house: RunningApp,
+    ann: UserClient,
+    bob: UserClient,
+    service: PushService,
+    ending: Callable[[UserClient, UserClient], Awaitable[None]],
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
@@ -134,19 +140,21 @@ async def test_a_session_that_ends_takes_its_browser_along(
     await ann.say(den, "after")
     await told(house)
     assert browser.pushed == []
-    assert house.inside.notifier is not None
-    await house.inside.notifier.sweep()
+    assert house.roomcast.notifier is not None
+    await house.roomcast.notifier.sweep()
     assert await endpoints(house) == []
 
 
-async def test_other_sessions_keep_their_browsers(house: House, ann: Person, bob: Person, service: PushService) -> None:
+async def test_other_sessions_keep_their_browsers(
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     old = await subscribe(bob, service)
-    async with Visitor(house) as visitor:
-        again = await visitor.do(LOGIN, usernameOrEmail="bob", password=PASSWORD)
-    async with Person(house, "bob", again) as elsewhere:
+    async with AnonymousClient(house) as visitor:
+        again = await visitor.mutate(LOGIN, usernameOrEmail="bob", password=PASSWORD)
+    async with UserClient(house, "bob", again) as elsewhere:
         new = await subscribe(elsewhere, service)
-        await bob.ask(LOGOUT)
+        await bob.execute(LOGOUT)
         await ann.say(den, "hello")
         await told(house)
         assert (await new.hears())["text"] == "hello"

@@ -27,7 +27,7 @@ SEALED = (
 
 def test_a_message_is_sealed_as_the_standard_shows() -> None:
     key = sealing.private_key(decoded(SERVER))
-    assert encoded(sealing.seal(PLAIN, decoded(BROWSER), decoded(AUTH), key, decoded(SALT))) == SEALED
+    assert encoded(sealing.encrypt(PLAIN, decoded(BROWSER), decoded(AUTH), key, decoded(SALT))) == SEALED
 
 
 def test_a_point_beside_the_curve_is_refused() -> None:

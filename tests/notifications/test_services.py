@@ -8,17 +8,17 @@ from sqlmodel import select
 
 from roomcast.core.clock import now
 from roomcast.notifications import notifier, sender
-from roomcast.notifications.addresses import Guard
-from roomcast.notifications.letters import Fate, Letter
+from roomcast.notifications.addresses import AddressGuard
+from roomcast.notifications.letters import PushMessage, PushOutcome
 from roomcast.notifications.models import PushSubscription
 from roomcast.notifications.policy import MAX_ATTEMPTS
-from tests.house import House
+from tests.house import RunningApp
 from tests.notifications.browsers import Browser, PushService, noticed, said, subscribe, told
 from tests.notifications.test_registering import endpoints
-from tests.people import Person
+from tests.people import UserClient
 
 
-async def called(ann: Person, bob: Person, house: House, service: PushService) -> Browser:
+async def called(ann: UserClient, bob: UserClient, house: RunningApp, service: PushService) -> Browser:
     """A browser of bob's for whom there is news."""
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
@@ -29,7 +29,7 @@ async def called(ann: Person, bob: Person, house: House, service: PushService) -
 
 @pytest.mark.parametrize("status", [404, 410])
 async def test_a_browser_that_is_gone_is_forgotten(
-    house: House, ann: Person, bob: Person, service: PushService, status: int
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService, status: int
 ) -> None:
     browser = await called(ann, bob, house, service)
     service.says[browser.path] = [(status, {})]
@@ -39,24 +39,29 @@ async def test_a_browser_that_is_gone_is_forgotten(
 
 @pytest.mark.parametrize("status", [400, 401, 403, 413, 301])
 async def test_what_is_refused_is_said_once_in_the_log_and_not_tried_again(
-    house: House, ann: Person, bob: Person, service: PushService, caplog: pytest.LogCaptureFixture, status: int
+    house: RunningApp,
+    ann: UserClient,
+    bob: UserClient,
+    service: PushService,
+    caplog: pytest.LogCaptureFixture,
+    status: int,
 ) -> None:
     browser = await called(ann, bob, house, service)
     service.says[browser.path] = [(status, {"location": f"{service.url}/elsewhere"})] * 2
     with caplog.at_level(logging.WARNING, "roomcast.notifications"):
         await said(house)
-        await ann.say((await ann.ask("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
+        await ann.say((await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
         await told(house)
     assert [record.getMessage() for record in caplog.records] == [f"localhost does not take pushes: {status}"]
     assert (len(browser.pushed), len(service.pushed)) == (2, 2)
     assert await endpoints(house) == [browser.subscription["endpoint"]]
-    assert house.inside.notifier is not None
-    assert house.inside.notifier.stats == {"refused": 2}
+    assert house.roomcast.notifier is not None
+    assert house.roomcast.notifier.stats == {"refused": 2}
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_a_service_that_asks_for_patience_gets_it(
-    house: House, ann: Person, bob: Person, service: PushService, status: int
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService, status: int
 ) -> None:
     browser = await called(ann, bob, house, service)
     service.says[browser.path] = [(status, {"retry-after": "200"})]
@@ -68,7 +73,9 @@ async def test_a_service_that_asks_for_patience_gets_it(
     assert ([(await browser.hears())["text"] for _ in range(2)], await noticed(house)) == (["hello", "hello"], [])
 
 
-async def test_nothing_is_tried_for_ever(house: House, ann: Person, bob: Person, service: PushService) -> None:
+async def test_nothing_is_tried_for_ever(
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+) -> None:
     browser = await called(ann, bob, house, service)
     service.says[browser.path] = [(503, {})] * 10
     for _ in range(MAX_ATTEMPTS):
@@ -78,25 +85,25 @@ async def test_nothing_is_tried_for_ever(house: House, ann: Person, bob: Person,
 
 
 async def test_what_was_read_while_the_service_was_away_is_not_told(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     browser = await called(ann, bob, house, service)
     service.says[browser.path] = [(503, {})]
     await said(house)
-    [room] = (await bob.ask("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
+    [room] = (await bob.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     await bob.say(room["id"], "I am here")
     await said(house)
     assert (await noticed(house), len(browser.pushed)) == ([], 1)
 
 
 async def test_what_is_said_while_a_push_is_on_its_way_is_told_after_it(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     browser = await called(ann, bob, house, service)
     service.open.clear()
     on_its_way = asyncio.create_task(said(house))
     await service.until(1)
-    [room] = (await ann.ask("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
+    [room] = (await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     await ann.say(room["id"], "more")
     assert len(await noticed(house)) == 1
     service.open.set()
@@ -108,7 +115,7 @@ async def test_what_is_said_while_a_push_is_on_its_way_is_told_after_it(
 
 
 async def test_a_service_that_says_nothing_holds_up_nobody_else(
-    house: House, ann: Person, bob: Person, service: PushService, monkeypatch: pytest.MonkeyPatch
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifier, "OF_HOST", 1)
     monkeypatch.setattr(sender, "SECONDS", 1.0)
@@ -116,7 +123,7 @@ async def test_a_service_that_says_nothing_holds_up_nobody_else(
     service.says[silent.path] = [None] * 9
     saying = asyncio.create_task(said(house))
     await service.until(1, silent.path)
-    [room] = (await ann.ask("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
+    [room] = (await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     other = await subscribe(bob, service, "127.0.0.1")
     await ann.say(room["id"], "more")
     await told(house)
@@ -127,22 +134,22 @@ async def test_a_service_that_says_nothing_holds_up_nobody_else(
 
 
 async def test_a_name_that_turned_private_is_not_connected_to(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     browser = await called(ann, bob, house, service)
-    async with house.inside.db.read() as session:
+    async with house.roomcast.db.read() as session:
         subscription = (await session.exec(select(PushSubscription))).one()
-    strict = sender.Sender(b"\1" * 32, None, Guard())
-    answer = await strict.push(subscription, Letter(b"{}", "topic", urgent=False))
+    strict = sender.Sender(b"\1" * 32, None, AddressGuard())
+    answer = await strict.push(subscription, PushMessage(b"{}", "topic", urgent=False))
     await strict.close()
-    assert (answer.fate, browser.pushed) == (Fate.REFUSED, [])
+    assert (answer.outcome, browser.pushed) == (PushOutcome.REFUSED, [])
 
 
 async def test_a_name_that_nobody_knows_now_may_be_known_later(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     await called(ann, bob, house, service)
-    async with house.inside.db.work() as work:
+    async with house.roomcast.db.work() as work:
         subscription = (await work.session.exec(select(PushSubscription))).one()
         subscription.endpoint = "https://nobody.invalid/push"
     await said(house)

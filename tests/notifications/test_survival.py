@@ -12,7 +12,7 @@ from tests import servers
 from tests.conftest import MakeHouse
 from tests.notifications.browsers import PushService, delivered, noticed, said, subscribe, time_comes
 from tests.notifications.conftest import LONG
-from tests.people import arrive
+from tests.people import sign_up
 from tests.process import processes
 
 ROOMS = 10
@@ -26,8 +26,8 @@ async def test_a_server_killed_between_a_message_and_its_push_pushes_after_its_s
     settings = {"push_delay_seconds": 2, "push_allowed_hosts": "localhost"}
     async with (
         processes(1, database_url, tmp_path, **settings) as [server],
-        await arrive(server.house, "ann") as ann,
-        await arrive(server.house, "bob") as bob,
+        await sign_up(server.house, "ann") as ann,
+        await sign_up(server.house, "bob") as bob,
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
@@ -47,8 +47,8 @@ async def test_what_a_killed_server_owes_another_one_pays(
     settings = {"bus_url": url, "push_delay_seconds": 2, "push_allowed_hosts": "localhost", "vapid_private_key": KEY}
     async with (
         processes(2, url, tmp_path, **settings) as [first, second],
-        await arrive(first.house, "ann") as ann,
-        await arrive(second.house, "bob") as bob,
+        await sign_up(first.house, "ann") as ann,
+        await sign_up(second.house, "bob") as bob,
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
@@ -60,7 +60,7 @@ async def test_what_a_killed_server_owes_another_one_pays(
 
 async def test_two_servers_push_once(make_house: MakeHouse, service: PushService) -> None:
     both = [await make_house(push_delay_seconds=LONG, push_allowed_hosts=["localhost"]) for _ in range(2)]
-    async with await arrive(both[0], "ann") as ann, await arrive(both[0], "bob") as bob:
+    async with await sign_up(both[0], "ann") as ann, await sign_up(both[0], "bob") as bob:
         browser = await subscribe(bob, service)
         rooms = [await ann.create_room(f"room {number}", memberIds=[bob.id]) for number in range(ROOMS)]
         for room in rooms:
@@ -77,7 +77,7 @@ async def test_what_a_dead_server_was_sending_is_sent_when_its_lease_is_over(
     make_house: MakeHouse, service: PushService
 ) -> None:
     first, second = [await make_house(push_delay_seconds=LONG, push_allowed_hosts=["localhost"]) for _ in range(2)]
-    async with await arrive(first, "ann") as ann, await arrive(first, "bob") as bob:
+    async with await sign_up(first, "ann") as ann, await sign_up(first, "bob") as bob:
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
         await ann.say(den, "hello")
@@ -87,8 +87,8 @@ async def test_what_a_dead_server_was_sending_is_sent_when_its_lease_is_over(
         await service.until(1)
         [leased] = await noticed(second)
         assert now() < leased.due_at <= now() + LEASE
-        assert first.inside.notifier is not None
-        await first.inside.notifier.close()
+        assert first.roomcast.notifier is not None
+        await first.roomcast.notifier.close()
         await asyncio.wait([dying])
         service.open.set()
         await said(second)

@@ -9,10 +9,10 @@ from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.messages.models import Message
 from roomcast.notifications.policy import STALE
-from tests.house import House
+from tests.house import RunningApp
 from tests.messages.words import DELETE
 from tests.notifications.browsers import PushService, noticed, said, subscribe, told
-from tests.people import Person
+from tests.people import UserClient
 from tests.receipts.test_unread import MARK, PREFER
 from tests.rooms.words import change
 
@@ -21,8 +21,8 @@ OPEN = (
 )
 
 
-async def prefer(person: Person, room_id: str, **wanted: object) -> None:
-    assert (await person.do(PREFER, roomId=room_id, **wanted))["errors"] == []
+async def prefer(person: UserClient, room_id: str, **wanted: object) -> None:
+    assert (await person.mutate(PREFER, roomId=room_id, **wanted))["errors"] == []
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,13 @@ async def prefer(person: Person, room_id: str, **wanted: object) -> None:
     ],
 )
 async def test_a_level_says_what_calls(
-    house: House, ann: Person, bob: Person, cleo: Person, service: PushService, level: str, heard: list[str]
+    house: RunningApp,
+    ann: UserClient,
+    bob: UserClient,
+    cleo: UserClient,
+    service: PushService,
+    level: str,
+    heard: list[str],
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
@@ -49,7 +55,7 @@ async def test_a_level_says_what_calls(
 
 
 async def test_a_mention_says_that_it_is_one_and_is_urgent(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
@@ -61,7 +67,7 @@ async def test_a_mention_says_that_it_is_one_and_is_urgent(
 
 
 async def test_nobody_hears_themselves_or_a_room_that_they_are_not_in(
-    house: House, ann: Person, bob: Person, cleo: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browsers = [await subscribe(person, service) for person in (ann, bob, cleo)]
@@ -71,9 +77,9 @@ async def test_nobody_hears_themselves_or_a_room_that_they_are_not_in(
 
 
 async def test_a_direct_message_calls_without_a_room_name(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    direct = (await ann.do(OPEN, userIds=[bob.id]))["room"]["id"]
+    direct = (await ann.mutate(OPEN, userIds=[bob.id]))["room"]["id"]
     browser = await subscribe(bob, service)
     await ann.say(direct, "psst")
     await told(house)
@@ -83,13 +89,13 @@ async def test_a_direct_message_calls_without_a_room_name(
 
 
 async def test_a_thread_calls_those_who_have_a_part_in_it(
-    house: House, ann: Person, bob: Person, cleo: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     [root] = await bob.say(den, "a question")
     browsers = [await subscribe(person, service) for person in (ann, bob, cleo)]
 
-    async def answered(by: Person, body: str) -> list[int]:
+    async def answered(by: UserClient, body: str) -> list[int]:
         before = [len(browser.pushed) for browser in browsers]
         assert (await by.send(den, body, threadRootId=root["id"]))["errors"] == []
         await told(house)
@@ -102,34 +108,34 @@ async def test_a_thread_calls_those_who_have_a_part_in_it(
     assert (heard["threadRootId"], heard["text"], heard["unread"]) == (root["id"], "an answer", 0)
 
 
-async def left(ann: Person, bob: Person, den: str, _message: str) -> None:
+async def left(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:
     await bob.leave(den)
 
 
-async def removed(ann: Person, bob: Person, den: str, _message: str) -> None:
+async def removed(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:
     await change(ann, "removeMember", roomId=den, userId=bob.id)
 
 
-async def read(ann: Person, bob: Person, den: str, message: str) -> None:
-    assert (await bob.do(MARK, roomId=den, upToMessageId=message))["errors"] == []
+async def read(ann: UserClient, bob: UserClient, den: str, message: str) -> None:
+    assert (await bob.mutate(MARK, roomId=den, upToMessageId=message))["errors"] == []
 
 
-async def snoozed(ann: Person, bob: Person, den: str, _message: str) -> None:
+async def snoozed(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:
     await prefer(bob, den, mutedUntil=(now() + timedelta(hours=1)).isoformat())
 
 
-async def silenced(ann: Person, bob: Person, den: str, _message: str) -> None:
+async def silenced(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:
     await prefer(bob, den, notificationLevel="NONE")
 
 
-async def deleted(ann: Person, bob: Person, _den: str, message: str) -> None:
-    assert (await ann.do(DELETE, messageId=message))["errors"] == []
+async def deleted(ann: UserClient, bob: UserClient, _den: str, message: str) -> None:
+    assert (await ann.mutate(DELETE, messageId=message))["errors"] == []
 
 
 @pytest.mark.parametrize("change_of_mind", [left, removed, read, snoozed, silenced, deleted])
 @pytest.mark.parametrize("when", ["before it is noticed", "just before it is sent"])
 async def test_what_is_no_news_any_more_is_not_told(
-    house: House, ann: Person, bob: Person, service: PushService, change_of_mind: object, when: str
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService, change_of_mind: object, when: str
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
@@ -143,7 +149,7 @@ async def test_what_is_no_news_any_more_is_not_told(
 
 
 async def test_several_messages_of_a_room_are_one_push_that_replaces_the_one_before(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den, attic = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "attic")]
     browser = await subscribe(bob, service)
@@ -168,7 +174,7 @@ async def test_several_messages_of_a_room_are_one_push_that_replaces_the_one_bef
 
 
 async def test_what_was_said_just_before_a_push_left_is_told_once(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
@@ -181,12 +187,14 @@ async def test_what_was_said_just_before_a_push_left_is_told_once(
     assert heard == ["noticed", "not noticed yet"]
 
 
-async def test_what_was_said_long_ago_is_skipped(house: House, ann: Person, bob: Person, service: PushService) -> None:
+async def test_what_was_said_long_ago_is_skipped(
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "before the power cut")
     assert len(await noticed(house)) == 1
-    async with house.inside.db.work() as work:
+    async with house.roomcast.db.work() as work:
         await work.session.exec(sa.update(table(Message)).values(created_at=now() - STALE))
     await said(house)
     assert await noticed(house) == []
@@ -196,7 +204,7 @@ async def test_what_was_said_long_ago_is_skipped(house: House, ann: Person, bob:
 
 
 async def test_what_was_said_before_a_browser_came_is_not_told(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await ann.say(den, "early")
@@ -206,14 +214,16 @@ async def test_what_was_said_before_a_browser_came_is_not_told(
 
 
 async def test_a_deleted_room_takes_what_was_to_be_said_along(
-    house: House, ann: Person, bob: Person, service: PushService
+    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "hello")
     assert len(await noticed(house)) == 1
     assert (
-        await ann.do("mutation D($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=den)
+        await ann.mutate(
+            "mutation D($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=den
+        )
     )["errors"] == []
     await told(house)
     assert browser.pushed == []

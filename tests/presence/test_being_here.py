@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeHouse
-from tests.people import REFRESH, Person, arrive
+from tests.people import REFRESH, UserClient, sign_up
 from tests.presence.words import ACTIVE_USERS, SET, another_device, passes, seen, sets, sockets, state
 from tests.statements import statements
 
 
-async def test_whoever_has_a_socket_is_active_and_away_some_time_after_it_went(ann: Person, bob: Person) -> None:
+async def test_whoever_has_a_socket_is_active_and_away_some_time_after_it_went(
+    ann: UserClient, bob: UserClient
+) -> None:
     assert await seen(ann, bob) == {"state": "OFFLINE", "lastActiveAt": None, "statusText": None, "statusEmoji": None}
     async with bob.socket():
         assert await state(ann, bob) == "ACTIVE"
@@ -27,7 +29,7 @@ async def test_whoever_has_a_socket_is_active_and_away_some_time_after_it_went(a
     assert went.timestamp() % 30 == 0
 
 
-async def test_a_reconnect_within_the_grace_changes_nothing(ann: Person, bob: Person) -> None:
+async def test_a_reconnect_within_the_grace_changes_nothing(ann: UserClient, bob: UserClient) -> None:
     async with bob.socket():
         pass
     await sockets(ann.house, 0)
@@ -37,14 +39,14 @@ async def test_a_reconnect_within_the_grace_changes_nothing(ann: Person, bob: Pe
         assert await state(ann, bob) == "ACTIVE"
 
 
-async def test_requests_without_a_socket_do_not_make_anybody_present(ann: Person, bob: Person) -> None:
+async def test_requests_without_a_socket_do_not_make_anybody_present(ann: UserClient, bob: UserClient) -> None:
     await bob.create_room("den")
     assert await state(ann, bob) == "OFFLINE"
     async with ann.socket():
         assert await state(bob, ann) == "ACTIVE"
 
 
-async def test_the_most_active_device_counts(ann: Person, bob: Person) -> None:
+async def test_the_most_active_device_counts(ann: UserClient, bob: UserClient) -> None:
     phone = await another_device(bob)
     async with bob.socket(), phone, phone.socket() as phones:
         await sets(bob, state="IDLE")
@@ -57,7 +59,7 @@ async def test_the_most_active_device_counts(ann: Person, bob: Person) -> None:
         assert await state(ann, bob) == "ACTIVE"
 
 
-async def test_two_sockets_of_one_device_are_one(ann: Person, bob: Person) -> None:
+async def test_two_sockets_of_one_device_are_one(ann: UserClient, bob: UserClient) -> None:
     async with bob.socket():
         async with bob.socket():
             await sets(bob, state="IDLE")
@@ -66,7 +68,7 @@ async def test_two_sockets_of_one_device_are_one(ann: Person, bob: Person) -> No
         assert await state(ann, bob) == "IDLE"
 
 
-async def test_who_hides_is_away_to_everybody_since_they_hid(ann: Person, bob: Person) -> None:
+async def test_who_hides_is_away_to_everybody_since_they_hid(ann: UserClient, bob: UserClient) -> None:
     phone = await another_device(bob)
     async with bob.socket(), phone, phone.socket():
         await sets(bob, state="OFFLINE", statusText="busy")
@@ -85,15 +87,15 @@ async def test_who_hides_is_away_to_everybody_since_they_hid(ann: Person, bob: P
     assert hidden["lastActiveAt"] is not None
 
 
-async def test_signing_out_is_being_away_at_once(ann: Person, bob: Person) -> None:
+async def test_signing_out_is_being_away_at_once(ann: UserClient, bob: UserClient) -> None:
     async with bob.socket() as wire:
-        await bob.ask("mutation { logout { errors { code } } }")
+        await bob.execute("mutation { logout { errors { code } } }")
         assert (await wire.closed())[0] == 4401
         await sockets(ann.house, 0)
         assert await state(ann, bob) == "OFFLINE"
 
 
-async def test_a_socket_that_signs_in_becomes_present(ann: Person, bob: Person) -> None:
+async def test_a_socket_that_signs_in_becomes_present(ann: UserClient, bob: UserClient) -> None:
     token, bob.token = bob.token, None
     async with bob.socket() as wire:
         assert await state(ann, bob) == "OFFLINE"
@@ -106,7 +108,7 @@ async def test_a_socket_that_signs_in_becomes_present(ann: Person, bob: Person) 
 # ------------------------------------------------------------------ status
 
 
-async def test_a_status_is_said_changed_in_part_and_cleared(ann: Person, bob: Person) -> None:
+async def test_a_status_is_said_changed_in_part_and_cleared(ann: UserClient, bob: UserClient) -> None:
     async with bob.socket():
         await sets(bob, statusText=" at lunch ", statusEmoji="❤")
         await sets(bob, state="IDLE")
@@ -129,14 +131,14 @@ async def test_a_status_is_said_changed_in_part_and_cleared(ann: Person, bob: Pe
         ({"statusEmoji": "👍👍"}, "statusEmoji"),
     ],
 )
-async def test_a_bad_status_changes_nothing(ann: Person, bob: Person, wish: dict[str, Any], field: str) -> None:
+async def test_a_bad_status_changes_nothing(ann: UserClient, bob: UserClient, wish: dict[str, Any], field: str) -> None:
     async with bob.socket():
-        payload = await bob.do(SET, state="IDLE", **wish)
+        payload = await bob.mutate(SET, state="IDLE", **wish)
         assert payload["errors"] == [{"code": "VALIDATION_FAILED", "path": ["input", field]}]
         assert await state(ann, bob) == "ACTIVE"
 
 
-async def test_strangers_set_nothing(ann: Person) -> None:
+async def test_strangers_set_nothing(ann: UserClient) -> None:
     ann.token = None
     assert await ann.codes(SET, input={"state": "IDLE"}) == ["UNAUTHENTICATED"]
 
@@ -144,7 +146,7 @@ async def test_strangers_set_nothing(ann: Person) -> None:
 # ------------------------------------------------------------------ what it costs
 
 
-async def test_nothing_of_it_reaches_the_database(ann: Person, bob: Person) -> None:
+async def test_nothing_of_it_reaches_the_database(ann: UserClient, bob: UserClient) -> None:
     with statements() as seen_:
         async with bob.socket():
             await sets(bob, state="IDLE", statusText="away")
@@ -154,27 +156,27 @@ async def test_nothing_of_it_reaches_the_database(ann: Person, bob: Person) -> N
     assert seen_ == []
 
 
-async def test_a_page_of_rooms_shows_who_is_here_by_two_statements(ann: Person, bob: Person) -> None:
+async def test_a_page_of_rooms_shows_who_is_here_by_two_statements(ann: UserClient, bob: UserClient) -> None:
     for name in ("den", "hall", "attic"):
         await ann.create_room(name, memberIds=[bob.id])
     asked = []
     for names in ("id", "id activeUsers { username presence { state } }"):
         async with bob.socket():
             with statements() as seen_:
-                found = await ann.ask("{ rooms { nodes { " + names + " } } }")
+                found = await ann.execute("{ rooms { nodes { " + names + " } } }")
             asked.append(len(seen_))
     assert [[user["username"] for user in room["activeUsers"]] for room in found["rooms"]["nodes"]] == [["bob"]] * 3
     assert asked[1] - asked[0] == 2
 
 
-async def test_active_users_are_members_who_are_shown(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_active_users_are_members_who_are_shown(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket(), bob.socket(), cleo.socket():
         await sets(ann, state="OFFLINE")
-        assert (await ann.ask(ACTIVE_USERS, id=den))["room"]["activeUsers"] == [{"username": "bob"}]
+        assert (await ann.execute(ACTIVE_USERS, id=den))["room"]["activeUsers"] == [{"username": "bob"}]
 
 
-async def test_what_is_shown_of_a_hundred_people_costs_as_a_hundred(ann: Person) -> None:
+async def test_what_is_shown_of_a_hundred_people_costs_as_a_hundred(ann: UserClient) -> None:
     body = {"query": "{ rooms(first: 2) { nodes { activeUsers { id } } } }", "extensions": {"cost": True}}
     answer = (await ann.post(body)).json()
     assert answer["extensions"]["cost"]["requested"] == 1 + 1 + 2 * (1 + 100)
@@ -182,7 +184,7 @@ async def test_what_is_shown_of_a_hundred_people_costs_as_a_hundred(ann: Person)
 
 async def test_the_grace_is_a_setting(make_house: MakeHouse) -> None:
     house = await make_house(presence_grace_seconds=3)
-    async with await arrive(house, "ann") as ann:
+    async with await sign_up(house, "ann") as ann:
         async with ann.socket():
             pass
         await sockets(house, 0)

@@ -13,12 +13,12 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.ids import uuid7
 from roomcast.presence.people import PresenceState
-from roomcast.presence.wishes import Wish
+from roomcast.presence.wishes import StatusUpdate
 from roomcast.realtime.bus import Frame
 from tests import servers
 from tests.conftest import MakeHouse
-from tests.house import House
-from tests.people import Person, arrive
+from tests.house import RunningApp
+from tests.people import UserClient, sign_up
 from tests.presence.words import (
     PRESENCE,
     TYPING,
@@ -53,22 +53,22 @@ def bus_url(database_url: str, request: pytest.FixtureRequest) -> str:
 
 
 @pytest_asyncio.fixture
-async def both(make_house: MakeHouse, bus_url: str) -> tuple[House, House]:
+async def both(make_house: MakeHouse, bus_url: str) -> tuple[RunningApp, RunningApp]:
     here = await make_house(bus_url=bus_url)
-    await until(lambda: here.inside.bus.connected)  # the tasks of its own that it needs for this are made
+    await until(lambda: here.roomcast.bus.connected)  # the tasks of its own that it needs for this are made
     return here, await make_house(bus_url=bus_url)
 
 
 @pytest_asyncio.fixture
-async def bob(both: tuple[House, House]) -> AsyncIterator[Person]:
-    async with await arrive(both[0], "ann") as _, await arrive(both[0], "bob") as person:
+async def bob(both: tuple[RunningApp, RunningApp]) -> AsyncIterator[UserClient]:
+    async with await sign_up(both[0], "ann") as _, await sign_up(both[0], "bob") as person:
         yield person
 
 
-def at(house: House, person: Person) -> Person:
+def at(house: RunningApp, person: UserClient) -> UserClient:
     """The same person, who speaks to another process."""
     signed_in = {"tokens": {"accessToken": person.token, "refreshToken": ""}, "user": {"id": person.id}}
-    return Person(house, person.name, signed_in)
+    return UserClient(house, person.name, signed_in)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -77,7 +77,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_who_is_here_is_known_there(both: tuple[House, House], bob: Person) -> None:
+async def test_who_is_here_is_known_there(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     async with at(there, bob) as beyond:
         async with bob.socket():
@@ -95,7 +95,7 @@ async def test_who_is_here_is_known_there(both: tuple[House, House], bob: Person
         assert (await seen(beyond, bob))["lastActiveAt"] is not None
 
 
-async def test_devices_in_two_processes_are_one_person(both: tuple[House, House], bob: Person) -> None:
+async def test_devices_in_two_processes_are_one_person(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     async with at(there, bob) as beyond, bob.socket():
         await until_state(beyond, bob, "ACTIVE")
@@ -107,7 +107,7 @@ async def test_devices_in_two_processes_are_one_person(both: tuple[House, House]
 
 
 async def test_a_process_that_starts_soon_knows_who_is_here(
-    make_house: MakeHouse, both: tuple[House, House], bus_url: str, bob: Person
+    make_house: MakeHouse, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
     async with bob.socket():
         await sets(bob, state="IDLE", statusText="working")
@@ -117,15 +117,15 @@ async def test_a_process_that_starts_soon_knows_who_is_here(
             assert (await seen(beyond, bob))["statusText"] == "working"
 
 
-async def test_what_the_bus_lost_is_asked_for(both: tuple[House, House], bob: Person) -> None:
+async def test_what_the_bus_lost_is_asked_for(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     lost: list[str] = []
-    heard = there.inside.signals.on_frame
-    there.inside.signals.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
+    heard = there.roomcast.signals.on_frame
+    there.roomcast.signals.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
     async with bob.socket(), at(there, bob) as beyond:
         await sets(bob, statusText="not heard")
         await until(lambda: any("not heard" in line for line in lost))
-        there.inside.signals.on_frame = heard  # type: ignore[method-assign]
+        there.roomcast.signals.on_frame = heard  # type: ignore[method-assign]
         assert await state(beyond, bob) == "OFFLINE"
         passes(both, 6)  # the next beat betrays the gap
         await until_state(beyond, bob, "ACTIVE")
@@ -133,40 +133,44 @@ async def test_what_the_bus_lost_is_asked_for(both: tuple[House, House], bob: Pe
 
 
 async def test_a_status_that_only_one_process_knows_is_told_where_its_person_comes_back(
-    make_house: MakeHouse, both: tuple[House, House], bus_url: str, bob: Person
+    make_house: MakeHouse, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
     await sets(bob, statusText="away")
     newcomer = await make_house(bus_url=bus_url)
     async with at(newcomer, bob) as beyond, beyond.socket():
         await until_state(bob, bob, "ACTIVE")
         user_id = UUID(bob.id.removeprefix("user_"))
-        await until(lambda: newcomer.inside.signals.people.card(user_id).text == "away")
+        await until(lambda: newcomer.roomcast.signals.people.card(user_id).text == "away")
 
 
-async def test_hundreds_of_people_travel_in_small_lines(both: tuple[House, House], bob: Person) -> None:
+async def test_hundreds_of_people_travel_in_small_lines(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     sizes: list[int] = []
-    heard = there.inside.signals.on_frame
+    heard = there.roomcast.signals.on_frame
 
     def measured(frame: Frame) -> None:
         sizes.append(len(frame.body.encode()))
         heard(frame)
 
-    there.inside.signals.on_frame = measured  # type: ignore[method-assign]
+    there.roomcast.signals.on_frame = measured  # type: ignore[method-assign]
     people = [Actor(uuid7(), uuid7(), False, now()) for _ in range(500)]
     for person in people:
-        here.inside.signals.come(person)
-        here.inside.signals.set_presence(person, Wish(PresenceState.IDLE, "\N{CYRILLIC SMALL LETTER A}" * 100, "👍"))
-    await until(lambda: len(there.inside.signals.people.shown) == 500)
-    await until(lambda: all(there.inside.signals.people.card(each.user_id).emoji == "👍" for each in people))
+        here.roomcast.signals.on_connect(person)
+        here.roomcast.signals.set_presence(
+            person, StatusUpdate(PresenceState.IDLE, "\N{CYRILLIC SMALL LETTER A}" * 100, "👍")
+        )
+    await until(lambda: len(there.roomcast.signals.people.shown) == 500)
+    await until(lambda: all(there.roomcast.signals.people.card(each.user_id).emoji == "👍" for each in people))
     assert max(sizes) < 7_000
     assert len(sizes) < 150
     for person in people:
-        here.inside.signals.go(person, for_good=True)
-    await until(lambda: not there.inside.signals.people.shown)
+        here.roomcast.signals.on_disconnect(person, for_good=True)
+    await until(lambda: not there.roomcast.signals.people.shown)
 
 
-async def test_who_types_there_is_shown_here_and_every_end_of_it(both: tuple[House, House], bob: Person) -> None:
+async def test_who_types_there_is_shown_here_and_every_end_of_it(
+    both: tuple[RunningApp, RunningApp], bob: UserClient
+) -> None:
     here, there = both
     den = await bob.create_room("den")
     async with bob.socket() as wire, at(there, bob) as beyond:
@@ -192,8 +196,8 @@ async def test_the_people_of_a_killed_process_are_soon_away(database_url: str, r
     settings = {"bus_url": redis_url, "presence_grace_seconds": 2}
     async with (
         processes(2, database_url, tmp_path, **settings) as (here, there),
-        await arrive(here.house, "ann") as ann,
-        await arrive(there.house, "bob") as bob,
+        await sign_up(here.house, "ann") as ann,
+        await sign_up(there.house, "bob") as bob,
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
         async with ann.socket() as wire:

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from roomcast.presence import policy
-from tests.people import Person
+from tests.people import UserClient
 from tests.presence.words import (
     TYPE,
     TYPING,
@@ -21,7 +21,7 @@ from tests.rooms.words import change
 from tests.statements import statements
 
 
-async def test_who_types_is_shown_until_they_say_otherwise(ann: Person, bob: Person) -> None:
+async def test_who_types_is_shown_until_they_say_otherwise(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -35,7 +35,7 @@ async def test_who_types_is_shown_until_they_say_otherwise(ann: Person, bob: Per
         assert typists(await watching.next()) == ["ann"]
 
 
-async def test_who_comes_later_is_shown_who_types_already(ann: Person, bob: Person) -> None:
+async def test_who_comes_later_is_shown_who_types_already(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await types(bob, den)
     async with ann.socket() as wire:
@@ -45,15 +45,15 @@ async def test_who_comes_later_is_shown_who_types_already(ann: Person, bob: Pers
         assert typists(await again.next()) == ["bob"]
 
 
-async def test_the_constants_are_told_to_clients(ann: Person) -> None:
-    found = await ann.ask("{ serverInfo { limits { typingRefreshMs typingExpiryMs } } }")
+async def test_the_constants_are_told_to_clients(ann: UserClient) -> None:
+    found = await ann.execute("{ serverInfo { limits { typingRefreshMs typingExpiryMs } } }")
     assert found["serverInfo"]["limits"] == {"typingRefreshMs": 4_000, "typingExpiryMs": 10_000}
 
 
 # ------------------------------------------------------------------ how it ends
 
 
-async def test_a_message_ends_it(ann: Person, bob: Person) -> None:
+async def test_a_message_ends_it(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -65,7 +65,7 @@ async def test_a_message_ends_it(ann: Person, bob: Person) -> None:
         assert typists(await watching.next()) == ["ann"]
 
 
-async def test_a_message_ends_it_for_who_comes_later_too(ann: Person, bob: Person) -> None:
+async def test_a_message_ends_it_for_who_comes_later_too(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await types(bob, den)
     await bob.say(den, "here it is")
@@ -74,7 +74,7 @@ async def test_a_message_ends_it_for_who_comes_later_too(ann: Person, bob: Perso
         assert typists(await watching.next()) == []
 
 
-async def test_it_runs_out_unless_it_is_said_again(ann: Person, bob: Person) -> None:
+async def test_it_runs_out_unless_it_is_said_again(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -89,7 +89,7 @@ async def test_it_runs_out_unless_it_is_said_again(ann: Person, bob: Person) -> 
         assert typists(await watching.next()) == []
 
 
-async def test_nothing_is_said_twice_of_who_does_not_go_on(ann: Person, bob: Person) -> None:
+async def test_nothing_is_said_twice_of_who_does_not_go_on(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -101,7 +101,7 @@ async def test_nothing_is_said_twice_of_who_does_not_go_on(ann: Person, bob: Per
         assert typists(await watching.next()) == []
 
 
-async def test_the_last_socket_of_the_device_takes_it_along(ann: Person, bob: Person) -> None:
+async def test_the_last_socket_of_the_device_takes_it_along(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -117,7 +117,7 @@ async def test_the_last_socket_of_the_device_takes_it_along(ann: Person, bob: Pe
 
 
 @pytest.mark.parametrize("deed", ["leaving", "removal", "a-mute", "reading-only"])
-async def test_who_may_not_say_anything_any_more_stops_typing(ann: Person, bob: Person, deed: str) -> None:
+async def test_who_may_not_say_anything_any_more_stops_typing(ann: UserClient, bob: UserClient, deed: str) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     deeds = {
         "leaving": lambda: bob.leave(den),
@@ -137,26 +137,26 @@ async def test_who_may_not_say_anything_any_more_stops_typing(ann: Person, bob: 
 # ------------------------------------------------------------------ who may
 
 
-async def test_only_who_may_send_types(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_only_who_may_send_types(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     cave = await ann.create_room("cave", visibility="PRIVATE")
     await change(ann, "muteMember", roomId=den, userId=bob.id, seconds=60)
     for person, room, code in ((cleo, den, "NOT_A_MEMBER"), (bob, den, "MUTED"), (cleo, cave, "NOT_FOUND")):
-        payload = await person.do(TYPE, roomId=room, typing=True)
+        payload = await person.mutate(TYPE, roomId=room, typing=True)
         assert [error["code"] for error in payload["errors"]] == [code]
     await types(bob, den, typing=False)
     ann.token = None
     assert await ann.codes(TYPE, input={"roomId": den, "typing": True}) == ["UNAUTHENTICATED"]
 
 
-async def test_slow_mode_slows_no_typing(ann: Person, bob: Person) -> None:
+async def test_slow_mode_slows_no_typing(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await change(ann, "updateRoom", roomId=den, slowModeSeconds=600)
     await bob.say(den, "one")
     await types(bob, den)
 
 
-async def test_who_may_not_read_a_room_does_not_see_who_types_there(ann: Person, bob: Person) -> None:
+async def test_who_may_not_read_a_room_does_not_see_who_types_there(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with bob.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -170,7 +170,7 @@ async def test_who_may_not_read_a_room_does_not_see_who_types_there(ann: Person,
 # ------------------------------------------------------------------ what it costs
 
 
-async def test_typing_is_one_look_at_the_room_and_never_a_change(ann: Person, bob: Person) -> None:
+async def test_typing_is_one_look_at_the_room_and_never_a_change(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     with statements() as seen:
         for _ in range(5):
@@ -179,16 +179,16 @@ async def test_typing_is_one_look_at_the_room_and_never_a_change(ann: Person, bo
     assert all(statement.startswith("SELECT") for statement in seen)
 
 
-async def test_ordinary_typing_meets_no_rate_limit(ann: Person, bob: Person) -> None:
+async def test_ordinary_typing_meets_no_rate_limit(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     for _ in range(300):  # more than an hour of it at the pace that clients are told
         await types(bob, den)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: Person) -> None:
+async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals, room_id = await crowd_of(ann, den, 200), ann.house.inside.signals, UUID(den.removeprefix("room_"))
+    crowd, signals, room_id = await crowd_of(ann, den, 200), ann.house.roomcast.signals, UUID(den.removeprefix("room_"))
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
         await watching.next()
@@ -201,7 +201,7 @@ async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: Person) 
         assert typists(await watching.next()) == []
 
 
-async def test_typing_on_one_device_goes_on_when_another_one_is_closed(ann: Person, bob: Person) -> None:
+async def test_typing_on_one_device_goes_on_when_another_one_is_closed(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     phone = await another_device(bob)
     async with ann.socket() as wire, bob.socket(), phone:

@@ -9,8 +9,8 @@ import pytest
 from roomcast.presence import policy
 from roomcast.realtime.group import Group
 from tests.accounts.words import A_SECOND
-from tests.house import House
-from tests.people import Person, Wire
+from tests.house import RunningApp
+from tests.people import SocketClient, UserClient
 from tests.presence.words import PRESENCE, are, crowd_of, passes, sets, sockets, states, until_shown
 from tests.rooms.words import DELETE, change
 from tests.statements import statements
@@ -18,7 +18,9 @@ from tests.statements import statements
 PERSONAL = PRESENCE.replace("username ", "username ... on Node { id } ")
 
 
-async def test_a_room_shows_who_is_here_and_then_who_comes_and_goes(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_a_room_shows_who_is_here_and_then_who_comes_and_goes(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire, cleo.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
@@ -36,7 +38,7 @@ async def test_a_room_shows_who_is_here_and_then_who_comes_and_goes(ann: Person,
         assert watching.is_silent
 
 
-async def test_what_changes_nothing_is_not_told(ann: Person, bob: Person) -> None:
+async def test_what_changes_nothing_is_not_told(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire, bob.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
@@ -49,7 +51,7 @@ async def test_what_changes_nothing_is_not_told(ann: Person, bob: Person) -> Non
         assert (told["username"], told["presence"]["statusText"]) == ("bob", "here")
 
 
-async def test_who_joins_is_shown_and_who_leaves_is_not(ann: Person, bob: Person) -> None:
+async def test_who_joins_is_shown_and_who_leaves_is_not(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire, bob.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
@@ -61,8 +63,10 @@ async def test_who_joins_is_shown_and_who_leaves_is_not(ann: Person, bob: Person
         assert (without["snapshot"], states(without)) == (True, {"ann": "ACTIVE"})
 
 
-async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again(ann: Person, bob: Person) -> None:
-    den, watch = await ann.create_room("den"), ann.house.inside.watch
+async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again(
+    ann: UserClient, bob: UserClient
+) -> None:
+    den, watch = await ann.create_room("den"), ann.house.roomcast.watch
     async with ann.socket() as wire, bob.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
         assert states(await watching.next()) == {"ann": "ACTIVE"}
@@ -73,7 +77,7 @@ async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again
         assert states(await watching.next()) == {"bob": "ACTIVE"}
 
 
-async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: Person, bob: Person) -> None:
+async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     body = {"query": PRESENCE, "variables": {"roomId": den}}
     headers = {"authorization": f"Bearer {bob.token}", "accept": "text/event-stream"}
@@ -86,18 +90,18 @@ async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: Person, 
             assert states(then) == {"ann": "ACTIVE"}
 
 
-async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: Person, bob: Person) -> None:
+async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     async with bob.socket() as wire:
         message = await (await wire.watch(PRESENCE, roomId=den)).message()
         assert message["payload"][0]["extensions"]["code"] == "NOT_FOUND"
-    async with Wire(ann.house.ws_url) as nobody:
+    async with SocketClient(ann.house.ws_url) as nobody:
         await nobody.init()
         message = await (await nobody.watch(PRESENCE, roomId=den)).message()
         assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-async def test_who_is_removed_hears_the_end_within_a_second(ann: Person, bob: Person) -> None:
+async def test_who_is_removed_hears_the_end_within_a_second(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs:
         staying, leaving = [await wire.watch(PRESENCE, roomId=den) for wire in (anns, bobs)]
@@ -107,7 +111,7 @@ async def test_who_is_removed_hears_the_end_within_a_second(ann: Person, bob: Pe
         async with asyncio.timeout(A_SECOND):
             assert (await leaving.message())["type"] == "complete"
         assert await until_shown(staying, are("ann")) == {"ann": "ACTIVE"}
-        await ann.do(DELETE, roomId=den)
+        await ann.mutate(DELETE, roomId=den)
         async with asyncio.timeout(A_SECOND):
             assert (await staying.message())["type"] == "complete"
 
@@ -115,14 +119,14 @@ async def test_who_is_removed_hears_the_end_within_a_second(ann: Person, bob: Pe
 # ------------------------------------------------------------------ crowds
 
 
-def groups(house: House) -> list[Group]:
-    return [group for topic in house.inside.hub.topics for group in topic.groups.values()]
+def groups(house: RunningApp) -> list[Group]:
+    return [group for topic in house.roomcast.hub.topics for group in topic.groups.values()]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: Person, bob: Person) -> None:
+async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 400), ann.house.inside.signals
+    crowd, signals = await crowd_of(ann, den, 400), ann.house.roomcast.signals
     async with AsyncExitStack() as open_:
         wires = [await open_.enter_async_context(person.socket()) for person in (ann, ann, bob, bob)]
         watching = [await wire.watch(PRESENCE, roomId=den) for wire in wires]
@@ -131,12 +135,12 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: Person
         [group] = groups(ann.house)
         before = group.executions
         for actor in crowd:
-            signals.come(actor)
+            signals.on_connect(actor)
         for each in watching:
             known = await until_shown(each, lambda known: len(known) == policy.MAX_SHOWN - 1)
         assert group.executions - before <= 2
         for actor in crowd:
-            signals.go(actor, for_good=True)
+            signals.on_disconnect(actor, for_good=True)
         for each in watching:
             assert await until_shown(each, are()) == {}
         assert group.executions - before <= 4
@@ -144,38 +148,40 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: Person
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: Person) -> None:
+async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 300), ann.house.inside.signals
+    crowd, signals = await crowd_of(ann, den, 300), ann.house.roomcast.signals
     async with ann.socket() as wire:
         watching = await wire.watch(PRESENCE, roomId=den)
         await watching.next()
         with statements() as seen:
             for actor in crowd:
-                signals.come(actor)
+                signals.on_connect(actor)
             await until_shown(watching, lambda known: len(known) == policy.MAX_SHOWN - 1)
         assert len(seen) <= 2
         assert all(statement.startswith("SELECT users.") for statement in seen), seen
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_where_somebody_shown_goes_another_comes_in(ann: Person) -> None:
+async def test_where_somebody_shown_goes_another_comes_in(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, policy.MAX_SHOWN + 10), ann.house.inside.signals
+    crowd, signals = await crowd_of(ann, den, policy.MAX_SHOWN + 10), ann.house.roomcast.signals
     for actor in crowd:
-        signals.come(actor)
+        signals.on_connect(actor)
     async with ann.socket() as wire:
         watching = await wire.watch(PRESENCE, roomId=den)
         known = states(await watching.next())
         assert len(known) == policy.MAX_SHOWN
         names = {f"person{number}": actor for number, actor in enumerate(crowd)}
         gone = next(name for name in known if name in names)
-        signals.go(names[gone], for_good=True)
+        signals.on_disconnect(names[gone], for_good=True)
         told = states(await watching.next())
         assert (told.pop(gone), list(told.values())) == ("OFFLINE", ["ACTIVE"])
 
 
-async def test_two_documents_are_two_executions_and_many_people_one(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_two_documents_are_two_executions_and_many_people_one(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs:
         watching = [await wire.watch(PRESENCE, roomId=den) for wire in (anns, bobs, anns)]

@@ -11,8 +11,8 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.ids import uuid7
 from roomcast.rooms.models import Membership, Room
-from tests.house import House
-from tests.people import LOGIN, PASSWORD, Json, Person, Visitor, Watching
+from tests.house import RunningApp
+from tests.people import LOGIN, PASSWORD, AnonymousClient, ClientSubscription, Json, UserClient
 
 SHOWN = "state lastActiveAt statusText statusEmoji"
 SET = "mutation S($input: SetPresenceInput!) { setPresence(input: $input) { errors { code path } } }"
@@ -28,32 +28,32 @@ ACTIVE_USERS = "query A($id: ID!) { room(id: $id) { activeUsers { username } } }
 States = dict[str, str]
 
 
-async def another_device(person: Person) -> Person:
+async def another_device(person: UserClient) -> UserClient:
     """The same person, signed in once more."""
-    async with Visitor(person.house) as visitor:
-        return Person(
-            person.house, person.name, await visitor.do(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
+    async with AnonymousClient(person.house) as visitor:
+        return UserClient(
+            person.house, person.name, await visitor.mutate(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
         )
 
 
-async def sockets(house: House, count: int, seconds: float = 5.0) -> None:
+async def sockets(house: RunningApp, count: int, seconds: float = 5.0) -> None:
     """Wait until the server has so many: it learns a little later that one has closed."""
     async with asyncio.timeout(seconds):
-        while len(house.inside.sockets.open) != count:  # noqa: ASYNC110 (no one event says it)
+        while len(house.roomcast.sockets.open) != count:  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.005)
 
 
-async def seen(onlooker: Person, person: Person) -> Json:
+async def seen(onlooker: UserClient, person: UserClient) -> Json:
     """How somebody is shown to another one."""
-    found: Json = (await onlooker.ask(SEEN, id=person.id))["user"]["presence"]
+    found: Json = (await onlooker.execute(SEEN, id=person.id))["user"]["presence"]
     return found
 
 
-async def state(onlooker: Person, person: Person) -> str:
+async def state(onlooker: UserClient, person: UserClient) -> str:
     return str((await seen(onlooker, person))["state"])
 
 
-async def until_state(onlooker: Person, person: Person, wanted: str, seconds: float = 10.0) -> None:
+async def until_state(onlooker: UserClient, person: UserClient, wanted: str, seconds: float = 10.0) -> None:
     """Asks until it is so: another process says it when it says it."""
     async with asyncio.timeout(seconds):
         while await state(onlooker, person) != wanted:  # noqa: ASYNC110 (another process says it to who asks)
@@ -69,7 +69,7 @@ def typists(shown: Json) -> list[str]:
     return [user["username"] for user in shown["users"]]
 
 
-async def until_shown(watching: Watching, wanted: Callable[[States], bool]) -> States:
+async def until_shown(watching: ClientSubscription, wanted: Callable[[States], bool]) -> States:
     """What a client that follows the stream knows once that is so: a snapshot replaces, who is OFFLINE goes."""
     known: States = {}
     while True:
@@ -86,17 +86,17 @@ def are(*names: str) -> Callable[[States], bool]:
     return lambda known: known.keys() == wanted
 
 
-async def sets(person: Person, **wish: object) -> Json:
-    payload = await person.do(SET, **wish)
+async def sets(person: UserClient, **wish: object) -> Json:
+    payload = await person.mutate(SET, **wish)
     assert payload["errors"] == []
     return payload
 
 
-async def types(person: Person, room: str, *, typing: bool = True) -> None:
-    assert (await person.do(TYPE, roomId=room, typing=typing))["errors"] == []
+async def types(person: UserClient, room: str, *, typing: bool = True) -> None:
+    assert (await person.mutate(TYPE, roomId=room, typing=typing))["errors"] == []
 
 
-async def typed_by(watching: Watching, wanted: Collection[str]) -> Json:
+async def typed_by(watching: ClientSubscription, wanted: Collection[str]) -> Json:
     """The payload that shows exactly these."""
     while True:
         shown = await watching.next()
@@ -104,19 +104,19 @@ async def typed_by(watching: Watching, wanted: Collection[str]) -> Json:
             return shown
 
 
-def passes(houses: Collection[House], seconds: float) -> None:
+def passes(houses: Collection[RunningApp], seconds: float) -> None:
     """For presence and typing, so much time has gone by, in which the processes have heard each other."""
     for house in houses:
-        signals, clock = house.inside.signals, house.inside.signals.clock
+        signals, clock = house.roomcast.signals, house.roomcast.signals.clock
         signals.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
         signals._rolls.excuse(signals.clock())
         signals.tick()
 
 
-async def crowd_of(ann: Person, room: str, count: int) -> list[Actor]:
+async def crowd_of(ann: UserClient, room: str, count: int) -> list[Actor]:
     """So many members of the room, put there by the shortest way: person0, person1 and so on."""
     room_id, actors = UUID(room.removeprefix("room_")), [Actor(uuid7(), uuid7(), False, now()) for _ in range(count)]
-    async with ann.house.inside.db.work() as work:
+    async with ann.house.roomcast.db.work() as work:
         work.session.add_all(account(actor, f"person{number}") for number, actor in enumerate(actors))
         await work.session.flush()
         work.session.add_all(Membership(room_id=room_id, user_id=actor.user_id, joined_at=now()) for actor in actors)

@@ -8,7 +8,7 @@ import pytest
 
 from roomcast.realtime import bus
 from roomcast.realtime.brokers import inbox
-from roomcast.realtime.brokers.backend import Backend
+from roomcast.realtime.brokers.backend import BrokerBackend
 from roomcast.realtime.bus import MAX_LOST_TOPICS, OUTGOING_FRAMES, Bus, Frame
 from tests.realtime.brokers import KINDS, Broker
 from tests.realtime.listener import LIMIT_SECONDS, Open, frames, pause, until
@@ -278,7 +278,7 @@ async def test_what_was_published_before_the_end_still_leaves(broker: Broker, li
 async def test_a_connection_that_went_silent_is_given_up(
     broker: Broker, listen: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Backend, "heartbeat_seconds", 0.1)
+    monkeypatch.setattr(BrokerBackend, "heartbeat_seconds", 0.1)
     async with Proxy(broker.url) as proxy:
         listener = await listen(proxy.url)
         await listener.join("room:1")

@@ -10,10 +10,10 @@ import pytest
 from roomcast.realtime import blocks
 from roomcast.realtime.group import BLOCK, BLOCK_BYTES, Group
 from roomcast.realtime.outbox import MAX_WAITING_BYTES, Outbox, Unsent
-from roomcast.realtime.reader import HELD_BYTES, Listener, Reader
-from roomcast.realtime.ring import RING_BYTES, Budget, Ring
-from roomcast.realtime.source import EVERYBODY, Entry, Failure
-from roomcast.realtime.state import State
+from roomcast.realtime.reader import HELD_BYTES, Reader, Subscriber
+from roomcast.realtime.ring import RING_BYTES, ByteBudget, Ring
+from roomcast.realtime.source import EVERYBODY, Failure, FeedEntry
+from roomcast.realtime.state import SnapshotFeed
 
 KIBIBYTE = 1024
 
@@ -22,7 +22,7 @@ class Room:
     """A topic, its log and its script in one: event n is shown as so many bytes."""
 
     name, is_personal = "room", False
-    state: State | None = None
+    state: SnapshotFeed | None = None
 
     def __init__(self, payload_bytes: int, position: int = 0) -> None:
         self.payload = b"x" * payload_bytes
@@ -30,14 +30,14 @@ class Room:
         self.fails = False
         self.shown_together = 0
 
-    def since(self, seq: int) -> Sequence[Entry]:
-        return [Entry(at, at) for at in range(seq + 1, self.position + 1)]
+    def since(self, seq: int) -> Sequence[FeedEntry]:
+        return [FeedEntry(at, at) for at in range(seq + 1, self.position + 1)]
 
-    async def after(self, _topic: str, seq: int, limit: int) -> Sequence[Entry]:
+    async def after(self, _topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
         return self.since(seq)[:limit]
 
     @asynccontextmanager
-    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> AsyncIterator["Room.Shown"]:
+    async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["Room.Shown"]:
         if self.fails:
             raise ZeroDivisionError
         self.shown_together = max(self.shown_together, len(entries))
@@ -47,16 +47,16 @@ class Room:
         def __init__(self, payloads: Sequence[bytes]) -> None:
             self._payloads = payloads
 
-        async def to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+        async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
             return dict.fromkeys(people, self._payloads)
 
-    def signal(self, signal: Any, seq: int) -> Entry:
-        return Entry(seq, signal)
+    def signal(self, signal: Any, seq: int) -> FeedEntry:
+        return FeedEntry(seq, signal)
 
-    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> Entry | None:
+    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> FeedEntry | None:
         return None
 
-    def ended(self, seq: int, reason: Any) -> Entry | None:
+    def ended(self, seq: int, reason: Any) -> FeedEntry | None:
         return None
 
 
@@ -92,7 +92,7 @@ async def passes(count: int = 50) -> None:
 
 
 def test_a_ring_is_bounded_in_number_and_in_bytes() -> None:
-    budget = Budget()
+    budget = ByteBudget()
     ring = Ring[int](10, budget, limit=100)
     for number in range(20):
         ring.append(number, 1)
@@ -104,7 +104,7 @@ def test_a_ring_is_bounded_in_number_and_in_bytes() -> None:
 
 
 def test_all_rings_together_are_bounded_and_the_idle_ones_shed_first() -> None:
-    budget = Budget(100)
+    budget = ByteBudget(100)
     idle, busy = Ring[int](10, budget), Ring[int](10, budget)
     for ring in (idle, busy):
         for number in range(5):
@@ -118,16 +118,16 @@ def test_all_rings_together_are_bounded_and_the_idle_ones_shed_first() -> None:
 
 
 async def test_a_group_of_large_payloads_keeps_few_and_everybody_is_shown_all() -> None:
-    room, budget = Room(512 * KIBIBYTE), Budget(2 * RING_BYTES)
+    room, budget = Room(512 * KIBIBYTE), ByteBudget(2 * RING_BYTES)
     group, awake, asleep = Group("key", room, room, room, budget), Peer(), Peer()
-    readers = [Reader(group, Listener(peer.outbox, EVERYBODY, b"", b"", lambda: None)) for peer in (awake, asleep)]
+    readers = [Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None)) for peer in (awake, asleep)]
     for reader in readers:
         reader.start_live()
     await passes()
     asleep.awake.clear()
     for _ in range(100):
         room.position += 1
-        group.wake()
+        group.schedule()
         await awake.takes(room.position * len(room.payload))
         assert budget.used <= RING_BYTES
     asleep.awake.set()
@@ -150,10 +150,10 @@ async def test_a_replay_is_made_in_pieces_of_bounded_size(
     payload_bytes: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(blocks, "SHARED_SECONDS", 0.05)
-    budget = Budget()
+    budget = ByteBudget()
     room = Room(payload_bytes, count)
     group, peers = Group("key", room, room, room, budget), [Peer() for _ in range(5)]
-    readers = [Reader(group, Listener(peer.outbox, EVERYBODY, b"", b"", lambda: None)) for peer in peers]
+    readers = [Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None)) for peer in peers]
     for start, reader in enumerate(readers):
         reader.start_after(start)
     for start, peer in enumerate(peers):
@@ -171,7 +171,7 @@ async def test_a_replay_is_made_in_pieces_of_bounded_size(
 async def test_who_takes_nothing_in_a_replay_holds_little() -> None:
     room = Room(32 * KIBIBYTE, BLOCK)
     group, peer = Group("key", room, room, room), Peer()
-    reader = Reader(group, Listener(peer.outbox, EVERYBODY, b"", b"", lambda: None))
+    reader = Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None))
     peer.awake.clear()
     reader.start_after(0)
     await passes()
@@ -235,14 +235,14 @@ async def test_a_group_that_fails_tells_every_reader() -> None:
     room, failures = Room(1), list[Failure]()
     group, peer = Group("key", room, room, room), Peer()
     readers = [
-        Reader(group, Listener(peer.outbox, EVERYBODY, b"", b"", lambda: None, failures.append)) for _ in range(3)
+        Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None, failures.append)) for _ in range(3)
     ]
     for reader in readers:
         reader.start_live()
     await passes()
     room.fails = True
     room.position += 1
-    group.wake()
+    group.schedule()
     await passes()
     assert failures == [Failure.INTERNAL] * 3
     assert not any(reader.is_open for reader in readers)

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.retry import retry_until_success
 
 
 async def test_a_cancelled_try_is_not_repeated_when_its_clean_up_fails() -> None:
@@ -20,7 +20,7 @@ async def test_a_cancelled_try_is_not_repeated_when_its_clean_up_fails() -> None
         finally:
             raise OSError("the connection is gone")
 
-    task = asyncio.create_task(until_it_works(ask))
+    task = asyncio.create_task(retry_until_success(ask))
     await asked.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -37,4 +37,4 @@ async def test_a_time_out_is_heeded_when_its_clean_up_fails() -> None:
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await until_it_works(ask)
+            await retry_until_success(ask)

@@ -7,9 +7,9 @@ from typing import Any
 
 from roomcast.realtime.group import RING, Group
 from roomcast.realtime.outbox import Outbox
-from roomcast.realtime.reader import Listener, Reader
-from roomcast.realtime.source import EVERYBODY, Entry
-from roomcast.realtime.state import State
+from roomcast.realtime.reader import Reader, Subscriber
+from roomcast.realtime.source import EVERYBODY, FeedEntry
+from roomcast.realtime.state import SnapshotFeed
 
 
 class Number:
@@ -20,7 +20,7 @@ class Number:
     def __init__(self) -> None:
         self.value = self.wholes = 0
         self.watched = True
-        self.state: State | None = State("number", self._whole, self._unwatched)
+        self.state: SnapshotFeed | None = SnapshotFeed("number", self._whole, self._unwatched)
 
     async def _whole(self) -> str:
         self.wholes += 1
@@ -35,23 +35,23 @@ class Number:
         self.state.change(f"to {self.value};")
 
     @asynccontextmanager
-    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> AsyncIterator["Number.Shown"]:
+    async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["Number.Shown"]:
         yield self.Shown(entries)
 
     class Shown:
-        def __init__(self, entries: Sequence[Entry]) -> None:
+        def __init__(self, entries: Sequence[FeedEntry]) -> None:
             self._payloads = [entry.event and entry.event.encode() for entry in entries]
 
-        async def to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+        async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
             return dict.fromkeys(people, self._payloads)
 
-    def signal(self, signal: Any, seq: int) -> Entry:
-        return Entry(seq, signal)
+    def signal(self, signal: Any, seq: int) -> FeedEntry:
+        return FeedEntry(seq, signal)
 
-    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> Entry | None:
+    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> FeedEntry | None:
         return None
 
-    def ended(self, seq: int, reason: Any) -> Entry | None:
+    def ended(self, seq: int, reason: Any) -> FeedEntry | None:
         return None
 
 
@@ -82,7 +82,7 @@ def group_of(number: Number) -> Group:
 
 
 def reader_of(group: Group, peer: Peer) -> Reader:
-    reader = Reader(group, Listener(peer.outbox, EVERYBODY, b"", b"", lambda: None))
+    reader = Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None))
     reader.start_whole()
     return reader
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from roomcast.realtime.turns import Turns
+from roomcast.realtime.turns import FairLimiter
 
 MANY, EACH_PASS = 100, 10
 
@@ -25,11 +25,11 @@ class Passes:
 
 
 async def test_many_at_once_are_served_in_their_order_a_few_in_each_pass() -> None:
-    turns, passes = Turns(EACH_PASS), Passes()
+    turns, passes = FairLimiter(EACH_PASS), Passes()
     served: list[tuple[int, int]] = []
 
     async def come(number: int) -> None:
-        await turns.take()
+        await turns.acquire()
         served.append((number, passes.count))
 
     await asyncio.gather(*(come(number) for number in range(MANY)))
@@ -40,15 +40,15 @@ async def test_many_at_once_are_served_in_their_order_a_few_in_each_pass() -> No
 
 
 async def test_who_comes_alone_does_not_wait() -> None:
-    turns, passes = Turns(EACH_PASS), Passes()
-    await turns.take()
+    turns, passes = FairLimiter(EACH_PASS), Passes()
+    await turns.acquire()
     assert passes.count == 0
     await passes.end()
 
 
 async def test_who_goes_away_while_waiting_takes_nobody_s_turn() -> None:
-    turns = Turns(1)
-    waiting = [asyncio.create_task(turns.take()) for _ in range(MANY)]
+    turns = FairLimiter(1)
+    waiting = [asyncio.create_task(turns.acquire()) for _ in range(MANY)]
     await asyncio.sleep(0)
     for task in waiting[1:-1]:
         task.cancel()
@@ -57,8 +57,8 @@ async def test_who_goes_away_while_waiting_takes_nobody_s_turn() -> None:
 
 
 async def test_without_anybody_to_serve_it_rests() -> None:
-    turns = Turns(EACH_PASS)
-    await turns.take()
+    turns = FairLimiter(EACH_PASS)
+    await turns.acquire()
     for _ in range(3):
         await asyncio.sleep(0)
     assert turns._passing is None

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from roomcast.realtime import watch
-from tests.people import Json, Person, Watching
+from tests.people import ClientSubscription, Json, UserClient
 from tests.receipts.test_unread import MARK, PREFER
 from tests.rooms.words import change, mutation
 
@@ -27,7 +27,7 @@ def no_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def inbox(person: Person) -> AsyncIterator[tuple[Watching, Json]]:
+async def inbox(person: UserClient) -> AsyncIterator[tuple[ClientSubscription, Json]]:
     """This person's open inbox, and its first snapshot."""
     async with person.socket() as wire:
         watching = await wire.watch(INBOX)
@@ -36,7 +36,7 @@ async def inbox(person: Person) -> AsyncIterator[tuple[Watching, Json]]:
         yield watching, snapshot
 
 
-async def until(watching: Watching, kind: str, **values: object) -> Json:
+async def until(watching: ClientSubscription, kind: str, **values: object) -> Json:
     """The next event of that kind that shows these values: what is said of one change depends on how it is cut."""
     while True:
         event = await watching.next()
@@ -45,7 +45,7 @@ async def until(watching: Watching, kind: str, **values: object) -> Json:
             return event
 
 
-async def test_an_inbox_begins_with_all_rooms_and_follows_what_happens(ann: Person, bob: Person) -> None:
+async def test_an_inbox_begins_with_all_rooms_and_follows_what_happens(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     await ann.say(den, "before")
     async with inbox(bob) as (watching, snapshot):
@@ -53,19 +53,19 @@ async def test_an_inbox_begins_with_all_rooms_and_follows_what_happens(ann: Pers
         *_, last = await ann.say(hall, "one", "@bob")
         told = await until(watching, "UnreadChanged", roomId=hall, unreadCount=2)
         assert (told["room"]["mentionCount"], told["totalUnread"], told["totalMentions"]) == (1, 3, 1)
-        await bob.do(MARK, roomId=hall, upToMessageId=last["id"])
+        await bob.mutate(MARK, roomId=hall, upToMessageId=last["id"])
         told = await until(watching, "UnreadChanged", roomId=hall, unreadCount=0)
         assert (told["totalUnread"], told["totalMentions"]) == (1, 0)
 
 
-async def test_rooms_come_and_go_and_change(ann: Person, bob: Person) -> None:
+async def test_rooms_come_and_go_and_change(ann: UserClient, bob: UserClient) -> None:
     async with inbox(bob) as (watching, snapshot):
         assert (snapshot["rooms"], snapshot["totalUnread"]) == ([], 0)
         den = await ann.create_room("den", memberIds=[bob.id])
         assert (await until(watching, "RoomListChanged", change="ADDED"))["now"]["name"] == "den"
         await ann.say(den, "hello")
         await until(watching, "UnreadChanged", roomId=den, unreadCount=1)
-        await bob.do(PREFER, roomId=den, favourite=True)
+        await bob.mutate(PREFER, roomId=den, favourite=True)
         told = await until(watching, "RoomListChanged", change="UPDATED")
         assert told["now"]["viewerMembership"] == {"favourite": True}
         await bob.leave(den)
@@ -73,7 +73,7 @@ async def test_rooms_come_and_go_and_change(ann: Person, bob: Person) -> None:
         assert (told["roomId"], told["now"]) == (den, None)
 
 
-async def test_a_burst_is_told_in_few_words(ann: Person, bob: Person) -> None:
+async def test_a_burst_is_told_in_few_words(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with inbox(bob) as (watching, _):
         await ann.say(den, *(f"number {n}" for n in range(40)))
@@ -83,9 +83,9 @@ async def test_a_burst_is_told_in_few_words(ann: Person, bob: Person) -> None:
         assert told < 40
 
 
-async def test_after_a_gap_of_the_bus_a_fresh_snapshot_says_what_was_missed(ann: Person, bob: Person) -> None:
+async def test_after_a_gap_of_the_bus_a_fresh_snapshot_says_what_was_missed(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    house = ann.house.inside
+    house = ann.house.roomcast
     async with inbox(bob) as (watching, _):
         await ann.say(den, "heard")
         await until(watching, "UnreadChanged", unreadCount=1)
@@ -97,9 +97,9 @@ async def test_after_a_gap_of_the_bus_a_fresh_snapshot_says_what_was_missed(ann:
         assert [room["unreadCount"] for room in snapshot["rooms"]] == [2]
 
 
-async def test_a_new_name_that_was_not_heard_is_told_after_the_gap(ann: Person, bob: Person) -> None:
+async def test_a_new_name_that_was_not_heard_is_told_after_the_gap(ann: UserClient, bob: UserClient) -> None:
     den, _ = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    house = ann.house.inside
+    house = ann.house.roomcast
     async with inbox(bob) as (watching, _):
         deaf, house.watch.on_frame = house.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await change(ann, "updateRoom", roomId=den, name="lair")
@@ -110,9 +110,9 @@ async def test_a_new_name_that_was_not_heard_is_told_after_the_gap(ann: Person, 
     assert event["now"]["name"] == "lair"
 
 
-async def test_a_snapshot_after_a_gap_swallows_no_change_that_was_heard(ann: Person, bob: Person) -> None:
+async def test_a_snapshot_after_a_gap_swallows_no_change_that_was_heard(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    house = ann.house.inside
+    house = ann.house.roomcast
     async with inbox(bob) as (watching, _):
         deaf, house.watch.on_frame = house.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await ann.say(hall, "not heard")
@@ -127,14 +127,16 @@ async def test_a_snapshot_after_a_gap_swallows_no_change_that_was_heard(ann: Per
 
 
 @pytest.mark.parametrize("kind", ["a room", "a direct conversation"])
-async def test_a_room_that_one_came_into_during_a_gap_is_heard_after_it(ann: Person, bob: Person, kind: str) -> None:
-    house = ann.house.inside
+async def test_a_room_that_one_came_into_during_a_gap_is_heard_after_it(
+    ann: UserClient, bob: UserClient, kind: str
+) -> None:
+    house = ann.house.roomcast
     async with inbox(bob) as (watching, _):
         deaf, house.watch.on_frame = house.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         if kind == "a room":
             den = await ann.create_room("den", memberIds=[bob.id])
         else:
-            den = (await ann.do(mutation("openDirectMessage"), userIds=[bob.id]))["room"]["id"]
+            den = (await ann.mutate(mutation("openDirectMessage"), userIds=[bob.id]))["room"]["id"]
         house.watch.on_frame = deaf  # type: ignore[method-assign]
         house.watch.on_resync([f"user:{bob.id.removeprefix('user_')}"])
         async with asyncio.timeout(5):
@@ -144,7 +146,7 @@ async def test_a_room_that_one_came_into_during_a_gap_is_heard_after_it(ann: Per
         await until(watching, "UnreadChanged", unreadCount=1)
 
 
-async def test_a_stranger_has_no_inbox(ann: Person) -> None:
+async def test_a_stranger_has_no_inbox(ann: UserClient) -> None:
     ann.token = None
     async with ann.socket() as wire:
         watching = await wire.watch(INBOX)

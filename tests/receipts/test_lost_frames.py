@@ -8,8 +8,8 @@ import pytest
 from roomcast.api import inbox_checks
 from tests import servers
 from tests.conftest import MakeHouse
-from tests.house import House
-from tests.people import Person, Watching
+from tests.house import RunningApp
+from tests.people import ClientSubscription, UserClient
 from tests.presence.words import PRESENCE
 from tests.realtime.listener import until as until_true
 from tests.realtime.proxy import Proxy
@@ -29,7 +29,7 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
-async def house(make_house: MakeHouse, redis_url: str) -> House:
+async def house(make_house: MakeHouse, redis_url: str) -> RunningApp:
     return await make_house(bus_url=redis_url, rate_limits="off")
 
 
@@ -40,23 +40,23 @@ async def wire_to_redis(redis_url: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def cut_off(make_house: MakeHouse, house: House, wire_to_redis: Proxy) -> House:
+async def cut_off(make_house: MakeHouse, house: RunningApp, wire_to_redis: Proxy) -> RunningApp:
     """Another process, whose frames are lost after the commit."""
     other = await make_house(bus_url=wire_to_redis.url, rate_limits="off")
-    await until_true(lambda: other.inside.bus.connected)
+    await until_true(lambda: other.roomcast.bus.connected)
     await wire_to_redis.cut()
-    await until_true(lambda: not other.inside.bus.connected)
+    await until_true(lambda: not other.roomcast.bus.connected)
     return other
 
 
 @asynccontextmanager
-async def at(house: House, person: Person) -> AsyncIterator[Person]:
+async def at(house: RunningApp, person: UserClient) -> AsyncIterator[UserClient]:
     tokens = {"accessToken": person.token, "refreshToken": person.refresh_token}
-    async with Person(house, person.name, {"tokens": tokens, "user": {"id": person.id}}) as there:
+    async with UserClient(house, person.name, {"tokens": tokens, "user": {"id": person.id}}) as there:
         yield there
 
 
-async def until_unread(watching: Watching, room_id: str, count: int) -> None:
+async def until_unread(watching: ClientSubscription, room_id: str, count: int) -> None:
     """By a change or by a snapshot: a doubt may come before the count."""
     shown = None
     while shown != count:
@@ -66,7 +66,7 @@ async def until_unread(watching: Watching, room_id: str, count: int) -> None:
 
 
 async def test_an_inbox_learns_of_messages_and_names_whose_frames_were_lost(
-    ann: Person, bob: Person, cut_off: House
+    ann: UserClient, bob: UserClient, cut_off: RunningApp
 ) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     async with inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
@@ -78,7 +78,7 @@ async def test_an_inbox_learns_of_messages_and_names_whose_frames_were_lost(
 
 
 async def test_an_inbox_learns_of_a_lost_name_before_a_message_that_was_heard(
-    ann: Person, bob: Person, cut_off: House
+    ann: UserClient, bob: UserClient, cut_off: RunningApp
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
@@ -89,16 +89,16 @@ async def test_an_inbox_learns_of_a_lost_name_before_a_message_that_was_heard(
 
 
 async def test_an_inbox_learns_of_lost_changes_that_no_log_holds(
-    ann: Person, bob: Person, cut_off: House, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, bob: UserClient, cut_off: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox_checks, "CHECK_SECONDS", 2.0)
     den = await ann.create_room("den", memberIds=[bob.id])
     [said] = await ann.say(den, "unread")
     async with inbox(bob) as (watching, snapshot), at(cut_off, bob) as bob_there, at(cut_off, ann) as ann_there:
         assert snapshot["totalUnread"] == 1
-        await bob_there.do(MARK, roomId=den, upToMessageId=said["id"])
+        await bob_there.mutate(MARK, roomId=den, upToMessageId=said["id"])
         assert (await until(watching, "InboxSnapshot"))["totalUnread"] == 0
-        await bob_there.do(PREFER, roomId=den, favourite=True)
+        await bob_there.mutate(PREFER, roomId=den, favourite=True)
         told = await until(watching, "RoomListChanged", roomId=den, change="UPDATED")
         assert told["now"]["viewerMembership"] == {"favourite": True}
         hall = await ann_there.create_room("hall", memberIds=[bob.id])
@@ -106,7 +106,9 @@ async def test_an_inbox_learns_of_lost_changes_that_no_log_holds(
         assert hall in [room["roomId"] for room in snapshot["rooms"]]
 
 
-async def test_presence_learns_of_members_who_left_without_a_frame(ann: Person, bob: Person, cut_off: House) -> None:
+async def test_presence_learns_of_members_who_left_without_a_frame(
+    ann: UserClient, bob: UserClient, cut_off: RunningApp
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket(), at(cut_off, bob) as bob_there:
         watching = await anns.watch(PRESENCE, roomId=den)
@@ -119,12 +121,12 @@ async def test_presence_learns_of_members_who_left_without_a_frame(ann: Person, 
 
 
 async def test_frames_that_were_lost_are_announced_when_the_sender_is_back(
-    ann: Person, bob: Person, cut_off: House, wire_to_redis: Proxy
+    ann: UserClient, bob: UserClient, cut_off: RunningApp, wire_to_redis: Proxy
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     [said] = await ann.say(den, "unread")
     async with inbox(bob) as (watching, _), at(cut_off, bob) as bob_there:
-        await bob_there.do(MARK, roomId=den, upToMessageId=said["id"])
-        await until_true(lambda: cut_off.inside.bus.stats.dropped > 0)
+        await bob_there.mutate(MARK, roomId=den, upToMessageId=said["id"])
+        await until_true(lambda: cut_off.roomcast.bus.stats.dropped > 0)
         await wire_to_redis.listen()
         assert (await until(watching, "InboxSnapshot"))["totalUnread"] == 0

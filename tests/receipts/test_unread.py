@@ -1,7 +1,7 @@
 """What is unread: others' messages in a room's own talk, counted and never stored."""
 
 from tests.messages.words import DELETE
-from tests.people import Json, Person
+from tests.people import Json, UserClient
 from tests.statements import statements
 
 MEMBERSHIP = "lastReadSeq unreadCount unreadIsCapped mentionCount notificationLevel mutedUntil favourite"
@@ -24,36 +24,36 @@ MARKS = (
 )
 
 
-async def unread(person: Person, room_id: str) -> Json:
+async def unread(person: UserClient, room_id: str) -> Json:
     """This person's membership, as their list of rooms shows it."""
-    nodes = (await person.ask(ROOMS))["rooms"]["nodes"]
+    nodes = (await person.execute(ROOMS))["rooms"]["nodes"]
     [membership] = [node["viewerMembership"] for node in nodes if node["id"] == room_id]
     return dict(membership)
 
 
-async def test_what_others_say_is_unread_until_it_is_read(ann: Person, bob: Person) -> None:
+async def test_what_others_say_is_unread_until_it_is_read(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "before bob")
     await bob.join(den)
     assert (await unread(bob, den))["unreadCount"] == 0
     said = await ann.say(den, "one", "two", "three")
-    await ann.do(DELETE, messageId=said[0]["id"])
+    await ann.mutate(DELETE, messageId=said[0]["id"])
     assert (await unread(bob, den))["unreadCount"] == 2
     assert (await unread(ann, den))["unreadCount"] == 0
-    marked = await bob.do(MARK, roomId=den, upToMessageId=said[1]["id"])
+    marked = await bob.mutate(MARK, roomId=den, upToMessageId=said[1]["id"])
     assert marked["membership"]["unreadCount"] == 1
     assert marked["membership"]["lastReadSeq"] == said[1]["seq"]
 
 
-async def test_a_mark_moves_forward_only_unless_forced(ann: Person, bob: Person) -> None:
+async def test_a_mark_moves_forward_only_unless_forced(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     one, two = await ann.say(den, "one", "two")
     for message, force, left in ((two, False, 0), (one, False, 0), (one, True, 1)):
-        marked = await bob.do(MARK, roomId=den, upToMessageId=message["id"], force=force)
+        marked = await bob.mutate(MARK, roomId=den, upToMessageId=message["id"], force=force)
         assert marked["membership"]["unreadCount"] == left
 
 
-async def test_counts_are_exact_to_a_hundred_and_then_capped(ann: Person, bob: Person) -> None:
+async def test_counts_are_exact_to_a_hundred_and_then_capped(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await ann.say(den, *("@bob" for _ in range(100)))
     full = await unread(bob, den)
@@ -63,7 +63,7 @@ async def test_counts_are_exact_to_a_hundred_and_then_capped(ann: Person, bob: P
     assert (capped["unreadCount"], capped["unreadIsCapped"]) == (100, True)
 
 
-async def test_who_speaks_has_read_and_a_reply_in_a_thread_reads_nothing(ann: Person, bob: Person) -> None:
+async def test_who_speaks_has_read_and_a_reply_in_a_thread_reads_nothing(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     [root] = await ann.say(den, "topic")
     await bob.send(den, "aside", threadRootId=root["id"])
@@ -74,42 +74,44 @@ async def test_who_speaks_has_read_and_a_reply_in_a_thread_reads_nothing(ann: Pe
     assert (after["unreadCount"], after["lastReadSeq"]) == (0, spoken["seq"])
 
 
-async def test_mentions_are_counted_once_each_and_in_threads_too(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_mentions_are_counted_once_each_and_in_threads_too(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     root, *_, last = await ann.say(den, "@bob", "@room @bob", "@room", "`@bob`", "@ann")
     await ann.send(den, "@bob", threadRootId=root["id"])
     assert [(await unread(person, den))["mentionCount"] for person in (ann, bob, cleo)] == [0, 4, 2]
-    await ann.do(DELETE, messageId=root["id"])
+    await ann.mutate(DELETE, messageId=root["id"])
     assert (await unread(bob, den))["mentionCount"] == 3
-    marked = await bob.do(MARK, roomId=den, upToMessageId=last["id"])
+    marked = await bob.mutate(MARK, roomId=den, upToMessageId=last["id"])
     assert marked["membership"]["mentionCount"] == 1
 
 
-async def test_totals_are_of_all_rooms(ann: Person, bob: Person) -> None:
+async def test_totals_are_of_all_rooms(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     await ann.say(den, "one", "@bob")
     await ann.say(hall, "three")
-    assert (await bob.ask(ROOMS))["me"] == {"totalUnread": 3, "totalMentions": 1}
+    assert (await bob.execute(ROOMS))["me"] == {"totalUnread": 3, "totalMentions": 1}
 
 
-async def test_only_members_read_and_only_what_is_there(ann: Person, bob: Person) -> None:
+async def test_only_members_read_and_only_what_is_there(ann: UserClient, bob: UserClient) -> None:
     den, hall = await ann.create_room("den", visibility="PRIVATE"), await ann.create_room("hall")
     [private], [public] = await ann.say(den, "ours"), await ann.say(hall, "all's")
     for room, message, code in ((den, private, "NOT_FOUND"), (hall, public, "NOT_A_MEMBER")):
-        assert (await bob.do(MARK, roomId=room, upToMessageId=message["id"]))["errors"][0]["code"] == code
-    assert (await ann.do(MARK, roomId=den, upToMessageId=public["id"]))["errors"][0]["code"] == "NOT_FOUND"
+        assert (await bob.mutate(MARK, roomId=room, upToMessageId=message["id"]))["errors"][0]["code"] == code
+    assert (await ann.mutate(MARK, roomId=den, upToMessageId=public["id"]))["errors"][0]["code"] == "NOT_FOUND"
 
 
-async def test_one_sees_who_has_read_a_message(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_one_sees_who_has_read_a_message(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     [message] = await ann.say(den, "news")
-    assert (await ann.ask(READ_BY, id=message["id"]))["message"]["readBy"] == {"totalCount": 0, "nodes": []}
-    await bob.do(MARK, roomId=den, upToMessageId=message["id"])
-    read_by = (await ann.ask(READ_BY, id=message["id"]))["message"]["readBy"]
+    assert (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"] == {"totalCount": 0, "nodes": []}
+    await bob.mutate(MARK, roomId=den, upToMessageId=message["id"])
+    read_by = (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"]
     assert read_by == {"totalCount": 1, "nodes": [{"username": "bob"}]}
 
 
-async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: Person, bob: Person) -> None:
+async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(MARKS, roomId=den)
@@ -117,7 +119,7 @@ async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: Person, bo
         sent = await ann.send(den, "one")
         assert (await watching.next())["message"] == {"seq": sent["message"]["seq"]}
         for _ in range(2):
-            await bob.do(MARK, roomId=den, upToMessageId=sent["message"]["id"])
+            await bob.mutate(MARK, roomId=den, upToMessageId=sent["message"]["id"])
         told = await watching.next()
         assert told == {
             "__typename": "ReadMarkerMoved",
@@ -133,22 +135,24 @@ async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: Person, bo
         assert [event["__typename"] for event in await late.until_ready()] == ["MessageCreated", "StreamReady"]
 
 
-async def test_preferences_are_ones_own_and_what_is_left_out_stays(ann: Person, bob: Person) -> None:
+async def test_preferences_are_ones_own_and_what_is_left_out_stays(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     until = "2030-01-01T00:00:00.000Z"
-    first = await bob.do(PREFER, roomId=den, notificationLevel="MENTIONS", mutedUntil=until, favourite=True)
+    first = await bob.mutate(PREFER, roomId=den, notificationLevel="MENTIONS", mutedUntil=until, favourite=True)
     assert first["cursor"] is None
     chosen = first["room"]["viewerMembership"]
     assert (chosen["notificationLevel"], chosen["mutedUntil"], chosen["favourite"]) == ("MENTIONS", until, True)
-    second = (await bob.do(PREFER, roomId=den, favourite=False))["room"]["viewerMembership"]
+    second = (await bob.mutate(PREFER, roomId=den, favourite=False))["room"]["viewerMembership"]
     assert (second["notificationLevel"], second["mutedUntil"], second["favourite"]) == ("MENTIONS", until, False)
-    third = (await bob.do(PREFER, roomId=den, mutedUntil=None))["room"]["viewerMembership"]
+    third = (await bob.mutate(PREFER, roomId=den, mutedUntil=None))["room"]["viewerMembership"]
     assert third["mutedUntil"] is None
     theirs = await unread(ann, den)
     assert (theirs["notificationLevel"], theirs["favourite"]) == ("ALL", False)
 
 
-async def test_the_unread_of_many_rooms_costs_no_more_statements_than_that_of_few(ann: Person, bob: Person) -> None:
+async def test_the_unread_of_many_rooms_costs_no_more_statements_than_that_of_few(
+    ann: UserClient, bob: UserClient
+) -> None:
     rooms = [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2)]
     few = await cost(bob, ROOMS)
     rooms += [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2, 12)]
@@ -156,8 +160,8 @@ async def test_the_unread_of_many_rooms_costs_no_more_statements_than_that_of_fe
     assert await cost(bob, ROOMS) == few
 
 
-async def cost(person: Person, document: str) -> int:
+async def cost(person: UserClient, document: str) -> int:
     """How many statements the operation costs."""
     with statements() as seen:
-        await person.ask(document)
+        await person.execute(document)
     return len(seen)

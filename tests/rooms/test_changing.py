@@ -2,14 +2,14 @@
 
 import pytest
 
-from tests.law import kinds, law
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person
+from tests.law import kinds, replay_invariant
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.rooms.words import DELETE, add, change, refusal
 
 
-async def test_an_owner_changes_what_is_mentioned_and_nothing_else(bob: Person, cleo: Person) -> None:
+async def test_an_owner_changes_what_is_mentioned_and_nothing_else(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", topic="tea", description="leaves")
-    async with law(cleo, den) as told:
+    async with replay_invariant(cleo, den) as told:
         await change(bob, "updateRoom", roomId=den, name="  The   Den ", slowModeSeconds=30)
         await change(bob, "updateRoom", roomId=den, topic=None)
     assert kinds(told) == ["RoomChanged", "@bob renamed the room to “The Den”.", "RoomChanged"]
@@ -18,9 +18,9 @@ async def test_an_owner_changes_what_is_mentioned_and_nothing_else(bob: Person, 
     assert shown["slowModeSeconds"] == 30
 
 
-async def test_a_change_to_the_same_is_no_change(bob: Person) -> None:
+async def test_a_change_to_the_same_is_no_change(bob: UserClient) -> None:
     den = await bob.create_room("den", topic="tea")
-    async with law(bob, den) as told:
+    async with replay_invariant(bob, den) as told:
         payload = await change(bob, "updateRoom", roomId=den, name="den", topic="tea", visibility="PUBLIC")
         assert payload["cursor"] is None
         assert (await change(bob, "unarchiveRoom", roomId=den))["cursor"] is None
@@ -28,7 +28,7 @@ async def test_a_change_to_the_same_is_no_change(bob: Person) -> None:
 
 
 @pytest.mark.parametrize("deed", ["updateRoom", "archiveRoom", "unarchiveRoom"])
-async def test_who_may_change_a_room(deed: str, ann: Person, bob: Person, cleo: Person) -> None:
+async def test_who_may_change_a_room(deed: str, ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     public = await bob.create_room("open")
     private = await bob.create_room("shut", visibility="PRIVATE")
     assert await refusal(cleo, deed, roomId=public) == "NOT_A_MEMBER"
@@ -45,14 +45,14 @@ async def test_who_may_change_a_room(deed: str, ann: Person, bob: Person, cleo: 
 @pytest.mark.parametrize(
     "wrong", [{"name": " "}, {"name": "x" * 81}, {"slowModeSeconds": -1}, {"topic": "x" * 251}, {"name": "ﷺ" * 80}]
 )
-async def test_a_room_refuses_what_it_cannot_say(wrong: dict[str, object], bob: Person) -> None:
+async def test_a_room_refuses_what_it_cannot_say(wrong: dict[str, object], bob: UserClient) -> None:
     den = await bob.create_room("den")
     assert await refusal(bob, "updateRoom", roomId=den, **wrong) == "VALIDATION_FAILED"
 
 
-async def test_an_archived_room_is_read_and_not_written(bob: Person, cleo: Person) -> None:
+async def test_an_archived_room_is_read_and_not_written(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
-    async with law(cleo, den) as told:
+    async with replay_invariant(cleo, den) as told:
         await change(bob, "archiveRoom", roomId=den)
         assert (await bob.send(den, "too late"))["errors"][0]["code"] == "ROOM_ARCHIVED"
         assert await refusal(cleo, "joinRoom", roomId=den) == "ROOM_ARCHIVED"
@@ -63,44 +63,44 @@ async def test_an_archived_room_is_read_and_not_written(bob: Person, cleo: Perso
     assert kinds(told) == ["RoomChanged", "RoomChanged", "JOINED", "@cleo joined."]
 
 
-async def test_a_room_made_private_ends_the_streams_of_outsiders(bob: Person, cleo: Person) -> None:
+async def test_a_room_made_private_ends_the_streams_of_outsiders(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
     async with cleo.socket() as outside, bob.socket() as inside:
         events, messages = await outside.watch(ROOM_EVENTS, roomId=den), await outside.watch(ROOM_MESSAGES, roomId=den)
         own = await inside.watch(ROOM_EVENTS, roomId=den)
         await events.next()
         await own.next()
-        await bob.house.listening(3)
+        await bob.house.wait_for_streams(3)
         await change(bob, "updateRoom", roomId=den, visibility="PRIVATE")
         ended = await events.next()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "REMOVED_FROM_ROOM")
         assert (await events.message())["type"] == "complete"
         assert (await messages.message())["type"] == "complete"
         assert (await own.next())["__typename"] == "RoomChanged"
-    assert (await cleo.ask("query R($id: ID!) { room(id: $id) { id } }", id=den))["room"] is None
+    assert (await cleo.execute("query R($id: ID!) { room(id: $id) { id } }", id=den))["room"] is None
 
 
-async def test_a_deleted_room_is_gone_and_its_streams_end(bob: Person, cleo: Person) -> None:
+async def test_a_deleted_room_is_gone_and_its_streams_end(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
     [said] = await bob.say(den, "hello")
     async with cleo.socket() as wire:
         events, messages = await wire.watch(ROOM_EVENTS, roomId=den), await wire.watch(ROOM_MESSAGES, roomId=den)
         await events.next()
-        await bob.house.listening(2)
-        assert (await bob.do(DELETE, roomId=den)) == {"errors": [], "deletedRoomId": den}
+        await bob.house.wait_for_streams(2)
+        assert (await bob.mutate(DELETE, roomId=den)) == {"errors": [], "deletedRoomId": den}
         ended = await events.next()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "ROOM_DELETED")
         assert (await events.message())["type"] == (await messages.message())["type"] == "complete"
-    gone = await bob.ask("query G($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=[den, said["id"]])
+    gone = await bob.execute("query G($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=[den, said["id"]])
     assert gone == {"nodes": [None, None]}
-    assert (await bob.do(DELETE, roomId=den))["errors"][0]["code"] == "NOT_FOUND"
+    assert (await bob.mutate(DELETE, roomId=den))["errors"][0]["code"] == "NOT_FOUND"
     assert (await bob.send(den, "anyone?"))["errors"][0]["code"] == "NOT_FOUND"
 
 
-async def test_only_owners_delete_a_room(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_only_owners_delete_a_room(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     public, private = await bob.create_room("open"), await bob.create_room("shut", visibility="PRIVATE")
-    assert (await cleo.do(DELETE, roomId=public))["errors"][0]["code"] == "NOT_A_MEMBER"
+    assert (await cleo.mutate(DELETE, roomId=public))["errors"][0]["code"] == "NOT_A_MEMBER"
     await add(bob, public, cleo, role="MODERATOR")
-    assert (await cleo.do(DELETE, roomId=public))["errors"][0]["code"] == "FORBIDDEN"
-    assert (await ann.do(DELETE, roomId=private))["errors"][0]["code"] == "NOT_FOUND"
-    assert (await ann.do(DELETE, roomId=public))["errors"] == []
+    assert (await cleo.mutate(DELETE, roomId=public))["errors"][0]["code"] == "FORBIDDEN"
+    assert (await ann.mutate(DELETE, roomId=private))["errors"][0]["code"] == "NOT_FOUND"
+    assert (await ann.mutate(DELETE, roomId=public))["errors"] == []

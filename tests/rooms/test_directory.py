@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.conftest import MakeHouse
-from tests.people import CREATE_ROOM, Person, arrive
+from tests.people import CREATE_ROOM, UserClient, sign_up
 from tests.rooms.words import add, change, room_names
 from tests.statements import statements
 
@@ -25,7 +25,9 @@ MEMBERS = (
 )
 
 
-async def test_everybody_sees_what_is_theirs_and_what_is_public(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_everybody_sees_what_is_theirs_and_what_is_public(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     await bob.create_room("open")
     await bob.create_room("shut", visibility="PRIVATE")
     both = await bob.create_room("both", memberIds=[cleo.id])
@@ -44,7 +46,7 @@ async def test_everybody_sees_what_is_theirs_and_what_is_public(ann: Person, bob
     assert await room_names(cleo) == []
 
 
-async def test_a_search_minds_neither_case_nor_accents(bob: Person) -> None:
+async def test_a_search_minds_neither_case_nor_accents(bob: UserClient) -> None:
     for name in ("Café Größe", "100% cotton", "snake_case", "plain"):
         await bob.create_room(name)
     found = {
@@ -60,7 +62,7 @@ async def test_a_search_minds_neither_case_nor_accents(bob: Person) -> None:
         assert await room_names(bob, query=query) == names, query
 
 
-async def test_rooms_come_by_activity_name_or_age_and_page_by_page(bob: Person) -> None:
+async def test_rooms_come_by_activity_name_or_age_and_page_by_page(bob: UserClient) -> None:
     rooms = {name: await bob.create_room(name) for name in ("beta", "Alpha", "gamma", "delta")}
     for name in ("gamma", "beta"):
         await bob.say(rooms[name], "hi")
@@ -73,14 +75,14 @@ async def test_rooms_come_by_activity_name_or_age_and_page_by_page(bob: Person) 
         walked: list[str] = []
         after = None
         for _ in names:
-            page = (await bob.ask(PAGE, first=1, after=after, orderBy=order))["rooms"]
+            page = (await bob.execute(PAGE, first=1, after=after, orderBy=order))["rooms"]
             walked += [room["name"] for room in page["nodes"]]
             after = page["pageInfo"]["endCursor"]
             assert page["pageInfo"]["hasNextPage"] is (len(walked) < len(names))
         assert walked == names
 
 
-async def test_the_unread_filter_shows_rooms_with_news_from_others(bob: Person, cleo: Person) -> None:
+async def test_the_unread_filter_shows_rooms_with_news_from_others(bob: UserClient, cleo: UserClient) -> None:
     for name in ("news", "own words", "quiet", "left"):
         room = await bob.create_room(name)
         await bob.say(room, "before anybody came")
@@ -98,38 +100,38 @@ async def test_the_unread_filter_shows_rooms_with_news_from_others(bob: Person, 
 
 async def test_the_operator_says_who_creates_rooms(make_house: MakeHouse) -> None:
     house = await make_house(room_creation="admins")
-    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
         await ann.create_room("den")
-        assert (await bob.do(CREATE_ROOM, name="mine"))["errors"] == [{"code": "FORBIDDEN", "path": None}]
+        assert (await bob.mutate(CREATE_ROOM, name="mine"))["errors"] == [{"code": "FORBIDDEN", "path": None}]
 
 
-async def test_one_request_however_often_makes_one_room(bob: Person) -> None:
+async def test_one_request_however_often_makes_one_room(bob: UserClient) -> None:
     wish = {"name": "den", "idempotencyKey": "00000000-0000-4000-8000-000000000001"}
-    made = await asyncio.gather(*(bob.do(CREATE_ROOM, **wish) for _ in range(5)))
+    made = await asyncio.gather(*(bob.mutate(CREATE_ROOM, **wish) for _ in range(5)))
     assert len({payload["room"]["id"] for payload in made}) == 1
     assert sorted(payload["cursor"] is None for payload in made) == [False, True, True, True, True]
 
 
 @pytest.mark.parametrize("chosen", ["JOINED", "ALL"])
-async def test_a_page_of_rooms_costs_the_same_at_any_size(chosen: str, bob: Person, cleo: Person) -> None:
+async def test_a_page_of_rooms_costs_the_same_at_any_size(chosen: str, bob: UserClient, cleo: UserClient) -> None:
     for number in range(6):
         room = await bob.create_room(f"room {number}", memberIds=[cleo.id])
         await cleo.say(room, "hi")
     costs = []
     for size in (2, 6):
         with statements() as seen:
-            shown = (await bob.ask(FULL, first=size, filter={"membership": chosen}))["rooms"]
+            shown = (await bob.execute(FULL, first=size, filter={"membership": chosen}))["rooms"]
         assert len(shown["nodes"]) == size
         costs.append(len(seen))
     assert costs[0] == costs[1]
 
 
-async def test_a_page_of_members_costs_the_same_at_any_size(bob: Person, cleo: Person, ann: Person) -> None:
+async def test_a_page_of_members_costs_the_same_at_any_size(bob: UserClient, cleo: UserClient, ann: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id, ann.id])
     costs = []
     for size in (1, 3):
         with statements() as seen:
-            shown = (await bob.ask(MEMBERS, id=den, first=size))["room"]["members"]
+            shown = (await bob.execute(MEMBERS, id=den, first=size))["room"]["members"]
         assert len(shown["nodes"]) == size
         costs.append(len(seen))
     assert costs[0] == costs[1]

@@ -4,16 +4,18 @@ import asyncio
 
 from tests.accounts.words import BAN
 from tests.conftest import MakeHouse
-from tests.law import kinds, law
-from tests.people import PASSWORD, SIGNUP, Json, Person, Visitor, arrive
+from tests.law import kinds, replay_invariant
+from tests.people import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient, sign_up
 from tests.rooms.words import CREATE_INVITE, INVITE, REVOKE_INVITE, change, invite, refusal
 
 
-async def test_an_invite_shows_where_it_leads_and_admits(bob: Person, cleo: Person, visitor: Visitor) -> None:
+async def test_an_invite_shows_where_it_leads_and_admits(
+    bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
-    made = await bob.do(CREATE_INVITE, roomId=den, maxUses=2, expiresInSeconds=60)
+    made = await bob.mutate(CREATE_INVITE, roomId=den, maxUses=2, expiresInSeconds=60)
     assert made["url"] == f"{bob.house.url}/?invite={made['code']}"
-    shown = (await visitor.ask(INVITE, code=made["code"]))["invite"]
+    shown = (await visitor.execute(INVITE, code=made["code"]))["invite"]
     assert shown == {
         "code": made["code"],
         "roomId": den,
@@ -22,22 +24,24 @@ async def test_an_invite_shows_where_it_leads_and_admits(bob: Person, cleo: Pers
         "usesLeft": 2,
         "expiresAt": made["expiresAt"],
     }
-    async with law(bob, den) as told:
+    async with replay_invariant(bob, den) as told:
         await change(cleo, "joinRoom", inviteCode=made["code"], roomId=den)
         assert (await change(cleo, "joinRoom", inviteCode=made["code"]))["cursor"] is None
     assert kinds(told) == ["JOINED", "@cleo joined."]
-    assert (await visitor.ask(INVITE, code=made["code"]))["invite"]["usesLeft"] == 1
+    assert (await visitor.execute(INVITE, code=made["code"]))["invite"]["usesLeft"] == 1
 
 
-async def test_an_invite_that_does_not_admit_says_nothing_of_why(bob: Person, cleo: Person, visitor: Visitor) -> None:
+async def test_an_invite_that_does_not_admit_says_nothing_of_why(
+    bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     revoked, short = await invite(bob, den), await invite(bob, den, expiresInSeconds=1)
-    assert (await bob.do(REVOKE_INVITE, code=revoked))["errors"] == []
+    assert (await bob.mutate(REVOKE_INVITE, code=revoked))["errors"] == []
     async with asyncio.timeout(5):
-        while (await visitor.ask(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (time itself says it)
+        while (await visitor.execute(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (time itself says it)
             await asyncio.sleep(0.05)
     for code in (revoked, short, "0" * 24, "nonsense\0"):
-        assert (await visitor.ask(INVITE, code=code))["invite"] is None
+        assert (await visitor.execute(INVITE, code=code))["invite"] is None
         assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
     elsewhere = await cleo.create_room("elsewhere")
     good = await invite(bob, den)
@@ -45,14 +49,14 @@ async def test_an_invite_that_does_not_admit_says_nothing_of_why(bob: Person, cl
     assert await refusal(cleo, "joinRoom") == "VALIDATION_FAILED"
 
 
-async def test_three_uses_admit_three_of_ten_at_once(bob: Person) -> None:
+async def test_three_uses_admit_three_of_ten_at_once(bob: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     code = await invite(bob, den, maxUses=3)
-    crowd = [await arrive(bob.house, f"guest{number}") for number in range(10)]
-    async with law(bob, den) as told:
+    crowd = [await sign_up(bob.house, f"guest{number}") for number in range(10)]
+    async with replay_invariant(bob, den) as told:
         payloads = await asyncio.gather(
             *(
-                guest.do(
+                guest.mutate(
                     "mutation J($input: JoinRoomInput!) { joinRoom(input: $input) { errors { code } } }",
                     inviteCode=code,
                 )
@@ -66,7 +70,7 @@ async def test_three_uses_admit_three_of_ten_at_once(bob: Person) -> None:
         await guest.http.aclose()
 
 
-async def test_who_may_invite_and_revoke(bob: Person, cleo: Person, ann: Person) -> None:
+async def test_who_may_invite_and_revoke(bob: UserClient, cleo: UserClient, ann: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE", memberIds=[ann.id])
     assert await _codes(cleo, CREATE_INVITE, roomId=den) == ["NOT_FOUND"]
     code = await invite(ann, den)
@@ -81,56 +85,60 @@ async def test_who_may_invite_and_revoke(bob: Person, cleo: Person, ann: Person)
     assert await _codes(cleo, CREATE_INVITE, roomId=public) == ["NOT_A_MEMBER"]
 
 
-async def test_the_invites_of_the_banned_admit_nobody(ann: Person, bob: Person, cleo: Person, visitor: Visitor) -> None:
+async def test_the_invites_of_the_banned_admit_nobody(
+    ann: UserClient, bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+) -> None:
     shut, den = await bob.create_room("shut", visibility="PRIVATE"), await ann.create_room("den", memberIds=[bob.id])
     codes = [await invite(bob, shut), await invite(bob, den)]
     good = await invite(ann, den)
     assert await _codes(ann, BAN, userId=bob.id) == []
     for code in codes:
-        assert (await visitor.ask(INVITE, code=code))["invite"] is None
+        assert (await visitor.execute(INVITE, code=code))["invite"] is None
         assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
     await change(cleo, "joinRoom", inviteCode=good)
 
 
-async def test_who_leaves_takes_their_invites_along(bob: Person, cleo: Person, visitor: Visitor) -> None:
+async def test_who_leaves_takes_their_invites_along(
+    bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     code = await invite(cleo, den)
     await change(cleo, "leaveRoom", roomId=den)
     await change(bob, "updateRoom", roomId=den, visibility="PRIVATE")
-    assert (await visitor.ask(INVITE, code=code))["invite"] is None
+    assert (await visitor.execute(INVITE, code=code))["invite"] is None
     assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
 
 
 async def test_signup_by_invitation_enters_the_room(make_house: MakeHouse) -> None:
     opened = await make_house()
-    async with await arrive(opened, "ann") as ann:
+    async with await sign_up(opened, "ann") as ann:
         den = await ann.create_room("den", visibility="PRIVATE")
         code = await invite(ann, den, maxUses=1)
         house = await make_house(signup_mode="invite_only", public_url="https://chat.example.org")
-        async with Visitor(house) as visitor:
+        async with AnonymousClient(house) as visitor:
             assert await _signup_codes(visitor, "bob") == ["SIGNUP_CLOSED"]
             assert await _signup_codes(visitor, "bob", inviteCode="f" * 24) == ["INVITE_INVALID"]
-            async with law(ann, den) as told:
+            async with replay_invariant(ann, den) as told:
                 assert await _signup_codes(visitor, "bob", inviteCode=code) == []
             assert kinds(told) == ["JOINED", "@bob joined."]
             assert await _signup_codes(visitor, "cleo", inviteCode=code) == ["INVITE_INVALID"]
-        async with Visitor(house, ann.token) as same:
-            made: Json = await same.do(CREATE_INVITE, roomId=den)
+        async with AnonymousClient(house, ann.token) as same:
+            made: Json = await same.mutate(CREATE_INVITE, roomId=den)
             assert made["url"] == f"https://chat.example.org/?invite={made['code']}"
 
 
 async def test_a_closed_house_admits_nobody_with_an_invite(make_house: MakeHouse) -> None:
     opened = await make_house()
-    async with await arrive(opened, "ann") as ann:
+    async with await sign_up(opened, "ann") as ann:
         code = await invite(ann, await ann.create_room("den"))
-    async with Visitor(await make_house(signup_mode="closed")) as visitor:
+    async with AnonymousClient(await make_house(signup_mode="closed")) as visitor:
         assert await _signup_codes(visitor, "bob", inviteCode=code) == ["SIGNUP_CLOSED"]
 
 
-async def _codes(person: Person, document: str, **arguments: object) -> list[str]:
-    return [error["code"] for error in (await person.do(document, **arguments))["errors"]]
+async def _codes(person: UserClient, document: str, **arguments: object) -> list[str]:
+    return [error["code"] for error in (await person.mutate(document, **arguments))["errors"]]
 
 
-async def _signup_codes(visitor: Visitor, name: str, **more: str) -> list[str]:
-    payload = await visitor.do(SIGNUP, username=name, password=PASSWORD, **more)
+async def _signup_codes(visitor: AnonymousClient, name: str, **more: str) -> list[str]:
+    payload = await visitor.mutate(SIGNUP, username=name, password=PASSWORD, **more)
     return [error["code"] for error in payload["errors"]]

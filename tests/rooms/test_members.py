@@ -1,13 +1,13 @@
 """Members and roles: who may make whom what, what leaving does not undo, and that a room never loses its last owner."""
 
-from tests.law import kinds, law
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person
+from tests.law import kinds, replay_invariant
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.rooms.words import add, change, invite, refusal
 
 
-async def test_joining_twice_is_joining_once(bob: Person, cleo: Person) -> None:
+async def test_joining_twice_is_joining_once(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
-    async with law(bob, den) as told:
+    async with replay_invariant(bob, den) as told:
         assert (await change(cleo, "joinRoom", roomId=den))["room"]["memberCount"] == 2
         assert (await change(cleo, "joinRoom", roomId=den))["cursor"] is None
         assert (await change(cleo, "leaveRoom", roomId=den))["room"]["memberCount"] == 1
@@ -15,11 +15,11 @@ async def test_joining_twice_is_joining_once(bob: Person, cleo: Person) -> None:
     assert kinds(told) == ["JOINED", "@cleo joined.", "LEFT", "@cleo left."]
 
 
-async def test_a_private_room_is_entered_by_being_added(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_a_private_room_is_entered_by_being_added(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     assert await refusal(cleo, "joinRoom", roomId=den) == "NOT_FOUND"
     assert await refusal(cleo, "addMembers", roomId=den, userIds=[cleo.id]) == "NOT_FOUND"
-    async with law(bob, den) as told:
+    async with replay_invariant(bob, den) as told:
         await add(bob, den, cleo, ann, bob)
         assert (await change(bob, "addMembers", roomId=den, userIds=[cleo.id]))["cursor"] is None
         assert await refusal(bob, "addMembers", roomId=den, userIds=["user_nobody"]) == "NOT_FOUND"
@@ -29,7 +29,9 @@ async def test_a_private_room_is_entered_by_being_added(ann: Person, bob: Person
     assert left["cursor"] is not None
 
 
-async def test_members_add_members_and_only_owners_give_more(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_members_add_members_and_only_owners_give_more(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     await add(bob, den, cleo)
     assert await refusal(cleo, "addMembers", roomId=den, userIds=[ann.id], role="MODERATOR") == "FORBIDDEN"
@@ -38,14 +40,14 @@ async def test_members_add_members_and_only_owners_give_more(ann: Person, bob: P
     assert await refusal(cleo, "addMembers", roomId=den, userIds=[ann.id]) == "FORBIDDEN"
 
 
-async def test_only_owners_change_roles(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_only_owners_change_roles(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
     wish = {"roomId": den, "userId": cleo.id, "role": "OWNER"}
     assert await refusal(cleo, "setMemberRole", **wish) == "NOT_A_MEMBER"
     await add(bob, den, cleo, role="MODERATOR")
     assert await refusal(cleo, "setMemberRole", **wish) == "FORBIDDEN"
     assert await refusal(bob, "setMemberRole", roomId=den, userId=ann.id, role="MEMBER") == "NOT_FOUND"
-    async with law(cleo, den) as told:
+    async with replay_invariant(cleo, den) as told:
         await change(bob, "setMemberRole", roomId=den, userId=cleo.id, role="READ_ONLY")
         assert (await cleo.send(den, "hm"))["errors"][0]["code"] == "READ_ONLY"
         await change(ann, "setMemberRole", **wish)
@@ -55,7 +57,7 @@ async def test_only_owners_change_roles(ann: Person, bob: Person, cleo: Person) 
     assert await refusal(ann, "setMemberRole", roomId=shut, userId=bob.id, role="MEMBER") == "NOT_FOUND"
 
 
-async def test_the_last_owner_hands_over_before_going(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_the_last_owner_hands_over_before_going(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     down = {"roomId": den, "userId": bob.id, "role": "MEMBER"}
     assert await refusal(bob, "leaveRoom", roomId=den) == "CONFLICT"
@@ -67,45 +69,49 @@ async def test_the_last_owner_hands_over_before_going(ann: Person, bob: Person, 
     await change(bob, "leaveRoom", roomId=den)
 
 
-async def test_an_owner_is_unseated_by_itself_or_an_administrator(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_an_owner_is_unseated_by_itself_or_an_administrator(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     den = await bob.create_room("den")
     await add(bob, den, cleo, role="OWNER")
     assert await refusal(cleo, "setMemberRole", roomId=den, userId=bob.id, role="MEMBER") == "FORBIDDEN"
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "FORBIDDEN"
-    async with law(cleo, den) as told:
+    async with replay_invariant(cleo, den) as told:
         await change(ann, "removeMember", roomId=den, userId=bob.id)
     assert kinds(told) == ["REMOVED", "@ann removed @bob."]
 
 
-async def test_moderators_remove_people_below_themselves(ann: Person, bob: Person, cleo: Person) -> None:
+async def test_moderators_remove_people_below_themselves(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     await add(ann, den, bob, role="MODERATOR")
     await add(ann, den, cleo)
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "FORBIDDEN"
     assert await refusal(bob, "removeMember", roomId=den, userId=ann.id) == "FORBIDDEN"
     assert await refusal(bob, "removeMember", roomId=den, userId=bob.id) == "FORBIDDEN"
-    async with law(ann, den) as told:
+    async with replay_invariant(ann, den) as told:
         await change(bob, "removeMember", roomId=den, userId=cleo.id, reason="spam")
         assert (await change(bob, "removeMember", roomId=den, userId=cleo.id))["cursor"] is None
     assert kinds(told) == ["REMOVED", "@bob removed @cleo."]
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "NOT_FOUND"
 
 
-async def test_a_removed_member_hears_nothing_more(bob: Person, cleo: Person) -> None:
+async def test_a_removed_member_hears_nothing_more(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
     async with cleo.socket() as wire:
         events, messages = await wire.watch(ROOM_EVENTS, roomId=den), await wire.watch(ROOM_MESSAGES, roomId=den)
         await events.next()
-        await bob.house.listening(2)
+        await bob.house.wait_for_streams(2)
         await change(bob, "removeMember", roomId=den, userId=cleo.id)
         await bob.say(den, "they are gone")
         ended = await events.next()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "REMOVED_FROM_ROOM")
         assert (await events.message())["type"] == (await messages.message())["type"] == "complete"
-    await bob.house.listening(0)
+    await bob.house.wait_for_streams(0)
 
 
-async def test_who_was_removed_comes_back_only_by_invitation(bob: Person, cleo: Person, ann: Person) -> None:
+async def test_who_was_removed_comes_back_only_by_invitation(
+    bob: UserClient, cleo: UserClient, ann: UserClient
+) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id, ann.id])
     own, other = await invite(cleo, den), await invite(ann, den)
     await change(bob, "removeMember", roomId=den, userId=cleo.id)
@@ -118,7 +124,7 @@ async def test_who_was_removed_comes_back_only_by_invitation(bob: Person, cleo: 
 
 
 async def test_an_invite_brings_back_the_removed_only_if_its_author_may_remove_people(
-    bob: Person, cleo: Person, ann: Person
+    bob: UserClient, cleo: UserClient, ann: UserClient
 ) -> None:
     den = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id, ann.id])
     older = await invite(bob, den)
@@ -132,11 +138,11 @@ async def test_an_invite_brings_back_the_removed_only_if_its_author_may_remove_p
     await add(ann, den, cleo)
 
 
-async def test_leaving_undoes_no_decision_of_a_moderator(bob: Person, cleo: Person) -> None:
+async def test_leaving_undoes_no_decision_of_a_moderator(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     await change(bob, "setMemberRole", roomId=den, userId=cleo.id, role="READ_ONLY")
     await change(bob, "muteMember", roomId=den, userId=cleo.id, seconds=600)
-    async with law(bob, den) as told:
+    async with replay_invariant(bob, den) as told:
         await change(cleo, "leaveRoom", roomId=den)
         await change(cleo, "joinRoom", roomId=den)
     assert kinds(told) == ["LEFT", "@cleo left.", "JOINED", "@cleo joined."]

@@ -3,7 +3,7 @@
 import pytest
 
 from roomcast.core.names import fold
-from tests.people import CREATE_ROOM, Person
+from tests.people import CREATE_ROOM, UserClient
 from tests.rooms.words import change, refusal, room_names
 
 ALIKE = [
@@ -40,16 +40,16 @@ def test_names_that_differ_stay_apart(one: str, other: str) -> None:
     assert fold(one) != fold(other)
 
 
-async def test_two_public_rooms_have_no_name_in_common(bob: Person, cleo: Person) -> None:
+async def test_two_public_rooms_have_no_name_in_common(bob: UserClient, cleo: UserClient) -> None:
     await bob.create_room("general")
     for name in ALIKE[:4]:
-        payload = await cleo.do(CREATE_ROOM, name=name)
+        payload = await cleo.mutate(CREATE_ROOM, name=name)
         assert payload["errors"] == [{"code": "CONFLICT", "path": ["input", "name"]}]
     other = await cleo.create_room("other")
     assert await refusal(cleo, "updateRoom", roomId=other, name="Genera1") == "CONFLICT"
 
 
-async def test_the_name_of_a_private_room_is_in_nobodys_way(bob: Person, cleo: Person) -> None:
+async def test_the_name_of_a_private_room_is_in_nobodys_way(bob: UserClient, cleo: UserClient) -> None:
     shut = await bob.create_room("plans", visibility="PRIVATE")
     await cleo.create_room("plans", visibility="PRIVATE")
     await cleo.create_room("plans")
@@ -59,6 +59,6 @@ async def test_the_name_of_a_private_room_is_in_nobodys_way(bob: Person, cleo: P
     assert await room_names(cleo, membership="DISCOVERABLE") == ["old plans"]
 
 
-async def test_a_name_holds_emoji_that_this_python_has_not_heard_of(ann: Person) -> None:
+async def test_a_name_holds_emoji_that_this_python_has_not_heard_of(ann: UserClient) -> None:
     den = await ann.create_room("\U0001faff den")
     assert await refusal(ann, "updateRoom", roomId=den, name="\U000e0fff den") == "VALIDATION_FAILED"

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.conftest import MakeHouse
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Person, arrive
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient, sign_up
 from tests.rooms.words import DELETE, change
 
 DEEDS = {
@@ -18,13 +18,13 @@ DEEDS = {
 @pytest.mark.parametrize("deed", DEEDS)
 async def test_the_loss_of_a_room_is_felt_in_a_process_that_no_broker_tells(deed: str, make_house: MakeHouse) -> None:
     here, there = await make_house(), await make_house()
-    async with await arrive(here, "ann") as _, await arrive(here, "bob") as bob, await arrive(there, "cleo") as cleo:
+    async with await sign_up(here, "ann") as _, await sign_up(here, "bob") as bob, await sign_up(there, "cleo") as cleo:
         members = [cleo.id] if deed == "removeMember" else []
         den = await bob.create_room("den", visibility="PRIVATE" if members else "PUBLIC", memberIds=members)
         async with cleo.socket() as wire:
             events, messages = await wire.watch(ROOM_EVENTS, roomId=den), await wire.watch(ROOM_MESSAGES, roomId=den)
             await events.next()
-            await there.listening(2)
+            await there.wait_for_streams(2)
             began = time.monotonic()
             await _do(deed, bob, cleo, den)
             ended = await events.next()
@@ -33,9 +33,9 @@ async def test_the_loss_of_a_room_is_felt_in_a_process_that_no_broker_tells(deed
             assert time.monotonic() - began < 2.5  # a second, and a machine with other work
 
 
-async def _do(deed: str, bob: Person, cleo: Person, den: str) -> None:
+async def _do(deed: str, bob: UserClient, cleo: UserClient, den: str) -> None:
     if deed == "deleteRoom":
-        assert (await bob.do(DELETE, roomId=den))["errors"] == []
+        assert (await bob.mutate(DELETE, roomId=den))["errors"] == []
     elif deed == "removeMember":
         await change(bob, "removeMember", roomId=den, userId=cleo.id)
     else:

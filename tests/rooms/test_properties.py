@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import MakeHouse
-from tests.house import House
-from tests.law import law, snapshot
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, SEND, Person, arrive
+from tests.house import RunningApp
+from tests.law import replay_invariant, snapshot
+from tests.people import ROOM_EVENTS, ROOM_MESSAGES, SEND, UserClient, sign_up
 from tests.rooms.words import CREATE_INVITE, DELETE, change, mutation, room_names
 
 ACTORS = ["ann", "bob", "cleo", "dora"]
@@ -43,7 +43,7 @@ FROM_OUTSIDE = (
 
 
 @pytest_asyncio.fixture
-async def house(make_house: MakeHouse) -> House:
+async def house(make_house: MakeHouse) -> RunningApp:
     """Where what random people do in a hurry is not limited by how fast they do it."""
     return await make_house(rate_limits="off")
 
@@ -61,7 +61,7 @@ steps = st.builds(Step, *map(st.sampled_from, (DEEDS, ACTORS, ACTORS, ROLES)))
 class Stage(NamedTuple):
     """A room with a name that is said nowhere else, and everybody by name. `watch` reads it and is left alone."""
 
-    people: dict[str, Person]
+    people: dict[str, UserClient]
     room_id: str
     message_id: str
     secret: str
@@ -78,19 +78,19 @@ class Stage(NamedTuple):
         """Do it; the codes of its refusal."""
         actor, target = self.people[step.who], self.people[step.whom]
         if step.deed == "invite":
-            code = (await actor.do(CREATE_INVITE, roomId=self.room_id, maxUses=1))["code"]
-            payload = await target.do(mutation("joinRoom"), inviteCode=code or "0" * 24)
+            code = (await actor.mutate(CREATE_INVITE, roomId=self.room_id, maxUses=1))["code"]
+            payload = await target.mutate(mutation("joinRoom"), inviteCode=code or "0" * 24)
         else:
             more: dict[str, dict[str, Any]] = {
                 "addMembers": {"userIds": [target.id], "role": step.role},
                 "removeMember": {"userId": target.id},
                 "setMemberRole": {"userId": target.id, "role": step.role},
             }
-            payload = await actor.do(mutation(step.deed), roomId=self.room_id, **more.get(step.deed, {}))
+            payload = await actor.mutate(mutation(step.deed), roomId=self.room_id, **more.get(step.deed, {}))
         return [error["code"] for error in payload["errors"]]
 
 
-async def stage(people: dict[str, Person], visibility: str) -> Stage:
+async def stage(people: dict[str, UserClient], visibility: str) -> Stage:
     bob, secret = people["bob"], uuid.uuid4().hex
     room_id = await bob.create_room(secret, visibility=visibility, topic=secret)
     for name, role in (("watch", "READ_ONLY"), ("cleo", "MODERATOR"), ("dora", "MEMBER")):
@@ -100,9 +100,9 @@ async def stage(people: dict[str, Person], visibility: str) -> Stage:
 
 
 @pytest_asyncio.fixture
-async def people(house: House) -> AsyncIterator[dict[str, Person]]:
+async def people(house: RunningApp) -> AsyncIterator[dict[str, UserClient]]:
     """ann is an administrator; eve is nobody's friend."""
-    found = {name: await arrive(house, name) for name in [*ACTORS, "watch", "eve"]}
+    found = {name: await sign_up(house, name) for name in [*ACTORS, "watch", "eve"]}
     yield found
     for person in found.values():
         await person.http.aclose()
@@ -112,10 +112,10 @@ async def people(house: House) -> AsyncIterator[dict[str, Person]]:
 @FEW
 @given(script=st.lists(steps, min_size=4, max_size=12))
 async def test_no_sequence_of_deeds_breaks_a_room(
-    visibility: str, script: list[Step], people: dict[str, Person]
+    visibility: str, script: list[Step], people: dict[str, UserClient]
 ) -> None:
     on = await stage(people, visibility)
-    async with law(people["watch"], on.room_id):
+    async with replay_invariant(people["watch"], on.room_id):
         before = await on.roles()
         for step in script:
             refused = await on.take(step)
@@ -154,14 +154,14 @@ def _deserved(on: Stage, name: str, role: str | None) -> set[str]:
     return RIGHTS[role]
 
 
-async def _rights(person: Person, room_id: str) -> set[str]:
-    shown = (await person.ask(PERMISSIONS, id=room_id))["room"]["viewerPermissions"]
+async def _rights(person: UserClient, room_id: str) -> set[str]:
+    shown = (await person.execute(PERMISSIONS, id=room_id))["room"]["viewerPermissions"]
     return {right for right, has in shown.items() if has}
 
 
-async def _sees_nothing(person: Person, on: Stage) -> None:
+async def _sees_nothing(person: UserClient, on: Stage) -> None:
     """Through no field, connection, node, search, stream or refusal can this person tell that the room exists."""
-    shown = await person.ask(FROM_OUTSIDE, room=on.room_id, message=on.message_id, name=on.secret)
+    shown = await person.execute(FROM_OUTSIDE, room=on.room_id, message=on.message_id, name=on.secret)
     assert shown == {
         "room": None,
         "message": None,
@@ -190,7 +190,7 @@ async def _sees_nothing(person: Person, on: Stage) -> None:
         (mutation("reportMessage", "{ errors { code } }"), {"messageId": on.message_id, "reason": "spam"}),
     ]
     for document, arguments in wishes:
-        payload = await person.do(document, **arguments)
+        payload = await person.mutate(document, **arguments)
         assert [error["code"] for error in payload["errors"]] == ["NOT_FOUND"], document
         assert on.secret not in json.dumps(payload)
     async with person.socket() as wire:

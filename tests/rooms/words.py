@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.people import Json, Person
+from tests.people import Json, UserClient
 
 ROOM = "{ errors { code path retryAfterMs } cursor room { id memberCount } }"
 
@@ -31,34 +31,34 @@ NAMES = (
 )
 
 
-async def change(person: Person, deed: str, /, **arguments: Any) -> Json:
+async def change(person: UserClient, deed: str, /, **arguments: Any) -> Json:
     """The payload of a mutation that is expected to succeed."""
-    payload = await person.do(mutation(deed), **arguments)
+    payload = await person.mutate(mutation(deed), **arguments)
     assert payload["errors"] == []
     return payload
 
 
-async def refusal(person: Person, deed: str, /, **arguments: Any) -> str:
+async def refusal(person: UserClient, deed: str, /, **arguments: Any) -> str:
     """The code with which the mutation is turned down, nothing else being shown."""
-    payload = await person.do(mutation(deed), **arguments)
+    payload = await person.mutate(mutation(deed), **arguments)
     assert payload["room"] is None
     assert payload["cursor"] is None
     [error] = payload["errors"]
     return str(error["code"])
 
 
-async def invite(person: Person, room_id: str, **terms: Any) -> str:
-    payload = await person.do(CREATE_INVITE, roomId=room_id, **terms)
+async def invite(person: UserClient, room_id: str, **terms: Any) -> str:
+    payload = await person.mutate(CREATE_INVITE, roomId=room_id, **terms)
     assert payload["errors"] == []
     return str(payload["code"])
 
 
-async def room_names(person: Person, order: str = "NAME_ASC", **chosen: Any) -> list[str]:
+async def room_names(person: UserClient, order: str = "NAME_ASC", **chosen: Any) -> list[str]:
     """The names of the rooms that this person is shown."""
-    answer = (await person.ask(NAMES, filter=chosen, orderBy=order))["rooms"]
+    answer = (await person.execute(NAMES, filter=chosen, orderBy=order))["rooms"]
     assert answer["totalCount"] == len(answer["nodes"])
     return [room["name"] for room in answer["nodes"]]
 
 
-async def add(owner: Person, room_id: str, *people: Person, role: str = "MEMBER") -> None:
+async def add(owner: UserClient, room_id: str, *people: UserClient, role: str = "MEMBER") -> None:
     await change(owner, "addMembers", roomId=room_id, userIds=[person.id for person in people], role=role)

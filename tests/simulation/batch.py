@@ -11,8 +11,8 @@ from typing import Any, cast
 
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from roomcast.core.batch import Batch
-from roomcast.core.db import Together
+from roomcast.core.batch import GroupCommit
+from roomcast.core.db import CoalescingLoader
 from roomcast.core.errors import Conflict, OutcomeUnknown, Refused, Unavailable
 from tests.simulation.faults import DatabaseAway, Defect, Faults
 from tests.simulation.loop import SimulatedLoop, Violation
@@ -98,9 +98,10 @@ class World:
         self.random, self.faults, self.table = loop.random, Faults.drawn(loop.random), Table()
         db: Any = FakeDatabase(self.table, self.faults)
         self.batches = [
-            Batch(db, self._store, lane=lambda call: call.room, limit=self.random.choice([1, 3, 200])) for _ in range(2)
+            GroupCommit(db, self._store, lane=lambda call: call.room, limit=self.random.choice([1, 3, 200]))
+            for _ in range(2)
         ]
-        self.readers = Together(db, cast("Any", self._versions))
+        self.readers = CoalescingLoader(db, cast("Any", self._versions))
         self.begun_for_nobody: list[int] = []
         self.is_repaired = False
         self._ids = 0

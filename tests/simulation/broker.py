@@ -10,8 +10,8 @@ from typing import Any, Never
 from unittest.mock import patch
 
 from roomcast.realtime import bus
-from roomcast.realtime.brokers.backend import Backend
-from roomcast.realtime.brokers.inbox import Inbox
+from roomcast.realtime.brokers.backend import BrokerBackend
+from roomcast.realtime.brokers.inbox import IncomingQueue
 from roomcast.realtime.bus import Bus, Frame
 from tests.simulation.faults import Faults
 
@@ -29,10 +29,10 @@ class SimulatedBroker:
             return Bus("simulated://", on_frame=on_frame, on_resync=on_resync, shards=2)
 
 
-class BrokerConnection(Backend):
+class BrokerConnection(BrokerBackend):
     """One process's connection, made anew after each cut."""
 
-    def __init__(self, url: str, inbox: Inbox, broker: SimulatedBroker) -> None:
+    def __init__(self, url: str, inbox: IncomingQueue, broker: SimulatedBroker) -> None:
         super().__init__(url, inbox)
         self._broker, self._faults = broker, broker.faults
         self._channels: set[str] = set()

@@ -15,9 +15,9 @@ from uuid import UUID
 from roomcast.realtime.bus import Frame
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.outbox import Outbox
-from roomcast.realtime.reader import Listener, Reader
-from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import Entry, Failure
+from roomcast.realtime.reader import Reader, Subscriber
+from roomcast.realtime.retry import retry_until_success
+from roomcast.realtime.source import Failure, FeedEntry
 from roomcast.realtime.topic import Topic
 from tests.simulation.bus import Buses
 from tests.simulation.connection import SimulatedConnection
@@ -45,7 +45,7 @@ class FlakySource:
     def __init__(self, logs: Mapping[str, InMemoryLog], faults: Faults) -> None:
         self._logs, self._faults = logs, faults
 
-    async def after(self, topic: str, seq: int, limit: int) -> Sequence[Entry]:
+    async def after(self, topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
         await self._faults.ask_database()
         found = [_entry(fact) for fact in self._logs[topic].after(seq, limit)]
         await self._faults.answer_from_database()
@@ -64,12 +64,12 @@ class FlakySource:
         await self._faults.answer_from_database()
         return found
 
-    def decode(self, seq: int, body: str) -> Entry:
+    def decode(self, seq: int, body: str) -> FeedEntry:
         return _entry(Fact(seq, *json.loads(body)))
 
 
-def _entry(fact: Fact) -> Entry:
-    return Entry(fact.seq, fact, rights=fact.changes_rights, rewrites=fact.kind == "rewrite", mark=fact.id)
+def _entry(fact: Fact) -> FeedEntry:
+    return FeedEntry(fact.seq, fact, rights=fact.changes_rights, rewrites=fact.kind == "rewrite", mark=fact.id)
 
 
 class SimulatedScript:
@@ -81,12 +81,12 @@ class SimulatedScript:
         self._faults, self._epoch, self.is_personal, self._speaks = faults, epoch, is_personal, speaks
 
     @asynccontextmanager
-    async def show(self, entries: Sequence[Entry], *, replayed: bool) -> AsyncIterator["SimulatedScript.Pass"]:
+    async def show(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["SimulatedScript.Pass"]:
         self._faults.maybe_defect()
         yield self.Pass(self._faults, self._epoch, entries)
 
     class Pass:
-        def __init__(self, faults: Faults, epoch: SimulatedEpoch, entries: Sequence[Entry]) -> None:
+        def __init__(self, faults: Faults, epoch: SimulatedEpoch, entries: Sequence[FeedEntry]) -> None:
             self._faults, self._epoch, self._entries = faults, epoch, entries
 
         async def to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
@@ -97,14 +97,14 @@ class SimulatedScript:
             epoch = self._epoch.current.int
             return {person: [_payload(entry.event, person, epoch) for entry in self._entries] for person in people}
 
-    def signal(self, signal: Any, seq: int) -> Entry:
-        return Entry(seq, signal)
+    def signal(self, signal: Any, seq: int) -> FeedEntry:
+        return FeedEntry(seq, signal)
 
-    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> Entry | None:
-        return Entry(seq, {"ready": seq, "recovered": recovered, "count": replayed_count}) if self._speaks else None
+    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> FeedEntry | None:
+        return FeedEntry(seq, {"ready": seq, "recovered": recovered, "count": replayed_count}) if self._speaks else None
 
-    def ended(self, seq: int, reason: Any) -> Entry | None:
-        return Entry(seq, {"ended": seq, "reason": reason}) if self._speaks else None
+    def ended(self, seq: int, reason: Any) -> FeedEntry | None:
+        return FeedEntry(seq, {"ended": seq, "reason": reason}) if self._speaks else None
 
 
 def _payload(event: Any, person: Hashable, epoch: int) -> bytes | None:
@@ -304,7 +304,7 @@ class SimulatedClient:
 
     async def _open(self, outbox: Outbox) -> None:
         try:
-            tail, after, start = await until_it_works(
+            tail, after, start = await retry_until_success(
                 self._admit, worth=lambda error: not isinstance(error, LookupError)
             )
             reader = await self._attach(outbox, tail, after)
@@ -345,7 +345,7 @@ class SimulatedClient:
         async with hub.topic(self._log.topic) as topic:
             if topic is None:
                 raise LookupError("no such room")
-            listener = Listener(outbox, self.person, b"", b"", self._on_over, self._on_failed)
+            listener = Subscriber(outbox, self.person, b"", b"", self._on_over, self._on_failed)
             reader = hub.attach(topic, key, script, listener, after)
             self._attached = topic, reader
             await topic.recheck_rights(reader, tail)

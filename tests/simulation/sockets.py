@@ -16,23 +16,23 @@ from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Claims
 from roomcast.api import schema, sockets
 from roomcast.api.context import Backend
-from roomcast.api.crowd import Places
+from roomcast.api.crowd import ConnectionLimits
 from roomcast.api.execution import Engine
-from roomcast.api.inbox import Inbox, topic_of_person
-from roomcast.api.inbox_checks import STEP_SECONDS, InboxChecks
+from roomcast.api.inbox import Inbox, user_topic
+from roomcast.api.inbox_checks import STEP_SECONDS, InboxReconciler
 from roomcast.api.limits import Limits
 from roomcast.api.operations import ActiveOperation
-from roomcast.api.socket import Socket
-from roomcast.api.sockets import Sockets
-from roomcast.api.subscriptions import RoomLog, is_room_topic, topic_of
+from roomcast.api.socket import Connection
+from roomcast.api.sockets import ConnectionRegistry
+from roomcast.api.subscriptions import RoomEventSource, is_room_topic, room_topic
 from roomcast.core.actor import Actor
-from roomcast.core.chores import Chore
+from roomcast.core.chores import PeriodicTask
 from roomcast.core.errors import Unauthenticated
-from roomcast.core.events import Lines
-from roomcast.core.metrics import Operations
+from roomcast.core.events import EventCodec
+from roomcast.core.metrics import OperationMetrics
 from roomcast.realtime.bus import Frame
 from roomcast.realtime.hub import Hub
-from roomcast.realtime.watch import Watch
+from roomcast.realtime.watch import WatcherRegistry
 from tests.simulation.bus import Buses
 from tests.simulation.clients import SocketClient
 from tests.simulation.database import BEGINNING, FakeDatabase, InMemoryStore, SimulatedEpoch, event_of
@@ -50,9 +50,9 @@ SETTLE_SECONDS = 90.0
 PROMPT_SECONDS = 2.5
 """Within these a healthy system shows an event whose frame was lost, and ends what a session or member has lost."""
 
-OPERATIONS = Operations(CollectorRegistry())
+OPERATIONS = OperationMetrics(CollectorRegistry())
 
-number_instances(Socket, Inbox, ActiveOperation)
+number_instances(Connection, Inbox, ActiveOperation)
 
 
 def without_addresses() -> Any:
@@ -84,15 +84,17 @@ class Process:
 
     def __init__(self, store: InMemoryStore, faults: Faults, buses: Buses) -> None:
         db: Any = FakeDatabase(store, faults)
-        self.bus, self.lines = buses.place(self._on_frame, self._on_resync), Lines()
-        room_log = RoomLog(db, self.lines)
+        self.bus, self.lines = buses.place(self._on_frame, self._on_resync), EventCodec()
+        room_log = RoomEventSource(db, self.lines)
         self.epoch = SimulatedEpoch(store, faults, self._on_epoch)
         self.hub = Hub(room_log, self.bus.join, self.bus.leave, self.epoch)
-        self.watch = Watch(self.bus.join, self.bus.leave, room_log.tails, is_room_topic, self.epoch)
+        self.watch = WatcherRegistry(self.bus.join, self.bus.leave, room_log.tails, is_room_topic, self.epoch)
         self.sessions = Sessions(db, cast("Any", IssuedTokens()))
-        checks = InboxChecks(db)
-        self.checking_inboxes = Chore("check inboxes", STEP_SECONDS, checks.look)
-        self.sockets = Sockets(_engine(db, self.epoch, self.sessions, self.watch, checks), self.hub, (), Places())
+        checks = InboxReconciler(db)
+        self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, checks.look)
+        self.sockets = ConnectionRegistry(
+            _engine(db, self.epoch, self.sessions, self.watch, checks), self.hub, (), ConnectionLimits()
+        )
 
     def _on_epoch(self) -> None:
         self.hub.restart()
@@ -133,7 +135,9 @@ class Process:
         await self.bus.stop()
 
 
-def _engine(db: Any, epoch: SimulatedEpoch, sessions: Sessions, watch: Watch, checks: InboxChecks) -> Engine:
+def _engine(
+    db: Any, epoch: SimulatedEpoch, sessions: Sessions, watch: WatcherRegistry, checks: InboxReconciler
+) -> Engine:
     nothing: Any = None
     backend = Backend(
         db=db,
@@ -152,7 +156,7 @@ def _engine(db: Any, epoch: SimulatedEpoch, sessions: Sessions, watch: Watch, ch
         upload_quota_bytes=0,
         max_response_bytes=Limits().response_bytes,
     )
-    engine = Engine(schema.build(), backend, Limits(), operations=OPERATIONS, introspection=False)
+    engine = Engine(schema.build_schema(), backend, Limits(), operations=OPERATIONS, introspection=False)
     engine.documents = _documents.setdefault("known", engine.documents)  # parsed once for all seeds
     return engine
 
@@ -170,7 +174,7 @@ class World:
         people = [self.new_id() for _ in range(self.random.choice([1, 2, 3]))]
         for _ in range(self.random.choice([1, 2])):
             room_id = self.new_id()
-            self.store.logs[room_id] = InMemoryLog(topic_of(room_id), frozenset(map(str, people)))
+            self.store.logs[room_id] = InMemoryLog(room_topic(room_id), frozenset(map(str, people)))
         self.buses = Buses(self.faults)
         self.processes = [Process(self.store, self.faults, self.buses) for _ in range(2)]
         self.running: list[asyncio.Task[None]] = []
@@ -192,7 +196,7 @@ class World:
         line = sender.lines.pack(event)
         frames = [Frame(log_.topic, fact.seq, line)]
         if person is not None:
-            frames.append(Frame(topic_of_person(person), 0, line))
+            frames.append(Frame(user_topic(person), 0, line))
         self.buses.publish(frames)
 
     def commit_something(self) -> None:

@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from roomcast.core.ids import local_id
-from tests.house import House, open_house, settings_for
+from tests.house import RunningApp, open_app, settings_for
 from tests.storage.proxy import PostgresProxy
 
 ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -23,9 +23,9 @@ async def proxy(database_url: str) -> AsyncIterator[PostgresProxy]:
 
 
 @pytest_asyncio.fixture
-async def proxied(proxy: PostgresProxy, tmp_path: Path) -> AsyncIterator[House]:
+async def proxied(proxy: PostgresProxy, tmp_path: Path) -> AsyncIterator[RunningApp]:
     """An app that reaches its database through the proxy, without limits on how fast people may talk."""
-    async with open_house(settings_for(proxy.url, tmp_path, rate_limits="off")) as house:
+    async with open_app(settings_for(proxy.url, tmp_path, rate_limits="off")) as house:
         yield house
 
 

@@ -10,16 +10,16 @@ import sqlalchemy as sa
 from sqlmodel import select
 
 from roomcast.core import log
-from roomcast.core.batch import Batch
+from roomcast.core.batch import GroupCommit
 from roomcast.core.clock import now
 from roomcast.core.columns import table
-from roomcast.core.db import Database, Snapshot, Together, Work
+from roomcast.core.db import CoalescingLoader, Database, Snapshot, Work
 from roomcast.core.ids import uuid7
 from roomcast.core.log import RoomHead
-from roomcast.core.rows import Question, ask, write
+from roomcast.core.rows import DirectQuery, execute_direct, fetch_direct
 from roomcast.messages.events import MessageCreated
-from tests.house import House
-from tests.people import SEND, arrive
+from tests.house import RunningApp
+from tests.people import SEND, sign_up
 from tests.storage.conftest import ON_POSTGRESQL, stored
 from tests.storage.proxy import PostgresProxy
 
@@ -33,9 +33,9 @@ Step = Callable[[Database], Awaitable[None]]
 
 async def writes(db: Database) -> None:
     async with db.work() as work:
-        await ask(work.session, log.locking([uuid7()]))
+        await fetch_direct(work.session, log.heads_lock_query([uuid7()]))
         row = {"room_id": uuid7(), "last_seq": 0, "last_activity_seq": 0, "last_activity_at": now()}
-        await write(work.session, sa.insert(table(RoomHead)), [row, {**row, "room_id": uuid7()}])
+        await execute_direct(work.session, sa.insert(table(RoomHead)), [row, {**row, "room_id": uuid7()}])
 
 
 async def writes_models(db: Database) -> None:
@@ -45,7 +45,7 @@ async def writes_models(db: Database) -> None:
 
 async def reads(db: Database) -> None:
     async with db.read() as session:
-        await ask(session, Question(HEADS, {"ids": [uuid7()]}))
+        await fetch_direct(session, DirectQuery(HEADS, {"ids": [uuid7()]}))
         await log.epoch(session)
 
 
@@ -53,23 +53,23 @@ async def takes_a_snapshot(db: Database) -> None:
     async with Snapshot(db) as snapshot:
         for _ in range(2):
             async with snapshot.session() as session:
-                await ask(session, Question(HEADS, {"ids": [uuid7()]}))
+                await fetch_direct(session, DirectQuery(HEADS, {"ids": [uuid7()]}))
 
 
 async def room_is_kept(db: Database) -> bool:
     """Whether what one transaction commits is seen by the next."""
     room_id = uuid7()
     async with db.work() as work:
-        await ask(work.session, log.locking([room_id]))
+        await fetch_direct(work.session, log.heads_lock_query([room_id]))
         await log.open_log(work.session, room_id, now())
     async with db.read() as session:
-        [rows] = await ask(session, Question(HEADS, {"ids": [room_id]}))
+        [rows] = await fetch_direct(session, DirectQuery(HEADS, {"ids": [room_id]}))
         return len(rows) == 1
 
 
 @pytest.mark.parametrize("step", [writes, writes_models, reads, takes_a_snapshot])
-async def test_cancelled_at_any_moment_nothing_is_lost_later(house: House, step: Step) -> None:
-    db, loop = house.inside.db, asyncio.get_running_loop()
+async def test_cancelled_at_any_moment_nothing_is_lost_later(house: RunningApp, step: Step) -> None:
+    db, loop = house.roomcast.db, asyncio.get_running_loop()
     begun = loop.time()
     await step(db)
     await step(db)
@@ -88,9 +88,9 @@ async def test_cancelled_at_any_moment_nothing_is_lost_later(house: House, step:
 
 @ON_POSTGRESQL
 async def test_a_stopped_send_whose_transaction_was_beginning_loses_nothing_later(
-    proxied: House, proxy: PostgresProxy, database_url: str
+    proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await arrive(proxied, "ann") as ann, ann.socket() as wire:
+    async with await sign_up(proxied, "ann") as ann, ann.socket() as wire:
         den = await ann.create_room("den")
         for round_ in range(3):
             fault = proxy.stall(b"BEGIN")
@@ -105,9 +105,9 @@ async def test_a_stopped_send_whose_transaction_was_beginning_loses_nothing_late
 
 @ON_POSTGRESQL
 async def test_a_login_that_is_cut_off_while_its_transaction_begins_loses_nothing_later(
-    proxied: House, proxy: PostgresProxy, database_url: str
+    proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    db = proxied.inside.db
+    db = proxied.roomcast.db
     fault = proxy.stall(b"BEGIN")
     task = asyncio.create_task(writes(db))
     await fault.reached.wait()
@@ -141,8 +141,8 @@ async def test_a_commit_whose_caller_is_cancelled_publishes_its_events(proxy: Po
     assert db.refused_connections == 0
 
 
-async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_again(house: House) -> None:
-    db = house.inside.db
+async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_again(house: RunningApp) -> None:
+    db = house.roomcast.db
     async with db._writer.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         if db.is_sqlite:
@@ -154,7 +154,7 @@ async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_aga
     assert all([await room_is_kept(db) for _ in range(16)])
 
 
-async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ever(house: House) -> None:
+async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ever(house: RunningApp) -> None:
     started = asyncio.Event()
 
     async def hang(_work: Work, _arguments: object) -> list[None]:
@@ -167,7 +167,7 @@ async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ev
         await asyncio.Event().wait()
         return {}
 
-    for shared in (Batch[int, None](house.inside.db, hang), Together(house.inside.db, load)):
+    for shared in (GroupCommit[int, None](house.roomcast.db, hang), CoalescingLoader(house.roomcast.db, load)):
         started.clear()
         callers = [asyncio.create_task(shared(number)) for number in range(3)]
         await started.wait()
@@ -177,5 +177,5 @@ async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ev
         shared._task.cancel()
         done, _ = await asyncio.wait(callers, timeout=5)
         assert len(done) == 4
-    async with house.inside.db.read() as session:
+    async with house.roomcast.db.read() as session:
         assert (await session.exec(select(RoomHead))).all() == []

@@ -13,7 +13,7 @@ import pytest
 from roomcast.core import migrations
 from tests import servers
 from tests.delivery.survivors import many
-from tests.people import SEND, Person, Refused, Wire, arrive
+from tests.people import SEND, Refused, SocketClient, UserClient, sign_up
 from tests.process import Process, processes
 from tests.storage.conftest import stored
 from tests.storage.proxy import PostgresProxy
@@ -70,7 +70,7 @@ def _parent_of(pid: int) -> int:
 class Talk:
     """Messages of one person in several rooms. `acknowledged`: what was answered as stored, by room."""
 
-    def __init__(self, person: Person, rooms: list[str]) -> None:
+    def __init__(self, person: UserClient, rooms: list[str]) -> None:
         self._person = person
         self.acknowledged: dict[str, list[str]] = {room: [] for room in rooms}
 
@@ -87,7 +87,7 @@ class Talk:
         return all(await asyncio.gather(*(self.send(room, f"{body} in {room}") for room in self.acknowledged)))
 
 
-async def start_and_stop(wire: Wire, room: str, count: int) -> None:
+async def start_and_stop(wire: SocketClient, room: str, count: int) -> None:
     """Operations whose client gives them up, a few milliseconds apart."""
     for number in range(count):
         operation = await wire.watch(SEND, input={"roomId": room, "body": f"given up {number}"})
@@ -106,7 +106,7 @@ async def everything_is_there(database: str, talk: Talk) -> None:
 async def test_a_frozen_database_loses_nothing(database: str, postgres: servers.Server, tmp_path: Path) -> None:
     async with (
         processes(1, database, tmp_path) as [process],
-        await arrive(process.house, "ann") as ann,
+        await sign_up(process.house, "ann") as ann,
         ann.socket() as wire,
     ):
         rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
@@ -137,7 +137,7 @@ async def test_a_process_frozen_inside_a_transaction_stops_only_its_rooms(
         PostgresProxy(database) as proxy,
         processes(1, proxy.url, tmp_path / "frozen", bus_url=database) as [first],
         processes(1, database, tmp_path / "healthy", bus_url=database) as [second],
-        await arrive(first.house, "ann") as ann,
+        await sign_up(first.house, "ann") as ann,
     ):
         stuck, *rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
         fault = proxy.withhold(b"COMMIT;")  # its locks are held
@@ -154,16 +154,16 @@ async def test_a_process_frozen_inside_a_transaction_stops_only_its_rooms(
         assert set(await stored(database, stuck)) <= {"unknown", f"free again in {stuck}"}
 
 
-def as_seen_by(person: Person, process: Process) -> Person:
+def as_seen_by(person: UserClient, process: Process) -> UserClient:
     """The same person, signed in, at another process."""
     signed_in = {
         "tokens": {"accessToken": person.token, "refreshToken": person.refresh_token},
         "user": {"id": person.id},
     }
-    return Person(process.house, person.name, signed_in)
+    return UserClient(process.house, person.name, signed_in)
 
 
-async def goes_on(person: Person, process: Process, rooms: list[str], stuck: str) -> None:
+async def goes_on(person: UserClient, process: Process, rooms: list[str], stuck: str) -> None:
     talk = Talk(person, rooms)
     waiting = [asyncio.create_task(Talk(person, [stuck]).send_everywhere(f"late {number}")) for number in range(5)]
     for number in range(10):

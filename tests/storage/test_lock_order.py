@@ -8,36 +8,36 @@ import asyncpg
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.notifications import pending
-from tests.house import House
+from tests.house import RunningApp
 from tests.notifications.browsers import PushService, subscribe
 from tests.notifications.conftest import house, service  # noqa: F401 (fixtures)
-from tests.people import Person
+from tests.people import UserClient
 from tests.rooms.words import DELETE
 from tests.storage.conftest import ON_POSTGRESQL, id_of
 
 
 @ON_POSTGRESQL
 async def test_a_room_is_deleted_while_the_notifier_works_on_it(
-    house: House,  # noqa: F811
-    ann: Person,
-    bob: Person,
-    cleo: Person,
+    house: RunningApp,  # noqa: F811
+    ann: UserClient,
+    bob: UserClient,
+    cleo: UserClient,
     service: PushService,  # noqa: F811
     database_url: str,
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     await subscribe(bob, service)
     await ann.say(den, "hello @bob")
-    await keep(house.inside.db, den)
+    await keep(house.roomcast.db, den)
     await subscribe(cleo, service)
     await ann.say(den, "hello @bob and @cleo")
     connection = await asyncpg.connect(database_url)
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute("SELECT 1 FROM pending_pushes FOR UPDATE")  # where the notifier stops
-    keeping = asyncio.create_task(keep(house.inside.db, den))
+    keeping = asyncio.create_task(keep(house.roomcast.db, den))
     await until_blocked(database_url, 1)
-    deleting = asyncio.create_task(ann.do(DELETE, roomId=den))
+    deleting = asyncio.create_task(ann.mutate(DELETE, roomId=den))
     await until_blocked(database_url, 2)
     await transaction.rollback()
     await connection.close()
@@ -47,23 +47,23 @@ async def test_a_room_is_deleted_while_the_notifier_works_on_it(
 
 @ON_POSTGRESQL
 async def test_the_notifier_passes_over_a_room_that_was_deleted(
-    house: House,  # noqa: F811
-    ann: Person,
-    bob: Person,
+    house: RunningApp,  # noqa: F811
+    ann: UserClient,
+    bob: UserClient,
     service: PushService,  # noqa: F811
 ) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     browser = await subscribe(bob, service)
     await ann.say(den, "gone")
     await ann.say(hall, "kept")
-    db = house.inside.db
+    db = house.roomcast.db
     async with db.read() as session:
         found = await pending.find(session, [id_of(den), id_of(hall)], now())
-    assert (await ann.do(DELETE, roomId=den))["errors"] == []
+    assert (await ann.mutate(DELETE, roomId=den))["errors"] == []
     async with db.work() as work:
         await pending.keep(work, found, timedelta(0))
-    assert house.inside.notifier is not None
-    await house.inside.notifier.deliver()
+    assert house.roomcast.notifier is not None
+    await house.roomcast.notifier.deliver()
     assert (await browser.hears())["text"] == "kept"
 
 

@@ -8,22 +8,24 @@ import asyncpg
 import pytest
 
 from tests.conftest import MakeHouse
-from tests.house import House
-from tests.people import SEND, Person, Refused, arrive
+from tests.house import RunningApp
+from tests.people import SEND, Refused, UserClient, sign_up
 from tests.storage.conftest import ON_POSTGRESQL, locked, stored
 from tests.storage.proxy import PostgresProxy
 
 EDIT = "mutation($input: EditMessageInput!) { editMessage(input: $input) { errors { code } message { body } } }"
 
 
-async def bodies(house: House, person: Person, room: str) -> list[str]:
+async def bodies(house: RunningApp, person: UserClient, room: str) -> list[str]:
     query = "query($id: ID!) { room(id: $id) { messages(last: 100) { edges { node { body } } } } }"
-    edges = (await person.ask(query, id=room))["room"]["messages"]["edges"]
+    edges = (await person.execute(query, id=room))["room"]["messages"]["edges"]
     return [edge["node"]["body"] for edge in edges]
 
 
 @ON_POSTGRESQL
-async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(house: House, ann: Person, database_url: str) -> None:
+async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
+    house: RunningApp, ann: UserClient, database_url: str
+) -> None:
     stuck, *others = [await ann.create_room(f"room {number}") for number in range(6)]
     async with locked(database_url, stuck):
         waiting = [asyncio.create_task(ann.send(stuck, f"late {number}")) for number in range(5)]
@@ -38,17 +40,17 @@ async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(house: House, a
         assert answer.errors[0]["extensions"]["retryable"] is True
         assert answer.errors[0]["extensions"]["retryAfterMs"] > 0
     assert await stored(database_url, stuck) == []  # what was refused was not stored
-    assert house.inside.send.deferred >= 5
+    assert house.roomcast.send.deferred >= 5
 
 
 @ON_POSTGRESQL
 async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
-    house: House, ann: Person, database_url: str
+    house: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     den = await ann.create_room("den")
     async with locked(database_url, den):
         waiting = [asyncio.create_task(ann.send(den, str(number))) for number in range(5)]
-        while house.inside.send.deferred == 0:  # noqa: ASYNC110 (no event says it)
+        while house.roomcast.send.deferred == 0:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.01)
     assert [payload["errors"] for payload in await asyncio.gather(*waiting)] == [[]] * 5
     assert sorted(await stored(database_url, den)) == list("01234")
@@ -56,21 +58,21 @@ async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
 
 @ON_POSTGRESQL
 async def test_a_change_of_a_locked_room_fails_soon_and_may_be_repeated(
-    house: House, ann: Person, database_url: str
+    house: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "first")
     async with locked(database_url, den), asyncio.timeout(10):
         with pytest.raises(Refused) as refused:
-            await ann.do(EDIT, messageId=message["id"], body="second")
+            await ann.mutate(EDIT, messageId=message["id"], body="second")
     assert refused.value.codes == ["INTERNAL"]
     assert "Nothing was changed" in refused.value.errors[0]["message"]
-    assert (await ann.do(EDIT, messageId=message["id"], body="third"))["message"]["body"] == "third"
+    assert (await ann.mutate(EDIT, messageId=message["id"], body="third"))["message"]["body"] == "third"
 
 
 @ON_POSTGRESQL
 async def test_a_locked_membership_delays_only_its_person(
-    house: House, ann: Person, bob: Person, database_url: str
+    house: RunningApp, ann: UserClient, bob: UserClient, database_url: str
 ) -> None:
     den, hall = await ann.create_room("den"), await ann.create_room("hall")
     await bob.join(den)
@@ -92,9 +94,9 @@ async def test_a_locked_membership_delays_only_its_person(
 
 @ON_POSTGRESQL
 async def test_what_its_client_gave_up_before_it_began_is_not_stored(
-    proxied: House, proxy: PostgresProxy, database_url: str
+    proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await arrive(proxied, "ann") as ann, ann.socket() as wire:
+    async with await sign_up(proxied, "ann") as ann, ann.socket() as wire:
         den = await ann.create_room("den")
         fault = proxy.stall(b"COMMIT;")
         first = asyncio.create_task(ann.send(den, "first"))
@@ -112,7 +114,7 @@ async def test_what_its_client_gave_up_before_it_began_is_not_stored(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_locked_file_stops_sends_with_a_retryable_error(
-    house: House, ann: Person, database_url: str, tmp_path: Path
+    house: RunningApp, ann: UserClient, database_url: str, tmp_path: Path
 ) -> None:
     den = await ann.create_room("den")
     with sqlite3.connect(tmp_path / "roomcast.db", isolation_level=None) as other:
@@ -131,7 +133,7 @@ async def test_two_processes_that_talk_in_the_same_rooms_wait_in_groups(
     make_house: MakeHouse, database_url: str
 ) -> None:
     houses = [await make_house(rate_limits="off") for _ in range(2)]
-    async with await arrive(houses[0], "ann") as ann, await arrive(houses[1], "bob") as bob:
+    async with await sign_up(houses[0], "ann") as ann, await sign_up(houses[1], "bob") as bob:
         rooms = [await ann.create_room(f"room {number}", memberIds=[bob.id]) for number in range(5)]
         sends = [person.send(room, f"{person.name} {n}") for n in range(8) for room in rooms for person in (ann, bob)]
         assert [payload["errors"] for payload in await asyncio.gather(*sends)] == [[]] * 80
@@ -139,12 +141,12 @@ async def test_two_processes_that_talk_in_the_same_rooms_wait_in_groups(
     for room in rooms:
         assert sorted(await stored(database_url, room)) == expected
     for house in houses:
-        assert house.inside.send.fallbacks == house.inside.send.retries == 0
+        assert house.roomcast.send.fallbacks == house.roomcast.send.retries == 0
 
 
-async def test_duplicates_in_one_group_are_one_message_and_one_transaction(house: House, bob: Person) -> None:
+async def test_duplicates_in_one_group_are_one_message_and_one_transaction(house: RunningApp, bob: UserClient) -> None:
     den = await bob.create_room("den")
-    batch = house.inside.send
+    batch = house.roomcast.send
     keys = [f"00000000-0000-4000-8000-{number:012}" for number in range(30)]
     sends = [bob.send(den, key, clientMessageId=key) for key in keys for _ in range(3)]
     groups = batch.groups
@@ -157,7 +159,7 @@ async def test_duplicates_in_one_group_are_one_message_and_one_transaction(house
     assert batch.groups - groups < 60  # some of them were in one group
 
 
-async def _until_waiting(house: House, count: int) -> None:
+async def _until_waiting(house: RunningApp, count: int) -> None:
     async with asyncio.timeout(5):
-        while house.inside.send.waiting < count:  # noqa: ASYNC110 (no event says it)
+        while house.roomcast.send.waiting < count:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.005)

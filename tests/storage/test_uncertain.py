@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.house import House
-from tests.people import ROOM_MESSAGES, Refused, arrive
+from tests.house import RunningApp
+from tests.people import ROOM_MESSAGES, Refused, sign_up
 from tests.storage.conftest import ON_POSTGRESQL, stored
 from tests.storage.proxy import PostgresProxy
 
@@ -14,11 +14,13 @@ pytestmark = ON_POSTGRESQL
 EDIT = "mutation($input: EditMessageInput!) { editMessage(input: $input) { errors { code } message { body } } }"
 
 
-async def test_a_message_without_a_key_is_stored_once(proxied: House, proxy: PostgresProxy, database_url: str) -> None:
-    async with await arrive(proxied, "ann") as ann, ann.socket() as wire:
+async def test_a_message_without_a_key_is_stored_once(
+    proxied: RunningApp, proxy: PostgresProxy, database_url: str
+) -> None:
+    async with await sign_up(proxied, "ann") as ann, ann.socket() as wire:
         den = await ann.create_room("den")
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await proxied.listening(1)
+        await proxied.wait_for_streams(1)
         fault = proxy.cut(b"COMMIT;")
         sent = await ann.send(den, "once")
         assert fault.is_taken
@@ -26,18 +28,18 @@ async def test_a_message_without_a_key_is_stored_once(proxied: House, proxy: Pos
         assert (await watching.next())["message"]["id"] == sent["message"]["id"]
         await watching.stop()
     assert await stored(database_url, den) == ["once"]
-    assert proxied.inside.send.retries == 1
+    assert proxied.roomcast.send.retries == 1
 
 
 async def test_another_change_says_that_its_outcome_is_unknown(
-    proxied: House, proxy: PostgresProxy, database_url: str
+    proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await arrive(proxied, "ann") as ann:
+    async with await sign_up(proxied, "ann") as ann:
         den = await ann.create_room("den")
         [message] = await ann.say(den, "before")
         fault = proxy.cut(b"COMMIT;")
         with pytest.raises(Refused) as refused:
-            await ann.do(EDIT, messageId=message["id"], body="after")
+            await ann.mutate(EDIT, messageId=message["id"], body="after")
         assert fault.is_taken
         assert refused.value.codes == ["TIMEOUT"]
         assert refused.value.errors[0]["extensions"]["retryable"] is True
@@ -45,9 +47,9 @@ async def test_another_change_says_that_its_outcome_is_unknown(
 
 
 async def test_a_silent_commit_delays_the_others_for_seconds_only(
-    proxied: House, proxy: PostgresProxy, database_url: str
+    proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await arrive(proxied, "ann") as ann:
+    async with await sign_up(proxied, "ann") as ann:
         den, hall = await ann.create_room("den"), await ann.create_room("hall")
         fault = proxy.stall(b"COMMIT;")
         silent = asyncio.create_task(ann.send(den, "once"))
@@ -60,9 +62,9 @@ async def test_a_silent_commit_delays_the_others_for_seconds_only(
 
 
 async def test_a_silent_statement_is_given_up_and_repeated(
-    proxied: House, proxy: PostgresProxy, database_url: str
+    proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await arrive(proxied, "ann") as ann:
+    async with await sign_up(proxied, "ann") as ann:
         den, hall = await ann.create_room("den"), await ann.create_room("hall")
         fault = proxy.stall(b"room_heads")
         silent = asyncio.create_task(ann.send(den, "once"))

@@ -4,41 +4,41 @@ import io
 
 from PIL import Image
 
-from tests.people import Person
+from tests.people import UserClient
 from tests.uploads.words import PROFILE, SEND, codes, fetch, picture, post, upload
 
 USER = "query ($id: ID!) { user(id: $id) { avatarUrl } }"
 
 
-async def test_an_avatar_is_seen_by_everybody_small_and_without_metadata(ann: Person, bob: Person) -> None:
+async def test_an_avatar_is_seen_by_everybody_small_and_without_metadata(ann: UserClient, bob: UserClient) -> None:
     exif = Image.Exif()
     exif[0x010E] = "taken at home"
     file = await upload(ann, picture(800, 400, "jpeg", exif=exif), "me.jpg", "image/jpeg")
-    changed = await ann.do(PROFILE, avatarUploadId=file)
+    changed = await ann.mutate(PROFILE, avatarUploadId=file)
     assert changed["errors"] == []
-    url = (await bob.ask(USER, id=ann.id))["user"]["avatarUrl"]
+    url = (await bob.execute(USER, id=ann.id))["user"]["avatarUrl"]
     assert url == changed["user"]["avatarUrl"]
     answer = await fetch(url)
     assert b"taken at home" not in answer.content
     with Image.open(io.BytesIO(answer.content)) as small:
         assert small.size == (480, 240)
-    assert (await bob.ask(USER, id=bob.id))["user"]["avatarUrl"] is None
+    assert (await bob.execute(USER, id=bob.id))["user"]["avatarUrl"] is None
 
 
-async def test_a_new_avatar_takes_the_place_of_the_old_one_and_null_takes_it_away(ann: Person) -> None:
+async def test_a_new_avatar_takes_the_place_of_the_old_one_and_null_takes_it_away(ann: UserClient) -> None:
     files = [await upload(ann, picture(size, size), "me.png", "image/png") for size in (10, 20)]
-    old, new = [(await ann.do(PROFILE, avatarUploadId=file))["user"]["avatarUrl"] for file in files]
+    old, new = [(await ann.mutate(PROFILE, avatarUploadId=file))["user"]["avatarUrl"] for file in files]
     assert (await fetch(old)).status_code == 404
     assert (await fetch(new)).status_code == 200
-    assert (await ann.do(PROFILE, displayName="Ann"))["user"]["avatarUrl"] == new
-    assert (await ann.do(PROFILE, avatarUploadId=None))["user"]["avatarUrl"] is None
+    assert (await ann.mutate(PROFILE, displayName="Ann"))["user"]["avatarUrl"] == new
+    assert (await ann.mutate(PROFILE, avatarUploadId=None))["user"]["avatarUrl"] is None
     assert (await fetch(new)).status_code == 404
-    await ann.house.inside.sweep_files()
-    folder = ann.house.inside.settings.data_dir / "uploads"
+    await ann.house.roomcast.sweep_files()
+    folder = ann.house.roomcast.settings.data_dir / "uploads"
     assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
-async def test_only_an_unused_picture_of_ones_own_becomes_an_avatar(ann: Person, bob: Person) -> None:
+async def test_only_an_unused_picture_of_ones_own_becomes_an_avatar(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     text, theirs = await upload(ann, b"no picture"), await upload(bob, picture(9, 9), "b.png", "image/png")
     sent = (await post(ann, den, picture(9, 9), "c.png", "image/png"))["id"]
@@ -48,9 +48,9 @@ async def test_only_an_unused_picture_of_ones_own_becomes_an_avatar(ann: Person,
         ("file_x", "NOT_FOUND"),
         (sent, "CONFLICT"),
     ):
-        payload = await ann.do(PROFILE, avatarUploadId=file)
+        payload = await ann.mutate(PROFILE, avatarUploadId=file)
         assert payload["errors"] == [{"code": refusal, "path": ["input", "avatarUploadId"]}]
-    assert (await ann.ask(USER, id=ann.id))["user"]["avatarUrl"] is None
+    assert (await ann.execute(USER, id=ann.id))["user"]["avatarUrl"] is None
     worn = await upload(ann, picture(9, 9), "d.png", "image/png")
-    assert codes(await ann.do(PROFILE, avatarUploadId=worn)) == []
-    assert codes(await ann.do(SEND, roomId=den, body="", attachmentIds=[worn])) == ["CONFLICT"]
+    assert codes(await ann.mutate(PROFILE, avatarUploadId=worn)) == []
+    assert codes(await ann.mutate(SEND, roomId=den, body="", attachmentIds=[worn])) == ["CONFLICT"]

@@ -17,7 +17,7 @@ from tests.children import free_port
 from tests.conftest import MakeHouse
 from tests.house import settings_for
 from tests.messages.words import DELETE
-from tests.people import arrive
+from tests.people import sign_up
 from tests.uploads.words import code, fetch, picture, post, put, ticket
 
 BUCKETS = [{"name": "files"}]
@@ -52,7 +52,7 @@ async def names(url: str) -> list[str]:
 
 async def test_files_come_and_go_through_a_bucket(make_house: MakeHouse, bucket_url: str) -> None:
     house = await make_house(storage_url=bucket_url)
-    async with await arrive(house, "ann") as ann:
+    async with await sign_up(house, "ann") as ann:
         den = await ann.create_room("den")
         content = picture(600, 400, "png", compress_level=0)
         file = await post(ann, den, content, "big.png", "image/png")
@@ -63,10 +63,10 @@ async def test_files_come_and_go_through_a_bucket(make_house: MakeHouse, bucket_
         assert (await fetch(file["thumbnailUrl"])).headers["content-type"] == "image/webp"
         given = await ticket(ann, 5)
         assert code(await put(ann, given, b"12345678")) == (413, "FILE_TOO_LARGE")
-        await ann.do(DELETE, messageId=file["message"])
-        await sweeping.sweep(house.inside.db, house.inside.storage)
+        await ann.mutate(DELETE, messageId=file["message"])
+        await sweeping.sweep(house.roomcast.db, house.roomcast.storage)
         assert await names(bucket_url) == []
-    assert not any((house.inside.settings.data_dir / "uploads" / "incoming").iterdir())
+    assert not any((house.roomcast.settings.data_dir / "uploads" / "incoming").iterdir())
 
 
 async def test_the_doctor_tries_the_bucket(bucket_url: str, tmp_path: Path) -> None:

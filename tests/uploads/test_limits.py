@@ -13,9 +13,9 @@ import pytest
 
 from roomcast.uploads.limits import Slots
 from tests.conftest import MakeHouse
-from tests.house import House
+from tests.house import RunningApp
 from tests.messages.words import DELETE
-from tests.people import Person, arrive
+from tests.people import UserClient, sign_up
 from tests.test_plans import questions, scans
 from tests.uploads.words import CREATE, code, codes, fetch, picture, post, put, ticket, upload
 
@@ -23,11 +23,11 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what has nothing to do with the database."""
 
 
-def stored(house: House) -> list[Path]:
-    return [path for path in (house.inside.settings.data_dir / "uploads").rglob("*") if path.is_file()]
+def stored(house: RunningApp) -> list[Path]:
+    return [path for path in (house.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
 
 
-async def trickled(house: House, url: str) -> bytes:
+async def trickled(house: RunningApp, url: str) -> bytes:
     """What the server answers to a client that sends its body byte by byte, and listens meanwhile."""
     reader, writer = await connected(house)
     writer.write(f"PUT {url.removeprefix(house.url)} HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n".encode())
@@ -39,7 +39,7 @@ async def trickled(house: House, url: str) -> bytes:
     return await answer
 
 
-async def connected(house: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def connected(house: RunningApp) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     return await asyncio.open_connection("127.0.0.1", int(house.url.rpartition(":")[2]), limit=1024)
 
 
@@ -58,8 +58,8 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 @on_sqlite
-async def test_an_upload_that_trickles_is_given_up_and_its_slot_is_free_again(ann: Person) -> None:
-    files = ann.house.inside.files
+async def test_an_upload_that_trickles_is_given_up_and_its_slot_is_free_again(ann: UserClient) -> None:
+    files = ann.house.roomcast.files
     files.limits = replace(files.limits, grace_seconds=0.5)
     given = await ticket(ann, 10_000)
     async with asyncio.timeout(20):
@@ -67,13 +67,13 @@ async def test_an_upload_that_trickles_is_given_up_and_its_slot_is_free_again(an
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"TIMEOUT"' in answer
     assert stored(ann.house) == []
-    with ann.house.inside.intake.slots.take("127.0.0.1", None):
+    with ann.house.roomcast.intake.slots.take("127.0.0.1", None):
         assert (await put(ann, given, b"x" * 10_000)).status_code == 200
 
 
 @on_sqlite
-async def test_an_upload_that_is_slow_and_steady_enough_is_taken(ann: Person) -> None:
-    files = ann.house.inside.files
+async def test_an_upload_that_is_slow_and_steady_enough_is_taken(ann: UserClient) -> None:
+    files = ann.house.roomcast.files
     files.limits = replace(files.limits, grace_seconds=1.0, bytes_per_second=2000)
 
     async def steady() -> AsyncIterator[bytes]:
@@ -87,8 +87,8 @@ async def test_an_upload_that_is_slow_and_steady_enough_is_taken(ann: Person) ->
 @on_sqlite
 async def test_an_address_has_a_share_of_the_slots_and_a_network_of_ipv6_is_one(make_house: MakeHouse) -> None:
     house = await make_house(trusted_proxies=("127.0.0.1",))
-    house.inside.intake.slots = Slots(4, 2, 8)
-    async with await arrive(house, "ann") as ann:
+    house.roomcast.intake.slots = Slots(4, 2, 8)
+    async with await sign_up(house, "ann") as ann:
         given, go_on = await ticket(ann, 4), asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:
@@ -122,22 +122,22 @@ async def test_an_address_has_a_share_of_the_slots_and_a_network_of_ipv6_is_one(
 
 async def test_a_persons_files_have_a_quota_and_what_is_removed_counts_no_longer(make_house: MakeHouse) -> None:
     house = await make_house(upload_quota_bytes=100)
-    async with await arrive(house, "ann") as ann, await arrive(house, "bob") as bob:
+    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
         den = await ann.create_room("den")
         sent = await post(ann, den, b"x" * 60)
-        refused = await ann.do(CREATE, filename="a", contentType="", byteSize=41)
+        refused = await ann.mutate(CREATE, filename="a", contentType="", byteSize=41)
         assert [(one["code"], one["path"], one["retryable"]) for one in refused["errors"]] == [
             ("QUOTA_EXCEEDED", ["input", "byteSize"], False)
         ]
         assert await ticket(ann, 40)
-        assert codes(await ann.do(CREATE, filename="a", contentType="", byteSize=1)) == ["QUOTA_EXCEEDED"]
+        assert codes(await ann.mutate(CREATE, filename="a", contentType="", byteSize=1)) == ["QUOTA_EXCEEDED"]
         assert await upload(bob, b"x" * 100)
-        await ann.do(DELETE, messageId=sent["message"])
-        await house.inside.sweep_files()
+        await ann.mutate(DELETE, messageId=sent["message"])
+        await house.roomcast.sweep_files()
         assert await ticket(ann, 60)
 
 
-async def test_what_a_person_stores_is_summed_up_by_an_index(ann: Person) -> None:
+async def test_what_a_person_stores_is_summed_up_by_an_index(ann: UserClient) -> None:
     with questions() as asked:
         await ticket(ann, 5)
     assert [statement for statement, _ in asked if "sum(files.byte_size)" in statement]
@@ -147,7 +147,7 @@ async def test_what_a_person_stores_is_summed_up_by_an_index(ann: Person) -> Non
 @on_sqlite
 async def test_uploads_leave_some_of_the_disk_free(make_house: MakeHouse) -> None:
     house = await make_house(min_free_disk_bytes=2**52)
-    async with await arrive(house, "ann") as ann:
+    async with await sign_up(house, "ann") as ann:
         given = await ticket(ann, 5)
         refused = await put(ann, given, b"bytes")
         assert code(refused) == (507, "STORAGE_FULL")
@@ -157,7 +157,7 @@ async def test_uploads_leave_some_of_the_disk_free(make_house: MakeHouse) -> Non
 
 
 @on_sqlite
-async def test_a_disk_that_fills_up_in_the_middle_is_an_answer_and_leaves_nothing(ann: Person) -> None:
+async def test_a_disk_that_fills_up_in_the_middle_is_an_answer_and_leaves_nothing(ann: UserClient) -> None:
     given = await ticket(ann, 5_000_000)
     with largest_file(2_000_000):
         assert code(await put(ann, given, b"x" * 5_000_000)) == (507, "STORAGE_FULL")
@@ -166,11 +166,11 @@ async def test_a_disk_that_fills_up_in_the_middle_is_an_answer_and_leaves_nothin
 
 
 @on_sqlite
-async def test_a_disk_that_fills_up_while_a_picture_is_prepared_is_an_answer_too(ann: Person) -> None:
+async def test_a_disk_that_fills_up_while_a_picture_is_prepared_is_an_answer_too(ann: UserClient) -> None:
     content = picture(300, 200, "png", compress_level=0)
     given = await ticket(ann, len(content), "a.png", "image/png")
     await upload(ann, picture(9, 9), "b.png", "image/png")
-    [child] = ann.house.inside.intake.pictures.pids
+    [child] = ann.house.roomcast.intake.pictures.pids
     resource.prlimit(child, resource.RLIMIT_FSIZE, (1000, 1000))
     assert code(await put(ann, given, content)) == (507, "STORAGE_FULL")
     assert len(stored(ann.house)) == 2
@@ -181,12 +181,12 @@ async def test_files_and_folders_are_for_the_servers_account_alone(make_house: M
     before = os.umask(0)
     try:
         house = await make_house()
-        async with await arrive(house, "ann") as ann:
+        async with await sign_up(house, "ann") as ann:
             await upload(ann, picture(9, 9), "a.png", "image/png")
             await upload(ann, b"text")
     finally:
         os.umask(before)
-    uploads = house.inside.settings.data_dir / "uploads"
+    uploads = house.roomcast.settings.data_dir / "uploads"
     modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in (uploads, *uploads.rglob("*"))}
     assert modes == {(True, 0o700), (False, 0o600)}
 
@@ -194,7 +194,7 @@ async def test_files_and_folders_are_for_the_servers_account_alone(make_house: M
 # ------------------------------------------------------------------ out
 
 
-async def reader_of(url: str, house: House) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def reader_of(url: str, house: RunningApp) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     reader, writer = await connected(house)
     writer.write(f"GET {url.removeprefix(house.url)} HTTP/1.1\r\nHost: {house.url[7:]}\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
@@ -202,10 +202,10 @@ async def reader_of(url: str, house: House) -> tuple[asyncio.StreamReader, async
 
 
 @on_sqlite
-async def test_a_reader_that_takes_nothing_or_too_little_is_given_up(ann: Person) -> None:
+async def test_a_reader_that_takes_nothing_or_too_little_is_given_up(ann: UserClient) -> None:
     den = await ann.create_room("den")
     url = (await post(ann, den, bytes(20_000_000)))["url"]
-    files = ann.house.inside.files
+    files = ann.house.roomcast.files
     limits = files.limits
     for changed in (replace(limits, stall_seconds=0.3), replace(limits, grace_seconds=0.3, bytes_per_second=10**9)):
         files.limits = changed
@@ -220,10 +220,10 @@ async def test_a_reader_that_takes_nothing_or_too_little_is_given_up(ann: Person
 
 
 @on_sqlite
-async def test_an_address_has_a_share_of_the_downloads(ann: Person) -> None:
+async def test_an_address_has_a_share_of_the_downloads(ann: UserClient) -> None:
     den = await ann.create_room("den")
     url = (await post(ann, den, bytes(20_000_000)))["url"]
-    files = ann.house.inside.files
+    files = ann.house.roomcast.files
     files.downloads = Slots(10, 1)
     _, writer = await reader_of(url, ann.house)
     refused = await fetch(url)

@@ -19,7 +19,7 @@ from PIL import Image
 from roomcast.core.errors import TookTooLong, UnsupportedMediaType
 from roomcast.uploads.pictures import Job, Picture, PictureLimits, PicturePool
 from tests.conftest import MakeHouse
-from tests.people import Person, arrive
+from tests.people import UserClient, sign_up
 from tests.uploads import pictures
 from tests.uploads.pictures import MARK
 from tests.uploads.words import code, fetch, picture, post, put, ticket, upload
@@ -81,8 +81,10 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_picture_that_takes_too_long_is_refused_and_others_go_on(ann: Person, bob: Person, slow: Path) -> None:
-    pool = ann.house.inside.intake.pictures
+async def test_a_picture_that_takes_too_long_is_refused_and_others_go_on(
+    ann: UserClient, bob: UserClient, slow: Path
+) -> None:
+    pool = ann.house.roomcast.intake.pictures
     pool.limits = replace(pool.limits, cpu_seconds=1)
     den = await bob.create_room("den")
     bomb = await asyncio.to_thread(slow.read_bytes)
@@ -97,7 +99,7 @@ async def test_a_picture_that_takes_too_long_is_refused_and_others_go_on(ann: Pe
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_what_is_stored_and_served_has_no_location_and_its_own_hash(ann: Person) -> None:
+async def test_what_is_stored_and_served_has_no_location_and_its_own_hash(ann: UserClient) -> None:
     den = await ann.create_room("den")
     for name, content, kind in (
         ("a.jpg", pictures.jpeg(), "image/jpeg"),
@@ -112,7 +114,7 @@ async def test_what_is_stored_and_served_has_no_location_and_its_own_hash(ann: P
         first, again = await put(ann, given, content), await put(ann, given, content)
         assert first.status_code == 200, (name, first.text)
         assert first.json() == again.json()
-        file = await ann.do(
+        file = await ann.mutate(
             "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { errors { code } message { "
             "attachments { url byteSize sha256 contentType } } } }",
             roomId=den,
@@ -125,7 +127,7 @@ async def test_what_is_stored_and_served_has_no_location_and_its_own_hash(ann: P
         assert (shown["byteSize"], shown["sha256"]) == (len(served), hashlib.sha256(served).hexdigest())
         assert (first.json()["byteSize"], first.json()["sha256"]) == (shown["byteSize"], shown["sha256"])
         assert (await put(ann, given, content)).json() == first.json()
-    stored = [path for path in (ann.house.inside.settings.data_dir / "uploads").rglob("*") if path.is_file()]
+    stored = [path for path in (ann.house.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
     assert len(stored) == 7 + 5  # of AVIF and HEIC no thumbnails are made
     assert not [path for path in stored if MARK in path.read_bytes()]
 
@@ -133,7 +135,7 @@ async def test_what_is_stored_and_served_has_no_location_and_its_own_hash(ann: P
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_setting_keeps_originals_as_they_are(make_house: MakeHouse) -> None:
     house = await make_house(keep_originals=True)
-    async with await arrive(house, "ann") as ann:
+    async with await sign_up(house, "ann") as ann:
         den = await ann.create_room("den")
         content = pictures.jpeg()
         file = await post(ann, den, content, "a.jpg", "image/jpeg")
@@ -143,7 +145,7 @@ async def test_a_setting_keeps_originals_as_they_are(make_house: MakeHouse) -> N
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_picture_whose_metadata_cannot_be_found_is_refused(ann: Person) -> None:
+async def test_a_picture_whose_metadata_cannot_be_found_is_refused(ann: UserClient) -> None:
     for content, kind in (
         (pictures.heic(main=b"jpeg"), "image/heic"),
         (b"\0\0\0\x1cftypavif" + bytes(40), "image/avif"),

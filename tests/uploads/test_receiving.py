@@ -10,16 +10,16 @@ from uuid import UUID
 from roomcast.core.clock import now
 from roomcast.uploads.links import Links
 from tests.conftest import MakeHouse
-from tests.house import SECRET, House
-from tests.people import Person, arrive
+from tests.house import SECRET, RunningApp
+from tests.people import UserClient, sign_up
 from tests.uploads.words import CREATE, SEND, code, codes, fetch, picture, post, put, ticket, upload
 
 LINKS = Links([SECRET.encode()])
 
 
-def stored(house: House) -> list[Path]:
+def stored(house: RunningApp) -> list[Path]:
     """Every file in the folder of uploads, those on their way included."""
-    return [path for path in (house.inside.settings.data_dir / "uploads").rglob("*") if path.is_file()]
+    return [path for path in (house.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
 
 
 async def streamed(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -28,7 +28,7 @@ async def streamed(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def test_a_ticket_is_for_a_file_that_can_be(ann: Person) -> None:
+async def test_a_ticket_is_for_a_file_that_can_be(ann: UserClient) -> None:
     for argument, value, refusal in (
         ("byteSize", 0, "VALIDATION_FAILED"),
         ("byteSize", -1, "VALIDATION_FAILED"),
@@ -37,18 +37,20 @@ async def test_a_ticket_is_for_a_file_that_can_be(ann: Person) -> None:
         ("contentType", "text/html\r\nX-Evil: 1", "VALIDATION_FAILED"),
         ("contentType", "a/" + "b" * 200, "VALIDATION_FAILED"),
     ):
-        payload = await ann.do(CREATE, **{"filename": "a", "contentType": "text/plain", "byteSize": 5, argument: value})
+        payload = await ann.mutate(
+            CREATE, **{"filename": "a", "contentType": "text/plain", "byteSize": 5, argument: value}
+        )
         assert [(error["code"], error["path"]) for error in payload["errors"]] == [(refusal, ["input", argument])]
         assert payload["uploadUrl"] is None
 
 
-async def test_nobody_gets_a_ticket_who_has_not_signed_in(house: House, ann: Person) -> None:
+async def test_nobody_gets_a_ticket_who_has_not_signed_in(house: RunningApp, ann: UserClient) -> None:
     ann.token = None
     wish = {"filename": "a", "contentType": "text/plain", "byteSize": 5}
     assert await ann.codes(CREATE, input=wish) == ["UNAUTHENTICATED"]
 
 
-async def test_more_or_fewer_bytes_than_announced_are_refused_and_leave_nothing(ann: Person) -> None:
+async def test_more_or_fewer_bytes_than_announced_are_refused_and_leave_nothing(ann: UserClient) -> None:
     for content, refusal in (
         (b"1234", (400, "VALIDATION_FAILED")),
         (b"", (400, "VALIDATION_FAILED")),
@@ -58,13 +60,13 @@ async def test_more_or_fewer_bytes_than_announced_are_refused_and_leave_nothing(
     ):
         given = await ticket(ann, 5)
         assert code(await put(ann, given, content)) == refusal
-        sent = await ann.do(SEND, roomId="room_x", body="", attachmentIds=[given["uploadId"]])
+        sent = await ann.mutate(SEND, roomId="room_x", body="", attachmentIds=[given["uploadId"]])
         assert codes(sent) == ["NOT_FOUND"]
     assert stored(ann.house) == []
     assert (await put(ann, given, streamed(b"12", b"345"))).status_code == 200
 
 
-async def test_an_upload_that_breaks_off_leaves_nothing_and_may_be_tried_again(ann: Person) -> None:
+async def test_an_upload_that_breaks_off_leaves_nothing_and_may_be_tried_again(ann: UserClient) -> None:
     given = await ticket(ann, 100_000)
     target = given["uploadUrl"].removeprefix(ann.house.url)
     reader, writer = await asyncio.open_connection("127.0.0.1", int(ann.house.url.rpartition(":")[2]))
@@ -80,19 +82,19 @@ async def test_an_upload_that_breaks_off_leaves_nothing_and_may_be_tried_again(a
     assert (await put(ann, given, b"x" * 100_000)).status_code == 200
 
 
-async def test_the_same_bytes_again_are_welcome_and_others_are_not(ann: Person) -> None:
+async def test_the_same_bytes_again_are_welcome_and_others_are_not(ann: UserClient) -> None:
     given = await ticket(ann, 5)
     first, again, other = [await put(ann, given, content) for content in (b"bytes", b"bytes", b"other")]
     assert first.json() == again.json()
     assert code(other) == (409, "CONFLICT")
     assert len(stored(ann.house)) == 1
     den = await ann.create_room("den")
-    sent = await ann.do(SEND, roomId=den, body="", attachmentIds=[given["uploadId"]])
+    sent = await ann.mutate(SEND, roomId=den, body="", attachmentIds=[given["uploadId"]])
     assert (await put(ann, given, b"bytes")).json() == first.json()
     assert (await fetch(sent["message"]["attachments"][0]["url"])).content == b"bytes"
 
 
-async def test_two_who_fill_one_ticket_at_once_do_not_mix(ann: Person) -> None:
+async def test_two_who_fill_one_ticket_at_once_do_not_mix(ann: UserClient) -> None:
     given, contents = await ticket(ann, 300_000), [bytes([number]) * 300_000 for number in (65, 66)]
     answers = await asyncio.gather(*(put(ann, given, content) for content in contents))
     assert sorted(answer.status_code for answer in answers) == [200, 409]
@@ -100,7 +102,7 @@ async def test_two_who_fill_one_ticket_at_once_do_not_mix(ann: Person) -> None:
     assert path.read_bytes() in contents
 
 
-async def test_an_address_that_was_changed_or_is_over_takes_nothing(ann: Person) -> None:
+async def test_an_address_that_was_changed_or_is_over_takes_nothing(ann: UserClient) -> None:
     given, other = await ticket(ann, 5), await ticket(ann, 5)
     url = given["uploadUrl"]
     id_ = given["uploadId"].removeprefix("file_")
@@ -119,41 +121,41 @@ async def test_an_address_that_was_changed_or_is_over_takes_nothing(ann: Person)
     assert stored(ann.house) == []
 
 
-async def test_parts_and_packed_bytes_are_refused(ann: Person) -> None:
+async def test_parts_and_packed_bytes_are_refused(ann: UserClient) -> None:
     given = await ticket(ann, 5)
     assert code(await put(ann, given, b"bytes", **{"content-range": "bytes 0-4/10"})) == (400, "VALIDATION_FAILED")
     packed = await put(ann, given, zlib.compress(b""), **{"content-encoding": "deflate"})
     assert code(packed) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-async def test_a_large_body_without_a_ticket_is_answered_and_the_server_goes_on(ann: Person) -> None:
+async def test_a_large_body_without_a_ticket_is_answered_and_the_server_goes_on(ann: UserClient) -> None:
     url = f"{ann.house.url}/uploads/nonsense"
     assert code(await put(ann, {"uploadUrl": url, "headers": []}, b"x" * 5_000_000)) == (404, "NOT_FOUND")
     assert await upload(ann, b"fine")
 
 
-async def test_who_lets_too_many_files_lie_about_gets_no_more_until_some_are_used(ann: Person) -> None:
+async def test_who_lets_too_many_files_lie_about_gets_no_more_until_some_are_used(ann: UserClient) -> None:
     den = await ann.create_room("den")
     for _ in range(49):
         await ticket(ann, 5)
     file = await upload(ann, b"bytes")
-    refused = await ann.do(CREATE, filename="a", contentType="", byteSize=5)
+    refused = await ann.mutate(CREATE, filename="a", contentType="", byteSize=5)
     assert [(error["code"], error["retryable"]) for error in refused["errors"]] == [("RATE_LIMITED", True)]
-    await ann.do(SEND, roomId=den, body="", attachmentIds=[file])
+    await ann.mutate(SEND, roomId=den, body="", attachmentIds=[file])
     assert (await ticket(ann, 5, kind=""))["headers"] == [{"name": "Content-Type", "value": "application/octet-stream"}]
 
 
 async def test_the_limit_is_a_setting_and_clients_are_told(make_house: MakeHouse) -> None:
     house = await make_house(max_upload_bytes=10)
-    async with await arrive(house, "ann") as ann:
-        limits = await ann.ask("{ serverInfo { limits { maxUploadBytes } } }")
+    async with await sign_up(house, "ann") as ann:
+        limits = await ann.execute("{ serverInfo { limits { maxUploadBytes } } }")
         assert limits["serverInfo"]["limits"] == {"maxUploadBytes": 10}
-        assert codes(await ann.do(CREATE, filename="a", contentType="", byteSize=11)) == ["FILE_TOO_LARGE"]
+        assert codes(await ann.mutate(CREATE, filename="a", contentType="", byteSize=11)) == ["FILE_TOO_LARGE"]
 
 
 async def test_addresses_begin_as_the_server_is_reached_or_as_it_is_set(make_house: MakeHouse) -> None:
     house = await make_house(public_url="https://chat.example.org")
-    async with await arrive(house, "ann") as ann:
+    async with await sign_up(house, "ann") as ann:
         given = await ticket(ann, 5)
         assert given["uploadUrl"].startswith("https://chat.example.org/uploads/")
         local = given["uploadUrl"].replace("https://chat.example.org", house.url)
@@ -163,7 +165,7 @@ async def test_addresses_begin_as_the_server_is_reached_or_as_it_is_set(make_hou
 async def test_pages_of_other_named_origins_may_send_and_show_files(make_house: MakeHouse) -> None:
     friend = "https://chat.example.org"
     house = await make_house(allowed_origins=(friend,))
-    async with await arrive(house, "ann") as ann:
+    async with await sign_up(house, "ann") as ann:
         den = await ann.create_room("den")
         given = await ticket(ann, 5)
         wish = {
@@ -178,7 +180,7 @@ async def test_pages_of_other_named_origins_may_send_and_show_files(make_house: 
         assert (await fetch(file["url"])).headers["cross-origin-resource-policy"] == "cross-origin"
 
 
-async def test_one_person_sends_eight_files_at_once_and_no_more(ann: Person, bob: Person) -> None:
+async def test_one_person_sends_eight_files_at_once_and_no_more(ann: UserClient, bob: UserClient) -> None:
     given, go_on = await ticket(ann, 4), asyncio.Event()
 
     async def slow() -> AsyncIterator[bytes]:

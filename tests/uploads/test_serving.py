@@ -17,7 +17,7 @@ from roomcast.core.names import is_printable
 from roomcast.uploads.links import READING, Links
 from roomcast.uploads.policy import clean_name
 from tests.house import SECRET
-from tests.people import Person
+from tests.people import UserClient
 from tests.uploads.words import PROFILE, code, fetch, picture, post, put, ticket, upload
 
 CONTENT = bytes(range(256)) * 4
@@ -30,7 +30,7 @@ def raw(file_id: str) -> UUID:
     return found
 
 
-async def test_a_part_is_what_was_asked_for(ann: Person) -> None:
+async def test_a_part_is_what_was_asked_for(ann: UserClient) -> None:
     den = await ann.create_room("den")
     url = (await post(ann, den, CONTENT))["url"]
     for asked, start, end in (
@@ -47,7 +47,7 @@ async def test_a_part_is_what_was_asked_for(ann: Person) -> None:
         assert answer.headers["content-length"] == str(end - start)
 
 
-async def test_a_part_that_is_not_there_is_refused_and_nonsense_is_the_whole(ann: Person) -> None:
+async def test_a_part_that_is_not_there_is_refused_and_nonsense_is_the_whole(ann: UserClient) -> None:
     den = await ann.create_room("den")
     url = (await post(ann, den, CONTENT))["url"]
     for asked in ("bytes=1024-", "bytes=5000-6000", "bytes=-0"):
@@ -59,7 +59,7 @@ async def test_a_part_that_is_not_there_is_refused_and_nonsense_is_the_whole(ann
         assert (answer.status_code, answer.content) == (200, CONTENT), asked
 
 
-async def test_who_has_it_is_told_so_and_who_has_another_version_gets_the_whole(ann: Person) -> None:
+async def test_who_has_it_is_told_so_and_who_has_another_version_gets_the_whole(ann: UserClient) -> None:
     den = await ann.create_room("den")
     url = (await post(ann, den, CONTENT))["url"]
     first = await fetch(url)
@@ -74,7 +74,7 @@ async def test_who_has_it_is_told_so_and_who_has_another_version_gets_the_whole(
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "1024")
 
 
-async def test_a_download_is_inert_private_and_told_apart_from_what_may_be_shown(ann: Person) -> None:
+async def test_a_download_is_inert_private_and_told_apart_from_what_may_be_shown(ann: UserClient) -> None:
     den = await ann.create_room("den")
     page = await fetch((await post(ann, den, b"<script>alert(1)</script>", "page.html", "text/html"))["url"])
     cat = await fetch((await post(ann, den, picture(9, 9), "cat.png", "image/png"))["url"])
@@ -88,7 +88,7 @@ async def test_a_download_is_inert_private_and_told_apart_from_what_may_be_shown
     assert cat.headers["content-disposition"].startswith("inline;")
 
 
-async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann: Person) -> None:
+async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann: UserClient) -> None:
     den = await ann.create_room("den")
     one, two = await post(ann, den, picture(9, 9), "a.png", "image/png"), await post(ann, den, b"two")
     url, id_ = one["url"], raw(one["id"])
@@ -115,7 +115,7 @@ def test_a_new_secret_in_front_signs_and_the_old_one_still_verifies() -> None:
         assert Links(keys).check("files", id_, until, signature, moment) > READING
 
 
-async def test_a_file_that_no_message_carries_cannot_be_read(ann: Person) -> None:
+async def test_a_file_that_no_message_carries_cannot_be_read(ann: UserClient) -> None:
     file_id = raw(await upload(ann, b"waiting"))
     for id_ in (file_id, UUID(int=7)):
         for reader in (UUID(ann.id[5:]), UUID(int=8), None):
@@ -182,7 +182,7 @@ def test_a_header_names_the_file_and_nothing_more(name: str, header: str) -> Non
     assert disposition(name, inline=False) == header
 
 
-async def test_a_hostile_name_comes_back_tame_in_answers_and_headers(ann: Person) -> None:
+async def test_a_hostile_name_comes_back_tame_in_answers_and_headers(ann: UserClient) -> None:
     den = await ann.create_room("den")
     hostile = '../"><svg onload=alert(1)>\r\nX-Evil: 1\u202e.png'
     file = await post(ann, den, picture(9, 9), hostile, "image/png")
@@ -211,7 +211,7 @@ NO_PICTURES: list[tuple[bytes, str]] = [
 ]
 
 
-async def test_what_is_called_a_picture_and_is_none_is_refused_and_so_is_half_of_one(ann: Person) -> None:
+async def test_what_is_called_a_picture_and_is_none_is_refused_and_so_is_half_of_one(ann: UserClient) -> None:
     for content, declared in NO_PICTURES:
         answer = await put(ann, await ticket(ann, len(content), "a", declared), content)
         assert code(answer) == (415, "UNSUPPORTED_MEDIA_TYPE"), content[:20]
@@ -232,7 +232,7 @@ DOWNLOADS: list[tuple[bytes, str, str]] = [
 ]
 
 
-async def test_whatever_could_run_is_only_ever_downloaded(ann: Person) -> None:
+async def test_whatever_could_run_is_only_ever_downloaded(ann: UserClient) -> None:
     den = await ann.create_room("den")
     for content, declared, kept in DOWNLOADS:
         file = await post(ann, den, content, "a.html", declared)
@@ -243,7 +243,7 @@ async def test_whatever_could_run_is_only_ever_downloaded(ann: Person) -> None:
         assert answer.content == content
 
 
-async def test_a_picture_with_a_page_behind_it_is_shown_as_a_picture_and_never_as_a_page(ann: Person) -> None:
+async def test_a_picture_with_a_page_behind_it_is_shown_as_a_picture_and_never_as_a_page(ann: UserClient) -> None:
     den = await ann.create_room("den")
     file = await post(ann, den, PNG + SCRIPT, "polyglot.html", "text/html")
     answer = await fetch(file["url"])
@@ -255,7 +255,7 @@ async def test_a_picture_with_a_page_behind_it_is_shown_as_a_picture_and_never_a
 # ------------------------------------------------------------------ pictures
 
 
-async def test_a_picture_is_measured_and_has_a_small_one_without_metadata(ann: Person) -> None:
+async def test_a_picture_is_measured_and_has_a_small_one_without_metadata(ann: UserClient) -> None:
     den = await ann.create_room("den")
     exif = Image.Exif()
     exif[0x0112], exif[0x010E], exif[0x013B] = 6, "taken at home", "Ann"  # lies on its side
@@ -275,7 +275,7 @@ async def test_a_picture_is_measured_and_has_a_small_one_without_metadata(ann: P
         assert (kept.size, dict(kept.getexif())) == ((900, 600), {0x0112: 6})
 
 
-async def test_every_kind_of_picture_is_known_by_its_bytes(ann: Person) -> None:
+async def test_every_kind_of_picture_is_known_by_its_bytes(ann: UserClient) -> None:
     den = await ann.create_room("den")
     for kind in ("png", "jpeg", "gif", "webp"):
         file = await post(ann, den, picture(30, 20, kind), f"a.{kind}", "application/octet-stream")
@@ -284,7 +284,7 @@ async def test_every_kind_of_picture_is_known_by_its_bytes(ann: Person) -> None:
             assert small.size == (30, 20)
 
 
-async def test_a_bomb_of_pixels_is_refused_before_it_is_unpacked(ann: Person) -> None:
+async def test_a_bomb_of_pixels_is_refused_before_it_is_unpacked(ann: UserClient) -> None:
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "png")
     content = bomb.getvalue()
@@ -292,7 +292,7 @@ async def test_a_bomb_of_pixels_is_refused_before_it_is_unpacked(ann: Person) ->
 
 
 async def test_without_the_extra_for_pictures_files_go_and_are_shown_as_they_are(
-    ann: Person, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content, me = picture(9, 9), picture(8, 8)
     monkeypatch.setitem(sys.modules, "PIL", None)  # as where Pillow is not installed
@@ -300,5 +300,5 @@ async def test_without_the_extra_for_pictures_files_go_and_are_shown_as_they_are
     file = await post(ann, den, content, "a.png", "image/png")
     assert (file["contentType"], file["width"], file["thumbnailUrl"]) == ("image/png", None, None)
     worn = await upload(ann, me, "me.png", "image/png")
-    avatar = (await ann.do(PROFILE, avatarUploadId=worn))["user"]["avatarUrl"]
+    avatar = (await ann.mutate(PROFILE, avatarUploadId=worn))["user"]["avatarUrl"]
     assert (await fetch(avatar)).content == me

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 from PIL import Image
 
-from tests.people import Json, Person
+from tests.people import Json, UserClient
 
 CREATE = (
     "mutation Ticket($input: CreateUploadInput!) { createUpload(input: $input) { errors { code path retryable } "
@@ -29,20 +29,20 @@ PROFILE = (
 )
 
 
-async def ticket(person: Person, size: int, name: str = "notes.txt", kind: str = "text/plain") -> Json:
-    payload = await person.do(CREATE, filename=name, contentType=kind, byteSize=size)
+async def ticket(person: UserClient, size: int, name: str = "notes.txt", kind: str = "text/plain") -> Json:
+    payload = await person.mutate(CREATE, filename=name, contentType=kind, byteSize=size)
     assert payload["errors"] == []
     return payload
 
 
-async def put(person: Person, given: Json, content: Any, **headers: str) -> httpx.Response:
+async def put(person: UserClient, given: Json, content: Any, **headers: str) -> httpx.Response:
     """The bytes to a ticket's address, as a client without our token would."""
     told = {header["name"]: header["value"] for header in given["headers"]}
     async with httpx.AsyncClient(timeout=60) as client:
         return await client.put(given["uploadUrl"], content=content, headers={**told, **headers})
 
 
-async def upload(person: Person, content: bytes, name: str = "notes.txt", kind: str = "text/plain") -> str:
+async def upload(person: UserClient, content: bytes, name: str = "notes.txt", kind: str = "text/plain") -> str:
     """The id of a finished upload."""
     given = await ticket(person, len(content), name, kind)
     answer = await put(person, given, content)
@@ -50,10 +50,12 @@ async def upload(person: Person, content: bytes, name: str = "notes.txt", kind: 
     return str(given["uploadId"])
 
 
-async def post(person: Person, room_id: str, content: bytes, name: str = "notes.txt", kind: str = "text/plain") -> Json:
+async def post(
+    person: UserClient, room_id: str, content: bytes, name: str = "notes.txt", kind: str = "text/plain"
+) -> Json:
     """The attachment of a message that carries these bytes."""
     file_id = await upload(person, content, name, kind)
-    payload = await person.do(SEND, roomId=room_id, body="", attachmentIds=[file_id])
+    payload = await person.mutate(SEND, roomId=room_id, body="", attachmentIds=[file_id])
     assert payload["errors"] == []
     [attachment] = payload["message"]["attachments"]
     return {**attachment, "message": payload["message"]["id"]}

@@ -12,7 +12,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts import policy, queries
-from roomcast.accounts.credentials import Proof
+from roomcast.accounts.credentials import VerifiedPassword
 from roomcast.accounts.models import Session, User, UserRole
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.renewal import SignedIn, first_token, restart_chain
@@ -23,8 +23,8 @@ from roomcast.core.db import Work
 from roomcast.core.errors import EmailTaken, NotFound, UsernameTaken
 from roomcast.core.ids import local_id
 from roomcast.core.log import Store
-from roomcast.core.names import fold, plain
-from roomcast.core.rows import as_dict, fetch, light, write
+from roomcast.core.names import fold, search_form
+from roomcast.core.rows import as_dict, execute_direct, fetch, fetch_direct_rows
 from roomcast.uploads import actions as files
 
 _USERS = table(User)
@@ -143,22 +143,22 @@ def _email_key(email: str | None) -> str | None:
 
 
 def _search_key(username: str, display_name: str) -> str:
-    return f"{plain(username)}\n{plain(display_name)}"
+    return f"{search_form(username)}\n{search_form(display_name)}"
 
 
 # ------------------------------------------------------------------ in and out
 
 
-async def login(work: Work, proof: Proof, device: Device, rules: AccountRules) -> SignedIn | None:
+async def login(work: Work, proof: VerifiedPassword, device: Device, rules: AccountRules) -> SignedIn | None:
     """A session for somebody who knew the password; an outdated hash gives way to a newer one.
 
     None when the password has been changed since it was verified: it must be proved anew. Raises Banned.
     """
-    [found] = await light(work.session, User, _LOCK, {"user": proof.user_id})
+    [found] = await fetch_direct_rows(work.session, User, _LOCK, {"user": proof.user_id})
     if found.password_hash != proof.verified_hash:
         return None
     if proof.newer_hash is not None:
-        await write(work.session, _REHASH, [{"user": found.id, "hash": proof.newer_hash}])
+        await execute_direct(work.session, _REHASH, [{"user": found.id, "hash": proof.newer_hash}])
     return await open_session(work, User(**as_dict(found)), device, rules)
 
 
@@ -174,7 +174,7 @@ async def open_session(work: Work, user: User, device: Device, rules: AccountRul
         last_seen_at=started,
         expires_at=rules.session_end(started, started),
     )
-    await write(work.session, _OPEN, [session.model_dump()])
+    await execute_direct(work.session, _OPEN, [session.model_dump()])
     return await first_token(work.session, user, session)
 
 
@@ -192,7 +192,7 @@ async def revoke_session(work: Work, actor: Actor, session_id: UUID | None) -> C
 
 
 async def change_password(
-    work: Work, actor: Actor, proof: Proof, new_hash: str
+    work: Work, actor: Actor, proof: VerifiedPassword, new_hash: str
 ) -> tuple[Collection[UUID], SignedIn] | None:
     """Only the new password is good from now on. Of the sessions only the actor's own lives on, with a new chain of
     refresh tokens: whoever holds a copy of an old one cannot renew it.
@@ -239,8 +239,8 @@ async def update_profile(work: Work, actor: Actor, profile: Profile) -> User:
 
 async def _avatar(work: Work, actor: Actor, before: UUID | None, wanted: str | None) -> UUID | None:
     if wanted is not None:
-        return await files.wear(work, actor, local_id("file", wanted), before)
-    await files.take_off(work, before)
+        return await files.set_avatar(work, actor, local_id("file", wanted), before)
+    await files.clear_avatar(work, before)
     return None
 
 

@@ -26,7 +26,7 @@ async def set_user_role(work: Work, actor: Actor, user_id: UUID | None, role: Us
     if user.role == role:
         return user
     policy.check_role_change(user, role, administrators)
-    audit.note(work, actor, "USER_ROLE_CHANGED", global_id("user", user.id), f"{user.role} to {role}")
+    audit.record_audit_entry(work, actor, "USER_ROLE_CHANGED", global_id("user", user.id), f"{user.role} to {role}")
     user.role = role
     return user
 
@@ -43,7 +43,7 @@ async def ban_user(work: Work, actor: Actor, user_id: UUID | None, reason: str |
         return []
     policy.check_demotion(user.id, administrators)
     user.banned_at = now()
-    audit.note(work, actor, "USER_BANNED", global_id("user", user.id), why)
+    audit.record_audit_entry(work, actor, "USER_BANNED", global_id("user", user.id), why)
     return await end_sessions(work, col(Session.user_id) == user.id)
 
 
@@ -53,7 +53,7 @@ async def unban_user(work: Work, actor: Actor, user_id: UUID | None) -> None:
     user = await _person(work.session, user_id)
     if user.banned_at is not None:
         user.banned_at = None
-        audit.note(work, actor, "USER_UNBANNED", global_id("user", user.id))
+        audit.record_audit_entry(work, actor, "USER_UNBANNED", global_id("user", user.id))
 
 
 async def reset_password(work: Work, username: str, new_hash: str) -> Collection[UUID]:
@@ -61,7 +61,7 @@ async def reset_password(work: Work, username: str, new_hash: str) -> Collection
     wanted = select(User.id).where(User.username_key == username.casefold())
     user = await _person(work.session, (await work.session.exec(wanted)).first())
     user.password_hash = new_hash
-    audit.note(work, None, "PASSWORD_RESET", global_id("user", user.id), "from the command line")
+    audit.record_audit_entry(work, None, "PASSWORD_RESET", global_id("user", user.id), "from the command line")
     return await end_sessions(work, col(Session.user_id) == user.id)
 
 

@@ -14,14 +14,14 @@ from roomcast.accounts.throttle import MAX_LOGIN, Key, Recent, Throttle, decidin
 from roomcast.core.actor import Actor
 from roomcast.core.db import Database
 from roomcast.core.errors import EmailTaken, InvalidCredentials, RateLimited
-from roomcast.core.rates import Buckets, Draft, Rate
+from roomcast.core.rates import Buckets, Charge, Rate
 
 SIGNUPS = Rate(per_second=1 / 3, burst=200)
 """A whole school behind one address signs up in one lesson; a machine does not fill the server overnight."""
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class VerifiedPassword:
     """Somebody knew the password behind `verified_hash`. `newer_hash`: to be stored in its place."""
 
     user_id: UUID
@@ -34,7 +34,7 @@ STRANGER_SECONDS = 60.0
 name is looked up once in this time."""
 
 
-def _known(found: Sequence[queries.Knock]) -> set[str]:
+def _known(found: Sequence[queries.LoginCandidate]) -> set[str]:
     return {one.ip_address for one in found if one.ip_address}
 
 
@@ -50,13 +50,13 @@ class Credentials:
     async def hash_for_signup(self, password: str, address: str | None) -> str:
         """Raises RateLimited for an address that opens account after account."""
         place = network(address) if self._limited else None
-        wait = await self._buckets.take([Draft(f"signups:{place}", SIGNUPS)]) if place else 0
+        wait = await self._buckets.take([Charge(f"signups:{place}", SIGNUPS)]) if place else 0
         if wait > 0:
             raise RateLimited("too many new accounts from one address", retry_after_ms=math.ceil(wait * 1000))
         return await self._passwords.hash(password)
 
     @asynccontextmanager
-    async def prove(self, login: str, password: str, address: str | None) -> AsyncIterator[Proof]:
+    async def verify_login(self, login: str, password: str, address: str | None) -> AsyncIterator[VerifiedPassword]:
         """Who signs in, by username or e-mail. Raises InvalidCredentials, RateLimited.
 
         What the proof is for is done inside, so that of a crowd at the door only one person at a time asks anything
@@ -89,9 +89,9 @@ class Credentials:
             self._strangers.put(key, moment + STRANGER_SECONDS)
         return is_known
 
-    async def _candidates(self, login: str) -> Sequence[queries.Knock]:
+    async def _candidates(self, login: str) -> Sequence[queries.LoginCandidate]:
         async with self._db.read() as session:
-            return await queries.knock(session, login)
+            return await queries.find_login_candidates(session, login)
 
     @asynccontextmanager
     async def claiming(self, email: str | None, address: str | None, actor: Actor | None = None) -> AsyncIterator[None]:
@@ -107,10 +107,10 @@ class Credentials:
         try:
             yield
         except EmailTaken:
-            self.tries.blame(keys)
+            self.tries.record_failure(keys)
             raise
 
-    async def confirm(self, actor: Actor, password: str, path: Sequence[str] = ()) -> Proof:
+    async def verify_password(self, actor: Actor, password: str, path: Sequence[str] = ()) -> VerifiedPassword:
         """That it is still the same person who asks. Raises InvalidCredentials, RateLimited."""
         async with self._passwords.turn():
             async with self._db.read() as session:
@@ -118,16 +118,16 @@ class Credentials:
             return await self._try(user, password, [("session", str(actor.user_id))], path)
 
     async def _try(
-        self, user: User | queries.Knock | None, password: str, keys: Sequence[Key], path: Sequence[str] = ()
-    ) -> Proof:
+        self, user: User | queries.LoginCandidate | None, password: str, keys: Sequence[Key], path: Sequence[str] = ()
+    ) -> VerifiedPassword:
         try:
             self.tries.check(deciding(keys))
         except RateLimited:  # whoever keeps knocking is soon not even asked at whose door
-            self.tries.blame(keys[1:])
+            self.tries.record_failure(keys[1:])
             raise
         good, newer = await self._passwords.verify(password, user.password_hash if user else None)
         if user is None or not good:
-            self.tries.blame(keys)
+            self.tries.record_failure(keys)
             raise InvalidCredentials("this is not the password of such an account", path=path)
-        self.tries.forgive(keys)
-        return Proof(user.id, user.password_hash, newer)
+        self.tries.record_success(keys)
+        return VerifiedPassword(user.id, user.password_hash, newer)

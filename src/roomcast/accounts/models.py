@@ -40,13 +40,13 @@ class User(SQLModel, table=True):
     banned_at: datetime | None = TimeField(default=None, nullable=True)
 
 
-SHOWN = ("id", "username", "display_name", "bio", "avatar_id", "role", "created_at")
+PUBLIC_FIELDS = ("id", "username", "display_name", "bio", "avatar_id", "role", "created_at")
 """What everybody may see of a person."""
 
 
 def packed(user: User) -> dict[str, Any]:
     """What travels of a person between processes: what everybody may see. JSON-ready."""
-    return user.model_dump(mode="json", include=set(SHOWN))
+    return user.model_dump(mode="json", include=set(PUBLIC_FIELDS))
 
 
 def unpacked(shown: dict[str, Any]) -> User:

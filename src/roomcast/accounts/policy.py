@@ -38,7 +38,7 @@ class SignupMode(StrEnum):
     CLOSED = "CLOSED"
 
 
-class Ending(StrEnum):
+class SessionEndReason(StrEnum):
     """Why a session is over."""
 
     SESSION_REVOKED = "SESSION_REVOKED"
@@ -91,12 +91,12 @@ def check_not_banned(user: User) -> None:
         raise Banned("this account is banned")
 
 
-def ending(session: Session, user: User, moment: datetime) -> Ending | None:
+def session_end_reason(session: Session, user: User, moment: datetime) -> SessionEndReason | None:
     """Why the session is over at that moment; None while it lives."""
     if user.banned_at is not None:
-        return Ending.BANNED
+        return SessionEndReason.BANNED
     if session.revoked_at is not None or session.expires_at <= moment:
-        return Ending.SESSION_REVOKED
+        return SessionEndReason.SESSION_REVOKED
     return None
 
 

@@ -9,15 +9,15 @@ import sqlalchemy as sa
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.accounts.models import SHOWN, Session, User, UserRole
+from roomcast.accounts.models import PUBLIC_FIELDS, Session, User, UserRole
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.names import is_printable, search_key
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import Question, count, light
+from roomcast.core.rows import DirectQuery, count, fetch_direct_rows
 
-_SHOWN = sa.select(*(table(User).c[name] for name in SHOWN)).where(
+_SHOWN = sa.select(*(table(User).c[name] for name in PUBLIC_FIELDS)).where(
     table(User).c.id.in_(sa.bindparam("ids", expanding=True))
 )
 
@@ -57,9 +57,9 @@ async def users_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID
     return {user.id: user for user in rows}
 
 
-def asking_shown(ids: Collection[UUID]) -> Question:
+def public_profiles_query(ids: Collection[UUID]) -> DirectQuery:
     """Asks for what everybody may see of these people."""
-    return Question(_SHOWN, {"ids": list(ids)})
+    return DirectQuery(_SHOWN, {"ids": list(ids)})
 
 
 _USERS, _SESSIONS = table(User), table(Session)
@@ -72,7 +72,7 @@ _KNOCK = (
 
 
 @dataclass(frozen=True, slots=True)
-class Knock:
+class LoginCandidate:
     """An account as somebody knocks who wants to sign in, and one of the addresses that it has been used from."""
 
     id: UUID
@@ -80,11 +80,11 @@ class Knock:
     ip_address: str | None
 
 
-async def knock(session: AsyncSession, username_or_email: str) -> Sequence[Knock]:
+async def find_login_candidates(session: AsyncSession, username_or_email: str) -> Sequence[LoginCandidate]:
     """The account behind what somebody typed to sign in, once for each address it has signed in from, as far back as
     sessions are kept. Nothing for an unknown one."""
     key = username_or_email.strip().casefold()
-    return await light(session, Knock, _KNOCK, {"login": key}) if is_printable(key) else ()
+    return await fetch_direct_rows(session, LoginCandidate, _KNOCK, {"login": key}) if is_printable(key) else ()
 
 
 async def is_empty(session: AsyncSession) -> bool:

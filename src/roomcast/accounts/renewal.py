@@ -28,7 +28,7 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import InvalidCredentials, RefreshTokenReused, SessionRevoked
 from roomcast.core.ids import global_id, uuid7
-from roomcast.core.rows import fetch, write
+from roomcast.core.rows import execute_direct, fetch
 
 REPEATABLE = timedelta(minutes=2)
 """How long a token is answered with the successor it has. Tabs in the background renew up to a minute late, because
@@ -56,7 +56,7 @@ class SignedIn:
 
 
 @dataclass(frozen=True, slots=True)
-class Reused:
+class ReusedRefreshToken:
     """A spent token was presented, so that its session has been ended."""
 
     session_id: UUID
@@ -67,7 +67,7 @@ async def first_token(session: AsyncSession, user: User, opened: Session) -> Sig
     """The beginning of a new session's chain."""
     id_, secret = uuid7(), secrets.token_hex(32)
     token = {"id": id_, "session_id": opened.id, "secret_hash": _hash(secret)}
-    await write(session, _ISSUE, [{**token, "created_at": opened.created_at, "expires_at": opened.expires_at}])
+    await execute_direct(session, _ISSUE, [{**token, "created_at": opened.created_at, "expires_at": opened.expires_at}])
     return SignedIn(user, opened, f"{id_.hex}.{secret}", opened.expires_at)
 
 
@@ -79,7 +79,9 @@ async def restart_chain(work: Work, user: User, session_id: UUID) -> SignedIn:
     return await first_token(work.session, user, session)
 
 
-async def refresh_session(work: Work, presented: str, tokens: Tokens, rules: AccountRules) -> SignedIn | Reused:
+async def refresh_session(
+    work: Work, presented: str, tokens: Tokens, rules: AccountRules
+) -> SignedIn | ReusedRefreshToken:
     """Exchange a refresh token for its successor. The token itself stays good until that successor is presented.
 
     Presenting a spent or replaced token ends its session: somebody holds a copy. That is answered, not raised, because
@@ -103,15 +105,19 @@ async def refresh_session(work: Work, presented: str, tokens: Tokens, rules: Acc
 def _check_alive(session: Session, user: User, token: RefreshToken, rules: AccountRules) -> None:
     moment = now()
     policy.check_not_banned(user)
-    is_over = policy.ending(session, user, moment) is not None or token.expires_at <= moment
+    is_over = policy.session_end_reason(session, user, moment) is not None or token.expires_at <= moment
     if is_over or rules.session_end(session.created_at, moment) <= moment:
         raise SessionRevoked("this session has ended; sign in again")
 
 
-def _end_family(work: Work, session: Session) -> Reused:
+def _end_family(work: Work, session: Session) -> ReusedRefreshToken:
     session.revoked_at = now()
-    audit.note(work, None, "REFRESH_TOKEN_REUSED", global_id("user", session.user_id), "the session was ended")
-    return Reused(session.id, RefreshTokenReused("this refresh token was used before; the session has been ended"))
+    audit.record_audit_entry(
+        work, None, "REFRESH_TOKEN_REUSED", global_id("user", session.user_id), "the session was ended"
+    )
+    return ReusedRefreshToken(
+        session.id, RefreshTokenReused("this refresh token was used before; the session has been ended")
+    )
 
 
 def _secret_after(secret: str, successor: RefreshToken, tokens: Tokens) -> str:

@@ -14,11 +14,11 @@ from uuid import UUID
 
 from roomcast.accounts import policy, queries
 from roomcast.accounts.models import UserRole
-from roomcast.accounts.policy import Ending
+from roomcast.accounts.policy import SessionEndReason
 from roomcast.accounts.tokens import Tokens
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
-from roomcast.core.db import Database, Together
+from roomcast.core.db import CoalescingLoader, Database
 from roomcast.core.errors import Unauthenticated
 
 BELIEVED_SECONDS = 1.0
@@ -28,16 +28,16 @@ LATELY = timedelta(seconds=60)
 """How far before the last successful look each look begins: as long as the slowest commit and the difference between
 two processes' clocks may take together. Looks overlap; ending a session twice changes nothing."""
 
-Ended = Mapping[UUID, Ending]
+Ended = Mapping[UUID, SessionEndReason]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SessionStatus:
     """What a session is worth at a moment: its person's rights, or why it is over."""
 
     user_id: UUID | None
     is_admin: bool = False
-    ending: Ending | None = None
+    end_reason: SessionEndReason | None = None
 
 
 class Sessions:
@@ -45,8 +45,8 @@ class Sessions:
 
     def __init__(self, db: Database, tokens: Tokens) -> None:
         self._db, self._tokens = db, tokens
-        self._ask = Together(db, queries.session_states)
-        self._seen: OrderedDict[UUID, tuple[float, Standing]] = OrderedDict()
+        self._ask = CoalescingLoader(db, queries.session_states)
+        self._seen: OrderedDict[UUID, tuple[float, SessionStatus]] = OrderedDict()
         self._changes = 0
         self._looked_at = now()
         """When the last look that succeeded began."""
@@ -59,12 +59,12 @@ class Sessions:
     async def actor(self, access_token: str) -> Actor:
         """Who holds this token. Raises TokenExpired, or Unauthenticated for a bad token or an ended session."""
         claims = self._tokens.read(access_token)
-        standing = await self.standing(claims.session_id)
-        if standing.ending is not None:
+        standing = await self.status(claims.session_id)
+        if standing.end_reason is not None:
             raise Unauthenticated("this session has ended; sign in again")
         return Actor(claims.user_id, claims.session_id, standing.is_admin, claims.expires_at)
 
-    async def standing(self, session_id: UUID) -> Standing:
+    async def status(self, session_id: UUID) -> SessionStatus:
         """What the session is worth now, give or take a second; one that never was counts as revoked."""
         seen = self._seen.get(session_id)
         if seen is not None and time.monotonic() - seen[0] <= BELIEVED_SECONDS:
@@ -81,7 +81,7 @@ class Sessions:
         """These sessions were ended here, or were found ended: believe it from now on, and tell who listens."""
         self._changes += 1
         for session_id, why in ended.items():
-            self._remember(session_id, time.monotonic(), Standing(None, ending=why))
+            self._remember(session_id, time.monotonic(), SessionStatus(None, end_reason=why))
         for listener in self._listeners:
             listener(ended)
 
@@ -94,26 +94,31 @@ class Sessions:
     def listen(self, listener: Callable[[Ended], None]) -> None:
         self._listeners.append(listener)
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Find what other processes have ended since the last look, however long ago that was, and end it here too."""
         begun_at = now()
         async with asyncio.timeout(self._db.answer_seconds), self._db.read() as session:
             found = await queries.sessions_ended_since(session, min(self._looked_at, begun_at) - LATELY)
         self._looked_at = begun_at
         if found:
-            self.end({id_: Ending.BANNED if banned_at else Ending.SESSION_REVOKED for id_, banned_at in found})
+            self.end(
+                {
+                    id_: SessionEndReason.BANNED if banned_at else SessionEndReason.SESSION_REVOKED
+                    for id_, banned_at in found
+                }
+            )
 
     # ------------------------------------------------------------------ memory
 
-    def _remember(self, session_id: UUID, looked_at: float, standing: Standing) -> None:
+    def _remember(self, session_id: UUID, looked_at: float, standing: SessionStatus) -> None:
         self._seen[session_id] = (looked_at, standing)
         self._seen.move_to_end(session_id)
         if len(self._seen) > REMEMBERED:
             self._seen.popitem(last=False)
 
-    async def _look(self, session_id: UUID) -> Standing:
+    async def _look(self, session_id: UUID) -> SessionStatus:
         found = await self._ask(session_id)
         if found is None:
-            return Standing(None, ending=Ending.SESSION_REVOKED)
+            return SessionStatus(None, end_reason=SessionEndReason.SESSION_REVOKED)
         state, user = found
-        return Standing(user.id, user.role == UserRole.ADMIN, policy.ending(state, user, now()))
+        return SessionStatus(user.id, user.role == UserRole.ADMIN, policy.session_end_reason(state, user, now()))

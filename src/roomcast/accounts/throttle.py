@@ -29,7 +29,7 @@ MAX_LOGIN = 254
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class BackoffPolicy:
     """How many failures cost nothing, and how the wait grows with each one after them."""
 
     free: int
@@ -42,28 +42,28 @@ class Patience:
         return min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - self.free, 30))
 
 
-PATIENCE: Mapping[str, Patience] = {
-    "account": Patience(free=5, first_seconds=1.0, longest_seconds=900.0),
+PATIENCE: Mapping[str, BackoffPolicy] = {
+    "account": BackoffPolicy(free=5, first_seconds=1.0, longest_seconds=900.0),
     # Colleagues of the account's owner may share this address. Half a minute bounds how long they can keep the owner
     # waiting, and lets nobody try more than three thousand passwords in a day.
-    "known": Patience(free=5, first_seconds=1.0, longest_seconds=30.0),
-    "session": Patience(free=5, first_seconds=1.0, longest_seconds=900.0),
+    "known": BackoffPolicy(free=5, first_seconds=1.0, longest_seconds=30.0),
+    "session": BackoffPolicy(free=5, first_seconds=1.0, longest_seconds=900.0),
     # Answers that an e-mail address belongs to somebody, of one address or one signed-in person.
-    "emails": Patience(free=10, first_seconds=60.0, longest_seconds=900.0),
+    "emails": BackoffPolicy(free=10, first_seconds=60.0, longest_seconds=900.0),
     # Many people share one address: it is only slowed down enough to make trying everybody's password hopeless.
-    "address": Patience(free=30, first_seconds=1.0, longest_seconds=60.0),
+    "address": BackoffPolicy(free=30, first_seconds=1.0, longest_seconds=60.0),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class FailureCount:
     failures: int = 0
     failed_at: float = -math.inf
     blocked_until: float = -math.inf
 
-    def after_failure(self, patience: Patience, moment: float) -> "Tally":
+    def after_failure(self, patience: BackoffPolicy, moment: float) -> "FailureCount":
         failures = 1 if moment - self.failed_at > FORGOTTEN_SECONDS else self.failures + 1
-        return Tally(failures, moment, moment + patience.pause(failures))
+        return FailureCount(failures, moment, moment + patience.pause(failures))
 
 
 class Recent(OrderedDict[Key, Value], Generic[Value]):
@@ -81,7 +81,7 @@ class Throttle:
 
     def __init__(self, *, enabled: bool = True, clock: Clock = time.monotonic) -> None:
         self._enabled, self._clock = enabled, clock
-        self._tallies: Recent[Tally] = Recent()
+        self._tallies: Recent[FailureCount] = Recent()
 
     def check(self, keys: Sequence[Key]) -> None:
         """Raises RateLimited while one of these has to wait."""
@@ -90,13 +90,13 @@ class Throttle:
         if self._enabled and wait > 0:
             raise RateLimited("too many failed attempts; wait and try again", retry_after_ms=math.ceil(wait * 1000))
 
-    def blame(self, keys: Sequence[Key]) -> None:
+    def record_failure(self, keys: Sequence[Key]) -> None:
         """A try has failed."""
         for key in keys:
-            tally = self._tallies.get(key, Tally())
+            tally = self._tallies.get(key, FailureCount())
             self._tallies.put(key, tally.after_failure(PATIENCE[key[0]], self._clock()))
 
-    def forgive(self, keys: Sequence[Key]) -> None:
+    def record_success(self, keys: Sequence[Key]) -> None:
         """A try was right: its account's failures are forgotten, its address's are not, or one account of one's own
         would buy tries at all others."""
         for key in keys:

@@ -14,7 +14,7 @@ import jwt
 from roomcast.core.clock import now
 from roomcast.core.errors import TokenExpired, Unauthenticated
 from roomcast.core.ids import uuid7
-from roomcast.core.keys import derived
+from roomcast.core.keys import derive_key
 
 ISSUER = "roomcast"
 REMEMBERED = 10_000
@@ -35,9 +35,9 @@ class Tokens:
     """
 
     def __init__(self, secrets: Sequence[bytes], access_seconds: int) -> None:
-        keys = [*(derived(secret, "access tokens") for secret in secrets), *secrets]
+        keys = [*(derive_key(secret, "access tokens") for secret in secrets), *secrets]
         self._ring = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
-        self._refresh_keys = [derived(secret, "refresh tokens") for secret in secrets]
+        self._refresh_keys = [derive_key(secret, "refresh tokens") for secret in secrets]
         self._signer = next(iter(self._ring))
         self._lifetime = timedelta(seconds=access_seconds)
         self._verified: OrderedDict[str, Claims] = OrderedDict()

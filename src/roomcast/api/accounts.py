@@ -11,8 +11,8 @@ import strawberry
 from roomcast.accounts import actions, models, policy, renewal
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.actions import Device, NewAccount, Profile
-from roomcast.accounts.policy import Ending
-from roomcast.accounts.renewal import Reused, SignedIn
+from roomcast.accounts.policy import SessionEndReason
+from roomcast.accounts.renewal import ReusedRefreshToken, SignedIn
 from roomcast.api.account_inputs import (
     ChangePasswordInput,
     LoginInput,
@@ -231,7 +231,7 @@ class Mutation:
         context, backend = info.context, info.context.backend
         device = _device(context, input.device_name)
         for _ in range(PROOFS):
-            proving = backend.credentials.prove(input.username_or_email, input.password, device.ip_address)
+            proving = backend.credentials.verify_login(input.username_or_email, input.password, device.ip_address)
             async with proving as proof, backend.db.work() as work:
                 signed_in = await actions.login(work, proof, device, backend.account_rules)
             if signed_in is not None:
@@ -245,9 +245,9 @@ class Mutation:
         context, backend = info.context, info.context.backend
         async with backend.db.work() as work:
             outcome = await renewal.refresh_session(work, input.refresh_token, backend.tokens, backend.account_rules)
-            if isinstance(outcome, Reused):
-                end_afterwards(context, work, [outcome.session_id], Ending.SESSION_REVOKED)
-        if isinstance(outcome, Reused):  # committed, and refused
+            if isinstance(outcome, ReusedRefreshToken):
+                end_afterwards(context, work, [outcome.session_id], SessionEndReason.SESSION_REVOKED)
+        if isinstance(outcome, ReusedRefreshToken):  # committed, and refused
             raise outcome.refusal
         return await _login_payload(context, outcome)
 
@@ -257,7 +257,7 @@ class Mutation:
         """End the session of this request. Its tokens are worth nothing from now on, and its sockets close."""
         async with info.context.backend.db.work() as work:
             ended = await actions.logout(work, info.context.actor)
-            end_afterwards(info.context, work, ended, Ending.SESSION_REVOKED)
+            end_afterwards(info.context, work, ended, SessionEndReason.SESSION_REVOKED)
         return AckPayload()
 
     @strawberry.mutation
@@ -266,7 +266,7 @@ class Mutation:
         """End one of one's own sessions, as logout would there."""
         async with info.context.backend.db.work() as work:
             ended = await actions.revoke_session(work, info.context.actor, local_id("session", input.session_id))
-            end_afterwards(info.context, work, ended, Ending.SESSION_REVOKED)
+            end_afterwards(info.context, work, ended, SessionEndReason.SESSION_REVOKED)
         return AckPayload()
 
     @strawberry.mutation
@@ -278,11 +278,11 @@ class Mutation:
         name = user.username if user else ""
         backend.passwords.check(input.new_password, username=name, path=("input", "newPassword"))
         for _ in range(PROOFS):
-            proof = await backend.credentials.confirm(actor, input.current_password)
+            proof = await backend.credentials.verify_password(actor, input.current_password)
             new_hash = await backend.passwords.hash(input.new_password)
             async with backend.db.work() as work:
                 changed = await actions.change_password(work, actor, proof, new_hash)
-                end_afterwards(context, work, changed[0] if changed else (), Ending.SESSION_REVOKED)
+                end_afterwards(context, work, changed[0] if changed else (), SessionEndReason.SESSION_REVOKED)
             if changed is not None:
                 tokens = (await _welcome(context, changed[1])).tokens
                 return ChangePasswordPayload(viewer=context.viewer, tokens=tokens)
@@ -309,7 +309,7 @@ class Mutation:
         return UserPayload(user=user)
 
 
-def end_afterwards(context: Context, work: Work, session_ids: Collection[UUID], why: Ending) -> None:
+def end_afterwards(context: Context, work: Work, session_ids: Collection[UUID], why: SessionEndReason) -> None:
     """After the commit these sessions are over in this process, sockets included; the others notice by themselves."""
     if session_ids:
         work.afterwards.append(partial(context.backend.sessions.end, dict.fromkeys(session_ids, why)))
@@ -325,7 +325,7 @@ async def _check_email_change(context: Context, given: UpdateProfileInput) -> bo
         return False
     if not given.current_password:
         raise InvalidCredentials("another e-mail address takes the current password", path=PASSWORD_PATH)
-    await context.backend.credentials.confirm(context.actor, given.current_password, PASSWORD_PATH)
+    await context.backend.credentials.verify_password(context.actor, given.current_password, PASSWORD_PATH)
     return True
 
 

@@ -3,7 +3,7 @@
 import strawberry
 
 from roomcast.accounts import administration, models
-from roomcast.accounts.policy import Ending
+from roomcast.accounts.policy import SessionEndReason
 from roomcast.api.accounts import UserPayload, end_afterwards
 from roomcast.api.context import Info
 from roomcast.api.errors import AckPayload, refusable
@@ -49,7 +49,7 @@ class Mutation:
         async with context.backend.db.work() as work:
             ended = await administration.ban_user(work, context.actor, user_id, input.reason)
             await invites.revoke_all_of(work, user_id)
-            end_afterwards(context, work, ended, Ending.BANNED)
+            end_afterwards(context, work, ended, SessionEndReason.BANNED)
         return AckPayload()
 
     @strawberry.mutation

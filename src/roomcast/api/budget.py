@@ -8,7 +8,7 @@ from graphql.pyutils import Path, Undefined
 from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 
 from roomcast.api.limits import DEFAULT_RESPONSE_BYTES, Limits, too_complex
-from roomcast.realtime.turns import Turns
+from roomcast.realtime.turns import FairLimiter
 
 FIELD_BYTES: Final = 8
 """Of a field besides its name and text: quotes, colon, comma, and the shortest values."""
@@ -37,7 +37,7 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
     bytes: int = 0
     fields: int = 0
     exceeded: str | None = None
-    _turns: Turns | None = None
+    _turns: FairLimiter | None = None
     _sizes: dict[int, tuple[Any, int]] | None = None
     """Bytes of a selection's names, by its identity. The selection is kept so that nothing else gets that."""
 
@@ -97,8 +97,8 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
     ) -> Any:
         """Execute the fields of one object in one of the next passes of the loop."""
         if self._turns is None:
-            self._turns = Turns(max(1, PASS // len(selection)))
-        await self._turns.take()
+            self._turns = FairLimiter(max(1, PASS // len(selection)))
+        await self._turns.acquire()
         if self.exceeded is not None:
             return {}
         found = super().execute_fields(parent_type, source, path, selection, position)

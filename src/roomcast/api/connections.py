@@ -10,7 +10,7 @@ MAX_UNREAD_BYTES = 64 * 1024 * 1024
 """Of answers that clients do not take. A client that reads slowly has a whole answer waiting."""
 
 
-class Connection(Protocol):
+class CountedConnection(Protocol):
     @property
     def address(self) -> str: ...
 
@@ -21,13 +21,13 @@ class Connection(Protocol):
     def abort(self) -> None: ...
 
 
-class Connections:
+class HttpConnections:
     """`max_per_address`: None for no limit."""
 
     def __init__(self, max_per_address: int | None = MAX_PER_ADDRESS, max_unread_bytes: int = MAX_UNREAD_BYTES) -> None:
         self.max_per_address, self.max_unread_bytes = max_per_address, max_unread_bytes
         self._open: Counter[str] = Counter()
-        self._blocked: dict[Connection, None] = {}
+        self._blocked: dict[CountedConnection, None] = {}
 
     def enter(self, address: str) -> bool:
         """Whether there was a place. A connection that entered has to `leave`."""
@@ -41,7 +41,7 @@ class Connections:
         if self._open[address] <= 0:
             del self._open[address]
 
-    def blocked(self, connection: Connection) -> None:
+    def blocked(self, connection: CountedConnection) -> None:
         """Its client does not take what was sent. Drops connections until the rest is little enough: those of the
         address that has the most waiting, the longest blocked first."""
         self._blocked[connection] = None
@@ -54,9 +54,9 @@ class Connections:
             self.unblocked(dropped)
             dropped.abort()
 
-    def unblocked(self, connection: Connection) -> None:
+    def unblocked(self, connection: CountedConnection) -> None:
         self._blocked.pop(connection, None)
 
 
-CONNECTIONS = Connections()
+CONNECTIONS = HttpConnections()
 """Those of this process. uvicorn makes the protocols, so nobody can hand it to them."""

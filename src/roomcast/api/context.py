@@ -18,12 +18,12 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
-from roomcast.api.inbox_checks import InboxChecks
-from roomcast.api.signals import Signals
+from roomcast.api.inbox_checks import InboxReconciler
+from roomcast.api.signals import PresenceService
 from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
-from roomcast.core.batch import Batch
+from roomcast.core.batch import GroupCommit
 from roomcast.core.db import Database, Snapshot
 from roomcast.core.epoch import Epoch
 from roomcast.core.errors import Unauthenticated
@@ -35,7 +35,7 @@ from roomcast.messages.models import Message
 from roomcast.moderation import queries as moderation
 from roomcast.notifications.notifier import Notifier
 from roomcast.presence import queries as presence
-from roomcast.realtime.watch import Watch
+from roomcast.realtime.watch import WatcherRegistry
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
@@ -64,10 +64,10 @@ class Backend:
     credentials: Credentials
     sessions: Sessions
     account_rules: AccountRules
-    send: Batch[NewMessage, Sent]
-    watch: Watch
-    inbox_checks: InboxChecks
-    signals: Signals
+    send: GroupCommit[NewMessage, Sent]
+    watch: WatcherRegistry
+    inbox_checks: InboxReconciler
+    signals: PresenceService
     links: Links
     max_upload_bytes: int
     upload_quota_bytes: int
@@ -105,7 +105,7 @@ PENDING = (CoroutineType, asyncio.Future)
 """All that is ever awaited for a field."""
 
 
-def then(found: Maybe[Row], take: Callable[[Row], Key]) -> Maybe[Key]:
+def map_maybe(found: Maybe[Row], take: Callable[[Row], Key]) -> Maybe[Key]:
     """`take` of what was found, now if it is there."""
     return _later(found, take) if isinstance(found, PENDING) else take(found)  # type: ignore[arg-type]
 
@@ -142,7 +142,7 @@ class Loader(DataLoader[Key, Row | None]):
         if force or key not in self._known:
             self._known[key] = value
 
-    async def foresee(self, keys: Iterable[Key]) -> None:
+    async def prefetch(self, keys: Iterable[Key]) -> None:
         """Load these now."""
         wanted = [key for key in dict.fromkeys(keys) if key not in self._known]
         for start in range(0, len(wanted), BATCH):
@@ -150,7 +150,7 @@ class Loader(DataLoader[Key, Row | None]):
             self._known.update(zip(batch, await self._ask(batch), strict=True))
 
 
-class Foreseen(NamedTuple):
+class Prefetch(NamedTuple):
     """What fields of these names ask a loader for."""
 
     fields: frozenset[str]
@@ -196,16 +196,16 @@ class Context:
     async def changed(self) -> None:
         """Something was committed: what this operation reads from here on must see it."""
         self._loaders.clear()
-        await self.snapshot.renew()
+        await self.snapshot.release()
 
     async def close(self) -> None:
-        await self.snapshot.renew()
+        await self.snapshot.release()
 
-    async def foresee(self, *foreseen: "Foreseen") -> None:
+    async def prefetch(self, *foreseen: "Prefetch") -> None:
         """Load now what the fields of a page are going to ask for, if the document has any of them."""
         for wanted in foreseen:
             if not wanted.fields.isdisjoint(self._words):
-                await wanted.loader.foresee(wanted.keys)
+                await wanted.loader.prefetch(wanted.keys)
 
     # ---- loaders: batches by id, of rows that the actor has already reached
 

@@ -8,14 +8,14 @@ from uuid import UUID
 
 from roomcast.core.actor import Actor
 from roomcast.core.rates import counted_address
-from roomcast.realtime.turns import Turns
+from roomcast.realtime.turns import FairLimiter
 
 OPERATIONS = 20
 """That may begin, of all sockets, before others get their turn on the loop."""
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ConnectionLimits:
     """Limits of one process: sockets in all, of one address, of one person; and the streams of one person. None: none.
 
     An address may be a whole company behind one router, or a proxy that nobody named in ROOMCAST_TRUSTED_PROXIES.
@@ -27,11 +27,11 @@ class Places:
     streams_per_person: int | None = 1_000
 
 
-UNLIMITED = Places(sockets_per_address=None, sockets_per_person=None, streams_per_person=None)
+UNLIMITED = ConnectionLimits(sockets_per_address=None, sockets_per_person=None, streams_per_person=None)
 """For load tests: whoever it is may come as often as they like, until the process as a whole is full."""
 
 
-class Guest(Protocol):
+class AdmittedConnection(Protocol):
     """What a socket has to show here."""
 
     @property
@@ -41,23 +41,23 @@ class Guest(Protocol):
     def sessions(self) -> set[UUID]: ...
 
 
-class Host(Protocol):
+class PresenceListener(Protocol):
     """Who is told whose sockets come and go."""
 
-    def come(self, actor: Actor) -> None: ...
+    def on_connect(self, actor: Actor) -> None: ...
 
-    def go(self, actor: Actor, *, for_good: bool) -> None: ...
-
-
-Socket = TypeVar("Socket", bound=Guest)
+    def on_disconnect(self, actor: Actor, *, for_good: bool) -> None: ...
 
 
-class Crowd(Generic[Socket]):
+Socket = TypeVar("Socket", bound=AdmittedConnection)
+
+
+class Admission(Generic[Socket]):
     """Counts nothing by hand: what is asked for is looked up among the sockets that are there."""
 
-    def __init__(self, places: Places, host: Host) -> None:
+    def __init__(self, places: ConnectionLimits, host: PresenceListener) -> None:
         self.places, self._host = places, host
-        self.turns = Turns(OPERATIONS)
+        self.limiter = FairLimiter(OPERATIONS)
         self.sockets: set[Socket] = set()
         self._of_address: defaultdict[str, set[Socket]] = defaultdict(set)
         self._of_person: defaultdict[UUID, set[Socket]] = defaultdict(set)
@@ -81,20 +81,20 @@ class Crowd(Generic[Socket]):
         self._index(socket, set())
         if person is not None and socket in self._of_person.get(person.user_id, ()):  # else there was no place
             _take_out(self._of_person, person.user_id, socket)
-            self._host.go(person, for_good=for_good)
+            self._host.on_disconnect(person, for_good=for_good)
 
-    def has_place_for(self, person: UUID) -> bool:
+    def has_capacity_for(self, person: UUID) -> bool:
         return not _reached(self.places.sockets_per_person, self._of_person.get(person, ()))
 
-    def belongs(self, socket: Socket, before: Actor | None, person: Actor) -> None:
+    def assign(self, socket: Socket, before: Actor | None, person: Actor) -> None:
         """The socket is that person's from here on."""
         if before is not None:
             _take_out(self._of_person, before.user_id, socket)
         self._of_person[person.user_id].add(socket)
         self._index(socket, socket.sessions)
-        self._host.come(person)
+        self._host.on_connect(person)
         if before is not None:
-            self._host.go(before, for_good=False)
+            self._host.on_disconnect(before, for_good=False)
 
     def may_stream(self, person: UUID) -> bool:
         """Whether the person may open one more stream, on whichever of their sockets."""

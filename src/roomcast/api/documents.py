@@ -30,7 +30,7 @@ from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRul
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
 from roomcast.api.cost import Cost, Pricing
-from roomcast.api.errors import blamed, coded
+from roomcast.api.errors import coded, with_code
 from roomcast.api.limits import Limits, Measure, too_complex
 
 REMEMBERED = 1_000
@@ -71,7 +71,7 @@ class Operation:
     root_fields: tuple[str, ...]
     """As often as they are asked for, under whatever alias or fragment."""
     cost: Cost
-    words: frozenset[str]
+    field_names: frozenset[str]
     """Every name in the document: a field that is not among them is not selected."""
 
     @property
@@ -132,7 +132,7 @@ class Documents:
             raise RequestErrors(too_complex("nested too deeply")) from None
         errors = validate(self._schema, document, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
-            raise RequestErrors(*(blamed(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
+            raise RequestErrors(*(with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
         return self._operations(document, fields)
 
     def _operations(self, document: DocumentNode, fields: Mapping[int, list[str]]) -> dict[str | None, Operation]:
@@ -154,7 +154,7 @@ class Documents:
         try:
             return parse(query, max_tokens=self._limits.tokens)
         except GraphQLSyntaxError as error:
-            raise blamed(error, "GRAPHQL_PARSE_FAILED") from None
+            raise with_code(error, "GRAPHQL_PARSE_FAILED") from None
 
     def _is_shared(self, document: DocumentNode, definition: OperationDefinitionNode) -> bool:
         if definition.operation is not OperationType.SUBSCRIPTION:

@@ -131,7 +131,7 @@ def failed(failure: Failure) -> GraphQLError:
     return coded(failure.value, FAILURES[failure])
 
 
-def blamed(error: GraphQLError, code: str) -> GraphQLError:
+def with_code(error: GraphQLError, code: str) -> GraphQLError:
     """The library's own error about what a client sent, under a code of ours. Its cause is the client's doing too."""
     return GraphQLError(error.message, error.nodes, error.source, error.positions, extensions={"code": code})
 

@@ -54,7 +54,7 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class RenderedEvent:
     """The root of one execution: an event and how it came to be shown."""
 
     event: Any
@@ -66,22 +66,22 @@ class RoomEvent:
     shows: ClassVar[type[Any]]
 
     @strawberry.field(metadata=SHARED)
-    def cursor(self, told: strawberry.Parent[Told], info: Info) -> Cursor:
+    def cursor(self, told: strawberry.Parent[RenderedEvent], info: Info) -> Cursor:
         return Cursor(info.context.cursor(told.event.room_id, told.event.seq))
 
     @strawberry.field(metadata=SHARED)
-    def at(self, told: strawberry.Parent[Told]) -> datetime:
+    def at(self, told: strawberry.Parent[RenderedEvent]) -> datetime:
         moment: datetime = told.event.at
         return moment
 
     replayed: bool
 
     @classmethod
-    def is_type_of(cls, told: Told, _info: object) -> bool:
+    def is_type_of(cls, told: RenderedEvent, _info: object) -> bool:
         return isinstance(told.event, cls.shows)
 
 
-async def _message(told: Told, info: Info) -> message_rows.Message | None:
+async def _message(told: RenderedEvent, info: Info) -> message_rows.Message | None:
     created = _fresh(told.event)
     if created is None:
         return await info.context.messages.load(told.event.message_id)
@@ -100,11 +100,11 @@ class MessageDelivery:
     replayed: bool
 
     @strawberry.field(metadata=SHARED)
-    def cursor(self, told: strawberry.Parent[Told], info: Info) -> Cursor:
+    def cursor(self, told: strawberry.Parent[RenderedEvent], info: Info) -> Cursor:
         return Cursor(info.context.cursor(told.event.room_id, told.event.seq))
 
     @strawberry.field(graphql_type=Message, metadata=SHARED)
-    async def message(self, told: strawberry.Parent[Told], info: Info) -> message_rows.Message | None:
+    async def message(self, told: strawberry.Parent[RenderedEvent], info: Info) -> message_rows.Message | None:
         return await _message(told, info)
 
 
@@ -113,7 +113,7 @@ class MessageCreated(RoomEvent):
     shows: ClassVar = message_events.MessageCreated
 
     @strawberry.field(graphql_type=Message, metadata=SHARED)
-    async def message(self, told: strawberry.Parent[Told], info: Info) -> message_rows.Message | None:
+    async def message(self, told: strawberry.Parent[RenderedEvent], info: Info) -> message_rows.Message | None:
         return await _message(told, info)
 
 
@@ -122,11 +122,11 @@ class MessageUpdated(RoomEvent):
     shows: ClassVar = message_events.MessageUpdated
 
     @strawberry.field(graphql_type=Message, metadata=SHARED)
-    async def message(self, told: strawberry.Parent[Told], info: Info) -> message_rows.Message | None:
+    async def message(self, told: strawberry.Parent[RenderedEvent], info: Info) -> message_rows.Message | None:
         return await _message(told, info)
 
     @strawberry.field(metadata=SHARED)
-    def reason(self, told: strawberry.Parent[Told]) -> message_events.MessageUpdateReason:
+    def reason(self, told: strawberry.Parent[RenderedEvent]) -> message_events.MessageUpdateReason:
         return message_events.MessageUpdateReason(told.event.reason)
 
 
@@ -135,15 +135,15 @@ class MessageDeleted(RoomEvent):
     shows: ClassVar = message_events.MessageDeleted
 
     @strawberry.field(metadata=SHARED)
-    def message_id(self, told: strawberry.Parent[Told]) -> strawberry.ID:
+    def message_id(self, told: strawberry.Parent[RenderedEvent]) -> strawberry.ID:
         return strawberry.ID(global_id("msg", told.event.message_id))
 
     @strawberry.field(metadata=SHARED)
-    def message_seq(self, told: strawberry.Parent[Told]) -> Seq:
+    def message_seq(self, told: strawberry.Parent[RenderedEvent]) -> Seq:
         return Seq(told.event.message_seq)
 
     @strawberry.field(graphql_type=User | None, metadata=SHARED)
-    async def deleted_by(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+    async def deleted_by(self, told: strawberry.Parent[RenderedEvent], info: Info) -> account_rows.User | None:
         return await info.context.users.load(told.event.deleted_by_id)
 
 
@@ -152,23 +152,23 @@ class ReactionChanged(RoomEvent):
     shows: ClassVar = message_events.ReactionChanged
 
     @strawberry.field(metadata=SHARED)
-    def message_id(self, told: strawberry.Parent[Told]) -> strawberry.ID:
+    def message_id(self, told: strawberry.Parent[RenderedEvent]) -> strawberry.ID:
         return strawberry.ID(global_id("msg", told.event.message_id))
 
     @strawberry.field(metadata=SHARED)
-    def emoji(self, told: strawberry.Parent[Told]) -> str:
+    def emoji(self, told: strawberry.Parent[RenderedEvent]) -> str:
         return str(told.event.emoji)
 
     @strawberry.field(graphql_type=User, metadata=SHARED)
-    async def user(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+    async def user(self, told: strawberry.Parent[RenderedEvent], info: Info) -> account_rows.User | None:
         return await info.context.users.load(told.event.user_id)
 
     @strawberry.field(metadata=SHARED)
-    def added(self, told: strawberry.Parent[Told]) -> bool:
+    def added(self, told: strawberry.Parent[RenderedEvent]) -> bool:
         return bool(told.event.added)
 
     @strawberry.field(metadata=SHARED, description="How many have this emoji under the message now.")
-    def count(self, told: strawberry.Parent[Told]) -> int:
+    def count(self, told: strawberry.Parent[RenderedEvent]) -> int:
         return int(told.event.count)
 
 
@@ -177,19 +177,19 @@ class MemberChanged(RoomEvent):
     shows: ClassVar = room_events.MemberChanged
 
     @strawberry.field(graphql_type=User, metadata=SHARED)
-    async def user(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+    async def user(self, told: strawberry.Parent[RenderedEvent], info: Info) -> account_rows.User | None:
         return await info.context.users.load(told.event.user_id)
 
     @strawberry.field(metadata=SHARED)
-    def change(self, told: strawberry.Parent[Told]) -> room_events.MemberChange:
+    def change(self, told: strawberry.Parent[RenderedEvent]) -> room_events.MemberChange:
         return room_events.MemberChange(told.event.change)
 
     @strawberry.field(metadata=SHARED)
-    def role(self, told: strawberry.Parent[Told]) -> room_rows.RoomRole | None:
+    def role(self, told: strawberry.Parent[RenderedEvent]) -> room_rows.RoomRole | None:
         return room_rows.RoomRole(told.event.role) if told.event.role else None
 
     @strawberry.field(metadata=SHARED, description="Muted by a moderator until then.")
-    def muted_until(self, told: strawberry.Parent[Told]) -> datetime | None:
+    def muted_until(self, told: strawberry.Parent[RenderedEvent]) -> datetime | None:
         event: room_events.MemberChanged = told.event
         return event.muted_until
 
@@ -199,7 +199,7 @@ class RoomChanged(RoomEvent):
     shows: ClassVar = room_events.RoomChanged
 
     @strawberry.field(graphql_type=Room, metadata=SHARED)
-    async def room(self, told: strawberry.Parent[Told], info: Info) -> room_rows.Room | None:
+    async def room(self, told: strawberry.Parent[RenderedEvent], info: Info) -> room_rows.Room | None:
         return await info.context.rooms.load(told.event.room_id)
 
 
@@ -208,11 +208,11 @@ class ReadMarkerMoved(RoomEvent):
     shows: ClassVar = receipt_events.ReadMarkerMoved
 
     @strawberry.field(graphql_type=User, metadata=SHARED)
-    async def user(self, told: strawberry.Parent[Told], info: Info) -> account_rows.User | None:
+    async def user(self, told: strawberry.Parent[RenderedEvent], info: Info) -> account_rows.User | None:
         return await info.context.users.load(told.event.user_id)
 
     @strawberry.field(metadata=SHARED)
-    def up_to_seq(self, told: strawberry.Parent[Told]) -> Seq:
+    def up_to_seq(self, told: strawberry.Parent[RenderedEvent]) -> Seq:
         return Seq(told.event.up_to_seq)
 
 
@@ -224,11 +224,11 @@ class StreamReady(RoomEvent):
     shows: ClassVar = Ready
 
     @strawberry.field(metadata=SHARED)
-    def recovered(self, told: strawberry.Parent[Told]) -> bool:
+    def recovered(self, told: strawberry.Parent[RenderedEvent]) -> bool:
         return bool(told.event.recovered)
 
     @strawberry.field(metadata=SHARED)
-    def replayed_count(self, told: strawberry.Parent[Told]) -> int:
+    def replayed_count(self, told: strawberry.Parent[RenderedEvent]) -> int:
         return int(told.event.replayed_count)
 
 
@@ -237,7 +237,7 @@ class StreamEnded(RoomEvent):
     shows: ClassVar = Ended
 
     @strawberry.field(metadata=SHARED)
-    def reason(self, told: strawberry.Parent[Told]) -> StreamEndReason:
+    def reason(self, told: strawberry.Parent[RenderedEvent]) -> StreamEndReason:
         return StreamEndReason(told.event.reason)
 
 
@@ -253,5 +253,5 @@ EVENT_TYPES = [
     StreamEnded,
 ]
 
-TOLD_EVENTS = frozenset(kind.shows for kind in EVENT_TYPES if issubclass(kind.shows, Event))
+ROOM_EVENT_TYPES = frozenset(kind.shows for kind in EVENT_TYPES if issubclass(kind.shows, Event))
 """The events among them: what else travels is felt, not told."""

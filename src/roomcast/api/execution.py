@@ -14,15 +14,15 @@ from prometheus_client import CollectorRegistry
 from roomcast.api.budget import BoundedExecutor
 from roomcast.api.context import PENDING, Backend, Caller, Context
 from roomcast.api.documents import Documents, Operation, RequestErrors
-from roomcast.api.errors import blamed, cause_of, coded, formatted
+from roomcast.api.errors import cause_of, coded, formatted, with_code
 from roomcast.api.limits import Limits, too_complex
 from roomcast.api.persisted import PersistedQueries
 from roomcast.api.rates import NEW_MESSAGES, Rates
 from roomcast.api.requests import Request
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
-from roomcast.core.metrics import Operations
-from roomcast.realtime.retry import until_it_works
+from roomcast.core.metrics import OperationMetrics
+from roomcast.realtime.retry import retry_until_success
 
 Payload = dict[str, Any]
 
@@ -45,7 +45,7 @@ class Engine:
         limits: Limits,
         persisted: PersistedQueries | None = None,
         rates: Rates | None = None,
-        operations: Operations | None = None,
+        operations: OperationMetrics | None = None,
         *,
         introspection: bool,
     ) -> None:
@@ -55,7 +55,7 @@ class Engine:
         self._turn = asyncio.Semaphore(BEGIN_AT_ONCE)
         self._shares: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
-        self._operations = operations or Operations(CollectorRegistry())
+        self._operations = operations or OperationMetrics(CollectorRegistry())
 
     async def read(self, request: Request, caller: Caller) -> Operation:
         """The operation that is meant; a document that is new counts against the caller. Raises RequestErrors."""
@@ -88,7 +88,7 @@ class Engine:
 
     async def _run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
         await self._admit(operation, request, viewer, caller)
-        context = Context(self.backend, viewer, caller, words=operation.words)
+        context = Context(self.backend, viewer, caller, words=operation.field_names)
         executor = self.executor(operation, request.variables, context)
         try:
             async with asyncio.timeout(self.limits.operation_seconds), self._share(operation, viewer):
@@ -116,7 +116,9 @@ class Engine:
         """
         with self._operations.timed("subscription"):
             await self._admit(operation, request, context.viewer, context.caller)
-            return await until_it_works(lambda: self._subscribe_in_turn(operation, request, context), worth=is_outage)
+            return await retry_until_success(
+                lambda: self._subscribe_in_turn(operation, request, context), worth=is_outage
+            )
 
     async def _subscribe_in_turn(self, operation: Operation, request: Request, context: Context) -> Any:
         async with self._turn:
@@ -159,7 +161,7 @@ class Engine:
             operation_extensions=None,
         )
         if isinstance(built, list):
-            raise RequestErrors(*(blamed(error, "BAD_USER_INPUT") for error in built))
+            raise RequestErrors(*(with_code(error, "BAD_USER_INPUT") for error in built))
         bounded = cast("BoundedExecutor", built)
         bounded.bound(self.limits)
         return bounded

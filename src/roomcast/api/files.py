@@ -42,7 +42,7 @@ from roomcast.uploads.limits import Slots, TransferClock, TransferLimits
 from roomcast.uploads.links import Links, Purpose
 from roomcast.uploads.models import File, blob, thumbnail
 from roomcast.uploads.policy import TICKET
-from roomcast.uploads.receiving import Intake
+from roomcast.uploads.receiving import UploadReceiver
 from roomcast.uploads.storage import Storage
 
 STATUS = {
@@ -84,7 +84,9 @@ def routes(endpoint: Callable[[], "FilesEndpoint"]) -> list[BaseRoute]:
 class FilesEndpoint:
     """Both directions. `intake` fills what `storage` shows."""
 
-    def __init__(self, db: Database, links: Links, storage: Storage, intake: Intake, limits: TransferLimits) -> None:
+    def __init__(
+        self, db: Database, links: Links, storage: Storage, intake: UploadReceiver, limits: TransferLimits
+    ) -> None:
         self._db, self._links, self._storage, self._intake = db, links, storage, intake
         self.limits = limits
         self.downloads = Slots(limits.downloads, limits.downloads_per_address)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import strawberry
 
-from roomcast.api.context import Context, Foreseen
+from roomcast.api.context import Context, Prefetch
 from roomcast.api.paging import Connected, connected
 from roomcast.core.ids import local_id
 from roomcast.core.log import heads_by_id
@@ -54,11 +54,11 @@ async def _foresee(context: Context, page: Page[tuple[Message]]) -> None:
     messages = [message for (message,) in page.rows]
     ids = [message.id for message in messages]
     with_files = [message.id for message in messages if message.has_attachments]
-    await context.foresee(
-        Foreseen(
+    await context.prefetch(
+        Prefetch(
             frozenset({"author"}), context.users, {message.author_id for message in messages if message.author_id}
         ),
-        Foreseen(frozenset({"reactions"}), context.reactions, ids),
-        Foreseen(frozenset({"thread"}), context.threads, ids),
-        Foreseen(frozenset({"attachments"}), context.attachments, with_files),
+        Prefetch(frozenset({"reactions"}), context.reactions, ids),
+        Prefetch(frozenset({"thread"}), context.threads, ids),
+        Prefetch(frozenset({"attachments"}), context.attachments, with_files),
     )

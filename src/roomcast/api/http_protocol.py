@@ -6,7 +6,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from roomcast.api import refusals
 from roomcast.api.connections import CONNECTIONS
-from roomcast.api.slices import Sliced
+from roomcast.api.slices import ChunkedReads
 from roomcast.core.rates import counted_address
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -18,7 +18,7 @@ STALL_SECONDS = 60.0
 """How long a client may take nothing of its answer."""
 
 
-class HttpProtocol(Sliced, HttpToolsProtocol):
+class HttpProtocol(ChunkedReads, HttpToolsProtocol):
     SLICE_BYTES = 4096
 
     head_seconds, stall_seconds = HEAD_SECONDS, STALL_SECONDS
@@ -136,5 +136,5 @@ class HttpProtocol(Sliced, HttpToolsProtocol):
         self._refuse(400, msg)
 
     def _refuse(self, status: int, message: str) -> None:
-        self.transport.write(refusals.response(status, message))
+        self.transport.write(refusals.raw_response(status, message))
         self.transport.close()

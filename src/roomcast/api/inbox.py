@@ -21,12 +21,12 @@ from roomcast.api.inbox_types import InboxSnapshot, RoomListChange, RoomListChan
 from roomcast.api.requests import Request
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
-from roomcast.core.events import kind_of, unpack
+from roomcast.core.events import kind_of_packed, unpack
 from roomcast.realtime.bus import Frame
 from roomcast.realtime.outbox import Outbox
-from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.retry import retry_until_success
 from roomcast.receipts import queries
-from roomcast.receipts.events import PlaceChanged, ReadMarkerMoved
+from roomcast.receipts.events import MembershipStateChanged, ReadMarkerMoved
 from roomcast.receipts.queries import Fingerprint, Unread
 from roomcast.rooms.events import RoomChanged
 
@@ -62,7 +62,7 @@ class Subscription:
         return InboxStream(info.context.address)
 
 
-def topic_of_person(user_id: UUID) -> str:
+def user_topic(user_id: UUID) -> str:
     return f"user:{user_id}"
 
 
@@ -107,13 +107,13 @@ class Inbox:
 
     # ------------------------------------------------------------------ what happens
 
-    def touched(self, frame: Frame) -> None:
-        kind = kind_of(frame.body)
+    def on_message(self, frame: Frame) -> None:
+        kind = kind_of_packed(frame.body)
         if kind == ReadMarkerMoved.kind:  # one's own comes as PlaceChanged
             return
         room_id = self._room_of(frame)
         self._dirty.add(room_id)
-        if kind == RoomChanged.kind or (kind == PlaceChanged.kind and _of_preferences(frame)):
+        if kind == RoomChanged.kind or (kind == MembershipStateChanged.kind and _of_preferences(frame)):
             self._updated.add(room_id)
         self._woken.set()
 
@@ -124,7 +124,7 @@ class Inbox:
         self._updated.add(room_id)
         self._woken.set()
 
-    def doubted(self) -> None:
+    def on_resync(self) -> None:
         self._in_doubt = True
         self._woken.set()
 
@@ -155,7 +155,7 @@ class Inbox:
             failed()
 
     async def _run(self, outbox: Outbox) -> None:
-        own = topic_of_person(self._viewer.user_id)
+        own = user_topic(self._viewer.user_id)
         self._followed.add(own)
         self._backend.watch.follow(self, own)
         await self._follow_all()
@@ -223,17 +223,17 @@ class Inbox:
                     self.places = (await queries.fingerprints(session, [self.user_id])).get(self.user_id, ())
             return {room.room_id: room for room in rooms}
 
-        return await until_it_works(ask, worth=is_outage)
+        return await retry_until_success(ask, worth=is_outage)
 
     async def _follow_all(self) -> None:
-        self._follow(await until_it_works(self._room_ids, worth=is_outage))
+        self._follow(await retry_until_success(self._room_ids, worth=is_outage))
 
     async def _room_ids(self) -> list[UUID]:
         async with self._backend.db.read() as session:
             return await queries.room_ids_of(session, self._viewer.user_id)
 
     async def _say(self, outbox: Outbox, event: Any) -> None:
-        payload = await until_it_works(lambda: self._executed(event), worth=is_outage)
+        payload = await retry_until_success(lambda: self._executed(event), worth=is_outage)
         while not self._send(payload):
             if outbox.closed:
                 return
@@ -261,4 +261,4 @@ def _has_moved(before: Unread, now: Unread) -> bool:
 
 def _of_preferences(frame: Frame) -> bool:
     event = unpack(frame.body)
-    return isinstance(event, PlaceChanged) and event.preferences
+    return isinstance(event, MembershipStateChanged) and event.preferences

@@ -27,7 +27,7 @@ MANY_PEOPLE = 500
 log = logging.getLogger("roomcast.inbox")
 
 
-class Checked(Protocol):
+class ReconciledInbox(Protocol):
     """An inbox. `places`: the fingerprint of what it has counted; None before the first count."""
 
     places: Fingerprint | None
@@ -35,19 +35,19 @@ class Checked(Protocol):
     @property
     def user_id(self) -> UUID: ...
 
-    def doubted(self) -> None:
+    def on_resync(self) -> None:
         """Count anew."""
 
 
-class InboxChecks:
+class InboxReconciler:
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._inboxes: OrderedDict[Checked, None] = OrderedDict()
+        self._inboxes: OrderedDict[ReconciledInbox, None] = OrderedDict()
 
-    def add(self, inbox: Checked) -> None:
+    def add(self, inbox: ReconciledInbox) -> None:
         self._inboxes[inbox] = None
 
-    def discard(self, inbox: Checked) -> None:
+    def discard(self, inbox: ReconciledInbox) -> None:
         self._inboxes.pop(inbox, None)
 
     async def look(self) -> None:
@@ -59,7 +59,7 @@ class InboxChecks:
         for start in range(0, len(chosen), MANY_PEOPLE):
             await self._check(chosen[start : start + MANY_PEOPLE])
 
-    async def _check(self, inboxes: list[Checked]) -> None:
+    async def _check(self, inboxes: list[ReconciledInbox]) -> None:
         try:
             async with self._db.read() as session:
                 found = await queries.fingerprints(session, {inbox.user_id for inbox in inboxes})
@@ -68,4 +68,4 @@ class InboxChecks:
             return
         for inbox in inboxes:
             if inbox in self._inboxes and inbox.places not in (None, found.get(inbox.user_id, ())):
-                inbox.doubted()
+                inbox.on_resync()

@@ -9,7 +9,7 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.accounts import User, UserConnection
-from roomcast.api.context import SHARED, Context, Info, Maybe, then
+from roomcast.api.context import SHARED, Context, Info, Maybe, map_maybe
 from roomcast.api.errors import MutationPayload, refusable
 from roomcast.api.history import history
 from roomcast.api.node import Node
@@ -24,7 +24,7 @@ from roomcast.core.ids import global_id, local_id
 from roomcast.core.paging import window
 from roomcast.messages import editing, models, pins, policy, queries, reactions, threads
 from roomcast.messages.actions import NewMessage
-from roomcast.messages.editing import Changed
+from roomcast.messages.editing import MessageChange
 from roomcast.messages.markdown import rendered
 from roomcast.messages.preparing import prepare
 from roomcast.receipts import queries as receipts
@@ -141,7 +141,7 @@ class Message(Node):
 
     @strawberry.field(graphql_type=list[ReactionGroup], metadata=SHARED)
     def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[reactions.Group]]:
-        return then(info.context.reactions.now(message.id), lambda found: found or [])
+        return map_maybe(info.context.reactions.now(message.id), lambda found: found or [])
 
     @strawberry.field(graphql_type=list[User], metadata=SHARED)
     async def mentions(self, message: strawberry.Parent[models.Message], info: Info) -> list[account_rows.User]:
@@ -153,7 +153,7 @@ class Message(Node):
     def attachments(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[File]]:
         if not message.has_attachments:
             return []
-        return then(info.context.attachments.now(message.id), lambda found: found or [])
+        return map_maybe(info.context.attachments.now(message.id), lambda found: found or [])
 
     @strawberry.field
     async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
@@ -266,7 +266,7 @@ class Query:
         thread_root_id: strawberry.ID | None = None,
     ) -> Connected:
         async with info.context.snapshot.session() as session:
-            view = await rooms.reach(session, info.context.actor, local_id("room", room_id))
+            view = await rooms.readable_room(session, info.context.actor, local_id("room", room_id))
         return await history(info.context, view.room.id, (first, after, last, before), around, thread_root_id)
 
 
@@ -351,7 +351,7 @@ class Mutation:
         return await payload(info.context, changed)
 
 
-async def payload(context: Context, changed: Changed) -> MessagePayload:
+async def payload(context: Context, changed: MessageChange) -> MessagePayload:
     await context.changed()
     cursor = None if changed.seq is None else Cursor(context.cursor(changed.message.room_id, changed.seq))
     return MessagePayload(message=changed.message, cursor=cursor)
@@ -380,6 +380,6 @@ async def message_or_none(context: Context, message_id: UUID | None) -> models.M
     actor = context.actor
     try:
         async with context.snapshot.session() as session:
-            return await queries.reach(session, actor, message_id)
+            return await queries.readable_message(session, actor, message_id)
     except NotFound:
         return None

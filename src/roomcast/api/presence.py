@@ -10,23 +10,23 @@ from roomcast.accounts import models as account_rows
 from roomcast.api.accounts import User
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.errors import AckPayload, refusable
-from roomcast.api.events import Told
+from roomcast.api.events import RenderedEvent
 from roomcast.api.inputs import mentioned
-from roomcast.api.subscriptions import Place, Stream
-from roomcast.api.watched_rooms import PresenceShown, TypingShown
+from roomcast.api.subscriptions import Stream, StreamStart
+from roomcast.api.watched_rooms import PresenceUpdate, TypingUpdate
 from roomcast.core.ids import global_id, local_id
 from roomcast.presence import queries
 from roomcast.presence.people import PresenceState
 from roomcast.presence.policy import MAX_SHOWN, MAX_TYPISTS, TYPING_EXPIRY_SECONDS
-from roomcast.presence.wishes import Wish
-from roomcast.realtime.state import State
+from roomcast.presence.wishes import StatusUpdate
+from roomcast.realtime.state import SnapshotFeed
 from roomcast.rooms import queries as rooms
 
 
 @strawberry.type(description="Replaces the one before. People are told of themselves too: clients leave their own out.")
 class TypingState:
     @strawberry.field(metadata=SHARED)
-    def room_id(self, told: strawberry.Parent[Told]) -> strawberry.ID:
+    def room_id(self, told: strawberry.Parent[RenderedEvent]) -> strawberry.ID:
         return strawberry.ID(global_id("room", told.event.room_id))
 
     @strawberry.field(
@@ -34,7 +34,7 @@ class TypingState:
         metadata=SHARED | {"items": MAX_TYPISTS},
         description=f"Who began first comes first; at most {MAX_TYPISTS}.",
     )
-    async def users(self, told: strawberry.Parent[Told], info: Info) -> list[account_rows.User]:
+    async def users(self, told: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
         return await _users(info.context, told)
 
     @strawberry.field(
@@ -51,7 +51,7 @@ class PresenceChange:
         description="These people are all who are here, whatever was known before. Otherwise these have changed, and "
         "who is OFFLINE now is not here any more.",
     )
-    def snapshot(self, told: strawberry.Parent[Told]) -> bool:
+    def snapshot(self, told: strawberry.Parent[RenderedEvent]) -> bool:
         return bool(told.event.snapshot)
 
     @strawberry.field(
@@ -59,11 +59,11 @@ class PresenceChange:
         metadata=SHARED | {"items": MAX_SHOWN},
         description=f"At most {MAX_SHOWN} of the room's people are shown; where one of them goes, another comes in.",
     )
-    async def users(self, told: strawberry.Parent[Told], info: Info) -> list[account_rows.User]:
+    async def users(self, told: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
         return await _users(info.context, told)
 
 
-async def _users(context: Context, told: Told) -> list[account_rows.User]:
+async def _users(context: Context, told: RenderedEvent) -> list[account_rows.User]:
     return [user for user in await context.users.load_many(list(told.event.user_ids)) if user is not None]
 
 
@@ -90,7 +90,7 @@ class Mutation:
     @refusable(AckPayload)
     async def set_presence(self, info: Info, input: SetPresenceInput) -> AckPayload:  # noqa: A002
         """How the viewer is shown to others. Not stored: a client says it again when it has connected anew."""
-        wish = Wish(mentioned(input.state), mentioned(input.status_text), mentioned(input.status_emoji))
+        wish = StatusUpdate(mentioned(input.state), mentioned(input.status_text), mentioned(input.status_emoji))
         info.context.backend.signals.set_presence(info.context.actor, wish)
         return AckPayload()
 
@@ -113,7 +113,7 @@ class Subscription:
         graphql_type=TypingState, metadata=SHARED, description="Not stored. Each payload replaces the one before."
     )
     async def typing(self, info: Info, room_id: strawberry.ID) -> Stream:
-        return await _stream(info.context, room_id, TypingShown, info.context.backend.signals.typing_in)
+        return await _stream(info.context, room_id, TypingUpdate, info.context.backend.signals.typing_in)
 
     @strawberry.subscription(
         graphql_type=PresenceChange,
@@ -121,12 +121,12 @@ class Subscription:
         description="Not stored. The people of one room: a snapshot first, then coalesced changes.",
     )
     async def presence(self, info: Info, room_id: strawberry.ID) -> Stream:
-        return await _stream(info.context, room_id, PresenceShown, info.context.backend.signals.presence_in)
+        return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.signals.presence_in)
 
 
-async def _stream(context: Context, room_id: str, shows: type[Any], state_of: Callable[[UUID], State]) -> Stream:
+async def _stream(context: Context, room_id: str, shows: type[Any], state_of: Callable[[UUID], SnapshotFeed]) -> Stream:
     """Raises Unauthenticated, NotFound."""
     async with context.snapshot.session() as session:
-        view = await rooms.reach(session, context.actor, local_id("room", room_id))
-    place = Place(view.room.id, view.head.last_seq, None, expired=False)
+        view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
+    place = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
     return Stream(place, frozenset([shows]), speaks=False, address=context.address, state_of=state_of)

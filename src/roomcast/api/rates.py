@@ -13,7 +13,7 @@ from roomcast.api.context import Caller
 from roomcast.api.documents import Operation, RequestErrors
 from roomcast.api.errors import coded
 from roomcast.core.actor import Actor
-from roomcast.core.rates import Buckets, Draft, Rate, counted_address
+from roomcast.core.rates import Buckets, Charge, Rate, counted_address
 
 NEW_MESSAGES: Final[Mapping[str, int]] = {"sendMessage": 1}
 SIGNALS: Final[Mapping[str, int]] = {"setPresence": 5, "setTyping": 1}
@@ -62,9 +62,9 @@ class Rates:
     async def admit_reading(self, document: str, caller: Caller) -> None:
         """Raises as `admit` does."""
         bucket, rate = f"reading:{counted_address(caller.ip_address)}", self._allowances.reading_of_address
-        await self._take([Draft(bucket, rate, min(len(document), rate.burst))])
+        await self._take([Charge(bucket, rate, min(len(document), rate.burst))])
 
-    async def _take(self, drafts: list[Draft]) -> None:
+    async def _take(self, drafts: list[Charge]) -> None:
         wait = await self._buckets.take(drafts)
         if wait > 0:
             milliseconds = math.ceil(wait * 1000)
@@ -72,22 +72,22 @@ class Rates:
                 coded("RATE_LIMITED", "Too much in too little time; try again later.", retryAfterMs=milliseconds)
             )
 
-    def _drafts(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> list[Draft]:
+    def _drafts(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> list[Charge]:
         allowed, address = self._allowances, counted_address(caller.ip_address)
         drafts = [
-            Draft(f"operations:{address}", allowed.operations_of_address),
-            Draft(f"cost:{address}", allowed.cost_of_address, cost),
+            Charge(f"operations:{address}", allowed.operations_of_address),
+            Charge(f"cost:{address}", allowed.cost_of_address, cost),
         ]
         if viewer is not None:
             drafts += [
-                Draft(f"operations:{viewer.user_id}", allowed.operations),
-                Draft(f"cost:{viewer.user_id}", allowed.cost, cost),
+                Charge(f"operations:{viewer.user_id}", allowed.operations),
+                Charge(f"cost:{viewer.user_id}", allowed.cost, cost),
             ]
         if operation.kind is OperationType.MUTATION:
             drafts += self._changes(operation.root_fields, viewer, address)
         return drafts
 
-    def _changes(self, fields: Sequence[str], viewer: Actor | None, address: str) -> list[Draft]:
+    def _changes(self, fields: Sequence[str], viewer: Actor | None, address: str) -> list[Charge]:
         """For each mutation that is asked for, under whatever alias."""
         allowed = self._allowances
         changes = sum(CHANGES.get(name, 1) for name in fields)
@@ -102,6 +102,6 @@ class Rates:
         return [draft for draft in drafts if draft.amount]
 
 
-def _draft(bucket: str, rate: Rate, amount: float) -> Draft:
+def _draft(bucket: str, rate: Rate, amount: float) -> Charge:
     """No more than the bucket holds: what weighs more waits until it is full."""
-    return Draft(bucket, rate, min(amount, rate.burst))
+    return Charge(bucket, rate, min(amount, rate.burst))

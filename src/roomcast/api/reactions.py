@@ -3,7 +3,7 @@
 import strawberry
 
 from roomcast.api.accounts import UserConnection
-from roomcast.api.context import SHARED, Context, Info, Maybe, then
+from roomcast.api.context import SHARED, Context, Info, Maybe, map_maybe
 from roomcast.api.paging import Connected, connected
 from roomcast.core.paging import window
 from roomcast.messages import reactions
@@ -17,7 +17,7 @@ class ReactionGroup:
     @strawberry.field(graphql_type=bool)
     def viewer_has_reacted(self, group: strawberry.Parent[reactions.Group], info: Info) -> Maybe[bool]:
         mine = info.context.own_emoji.now((group.message_id, info.context.actor.user_id))
-        return then(mine, lambda found: group.emoji in (found or ()))
+        return map_maybe(mine, lambda found: group.emoji in (found or ()))
 
     @strawberry.field(graphql_type=UserConnection, metadata=SHARED)
     async def users(

@@ -23,7 +23,7 @@ def body(status: int, message: str) -> bytes:
     return orjson.dumps(refusal(coded(code, message), str(uuid7())))
 
 
-def response(status: int, message: str) -> bytes:
+def raw_response(status: int, message: str) -> bytes:
     """All of it as it goes over the wire, for one who is then hung up on."""
     content = body(status, message)
     headers = {**HEADERS, "Content-Length": str(len(content)), "Connection": "close"}

@@ -10,7 +10,7 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.accounts import User
-from roomcast.api.context import SHARED, Context, Foreseen, Info, Maybe, then
+from roomcast.api.context import SHARED, Context, Info, Maybe, Prefetch, map_maybe
 from roomcast.api.errors import MutationPayload
 from roomcast.api.history import history, pinned
 from roomcast.api.node import Node
@@ -28,7 +28,7 @@ from roomcast.messages import queries as messages
 from roomcast.presence.policy import MAX_SHOWN
 from roomcast.receipts.queries import Unread
 from roomcast.rooms import models, policy, queries
-from roomcast.rooms.entry import Changed
+from roomcast.rooms.entry import RoomChange
 from roomcast.rooms.queries import RoomFilter as Wanted
 
 if TYPE_CHECKING:
@@ -63,17 +63,17 @@ class RoomMembership:
 
     @strawberry.field(graphql_type=int, description="Exact up to 100, then capped.")
     def unread_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> Maybe[int]:
-        return then(_unread(info.context, membership), attrgetter("unread_count"))
+        return map_maybe(_unread(info.context, membership), attrgetter("unread_count"))
 
     @strawberry.field(graphql_type=bool)
     def unread_is_capped(self, membership: strawberry.Parent[models.Membership], info: Info) -> Maybe[bool]:
-        return then(_unread(info.context, membership), attrgetter("is_capped"))
+        return map_maybe(_unread(info.context, membership), attrgetter("is_capped"))
 
     @strawberry.field(
         graphql_type=int, description="Unread messages that call the viewer, in threads too. Exact up to 100."
     )
     def mention_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> Maybe[int]:
-        return then(_unread(info.context, membership), attrgetter("mention_count"))
+        return map_maybe(_unread(info.context, membership), attrgetter("mention_count"))
 
 
 @strawberry.type(description="What the viewer may do here now; the server refuses the rest.")
@@ -204,7 +204,7 @@ class Room(Node):
     def viewer_permissions(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[policy.Permissions]:
         actor = info.context.actor
         membership = info.context.memberships.now((room.id, actor.user_id))
-        return then(membership, lambda found: policy.permissions(actor, room, found, now()))
+        return map_maybe(membership, lambda found: policy.permissions(actor, room, found, now()))
 
     @strawberry.field(
         metadata=SHARED,
@@ -292,11 +292,11 @@ class Query:
             context.memberships.prime((room.id, actor.user_id), membership)
         ids = [room.id for room, _ in page.rows]
         mine = [(room.id, actor.user_id) for room, membership in page.rows if membership is not None]
-        await context.foresee(
-            Foreseen(COUNTS, context.unread, mine),
-            Foreseen(LAST, context.last_messages, ids),
-            Foreseen(PLACE, context.heads, ids),
-            Foreseen(ACTIVE, context.active_people, ids),
+        await context.prefetch(
+            Prefetch(COUNTS, context.unread, mine),
+            Prefetch(LAST, context.last_messages, ids),
+            Prefetch(PLACE, context.heads, ids),
+            Prefetch(ACTIVE, context.active_people, ids),
         )
         return connected(page, lambda room, _membership: room, lambda: _room_count(context, wanted))
 
@@ -306,7 +306,7 @@ async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | 
     actor = context.actor
     try:
         async with context.snapshot.session() as session:
-            view = await queries.reach(session, actor, room_id)
+            view = await queries.readable_room(session, actor, room_id)
     except NotFound:
         return None
     context.heads.prime(view.room.id, view.head)
@@ -314,7 +314,7 @@ async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | 
     return view.room
 
 
-async def room_payload(context: Context, change: Callable[[Work], Awaitable[Changed]]) -> RoomPayload:
+async def room_payload(context: Context, change: Callable[[Work], Awaitable[RoomChange]]) -> RoomPayload:
     """Commit the change; the room as it is now, if the viewer may still read it, and where that was announced."""
     async with context.backend.db.work() as work:
         changed = await change(work)

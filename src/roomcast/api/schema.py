@@ -25,11 +25,11 @@ from roomcast.api import (
 )
 from roomcast.api.events import EVENT_TYPES
 from roomcast.api.scalars import SCALARS
-from roomcast.api.straight import straighten
+from roomcast.api.straight import install_fast_resolvers
 
 
 @cache
-def build() -> strawberry.Schema:
+def build_schema() -> strawberry.Schema:
     """The same for every app of this process: nothing in it changes."""
     schema = strawberry.Schema(
         query=merge_types(
@@ -57,11 +57,11 @@ def build() -> strawberry.Schema:
         types=EVENT_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
     )
-    straighten(schema._schema)
+    install_fast_resolvers(schema._schema)
     return schema
 
 
 @cache
-def printed() -> str:
+def printed_schema() -> str:
     """What clients read of it, in the schema definition language."""
-    return build().as_str() + "\n"
+    return build_schema().as_str() + "\n"

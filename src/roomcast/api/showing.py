@@ -23,7 +23,7 @@ from roomcast.api.documents import is_shared_field
 from roomcast.api.execution import completed, raise_outage, shown
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
-from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.retry import retry_until_success
 
 Answer = TypeVar("Answer")
 
@@ -34,14 +34,14 @@ MARK = b"\0"
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class AudienceMember:
     """Somebody in an audience; the same person, whatever the session."""
 
     user_id: UUID
     actor: Actor = field(compare=False)
 
 
-class Hole(NamedTuple):
+class ViewerField(NamedTuple):
     """A field that was left out: what graphql-core executes it with."""
 
     parent: GraphQLObjectType
@@ -51,26 +51,26 @@ class Hole(NamedTuple):
     position: None = None
 
 
-class HoleExecutor(BoundedExecutor):
+class ViewerFieldExecutor(BoundedExecutor):
     """Executes an operation whole; with `holes`, without the fields that depend on the viewer, which it puts there."""
 
-    holes: list[Hole] | None = None
+    holes: list[ViewerField] | None = None
 
     def execute_field(
         self, parent_type: GraphQLObjectType, source: Any, details: FieldDetailsList, path: Path, position: Any
     ) -> Any:
         if self.holes is None or _is_shared(parent_type, details[0].node.name.value):
             return super().execute_field(parent_type, source, details, path, position)
-        self.holes.append(Hole(parent_type, source, details, path))
+        self.holes.append(ViewerField(parent_type, source, details, path))
         return orjson.Fragment(b"%b%d%b" % (MARK, len(self.holes) - 1, MARK))
 
-    def __copy__(self) -> "HoleExecutor":
+    def __copy__(self) -> "ViewerFieldExecutor":
         """As `copy` makes it, for a fifth of the time: one is made for each person and event."""
-        twin = object.__new__(HoleExecutor)
+        twin = object.__new__(ViewerFieldExecutor)
         twin.__dict__.update(self.__dict__)
         return twin
 
-    def of(self, root: Any, context: Context, holes: list[Hole] | None = None) -> "HoleExecutor":
+    def of(self, root: Any, context: Context, holes: list[ViewerField] | None = None) -> "ViewerFieldExecutor":
         """One that executes one event for one context."""
         executor = self.build_per_event_executor(root)
         executor.context_value, executor.holes = context, holes
@@ -81,16 +81,16 @@ def _is_shared(parent: GraphQLObjectType, name: str) -> bool:
     return name.startswith("__") or is_shared_field(parent.fields[name])
 
 
-class Common(NamedTuple):
+class SharedPart(NamedTuple):
     """What an event that looks different to everybody shows to all of them: its holes, and the JSON around them; None
     where it cannot be had without a viewer."""
 
-    executor: HoleExecutor
-    holes: Sequence[Hole]
+    executor: ViewerFieldExecutor
+    holes: Sequence[ViewerField]
     pieces: Sequence[bytes] | None
 
 
-class Showing:
+class EventRenderPass:
     """Some events, about to be shown. `caller` says where from; `roots`: what each is executed on, None for one that is
     not to be shown.
 
@@ -98,11 +98,17 @@ class Showing:
     """
 
     def __init__(
-        self, backend: Backend, caller: Caller, executor: HoleExecutor, roots: Sequence[Any], *, is_personal: bool
+        self,
+        backend: Backend,
+        caller: Caller,
+        executor: ViewerFieldExecutor,
+        roots: Sequence[Any],
+        *,
+        is_personal: bool,
     ) -> None:
         self._backend, self._executor, self._roots, self._is_personal = backend, executor, roots, is_personal
         self._caller, self._context = caller, SharedContext(backend, caller)
-        self._commons: Sequence[Common | bytes | None] | None = None
+        self._commons: Sequence[SharedPart | bytes | None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -110,16 +116,16 @@ class Showing:
     async def __aexit__(self, *_: object) -> None:
         await self._context.close()
 
-    async def to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+    async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
         """The payload of each event, for each of these. An outage is waited for: an event that is shown as an error is
         an event that is lost."""
-        return await until_it_works(lambda: self._to(people), worth=is_outage)
+        return await retry_until_success(lambda: self._to(people), worth=is_outage)
 
     async def _to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
         try:
             if self._commons is None:
                 self._commons = await _all(self._common(root) for root in self._roots)
-            if not any(isinstance(common, Common) for common in self._commons):
+            if not any(isinstance(common, SharedPart) for common in self._commons):
                 return dict.fromkeys(people, cast("Sequence[bytes | None]", self._commons))
             contexts = [self._seen_by(person) for person in people]
             payloads = await _all(_payload(common, context) for context in contexts for common in self._commons)
@@ -131,35 +137,35 @@ class Showing:
         return {person: payloads[number * size :][:size] for number, person in enumerate(people)}
 
     def _seen_by(self, person: Hashable) -> Context:
-        if not isinstance(person, Person):
+        if not isinstance(person, AudienceMember):
             raise TypeError("who looks at what is personal is a person")
         return Context(self._backend, person.actor, self._caller, self._context)
 
-    async def _common(self, root: Any) -> Common | bytes | None:
+    async def _common(self, root: Any) -> SharedPart | bytes | None:
         """The payload itself where it is the same for everybody."""
         if root is None:
             return None
-        holes: list[Hole] = []
+        holes: list[ViewerField] = []
         executor = self._executor.of(root, self._context, holes if self._is_personal else None)
         executor._relevant_sub_fields = {}  # the copy shares this cache, which would keep some of every event for ever
         result = await completed(executor)
         raise_outage(result.errors)
         if self._is_personal and result.errors and executor.exceeded is None:
-            return Common(executor, (), None)
+            return SharedPart(executor, (), None)
         encoded = orjson.dumps(shown(result, LIVE.request_id))
         if not holes:
             return encoded
         pieces = encoded.split(MARK)
-        return Common(executor, [holes[int(number)] for number in pieces[1::2]], pieces)
+        return SharedPart(executor, [holes[int(number)] for number in pieces[1::2]], pieces)
 
 
-async def _payload(common: Common | bytes | None, context: Context) -> bytes | None:
-    if not isinstance(common, Common):
+async def _payload(common: SharedPart | bytes | None, context: Context) -> bytes | None:
+    if not isinstance(common, SharedPart):
         return common
     return await _filled(common, context) or await _whole(common, context)
 
 
-async def _filled(common: Common, context: Context) -> bytes | None:
+async def _filled(common: SharedPart, context: Context) -> bytes | None:
     """None where it has to be executed whole."""
     if common.pieces is None:
         return None
@@ -174,12 +180,12 @@ async def _filled(common: Common, context: Context) -> bytes | None:
     return b"".join(pieces) if sum(map(len, pieces)) <= executor.max_bytes else None
 
 
-async def _value(executor: HoleExecutor, hole: Hole) -> Any:
+async def _value(executor: ViewerFieldExecutor, hole: ViewerField) -> Any:
     found = executor.execute_field(*hole)
     return await found if executor.is_awaitable(found) else found
 
 
-async def _whole(common: Common, context: Context) -> bytes:
+async def _whole(common: SharedPart, context: Context) -> bytes:
     executor = common.executor.of(common.executor.root_value, context)
     executor._relevant_sub_fields = {}
     result = await completed(executor)

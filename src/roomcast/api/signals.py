@@ -15,18 +15,18 @@ from uuid import UUID
 
 import orjson
 
-from roomcast.api.watched_rooms import Attendance, PresentPeople, TypingPeople, end_typing, topic_of_typing
+from roomcast.api.watched_rooms import RoomPresenceFeed, RoomTypingFeed, WatchedMembers, end_typing, topic_of_typing
 from roomcast.core.actor import Actor
 from roomcast.core.db import Database
 from roomcast.core.events import Event
 from roomcast.presence.devices import Devices
 from roomcast.presence.people import People, Report, seconds
-from roomcast.presence.rolls import Kind, Line, Rolls, read_card, write_card
-from roomcast.presence.typists import Typists
-from roomcast.presence.wishes import Wish, wished
+from roomcast.presence.rolls import Kind, PeerMessage, PeerSync, read_status, write_status
+from roomcast.presence.typists import TypingUsers
+from roomcast.presence.wishes import StatusUpdate, apply_status_update
 from roomcast.realtime.bus import Bus, Frame
-from roomcast.realtime.state import State
-from roomcast.realtime.watch import Watch
+from roomcast.realtime.state import SnapshotFeed
+from roomcast.realtime.watch import WatcherRegistry
 
 TICK_SECONDS = 0.25
 """However much happens, a room says four times a second who is there and who types."""
@@ -46,20 +46,20 @@ GATHERED = Kind.CARDS, Kind.PEOPLE, Kind.IDLE, Kind.LEFT
 log = logging.getLogger("roomcast.signals")
 
 
-class Signals:
+class PresenceService:
     """`grace_seconds`: how long people count as they were after their last socket, or their process, went. `clock` may
     be replaced, to let time pass."""
 
-    def __init__(self, db: Database, bus: Bus, watch: Watch, grace_seconds: float) -> None:
+    def __init__(self, db: Database, bus: Bus, watch: WatcherRegistry, grace_seconds: float) -> None:
         self.clock = time.monotonic
-        self.people, self.typists = People(), Typists()
+        self.people, self.typists = People(), TypingUsers()
         self._db, self._bus, self._watch = db, bus, watch
         self._devices = Devices(grace_seconds)
-        self._rolls = Rolls(self.people, uuid.uuid4().hex[:12], grace_seconds)
+        self._rolls = PeerSync(self.people, uuid.uuid4().hex[:12], grace_seconds)
         self._beat_seconds = min(BEAT_SECONDS, grace_seconds / 3)
-        self._attendance = Attendance(self.people)
-        self._present: dict[UUID, PresentPeople] = {}
-        self._typing: dict[UUID, TypingPeople] = {}
+        self._attendance = WatchedMembers(self.people)
+        self._present: dict[UUID, RoomPresenceFeed] = {}
+        self._typing: dict[UUID, RoomTypingFeed] = {}
         self._reported: dict[UUID, Report] = {}
         self._news: dict[Kind, dict[Any, Any]] = {kind: {} for kind in GATHERED}
         self._owes_roll = self._asks_all = False
@@ -72,7 +72,7 @@ class Signals:
 
     async def stop(self) -> None:
         """Nothing is said of it: people who do not come back elsewhere lapse."""
-        watched: list[PresentPeople | TypingPeople] = [*self._present.values(), *self._typing.values()]
+        watched: list[RoomPresenceFeed | RoomTypingFeed] = [*self._present.values(), *self._typing.values()]
         for room in watched:
             room.close()
         if self._task is not None:
@@ -89,14 +89,14 @@ class Signals:
 
     # ------------------------------------------------------------------ sockets
 
-    def come(self, actor: Actor) -> None:
+    def on_connect(self, actor: Actor) -> None:
         """A socket is this person's from here on."""
-        self._devices.come(actor.user_id, actor.session_id)
+        self._devices.connect(actor.user_id, actor.session_id)
         self._look_at(actor.user_id)
 
-    def go(self, actor: Actor, *, for_good: bool) -> None:
+    def on_disconnect(self, actor: Actor, *, for_good: bool) -> None:
         """It is not any more; `for_good`: nor will its session have another one."""
-        if not self._devices.go(actor.user_id, actor.session_id, self.clock()):
+        if not self._devices.disconnect(actor.user_id, actor.session_id, self.clock()):
             return
         self.typists.leave(actor.session_id)
         self._news[Kind.LEFT][actor.session_id] = actor.session_id.hex
@@ -120,10 +120,10 @@ class Signals:
 
     # ------------------------------------------------------------------ people
 
-    def set_presence(self, actor: Actor, wish: Wish) -> None:
+    def set_presence(self, actor: Actor, wish: StatusUpdate) -> None:
         """The person is shown so from now on. Raises ValidationFailed."""
         user_id, before = actor.user_id, self.people.card(actor.user_id)
-        card = wished(before, wish, actor.session_id, time.time_ns() // 1_000_000)
+        card = apply_status_update(before, wish, actor.session_id, time.time_ns() // 1_000_000)
         if card is not before:
             self.people.write(user_id, card)
             self._tell_card(user_id)
@@ -133,11 +133,11 @@ class Signals:
             self._news[Kind.IDLE][actor.session_id] = [user_id.hex, actor.session_id.hex, wish.is_idle]
 
     def _set_idle(self, user_id: UUID, session_id: UUID, *, idle: bool) -> None:
-        self._devices.say(user_id, session_id, idle=idle)
+        self._devices.set_idle(user_id, session_id, idle=idle)
         self._look_at(user_id)
 
     def _tell_card(self, user_id: UUID) -> None:
-        self._news[Kind.CARDS][user_id] = write_card(user_id, self.people.card(user_id))
+        self._news[Kind.CARDS][user_id] = write_status(user_id, self.people.card(user_id))
 
     def set_typing(self, actor: Actor, room_id: UUID, *, typing: bool) -> None:
         """They type there, for some seconds; or they do not."""
@@ -159,19 +159,19 @@ class Signals:
 
     # ------------------------------------------------------------------ who watches
 
-    def presence_in(self, room_id: UUID) -> State:
+    def presence_in(self, room_id: UUID) -> SnapshotFeed:
         """Who is in the room. To be followed at once, and forgotten when nobody does any more."""
         if room_id not in self._present:
             over = partial(self._unwatched, self._present, room_id)
-            self._present[room_id] = PresentPeople(room_id, self._attendance, self._db, self._watch, over)
+            self._present[room_id] = RoomPresenceFeed(room_id, self._attendance, self._db, self._watch, over)
             self._present[room_id].open()
         return self._present[room_id].state
 
-    def typing_in(self, room_id: UUID) -> State:
+    def typing_in(self, room_id: UUID) -> SnapshotFeed:
         """Who types in the room; as `presence_in`."""
         if room_id not in self._typing:
             hear, over = partial(self._hear_typing, room_id), partial(self._unwatched, self._typing, room_id)
-            self._typing[room_id] = TypingPeople(room_id, self.typists, self._watch, hear, over)
+            self._typing[room_id] = RoomTypingFeed(room_id, self.typists, self._watch, hear, over)
             self._typing[room_id].open()
         return self._typing[room_id].state
 
@@ -184,7 +184,7 @@ class Signals:
         if frame.topic != PRESENCE:
             return
         try:
-            line = self._rolls.hear(frame.body, self.clock())
+            line = self._rolls.receive(frame.body, self.clock())
             if line is not None:
                 self._take(line)
         except (ValueError, KeyError, TypeError):
@@ -196,7 +196,7 @@ class Signals:
             self._owes_roll = self._asks_all = True
             self._rolls.excuse(self.clock())
 
-    def _take(self, line: Line) -> None:
+    def _take(self, line: PeerMessage) -> None:
         takes = {
             Kind.PEOPLE: self._correct,
             Kind.CARDS: self._take_card,
@@ -216,7 +216,7 @@ class Signals:
             self._tell_card(user_id)
 
     def _take_card(self, item: Sequence[Any]) -> None:
-        self.people.write(*read_card(*item))
+        self.people.write(*read_status(*item))
 
     def _take_idle(self, item: Sequence[Any]) -> None:
         user_id, session_id, idle = item
@@ -235,7 +235,7 @@ class Signals:
     def tick(self) -> None:
         """What time brings, and what has been gathered since the last time, is told."""
         clock = self.clock()
-        for user_id, active_at in self._devices.lapse(clock).items():
+        for user_id, active_at in self._devices.expire(clock).items():
             self._look_at(user_id, active_at)
         if self._bus.connected:
             self._rolls.forget_dead(clock)
@@ -273,7 +273,7 @@ class Signals:
         cards = [(user_id, self.people.card(user_id)) for user_id in self._reported]
         return [
             *self._rolls.lines(Kind.ROLL),
-            *self._rolls.lines(Kind.CARDS, (write_card(*card) for card in cards if card[1].at)),
+            *self._rolls.lines(Kind.CARDS, (write_status(*card) for card in cards if card[1].at)),
             *self._rolls.lines(Kind.PEOPLE, people),
             *self._rolls.lines(Kind.END),
         ]

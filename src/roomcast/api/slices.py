@@ -6,7 +6,7 @@ One read may bring a quarter of a megabyte: forty thousand tiny frames, or fifte
 import asyncio
 
 
-class Sliced(asyncio.Protocol):
+class ChunkedReads(asyncio.Protocol):
     """Put before a protocol of uvicorn's. While a part of what was read waits, nothing more is read."""
 
     SLICE_BYTES = 1024

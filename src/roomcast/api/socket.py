@@ -16,10 +16,10 @@ from uuid import UUID
 import orjson
 from graphql import OperationType
 
-from roomcast.accounts.policy import Ending
+from roomcast.accounts.policy import SessionEndReason
 from roomcast.api import operations, protocol, wire
 from roomcast.api.context import Caller, Context
-from roomcast.api.crowd import Crowd
+from roomcast.api.crowd import Admission
 from roomcast.api.documents import Operation, RequestErrors
 from roomcast.api.errors import cause_of, coded, failed
 from roomcast.api.events import StreamEndReason
@@ -29,18 +29,18 @@ from roomcast.api.operations import ActiveOperation, ActiveOperations, Attached,
 from roomcast.api.protocol import CloseCode, Malformed, Message
 from roomcast.api.requests import Request, read_request
 from roomcast.api.server import MAX_SUBSCRIPTIONS
-from roomcast.api.showing import Person
-from roomcast.api.subscriptions import RoomScript, Stream, group_key, topic_of
+from roomcast.api.showing import AudienceMember
+from roomcast.api.subscriptions import RoomEventRenderer, Stream, group_key, room_topic
 from roomcast.api.transport import DRAINED, LEAVE, WRITE
-from roomcast.api.wire import NotAdmitted, Pace, Wire
+from roomcast.api.wire import AsgiConnection, NotAdmitted, Timeouts
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.errors import ResumeExpired
 from roomcast.core.ids import uuid7
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.outbox import Outbox
-from roomcast.realtime.reader import Listener
-from roomcast.realtime.retry import until_it_works
+from roomcast.realtime.reader import Subscriber
+from roomcast.realtime.retry import retry_until_success
 from roomcast.realtime.source import Failure
 
 LAST_WORDS_SECONDS = 0.5
@@ -51,8 +51,10 @@ MISSED_HEARTBEATS = 2
 log = logging.getLogger("roomcast.socket")
 
 
-class Socket:
-    def __init__(self, engine: Engine, hub: Hub, crowd: "Crowd[Socket]", pace: Pace, connection: Wire) -> None:
+class Connection:
+    def __init__(
+        self, engine: Engine, hub: Hub, crowd: "Admission[Connection]", pace: Timeouts, connection: AsgiConnection
+    ) -> None:
         self._engine, self._hub, self._crowd, self._pace = engine, hub, crowd, pace
         self._scope, self._receive, self._send = connection
         self.viewer: Actor | None = None
@@ -118,7 +120,7 @@ class Socket:
         except Exception:  # a peer that takes nothing, or is gone
             self._abort()
 
-    def end_session(self, session_id: UUID, why: Ending) -> None:
+    def end_session(self, session_id: UUID, why: SessionEndReason) -> None:
         """This session is over: the streams that were opened under it say so and end, and so do those that are being
         opened. If the connection acts for it, what runs is answered, and it closes with 4401."""
         if self.viewer is not None and self.viewer.session_id == session_id and not self.is_over:
@@ -194,16 +196,16 @@ class Socket:
         self._initialising = asyncio.create_task(self._init(payload), name="connection_init")
 
     async def _init(self, payload: dict[str, Any]) -> None:
-        await self._crowd.turns.take()
+        await self._crowd.limiter.acquire()
         try:
             self.viewer = await wire.authenticate(self._engine.backend.sessions, self._scope, payload)
         except NotAdmitted as refusal:
             return await self.close(refusal.code, refusal.reason)
         self._operations.resume = ResumeMap(payload.get("resume"))
         if self.viewer is not None:
-            if not self._crowd.has_place_for(self.viewer.user_id):
+            if not self._crowd.has_capacity_for(self.viewer.user_id):
                 return await self.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
-            self._crowd.belongs(self, None, self.viewer)
+            self._crowd.assign(self, None, self.viewer)
         self._outbox.put(protocol.write("connection_ack", payload=wire.acknowledgement(self.viewer, self._pace)))
         self._is_acknowledged = True
         return None
@@ -251,14 +253,14 @@ class Socket:
                 await self._open(active, operation, request, caller)
             return
         present = await self._present(active)
-        await self._crowd.turns.take()
+        await self._crowd.limiter.acquire()
         answer = await self._engine.run(operation, request, present, caller)
         self._say("next", active.id, orjson.dumps(answer))
         self._say("complete", active.id)
 
     async def _open(self, active: ActiveOperation, operation: Operation, request: Request, caller: Caller) -> None:
-        present = await until_it_works(lambda: self._present(active), worth=is_outage)
-        await self._crowd.turns.take()
+        present = await retry_until_success(lambda: self._present(active), worth=is_outage)
+        await self._crowd.limiter.acquire()
         context = Context(self._engine.backend, present, caller)
         stream: Stream | InboxStream = await self._engine.subscribe(operation, request, context)
         if isinstance(stream, InboxStream):
@@ -283,14 +285,14 @@ class Socket:
     async def _open_stream(
         self, active: ActiveOperation, operation: Operation, request: Request, stream: Stream, viewer: Actor
     ) -> None:
-        script = partial(RoomScript, self._engine, operation, request, stream)
-        async with self._hub.topic(topic_of(stream.place.room_id)) as topic:
+        script = partial(RoomEventRenderer, self._engine, operation, request, stream)
+        async with self._hub.topic(room_topic(stream.place.room_id)) as topic:
             if topic is None:
                 raise RequestErrors(coded("NOT_FOUND", "no such room"))
             self._admit_stream(active, viewer)
-            listener = Listener(
+            listener = Subscriber(
                 self._outbox,
-                Person(viewer.user_id, viewer),
+                AudienceMember(viewer.user_id, viewer),
                 protocol.head("next", active.id) + b',"payload":',
                 b"}",
                 partial(self._over, active),
@@ -362,9 +364,9 @@ class Socket:
         """Whom it acts for, with the rights they have now. Raises RequestErrors once their session ended."""
         if (actor := active.actor) is None:
             return None
-        standing = await self._engine.backend.sessions.standing(actor.session_id)
-        if standing.ending is not None:
-            self.end_session(actor.session_id, standing.ending)
+        standing = await self._engine.backend.sessions.status(actor.session_id)
+        if standing.end_reason is not None:
+            self.end_session(actor.session_id, standing.end_reason)
             raise operations.session_over()
         return replace(actor, is_admin=standing.is_admin)
 
@@ -384,11 +386,11 @@ class Socket:
         for foreign in self._operations.hand_over(actor):
             self._finish(foreign)
         is_mine = self.viewer is not None and self.viewer.user_id == actor.user_id
-        if not is_mine and not self._crowd.has_place_for(actor.user_id):
+        if not is_mine and not self._crowd.has_capacity_for(actor.user_id):
             self.part(CloseCode.TRY_AGAIN_LATER, "Too many connections", finish_seconds=LAST_WORDS_SECONDS)
             return
         before, self.viewer = self.viewer, actor
-        self._crowd.belongs(self, before, actor)
+        self._crowd.assign(self, before, actor)
 
     @property
     def streams(self) -> Collection[ActiveOperation]:

@@ -7,14 +7,14 @@ from uuid import UUID
 
 from starlette.types import Scope
 
-from roomcast.accounts.policy import Ending
+from roomcast.accounts.policy import SessionEndReason
 from roomcast.api import protocol, wire
-from roomcast.api.crowd import Crowd, Places
+from roomcast.api.crowd import Admission, ConnectionLimits
 from roomcast.api.execution import Engine
 from roomcast.api.protocol import CloseCode
-from roomcast.api.socket import Socket
+from roomcast.api.socket import Connection
 from roomcast.api.transport import ABORT, advice
-from roomcast.api.wire import Asgi, Pace
+from roomcast.api.wire import Asgi, Timeouts
 from roomcast.realtime.hub import Hub
 
 log = logging.getLogger("roomcast.socket")
@@ -24,13 +24,13 @@ LOOK_SECONDS = 0.5
 """How often sessions are looked for that another process has ended. Their sockets close within a second."""
 
 
-class Sockets:
+class ConnectionRegistry:
     """`origins`: web origins besides our own that may connect; a client that names none is no browser."""
 
-    def __init__(self, engine: Engine, hub: Hub, origins: Collection[str], places: Places) -> None:
+    def __init__(self, engine: Engine, hub: Hub, origins: Collection[str], places: ConnectionLimits) -> None:
         self._engine, self._hub, self._origins = engine, hub, frozenset(origins)
-        self.crowd: Crowd[Socket] = Crowd(places, engine.backend.signals)
-        self.pace = Pace()
+        self.admission: Admission[Connection] = Admission(places, engine.backend.signals)
+        self.timeouts = Timeouts()
         self._sessions = engine.backend.sessions
         self._tasks: list[asyncio.Task[None]] = []
         self._has_advised = False
@@ -57,22 +57,22 @@ class Sockets:
             return
         spoken = protocol.SUBPROTOCOL in scope.get("subprotocols", ())
         await send({"type": "websocket.accept", "subprotocol": protocol.SUBPROTOCOL if spoken else None})
-        socket = Socket(self._engine, self._hub, self.crowd, self.pace, (scope, receive, send))
+        socket = Connection(self._engine, self._hub, self.admission, self.timeouts, (scope, receive, send))
         if not spoken:
             await socket.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return
         address = wire.address(scope) or ""
-        if not self.crowd.enter(socket, address):
+        if not self.admission.enter(socket, address):
             await socket.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
             return
         try:
             await socket.run()
         finally:
-            self.crowd.leave(socket, address, socket.viewer, for_good=socket.is_over)
+            self.admission.leave(socket, address, socket.viewer, for_good=socket.is_over)
 
     @property
-    def open(self) -> Collection[Socket]:
-        return self.crowd.sockets
+    def open(self) -> Collection[Connection]:
+        return self.admission.sockets
 
     def _is_welcome(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
@@ -85,17 +85,17 @@ class Sockets:
     async def _tick(self) -> None:
         beat = 0
         while True:
-            await asyncio.sleep(self.pace.tick)
+            await asyncio.sleep(self.timeouts.tick)
             beat += 1
             self._tick_all(beat)
 
     def _tick_all(self, beat: int) -> None:
-        beats = max(1, round(self.pace.heartbeat / self.pace.tick))
+        beats = max(1, round(self.timeouts.heartbeat / self.timeouts.tick))
         for socket in list(self.open):
             # Spread over the interval, so that ten thousand pings do not leave in one moment.
             self._tick_one(socket, heartbeat=(id(socket) >> 6) % beats == beat % beats)
 
-    def _tick_one(self, socket: Socket, *, heartbeat: bool) -> None:
+    def _tick_one(self, socket: Connection, *, heartbeat: bool) -> None:
         try:
             socket.tick(heartbeat=heartbeat)
         except Exception:  # one socket's trouble is not the others'
@@ -109,11 +109,11 @@ class Sockets:
             if not self.open:
                 continue
             try:
-                await self._sessions.look()
+                await self._sessions.poll()
             except Exception as error:  # the next look sees what this one has missed
                 log.warning("ended sessions cannot be looked for: %s", type(error).__name__)
 
-    def _end_sessions(self, ended: Mapping[UUID, Ending]) -> None:
+    def _end_sessions(self, ended: Mapping[UUID, SessionEndReason]) -> None:
         for session_id, why in ended.items():
-            for socket in self.crowd.of_session(session_id):
+            for socket in self.admission.of_session(session_id):
                 socket.end_session(session_id, why)

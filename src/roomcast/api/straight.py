@@ -16,7 +16,7 @@ from strawberry.types.fields.resolver import StrawberryResolver
 Resolve = Callable[[Any, GraphQLResolveInfo[Any]], Any]
 
 
-def straighten(schema: GraphQLSchema) -> None:
+def install_fast_resolvers(schema: GraphQLSchema) -> None:
     """Have the fields that need nothing more answer so; the answers stay the same."""
     kinds = (kind for kind in schema.type_map.values() if isinstance(kind, GraphQLObjectType))
     for kind in kinds:

@@ -14,26 +14,34 @@ import strawberry
 
 from roomcast.api.context import SHARED, Context, Info, SharedContext
 from roomcast.api.documents import Operation
-from roomcast.api.events import TOLD_EVENTS, Ended, MessageDelivery, Ready, RoomEvent, StreamEndReason, Told
+from roomcast.api.events import (
+    ROOM_EVENT_TYPES,
+    Ended,
+    MessageDelivery,
+    Ready,
+    RenderedEvent,
+    RoomEvent,
+    StreamEndReason,
+)
 from roomcast.api.execution import Engine
 from roomcast.api.requests import Request
 from roomcast.api.scalars import Cursor
-from roomcast.api.showing import LIVE, HoleExecutor, Person, Showing
+from roomcast.api.showing import LIVE, AudienceMember, EventRenderPass, ViewerFieldExecutor
 from roomcast.core import log
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.core.errors import BadUserInput, ResumeExpired
-from roomcast.core.events import Event, Lines
+from roomcast.core.events import Event, EventCodec
 from roomcast.core.ids import global_id, local_id
 from roomcast.messages.events import MessageCreated
 from roomcast.realtime.reader import Reader
-from roomcast.realtime.source import Entry
-from roomcast.realtime.state import State
+from roomcast.realtime.source import FeedEntry
+from roomcast.realtime.state import SnapshotFeed
 from roomcast.rooms import queries as rooms
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StreamStart:
     """Where a viewer's stream begins.
 
     `tail`: the end of the log when the viewer was seen to have the right to it. `after`: the position to replay from.
@@ -53,11 +61,11 @@ class Stream:
     and why it ends. `address`: that of the server, which addresses of files begin with. `state_of`: the room's state
     that is shown, if it is not its log."""
 
-    place: Place
+    place: StreamStart
     kinds: frozenset[type[Any]]
     speaks: bool
     address: str = ""
-    state_of: Callable[[UUID], State] | None = None
+    state_of: Callable[[UUID], SnapshotFeed] | None = None
 
     def start(self, reader: Reader, epoch: UUID) -> None:
         """Start the reader where the stream begins. `epoch` is the store's present one."""
@@ -97,18 +105,18 @@ class Subscription:
     )
     async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
         place = await _start(info.context, "roomEvents", room_id, after)
-        return Stream(place, TOLD_EVENTS, speaks=True, address=info.context.address)
+        return Stream(place, ROOM_EVENT_TYPES, speaks=True, address=info.context.address)
 
 
-async def _start(context: Context, field: str, room_id: str, after: str | None) -> Place:
+async def _start(context: Context, field: str, room_id: str, after: str | None) -> StreamStart:
     """Raises Unauthenticated, NotFound, BadUserInput."""
     async with context.snapshot.session() as session:
-        view = await rooms.reach(session, context.actor, local_id("room", room_id))
+        view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
     resumed = context.caller.resume(global_id("room", view.room.id), field) if context.caller.resume else None
     cursors = [_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
     epoch, tail = context.backend.epoch, view.head.last_seq
     good = [cursor.seq for cursor in cursors if cursor.is_of(epoch) and cursor.seq <= tail]
-    return Place(view.room.id, tail, max(good, default=None), bool(cursors) and not good, epoch)
+    return StreamStart(view.room.id, tail, max(good, default=None), bool(cursors) and not good, epoch)
 
 
 def _cursor(text: str, room_id: UUID) -> log.Cursor:
@@ -121,7 +129,7 @@ def _cursor(text: str, room_id: UUID) -> log.Cursor:
 # ------------------------------------------------------------------ one group's script
 
 
-class RoomScript:
+class RoomEventRenderer:
     """What a subscription's document shows of a room's events."""
 
     def __init__(self, engine: Engine, operation: Operation, request: Request, stream: Stream) -> None:
@@ -131,23 +139,27 @@ class RoomScript:
         self._kinds = stream.kinds | ({Ready, Ended} if stream.speaks else set())
         self._caller = replace(LIVE, origin=stream.address)
         nobody = SharedContext(engine.backend, self._caller)
-        self._executor = cast("HoleExecutor", engine.executor(operation, request.variables, nobody, HoleExecutor))
+        self._executor = cast(
+            "ViewerFieldExecutor", engine.executor(operation, request.variables, nobody, ViewerFieldExecutor)
+        )
 
-    def show(self, entries: Sequence[Entry], *, replayed: bool) -> Showing:
-        roots = [Told(entry.event, replayed) if type(entry.event) in self._kinds else None for entry in entries]
-        return Showing(self._backend, self._caller, self._executor, roots, is_personal=self.is_personal)
+    def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> EventRenderPass:
+        roots = [
+            RenderedEvent(entry.event, replayed) if type(entry.event) in self._kinds else None for entry in entries
+        ]
+        return EventRenderPass(self._backend, self._caller, self._executor, roots, is_personal=self.is_personal)
 
-    def signal(self, signal: Event, seq: int) -> Entry:
-        return Entry(seq, replace(signal, seq=seq))
+    def signal(self, signal: Event, seq: int) -> FeedEntry:
+        return FeedEntry(seq, replace(signal, seq=seq))
 
-    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> Entry | None:
+    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> FeedEntry | None:
         return self._words(Ready(self._stream.place.room_id, seq, now(), recovered, replayed_count))
 
-    def ended(self, seq: int, reason: Any) -> Entry | None:
+    def ended(self, seq: int, reason: Any) -> FeedEntry | None:
         return self._words(Ended(self._stream.place.room_id, seq, now(), reason))
 
-    def _words(self, words: Ready | Ended) -> Entry | None:
-        return Entry(words.seq, words) if self._stream.speaks else None
+    def _words(self, words: Ready | Ended) -> FeedEntry | None:
+        return FeedEntry(words.seq, words) if self._stream.speaks else None
 
 
 def group_key(operation: Operation, request: Request, stream: Stream) -> Hashable:
@@ -171,7 +183,7 @@ def _used(operation: Operation) -> set[str]:
 # ------------------------------------------------------------------ the log, as live delivery sees it
 
 
-def topic_of(room_id: UUID) -> str:
+def room_topic(room_id: UUID) -> str:
     return f"room:{room_id}"
 
 
@@ -187,13 +199,13 @@ MANY_ROOMS = 5_000
 """Rooms of one statement: a database takes some 32,000 parameters."""
 
 
-class RoomLog:
+class RoomEventSource:
     """`realtime.Source` over the product's log and its rights."""
 
-    def __init__(self, db: Database, lines: Lines) -> None:
+    def __init__(self, db: Database, lines: EventCodec) -> None:
         self._db, self._lines = db, lines
 
-    async def after(self, topic: str, seq: int, limit: int) -> Sequence[Entry]:
+    async def after(self, topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
         async with self._db.read() as session:
             return [_entry(event) for event in await log.after(session, _room_of(topic), seq, limit)]
 
@@ -203,25 +215,25 @@ class RoomLog:
         for start in range(0, len(room_ids), MANY_ROOMS):
             async with self._db.read() as session:
                 found = await log.tails(session, room_ids[start : start + MANY_ROOMS])
-            tails.update((topic_of(room_id), seq) for room_id, seq in found.items())
+            tails.update((room_topic(room_id), seq) for room_id, seq in found.items())
         return tails
 
     async def lost(self, topic: str, audience: Collection[Hashable]) -> Mapping[Hashable, Any]:
-        people = {person.user_id: person for person in audience if isinstance(person, Person)}
+        people = {person.user_id: person for person in audience if isinstance(person, AudienceMember)}
         async with self._db.read() as session:
             exists = await rooms.rooms_by_id(session, [_room_of(topic)])
             readers = await rooms.readers_among(session, _room_of(topic), people.keys())
         reason = StreamEndReason.REMOVED_FROM_ROOM if exists else StreamEndReason.ROOM_DELETED
         return {person: reason for user_id, person in people.items() if user_id not in readers}
 
-    def decode(self, seq: int, body: str) -> Entry:
+    def decode(self, seq: int, body: str) -> FeedEntry:
         event = self._lines.unpack(body)
         if event.seq != seq:
             raise ValueError("a frame whose event is another one")
         return _entry(event, len(body))
 
 
-def _entry(event: Event, size: int = 0) -> Entry:
+def _entry(event: Event, size: int = 0) -> FeedEntry:
     """`size`: that of what it carries; what the log stores holds no bodies."""
     rights, rewrites, mark = event.changes_access, event.rewrites_past, (event.kind, event.at)
-    return Entry(event.seq, event, rights=rights, rewrites=rewrites, mark=mark, size=size)
+    return FeedEntry(event.seq, event, rights=rights, rewrites=rewrites, mark=mark, size=size)

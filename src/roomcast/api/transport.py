@@ -18,7 +18,7 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 
 from roomcast.api import refusals
-from roomcast.api.slices import Sliced
+from roomcast.api.slices import ChunkedReads
 from roomcast.realtime.outbox import LARGE_BYTES
 
 ABORT, WRITE, LEAVE = "roomcast.abort", "roomcast.write", "roomcast.leave"
@@ -52,7 +52,7 @@ class Handshake(ServerProtocol):
         return response
 
 
-class DirectProtocol(Sliced, WebSocketsSansIOProtocol):
+class WebSocketProtocol(ChunkedReads, WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         # Without extensions, whatever uvicorn was told: a few bytes of deflate can be a bomb, and WRITE knows none.
@@ -62,7 +62,7 @@ class DirectProtocol(Sliced, WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             # The head is too long, or no HTTP: uvicorn would leave it there without a word.
             said = b"".join(self.conn.data_to_send())
-            self.transport.write(said or refusals.response(400, "This is no WebSocket handshake."))
+            self.transport.write(said or refusals.raw_response(400, "This is no WebSocket handshake."))
             self.transport.close()
         else:
             super().handle_events()
@@ -144,7 +144,7 @@ class DirectProtocol(Sliced, WebSocketsSansIOProtocol):
 
 def advice() -> str:
     """What somebody who runs uvicorn by hand should give it."""
-    options = {"ws": f"{DirectProtocol.__module__}:{DirectProtocol.__name__}", **SERVER_OPTIONS}
+    options = {"ws": f"{WebSocketProtocol.__module__}:{WebSocketProtocol.__name__}", **SERVER_OPTIONS}
     return ", ".join(f"{name}={value}" for name, value in options.items())
 
 

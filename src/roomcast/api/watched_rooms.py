@@ -12,16 +12,16 @@ from uuid import UUID
 
 from roomcast.core import log
 from roomcast.core.db import Database
-from roomcast.core.events import Event, kind_of, unpack
+from roomcast.core.events import Event, kind_of_packed, unpack
 from roomcast.messages.events import MessageCreated
 from roomcast.presence import queries
 from roomcast.presence.people import People, Presence, PresenceState
 from roomcast.presence.policy import MAX_SHOWN, TYPING_EXPIRY_SECONDS, TYPING_REFRESH_SECONDS
-from roomcast.presence.typists import Typists
+from roomcast.presence.typists import TypingUsers
 from roomcast.realtime.bus import Frame
-from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.state import State
-from roomcast.realtime.watch import Watch
+from roomcast.realtime.retry import retry_until_success
+from roomcast.realtime.state import SnapshotFeed
+from roomcast.realtime.watch import WatcherRegistry
 from roomcast.rooms.events import MemberChange, MemberChanged
 from roomcast.rooms.models import RoomRole
 
@@ -33,7 +33,7 @@ REPEAT_SECONDS = TYPING_EXPIRY_SECONDS - TYPING_REFRESH_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
-class PresenceShown:
+class PresenceUpdate:
     """These people of a room, as they are when it is executed; `snapshot`: and nobody else."""
 
     room_id: UUID
@@ -42,18 +42,18 @@ class PresenceShown:
 
 
 @dataclass(frozen=True, slots=True)
-class TypingShown:
+class TypingUpdate:
     room_id: UUID
     user_ids: Sequence[UUID]
 
 
-class Attendance:
+class WatchedMembers:
     """Which watched rooms a person is a member of; `touched`: the rooms with something to tell."""
 
     def __init__(self, people: People) -> None:
         self.people = people
-        self.rooms_of: defaultdict[UUID, set[PresentPeople]] = defaultdict(set)
-        self.touched: set[PresentPeople] = set()
+        self.rooms_of: defaultdict[UUID, set[RoomPresenceFeed]] = defaultdict(set)
+        self.touched: set[RoomPresenceFeed] = set()
 
     def tell(self) -> None:
         """Let the rooms say what has changed of their people."""
@@ -66,13 +66,13 @@ class Attendance:
             room.tell()
 
 
-class PresentPeople:
+class RoomPresenceFeed:
     """The people of one room who are not OFFLINE, at most MAX_SHOWN: where one of those goes, another comes in."""
 
     def __init__(
-        self, room_id: UUID, attendance: Attendance, db: Database, watch: Watch, over: Callable[[], None]
+        self, room_id: UUID, attendance: WatchedMembers, db: Database, watch: WatcherRegistry, over: Callable[[], None]
     ) -> None:
-        self.state = State(f"presence:{room_id}", self._whole, over)
+        self.state = SnapshotFeed(f"presence:{room_id}", self._whole, over)
         self._room_id, self._db, self._watch = room_id, db, watch
         self._attendance, self._people = attendance, attendance.people
         self._members: set[UUID] = set()
@@ -97,14 +97,14 @@ class PresentPeople:
             self._remove(user_id)
         self._attendance.touched.discard(self)
 
-    async def _whole(self) -> PresenceShown:
+    async def _whole(self) -> PresenceUpdate:
         await self._loaded.wait()
         return self._snapshot()
 
     # ------------------------------------------------------------------ who is a member
 
-    def touched(self, frame: Frame) -> None:
-        if kind_of(frame.body) != MemberChanged.kind:
+    def on_message(self, frame: Frame) -> None:
+        if kind_of_packed(frame.body) != MemberChanged.kind:
             return
         self._is_stale = True
         event = unpack(frame.body)
@@ -114,9 +114,9 @@ class PresentPeople:
             self._add(event.user_id)
 
     def missed(self, topic: str) -> None:
-        self.doubted()
+        self.on_resync()
 
-    def doubted(self) -> None:
+    def on_resync(self) -> None:
         self._is_stale = True
         self._load_soon()
 
@@ -137,7 +137,7 @@ class PresentPeople:
         self._is_stale = True
         while self._is_stale:  # somebody came or went while they were read
             self._is_stale = False
-            found, self._position = await until_it_works(self._read)
+            found, self._position = await retry_until_success(self._read)
         for user_id in self._members - found:
             self._remove(user_id)
         for user_id in found - self._members:
@@ -184,10 +184,10 @@ class PresentPeople:
             self._owes_snapshot = False
             self.state.change(self._snapshot())
         elif moved:
-            self.state.change(PresenceShown(self._room_id, moved, snapshot=False))
+            self.state.change(PresenceUpdate(self._room_id, moved, snapshot=False))
 
-    def _snapshot(self) -> PresenceShown:
-        return PresenceShown(self._room_id, tuple(self._shown), snapshot=True)
+    def _snapshot(self) -> PresenceUpdate:
+        return PresenceUpdate(self._room_id, tuple(self._shown), snapshot=True)
 
     def _look(self) -> Sequence[UUID]:
         """Look at those who were touched; who is to be told of."""
@@ -215,18 +215,18 @@ class PresentPeople:
         return replace(found, last_active_at=None) if found.state is PresenceState.ACTIVE else found
 
 
-class TypingPeople:
+class RoomTypingFeed:
     """Who types in one room. `hear` gets what other processes say of it, `happened` what ends somebody's typing."""
 
     def __init__(
         self,
         room_id: UUID,
-        typists: Typists,
-        watch: Watch,
+        typists: TypingUsers,
+        watch: WatcherRegistry,
         hear: Callable[[str], None],
         over: Callable[[], None],
     ) -> None:
-        self.state = State(f"typing:{room_id}", self._whole, over)
+        self.state = SnapshotFeed(f"typing:{room_id}", self._whole, over)
         self._room_id, self._typists, self._watch, self._hear = room_id, typists, watch, hear
         self._said: Sequence[UUID] = ()
         self._said_at = 0.0
@@ -240,16 +240,16 @@ class TypingPeople:
     def close(self) -> None:
         self._watch.unfollow(self, self._topics)
 
-    def touched(self, frame: Frame) -> None:
+    def on_message(self, frame: Frame) -> None:
         if frame.topic == self._topics[0]:
             self._hear(frame.body)
-        elif self._typists.of(self._room_id) and kind_of(frame.body) in ENDS_TYPING:
+        elif self._typists.of(self._room_id) and kind_of_packed(frame.body) in ENDS_TYPING:
             end_typing(self._typists, unpack(frame.body))
 
     def missed(self, topic: str) -> None:
         """It is said again soon, or runs out."""
 
-    def doubted(self) -> None:
+    def on_resync(self) -> None:
         """What was missed is said again soon, or runs out."""
 
     def position_of(self, topic: str) -> int | None:
@@ -260,15 +260,15 @@ class TypingPeople:
         typists = self._typists.of(self._room_id)
         if typists != self._said or (typists and self._runs_out(clock)):
             self._said, self._said_at = typists, clock
-            self.state.change(TypingShown(self._room_id, typists))
+            self.state.change(TypingUpdate(self._room_id, typists))
 
     def _runs_out(self, clock: float) -> bool:
         """Whether what was said last holds for less long than somebody types, and soon ends."""
         outlived = self._typists.until(self._room_id) > self._said_at + TYPING_EXPIRY_SECONDS
         return outlived and clock - self._said_at >= REPEAT_SECONDS
 
-    async def _whole(self) -> TypingShown:
-        return TypingShown(self._room_id, self._said)  # what is new follows at once, and is not said twice
+    async def _whole(self) -> TypingUpdate:
+        return TypingUpdate(self._room_id, self._said)  # what is new follows at once, and is not said twice
 
 
 def topic_of_typing(room_id: UUID) -> str:
@@ -278,7 +278,7 @@ def topic_of_typing(room_id: UUID) -> str:
 ENDS_TYPING = frozenset({MessageCreated.kind, MemberChanged.kind})
 
 
-def end_typing(typists: Typists, event: Event) -> None:
+def end_typing(typists: TypingUsers, event: Event) -> None:
     """Who has said it types it no more, nor who may not say anything."""
     if isinstance(event, MessageCreated) and event.fresh is not None and event.fresh.author_id is not None:
         typists.end(event.room_id, event.fresh.author_id)

@@ -21,12 +21,12 @@ log = logging.getLogger("roomcast.socket")
 
 Asgi = Callable[..., Awaitable[Any]]
 
-Wire = tuple[Scope, Asgi, Asgi]
+AsgiConnection = tuple[Scope, Asgi, Asgi]
 """An ASGI connection: scope, receive, send."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Timeouts:
     """How long a socket waits for what, in seconds.
 
     `tick`: how often it looks at the clock. `grace`: how long everything still works after an access token's end;
@@ -93,7 +93,7 @@ async def authenticate(sessions: Sessions, scope: Scope, payload: Mapping[str, A
         raise NotAdmitted(CloseCode.TRY_AGAIN_LATER, "Try again later") from None
 
 
-def acknowledgement(viewer: Actor | None, pace: Pace) -> dict[str, Any]:
+def acknowledgement(viewer: Actor | None, pace: Timeouts) -> dict[str, Any]:
     """The payload of `connection_ack`."""
     return {
         "heartbeatMs": round(pace.heartbeat * 1000),

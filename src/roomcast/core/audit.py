@@ -31,7 +31,7 @@ class AuditEntry(SQLModel, table=True):
     ip_address: str | None = Field(default=None, max_length=45)
 
 
-def note(
+def record_audit_entry(
     work: Work,
     actor: Actor | None,
     action: str,

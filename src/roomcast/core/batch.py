@@ -53,7 +53,7 @@ class _Lane(Generic[Arg, Result]):
     task: "asyncio.Task[None] | None" = None
 
 
-class Batch(Generic[Arg, Result]):
+class GroupCommit(Generic[Arg, Result]):
     """`run` gets a work and the group's arguments and answers, in their order, with a result or the Refused of each.
 
     There is no timer: an idle server commits at once, a busy one groups what waits and what the next passes of the

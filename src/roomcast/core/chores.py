@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 log = logging.getLogger("roomcast.chores")
 
 
-class Chore:
+class PeriodicTask:
     """Does `step` about every `seconds`. Each process has its own, at moments of chance, so the step must be harmless
     when several do it. A step that fails is tried again the next time."""
 

@@ -24,17 +24,17 @@ from roomcast.core.errors import OutcomeUnknown, Unavailable
 from roomcast.core.events import Event
 from roomcast.core.outages import is_answered, is_lock_failure, is_outage
 
-__all__ = ["Database", "Publish", "Snapshot", "Together", "Work", "driver_url", "is_outage"]
+__all__ = ["Database", "Publish", "Snapshot", "CoalescingLoader", "Work", "driver_url", "is_outage"]
 
 E = TypeVar("E", bound=Event)
 Arg = TypeVar("Arg")
 Result = TypeVar("Result")
 
 Publish = Callable[[Sequence[Event]], None]
-Listen = Callable[["Work", Sequence[Event]], Awaitable[None]]
+EventListener = Callable[["Work", Sequence[Event]], Awaitable[None]]
 """What follows from events in the same transaction. It may record more of them."""
 
-MANY_KEYS = 1_000
+MAX_KEYS_PER_STATEMENT = 1_000
 """Rows asked for by key in one statement."""
 
 ANSWER_SECONDS = 3.0
@@ -47,7 +47,7 @@ class Work:
     """A transaction and the facts it will make true."""
 
     def __init__(
-        self, session: AsyncSession, listeners: Sequence[Listen] = (), *, skips_locked_rooms: bool = False
+        self, session: AsyncSession, listeners: Sequence[EventListener] = (), *, skips_locked_rooms: bool = False
     ) -> None:
         self.session, self._listeners = session, listeners
         self.skips_locked_rooms = skips_locked_rooms
@@ -79,7 +79,9 @@ class Database:
     """Both kinds of engine behind one face. `publish` receives the events of each commit, in its order; `listeners`
     hear of each event before it."""
 
-    def __init__(self, url: str, publish: Publish = lambda events: None, listeners: Sequence[Listen] = ()) -> None:
+    def __init__(
+        self, url: str, publish: Publish = lambda events: None, listeners: Sequence[EventListener] = ()
+    ) -> None:
         self.publish, self._listeners = publish, listeners
         self.is_sqlite = url.startswith("sqlite")
         self.answer_seconds = None if self.is_sqlite else ANSWER_SECONDS
@@ -224,7 +226,7 @@ class Snapshot:
                     await self._close(error)
                 raise
 
-    async def renew(self) -> None:
+    async def release(self) -> None:
         async with self._lock:
             await self._close()
 
@@ -237,10 +239,10 @@ class Snapshot:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.renew()
+        await self.release()
 
 
-class Together(Generic[Arg, Result]):
+class CoalescingLoader(Generic[Arg, Result]):
     """Questions by key: those that come while others are being asked are the next ones, all in one read.
 
     When a thousand people come back at once, it is a handful of reads instead of a thousand.
@@ -270,7 +272,7 @@ class Together(Generic[Arg, Result]):
         asked: dict[Arg, asyncio.Future[Result | None]] = {}
         try:
             while self._waiting:
-                asked = dict(islice(self._waiting.items(), MANY_KEYS))
+                asked = dict(islice(self._waiting.items(), MAX_KEYS_PER_STATEMENT))
                 self._waiting = {key: answer for key, answer in self._waiting.items() if key not in asked}
                 await self._answer(asked)
         finally:

@@ -15,7 +15,7 @@ REMEMBERED = 100
 KINDS: dict[str, type["Event"]] = {}
 
 
-def carried(**options: Any) -> Any:
+def transient_field(**options: Any) -> Any:
     """A field that travels with the event while it is fresh and is never stored: the log keeps no bodies."""
     return field(default=None, compare=False, repr=False, metadata={"carried": True}, **options)
 
@@ -49,7 +49,7 @@ class Event:
         return False
 
     @property
-    def concerns(self) -> UUID | None:
+    def affected_user_id(self) -> UUID | None:
         """The person whose own list of rooms changes by it, whether they listen to the room or not."""
         return None
 
@@ -57,12 +57,12 @@ class Event:
         """What the log stores besides room, seq, kind and time: JSON-ready."""
         return {name: _plain(value) for name in _stored(self.kind) if (value := getattr(self, name)) is not None}
 
-    def cargo(self) -> dict[str, Any] | None:
+    def transient_payload(self) -> dict[str, Any] | None:
         """What travels with the event while it is fresh, so that no listener reads it back: JSON-ready."""
         return None
 
     @classmethod
-    def unload(cls, cargo: dict[str, Any]) -> dict[str, Any]:
+    def read_transient(cls, cargo: dict[str, Any]) -> dict[str, Any]:
         """The carried fields that `cargo` was made of."""
         return {}
 
@@ -95,10 +95,12 @@ def from_facts(kind: str, room_id: UUID, seq: int, at: datetime, data: dict[str,
 
 def pack(event: Event) -> str:
     """One line of text that `unpack` reads in any process of the same release."""
-    return orjson.dumps([event.kind, str(event.room_id), event.seq, event.at, event.facts(), event.cargo()]).decode()
+    return orjson.dumps(
+        [event.kind, str(event.room_id), event.seq, event.at, event.facts(), event.transient_payload()]
+    ).decode()
 
 
-class Lines:
+class EventCodec:
     """`pack` and `unpack` for one process, which need not read the lines that it wrote itself: the same line is the
     same event. It remembers the last `REMEMBERED` of them."""
 
@@ -117,7 +119,7 @@ class Lines:
         return self._own.get(line) or unpack(line)
 
 
-def kind_of(line: str) -> str:
+def kind_of_packed(line: str) -> str:
     """The kind of what `pack` made, without reading the rest."""
     return line[2 : line.find('"', 2)]
 
@@ -127,6 +129,6 @@ def unpack(line: str) -> Event:
     try:
         kind, room_id, seq, at, data, cargo = orjson.loads(line)
         event = from_facts(kind, UUID(room_id), seq, datetime.fromisoformat(at), data)
-        return replace(event, **event.unload(cargo)) if cargo else event
+        return replace(event, **event.read_transient(cargo)) if cargo else event
     except (AttributeError, TypeError) as error:  # a part of another type than ours
         raise ValueError("no event of ours") from error

@@ -3,7 +3,7 @@
 import hmac
 
 
-def derived(secret: bytes, purpose: str) -> bytes:
+def derive_key(secret: bytes, purpose: str) -> bytes:
     """32 bytes that tell nothing of the secret, nor of what is derived from it for another purpose."""
     extracted = hmac.digest(b"roomcast", secret, "sha256")
     return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")

@@ -21,7 +21,7 @@ from roomcast.core.columns import JSON, IdField, SeqField, TimeField, table
 from roomcast.core.errors import BadUserInput
 from roomcast.core.events import Event, from_facts
 from roomcast.core.ids import uuid7
-from roomcast.core.rows import Question, ask, write
+from roomcast.core.rows import DirectQuery, execute_direct, fetch_direct
 
 E = TypeVar("E", bound=Event)
 
@@ -87,13 +87,13 @@ _MOVE = (
 _APPEND = sa.insert(table(LogEntry))
 
 
-def locking(room_ids: Collection[UUID], *, skip_locked: bool = False) -> Question:
+def heads_lock_query(room_ids: Collection[UUID], *, skip_locked: bool = False) -> DirectQuery:
     """Asks for the heads of these rooms and locks them until the commit, in id order so that two groups never deadlock.
     `locked` is to have the answer. `skip_locked`: heads that others have locked are left out, where rows are locked."""
-    return Question(_LOCK_FREE if skip_locked else _LOCK, {"room_ids": list(room_ids)})
+    return DirectQuery(_LOCK_FREE if skip_locked else _LOCK, {"room_ids": list(room_ids)})
 
 
-def locked(session: AsyncSession, rows: Sequence[RoomHead]) -> None:
+def remember_locked_heads(session: AsyncSession, rows: Sequence[RoomHead]) -> None:
     """These heads are this transaction's own: their next seq is at hand."""
     heads = _locked_heads(session)
     for row in rows:
@@ -104,8 +104,8 @@ async def lock_heads(session: AsyncSession, room_ids: Collection[UUID]) -> dict[
     """The heads of those among these rooms that have one, locked until the commit."""
     heads = _locked_heads(session)
     if missing := [room_id for room_id in room_ids if room_id not in heads]:
-        [rows] = await ask(session, locking(missing))
-        locked(session, rows)
+        [rows] = await fetch_direct(session, heads_lock_query(missing))
+        remember_locked_heads(session, rows)
     return {room_id: heads[room_id] for room_id in room_ids if room_id in heads}
 
 
@@ -118,9 +118,9 @@ async def append(session: AsyncSession, events: Sequence[E]) -> list[E]:
     """Give each event the next seq of its room and store it, in the order given. Locks the rooms' heads."""
     heads = await lock_heads(session, {event.room_id for event in events})
     numbered = [_number(heads[event.room_id], event) for event in events]
-    await write(session, _MOVE, [_moved(head) for head in heads.values()])
+    await execute_direct(session, _MOVE, [_moved(head) for head in heads.values()])
     rows = [{"room_id": e.room_id, "seq": e.seq, "kind": e.kind, "at": e.at, "data": e.facts()} for e in numbered]
-    await write(session, _APPEND, rows)
+    await execute_direct(session, _APPEND, rows)
     return numbered
 
 

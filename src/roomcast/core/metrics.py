@@ -17,7 +17,7 @@ class Outcome:
     code: str = "OK"
 
 
-class Operations:
+class OperationMetrics:
     """One process's count. `kind` is query, mutation, subscription (until it begins), or unread: what was refused
     before it was known what it is."""
 

@@ -25,10 +25,10 @@ _PICTURES = range(0x1F000, 0x1FB00)
 
 def fold(name: str) -> str:
     """The key under which a name is unique. Empty for a name that shows nothing."""
-    return plain(name).translate(_LOOK_ALIKES)
+    return search_form(name).translate(_LOOK_ALIKES)
 
 
-def plain(text: str, limit: int | None = None) -> str:
+def search_form(text: str, limit: int | None = None) -> str:
     """What a search compares: regardless of case, accents, width, spacing and what cannot be seen.
 
     One character can stand for eighteen. `limit`: how many of those that it all stands for are looked at.
@@ -41,7 +41,7 @@ def plain(text: str, limit: int | None = None) -> str:
 
 def search_key(text: str, field: str) -> str:
     """The text as a filter of lists looks for it. Raises BadUserInput for one that is too long, also taken apart."""
-    key = plain(text, MAX_FILTER + 1) if len(text) <= MAX_FILTER else text
+    key = search_form(text, MAX_FILTER + 1) if len(text) <= MAX_FILTER else text
     if len(key) > MAX_FILTER:
         raise BadUserInput(f"this filter has at most {MAX_FILTER} characters", path=["filter", field])
     return key
@@ -85,6 +85,6 @@ def is_text(text: str) -> bool:
     return not _CONTROL.search(text)
 
 
-def is_seen(text: str) -> bool:
+def has_visible_text(text: str) -> bool:
     """Whether it shows anything at all."""
     return any(_seen(char) and not char.isspace() for char in text)

@@ -20,7 +20,7 @@ REMEMBERED = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CompiledStatement:
     sql: str
     paths: Sequence[tuple[Path, Convert]]
     row: Callable[[Sequence[Any]], Any]
@@ -29,7 +29,9 @@ class Plan:
         return [_reached(parameters, path, convert) for path, convert in self.paths]
 
 
-def planned(statement: sa.Executable, dialect: sa.Dialect, parameters: Parameters) -> tuple[Plan, Parameters]:
+def compiled_statement(
+    statement: sa.Executable, dialect: sa.Dialect, parameters: Parameters
+) -> tuple[CompiledStatement, Parameters]:
     """The plan for such parameters, and these as it takes them. Lists are filled up to a power of two with their last
     member, so that there are few plans for lists of all lengths; none is empty."""
     filled = {name: _filled(value) if isinstance(value, list) else value for name, value in parameters.items()}
@@ -50,7 +52,9 @@ def _shape(value: Any) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _plan(statement: sa.Executable, dialect: sa.Dialect, shape: tuple[tuple[str, tuple[int, int]], ...]) -> Plan:
+def _plan(
+    statement: sa.Executable, dialect: sa.Dialect, shape: tuple[tuple[str, tuple[int, int]], ...]
+) -> CompiledStatement:
     names = [name for name, _ in shape]
     compiled: Any = statement.compile(  # type: ignore[attr-defined]
         dialect=dialect, column_keys=names, for_executemany=True
@@ -58,7 +62,7 @@ def _plan(statement: sa.Executable, dialect: sa.Dialect, shape: tuple[tuple[str,
     state = compiled.construct_expanded_state({name: _paths(name, *size) for name, size in shape})
     converts = {name: _to_driver(bind, dialect) for name, bind in compiled.binds.items()} | dict(state.processors)
     order = [(state.parameters[name], converts.get(name)) for name in state.positiontup]
-    return Plan(state.statement, order, _row(compiled, dialect))
+    return CompiledStatement(state.statement, order, _row(compiled, dialect))
 
 
 def _paths(name: str, length: int, width: int) -> Any:

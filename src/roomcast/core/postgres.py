@@ -34,14 +34,14 @@ class Driver:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    async def ask(self, questions: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
+    async def fetch_all(self, questions: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
         """The rows of each of these statements, one after another."""
         try:
             return [await self._connection.fetch(sql, *arguments) for sql, arguments in questions]
         except Exception as error:
             _translated(error, questions[0][0])
 
-    async def change(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    async def execute_later(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute it for each of the rows."""
         try:
             if len(rows) == 1:

@@ -38,7 +38,7 @@ class Rate:
     burst: float
 
 
-class Draft(NamedTuple):
+class Charge(NamedTuple):
     """So much is to be taken from that bucket."""
 
     bucket: str
@@ -47,7 +47,7 @@ class Draft(NamedTuple):
 
 
 class Buckets(Protocol):
-    async def take(self, drafts: Sequence[Draft]) -> float:
+    async def take(self, drafts: Sequence[Charge]) -> float:
         """Take from all of them and return 0, or from none and return the seconds until there is enough in each."""
 
 
@@ -57,7 +57,7 @@ class MemoryBuckets:
     def __init__(self) -> None:
         self._full_at: dict[str, float] = {}
 
-    async def take(self, drafts: Sequence[Draft]) -> float:
+    async def take(self, drafts: Sequence[Charge]) -> float:
         now = time.monotonic()
         after = [max(self._full_at.get(d.bucket, now), now) + d.amount / d.rate.per_second for d in drafts]
         wait = max(then - now - d.rate.burst / d.rate.per_second for then, d in zip(after, drafts, strict=True))
@@ -101,7 +101,7 @@ class RedisBuckets:
         self._own = MemoryBuckets()
         self._is_down = False
 
-    async def take(self, drafts: Sequence[Draft]) -> float:
+    async def take(self, drafts: Sequence[Charge]) -> float:
         numbers = [number for d in drafts for number in (d.rate.per_second, d.rate.burst, d.amount)]
         try:
             wait = float(await self._script(keys=[f"roomcast:rate:{d.bucket}" for d in drafts], args=numbers))

@@ -9,13 +9,13 @@ from sqlalchemy import Executable, Row
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from roomcast.core import postgres, sqlite
-from roomcast.core.plans import planned
+from roomcast.core.plans import compiled_statement
 
 Model = TypeVar("Model")
 Driver = sqlite.Connection | postgres.Driver
 
 
-class Question(NamedTuple):
+class DirectQuery(NamedTuple):
     """A statement over one table. Its parameters are values, and lists of which a row matches a member: where one is
     empty there is no row, and nothing is asked."""
 
@@ -23,7 +23,7 @@ class Question(NamedTuple):
     parameters: Mapping[str, Any]
 
     @property
-    def is_asked(self) -> bool:
+    def has_values(self) -> bool:
         return all(value != [] for value in self.parameters.values())
 
 
@@ -37,18 +37,18 @@ async def count(session: AsyncSession, statement: Executable) -> int:
     return int((await AsyncSession.execute(session, statement)).scalar_one())
 
 
-async def ask(session: AsyncSession, *questions: Question) -> list[Sequence[Any]]:
+async def fetch_direct(session: AsyncSession, *questions: DirectQuery) -> list[Sequence[Any]]:
     """The rows of each, asked in this order and, where the database can, in one go. They read like the models of the
     tables and are not: never write to one."""
     driver, dialect = await _driver(session)
-    asked = [question for question in questions if question.is_asked]
-    plans = [planned(question.statement, dialect, question.parameters) for question in asked]
-    answers = await driver.ask([(plan.sql, plan.arguments(parameters)) for plan, parameters in plans])
+    asked = [question for question in questions if question.has_values]
+    plans = [compiled_statement(question.statement, dialect, question.parameters) for question in asked]
+    answers = await driver.fetch_all([(plan.sql, plan.arguments(parameters)) for plan, parameters in plans])
     found = iter([list(map(plan.row, rows)) for (plan, _), rows in zip(plans, answers, strict=True)])
-    return [next(found) if question.is_asked else () for question in questions]
+    return [next(found) if question.has_values else () for question in questions]
 
 
-def altered(row: Model, **values: Any) -> Model:
+def with_values(row: Model, **values: Any) -> Model:
     """A row that `ask` found, with other values in it."""
     return cast("Model", cast("Any", row)._replace(**values))
 
@@ -58,20 +58,20 @@ def as_dict(row: object) -> dict[str, Any]:
     return cast("dict[str, Any]", cast("Any", row)._asdict())
 
 
-async def light(
+async def fetch_direct_rows(
     session: AsyncSession, model: type[Model], statement: Executable, parameters: Mapping[str, Any]
 ) -> Sequence[Model]:
     """Rows of a statement over a model's table, as `ask` has them."""
-    [rows] = await ask(session, Question(statement, parameters))
+    [rows] = await fetch_direct(session, DirectQuery(statement, parameters))
     return cast("Sequence[Model]", rows)
 
 
-async def write(session: AsyncSession, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+async def execute_direct(session: AsyncSession, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
     """Run an insert or update once for each of the rows, all of the same names. Where the database can, with the next
     statement or the commit, which then raises what goes wrong."""
     driver, dialect = await _driver(session)
-    plan, _ = planned(statement, dialect, rows[0])
-    await driver.change(plan.sql, [plan.arguments(row) for row in rows])
+    plan, _ = compiled_statement(statement, dialect, rows[0])
+    await driver.execute_later(plan.sql, [plan.arguments(row) for row in rows])
 
 
 async def _driver(session: AsyncSession) -> tuple[Driver, sa.Dialect]:

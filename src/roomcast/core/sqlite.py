@@ -71,11 +71,11 @@ class Connection(aiosqlite.Connection):
         """Begin a transaction with its first statement. (Raised there: that another process has locked the file.)"""
         self._waiting = [partial(_begin, words)]
 
-    async def change(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
+    async def execute_later(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute it for each of the rows, with the next statement or the commit, which raises what goes wrong."""
         self._waiting.append(lambda connection: connection.executemany(statement, rows))
 
-    async def ask(self, questions: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
+    async def fetch_all(self, questions: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
         """The rows of each of these statements. Raises SQLAlchemy's errors."""
         try:
             return await self.in_thread(lambda open_: [open_.execute(*asked).fetchall() for asked in questions])

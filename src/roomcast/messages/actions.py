@@ -18,9 +18,9 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, Refused, Unavailable
 from roomcast.core.ids import local_id, uuid7
-from roomcast.core.rows import Question, altered, as_dict, ask, write
+from roomcast.core.rows import DirectQuery, as_dict, execute_direct, fetch_direct, with_values
 from roomcast.messages import mentions, policy, search
-from roomcast.messages.attachments import Tray
+from roomcast.messages.attachments import AttachmentClaims
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
 from roomcast.rooms import marks
@@ -95,14 +95,14 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
     fresh = [answer.message for answer in answers if isinstance(answer, Sent) and answer.is_new]
     if fresh:
         await _store(work, fresh, desk.authors)
-        await marks.keep_pace(work, {pair: desk.memberships[pair].last_sent_at for pair in desk.paced})
-    if desk.tray.taken:
-        await attach(work, desk.tray.taken)
+        await marks.record_send_times(work, {pair: desk.memberships[pair].last_sent_at for pair in desk.paced})
+    if desk.claims.claimed:
+        await attach(work, desk.claims.claimed)
     return answers
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class SendState:
     """All that a group of sends is decided on, read under the lock of its rooms' heads and kept up as it is decided."""
 
     rooms: Mapping[UUID, Room]
@@ -113,34 +113,34 @@ class Desk:
     """Those that a wish names, as its own key or as what it answers, and those of the group itself."""
     paced: set[tuple[UUID, UUID]]
     """By (room, author): whose pace is watched and who has said something."""
-    tray: Tray
+    claims: AttachmentClaims
     skipped: Collection[UUID]
     """Rooms whose heads others have locked: nothing can be decided about them in this transaction."""
 
 
-async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> Desk:
+async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> SendState:
     pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
     room_ids, people = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
     named = {
         id_ for wish in wishes for id_ in (wish.message_id, wish.reply_to_id, wish.thread_root_id) if id_ is not None
     }
-    heads, found, members, authors, known, files = await ask(
+    heads, found, members, authors, known, files = await fetch_direct(
         work.session,
-        log.locking(room_ids, skip_locked=work.skips_locked_rooms),
-        rooms.asking(room_ids),
-        rooms.asking_memberships(pairs),
-        accounts.asking_shown(people),
-        Question(_MESSAGES, {"ids": list(named)}),
+        log.heads_lock_query(room_ids, skip_locked=work.skips_locked_rooms),
+        rooms.rooms_query(room_ids),
+        rooms.memberships_query(pairs),
+        accounts.public_profiles_query(people),
+        DirectQuery(_MESSAGES, {"ids": list(named)}),
         locking({id_ for wish in wishes for id_ in wish.file_ids if id_ is not None}),
     )
-    log.locked(work.session, heads)
-    return Desk(
+    log.remember_locked_heads(work.session, heads)
+    return SendState(
         {room.id: room for room in found},
         {(member.room_id, member.user_id): member for member in members},
         {author.id: _person(author) for author in authors},
         {message.id: message for message in known},
         set(),
-        Tray({file.id: file for file in files}),
+        AttachmentClaims({file.id: file for file in files}),
         room_ids - {head.room_id for head in heads} if work.skips_locked_rooms else (),
     )
 
@@ -151,14 +151,14 @@ def _person(shown: User) -> User:
     return User(**as_dict(shown))
 
 
-def _answer(desk: Desk, wish: NewMessage) -> Sent | Refused:
+def _answer(desk: SendState, wish: NewMessage) -> Sent | Refused:
     try:
         return _decide(desk, wish)
     except Refused as refused:
         return refused
 
 
-def _decide(desk: Desk, wish: NewMessage) -> Sent:
+def _decide(desk: SendState, wish: NewMessage) -> Sent:
     room = desk.rooms.get(wish.room_id) if wish.room_id else None
     membership = desk.memberships.get((room.id, wish.actor.user_id)) if room else None
     if room is None or not may_read(wish.actor, room, membership):
@@ -170,19 +170,19 @@ def _decide(desk: Desk, wish: NewMessage) -> Sent:
         found = original if isinstance(original, Message) else Message(**as_dict(original))
         return Sent(found, replayed=wish.key is not None, is_new=False)
     policy.check_body(wish.body, bare=not wish.attachments)
-    files = desk.tray.check(wish.actor, wish.file_ids)
+    files = desk.claims.check(wish.actor, wish.file_ids)
     message = _written(desk, wish, room)
     member = policy.check_send(wish.actor, room, membership, message.created_at)
     if room.slow_mode_seconds:
         pair = room.id, wish.actor.user_id
-        desk.memberships[pair] = altered(member, last_sent_at=message.created_at)
+        desk.memberships[pair] = with_values(member, last_sent_at=message.created_at)
         desk.paced.add(pair)
     desk.messages[message.id] = message
-    desk.tray.take(files, message.id)
+    desk.claims.claim(files, message.id)
     return Sent(message, replayed=False, is_new=True)
 
 
-def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
+def _written(desk: SendState, wish: NewMessage, room: Room) -> Message:
     if wish.reply_to is not None:
         policy.check_reply_to(room, desk.messages.get(wish.reply_to_id) if wish.reply_to_id else None)
     if wish.thread_root is not None:
@@ -194,7 +194,7 @@ def _written(desk: Desk, wish: NewMessage, room: Room) -> Message:
         body=wish.body,
         reply_to_id=wish.reply_to_id,
         thread_root_id=wish.thread_root_id,
-        mentions_room=mentions.named_in(wish.body).room,
+        mentions_room=mentions.find_mentions(wish.body).room,
         has_attachments=bool(wish.attachments),
         content_digest=wish.digest(),
         created_at=now(),
@@ -205,9 +205,9 @@ async def _store(work: Work, messages: Sequence[Message], authors: Mapping[UUID,
     events = [_created(message, authors) for message in messages]
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
-    await write(work.session, _INSERT, [message.model_dump() for message in messages])
-    await mentions.keep(work.session, messages)
-    await search.keep(work, messages)
+    await execute_direct(work.session, _INSERT, [message.model_dump() for message in messages])
+    await mentions.store_mentions(work.session, messages)
+    await search.index_messages(work, messages)
     # Who says something in a room has read it; a reply in a thread says nothing of the room's own talk.
     await marks.move_marks(work, _read_by_writing(messages))
 

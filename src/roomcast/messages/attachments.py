@@ -14,11 +14,11 @@ MAX_ATTACHMENTS = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Tray:
+class AttachmentClaims:
     """The files that a group of sends names, locked. `taken`: by file, the message that got it and its place there."""
 
     files: Mapping[UUID, File]
-    taken: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
+    claimed: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
 
     def check(self, actor: Actor, ids: Sequence[UUID | None]) -> list[UUID]:
         """These files, if the actor may send all of them now.
@@ -30,9 +30,9 @@ class Tray:
         if len(ids) > MAX_ATTACHMENTS or len(set(known)) < len(known):
             raise ValidationFailed(f"a message carries at most {MAX_ATTACHMENTS} files, each once", path=path)
         found = [check_free(self.files.get(id_) if id_ else None, actor, "attachmentIds").id for id_ in ids]
-        if any(id_ in self.taken for id_ in found):
+        if any(id_ in self.claimed for id_ in found):
             raise Conflict("a file is used once: upload it again", path=path)
         return found
 
-    def take(self, ids: Sequence[UUID], message_id: UUID) -> None:
-        self.taken.update({id_: (message_id, position) for position, id_ in enumerate(ids)})
+    def claim(self, ids: Sequence[UUID], message_id: UUID) -> None:
+        self.claimed.update({id_: (message_id, position) for position, id_ in enumerate(ids)})

@@ -20,7 +20,7 @@ from roomcast.uploads.actions import detach
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class MessageChange:
     """A message after a change. `seq` is the position of the event it caused; None when nothing changed."""
 
     message: Message
@@ -29,7 +29,7 @@ class Changed:
 
 async def edit_message(
     work: Work, actor: Actor, message_id: UUID | None, body: str, expected_revision: int | None = None
-) -> Changed:
+) -> MessageChange:
     """The message says something else; what it said before is kept. The same words again change nothing.
 
     Announces MessageUpdated. Raises NotFound, Forbidden to others than its author, what sending raises, and Conflict
@@ -40,13 +40,13 @@ async def edit_message(
     policy.check_body(body, bare=not message.has_attachments)
     policy.check_revision(message, expected_revision)
     if body == message.body:
-        return Changed(message, None)
+        return MessageChange(message, None)
     await _rewrite(work, message, body)
     event = MessageUpdated(room_id=message.room_id, at=now(), message_id=message.id, reason=MessageUpdateReason.EDITED)
-    return Changed(message, (await work.record(event)).seq)
+    return MessageChange(message, (await work.record(event)).seq)
 
 
-async def delete_message(work: Work, actor: Actor, message_id: UUID | None, reason: str | None = None) -> Changed:
+async def delete_message(work: Work, actor: Actor, message_id: UUID | None, reason: str | None = None) -> MessageChange:
     """Only id, seq, author, times and thread of the message are left. Deleting it again changes nothing.
 
     Announces MessageDeleted; a moderator's deletion of another's message enters the audit trail. Raises NotFound,
@@ -56,11 +56,11 @@ async def delete_message(work: Work, actor: Actor, message_id: UUID | None, reas
     message, view = await reach_locked(work, actor, message_id)
     policy.check_delete(actor, message, view.room, view.membership)
     if message.deleted_at is not None:
-        return Changed(message, None)
+        return MessageChange(message, None)
     message.deleted_at = now()
     await _erase(work, message)
     if message.author_id != actor.user_id:
-        audit.note(work, actor, "MESSAGE_DELETED", global_id("msg", message.id), told, message.room_id)
+        audit.record_audit_entry(work, actor, "MESSAGE_DELETED", global_id("msg", message.id), told, message.room_id)
     event = MessageDeleted(
         room_id=message.room_id,
         at=message.deleted_at,
@@ -68,12 +68,12 @@ async def delete_message(work: Work, actor: Actor, message_id: UUID | None, reas
         message_seq=message.seq,
         deleted_by_id=actor.user_id,
     )
-    return Changed(message, (await work.record(event)).seq)
+    return MessageChange(message, (await work.record(event)).seq)
 
 
 async def reach_locked(work: Work, actor: Actor, message_id: UUID | None) -> tuple[Message, RoomView]:
     """The message and its room, the room's head locked: what is decided on them still holds at the commit."""
-    found = await queries.reach(work.session, actor, message_id)
+    found = await queries.readable_message(work.session, actor, message_id)
     view = await reach_room_locked(work, actor, found.room_id)
     await work.session.refresh(found)  # as it is under the lock
     return found, view
@@ -86,16 +86,16 @@ async def _rewrite(work: Work, message: Message, body: str) -> None:
     )
     message.body, message.edited_at = body, now()
     message.revision += 1
-    message.mentions_room = mentions.named_in(body).room
+    message.mentions_room = mentions.find_mentions(body).room
     await _forget(work, message, Mention)
-    await mentions.keep(work.session, [message])
-    await search.rewrite(work, message)
+    await mentions.store_mentions(work.session, [message])
+    await search.reindex_message(work, message)
 
 
 async def _erase(work: Work, message: Message) -> None:
     message.body = message.pinned_at = None
     message.mentions_room = message.has_attachments = False
-    await search.forget(work, message)
+    await search.unindex_message(work, message)
     await detach(work, message.id)
     for table in (FormerBody, Mention, Reaction):
         await _forget(work, message, table)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from roomcast.accounts.models import User, packed, unpacked
-from roomcast.core.events import Event, carried
+from roomcast.core.events import Event, transient_field
 from roomcast.messages.models import Message, MessageKind
 
 
@@ -25,8 +25,8 @@ class MessageCreated(Event):
 
     message_id: UUID
     thread_root_id: UUID | None = None
-    fresh: Message | None = carried()
-    author: User | None = carried()
+    fresh: Message | None = transient_field()
+    author: User | None = transient_field()
 
     @property
     def moves_activity(self) -> bool:

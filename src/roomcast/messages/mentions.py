@@ -29,7 +29,7 @@ _NAME = re.compile(r"(?<![\w@/.])@([A-Za-z0-9][A-Za-z0-9_.-]{1,31})(?!\w)", re.A
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class MentionedNames:
     """`names`: each as its readings, the longest first, because a name may end with the dot that ends a sentence."""
 
     names: Sequence[Sequence[str]] = ()
@@ -37,14 +37,14 @@ class Named:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def named_in(body: str) -> Named:
+def find_mentions(body: str) -> MentionedNames:
     """Whom these words name, in the order of their first mention."""
     if "@" not in body:
-        return Named()
+        return MentionedNames()
     found = [match.casefold() for text in words(body) for match in _NAME.findall(text)]
     names = dict.fromkeys(found)
     room = any(name.rstrip("._-") == ROOM for name in names)
-    return Named([_readings(name) for name in names][:MAX_NAMES], room)
+    return MentionedNames([_readings(name) for name in names][:MAX_NAMES], room)
 
 
 def _readings(name: str) -> list[str]:
@@ -52,9 +52,9 @@ def _readings(name: str) -> list[str]:
     return [name[:length] for length in range(len(name), shorter - 1, -1)]
 
 
-async def keep(session: AsyncSession, messages: Sequence[Message]) -> None:
+async def store_mentions(session: AsyncSession, messages: Sequence[Message]) -> None:
     """Write down which members of their rooms these stored messages name. Costs nothing where nobody is named."""
-    named = {message.id: named_in(message.body or "") for message in messages}
+    named = {message.id: find_mentions(message.body or "") for message in messages}
     wanted = {reading for who in named.values() for readings in who.names for reading in readings}
     if not wanted:
         return
@@ -68,7 +68,7 @@ async def keep(session: AsyncSession, messages: Sequence[Message]) -> None:
         await session.exec(sa.insert(table(Mention)), params=rows)
 
 
-def _meant(named: Named, members: dict[str, UUID]) -> Collection[UUID]:
+def _meant(named: MentionedNames, members: dict[str, UUID]) -> Collection[UUID]:
     found = (next((members[name] for name in readings if name in members), None) for readings in named.names)
     return {user_id for user_id in found if user_id is not None}
 

@@ -11,12 +11,12 @@ from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.messages import policy
-from roomcast.messages.editing import Changed, reach_locked
+from roomcast.messages.editing import MessageChange, reach_locked
 from roomcast.messages.events import MessageUpdated, MessageUpdateReason
 from roomcast.messages.models import Message
 
 
-async def pin_message(work: Work, actor: Actor, message_id: UUID | None) -> Changed:
+async def pin_message(work: Work, actor: Actor, message_id: UUID | None) -> MessageChange:
     """The message is pinned. Announces MessageUpdated.
 
     Raises NotFound, NotAMember, RoomArchived, Forbidden, and Conflict for a deleted one.
@@ -24,24 +24,24 @@ async def pin_message(work: Work, actor: Actor, message_id: UUID | None) -> Chan
     message, view = await reach_locked(work, actor, message_id)
     policy.check_pin(actor, message, view.room, view.membership)
     if message.pinned_at is not None:
-        return Changed(message, None)
+        return MessageChange(message, None)
     message.pinned_at = now()
     return await _announce(work, message, MessageUpdateReason.PINNED)
 
 
-async def unpin_message(work: Work, actor: Actor, message_id: UUID | None) -> Changed:
+async def unpin_message(work: Work, actor: Actor, message_id: UUID | None) -> MessageChange:
     """The message is not pinned any more. Announces MessageUpdated. Raises as `pin_message`."""
     message, view = await reach_locked(work, actor, message_id)
     policy.check_pin(actor, message, view.room, view.membership)
     if message.pinned_at is None:
-        return Changed(message, None)
+        return MessageChange(message, None)
     message.pinned_at = None
     return await _announce(work, message, MessageUpdateReason.UNPINNED)
 
 
-async def _announce(work: Work, message: Message, reason: MessageUpdateReason) -> Changed:
+async def _announce(work: Work, message: Message, reason: MessageUpdateReason) -> MessageChange:
     event = MessageUpdated(room_id=message.room_id, at=now(), message_id=message.id, reason=reason)
-    return Changed(message, (await work.record(event)).seq)
+    return MessageChange(message, (await work.record(event)).seq)
 
 
 async def pinned(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Message]]:

@@ -14,7 +14,7 @@ from roomcast.core.errors import (
     SlowMode,
     ValidationFailed,
 )
-from roomcast.core.names import is_seen, is_text
+from roomcast.core.names import has_visible_text, is_text
 from roomcast.messages.emoji import spelled
 from roomcast.messages.models import Message, MessageKind
 from roomcast.rooms import policy as rooms
@@ -30,7 +30,7 @@ MAX_EMOJI = 50
 
 def check_body(body: str, *, bare: bool = True) -> None:
     """`bare`: without attachments, which can speak for themselves."""
-    if bare and not is_seen(body):
+    if bare and not has_visible_text(body):
         raise ValidationFailed("a message says something", path=("input", "body"))
     if len(body) > MAX_BODY:
         raise MessageTooLong(f"a message has at most {MAX_BODY} characters", path=("input", "body"))

@@ -4,7 +4,7 @@ from collections.abc import Hashable
 
 from roomcast.core.offload import offload
 from roomcast.messages.markdown import SHORT
-from roomcast.messages.mentions import named_in
+from roomcast.messages.mentions import find_mentions
 from roomcast.messages.policy import MAX_BODY
 from roomcast.messages.search import text_of
 
@@ -17,5 +17,5 @@ async def prepare(owner: Hashable, body: str) -> None:
 
 
 def _compute(body: str) -> None:
-    named_in(body)
+    find_mentions(body)
     text_of(body)

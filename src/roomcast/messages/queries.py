@@ -101,11 +101,11 @@ async def last_messages(session: AsyncSession, room_ids: Collection[UUID]) -> di
     return {message.room_id: message for message in rows}
 
 
-async def reach(session: AsyncSession, actor: Actor, message_id: UUID | None) -> Message:
+async def readable_message(session: AsyncSession, actor: Actor, message_id: UUID | None) -> Message:
     """The message, if this person may read its room. Raises NotFound to a stranger, exactly as for one that never
     was."""
     message = (await messages_by_id(session, [message_id])).get(message_id) if message_id else None
-    if message is None or not await rooms.reach_many(session, actor, [message.room_id]):
+    if message is None or not await rooms.readable_rooms(session, actor, [message.room_id]):
         raise NotFound("no such message", path=("input", "messageId"))
     return message
 

@@ -17,7 +17,7 @@ from roomcast.core.db import Work
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.rows import count, fetch
 from roomcast.messages import policy
-from roomcast.messages.editing import Changed, reach_locked
+from roomcast.messages.editing import MessageChange, reach_locked
 from roomcast.messages.events import ReactionChanged
 from roomcast.messages.models import Message, Reaction
 
@@ -34,7 +34,7 @@ class Group:
 # ------------------------------------------------------------------ changes
 
 
-async def add_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji: str) -> Changed:
+async def add_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji: str) -> MessageChange:
     """The actor's emoji is under the message, once. Announces ReactionChanged.
 
     Raises NotFound, what sending raises, ValidationFailed for what is no emoji, Conflict for a deleted message.
@@ -43,21 +43,21 @@ async def add_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji:
     message, view = await reach_locked(work, actor, message_id)
     policy.check_react(actor, message, view.room, view.membership, now())
     if await _mine(work, actor, message, spelled) is not None:
-        return Changed(message, None)
+        return MessageChange(message, None)
     counts = {group.emoji: group.count for group in (await groups(work.session, [message.id])).get(message.id, [])}
     policy.check_room_for(spelled, counts)
     work.session.add(Reaction(message_id=message.id, emoji=spelled, user_id=actor.user_id, created_at=now()))
     return await _announce(work, actor, message, spelled, added=True)
 
 
-async def remove_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji: str) -> Changed:
+async def remove_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji: str) -> MessageChange:
     """The actor's emoji is not under the message. Announces ReactionChanged. Raises as `add_reaction`."""
     spelled = policy.check_emoji(emoji)
     message, view = await reach_locked(work, actor, message_id)
     policy.check_take_back(view.room, view.membership)
     mine = await _mine(work, actor, message, spelled)
     if mine is None:
-        return Changed(message, None)
+        return MessageChange(message, None)
     await work.session.delete(mine)
     return await _announce(work, actor, message, spelled, added=False)
 
@@ -66,7 +66,7 @@ async def _mine(work: Work, actor: Actor, message: Message, emoji: str) -> React
     return await work.session.get(Reaction, (message.id, emoji, actor.user_id))
 
 
-async def _announce(work: Work, actor: Actor, message: Message, emoji: str, *, added: bool) -> Changed:
+async def _announce(work: Work, actor: Actor, message: Message, emoji: str, *, added: bool) -> MessageChange:
     await work.session.flush()
     event = ReactionChanged(
         room_id=message.room_id,
@@ -77,7 +77,7 @@ async def _announce(work: Work, actor: Actor, message: Message, emoji: str, *, a
         added=added,
         count=await reacted_count(work.session, message.id, emoji),
     )
-    return Changed(message, (await work.record(event)).seq)
+    return MessageChange(message, (await work.record(event)).seq)
 
 
 # ------------------------------------------------------------------ questions

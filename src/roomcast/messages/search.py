@@ -21,10 +21,10 @@ from roomcast.core.actor import Actor
 from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.errors import BadUserInput
-from roomcast.core.names import plain
+from roomcast.core.names import search_form
 from roomcast.core.offload import offload
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import write
+from roomcast.core.rows import execute_direct
 from roomcast.messages.markdown import SHORT
 from roomcast.messages.models import Message, MessageText
 from roomcast.messages.policy import MAX_BODY
@@ -61,19 +61,19 @@ class Filter:
 # ------------------------------------------------------------------ keeping the texts
 
 
-async def keep(work: Work, messages: Sequence[Message]) -> None:
+async def index_messages(work: Work, messages: Sequence[Message]) -> None:
     """Make these new messages findable."""
     rows = [{"message_id": message.id, "text": text_of(message.body or "")} for message in messages]
-    await write(work.session, _INSERT, rows)
+    await execute_direct(work.session, _INSERT, rows)
 
 
-async def rewrite(work: Work, message: Message) -> None:
+async def reindex_message(work: Work, message: Message) -> None:
     """The message is found by what it says now."""
     changed = sa.update(_TEXTS).where(_TEXTS.c.message_id == message.id)
     await work.session.exec(changed.values(text=text_of(message.body or "")))
 
 
-async def forget(work: Work, message: Message) -> None:
+async def unindex_message(work: Work, message: Message) -> None:
     """The message is found by nothing."""
     await work.session.exec(sa.delete(_TEXTS).where(_TEXTS.c.message_id == message.id))
 
@@ -81,7 +81,7 @@ async def forget(work: Work, message: Message) -> None:
 @lru_cache(maxsize=REMEMBERED)
 def text_of(body: str) -> str:
     """What a message of this body is found by."""
-    return plain(body, MAX_TEXT)[:MAX_TEXT]
+    return search_form(body, MAX_TEXT)[:MAX_TEXT]
 
 
 # ------------------------------------------------------------------ asking
@@ -91,7 +91,7 @@ def words_of(question: str) -> list[str]:
     """What is looked for, each once, as texts are kept; quotes hold words together. Raises BadUserInput."""
     if len(question) > MAX_QUESTION:
         raise BadUserInput(f"a search has at most {MAX_QUESTION} characters", path=["query"])
-    found = [plain(quoted or bare).replace("\0", "") for quoted, bare in _WORDS.findall(question)]
+    found = [search_form(quoted or bare).replace("\0", "") for quoted, bare in _WORDS.findall(question)]
     words = [word for word in dict.fromkeys(found) if word]
     if not words or len(words) > MAX_WORDS:
         raise BadUserInput(f"a search has 1 to {MAX_WORDS} words", path=["query"])
@@ -214,5 +214,5 @@ def _folded(body: str) -> tuple[str, list[int]]:
     return "".join(letters), [*places, len(body)]
 
 
-_plain = lru_cache(maxsize=4096)(plain)
+_plain = lru_cache(maxsize=4096)(search_form)
 """Of single characters, which a text has many times."""

@@ -17,7 +17,7 @@ NAMED = 10
 """People that one message names; beyond them it counts."""
 
 
-async def speak(work: Work, events: Sequence[Event]) -> None:
+async def post_system_messages(work: Work, events: Sequence[Event]) -> None:
     """Listens to `Work`: says what somebody has just done to a room or its members, in one message for all who were
     let in at once. Announces MessageCreated."""
     people = [event for event in events if isinstance(event, MemberChanged) and event.by_id]

@@ -13,12 +13,12 @@ from roomcast.messages import queries as messages
 from roomcast.moderation import policy
 from roomcast.moderation.models import Report
 from roomcast.rooms import members
-from roomcast.rooms.entry import Changed
+from roomcast.rooms.entry import RoomChange
 
 
 async def mute_member(
     work: Work, actor: Actor, room_id: UUID | None, user_id: UUID | None, seconds: int, reason: str | None
-) -> Changed:
+) -> RoomChange:
     """This member says nothing in the room for so many seconds; 0 lifts the mute. Announces MemberChanged.
 
     Raises ValidationFailed, NotFound, NotAMember, Forbidden.
@@ -33,10 +33,10 @@ async def report_message(work: Work, actor: Actor, message_id: UUID | None, reas
     Raises ValidationFailed, NotFound for what the actor cannot read.
     """
     told = policy.check_report(reason)
-    message = await messages.reach(work.session, actor, message_id)
+    message = await messages.readable_message(work.session, actor, message_id)
     try:
         async with work.session.begin_nested():
             work.session.add(Report(message_id=message.id, reporter_id=actor.user_id, at=now()))
     except IntegrityError:
         return
-    audit.note(work, actor, "MESSAGE_REPORTED", global_id("msg", message.id), told, message.room_id)
+    audit.record_audit_entry(work, actor, "MESSAGE_REPORTED", global_id("msg", message.id), told, message.room_id)

@@ -29,7 +29,7 @@ class NotPublic(Exception):
     """What has this name is not on the public internet."""
 
 
-class Guard:
+class AddressGuard:
     """`trusted`: hosts that may be anywhere, because the operator says so."""
 
     def __init__(self, trusted: Collection[str] = ()) -> None:

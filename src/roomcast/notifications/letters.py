@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class PushMessage:
     """`topic`: a later one of the same topic takes its place while it waits at the push service."""
 
     payload: bytes
@@ -14,7 +14,7 @@ class Letter:
     urgent: bool
 
 
-class Fate(StrEnum):
+class PushOutcome(StrEnum):
     TAKEN = "taken"
     GONE = "gone"
     """The browser wants no more."""
@@ -24,8 +24,8 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PushResult:
     """`after`: how long the push service wants to be left alone."""
 
-    fate: Fate
+    outcome: PushOutcome
     after: timedelta | None = None

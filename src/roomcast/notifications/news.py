@@ -35,7 +35,7 @@ _ROOT, _REPLY = _MESSAGES.alias("root"), _MESSAGES.alias("reply")
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class UnseenSpan:
     """Seqs of the first and the newest message that is news, when the first was written, and whether any of them calls
     one by name or calls all."""
 
@@ -65,7 +65,9 @@ async def rooms_behind(session: AsyncSession, limit: int) -> list[UUID]:
     return [room_id for (room_id,) in await fetch(session, behind)]
 
 
-async def above_positions(session: AsyncSession, room_ids: Collection[UUID], moment: datetime) -> dict[Key, Span]:
+async def unseen_above_positions(
+    session: AsyncSession, room_ids: Collection[UUID], moment: datetime
+) -> dict[Key, UnseenSpan]:
     """What is news above the notifier's cursor in these rooms, and for which browsers."""
     # The cursor first: SQLite keeps the order of outer joins, and would else look at all of a room's last minutes.
     within = _HEADS.outerjoin(_POSITIONS, _POSITIONS.c.room_id == _HEADS.c.room_id).join(
@@ -79,7 +81,7 @@ async def above_positions(session: AsyncSession, room_ids: Collection[UUID], mom
     return await _spans(session, _news(_to_members(within), moment).where(_HEADS.c.room_id.in_(room_ids)))
 
 
-async def still(session: AsyncSession, keys: Collection[Key], moment: datetime) -> dict[Key, Span]:
+async def still_unseen(session: AsyncSession, keys: Collection[Key], moment: datetime) -> dict[Key, UnseenSpan]:
     """What of these pending pushes is still news."""
     within = _PENDING.join(
         _MESSAGES,
@@ -103,9 +105,9 @@ def _to_members(messages: sa.FromClause) -> sa.FromClause:
     )
 
 
-async def _spans(session: AsyncSession, found: "sa.Select[Any]") -> dict[Key, Span]:
+async def _spans(session: AsyncSession, found: "sa.Select[Any]") -> dict[Key, UnseenSpan]:
     rows = await fetch(session, found.group_by(_SUBSCRIPTIONS.c.id, _MESSAGES.c.room_id))
-    return {(row[0], row[1]): Span(row[2], row[3], row[4], bool(row[5])) for row in rows}
+    return {(row[0], row[1]): UnseenSpan(row[2], row[3], row[4], bool(row[5])) for row in rows}
 
 
 def _news(messages: sa.FromClause, moment: datetime) -> "sa.Select[Any]":

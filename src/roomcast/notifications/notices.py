@@ -16,7 +16,7 @@ from roomcast.messages.markdown import reader
 from roomcast.messages.models import Message
 from roomcast.messages.queries import messages_at
 from roomcast.notifications import news
-from roomcast.notifications.news import Key, Span
+from roomcast.notifications.news import Key, UnseenSpan
 from roomcast.notifications.pending import Claim
 from roomcast.receipts import queries as receipts
 from roomcast.receipts.queries import Totals, Unread
@@ -35,7 +35,7 @@ REMEMBERED = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class PushPayload:
     """`newest_seq`: all up to it is said by this one."""
 
     payload: bytes
@@ -46,7 +46,7 @@ class Notice:
 class Told(NamedTuple):
     """All that one notice is made of."""
 
-    span: Span
+    span: UnseenSpan
     room: Room
     message: Message
     author: User | None
@@ -54,9 +54,9 @@ class Told(NamedTuple):
     totals: Totals
 
 
-async def notices(session: AsyncSession, claims: Collection[Claim], moment: datetime) -> dict[Key, Notice]:
+async def build_payloads(session: AsyncSession, claims: Collection[Claim], moment: datetime) -> dict[Key, PushPayload]:
     """What each of these is to say, of those that still have something to say."""
-    spans = await news.still(session, [claim.key for claim in claims], moment)
+    spans = await news.still_unseen(session, [claim.key for claim in claims], moment)
     people = {claim.key: claim.subscription.user_id for claim in claims if claim.key in spans}
     room_ids = {room_id for _, room_id in spans}
     rooms = await rooms_by_id(session, room_ids)
@@ -75,7 +75,7 @@ async def notices(session: AsyncSession, claims: Collection[Claim], moment: date
     return found
 
 
-def _notice(told: Told) -> Notice:
+def _notice(told: Told) -> PushPayload:
     room, message = told.room, told.message
     payload = {
         "v": VERSION,
@@ -93,7 +93,7 @@ def _notice(told: Told) -> Notice:
         "unread": told.unread.unread_count,
         "badge": told.totals.unread,
     }
-    return Notice(orjson.dumps(payload), told.span.named or room.kind == RoomKind.DIRECT, told.span.newest)
+    return PushPayload(orjson.dumps(payload), told.span.named or room.kind == RoomKind.DIRECT, told.span.newest)
 
 
 @lru_cache(maxsize=REMEMBERED)

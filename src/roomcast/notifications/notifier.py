@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import IntegrityError
 
-from roomcast.core.batch import Batch
+from roomcast.core.batch import GroupCommit
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.notifications import actions, news, pending, policy
-from roomcast.notifications.letters import Answer, Fate, Letter
-from roomcast.notifications.notices import Notice, notices
+from roomcast.notifications.letters import PushMessage, PushOutcome, PushResult
+from roomcast.notifications.notices import PushPayload, build_payloads
 from roomcast.notifications.pending import Claim, Done
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Notifier:
         self._opening = asyncio.Lock()
         self._sender: Sender | None = None
         self._sending: dict[asyncio.Task[None], str] = {}
-        self._settle = Batch(db, pending.settle)
+        self._settle = GroupCommit(db, pending.settle)
         self.stats: Counter[str] = Counter()
         """What became of pushes since the start, by Fate; only ever rising."""
 
@@ -70,7 +70,7 @@ class Notifier:
         if self._sender is not None:
             await self._sender.close()
 
-    async def look(self) -> None:
+    async def scan(self) -> None:
         await self.gather()
         await self.deliver()
 
@@ -121,13 +121,13 @@ class Notifier:
 
     async def _send(self, claims: Sequence[Claim]) -> None:
         async with self._db.read() as session:
-            told = await notices(session, claims, now())
+            told = await build_payloads(session, claims, now())
         for claim in claims:
             task = asyncio.create_task(self._say(claim, told.get(claim.key)), name="push")
             self._sending[task] = claim.subscription.host
             task.add_done_callback(self._sending.pop)
 
-    async def _say(self, claim: Claim, notice: Notice | None) -> None:
+    async def _say(self, claim: Claim, notice: PushPayload | None) -> None:
         try:
             if notice is None:
                 await self._settle(self._over(claim, claim.newest_seq))
@@ -136,18 +136,18 @@ class Notifier:
         except Exception:  # its lease ends, and then it is tried again
             log.exception("a push could not be settled")
 
-    async def _push(self, claim: Claim, notice: Notice) -> None:
-        letter = Letter(notice.payload, policy.topic(*claim.key), notice.urgent)
+    async def _push(self, claim: Claim, notice: PushPayload) -> None:
+        letter = PushMessage(notice.payload, policy.topic(*claim.key), notice.urgent)
         sender = await self.sender()
         answer = await sender.push(claim.subscription, letter)
-        self.stats[answer.fate] += 1
+        self.stats[answer.outcome] += 1
         await self._take(claim, notice, answer)
 
-    async def _take(self, claim: Claim, notice: Notice, answer: Answer) -> None:
-        if answer.fate == Fate.GONE:
+    async def _take(self, claim: Claim, notice: PushPayload, answer: PushResult) -> None:
+        if answer.outcome == PushOutcome.GONE:
             async with self._db.work() as work:
                 await actions.forget(work, claim.subscription.id)
-        elif answer.fate == Fate.LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
+        elif answer.outcome == PushOutcome.LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
             again_at = now() + policy.pause(self._delay, claim.attempts, answer.after)
             await self._settle(Done(claim, notice.newest_seq, again_at, failed=True))
         else:

@@ -18,7 +18,7 @@ from roomcast.core.columns import among, table
 from roomcast.core.db import Work
 from roomcast.notifications import news
 from roomcast.notifications.models import PendingPush, PushPosition, PushSubscription
-from roomcast.notifications.news import Key, Span
+from roomcast.notifications.news import Key, UnseenSpan
 from roomcast.rooms.models import Room
 
 LEASE = timedelta(seconds=60)
@@ -33,7 +33,7 @@ class Findings:
 
     begun: Mapping[UUID, int]
     ended: Mapping[UUID, int]
-    spans: Mapping[Key, Span]
+    spans: Mapping[Key, UnseenSpan]
 
 
 async def find(session: AsyncSession, room_ids: Collection[UUID], moment: datetime) -> Findings:
@@ -41,7 +41,7 @@ async def find(session: AsyncSession, room_ids: Collection[UUID], moment: dateti
     rows = await session.exec(select(PushPosition).where(col(PushPosition.room_id).in_(room_ids)))
     begun = dict.fromkeys(room_ids, 0) | {row.room_id: row.seq for row in rows}
     tails = await log.tails(session, room_ids)
-    return Findings(begun, tails, await news.above_positions(session, room_ids, moment))
+    return Findings(begun, tails, await news.unseen_above_positions(session, room_ids, moment))
 
 
 async def keep(work: Work, found: Findings, delay: timedelta) -> None:
@@ -70,7 +70,7 @@ async def _locked_positions(work: Work, room_ids: Collection[UUID]) -> dict[UUID
     return found
 
 
-async def _add(work: Work, found: Mapping[Key, Span], delay: timedelta) -> None:
+async def _add(work: Work, found: Mapping[Key, UnseenSpan], delay: timedelta) -> None:
     """What is pending already only learns how far it goes now."""
     known = await _locked(work, col(PendingPush.room_id).in_({room_id for _, room_id in found}))
     for key in known.keys() & found.keys():

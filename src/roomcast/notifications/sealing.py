@@ -42,7 +42,7 @@ def check_point(raw: bytes) -> None:
         raise ValidationFailed("p256dh is no point of the curve P-256", path=("input", "p256dh")) from None
 
 
-def seal(plain: bytes, p256dh: bytes, auth: bytes, ours: ec.EllipticCurvePrivateKey, salt: bytes) -> bytes:
+def encrypt(plain: bytes, p256dh: bytes, auth: bytes, ours: ec.EllipticCurvePrivateKey, salt: bytes) -> bytes:
     """The body of a request to the push service. `ours` and `salt` are for this message alone."""
     theirs = ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, p256dh)
     public = point(ours)

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from roomcast.core.clock import now
 from roomcast.core.errors import ValidationFailed
 from roomcast.notifications import sealing
-from roomcast.notifications.addresses import Guard, NotPublic, Unknown
-from roomcast.notifications.letters import Answer, Fate, Letter
+from roomcast.notifications.addresses import AddressGuard, NotPublic, Unknown
+from roomcast.notifications.letters import PushMessage, PushOutcome, PushResult
 from roomcast.notifications.models import PushSubscription
 from roomcast.notifications.policy import check_endpoint, check_key, encoded
 
@@ -40,7 +40,7 @@ log = logging.getLogger("roomcast.notifications")
 class PublicInternet(httpcore.AsyncNetworkBackend):
     """Connects to addresses that the guard has looked at, and to no others."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: AddressGuard) -> None:
         self._guard, self._inner = guard, httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -69,7 +69,7 @@ class Sender:
 
     raw_key: bytes
     subject: str | None
-    guard: Guard
+    guard: AddressGuard
     key: ec.EllipticCurvePrivateKey = field(init=False)
     pool: httpcore.AsyncConnectionPool = field(init=False)
     _told: set[tuple[str, object]] = field(init=False, default_factory=set)
@@ -106,7 +106,7 @@ class Sender:
                 "an endpoint is an address on the public internet", path=("input", "endpoint")
             ) from None
 
-    async def push(self, to: PushSubscription, letter: Letter) -> Answer:
+    async def push(self, to: PushSubscription, letter: PushMessage) -> PushResult:
         """Never raises: what cannot be reached may be reachable later."""
         try:
             async with asyncio.timeout(SECONDS):
@@ -114,12 +114,12 @@ class Sender:
         except NotPublic:
             return self._refused(to.host, "no public address")
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError):
-            return Answer(Fate.LATER)
+            return PushResult(PushOutcome.LATER)
         except Exception:  # one browser's trouble must not become everybody's
             log.exception("a push to %s failed", to.host)
-            return Answer(Fate.REFUSED)
+            return PushResult(PushOutcome.REFUSED)
 
-    async def _answer(self, to: PushSubscription, letter: Letter) -> Answer:
+    async def _answer(self, to: PushSubscription, letter: PushMessage) -> PushResult:
         headers, body = self._headers(to, letter), self._body(to, letter)
         async with self.pool.stream("POST", to.endpoint, headers=headers, content=body) as got:
             said = {name.lower(): value for name, value in got.headers}
@@ -127,12 +127,12 @@ class Sender:
                 await got.aread()  # then the connection is good for the next one
         return self._read(to.host, got.status, read_after(said.get(b"retry-after", b"").decode("latin-1"), now()))
 
-    def _body(self, to: PushSubscription, letter: Letter) -> bytes:
+    def _body(self, to: PushSubscription, letter: PushMessage) -> bytes:
         p256dh, auth = check_key(to.p256dh, 65, "p256dh"), check_key(to.auth, 16, "auth")
         fresh = ec.generate_private_key(ec.SECP256R1())
-        return sealing.seal(letter.payload, p256dh, auth, fresh, secrets.token_bytes(16))
+        return sealing.encrypt(letter.payload, p256dh, auth, fresh, secrets.token_bytes(16))
 
-    def _headers(self, to: PushSubscription, letter: Letter) -> dict[bytes | str, bytes | str]:
+    def _headers(self, to: PushSubscription, letter: PushMessage) -> dict[bytes | str, bytes | str]:
         return {
             "Authorization": sealing.signature(self.key, origin(to.endpoint), self.subject),
             "Content-Encoding": "aes128gcm",
@@ -142,21 +142,21 @@ class Sender:
             "Urgency": "high" if letter.urgent else "normal",
         }
 
-    def _read(self, host: str, status: int, after: timedelta | None) -> Answer:
+    def _read(self, host: str, status: int, after: timedelta | None) -> PushResult:
         if 200 <= status < 300:
-            return Answer(Fate.TAKEN)
+            return PushResult(PushOutcome.TAKEN)
         if status in (404, 410):
-            return Answer(Fate.GONE)
+            return PushResult(PushOutcome.GONE)
         if status in (408, 429) or status >= 500:
-            return Answer(Fate.LATER, after)
+            return PushResult(PushOutcome.LATER, after)
         return self._refused(host, status)
 
-    def _refused(self, host: str, why: object) -> Answer:
+    def _refused(self, host: str, why: object) -> PushResult:
         """Said once of each host: it would be the same for each message."""
         if (host, why) not in self._told and len(self._told) < 1_000:
             self._told.add((host, why))
             log.warning("%s does not take pushes: %s", host, why)
-        return Answer(Fate.REFUSED)
+        return PushResult(PushOutcome.REFUSED)
 
 
 def origin(endpoint: str) -> str:

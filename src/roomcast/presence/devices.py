@@ -26,14 +26,14 @@ class Devices:
         self._going: dict[tuple[UUID, UUID], Device] = {}
         """By (person, session), in the order in which they went."""
 
-    def come(self, user_id: UUID, session_id: UUID) -> None:
+    def connect(self, user_id: UUID, session_id: UUID) -> None:
         """One more socket."""
         device = self._people.setdefault(user_id, {}).setdefault(session_id, Device())
         device.sockets += 1
         device.gone_at = None
         self._going.pop((user_id, session_id), None)
 
-    def go(self, user_id: UUID, session_id: UUID, clock: float) -> bool:
+    def disconnect(self, user_id: UUID, session_id: UUID, clock: float) -> bool:
         """One socket less; whether it was the last one of its device."""
         device = self._people[user_id][session_id]
         device.sockets -= 1
@@ -43,7 +43,7 @@ class Devices:
         self._going[user_id, session_id] = device
         return True
 
-    def say(self, user_id: UUID, session_id: UUID, *, idle: bool) -> None:
+    def set_idle(self, user_id: UUID, session_id: UUID, *, idle: bool) -> None:
         """The device calls itself idle, or not; nothing is kept of one that is not here."""
         device = self._people.get(user_id, {}).get(session_id)
         if device is not None and idle != (device.idle_since is not None):
@@ -57,7 +57,7 @@ class Devices:
         idle = [device.idle_since for device in devices.values()]
         return Report() if None in idle else Report(max(since for since in idle if since is not None))
 
-    def lapse(self, clock: float) -> dict[UUID, int]:
+    def expire(self, clock: float) -> dict[UUID, int]:
         """Forget the devices whose grace has ended: their people, and when each was last active there."""
         lapsed: dict[UUID, int] = {}
         for (user_id, session_id), device in list(self._going.items()):

@@ -48,7 +48,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class Status:
     """What a person says of themselves; `hidden_by`: the session that had them shown as OFFLINE. `at`: when it was
     said, in milliseconds; of two cards the later one holds, in every process."""
 
@@ -63,7 +63,7 @@ class Person:
     """`active_at`: when they were last seen active, as far as it may be told."""
 
     reports: dict[str, Report] = field(default_factory=dict)
-    card: Card = Card()
+    card: Status = Status()
     active_at: int | None = None
 
     @property
@@ -104,9 +104,9 @@ class People:
         """All who are."""
         return self._shown.keys()
 
-    def card(self, user_id: UUID) -> Card:
+    def card(self, user_id: UUID) -> Status:
         person = self._people.get(user_id)
-        return person.card if person is not None else Card()
+        return person.card if person is not None else Status()
 
     # ------------------------------------------------------------------ what changes it
 
@@ -125,7 +125,7 @@ class People:
             person.active_at = max(person.active_at or 0, active_at)
         self._settle(user_id, person)
 
-    def write(self, user_id: UUID, card: Card) -> None:
+    def write(self, user_id: UUID, card: Status) -> None:
         """The person says this of themselves, unless they have said something else since."""
         person = self._person(user_id)
         if card.at > person.card.at:

@@ -56,7 +56,7 @@ async def room_to_type_in(session: AsyncSession, actor: Actor, room_id: UUID | N
 
     Raises NotFound, NotAMember, RoomArchived, ReadOnly, Muted.
     """
-    view = await queries.reach(session, actor, room_id)
+    view = await queries.readable_room(session, actor, room_id)
     if typing:
         policy.check_send(actor, view.room, view.membership, now())
     return view.room.id

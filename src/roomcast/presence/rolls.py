@@ -12,7 +12,7 @@ from uuid import UUID
 
 import orjson
 
-from roomcast.presence.people import Card, People, Report, seconds
+from roomcast.presence.people import People, Report, Status, seconds
 
 LINE_BYTES = 6_000
 """PostgreSQL carries less than 8,000 in one notification."""
@@ -39,7 +39,7 @@ class Kind(StrEnum):
 ACTIVE, IDLE, GONE = "A", "I", "-"
 
 
-class Line(NamedTuple):
+class PeerMessage(NamedTuple):
     sender: str
     number: int
     kind: Kind
@@ -47,7 +47,7 @@ class Line(NamedTuple):
 
 
 @dataclass(slots=True)
-class Neighbour:
+class Peer:
     """Another process. `called`: who was in the roll that it is calling. `is_doubted`: something of it was missed."""
 
     heard_at: float
@@ -57,13 +57,13 @@ class Neighbour:
     is_doubted: bool = True
 
 
-class Rolls:
+class PeerSync:
     """One process's side of it; `process` is its name."""
 
     def __init__(self, people: People, process: str, lost_seconds: float) -> None:
         self.process = process
         self._people, self._lost_seconds = people, lost_seconds
-        self._neighbours: dict[str, Neighbour] = {}
+        self._neighbours: dict[str, Peer] = {}
         self._number = 0
 
     # ------------------------------------------------------------------ telling
@@ -94,16 +94,16 @@ class Rolls:
 
     # ------------------------------------------------------------------ hearing
 
-    def hear(self, text: str, clock: float) -> Line | None:
+    def receive(self, text: str, clock: float) -> PeerMessage | None:
         """The line, if another process said it; what it says of its people has been noted.
 
         Raises ValueError, KeyError or TypeError for what `lines` did not make.
         """
         sender, number, kind, items = orjson.loads(text)
-        line = Line(sender, number, Kind(kind), items)
+        line = PeerMessage(sender, number, Kind(kind), items)
         if sender == self.process:
             return None
-        neighbour = self._neighbours.setdefault(sender, Neighbour(clock))
+        neighbour = self._neighbours.setdefault(sender, Peer(clock))
         neighbour.heard_at = clock
         self._count(neighbour, line)
         if line.kind is Kind.PEOPLE:
@@ -113,7 +113,7 @@ class Rolls:
             self._end_roll(neighbour, sender)
         return line
 
-    def _count(self, neighbour: Neighbour, line: Line) -> None:
+    def _count(self, neighbour: Peer, line: PeerMessage) -> None:
         is_next = line.number == neighbour.number + 1
         neighbour.number = line.number
         if line.kind is Kind.ROLL:
@@ -121,7 +121,7 @@ class Rolls:
         elif not is_next:
             neighbour.called, neighbour.is_doubted = None, True
 
-    def _note(self, neighbour: Neighbour, sender: str, person: str, state: str, since: int, _card: int) -> None:
+    def _note(self, neighbour: Peer, sender: str, person: str, state: str, since: int, _card: int) -> None:
         user_id = UUID(person)
         if state == GONE:
             neighbour.people.discard(user_id)
@@ -132,12 +132,12 @@ class Rolls:
             neighbour.called.add(user_id)
         self._people.report(sender, user_id, Report(since if state == IDLE else None))
 
-    def _end_roll(self, neighbour: Neighbour, sender: str) -> None:
+    def _end_roll(self, neighbour: Peer, sender: str) -> None:
         called, neighbour.called = neighbour.called, None
         if called is not None:
             self._drop(neighbour, sender, neighbour.people - called)
 
-    def _drop(self, neighbour: Neighbour, sender: str, people: set[UUID]) -> None:
+    def _drop(self, neighbour: Peer, sender: str, people: set[UUID]) -> None:
         for user_id in people:
             self._people.withdraw(sender, user_id, seconds())
         neighbour.people -= people
@@ -161,9 +161,9 @@ class Rolls:
                 del self._neighbours[name]
 
 
-def read_card(person: str, at: int, hider: str | None, text: str | None, emoji: str | None) -> tuple[UUID, Card]:
-    return UUID(person), Card(at, UUID(hider) if hider else None, text, emoji)
+def read_status(person: str, at: int, hider: str | None, text: str | None, emoji: str | None) -> tuple[UUID, Status]:
+    return UUID(person), Status(at, UUID(hider) if hider else None, text, emoji)
 
 
-def write_card(user_id: UUID, card: Card) -> list[Any]:
+def write_status(user_id: UUID, card: Status) -> list[Any]:
     return [user_id.hex, card.at, card.hidden_by.hex if card.hidden_by else None, card.text, card.emoji]

@@ -8,16 +8,16 @@ from roomcast.presence.policy import MAX_TYPISTS, TYPING_EXPIRY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
-class Typist:
+class TypingUser:
     session_id: UUID
     until: float
 
 
-class Typists:
+class TypingUsers:
     """`changed`: rooms where others type than when it was last emptied."""
 
     def __init__(self) -> None:
-        self._rooms: dict[UUID, dict[UUID, Typist]] = {}
+        self._rooms: dict[UUID, dict[UUID, TypingUser]] = {}
         self.changed: set[UUID] = set()
 
     def of(self, room_id: UUID) -> Sequence[UUID]:
@@ -38,7 +38,7 @@ class Typists:
         typists = self._rooms.setdefault(room_id, {})
         if user_id not in typists:
             self.changed.add(room_id)
-        typists[user_id] = Typist(session_id, clock + TYPING_EXPIRY_SECONDS)
+        typists[user_id] = TypingUser(session_id, clock + TYPING_EXPIRY_SECONDS)
 
     def end(self, room_id: UUID, user_id: UUID) -> None:
         typists = self._rooms.get(room_id)
@@ -54,7 +54,7 @@ class Typists:
     def expire(self, clock: float) -> None:
         self._end_where(lambda typist: typist.until <= clock)
 
-    def _end_where(self, over: Callable[[Typist], bool]) -> None:
+    def _end_where(self, over: Callable[[TypingUser], bool]) -> None:
         ended = [
             (room_id, user_id)
             for room_id, typists in self._rooms.items()

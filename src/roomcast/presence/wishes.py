@@ -5,11 +5,11 @@ from uuid import UUID
 
 from roomcast.accounts.actions import UNCHANGED, Unchanged
 from roomcast.presence import policy
-from roomcast.presence.people import Card, PresenceState
+from roomcast.presence.people import PresenceState, Status
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class StatusUpdate:
     """A state of None is the automatic one. IDLE and ACTIVE are said of one device; OFFLINE hides the person, on all
     their devices, until that device says ACTIVE or any of them None."""
 
@@ -25,7 +25,7 @@ class Wish:
         return self.state is PresenceState.IDLE
 
 
-def wished(card: Card, wish: Wish, session_id: UUID, at: int) -> Card:
+def apply_status_update(card: Status, wish: StatusUpdate, session_id: UUID, at: int) -> Status:
     """The card after the wish of that device, later than the one before; that one itself where nothing of it changes.
 
     `at`: the time in milliseconds. Raises ValidationFailed.
@@ -40,7 +40,7 @@ def wished(card: Card, wish: Wish, session_id: UUID, at: int) -> Card:
     return card if new == card else replace(new, at=max(at, card.at + 1))
 
 
-def _hidden_by(before: UUID | None, wish: Wish, session_id: UUID) -> UUID | None:
+def _hidden_by(before: UUID | None, wish: StatusUpdate, session_id: UUID) -> UUID | None:
     if wish.state is PresenceState.OFFLINE:
         return session_id
     is_lifted = wish.state is None or (wish.state is PresenceState.ACTIVE and before == session_id)

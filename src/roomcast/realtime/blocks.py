@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
-from roomcast.realtime.ring import RING_BYTES, Budget
+from roomcast.realtime.ring import RING_BYTES, ByteBudget
 
 SHARED_SECONDS = 2.0
 """How long a replayed block serves others. Short: what it shows may have been edited since."""
@@ -13,10 +13,10 @@ Shown: TypeAlias = tuple[int, bytes | None]
 Range: TypeAlias = tuple[int, int]
 
 
-class Blocks:
+class ReplayCache:
     """`read` gets a range and answers with what is shown of it. Who asks for one that is being read waits for it."""
 
-    def __init__(self, name: str, read: Callable[[int, int], Awaitable[list[Shown]]], budget: Budget) -> None:
+    def __init__(self, name: str, read: Callable[[int, int], Awaitable[list[Shown]]], budget: ByteBudget) -> None:
         self.held = 0
         self._name, self._read, self._budget = name, read, budget
         self._tasks: dict[Range, asyncio.Task[list[Shown]]] = {}

@@ -15,8 +15,8 @@ from typing import Any
 
 from broadcaster import Broadcast
 
-from roomcast.realtime.brokers.backend import Backend
-from roomcast.realtime.brokers.inbox import RESYNC, RESYNC_CHANNEL, Inbox, Stats
+from roomcast.realtime.brokers.backend import BrokerBackend
+from roomcast.realtime.brokers.inbox import RESYNC, RESYNC_CHANNEL, BusStats, IncomingQueue
 
 log = logging.getLogger("roomcast.bus")
 
@@ -84,7 +84,7 @@ class Bus:
         direct_url: str | None = None,
         pending: int = 50_000,
     ) -> None:
-        self.stats = Stats()
+        self.stats = BusStats()
         self._on_frame = on_frame
         self._on_resync = on_resync
         self._shards = shards
@@ -98,7 +98,7 @@ class Bus:
         self._filled = asyncio.Event()
         self._drainer: asyncio.Task[None] | None = None
         self._stopping = False
-        inbox = Inbox(self._channels.keys(), self._joined.keys(), self.stats, pending)
+        inbox = IncomingQueue(self._channels.keys(), self._joined.keys(), self.stats, pending)
         self._backend = open_backend(url, inbox, direct_url)
         self._broadcast = Broadcast(backend=self._backend)
 
@@ -262,7 +262,7 @@ class Bus:
             _call(self._on_resync, topics)
 
 
-def open_backend(url: str, inbox: Inbox, direct_url: str | None) -> Backend:
+def open_backend(url: str, inbox: IncomingQueue, direct_url: str | None) -> BrokerBackend:
     """The broker that `url` names. Only its own driver is imported: the others are optional and slow to load."""
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme not in BROKERS:
@@ -273,7 +273,7 @@ def open_backend(url: str, inbox: Inbox, direct_url: str | None) -> Backend:
         module = importlib.import_module(f"roomcast.realtime.brokers.{BROKERS[scheme]}")
     except ModuleNotFoundError as error:
         raise ValueError(f"{scheme}:// needs a driver: pip install 'roomcast[{error.name}]'.") from error
-    backend: Backend = module.Broker(url, inbox)
+    backend: BrokerBackend = module.Broker(url, inbox)
     return backend
 
 

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from roomcast.realtime.blocks import Blocks, Shown
-from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.ring import Budget, Ring
-from roomcast.realtime.source import EVERYBODY, Entry, Failure, Script, Stored
-from roomcast.realtime.turns import Turns
+from roomcast.realtime.blocks import ReplayCache, Shown
+from roomcast.realtime.retry import retry_until_success
+from roomcast.realtime.ring import ByteBudget, Ring
+from roomcast.realtime.source import EVERYBODY, EventStore, Failure, FeedEntry, Renderer
+from roomcast.realtime.turns import FairLimiter
 
 if TYPE_CHECKING:
     from roomcast.realtime.reader import Reader
@@ -45,14 +45,16 @@ class Feed(Protocol):
     name: str
     position: int
 
-    def since(self, seq: int) -> Sequence[Entry] | None: ...
+    def since(self, seq: int) -> Sequence[FeedEntry] | None: ...
 
 
 class Group:
     """`budget`: of the bytes that all groups of the process hold."""
 
-    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Stored, budget: Budget | None = None) -> None:
-        budget = budget or Budget()
+    def __init__(
+        self, key: Hashable, feed: Feed, script: Renderer, source: EventStore, budget: ByteBudget | None = None
+    ) -> None:
+        budget = budget or ByteBudget()
         self.key, self.script = key, script
         self.position = feed.position
         self.readers: set[Reader] = set()
@@ -63,8 +65,8 @@ class Group:
         self._ring: Ring[Shown] = Ring(RING, budget)
         self._largest: int | None = None
         self._signals: deque[Any] = deque(maxlen=SIGNALS)
-        self._blocks = Blocks(feed.name, self._read, budget)
-        self._replays = Turns(REPLAYS)
+        self._blocks = ReplayCache(feed.name, self._read, budget)
+        self._replays = FairLimiter(REPLAYS)
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
 
@@ -72,7 +74,7 @@ class Group:
     def topic_name(self) -> str:
         return self._feed.name
 
-    def wake(self) -> None:
+    def schedule(self) -> None:
         """The topic has moved on."""
         if self._task is None and not self.is_suspended and (self._signals or self.position < self._feed.position):
             self._task = asyncio.create_task(self._run(), name=f"group {self._feed.name}")
@@ -81,7 +83,7 @@ class Group:
         """Something that is in no log: told to who is live, after all that the topic has had so far."""
         if self._live:
             self._signals.append(signal)
-            self.wake()
+            self.schedule()
 
     def follow(self, reader: "Reader") -> None:
         """From here on the reader, who has seen all up to `position`, gets each payload as it is made."""
@@ -103,10 +105,10 @@ class Group:
         size = self._block_size()
         start = seq // size * size
         shown = await self._blocks.get(start, min(start + size, upto))
-        await self._replays.take()
+        await self._replays.acquire()
         return [(at, payload) for at, payload in shown if at > seq]
 
-    async def told(self, words: Entry | None, _person: Hashable) -> bytes | None:
+    async def control_payload(self, words: FeedEntry | None, _person: Hashable) -> bytes | None:
         """The payload of words that one reader is told; None for streams without them."""
         return (await self._show([words], EVERYBODY))[0] if words else None
 
@@ -168,10 +170,10 @@ class Group:
         self._largest = max(self._largest or 0, largest)
 
     async def _show(
-        self, entries: Sequence[Entry], person: Hashable, *, replayed: bool = False
+        self, entries: Sequence[FeedEntry], person: Hashable, *, replayed: bool = False
     ) -> Sequence[bytes | None]:
-        async with self.script.show(entries, replayed=replayed) as showing:
-            return (await showing.to([person]))[person]
+        async with self.script.render(entries, replayed=replayed) as showing:
+            return (await showing.payloads_for([person]))[person]
 
     async def _run(self) -> None:
         try:
@@ -204,23 +206,23 @@ class Group:
         self.deliveries += len(self._live)
         for number, reader in enumerate(list(self._live), 1):
             if reader in self._live:
-                reader.hear(payload)
+                reader.send_signal(payload)
             if number % CHUNK == 0:
                 await asyncio.sleep(0)
 
-    async def _next(self) -> Sequence[Entry]:
+    async def _next(self) -> Sequence[FeedEntry]:
         return self._feed.since(self.position) or await self._reread()
 
-    async def _reread(self) -> Sequence[Entry]:
+    async def _reread(self) -> Sequence[FeedEntry]:
         """This group was so busy that the topic's ring has moved on."""
 
-        async def read() -> Sequence[Entry]:
+        async def read() -> Sequence[FeedEntry]:
             entries = await self._source.after(self._feed.name, self.position, BLOCK)
             if not entries:
                 raise LookupError("the log ends before the topic does")
             return entries
 
-        return await until_it_works(read)
+        return await retry_until_success(read)
 
     def _move(self, seq: int) -> None:
         self.position = seq
@@ -235,6 +237,6 @@ class Group:
         self.deliveries += len(self._live)
         for number, reader in enumerate(list(self._live), 1):
             if reader in self._live:
-                reader.take(seq, payload)
+                reader.send_event(seq, payload)
             if number % CHUNK == 0:
                 await asyncio.sleep(0)

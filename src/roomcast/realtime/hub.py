@@ -13,10 +13,10 @@ from typing import Any
 
 from roomcast.realtime.bus import Frame
 from roomcast.realtime.group import Group
-from roomcast.realtime.reader import Listener, Reader
-from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.ring import Budget
-from roomcast.realtime.source import Entry, Epoch, Script, Source
+from roomcast.realtime.reader import Reader, Subscriber
+from roomcast.realtime.retry import retry_until_success
+from roomcast.realtime.ring import ByteBudget
+from roomcast.realtime.source import Epoch, FeedEntry, Renderer, Source
 from roomcast.realtime.tails import has_lost
 from roomcast.realtime.topic import Topic
 
@@ -36,9 +36,9 @@ class Hub:
         join: Callable[[str], None],
         leave: Callable[[str], None],
         epoch: Epoch | None = None,
-        budget: Budget | None = None,
+        budget: ByteBudget | None = None,
     ) -> None:
-        self._budget = budget or Budget()
+        self._budget = budget or ByteBudget()
         self._source, self._join, self._leave = source, join, leave
         self._epoch = epoch
         self._generation = 0
@@ -108,15 +108,15 @@ class Hub:
         generation = None
         while generation != self._generation:  # else the log has become another one meanwhile
             generation = self._generation
-            tails = await until_it_works(lambda: self._source.tails([name]))
+            tails = await retry_until_success(lambda: self._source.tails([name]))
         return tails.get(name)
 
     def attach(
         self,
         topic: Topic,
         key: Hashable,
-        script: Callable[[], Script],
-        listener: Listener,
+        script: Callable[[], Renderer],
+        listener: Subscriber,
         after: int | None = None,
     ) -> Reader:
         """A reader of that topic's group; `script` writes it for the first one. Start the reader (`after`: the position
@@ -153,12 +153,12 @@ class Hub:
             if frame.seq == 0:
                 topic.signal(entry.event)
             elif frame.seq > topic.position:
-                topic.offer(entry)
+                topic.on_entry(entry)
             elif topic.contradicts(entry):
                 self._finish(self._verify(topic, entry))
         except (ValueError, KeyError, TypeError):  # another release's frame, or a stranger's: the log will tell
             self.malformed += 1
-            topic.expect(frame.seq)
+            topic.on_tail(frame.seq)
 
     def on_resync(self, names: Collection[str]) -> None:
         """Frames of these topics may have been lost: look at their tails now, not in a second."""
@@ -203,9 +203,9 @@ class Hub:
             if (topic := self._topics.get(name)) is None:
                 continue
             if name in tails:
-                topic.expect(tails[name])
+                topic.on_tail(tails[name])
             else:
-                topic.doubt_rights()
+                topic.recheck_all_rights()
 
     # ------------------------------------------------------------------ when the log has lost events
 
@@ -222,7 +222,7 @@ class Hub:
     async def _restart(self) -> None:
         names = list(self._topics)
         try:
-            tails = await until_it_works(lambda: self._source.tails(names)) if names else {}
+            tails = await retry_until_success(lambda: self._source.tails(names)) if names else {}
             for topic in list(self._topics.values()):
                 topic.restart(tails.get(topic.name, 0))
         except Exception:
@@ -241,9 +241,9 @@ class Hub:
         if self._restarting is None:
             self._finish(self._renew(self._era))
 
-    async def _verify(self, topic: Topic, entry: Entry) -> None:
+    async def _verify(self, topic: Topic, entry: FeedEntry) -> None:
         """A frame contradicts what was shown: ask the log which of them it has."""
-        stored = await until_it_works(lambda: self._source.after(topic.name, entry.seq - 1, 1))
+        stored = await retry_until_success(lambda: self._source.after(topic.name, entry.seq - 1, 1))
         if stored and topic.contradicts(stored[0]):
             self._diverged()
 
@@ -279,7 +279,7 @@ class Hub:
         return self._budget.used
 
     @property
-    def done(self) -> Counter[str]:
+    def totals(self) -> Counter[str]:
         """Executions of events, and deliveries of what they made, since the start."""
         return sum(map(_work, self.groups), self._done)
 

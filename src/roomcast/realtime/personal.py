@@ -12,8 +12,8 @@ from typing import Any
 from roomcast.realtime.blocks import Shown
 from roomcast.realtime.group import Feed, Group
 from roomcast.realtime.reader import Reader
-from roomcast.realtime.ring import Budget
-from roomcast.realtime.source import Entry, Script, Stored
+from roomcast.realtime.ring import ByteBudget
+from roomcast.realtime.source import EventStore, FeedEntry, Renderer
 
 TURN = 100
 """Executions, one for each person and event, before others get their turn on the loop."""
@@ -28,8 +28,10 @@ Crowd = dict[Hashable, list[Reader]]
 Give = Callable[[Reader, int, bytes], None]
 
 
-class PersonalGroup(Group):
-    def __init__(self, key: Hashable, feed: Feed, script: Script, source: Stored, budget: Budget | None = None) -> None:
+class PerViewerGroup(Group):
+    def __init__(
+        self, key: Hashable, feed: Feed, script: Renderer, source: EventStore, budget: ByteBudget | None = None
+    ) -> None:
         super().__init__(key, feed, script, source, budget)
         self._replaying = asyncio.Lock()
 
@@ -42,7 +44,7 @@ class PersonalGroup(Group):
         async with self._replaying:  # a block is work enough for one turn of the loop
             return await self._stored(seq, min(seq + self._block_size(), upto), person)
 
-    async def told(self, words: Entry | None, person: Hashable) -> bytes | None:
+    async def told(self, words: FeedEntry | None, person: Hashable) -> bytes | None:
         return (await self._show([words], person))[0] if words else None
 
     async def _show_next(self) -> None:
@@ -50,7 +52,7 @@ class PersonalGroup(Group):
         entries = entries[: max(1, min(SHOWING // max(1, len(crowd)), self._fitting()))]
         self._move(entries[-1].seq)  # from here on, who comes reads these from the log
         try:
-            await self._show_all(crowd, entries, Reader.take)
+            await self._show_all(crowd, entries, Reader.send_event)
         except BaseException:
             if not self.is_suspended and self._task is asyncio.current_task():
                 self.position = before  # shown again, to those who have not got them
@@ -58,7 +60,7 @@ class PersonalGroup(Group):
 
     async def _tell(self, signal: Any) -> None:
         entry = self.script.signal(signal, self.position)
-        await self._show_all(self._crowd(), [entry], lambda reader, _seq, payload: reader.hear(payload))
+        await self._show_all(self._crowd(), [entry], lambda reader, _seq, payload: reader.send_signal(payload))
 
     def _crowd(self) -> Crowd:
         crowd: Crowd = {}
@@ -66,19 +68,19 @@ class PersonalGroup(Group):
             crowd.setdefault(reader.audience, []).append(reader)
         return crowd
 
-    async def _show_all(self, crowd: Crowd, entries: Sequence[Entry], give: Give) -> None:
+    async def _show_all(self, crowd: Crowd, entries: Sequence[FeedEntry], give: Give) -> None:
         people = iter(crowd)
-        async with self.script.show(entries, replayed=False) as showing:
+        async with self.script.render(entries, replayed=False) as showing:
             while turn := list(islice(people, max(1, min(TURN, self._fitting()) // len(entries)))):
                 present = [person for person in turn if any(reader in self._live for reader in crowd[person])]
                 self.executions += len(entries) * len(present)
-                shown = await showing.to(present)
+                shown = await showing.payloads_for(present)
                 self._measure(next(iter(shown.values()), ()))
                 for person, payloads in shown.items():
                     for reader in crowd[person]:
                         self._hand(reader, entries, payloads, give)
 
-    def _hand(self, reader: Reader, entries: Sequence[Entry], payloads: Sequence[bytes | None], give: Give) -> None:
+    def _hand(self, reader: Reader, entries: Sequence[FeedEntry], payloads: Sequence[bytes | None], give: Give) -> None:
         for entry, payload in zip(entries, payloads, strict=True):
             if payload is not None and reader in self._live:
                 self.deliveries += 1

@@ -15,8 +15,8 @@ from typing import Any
 from roomcast.realtime.blocks import Shown
 from roomcast.realtime.group import Group
 from roomcast.realtime.outbox import Outbox
-from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.source import Entry, Failure
+from roomcast.realtime.retry import retry_until_success
+from roomcast.realtime.source import Failure, FeedEntry
 
 HELD_BYTES = 64 * 1024
 """Payloads that are kept for a reader whose socket takes none. It gets the rest from where it is by then."""
@@ -25,7 +25,7 @@ _log = logging.getLogger("roomcast.hub")
 
 
 @dataclass(frozen=True, slots=True)
-class Listener:
+class Subscriber:
     """Who reads: a socket's way out, the person (`audience`) it belongs to, what stands before and after a payload for
     this subscription (`head`, `tail`), who is told when the server ends it (`over`), and who when it ends with an error
     (`failed`; `over` where it is left out)."""
@@ -41,7 +41,7 @@ class Listener:
 class Reader:
     """`after`: the position that it will start after, if that is not the present one."""
 
-    def __init__(self, group: Group, listener: Listener, after: int | None = None) -> None:
+    def __init__(self, group: Group, listener: Subscriber, after: int | None = None) -> None:
         self.audience = listener.audience
         self._group, self._outbox = group, listener.outbox
         self._head, self._tail = listener.head, listener.tail
@@ -130,7 +130,7 @@ class Reader:
 
     # ------------------------------------------------------------------ going on
 
-    def take(self, seq: int, payload: bytes) -> None:
+    def send_event(self, seq: int, payload: bytes) -> None:
         """The next payload while live. A socket that would block stops being live and costs nothing."""
         if seq <= self._position:  # it fell behind and came back while others were being shown the same
             return
@@ -141,7 +141,7 @@ class Reader:
         self._position = seq - 1
         self._run(self._catch_up)
 
-    def hear(self, payload: bytes) -> None:
+    def send_signal(self, payload: bytes) -> None:
         """A signal while live. A socket that would block misses it: nothing is owed."""
         self._outbox.offer(self._head, payload, self._tail)
 
@@ -161,7 +161,7 @@ class Reader:
         return await self._stored(self._group.position) if shown is None else shown
 
     async def _stored(self, goal: int) -> list[Shown]:
-        return await until_it_works(lambda: self._group.replay(self._position, goal, self.audience))
+        return await retry_until_success(lambda: self._group.replay(self._position, goal, self.audience))
 
     async def _walk(self, shown: list[Shown]) -> int:
         """Show these, or at least the first ones. How many it were."""
@@ -181,8 +181,8 @@ class Reader:
         """Whether the socket took it, or takes nothing any more."""
         return self._outbox.offer(self._head, payload, self._tail) or self._outbox.closed
 
-    async def _tell(self, words: Entry | None) -> None:
-        if payload := await self._group.told(words, self.audience):
+    async def _tell(self, words: FeedEntry | None) -> None:
+        if payload := await self._group.control_payload(words, self.audience):
             await self._say(payload)
 
     async def _say(self, payload: bytes) -> None:
@@ -232,7 +232,7 @@ class Reader:
     async def _last_words(self, seq: int, reason: Any) -> None:
         try:
             words = self._group.script.ended(seq, reason)
-            if payload := await self._group.told(words, self.audience):
+            if payload := await self._group.control_payload(words, self.audience):
                 self._outbox.put(self._head + payload + self._tail)
         except Exception:  # the stream is over, with or without them
             _log.exception("the end of a stream of %s could not be told", self._group.topic_name)

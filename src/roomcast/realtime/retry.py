@@ -20,7 +20,7 @@ DEFECT_TRIES = 8
 _log = logging.getLogger("roomcast.realtime")
 
 
-async def until_it_works(
+async def retry_until_success(
     step: Callable[[], Awaitable[Answer]], worth: Callable[[Exception], bool] = lambda error: True
 ) -> Answer:
     """The step's answer, however often it had to be asked. Says once that it does not answer, not each time.

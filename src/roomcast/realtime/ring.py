@@ -12,7 +12,7 @@ PROCESS_BYTES = 64 * 1024 * 1024
 """Of all rings and shared replays of a process together."""
 
 
-class Holder(Protocol):
+class BudgetHolder(Protocol):
     """Holds bytes that it can do without."""
 
     held: int
@@ -21,14 +21,14 @@ class Holder(Protocol):
         """Let go of the oldest."""
 
 
-class Budget:
+class ByteBudget:
     """The bytes that all holders of a process may have together. Beyond, the one that got nothing for longest sheds."""
 
     def __init__(self, limit: int = PROCESS_BYTES) -> None:
         self.limit, self.used = limit, 0
-        self._holders: OrderedDict[Holder, None] = OrderedDict()
+        self._holders: OrderedDict[BudgetHolder, None] = OrderedDict()
 
-    def grow(self, holder: Holder, size: int) -> None:
+    def grow(self, holder: BudgetHolder, size: int) -> None:
         """The holder has got so many bytes more."""
         if not size:
             return
@@ -38,7 +38,7 @@ class Budget:
         while self.used > self.limit:
             next(iter(self._holders)).shed()
 
-    def shrink(self, holder: Holder, size: int) -> None:
+    def shrink(self, holder: BudgetHolder, size: int) -> None:
         """The holder has let go of so many bytes."""
         self.used -= size
         if not holder.held:
@@ -48,7 +48,7 @@ class Budget:
 class Ring(Generic[Item]):
     """The newest items, at most `count` and `limit` bytes of them."""
 
-    def __init__(self, count: int, budget: Budget, limit: int = RING_BYTES) -> None:
+    def __init__(self, count: int, budget: ByteBudget, limit: int = RING_BYTES) -> None:
         self.held = 0
         self._count, self._limit, self._budget = count, limit, budget
         self._items: deque[Item] = deque()

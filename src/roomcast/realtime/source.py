@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from roomcast.realtime.state import State
+    from roomcast.realtime.state import SnapshotFeed
 
 EVERYBODY = None
 """Whom a group shows something that is the same for all in it."""
@@ -24,7 +24,7 @@ class Failure(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FeedEntry:
     """One event of a topic's log. `seq` rises by one.
 
     `rights`: somebody may have lost the topic by it. `rewrites`: what was shown before it looks different now. `mark`:
@@ -40,14 +40,14 @@ class Entry:
     size: int = 0
 
 
-class Stored(Protocol):
+class EventStore(Protocol):
     """What can be read again. May raise: the caller tries again later."""
 
-    async def after(self, topic: str, seq: int, limit: int) -> Sequence[Entry]:
+    async def after(self, topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
         """The topic's entries above seq, oldest first, without a hole."""
 
 
-class Source(Stored, Protocol):
+class Source(EventStore, Protocol):
     """The log. Every method may raise: the caller tries again later; after a few tries if it is one of
     `retry.DEFECTS`."""
 
@@ -57,7 +57,7 @@ class Source(Stored, Protocol):
     async def lost(self, topic: str, audience: Collection[Hashable]) -> Mapping[Hashable, Any]:
         """Who of these may not read the topic any more, each with the reason that `Script.ended` will be given."""
 
-    def decode(self, seq: int, body: str) -> Entry:
+    def decode(self, seq: int, body: str) -> FeedEntry:
         """A frame's entry, or the signal of one whose seq is 0.
 
         Raises ValueError or KeyError for a body that no release of ours made.
@@ -79,29 +79,29 @@ class Epoch(Protocol):
         """The log has lost events that were there during `since`: begin another one, unless that is done."""
 
 
-class Showing(Protocol):
+class RenderPass(Protocol):
     """Some entries, about to be shown."""
 
-    async def to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+    async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
         """What each of these is shown: the encoded payload of each entry, None where this stream does not show it.
         Never raises."""
 
 
-class Script(Protocol):
+class Renderer(Protocol):
     """What a group is shown. `is_personal`: each person something else; otherwise all the same, as EVERYBODY. `state`:
     what it is shown of, if not of the topic's log."""
 
     is_personal: bool
-    state: "State | None"
+    state: "SnapshotFeed | None"
 
-    def show(self, entries: Sequence[Entry], *, replayed: bool) -> AbstractAsyncContextManager[Showing]:
+    def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AbstractAsyncContextManager[RenderPass]:
         """All that is shown inside the block is of one moment."""
 
-    def signal(self, signal: Any, seq: int) -> Entry:
+    def signal(self, signal: Any, seq: int) -> FeedEntry:
         """What is in no log, as if it stood at the log's position `seq`."""
 
-    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> Entry | None:
+    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> FeedEntry | None:
         """What says 'you are live from here'; None for streams that do not say it."""
 
-    def ended(self, seq: int, reason: Any) -> Entry | None:
+    def ended(self, seq: int, reason: Any) -> FeedEntry | None:
         """The last words of a stream that the server ends; None for streams without any."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
 from roomcast.realtime.group import Group
-from roomcast.realtime.personal import PersonalGroup
+from roomcast.realtime.personal import PerViewerGroup
 from roomcast.realtime.reader import Reader
-from roomcast.realtime.retry import until_it_works
-from roomcast.realtime.ring import Budget, Ring
-from roomcast.realtime.source import Entry, Failure, Script, Source
+from roomcast.realtime.retry import retry_until_success
+from roomcast.realtime.ring import ByteBudget, Ring
+from roomcast.realtime.source import Failure, FeedEntry, Renderer, Source
 
 RING = 256
 """Events a topic keeps for groups that are still executing, within the bytes of a `Ring`."""
@@ -36,26 +36,26 @@ class Topic:
         position: int,
         source: Source,
         diverged: Callable[[], None] = lambda: None,
-        budget: Budget | None = None,
+        budget: ByteBudget | None = None,
     ) -> None:
-        self._budget = budget or Budget()
+        self._budget = budget or ByteBudget()
         self.name, self.position = name, position
         self._diverged = diverged
         self._is_suspended = False
         self.groups: dict[Hashable, Group] = {}
         self._source = source
-        self._ring: Ring[Entry] = Ring(RING, self._budget)
-        self._early: dict[int, Entry] = {}
+        self._ring: Ring[FeedEntry] = Ring(RING, self._budget)
+        self._early: dict[int, FeedEntry] = {}
         self._known_tail = position
         self._doubts_rights = False
         self._rights_seq = position
         self._task: asyncio.Task[None] | None = None
 
-    def group(self, key: Hashable, script: Callable[[], Script]) -> Group:
+    def group(self, key: Hashable, script: Callable[[], Renderer]) -> Group:
         """The group of that key; made for its first reader."""
         if key not in self.groups:
             written = script()
-            kind = PersonalGroup if written.is_personal else Group
+            kind = PerViewerGroup if written.is_personal else Group
             state = written.state
             group = self.groups[key] = kind(key, state or self, written, state or self._source, self._budget)
             if state is not None:
@@ -69,12 +69,12 @@ class Topic:
             group.script.state.unfollow(group)
         return group
 
-    def since(self, seq: int) -> list[Entry] | None:
+    def since(self, seq: int) -> list[FeedEntry] | None:
         return self._ring.last(self.position - seq)
 
     # ------------------------------------------------------------------ what comes in
 
-    def offer(self, entry: Entry) -> None:
+    def on_entry(self, entry: FeedEntry) -> None:
         """An event from the bus: the next one, a repeat, or one that came before its turn."""
         if entry.seq <= self.position or self._is_suspended:
             return
@@ -84,20 +84,20 @@ class Topic:
             return
         if len(self._early) < EARLY:
             self._early[entry.seq] = entry
-        self.expect(entry.seq)
+        self.on_tail(entry.seq)
 
     def signal(self, signal: Any) -> None:
         """Something that is in no log: for those who listen at this moment."""
         for group in self.groups.values():
             group.signal(signal)
 
-    def expect(self, tail: int) -> None:
+    def on_tail(self, tail: int) -> None:
         """The log is known to reach up to `tail`: get there."""
         self._known_tail = max(self._known_tail, tail)
         if self._known_tail > self.position:
             self._settle()
 
-    def doubt_rights(self) -> None:
+    def recheck_all_rights(self) -> None:
         """Somebody may not read this any more, although no event in the log says so: a ban, a deleted room."""
         self._doubts_rights = True
         self._settle()
@@ -106,9 +106,9 @@ class Topic:
         """The reader was attached, and its right to read is known as of `seq`: end it if that was lost since."""
         if self._rights_seq <= seq:
             return
-        self._end(await until_it_works(lambda: self._source.lost(self.name, {reader.audience})), [reader])
+        self._end(await retry_until_success(lambda: self._source.lost(self.name, {reader.audience})), [reader])
 
-    def contradicts(self, entry: Entry) -> bool:
+    def contradicts(self, entry: FeedEntry) -> bool:
         """Whether another event is remembered at this one's place."""
         known = self.since(entry.seq - 1)
         return known is not None and known[:1] != [] and known[0].mark != entry.mark
@@ -132,7 +132,7 @@ class Topic:
         self._early.clear()
         for group in self._groups_of_log():
             group.restart()
-        self.doubt_rights()
+        self.recheck_all_rights()
 
     def _groups_of_log(self) -> list[Group]:
         return [group for group in self.groups.values() if group.script.state is None]
@@ -171,7 +171,7 @@ class Topic:
             return
         known = next(iter(self._ring.last(1) or ()), None)
         overlap = int(known is not None)
-        entries = await until_it_works(lambda: self._source.after(self.name, self.position - overlap, PAGE))
+        entries = await retry_until_success(lambda: self._source.after(self.name, self.position - overlap, PAGE))
         if known is not None and entries and entries[0].mark != known.mark:
             entries = []  # of another log
             self._diverged()
@@ -183,14 +183,14 @@ class Topic:
             if entry.seq == self.position + 1:
                 await self._settle_next(entry)
 
-    async def _settle_next(self, entry: Entry) -> None:
+    async def _settle_next(self, entry: FeedEntry) -> None:
         if entry.rights:
             self._rights_seq = entry.seq
             await self._end_lost()
         self._advance(entry)
         self._wake_groups()
 
-    def _advance(self, entry: Entry) -> None:
+    def _advance(self, entry: FeedEntry) -> None:
         self.position = entry.seq
         self._early.pop(entry.seq, None)
         self._ring.append(entry, entry.size)
@@ -200,7 +200,7 @@ class Topic:
 
     def _wake_groups(self) -> None:
         for group in self.groups.values():
-            group.wake()
+            group.schedule()
 
     # ------------------------------------------------------------------ who may listen
 
@@ -213,7 +213,7 @@ class Topic:
         audience = {reader.audience for reader in readers}
         if not audience:
             return
-        self._end(await until_it_works(lambda: self._source.lost(self.name, audience)), readers)
+        self._end(await retry_until_success(lambda: self._source.lost(self.name, audience)), readers)
 
     def _end(self, lost: Mapping[Hashable, Any], readers: Collection[Reader]) -> None:
         """A reader that was stopped while the log was asked is left alone: the id of its subscription may be another

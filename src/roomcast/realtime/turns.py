@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 
 
-class Turns:
+class FairLimiter:
     """So many go on in one pass of the loop; the others wait for the next ones, first come, first served."""
 
     def __init__(self, each_pass: int) -> None:
@@ -12,7 +12,7 @@ class Turns:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._passing: asyncio.Handle | None = None
 
-    async def take(self) -> None:
+    async def acquire(self) -> None:
         """Return when it is the caller's turn: at once, unless there are many."""
         if self._passing is None:
             self._passing = asyncio.get_running_loop().call_soon(self._pass)

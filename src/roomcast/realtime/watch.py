@@ -32,13 +32,13 @@ _log = logging.getLogger("roomcast.watch")
 class Watcher(Protocol):
     """All are called on the event loop and must be quick."""
 
-    def touched(self, frame: Frame) -> None:
+    def on_message(self, frame: Frame) -> None:
         """Something happened to a topic."""
 
     def missed(self, topic: str) -> None:
         """Something happened to this topic and was not heard."""
 
-    def doubted(self) -> None:
+    def on_resync(self) -> None:
         """Something may have happened and was not heard."""
 
     def position_of(self, topic: str) -> int | None:
@@ -76,7 +76,7 @@ class Heard:
         self._early.clear()
 
 
-class Watch:
+class WatcherRegistry:
     """Who watches which topics in this process. `join` and `leave` tell the bus.
 
     `tails`: the newest seq of each of these topics, one that is gone is missing; `has_log`: whether a topic has any.
@@ -138,17 +138,17 @@ class Watch:
             heard.hear(frame.seq)
         for watcher in tuple(self._watchers.get(frame.topic, ())):
             try:
-                watcher.touched(frame)
+                watcher.on_message(frame)
             except Exception:  # a frame of another release, or a stranger's: not the other watchers' fault
                 _log.warning("a frame of %s cannot be read", frame.topic)
-                watcher.doubted()
+                watcher.on_resync()
 
     def on_resync(self, topics: Collection[str]) -> None:
         for topic in topics:
             if heard := self._heard.get(topic):
                 heard.forget()
         for watcher in {watcher for topic in topics for watcher in self._watchers.get(topic, ())}:
-            watcher.doubted()
+            watcher.on_resync()
 
     # ------------------------------------------------------------------ when the log has lost events
 

@@ -9,7 +9,7 @@ from roomcast.core.db import Work
 from roomcast.core.errors import NotFound
 from roomcast.messages.queries import messages_by_id
 from roomcast.receipts import policy
-from roomcast.receipts.events import PlaceChanged, ReadMarkerMoved
+from roomcast.receipts.events import MembershipStateChanged, ReadMarkerMoved
 from roomcast.rooms import marks, queries
 from roomcast.rooms.marks import Preferences
 from roomcast.rooms.models import Membership, Room
@@ -23,7 +23,7 @@ async def mark_read(
 
     Signals ReadMarkerMoved in rooms small enough. Raises NotFound, NotAMember.
     """
-    view = await queries.reach(work.session, actor, room_id)
+    view = await queries.readable_room(work.session, actor, room_id)
     member = check_member(view.membership)
     ids = [up_to_message_id] if up_to_message_id is not None else []
     message = next(iter((await messages_by_id(work.session, ids)).values()), None)
@@ -36,8 +36,8 @@ async def mark_read(
 
 def _tell(work: Work, room: Room, member: Membership) -> None:
     at, user_id = now(), member.user_id
-    work.signal(PlaceChanged(room_id=room.id, at=at, user_id=user_id))
-    if policy.is_told(room):
+    work.signal(MembershipStateChanged(room_id=room.id, at=at, user_id=user_id))
+    if policy.is_announced(room):
         work.signal(ReadMarkerMoved(room_id=room.id, at=at, user_id=user_id, up_to_seq=member.last_read_seq))
 
 
@@ -49,8 +49,8 @@ class Preferred:
 
 async def set_room_preferences(work: Work, actor: Actor, room_id: UUID | None, wanted: Preferences) -> Preferred:
     """How the room calls the actor, and where it stands in their list. Raises NotFound, NotAMember."""
-    view = await queries.reach(work.session, actor, room_id)
+    view = await queries.readable_room(work.session, actor, room_id)
     member = check_member(view.membership)
-    marks.prefer(member, wanted)
-    work.signal(PlaceChanged(room_id=view.room.id, at=now(), user_id=actor.user_id, preferences=True))
+    marks.set_preferences(member, wanted)
+    work.signal(MembershipStateChanged(room_id=view.room.id, at=now(), user_id=actor.user_id, preferences=True))
     return Preferred(view.room, member)

@@ -18,7 +18,7 @@ class ReadMarkerMoved(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlaceChanged(Event):
+class MembershipStateChanged(Event):
     """Somebody has read on, or wants to be called otherwise (`preferences`): their other devices look again."""
 
     kind: ClassVar[str] = "PLACE_CHANGED"

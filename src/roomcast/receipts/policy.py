@@ -6,5 +6,5 @@ MAX_TOLD_MEMBERS = 100
 """In larger rooms nobody is told who has read how far: it would be said more often than anything else."""
 
 
-def is_told(room: Room) -> bool:
+def is_announced(room: Room) -> bool:
     return room.member_count <= MAX_TOLD_MEMBERS

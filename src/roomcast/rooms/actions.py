@@ -13,9 +13,9 @@ from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.errors import Conflict
 from roomcast.core.ids import global_id
-from roomcast.core.names import fold, plain
+from roomcast.core.names import fold, search_form
 from roomcast.rooms import policy
-from roomcast.rooms.entry import Changed, admit, people, reach_locked
+from roomcast.rooms.entry import RoomChange, add_memberships, existing_user_ids, reach_locked
 from roomcast.rooms.events import RoomChanged, RoomDeleted
 from roomcast.rooms.models import Room, RoomRole, RoomVisibility
 from roomcast.rooms.policy import Right
@@ -42,29 +42,29 @@ class RoomPatch:
     slow_mode_seconds: int | None = None
 
 
-async def create_room(work: Work, actor: Actor, new: NewRoom) -> Changed:
+async def create_room(work: Work, actor: Actor, new: NewRoom) -> RoomChange:
     """A room owned by the actor, with the given people in it. Announces MemberChanged for each of them.
 
     With an idempotency key used before by the same person, that first room again. Raises ValidationFailed,
     NotFound for unknown people, Conflict for the name of another public room.
     """
     if new.idempotency_key is not None and (made := await _made_before(work, actor, new.idempotency_key)):
-        return Changed(made, None)
-    others = [id_ for id_ in await people(work, new.member_ids, "memberIds") if id_ != actor.user_id]
+        return RoomChange(made, None)
+    others = [id_ for id_ in await existing_user_ids(work, new.member_ids, "memberIds") if id_ != actor.user_id]
     room = _described(actor, new)
     try:
         async with work.session.begin_nested():
             work.session.add(room)
     except IntegrityError:  # the name is taken, or the same request won the race
         if new.idempotency_key is not None and (made := await _made_before(work, actor, new.idempotency_key)):
-            return Changed(made, None)
+            return RoomChange(made, None)
         raise _name_taken() from None
     await log.open_log(work.session, room.id, room.created_at)
-    seq = await admit(work, room, {actor.user_id: RoomRole.OWNER, **dict.fromkeys(others, RoomRole.MEMBER)})
-    return Changed(room, seq)
+    seq = await add_memberships(work, room, {actor.user_id: RoomRole.OWNER, **dict.fromkeys(others, RoomRole.MEMBER)})
+    return RoomChange(room, seq)
 
 
-async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: RoomPatch) -> Changed:
+async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: RoomPatch) -> RoomChange:
     """The room says of itself what the patch says. Announces RoomChanged if that is anything new.
 
     Made private, it ends the streams of those who are no members. Raises NotFound, NotAMember, Forbidden,
@@ -75,7 +75,7 @@ async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: Roo
     before = view.room.model_dump()
     _apply(view.room, patch)
     if view.room.model_dump() == before:
-        return Changed(view.room, None)
+        return RoomChange(view.room, None)
     try:
         await work.session.flush()
     except IntegrityError:
@@ -84,22 +84,22 @@ async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: Roo
     return await _told(work, actor, view.room, "ROOM_UPDATED", renamed)
 
 
-async def archive_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
+async def archive_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChange:
     """Nobody writes in the room any more; it stays readable. Announces RoomChanged. Raises as `update_room`."""
     view = await reach_locked(work, actor, room_id)
     policy.check(actor, view.room, view.membership, Right.ARCHIVE)
     if view.room.archived_at is not None:
-        return Changed(view.room, None)
+        return RoomChange(view.room, None)
     view.room.archived_at = now()
     return await _told(work, actor, view.room, "ROOM_ARCHIVED")
 
 
-async def unarchive_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
+async def unarchive_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChange:
     """The room is open again. Announces RoomChanged. Raises NotFound, NotAMember, Forbidden."""
     view = await reach_locked(work, actor, room_id)
     policy.check(actor, view.room, view.membership, Right.ARCHIVE)
     if view.room.archived_at is None:
-        return Changed(view.room, None)
+        return RoomChange(view.room, None)
     view.room.archived_at = None
     return await _told(work, actor, view.room, "ROOM_UNARCHIVED")
 
@@ -112,17 +112,17 @@ async def delete_room(work: Work, actor: Actor, room_id: UUID | None) -> UUID:
     view = await reach_locked(work, actor, room_id)
     policy.check(actor, view.room, view.membership, Right.DELETE_ROOM)
     gone = view.room.id
-    audit.note(work, actor, "ROOM_DELETED", global_id("room", gone), room_id=gone)
+    audit.record_audit_entry(work, actor, "ROOM_DELETED", global_id("room", gone), room_id=gone)
     # Locks the head, then the room, then by cascade all that hangs on the room: others lock in this order too.
     await work.end_log(RoomDeleted(room_id=gone, at=now()))
     await work.session.delete(view.room)
     return gone
 
 
-async def _told(work: Work, actor: Actor, room: Room, deed: str, renamed: str | None = None) -> Changed:
-    audit.note(work, actor, deed, global_id("room", room.id), room_id=room.id)
+async def _told(work: Work, actor: Actor, room: Room, deed: str, renamed: str | None = None) -> RoomChange:
+    audit.record_audit_entry(work, actor, deed, global_id("room", room.id), room_id=room.id)
     event = RoomChanged(room_id=room.id, at=now(), new_name=renamed, by_id=actor.user_id)
-    return Changed(room, (await work.record(event)).seq)
+    return RoomChange(room, (await work.record(event)).seq)
 
 
 async def _made_before(work: Work, actor: Actor, key: UUID) -> Room | None:
@@ -156,7 +156,7 @@ def _apply(room: Room, patch: RoomPatch) -> None:
 
 
 def _name(room: Room, name: str) -> None:
-    room.name, room.name_key = name, plain(name)[: policy.MAX_NAME_KEY]
+    room.name, room.name_key = name, search_form(name)[: policy.MAX_NAME_KEY]
     room.public_name_key = fold(name) if room.visibility == RoomVisibility.PUBLIC else None
 
 

@@ -13,11 +13,11 @@ from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, ValidationFailed
 from roomcast.rooms import policy
-from roomcast.rooms.entry import Changed, admit, people
+from roomcast.rooms.entry import RoomChange, add_memberships, existing_user_ids
 from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
 
 
-async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID | None]) -> Changed:
+async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID | None]) -> RoomChange:
     """The conversation of the actor and these people, made if it is the first time; the others see it at its first
     message. Two who open it at once get the same. Announces MemberChanged for each person of a new one.
 
@@ -26,8 +26,8 @@ async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID 
     everyone = _everyone(actor, user_ids)
     key = _key(everyone)
     if (made := await _opened(work, actor, key)) is not None:
-        return Changed(made, None)
-    everyone = await people(work, everyone, "userIds")
+        return RoomChange(made, None)
+    everyone = await existing_user_ids(work, everyone, "userIds")
     room = Room(
         kind=RoomKind.DIRECT,
         visibility=RoomVisibility.PRIVATE,
@@ -42,11 +42,11 @@ async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID 
         made = await _opened(work, actor, key)
         if made is None:
             raise
-        return Changed(made, None)
+        return RoomChange(made, None)
     await log.open_log(work.session, room.id, room.created_at)
-    seq = await admit(work, room, dict.fromkeys(everyone, RoomRole.MEMBER))
+    seq = await add_memberships(work, room, dict.fromkeys(everyone, RoomRole.MEMBER))
     await _opened(work, actor, key)
-    return Changed(room, seq)
+    return RoomChange(room, seq)
 
 
 def _everyone(actor: Actor, user_ids: Sequence[UUID | None]) -> Sequence[UUID]:

@@ -20,7 +20,7 @@ from roomcast.rooms.queries import RoomView
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class RoomChange:
     """A room after a change. `seq` is the position of the last event it caused; None when nothing changed."""
 
     room: Room
@@ -31,10 +31,10 @@ async def reach_locked(work: Work, actor: Actor, room_id: UUID | None) -> RoomVi
     """As `queries.reach`, with the room's head locked first: what is decided on this view still holds at the commit."""
     if room_id is None or not await log.lock_heads(work.session, [room_id]):
         raise NotFound("no such room")
-    return await queries.reach(work.session, actor, room_id)
+    return await queries.readable_room(work.session, actor, room_id)
 
 
-async def people(work: Work, ids: Sequence[UUID | None], argument: str) -> list[UUID]:
+async def existing_user_ids(work: Work, ids: Sequence[UUID | None], argument: str) -> list[UUID]:
     """These people, each once, who all exist and are not banned. Raises NotFound, ValidationFailed."""
     if len(ids) > policy.MAX_PEOPLE_AT_ONCE:
         raise ValidationFailed(f"at most {policy.MAX_PEOPLE_AT_ONCE} people at once", path=("input", argument))
@@ -53,7 +53,7 @@ async def former_members(work: Work, room_id: UUID, user_ids: Collection[UUID]) 
     return {row.user_id: row for row in rows}
 
 
-async def admit(
+async def add_memberships(
     work: Work,
     room: Room,
     roles: Mapping[UUID, RoomRole],
@@ -74,14 +74,14 @@ async def admit(
             member.muted_until, member.last_sent_at = before.muted_until, before.last_sent_at
             await work.session.delete(before)
     room.member_count += len(members)
-    told = await work.record_all([changed(member, MemberChange.JOINED, joined, by) for member in members])
+    told = await work.record_all([member_changed(member, MemberChange.JOINED, joined, by) for member in members])
     for member in members:
         member.last_read_seq = head.last_seq
     work.session.add_all(members)
     return told[-1].seq
 
 
-async def dismiss(work: Work, actor: Actor, room: Room, member: Membership, change: MemberChange) -> int:
+async def remove_membership(work: Work, actor: Actor, room: Room, member: Membership, change: MemberChange) -> int:
     """They are no member any more; the room remembers what a moderator had decided. Announces MemberChanged."""
     removed, at = change is MemberChange.REMOVED, now()
     work.session.add(
@@ -101,7 +101,7 @@ async def dismiss(work: Work, actor: Actor, room: Room, member: Membership, chan
     return (await work.record(event)).seq
 
 
-def changed(member: Membership, change: MemberChange, at: datetime, by: Actor | None = None) -> MemberChanged:
+def member_changed(member: Membership, change: MemberChange, at: datetime, by: Actor | None = None) -> MemberChanged:
     """The fact that this member is now as the row says."""
     return MemberChanged(
         room_id=member.room_id,

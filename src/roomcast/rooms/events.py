@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from roomcast.core.events import Event, carried
+from roomcast.core.events import Event, transient_field
 
 
 class MemberChange(StrEnum):
@@ -29,7 +29,7 @@ class MemberChanged(Event):
     change: MemberChange
     role: str | None = None
     muted_until: datetime | None = None
-    by_id: UUID | None = carried()
+    by_id: UUID | None = transient_field()
 
     @property
     def concerns(self) -> UUID | None:
@@ -48,8 +48,8 @@ class RoomChanged(Event):
     kind: ClassVar[str] = "ROOM_CHANGED"
     rewrites_past: ClassVar[bool] = True  # it shows the room as it is now
 
-    new_name: str | None = carried()
-    by_id: UUID | None = carried()
+    new_name: str | None = transient_field()
+    by_id: UUID | None = transient_field()
 
     @property
     def changes_access(self) -> bool:

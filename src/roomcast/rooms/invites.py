@@ -19,7 +19,7 @@ from roomcast.core.db import Work
 from roomcast.core.errors import InviteInvalid, NotFound
 from roomcast.core.ids import global_id
 from roomcast.rooms import policy, queries
-from roomcast.rooms.entry import Changed, admit, former_members, reach_locked
+from roomcast.rooms.entry import RoomChange, add_memberships, former_members, reach_locked
 from roomcast.rooms.models import Invite, Room, RoomRole
 from roomcast.rooms.policy import Right
 
@@ -27,7 +27,7 @@ _CODE = re.compile(r"[0-9a-f]{24}")
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenInvite:
     """A valid invite and where it leads."""
 
     invite: Invite
@@ -66,10 +66,10 @@ async def revoke_invite(work: Work, actor: Actor, code: str) -> None:
     policy.check_revoke(actor, view.room, view.membership, invite)
     if invite.revoked_at is None:
         invite.revoked_at = now()
-        audit.note(work, actor, "INVITE_REVOKED", global_id("room", view.room.id), room_id=view.room.id)
+        audit.record_audit_entry(work, actor, "INVITE_REVOKED", global_id("room", view.room.id), room_id=view.room.id)
 
 
-async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | None = None) -> Changed:
+async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | None = None) -> RoomChange:
     """The actor becomes a member of the invite's room, and one use is spent; a member's second time changes nothing.
 
     Where `room_id` is given the invite must lead there. Announces MemberChanged. Raises InviteInvalid, RoomArchived,
@@ -83,20 +83,20 @@ async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | Non
         raise InviteInvalid("this invite leads elsewhere", path=("input", "inviteCode"))
     key = (room.id, actor.user_id)
     if key in await queries.memberships(work.session, [key]):
-        return Changed(room, None)
+        return RoomChange(room, None)
     former = await former_members(work, room.id, [actor.user_id])
     before = former.get(actor.user_id)
     inviter = await _inviter(work.session, invite, room) if before is not None and before.removed else None
     policy.check_join(room, before, invite, inviter)
     invite.uses += 1
     role = policy.returning_role(RoomRole.MEMBER, before, None)
-    return Changed(room, await admit(work, room, {actor.user_id: role}, former, by=actor))
+    return RoomChange(room, await add_memberships(work, room, {actor.user_id: role}, former, by=actor))
 
 
-async def open_invite(session: AsyncSession, code: str) -> Open:
+async def open_invite(session: AsyncSession, code: str) -> OpenInvite:
     """The invite, if it admits now. Raises InviteInvalid."""
     invite = policy.check_invite(await _by_code(session, code), now())
-    return Open(invite, await session.get_one(Room, invite.room_id))
+    return OpenInvite(invite, await session.get_one(Room, invite.room_id))
 
 
 async def revoke_all_of(work: Work, user_id: UUID | None, room_id: UUID | None = None) -> None:

@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from roomcast.core.columns import table
 from roomcast.core.db import Work
-from roomcast.core.rows import write
+from roomcast.core.rows import execute_direct
 from roomcast.rooms.models import Membership, NotificationLevel
 
 _ROWS = table(Membership)
@@ -40,14 +40,14 @@ async def move_marks(work: Work, marks: Mapping[tuple[UUID, UUID], int]) -> None
         rows: Sequence[dict[str, Any]] = [
             {"room": room_id, "reader": user_id, "seq": seq} for (room_id, user_id), seq in marks.items()
         ]
-        await write(work.session, _FORWARD, rows)
+        await execute_direct(work.session, _FORWARD, rows)
 
 
-async def keep_pace(work: Work, sent_at: Mapping[tuple[UUID, UUID], datetime | None]) -> None:
+async def record_send_times(work: Work, sent_at: Mapping[tuple[UUID, UUID], datetime | None]) -> None:
     """By (room, user): when they last said something in a room in slow mode."""
     if sent_at:
         rows = [{"room": room_id, "author": user_id, "at": at} for (room_id, user_id), at in sent_at.items()]
-        await write(work.session, _SENT, rows)
+        await execute_direct(work.session, _SENT, rows)
 
 
 async def move_mark(work: Work, member: Membership, seq: int, *, back: bool) -> bool:
@@ -77,7 +77,7 @@ class Preferences:
     favourite: bool | None = None
 
 
-def prefer(member: Membership, wanted: Preferences) -> None:
+def set_preferences(member: Membership, wanted: Preferences) -> None:
     """The membership as its person wants it."""
     if wanted.notification_level is not None:
         member.notification_level = wanted.notification_level

@@ -11,7 +11,15 @@ from roomcast.core.db import Work
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import global_id
 from roomcast.rooms import policy, queries
-from roomcast.rooms.entry import Changed, admit, changed, dismiss, former_members, people, reach_locked
+from roomcast.rooms.entry import (
+    RoomChange,
+    add_memberships,
+    existing_user_ids,
+    former_members,
+    member_changed,
+    reach_locked,
+    remove_membership,
+)
 from roomcast.rooms.events import MemberChange
 from roomcast.rooms.invites import revoke_all_of
 from roomcast.rooms.models import Membership, RoomRole
@@ -19,22 +27,22 @@ from roomcast.rooms.policy import RANK
 from roomcast.rooms.queries import RoomView
 
 
-async def join_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
+async def join_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChange:
     """The actor becomes a member of a public room; joining twice changes nothing. Announces MemberChanged.
 
     Raises NotFound, RoomArchived, Forbidden.
     """
     view = await reach_locked(work, actor, room_id)
     if view.membership is not None:
-        return Changed(view.room, None)
+        return RoomChange(view.room, None)
     former = await former_members(work, view.room.id, [actor.user_id])
     before = former.get(actor.user_id)
     policy.check_join(view.room, before)
     role = policy.returning_role(RoomRole.MEMBER, before, None)
-    return Changed(view.room, await admit(work, view.room, {actor.user_id: role}, former, by=actor))
+    return RoomChange(view.room, await add_memberships(work, view.room, {actor.user_id: role}, former, by=actor))
 
 
-async def leave_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
+async def leave_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChange:
     """The actor is no member any more, and their invites admit nobody. Announces MemberChanged.
 
     Raises NotFound, NotAMember, Conflict for the last owner, Forbidden.
@@ -43,31 +51,31 @@ async def leave_room(work: Work, actor: Actor, room_id: UUID | None) -> Changed:
     owners = await queries.owner_count(work.session, view.room.id)
     member = policy.check_leave(view.room, view.membership, owners)
     await revoke_all_of(work, member.user_id, view.room.id)
-    return Changed(view.room, await dismiss(work, actor, view.room, member, MemberChange.LEFT))
+    return RoomChange(view.room, await remove_membership(work, actor, view.room, member, MemberChange.LEFT))
 
 
 async def add_members(
     work: Work, actor: Actor, room_id: UUID | None, user_ids: Sequence[UUID | None], role: RoomRole
-) -> Changed:
+) -> RoomChange:
     """These people are members; who already was stays as they are. Announces MemberChanged for each new one.
 
     Raises NotFound, NotAMember, RoomArchived, Forbidden, ValidationFailed.
     """
     view = await reach_locked(work, actor, room_id)
     mine = policy.check_add(actor, view.room, view.membership, role)
-    wanted = await people(work, user_ids, "userIds")
+    wanted = await existing_user_ids(work, user_ids, "userIds")
     present = await queries.memberships(work.session, [(view.room.id, user_id) for user_id in wanted])
     new = [user_id for user_id in wanted if (view.room.id, user_id) not in present]
     if not new:
-        return Changed(view.room, None)
+        return RoomChange(view.room, None)
     former = await former_members(work, view.room.id, new)
     roles = {user_id: policy.returning_role(role, former.get(user_id), mine) for user_id in new}
-    return Changed(view.room, await admit(work, view.room, roles, former, by=actor))
+    return RoomChange(view.room, await add_memberships(work, view.room, roles, former, by=actor))
 
 
 async def remove_member(
     work: Work, actor: Actor, room_id: UUID | None, user_id: UUID | None, reason: str | None
-) -> Changed:
+) -> RoomChange:
     """This person is no member any more, comes back only by invitation, and their invites admit nobody.
 
     Removing who is no member changes nothing. Announces MemberChanged. Raises NotFound, NotAMember, Forbidden,
@@ -77,17 +85,17 @@ async def remove_member(
     policy.check(actor, view.room, view.membership, policy.Right.MANAGE_MEMBERS)
     member = await _member(work, view, user_id)
     if member is None:
-        return Changed(view.room, None)
+        return RoomChange(view.room, None)
     owners = await queries.owner_count(work.session, view.room.id)
     policy.check_remove(actor, view.room, view.membership, member, owners)
     _note(work, actor, "MEMBER_REMOVED", member, reason)
     await revoke_all_of(work, member.user_id, view.room.id)
-    return Changed(view.room, await dismiss(work, actor, view.room, member, MemberChange.REMOVED))
+    return RoomChange(view.room, await remove_membership(work, actor, view.room, member, MemberChange.REMOVED))
 
 
 async def set_member_role(
     work: Work, actor: Actor, room_id: UUID | None, user_id: UUID | None, role: RoomRole
-) -> Changed:
+) -> RoomChange:
     """This member has that role. Who becomes a moderator or owner is not muted any more. Announces MemberChanged.
 
     Raises NotFound, NotAMember, Forbidden, Conflict for the last owner.
@@ -96,7 +104,7 @@ async def set_member_role(
     policy.check(actor, view.room, view.membership, policy.Right.SET_ROLES)
     member = _found(await _member(work, view, user_id))
     if member.role == role:
-        return Changed(view.room, None)
+        return RoomChange(view.room, None)
     owners = await queries.owner_count(work.session, view.room.id)
     policy.check_set_role(actor, view.room, view.membership, member, owners)
     member.role = role
@@ -105,13 +113,13 @@ async def set_member_role(
     if role == RoomRole.READ_ONLY:
         await revoke_all_of(work, member.user_id, view.room.id)
     _note(work, actor, "MEMBER_ROLE_CHANGED", member, None)
-    event = changed(member, MemberChange.ROLE_CHANGED, now())
-    return Changed(view.room, (await work.record(event)).seq)
+    event = member_changed(member, MemberChange.ROLE_CHANGED, now())
+    return RoomChange(view.room, (await work.record(event)).seq)
 
 
 async def mute_member(
     work: Work, actor: Actor, room_id: UUID | None, user_id: UUID | None, until: datetime | None, reason: str | None
-) -> Changed:
+) -> RoomChange:
     """This member says nothing in the room until then; None lifts the mute, and lifting none changes nothing.
 
     Announces MemberChanged. Raises NotFound, NotAMember, Forbidden.
@@ -121,11 +129,11 @@ async def mute_member(
     member = _found(await _member(work, view, user_id))
     policy.check_over(actor, view.room, view.membership, member)
     if member.muted_until == until:
-        return Changed(view.room, None)
+        return RoomChange(view.room, None)
     member.muted_until = until
     change = MemberChange.UNMUTED if until is None else MemberChange.MUTED
     _note(work, actor, f"MEMBER_{change}", member, reason)
-    return Changed(view.room, (await work.record(changed(member, change, now()))).seq)
+    return RoomChange(view.room, (await work.record(member_changed(member, change, now()))).seq)
 
 
 async def _member(work: Work, view: RoomView, user_id: UUID | None) -> Membership | None:
@@ -142,4 +150,4 @@ def _found(member: Membership | None) -> Membership:
 
 
 def _note(work: Work, actor: Actor, deed: str, member: Membership, reason: str | None) -> None:
-    audit.note(work, actor, deed, global_id("user", member.user_id), reason, member.room_id)
+    audit.record_audit_entry(work, actor, deed, global_id("user", member.user_id), reason, member.room_id)

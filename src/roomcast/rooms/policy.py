@@ -81,12 +81,12 @@ def may_read(actor: Actor, room: Room, membership: Membership | None) -> bool:
     return membership is not None or room.visibility == RoomVisibility.PUBLIC
 
 
-def rules(actor: Actor, room: Room) -> bool:
+def is_room_admin(actor: Actor, room: Room) -> bool:
     """Whether the actor is an administrator to whom this room listens: the public ones do."""
     return actor.is_admin and room.visibility == RoomVisibility.PUBLIC
 
 
-def standing(actor: Actor, room: Room, membership: Membership | None) -> RoomRole | None:
+def effective_role(actor: Actor, room: Room, membership: Membership | None) -> RoomRole | None:
     """As what the actor acts in a room: their role, and as OWNER where they rule. None for outsiders."""
     return standing_of(room, membership, is_admin=actor.is_admin)
 
@@ -100,7 +100,7 @@ def standing_of(room: Room, membership: Membership | None, *, is_admin: bool) ->
 
 def check(actor: Actor, room: Room, membership: Membership | None, right: Right) -> RoomRole:
     """The standing that gives the right. Raises NotAMember, RoomArchived, ReadOnly, Forbidden."""
-    role = standing(actor, room, membership)
+    role = effective_role(actor, room, membership)
     if role is None:
         raise NotAMember("join the room first")
     if right is Right.INVITE and room.kind == RoomKind.DIRECT:
@@ -230,7 +230,7 @@ def check_over(actor: Actor, room: Room, membership: Membership | None, other: M
 
 def check_remove(actor: Actor, room: Room, membership: Membership | None, other: Membership, owner_count: int) -> None:
     """As `check_over`; an administrator who rules here also removes an owner, as long as another one stays."""
-    if other.role == RoomRole.OWNER and other.user_id != actor.user_id and rules(actor, room):
+    if other.role == RoomRole.OWNER and other.user_id != actor.user_id and is_room_admin(actor, room):
         check_owned(other, owner_count)
     else:
         check_over(actor, room, membership, other)
@@ -243,7 +243,7 @@ def check_set_role(
     check(actor, room, membership, Right.SET_ROLES)
     if other.role != RoomRole.OWNER:
         return
-    if other.user_id != actor.user_id and not rules(actor, room):
+    if other.user_id != actor.user_id and not is_room_admin(actor, room):
         raise Forbidden("an owner steps down by themselves")
     check_owned(other, owner_count)
 

@@ -16,7 +16,7 @@ from roomcast.core.errors import NotFound
 from roomcast.core.log import RoomHead
 from roomcast.core.names import search_key
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import Question, count, fetch
+from roomcast.core.rows import DirectQuery, count, fetch
 from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
 
 _ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
@@ -75,15 +75,15 @@ def _mine() -> sa.ColumnElement[bool]:
     return sa.and_(col(Membership.user_id).is_not(None), begun)
 
 
-async def reach(session: AsyncSession, actor: Actor, room_id: UUID | None) -> RoomView:
+async def readable_room(session: AsyncSession, actor: Actor, room_id: UUID | None) -> RoomView:
     """The room, if this person may read it. Raises NotFound to a stranger, exactly as for a room that never was."""
-    found = (await reach_many(session, actor, [room_id])).get(room_id) if room_id else None
+    found = (await readable_rooms(session, actor, [room_id])).get(room_id) if room_id else None
     if found is None:
         raise NotFound("no such room")
     return found
 
 
-async def reach_many(session: AsyncSession, actor: Actor, room_ids: Collection[UUID]) -> dict[UUID, RoomView]:
+async def readable_rooms(session: AsyncSession, actor: Actor, room_ids: Collection[UUID]) -> dict[UUID, RoomView]:
     """Those of these rooms that this person may read."""
     rows = await fetch(session, _reached(actor).where(col(Room.id).in_(room_ids)))
     return {room.id: RoomView(room, head, membership) for room, head, membership in rows}
@@ -199,16 +199,16 @@ async def memberships(
     return {(row.room_id, row.user_id): row for row in rows}
 
 
-def asking(room_ids: Collection[UUID]) -> Question:
+def rooms_query(room_ids: Collection[UUID]) -> DirectQuery:
     """Asks for these rooms themselves."""
-    return Question(_ROOMS, {"ids": list(room_ids)})
+    return DirectQuery(_ROOMS, {"ids": list(room_ids)})
 
 
-def asking_memberships(pairs: Collection[tuple[UUID, UUID]]) -> Question:
+def memberships_query(pairs: Collection[tuple[UUID, UUID]]) -> DirectQuery:
     """Asks for the memberships of these (room, user)."""
     # SQLite finds no index for pairs and would read the whole table; for each column alone it does.
     room_ids, user_ids = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
-    return Question(_MEMBERSHIPS, {"pairs": list(pairs), "rooms": list(room_ids), "people": list(user_ids)})
+    return DirectQuery(_MEMBERSHIPS, {"pairs": list(pairs), "rooms": list(room_ids), "people": list(user_ids)})
 
 
 async def owner_count(session: AsyncSession, room_id: UUID) -> int:

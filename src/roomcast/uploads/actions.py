@@ -19,7 +19,7 @@ from roomcast.core.errors import (
     RateLimited,
     UnsupportedMediaType,
 )
-from roomcast.core.rows import write
+from roomcast.core.rows import execute_direct
 from roomcast.uploads import policy, queries
 from roomcast.uploads.kinds import PICTURES
 from roomcast.uploads.models import File
@@ -119,7 +119,7 @@ async def attach(work: Work, files: Mapping[UUID, tuple[UUID, int]]) -> None:
         {"file": file_id, "to_message": message_id, "at_position": position, "since": since}
         for file_id, (message_id, position) in files.items()
     ]
-    await write(work.session, _ATTACH, rows)
+    await execute_direct(work.session, _ATTACH, rows)
 
 
 async def detach(work: Work, message_id: UUID) -> None:
@@ -127,7 +127,7 @@ async def detach(work: Work, message_id: UUID) -> None:
     await work.session.exec(sa.update(File).where(col(File.message_id) == message_id).values(message_id=None))
 
 
-async def wear(work: Work, actor: Actor, file_id: UUID | None, before: UUID | None) -> UUID:
+async def set_avatar(work: Work, actor: Actor, file_id: UUID | None, before: UUID | None) -> UUID:
     """The file is the actor's avatar, in the place of the one before.
 
     Raises NotFound, AttachmentNotReady, Conflict, UnsupportedMediaType for what is no picture.
@@ -135,12 +135,12 @@ async def wear(work: Work, actor: Actor, file_id: UUID | None, before: UUID | No
     file = check_free(await queries.lock(work.session, file_id), actor, "avatarUploadId")
     if file.content_type not in PICTURES:
         raise UnsupportedMediaType("an avatar is a PNG, JPEG, GIF or WebP", path=("input", "avatarUploadId"))
-    await take_off(work, before)
+    await clear_avatar(work, before)
     file.is_avatar, file.claimed_at = True, now()
     return file.id
 
 
-async def take_off(work: Work, file_id: UUID | None) -> None:
+async def clear_avatar(work: Work, file_id: UUID | None) -> None:
     """The file is nobody's avatar."""
     if file_id is not None:
         await work.session.exec(sa.update(File).where(col(File.id) == file_id).values(is_avatar=False))

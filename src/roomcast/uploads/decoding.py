@@ -26,7 +26,7 @@ _TURNS = {
 }
 
 
-def look(path: Path, content_type: str, small: Path) -> tuple[int, int]:
+def decode_picture(path: Path, content_type: str, small: Path) -> tuple[int, int]:
     """Width and height of the picture at `path`, as it is shown; its thumbnail is written to `small`.
 
     Raises FileTooLarge for too many pixels, and whatever a decoder raises for bytes that it does not understand.

@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
 from roomcast.core.columns import table
-from roomcast.core.rows import Question, count
+from roomcast.core.rows import DirectQuery, count
 from roomcast.uploads.models import File
 
 _FILES = table(File)
@@ -27,9 +27,9 @@ async def files_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID
     return {file.id: file for file in rows}
 
 
-def locking(ids: Collection[UUID]) -> Question:
+def locking(ids: Collection[UUID]) -> DirectQuery:
     """Asks for these files and locks them until the commit, in id order so that two groups never deadlock."""
-    return Question(_LOCK, {"ids": list(ids)})
+    return DirectQuery(_LOCK, {"ids": list(ids)})
 
 
 async def lock(session: AsyncSession, file_id: UUID | None) -> File | None:

@@ -33,7 +33,7 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @dataclass
-class Arrival:
+class ReceivedFile:
     """One upload under way: what has come so far."""
 
     path: Path
@@ -58,7 +58,7 @@ class Arrival:
             path.unlink(missing_ok=True)
 
 
-class Intake:
+class UploadReceiver:
     """Fills `storage` from requests, by way of the folder `incoming`, which lies on the same disk as a local one.
 
     `keeps_originals`: pictures are stored with their metadata.
@@ -82,7 +82,7 @@ class Intake:
 
         Raises ValidationFailed for too few, FileTooLarge for too many, UnsupportedMediaType, RateLimited, StorageFull.
         """
-        arrival = Arrival(self._incoming / f"{file.id.hex}-{secrets.token_hex(8)}")
+        arrival = ReceivedFile(self._incoming / f"{file.id.hex}-{secrets.token_hex(8)}")
         with self.slots.take(address, file.owner_id), self._expecting(file.upload_size):
             try:
                 await self._check_space()
@@ -115,7 +115,7 @@ class Intake:
         if free - self._expected_bytes < self._limits.min_free_bytes:
             raise _storage_full()
 
-    async def _write(self, arrival: Arrival, file: File, chunks: AsyncIterator[bytes]) -> None:
+    async def _write(self, arrival: ReceivedFile, file: File, chunks: AsyncIterator[bytes]) -> None:
         handle = await asyncio.to_thread(_create, arrival.path)
         try:
             async for block in _blocks(chunks):
@@ -129,7 +129,7 @@ class Intake:
         if arrival.size < file.upload_size:
             raise ValidationFailed(f"{arrival.size} of the {file.upload_size} bytes that were announced")
 
-    async def _keep(self, arrival: Arrival, file: File) -> Received:
+    async def _keep(self, arrival: ReceivedFile, file: File) -> Received:
         content_type = settle(file.declared_type, arrival.head)
         prepared = await self._prepare(arrival, file, content_type)
         sha256 = prepared.sha256 or arrival.digest.hexdigest()
@@ -140,7 +140,7 @@ class Intake:
         await self._storage.keep(name, arrival.path if prepared.sha256 is None else arrival.stripped)
         return received
 
-    async def _prepare(self, arrival: Arrival, file: File, content_type: str) -> Prepared:
+    async def _prepare(self, arrival: ReceivedFile, file: File, content_type: str) -> Prepared:
         strips = content_type in STRIPPED and not self._keeps_originals
         looks = content_type in PICTURES and find_spec("PIL") is not None  # an extra
         if not strips and not looks:

@@ -16,7 +16,7 @@ from typing import Any, Never
 
 from broadcaster import BroadcastBackend, Event
 
-from roomcast.realtime.brokers.inbox import Inbox
+from roomcast.realtime.brokers.inbox import IncomingQueue
 
 log = logging.getLogger("roomcast.bus")
 
@@ -26,14 +26,14 @@ WAIT_SECONDS = 5.0
 """The longest any single conversation with a broker may take: connecting, subscribing, sending a batch."""
 
 
-class Backend(BroadcastBackend, ABC):
+class BrokerBackend(BroadcastBackend, ABC):
     """One broker, as broadcaster sees it and as it is kept alive."""
 
     limit_bytes = 1_000_000  # a heavier frame is replaced by the advice to read the log
     linger_seconds = 0.0  # how long frames are gathered before a batch leaves
     heartbeat_seconds = 5.0  # a connection silent for twice as long is dead
 
-    def __init__(self, url: str, inbox: Inbox) -> None:
+    def __init__(self, url: str, inbox: IncomingQueue) -> None:
         self.url = url
         self.inbox = inbox
         self._up = False

@@ -20,7 +20,7 @@ PORTION = 256
 
 
 @dataclass(slots=True)
-class Stats:
+class BusStats:
     """What a bus has done since it was made; only ever rising."""
 
     published: int = 0  # frames the broker took
@@ -32,14 +32,14 @@ class Stats:
     connects: int = 0  # sessions opened with a broker
 
 
-class Inbox:
+class IncomingQueue:
     """Events in the order they came, at most `limit` and PENDING_CHARACTERS of them; an overflow empties it and resyncs
     every channel.
 
     `channels` and `topics` are live views of what this process wants: everything else is dropped at the door.
     """
 
-    def __init__(self, channels: Collection[str], topics: Container[str], stats: Stats, limit: int) -> None:
+    def __init__(self, channels: Collection[str], topics: Container[str], stats: BusStats, limit: int) -> None:
         self.stats = stats
         self._channels = channels
         self._topics = topics

@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Sequence
 
-from roomcast.realtime.brokers.backend import Backend
+from roomcast.realtime.brokers.backend import BrokerBackend
 
 
-class Broker(Backend):
+class Broker(BrokerBackend):
     """Always there. It resyncs after a subscription like any other, so that nobody learns to rely on less."""
 
     @property

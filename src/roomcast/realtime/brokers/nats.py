@@ -10,10 +10,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import SlowConsumerError
 
-from roomcast.realtime.brokers.backend import WAIT_SECONDS, Backend
+from roomcast.realtime.brokers.backend import WAIT_SECONDS, BrokerBackend
 
 
-class Broker(Backend):
+class Broker(BrokerBackend):
     _client: Client  # all three made anew by every session
     _ended: asyncio.Event
     _subscriptions: dict[str, Subscription]

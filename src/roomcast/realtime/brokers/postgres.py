@@ -11,8 +11,8 @@ from typing import Any, Never
 
 import asyncpg
 
-from roomcast.realtime.brokers.backend import WAIT_SECONDS, Backend
-from roomcast.realtime.brokers.inbox import Inbox
+from roomcast.realtime.brokers.backend import WAIT_SECONDS, BrokerBackend
+from roomcast.realtime.brokers.inbox import IncomingQueue
 
 CHANNEL = "roomcast"
 """Listening per room would cost every NOTIFY a search through all names listened to."""
@@ -21,13 +21,13 @@ ANNOUNCE = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload"
 """In one transaction, which keeps the order and lets equal payloads arrive once."""
 
 
-class Broker(Backend):
+class Broker(BrokerBackend):
     limit_bytes = 7_900  # NOTIFY carries less than 8,000, and our channel's name goes first
     linger_seconds = 0.005
 
     _speaker: "asyncpg.Connection[Any]"  # made anew by every session
 
-    def __init__(self, url: str, inbox: Inbox) -> None:
+    def __init__(self, url: str, inbox: IncomingQueue) -> None:
         scheme, _, rest = url.partition("://")
         super().__init__(f"{scheme.partition('+')[0]}://{rest}", inbox)  # SQLAlchemy's postgresql+asyncpg
 

@@ -12,8 +12,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from roomcast.realtime.brokers.backend import WAIT_SECONDS, Backend
-from roomcast.realtime.brokers.inbox import Inbox
+from roomcast.realtime.brokers.backend import WAIT_SECONDS, BrokerBackend
+from roomcast.realtime.brokers.inbox import IncomingQueue
 
 
 @asynccontextmanager
@@ -38,14 +38,14 @@ async def connection(url: str) -> AsyncIterator[Connection]:
         await made.disconnect(nowait=True)
 
 
-class Broker(Backend):
+class Broker(BrokerBackend):
     SUBSCRIBE, UNSUBSCRIBE, PUBLISH = "SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH"
     SUBSCRIBED, UNSUBSCRIBED, MESSAGE = b"subscribe", b"unsubscribe", b"message"
 
     _listener: Connection  # both made anew by every session
     _speaker: Connection
 
-    def __init__(self, url: str, inbox: Inbox) -> None:
+    def __init__(self, url: str, inbox: IncomingQueue) -> None:
         super().__init__(url, inbox)
         self._farewells: Counter[str] = Counter()
         self._heard_at = 0.0

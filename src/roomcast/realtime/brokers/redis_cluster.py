@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from redis.crc import key_slot
 
 from roomcast.realtime.brokers import redis
-from roomcast.realtime.brokers.backend import WAIT_SECONDS, Backend
-from roomcast.realtime.brokers.inbox import Inbox
+from roomcast.realtime.brokers.backend import WAIT_SECONDS, BrokerBackend
+from roomcast.realtime.brokers.inbox import IncomingQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +23,13 @@ class Shard:
     url: str
 
 
-class Broker(Backend):
+class Broker(BrokerBackend):
     """Follows the map of slots; each primary is a supervised broker of its own, so that one lost leaves the others be.
 
     The address may name several nodes, separated by commas; any one that answers will do.
     """
 
-    def __init__(self, url: str, inbox: Inbox) -> None:
+    def __init__(self, url: str, inbox: IncomingQueue) -> None:
         super().__init__(url, inbox)
         self._shards: list[Shard] = []
         self._nodes: dict[str, Node] = {}
