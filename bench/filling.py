@@ -17,10 +17,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Database
-from roomcast.core.log import LogEntry, RoomHead, lock_heads
+from roomcast.core.event_log import LogEntry, RoomHead, lock_heads
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message, MessageKind, MessageText
-from roomcast.rooms.marks import move_marks
+from roomcast.rooms.read_state import move_marks
 
 SLICE = 100_000
 """Messages in one transaction."""

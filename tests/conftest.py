@@ -14,8 +14,8 @@ import pytest_asyncio
 
 from roomcast.core import migrations
 from tests import servers
-from tests.house import RunningApp, open_app, settings_for
-from tests.people import AnonymousClient, UserClient, sign_up
+from tests.api_clients import AnonymousClient, UserClient, sign_up
+from tests.running_app import RunningApp, open_app, settings_for
 
 DATABASES = ["sqlite", "postgresql"]
 

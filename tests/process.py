@@ -16,7 +16,7 @@ from typing import Any, cast
 import httpx
 
 from tests.children import free_port
-from tests.house import SECRET, RunningApp
+from tests.running_app import SECRET, RunningApp
 
 START_SECONDS = 120.0
 SERVE = "from roomcast.cli import main; main()"

@@ -7,7 +7,7 @@ from unittest.mock import patch
 
 import sqlalchemy as sa
 
-from roomcast.core import plans, rows
+from roomcast.core import compiled_statements, direct_queries
 
 IN_PASSING = ("FROM sessions", "SELECT room_heads.room_id, room_heads.last_seq", "FROM store")
 """What a process asks every second, whatever it is asked: who is still signed in, where the rooms' logs end, and which
@@ -28,13 +28,13 @@ def statements() -> Iterator[list[str]]:
         note(statement)
 
     def planned(statement: sa.Executable, dialect: sa.Dialect, parameters: Mapping[str, Any]) -> Any:
-        found = plans.compiled_statement(statement, dialect, parameters)
+        found = compiled_statements.compiled_statement(statement, dialect, parameters)
         note(found[0].sql)
         return found
 
     sa.event.listen(sa.Engine, "before_cursor_execute", noted)
     try:
-        with patch.object(rows, "planned", planned):
+        with patch.object(direct_queries, "planned", planned):
             yield seen
     finally:
         sa.event.remove(sa.Engine, "before_cursor_execute", noted)

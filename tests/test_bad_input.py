@@ -9,8 +9,8 @@ import pytest
 
 from roomcast.accounts.tokens import Tokens
 from roomcast.core.ids import local_id, uuid7
-from tests.house import SECRET, RunningApp
-from tests.people import JOIN, MESSAGE, ROOM_MESSAGES, SEND, AnonymousClient, SocketClient, UserClient
+from tests.api_clients import JOIN, MESSAGE, ROOM_MESSAGES, SEND, AnonymousClient, SocketClient, UserClient
+from tests.running_app import SECRET, RunningApp
 
 Json = dict[str, Any]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from roomcast.api import schema
+from roomcast.api.schema import root
 from roomcast.core import migrations
-from tests.people import PASSWORD
+from tests.api_clients import PASSWORD
 
 ROOT = Path(__file__).parent.parent
 MAX_LINES = 400
@@ -63,8 +63,8 @@ def test_the_imports_keep_their_order(copy: Path) -> None:
         ("core/clock.py", "import strawberry", "features and the ground know no transport"),
         ("messages/policy.py", "import roomcast.realtime.hub", "features and the ground know no transport"),
         ("realtime/hub.py", "import sqlalchemy", "live delivery knows no product"),
-        ("api/limits.py", "import roomcast.settings", "settings are passed, not imported"),
-        ("core/log.py", "import roomcast.core.db", "no cycles inside a room"),
+        ("api/execution/limits.py", "import roomcast.settings", "settings are passed, not imported"),
+        ("core/event_log.py", "import roomcast.core.db", "no cycles inside a room"),
     ],
 )
 def test_a_wrong_import_is_found(copy: Path, file: str, line: str, contract: str) -> None:
@@ -84,7 +84,7 @@ def test_a_folder_without_a_place_is_found(copy: Path) -> None:
 
 
 def test_the_schema_file_is_what_the_code_serves() -> None:
-    assert (ROOT / "schema.graphql").read_text() == schema.printed_schema()
+    assert (ROOT / "schema.graphql").read_text() == root.printed_schema()
 
 
 def test_a_changed_schema_is_found(copy: Path) -> None:

@@ -21,7 +21,7 @@ from roomcast.core.db import driver_url
 from roomcast.settings import WrongSetting
 from roomcast.tables import metadata
 from tests import servers
-from tests.house import SECRET, settings_for
+from tests.running_app import SECRET, settings_for
 
 LIMIT_SECONDS = 60
 

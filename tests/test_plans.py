@@ -9,14 +9,14 @@ import sqlalchemy as sa
 
 from roomcast import tables
 from roomcast.accounts import queries as accounts
-from roomcast.core import log
+from roomcast.core import event_log
+from roomcast.core.compiled_statements import compiled_statement
 from roomcast.core.ids import uuid7
-from roomcast.core.plans import compiled_statement
 from roomcast.rooms import queries as rooms
-from tests.house import RunningApp
-from tests.messages.words import REACT
-from tests.people import UserClient
+from tests.api_clients import UserClient
+from tests.messages.documents import REACT
 from tests.receipts.test_unread import MARK
+from tests.running_app import RunningApp
 
 ROOMS = (
     "query Rooms { me { totalUnread } rooms(first: 2) { nodes { id lastMessage { body } streamCursor "
@@ -88,7 +88,7 @@ async def test_what_a_send_is_decided_on_is_found_by_indexes(house: RunningApp) 
     async with house.roomcast.db.read() as session:
         dialect = session.get_bind().dialect
     for question in (
-        log.heads_lock_query(room_ids),
+        event_log.heads_lock_query(room_ids),
         rooms.rooms_query(room_ids),
         rooms.memberships_query(places),
         accounts.public_profiles_query(people),

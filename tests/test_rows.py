@@ -7,13 +7,13 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlmodel import select
 
-from roomcast.core import log
+from roomcast.core import event_log
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import is_outage
-from roomcast.core.log import LogEntry, RoomHead
-from roomcast.core.rows import DirectQuery, execute_direct, fetch_direct
-from tests.house import RunningApp
+from roomcast.core.direct_queries import DirectQuery, execute_direct, fetch_direct
+from roomcast.core.event_log import LogEntry, RoomHead
+from tests.running_app import RunningApp
 
 HEADS = sa.select(table(RoomHead)).where(table(RoomHead).c.room_id.in_(sa.bindparam("ids", expanding=True)))
 
@@ -22,7 +22,7 @@ async def test_a_list_of_any_length_finds_what_is_there(house: RunningApp) -> No
     ids = [uuid4() for _ in range(5)]
     async with house.roomcast.db.work() as work:
         for id_ in ids:
-            await log.open_log(work.session, id_, now())
+            await event_log.open_log(work.session, id_, now())
     async with house.roomcast.db.read() as session:
         for length in range(6):
             [rows] = await fetch_direct(session, DirectQuery(HEADS, {"ids": ids[:length]}))
@@ -32,7 +32,7 @@ async def test_a_list_of_any_length_finds_what_is_there(house: RunningApp) -> No
 async def test_several_questions_are_answered_in_their_order(house: RunningApp) -> None:
     known, unknown = uuid4(), uuid4()
     async with house.roomcast.db.work() as work:
-        await log.open_log(work.session, known, now())
+        await event_log.open_log(work.session, known, now())
         found = await fetch_direct(
             work.session, *(DirectQuery(HEADS, {"ids": ids}) for ids in ([unknown], [], [known]))
         )
@@ -45,7 +45,7 @@ async def test_a_change_that_fails_keeps_nothing_of_its_transaction(house: Runni
 
     async def opened_twice() -> None:
         async with house.roomcast.db.work() as work:
-            await log.open_log(work.session, room_id, now())
+            await event_log.open_log(work.session, room_id, now())
             await execute_direct(work.session, sa.insert(table(LogEntry)), [row, row])
 
     with pytest.raises(IntegrityError):
@@ -53,7 +53,7 @@ async def test_a_change_that_fails_keeps_nothing_of_its_transaction(house: Runni
     async with house.roomcast.db.read() as session:
         assert (await session.exec(select(RoomHead).where(RoomHead.room_id == room_id))).all() == []
     async with house.roomcast.db.work() as work:  # the connection is in no transaction any more
-        await log.open_log(work.session, room_id, now())
+        await event_log.open_log(work.session, room_id, now())
 
 
 async def test_a_wrong_statement_is_no_outage(house: RunningApp) -> None:

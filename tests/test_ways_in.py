@@ -15,8 +15,8 @@ import pytest
 
 from roomcast.core import migrations
 from tests import servers
+from tests.api_clients import SIGNUP, Json, SocketClient
 from tests.children import free_port
-from tests.people import SIGNUP, Json, SocketClient
 
 ROOT = Path(__file__).parent.parent
 LIMIT_SECONDS = 60
@@ -121,8 +121,8 @@ async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: 
     assert advice
     lines = [line for line in "".join(advice).splitlines() if "roomcast serve" in line]
     assert len(lines) == 1
-    assert "ws=roomcast.api.transport:DirectProtocol" in lines[0]
-    assert "http=roomcast.api.http_protocol:HttpProtocol" in lines[0]
+    assert "ws=roomcast.server.websocket_protocol:DirectProtocol" in lines[0]
+    assert "http=roomcast.server.http_protocol:HttpProtocol" in lines[0]
     assert "ws_ping_interval=None" in lines[0]
 
 

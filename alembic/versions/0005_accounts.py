@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-from roomcast.core.names import fold
+from roomcast.core.text_folding import fold
 
 revision = "0005"
 down_revision = "0004"

@@ -5,7 +5,7 @@ from typing import Any
 
 import uvicorn
 
-from roomcast.api.transport import SERVER_OPTIONS
+from roomcast.server.websocket_protocol import SERVER_OPTIONS
 
 
 def serve(app: Any) -> None:

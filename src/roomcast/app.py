@@ -11,46 +11,46 @@ from uuid import UUID
 from prometheus_client import CollectorRegistry
 
 from roomcast.accounts import queries as accounts
-from roomcast.accounts import renewal
+from roomcast.accounts import refresh_tokens
 from roomcast.accounts.credentials import Credentials
 from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.policy import SignupMode as Mode
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
-from roomcast.api import schema
 from roomcast.api.context import Backend
-from roomcast.api.crowd import UNLIMITED, ConnectionLimits
-from roomcast.api.execution import Engine
-from roomcast.api.files import FilesEndpoint
-from roomcast.api.http import HttpEndpoint
-from roomcast.api.inbox import user_topic
-from roomcast.api.inbox_checks import STEP_SECONDS, InboxReconciler
-from roomcast.api.limits import Limits
-from roomcast.api.persisted import Manifest, PersistedQueries, WrongManifest, read_manifest
-from roomcast.api.rates import Rates
-from roomcast.api.signals import PresenceService
-from roomcast.api.sockets import ConnectionRegistry
-from roomcast.api.subscriptions import RoomEventSource, is_room_topic, room_topic
+from roomcast.api.execution.engine import Engine
+from roomcast.api.execution.limits import Limits
+from roomcast.api.execution.persisted import Manifest, PersistedQueries, WrongManifest, read_manifest
+from roomcast.api.execution.rates import Rates
+from roomcast.api.http.endpoint import HttpEndpoint
+from roomcast.api.http.files import FilesEndpoint
+from roomcast.api.schema import root
+from roomcast.api.schema.inbox.inbox import user_topic
+from roomcast.api.schema.streams.subscriptions import RoomEventSource, is_room_topic, room_topic
+from roomcast.api.websocket.admission import UNLIMITED, ConnectionLimits
+from roomcast.api.websocket.registry import ConnectionRegistry
 from roomcast.core import migrations
-from roomcast.core.batch import GroupCommit
-from roomcast.core.chores import PeriodicTask
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.core.epoch import Epoch
 from roomcast.core.events import Event, EventCodec
+from roomcast.core.group_commit import GroupCommit
 from roomcast.core.keys import derive_key
 from roomcast.core.metrics import OperationMetrics
+from roomcast.core.periodic import PeriodicTask
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.core.readiness import WriteProbe
 from roomcast.core.telemetry import configure_logs
-from roomcast.messages import system
+from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
+from roomcast.live.presence import PresenceService
+from roomcast.messages import system_messages
 from roomcast.messages.actions import NewMessage, Sent, send_messages
-from roomcast.notifications.addresses import AddressGuard
 from roomcast.notifications.notifier import Notifier
-from roomcast.realtime.bus import Bus, Frame
+from roomcast.notifications.ssrf_guard import AddressGuard
+from roomcast.realtime.bus.bus import Bus, Frame
 from roomcast.realtime.hub import Hub
-from roomcast.realtime.watch import WatcherRegistry
+from roomcast.realtime.watchers import WatcherRegistry
 from roomcast.settings import (
     LogFormat,
     OnOff,
@@ -94,8 +94,8 @@ class Roomcast:
         self.settings = settings
         self.registry = CollectorRegistry()
         self.operations = OperationMetrics(self.registry)
-        self.schema = schema.build_schema()
-        self.db = Database(settings.database_url, self._publish, listeners=[system.post_system_messages])
+        self.schema = root.build_schema()
+        self.db = Database(settings.database_url, self._publish, listeners=[system_messages.post_system_messages])
         self.lines = EventCodec()
         room_log = RoomEventSource(self.db, self.lines)
         self.epoch = Epoch(self.db, self._begin_epoch)
@@ -169,7 +169,7 @@ class Roomcast:
         more = True
         while more:
             async with self.db.work() as work:
-                more = await renewal.sweep(work, now())
+                more = await refresh_tokens.sweep(work, now())
 
     async def sweep_files(self) -> None:
         """Remove files that nothing uses any more, and what was left half received."""

@@ -13,13 +13,13 @@ from roomcast.accounts import actions as accounts
 from roomcast.accounts import administration
 from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
-from roomcast.api import schema
-from roomcast.api.transport import SERVER_OPTIONS, WebSocketProtocol
+from roomcast.api.schema import root
 from roomcast.app import prepare_database, pushes, start_logs
-from roomcast.core import log, migrations, sqlite
+from roomcast.core import event_log, migrations, sqlite
 from roomcast.core.db import Database, driver_url
 from roomcast.core.errors import Refused
 from roomcast.doctor import examine
+from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.serving import app_alone
 from roomcast.settings import (
     Settings,
@@ -126,7 +126,7 @@ def doctor() -> None:
 @app.command()
 def export_schema() -> None:
     """Print the GraphQL schema."""
-    print(schema.printed_schema(), end="")
+    print(root.printed_schema(), end="")
 
 
 @app.command()
@@ -174,7 +174,7 @@ async def _begin_epoch(settings: Settings) -> None:
     db = Database(settings.database_url)
     try:
         async with db.work() as work:
-            await log.begin_epoch(work.session)
+            await event_log.begin_epoch(work.session)
     finally:
         await db.close()
 

@@ -8,7 +8,7 @@ from roomcast.app import open_storage, push_subject, pushes, read_trusted
 from roomcast.core import migrations
 from roomcast.descriptors import ADVICE, FEW, descriptor_limit
 from roomcast.hosts import allowed_names
-from roomcast.realtime.bus import Bus
+from roomcast.realtime.bus.bus import Bus
 from roomcast.settings import OnOff, Profile, Settings, WrongSetting, data_folder, incoming, secret_keys, vapid_key
 from roomcast.uploads.storage import prove
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from roomcast.api import refusals
+from roomcast.api.http import error_responses
 from roomcast.settings import Settings
 
 logger = logging.getLogger("roomcast")
@@ -40,8 +40,8 @@ class HostCheck:
             await self._app(scope, receive, send)
             return
         self._warn(next(iter(_hosts(scope))))
-        headers = dict(refusals.HEADERS)
-        response = Response(refusals.body(421, MESSAGE), 421, headers)
+        headers = dict(error_responses.HEADERS)
+        response = Response(error_responses.body(421, MESSAGE), 421, headers)
         if scope["type"] == "websocket":
             await receive()  # websocket.connect
             if "websocket.http.response" not in scope.get("extensions", {}):

@@ -16,12 +16,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roomcast import metrics
 from roomcast.accounts.passwords import Passwords
-from roomcast.api import files, refusals, schema
-from roomcast.api.connections import CONNECTIONS
-from roomcast.api.http import not_served
+from roomcast.api.http import error_responses, files
+from roomcast.api.http.endpoint import not_served
+from roomcast.api.schema import root
 from roomcast.app import Roomcast
 from roomcast.descriptors import raise_descriptor_limit
 from roomcast.hosts import HostCheck, allowed_names
+from roomcast.server.http_connections import CONNECTIONS
 from roomcast.settings import OnOff, Settings
 from roomcast.web import pages
 
@@ -101,7 +102,7 @@ class Cors(CORSMiddleware):
         if found.status_code < 400:
             return found
         headers = {name: value for name, value in found.headers.items() if not name.startswith("content-")}
-        return Response(refusals.body(403, bytes(found.body).decode()), 403, headers, "application/json")
+        return Response(error_responses.body(403, bytes(found.body).decode()), 403, headers, "application/json")
 
 
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
@@ -118,7 +119,7 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
 
 def _routes(house: Roomcast) -> list[BaseRoute]:
     async def schema_file(_request: Request) -> Response:
-        return PlainTextResponse(schema.printed_schema())
+        return PlainTextResponse(root.printed_schema())
 
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})

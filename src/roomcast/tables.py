@@ -3,7 +3,7 @@
 from sqlmodel import SQLModel
 
 from roomcast.accounts import models as accounts
-from roomcast.core import audit, log
+from roomcast.core import audit
 from roomcast.messages import models as messages
 from roomcast.moderation import models as moderation
 from roomcast.notifications import models as notifications

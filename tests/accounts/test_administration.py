@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.accounts.words import (
+from tests.accounts.documents import (
     A_SECOND,
     BAN,
     ME,
@@ -15,8 +15,8 @@ from tests.accounts.words import (
     until_signed_out,
     within,
 )
+from tests.api_clients import PASSWORD, ROOM_EVENTS, AnonymousClient, UserClient
 from tests.conftest import MakeHouse
-from tests.people import PASSWORD, ROOM_EVENTS, AnonymousClient, UserClient
 
 DEEDS = {SET_ROLE: {"role": "ADMIN"}, BAN: {"reason": "spam"}, UNBAN: {}}
 NOBODY = "user_00000000-0000-7000-8000-000000000000"

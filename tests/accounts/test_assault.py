@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.accounts.words import ME, TRY, codes
+from tests.accounts.documents import ME, TRY, codes
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient
 from tests.delivery.survivors import many
-from tests.people import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos

@@ -8,9 +8,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from roomcast.cli import app
-from tests.accounts.words import A_SECOND, ME, TRY, audited, codes, sign_in, within
-from tests.house import SECRET, RunningApp
-from tests.people import PASSWORD, REFRESH, ROOM_EVENTS, AnonymousClient, UserClient
+from tests.accounts.documents import A_SECOND, ME, TRY, audited, codes, sign_in, within
+from tests.api_clients import PASSWORD, REFRESH, ROOM_EVENTS, AnonymousClient, UserClient
+from tests.running_app import SECRET, RunningApp
 
 NEW = "the operator's choice"
 

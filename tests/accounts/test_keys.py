@@ -13,14 +13,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy.exc import DBAPIError
 
 from roomcast.accounts.tokens import Tokens
+from roomcast.core.direct_queries import fetch
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.ids import uuid7
 from roomcast.core.keys import derive_key
-from roomcast.core.rows import fetch
-from tests.accounts.words import ME
-from tests.house import SECRET, RunningApp
-from tests.people import PASSWORD, SIGNUP, AnonymousClient
+from tests.accounts.documents import ME
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient
 from tests.process import Process
+from tests.running_app import SECRET, RunningApp
 
 OLD, NEW = b"o" * 32, b"n" * 32
 

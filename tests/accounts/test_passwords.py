@@ -13,8 +13,8 @@ from roomcast.accounts.models import User
 from roomcast.accounts.passwords import MAX_WAITING, MIN_LENGTH, Passwords, common_passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.core.errors import PasswordTooWeak, RateLimited
-from tests.accounts.words import TRY, codes
-from tests.people import PASSWORD, SIGNUP, AnonymousClient, UserClient
+from tests.accounts.documents import TRY, codes
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, UserClient
 
 
 @pytest_asyncio.fixture

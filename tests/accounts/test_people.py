@@ -8,9 +8,9 @@ import pytest
 from roomcast.accounts.actions import NewAccount, create_user
 from roomcast.accounts.models import UserRole
 from roomcast.core.paging import write_cursor
-from tests.accounts.words import SET_ROLE, TRY, UPDATE_PROFILE, USERS, codes
-from tests.house import RunningApp
-from tests.people import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient
+from tests.accounts.documents import SET_ROLE, TRY, UPDATE_PROFILE, USERS, codes
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient
+from tests.running_app import RunningApp
 from tests.statements import statements
 
 

@@ -10,10 +10,10 @@ from sqlmodel import select
 
 from roomcast.accounts.models import RefreshToken, Session
 from roomcast.core.clock import now
-from tests.accounts.words import BAN, CHANGE_PASSWORD, LOGOUT, ME, audited, codes
+from tests.accounts.documents import BAN, CHANGE_PASSWORD, LOGOUT, ME, audited, codes
+from tests.api_clients import PASSWORD, REFRESH, AnonymousClient, Json, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import SECRET, RunningApp
-from tests.people import PASSWORD, REFRESH, AnonymousClient, Json, UserClient, sign_up
+from tests.running_app import SECRET, RunningApp
 
 NEW_SECRET = "another secret for tests that is long enough to sign"
 

@@ -12,7 +12,7 @@ from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
 from roomcast.core.clock import now
 from roomcast.core.ids import global_id
-from tests.accounts.words import (
+from tests.accounts.documents import (
     A_SECOND,
     CHANGE_PASSWORD,
     LOGOUT,
@@ -25,9 +25,9 @@ from tests.accounts.words import (
     until_signed_out,
     within,
 )
+from tests.api_clients import PASSWORD, REFRESH, ROOM_EVENTS, ROOM_MESSAGES, AnonymousClient, UserClient
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.people import PASSWORD, REFRESH, ROOM_EVENTS, ROOM_MESSAGES, AnonymousClient, UserClient
+from tests.running_app import RunningApp
 
 NODE = "query Node($id: ID!) { node(id: $id) { id } }"
 

@@ -5,11 +5,11 @@ import logging
 import pytest
 
 from roomcast.settings import Profile
+from tests.accounts.documents import codes
 from tests.accounts.test_command_line import Run, run
-from tests.accounts.words import codes
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.people import PASSWORD, SIGNUP, AnonymousClient, Json
+from tests.running_app import RunningApp
 
 __all__ = ["run"]
 

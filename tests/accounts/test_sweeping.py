@@ -5,13 +5,13 @@ from datetime import timedelta
 import sqlalchemy as sa
 from sqlmodel import func, select
 
-from roomcast.accounts import renewal
+from roomcast.accounts import refresh_tokens
 from roomcast.accounts.models import RefreshToken, Session
 from roomcast.core.clock import now
 from roomcast.core.ids import uuid7
-from tests.accounts.words import LOGOUT, ME, codes
-from tests.house import RunningApp
-from tests.people import REFRESH, AnonymousClient, UserClient
+from tests.accounts.documents import LOGOUT, ME, codes
+from tests.api_clients import REFRESH, AnonymousClient, UserClient
+from tests.running_app import RunningApp
 
 
 async def rows(house: RunningApp) -> tuple[int, int]:
@@ -24,7 +24,7 @@ async def rows(house: RunningApp) -> tuple[int, int]:
 
 async def sweep_after(house: RunningApp, passed: timedelta) -> None:
     async with house.roomcast.db.work() as work:
-        assert await renewal.sweep(work, now() + passed) is False
+        assert await refresh_tokens.sweep(work, now() + passed) is False
 
 
 async def test_an_ended_session_is_forgotten_after_a_month(ann: UserClient, bob: UserClient) -> None:
@@ -63,9 +63,9 @@ async def test_sweeping_goes_on_until_there_is_no_more(ann: UserClient) -> None:
     async with ann.house.roomcast.db.work() as work:
         session_id = (await work.session.exec(select(Session.id))).one()
         token = {"session_id": session_id, "secret_hash": "", "created_at": past, "expires_at": past}
-        tokens = [{"id": uuid7(), **token} for _ in range(renewal.SWEPT + 1)]
+        tokens = [{"id": uuid7(), **token} for _ in range(refresh_tokens.SWEPT + 1)]
         await work.session.exec(sa.insert(RefreshToken), params=tokens)
     async with ann.house.roomcast.db.work() as work:
-        assert await renewal.sweep(work, now()) is True
+        assert await refresh_tokens.sweep(work, now()) is True
     await ann.house.roomcast.sweep_sessions()
     assert await rows(ann.house) == (1, 1)

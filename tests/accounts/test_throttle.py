@@ -11,10 +11,10 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.throttle import PATIENCE, REMEMBERED, Key, Throttle, keys_of, network
 from roomcast.core.errors import RateLimited
 from roomcast.core.rates import Charge
-from tests.accounts.words import TRY, codes, visitor_from
+from tests.accounts.documents import TRY, codes, visitor_from
+from tests.api_clients import PASSWORD, REFRESH, SIGNUP, AnonymousClient, Json, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import open_app, settings_for
-from tests.people import PASSWORD, REFRESH, SIGNUP, AnonymousClient, Json, UserClient, sign_up
+from tests.running_app import open_app, settings_for
 from tests.statements import statements
 
 

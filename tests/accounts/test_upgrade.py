@@ -10,9 +10,9 @@ from roomcast.accounts.models import User
 from roomcast.core import migrations
 from roomcast.core.db import Database
 from roomcast.rooms.models import FormerMember
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, sign_up
 from tests.conftest import MakeHouse
-from tests.people import PASSWORD, SIGNUP, AnonymousClient, sign_up
-from tests.rooms.words import change, invite, refusal
+from tests.rooms.documents import change, invite, refusal
 
 
 async def migrate_back_and_forth(url: str) -> None:

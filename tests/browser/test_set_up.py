@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, expect
 
+from tests.api_clients import PASSWORD
 from tests.browser.chatting import rooms
 from tests.browser.conftest import visitor
-from tests.people import PASSWORD
 from tests.process import Process
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.api_clients import UserClient
 from tests.clients.node import Listening, require
 from tests.clients.proxy import Proxy
-from tests.people import UserClient
 
 pytestmark = pytest.mark.node
 

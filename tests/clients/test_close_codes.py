@@ -5,15 +5,15 @@ from dataclasses import replace
 
 import pytest
 
-from roomcast.api.crowd import ConnectionLimits
-from roomcast.api.wire import Timeouts
-from tests.accounts.words import BAN
+from roomcast.api.websocket.admission import ConnectionLimits
+from roomcast.api.websocket.timeouts import Timeouts
+from tests.accounts.documents import BAN
+from tests.api_clients import UserClient, sign_up
 from tests.clients.node import Listening, require
 from tests.clients.proxy import Proxy
 from tests.clients.test_clients import settings
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.people import UserClient, sign_up
+from tests.running_app import RunningApp
 
 pytestmark = pytest.mark.node
 

@@ -8,9 +8,9 @@ import pytest
 from gql.transport.exceptions import TransportConnectionFailed
 from websockets.exceptions import ConnectionClosed
 
+from tests.api_clients import UserClient
 from tests.clients.proxy import Proxy
 from tests.clients.recipes import with_gql, with_websockets
-from tests.people import UserClient
 
 Messages = Callable[..., AsyncIterator[dict[str, Any]]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.house import RunningApp
+from tests.running_app import RunningApp
 
 FOLDER = Path(__file__).parent
 AUDITS = 61

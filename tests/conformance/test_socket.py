@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.house import RunningApp
-from tests.people import ROOM_MESSAGES, SocketClient, UserClient
+from tests.api_clients import ROOM_MESSAGES, SocketClient, UserClient
+from tests.running_app import RunningApp
 
 ASK = {"query": "{ __typename }"}
 LONG = "x" * 1000

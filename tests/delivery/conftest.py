@@ -4,7 +4,7 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
+from tests.running_app import RunningApp
 
 
 @pytest_asyncio.fixture

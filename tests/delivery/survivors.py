@@ -16,9 +16,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
-from tests.house import RunningApp
-from tests.people import SEND, UserClient
+from tests.api_clients import SEND, UserClient
 from tests.process import Process
+from tests.running_app import RunningApp
 
 FULL = os.environ.get("ROOMCAST_TEST_CHAOS") == "full"
 """The long form of every test here: `make chaos`."""

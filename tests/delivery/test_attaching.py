@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from roomcast.realtime.topic import Topic
-from tests.house import RunningApp, nothing_left
-from tests.people import ROOM_EVENTS, UserClient
+from tests.api_clients import ROOM_EVENTS, UserClient
+from tests.running_app import RunningApp, nothing_left
 
 
 class SlowDoor:

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 import pytest
 import sqlalchemy as sa
 
-from roomcast.core.log import read_cursor
+from roomcast.core.event_log import read_cursor
 from roomcast.realtime import retry
-from roomcast.realtime.source import FeedEntry
-from tests.house import RunningApp
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, Json, UserClient
+from roomcast.realtime.ports import FeedEntry
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, Json, UserClient
 from tests.receipts.test_inbox import inbox
+from tests.running_app import RunningApp
 
 POSITION = "query Position($id: ID!) { room(id: $id) { streamCursor } }"
 

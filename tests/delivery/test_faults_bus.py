@@ -8,16 +8,16 @@ from uuid import UUID
 
 import pytest
 
-from roomcast.core import log
+from roomcast.core import event_log
 from roomcast.core.clock import now
 from roomcast.core.ids import local_id
 from roomcast.messages import models
 from roomcast.messages.events import MessageCreated
-from roomcast.realtime.bus import Frame
+from roomcast.realtime.bus.bus import Frame
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.conftest import MakeHouse
 from tests.delivery.survivors import all_agree, crowd_talks, many, surviving
-from tests.house import RunningApp
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
+from tests.running_app import RunningApp
 
 pytestmark = pytest.mark.chaos
 
@@ -144,7 +144,7 @@ async def reading_behind(house: RunningApp, room_id: UUID) -> AsyncIterator[list
     async def read() -> None:
         while True:
             async with house.roomcast.db.read() as session:
-                seen.extend(event.seq for event in await log.after(session, room_id, seen[-1] if seen else 0, 7))
+                seen.extend(event.seq for event in await event_log.after(session, room_id, seen[-1] if seen else 0, 7))
             await asyncio.sleep(0)
 
     task = asyncio.create_task(read())

@@ -9,11 +9,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from roomcast.api.signals import PRESENCE as TOPIC
+from roomcast.live.presence import PRESENCE as TOPIC
+from tests.api_clients import ROOM_EVENTS, UserClient
 from tests.delivery.survivors import WATCH, held_bytes, many
-from tests.house import RunningApp, nothing_left
-from tests.people import ROOM_EVENTS, UserClient
-from tests.presence.words import PRESENCE, TYPING
+from tests.presence.documents import PRESENCE, TYPING
+from tests.running_app import RunningApp, nothing_left
 
 pytestmark = pytest.mark.chaos
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.api_clients import SEND, UserClient, sign_up
 from tests.delivery.survivors import CATCH_UP_SECONDS, Json, many, the_log
-from tests.people import SEND, UserClient, sign_up
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests import servers
+from tests.api_clients import UserClient, sign_up
 from tests.delivery.survivors import all_agree, crowd_talks, cut_at_random, many, meanwhile, surviving
-from tests.house import RunningApp
-from tests.people import UserClient, sign_up
 from tests.process import processes
+from tests.running_app import RunningApp
 
 pytestmark = pytest.mark.chaos
 

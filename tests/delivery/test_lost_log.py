@@ -5,15 +5,15 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
+from roomcast.core.event_log import read_cursor
 from roomcast.core.ids import local_id
-from roomcast.core.log import read_cursor
-from roomcast.realtime import hub, watch
+from roomcast.realtime import hub, watchers
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
 from tests.conftest import MakeHouse
 from tests.delivery.test_failing_streams import POSITION, error_of
-from tests.house import RunningApp
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
 from tests.receipts.test_inbox import inbox
 from tests.receipts.test_lost_frames import at, until_unread
+from tests.running_app import RunningApp
 
 LOSE = (
     "DELETE FROM room_events WHERE room_id = :room AND seq > :seq",
@@ -84,7 +84,7 @@ async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_
 ) -> None:
     """The log has overtaken what was shown before anybody looked at its end."""
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
     await asyncio.sleep(1.1)  # the looks that had begun are over
     den = await ann.create_room("den")
     kept = await position(ann, den)
@@ -103,7 +103,7 @@ async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(
     house: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
     await asyncio.sleep(1.1)
     den = await ann.create_room("den")
     kept = await position(ann, den)

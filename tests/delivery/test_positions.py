@@ -7,10 +7,10 @@ from dataclasses import replace
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from roomcast.api.wire import Timeouts
-from roomcast.core.log import read_cursor
+from roomcast.api.websocket.timeouts import Timeouts
+from roomcast.core.event_log import read_cursor
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.delivery.test_resume import bodies, cursor_of
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.receipts.test_inbox import INBOX
 
 TYPING = "subscription Typing($roomId: ID!) { typing(roomId: $roomId) { roomId } }"

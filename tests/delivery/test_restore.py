@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.house import RunningApp, open_app, settings_for
-from tests.people import LOGIN, PASSWORD, ROOM_EVENTS, AnonymousClient, UserClient, sign_up
+from tests.api_clients import LOGIN, PASSWORD, ROOM_EVENTS, AnonymousClient, UserClient, sign_up
 from tests.process import SERVE
+from tests.running_app import RunningApp, open_app, settings_for
 
 CURSOR = "query Cursor($id: ID!) { room(id: $id) { streamCursor messages { nodes { body } } } }"
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 import pytest
 
-from roomcast.core import log
-from roomcast.core.log import Position, read_cursor
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
+from roomcast.core import event_log
+from roomcast.core.event_log import Position, read_cursor
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
 
 Json = dict[str, Any]
 
@@ -163,7 +163,7 @@ async def test_a_cursor_of_another_epoch_or_of_the_future_has_expired(ann: UserC
     den = await ann.create_room("den")
     place = read_cursor(await cursor_of(ann, den))
     async with ann.house.roomcast.db.read() as session:
-        epoch = await log.epoch(session)
+        epoch = await event_log.epoch(session)
     another = Position(uuid4(), place.room_id, place.seq).encode()
     future = Position(epoch, place.room_id, place.seq + 1_000).encode()
     async with ann.socket() as wire:

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from roomcast.core.log import Position, read_cursor
+from roomcast.core.event_log import Position, read_cursor
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.delivery.test_attaching import SlowDoor
 from tests.delivery.test_resume import bodies, cursor_of, kinds, refusal
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 
 
 async def test_a_cursor_survives_an_attempt_that_the_database_did_not_let_finish(

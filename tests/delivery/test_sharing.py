@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from roomcast.realtime import personal
+from roomcast.realtime import per_viewer_group
 from roomcast.realtime.group import Group
-from tests.house import RunningApp
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
+from tests.running_app import RunningApp
 from tests.statements import statements
 
 PLAIN = "subscription S($id: ID!) { roomMessages(roomId: $id) { cursor message { id body author { username } } } }"
@@ -115,7 +115,7 @@ async def test_who_loses_the_room_is_shown_nothing_more_and_the_others_all(ann: 
 async def test_people_who_have_to_wait_for_their_turn_are_shown_everything_in_order(
     ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(personal, "TURN", 1)
+    monkeypatch.setattr(per_viewer_group, "TURN", 1)
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs, cleo.socket() as cleos:
         watching = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs, cleos)]

@@ -13,22 +13,22 @@ from hypothesis import strategies as st
 from hypothesis_graphql import nodes, queries
 
 from roomcast.api.context import Context
-from roomcast.api.documents import RequestErrors
-from roomcast.api.events import ROOM_EVENT_TYPES, RenderedEvent
-from roomcast.api.execution import Engine, completed, shown
-from roomcast.api.requests import Request
-from roomcast.api.showing import LIVE
-from roomcast.api.showing import AudienceMember as Onlooker
-from roomcast.api.subscriptions import RoomEventRenderer, Stream, StreamStart
+from roomcast.api.execution.documents import RequestErrors
+from roomcast.api.execution.engine import Engine, completed, shown
+from roomcast.api.execution.requests import Request
+from roomcast.api.execution.viewer_fields import LIVE
+from roomcast.api.execution.viewer_fields import AudienceMember as Onlooker
+from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES, RenderedEvent
+from roomcast.api.schema.streams.subscriptions import RoomEventRenderer, Stream, StreamStart
 from roomcast.core.errors import Forbidden
 from roomcast.core.events import Event
 from roomcast.core.ids import local_id
 from roomcast.messages.events import MessageCreated
-from roomcast.realtime.source import FeedEntry
+from roomcast.realtime.ports import FeedEntry
+from tests.api_clients import UserClient
 from tests.delivery.test_sharing import PIN, REACT
 from tests.edge.test_fuzz import drawn
-from tests.house import RunningApp
-from tests.people import UserClient
+from tests.running_app import RunningApp
 
 CASES = int(os.environ.get("ROOMCAST_TEST_FUZZ_CASES", "200")) // 10
 SCHEMA = Path("schema.graphql").read_text()

@@ -4,7 +4,7 @@ import asyncio
 import signal
 from pathlib import Path
 
-from tests.people import ROOM_EVENTS, UserClient, sign_up
+from tests.api_clients import ROOM_EVENTS, UserClient, sign_up
 from tests.process import Process, processes
 
 

@@ -14,11 +14,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
-from roomcast.api.crowd import ConnectionLimits
-from roomcast.api.wire import Timeouts
+from roomcast.api.websocket.admission import ConnectionLimits
+from roomcast.api.websocket.timeouts import Timeouts
+from tests.api_clients import REFRESH, ROOM_EVENTS, ROOM_MESSAGES, SEND, SIGNUP, SocketClient, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.people import REFRESH, ROOM_EVENTS, ROOM_MESSAGES, SEND, SIGNUP, SocketClient, UserClient, sign_up
+from tests.running_app import RunningApp
 
 QUICK = Timeouts(tick=0.02, heartbeat=0.1, init=0.3, grace=0.4)
 

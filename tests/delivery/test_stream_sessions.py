@@ -4,11 +4,9 @@ import asyncio
 
 import pytest
 
-from roomcast.api.crowd import ConnectionLimits
-from tests.accounts.words import A_SECOND, CHANGE_PASSWORD, REVOKE, SESSIONS, codes, sign_in, within
-from tests.conftest import MakeHouse
-from tests.delivery.test_attaching import SlowDoor
-from tests.people import (
+from roomcast.api.websocket.admission import ConnectionLimits
+from tests.accounts.documents import A_SECOND, CHANGE_PASSWORD, REVOKE, SESSIONS, codes, sign_in, within
+from tests.api_clients import (
     LOGIN,
     PASSWORD,
     REFRESH,
@@ -20,6 +18,8 @@ from tests.people import (
     SocketClient,
     UserClient,
 )
+from tests.conftest import MakeHouse
+from tests.delivery.test_attaching import SlowDoor
 from tests.receipts.test_inbox import INBOX
 
 

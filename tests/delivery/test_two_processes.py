@@ -9,10 +9,19 @@ from pathlib import Path
 import pytest
 
 from tests import servers
-from tests.accounts.words import A_SECOND, BAN, LOGOUT
-from tests.people import ROOM_EVENTS, SEND, AnonymousClient, ClientSubscription, Json, SocketClient, UserClient, sign_up
+from tests.accounts.documents import A_SECOND, BAN, LOGOUT
+from tests.api_clients import (
+    ROOM_EVENTS,
+    SEND,
+    AnonymousClient,
+    ClientSubscription,
+    Json,
+    SocketClient,
+    UserClient,
+    sign_up,
+)
 from tests.process import Process, processes
-from tests.rooms.words import DELETE, change
+from tests.rooms.documents import DELETE, change
 
 pytestmark = pytest.mark.chaos
 

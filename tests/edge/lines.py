@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from tests.people import WAIT_SECONDS
+from tests.api_clients import WAIT_SECONDS
 
 HANDSHAKE = (
     b"GET /graphql HTTP/1.1\r\nHost: localhost\r\n"

@@ -9,11 +9,11 @@ import pytest
 import pytest_asyncio
 
 from roomcast.api.context import Caller
-from roomcast.api.limits import Limits
-from roomcast.api.requests import Request
+from roomcast.api.execution.limits import Limits
+from roomcast.api.execution.requests import Request
+from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.people import UserClient, sign_up
+from tests.running_app import RunningApp
 
 LIMIT = 64 * 1024
 TOO_LARGE = f"an answer of more than {LIMIT} bytes (maxResponseBytes)"

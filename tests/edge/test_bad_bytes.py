@@ -7,9 +7,9 @@ import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from tests.api_clients import AnonymousClient, SocketClient, UserClient
 from tests.edge.lines import line
-from tests.house import RunningApp
-from tests.people import AnonymousClient, SocketClient, UserClient
+from tests.running_app import RunningApp
 
 NO_JSON = [b"", b"{", b"nope", b'{"query": "{ me { id } }"', b"\xff\xfe", b"[" * 100_000, b'{"query": "\xc3"}']
 NO_REQUEST = [

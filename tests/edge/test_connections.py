@@ -10,15 +10,15 @@ from typing import Any, TypeVar
 import pytest
 from websockets.frames import Frame, Opcode
 
-from roomcast.api.connections import HttpConnections
-from roomcast.api.http_protocol import MAX_HEAD_BYTES, HttpProtocol
-from roomcast.api.slices import ChunkedReads
-from roomcast.api.transport import WebSocketProtocol
+from roomcast.server.http_connections import HttpConnections
+from roomcast.server.http_protocol import MAX_HEAD_BYTES, HttpProtocol
+from roomcast.server.read_chunking import ChunkedReads
+from roomcast.server.websocket_protocol import WebSocketProtocol
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
+from tests.api_clients import WAIT_SECONDS, SocketClient
 from tests.conftest import MakeHouse
 from tests.edge.lines import HANDSHAKE, Line, line
-from tests.house import RunningApp
-from tests.people import WAIT_SECONDS, SocketClient
+from tests.running_app import RunningApp
 
 Kind = TypeVar("Kind")
 GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n"

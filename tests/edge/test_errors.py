@@ -8,10 +8,10 @@ from graphql import GraphQLError
 
 from roomcast.api import errors
 from roomcast.api.errors import formatted
-from roomcast.api.limits import Limits
+from roomcast.api.execution.limits import Limits
 from roomcast.core.errors import Forbidden, RateLimited, ResumeExpired
-from tests.house import RunningApp
-from tests.people import AnonymousClient, Json, UserClient
+from tests.api_clients import AnonymousClient, Json, UserClient
+from tests.running_app import RunningApp
 
 REQUESTS: list[tuple[str, Json]] = [
     ("UNAUTHENTICATED", {"query": "{ rooms { totalCount } }"}),

@@ -20,9 +20,9 @@ from schemathesis.graphql import nodes, scalar
 from schemathesis.specs.graphql.schemas import GraphQLSchema
 from websockets.exceptions import ConnectionClosed
 
+from tests.api_clients import Json, SocketClient, UserClient, sign_up
 from tests.conftest import beside_the_loop
 from tests.edge.lines import HANDSHAKE, line
-from tests.people import Json, SocketClient, UserClient, sign_up
 from tests.process import Process
 
 CASES = int(os.environ.get("ROOMCAST_TEST_FUZZ_CASES", "300"))

@@ -2,10 +2,10 @@
 
 import pytest
 
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, UserClient
 from tests.conftest import MakeHouse
 from tests.edge.lines import HANDSHAKE, line
-from tests.house import RunningApp
-from tests.people import PASSWORD, SIGNUP, AnonymousClient, UserClient
+from tests.running_app import RunningApp
 
 EVIL = "evil.example"
 

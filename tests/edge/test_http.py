@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, SocketClient
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.people import PASSWORD, SIGNUP, AnonymousClient, SocketClient
+from tests.running_app import RunningApp
 
 FRIEND, STRANGER = "https://chat.example.org", "https://evil.example.org"
 ASK = {"query": "{ __typename }"}

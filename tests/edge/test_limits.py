@@ -10,14 +10,14 @@ from graphql import GraphQLError, OperationDefinitionNode, is_object_type, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roomcast.api import schema
-from roomcast.api.cost import COUNT, FIELDS, INTROSPECTION, LENGTHS, LOOKUP, ROWS, SEARCH, STATEMENT, Pricing
-from roomcast.api.documents import Documents, RequestErrors
-from roomcast.api.limits import Limits, Measure
+from roomcast.api.execution.cost import COUNT, FIELDS, INTROSPECTION, LENGTHS, LOOKUP, ROWS, SEARCH, STATEMENT, Pricing
+from roomcast.api.execution.documents import Documents, RequestErrors
+from roomcast.api.execution.limits import Limits, Measure
+from roomcast.api.schema import root
 from roomcast.core.paging import write_cursor
-from tests.people import UserClient
+from tests.api_clients import UserClient
 
-SCHEMA = schema.build_schema()._schema
+SCHEMA = root.build_schema()._schema
 UNLIMITED = Limits(*[10**99] * 13)
 
 DOUBLING = "query { ...F0 } " + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(25))

@@ -2,9 +2,9 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.api_clients import ROOM_MESSAGES, AnonymousClient, UserClient
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.people import ROOM_MESSAGES, AnonymousClient, UserClient
+from tests.running_app import RunningApp
 
 TOKEN = "a token for those who watch"
 

@@ -8,9 +8,9 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from roomcast.api.limits import Limits
+from roomcast.api.execution.limits import Limits
+from tests.api_clients import AnonymousClient
 from tests.conftest import MakeHouse
-from tests.people import AnonymousClient
 
 TYPENAME = {"query": "query cop { __typename }"}
 CHANGE = 'mutation cop { login(input: {usernameOrEmail: "a", password: "b"}) { errors { code } } }'

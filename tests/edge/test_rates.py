@@ -8,13 +8,13 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from roomcast.api.crowd import ConnectionLimits
-from roomcast.api.execution import AT_ONCE
-from roomcast.api.rates import Allowances, Rates
+from roomcast.api.execution.engine import AT_ONCE
+from roomcast.api.execution.rates import Allowances, Rates
+from roomcast.api.websocket.admission import ConnectionLimits
 from roomcast.core.rates import Buckets, Charge, MemoryBuckets, Rate, RedisBuckets, counted_address
 from tests import servers
+from tests.api_clients import AnonymousClient, SocketClient, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.people import AnonymousClient, SocketClient, UserClient, sign_up
 
 SLOW = Rate(per_second=1, burst=3)
 

@@ -7,8 +7,8 @@ import strawberry
 from graphql import GraphQLObjectType
 from strawberry.extensions import FieldExtension
 
-from roomcast.api import schema
-from roomcast.api.straight import install_fast_resolvers
+from roomcast.api.execution.fast_resolvers import install_fast_resolvers
+from roomcast.api.schema import root
 
 EVERYTHING = "{ thing { plain renamed method parent root infoOnly both later louder times(n: 3) failing } }"
 
@@ -84,7 +84,7 @@ async def test_the_answers_are_the_same() -> None:
 
 
 def test_every_field_without_arguments_is_called_straight() -> None:
-    built = schema.build_schema()._schema
+    built = root.build_schema()._schema
     kinds = [kind for kind in built.type_map.values() if isinstance(kind, GraphQLObjectType)]
 
     roundabout = [

@@ -10,8 +10,8 @@ import pytest
 
 from roomcast.accounts.tokens import Tokens
 from roomcast.core.ids import local_id, uuid7
-from tests.house import SECRET, RunningApp
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, WAIT_SECONDS, Json, UserClient
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, WAIT_SECONDS, Json, UserClient
+from tests.running_app import SECRET, RunningApp
 
 MULTIPART = "multipart/mixed;boundary=graphql;subscriptionSpec=1.0, application/json"
 EVENTS = "text/event-stream"

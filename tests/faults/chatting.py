@@ -14,8 +14,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, SEND, Json, certificates
 from tests.faults.history import Deliveries, History, Result, Send
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, SEND, Json, certificates
 from tests.process import Process
 
 PAUSE_SECONDS = 0.05

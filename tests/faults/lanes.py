@@ -14,13 +14,13 @@ from sqlalchemy import event as sa_event
 from websockets.exceptions import ConnectionClosed
 
 from roomcast.accounts.passwords import Passwords
-from roomcast.api.transport import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.core.db import Database
 from roomcast.core.events import Event
+from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.serving import App
+from tests.api_clients import AnonymousClient, SocketClient, UserClient, sign_up
 from tests.faults.proxy import FaultProxy
-from tests.house import RunningApp, Server, settings_for
-from tests.people import AnonymousClient, SocketClient, UserClient, sign_up
+from tests.running_app import RunningApp, Server, settings_for
 
 COMMAND_SECONDS = 0.5
 """How long the app waits for an answer of the database here, instead of the usual time-out."""

@@ -5,9 +5,9 @@ import base64
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.api_clients import PASSWORD, AnonymousClient
 from tests.faults.lanes import Lane
 from tests.faults.trials import Trial, den, do, people, trial_of, uid
-from tests.people import PASSWORD, AnonymousClient
 
 
 def encoded(raw: bytes) -> str:

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from roomcast.core.log import read_cursor
+from roomcast.core.event_log import read_cursor
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, Json, SocketClient, UserClient
 from tests.faults.conftest import Lanes
 from tests.faults.lanes import Lane, end
 from tests.faults.proxy import Fault
 from tests.faults.running import WAYS, Way, check_service, post, retried
 from tests.faults.sweep import Sweep
 from tests.faults.trials import den, people, room
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, Json, SocketClient, UserClient
 
 STREAM_SECONDS = 30.0
 """In which a client that resumes has all that it missed, and what is sent afterwards."""

@@ -13,12 +13,12 @@ from uuid import UUID
 import pytest
 import pytest_asyncio
 
+from tests.api_clients import UserClient, sign_up
 from tests.delivery.survivors import FULL
 from tests.faults.chatting import InboxClient, Listener, Place, ask, listeners, send_on
 from tests.faults.cluster import Cluster, open_cluster
 from tests.faults.history import History, Stored, violations
 from tests.faults.nemesis import NEMESES, QUIET_AT_THE_END, Nemesis, fail_over
-from tests.people import UserClient, sign_up
 
 pytestmark = [
     pytest.mark.faults,

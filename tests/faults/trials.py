@@ -9,8 +9,8 @@ from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLSchema, build_schema, get_named_type
 
+from tests.api_clients import AnonymousClient, Json, Refused, UserClient
 from tests.faults.lanes import Lane
-from tests.people import AnonymousClient, Json, Refused, UserClient
 
 SCHEMA = Path(__file__).parents[2] / "schema.graphql"
 SELECTIONS = {

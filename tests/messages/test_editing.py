@@ -5,9 +5,9 @@ import uuid
 
 import pytest
 
-from tests.law import kinds, replay_invariant
-from tests.messages.words import DELETE, EDIT, PIN, REACT, REVISIONS, SEEN, TAKE_BACK, UNPIN, codes
-from tests.people import UserClient
+from tests.api_clients import UserClient
+from tests.messages.documents import DELETE, EDIT, PIN, REACT, REVISIONS, SEEN, TAKE_BACK, UNPIN, codes
+from tests.replay_invariant import kinds, replay_invariant
 
 
 async def test_an_edit_is_seen_replayed_and_kept_with_what_was_said_before(ann: UserClient, bob: UserClient) -> None:

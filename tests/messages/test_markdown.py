@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from roomcast.core.offload import offload
 from roomcast.messages.markdown import ATTRIBUTES, REL, TAGS, html, reader, words
 from roomcast.messages.policy import MAX_BODY
+from tests.api_clients import UserClient
 from tests.messages.corpus import XSS
-from tests.messages.words import EDIT
-from tests.people import UserClient
+from tests.messages.documents import EDIT
 
 
 class Judge(HTMLParser):

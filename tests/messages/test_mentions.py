@@ -3,9 +3,9 @@
 import pytest
 
 from roomcast.messages.mentions import find_mentions
-from tests.law import replay_invariant
-from tests.messages.words import DELETE, EDIT, SEEN
-from tests.people import UserClient
+from tests.api_clients import UserClient
+from tests.messages.documents import DELETE, EDIT, SEEN
+from tests.replay_invariant import replay_invariant
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Pins: what moderators keep at hand for everybody in a room."""
 
-from tests.law import replay_invariant
-from tests.messages.words import DELETE, PIN, UNPIN, codes
-from tests.people import UserClient
+from tests.api_clients import UserClient
+from tests.messages.documents import DELETE, PIN, UNPIN, codes
+from tests.replay_invariant import replay_invariant
 
 PINNED = (
     "query Pinned($id: ID!, $after: String) { room(id: $id) { pinnedMessages(first: 1, after: $after) "

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from tests.law import kinds, replay_invariant
-from tests.messages.words import DELETE, REACT, SEEN, TAKE_BACK, codes
-from tests.people import UserClient
+from tests.api_clients import UserClient
+from tests.messages.documents import DELETE, REACT, SEEN, TAKE_BACK, codes
+from tests.replay_invariant import kinds, replay_invariant
 
 
 async def test_a_reaction_is_counted_once_for_each_person(ann: UserClient, bob: UserClient) -> None:

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
+from roomcast.core.direct_queries import fetch
 from roomcast.core.paging import window
-from roomcast.core.rows import fetch
 from roomcast.messages.models import MessageText
 from roomcast.messages.search import MAX_TEXT, Filter, search, snippet, words_of
-from tests.house import RunningApp
-from tests.messages.words import DELETE, EDIT
-from tests.people import UserClient
+from tests.api_clients import UserClient
+from tests.messages.documents import DELETE, EDIT
+from tests.running_app import RunningApp
 
 SEARCH = (
     "query Search($query: String!, $filter: MessageSearchFilter, $first: Int, $after: String) { "

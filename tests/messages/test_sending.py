@@ -5,8 +5,8 @@ import uuid
 
 import pytest
 
-from tests.messages.words import EDIT, codes
-from tests.people import ROOM_MESSAGES, UserClient
+from tests.api_clients import ROOM_MESSAGES, UserClient
+from tests.messages.documents import EDIT, codes
 
 
 async def test_a_message_sent_is_heard_by_those_who_listen(ann: UserClient, bob: UserClient) -> None:

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from roomcast.messages.markdown import html, literal
 from roomcast.rooms.policy import check_name
-from tests.messages.words import DELETE, EDIT, PIN, REACT, SEEN, codes
-from tests.people import ROOM_MESSAGES, UserClient, sign_up
-from tests.rooms.words import add, change, refusal
+from tests.api_clients import ROOM_MESSAGES, UserClient, sign_up
+from tests.messages.documents import DELETE, EDIT, PIN, REACT, SEEN, codes
+from tests.rooms.documents import add, change, refusal
 from tests.statements import statements
 
 STORY = (

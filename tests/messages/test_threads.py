@@ -2,9 +2,9 @@
 
 import uuid
 
-from tests.law import replay_invariant
-from tests.messages.words import DELETE, codes
-from tests.people import ROOM_MESSAGES, UserClient
+from tests.api_clients import ROOM_MESSAGES, UserClient
+from tests.messages.documents import DELETE, codes
+from tests.replay_invariant import replay_invariant
 
 HISTORY = (
     "query History($roomId: ID!, $root: ID, $first: Int, $around: ID) { "

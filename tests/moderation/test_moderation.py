@@ -5,9 +5,9 @@ from datetime import datetime
 
 import pytest
 
-from tests.law import kinds, replay_invariant
-from tests.people import SEND, Json, UserClient
-from tests.rooms.words import CREATE_INVITE, DELETE, REVOKE_INVITE, add, change, mutation, refusal
+from tests.api_clients import SEND, Json, UserClient
+from tests.replay_invariant import kinds, replay_invariant
+from tests.rooms.documents import CREATE_INVITE, DELETE, REVOKE_INVITE, add, change, mutation, refusal
 
 REPORT = mutation("reportMessage", "{ errors { code path } }")
 AUDIT = (

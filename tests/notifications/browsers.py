@@ -27,8 +27,8 @@ from sqlmodel import select
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.notifications.models import PendingPush
-from tests.house import RunningApp, Server
-from tests.people import WAIT_SECONDS, Json, UserClient
+from tests.api_clients import WAIT_SECONDS, Json, UserClient
+from tests.running_app import RunningApp, Server
 
 REGISTER = (
     "mutation R($input: RegisterPushSubscriptionInput!) "

@@ -7,8 +7,8 @@ import pytest
 import pytest_asyncio
 
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
 from tests.notifications.browsers import PushService, push_service
+from tests.running_app import RunningApp
 
 LONG = 300
 """Seconds: nothing is due in a test by itself."""

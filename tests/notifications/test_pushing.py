@@ -1,9 +1,9 @@
 """Web push: whoever was called and did not look is told, by their own browser, in words that only it can read."""
 
+from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
 from tests.notifications.browsers import PushService, noticed, said, subscribe, told
-from tests.people import UserClient, sign_up
+from tests.running_app import RunningApp
 
 
 async def test_a_message_comes_to_a_browser_that_was_closed(make_house: MakeHouse, service: PushService) -> None:

@@ -8,11 +8,11 @@ from sqlmodel import col, select
 
 from roomcast.notifications.models import PushSubscription
 from roomcast.notifications.policy import MAX_SUBSCRIPTIONS
-from tests.accounts.words import BAN, LOGOUT
+from tests.accounts.documents import BAN, LOGOUT
+from tests.api_clients import LOGIN, PASSWORD, AnonymousClient, Json, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
 from tests.notifications.browsers import KEY, REGISTER, UNREGISTER, PushService, noticed, subscribe, told
-from tests.people import LOGIN, PASSWORD, AnonymousClient, Json, UserClient, sign_up
+from tests.running_app import RunningApp
 
 ON_CURVE = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
 GOOD = {"endpoint": "https://localhost/push/1", "p256dh": ON_CURVE, "auth": "BTBZMqHH6r4Tts7J_aSIgg"}

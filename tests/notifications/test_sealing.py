@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from roomcast.core.errors import ValidationFailed
-from roomcast.notifications import sealing
-from roomcast.notifications.addresses import is_public
-from roomcast.notifications.notices import EXCERPT, excerpt
+from roomcast.notifications import encryption
+from roomcast.notifications.payloads import EXCERPT, excerpt
 from roomcast.notifications.policy import LONGEST_PAUSE, check_endpoint, check_key, pause
 from roomcast.notifications.sender import origin, read_after
+from roomcast.notifications.ssrf_guard import is_public
 from tests.notifications.browsers import decoded, encoded
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -26,16 +26,16 @@ SEALED = (
 
 
 def test_a_message_is_sealed_as_the_standard_shows() -> None:
-    key = sealing.private_key(decoded(SERVER))
-    assert encoded(sealing.encrypt(PLAIN, decoded(BROWSER), decoded(AUTH), key, decoded(SALT))) == SEALED
+    key = encryption.private_key(decoded(SERVER))
+    assert encoded(encryption.encrypt(PLAIN, decoded(BROWSER), decoded(AUTH), key, decoded(SALT))) == SEALED
 
 
 def test_a_point_beside_the_curve_is_refused() -> None:
-    sealing.check_point(decoded(BROWSER))
+    encryption.check_point(decoded(BROWSER))
     beside = bytearray(decoded(BROWSER))
     beside[-1] ^= 1
     with pytest.raises(ValidationFailed):
-        sealing.check_point(bytes(beside))
+        encryption.check_point(bytes(beside))
 
 
 @pytest.mark.parametrize("text", ["", "short", "=" * 22, "ä" * 22, "A" * 22 + "!", "A" * 23, "A" * 1000, "AAAAA"])

@@ -8,14 +8,14 @@ from sqlmodel import select
 
 from roomcast.core.clock import now
 from roomcast.notifications import notifier, sender
-from roomcast.notifications.addresses import AddressGuard
-from roomcast.notifications.letters import PushMessage, PushOutcome
 from roomcast.notifications.models import PushSubscription
 from roomcast.notifications.policy import MAX_ATTEMPTS
-from tests.house import RunningApp
+from roomcast.notifications.push_message import PushMessage, PushOutcome
+from roomcast.notifications.ssrf_guard import AddressGuard
+from tests.api_clients import UserClient
 from tests.notifications.browsers import Browser, PushService, noticed, said, subscribe, told
 from tests.notifications.test_registering import endpoints
-from tests.people import UserClient
+from tests.running_app import RunningApp
 
 
 async def called(ann: UserClient, bob: UserClient, house: RunningApp, service: PushService) -> Browser:

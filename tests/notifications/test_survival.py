@@ -9,10 +9,10 @@ import pytest
 from roomcast.core.clock import now
 from roomcast.notifications.pending import LEASE
 from tests import servers
+from tests.api_clients import sign_up
 from tests.conftest import MakeHouse
 from tests.notifications.browsers import PushService, delivered, noticed, said, subscribe, time_comes
 from tests.notifications.conftest import LONG
-from tests.people import sign_up
 from tests.process import processes
 
 ROOMS = 10

@@ -9,12 +9,12 @@ from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.messages.models import Message
 from roomcast.notifications.policy import STALE
-from tests.house import RunningApp
-from tests.messages.words import DELETE
+from tests.api_clients import UserClient
+from tests.messages.documents import DELETE
 from tests.notifications.browsers import PushService, noticed, said, subscribe, told
-from tests.people import UserClient
 from tests.receipts.test_unread import MARK, PREFER
-from tests.rooms.words import change
+from tests.rooms.documents import change
+from tests.running_app import RunningApp
 
 OPEN = (
     "mutation O($input: OpenDirectMessageInput!) { openDirectMessage(input: $input) { errors { code } room { id } } }"

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from tests.api_clients import REFRESH, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.people import REFRESH, UserClient, sign_up
-from tests.presence.words import ACTIVE_USERS, SET, another_device, passes, seen, sets, sockets, state
+from tests.presence.documents import ACTIVE_USERS, SET, another_device, passes, seen, sets, sockets, state
 from tests.statements import statements
 
 

@@ -13,13 +13,12 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.ids import uuid7
 from roomcast.presence.people import PresenceState
-from roomcast.presence.wishes import StatusUpdate
-from roomcast.realtime.bus import Frame
+from roomcast.presence.status_updates import StatusUpdate
+from roomcast.realtime.bus.bus import Frame
 from tests import servers
+from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.people import UserClient, sign_up
-from tests.presence.words import (
+from tests.presence.documents import (
     PRESENCE,
     TYPING,
     are,
@@ -34,6 +33,7 @@ from tests.presence.words import (
     until_state,
 )
 from tests.process import processes
+from tests.running_app import RunningApp
 
 
 @pytest.fixture

@@ -5,19 +5,9 @@ from uuid import UUID
 import pytest
 
 from roomcast.presence import policy
-from tests.people import UserClient
-from tests.presence.words import (
-    TYPE,
-    TYPING,
-    another_device,
-    crowd_of,
-    passes,
-    sockets,
-    typed_by,
-    types,
-    typists,
-)
-from tests.rooms.words import change
+from tests.api_clients import UserClient
+from tests.presence.documents import TYPE, TYPING, another_device, crowd_of, passes, sockets, typed_by, types, typists
+from tests.rooms.documents import change
 from tests.statements import statements
 
 

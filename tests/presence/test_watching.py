@@ -8,11 +8,11 @@ import pytest
 
 from roomcast.presence import policy
 from roomcast.realtime.group import Group
-from tests.accounts.words import A_SECOND
-from tests.house import RunningApp
-from tests.people import SocketClient, UserClient
-from tests.presence.words import PRESENCE, are, crowd_of, passes, sets, sockets, states, until_shown
-from tests.rooms.words import DELETE, change
+from tests.accounts.documents import A_SECOND
+from tests.api_clients import SocketClient, UserClient
+from tests.presence.documents import PRESENCE, are, crowd_of, passes, sets, sockets, states, until_shown
+from tests.rooms.documents import DELETE, change
+from tests.running_app import RunningApp
 from tests.statements import statements
 
 PERSONAL = PRESENCE.replace("username ", "username ... on Node { id } ")

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from roomcast.realtime.bus import Bus, Frame
+from roomcast.realtime.bus.bus import Bus, Frame
 
 LIMIT_SECONDS = 15
 

@@ -6,10 +6,9 @@ import sys
 
 import pytest
 
-from roomcast.realtime import bus
-from roomcast.realtime.brokers import inbox
-from roomcast.realtime.brokers.backend import BrokerBackend
-from roomcast.realtime.bus import MAX_LOST_TOPICS, OUTGOING_FRAMES, Bus, Frame
+from roomcast.realtime.bus import bus, incoming
+from roomcast.realtime.bus.broker import BrokerBackend
+from roomcast.realtime.bus.bus import MAX_LOST_TOPICS, OUTGOING_FRAMES, Bus, Frame
 from tests.realtime.brokers import KINDS, Broker
 from tests.realtime.listener import LIMIT_SECONDS, Open, frames, pause, until
 from tests.realtime.proxy import Proxy
@@ -202,7 +201,7 @@ async def test_what_waits_is_bounded_in_size_as_well(listen: Open, monkeypatch: 
     await until(lambda: listener.resynced == {"room:1"})
     monkeypatch.undo()
     listener.resynced.clear()
-    monkeypatch.setattr(inbox, "PENDING_CHARACTERS", 1_000)
+    monkeypatch.setattr(incoming, "PENDING_CHARACTERS", 1_000)
     listener.bus.publish(Frame("room:1", seq, "x" * 400) for seq in range(11, 21))
     await until(lambda: listener.bus.stats.overflows > 0 and listener.resynced == {"room:1"})
 
@@ -348,7 +347,7 @@ def test_an_unknown_broker_is_refused_in_plain_words() -> None:
 
 
 def test_a_missing_driver_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "roomcast.realtime.brokers.nats", raising=False)
+    monkeypatch.delitem(sys.modules, "roomcast.realtime.bus.nats", raising=False)
     monkeypatch.setitem(sys.modules, "nats.aio.client", None)
     with pytest.raises(ValueError, match="nats:// needs a driver"):
         Bus("nats://host", on_frame=print, on_resync=print)

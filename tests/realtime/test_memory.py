@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from roomcast.realtime import blocks
+from roomcast.realtime import replay_cache
 from roomcast.realtime.group import BLOCK, BLOCK_BYTES, Group
 from roomcast.realtime.outbox import MAX_WAITING_BYTES, Outbox, Unsent
+from roomcast.realtime.ports import EVERYBODY, Failure, FeedEntry
 from roomcast.realtime.reader import HELD_BYTES, Reader, Subscriber
 from roomcast.realtime.ring import RING_BYTES, ByteBudget, Ring
-from roomcast.realtime.source import EVERYBODY, Failure, FeedEntry
-from roomcast.realtime.state import SnapshotFeed
+from roomcast.realtime.snapshot_feed import SnapshotFeed
 
 KIBIBYTE = 1024
 
@@ -149,7 +149,7 @@ async def test_a_group_of_large_payloads_keeps_few_and_everybody_is_shown_all() 
 async def test_a_replay_is_made_in_pieces_of_bounded_size(
     payload_bytes: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(blocks, "SHARED_SECONDS", 0.05)
+    monkeypatch.setattr(replay_cache, "SHARED_SECONDS", 0.05)
     budget = ByteBudget()
     room = Room(payload_bytes, count)
     group, peers = Group("key", room, room, room, budget), [Peer() for _ in range(5)]

@@ -7,9 +7,9 @@ from typing import Any
 
 from roomcast.realtime.group import RING, Group
 from roomcast.realtime.outbox import Outbox
+from roomcast.realtime.ports import EVERYBODY, FeedEntry
 from roomcast.realtime.reader import Reader, Subscriber
-from roomcast.realtime.source import EVERYBODY, FeedEntry
-from roomcast.realtime.state import SnapshotFeed
+from roomcast.realtime.snapshot_feed import SnapshotFeed
 
 
 class Number:

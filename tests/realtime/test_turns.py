@@ -2,7 +2,7 @@
 
 import asyncio
 
-from roomcast.realtime.turns import FairLimiter
+from roomcast.realtime.fair_limiter import FairLimiter
 
 MANY, EACH_PASS = 100, 10
 

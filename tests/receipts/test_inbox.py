@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from roomcast.realtime import watch
-from tests.people import ClientSubscription, Json, UserClient
+from roomcast.realtime import watchers
+from tests.api_clients import ClientSubscription, Json, UserClient
 from tests.receipts.test_unread import MARK, PREFER
-from tests.rooms.words import change, mutation
+from tests.rooms.documents import change, mutation
 
 ROOM = "roomId unreadCount unreadIsCapped mentionCount lastReadSeq"
 INBOX = (
@@ -23,7 +23,7 @@ INBOX = (
 @pytest.fixture(autouse=True)
 def no_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the bus loses here is found because it says so, and not by a look at the log: see test_lost_frames."""
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
 
 
 @asynccontextmanager

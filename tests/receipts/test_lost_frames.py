@@ -5,17 +5,17 @@ from contextlib import asynccontextmanager, closing
 
 import pytest
 
-from roomcast.api import inbox_checks
+from roomcast.live import inbox_reconciler
 from tests import servers
+from tests.api_clients import ClientSubscription, UserClient
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.people import ClientSubscription, UserClient
-from tests.presence.words import PRESENCE
+from tests.presence.documents import PRESENCE
 from tests.realtime.listener import until as until_true
 from tests.realtime.proxy import Proxy
 from tests.receipts.test_inbox import inbox, until
 from tests.receipts.test_unread import MARK, PREFER
-from tests.rooms.words import change
+from tests.rooms.documents import change
+from tests.running_app import RunningApp
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ async def test_an_inbox_learns_of_a_lost_name_before_a_message_that_was_heard(
 async def test_an_inbox_learns_of_lost_changes_that_no_log_holds(
     ann: UserClient, bob: UserClient, cut_off: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox_checks, "CHECK_SECONDS", 2.0)
+    monkeypatch.setattr(inbox_reconciler, "CHECK_SECONDS", 2.0)
     den = await ann.create_room("den", memberIds=[bob.id])
     [said] = await ann.say(den, "unread")
     async with inbox(bob) as (watching, snapshot), at(cut_off, bob) as bob_there, at(cut_off, ann) as ann_there:

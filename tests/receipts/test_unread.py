@@ -1,7 +1,7 @@
 """What is unread: others' messages in a room's own talk, counted and never stored."""
 
-from tests.messages.words import DELETE
-from tests.people import Json, UserClient
+from tests.api_clients import Json, UserClient
+from tests.messages.documents import DELETE
 from tests.statements import statements
 
 MEMBERSHIP = "lastReadSeq unreadCount unreadIsCapped mentionCount notificationLevel mutedUntil favourite"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.law import kinds, replay_invariant
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
-from tests.rooms.words import DELETE, add, change, refusal
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
+from tests.replay_invariant import kinds, replay_invariant
+from tests.rooms.documents import DELETE, add, change, refusal
 
 
 async def test_an_owner_changes_what_is_mentioned_and_nothing_else(bob: UserClient, cleo: UserClient) -> None:

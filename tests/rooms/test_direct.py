@@ -2,10 +2,10 @@
 
 import asyncio
 
-from tests.accounts.words import BAN
-from tests.law import kinds, replay_invariant
-from tests.people import UserClient, sign_up
-from tests.rooms.words import CREATE_INVITE, DELETE, change, mutation, refusal
+from tests.accounts.documents import BAN
+from tests.api_clients import UserClient, sign_up
+from tests.replay_invariant import kinds, replay_invariant
+from tests.rooms.documents import CREATE_INVITE, DELETE, change, mutation, refusal
 
 OPEN = mutation(
     "openDirectMessage",

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from tests.api_clients import CREATE_ROOM, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.people import CREATE_ROOM, UserClient, sign_up
-from tests.rooms.words import add, change, room_names
+from tests.rooms.documents import add, change, room_names
 from tests.statements import statements
 
 PAGE = (

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from tests.accounts.words import BAN
+from tests.accounts.documents import BAN
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.law import kinds, replay_invariant
-from tests.people import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient, sign_up
-from tests.rooms.words import CREATE_INVITE, INVITE, REVOKE_INVITE, change, invite, refusal
+from tests.replay_invariant import kinds, replay_invariant
+from tests.rooms.documents import CREATE_INVITE, INVITE, REVOKE_INVITE, change, invite, refusal
 
 
 async def test_an_invite_shows_where_it_leads_and_admits(

@@ -1,8 +1,8 @@
 """Members and roles: who may make whom what, what leaving does not undo, and that a room never loses its last owner."""
 
-from tests.law import kinds, replay_invariant
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient
-from tests.rooms.words import add, change, invite, refusal
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
+from tests.replay_invariant import kinds, replay_invariant
+from tests.rooms.documents import add, change, invite, refusal
 
 
 async def test_joining_twice_is_joining_once(bob: UserClient, cleo: UserClient) -> None:

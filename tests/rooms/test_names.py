@@ -2,9 +2,9 @@
 
 import pytest
 
-from roomcast.core.names import fold
-from tests.people import CREATE_ROOM, UserClient
-from tests.rooms.words import change, refusal, room_names
+from roomcast.core.text_folding import fold
+from tests.api_clients import CREATE_ROOM, UserClient
+from tests.rooms.documents import change, refusal, room_names
 
 ALIKE = [
     "GENERAL",

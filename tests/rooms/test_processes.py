@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, UserClient, sign_up
-from tests.rooms.words import DELETE, change
+from tests.rooms.documents import DELETE, change
 
 DEEDS = {
     "deleteRoom": "ROOM_DELETED",

@@ -11,11 +11,11 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, SEND, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.law import replay_invariant, snapshot
-from tests.people import ROOM_EVENTS, ROOM_MESSAGES, SEND, UserClient, sign_up
-from tests.rooms.words import CREATE_INVITE, DELETE, change, mutation, room_names
+from tests.replay_invariant import replay_invariant, snapshot
+from tests.rooms.documents import CREATE_INVITE, DELETE, change, mutation, room_names
+from tests.running_app import RunningApp
 
 ACTORS = ["ann", "bob", "cleo", "dora"]
 ROLES = ["READ_ONLY", "MEMBER", "MODERATOR", "OWNER"]

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 from sqlalchemy.exc import IntegrityError, OperationalError
 
-from roomcast.core.batch import GroupCommit
 from roomcast.core.db import CoalescingLoader
 from roomcast.core.errors import Conflict, OutcomeUnknown, Refused, Unavailable
+from roomcast.core.group_commit import GroupCommit
 from tests.simulation.faults import DatabaseAway, Defect, Faults
 from tests.simulation.loop import SimulatedLoop, Violation
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any, Never
 from unittest.mock import patch
 
-from roomcast.realtime import bus
-from roomcast.realtime.brokers.backend import BrokerBackend
-from roomcast.realtime.brokers.inbox import IncomingQueue
-from roomcast.realtime.bus import Bus, Frame
+from roomcast.realtime.bus import bus
+from roomcast.realtime.bus.broker import BrokerBackend
+from roomcast.realtime.bus.bus import Bus, Frame
+from roomcast.realtime.bus.incoming import IncomingQueue
 from tests.simulation.faults import Faults
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from roomcast.realtime.bus import Frame
+from roomcast.realtime.bus.bus import Frame
 from tests.simulation.broker import SimulatedBroker
 from tests.simulation.faults import Faults
 

@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from roomcast.api.protocol import SUBPROTOCOL
-from roomcast.api.transport import ABORT, LEAVE, WRITE
-from roomcast.core import log
+from roomcast.api.websocket.protocol import SUBPROTOCOL
+from roomcast.core import event_log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.ids import global_id
+from roomcast.server.websocket_protocol import ABORT, LEAVE, WRITE
 from tests.simulation.connection import SimulatedConnection
 from tests.simulation.database import BEGINNING, id_of
 from tests.simulation.loop import Violation
@@ -94,7 +94,7 @@ class RoomSubscription(Subscription):
         if event is None:  # of a subscription that was completed meanwhile
             return
         self._last_cursor = event["cursor"]
-        cursor, kind = log.read_cursor(event["cursor"]), event.get("__typename")
+        cursor, kind = event_log.read_cursor(event["cursor"]), event.get("__typename")
         seq, epoch = cursor.seq, int.from_bytes(cursor.epoch_mark)
         if kind == "StreamEnded":
             self.ledger.end(seq, epoch)
@@ -107,7 +107,7 @@ class RoomSubscription(Subscription):
 
     def advance(self, text: str) -> None:
         """The server says where this stream is."""
-        cursor = log.read_cursor(text)
+        cursor = event_log.read_cursor(text)
         self._last_cursor = text
         self.ledger.advance(cursor.seq, "a ping", int.from_bytes(cursor.epoch_mark))
 

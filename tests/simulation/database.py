@@ -13,13 +13,12 @@ from uuid import UUID
 
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.models import Session, User
-from roomcast.core import log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.epoch import Epoch
 from roomcast.core.errors import NotFound
+from roomcast.core.event_log import RoomHead
 from roomcast.core.events import Event
-from roomcast.core.log import RoomHead
 from roomcast.messages.events import MessageCreated
 from roomcast.receipts import queries as receipts
 from roomcast.receipts.queries import Unread

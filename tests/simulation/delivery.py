@@ -12,12 +12,12 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from roomcast.realtime.bus import Frame
+from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.outbox import Outbox
+from roomcast.realtime.ports import Failure, FeedEntry
 from roomcast.realtime.reader import Reader, Subscriber
 from roomcast.realtime.retry import retry_until_success
-from roomcast.realtime.source import Failure, FeedEntry
 from roomcast.realtime.topic import Topic
 from tests.simulation.bus import Buses
 from tests.simulation.connection import SimulatedConnection
@@ -300,7 +300,7 @@ class SimulatedClient:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    # ------------------------------------------------------------------ what api/socket.py does
+    # ------------------------------------------------------------------ what api/websocket/connection.py does
 
     async def _open(self, outbox: Outbox) -> None:
         try:

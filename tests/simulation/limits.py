@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 from unittest.mock import patch
 
-from roomcast.realtime import group, personal, topic
+from roomcast.realtime import group, topic
 
 SMALL_LIMITS: Mapping[Any, Mapping[str, int]] = {
     topic: {"RING": 8, "EARLY": 6, "PAGE": 5},

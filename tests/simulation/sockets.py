@@ -14,25 +14,26 @@ from prometheus_client import CollectorRegistry
 
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Claims
-from roomcast.api import schema, sockets
 from roomcast.api.context import Backend
-from roomcast.api.crowd import ConnectionLimits
-from roomcast.api.execution import Engine
-from roomcast.api.inbox import Inbox, user_topic
-from roomcast.api.inbox_checks import STEP_SECONDS, InboxReconciler
-from roomcast.api.limits import Limits
-from roomcast.api.operations import ActiveOperation
-from roomcast.api.socket import Connection
-from roomcast.api.sockets import ConnectionRegistry
-from roomcast.api.subscriptions import RoomEventSource, is_room_topic, room_topic
+from roomcast.api.execution.engine import Engine
+from roomcast.api.execution.limits import Limits
+from roomcast.api.schema import root
+from roomcast.api.schema.inbox.inbox import Inbox, user_topic
+from roomcast.api.schema.streams.subscriptions import RoomEventSource, is_room_topic, room_topic
+from roomcast.api.websocket import registry
+from roomcast.api.websocket.admission import ConnectionLimits
+from roomcast.api.websocket.connection import Connection
+from roomcast.api.websocket.operations import ActiveOperation
+from roomcast.api.websocket.registry import ConnectionRegistry
 from roomcast.core.actor import Actor
-from roomcast.core.chores import PeriodicTask
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.events import EventCodec
 from roomcast.core.metrics import OperationMetrics
-from roomcast.realtime.bus import Frame
+from roomcast.core.periodic import PeriodicTask
+from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
+from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.hub import Hub
-from roomcast.realtime.watch import WatcherRegistry
+from roomcast.realtime.watchers import WatcherRegistry
 from tests.simulation.bus import Buses
 from tests.simulation.clients import SocketClient
 from tests.simulation.database import BEGINNING, FakeDatabase, InMemoryStore, SimulatedEpoch, event_of
@@ -57,7 +58,7 @@ number_instances(Connection, Inbox, ActiveOperation)
 
 def without_addresses() -> Any:
     """Heartbeats are spread by the address of each socket: here by its number, which is the same in each run."""
-    return patch.object(sockets, "id", lambda socket: hash(socket) << 6, create=True)
+    return patch.object(registry, "id", lambda socket: hash(socket) << 6, create=True)
 
 
 class IssuedTokens:
@@ -156,7 +157,7 @@ def _engine(
         upload_quota_bytes=0,
         max_response_bytes=Limits().response_bytes,
     )
-    engine = Engine(schema.build_schema(), backend, Limits(), operations=OPERATIONS, introspection=False)
+    engine = Engine(root.build_schema(), backend, Limits(), operations=OPERATIONS, introspection=False)
     engine.documents = _documents.setdefault("known", engine.documents)  # parsed once for all seeds
     return engine
 

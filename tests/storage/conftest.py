@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from roomcast.core.ids import local_id
-from tests.house import RunningApp, open_app, settings_for
+from tests.running_app import RunningApp, open_app, settings_for
 from tests.storage.proxy import PostgresProxy
 
 ON_POSTGRESQL = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

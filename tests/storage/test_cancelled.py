@@ -9,17 +9,17 @@ import pytest
 import sqlalchemy as sa
 from sqlmodel import select
 
-from roomcast.core import log
-from roomcast.core.batch import GroupCommit
+from roomcast.core import event_log
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import CoalescingLoader, Database, Snapshot, Work
+from roomcast.core.direct_queries import DirectQuery, execute_direct, fetch_direct
+from roomcast.core.event_log import RoomHead
+from roomcast.core.group_commit import GroupCommit
 from roomcast.core.ids import uuid7
-from roomcast.core.log import RoomHead
-from roomcast.core.rows import DirectQuery, execute_direct, fetch_direct
 from roomcast.messages.events import MessageCreated
-from tests.house import RunningApp
-from tests.people import SEND, sign_up
+from tests.api_clients import SEND, sign_up
+from tests.running_app import RunningApp
 from tests.storage.conftest import ON_POSTGRESQL, stored
 from tests.storage.proxy import PostgresProxy
 
@@ -33,20 +33,20 @@ Step = Callable[[Database], Awaitable[None]]
 
 async def writes(db: Database) -> None:
     async with db.work() as work:
-        await fetch_direct(work.session, log.heads_lock_query([uuid7()]))
+        await fetch_direct(work.session, event_log.heads_lock_query([uuid7()]))
         row = {"room_id": uuid7(), "last_seq": 0, "last_activity_seq": 0, "last_activity_at": now()}
         await execute_direct(work.session, sa.insert(table(RoomHead)), [row, {**row, "room_id": uuid7()}])
 
 
 async def writes_models(db: Database) -> None:
     async with db.work() as work:
-        await log.open_log(work.session, uuid7(), now())
+        await event_log.open_log(work.session, uuid7(), now())
 
 
 async def reads(db: Database) -> None:
     async with db.read() as session:
         await fetch_direct(session, DirectQuery(HEADS, {"ids": [uuid7()]}))
-        await log.epoch(session)
+        await event_log.epoch(session)
 
 
 async def takes_a_snapshot(db: Database) -> None:
@@ -60,8 +60,8 @@ async def room_is_kept(db: Database) -> bool:
     """Whether what one transaction commits is seen by the next."""
     room_id = uuid7()
     async with db.work() as work:
-        await fetch_direct(work.session, log.heads_lock_query([room_id]))
-        await log.open_log(work.session, room_id, now())
+        await fetch_direct(work.session, event_log.heads_lock_query([room_id]))
+        await event_log.open_log(work.session, room_id, now())
     async with db.read() as session:
         [rows] = await fetch_direct(session, DirectQuery(HEADS, {"ids": [room_id]}))
         return len(rows) == 1
@@ -122,7 +122,7 @@ async def test_a_commit_whose_caller_is_cancelled_publishes_its_events(proxy: Po
     published: list[object] = []
     db, room_id = Database(proxy.url, published.extend), uuid7()
     async with db.work() as work:
-        await log.open_log(work.session, room_id, now())
+        await event_log.open_log(work.session, room_id, now())
 
     async def record() -> None:
         async with db.work() as work:

@@ -8,11 +8,11 @@ import asyncpg
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.notifications import pending
-from tests.house import RunningApp
+from tests.api_clients import UserClient
 from tests.notifications.browsers import PushService, subscribe
 from tests.notifications.conftest import house, service  # noqa: F401 (fixtures)
-from tests.people import UserClient
-from tests.rooms.words import DELETE
+from tests.rooms.documents import DELETE
+from tests.running_app import RunningApp
 from tests.storage.conftest import ON_POSTGRESQL, id_of
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from tests.api_clients import SEND, Refused, UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.people import SEND, Refused, UserClient, sign_up
+from tests.running_app import RunningApp
 from tests.storage.conftest import ON_POSTGRESQL, locked, stored
 from tests.storage.proxy import PostgresProxy
 

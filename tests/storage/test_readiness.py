@@ -10,8 +10,8 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from tests.house import RunningApp
-from tests.people import UserClient
+from tests.api_clients import UserClient
+from tests.running_app import RunningApp
 from tests.storage.conftest import ON_POSTGRESQL, locked
 from tests.storage.proxy import PostgresProxy
 

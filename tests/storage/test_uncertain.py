@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from tests.house import RunningApp
-from tests.people import ROOM_MESSAGES, Refused, sign_up
+from tests.api_clients import ROOM_MESSAGES, Refused, sign_up
+from tests.running_app import RunningApp
 from tests.storage.conftest import ON_POSTGRESQL, stored
 from tests.storage.proxy import PostgresProxy
 

@@ -6,12 +6,12 @@ from hashlib import sha256
 
 import pytest
 
-from tests.law import kinds, replay_invariant
-from tests.messages.words import DELETE, EDIT
-from tests.people import UserClient
-from tests.rooms.words import mutation
+from tests.api_clients import UserClient
+from tests.messages.documents import DELETE, EDIT
+from tests.replay_invariant import kinds, replay_invariant
+from tests.rooms.documents import mutation
 from tests.statements import statements
-from tests.uploads.words import HISTORY, MESSAGE, SEND, code, codes, fetch, picture, post, put, ticket, upload
+from tests.uploads.documents import HISTORY, MESSAGE, SEND, code, codes, fetch, picture, post, put, ticket, upload
 
 LIVE = (
     "subscription Live($roomId: ID!) { roomEvents(roomId: $roomId) { __typename "

@@ -4,8 +4,8 @@ import io
 
 from PIL import Image
 
-from tests.people import UserClient
-from tests.uploads.words import PROFILE, SEND, codes, fetch, picture, post, upload
+from tests.api_clients import UserClient
+from tests.uploads.documents import PROFILE, SEND, codes, fetch, picture, post, upload
 
 USER = "query ($id: ID!) { user(id: $id) { avatarUrl } }"
 

@@ -13,12 +13,12 @@ from roomcast.doctor import examine
 from roomcast.uploads import sweeping
 from roomcast.uploads.bucket import Bucket
 from tests import servers
+from tests.api_clients import sign_up
 from tests.children import free_port
 from tests.conftest import MakeHouse
-from tests.house import settings_for
-from tests.messages.words import DELETE
-from tests.people import sign_up
-from tests.uploads.words import code, fetch, picture, post, put, ticket
+from tests.messages.documents import DELETE
+from tests.running_app import settings_for
+from tests.uploads.documents import code, fetch, picture, post, put, ticket
 
 BUCKETS = [{"name": "files"}]
 FOLDER = Path(__file__).parent

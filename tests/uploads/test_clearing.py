@@ -13,10 +13,10 @@ from roomcast.core.ids import uuid7
 from roomcast.uploads import actions, sweeping
 from roomcast.uploads.models import File
 from roomcast.uploads.policy import KEPT
-from tests.house import RunningApp
-from tests.messages.words import DELETE
-from tests.people import UserClient
-from tests.uploads.words import SEND, code, codes, fetch, picture, post, put, ticket, upload
+from tests.api_clients import UserClient
+from tests.messages.documents import DELETE
+from tests.running_app import RunningApp
+from tests.uploads.documents import SEND, code, codes, fetch, picture, post, put, ticket, upload
 
 
 def stored(house: RunningApp) -> list[Path]:

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from roomcast.uploads.limits import Slots
+from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import RunningApp
-from tests.messages.words import DELETE
-from tests.people import UserClient, sign_up
+from tests.messages.documents import DELETE
+from tests.running_app import RunningApp
 from tests.test_plans import questions, scans
-from tests.uploads.words import CREATE, code, codes, fetch, picture, post, put, ticket, upload
+from tests.uploads.documents import CREATE, code, codes, fetch, picture, post, put, ticket, upload
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what has nothing to do with the database."""

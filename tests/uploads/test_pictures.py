@@ -18,11 +18,11 @@ from PIL import Image
 
 from roomcast.core.errors import TookTooLong, UnsupportedMediaType
 from roomcast.uploads.pictures import Job, Picture, PictureLimits, PicturePool
+from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.people import UserClient, sign_up
 from tests.uploads import pictures
+from tests.uploads.documents import code, fetch, picture, post, put, ticket, upload
 from tests.uploads.pictures import MARK
-from tests.uploads.words import code, fetch, picture, post, put, ticket, upload
 
 ANN, BOB = uuid4(), uuid4()
 ENDLESS = PictureLimits(cpu_seconds=600, wall_seconds=600)

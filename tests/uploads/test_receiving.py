@@ -9,10 +9,10 @@ from uuid import UUID
 
 from roomcast.core.clock import now
 from roomcast.uploads.links import Links
+from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeHouse
-from tests.house import SECRET, RunningApp
-from tests.people import UserClient, sign_up
-from tests.uploads.words import CREATE, SEND, code, codes, fetch, picture, post, put, ticket, upload
+from tests.running_app import SECRET, RunningApp
+from tests.uploads.documents import CREATE, SEND, code, codes, fetch, picture, post, put, ticket, upload
 
 LINKS = Links([SECRET.encode()])
 

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from roomcast.api.ranges import disposition
+from roomcast.api.http.ranges import disposition
 from roomcast.core.clock import now
 from roomcast.core.ids import local_id
-from roomcast.core.names import is_printable
+from roomcast.core.text_folding import is_printable
 from roomcast.uploads.links import READING, Links
 from roomcast.uploads.policy import clean_name
-from tests.house import SECRET
-from tests.people import UserClient
-from tests.uploads.words import PROFILE, code, fetch, picture, post, put, ticket, upload
+from tests.api_clients import UserClient
+from tests.running_app import SECRET
+from tests.uploads.documents import PROFILE, code, fetch, picture, post, put, ticket, upload
 
 CONTENT = bytes(range(256)) * 4
 LINKS = Links([SECRET.encode()])

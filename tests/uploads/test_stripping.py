@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from roomcast.uploads.kinds import sniffed
+from roomcast.uploads.content_types import sniffed
 from roomcast.uploads.stripping import Malformed, exif, strip
 from tests.uploads import pictures
 from tests.uploads.pictures import MARK, pixels

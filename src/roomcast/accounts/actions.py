@@ -15,16 +15,16 @@ from roomcast.accounts import policy, queries
 from roomcast.accounts.credentials import VerifiedPassword
 from roomcast.accounts.models import Session, User, UserRole
 from roomcast.accounts.policy import AccountRules
-from roomcast.accounts.renewal import SignedIn, first_token, restart_chain
+from roomcast.accounts.refresh_tokens import SignedIn, first_token, restart_chain
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Work
+from roomcast.core.direct_queries import as_dict, execute_direct, fetch, fetch_direct_rows
 from roomcast.core.errors import EmailTaken, NotFound, UsernameTaken
+from roomcast.core.event_log import Store
 from roomcast.core.ids import local_id
-from roomcast.core.log import Store
-from roomcast.core.names import fold, search_form
-from roomcast.core.rows import as_dict, execute_direct, fetch, fetch_direct_rows
+from roomcast.core.text_folding import fold, search_form
 from roomcast.uploads import actions as files
 
 _USERS = table(User)

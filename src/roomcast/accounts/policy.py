@@ -11,7 +11,7 @@ from uuid import UUID
 from roomcast.accounts.models import Session, User, UserRole
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Banned, Conflict, Forbidden, SignupClosed, ValidationFailed
-from roomcast.core.names import fold, is_printable
+from roomcast.core.text_folding import fold, is_printable
 
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,30}[A-Za-z0-9]")
 _EMAIL = re.compile(r"[^@\s]{1,64}@[^@\s]+\.[^@\s.]+")

@@ -13,9 +13,9 @@ from roomcast.accounts.models import PUBLIC_FIELDS, Session, User, UserRole
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
-from roomcast.core.names import is_printable, search_key
+from roomcast.core.direct_queries import DirectQuery, count, fetch_direct_rows
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import DirectQuery, count, fetch_direct_rows
+from roomcast.core.text_folding import is_printable, search_key
 
 _SHOWN = sa.select(*(table(User).c[name] for name in PUBLIC_FIELDS)).where(
     table(User).c.id.in_(sa.bindparam("ids", expanding=True))

@@ -18,16 +18,16 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
-from roomcast.api.inbox_checks import InboxReconciler
-from roomcast.api.signals import PresenceService
-from roomcast.core import log
+from roomcast.core import event_log
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
-from roomcast.core.batch import GroupCommit
 from roomcast.core.db import Database, Snapshot
 from roomcast.core.epoch import Epoch
 from roomcast.core.errors import Unauthenticated
-from roomcast.core.log import Position, RoomHead
+from roomcast.core.event_log import Position, RoomHead
+from roomcast.core.group_commit import GroupCommit
+from roomcast.live.inbox_reconciler import InboxReconciler
+from roomcast.live.presence import PresenceService
 from roomcast.messages import mentions, reactions, threads
 from roomcast.messages import queries as messages
 from roomcast.messages.actions import NewMessage, Sent
@@ -35,7 +35,7 @@ from roomcast.messages.models import Message
 from roomcast.moderation import queries as moderation
 from roomcast.notifications.notifier import Notifier
 from roomcast.presence import queries as presence
-from roomcast.realtime.watch import WatcherRegistry
+from roomcast.realtime.watchers import WatcherRegistry
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
@@ -223,7 +223,7 @@ class Context:
 
     @property
     def heads(self) -> Loader[UUID, RoomHead]:
-        return self._loader("heads", log.heads_by_id)
+        return self._loader("heads", event_log.heads_by_id)
 
     @property
     def memberships(self) -> Loader[tuple[UUID, UUID], Membership]:

@@ -13,7 +13,7 @@ import strawberry
 from graphql import GraphQLError
 
 from roomcast.core.errors import OutcomeUnknown, Refused
-from roomcast.realtime.source import Failure
+from roomcast.realtime.ports import Failure
 
 log = logging.getLogger("roomcast.api")
 

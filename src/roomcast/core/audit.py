@@ -11,7 +11,7 @@ from roomcast.core.columns import IdField, TextField, TimeField
 from roomcast.core.db import Work
 from roomcast.core.errors import ValidationFailed
 from roomcast.core.ids import uuid7
-from roomcast.core.names import is_printable
+from roomcast.core.text_folding import is_printable
 
 MAX_REASON = 500
 """Characters."""

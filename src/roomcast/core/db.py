@@ -18,7 +18,7 @@ from typing import Any, Generic, Self, TypeVar
 from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.core import log
+from roomcast.core import event_log
 from roomcast.core.engines import driver_url, guard, postgres_engine, sqlite_engines
 from roomcast.core.errors import OutcomeUnknown, Unavailable
 from roomcast.core.events import Event
@@ -59,7 +59,7 @@ class Work:
         return (await self.record_all([event]))[0]
 
     async def record_all(self, events: Sequence[E]) -> list[E]:
-        numbered = await log.append(self.session, events)
+        numbered = await event_log.append(self.session, events)
         self.events.extend(numbered)
         for listen in self._listeners:
             await listen(self, numbered)
@@ -71,7 +71,7 @@ class Work:
 
     async def end_log(self, last_words: Event) -> None:
         """Remove a room's log for good. After the commit its listeners hear the last words, which no log keeps."""
-        last_seq = await log.remove(self.session, last_words.room_id)
+        last_seq = await event_log.remove(self.session, last_words.room_id)
         self.events.append(replace(last_words, seq=last_seq + 1))
 
 

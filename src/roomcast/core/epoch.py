@@ -11,7 +11,7 @@ from uuid import UUID
 import sqlalchemy as sa
 from sqlmodel import col
 
-from roomcast.core import log
+from roomcast.core import event_log
 from roomcast.core.db import Database
 from roomcast.core.ids import uuid7
 
@@ -29,14 +29,14 @@ class Epoch:
     async def load(self) -> None:
         """What counts when the process starts."""
         async with self._db.read() as session:
-            self.current = await log.epoch(session)
+            self.current = await event_log.epoch(session)
         self._known.add(self.current)
 
     async def look(self) -> None:
         """Follow an epoch that was begun elsewhere."""
         async with self._lock:
             async with self._db.read() as session:
-                found = await log.epoch(session)
+                found = await event_log.epoch(session)
             if found == self.current:
                 return
             # A known one that has come back: a failover has lost the later one, so cursors of both are doubtful.
@@ -51,9 +51,9 @@ class Epoch:
     async def _begin(self) -> UUID:
         """The new epoch; that of another process if it was quicker."""
         async with self._db.work() as work:
-            known = col(log.Store.epoch).in_(self._known)
-            await work.session.exec(sa.update(log.Store).where(known).values(epoch=uuid7()))
-            return await log.epoch(work.session)
+            known = col(event_log.Store.epoch).in_(self._known)
+            await work.session.exec(sa.update(event_log.Store).where(known).values(epoch=uuid7()))
+            return await event_log.epoch(work.session)
 
     def _adopt(self, epoch: UUID) -> None:
         self.current = epoch

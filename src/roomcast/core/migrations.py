@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import text
 
 from roomcast.core.db import Database
-from roomcast.core.rows import fetch
+from roomcast.core.direct_queries import fetch
 
 if TYPE_CHECKING:
     from alembic.config import Config

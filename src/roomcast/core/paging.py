@@ -12,8 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from roomcast.core.direct_queries import fetch
 from roomcast.core.errors import BadUserInput
-from roomcast.core.rows import fetch
 
 Row = TypeVar("Row")
 

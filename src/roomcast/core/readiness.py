@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from roomcast.core import log
+from roomcast.core import event_log
 from roomcast.core.db import Database
 
 READY_SECONDS = 2.0
@@ -36,7 +36,7 @@ class WriteProbe:
     async def _probe(self) -> bool:
         try:
             async with asyncio.timeout(READY_SECONDS), self._db.work() as work:
-                await log.prove_writable(work.session)
+                await event_log.prove_writable(work.session)
         except Exception as error:
             logger.warning("the database takes no writes: %s", type(error).__name__)
             return False

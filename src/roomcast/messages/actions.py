@@ -11,20 +11,20 @@ import sqlalchemy as sa
 
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.models import User
-from roomcast.core import log
+from roomcast.core import event_log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Work
+from roomcast.core.direct_queries import DirectQuery, as_dict, execute_direct, fetch_direct, with_values
 from roomcast.core.errors import NotFound, Refused, Unavailable
 from roomcast.core.ids import local_id, uuid7
-from roomcast.core.rows import DirectQuery, as_dict, execute_direct, fetch_direct, with_values
 from roomcast.messages import mentions, policy, search
 from roomcast.messages.attachments import AttachmentClaims
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message
-from roomcast.rooms import marks
 from roomcast.rooms import queries as rooms
+from roomcast.rooms import read_state
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
 from roomcast.uploads.actions import attach
@@ -95,7 +95,7 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
     fresh = [answer.message for answer in answers if isinstance(answer, Sent) and answer.is_new]
     if fresh:
         await _store(work, fresh, desk.authors)
-        await marks.record_send_times(work, {pair: desk.memberships[pair].last_sent_at for pair in desk.paced})
+        await read_state.record_send_times(work, {pair: desk.memberships[pair].last_sent_at for pair in desk.paced})
     if desk.claims.claimed:
         await attach(work, desk.claims.claimed)
     return answers
@@ -126,14 +126,14 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> SendState:
     }
     heads, found, members, authors, known, files = await fetch_direct(
         work.session,
-        log.heads_lock_query(room_ids, skip_locked=work.skips_locked_rooms),
+        event_log.heads_lock_query(room_ids, skip_locked=work.skips_locked_rooms),
         rooms.rooms_query(room_ids),
         rooms.memberships_query(pairs),
         accounts.public_profiles_query(people),
         DirectQuery(_MESSAGES, {"ids": list(named)}),
         locking({id_ for wish in wishes for id_ in wish.file_ids if id_ is not None}),
     )
-    log.remember_locked_heads(work.session, heads)
+    event_log.remember_locked_heads(work.session, heads)
     return SendState(
         {room.id: room for room in found},
         {(member.room_id, member.user_id): member for member in members},
@@ -209,7 +209,7 @@ async def _store(work: Work, messages: Sequence[Message], authors: Mapping[UUID,
     await mentions.store_mentions(work.session, messages)
     await search.index_messages(work, messages)
     # Who says something in a room has read it; a reply in a thread says nothing of the room's own talk.
-    await marks.move_marks(work, _read_by_writing(messages))
+    await read_state.move_marks(work, _read_by_writing(messages))
 
 
 def _created(message: Message, authors: Mapping[UUID, User]) -> MessageCreated:

@@ -14,7 +14,7 @@ from roomcast.core.ids import global_id
 from roomcast.messages import mentions, policy, queries, search
 from roomcast.messages.events import MessageDeleted, MessageUpdated, MessageUpdateReason
 from roomcast.messages.models import FormerBody, Mention, Message, Reaction
-from roomcast.rooms.entry import reach_locked as reach_room_locked
+from roomcast.rooms.membership_changes import reach_locked as reach_room_locked
 from roomcast.rooms.queries import RoomView
 from roomcast.uploads.actions import detach
 

@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import User
 from roomcast.core.columns import table
-from roomcast.core.rows import fetch
+from roomcast.core.direct_queries import fetch
 from roomcast.messages.markdown import words
 from roomcast.messages.models import Mention, Message
 from roomcast.rooms.models import Membership

@@ -14,7 +14,7 @@ from roomcast.core.errors import (
     SlowMode,
     ValidationFailed,
 )
-from roomcast.core.names import has_visible_text, is_text
+from roomcast.core.text_folding import has_visible_text, is_text
 from roomcast.messages.emoji import spelled
 from roomcast.messages.models import Message, MessageKind
 from roomcast.rooms import policy as rooms

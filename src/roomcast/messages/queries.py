@@ -11,10 +11,10 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
 from roomcast.core.columns import among
+from roomcast.core.direct_queries import fetch
 from roomcast.core.errors import NotFound
-from roomcast.core.log import RoomHead
+from roomcast.core.event_log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page, write_cursor
-from roomcast.core.rows import fetch
 from roomcast.messages.models import FormerBody, Message, MessageKind
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room

@@ -14,8 +14,8 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import among
 from roomcast.core.db import Work
+from roomcast.core.direct_queries import count, fetch
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import count, fetch
 from roomcast.messages import policy
 from roomcast.messages.editing import MessageChange, reach_locked
 from roomcast.messages.events import ReactionChanged

@@ -20,11 +20,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core.actor import Actor
 from roomcast.core.columns import table
 from roomcast.core.db import Work
+from roomcast.core.direct_queries import execute_direct
 from roomcast.core.errors import BadUserInput
-from roomcast.core.names import search_form
 from roomcast.core.offload import offload
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import execute_direct
+from roomcast.core.text_folding import search_form
 from roomcast.messages.markdown import SHORT
 from roomcast.messages.models import Message, MessageText
 from roomcast.messages.policy import MAX_BODY

@@ -8,8 +8,8 @@ import sqlalchemy as sa
 from sqlmodel import col, func, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
+from roomcast.core.direct_queries import fetch
 from roomcast.core.errors import NotFound
-from roomcast.core.rows import fetch
 from roomcast.messages.models import Message
 
 

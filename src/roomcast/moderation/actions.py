@@ -13,7 +13,7 @@ from roomcast.messages import queries as messages
 from roomcast.moderation import policy
 from roomcast.moderation.models import Report
 from roomcast.rooms import members
-from roomcast.rooms.entry import RoomChange
+from roomcast.rooms.membership_changes import RoomChange
 
 
 async def mute_member(

@@ -11,8 +11,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
-from roomcast.core.names import MAX_FILTER
 from roomcast.core.paging import Key, Page, Window, page
+from roomcast.core.text_folding import MAX_FILTER
 from roomcast.moderation import policy
 
 

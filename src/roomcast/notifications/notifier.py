@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import IntegrityError
 
-from roomcast.core.batch import GroupCommit
 from roomcast.core.clock import now
 from roomcast.core.db import Database
-from roomcast.notifications import actions, news, pending, policy
-from roomcast.notifications.letters import PushMessage, PushOutcome, PushResult
-from roomcast.notifications.notices import PushPayload, build_payloads
+from roomcast.core.group_commit import GroupCommit
+from roomcast.notifications import actions, pending, policy, unseen
+from roomcast.notifications.payloads import PushPayload, build_payloads
 from roomcast.notifications.pending import Claim, Done
+from roomcast.notifications.push_message import PushMessage, PushOutcome, PushResult
 
 if TYPE_CHECKING:
     from roomcast.notifications.sender import Sender
@@ -88,7 +88,7 @@ class Notifier:
         rooms = None
         while rooms is None or len(rooms) == ROOMS:
             async with self._db.read() as session:
-                rooms = await news.rooms_behind(session, ROOMS)
+                rooms = await unseen.rooms_behind(session, ROOMS)
                 if not rooms:
                     return
                 found = await pending.find(session, rooms, now())

@@ -13,12 +13,12 @@ import sqlalchemy as sa
 from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.core import log
+from roomcast.core import event_log
 from roomcast.core.columns import among, table
 from roomcast.core.db import Work
-from roomcast.notifications import news
+from roomcast.notifications import unseen
 from roomcast.notifications.models import PendingPush, PushPosition, PushSubscription
-from roomcast.notifications.news import Key, UnseenSpan
+from roomcast.notifications.unseen import Key, UnseenSpan
 from roomcast.rooms.models import Room
 
 LEASE = timedelta(seconds=60)
@@ -40,8 +40,8 @@ async def find(session: AsyncSession, room_ids: Collection[UUID], moment: dateti
     """Look through the logs of these rooms from the notifier's cursor to their ends."""
     rows = await session.exec(select(PushPosition).where(col(PushPosition.room_id).in_(room_ids)))
     begun = dict.fromkeys(room_ids, 0) | {row.room_id: row.seq for row in rows}
-    tails = await log.tails(session, room_ids)
-    return Findings(begun, tails, await news.unseen_above_positions(session, room_ids, moment))
+    tails = await event_log.tails(session, room_ids)
+    return Findings(begun, tails, await unseen.unseen_above_positions(session, room_ids, moment))
 
 
 async def keep(work: Work, found: Findings, delay: timedelta) -> None:

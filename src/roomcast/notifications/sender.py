@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from roomcast.core.clock import now
 from roomcast.core.errors import ValidationFailed
-from roomcast.notifications import sealing
-from roomcast.notifications.addresses import AddressGuard, NotPublic, Unknown
-from roomcast.notifications.letters import PushMessage, PushOutcome, PushResult
+from roomcast.notifications import encryption
 from roomcast.notifications.models import PushSubscription
 from roomcast.notifications.policy import check_endpoint, check_key, encoded
+from roomcast.notifications.push_message import PushMessage, PushOutcome, PushResult
+from roomcast.notifications.ssrf_guard import AddressGuard, NotPublic, Unknown
 
 SECONDS = 10.0
 """One request, from looking for the address to the answer's head."""
@@ -75,7 +75,7 @@ class Sender:
     _told: set[tuple[str, object]] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
-        self.key = sealing.private_key(self.raw_key)
+        self.key = encryption.private_key(self.raw_key)
         context = ssl.create_default_context()
         context.load_verify_locations(certifi.where())
         self.pool = httpcore.AsyncConnectionPool(
@@ -93,12 +93,12 @@ class Sender:
     @property
     def public_key(self) -> str:
         """What browsers subscribe with, in base64url."""
-        return encoded(sealing.point(self.key))
+        return encoded(encryption.point(self.key))
 
     async def check(self, endpoint: str, p256dh: str) -> None:
         """That a push can be sealed for this key, and sent there now. Raises ValidationFailed."""
         host = check_endpoint(endpoint)
-        sealing.check_point(check_key(p256dh, 65, "p256dh"))
+        encryption.check_point(check_key(p256dh, 65, "p256dh"))
         try:
             await self.guard.addresses(host, urlsplit(endpoint).port or 443)
         except (NotPublic, Unknown, ValueError):
@@ -130,11 +130,11 @@ class Sender:
     def _body(self, to: PushSubscription, letter: PushMessage) -> bytes:
         p256dh, auth = check_key(to.p256dh, 65, "p256dh"), check_key(to.auth, 16, "auth")
         fresh = ec.generate_private_key(ec.SECP256R1())
-        return sealing.encrypt(letter.payload, p256dh, auth, fresh, secrets.token_bytes(16))
+        return encryption.encrypt(letter.payload, p256dh, auth, fresh, secrets.token_bytes(16))
 
     def _headers(self, to: PushSubscription, letter: PushMessage) -> dict[bytes | str, bytes | str]:
         return {
-            "Authorization": sealing.signature(self.key, origin(to.endpoint), self.subject),
+            "Authorization": encryption.signature(self.key, origin(to.endpoint), self.subject),
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
             "TTL": str(TTL_SECONDS),

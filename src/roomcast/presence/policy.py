@@ -1,7 +1,7 @@
 """What a status may say, and how long what is said of people holds. Pure: values in, verdict out."""
 
 from roomcast.core.errors import ValidationFailed
-from roomcast.core.names import is_printable
+from roomcast.core.text_folding import is_printable
 from roomcast.messages.emoji import spelled
 
 MAX_STATUS_TEXT = 100

@@ -9,7 +9,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
-from roomcast.core.rows import fetch
+from roomcast.core.direct_queries import fetch
 from roomcast.presence.people import People
 from roomcast.presence.policy import MAX_SHOWN
 from roomcast.rooms import policy, queries

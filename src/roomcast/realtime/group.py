@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from roomcast.realtime.blocks import ReplayCache, Shown
+from roomcast.realtime.fair_limiter import FairLimiter
+from roomcast.realtime.ports import EVERYBODY, EventStore, Failure, FeedEntry, Renderer
+from roomcast.realtime.replay_cache import ReplayCache, Shown
 from roomcast.realtime.retry import retry_until_success
 from roomcast.realtime.ring import ByteBudget, Ring
-from roomcast.realtime.source import EVERYBODY, EventStore, Failure, FeedEntry, Renderer
-from roomcast.realtime.turns import FairLimiter
 
 if TYPE_CHECKING:
     from roomcast.realtime.reader import Reader

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Hash
 from contextlib import asynccontextmanager
 from typing import Any
 
-from roomcast.realtime.bus import Frame
+from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.group import Group
+from roomcast.realtime.ports import Epoch, FeedEntry, Renderer, Source
 from roomcast.realtime.reader import Reader, Subscriber
 from roomcast.realtime.retry import retry_until_success
 from roomcast.realtime.ring import ByteBudget
-from roomcast.realtime.source import Epoch, FeedEntry, Renderer, Source
 from roomcast.realtime.tails import has_lost
 from roomcast.realtime.topic import Topic
 

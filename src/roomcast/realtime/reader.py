@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from roomcast.realtime.blocks import Shown
 from roomcast.realtime.group import Group
 from roomcast.realtime.outbox import Outbox
+from roomcast.realtime.ports import Failure, FeedEntry
+from roomcast.realtime.replay_cache import Shown
 from roomcast.realtime.retry import retry_until_success
-from roomcast.realtime.source import Failure, FeedEntry
 
 HELD_BYTES = 64 * 1024
 """Payloads that are kept for a reader whose socket takes none. It gets the rest from where it is by then."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from typing import Any
 
 from roomcast.realtime.group import Group
-from roomcast.realtime.personal import PerViewerGroup
+from roomcast.realtime.per_viewer_group import PerViewerGroup
+from roomcast.realtime.ports import Failure, FeedEntry, Renderer, Source
 from roomcast.realtime.reader import Reader
 from roomcast.realtime.retry import retry_until_success
 from roomcast.realtime.ring import ByteBudget, Ring
-from roomcast.realtime.source import Failure, FeedEntry, Renderer, Source
 
 RING = 256
 """Events a topic keeps for groups that are still executing, within the bytes of a `Ring`."""

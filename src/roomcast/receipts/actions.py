@@ -10,10 +10,10 @@ from roomcast.core.errors import NotFound
 from roomcast.messages.queries import messages_by_id
 from roomcast.receipts import policy
 from roomcast.receipts.events import MembershipStateChanged, ReadMarkerMoved
-from roomcast.rooms import marks, queries
-from roomcast.rooms.marks import Preferences
+from roomcast.rooms import queries, read_state
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import check_member
+from roomcast.rooms.read_state import Preferences
 
 
 async def mark_read(
@@ -29,7 +29,7 @@ async def mark_read(
     message = next(iter((await messages_by_id(work.session, ids)).values()), None)
     if message is None or message.room_id != view.room.id:
         raise NotFound("no such message in this room", path=("input", "upToMessageId"))
-    if await marks.move_mark(work, member, message.seq, back=force):
+    if await read_state.move_mark(work, member, message.seq, back=force):
         _tell(work, view.room, member)
     return member
 
@@ -51,6 +51,6 @@ async def set_room_preferences(work: Work, actor: Actor, room_id: UUID | None, w
     """How the room calls the actor, and where it stands in their list. Raises NotFound, NotAMember."""
     view = await queries.readable_room(work.session, actor, room_id)
     member = check_member(view.membership)
-    marks.set_preferences(member, wanted)
+    read_state.set_preferences(member, wanted)
     work.signal(MembershipStateChanged(room_id=view.room.id, at=now(), user_id=actor.user_id, preferences=True))
     return Preferred(view.room, member)

@@ -11,9 +11,9 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import User
 from roomcast.core.columns import among, table
-from roomcast.core.log import RoomHead
+from roomcast.core.direct_queries import count, fetch
+from roomcast.core.event_log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import count, fetch
 from roomcast.messages.models import Mention, Message, MessageKind
 from roomcast.rooms.models import Membership, Room
 

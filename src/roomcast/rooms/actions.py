@@ -7,16 +7,16 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
-from roomcast.core import audit, log
+from roomcast.core import audit, event_log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.errors import Conflict
 from roomcast.core.ids import global_id
-from roomcast.core.names import fold, search_form
+from roomcast.core.text_folding import fold, search_form
 from roomcast.rooms import policy
-from roomcast.rooms.entry import RoomChange, add_memberships, existing_user_ids, reach_locked
 from roomcast.rooms.events import RoomChanged, RoomDeleted
+from roomcast.rooms.membership_changes import RoomChange, add_memberships, existing_user_ids, reach_locked
 from roomcast.rooms.models import Room, RoomRole, RoomVisibility
 from roomcast.rooms.policy import Right
 
@@ -59,7 +59,7 @@ async def create_room(work: Work, actor: Actor, new: NewRoom) -> RoomChange:
         if new.idempotency_key is not None and (made := await _made_before(work, actor, new.idempotency_key)):
             return RoomChange(made, None)
         raise _name_taken() from None
-    await log.open_log(work.session, room.id, room.created_at)
+    await event_log.open_log(work.session, room.id, room.created_at)
     seq = await add_memberships(work, room, {actor.user_id: RoomRole.OWNER, **dict.fromkeys(others, RoomRole.MEMBER)})
     return RoomChange(room, seq)
 

@@ -7,13 +7,13 @@ from uuid import UUID
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import col, select
 
-from roomcast.core import log
+from roomcast.core import event_log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.errors import NotFound, ValidationFailed
 from roomcast.rooms import policy
-from roomcast.rooms.entry import RoomChange, add_memberships, existing_user_ids
+from roomcast.rooms.membership_changes import RoomChange, add_memberships, existing_user_ids
 from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
 
 
@@ -43,7 +43,7 @@ async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID 
         if made is None:
             raise
         return RoomChange(made, None)
-    await log.open_log(work.session, room.id, room.created_at)
+    await event_log.open_log(work.session, room.id, room.created_at)
     seq = await add_memberships(work, room, dict.fromkeys(everyone, RoomRole.MEMBER))
     await _opened(work, actor, key)
     return RoomChange(room, seq)

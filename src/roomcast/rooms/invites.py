@@ -12,14 +12,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.models import UserRole
-from roomcast.core import audit, log
+from roomcast.core import audit, event_log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.errors import InviteInvalid, NotFound
 from roomcast.core.ids import global_id
 from roomcast.rooms import policy, queries
-from roomcast.rooms.entry import RoomChange, add_memberships, former_members, reach_locked
+from roomcast.rooms.membership_changes import RoomChange, add_memberships, former_members, reach_locked
 from roomcast.rooms.models import Invite, Room, RoomRole
 from roomcast.rooms.policy import Right
 
@@ -76,7 +76,7 @@ async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | Non
     Forbidden for a removed person whom this invite does not bring back.
     """
     found = await open_invite(work.session, code)
-    await log.lock_heads(work.session, [found.room.id])
+    await event_log.lock_heads(work.session, [found.room.id])
     invite = policy.check_invite(await _by_code(work.session, code), now())
     room = await work.session.get(Room, invite.room_id, populate_existing=True)
     if room is None or room_id not in (None, room.id):

@@ -11,7 +11,9 @@ from roomcast.core.db import Work
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import global_id
 from roomcast.rooms import policy, queries
-from roomcast.rooms.entry import (
+from roomcast.rooms.events import MemberChange
+from roomcast.rooms.invites import revoke_all_of
+from roomcast.rooms.membership_changes import (
     RoomChange,
     add_memberships,
     existing_user_ids,
@@ -20,8 +22,6 @@ from roomcast.rooms.entry import (
     reach_locked,
     remove_membership,
 )
-from roomcast.rooms.events import MemberChange
-from roomcast.rooms.invites import revoke_all_of
 from roomcast.rooms.models import Membership, RoomRole
 from roomcast.rooms.policy import RANK
 from roomcast.rooms.queries import RoomView

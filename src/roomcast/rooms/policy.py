@@ -17,7 +17,7 @@ from roomcast.core.errors import (
     RoomArchived,
     ValidationFailed,
 )
-from roomcast.core.names import fold, is_printable
+from roomcast.core.text_folding import fold, is_printable
 from roomcast.rooms.models import FormerMember, Invite, Membership, Room, RoomKind, RoomRole, RoomVisibility
 
 MAX_NAME, MAX_TOPIC, MAX_DESCRIPTION, MAX_NAME_KEY = 80, 250, 2000, 200

@@ -12,11 +12,11 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.accounts.models import User
 from roomcast.core.actor import Actor
 from roomcast.core.columns import among, table
+from roomcast.core.direct_queries import DirectQuery, count, fetch
 from roomcast.core.errors import NotFound
-from roomcast.core.log import RoomHead
-from roomcast.core.names import search_key
+from roomcast.core.event_log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.rows import DirectQuery, count, fetch
+from roomcast.core.text_folding import search_key
 from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
 
 _ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))

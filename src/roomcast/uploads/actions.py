@@ -11,6 +11,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Work
+from roomcast.core.direct_queries import execute_direct
 from roomcast.core.errors import (
     AttachmentNotReady,
     Conflict,
@@ -19,9 +20,8 @@ from roomcast.core.errors import (
     RateLimited,
     UnsupportedMediaType,
 )
-from roomcast.core.rows import execute_direct
 from roomcast.uploads import policy, queries
-from roomcast.uploads.kinds import PICTURES
+from roomcast.uploads.content_types import PICTURES
 from roomcast.uploads.models import File
 from roomcast.uploads.pictures import Picture
 

@@ -85,7 +85,7 @@ def _prepare(job: Mapping[str, Any]) -> Mapping[str, Any]:
         with path.open("rb") as file:
             sha256 = _sha256(file)
     if job["small"] is not None:
-        from roomcast.uploads.decoding import decode_picture  # noqa: PLC0415 (an extra)
+        from roomcast.uploads.picture_decoding import decode_picture  # noqa: PLC0415 (an extra)
 
         picture = decode_picture(path, job["content_type"], Path(job["small"]))
     return {"sha256": sha256, "byte_size": byte_size, "picture": picture}

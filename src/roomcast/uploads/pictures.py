@@ -14,7 +14,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from roomcast.core.errors import FileTooLarge, TookTooLong, UnsupportedMediaType
-from roomcast.uploads.child import Child
+from roomcast.uploads.child_process import Child
 
 WORKERS = 2
 """Child processes of one server process. A person has one of them at a time at most, so nobody can take both."""

@@ -5,8 +5,8 @@ import unicodedata
 from datetime import timedelta
 
 from roomcast.core.errors import FileTooLarge, ValidationFailed
-from roomcast.core.names import is_printable
-from roomcast.uploads.kinds import UNKNOWN
+from roomcast.core.text_folding import is_printable
+from roomcast.uploads.content_types import UNKNOWN
 
 MAX_NAME_BYTES = 200
 """In UTF-8: file systems end at 255, and a browser adds to it."""

@@ -10,7 +10,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
 from roomcast.core.columns import table
-from roomcast.core.rows import DirectQuery, count
+from roomcast.core.direct_queries import DirectQuery, count
 from roomcast.uploads.models import File
 
 _FILES = table(File)

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from roomcast.core.errors import FileTooLarge, StorageFull, ValidationFailed
 from roomcast.uploads import policy
 from roomcast.uploads.actions import Received
-from roomcast.uploads.kinds import HEAD_BYTES, PICTURES, settle
+from roomcast.uploads.content_types import HEAD_BYTES, PICTURES, settle
 from roomcast.uploads.limits import Slots, TransferLimits
 from roomcast.uploads.models import File, blob, thumbnail
 from roomcast.uploads.pictures import Job, PicturePool, Prepared

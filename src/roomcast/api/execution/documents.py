@@ -1,0 +1,200 @@
+"""Documents: each text is parsed, measured, validated and classified once, however often it is sent."""
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    GraphQLError,
+    GraphQLField,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    NoSchemaIntrospectionCustomRule,
+    OperationDefinitionNode,
+    OperationType,
+    TypeInfo,
+    TypeInfoVisitor,
+    Visitor,
+    is_abstract_type,
+    parse,
+    print_ast,
+    specified_rules,
+    validate,
+    visit,
+)
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+
+from roomcast.api.errors import coded, with_code
+from roomcast.api.execution.cost import Cost, Pricing
+from roomcast.api.execution.limits import Limits, Measure, too_complex
+
+REMEMBERED = 1_000
+REMEMBERED_CHARACTERS = 2_000_000
+"""A parsed document takes some hundred times the memory of its text."""
+
+MAX_ERRORS = 5
+
+SIGN_IN = frozenset({"signup", "login", "refreshSession", "changePassword"})
+"""Mutations that try a secret: one to a document, or a document would be a thousand guesses."""
+
+
+class RequestErrors(Exception):
+    """The request cannot be executed at all; there is no data."""
+
+    def __init__(self, *errors: GraphQLError) -> None:
+        super().__init__(errors)
+        self.errors = errors
+
+    @property
+    def code(self) -> str:
+        """That of the first."""
+        return str((self.errors[0].extensions or {}).get("code", "INTERNAL")) if self.errors else "INTERNAL"
+
+
+_NAME = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a document. `is_shared`: a subscription that shows everybody the same."""
+
+    document: DocumentNode
+    definition: OperationDefinitionNode
+    is_shared: bool
+    identity: str
+    """The document without its layout: clients that only format differently are one group."""
+    root_fields: tuple[str, ...]
+    """As often as they are asked for, under whatever alias or fragment."""
+    cost: Cost
+    field_names: frozenset[str]
+    """Every name in the document: a field that is not among them is not selected."""
+
+    @property
+    def kind(self) -> OperationType:
+        return self.definition.operation
+
+    @property
+    def name(self) -> str | None:
+        return self.definition.name.value if self.definition.name else None
+
+
+class Documents:
+    """`introspection`: whether clients may ask what the schema is."""
+
+    def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool) -> None:
+        self._schema, self._limits = schema, limits
+        self._rules = [*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule]
+        if not introspection:
+            self._rules.append(NoSchemaIntrospectionCustomRule)
+        self._known: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
+        self._characters = 0
+
+    def knows(self, query: str) -> bool:
+        return query in self._known
+
+    def operation(self, query: str, name: str | None) -> Operation:
+        """The operation that a request means. Raises RequestErrors."""
+        operations = self._known.get(query)
+        if operations is None:
+            operations = self._read(query)
+            self._remember(query, operations)
+        else:
+            self._known.move_to_end(query)
+        if name is None and len(operations) == 1:
+            return next(iter(operations.values()))
+        if name is None:
+            raise RequestErrors(
+                coded("OPERATION_NOT_FOUND", "Say which of the document's operations by operationName.")
+            )
+        if name not in operations:
+            raise RequestErrors(coded("OPERATION_NOT_FOUND", "The document has no operation of that name."))
+        return operations[name]
+
+    def _remember(self, query: str, operations: dict[str | None, Operation]) -> None:
+        self._known[query] = operations
+        self._characters += len(query)
+        while len(self._known) > REMEMBERED or self._characters > REMEMBERED_CHARACTERS:
+            self._characters -= len(self._known.popitem(last=False)[0])
+
+    def _read(self, query: str) -> dict[str | None, Operation]:
+        try:
+            document = self._parse(query)
+            measure = Measure(document, self._limits)
+            fields = {id(each): measure.root_fields(each) for each in operations_of(document)}
+        except GraphQLError as error:
+            raise RequestErrors(error) from None
+        except RecursionError:
+            raise RequestErrors(too_complex("nested too deeply")) from None
+        errors = validate(self._schema, document, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
+        if errors:
+            raise RequestErrors(*(with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
+        return self._operations(document, fields)
+
+    def _operations(self, document: DocumentNode, fields: Mapping[int, list[str]]) -> dict[str | None, Operation]:
+        pricing, identity = Pricing(self._schema, document), print_ast(document)
+        words = frozenset(_NAME.findall(identity))
+        found: dict[str | None, Operation] = {}
+        for each in operations_of(document):
+            roots = tuple(fields[id(each)])
+            if sum(name in SIGN_IN for name in roots) > 1:
+                raise RequestErrors(too_complex("more than one sign-in"))
+            name = each.name.value if each.name else None
+            is_shared, cost = self._is_shared(document, each), pricing.of(each)
+            found[name] = Operation(document, each, is_shared, identity, roots, cost, words)
+        return found
+
+    def _parse(self, query: str) -> DocumentNode:
+        if len(query) > self._limits.source_characters:
+            raise too_complex(f"more than {self._limits.source_characters} characters")
+        try:
+            return parse(query, max_tokens=self._limits.tokens)
+        except GraphQLSyntaxError as error:
+            raise with_code(error, "GRAPHQL_PARSE_FAILED") from None
+
+    def _is_shared(self, document: DocumentNode, definition: OperationDefinitionNode) -> bool:
+        if definition.operation is not OperationType.SUBSCRIPTION:
+            return False
+        type_info = TypeInfo(self._schema)
+        finder = ViewerFields(self._schema, type_info)
+        visit(document, TypeInfoVisitor(type_info, finder))
+        return not finder.found
+
+
+def operations_of(document: DocumentNode) -> list[OperationDefinitionNode]:
+    return [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
+
+
+class ViewerFields(Visitor):
+    """Finds fields whose value may depend on who asks. An allow-list: a field with a resolver counts as such unless it
+    is marked as shared, and behind an interface every possible type's field is looked at."""
+
+    def __init__(self, schema: GraphQLSchema, type_info: TypeInfo) -> None:
+        super().__init__()
+        self._schema, self._type_info = schema, type_info
+        self.found: set[str] = set()
+
+    def enter_field(self, node: FieldNode, *_: Any) -> None:
+        field, parent = self._type_info.get_field_def(), self._type_info.get_parent_type()
+        name = node.name.value
+        if field is None or parent is None or name.startswith("__"):
+            return
+        candidates = [field]
+        if is_abstract_type(parent):
+            types = self._schema.get_possible_types(parent)
+            candidates += [type_.fields[name] for type_ in types if name in type_.fields]
+        if not all(is_shared_field(candidate) for candidate in candidates):
+            self.found.add(f"{parent.name}.{name}")
+
+
+def is_shared_field(field: GraphQLField) -> bool:
+    """Whether it shows everybody the same."""
+    definition = (field.extensions or {}).get("strawberry-definition")
+    if definition is None:
+        return False
+    marked = definition.metadata.get("shared")
+    return bool(marked) if marked is not None else definition.is_basic_field and not definition.extensions

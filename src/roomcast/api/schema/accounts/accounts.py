@@ -1,0 +1,385 @@
+"""The door of accounts: people, sessions, signing up, in and out."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from functools import partial
+from typing import ClassVar, NamedTuple
+from uuid import UUID
+
+import strawberry
+
+from roomcast.accounts import actions, models, policy, refresh_tokens
+from roomcast.accounts import queries as accounts
+from roomcast.accounts.actions import Device, NewAccount, Profile
+from roomcast.accounts.policy import SessionEndReason
+from roomcast.accounts.refresh_tokens import ReusedRefreshToken, SignedIn
+from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.errors import AckPayload, MutationPayload, refusable
+from roomcast.api.schema.accounts.account_inputs import (
+    ChangePasswordInput,
+    LoginInput,
+    RefreshSessionInput,
+    RevokeSessionInput,
+    SignupInput,
+    UpdateProfileInput,
+    UserFilter,
+)
+from roomcast.api.schema.connections import Connected, Edge, PageInfo, connected, total
+from roomcast.api.schema.inputs import mentioned
+from roomcast.api.schema.node import Node
+from roomcast.api.schema.presence.presence_types import Presence, presence_of
+from roomcast.api.schema.scalars import URL
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Work
+from roomcast.core.errors import Conflict, InvalidCredentials
+from roomcast.core.ids import local_id
+from roomcast.core.paging import window
+from roomcast.presence import people
+from roomcast.rooms import invites
+from roomcast.uploads.links import SHOWING
+
+strawberry.enum(models.UserRole)
+strawberry.enum(policy.SignupMode)
+
+PASSWORD_PATH = ("input", "currentPassword")
+
+PROOFS = 3
+"""How often a password is proved anew because it was changed, or its hash renewed, between the proof and its use."""
+
+
+@strawberry.type
+class User(Node):
+    row: ClassVar = models.User
+    username: str
+    display_name: str
+    bio: str | None
+    role: models.UserRole
+    created_at: datetime
+    presence: people.Presence = strawberry.field(resolver=presence_of, graphql_type=Presence, metadata=SHARED)
+
+    @strawberry.field(metadata=SHARED, description="Signed; good for a day or two.")
+    def avatar_url(self, user: strawberry.Parent[models.User], info: Info) -> URL | None:
+        if user.avatar_id is None:
+            return None
+        return URL(
+            info.context.address + info.context.backend.links.reading("thumbnails", user.avatar_id, now(), SHOWING)
+        )
+
+
+@strawberry.type
+class UserEdge:
+    cursor: str
+    node: models.User = strawberry.field(graphql_type=User)
+
+
+@strawberry.type
+class UserConnection:
+    edges: list[Edge] = strawberry.field(graphql_type=list[UserEdge])
+    nodes: list[models.User] = strawberry.field(graphql_type=list[User])
+    page_info: PageInfo
+
+    @strawberry.field(metadata=SHARED)
+    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
+        return await total(connection)
+
+
+@strawberry.type(description="One sign-in of one device.")
+class Session(Node):
+    row: ClassVar = models.Session
+    device_name: str | None
+    created_at: datetime
+    last_seen_at: datetime
+    ip_address: str | None
+
+    @strawberry.field
+    def current(self, session: strawberry.Parent[models.Session], info: Info) -> bool:
+        viewer = info.context.viewer
+        return viewer is not None and viewer.session_id == session.id
+
+
+@strawberry.type(description="The signed-in account, with what only its owner may see.")
+class Viewer(Node):
+    row: ClassVar = Actor
+
+    @strawberry.field(graphql_type=User)
+    async def user(self, actor: strawberry.Parent[Actor], info: Info) -> models.User | None:
+        return await info.context.users.load(actor.user_id)
+
+    @strawberry.field
+    async def email(self, actor: strawberry.Parent[Actor], info: Info) -> str | None:
+        user = await info.context.users.load(actor.user_id)
+        return user.email if user else None
+
+    @strawberry.field(graphql_type=models.UserRole)
+    async def role(self, actor: strawberry.Parent[Actor]) -> models.UserRole:
+        return models.UserRole.ADMIN if actor.is_admin else models.UserRole.MEMBER
+
+    @strawberry.field(description="In all rooms together; a capped room counts as its cap.")
+    async def total_unread(self, actor: strawberry.Parent[Actor], info: Info) -> int:
+        totals = await info.context.totals.load(actor.user_id)
+        return totals.unread if totals else 0
+
+    @strawberry.field
+    async def total_mentions(self, actor: strawberry.Parent[Actor], info: Info) -> int:
+        totals = await info.context.totals.load(actor.user_id)
+        return totals.mentions if totals else 0
+
+    @strawberry.field(graphql_type=list[Session])
+    async def sessions(self, actor: strawberry.Parent[Actor], info: Info) -> Sequence[models.Session]:
+        """Where the account is signed in, the most recently used first."""
+        async with info.context.snapshot.session() as session:
+            return await accounts.sessions_of(session, actor)
+
+
+@strawberry.type
+class TokenPair:
+    access_token: str
+    access_token_expires_at: datetime
+    refresh_token: str
+    refresh_token_expires_at: datetime
+    token_type: str = "Bearer"  # noqa: S105 (the word of RFC 6750)
+
+
+@strawberry.type
+class SignupPayload(MutationPayload):
+    user: models.User | None = strawberry.field(graphql_type=User | None, default=None)
+    session: models.Session | None = strawberry.field(graphql_type=Session | None, default=None)
+    tokens: TokenPair | None = None
+
+
+@strawberry.type
+class LoginPayload(MutationPayload):
+    user: models.User | None = strawberry.field(graphql_type=User | None, default=None)
+    session: models.Session | None = strawberry.field(graphql_type=Session | None, default=None)
+    tokens: TokenPair | None = None
+
+
+@strawberry.type
+class UserPayload(MutationPayload):
+    user: models.User | None = strawberry.field(graphql_type=User | None, default=None)
+
+
+@strawberry.type
+class ChangePasswordPayload(MutationPayload):
+    viewer: Actor | None = strawberry.field(graphql_type=Viewer | None, default=None)
+    tokens: TokenPair | None = strawberry.field(
+        default=None,
+        description="They take the place of the session's tokens: its former refresh token is worth nothing.",
+    )
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(graphql_type=Viewer | None, description="The signed-in account; null without credentials.")
+    def me(self, info: Info) -> Actor | None:
+        return info.context.viewer
+
+    @strawberry.field(graphql_type=User | None)
+    async def user(self, info: Info, id: strawberry.ID) -> models.User | None:  # noqa: A002 (the contract's word)
+        _ = info.context.actor
+        user_id = local_id("user", id)
+        return await info.context.users.load(user_id) if user_id else None
+
+    @strawberry.field(graphql_type=UserConnection)
+    async def users(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        last: int | None = None,
+        before: str | None = None,
+        filter: UserFilter | None = None,  # noqa: A002 (the contract's word)
+    ) -> Connected:
+        """Everybody with an account, by username."""
+        context, page = info.context, window(first, after, last, before)
+        wanted = accounts.UserFilter(filter.query, filter.role) if filter else accounts.UserFilter()
+        async with context.snapshot.session() as session:
+            found = await accounts.users(session, context.actor, wanted, page)
+        return connected(found, count=lambda: _user_count(context, wanted))
+
+
+async def _user_count(context: Context, wanted: accounts.UserFilter) -> int:
+    async with context.snapshot.session() as session:
+        return await accounts.user_count(session, context.actor, wanted)
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    @refusable(SignupPayload)
+    async def signup(self, info: Info, input: SignupInput) -> SignupPayload:  # noqa: A002
+        """Open an account and sign in to it."""
+        context, backend = info.context, info.context.backend
+        policy.check_signup_open(backend.account_rules, invited=input.invite_code is not None)
+        await _check_invite(context, input.invite_code)
+        actions.check_account(input.username, input.email, input.display_name)
+        device = _device(context, input.device_name)
+        backend.passwords.check(input.password, username=input.username, path=("input", "password"))
+        hashed = await backend.credentials.hash_for_signup(input.password, device.ip_address)
+        account = NewAccount(input.username, hashed, input.email, input.display_name, input.setup_token or None)
+        async with backend.credentials.claiming(input.email, device.ip_address), backend.db.work() as work:
+            signed_in = await actions.signup(work, account, device, backend.account_rules)
+            await _enter(work, signed_in, input.invite_code)
+        welcome = await _welcome(context, signed_in)
+        return SignupPayload(user=welcome.user, session=welcome.session, tokens=welcome.tokens)
+
+    @strawberry.mutation
+    @refusable(LoginPayload)
+    async def login(self, info: Info, input: LoginInput) -> LoginPayload:  # noqa: A002
+        """Sign in with username or e-mail. An unknown person gets the same answer, as late, as a wrong password."""
+        context, backend = info.context, info.context.backend
+        device = _device(context, input.device_name)
+        for _ in range(PROOFS):
+            proving = backend.credentials.verify_login(input.username_or_email, input.password, device.ip_address)
+            async with proving as proof, backend.db.work() as work:
+                signed_in = await actions.login(work, proof, device, backend.account_rules)
+            if signed_in is not None:
+                return await _login_payload(context, signed_in)
+        raise _keeps_changing()
+
+    @strawberry.mutation
+    @refusable(LoginPayload)
+    async def refresh_session(self, info: Info, input: RefreshSessionInput) -> LoginPayload:  # noqa: A002
+        """Rotates the refresh token. Sent over a WebSocket, it also extends that open connection in place."""
+        context, backend = info.context, info.context.backend
+        async with backend.db.work() as work:
+            outcome = await refresh_tokens.refresh_session(
+                work, input.refresh_token, backend.tokens, backend.account_rules
+            )
+            if isinstance(outcome, ReusedRefreshToken):
+                end_afterwards(context, work, [outcome.session_id], SessionEndReason.SESSION_REVOKED)
+        if isinstance(outcome, ReusedRefreshToken):  # committed, and refused
+            raise outcome.refusal
+        return await _login_payload(context, outcome)
+
+    @strawberry.mutation
+    @refusable(AckPayload)
+    async def logout(self, info: Info) -> AckPayload:
+        """End the session of this request. Its tokens are worth nothing from now on, and its sockets close."""
+        async with info.context.backend.db.work() as work:
+            ended = await actions.logout(work, info.context.actor)
+            end_afterwards(info.context, work, ended, SessionEndReason.SESSION_REVOKED)
+        return AckPayload()
+
+    @strawberry.mutation
+    @refusable(AckPayload)
+    async def revoke_session(self, info: Info, input: RevokeSessionInput) -> AckPayload:  # noqa: A002
+        """End one of one's own sessions, as logout would there."""
+        async with info.context.backend.db.work() as work:
+            ended = await actions.revoke_session(work, info.context.actor, local_id("session", input.session_id))
+            end_afterwards(info.context, work, ended, SessionEndReason.SESSION_REVOKED)
+        return AckPayload()
+
+    @strawberry.mutation
+    @refusable(ChangePasswordPayload)
+    async def change_password(self, info: Info, input: ChangePasswordInput) -> ChangePasswordPayload:  # noqa: A002
+        """Ends all other sessions of the account, and answers with new tokens for this one: keep them."""
+        context, backend, actor = info.context, info.context.backend, info.context.actor
+        user = await context.users.load(actor.user_id)
+        name = user.username if user else ""
+        backend.passwords.check(input.new_password, username=name, path=("input", "newPassword"))
+        for _ in range(PROOFS):
+            proof = await backend.credentials.verify_password(actor, input.current_password)
+            new_hash = await backend.passwords.hash(input.new_password)
+            async with backend.db.work() as work:
+                changed = await actions.change_password(work, actor, proof, new_hash)
+                end_afterwards(context, work, changed[0] if changed else (), SessionEndReason.SESSION_REVOKED)
+            if changed is not None:
+                tokens = (await _welcome(context, changed[1])).tokens
+                return ChangePasswordPayload(viewer=context.viewer, tokens=tokens)
+        raise _keeps_changing()
+
+    @strawberry.mutation
+    @refusable(UserPayload)
+    async def update_profile(self, info: Info, input: UpdateProfileInput) -> UserPayload:  # noqa: A002
+        """Change what others see of the viewer, and the e-mail address, which only the viewer sees."""
+        profile = Profile(
+            mentioned(input.display_name),
+            mentioned(input.bio),
+            mentioned(input.email),
+            mentioned(input.avatar_upload_id),
+        )
+        context, backend, actor = info.context, info.context.backend, info.context.actor
+        actions.check_profile(profile)
+        is_claim = await _check_email_change(context, input)
+        claimed = (input.email or None) if is_claim else None
+        claiming = backend.credentials.claiming(claimed, context.caller.ip_address, actor)
+        async with claiming, backend.db.work() as work:
+            user = await actions.update_profile(work, actor, profile)
+        await context.changed()
+        return UserPayload(user=user)
+
+
+def end_afterwards(context: Context, work: Work, session_ids: Collection[UUID], why: SessionEndReason) -> None:
+    """After the commit these sessions are over in this process, sockets included; the others notice by themselves."""
+    if session_ids:
+        work.afterwards.append(partial(context.backend.sessions.end, dict.fromkeys(session_ids, why)))
+
+
+async def _check_email_change(context: Context, given: UpdateProfileInput) -> bool:
+    """Whether the profile brings another e-mail address, which takes the password. Raises InvalidCredentials,
+    RateLimited."""
+    if given.email is strawberry.UNSET:
+        return False
+    user = await context.users.load(context.actor.user_id)
+    if user is not None and (given.email or None) == user.email:
+        return False
+    if not given.current_password:
+        raise InvalidCredentials("another e-mail address takes the current password", path=PASSWORD_PATH)
+    await context.backend.credentials.verify_password(context.actor, given.current_password, PASSWORD_PATH)
+    return True
+
+
+def _keeps_changing() -> Conflict:
+    return Conflict("the password is being changed; try again")
+
+
+async def _check_invite(context: Context, code: str | None) -> None:
+    """Refused before a password is hashed for it."""
+    if code is not None:
+        async with context.backend.db.read() as session:
+            await invites.open_invite(session, code)
+
+
+async def _enter(work: Work, signed_in: SignedIn, code: str | None) -> None:
+    """Into the room that the newcomer was invited to. Without it there is no account either."""
+    if code is not None:
+        user, session = signed_in.user, signed_in.session
+        newcomer = Actor(user.id, session.id, user.role == models.UserRole.ADMIN, session.expires_at)
+        await invites.redeem_invite(work, newcomer, code)
+
+
+def _device(context: Context, name: str | None) -> Device:
+    if name is not None:
+        policy.check_device_name(name)
+    return Device(name, context.caller.ip_address)
+
+
+class Welcome(NamedTuple):
+    user: models.User
+    session: models.Session
+    tokens: TokenPair
+
+
+async def _login_payload(context: Context, signed_in: SignedIn) -> LoginPayload:
+    welcome = await _welcome(context, signed_in)
+    return LoginPayload(user=welcome.user, session=welcome.session, tokens=welcome.tokens)
+
+
+async def _welcome(context: Context, signed_in: SignedIn) -> Welcome:
+    """The rest of this operation, and the socket it came over, act for the person who has just signed in."""
+    user, session = signed_in.user, signed_in.session
+    token, expires_at = context.backend.tokens.access(user.id, session.id)
+    is_admin = user.role == models.UserRole.ADMIN
+    context.viewer = Actor(user.id, session.id, is_admin, expires_at, context.caller.ip_address)
+    if context.caller.adopt is not None:
+        context.caller.adopt(context.viewer)
+    await context.changed()
+    pair = TokenPair(
+        access_token=token,
+        access_token_expires_at=expires_at,
+        refresh_token=signed_in.refresh_token,
+        refresh_token_expires_at=signed_in.refresh_token_expires_at,
+    )
+    return Welcome(user, session, pair)

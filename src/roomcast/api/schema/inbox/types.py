@@ -1,0 +1,69 @@
+"""What an inbox says, as GraphQL types: every value is absolute."""
+
+from enum import StrEnum
+from typing import Self
+from uuid import UUID
+
+import strawberry
+
+from roomcast.api.context import Info
+from roomcast.api.schema.rooms.rooms import Room, room_or_none
+from roomcast.api.schema.scalars import Seq
+from roomcast.core.ids import global_id
+from roomcast.receipts.queries import Unread
+from roomcast.rooms import models
+
+
+@strawberry.enum
+class RoomListChange(StrEnum):
+    ADDED = "ADDED"
+    REMOVED = "REMOVED"
+    UPDATED = "UPDATED"
+
+
+@strawberry.type
+class RoomUnread:
+    room_id: strawberry.ID
+    unread_count: int
+    unread_is_capped: bool
+    mention_count: int
+    last_read_seq: Seq
+
+    @classmethod
+    def of(cls, room: Unread) -> Self:
+        return cls(
+            room_id=strawberry.ID(global_id("room", room.room_id)),
+            unread_count=room.unread_count,
+            unread_is_capped=room.is_capped,
+            mention_count=room.mention_count,
+            last_read_seq=Seq(room.last_read_seq),
+        )
+
+
+@strawberry.type(description="All of the viewer's rooms. Replaces whatever was known before.")
+class InboxSnapshot:
+    rooms: list[RoomUnread]
+    total_unread: int
+    total_mentions: int
+
+
+@strawberry.type
+class UnreadChanged:
+    room: RoomUnread
+    total_unread: int
+    total_mentions: int
+
+
+@strawberry.type
+class RoomListChanged:
+    room_id: strawberry.ID
+    change: RoomListChange
+    local_id: strawberry.Private[UUID]
+
+    @strawberry.field(graphql_type=Room | None, description="Null where the viewer is not in it any more.")
+    async def room(self, info: Info) -> models.Room | None:
+        return None if self.change is RoomListChange.REMOVED else await room_or_none(info.context, self.local_id)
+
+    @classmethod
+    def of(cls, room_id: UUID, change: RoomListChange) -> Self:
+        return cls(room_id=strawberry.ID(global_id("room", room_id)), change=change, local_id=room_id)

@@ -1,0 +1,132 @@
+"""The door of presence: who is here and who types. Signals: never stored, best effort."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import strawberry
+
+from roomcast.accounts import models as account_rows
+from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.errors import AckPayload, refusable
+from roomcast.api.schema.accounts.accounts import User
+from roomcast.api.schema.inputs import mentioned
+from roomcast.api.schema.streams.events import RenderedEvent
+from roomcast.api.schema.streams.subscriptions import Stream, StreamStart
+from roomcast.core.ids import global_id, local_id
+from roomcast.live.presence_feeds import PresenceUpdate, TypingUpdate
+from roomcast.presence import queries
+from roomcast.presence.people import PresenceState
+from roomcast.presence.policy import MAX_SHOWN, MAX_TYPISTS, TYPING_EXPIRY_SECONDS
+from roomcast.presence.status_updates import StatusUpdate
+from roomcast.realtime.snapshot_feed import SnapshotFeed
+from roomcast.rooms import queries as rooms
+
+
+@strawberry.type(description="Replaces the one before. People are told of themselves too: clients leave their own out.")
+class TypingState:
+    @strawberry.field(metadata=SHARED)
+    def room_id(self, told: strawberry.Parent[RenderedEvent]) -> strawberry.ID:
+        return strawberry.ID(global_id("room", told.event.room_id))
+
+    @strawberry.field(
+        graphql_type=list[User],
+        metadata=SHARED | {"items": MAX_TYPISTS},
+        description=f"Who began first comes first; at most {MAX_TYPISTS}.",
+    )
+    async def users(self, told: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
+        return await _users(info.context, told)
+
+    @strawberry.field(
+        metadata=SHARED, description="Without another payload in this time, nobody types: the server is not heard."
+    )
+    def expires_in_ms(self) -> int:
+        return round(TYPING_EXPIRY_SECONDS * 1000)
+
+
+@strawberry.type
+class PresenceChange:
+    @strawberry.field(
+        metadata=SHARED,
+        description="These people are all who are here, whatever was known before. Otherwise these have changed, and "
+        "who is OFFLINE now is not here any more.",
+    )
+    def snapshot(self, told: strawberry.Parent[RenderedEvent]) -> bool:
+        return bool(told.event.snapshot)
+
+    @strawberry.field(
+        graphql_type=list[User],
+        metadata=SHARED | {"items": MAX_SHOWN},
+        description=f"At most {MAX_SHOWN} of the room's people are shown; where one of them goes, another comes in.",
+    )
+    async def users(self, told: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
+        return await _users(info.context, told)
+
+
+async def _users(context: Context, told: RenderedEvent) -> list[account_rows.User]:
+    return [user for user in await context.users.load_many(list(told.event.user_ids)) if user is not None]
+
+
+@strawberry.input(description="What is left out stays as it is.")
+class SetPresenceInput:
+    state: PresenceState | None = strawberry.field(
+        default=strawberry.UNSET,
+        description="IDLE holds for this device, until it says ACTIVE or is gone. OFFLINE hides the viewer on all "
+        "devices, until this one says ACTIVE or any of them null, which is the automatic state.",
+    )
+    status_text: str | None = strawberry.field(default=strawberry.UNSET, description="Null clears it.")
+    status_emoji: str | None = strawberry.field(default=strawberry.UNSET, description="One emoji; null clears it.")
+
+
+@strawberry.input
+class SetTypingInput:
+    room_id: strawberry.ID
+    typing: bool
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    @refusable(AckPayload)
+    async def set_presence(self, info: Info, input: SetPresenceInput) -> AckPayload:  # noqa: A002
+        """How the viewer is shown to others. Not stored: a client says it again when it has connected anew."""
+        wish = StatusUpdate(mentioned(input.state), mentioned(input.status_text), mentioned(input.status_emoji))
+        info.context.backend.signals.set_presence(info.context.actor, wish)
+        return AckPayload()
+
+    @strawberry.mutation
+    @refusable(AckPayload)
+    async def set_typing(self, info: Info, input: SetTypingInput) -> AckPayload:  # noqa: A002
+        """The viewer types in a room; to be said again every typingRefreshMs. Sending a message ends it."""
+        context, actor = info.context, info.context.actor
+        async with context.snapshot.session() as session:
+            room_id = await queries.room_to_type_in(
+                session, actor, local_id("room", input.room_id), typing=input.typing
+            )
+        context.backend.signals.set_typing(actor, room_id, typing=input.typing)
+        return AckPayload()
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(
+        graphql_type=TypingState, metadata=SHARED, description="Not stored. Each payload replaces the one before."
+    )
+    async def typing(self, info: Info, room_id: strawberry.ID) -> Stream:
+        return await _stream(info.context, room_id, TypingUpdate, info.context.backend.signals.typing_in)
+
+    @strawberry.subscription(
+        graphql_type=PresenceChange,
+        metadata=SHARED,
+        description="Not stored. The people of one room: a snapshot first, then coalesced changes.",
+    )
+    async def presence(self, info: Info, room_id: strawberry.ID) -> Stream:
+        return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.signals.presence_in)
+
+
+async def _stream(context: Context, room_id: str, shows: type[Any], state_of: Callable[[UUID], SnapshotFeed]) -> Stream:
+    """Raises Unauthenticated, NotFound."""
+    async with context.snapshot.session() as session:
+        view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
+    place = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
+    return Stream(place, frozenset([shows]), speaks=False, address=context.address, state_of=state_of)

@@ -1,0 +1,69 @@
+"""The door of receipts: how far people have read, and how they want to be called."""
+
+from datetime import datetime
+
+import strawberry
+
+from roomcast.api.context import Info
+from roomcast.api.errors import MutationPayload, refusable
+from roomcast.api.schema.rooms.rooms import RoomMembership, RoomPayload
+from roomcast.core.ids import local_id
+from roomcast.receipts import actions
+from roomcast.rooms import models
+from roomcast.rooms.read_state import Preferences
+
+
+@strawberry.type
+class MarkReadPayload(MutationPayload):
+    membership: models.Membership | None = strawberry.field(graphql_type=RoomMembership | None, default=None)
+
+
+@strawberry.input
+class MarkReadInput:
+    room_id: strawberry.ID
+    up_to_message_id: strawberry.ID = strawberry.field(
+        description="Up to and including. Moves forward only, unless `force`."
+    )
+    force: bool = False
+
+
+@strawberry.input
+class SetRoomPreferencesInput:
+    """What is left out stays as it is."""
+
+    room_id: strawberry.ID
+    notification_level: models.NotificationLevel | None = None
+    muted_until: datetime | None = strawberry.field(
+        default=strawberry.UNSET, description="The person's own snooze; null lifts it."
+    )
+    favourite: bool | None = None
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    @refusable(MarkReadPayload)
+    async def mark_read(self, info: Info, input: MarkReadInput) -> MarkReadPayload:  # noqa: A002
+        """The viewer has read up to a message."""
+        actor = info.context.actor
+        room_id, message_id = local_id("room", input.room_id), local_id("msg", input.up_to_message_id)
+        async with info.context.backend.db.work() as work:
+            membership = await actions.mark_read(work, actor, room_id, message_id, force=input.force)
+        await info.context.changed()
+        return MarkReadPayload(membership=membership)
+
+    @strawberry.mutation
+    @refusable(RoomPayload)
+    async def set_room_preferences(self, info: Info, input: SetRoomPreferencesInput) -> RoomPayload:  # noqa: A002
+        """How a room calls the viewer, and where it stands in their list."""
+        actor = info.context.actor
+        wanted = Preferences(
+            input.notification_level,
+            input.muted_until is not strawberry.UNSET,
+            input.muted_until or None,
+            input.favourite,
+        )
+        async with info.context.backend.db.work() as work:
+            preferred = await actions.set_room_preferences(work, actor, local_id("room", input.room_id), wanted)
+        await info.context.changed()
+        return RoomPayload(room=preferred.room)

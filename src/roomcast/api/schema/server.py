@@ -1,0 +1,85 @@
+"""The door of the server itself: its limits, and looking anything up by its global id."""
+
+from importlib.metadata import version
+from typing import Any
+
+import strawberry
+
+from roomcast.accounts import policy as accounts
+from roomcast.api.context import Context, Info
+from roomcast.api.schema.messages.messages import message_or_none
+from roomcast.api.schema.node import Node
+from roomcast.api.schema.rooms.rooms import room_or_none
+from roomcast.api.schema.uploads.uploads import attachment_or_none
+from roomcast.core.ids import kind_of, local_id
+from roomcast.core.paging import MAX_PAGE_SIZE
+from roomcast.messages.policy import MAX_BODY
+from roomcast.presence.policy import TYPING_EXPIRY_SECONDS, TYPING_REFRESH_SECONDS
+
+HEARTBEAT_MS = 12_000
+MAX_SUBSCRIPTIONS = 100
+MAX_NODES = 100
+
+
+@strawberry.type
+class ServerLimits:
+    max_page_size: int = MAX_PAGE_SIZE
+    max_upload_bytes: int
+    max_message_length: int = strawberry.field(default=MAX_BODY, description="Characters.")
+    typing_refresh_ms: int = round(TYPING_REFRESH_SECONDS * 1000)
+    typing_expiry_ms: int = round(TYPING_EXPIRY_SECONDS * 1000)
+    heartbeat_ms: int = HEARTBEAT_MS
+    max_subscriptions_per_connection: int = MAX_SUBSCRIPTIONS
+    max_response_bytes: int = strawberry.field(
+        description="Of one answer or event. A larger one is refused with QUERY_TOO_COMPLEX."
+    )
+
+
+@strawberry.type
+class ServerInfo:
+    version: str
+    signup_mode: accounts.SignupMode
+    limits: ServerLimits
+
+    @strawberry.field(description="What browsers subscribe to pushes with; null where none are sent.")
+    async def vapid_public_key(self, info: Info) -> str | None:
+        notifier = info.context.backend.notifier
+        return (await notifier.sender()).public_key if notifier is not None else None
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(description="Limits and timing constants, so that clients hard-code none.")
+    def server_info(self, info: Info) -> ServerInfo:
+        backend = info.context.backend
+        mode: accounts.SignupMode = backend.account_rules.signup_mode
+        limits = ServerLimits(max_upload_bytes=backend.max_upload_bytes, max_response_bytes=backend.max_response_bytes)
+        return ServerInfo(version=version("roomcast"), signup_mode=mode, limits=limits)
+
+    @strawberry.field(graphql_type=Node | None)
+    async def node(self, info: Info, id: strawberry.ID) -> Any:  # noqa: A002 (the contract's word)
+        return await _node(info.context, id)
+
+    @strawberry.field(graphql_type=list[Node | None])
+    async def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Any]:
+        """At most 100 of them, in the order asked for; null for what is unknown to the viewer."""
+        return [await _node(info.context, id_) for id_ in ids[:MAX_NODES]]
+
+
+async def _node(context: Context, global_id: str) -> Any:
+    """Whatever the viewer may see under this id; None for the rest."""
+    actor, kind = context.actor, kind_of(global_id)
+    if kind == "user" and (user_id := local_id("user", global_id)):
+        return await context.users.load(user_id)
+    if kind == "room":
+        return await room_or_none(context, local_id("room", global_id))
+    if kind == "msg":
+        return await message_or_none(context, local_id("msg", global_id))
+    if kind == "file":
+        return await attachment_or_none(context, local_id("file", global_id))
+    if kind == "session" and (session_id := local_id("session", global_id)):
+        found = await context.user_sessions.load(session_id)
+        return found if found and found.user_id == actor.user_id and found.revoked_at is None else None
+    if kind == "audit" and actor.is_admin and (entry_id := local_id("audit", global_id)):
+        return await context.audit_entries.load(entry_id)
+    return actor if kind == "viewer" and local_id("viewer", global_id) == actor.user_id else None

@@ -1,0 +1,230 @@
+"""The log: one gap-free sequence of facts per room, written in the action's own transaction. It is the truth.
+
+The head's row lock is held to the commit, so commit order is sequence order: whoever has read up to `seq` n will
+never find an n or less appear later. (A cursor over serial ids or timestamps cannot promise that:
+hasura/graphql-engine#8632.)
+"""
+
+import base64
+import struct
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel, col, select
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.core.columns import JSON, IdField, SeqField, TimeField, table
+from roomcast.core.direct_queries import DirectQuery, execute_direct, fetch_direct
+from roomcast.core.errors import BadUserInput
+from roomcast.core.events import Event, from_facts
+from roomcast.core.ids import uuid7
+
+E = TypeVar("E", bound=Event)
+
+
+class RoomHead(SQLModel, table=True):
+    """The end of one room's log. Its lock orders the room's changes; rooms are independent of each other."""
+
+    __tablename__ = "room_heads"
+    room_id: UUID = IdField(primary_key=True)
+    last_seq: int = SeqField()
+    last_activity_seq: int = SeqField()
+    last_activity_at: datetime = TimeField()
+
+
+class LogEntry(SQLModel, table=True):
+    """One fact: ids and small values, never a body. A replay shows messages as they are now."""
+
+    __tablename__ = "room_events"
+    room_id: UUID = IdField(primary_key=True)
+    seq: int = SeqField(primary_key=True)
+    kind: str = Field(max_length=40)
+    at: datetime = TimeField()
+    data: dict[str, Any] = Field(default_factory=dict, sa_type=JSON)
+
+
+class Store(SQLModel, table=True):
+    """One row that names this incarnation of the data. A restore from backup gives it a new epoch."""
+
+    __tablename__ = "store"
+    id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    epoch: UUID = IdField(default_factory=uuid7)
+
+
+async def open_log(session: AsyncSession, room_id: UUID, at: datetime) -> None:
+    """Give a new room its head, at seq 0."""
+    session.add(RoomHead(room_id=room_id, last_activity_at=at))
+    await session.flush()
+
+
+@dataclass(slots=True)
+class LockedHead:
+    """A head whose row is locked until the commit: the room's next seq is ours to give."""
+
+    room_id: UUID
+    last_seq: int
+    last_activity_seq: int
+    last_activity_at: datetime
+
+
+_HEADS = table(RoomHead)
+_CHOSEN = (
+    sa.select(_HEADS.c.room_id, _HEADS.c.last_seq, _HEADS.c.last_activity_seq, _HEADS.c.last_activity_at)
+    .where(_HEADS.c.room_id.in_(sa.bindparam("room_ids", expanding=True)))
+    .order_by(_HEADS.c.room_id)
+)
+_LOCK, _LOCK_FREE = _CHOSEN.with_for_update(), _CHOSEN.with_for_update(skip_locked=True)
+_MOVE = (
+    sa.update(_HEADS)
+    .where(_HEADS.c.room_id == sa.bindparam("head"))
+    .values({name: sa.bindparam(f"new_{name}") for name in ("last_seq", "last_activity_seq", "last_activity_at")})
+)
+
+_APPEND = sa.insert(table(LogEntry))
+
+
+def heads_lock_query(room_ids: Collection[UUID], *, skip_locked: bool = False) -> DirectQuery:
+    """Asks for the heads of these rooms and locks them until the commit, in id order so that two groups never deadlock.
+    `locked` is to have the answer. `skip_locked`: heads that others have locked are left out, where rows are locked."""
+    return DirectQuery(_LOCK_FREE if skip_locked else _LOCK, {"room_ids": list(room_ids)})
+
+
+def remember_locked_heads(session: AsyncSession, rows: Sequence[RoomHead]) -> None:
+    """These heads are this transaction's own: their next seq is at hand."""
+    heads = _locked_heads(session)
+    for row in rows:
+        heads[row.room_id] = LockedHead(row.room_id, row.last_seq, row.last_activity_seq, row.last_activity_at)
+
+
+async def lock_heads(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, LockedHead]:
+    """The heads of those among these rooms that have one, locked until the commit."""
+    heads = _locked_heads(session)
+    if missing := [room_id for room_id in room_ids if room_id not in heads]:
+        [rows] = await fetch_direct(session, heads_lock_query(missing))
+        remember_locked_heads(session, rows)
+    return {room_id: heads[room_id] for room_id in room_ids if room_id in heads}
+
+
+def _locked_heads(session: AsyncSession) -> dict[UUID, LockedHead]:
+    found: dict[UUID, LockedHead] = session.info.setdefault("heads", {})
+    return found
+
+
+async def append(session: AsyncSession, events: Sequence[E]) -> list[E]:
+    """Give each event the next seq of its room and store it, in the order given. Locks the rooms' heads."""
+    heads = await lock_heads(session, {event.room_id for event in events})
+    numbered = [_number(heads[event.room_id], event) for event in events]
+    await execute_direct(session, _MOVE, [_moved(head) for head in heads.values()])
+    rows = [{"room_id": e.room_id, "seq": e.seq, "kind": e.kind, "at": e.at, "data": e.facts()} for e in numbered]
+    await execute_direct(session, _APPEND, rows)
+    return numbered
+
+
+def _moved(head: LockedHead) -> dict[str, Any]:
+    return {
+        "head": head.room_id,
+        "new_last_seq": head.last_seq,
+        "new_last_activity_seq": head.last_activity_seq,
+        "new_last_activity_at": head.last_activity_at,
+    }
+
+
+async def remove(session: AsyncSession, room_id: UUID) -> int:
+    """Take away a room's head and everything in its log. Its last seq; 0 if there was none."""
+    heads = await lock_heads(session, [room_id])
+    await session.exec(sa.delete(LogEntry).where(col(LogEntry.room_id) == room_id))
+    await session.exec(sa.delete(RoomHead).where(col(RoomHead.room_id) == room_id))
+    return heads[room_id].last_seq if heads else 0
+
+
+def _number(head: LockedHead, event: E) -> E:
+    head.last_seq += 1
+    if event.moves_activity:
+        head.last_activity_seq = head.last_seq
+        head.last_activity_at = event.at
+    return replace(event, seq=head.last_seq)
+
+
+async def after(session: AsyncSession, room_id: UUID, seq: int, limit: int) -> list[Event]:
+    """The room's events above `seq`, oldest first, at most `limit` of them."""
+    entries = await session.exec(
+        select(LogEntry)
+        .where(LogEntry.room_id == room_id, col(LogEntry.seq) > seq)
+        .order_by(col(LogEntry.seq))
+        .limit(limit)
+    )
+    return [from_facts(e.kind, e.room_id, e.seq, e.at, e.data) for e in entries]
+
+
+async def heads_by_id(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, RoomHead]:
+    rows = await session.exec(select(RoomHead).where(col(RoomHead.room_id).in_(room_ids)))
+    return {head.room_id: head for head in rows}
+
+
+async def tails(session: AsyncSession, room_ids: Collection[UUID]) -> Mapping[UUID, int]:
+    """`last_seq` of each of these rooms that exists."""
+    rows = await session.exec(select(RoomHead.room_id, RoomHead.last_seq).where(col(RoomHead.room_id).in_(room_ids)))
+    return dict(rows.all())
+
+
+async def epoch(session: AsyncSession) -> UUID:
+    """This store's incarnation. Every cursor carries it."""
+    return (await session.exec(select(Store.epoch))).one()
+
+
+async def prove_writable(session: AsyncSession) -> None:
+    """Write something that changes nothing, to be committed. Waits for no lock that a message needs, nor for another
+    process that does the same: on PostgreSQL it is a shared lock on a row, which is a write as well."""
+    if session.get_bind().dialect.name == "sqlite":
+        await session.exec(sa.update(Store).values(id=Store.id))
+    else:
+        await session.exec(select(Store.id).with_for_update(read=True, key_share=True))
+
+
+async def begin_epoch(session: AsyncSession) -> None:
+    """No cursor of before counts any more: the data was restored, and the log may go on with other events."""
+    await session.exec(sa.update(Store).values(epoch=uuid7()))
+
+
+# ------------------------------------------------------------------ cursors
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in a room's log. Outside it is one opaque word that nobody parses but us."""
+
+    epoch: UUID
+    room_id: UUID
+    seq: int
+
+    def encode(self) -> str:
+        packed = b"\x01" + self.epoch.bytes[-8:] + self.room_id.bytes + struct.pack(">Q", self.seq)
+        return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """What a client sent back: read, but not yet believed."""
+
+    epoch_mark: bytes
+    room_id: UUID
+    seq: int
+
+    def is_of(self, epoch: UUID) -> bool:
+        return self.epoch_mark == epoch.bytes[-8:]
+
+
+def read_cursor(text: str) -> Cursor:
+    """Raises BadUserInput for anything that `Position.encode` did not make."""
+    try:
+        packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        version, mark, room, seq = struct.unpack(">B8s16sQ", packed)
+    except (ValueError, struct.error):
+        raise BadUserInput("this is no stream cursor") from None
+    if version != 1:
+        raise BadUserInput("this is no stream cursor")
+    return Cursor(mark, UUID(bytes=room), seq)

@@ -1,0 +1,113 @@
+"""What a push says: enough to show a notification without asking the server, short enough for every push service."""
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from typing import NamedTuple
+
+import orjson
+from sqlmodel.ext.asyncio.session import AsyncSession
+
+from roomcast.accounts import queries as accounts
+from roomcast.accounts.models import User
+from roomcast.core.ids import global_id
+from roomcast.messages.markdown import reader
+from roomcast.messages.models import Message
+from roomcast.messages.queries import messages_at
+from roomcast.notifications import unseen
+from roomcast.notifications.pending import Claim
+from roomcast.notifications.unseen import Key, UnseenSpan
+from roomcast.receipts import queries as receipts
+from roomcast.receipts.queries import Totals, Unread
+from roomcast.rooms.models import Room, RoomKind
+from roomcast.rooms.queries import rooms_by_id
+
+VERSION = 1
+EXCERPT = 200
+"""Characters of a message."""
+
+READ = 1_000
+"""Characters of a message that are read for its excerpt: a long one can be written so that reading it takes long."""
+
+REMEMBERED = 100
+"""Excerpts at hand: one message is told to many."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushPayload:
+    """`newest_seq`: all up to it is said by this one."""
+
+    payload: bytes
+    urgent: bool
+    newest_seq: int
+
+
+class Told(NamedTuple):
+    """All that one notice is made of."""
+
+    span: UnseenSpan
+    room: Room
+    message: Message
+    author: User | None
+    unread: Unread
+    totals: Totals
+
+
+async def build_payloads(session: AsyncSession, claims: Collection[Claim], moment: datetime) -> dict[Key, PushPayload]:
+    """What each of these is to say, of those that still have something to say."""
+    spans = await unseen.still_unseen(session, [claim.key for claim in claims], moment)
+    people = {claim.key: claim.subscription.user_id for claim in claims if claim.key in spans}
+    room_ids = {room_id for _, room_id in spans}
+    rooms = await rooms_by_id(session, room_ids)
+    messages = await messages_at(session, {(room_id, span.newest) for (_, room_id), span in spans.items()})
+    authors = await accounts.users_by_id(session, {m.author_id for m in messages.values() if m.author_id})
+    unread = await receipts.unread(session, {(key[1], user_id) for key, user_id in people.items()})
+    totals = await receipts.totals(session, set(people.values()))
+    found = {}
+    for key, user_id in people.items():
+        room_id, span = key[1], spans[key]
+        message = messages[room_id, span.newest]
+        author = authors.get(message.author_id) if message.author_id else None
+        found[key] = _notice(
+            Told(span, rooms[room_id], message, author, unread[room_id, user_id], totals.get(user_id, Totals(0, 0)))
+        )
+    return found
+
+
+def _notice(told: Told) -> PushPayload:
+    room, message = told.room, told.message
+    payload = {
+        "v": VERSION,
+        "roomId": global_id("room", room.id),
+        "roomKind": room.kind,
+        "roomName": room.name,
+        "messageId": global_id("msg", message.id),
+        "threadRootId": global_id("msg", message.thread_root_id) if message.thread_root_id else None,
+        "seq": message.seq,
+        "at": message.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "author": told.author.display_name if told.author else None,
+        "text": excerpt(message.body or ""),
+        "hasAttachments": message.has_attachments,
+        "mention": told.span.named,
+        "unread": told.unread.unread_count,
+        "badge": told.totals.unread,
+    }
+    return PushPayload(orjson.dumps(payload), told.span.named or room.kind == RoomKind.DIRECT, told.span.newest)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def excerpt(body: str) -> str:
+    """The body's words on one line, without Markdown's signs."""
+    line = " ".join("".join(_texts(body[:READ])).split())
+    return line if len(line) <= EXCERPT and len(body) <= READ else f"{line[: EXCERPT - 1].rstrip()}…"
+
+
+def _texts(body: str) -> Iterator[str]:
+    for block in reader().parse(body):
+        if block.type in ("fence", "code_block"):
+            yield f"{block.content} "
+        for token in block.children or ():
+            yield " " if token.type in ("softbreak", "hardbreak") else token.content
+        if block.children:
+            yield " "

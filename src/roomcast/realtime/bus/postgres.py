@@ -1,0 +1,79 @@
+"""Frames by PostgreSQL: one NOTIFY channel for everything, listened to on one connection, batches sent on another.
+
+For a few processes that have no other broker: every NOTIFY takes a lock of the whole database at commit, so frames are
+gathered for some milliseconds and leave in one statement, away from the transactions that made them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Never
+
+import asyncpg
+
+from roomcast.realtime.bus.broker import WAIT_SECONDS, BrokerBackend
+from roomcast.realtime.bus.incoming import IncomingQueue
+
+CHANNEL = "roomcast"
+"""Listening per room would cost every NOTIFY a search through all names listened to."""
+
+ANNOUNCE = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload"
+"""In one transaction, which keeps the order and lets equal payloads arrive once."""
+
+
+class Broker(BrokerBackend):
+    limit_bytes = 7_900  # NOTIFY carries less than 8,000, and our channel's name goes first
+    linger_seconds = 0.005
+
+    _speaker: "asyncpg.Connection[Any]"  # made anew by every session
+
+    def __init__(self, url: str, inbox: IncomingQueue) -> None:
+        scheme, _, rest = url.partition("://")
+        super().__init__(f"{scheme.partition('+')[0]}://{rest}", inbox)  # SQLAlchemy's postgresql+asyncpg
+
+    def fit(self, message: bytes) -> bytes:
+        fitting = super().fit(message)
+        return fitting.partition(b"\n")[0] if b"\0" in fitting else fitting  # no text of PostgreSQL holds a zero
+
+    async def session(self) -> None:
+        ended = asyncio.Event()
+        async with self._open(ended) as listener, self._open(ended) as self._speaker:
+            await listener.add_listener(CHANNEL, self._hear)
+            await self.serve(self._watch(ended), self._beat(listener))
+
+    async def take(self, channels: Collection[str]) -> None:
+        self.inbox.resync(channels)  # heard since the session began
+
+    async def drop(self, channels: Collection[str]) -> None:
+        """The inbox drops what nobody wants."""
+
+    async def send(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        payloads = [f"{channel}\n{message.decode()}" for channel, message in batch]
+        await self._speaker.execute(ANNOUNCE, CHANNEL, payloads)
+
+    @asynccontextmanager
+    async def _open(self, ended: asyncio.Event) -> "AsyncIterator[asyncpg.Connection[Any]]":
+        connection = await asyncpg.connect(
+            self.url,
+            timeout=WAIT_SECONDS,
+            command_timeout=WAIT_SECONDS,
+            server_settings={"application_name": "roomcast bus"},
+        )
+        connection.add_termination_listener(lambda _: ended.set())
+        try:
+            yield connection
+        finally:
+            connection.terminate()  # a polite end would wait for a server that may be gone
+
+    def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        channel, _, message = str(payload).partition("\n")
+        self.inbox.emit(channel, message.encode())
+
+    async def _watch(self, ended: asyncio.Event) -> Never:
+        await ended.wait()
+        raise ConnectionError("the server closed the connection")
+
+    async def _beat(self, listener: "asyncpg.Connection[Any]") -> Never:
+        while True:
+            await asyncio.sleep(self.heartbeat_seconds)
+            await listener.execute("SELECT 1", timeout=self.heartbeat_seconds)

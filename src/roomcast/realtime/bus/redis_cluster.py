@@ -1,0 +1,170 @@
+"""Frames by Redis Cluster: sharded pub/sub, so that each channel burdens only the node that owns its slot."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Never
+from urllib.parse import urlsplit
+
+from redis.crc import key_slot
+
+from roomcast.realtime.bus import redis
+from roomcast.realtime.bus.broker import WAIT_SECONDS, BrokerBackend
+from roomcast.realtime.bus.incoming import IncomingQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Slots `first` to `last` are owned by the node at `url`."""
+
+    first: int
+    last: int
+    url: str
+
+
+class Broker(BrokerBackend):
+    """Follows the map of slots; each primary is a supervised broker of its own, so that one lost leaves the others be.
+
+    The address may name several nodes, separated by commas; any one that answers will do.
+    """
+
+    def __init__(self, url: str, inbox: IncomingQueue) -> None:
+        super().__init__(url, inbox)
+        self._shards: list[Shard] = []
+        self._nodes: dict[str, Node] = {}
+        self._homes: dict[str, Node] = {}  # where each held channel is subscribed
+        self._doubted = asyncio.Event()
+
+    @property
+    def connected(self) -> bool:
+        return self._up and all(node.connected for node in self._nodes.values())
+
+    async def disconnect(self) -> None:
+        await super().disconnect()
+        await self._retire(self._nodes)  # the session did, unless this interrupted it
+
+    async def session(self) -> None:
+        try:
+            await self._redraw()
+            await self.serve(self._follow())
+        finally:
+            self._homes.clear()
+            await self._retire(self._nodes)
+
+    async def take(self, channels: Collection[str]) -> None:
+        for channel in channels:
+            await self._settle(channel)
+
+    async def drop(self, channels: Collection[str]) -> None:
+        for channel in channels:
+            if home := self._homes.pop(channel, None):
+                await home.unsubscribe(channel)
+
+    async def publish(self, channel: str, message: bytes) -> None:
+        if node := self._owner(channel):
+            await node.publish(channel, message)
+
+    async def flush(self) -> int:
+        return sum(await asyncio.gather(*(node.flush() for node in self._nodes.values())))
+
+    async def send(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        """Every node sends its own."""
+
+    def doubt(self, error: BaseException) -> None:
+        """A node failed or refused: the map may have changed."""
+        self.lost(error)
+        self._doubted.set()
+
+    async def _follow(self) -> Never:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.heartbeat_seconds):
+                    await self._doubted.wait()
+            self._doubted.clear()
+            await self._redraw()
+
+    async def _redraw(self) -> None:
+        """Reads the map anew, then lets nodes and channels follow it."""
+        self._shards = await self._read_map()
+        urls = {shard.url for shard in self._shards}
+        for url in urls - self._nodes.keys():
+            self._nodes[url] = Node(url, self)
+            await self._nodes[url].connect()
+        for channel in list(self._held):
+            await self._settle(channel)
+        await self._retire(self._nodes.keys() - urls)
+
+    async def _read_map(self) -> list[Shard]:
+        """From the first node that answers: those known to be well, the others, those named in the address."""
+        known = sorted(self._nodes, key=lambda url: not self._nodes[url].connected)
+        failure: Exception = ConnectionError("no node of the cluster answers")
+        for url in (*known, *seeds(self.url)):
+            try:
+                async with asyncio.timeout(WAIT_SECONDS):
+                    return await read_map(url)
+            except Exception as error:
+                failure = error
+        raise failure
+
+    async def _retire(self, urls: Collection[str]) -> None:
+        for url in list(urls):
+            await self._nodes[url].disconnect()
+            del self._nodes[url]
+
+    async def _settle(self, channel: str) -> None:
+        home, owner = self._homes.pop(channel, None), self._owner(channel)
+        if home is not None and home is not owner:
+            await home.unsubscribe(channel)
+        if owner is not None:
+            self._homes[channel] = owner
+            if home is not owner:
+                await owner.subscribe(channel)
+
+    def _owner(self, channel: str) -> "Node | None":
+        slot = key_slot(channel.encode())
+        for shard in self._shards:
+            if shard.first <= slot <= shard.last:
+                return self._nodes.get(shard.url)
+        return None
+
+
+class Node(redis.Broker):
+    """One primary of the cluster. What it meets is told to the cluster, which speaks for all."""
+
+    SUBSCRIBE, UNSUBSCRIBE, PUBLISH = "SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH"
+    SUBSCRIBED, UNSUBSCRIBED, MESSAGE = b"ssubscribe", b"sunsubscribe", b"smessage"
+
+    def __init__(self, url: str, cluster: Broker) -> None:
+        super().__init__(url, cluster.inbox)
+        self._cluster = cluster
+
+    def lost(self, error: BaseException) -> None:
+        self._cluster.doubt(error)
+
+    def found(self) -> None:
+        self._cluster.found()
+
+
+def seeds(url: str) -> list[str]:
+    """redis-cluster://user:pass@a:1,b:2/?x=y as one redis:// address per node."""
+    address = urlsplit(url.replace("-cluster://", "://", 1))
+    account, at, hosts = address.netloc.rpartition("@")
+    return [address._replace(netloc=f"{account}{at}{host}").geturl() for host in hosts.split(",")]
+
+
+async def read_map(url: str) -> list[Shard]:
+    """Who owns which slots, as the node at `url` sees it."""
+    async with redis.connection(url) as connection:
+        await connection.send_command("CLUSTER", "SLOTS")
+        rows = await connection.read_response()
+    return [Shard(first, last, _at(url, *primary[:2])) for first, last, primary, *_ in rows]
+
+
+def _at(url: str, host: bytes | None, port: int) -> str:
+    """The address `url` with another host; a node that does not know its own name is the one that was asked."""
+    address = urlsplit(url)
+    account, at, _ = address.netloc.rpartition("@")
+    name = host.decode() if host else address.hostname or ""
+    name = f"[{name}]" if ":" in name else name
+    return address._replace(netloc=f"{account}{at}{name}:{port}").geturl()

@@ -1,0 +1,228 @@
+"""For those who only need to know that something happened, and look for themselves what it was."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterable
+from typing import Protocol
+
+from roomcast.realtime.bus.bus import Frame
+from roomcast.realtime.ports import Epoch
+from roomcast.realtime.tails import Tails, has_lost
+
+LOOK_SECONDS = 2.0
+"""How often the ends of the watched logs are compared with what was heard of them."""
+
+TOPICS_A_SECOND = 5_000
+"""With more than twice as many topics the looks are further apart: reading tails must stay a small part of the work."""
+
+GRACE_SECONDS = 0.5
+"""A frame may arrive this much later than its event can be read in the log."""
+
+MAX_COMMITTED = 200
+"""Topics that this process has written to of which it is checked that the log still has it: a failover that loses
+events loses the newest."""
+
+MAX_EARLY = 100
+"""Frames behind a gap that are remembered for each topic. With more, the gap is announced even if it closes."""
+
+_log = logging.getLogger("roomcast.watch")
+
+
+class Watcher(Protocol):
+    """All are called on the event loop and must be quick."""
+
+    def on_message(self, frame: Frame) -> None:
+        """Something happened to a topic."""
+
+    def missed(self, topic: str) -> None:
+        """Something happened to this topic and was not heard."""
+
+    def on_resync(self) -> None:
+        """Something may have happened and was not heard."""
+
+    def position_of(self, topic: str) -> int | None:
+        """How far in the topic's log the watcher's picture of it reaches; None where that is not known."""
+
+
+class Heard:
+    """How far a topic's log was heard of without a gap: `position`, None while that is not known. `tail`: its end when
+    it was read last."""
+
+    __slots__ = ("_early", "is_gone", "position", "tail")
+
+    def __init__(self) -> None:
+        self.position: int | None = None
+        self.tail = 0
+        self.is_gone = False
+        self._early: set[int] = set()
+
+    def hear(self, seq: int) -> None:
+        if self.position is not None and seq == self.position + 1:
+            self.begin(seq)
+        elif (self.position is None or seq > self.position) and len(self._early) < MAX_EARLY:
+            self._early.add(seq)
+
+    def begin(self, position: int) -> None:
+        """All up to here is known; what was heard early follows."""
+        while position + 1 in self._early:
+            position += 1
+        self.position, self.is_gone = position, False
+        if self._early:
+            self._early = {seq for seq in self._early if seq > position}
+
+    def forget(self) -> None:
+        self.position = None
+        self._early.clear()
+
+
+class WatcherRegistry:
+    """Who watches which topics in this process. `join` and `leave` tell the bus.
+
+    `tails`: the newest seq of each of these topics, one that is gone is missing; `has_log`: whether a topic has any.
+    With it, a frame that was lost is noticed: `missed` follows within LOOK_SECONDS + GRACE_SECONDS. So is a log that
+    has lost events, of the watched topics and of those that this process has written to: `epoch` is renewed.
+    """
+
+    def __init__(
+        self,
+        join: Callable[[str], None],
+        leave: Callable[[str], None],
+        tails: Tails | None = None,
+        has_log: Callable[[str], bool] = lambda topic: True,
+        epoch: Epoch | None = None,
+    ) -> None:
+        self._join, self._leave = join, leave
+        self._tails, self._has_log, self._epoch = tails, has_log, epoch
+        self._watchers: dict[str, set[Watcher]] = {}
+        self._heard: dict[str, Heard] = {}
+        self._committed: OrderedDict[str, int] = OrderedDict()
+        self._looking: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        if self._tails is not None:
+            self._looking = asyncio.create_task(self._look_on(self._tails), name="watched tails")
+
+    async def stop(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.wait([self._looking])
+
+    def follow(self, watcher: Watcher, topic: str) -> None:
+        """From here on; a doubt follows, since what came before may have been missed."""
+        watchers = self._watchers.setdefault(topic, set())
+        if not watchers:
+            self._join(topic)
+            if self._tails is not None and self._has_log(topic):
+                self._heard[topic] = Heard()
+        watchers.add(watcher)
+
+    def unfollow(self, watcher: Watcher, topics: Collection[str]) -> None:
+        for topic in topics:
+            watchers = self._watchers.get(topic, set())
+            watchers.discard(watcher)
+            if topic in self._watchers and not watchers:
+                del self._watchers[topic]
+                self._heard.pop(topic, None)
+                self._leave(topic)
+
+    @property
+    def topics(self) -> Collection[str]:
+        return self._watchers.keys()
+
+    # ------------------------------------------------------------------ what the bus says
+
+    def on_frame(self, frame: Frame) -> None:
+        if frame.seq and (heard := self._heard.get(frame.topic)):
+            self._begin(frame.topic, heard)
+            heard.hear(frame.seq)
+        for watcher in tuple(self._watchers.get(frame.topic, ())):
+            try:
+                watcher.on_message(frame)
+            except Exception:  # a frame of another release, or a stranger's: not the other watchers' fault
+                _log.warning("a frame of %s cannot be read", frame.topic)
+                watcher.on_resync()
+
+    def on_resync(self, topics: Collection[str]) -> None:
+        for topic in topics:
+            if heard := self._heard.get(topic):
+                heard.forget()
+        for watcher in {watcher for topic in topics for watcher in self._watchers.get(topic, ())}:
+            watcher.on_resync()
+
+    # ------------------------------------------------------------------ when the log has lost events
+
+    def committed(self, ends: Iterable[tuple[str, int]]) -> None:
+        """This process has committed events up to there."""
+        for topic, seq in ends:
+            self._committed[topic] = max(seq, self._committed.get(topic, 0))
+            self._committed.move_to_end(topic)
+        while len(self._committed) > MAX_COMMITTED:
+            self._committed.popitem(last=False)
+
+    def restart(self) -> None:
+        """Another epoch has begun."""
+        self._committed.clear()
+        for heard in self._heard.values():
+            heard.tail = 0
+        self.on_resync(list(self._watchers))
+
+    def _ends(self) -> dict[str, int]:
+        """Where logs are known to reach: up to events that were committed here, or read."""
+        read = {name: heard.tail for name, heard in self._heard.items()}
+        return read | {name: max(seq, read.get(name, 0)) for name, seq in self._committed.items()}
+
+    # ------------------------------------------------------------------ what nobody says
+
+    async def _look_on(self, tails: Tails) -> None:
+        while True:
+            await asyncio.sleep(max(LOOK_SECONDS, len(self._heard) / TOPICS_A_SECOND))
+            try:
+                await self._look(tails)
+            except Exception as error:  # the next look finds what this one did not
+                _log.warning("the tails of %d topics cannot be read: %s", len(self._heard), type(error).__name__)
+
+    async def _look(self, read: Tails) -> None:
+        """Announce what was missed: what is in the log and, a moment later, was still not heard."""
+        ends, looked = self._ends(), dict(self._heard)
+        if not ends:
+            return
+        since = self._epoch.current if self._epoch is not None else None
+        tails = await read(ends)
+        if self._epoch is not None and await has_lost(ends, tails, read):
+            _log.error("the log has lost events that were there before (a failover?)")
+            await self._epoch.renew(since)
+        if self._epoch is not None and self._epoch.current != since:
+            return
+        for name, heard in looked.items():
+            heard.tail = tails.get(name, 0)
+            self._begin(name, heard)
+        ahead = {name: heard for name, heard in looked.items() if _is_ahead(heard, tails.get(name))}
+        if not ahead:
+            return
+        await asyncio.sleep(GRACE_SECONDS)
+        for name, heard in ahead.items():
+            if self._heard.get(name) is heard and _is_ahead(heard, tails.get(name)):
+                self._announce(name, heard, tails.get(name))
+
+    def _begin(self, name: str, heard: Heard) -> None:
+        """What is not known to have been heard is known to those who have read it."""
+        if heard.position is None:
+            positions = [watcher.position_of(name) for watcher in self._watchers.get(name, ())]
+            if known := [position for position in positions if position is not None]:
+                heard.begin(min(known))
+
+    def _announce(self, name: str, heard: Heard, tail: int | None) -> None:
+        if tail is None:
+            heard.is_gone = True
+        else:
+            heard.begin(tail)
+        for watcher in tuple(self._watchers[name]):
+            watcher.missed(name)
+
+
+def _is_ahead(heard: Heard, tail: int | None) -> bool:
+    """Whether the log has more than was heard of it. `tail` is None for a topic that is gone."""
+    if tail is None:
+        return not heard.is_gone
+    return heard.position is None or tail > heard.position

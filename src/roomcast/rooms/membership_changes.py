@@ -1,0 +1,114 @@
+"""How people get into a room and out of it: what every change of membership is made of, under the room's lock."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlmodel import col, select
+
+from roomcast.accounts import queries as accounts
+from roomcast.core import event_log
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.core.db import Work
+from roomcast.core.errors import NotFound, ValidationFailed
+from roomcast.rooms import policy, queries
+from roomcast.rooms.events import MemberChange, MemberChanged
+from roomcast.rooms.models import FormerMember, Membership, Room, RoomRole
+from roomcast.rooms.queries import RoomView
+
+
+@dataclass(frozen=True, slots=True)
+class RoomChange:
+    """A room after a change. `seq` is the position of the last event it caused; None when nothing changed."""
+
+    room: Room
+    seq: int | None
+
+
+async def reach_locked(work: Work, actor: Actor, room_id: UUID | None) -> RoomView:
+    """As `queries.reach`, with the room's head locked first: what is decided on this view still holds at the commit."""
+    if room_id is None or not await event_log.lock_heads(work.session, [room_id]):
+        raise NotFound("no such room")
+    return await queries.readable_room(work.session, actor, room_id)
+
+
+async def existing_user_ids(work: Work, ids: Sequence[UUID | None], argument: str) -> list[UUID]:
+    """These people, each once, who all exist and are not banned. Raises NotFound, ValidationFailed."""
+    if len(ids) > policy.MAX_PEOPLE_AT_ONCE:
+        raise ValidationFailed(f"at most {policy.MAX_PEOPLE_AT_ONCE} people at once", path=("input", argument))
+    wanted = {id_ for id_ in ids if id_ is not None}
+    found = await accounts.users_by_id(work.session, wanted)
+    if None in ids or len([user for user in found.values() if user.banned_at is None]) != len(wanted):
+        raise NotFound("no such person", path=("input", argument))
+    return sorted(wanted)
+
+
+async def former_members(work: Work, room_id: UUID, user_ids: Collection[UUID]) -> dict[UUID, FormerMember]:
+    """What the room remembers of those of these people who were in it before."""
+    rows = await work.session.exec(
+        select(FormerMember).where(FormerMember.room_id == room_id, col(FormerMember.user_id).in_(user_ids))
+    )
+    return {row.user_id: row for row in rows}
+
+
+async def add_memberships(
+    work: Work,
+    room: Room,
+    roles: Mapping[UUID, RoomRole],
+    former: Mapping[UUID, FormerMember] | None = None,
+    by: Actor | None = None,
+) -> int:
+    """They become members, having read all there is, with the mutes they left with. Announces MemberChanged for each.
+
+    `by`: whom the room names as who let them in; None where it begins with them. The seq of the last announcement.
+    """
+    [head] = (await event_log.lock_heads(work.session, [room.id])).values()
+    joined = now()
+    members = [
+        Membership(room_id=room.id, user_id=user_id, role=role, joined_at=joined) for user_id, role in roles.items()
+    ]
+    for member in members:
+        if former and (before := former.get(member.user_id)):
+            member.muted_until, member.last_sent_at = before.muted_until, before.last_sent_at
+            await work.session.delete(before)
+    room.member_count += len(members)
+    told = await work.record_all([member_changed(member, MemberChange.JOINED, joined, by) for member in members])
+    for member in members:
+        member.last_read_seq = head.last_seq
+    work.session.add_all(members)
+    return told[-1].seq
+
+
+async def remove_membership(work: Work, actor: Actor, room: Room, member: Membership, change: MemberChange) -> int:
+    """They are no member any more; the room remembers what a moderator had decided. Announces MemberChanged."""
+    removed, at = change is MemberChange.REMOVED, now()
+    work.session.add(
+        FormerMember(
+            room_id=room.id,
+            user_id=member.user_id,
+            role=member.role,
+            removed=removed,
+            removed_at=at if removed else None,
+            muted_until=member.muted_until,
+            last_sent_at=member.last_sent_at,
+        )
+    )
+    await work.session.delete(member)
+    room.member_count -= 1
+    event = MemberChanged(room_id=room.id, at=at, user_id=member.user_id, change=change, by_id=actor.user_id)
+    return (await work.record(event)).seq
+
+
+def member_changed(member: Membership, change: MemberChange, at: datetime, by: Actor | None = None) -> MemberChanged:
+    """The fact that this member is now as the row says."""
+    return MemberChanged(
+        room_id=member.room_id,
+        at=at,
+        user_id=member.user_id,
+        change=change,
+        role=member.role,
+        muted_until=member.muted_until,
+        by_id=by.user_id if by else None,
+    )

@@ -1,0 +1,294 @@
+"""People with names who use the API as clients do: over HTTP, and over a graphql-transport-ws socket."""
+
+import asyncio
+import itertools
+import json
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import cache
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosedError
+from websockets.typing import Subprotocol
+
+from tests.running_app import RunningApp
+
+PASSWORD = "a good long pass phrase"
+WAIT_SECONDS = 10.0
+
+Json = dict[str, Any]
+
+MESSAGE = "id seq body kind createdAt author { id username }"
+SEND = (
+    "mutation Send($input: SendMessageInput!) { sendMessage(input: $input) "
+    "{ errors { code message path retryable } replayed cursor message { " + MESSAGE + " } } }"
+)
+CREATE_ROOM = (
+    "mutation Create($input: CreateRoomInput!) { createRoom(input: $input) "
+    "{ errors { code path } cursor room { id name visibility memberCount } } }"
+)
+JOIN = "mutation Join($input: JoinRoomInput!) { joinRoom(input: $input) { errors { code } cursor room { id } } }"
+LEAVE = "mutation Leave($input: RoomIdInput!) { leaveRoom(input: $input) { errors { code } cursor room { id } } }"
+SIGNUP = (
+    "mutation Signup($input: SignupInput!) { signup(input: $input) { errors { code path retryable } "
+    "user { id username role } session { id current } "
+    "tokens { accessToken refreshToken accessTokenExpiresAt tokenType } } }"
+)
+LOGIN = SIGNUP.replace("Signup", "Login").replace("signup", "login")
+REFRESH = LOGIN.replace("LoginInput", "RefreshSessionInput").replace("login(", "refreshSession(")
+ROOM_MESSAGES = (
+    "subscription Watch($roomId: ID!, $after: Cursor) { roomMessages(roomId: $roomId, after: $after) "
+    "{ cursor replayed message { id seq body author { username } } } }"
+)
+ROOM_EVENTS = (
+    "subscription Events($roomId: ID!, $after: Cursor) { roomEvents(roomId: $roomId, after: $after) "
+    "{ __typename cursor at replayed "
+    "... on MessageCreated { message { id seq body } } "
+    "... on MemberChanged { user { username } change role } "
+    "... on StreamReady { recovered replayedCount } "
+    "... on StreamEnded { reason } } }"
+)
+
+
+class Refused(AssertionError):
+    """Top-level errors where none were expected."""
+
+    def __init__(self, errors: list[Json]) -> None:
+        super().__init__(json.dumps(errors, indent=1))
+        self.errors = errors
+        self.codes = [error["extensions"]["code"] for error in errors]
+
+
+@cache
+def certificates() -> ssl.SSLContext:
+    """Read once: that takes a client longer than its first request, and nobody here speaks TLS."""
+    return ssl.create_default_context()
+
+
+class AnonymousClient:
+    """Somebody at the door. `token` is what their requests carry."""
+
+    def __init__(self, house: RunningApp, token: str | None = None) -> None:
+        self.house, self.token = house, token
+        self.http = httpx.AsyncClient(base_url=house.url, timeout=WAIT_SECONDS, verify=certificates())
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.http.aclose()
+
+    async def post(self, body: Any, **headers: str) -> httpx.Response:
+        if self.token:
+            headers = {"authorization": f"Bearer {self.token}", **headers}
+        return await self.http.post("/graphql", json=body, headers=headers)
+
+    async def execute(self, document: str, **variables: Any) -> Json:
+        """The data of an operation that is expected to have no top-level errors."""
+        answer = (await self.post({"query": document, "variables": variables})).json()
+        if "errors" in answer:
+            raise Refused(answer["errors"])
+        data: Json = answer["data"]
+        return data
+
+    async def mutate(self, document: str, **arguments: Any) -> Json:
+        """The payload of a mutation whose one argument is `input`."""
+        [payload] = (await self.execute(document, input=arguments)).values()
+        return dict(payload)
+
+    async def codes(self, document: str, **variables: Any) -> list[str]:
+        """The codes of an operation that is expected to be turned down at the top level."""
+        try:
+            data = await self.execute(document, **variables)
+        except Refused as refused:
+            return refused.codes
+        raise AssertionError(f"was answered: {data}")
+
+    @asynccontextmanager
+    async def socket(self, **payload: Any) -> AsyncIterator["SocketClient"]:
+        """A socket that has been acknowledged for this person."""
+        if self.token:
+            payload = {"authorization": f"Bearer {self.token}", **payload}
+        async with SocketClient(self.house.ws_url) as wire:
+            await wire.init(payload)
+            yield wire
+
+
+class UserClient(AnonymousClient):
+    """Somebody with an account, signed in."""
+
+    def __init__(self, house: RunningApp, name: str, signed_in: Json) -> None:
+        super().__init__(house, signed_in["tokens"]["accessToken"])
+        self.name, self.id = name, signed_in["user"]["id"]
+        self.refresh_token = signed_in["tokens"]["refreshToken"]
+
+    async def create_room(self, name: str, **more: Any) -> str:
+        """The new room's id."""
+        payload = await self.mutate(CREATE_ROOM, name=name, **more)
+        assert payload["errors"] == []
+        return str(payload["room"]["id"])
+
+    async def join(self, room_id: str) -> Json:
+        return await self.mutate(JOIN, roomId=room_id)
+
+    async def leave(self, room_id: str) -> Json:
+        return await self.mutate(LEAVE, roomId=room_id)
+
+    async def send(self, room_id: str, body: str, **more: Any) -> Json:
+        return await self.mutate(SEND, roomId=room_id, body=body, **more)
+
+    async def say(self, room_id: str, *bodies: str) -> list[Json]:
+        """Send these one after another; the messages."""
+        payloads = [await self.send(room_id, body) for body in bodies]
+        assert all(payload["errors"] == [] for payload in payloads)
+        return [payload["message"] for payload in payloads]
+
+
+async def sign_up(house: RunningApp, name: str) -> UserClient:
+    """Sign somebody up."""
+    async with AnonymousClient(house) as visitor:
+        signed_in = await visitor.mutate(SIGNUP, username=name, password=PASSWORD)
+    assert signed_in["errors"] == []
+    return UserClient(house, name, signed_in)
+
+
+# ------------------------------------------------------------------ sockets
+
+
+class SocketClient:
+    """One graphql-transport-ws connection, spoken by hand, so that tests can also speak it wrongly."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        subprotocol: str | None = "graphql-transport-ws",
+        origin: str | None = None,
+        forwarded: str | None = None,
+    ) -> None:
+        """`forwarded`: the address that a proxy would name."""
+        protocols = [Subprotocol(subprotocol)] if subprotocol else None
+        headers = {"X-Forwarded-For": forwarded} if forwarded else None
+        self._opening = connect(
+            url,
+            subprotocols=protocols,
+            origin=origin,  # type: ignore[arg-type]
+            additional_headers=headers,
+            ping_interval=None,
+        )
+        self.ws: ClientConnection
+        self._ids = itertools.count(1)
+        self._inboxes: dict[str, asyncio.Queue[Json]] = {}
+        self.control: asyncio.Queue[Json] = asyncio.Queue()
+        self.pings: asyncio.Queue[Json] = asyncio.Queue()
+        self.reading: asyncio.Task[None]
+
+    async def __aenter__(self) -> Self:
+        self.ws = await self._opening
+        self.reading = asyncio.create_task(self._read())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.ws.close()
+        await self.reading
+
+    async def _read(self) -> None:
+        with suppress(ConnectionClosedError):  # a code that says why: `closed` returns it
+            async for frame in self.ws:
+                message = json.loads(frame)
+                if message["type"] == "ping":
+                    self.pings.put_nowait(message)
+                    await self.send(type="pong")
+                elif "id" in message:
+                    self._inboxes.setdefault(message["id"], asyncio.Queue()).put_nowait(message)
+                else:
+                    self.control.put_nowait(message)
+
+    async def send(self, **message: Any) -> None:
+        await self.ws.send(json.dumps(message))
+
+    async def init(self, payload: Json | None = None) -> Json:
+        """The payload of the acknowledgement."""
+        await self.send(type="connection_init", payload=payload or {})
+        ack = await self.next_control()
+        assert ack["type"] == "connection_ack"
+        return dict(ack.get("payload") or {})
+
+    async def next_control(self) -> Json:
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await self.control.get()
+
+    async def next_ping(self) -> Json:
+        """The payload of the server's next ping."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            return dict((await self.pings.get()).get("payload") or {})
+
+    async def heard(self, id_: str) -> Json:
+        """The next protocol message of an operation that was started by hand."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await self._inboxes.setdefault(id_, asyncio.Queue()).get()
+
+    async def closed(self) -> tuple[int | None, str | None]:
+        """Wait for the server to close; its code and reason."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            await self.reading
+        return self.ws.close_code, self.ws.close_reason
+
+    async def ask(self, document: str, **variables: Any) -> Json:
+        """The whole answer of a query or mutation over this socket."""
+        watching = await self.watch(document, **variables)
+        message = await watching.message()
+        assert message["type"] == "next", message
+        assert (await watching.message())["type"] == "complete"
+        return dict(message["payload"])
+
+    async def watch(self, document: str, **variables: Any) -> "ClientSubscription":
+        id_ = str(next(self._ids))
+        self._inboxes[id_] = asyncio.Queue()
+        payload = {"query": document, "variables": variables}
+        await self.send(type="subscribe", id=id_, payload=payload)
+        return ClientSubscription(self, id_, self._inboxes[id_])
+
+
+class ClientSubscription:
+    """One running operation, as its client sees it."""
+
+    def __init__(self, wire: SocketClient, id_: str, inbox: asyncio.Queue[Json]) -> None:
+        self._wire, self.id, self._inbox = wire, id_, inbox
+
+    async def message(self) -> Json:
+        """The next protocol message of this operation."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await self._inbox.get()
+
+    async def next(self) -> Json:
+        """What the subscription's one field showed next."""
+        message = await self.message()
+        assert message["type"] == "next", message
+        payload = message["payload"]
+        assert "errors" not in payload, payload
+        [shown] = payload["data"].values()
+        return dict(shown)
+
+    async def take(self, count: int) -> list[Json]:
+        return [await self.next() for _ in range(count)]
+
+    async def until_ready(self) -> list[Json]:
+        """Everything of roomEvents up to and with the next StreamReady."""
+        seen = [await self.next()]
+        while seen[-1]["__typename"] != "StreamReady":
+            seen.append(await self.next())
+        return seen
+
+    async def stop(self) -> None:
+        await self._wire.send(type="complete", id=self.id)
+
+    @property
+    def is_silent(self) -> bool:
+        return self._inbox.empty()

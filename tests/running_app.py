@@ -1,0 +1,118 @@
+"""One roomcast in this process: the real app on a real port, so that tests talk to it as clients do and look inside."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from sqlmodel import col, select
+
+from roomcast.accounts.passwords import Passwords
+from roomcast.app import Roomcast
+from roomcast.core.audit import AuditEntry
+from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
+from roomcast.serving import App
+from roomcast.settings import Settings
+
+SECRET = "a secret for tests that is long enough to sign with"
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signal handlers and its ticking loop: started and stopped by a test."""
+
+    async def begin(self) -> None:
+        self.config.load()
+        self.lifespan = self.config.lifespan_class(self.config)
+        await self.startup()
+        assert self.started, "the app did not start"
+
+    async def end(self) -> None:
+        """As uvicorn's own `shutdown`, without the tenth of a second that it always waits."""
+        self.should_exit = True
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await asyncio.sleep(0)
+        await asyncio.wait_for(self._wait_tasks_to_complete(), SERVER_OPTIONS["timeout_graceful_shutdown"])
+        await self.lifespan.shutdown()
+
+    @property
+    def port(self) -> int:
+        [listening] = self.servers
+        return int(listening.sockets[0].getsockname()[1])
+
+
+class RunningApp:
+    """A running roomcast. `url` is where it listens; `inside` is what it is made of, `door` the listening socket."""
+
+    def __init__(self, app: App, server: Server) -> None:
+        self.roomcast: Roomcast = app.house
+        self.url = f"http://127.0.0.1:{server.port}"
+        self.ws_url = f"ws://127.0.0.1:{server.port}/graphql"
+        [listening] = server.servers
+        [self.listening_socket] = listening.sockets
+
+    async def wait_for_streams(self, count: int, seconds: float = 5.0) -> None:
+        """Wait until so many streams are open: roomMessages has no word of its own for that."""
+        async with asyncio.timeout(seconds):
+            while self.roomcast.hub.reader_count != count:  # noqa: ASYNC110 (no one event says it)
+                await asyncio.sleep(0.005)
+
+    async def audit(self) -> list[AuditEntry]:
+        """The audit trail, oldest entry first."""
+        async with self.roomcast.db.read() as session:
+            return list(await session.exec(select(AuditEntry).order_by(col(AuditEntry.id))))
+
+    def leftovers(self) -> dict[str, Any]:
+        """What should be nothing once every client has gone."""
+        hub = self.roomcast.hub
+        return {
+            "watched": len(self.roomcast.watch.topics),
+            "topics": len(hub.topics),
+            "readers": hub.reader_count,
+            "sockets": len(self.roomcast.sockets.open),
+        }
+
+
+def settings_for(database_url: str, data_dir: Path, **changes: Any) -> Settings:
+    """Settings that owe nothing to the environment of whoever runs the tests."""
+    for name in [name for name in os.environ if name.startswith("ROOMCAST_") and "TEST" not in name]:
+        del os.environ[name]
+    chosen = {"secret_key": SECRET, "migrate_on_start": False, **changes}
+    return Settings(_env_file=None, database_url=database_url, data_dir=data_dir, **chosen)
+
+
+@asynccontextmanager
+async def open_app(settings: Settings, passwords: Passwords | None = None) -> AsyncIterator[RunningApp]:
+    """Serve until the block ends, and then leave nothing behind. Passwords are cheap unless some are given."""
+    before = asyncio.all_tasks()
+    app = App(settings, passwords or Passwords(memory_kib=8, passes=1))
+    config = uvicorn.Config(
+        app, "127.0.0.1", 0, ws=WebSocketProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
+    )
+    server = Server(config)
+    await server.begin()
+    house = RunningApp(app, server)
+    try:
+        yield house
+        await nothing_left(house)
+    finally:
+        await server.end()
+    await no_tasks_since(before)
+    assert app.house.db.refused_connections == 0, "a connection was idle in a transaction at check-in"
+
+
+async def nothing_left(house: RunningApp, seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while any(house.leftovers().values()):  # noqa: ASYNC110 (no one event says it)
+            await asyncio.sleep(0.01)
+
+
+async def no_tasks_since(before: set[asyncio.Task[Any]], seconds: float = 5.0) -> None:
+    async with asyncio.timeout(seconds):
+        while left := {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}:
+            await asyncio.wait(left, timeout=0.1)
