@@ -47,7 +47,7 @@ class Wire:
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
-    async def open(self) -> "SocketClient":
+    async def open(self) -> "Wire":
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._server.port)
         return self
 

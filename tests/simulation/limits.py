@@ -5,12 +5,12 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, cast
 from unittest.mock import patch
 
-from roomcast.realtime import group, topic
+from roomcast.realtime import group, per_viewer_group, topic
 
 SMALL_LIMITS: Mapping[Any, Mapping[str, int]] = {
     topic: {"RING": 8, "EARLY": 6, "PAGE": 5},
     group: {"RING": 8, "BLOCK": 4, "CHUNK": 2, "REPLAYS": 2, "SIGNALS": 3},
-    personal: {"TURN": 2, "SHOWING": 8},
+    per_viewer_group: {"TURN": 2, "SHOWING": 8},
 }
 """Buffers that a few events overflow: what takes thousands of events in production happens here in each run."""
 

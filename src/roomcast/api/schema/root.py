@@ -1,4 +1,4 @@
-"""The schema: every door's part of Query, Mutation and Subscription, merged."""
+"""The schema: each feature's part of Query, Mutation and Subscription, merged."""
 
 from functools import cache
 
@@ -8,46 +8,45 @@ from strawberry.tools import merge_types
 
 from roomcast.api.execution.fast_resolvers import install_fast_resolvers
 from roomcast.api.schema import server
-from roomcast.api.schema.accounts import accounts, administration
+from roomcast.api.schema.accounts import mutations as account_mutations
+from roomcast.api.schema.accounts import queries as account_queries
 from roomcast.api.schema.inbox import inbox
-from roomcast.api.schema.messages import messages, search
-from roomcast.api.schema.moderation import moderation
-from roomcast.api.schema.notifications import notifications
-from roomcast.api.schema.presence import presence
-from roomcast.api.schema.receipts import receipts
-from roomcast.api.schema.rooms import members, room_changes, rooms
+from roomcast.api.schema.messages import mutations as message_mutations
+from roomcast.api.schema.messages import queries as message_queries
+from roomcast.api.schema.moderation import mutations as moderation_mutations
+from roomcast.api.schema.moderation import queries as moderation_queries
+from roomcast.api.schema.notifications import mutations as notification_mutations
+from roomcast.api.schema.presence import mutations as presence_mutations
+from roomcast.api.schema.presence import subscriptions as presence_subscriptions
+from roomcast.api.schema.receipts import mutations as receipt_mutations
+from roomcast.api.schema.rooms import mutations as room_mutations
+from roomcast.api.schema.rooms import queries as room_queries
 from roomcast.api.schema.scalars import SCALARS
 from roomcast.api.schema.streams import subscriptions
 from roomcast.api.schema.streams.events import EVENT_TYPES
-from roomcast.api.schema.uploads import uploads
+from roomcast.api.schema.uploads import mutations as upload_mutations
+
+QUERIES = (server, account_queries, room_queries, message_queries, moderation_queries)
+MUTATIONS = (
+    account_mutations,
+    room_mutations,
+    message_mutations,
+    presence_mutations,
+    receipt_mutations,
+    upload_mutations,
+    moderation_mutations,
+    notification_mutations,
+)
+SUBSCRIPTIONS = (subscriptions, inbox, presence_subscriptions)
 
 
 @cache
 def build_schema() -> strawberry.Schema:
-    """The same for every app of this process: nothing in it changes."""
+    """One schema for every app of this process: nothing in it changes."""
     schema = strawberry.Schema(
-        query=merge_types(
-            "Query",
-            (server.Query, accounts.Query, rooms.Query, members.Query, messages.Query, search.Query, moderation.Query),
-        ),
-        mutation=merge_types(
-            "Mutation",
-            (
-                accounts.Mutation,
-                administration.Mutation,
-                room_changes.Mutation,
-                members.Mutation,
-                messages.Mutation,
-                presence.Mutation,
-                receipts.Mutation,
-                uploads.Mutation,
-                moderation.Mutation,
-                notifications.Mutation,
-            ),
-        ),
-        subscription=merge_types(
-            "Subscription", (subscriptions.Subscription, inbox.Subscription, presence.Subscription)
-        ),
+        query=merge_types("Query", tuple(module.Query for module in QUERIES)),
+        mutation=merge_types("Mutation", tuple(module.Mutation for module in MUTATIONS)),
+        subscription=merge_types("Subscription", tuple(module.Subscription for module in SUBSCRIPTIONS)),
         types=EVENT_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
     )
@@ -57,5 +56,5 @@ def build_schema() -> strawberry.Schema:
 
 @cache
 def printed_schema() -> str:
-    """What clients read of it, in the schema definition language."""
+    """The schema definition language that clients read."""
     return build_schema().as_str() + "\n"

@@ -7,10 +7,10 @@ import strawberry
 
 from roomcast.accounts import policy as accounts
 from roomcast.api.context import Context, Info
-from roomcast.api.schema.messages.messages import message_or_none
+from roomcast.api.schema.messages.queries import message_or_none
 from roomcast.api.schema.node import Node
-from roomcast.api.schema.rooms.rooms import room_or_none
-from roomcast.api.schema.uploads.uploads import attachment_or_none
+from roomcast.api.schema.rooms.queries import room_or_none
+from roomcast.api.schema.uploads.types import attachment_or_none
 from roomcast.core.ids import kind_of, local_id
 from roomcast.core.paging import MAX_PAGE_SIZE
 from roomcast.messages.policy import MAX_BODY

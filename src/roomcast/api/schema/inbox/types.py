@@ -7,7 +7,8 @@ from uuid import UUID
 import strawberry
 
 from roomcast.api.context import Info
-from roomcast.api.schema.rooms.rooms import Room, room_or_none
+from roomcast.api.schema.rooms.queries import room_or_none
+from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import Seq
 from roomcast.core.ids import global_id
 from roomcast.receipts.queries import Unread

@@ -10,9 +10,9 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Info
-from roomcast.api.schema.accounts.accounts import User
-from roomcast.api.schema.messages.messages import Message
-from roomcast.api.schema.rooms.rooms import Room
+from roomcast.api.schema.accounts.types import User
+from roomcast.api.schema.messages.types import Message
+from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import Cursor, Seq
 from roomcast.core.events import Event
 from roomcast.core.ids import global_id

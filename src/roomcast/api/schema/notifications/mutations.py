@@ -1,25 +1,13 @@
-"""The door of notifications: which browsers are told what their person missed."""
+"""Mutations of notifications."""
 
 import strawberry
 
 from roomcast.api.context import Info
 from roomcast.api.errors import AckPayload, refusable
-from roomcast.api.schema.scalars import URL
+from roomcast.api.schema.notifications.inputs import RegisterPushSubscriptionInput, UnregisterPushSubscriptionInput
 from roomcast.notifications import actions
 from roomcast.notifications.actions import Browser
 from roomcast.notifications.policy import check_on
-
-
-@strawberry.input
-class RegisterPushSubscriptionInput:
-    endpoint: URL
-    p256dh: str
-    auth: str
-
-
-@strawberry.input
-class UnregisterPushSubscriptionInput:
-    endpoint: URL
 
 
 @strawberry.type

@@ -1,22 +1,18 @@
-"""The door of uploads: tickets for files, and the files of messages. The bytes go through `files.py`."""
+"""GraphQL types of uploads."""
 
-from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
 import strawberry
 
 from roomcast.api.context import Context, Info
-from roomcast.api.errors import MutationPayload, refusable
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.scalars import URL
 from roomcast.core.clock import now
 from roomcast.core.errors import NotFound
-from roomcast.core.ids import global_id
 from roomcast.messages import queries as messages
-from roomcast.uploads import actions, models, policy
+from roomcast.uploads import models
 from roomcast.uploads import queries as files
-from roomcast.uploads.actions import NewFile, SizeLimits
 from roomcast.uploads.links import Purpose
 
 
@@ -49,44 +45,6 @@ def _address(context: Context, purpose: Purpose, file: models.File) -> URL:
 class HttpHeader:
     name: str
     value: str
-
-
-@strawberry.type(description="PUT the bytes to uploadUrl, then name uploadId in attachmentIds.")
-class CreateUploadPayload(MutationPayload):
-    upload_id: strawberry.ID | None = None
-    upload_url: URL | None = None
-    headers: list[HttpHeader] | None = strawberry.field(default=None, description="To send with the PUT.")
-    expires_at: datetime | None = strawberry.field(default=None, description="How long the address takes bytes.")
-
-
-@strawberry.input
-class CreateUploadInput:
-    filename: str
-    content_type: str
-    byte_size: int = strawberry.field(description="Exactly: more or fewer bytes are refused.")
-
-
-@strawberry.type
-class Mutation:
-    @strawberry.mutation
-    @refusable(CreateUploadPayload)
-    async def create_upload(self, info: Info, input: CreateUploadInput) -> CreateUploadPayload:  # noqa: A002
-        """A ticket for one file. What is not used within a day is removed.
-
-        QUOTA_EXCEEDED when all files of this person would take more bytes than a person may store.
-        """
-        context, backend = info.context, info.context.backend
-        new = NewFile(input.filename, input.content_type, input.byte_size)
-        limits = SizeLimits(backend.max_upload_bytes, backend.upload_quota_bytes)
-        async with backend.db.work() as work:
-            file = await actions.create_upload(work, context.actor, new, limits)
-        expires_at = file.created_at + policy.TICKET
-        return CreateUploadPayload(
-            upload_id=strawberry.ID(global_id("file", file.id)),
-            upload_url=URL(context.address + backend.links.path("uploads", file.id, expires_at)),
-            headers=[HttpHeader(name="Content-Type", value=file.declared_type)],
-            expires_at=expires_at,
-        )
 
 
 async def attachment_or_none(context: Context, file_id: UUID | None) -> models.File | None:

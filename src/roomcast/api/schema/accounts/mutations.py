@@ -1,144 +1,41 @@
-"""The door of accounts: people, sessions, signing up, in and out."""
+"""Mutations of accounts."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime
+from collections.abc import Collection
 from functools import partial
-from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 import strawberry
 
-from roomcast.accounts import actions, models, policy, refresh_tokens
-from roomcast.accounts import queries as accounts
+from roomcast.accounts import actions, administration, models, policy, refresh_tokens
 from roomcast.accounts.actions import Device, NewAccount, Profile
 from roomcast.accounts.policy import SessionEndReason
 from roomcast.accounts.refresh_tokens import ReusedRefreshToken, SignedIn
-from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.context import Context, Info
 from roomcast.api.errors import AckPayload, MutationPayload, refusable
-from roomcast.api.schema.accounts.account_inputs import (
+from roomcast.api.schema.accounts.inputs import (
+    BanUserInput,
     ChangePasswordInput,
     LoginInput,
     RefreshSessionInput,
     RevokeSessionInput,
+    SetUserRoleInput,
     SignupInput,
+    UnbanUserInput,
     UpdateProfileInput,
-    UserFilter,
 )
-from roomcast.api.schema.connections import Connected, Edge, PageInfo, connected, total
+from roomcast.api.schema.accounts.types import Session, TokenPair, User, Viewer, Welcome
 from roomcast.api.schema.inputs import mentioned
-from roomcast.api.schema.node import Node
-from roomcast.api.schema.presence.presence_types import Presence, presence_of
-from roomcast.api.schema.scalars import URL
 from roomcast.core.actor import Actor
-from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.errors import Conflict, InvalidCredentials
 from roomcast.core.ids import local_id
-from roomcast.core.paging import window
-from roomcast.presence import people
 from roomcast.rooms import invites
-from roomcast.uploads.links import SHOWING
-
-strawberry.enum(models.UserRole)
-strawberry.enum(policy.SignupMode)
 
 PASSWORD_PATH = ("input", "currentPassword")
 
+
 PROOFS = 3
 """How often a password is proved anew because it was changed, or its hash renewed, between the proof and its use."""
-
-
-@strawberry.type
-class User(Node):
-    row: ClassVar = models.User
-    username: str
-    display_name: str
-    bio: str | None
-    role: models.UserRole
-    created_at: datetime
-    presence: people.Presence = strawberry.field(resolver=presence_of, graphql_type=Presence, metadata=SHARED)
-
-    @strawberry.field(metadata=SHARED, description="Signed; good for a day or two.")
-    def avatar_url(self, user: strawberry.Parent[models.User], info: Info) -> URL | None:
-        if user.avatar_id is None:
-            return None
-        return URL(
-            info.context.address + info.context.backend.links.reading("thumbnails", user.avatar_id, now(), SHOWING)
-        )
-
-
-@strawberry.type
-class UserEdge:
-    cursor: str
-    node: models.User = strawberry.field(graphql_type=User)
-
-
-@strawberry.type
-class UserConnection:
-    edges: list[Edge] = strawberry.field(graphql_type=list[UserEdge])
-    nodes: list[models.User] = strawberry.field(graphql_type=list[User])
-    page_info: PageInfo
-
-    @strawberry.field(metadata=SHARED)
-    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
-        return await total(connection)
-
-
-@strawberry.type(description="One sign-in of one device.")
-class Session(Node):
-    row: ClassVar = models.Session
-    device_name: str | None
-    created_at: datetime
-    last_seen_at: datetime
-    ip_address: str | None
-
-    @strawberry.field
-    def current(self, session: strawberry.Parent[models.Session], info: Info) -> bool:
-        viewer = info.context.viewer
-        return viewer is not None and viewer.session_id == session.id
-
-
-@strawberry.type(description="The signed-in account, with what only its owner may see.")
-class Viewer(Node):
-    row: ClassVar = Actor
-
-    @strawberry.field(graphql_type=User)
-    async def user(self, actor: strawberry.Parent[Actor], info: Info) -> models.User | None:
-        return await info.context.users.load(actor.user_id)
-
-    @strawberry.field
-    async def email(self, actor: strawberry.Parent[Actor], info: Info) -> str | None:
-        user = await info.context.users.load(actor.user_id)
-        return user.email if user else None
-
-    @strawberry.field(graphql_type=models.UserRole)
-    async def role(self, actor: strawberry.Parent[Actor]) -> models.UserRole:
-        return models.UserRole.ADMIN if actor.is_admin else models.UserRole.MEMBER
-
-    @strawberry.field(description="In all rooms together; a capped room counts as its cap.")
-    async def total_unread(self, actor: strawberry.Parent[Actor], info: Info) -> int:
-        totals = await info.context.totals.load(actor.user_id)
-        return totals.unread if totals else 0
-
-    @strawberry.field
-    async def total_mentions(self, actor: strawberry.Parent[Actor], info: Info) -> int:
-        totals = await info.context.totals.load(actor.user_id)
-        return totals.mentions if totals else 0
-
-    @strawberry.field(graphql_type=list[Session])
-    async def sessions(self, actor: strawberry.Parent[Actor], info: Info) -> Sequence[models.Session]:
-        """Where the account is signed in, the most recently used first."""
-        async with info.context.snapshot.session() as session:
-            return await accounts.sessions_of(session, actor)
-
-
-@strawberry.type
-class TokenPair:
-    access_token: str
-    access_token_expires_at: datetime
-    refresh_token: str
-    refresh_token_expires_at: datetime
-    token_type: str = "Bearer"  # noqa: S105 (the word of RFC 6750)
 
 
 @strawberry.type
@@ -167,41 +64,6 @@ class ChangePasswordPayload(MutationPayload):
         default=None,
         description="They take the place of the session's tokens: its former refresh token is worth nothing.",
     )
-
-
-@strawberry.type
-class Query:
-    @strawberry.field(graphql_type=Viewer | None, description="The signed-in account; null without credentials.")
-    def me(self, info: Info) -> Actor | None:
-        return info.context.viewer
-
-    @strawberry.field(graphql_type=User | None)
-    async def user(self, info: Info, id: strawberry.ID) -> models.User | None:  # noqa: A002 (the contract's word)
-        _ = info.context.actor
-        user_id = local_id("user", id)
-        return await info.context.users.load(user_id) if user_id else None
-
-    @strawberry.field(graphql_type=UserConnection)
-    async def users(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: UserFilter | None = None,  # noqa: A002 (the contract's word)
-    ) -> Connected:
-        """Everybody with an account, by username."""
-        context, page = info.context, window(first, after, last, before)
-        wanted = accounts.UserFilter(filter.query, filter.role) if filter else accounts.UserFilter()
-        async with context.snapshot.session() as session:
-            found = await accounts.users(session, context.actor, wanted, page)
-        return connected(found, count=lambda: _user_count(context, wanted))
-
-
-async def _user_count(context: Context, wanted: accounts.UserFilter) -> int:
-    async with context.snapshot.session() as session:
-        return await accounts.user_count(session, context.actor, wanted)
 
 
 @strawberry.type
@@ -310,6 +172,36 @@ class Mutation:
         await context.changed()
         return UserPayload(user=user)
 
+    @strawberry.mutation
+    @refusable(UserPayload)
+    async def set_user_role(self, info: Info, input: SetUserRoleInput) -> UserPayload:  # noqa: A002
+        """Administrators only. The last one of them cannot become less."""
+        context, user_id = info.context, local_id("user", input.user_id)
+        async with context.backend.db.work() as work:
+            user = await administration.set_user_role(work, context.actor, user_id, input.role)
+            work.afterwards.append(lambda: context.backend.sessions.forget(user.id))
+        await context.changed()
+        return UserPayload(user=user)
+
+    @strawberry.mutation
+    @refusable(AckPayload)
+    async def ban_user(self, info: Info, input: BanUserInput) -> AckPayload:  # noqa: A002
+        """Administrators only. The account cannot be used any more: sessions, sockets and invites end everywhere."""
+        context, user_id = info.context, local_id("user", input.user_id)
+        async with context.backend.db.work() as work:
+            ended = await administration.ban_user(work, context.actor, user_id, input.reason)
+            await invites.revoke_all_of(work, user_id)
+            end_afterwards(context, work, ended, SessionEndReason.BANNED)
+        return AckPayload()
+
+    @strawberry.mutation
+    @refusable(AckPayload)
+    async def unban_user(self, info: Info, input: UnbanUserInput) -> AckPayload:  # noqa: A002
+        """Administrators only. The account may sign in again."""
+        async with info.context.backend.db.work() as work:
+            await administration.unban_user(work, info.context.actor, local_id("user", input.user_id))
+        return AckPayload()
+
 
 def end_afterwards(context: Context, work: Work, session_ids: Collection[UUID], why: SessionEndReason) -> None:
     """After the commit these sessions are over in this process, sockets included; the others notice by themselves."""
@@ -354,12 +246,6 @@ def _device(context: Context, name: str | None) -> Device:
     if name is not None:
         policy.check_device_name(name)
     return Device(name, context.caller.ip_address)
-
-
-class Welcome(NamedTuple):
-    user: models.User
-    session: models.Session
-    tokens: TokenPair
 
 
 async def _login_payload(context: Context, signed_in: SignedIn) -> LoginPayload:

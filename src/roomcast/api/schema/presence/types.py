@@ -1,10 +1,10 @@
-"""What is shown of a person's being here, as a GraphQL type: the same for everybody, and read from memory."""
+"""GraphQL types of presence."""
 
 from datetime import datetime
 
 import strawberry
 
-from roomcast.accounts.models import User
+from roomcast.accounts import models as account_rows
 from roomcast.api.context import Info
 from roomcast.presence import people
 
@@ -19,5 +19,5 @@ class Presence:
     status_emoji: str | None
 
 
-def presence_of(user: strawberry.Parent[User], info: Info) -> people.Presence:
+def presence_of(user: strawberry.Parent[account_rows.User], info: Info) -> people.Presence:
     return info.context.backend.signals.people.presence(user.id)

@@ -1,12 +1,12 @@
-"""The door of receipts: how far people have read, and how they want to be called."""
-
-from datetime import datetime
+"""Mutations of receipts."""
 
 import strawberry
 
 from roomcast.api.context import Info
 from roomcast.api.errors import MutationPayload, refusable
-from roomcast.api.schema.rooms.rooms import RoomMembership, RoomPayload
+from roomcast.api.schema.receipts.inputs import MarkReadInput, SetRoomPreferencesInput
+from roomcast.api.schema.rooms.mutations import RoomPayload
+from roomcast.api.schema.rooms.types import RoomMembership
 from roomcast.core.ids import local_id
 from roomcast.receipts import actions
 from roomcast.rooms import models
@@ -16,27 +16,6 @@ from roomcast.rooms.read_state import Preferences
 @strawberry.type
 class MarkReadPayload(MutationPayload):
     membership: models.Membership | None = strawberry.field(graphql_type=RoomMembership | None, default=None)
-
-
-@strawberry.input
-class MarkReadInput:
-    room_id: strawberry.ID
-    up_to_message_id: strawberry.ID = strawberry.field(
-        description="Up to and including. Moves forward only, unless `force`."
-    )
-    force: bool = False
-
-
-@strawberry.input
-class SetRoomPreferencesInput:
-    """What is left out stays as it is."""
-
-    room_id: strawberry.ID
-    notification_level: models.NotificationLevel | None = None
-    muted_until: datetime | None = strawberry.field(
-        default=strawberry.UNSET, description="The person's own snooze; null lifts it."
-    )
-    favourite: bool | None = None
 
 
 @strawberry.type

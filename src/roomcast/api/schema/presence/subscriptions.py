@@ -1,4 +1,4 @@
-"""The door of presence: who is here and who types. Signals: never stored, best effort."""
+"""Subscriptions to presence."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,17 +8,12 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info
-from roomcast.api.errors import AckPayload, refusable
-from roomcast.api.schema.accounts.accounts import User
-from roomcast.api.schema.inputs import mentioned
+from roomcast.api.schema.accounts.types import User
 from roomcast.api.schema.streams.events import RenderedEvent
 from roomcast.api.schema.streams.subscriptions import Stream, StreamStart
 from roomcast.core.ids import global_id, local_id
 from roomcast.live.presence_feeds import PresenceUpdate, TypingUpdate
-from roomcast.presence import queries
-from roomcast.presence.people import PresenceState
 from roomcast.presence.policy import MAX_SHOWN, MAX_TYPISTS, TYPING_EXPIRY_SECONDS
-from roomcast.presence.status_updates import StatusUpdate
 from roomcast.realtime.snapshot_feed import SnapshotFeed
 from roomcast.rooms import queries as rooms
 
@@ -63,50 +58,6 @@ class PresenceChange:
         return await _users(info.context, told)
 
 
-async def _users(context: Context, told: RenderedEvent) -> list[account_rows.User]:
-    return [user for user in await context.users.load_many(list(told.event.user_ids)) if user is not None]
-
-
-@strawberry.input(description="What is left out stays as it is.")
-class SetPresenceInput:
-    state: PresenceState | None = strawberry.field(
-        default=strawberry.UNSET,
-        description="IDLE holds for this device, until it says ACTIVE or is gone. OFFLINE hides the viewer on all "
-        "devices, until this one says ACTIVE or any of them null, which is the automatic state.",
-    )
-    status_text: str | None = strawberry.field(default=strawberry.UNSET, description="Null clears it.")
-    status_emoji: str | None = strawberry.field(default=strawberry.UNSET, description="One emoji; null clears it.")
-
-
-@strawberry.input
-class SetTypingInput:
-    room_id: strawberry.ID
-    typing: bool
-
-
-@strawberry.type
-class Mutation:
-    @strawberry.mutation
-    @refusable(AckPayload)
-    async def set_presence(self, info: Info, input: SetPresenceInput) -> AckPayload:  # noqa: A002
-        """How the viewer is shown to others. Not stored: a client says it again when it has connected anew."""
-        wish = StatusUpdate(mentioned(input.state), mentioned(input.status_text), mentioned(input.status_emoji))
-        info.context.backend.signals.set_presence(info.context.actor, wish)
-        return AckPayload()
-
-    @strawberry.mutation
-    @refusable(AckPayload)
-    async def set_typing(self, info: Info, input: SetTypingInput) -> AckPayload:  # noqa: A002
-        """The viewer types in a room; to be said again every typingRefreshMs. Sending a message ends it."""
-        context, actor = info.context, info.context.actor
-        async with context.snapshot.session() as session:
-            room_id = await queries.room_to_type_in(
-                session, actor, local_id("room", input.room_id), typing=input.typing
-            )
-        context.backend.signals.set_typing(actor, room_id, typing=input.typing)
-        return AckPayload()
-
-
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
@@ -122,6 +73,10 @@ class Subscription:
     )
     async def presence(self, info: Info, room_id: strawberry.ID) -> Stream:
         return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.signals.presence_in)
+
+
+async def _users(context: Context, told: RenderedEvent) -> list[account_rows.User]:
+    return [user for user in await context.users.load_many(list(told.event.user_ids)) if user is not None]
 
 
 async def _stream(context: Context, room_id: str, shows: type[Any], state_of: Callable[[UUID], SnapshotFeed]) -> Stream:

@@ -1,4 +1,4 @@
-"""Inputs of the mutations and queries about accounts."""
+"""GraphQL inputs of accounts."""
 
 import strawberry
 
@@ -63,3 +63,20 @@ class UpdateProfileInput:
     avatar_upload_id: strawberry.ID | None = strawberry.field(
         default=strawberry.UNSET, description="A finished upload of the viewer's: a PNG, JPEG, GIF or WebP."
     )
+
+
+@strawberry.input
+class SetUserRoleInput:
+    user_id: strawberry.ID
+    role: models.UserRole
+
+
+@strawberry.input
+class BanUserInput:
+    user_id: strawberry.ID
+    reason: str | None = None
+
+
+@strawberry.input
+class UnbanUserInput:
+    user_id: strawberry.ID

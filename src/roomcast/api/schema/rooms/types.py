@@ -1,50 +1,57 @@
-"""The door of rooms: what they are, who is in them, and finding them."""
+"""GraphQL types of rooms."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 from uuid import UUID
 
 import strawberry
 
 from roomcast.accounts import models as account_rows
-from roomcast.api.context import SHARED, Context, Info, Maybe, Prefetch, map_maybe
-from roomcast.api.errors import MutationPayload
-from roomcast.api.schema.accounts.accounts import User
+from roomcast.api.context import SHARED, Context, Info, Maybe, map_maybe
+from roomcast.api.schema.accounts.types import User
 from roomcast.api.schema.connections import Connected, Edge, PageInfo, connected, total
 from roomcast.api.schema.messages.history import history, pinned
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.scalars import Cursor, Seq
-from roomcast.core.actor import Actor
 from roomcast.core.clock import now
-from roomcast.core.db import Work
 from roomcast.core.errors import NotFound
 from roomcast.core.event_log import RoomHead
-from roomcast.core.ids import local_id
+from roomcast.core.ids import global_id
 from roomcast.core.paging import window
 from roomcast.messages import models as message_rows
-from roomcast.messages import queries as messages
 from roomcast.presence.policy import MAX_SHOWN
 from roomcast.receipts.queries import Unread
 from roomcast.rooms import models, policy, queries
-from roomcast.rooms.membership_changes import RoomChange
-from roomcast.rooms.queries import RoomFilter as Wanted
 
 if TYPE_CHECKING:
-    from roomcast.api.schema.messages.messages import Message, MessageConnection
+    from roomcast.api.schema.messages.types import Message, MessageConnection
 
-LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.schema.messages.messages")]
-LazyMessages = Annotated["MessageConnection", strawberry.lazy("roomcast.api.schema.messages.messages")]
+LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.schema.messages.types")]
+
+
+LazyMessages = Annotated["MessageConnection", strawberry.lazy("roomcast.api.schema.messages.types")]
+
 
 strawberry.enum(models.RoomKind)
+
+
 strawberry.enum(models.RoomVisibility)
+
+
 strawberry.enum(models.RoomRole)
+
+
 strawberry.enum(models.NotificationLevel)
+
+
 strawberry.enum(queries.RoomOrder)
+
+
 strawberry.enum(queries.RoomMembershipFilter)
 
-COUNTS = frozenset({"unreadCount", "unreadIsCapped", "mentionCount"})
+
 LAST, PLACE, ACTIVE = frozenset({"lastMessage"}), frozenset({"streamCursor"}), frozenset({"activeUsers"})
 """Fields of a page of rooms that are loaded with it."""
 
@@ -232,97 +239,6 @@ class RoomConnection:
         return await total(connection)
 
 
-@strawberry.type
-class RoomPayload(MutationPayload):
-    room: models.Room | None = strawberry.field(
-        graphql_type=Room | None,
-        default=None,
-        description="As it is after the change; null when the viewer can no longer read it.",
-    )
-    cursor: Cursor | None = strawberry.field(
-        default=None, description="The position of the event that this change caused; null when nothing changed."
-    )
-
-
-@strawberry.input
-class RoomFilter:
-    membership: queries.RoomMembershipFilter = queries.RoomMembershipFilter.JOINED
-    query: str | None = strawberry.field(
-        default=None,
-        description="Found anywhere in a room's name, or in those of the other people of a direct conversation, "
-        "whatever its case and accents.",
-    )
-    kind: models.RoomKind | None = None
-    unread_only: bool = strawberry.field(
-        default=False, description="With others' messages outside threads that the viewer has not read."
-    )
-    archived: bool = False
-
-
-@strawberry.input
-class RoomIdInput:
-    room_id: strawberry.ID
-
-
-@strawberry.type
-class Query:
-    @strawberry.field(graphql_type=Room | None)
-    async def room(self, info: Info, id: strawberry.ID) -> models.Room | None:  # noqa: A002 (the contract's word)
-        return await room_or_none(info.context, local_id("room", id))
-
-    @strawberry.field(
-        graphql_type=RoomConnection,
-        description="Rooms the viewer can see. membership JOINED is 'my chats', DISCOVERABLE the directory.",
-    )
-    async def rooms(
-        self,
-        info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        filter: RoomFilter | None = None,  # noqa: A002
-        order_by: queries.RoomOrder = queries.RoomOrder.LAST_ACTIVITY_DESC,
-    ) -> Connected:
-        context, actor, pages = info.context, info.context.actor, window(first, after, last, before)
-        wanted = _wanted(actor, filter or RoomFilter())
-        async with context.snapshot.session() as session:
-            page = await queries.rooms(session, actor, wanted, order_by, pages)
-        for room, membership in page.rows:
-            context.memberships.prime((room.id, actor.user_id), membership)
-        ids = [room.id for room, _ in page.rows]
-        mine = [(room.id, actor.user_id) for room, membership in page.rows if membership is not None]
-        await context.prefetch(
-            Prefetch(COUNTS, context.unread, mine),
-            Prefetch(LAST, context.last_messages, ids),
-            Prefetch(PLACE, context.heads, ids),
-            Prefetch(ACTIVE, context.active_people, ids),
-        )
-        return connected(page, lambda room, _membership: room, lambda: _room_count(context, wanted))
-
-
-async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | None:
-    """The room, if the viewer may read it."""
-    actor = context.actor
-    try:
-        async with context.snapshot.session() as session:
-            view = await queries.readable_room(session, actor, room_id)
-    except NotFound:
-        return None
-    context.heads.prime(view.room.id, view.head)
-    context.memberships.prime((view.room.id, actor.user_id), view.membership)
-    return view.room
-
-
-async def room_payload(context: Context, change: Callable[[Work], Awaitable[RoomChange]]) -> RoomPayload:
-    """Commit the change; the room as it is now, if the viewer may still read it, and where that was announced."""
-    async with context.backend.db.work() as work:
-        changed = await change(work)
-    await context.changed()
-    cursor = None if changed.seq is None else Cursor(context.cursor(changed.room.id, changed.seq))
-    return RoomPayload(room=await room_or_none(context, changed.room.id), cursor=cursor)
-
-
 async def _head(context: Context, room_id: UUID) -> RoomHead:
     head = await context.heads.load(room_id)
     if head is None:
@@ -339,11 +255,34 @@ async def _member_count(context: Context, room_id: UUID, role: models.RoomRole |
         return await queries.member_count(session, room_id, role)
 
 
-async def _room_count(context: Context, wanted: Wanted) -> int:
-    async with context.snapshot.session() as session:
-        return await queries.room_count(session, context.actor, wanted)
+class Preview(NamedTuple):
+    invite: models.Invite
+    room: models.Room
 
 
-def _wanted(actor: Actor, chosen: RoomFilter) -> Wanted:
-    unread = messages.has_unread(actor) if chosen.unread_only else None
-    return Wanted(chosen.membership, chosen.query, chosen.kind, chosen.archived, unread)
+@strawberry.type(description="What an invite shows to people outside, signed in or not.")
+class InvitePreview:
+    @strawberry.field
+    def code(self, preview: strawberry.Parent[Preview]) -> str:
+        return preview.invite.code
+
+    @strawberry.field
+    def room_id(self, preview: strawberry.Parent[Preview]) -> strawberry.ID:
+        return strawberry.ID(global_id("room", preview.room.id))
+
+    @strawberry.field
+    def room_name(self, preview: strawberry.Parent[Preview]) -> str | None:
+        return preview.room.name
+
+    @strawberry.field(graphql_type=User | None)
+    async def inviter(self, preview: strawberry.Parent[Preview], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(preview.invite.created_by_id)
+
+    @strawberry.field
+    def expires_at(self, preview: strawberry.Parent[Preview]) -> datetime | None:
+        return preview.invite.expires_at
+
+    @strawberry.field
+    def uses_left(self, preview: strawberry.Parent[Preview]) -> int | None:
+        limit = preview.invite.max_uses
+        return None if limit is None else limit - preview.invite.uses

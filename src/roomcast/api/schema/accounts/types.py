@@ -1,0 +1,123 @@
+"""GraphQL types of accounts."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import ClassVar, NamedTuple
+
+import strawberry
+
+from roomcast.accounts import models, policy
+from roomcast.accounts import queries as accounts
+from roomcast.api.context import SHARED, Info
+from roomcast.api.schema.connections import Connected, Edge, PageInfo, total
+from roomcast.api.schema.node import Node
+from roomcast.api.schema.presence.types import Presence, presence_of
+from roomcast.api.schema.scalars import URL
+from roomcast.core.actor import Actor
+from roomcast.core.clock import now
+from roomcast.presence import people
+from roomcast.uploads.links import SHOWING
+
+strawberry.enum(models.UserRole)
+
+
+strawberry.enum(policy.SignupMode)
+
+
+@strawberry.type
+class User(Node):
+    row: ClassVar = models.User
+    username: str
+    display_name: str
+    bio: str | None
+    role: models.UserRole
+    created_at: datetime
+    presence: people.Presence = strawberry.field(resolver=presence_of, graphql_type=Presence, metadata=SHARED)
+
+    @strawberry.field(metadata=SHARED, description="Signed; good for a day or two.")
+    def avatar_url(self, user: strawberry.Parent[models.User], info: Info) -> URL | None:
+        if user.avatar_id is None:
+            return None
+        return URL(
+            info.context.address + info.context.backend.links.reading("thumbnails", user.avatar_id, now(), SHOWING)
+        )
+
+
+@strawberry.type
+class UserEdge:
+    cursor: str
+    node: models.User = strawberry.field(graphql_type=User)
+
+
+@strawberry.type
+class UserConnection:
+    edges: list[Edge] = strawberry.field(graphql_type=list[UserEdge])
+    nodes: list[models.User] = strawberry.field(graphql_type=list[User])
+    page_info: PageInfo
+
+    @strawberry.field(metadata=SHARED)
+    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
+        return await total(connection)
+
+
+@strawberry.type(description="One sign-in of one device.")
+class Session(Node):
+    row: ClassVar = models.Session
+    device_name: str | None
+    created_at: datetime
+    last_seen_at: datetime
+    ip_address: str | None
+
+    @strawberry.field
+    def current(self, session: strawberry.Parent[models.Session], info: Info) -> bool:
+        viewer = info.context.viewer
+        return viewer is not None and viewer.session_id == session.id
+
+
+@strawberry.type(description="The signed-in account, with what only its owner may see.")
+class Viewer(Node):
+    row: ClassVar = Actor
+
+    @strawberry.field(graphql_type=User)
+    async def user(self, actor: strawberry.Parent[Actor], info: Info) -> models.User | None:
+        return await info.context.users.load(actor.user_id)
+
+    @strawberry.field
+    async def email(self, actor: strawberry.Parent[Actor], info: Info) -> str | None:
+        user = await info.context.users.load(actor.user_id)
+        return user.email if user else None
+
+    @strawberry.field(graphql_type=models.UserRole)
+    async def role(self, actor: strawberry.Parent[Actor]) -> models.UserRole:
+        return models.UserRole.ADMIN if actor.is_admin else models.UserRole.MEMBER
+
+    @strawberry.field(description="In all rooms together; a capped room counts as its cap.")
+    async def total_unread(self, actor: strawberry.Parent[Actor], info: Info) -> int:
+        totals = await info.context.totals.load(actor.user_id)
+        return totals.unread if totals else 0
+
+    @strawberry.field
+    async def total_mentions(self, actor: strawberry.Parent[Actor], info: Info) -> int:
+        totals = await info.context.totals.load(actor.user_id)
+        return totals.mentions if totals else 0
+
+    @strawberry.field(graphql_type=list[Session])
+    async def sessions(self, actor: strawberry.Parent[Actor], info: Info) -> Sequence[models.Session]:
+        """Where the account is signed in, the most recently used first."""
+        async with info.context.snapshot.session() as session:
+            return await accounts.sessions_of(session, actor)
+
+
+@strawberry.type
+class TokenPair:
+    access_token: str
+    access_token_expires_at: datetime
+    refresh_token: str
+    refresh_token_expires_at: datetime
+    token_type: str = "Bearer"  # noqa: S105 (the word of RFC 6750)
+
+
+class Welcome(NamedTuple):
+    user: models.User
+    session: models.Session
+    tokens: TokenPair

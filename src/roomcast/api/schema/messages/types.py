@@ -1,0 +1,243 @@
+"""GraphQL types of messages."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, ClassVar
+
+import strawberry
+
+from roomcast.accounts import models as account_rows
+from roomcast.api.context import SHARED, Context, Info, Maybe, map_maybe
+from roomcast.api.schema.accounts.types import User, UserConnection
+from roomcast.api.schema.connections import Connected, Edge, PageInfo, connected
+from roomcast.api.schema.node import Node
+from roomcast.api.schema.rooms.types import Room
+from roomcast.api.schema.scalars import Cursor, Seq
+from roomcast.api.schema.uploads.types import Attachment
+from roomcast.core.clock import now
+from roomcast.core.errors import NotFound
+from roomcast.core.ids import global_id
+from roomcast.core.paging import window
+from roomcast.messages import models, policy, queries, reactions, search, threads
+from roomcast.messages.markdown import rendered
+from roomcast.receipts import queries as receipts
+from roomcast.rooms import models as room_rows
+from roomcast.uploads.models import File
+
+
+@strawberry.type(description="All who put the same emoji under a message.")
+class ReactionGroup:
+    emoji: str
+    count: int
+
+    @strawberry.field(graphql_type=bool)
+    def viewer_has_reacted(self, group: strawberry.Parent[reactions.Group], info: Info) -> Maybe[bool]:
+        mine = info.context.own_emoji.now((group.message_id, info.context.actor.user_id))
+        return map_maybe(mine, lambda found: group.emoji in (found or ()))
+
+    @strawberry.field(graphql_type=UserConnection, metadata=SHARED)
+    async def users(
+        self, group: strawberry.Parent[reactions.Group], info: Info, first: int | None = None, after: str | None = None
+    ) -> Connected:
+        """The first to react first."""
+        async with info.context.snapshot.session() as session:
+            page = await reactions.reacted(session, group, window(first, after))
+        return connected(page, count=lambda: _count(info.context, group))
+
+
+async def _count(context: Context, group: reactions.Group) -> int:
+    async with context.snapshot.session() as session:
+        return await reactions.reacted_count(session, group.message_id, group.emoji)
+
+
+strawberry.enum(
+    models.MessageKind, description="SYSTEM: what the room itself says of who came, who went and what it is called now."
+)
+
+
+LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.schema.messages.types")]
+
+
+@strawberry.type(description="Deleted replies keep their place in a thread and are counted.")
+class ThreadSummary:
+    reply_count: int
+
+    @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
+    async def last_reply(self, thread: strawberry.Parent[threads.Summary], info: Info) -> models.Message | None:
+        return await info.context.messages_at.load((thread.room_id, thread.last_reply_seq))
+
+
+@strawberry.type
+class MessageRevision:
+    revision: int
+    body: str
+    edited_at: datetime
+
+    @strawberry.field(graphql_type=User | None, metadata=SHARED)
+    async def edited_by(self, revision: strawberry.Parent[queries.Revision], info: Info) -> account_rows.User | None:
+        return await info.context.users.load(revision.edited_by_id) if revision.edited_by_id else None
+
+
+@strawberry.type
+class MessageRevisionEdge:
+    cursor: str
+    node: queries.Revision = strawberry.field(graphql_type=MessageRevision)
+
+
+@strawberry.type
+class MessageRevisionConnection:
+    edges: list[Edge] = strawberry.field(graphql_type=list[MessageRevisionEdge])
+    nodes: list[queries.Revision] = strawberry.field(graphql_type=list[MessageRevision])
+    page_info: PageInfo
+
+
+@strawberry.type
+class Message(Node):
+    row: ClassVar = models.Message
+    seq: Seq
+    kind: models.MessageKind
+    body: str | None = strawberry.field(description="Markdown. Null once deleted.")
+    created_at: datetime
+    edited_at: datetime | None
+    revision: int
+    deleted_at: datetime | None
+    pinned_at: datetime | None
+    mentions_room: bool = strawberry.field(description="Whether it calls everybody in the room, by `@room`.")
+
+    @strawberry.field(metadata=SHARED, description="Safe HTML rendered from the body. Null once deleted.")
+    async def body_html(self, message: strawberry.Parent[models.Message], info: Info) -> str | None:
+        return None if message.body is None else await rendered(message.body, _owner(info.context, message))
+
+    @strawberry.field(graphql_type=Room, metadata=SHARED)
+    def room(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[room_rows.Room | None]:
+        return info.context.rooms.now(message.room_id)
+
+    @strawberry.field(graphql_type=User | None, metadata=SHARED, description="Null for system messages.")
+    def author(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[account_rows.User | None]:
+        return info.context.users.now(message.author_id) if message.author_id else None
+
+    @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
+    def reply_to(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[models.Message | None]:
+        return info.context.messages.now(message.reply_to_id) if message.reply_to_id else None
+
+    @strawberry.field(metadata=SHARED)
+    def thread_root_id(self, message: strawberry.Parent[models.Message]) -> strawberry.ID | None:
+        return strawberry.ID(global_id("msg", message.thread_root_id)) if message.thread_root_id else None
+
+    @strawberry.field(
+        graphql_type=LazyMessage | None,
+        metadata=SHARED,
+        description="The message whose thread this is in. With a new reply, its `thread` is the summary as it is now.",
+    )
+    def thread_root(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[models.Message | None]:
+        return info.context.messages.now(message.thread_root_id) if message.thread_root_id else None
+
+    @strawberry.field(graphql_type=ThreadSummary | None, metadata=SHARED)
+    def thread(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[threads.Summary | None]:
+        """Null where nobody has replied in a thread."""
+        return info.context.threads.now(message.id)
+
+    @strawberry.field(
+        graphql_type=UserConnection,
+        metadata=SHARED,
+        description="The people besides its author who have read this far.",
+    )
+    async def read_by(
+        self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
+    ) -> Connected:
+        async with info.context.snapshot.session() as session:
+            page = await receipts.readers(session, message, window(first, after))
+        return connected(page, count=lambda: _reader_count(info.context, message))
+
+    @strawberry.field(graphql_type=MessageRevisionConnection, metadata=SHARED)
+    async def revisions(
+        self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
+    ) -> Connected:
+        """Everything it has said, its present words included, oldest first. Empty once deleted."""
+        async with info.context.snapshot.session() as session:
+            page = await queries.revisions(session, message, window(first, after))
+        return connected(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
+
+    @strawberry.field(graphql_type=list[ReactionGroup], metadata=SHARED)
+    def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[reactions.Group]]:
+        return map_maybe(info.context.reactions.now(message.id), lambda found: found or [])
+
+    @strawberry.field(graphql_type=list[User], metadata=SHARED)
+    async def mentions(self, message: strawberry.Parent[models.Message], info: Info) -> list[account_rows.User]:
+        """The members of the room that it names."""
+        people = await info.context.mentioned.load(message.id) or []
+        return [user for user in await info.context.users.load_many(people) if user is not None]
+
+    @strawberry.field(graphql_type=list[Attachment], metadata=SHARED)
+    def attachments(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[File]]:
+        if not message.has_attachments:
+            return []
+        return map_maybe(info.context.attachments.now(message.id), lambda found: found or [])
+
+    @strawberry.field
+    async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
+        return policy.may_edit(info.context.actor, message, *await _standing(info.context, message), now())
+
+    @strawberry.field
+    async def viewer_can_delete(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
+        return policy.may_delete(info.context.actor, message, *await _standing(info.context, message))
+
+
+@strawberry.type
+class MessageEdge:
+    cursor: str
+    node: models.Message = strawberry.field(graphql_type=Message)
+
+
+@strawberry.type
+class MessageConnection:
+    edges: list[Edge] = strawberry.field(graphql_type=list[MessageEdge])
+    nodes: list[models.Message] = strawberry.field(graphql_type=list[Message])
+    page_info: PageInfo
+    stream_cursor: Cursor = strawberry.field(
+        description="From the same snapshot as the page: subscribe with `after: streamCursor` and nothing is missed "
+        "or repeated."
+    )
+
+
+def _owner(context: Context, message: models.Message) -> Hashable:
+    """Whom rendering the message is counted for: its author's texts wait for each other, with each reader apart."""
+    return context.viewer and context.viewer.user_id, message.author_id
+
+
+async def _reader_count(context: Context, message: models.Message) -> int:
+    async with context.snapshot.session() as session:
+        return await receipts.reader_count(session, message)
+
+
+async def _standing(context: Context, message: models.Message) -> tuple[room_rows.Room, room_rows.Membership | None]:
+    """The viewer's place in the message's room."""
+    room = await context.rooms.load(message.room_id)
+    if room is None:
+        raise NotFound("no such room")
+    return room, await context.memberships.load((room.id, context.actor.user_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Find:
+    cursor: str
+    node: models.Message
+    words: Sequence[str]
+
+
+@strawberry.type
+class MessageSearchEdge:
+    cursor: str
+    node: models.Message = strawberry.field(graphql_type=Message)
+
+    @strawberry.field(description="HTML-escaped, matches in <mark>.")
+    async def snippet_html(self, find: strawberry.Parent[Find], info: Info) -> str:
+        return await search.excerpt(info.context.actor.user_id, find.node.body or "", find.words)
+
+
+@strawberry.type
+class MessageSearchConnection:
+    edges: list[Find] = strawberry.field(graphql_type=list[MessageSearchEdge])
+    nodes: list[models.Message] = strawberry.field(graphql_type=list[Message])
+    page_info: PageInfo

@@ -1,0 +1,34 @@
+"""Mutations of moderation."""
+
+import strawberry
+
+from roomcast.api.context import Info
+from roomcast.api.errors import AckPayload, refusable
+from roomcast.api.schema.moderation.inputs import MuteMemberInput, ReportMessageInput
+from roomcast.api.schema.rooms.mutations import RoomPayload, room_payload
+from roomcast.core.ids import local_id
+from roomcast.moderation import actions
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    @refusable(RoomPayload)
+    async def mute_member(self, info: Info, input: MuteMemberInput) -> RoomPayload:  # noqa: A002
+        """Moderators silence people below themselves for a while; sending answers MUTED until then."""
+        context = info.context
+        room_id, user_id = local_id("room", input.room_id), local_id("user", input.user_id)
+        return await room_payload(
+            context,
+            lambda work: actions.mute_member(work, context.actor, room_id, user_id, input.seconds, input.reason),
+        )
+
+    @strawberry.mutation
+    @refusable(AckPayload)
+    async def report_message(self, info: Info, input: ReportMessageInput) -> AckPayload:  # noqa: A002
+        """Call the administrators; they find it by `auditLog(filter: {action: "MESSAGE_REPORTED"})`."""
+        context = info.context
+        async with context.backend.db.work() as work:
+            await actions.report_message(work, context.actor, local_id("msg", input.message_id), input.reason)
+        await context.changed()
+        return AckPayload()

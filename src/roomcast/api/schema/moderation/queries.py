@@ -1,0 +1,37 @@
+"""Queries about moderation."""
+
+from uuid import UUID
+
+import strawberry
+
+from roomcast.api.context import Info
+from roomcast.api.schema.connections import Connected, connected
+from roomcast.api.schema.moderation.inputs import AuditFilter
+from roomcast.api.schema.moderation.types import AuditEntryConnection
+from roomcast.core.ids import local_id
+from roomcast.core.paging import window
+from roomcast.moderation import queries
+
+NOBODY = UUID(int=0)
+"""Whom a malformed id names."""
+
+
+@strawberry.type
+class Query:
+    @strawberry.field(graphql_type=AuditEntryConnection, description="Administrators only.")
+    async def audit_log(
+        self,
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
+        filter: AuditFilter | None = None,  # noqa: A002 (the contract's word)
+    ) -> Connected:
+        """Newest first."""
+        actor, wanted = info.context.actor, _wanted(filter or AuditFilter())
+        async with info.context.snapshot.session() as session:
+            return connected(await queries.audit_log(session, actor, wanted, window(first, after)))
+
+
+def _wanted(chosen: AuditFilter) -> queries.AuditFilter:
+    actor_id = None if chosen.actor_id is None else local_id("user", chosen.actor_id) or NOBODY
+    return queries.AuditFilter(actor_id, chosen.action, chosen.target_id, chosen.since)

@@ -1,0 +1,17 @@
+"""GraphQL inputs of notifications."""
+
+import strawberry
+
+from roomcast.api.schema.scalars import URL
+
+
+@strawberry.input
+class RegisterPushSubscriptionInput:
+    endpoint: URL
+    p256dh: str
+    auth: str
+
+
+@strawberry.input
+class UnregisterPushSubscriptionInput:
+    endpoint: URL

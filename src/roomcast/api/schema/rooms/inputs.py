@@ -1,0 +1,99 @@
+"""GraphQL inputs of rooms."""
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import strawberry
+
+from roomcast.rooms import models, queries
+
+if TYPE_CHECKING:
+    pass
+
+
+@strawberry.input
+class RoomFilter:
+    membership: queries.RoomMembershipFilter = queries.RoomMembershipFilter.JOINED
+    query: str | None = strawberry.field(
+        default=None,
+        description="Found anywhere in a room's name, or in those of the other people of a direct conversation, "
+        "whatever its case and accents.",
+    )
+    kind: models.RoomKind | None = None
+    unread_only: bool = strawberry.field(
+        default=False, description="With others' messages outside threads that the viewer has not read."
+    )
+    archived: bool = False
+
+
+@strawberry.input
+class RoomIdInput:
+    room_id: strawberry.ID
+
+
+@strawberry.input
+class CreateRoomInput:
+    name: str
+    visibility: models.RoomVisibility = models.RoomVisibility.PUBLIC
+    topic: str | None = None
+    description: str | None = None
+    member_ids: list[strawberry.ID] | None = None
+    idempotency_key: UUID | None = None
+
+
+@strawberry.input
+class UpdateRoomInput:
+    """What is left out stays as it is. Null takes topic and description away; the rest cannot be nothing."""
+
+    room_id: strawberry.ID
+    name: str | None = None
+    topic: str | None = strawberry.UNSET
+    description: str | None = strawberry.UNSET
+    visibility: models.RoomVisibility | None = None
+    slow_mode_seconds: int | None = strawberry.field(
+        default=None, description="The pause between two messages of one member; 0 ends slow mode."
+    )
+
+
+@strawberry.input
+class OpenDirectMessageInput:
+    user_ids: list[strawberry.ID]
+
+
+@strawberry.input
+class JoinRoomInput:
+    room_id: strawberry.ID | None = None
+    invite_code: str | None = None
+
+
+@strawberry.input
+class AddMembersInput:
+    room_id: strawberry.ID
+    user_ids: list[strawberry.ID]
+    role: models.RoomRole = models.RoomRole.MEMBER
+
+
+@strawberry.input
+class RemoveMemberInput:
+    room_id: strawberry.ID
+    user_id: strawberry.ID
+    reason: str | None = None
+
+
+@strawberry.input
+class SetMemberRoleInput:
+    room_id: strawberry.ID
+    user_id: strawberry.ID
+    role: models.RoomRole
+
+
+@strawberry.input
+class CreateInviteInput:
+    room_id: strawberry.ID
+    expires_in_seconds: int | None = None
+    max_uses: int | None = None
+
+
+@strawberry.input
+class RevokeInviteInput:
+    code: str

@@ -1,0 +1,45 @@
+"""Mutations of uploads."""
+
+from datetime import datetime
+
+import strawberry
+
+from roomcast.api.context import Info
+from roomcast.api.errors import MutationPayload, refusable
+from roomcast.api.schema.scalars import URL
+from roomcast.api.schema.uploads.inputs import CreateUploadInput
+from roomcast.api.schema.uploads.types import HttpHeader
+from roomcast.core.ids import global_id
+from roomcast.uploads import actions, policy
+from roomcast.uploads.actions import NewFile, SizeLimits
+
+
+@strawberry.type(description="PUT the bytes to uploadUrl, then name uploadId in attachmentIds.")
+class CreateUploadPayload(MutationPayload):
+    upload_id: strawberry.ID | None = None
+    upload_url: URL | None = None
+    headers: list[HttpHeader] | None = strawberry.field(default=None, description="To send with the PUT.")
+    expires_at: datetime | None = strawberry.field(default=None, description="How long the address takes bytes.")
+
+
+@strawberry.type
+class Mutation:
+    @strawberry.mutation
+    @refusable(CreateUploadPayload)
+    async def create_upload(self, info: Info, input: CreateUploadInput) -> CreateUploadPayload:  # noqa: A002
+        """A ticket for one file. What is not used within a day is removed.
+
+        QUOTA_EXCEEDED when all files of this person would take more bytes than a person may store.
+        """
+        context, backend = info.context, info.context.backend
+        new = NewFile(input.filename, input.content_type, input.byte_size)
+        limits = SizeLimits(backend.max_upload_bytes, backend.upload_quota_bytes)
+        async with backend.db.work() as work:
+            file = await actions.create_upload(work, context.actor, new, limits)
+        expires_at = file.created_at + policy.TICKET
+        return CreateUploadPayload(
+            upload_id=strawberry.ID(global_id("file", file.id)),
+            upload_url=URL(context.address + backend.links.path("uploads", file.id, expires_at)),
+            headers=[HttpHeader(name="Content-Type", value=file.declared_type)],
+            expires_at=expires_at,
+        )
