@@ -9,9 +9,9 @@ import strawberry
 from roomcast.accounts import models, policy
 from roomcast.accounts import queries as accounts
 from roomcast.api.context import SHARED, Info
+from roomcast.api.schema.accounts.presence import Presence, presence_of
 from roomcast.api.schema.connections import Connected, Edge, PageInfo, total
 from roomcast.api.schema.node import Node
-from roomcast.api.schema.presence.types import Presence, presence_of
 from roomcast.api.schema.scalars import URL
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
