@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.another_client import say
-from tests.browser.chatting import (
+from tests.browser.chat_page import (
     PASSWORD,
     Somebody,
     box,

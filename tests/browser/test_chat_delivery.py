@@ -12,7 +12,7 @@ from playwright.async_api import Browser, Page, Route, expect
 
 from roomcast.core import sqlite
 from tests.browser.another_client import say
-from tests.browser.chatting import Somebody, box, enter, log, row, said, write
+from tests.browser.chat_page import Somebody, box, enter, log, row, said, write
 from tests.browser.conftest import visitor
 from tests.browser.playground import OpenPage
 from tests.clients.proxy import Proxy

@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import FilePayload, Page, expect
 
 from tests.browser.another_client import say
-from tests.browser.chatting import Somebody, box, enter, entry, log, rooms, row, sign_in, use, write
+from tests.browser.chat_page import Somebody, box, enter, entry, log, rooms, row, sign_in, use, write
 from tests.browser.playground import OpenPage
 from tests.servers import skip
 

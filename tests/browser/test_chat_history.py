@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import Page, expect
 
 from tests.browser.another_client import data_of, say
-from tests.browser.chatting import Somebody, enter, entry, log, row, said, until_open, use, write
+from tests.browser.chat_page import Somebody, enter, entry, log, row, said, until_open, use, write
 from tests.browser.playground import OpenPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.another_client import ask, say
-from tests.browser.chatting import Somebody, box, enter, entry, log, row, sign_in, use, write
+from tests.browser.chat_page import Somebody, box, enter, entry, log, row, sign_in, use, write
 from tests.browser.playground import OpenPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]

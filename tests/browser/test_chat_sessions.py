@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import Browser, WebSocket, expect
 
 from tests.browser.another_client import ask, data_of, say
-from tests.browser.chatting import PASSWORD, Somebody, arrive, enter, log, row, said, until_open, write
+from tests.browser.chat_page import PASSWORD, Somebody, arrive, enter, log, row, said, until_open, write
 from tests.browser.conftest import visitor
 from tests.browser.playground import OpenPage
 from tests.process import Process

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 import pytest
 from playwright.async_api import FilePayload, Page, expect
 
-from tests.browser import chatting
+from tests.browser import chat_page
 from tests.browser.another_client import ask, create_room, data_of, sign_up
-from tests.browser.chatting import log, rooms, row, sign_in, until_open
+from tests.browser.chat_page import log, rooms, row, sign_in, until_open
 from tests.browser.playground import OpenPage, answer, editor, open_graphiql, run, write
 from tests.messages.corpus import XSS
 
@@ -99,7 +99,7 @@ async def test_the_chat_page_shows_everything_and_runs_nothing(open_page: OpenPa
     await until_open(page)
     files = [FilePayload(name=text, mimeType="text/html", buffer=b"<script>alert(1)</script>") for text in XSS[:10]]
     await page.get_by_label("Files", exact=True).set_input_files(files)
-    await chatting.write(page, "files")
+    await chat_page.write(page, "files")
     await expect(row(page, "files").locator(".file")).to_have_count(len(files))
     for said in (log(page), page.get_by_role("complementary", name="Search")):
         if await said.count() == 0:

@@ -7,7 +7,7 @@ import pytest
 from playwright.async_api import Browser, expect
 
 from tests.api_clients import PASSWORD
-from tests.browser.chatting import rooms
+from tests.browser.chat_page import rooms
 from tests.browser.conftest import visitor
 from tests.process import Process
 

@@ -16,7 +16,7 @@ from roomcast.messages.events import MessageCreated
 from roomcast.realtime.bus.bus import Frame
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.conftest import MakeHouse
-from tests.delivery.survivors import all_agree, crowd_talks, many, surviving
+from tests.delivery.resuming_clients import all_agree, crowd_talks, many, surviving
 from tests.running_app import RunningApp
 
 pytestmark = pytest.mark.chaos

@@ -11,7 +11,7 @@ from websockets.typing import Subprotocol
 
 from roomcast.live.presence import PRESENCE as TOPIC
 from tests.api_clients import ROOM_EVENTS, UserClient
-from tests.delivery.survivors import WATCH, held_bytes, many
+from tests.delivery.resuming_clients import WATCH, held_bytes, many
 from tests.presence.documents import PRESENCE, TYPING
 from tests.running_app import RunningApp, nothing_left
 

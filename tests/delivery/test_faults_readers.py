@@ -15,7 +15,7 @@ from websockets.typing import Subprotocol
 from roomcast.realtime.outbox import PROCESS
 from roomcast.realtime.ring import RING_BYTES
 from tests.api_clients import UserClient
-from tests.delivery.survivors import CATCH_UP_SECONDS, WATCH, all_agree, held_bytes, many, surviving, the_log
+from tests.delivery.resuming_clients import CATCH_UP_SECONDS, WATCH, all_agree, held_bytes, many, surviving, the_log
 from tests.running_app import RunningApp
 
 pytestmark = pytest.mark.chaos

@@ -11,7 +11,7 @@ import pytest
 from roomcast.core import migrations
 from tests import servers
 from tests.api_clients import sign_up
-from tests.delivery.survivors import ByMap, Survivor, all_agree, many, surviving, talk
+from tests.delivery.resuming_clients import ByMap, Survivor, all_agree, many, surviving, talk
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from tests.api_clients import SEND, UserClient, sign_up
-from tests.delivery.survivors import CATCH_UP_SECONDS, Json, many, the_log
+from tests.delivery.resuming_clients import CATCH_UP_SECONDS, Json, many, the_log
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos

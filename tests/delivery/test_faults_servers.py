@@ -10,7 +10,7 @@ import pytest
 from roomcast.core import migrations
 from tests import servers
 from tests.api_clients import sign_up
-from tests.delivery.survivors import all_agree, crowd_talks, many, surviving
+from tests.delivery.resuming_clients import all_agree, crowd_talks, many, surviving
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos

@@ -8,7 +8,7 @@ import pytest
 
 from tests import servers
 from tests.api_clients import UserClient, sign_up
-from tests.delivery.survivors import all_agree, crowd_talks, cut_at_random, many, meanwhile, surviving
+from tests.delivery.resuming_clients import all_agree, crowd_talks, cut_at_random, many, meanwhile, surviving
 from tests.process import processes
 from tests.running_app import RunningApp
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from tests.delivery.survivors import FULL
+from tests.delivery.resuming_clients import FULL
 from tests.faults.cluster import Cluster, HeldLink, frozen, replica_of, server_pid
 from tests.faults.proxy import Side
 

@@ -12,7 +12,7 @@ import httpx
 
 from roomcast.core.event_log import read_cursor
 from tests.api_clients import ROOM_EVENTS, ClientSubscription, Json, Refused, SocketClient, UserClient
-from tests.delivery.survivors import FULL
+from tests.delivery.resuming_clients import FULL
 from tests.faults.lanes import Lane, end
 from tests.faults.proxy import ROUND_TRIPS, Fault, Kind, Side
 from tests.faults.trials import Trial, den, document, people

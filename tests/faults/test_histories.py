@@ -14,7 +14,7 @@ import pytest
 import pytest_asyncio
 
 from tests.api_clients import UserClient, sign_up
-from tests.delivery.survivors import FULL
+from tests.delivery.resuming_clients import FULL
 from tests.faults.chatting import InboxClient, Listener, Place, ask, listeners, send_on
 from tests.faults.cluster import Cluster, open_cluster
 from tests.faults.history import History, Stored, violations

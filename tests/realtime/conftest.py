@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests import servers
-from tests.realtime.brokers import KINDS, Broker
+from tests.realtime.broker_servers import KINDS, Broker
 from tests.realtime.listener import Listener, Open
 
 

@@ -9,7 +9,7 @@ import pytest
 from roomcast.realtime.bus import bus, incoming
 from roomcast.realtime.bus.broker import BrokerBackend
 from roomcast.realtime.bus.bus import MAX_LOST_TOPICS, OUTGOING_FRAMES, Bus, Frame
-from tests.realtime.brokers import KINDS, Broker
+from tests.realtime.broker_servers import KINDS, Broker
 from tests.realtime.listener import LIMIT_SECONDS, Open, frames, pause, until
 from tests.realtime.proxy import Proxy
 

@@ -8,7 +8,7 @@ import redis
 from redis.crc import key_slot
 
 from roomcast.realtime.bus.bus import Frame
-from tests.realtime.brokers import Broker
+from tests.realtime.broker_servers import Broker
 from tests.realtime.listener import Open, pause, until
 from tests.servers import Server
 

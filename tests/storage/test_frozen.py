@@ -13,7 +13,7 @@ import pytest
 from roomcast.core import migrations
 from tests import servers
 from tests.api_clients import SEND, Refused, SocketClient, UserClient, sign_up
-from tests.delivery.survivors import many
+from tests.delivery.resuming_clients import many
 from tests.process import Process, processes
 from tests.storage.conftest import stored
 from tests.storage.proxy import PostgresProxy

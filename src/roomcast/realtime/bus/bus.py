@@ -270,7 +270,7 @@ def open_backend(url: str, inbox: IncomingQueue, direct_url: str | None) -> Brok
     if BROKERS[scheme] == "postgres":
         url = direct_url or url
     try:
-        module = importlib.import_module(f"roomcast.realtime.brokers.{BROKERS[scheme]}")
+        module = importlib.import_module(f"roomcast.realtime.bus.{BROKERS[scheme]}")
     except ModuleNotFoundError as error:
         raise ValueError(f"{scheme}:// needs a driver: pip install 'roomcast[{error.name}]'.") from error
     backend: BrokerBackend = module.Broker(url, inbox)

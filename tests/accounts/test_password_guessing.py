@@ -9,7 +9,7 @@ import pytest
 
 from tests.accounts.documents import ME, TRY, codes
 from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient
-from tests.delivery.survivors import many
+from tests.delivery.resuming_clients import many
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos

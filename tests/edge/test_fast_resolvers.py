@@ -92,7 +92,7 @@ def test_every_field_without_arguments_is_called_straight() -> None:
         for kind in kinds
         if not kind.name.startswith("__") and kind is not built.subscription_type
         for name, field in kind.fields.items()
-        if not field.args and "straight" not in (field.resolve.__module__ if field.resolve else "")
+        if not field.args and "fast_resolvers" not in (field.resolve.__module__ if field.resolve else "")
     ]
 
     assert roundabout == []

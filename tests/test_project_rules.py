@@ -88,7 +88,7 @@ def test_the_schema_file_is_what_the_code_serves() -> None:
 
 
 def test_a_changed_schema_is_found(copy: Path) -> None:
-    door = copy / "src" / "roomcast" / "api" / "server.py"
+    door = copy / "src" / "roomcast" / "api" / "schema" / "server.py"
     door.write_text(door.read_text().replace("    version: str\n", "    version: str\n    motto: str\n"))
     printed = run(copy, "roomcast.cli", "export-schema")
     assert printed.returncode == 0, printed.stderr
