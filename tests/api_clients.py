@@ -72,9 +72,9 @@ def certificates() -> ssl.SSLContext:
 class AnonymousClient:
     """Somebody at the door. `token` is what their requests carry."""
 
-    def __init__(self, house: RunningApp, token: str | None = None) -> None:
-        self.house, self.token = house, token
-        self.http = httpx.AsyncClient(base_url=house.url, timeout=WAIT_SECONDS, verify=certificates())
+    def __init__(self, app: RunningApp, token: str | None = None) -> None:
+        self.app, self.token = app, token
+        self.http = httpx.AsyncClient(base_url=app.url, timeout=WAIT_SECONDS, verify=certificates())
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,7 +113,7 @@ class AnonymousClient:
         """A socket that has been acknowledged for this person."""
         if self.token:
             payload = {"authorization": f"Bearer {self.token}", **payload}
-        async with SocketClient(self.house.ws_url) as wire:
+        async with SocketClient(self.app.ws_url) as wire:
             await wire.init(payload)
             yield wire
 
@@ -121,8 +121,8 @@ class AnonymousClient:
 class UserClient(AnonymousClient):
     """Somebody with an account, signed in."""
 
-    def __init__(self, house: RunningApp, name: str, signed_in: Json) -> None:
-        super().__init__(house, signed_in["tokens"]["accessToken"])
+    def __init__(self, app: RunningApp, name: str, signed_in: Json) -> None:
+        super().__init__(app, signed_in["tokens"]["accessToken"])
         self.name, self.id = name, signed_in["user"]["id"]
         self.refresh_token = signed_in["tokens"]["refreshToken"]
 
@@ -148,12 +148,12 @@ class UserClient(AnonymousClient):
         return [payload["message"] for payload in payloads]
 
 
-async def sign_up(house: RunningApp, name: str) -> UserClient:
+async def sign_up(app: RunningApp, name: str) -> UserClient:
     """Sign somebody up."""
-    async with AnonymousClient(house) as visitor:
+    async with AnonymousClient(app) as visitor:
         signed_in = await visitor.mutate(SIGNUP, username=name, password=PASSWORD)
     assert signed_in["errors"] == []
-    return UserClient(house, name, signed_in)
+    return UserClient(app, name, signed_in)
 
 
 # ------------------------------------------------------------------ sockets

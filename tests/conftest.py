@@ -65,11 +65,11 @@ async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncI
     await servers.drop_database(server.url, name)
 
 
-MakeHouse = Callable[..., Awaitable[RunningApp]]
+MakeApp = Callable[..., Awaitable[RunningApp]]
 
 
 @pytest_asyncio.fixture
-async def make_house(database_url: str, tmp_path: Path) -> AsyncIterator[MakeHouse]:
+async def make_app(database_url: str, tmp_path: Path) -> AsyncIterator[MakeApp]:
     """Opens houses on the test's database, each with settings of its own; several are several processes' worth."""
     async with AsyncExitStack() as stack:
 
@@ -80,31 +80,31 @@ async def make_house(database_url: str, tmp_path: Path) -> AsyncIterator[MakeHou
 
 
 @pytest_asyncio.fixture
-async def house(make_house: MakeHouse) -> RunningApp:
-    return await make_house()
+async def app(make_app: MakeApp) -> RunningApp:
+    return await make_app()
 
 
 @pytest_asyncio.fixture
-async def visitor(house: RunningApp) -> AsyncIterator[AnonymousClient]:
+async def visitor(app: RunningApp) -> AsyncIterator[AnonymousClient]:
     """Somebody without an account."""
-    async with AnonymousClient(house) as somebody:
+    async with AnonymousClient(app) as somebody:
         yield somebody
 
 
 @pytest_asyncio.fixture
-async def ann(house: RunningApp) -> AsyncIterator[UserClient]:
+async def ann(app: RunningApp) -> AsyncIterator[UserClient]:
     """The first to sign up: an administrator."""
-    async with await sign_up(house, "ann") as person:
+    async with await sign_up(app, "ann") as person:
         yield person
 
 
 @pytest_asyncio.fixture
-async def bob(house: RunningApp, ann: UserClient) -> AsyncIterator[UserClient]:
-    async with await sign_up(house, "bob") as person:
+async def bob(app: RunningApp, ann: UserClient) -> AsyncIterator[UserClient]:
+    async with await sign_up(app, "bob") as person:
         yield person
 
 
 @pytest_asyncio.fixture
-async def cleo(house: RunningApp, ann: UserClient) -> AsyncIterator[UserClient]:
-    async with await sign_up(house, "cleo") as person:
+async def cleo(app: RunningApp, ann: UserClient) -> AsyncIterator[UserClient]:
+    async with await sign_up(app, "cleo") as person:
         yield person

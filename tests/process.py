@@ -45,7 +45,7 @@ class Process:
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
-    def house(self) -> RunningApp:
+    def app(self) -> RunningApp:
         """As people see it: a house that cannot be looked into."""
         return cast(RunningApp, self)
 

@@ -49,8 +49,8 @@ class Server(uvicorn.Server):
 class RunningApp:
     """A running roomcast. `url` is where it listens; `inside` is what it is made of, `door` the listening socket."""
 
-    def __init__(self, app: App, server: Server) -> None:
-        self.roomcast: Roomcast = app.house
+    def __init__(self, asgi_app: App, server: Server) -> None:
+        self.roomcast: Roomcast = asgi_app.roomcast
         self.url = f"http://127.0.0.1:{server.port}"
         self.ws_url = f"ws://127.0.0.1:{server.port}/graphql"
         [listening] = server.servers
@@ -90,25 +90,25 @@ def settings_for(database_url: str, data_dir: Path, **changes: Any) -> Settings:
 async def open_app(settings: Settings, passwords: Passwords | None = None) -> AsyncIterator[RunningApp]:
     """Serve until the block ends, and then leave nothing behind. Passwords are cheap unless some are given."""
     before = asyncio.all_tasks()
-    app = App(settings, passwords or Passwords(memory_kib=8, passes=1))
+    asgi_app = App(settings, passwords or Passwords(memory_kib=8, passes=1))
     config = uvicorn.Config(
-        app, "127.0.0.1", 0, ws=WebSocketProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
+        asgi_app, "127.0.0.1", 0, ws=WebSocketProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
     )
     server = Server(config)
     await server.begin()
-    house = RunningApp(app, server)
+    app = RunningApp(asgi_app, server)
     try:
-        yield house
-        await nothing_left(house)
+        yield app
+        await nothing_left(app)
     finally:
         await server.end()
     await no_tasks_since(before)
-    assert app.house.db.refused_connections == 0, "a connection was idle in a transaction at check-in"
+    assert asgi_app.roomcast.db.refused_connections == 0, "a connection was idle in a transaction at check-in"
 
 
-async def nothing_left(house: RunningApp, seconds: float = 5.0) -> None:
+async def nothing_left(app: RunningApp, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while any(house.leftovers().values()):  # noqa: ASYNC110 (no one event says it)
+        while any(app.leftovers().values()):  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.01)
 
 

@@ -111,8 +111,8 @@ def expired(person: UserClient) -> str:
     return Tokens([SECRET.encode()], -5).access(user, uuid7())[0]
 
 
-async def test_an_expired_token_is_told_from_a_bad_one(house: RunningApp, ann: UserClient) -> None:
-    async with AnonymousClient(house, expired(ann)) as late, AnonymousClient(house, "nonsense") as never:
+async def test_an_expired_token_is_told_from_a_bad_one(app: RunningApp, ann: UserClient) -> None:
+    async with AnonymousClient(app, expired(ann)) as late, AnonymousClient(app, "nonsense") as never:
         for somebody, code in ((late, "TOKEN_EXPIRED"), (never, "UNAUTHENTICATED")):
             answer = await somebody.post({"query": "{ me { id } }"})
             assert (answer.status_code, codes(answer.json())) == (401, [code])
@@ -136,9 +136,9 @@ async def test_an_empty_authorization_header_is_anonymous(visitor: AnonymousClie
 
 
 async def test_a_socket_with_an_expired_token_may_come_back_and_one_with_a_bad_token_not(
-    house: RunningApp, ann: UserClient
+    app: RunningApp, ann: UserClient
 ) -> None:
     for token, code in ((expired(ann), 4403), ("nonsense", 4401)):
-        async with SocketClient(house.ws_url) as wire:
+        async with SocketClient(app.ws_url) as wire:
             await wire.send(type="connection_init", payload={"authorization": f"Bearer {token}"})
             assert (await wire.closed())[0] == code

@@ -47,10 +47,10 @@ def questions() -> Iterator[set[Question]]:
         sa.event.remove(sa.Engine, "before_cursor_execute", noted)
 
 
-async def scans(house: RunningApp, asked: set[Question]) -> dict[str, str]:
+async def scans(app: RunningApp, asked: set[Question]) -> dict[str, str]:
     """By question: the plan of each that reads some table of ours from end to end."""
     found = {}
-    async with house.roomcast.db.work() as work:
+    async with app.roomcast.db.work() as work:
         connection = await work.session.connection()
         explain, scan = "EXPLAIN QUERY PLAN ", r"\bSCAN (\w+)"
         if connection.dialect.name == "postgresql":  # which reads small tables whole, unless told what that would cost
@@ -64,9 +64,7 @@ async def scans(house: RunningApp, asked: set[Question]) -> dict[str, str]:
     return found
 
 
-async def test_what_people_do_in_rooms_reads_no_table_whole(
-    house: RunningApp, bob: UserClient, cleo: UserClient
-) -> None:
+async def test_what_people_do_in_rooms_reads_no_table_whole(app: RunningApp, bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     first, *_, last = await bob.say(den, "one", "two", "hello @cleo", "@room")
     await bob.send(den, "a reply", threadRootId=first["id"])
@@ -78,14 +76,14 @@ async def test_what_people_do_in_rooms_reads_no_table_whole(
         await cleo.mutate(REACT, messageId=last["id"], emoji="👍")
         await cleo.mutate(MARK, roomId=den, upToMessageId=last["id"])
     assert len(asked) > 10
-    assert await scans(house, asked) == {}
+    assert await scans(app, asked) == {}
 
 
-async def test_what_a_send_is_decided_on_is_found_by_indexes(house: RunningApp) -> None:
+async def test_what_a_send_is_decided_on_is_found_by_indexes(app: RunningApp) -> None:
     asked = set()
     places = [(uuid7(), uuid7()) for _ in range(3)]
     room_ids, people = {room_id for room_id, _ in places}, {user_id for _, user_id in places}
-    async with house.roomcast.db.read() as session:
+    async with app.roomcast.db.read() as session:
         dialect = session.get_bind().dialect
     for question in (
         event_log.heads_lock_query(room_ids),
@@ -95,4 +93,4 @@ async def test_what_a_send_is_decided_on_is_found_by_indexes(house: RunningApp) 
     ):
         plan, parameters = compiled_statement(question.statement, dialect, question.parameters)
         asked.add((plan.sql, tuple(plan.arguments(parameters))))
-    assert await scans(house, asked) == {}
+    assert await scans(app, asked) == {}

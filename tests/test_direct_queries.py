@@ -18,20 +18,20 @@ from tests.running_app import RunningApp
 HEADS = sa.select(table(RoomHead)).where(table(RoomHead).c.room_id.in_(sa.bindparam("ids", expanding=True)))
 
 
-async def test_a_list_of_any_length_finds_what_is_there(house: RunningApp) -> None:
+async def test_a_list_of_any_length_finds_what_is_there(app: RunningApp) -> None:
     ids = [uuid4() for _ in range(5)]
-    async with house.roomcast.db.work() as work:
+    async with app.roomcast.db.work() as work:
         for id_ in ids:
             await event_log.open_log(work.session, id_, now())
-    async with house.roomcast.db.read() as session:
+    async with app.roomcast.db.read() as session:
         for length in range(6):
             [rows] = await fetch_direct(session, DirectQuery(HEADS, {"ids": ids[:length]}))
             assert {row.room_id for row in rows} == set(ids[:length])
 
 
-async def test_several_questions_are_answered_in_their_order(house: RunningApp) -> None:
+async def test_several_questions_are_answered_in_their_order(app: RunningApp) -> None:
     known, unknown = uuid4(), uuid4()
-    async with house.roomcast.db.work() as work:
+    async with app.roomcast.db.work() as work:
         await event_log.open_log(work.session, known, now())
         found = await fetch_direct(
             work.session, *(DirectQuery(HEADS, {"ids": ids}) for ids in ([unknown], [], [known]))
@@ -39,26 +39,26 @@ async def test_several_questions_are_answered_in_their_order(house: RunningApp) 
     assert [len(rows) for rows in found] == [0, 0, 1]
 
 
-async def test_a_change_that_fails_keeps_nothing_of_its_transaction(house: RunningApp) -> None:
+async def test_a_change_that_fails_keeps_nothing_of_its_transaction(app: RunningApp) -> None:
     room_id = uuid4()
     row = {"room_id": room_id, "seq": 1, "kind": "X", "at": now(), "data": {}}
 
     async def opened_twice() -> None:
-        async with house.roomcast.db.work() as work:
+        async with app.roomcast.db.work() as work:
             await event_log.open_log(work.session, room_id, now())
             await execute_direct(work.session, sa.insert(table(LogEntry)), [row, row])
 
     with pytest.raises(IntegrityError):
         await opened_twice()
-    async with house.roomcast.db.read() as session:
+    async with app.roomcast.db.read() as session:
         assert (await session.exec(select(RoomHead).where(RoomHead.room_id == room_id))).all() == []
-    async with house.roomcast.db.work() as work:  # the connection is in no transaction any more
+    async with app.roomcast.db.work() as work:  # the connection is in no transaction any more
         await event_log.open_log(work.session, room_id, now())
 
 
-async def test_a_wrong_statement_is_no_outage(house: RunningApp) -> None:
+async def test_a_wrong_statement_is_no_outage(app: RunningApp) -> None:
     nowhere = sa.select(sa.table("nowhere", sa.column("id")))
     with pytest.raises(DBAPIError) as wrong:
-        async with house.roomcast.db.read() as session:
+        async with app.roomcast.db.read() as session:
             await fetch_direct(session, DirectQuery(nowhere, {}))
-    assert house.roomcast.db.is_sqlite or (isinstance(wrong.value, ProgrammingError) and not is_outage(wrong.value))
+    assert app.roomcast.db.is_sqlite or (isinstance(wrong.value, ProgrammingError) and not is_outage(wrong.value))

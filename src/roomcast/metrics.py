@@ -17,15 +17,15 @@ from roomcast.realtime.outbox import PROCESS
 
 
 class Readings(Collector):
-    def __init__(self, house: Roomcast) -> None:
-        self._house = house
+    def __init__(self, roomcast: Roomcast) -> None:
+        self._roomcast = roomcast
 
     def describe(self) -> Iterable[Metric]:
         """Nothing ahead of time: a house that has not started holds nothing yet."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        house, done, bus = self._house, self._house.hub.totals, self._house.bus.stats
+        house, done, bus = self._roomcast, self._roomcast.hub.totals, self._roomcast.bus.stats
         yield InfoMetricFamily("roomcast", "What runs here.", {"version": version("roomcast")})
         for name, value, text in (
             ("sockets", len(house.sockets.open), "Open WebSocket connections and streams over HTTP."),
@@ -64,18 +64,18 @@ class Readings(Collector):
         yield pushes
 
 
-def route(house: Roomcast) -> Route:
+def route(roomcast: Roomcast) -> Route:
     """Without ROOMCAST_METRICS_TOKEN it is open in the development profile and is not there in production."""
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
-        collector(registry=house.registry)
-    house.registry.register(Readings(house))
+        collector(registry=roomcast.registry)
+    roomcast.registry.register(Readings(roomcast))
 
     async def metrics(request: Request) -> Response:
-        token = house.settings.metrics_token
+        token = roomcast.settings.metrics_token
         if token is not None and not _has(request, token.get_secret_value()):
             return PlainTextResponse("ROOMCAST_METRICS_TOKEN is asked for.\n", 401, {"WWW-Authenticate": "Bearer"})
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(house.registry), media_type=media_type, headers={"Cache-Control": "no-store"})
+        return Response(encode(roomcast.registry), media_type=media_type, headers={"Cache-Control": "no-store"})
 
     return Route("/metrics", metrics)
 

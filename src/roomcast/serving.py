@@ -38,9 +38,9 @@ class App:
     """Every operation and every listener's every event pass here: they are spared the layers that pages go through."""
 
     def __init__(self, settings: Settings, passwords: Passwords | None = None) -> None:
-        self.house = Roomcast(settings, passwords)
+        self.roomcast = Roomcast(settings, passwords)
         app = Starlette(
-            routes=_routes(self.house),
+            routes=_routes(self.roomcast),
             exception_handlers={HTTPException: not_served},
             lifespan=self._lifespan,
         )
@@ -56,7 +56,7 @@ class App:
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_graphql = scope.get("path") == scope.get("root_path", "") + "/graphql"
         if scope["type"] == "websocket" and is_graphql:
-            await self.house.sockets.serve(scope, receive, send)
+            await self.roomcast.sockets.serve(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1000})
         elif scope["type"] == "http" and is_graphql:
@@ -65,16 +65,16 @@ class App:
             await self._http(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = await self.house.http(Request(scope, receive))
+        response = await self.roomcast.http(Request(scope, receive))
         await response(scope, receive, send)
 
     @asynccontextmanager
     async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        await self.house.start()
+        await self.roomcast.start()
         try:
             yield
         finally:
-            await self.house.stop()
+            await self.roomcast.stop()
 
 
 def app_alone(settings: Settings) -> App:
@@ -117,7 +117,7 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     )
 
 
-def _routes(house: Roomcast) -> list[BaseRoute]:
+def _routes(roomcast: Roomcast) -> list[BaseRoute]:
     async def schema_file(_request: Request) -> Response:
         return PlainTextResponse(root.printed_schema())
 
@@ -125,7 +125,7 @@ def _routes(house: Roomcast) -> list[BaseRoute]:
         return JSONResponse({"status": "ok"})
 
     async def ready(_request: Request) -> Response:
-        parts = await house.is_ready()
+        parts = await roomcast.is_ready()
         good = all(parts.values())
         shown = {name: "ok" if part else "down" for name, part in parts.items()}
         return JSONResponse({"status": "ok" if good else "down", **shown}, 200 if good else 503)
@@ -134,7 +134,7 @@ def _routes(house: Roomcast) -> list[BaseRoute]:
         Route("/schema.graphql", schema_file),
         Route("/health/live", live),
         Route("/health/ready", ready),
-        *files.routes(lambda: house.files),
-        *([metrics.route(house)] if house.settings.serves_metrics else []),
+        *files.routes(lambda: roomcast.files),
+        *([metrics.route(roomcast)] if roomcast.settings.serves_metrics else []),
         *pages.routes(),
     ]

@@ -52,16 +52,16 @@ async def sign_in(visitor: AnonymousClient, name: str, password: str = PASSWORD,
     """A further session of somebody who has an account. The visitor's address is its address."""
     signed_in = await visitor.mutate(LOGIN, usernameOrEmail=name, password=password, **more)
     assert signed_in["errors"] == []
-    return UserClient(visitor.house, name, signed_in)
+    return UserClient(visitor.app, name, signed_in)
 
 
 @asynccontextmanager
-async def visitor_from(house: RunningApp, address: str) -> AsyncIterator[AnonymousClient]:
+async def visitor_from(app: RunningApp, address: str) -> AsyncIterator[AnonymousClient]:
     """Somebody at another address of this machine."""
-    async with AnonymousClient(house) as visitor:
+    async with AnonymousClient(app) as visitor:
         await visitor.http.aclose()
         transport = httpx.AsyncHTTPTransport(local_address=address)
-        visitor.http = httpx.AsyncClient(base_url=house.url, timeout=WAIT_SECONDS, transport=transport)
+        visitor.http = httpx.AsyncClient(base_url=app.url, timeout=WAIT_SECONDS, transport=transport)
         yield visitor
 
 
@@ -69,9 +69,9 @@ def codes(payload: Json) -> list[str]:
     return [error["code"] for error in payload["errors"]]
 
 
-async def audited(house: RunningApp) -> list[tuple[str, str | None, str | None]]:
+async def audited(app: RunningApp) -> list[tuple[str, str | None, str | None]]:
     """Action, target and reason of every audit entry, oldest first."""
-    async with house.roomcast.db.read() as session:
+    async with app.roomcast.db.read() as session:
         entries = (await session.exec(select(AuditEntry).order_by(col(AuditEntry.id)))).all()
     return [(entry.action, entry.target_id, entry.reason) for entry in entries]
 

@@ -16,7 +16,7 @@ from tests.accounts.documents import (
     within,
 )
 from tests.api_clients import PASSWORD, ROOM_EVENTS, AnonymousClient, UserClient
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 
 DEEDS = {SET_ROLE: {"role": "ADMIN"}, BAN: {"reason": "spam"}, UNBAN: {}}
 NOBODY = "user_00000000-0000-7000-8000-000000000000"
@@ -27,7 +27,7 @@ async def test_an_administrator_names_another_one(ann: UserClient, bob: UserClie
         assert (await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN"))["user"]["role"] == "ADMIN"
         assert (await bob.execute(ME))["me"]["role"] == "ADMIN"
         assert (await wire.ask(ME))["data"]["me"]["role"] == "ADMIN"
-    assert await audited(ann.house) == [("USER_ROLE_CHANGED", bob.id, "MEMBER to ADMIN")]
+    assert await audited(ann.app) == [("USER_ROLE_CHANGED", bob.id, "MEMBER to ADMIN")]
 
 
 async def test_one_who_is_demoted_rules_no_more_at_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
@@ -47,7 +47,7 @@ async def test_members_and_strangers_rule_nobody(
         assert codes(await bob.mutate(deed, userId=cleo.id, **more)) == ["FORBIDDEN"]
         assert codes(await bob.mutate(deed, userId=NOBODY, **more)) == ["FORBIDDEN"]
         assert await visitor.codes(deed, input={"userId": cleo.id, **more}) == ["UNAUTHENTICATED"]
-    assert await audited(ann.house) == []
+    assert await audited(ann.app) == []
 
 
 async def test_nobody_can_be_done_to_who_is_not_there(ann: UserClient) -> None:
@@ -90,13 +90,13 @@ async def test_a_ban_ends_sessions_and_streams_and_is_told_at_the_door(
         assert own.is_silent
     assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["BANNED"]
     assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password="not it")) == ["INVALID_CREDENTIALS"]
-    assert await audited(ann.house) == [("USER_BANNED", bob.id, "spam")]
+    assert await audited(ann.app) == [("USER_BANNED", bob.id, "spam")]
 
 
 async def test_a_ban_is_felt_in_another_process_within_a_second(
-    ann: UserClient, bob: UserClient, make_house: MakeHouse
+    ann: UserClient, bob: UserClient, make_app: MakeApp
 ) -> None:
-    elsewhere = await make_house()
+    elsewhere = await make_app()
     den = await ann.create_room("den")
     async with AnonymousClient(elsewhere) as door, await sign_in(door, "bob") as away, away.socket() as wire:
         events = await wire.watch(ROOM_EVENTS, roomId=den)
@@ -116,7 +116,7 @@ async def test_one_who_is_unbanned_may_sign_in_again(
     assert codes(await ann.mutate(UNBAN, userId=bob.id)) == []
     assert await bob.codes(ME) == ["UNAUTHENTICATED"]
     assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == []
-    assert [action for action, _, _ in await audited(ann.house)] == ["USER_BANNED", "USER_UNBANNED"]
+    assert [action for action, _, _ in await audited(ann.app)] == ["USER_BANNED", "USER_UNBANNED"]
 
 
 async def test_what_changes_nothing_is_not_audited(ann: UserClient, bob: UserClient) -> None:
@@ -125,7 +125,7 @@ async def test_what_changes_nothing_is_not_audited(ann: UserClient, bob: UserCli
     assert (
         codes(await ann.mutate(BAN, userId=bob.id)) == codes(await ann.mutate(BAN, userId=bob.id, reason="again")) == []
     )
-    assert await audited(ann.house) == [("USER_BANNED", bob.id, None)]
+    assert await audited(ann.app) == [("USER_BANNED", bob.id, None)]
 
 
 async def test_a_reason_has_its_limits(ann: UserClient, bob: UserClient) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from roomcast.cli import app
+from roomcast.cli import app as cli
 from tests.accounts.documents import A_SECOND, ME, TRY, audited, codes, sign_in, within
 from tests.api_clients import PASSWORD, REFRESH, ROOM_EVENTS, AnonymousClient, UserClient
 from tests.running_app import SECRET, RunningApp
@@ -26,12 +26,12 @@ def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
     runner = CliRunner(env={f"ROOMCAST_{name}": value for name, value in settings.items()})
 
     async def command(*words: str) -> Result:
-        return await asyncio.to_thread(runner.invoke, app, list(words))
+        return await asyncio.to_thread(runner.invoke, cli, list(words))
 
     return command
 
 
-async def test_the_operator_makes_an_administrator(run: Run, house: RunningApp, visitor: AnonymousClient) -> None:
+async def test_the_operator_makes_an_administrator(run: Run, app: RunningApp, visitor: AnonymousClient) -> None:
     async with visitor:
         made = await run("create-admin", "--username", "dora", "--password", PASSWORD, "--email", "dora@example.org")
         assert (made.exit_code, made.output) == (0, "dora is an administrator.\n")
@@ -67,7 +67,7 @@ async def test_a_reset_password_ends_every_session_of_a_running_server(
     assert codes(await visitor.mutate(REFRESH, refreshToken=bob.refresh_token)) == ["SESSION_REVOKED"]
     assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
     assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=NEW)) == []
-    assert await audited(ann.house) == [("PASSWORD_RESET", bob.id, "from the command line")]
+    assert await audited(ann.app) == [("PASSWORD_RESET", bob.id, "from the command line")]
     assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
 
 

@@ -47,18 +47,18 @@ def test_access_tokens_of_old_secrets_and_of_before_keys_were_derived_are_read()
     assert jwt.get_unverified_header(rotated.access(user, session)[0])["kid"] != jwt.get_unverified_header(token)["kid"]
 
 
-async def test_an_access_token_of_the_former_release_is_still_read(house: RunningApp, visitor: AnonymousClient) -> None:
+async def test_an_access_token_of_the_former_release_is_still_read(app: RunningApp, visitor: AnonymousClient) -> None:
     """It was signed with the secret itself."""
     signed_in = await visitor.mutate(SIGNUP, username="ann", password=PASSWORD)
     claims = jwt.decode(signed_in["tokens"]["accessToken"], options={"verify_signature": False})
     header = {"kid": hashlib.sha256(SECRET.encode()).hexdigest()[:8], "typ": "at+jwt"}
-    async with AnonymousClient(house, jwt.encode(claims, SECRET, "HS256", headers=header)) as ann:
+    async with AnonymousClient(app, jwt.encode(claims, SECRET, "HS256", headers=header)) as ann:
         assert (await ann.execute(ME))["me"]["user"]["username"] == "ann"
 
 
-async def test_an_error_of_the_database_shows_no_parameter(house: RunningApp) -> None:
+async def test_an_error_of_the_database_shows_no_parameter(app: RunningApp) -> None:
     with pytest.raises(DBAPIError) as failed:
-        async with house.roomcast.db.work() as work:
+        async with app.roomcast.db.work() as work:
             await fetch(work.session, sa.text("SELECT :secret FROM nowhere").bindparams(secret="hidden words"))
     assert "hidden words" not in str(failed.value)
 
@@ -71,7 +71,7 @@ async def test_what_the_server_keeps_is_for_its_owner_alone_whatever_the_umask(t
     finally:
         os.umask(umask)
     try:
-        async with AnonymousClient(server.house) as visitor:
+        async with AnonymousClient(server.app) as visitor:
             await visitor.mutate(SIGNUP, username="ann", password=PASSWORD)
         kept = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
         names = {path.name for path in kept}

@@ -20,14 +20,14 @@ HOME, OFFICE, ABROAD = "203.0.113.7", "203.0.113.8", "203.0.113.9"
 
 def visitor_at(server: Process, address: str) -> AnonymousClient:
     """Somebody whom the proxy in front of the server says to be there."""
-    visitor = AnonymousClient(server.house)
+    visitor = AnonymousClient(server.app)
     visitor.http.headers["x-forwarded-for"] = address
     return visitor
 
 
 async def settle(server: Process, name: str, address: str) -> UserClient:
     async with visitor_at(server, address) as visitor:
-        return UserClient(server.house, name, await visitor.mutate(SIGNUP, username=name, password=PASSWORD))
+        return UserClient(server.app, name, await visitor.mutate(SIGNUP, username=name, password=PASSWORD))
 
 
 async def enters(server: Process, name: str, address: str) -> list[str]:
@@ -36,7 +36,7 @@ async def enters(server: Process, name: str, address: str) -> list[str]:
 
 
 async def guess(server: Process, numbers: Iterator[int], said: list[Json]) -> None:
-    async with AnonymousClient(server.house) as attacker:
+    async with AnonymousClient(server.app) as attacker:
         for number in numbers:
             attacker.http.headers["x-forwarded-for"] = f"198.51.100.{number % ADDRESSES}"
             payload = await attacker.mutate(TRY, usernameOrEmail="ann", password=f"guess {number}")

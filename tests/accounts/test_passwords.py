@@ -94,7 +94,7 @@ async def test_a_bcrypt_hash_from_elsewhere_is_verified_and_upgraded(ann: UserCl
     await store(ann, imported)
     assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="not from there")) == ["INVALID_CREDENTIALS"]
     assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
-    async with ann.house.roomcast.db.read() as session:
+    async with ann.app.roomcast.db.read() as session:
         user = (await session.exec(select(User))).one()
     assert user.password_hash.startswith("$argon2id$")
     assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
@@ -105,10 +105,10 @@ async def test_a_proof_of_a_password_that_has_changed_since_opens_nothing(
 ) -> None:
     imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
     await store(ann, imported)
-    async with ann.house.roomcast.credentials.verify_login("ann", "from the old house", None) as proof:
+    async with ann.app.roomcast.credentials.verify_login("ann", "from the old house", None) as proof:
         pass
     assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
-    async with ann.house.roomcast.db.work() as work:
+    async with ann.app.roomcast.db.work() as work:
         assert await login(work, proof, Device(), AccountRules()) is None
 
 
@@ -121,6 +121,6 @@ async def test_two_who_sign_in_while_the_hash_is_upgraded_both_get_in(
 
 
 async def store(person: UserClient, password_hash: str) -> None:
-    async with person.house.roomcast.db.work() as work:
+    async with person.app.roomcast.db.work() as work:
         user = (await work.session.exec(select(User).where(User.username == person.name))).one()
         user.password_hash = password_hash

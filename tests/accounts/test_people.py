@@ -14,9 +14,9 @@ from tests.running_app import RunningApp
 from tests.statements import statements
 
 
-async def settle(house: RunningApp, *people: tuple[str, str, str | None]) -> None:
+async def settle(app: RunningApp, *people: tuple[str, str, str | None]) -> None:
     """Accounts of username, display name and e-mail, whom nobody needs to be."""
-    async with house.roomcast.db.work() as work:
+    async with app.roomcast.db.work() as work:
         for username, display_name, email in people:
             await create_user(work, NewAccount(username, "no hash", email, display_name), UserRole.MEMBER)
 
@@ -121,7 +121,7 @@ async def test_strangers_change_no_profile_and_find_nobody(ann: UserClient, visi
 
 async def test_people_are_found_by_either_name_whatever_its_case_and_accents(ann: UserClient) -> None:
     await settle(
-        ann.house,
+        ann.app,
         ("rene.d", "René Descartes", None),
         ("strasse", "Karl Straße", None),
         ("fifty_fifty", "50% sure", None),
@@ -137,7 +137,7 @@ async def test_people_are_found_by_either_name_whatever_its_case_and_accents(ann
 
 
 async def test_nobody_is_found_by_an_address(ann: UserClient) -> None:
-    await settle(ann.house, ("someone", "Some One", "hidden@example.org"))
+    await settle(ann.app, ("someone", "Some One", "hidden@example.org"))
     for query in ("hidden", "example", "@", "hidden@example.org"):
         assert await find(ann, query=query) == []
 
@@ -156,7 +156,7 @@ async def test_administrators_are_found_by_their_role(ann: UserClient, bob: User
 
 
 async def test_pages_forward_and_back_show_everybody_once(ann: UserClient) -> None:
-    await settle(ann.house, *((f"person{n:02}", f"Person {n}", None) for n in range(24)))
+    await settle(ann.app, *((f"person{n:02}", f"Person {n}", None) for n in range(24)))
     forward = await walk(ann, "first", "after", "endCursor", "hasNextPage")
     backward = await walk(ann, "last", "before", "startCursor", "hasPreviousPage")
     assert [name for page in forward for name in page] == sorted(name for page in backward for name in page)
@@ -192,7 +192,7 @@ async def test_a_page_that_cannot_be_is_refused(ann: UserClient, page: Json) -> 
 
 
 async def test_a_page_of_a_hundred_people_asks_no_more_than_a_page_of_two(ann: UserClient) -> None:
-    await settle(ann.house, *((f"person{n:02}", f"Person {n}", None) for n in range(99)))
+    await settle(ann.app, *((f"person{n:02}", f"Person {n}", None) for n in range(99)))
     document = USERS.replace("nodes { username }", "nodes { id username displayName bio role createdAt }")
     counts = []
     for size in (2, 100):

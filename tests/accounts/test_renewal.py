@@ -12,7 +12,7 @@ from roomcast.accounts.models import RefreshToken, Session
 from roomcast.core.clock import now
 from tests.accounts.documents import BAN, CHANGE_PASSWORD, LOGOUT, ME, audited, codes
 from tests.api_clients import PASSWORD, REFRESH, AnonymousClient, Json, UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import SECRET, RunningApp
 
 NEW_SECRET = "another secret for tests that is long enough to sign"
@@ -33,7 +33,7 @@ async def test_a_session_is_renewed_and_stays_the_same(ann: UserClient, visitor:
     assert payload["user"]["id"] == ann.id
     assert payload["session"]["current"] is True
     assert payload["tokens"]["refreshToken"] != ann.refresh_token
-    async with AnonymousClient(ann.house, payload["tokens"]["accessToken"]) as renewed:
+    async with AnonymousClient(ann.app, payload["tokens"]["accessToken"]) as renewed:
         assert (await renewed.execute(ME))["me"]["role"] == "ADMIN"
         await renewed.execute(LOGOUT)
     assert await ann.codes(ME) == ["UNAUTHENTICATED"]
@@ -62,7 +62,7 @@ async def test_a_spent_token_ends_its_session_for_thief_and_owner(ann: UserClien
     for token in (ann.refresh_token, second, third):
         assert codes(await renew(visitor, token)) == ["SESSION_REVOKED"]
     assert await ann.codes(ME) == ["UNAUTHENTICATED"]
-    assert [entry[:2] for entry in await audited(ann.house)] == [("REFRESH_TOKEN_REUSED", ann.id)]
+    assert [entry[:2] for entry in await audited(ann.app)] == [("REFRESH_TOKEN_REUSED", ann.id)]
 
 
 async def test_a_spent_token_ends_no_other_session(ann: UserClient, bob: UserClient, visitor: AnonymousClient) -> None:
@@ -82,13 +82,13 @@ async def test_a_token_that_is_not_quite_right_does_nothing(
 
 
 async def test_a_token_that_has_expired_renews_nothing(ann: UserClient, visitor: AnonymousClient) -> None:
-    async with ann.house.roomcast.db.work() as work:
+    async with ann.app.roomcast.db.work() as work:
         await work.session.exec(sa.update(RefreshToken).values(expires_at=now()))
     assert codes(await renew(visitor, ann.refresh_token)) == ["SESSION_REVOKED"]
 
 
 async def test_a_session_that_has_expired_is_over(ann: UserClient, visitor: AnonymousClient) -> None:
-    async with ann.house.roomcast.db.work() as work:
+    async with ann.app.roomcast.db.work() as work:
         await work.session.exec(sa.update(Session).values(expires_at=now()))
     assert await ann.codes(ME) == ["UNAUTHENTICATED"]
     assert codes(await renew(visitor, ann.refresh_token)) == ["SESSION_REVOKED"]
@@ -101,15 +101,15 @@ async def test_the_banned_renew_nothing(ann: UserClient, bob: UserClient, visito
 
 async def test_only_hashes_of_secrets_are_kept(ann: UserClient) -> None:
     _, _, secret = ann.refresh_token.partition(".")
-    async with ann.house.roomcast.db.read() as session:
+    async with ann.app.roomcast.db.read() as session:
         [kept] = (await session.exec(select(RefreshToken.secret_hash))).all()
     assert re.fullmatch("[0-9a-f]{64}", kept)
     assert kept != secret
 
 
-async def test_a_new_signing_key_signs_nobody_out(make_house: MakeHouse) -> None:
-    before = await make_house()
-    after = await make_house(secret_key=f"{NEW_SECRET},{SECRET}")
+async def test_a_new_signing_key_signs_nobody_out(make_app: MakeApp) -> None:
+    before = await make_app()
+    after = await make_app(secret_key=f"{NEW_SECRET},{SECRET}")
     async with (
         await sign_up(before, "ann") as ann,
         AnonymousClient(after) as door,
@@ -121,8 +121,8 @@ async def test_a_new_signing_key_signs_nobody_out(make_house: MakeHouse) -> None
         await successor(door, handed_out)
 
 
-async def test_a_dropped_key_ends_access_tokens_and_no_session(make_house: MakeHouse) -> None:
-    before, after = await make_house(), await make_house(secret_key=NEW_SECRET)
+async def test_a_dropped_key_ends_access_tokens_and_no_session(make_app: MakeApp) -> None:
+    before, after = await make_app(), await make_app(secret_key=NEW_SECRET)
     async with (
         await sign_up(before, "ann") as ann,
         AnonymousClient(after) as door,
@@ -135,8 +135,8 @@ async def test_a_dropped_key_ends_access_tokens_and_no_session(make_house: MakeH
         await successor(door, found)
 
 
-async def test_a_token_of_another_kind_opens_nothing(house: RunningApp, ann: UserClient) -> None:
-    async with AnonymousClient(house, ann.refresh_token) as confused:
+async def test_a_token_of_another_kind_opens_nothing(app: RunningApp, ann: UserClient) -> None:
+    async with AnonymousClient(app, ann.refresh_token) as confused:
         assert await confused.codes(ME) == ["UNAUTHENTICATED"]
 
 
@@ -148,28 +148,28 @@ CHANGE = CHANGE_PASSWORD.replace(
 NEW_PASSWORD = "quite another one"
 
 
-async def long_after(house: RunningApp) -> None:
+async def long_after(app: RunningApp) -> None:
     """All that was issued was issued three minutes earlier."""
-    async with house.roomcast.db.work() as work:
+    async with app.roomcast.db.work() as work:
         for token in await work.session.exec(select(RefreshToken)):
             token.created_at -= timedelta(minutes=3)
 
 
 async def test_thief_and_owner_do_not_renew_side_by_side(ann: UserClient, visitor: AnonymousClient) -> None:
     thiefs = await successor(visitor, ann.refresh_token)
-    await long_after(ann.house)
+    await long_after(ann.app)
     owners = await successor(visitor, ann.refresh_token)
     assert owners != thiefs
     assert codes(await renew(visitor, thiefs)) == ["REFRESH_TOKEN_REUSED"]
     for token in (ann.refresh_token, owners, thiefs):
         assert codes(await renew(visitor, token)) == ["SESSION_REVOKED"]
     assert await ann.codes(ME) == ["UNAUTHENTICATED"]
-    assert [entry[:2] for entry in await audited(ann.house)] == [("REFRESH_TOKEN_REUSED", ann.id)]
+    assert [entry[:2] for entry in await audited(ann.app)] == [("REFRESH_TOKEN_REUSED", ann.id)]
 
 
 async def test_a_thief_who_goes_on_is_found_out_by_the_owner(ann: UserClient, visitor: AnonymousClient) -> None:
     await successor(visitor, await successor(visitor, ann.refresh_token))
-    await long_after(ann.house)
+    await long_after(ann.app)
     assert codes(await renew(visitor, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
 
 
@@ -177,7 +177,7 @@ async def test_answers_that_were_lost_long_ago_lock_nobody_out(ann: UserClient, 
     seen = set()
     for _ in range(3):
         seen.add(await successor(visitor, ann.refresh_token))
-        await long_after(ann.house)
+        await long_after(ann.app)
     assert len(seen) == 3
     latest = {await successor(visitor, ann.refresh_token) for _ in range(2)}
     assert len(latest) == 1
@@ -186,7 +186,7 @@ async def test_answers_that_were_lost_long_ago_lock_nobody_out(ann: UserClient, 
 
 async def test_two_who_ask_again_long_after_get_the_same_successor(ann: UserClient, visitor: AnonymousClient) -> None:
     await successor(visitor, ann.refresh_token)
-    await long_after(ann.house)
+    await long_after(ann.app)
     after = {*await asyncio.gather(*(successor(visitor, ann.refresh_token) for _ in range(5)))}
     assert len(after) == 1
     await successor(visitor, after.pop())
@@ -201,7 +201,7 @@ async def test_a_copied_token_is_worth_nothing_once_the_password_is_changed(
     assert changed["viewer"] == {"user": {"username": "ann"}}
     for stolen in (ann.refresh_token, unused):
         assert codes(await renew(visitor, stolen)) == ["INVALID_CREDENTIALS"]
-    async with AnonymousClient(ann.house, changed["tokens"]["accessToken"]) as same:
+    async with AnonymousClient(ann.app, changed["tokens"]["accessToken"]) as same:
         assert (await same.execute(ME))["me"]["user"]["username"] == "ann"
     assert (await ann.execute(ME))["me"]["user"]["username"] == "ann"
     await successor(visitor, await successor(visitor, changed["tokens"]["refreshToken"]))
@@ -218,20 +218,20 @@ async def test_a_renewal_beside_a_change_of_the_password_leaves_no_way_in(
     await successor(visitor, changed["tokens"]["refreshToken"])
 
 
-async def test_a_session_ends_some_day_however_much_it_is_used(make_house: MakeHouse) -> None:
-    house = await make_house(session_days=40)
-    async with await sign_up(house, "ann") as ann, AnonymousClient(house) as visitor:
-        await aged(house, days=39)
+async def test_a_session_ends_some_day_however_much_it_is_used(make_app: MakeApp) -> None:
+    app = await make_app(session_days=40)
+    async with await sign_up(app, "ann") as ann, AnonymousClient(app) as visitor:
+        await aged(app, days=39)
         token = await successor(visitor, ann.refresh_token)
-        async with house.roomcast.db.read() as session:
+        async with app.roomcast.db.read() as session:
             [left] = [row.expires_at - now() for row in await session.exec(select(Session))]
         assert timedelta(hours=23) < left <= timedelta(days=1)
-        await aged(house, days=2)
+        await aged(app, days=2)
         assert codes(await renew(visitor, token)) == ["SESSION_REVOKED"]
 
 
-async def aged(house: RunningApp, days: int) -> None:
+async def aged(app: RunningApp, days: int) -> None:
     """Every session was begun so many days earlier."""
-    async with house.roomcast.db.work() as work:
+    async with app.roomcast.db.work() as work:
         for session in await work.session.exec(select(Session)):
             session.created_at -= timedelta(days=days)

@@ -26,7 +26,7 @@ from tests.accounts.documents import (
     within,
 )
 from tests.api_clients import PASSWORD, REFRESH, ROOM_EVENTS, ROOM_MESSAGES, AnonymousClient, UserClient
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
 NODE = "query Node($id: ID!) { node(id: $id) { id } }"
@@ -130,7 +130,7 @@ async def test_a_session_ended_here_closes_its_sockets_at_once(ann: UserClient, 
     den = await ann.create_room("den")
     async with await sign_in(visitor, "ann") as other, other.socket() as wire, ann.socket() as mine:
         messages = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         with within(A_SECOND):
             await other.execute(LOGOUT)
             assert (await messages.message())["type"] == "complete"
@@ -138,10 +138,8 @@ async def test_a_session_ended_here_closes_its_sockets_at_once(ann: UserClient, 
         assert (await mine.ask(ME))["data"]["me"]["role"] == "ADMIN"
 
 
-async def test_a_session_ended_in_another_process_is_over_within_a_second(
-    ann: UserClient, make_house: MakeHouse
-) -> None:
-    elsewhere = await make_house()
+async def test_a_session_ended_in_another_process_is_over_within_a_second(ann: UserClient, make_app: MakeApp) -> None:
+    elsewhere = await make_app()
     den = await ann.create_room("den")
     async with AnonymousClient(elsewhere) as door, await sign_in(door, "ann") as away, away.socket() as wire:
         events = await wire.watch(ROOM_EVENTS, roomId=den)
@@ -163,7 +161,7 @@ async def test_a_dead_session_cannot_open_a_socket(ann: UserClient, visitor: Ano
 
 async def test_what_a_dead_session_still_asks_over_its_socket_is_refused(ann: UserClient) -> None:
     async with ann.socket() as wire:
-        ann.house.roomcast.sockets.admission._of_session.clear()  # nobody tells it
+        ann.app.roomcast.sockets.admission._of_session.clear()  # nobody tells it
         await ann.execute(LOGOUT)
         watching = await wire.watch(ME)
         message = await watching.message()
@@ -187,20 +185,20 @@ async def test_a_stream_that_was_behind_names_the_position_it_had_reached(
 
 async def test_ids_of_sessions_are_of_their_own_kind(ann: UserClient) -> None:
     async with ann.socket() as wire:
-        [socket] = ann.house.roomcast.sockets.open
+        [socket] = ann.app.roomcast.sockets.open
         assert socket.viewer is not None
         shown = (await wire.ask(SESSIONS))["data"]["me"]["sessions"]
         assert [session["id"] for session in shown] == [global_id("session", socket.viewer.session_id)]
 
 
 async def test_a_session_that_ended_during_a_long_outage_is_found_after_it(
-    house: RunningApp, ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began = now()
     ended: list[UUID] = []
-    sessions = Sessions(house.roomcast.db, Tokens([b"k" * 32], 900))
+    sessions = Sessions(app.roomcast.db, Tokens([b"k" * 32], 900))
     sessions.listen(lambda found: ended.extend(found))
-    async with house.roomcast.db.work() as work:
+    async with app.roomcast.db.work() as work:
         await work.session.exec(sa.update(Session).values(revoked_at=began + timedelta(minutes=2)))
     monkeypatch.setattr("roomcast.accounts.sessions.now", lambda: began + timedelta(minutes=10))
     await sessions.poll()  # the first that succeeds since it began

@@ -8,14 +8,14 @@ from roomcast.settings import Profile
 from tests.accounts.documents import codes
 from tests.accounts.test_command_line import Run, run
 from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
 __all__ = ["run"]
 
 
-def token(house: RunningApp) -> str:
-    found = house.roomcast.http._engine.backend.account_rules.setup_token
+def token(app: RunningApp) -> str:
+    found = app.roomcast.http._engine.backend.account_rules.setup_token
     assert found is not None
     return found
 
@@ -25,47 +25,47 @@ async def sign_up(visitor: AnonymousClient, name: str, **more: str) -> Json:
 
 
 async def test_in_production_the_first_account_needs_the_token_that_was_logged(
-    make_house: MakeHouse, caplog: pytest.LogCaptureFixture
+    make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "roomcast"):
-        house = await make_house(profile=Profile.PRODUCTION, public_url="https://chat.example.org")
-    assert caplog.text.count(token(house)) == 2
-    assert f"https://chat.example.org/#setup={token(house)} " in caplog.text
-    async with AnonymousClient(house) as visitor:
-        for wrong in ({}, {"setupToken": ""}, {"setupToken": "x" * 32}, {"setupToken": token(house)[:-1] + "é"}):
+        app = await make_app(profile=Profile.PRODUCTION, public_url="https://chat.example.org")
+    assert caplog.text.count(token(app)) == 2
+    assert f"https://chat.example.org/#setup={token(app)} " in caplog.text
+    async with AnonymousClient(app) as visitor:
+        for wrong in ({}, {"setupToken": ""}, {"setupToken": "x" * 32}, {"setupToken": token(app)[:-1] + "é"}):
             [error] = (await sign_up(visitor, "mallory", **wrong))["errors"]
             assert (error["code"], error["path"]) == ("FORBIDDEN", ["input", "setupToken"])
-        assert (await sign_up(visitor, "admin", setupToken=token(house)))["user"]["role"] == "ADMIN"
+        assert (await sign_up(visitor, "admin", setupToken=token(app)))["user"]["role"] == "ADMIN"
         assert (await sign_up(visitor, "bob"))["user"]["role"] == "MEMBER"
-        assert (await sign_up(visitor, "cleo", setupToken=token(house)))["user"]["role"] == "MEMBER"
+        assert (await sign_up(visitor, "cleo", setupToken=token(app)))["user"]["role"] == "MEMBER"
     caplog.clear()
-    await make_house(profile=Profile.PRODUCTION)
-    assert token(house) not in caplog.text
+    await make_app(profile=Profile.PRODUCTION)
+    assert token(app) not in caplog.text
 
 
 async def test_every_database_has_a_token_of_its_own_which_all_its_processes_know(
-    make_house: MakeHouse, database_url: str
+    make_app: MakeApp, database_url: str
 ) -> None:
-    one, another = await make_house(profile=Profile.PRODUCTION), await make_house(profile=Profile.PRODUCTION)
+    one, another = await make_app(profile=Profile.PRODUCTION), await make_app(profile=Profile.PRODUCTION)
     assert token(one) == token(another)
     assert len(token(one)) == 32
-    assert (await make_house()).roomcast.http._engine.backend.account_rules.setup_token is None
+    assert (await make_app()).roomcast.http._engine.backend.account_rules.setup_token is None
 
 
-async def test_an_administrator_from_the_command_line_needs_no_token(run: Run, make_house: MakeHouse) -> None:
+async def test_an_administrator_from_the_command_line_needs_no_token(run: Run, make_app: MakeApp) -> None:
     made = await run("create-admin", "--username", "admin", "--password", PASSWORD)
     assert (made.exit_code, made.output) == (0, "admin is an administrator.\n")
-    async with AnonymousClient(await make_house(profile=Profile.PRODUCTION)) as visitor:
+    async with AnonymousClient(await make_app(profile=Profile.PRODUCTION)) as visitor:
         assert (await sign_up(visitor, "bob"))["user"]["role"] == "MEMBER"
 
 
-async def test_where_the_first_one_rules_nothing_no_token_is_needed(make_house: MakeHouse) -> None:
-    async with AnonymousClient(await make_house(profile=Profile.PRODUCTION, first_user_is_admin=False)) as visitor:
+async def test_where_the_first_one_rules_nothing_no_token_is_needed(make_app: MakeApp) -> None:
+    async with AnonymousClient(await make_app(profile=Profile.PRODUCTION, first_user_is_admin=False)) as visitor:
         assert (await sign_up(visitor, "bob"))["user"]["role"] == "MEMBER"
         assert codes(await sign_up(visitor, "admin")) == ["VALIDATION_FAILED"]
 
 
-async def test_only_the_first_account_may_be_called_admin(house: RunningApp, visitor: AnonymousClient) -> None:
+async def test_only_the_first_account_may_be_called_admin(app: RunningApp, visitor: AnonymousClient) -> None:
     assert (await sign_up(visitor, "Admin"))["user"]["role"] == "ADMIN"
     for name in ("admin", "adm1n", "moderator", "M0derator"):
         assert codes(await sign_up(visitor, name)) in (["VALIDATION_FAILED"], ["USERNAME_TAKEN"])

@@ -14,44 +14,44 @@ from tests.api_clients import REFRESH, AnonymousClient, UserClient
 from tests.running_app import RunningApp
 
 
-async def rows(house: RunningApp) -> tuple[int, int]:
+async def rows(app: RunningApp) -> tuple[int, int]:
     """Sessions and refresh tokens."""
-    async with house.roomcast.db.read() as session:
+    async with app.roomcast.db.read() as session:
         sessions = (await session.exec(select(func.count()).select_from(Session))).one()
         tokens = (await session.exec(select(func.count()).select_from(RefreshToken))).one()
     return sessions, tokens
 
 
-async def sweep_after(house: RunningApp, passed: timedelta) -> None:
-    async with house.roomcast.db.work() as work:
+async def sweep_after(app: RunningApp, passed: timedelta) -> None:
+    async with app.roomcast.db.work() as work:
         assert await refresh_tokens.sweep(work, now() + passed) is False
 
 
 async def test_an_ended_session_is_forgotten_after_a_month(ann: UserClient, bob: UserClient) -> None:
     await bob.execute(LOGOUT)
-    await sweep_after(ann.house, timedelta(days=29))
-    assert await rows(ann.house) == (2, 2)
-    async with ann.house.roomcast.db.work() as work:
+    await sweep_after(ann.app, timedelta(days=29))
+    assert await rows(ann.app) == (2, 2)
+    async with ann.app.roomcast.db.work() as work:
         await work.session.exec(sa.update(Session).values(expires_at=now() + timedelta(days=90)))
         await work.session.exec(sa.update(RefreshToken).values(expires_at=now() + timedelta(days=90)))
-    await sweep_after(ann.house, timedelta(days=31))
-    assert await rows(ann.house) == (1, 1)
+    await sweep_after(ann.app, timedelta(days=31))
+    assert await rows(ann.app) == (1, 1)
     assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
 
 
 async def test_a_session_that_ran_out_is_forgotten_after_a_month_more(ann: UserClient) -> None:
-    await sweep_after(ann.house, timedelta(days=59))
-    assert await rows(ann.house) == (1, 0)
-    await sweep_after(ann.house, timedelta(days=61))
-    assert await rows(ann.house) == (0, 0)
+    await sweep_after(ann.app, timedelta(days=59))
+    assert await rows(ann.app) == (1, 0)
+    await sweep_after(ann.app, timedelta(days=61))
+    assert await rows(ann.app) == (0, 0)
 
 
 async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: UserClient, visitor: AnonymousClient) -> None:
     tokens = [ann.refresh_token]
     for _ in range(3):
         tokens.append((await visitor.mutate(REFRESH, refreshToken=tokens[-1]))["tokens"]["refreshToken"])
-    await sweep_after(ann.house, timedelta(days=8))
-    assert await rows(ann.house) == (1, 2)
+    await sweep_after(ann.app, timedelta(days=8))
+    assert await rows(ann.app) == (1, 2)
     assert codes(await visitor.mutate(REFRESH, refreshToken=tokens[0])) == ["INVALID_CREDENTIALS"]
     lost = (await visitor.mutate(REFRESH, refreshToken=tokens[2]))["tokens"]["refreshToken"]
     assert lost == tokens[3]
@@ -60,12 +60,12 @@ async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: UserClient, v
 
 async def test_sweeping_goes_on_until_there_is_no_more(ann: UserClient) -> None:
     past = now() - timedelta(days=1)
-    async with ann.house.roomcast.db.work() as work:
+    async with ann.app.roomcast.db.work() as work:
         session_id = (await work.session.exec(select(Session.id))).one()
         token = {"session_id": session_id, "secret_hash": "", "created_at": past, "expires_at": past}
         tokens = [{"id": uuid7(), **token} for _ in range(refresh_tokens.SWEPT + 1)]
         await work.session.exec(sa.insert(RefreshToken), params=tokens)
-    async with ann.house.roomcast.db.work() as work:
+    async with ann.app.roomcast.db.work() as work:
         assert await refresh_tokens.sweep(work, now()) is True
-    await ann.house.roomcast.sweep_sessions()
-    assert await rows(ann.house) == (1, 1)
+    await ann.app.roomcast.sweep_sessions()
+    assert await rows(ann.app) == (1, 1)

@@ -11,7 +11,7 @@ from roomcast.core import migrations
 from roomcast.core.db import Database
 from roomcast.rooms.models import FormerMember
 from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.rooms.documents import change, invite, refusal
 
 
@@ -20,14 +20,14 @@ async def migrate_back_and_forth(url: str) -> None:
     await migrations.upgrade(url)
 
 
-async def test_accounts_that_looked_alike_before_keep_their_names(make_house: MakeHouse, database_url: str) -> None:
-    house = await make_house()
-    async with await sign_up(house, "Billy") as billy, await sign_up(house, "cleo"):
-        async with house.roomcast.db.work() as work:  # as the release before would have let them in
+async def test_accounts_that_looked_alike_before_keep_their_names(make_app: MakeApp, database_url: str) -> None:
+    app = await make_app()
+    async with await sign_up(app, "Billy") as billy, await sign_up(app, "cleo"):
+        async with app.roomcast.db.work() as work:  # as the release before would have let them in
             user = (await work.session.exec(select(User).where(User.username == "cleo"))).one()
             user.username, user.username_key = "bi11y", "bi11y"
         await migrate_back_and_forth(database_url)
-        async with house.roomcast.db.read() as session:
+        async with app.roomcast.db.read() as session:
             kept = {user.username: user.username_skeleton for user in await session.exec(select(User))}
         assert kept == {"Billy": "bllly", "bi11y": None}
         for name in ("billy", "bi11y", "bIlly"):
@@ -36,10 +36,10 @@ async def test_accounts_that_looked_alike_before_keep_their_names(make_house: Ma
 
 
 async def test_who_was_removed_before_the_upgrade_is_not_brought_back_by_an_invite_of_before(
-    make_house: MakeHouse, database_url: str
+    make_app: MakeApp, database_url: str
 ) -> None:
-    house = await make_house()
-    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob, AnonymousClient(house):
+    app = await make_app()
+    async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob, AnonymousClient(app):
         den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
         await change(ann, "removeMember", roomId=den, userId=bob.id)
         older = await invite(ann, den)

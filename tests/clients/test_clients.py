@@ -27,10 +27,10 @@ def settings(person: UserClient, proxy: Proxy, room_id: str, **more: Any) -> dic
 async def test_a_client_whose_socket_is_cut_misses_nothing_and_repeats_nothing(ann: UserClient, client: str) -> None:
     den = await ann.create_room("den")
     async with (
-        Proxy(ann.house.url) as proxy,
+        Proxy(ann.app.url) as proxy,
         Listening(client=client, **settings(ann, proxy, den)) as listening,
     ):
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         await ann.say(den, "one", "two")
         await listening.says("body", "two")
         for missed in ("three", "four"):

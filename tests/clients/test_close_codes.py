@@ -12,7 +12,7 @@ from tests.api_clients import UserClient, sign_up
 from tests.clients.node import Listening, require
 from tests.clients.proxy import Proxy
 from tests.clients.test_clients import settings
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
 pytestmark = pytest.mark.node
@@ -25,8 +25,8 @@ def _node() -> None:
     require()
 
 
-def restart(house: RunningApp) -> None:
-    for socket in list(house.roomcast.sockets.open):
+def restart(app: RunningApp) -> None:
+    for socket in list(app.roomcast.sockets.open):
         socket.leave()
 
 
@@ -34,7 +34,7 @@ def restart(house: RunningApp) -> None:
 async def test_a_client_that_breaks_the_protocol_gives_up(ann: UserClient, code: int) -> None:
     den = await ann.create_room("den")
     async with (
-        Proxy(ann.house.url) as proxy,
+        Proxy(ann.app.url) as proxy,
         Listening(client="graphql-ws", **settings(ann, proxy, den, mischief=code)) as listening,
     ):
         assert await listening.says("failed") == code
@@ -44,7 +44,7 @@ async def test_a_client_that_breaks_the_protocol_gives_up(ann: UserClient, code:
 async def test_a_client_with_a_bad_token_gives_up_after_4401(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with (
-        Proxy(ann.house.url) as proxy,
+        Proxy(ann.app.url) as proxy,
         Listening(client="graphql-ws", **settings(ann, proxy, den, token="nonsense")) as listening,
     ):
         assert await listening.says("failed") == 4401
@@ -55,10 +55,10 @@ async def test_a_client_whose_person_is_banned_hears_the_end_and_is_closed_with_
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with (
-        Proxy(bob.house.url) as proxy,
+        Proxy(bob.app.url) as proxy,
         Listening(client="graphql-ws", **settings(bob, proxy, den)) as listening,
     ):
-        await bob.house.wait_for_streams(1)
+        await bob.app.wait_for_streams(1)
         await ann.mutate(BAN, userId=bob.id)
         await listening.says("complete")
         assert await listening.says("closed") == 4401
@@ -67,41 +67,41 @@ async def test_a_client_whose_person_is_banned_hears_the_end_and_is_closed_with_
 async def test_a_client_comes_back_after_a_restart_with_1012(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with (
-        Proxy(ann.house.url) as proxy,
+        Proxy(ann.app.url) as proxy,
         Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
     ):
-        await goes_on_after(1012, listening, ann, den, lambda: restart(ann.house))
+        await goes_on_after(1012, listening, ann, den, lambda: restart(ann.app))
 
 
 async def test_a_client_tries_again_after_1013_until_there_is_a_place(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd = ann.house.roomcast.sockets.admission
+    crowd = ann.app.roomcast.sockets.admission
     crowd.places = ConnectionLimits(sockets=0)
     async with (
-        Proxy(ann.house.url) as proxy,
+        Proxy(ann.app.url) as proxy,
         Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
     ):
         for _ in range(2):
             await listening.says("closed", 1013)
         crowd.places = ConnectionLimits()
         await listening.says("connected")
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         await ann.say(den, "welcome")
         await listening.says("body", "welcome")
 
 
 async def test_a_client_that_was_frozen_is_closed_with_4408_and_catches_up(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    ann.house.roomcast.sockets.timeouts = QUICK
+    ann.app.roomcast.sockets.timeouts = QUICK
     async with (
-        Proxy(ann.house.url) as proxy,
+        Proxy(ann.app.url) as proxy,
         Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
     ):
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         await ann.say(den, "before")
         await listening.says("body", "before")
         listening.freeze()
-        await ann.house.wait_for_streams(0)
+        await ann.app.wait_for_streams(0)
         await ann.say(den, "meanwhile")
         listening.thaw()
         await listening.says("closed", 4408)
@@ -109,19 +109,19 @@ async def test_a_client_that_was_frozen_is_closed_with_4408_and_catches_up(ann: 
         assert listening.bodies == ["before", "meanwhile"]
 
 
-async def test_a_client_renews_its_token_after_4403_and_goes_on(make_house: MakeHouse) -> None:
-    house = await make_house(access_token_seconds=2)
-    house.roomcast.sockets.timeouts = replace(QUICK, heartbeat=12)
-    async with await sign_up(house, "ann") as ann, Proxy(house.url) as proxy:
+async def test_a_client_renews_its_token_after_4403_and_goes_on(make_app: MakeApp) -> None:
+    app = await make_app(access_token_seconds=2)
+    app.roomcast.sockets.timeouts = replace(QUICK, heartbeat=12)
+    async with await sign_up(app, "ann") as ann, Proxy(app.url) as proxy:
         den = await ann.create_room("den")
         more = settings(ann, proxy, den, refreshToken=ann.refresh_token)
         async with Listening(client="graphql-ws", **more) as listening:
-            await house.wait_for_streams(1)
+            await app.wait_for_streams(1)
             await ann.say(den, "with the first token")
             await listening.says("body", "with the first token")
             await listening.says("closed", 4403)
             await listening.says("renewed")
-            async with await sign_up(house, "bob") as bob:
+            async with await sign_up(app, "bob") as bob:
                 await bob.join(den)
                 await bob.say(den, "with the second")
             await listening.says("body", "with the second")
@@ -131,7 +131,7 @@ async def test_a_client_renews_its_token_after_4403_and_goes_on(make_house: Make
 async def goes_on_after(
     code: int, listening: Listening, person: UserClient, room_id: str, end: Callable[[], None]
 ) -> None:
-    await person.house.wait_for_streams(1)
+    await person.app.wait_for_streams(1)
     await person.say(room_id, "before")
     await listening.says("body", "before")
     end()

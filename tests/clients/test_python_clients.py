@@ -29,15 +29,15 @@ async def test_a_program_whose_socket_is_cut_misses_nothing_and_repeats_nothing(
         assert ann.token is not None
         return ann.token
 
-    async with Proxy(ann.house.url) as proxy:
+    async with Proxy(ann.app.url) as proxy:
         stream = messages(proxy.ws_url, access_token, den)
         first = asyncio.ensure_future(anext(stream))
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         await ann.say(den, "one")
         heard = [(await first)["message"]["body"]]
         for missed in ("two", "three"):
             proxy.cut()
-            await ann.house.wait_for_streams(0)
+            await ann.app.wait_for_streams(0)
             await ann.say(den, missed, f"{missed} again")
             async with asyncio.timeout(20):
                 heard += [(await anext(stream))["message"]["body"] for _ in range(2)]
@@ -53,4 +53,4 @@ async def test_a_program_with_a_bad_token_is_told_so_at_once(ann: UserClient, me
         return "nonsense"
 
     with pytest.raises((TransportConnectionFailed, ConnectionClosed)):
-        await asyncio.wait_for(anext(messages(ann.house.ws_url, access_token, den)), 5)
+        await asyncio.wait_for(anext(messages(ann.app.ws_url, access_token, den)), 5)

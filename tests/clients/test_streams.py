@@ -63,7 +63,7 @@ async def test_streams_of_one_room_and_field_resume_each_from_its_own_place(
 ) -> None:
     den = await ann.create_room("den")
     streams = streams_of(document, den)
-    async with Proxy(ann.house.url) as proxy:
+    async with Proxy(ann.app.url) as proxy:
         settings = {"recipe": recipe, "wsUrl": proxy.ws_url, "token": ann.token, "streams": streams, "strict": strict}
         async with Listening("streams.mjs", **settings) as client:
             for _ in streams:
@@ -85,7 +85,7 @@ async def test_streams_of_one_room_and_field_resume_each_from_its_own_place(
 async def test_what_is_iterated_resumes_too(ann: UserClient) -> None:
     den = await ann.create_room("den")
     streams = {"iterate": streams_of(RESUMING, den)["first"]}
-    async with Proxy(ann.house.url) as proxy:
+    async with Proxy(ann.app.url) as proxy:
         settings = {"recipe": "roomcast", "wsUrl": proxy.ws_url, "token": ann.token, "streams": streams}
         async with Listening("streams.mjs", **settings) as client:
             await client.says("position")
@@ -98,7 +98,7 @@ async def test_what_is_iterated_resumes_too(ann: UserClient) -> None:
 
 async def test_a_document_that_could_not_resume_is_refused_by_the_recipe(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    settings = {"recipe": "roomcast", "wsUrl": ann.house.ws_url, "token": ann.token, "streams": streams_of(PLAIN, den)}
+    settings = {"recipe": "roomcast", "wsUrl": ann.app.ws_url, "token": ann.token, "streams": streams_of(PLAIN, den)}
     async with Listening("streams.mjs", **settings) as client:
         with pytest.raises(EOFError):
             await client.says("position")

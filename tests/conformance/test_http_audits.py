@@ -15,12 +15,12 @@ AUDITS = 61
 
 
 @pytest.mark.node
-async def test_every_audit_of_graphql_http_is_green(house: RunningApp) -> None:
+async def test_every_audit_of_graphql_http_is_green(app: RunningApp) -> None:
     node = shutil.which("node")
     if node is None or not (FOLDER / "node_modules" / "graphql-http").exists():
         servers.skip("the audits run on Node: install npm, then `make test` brings the rest")
     process = await asyncio.create_subprocess_exec(
-        node, "audit.mjs", f"{house.url}/graphql", cwd=FOLDER, stdout=asyncio.subprocess.PIPE
+        node, "audit.mjs", f"{app.url}/graphql", cwd=FOLDER, stdout=asyncio.subprocess.PIPE
     )
     said, _ = await asyncio.wait_for(process.communicate(), 60)
     outcomes = [json.loads(line) for line in said.splitlines()]

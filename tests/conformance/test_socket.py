@@ -12,9 +12,9 @@ ASK = {"query": "{ __typename }"}
 LONG = "x" * 1000
 
 
-async def close_of(house: RunningApp, *messages: Any, acknowledged: bool = True) -> tuple[int | None, str | None]:
+async def close_of(app: RunningApp, *messages: Any, acknowledged: bool = True) -> tuple[int | None, str | None]:
     """How the server ends a socket that says these things."""
-    async with SocketClient(house.ws_url) as wire:
+    async with SocketClient(app.ws_url) as wire:
         if acknowledged:
             await wire.init()
         for message in messages:
@@ -26,27 +26,27 @@ async def close_of(house: RunningApp, *messages: Any, acknowledged: bool = True)
 
 
 @pytest.mark.parametrize("subprotocol", [None, "graphql-ws", "something-else"])
-async def test_another_subprotocol_is_not_acceptable(house: RunningApp, subprotocol: str | None) -> None:
-    async with SocketClient(house.ws_url, subprotocol=subprotocol) as wire:
+async def test_another_subprotocol_is_not_acceptable(app: RunningApp, subprotocol: str | None) -> None:
+    async with SocketClient(app.ws_url, subprotocol=subprotocol) as wire:
         assert await wire.closed() == (4406, "Subprotocol not acceptable")
 
 
 @pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {}}, {"payload": {"any": [1]}}])
-async def test_a_connection_is_acknowledged(house: RunningApp, payload: dict[str, Any]) -> None:
-    async with SocketClient(house.ws_url) as wire:
+async def test_a_connection_is_acknowledged(app: RunningApp, payload: dict[str, Any]) -> None:
+    async with SocketClient(app.ws_url) as wire:
         await wire.send(type="connection_init", **payload)
         assert (await wire.next_control())["type"] == "connection_ack"
 
 
-async def test_a_second_init_is_one_too_many_even_before_the_acknowledgement(house: RunningApp) -> None:
+async def test_a_second_init_is_one_too_many_even_before_the_acknowledgement(app: RunningApp) -> None:
     init = {"type": "connection_init"}
-    assert await close_of(house, init) == (4429, "Too many initialisation requests")
-    assert (await close_of(house, init, init, acknowledged=False))[0] == 4429
+    assert await close_of(app, init) == (4429, "Too many initialisation requests")
+    assert (await close_of(app, init, init, acknowledged=False))[0] == 4429
 
 
-async def test_nothing_is_run_before_the_acknowledgement(house: RunningApp) -> None:
+async def test_nothing_is_run_before_the_acknowledgement(app: RunningApp) -> None:
     subscribe = {"type": "subscribe", "id": "1", "payload": ASK}
-    assert await close_of(house, subscribe, acknowledged=False) == (4401, "Unauthorized")
+    assert await close_of(app, subscribe, acknowledged=False) == (4401, "Unauthorized")
 
 
 # ------------------------------------------------------------------ malformed messages of every shape
@@ -77,21 +77,21 @@ MALFORMED: list[Any] = [
 ]
 
 
-async def test_a_malformed_message_closes_with_4400_and_a_reason_that_fits(house: RunningApp) -> None:
+async def test_a_malformed_message_closes_with_4400_and_a_reason_that_fits(app: RunningApp) -> None:
     for message in MALFORMED:
-        code, reason = await close_of(house, message)
+        code, reason = await close_of(app, message)
         assert code == 4400, message
         assert reason, message
         assert len(reason.encode()) <= 123, message
 
 
-async def test_malformed_messages_leave_nothing_and_hurt_nobody(house: RunningApp, ann: UserClient) -> None:
+async def test_malformed_messages_leave_nothing_and_hurt_nobody(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as good:
         watching = await good.watch(ROOM_MESSAGES, roomId=den)
-        await house.wait_for_streams(1)
+        await app.wait_for_streams(1)
         for message in MALFORMED[:20]:
-            await close_of(house, message)
+            await close_of(app, message)
         await ann.say(den, "still here")
         assert (await watching.next())["message"]["body"] == "still here"
 
@@ -99,8 +99,8 @@ async def test_malformed_messages_leave_nothing_and_hurt_nobody(house: RunningAp
 # ------------------------------------------------------------------ pings
 
 
-async def test_pings_are_echoed_at_any_time_and_pongs_ignored(house: RunningApp) -> None:
-    async with SocketClient(house.ws_url) as wire:
+async def test_pings_are_echoed_at_any_time_and_pongs_ignored(app: RunningApp) -> None:
+    async with SocketClient(app.ws_url) as wire:
         await wire.send(type="ping")
         assert await wire.next_control() == {"type": "pong"}
         await wire.init()
@@ -112,8 +112,8 @@ async def test_pings_are_echoed_at_any_time_and_pongs_ignored(house: RunningApp)
 # ------------------------------------------------------------------ operations
 
 
-async def test_a_query_is_answered_once_and_completed(house: RunningApp) -> None:
-    async with SocketClient(house.ws_url) as wire:
+async def test_a_query_is_answered_once_and_completed(app: RunningApp) -> None:
+    async with SocketClient(app.ws_url) as wire:
         await wire.init()
         for _ in range(2):  # the id is free again at once
             await wire.send(**SUBSCRIBE)
@@ -137,9 +137,9 @@ async def test_a_query_is_answered_once_and_completed(house: RunningApp) -> None
     ],
 )
 async def test_a_bad_operation_is_one_error_and_the_socket_lives(
-    house: RunningApp, payload: dict[str, Any], code: str
+    app: RunningApp, payload: dict[str, Any], code: str
 ) -> None:
-    async with SocketClient(house.ws_url) as wire:
+    async with SocketClient(app.ws_url) as wire:
         await wire.init()
         await wire.send(type="subscribe", id="bad", payload=payload)
         message = await wire.heard("bad")
@@ -149,21 +149,21 @@ async def test_a_bad_operation_is_one_error_and_the_socket_lives(
         assert (await wire.heard("bad"))["type"] == "next"
 
 
-async def test_a_duplicate_id_closes_with_4409_however_long_it_is(house: RunningApp, ann: UserClient) -> None:
+async def test_a_duplicate_id_closes_with_4409_however_long_it_is(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     for id_ in ("1", "x" * 128):
         async with ann.socket() as wire:
             watch = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
             await wire.send(type="subscribe", id=id_, payload=watch)
-            await house.wait_for_streams(1)
+            await app.wait_for_streams(1)
             await wire.send(type="subscribe", id=id_, payload=ASK)
             code, reason = await wire.closed()
             assert (code, reason) == (4409, f"Subscriber for {id_} already exists"[: len(reason or "")])
-        await house.wait_for_streams(0)
+        await app.wait_for_streams(0)
 
 
-async def test_completing_what_is_unknown_or_over_is_ignored(house: RunningApp) -> None:
-    async with SocketClient(house.ws_url) as wire:
+async def test_completing_what_is_unknown_or_over_is_ignored(app: RunningApp) -> None:
+    async with SocketClient(app.ws_url) as wire:
         await wire.init()
         for _ in range(3):
             await wire.send(type="complete", id="1")
@@ -174,14 +174,14 @@ async def test_completing_what_is_unknown_or_over_is_ignored(house: RunningApp) 
         assert await wire.next_control() == {"type": "pong"}
 
 
-async def test_a_completed_stream_is_silent_and_its_id_free(house: RunningApp, ann: UserClient) -> None:
+async def test_a_completed_stream_is_silent_and_its_id_free(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         watch = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
         await wire.send(type="subscribe", id="1", payload=watch)
-        await house.wait_for_streams(1)
+        await app.wait_for_streams(1)
         await wire.send(type="complete", id="1")
-        await house.wait_for_streams(0)
+        await app.wait_for_streams(0)
         await ann.say(den, "to nobody")
         await wire.send(**SUBSCRIBE)
         assert (await wire.heard("1"))["payload"] == {"data": {"__typename": "Query"}}

@@ -3,12 +3,12 @@
 import pytest
 import pytest_asyncio
 
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
 
 @pytest_asyncio.fixture
-async def house(make_house: MakeHouse, request: pytest.FixtureRequest) -> RunningApp:
+async def app(make_app: MakeApp, request: pytest.FixtureRequest) -> RunningApp:
     if request.node.get_closest_marker("chaos") is None:
-        return await make_house()
-    return await make_house(access_token_seconds=86_400, rate_limits="off")
+        return await make_app()
+    return await make_app(access_token_seconds=86_400, rate_limits="off")

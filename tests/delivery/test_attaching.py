@@ -14,10 +14,10 @@ from tests.running_app import RunningApp, nothing_left
 class SlowDoor:
     """Holds whoever comes to a topic until it is told to let them in."""
 
-    def __init__(self, house: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
-        self._enter = house.roomcast.hub.topic
-        monkeypatch.setattr(house.roomcast.hub, "topic", self._hold)
+        self._enter = app.roomcast.hub.topic
+        monkeypatch.setattr(app.roomcast.hub, "topic", self._hold)
 
     @asynccontextmanager
     async def _hold(self, name: str) -> AsyncIterator[Topic | None]:
@@ -35,7 +35,7 @@ async def test_who_leaves_while_subscribing_does_not_stay_to_listen(
     async with ann.socket() as anns, bob.socket() as bobs:
         if somebody_listens:
             await (await anns.watch(ROOM_EVENTS, roomId=den)).until_ready()
-        door = SlowDoor(ann.house, monkeypatch)
+        door = SlowDoor(ann.app, monkeypatch)
         watching = await bobs.watch(ROOM_EVENTS, roomId=den)
         await door.reached.wait()
         left = await bob.leave(den)
@@ -52,7 +52,7 @@ async def test_a_subscription_given_up_while_its_room_is_looked_up_leaves_nothin
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den")
-    source = ann.house.roomcast.hub._source
+    source = ann.app.roomcast.hub._source
     asked, answered = asyncio.Event(), asyncio.Event()
     look = source.tails
 
@@ -68,29 +68,29 @@ async def test_a_subscription_given_up_while_its_room_is_looked_up_leaves_nothin
         await watching.stop()
         await wire.ask("{ me { id } }")
         answered.set()
-        await nothing_left_of_streams(ann.house)
+        await nothing_left_of_streams(ann.app)
 
 
-async def nothing_left_of_streams(house: RunningApp) -> None:
+async def nothing_left_of_streams(app: RunningApp) -> None:
     async with asyncio.timeout(5):
-        while house.roomcast.hub._opening or house.roomcast.hub.topics:  # noqa: ASYNC110 (no one event says it)
+        while app.roomcast.hub._opening or app.roomcast.hub.topics:  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.005)
 
 
-async def test_half_opened_streams_leave_no_trace(house: RunningApp, ann: UserClient) -> None:
+async def test_half_opened_streams_leave_no_trace(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     for _ in range(20):
         async with ann.socket() as wire:
             for _ in range(10):
                 await wire.watch(ROOM_EVENTS, roomId=den)
-    await nothing_left(house)
+    await nothing_left(app)
 
 
 class SlowToLeave(SlowDoor):
     """Holds also who has given up, until it is told to let them go."""
 
-    def __init__(self, house: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__(house, monkeypatch)
+    def __init__(self, app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(app, monkeypatch)
         self.gone = asyncio.Event()
 
     @asynccontextmanager
@@ -109,7 +109,7 @@ async def test_an_id_that_is_used_again_at_once_leaves_no_reader(
     den = await ann.create_room("den")
     payload = {"query": ROOM_EVENTS, "variables": {"roomId": den}}
     async with ann.socket() as wire:
-        door = SlowToLeave(ann.house, monkeypatch)
+        door = SlowToLeave(ann.app, monkeypatch)
         await wire.send(type="subscribe", id="x", payload=payload)
         await door.reached.wait()
         await wire.send(type="complete", id="x")
@@ -121,6 +121,6 @@ async def test_an_id_that_is_used_again_at_once_leaves_no_reader(
         await wire.ask("{ me { id } }")
         door.opened.set()
         await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()  # what waited before it is through, too
-        assert ann.house.roomcast.hub.reader_count == 1
+        assert ann.app.roomcast.hub.reader_count == 1
         await wire.send(type="subscribe", id="x", payload=payload)  # and the id is free
         assert (await wire.heard("x"))["type"] == "next"

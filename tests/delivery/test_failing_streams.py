@@ -23,9 +23,9 @@ def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def unreadable_log(house: RunningApp, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
+async def unreadable_log(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
     """Reads of the log wait until the end of the block; the event says that one of them waits."""
-    source = house.roomcast.hub._source
+    source = app.roomcast.hub._source
     asked, answered, after = asyncio.Event(), asyncio.Event(), source.after
 
     async def wait(topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
@@ -38,8 +38,8 @@ async def unreadable_log(house: RunningApp, monkeypatch: pytest.MonkeyPatch) -> 
     answered.set()
 
 
-async def execute(house: RunningApp, statement: str) -> None:
-    async with house.roomcast.db.work() as work:
+async def execute(app: RunningApp, statement: str) -> None:
+    async with app.roomcast.db.work() as work:
         await (await work.session.connection()).execute(sa.text(statement))
 
 
@@ -49,12 +49,12 @@ def error_of(told: Json) -> str:
 
 
 async def test_the_last_cursor_of_a_stream_names_no_event_that_was_not_shown(
-    house: RunningApp, ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     cursor = (await bob.execute(POSITION, id=den))["room"]["streamCursor"]
     await ann.say(den, "one", "two", "three")
-    async with bob.socket() as wire, unreadable_log(house, monkeypatch) as asked:
+    async with bob.socket() as wire, unreadable_log(app, monkeypatch) as asked:
         watching = await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)
         assert (await watching.next())["__typename"] == "StreamReady"
         await asked.wait()  # the replay has begun
@@ -65,11 +65,11 @@ async def test_the_last_cursor_of_a_stream_names_no_event_that_was_not_shown(
 
 
 @pytest.mark.usefixtures("few_tries")
-async def test_a_replay_that_fails_ends_with_an_error_and_is_counted(house: RunningApp, ann: UserClient) -> None:
+async def test_a_replay_that_fails_ends_with_an_error_and_is_counted(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = (await ann.execute(POSITION, id=den))["room"]["streamCursor"]
     await ann.say(den, "broken", "whole")
-    await execute(house, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
+    await execute(app, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
     async with ann.socket() as wire:
         replaying = await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor)
         live = await wire.watch(ROOM_MESSAGES, roomId=den)
@@ -80,26 +80,26 @@ async def test_a_replay_that_fails_ends_with_an_error_and_is_counted(house: Runn
 
 
 @pytest.mark.usefixtures("few_tries")
-async def test_a_topic_that_fails_ends_its_streams_with_an_error(house: RunningApp, ann: UserClient) -> None:
+async def test_a_topic_that_fails_ends_its_streams_with_an_error(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await house.wait_for_streams(1)
-        house.roomcast.hub.on_frame = lambda frame: None  # type: ignore[method-assign]
+        await app.wait_for_streams(1)
+        app.roomcast.hub.on_frame = lambda frame: None  # type: ignore[method-assign]
         await ann.say(den, "not heard")
-        await execute(house, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
+        await execute(app, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
         assert error_of(await watching.message()) == "INTERNAL"
-        await house.wait_for_streams(0)
+        await app.wait_for_streams(0)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_an_inbox_that_fails_ends_with_an_error_and_is_counted(
-    house: RunningApp, ann: UserClient, bob: UserClient
+    app: RunningApp, ann: UserClient, bob: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with inbox(bob) as (watching, _):
-        await execute(house, "ALTER TABLE mentions RENAME COLUMN user_id TO nobody")
-        await execute(house, "UPDATE memberships SET last_read_seq = 0")
-        house.roomcast.watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        await execute(app, "ALTER TABLE mentions RENAME COLUMN user_id TO nobody")
+        await execute(app, "UPDATE memberships SET last_read_seq = 0")
+        app.roomcast.watch.on_resync([f"room:{den.removeprefix('room_')}"])
         assert error_of(await watching.message()) == "INTERNAL"
     assert "roomcast_streams_failed_total 1.0" in (await ann.http.get("/metrics")).text

@@ -15,7 +15,7 @@ from roomcast.messages import models
 from roomcast.messages.events import MessageCreated
 from roomcast.realtime.bus.bus import Frame
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.delivery.resuming_clients import all_agree, crowd_talks, many, surviving
 from tests.running_app import RunningApp
 
@@ -27,11 +27,11 @@ TAIL_SECONDS = 3.0
 class FaultyWire:
     """Stands between the bus and the hub of one house: the frames that it lets through are real."""
 
-    def __init__(self, house: RunningApp, *, lost: float = 0.0, repeated: float = 0.0, delayed: float = 0.0) -> None:
+    def __init__(self, app: RunningApp, *, lost: float = 0.0, repeated: float = 0.0, delayed: float = 0.0) -> None:
         self._lost, self._repeated, self._delayed = lost, repeated, delayed
-        self._on_frame = house.roomcast.hub.on_frame
+        self._on_frame = app.roomcast.hub.on_frame
         self.dropped = 0
-        house.roomcast.bus._on_frame = self.pass_on
+        app.roomcast.bus._on_frame = self.pass_on
 
     def pass_on(self, frame: Frame) -> None:
         if random.random() < self._lost:
@@ -44,31 +44,31 @@ class FaultyWire:
                 self._on_frame(frame)
 
 
-async def test_lost_repeated_and_mixed_up_frames_change_nothing(house: RunningApp, ann: UserClient) -> None:
+async def test_lost_repeated_and_mixed_up_frames_change_nothing(app: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(2_000, 300)
-    wire, epoch = FaultyWire(house, lost=0.2, repeated=0.2, delayed=0.3), house.roomcast.epoch.current
-    async with surviving(many(50, 8), [house], ann, den) as survivors:
-        await crowd_talks([house], ann, den, count)
+    wire, epoch = FaultyWire(app, lost=0.2, repeated=0.2, delayed=0.3), app.roomcast.epoch.current
+    async with surviving(many(50, 8), [app], ann, den) as survivors:
+        await crowd_talks([app], ann, den, count)
         await all_agree(survivors, ann, den, count)
     assert wire.dropped > count / 10
-    assert house.roomcast.epoch.current == epoch  # nothing of it looks like a log that has lost events
+    assert app.roomcast.epoch.current == epoch  # nothing of it looks like a log that has lost events
 
 
-async def test_a_lost_last_frame_is_found_in_the_log_soon(house: RunningApp, ann: UserClient) -> None:
+async def test_a_lost_last_frame_is_found_in_the_log_soon(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await house.wait_for_streams(1)
-        FaultyWire(house, lost=1.0)
+        await app.wait_for_streams(1)
+        FaultyWire(app, lost=1.0)
         await ann.say(den, "nothing follows")
         async with asyncio.timeout(TAIL_SECONDS):
             assert (await watching.next())["message"]["body"] == "nothing follows"
 
 
 async def test_who_has_left_hears_nothing_more_even_if_no_frame_says_so(
-    make_house: MakeHouse, house: RunningApp, ann: UserClient, bob: UserClient
+    make_app: MakeApp, app: RunningApp, ann: UserClient, bob: UserClient
 ) -> None:
-    other = await make_house()  # another process: its memory bus says nothing to the first one
+    other = await make_app()  # another process: its memory bus says nothing to the first one
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with bob.socket() as wire, at(other, ann) as ann_there, at(other, bob) as bob_there:
         watching = await wire.watch(ROOM_EVENTS, roomId=den)
@@ -80,19 +80,19 @@ async def test_who_has_left_hears_nothing_more_even_if_no_frame_says_so(
         assert (await watching.message())["type"] == "complete"
 
 
-def at(house: RunningApp, person: UserClient) -> UserClient:
+def at(app: RunningApp, person: UserClient) -> UserClient:
     tokens = {"accessToken": person.token, "refreshToken": person.refresh_token}
-    return UserClient(house, person.name, {"tokens": tokens, "user": {"id": person.id}})
+    return UserClient(app, person.name, {"tokens": tokens, "user": {"id": person.id}})
 
 
-async def test_frames_of_strangers_and_of_other_releases_do_no_harm(house: RunningApp, ann: UserClient) -> None:
+async def test_frames_of_strangers_and_of_other_releases_do_no_harm(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     topic = f"room:{local_id('room', den)}"
     async with ann.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await house.wait_for_streams(1)
+        await app.wait_for_streams(1)
         for seq, body in ((2, "nonsense"), (3, "[]"), (10**12, '["message.created"]'), (2, '["unknown",1,2,3,4,5]')):
-            house.roomcast.hub.on_frame(Frame(topic, seq, body))
+            app.roomcast.hub.on_frame(Frame(topic, seq, body))
         await ann.say(den, "undisturbed")
         assert (await watching.next())["message"]["body"] == "undisturbed"
 
@@ -100,15 +100,15 @@ async def test_frames_of_strangers_and_of_other_releases_do_no_harm(house: Runni
 # ------------------------------------------------------------------ transactions
 
 
-async def test_transactions_that_dawdle_and_fail_never_hide_an_event(house: RunningApp, ann: UserClient) -> None:
+async def test_transactions_that_dawdle_and_fail_never_hide_an_event(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     room_id, author_id = local_id("room", den), local_id("user", ann.id)
     assert room_id is not None
     assert author_id is not None
-    async with ann.socket() as wire, reading_behind(house, room_id) as seen:
+    async with ann.socket() as wire, reading_behind(app, room_id) as seen:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await house.wait_for_streams(1)
-        written = await asyncio.gather(*(dawdle(house, room_id, author_id) for _ in range(many(2_000, 60))))
+        await app.wait_for_streams(1)
+        written = await asyncio.gather(*(dawdle(app, room_id, author_id) for _ in range(many(2_000, 60))))
         kept = sorted(seq for seq in written if seq is not None)
         heard = [told["message"]["seq"] for told in await watching.take(len(kept))]
     assert heard == kept == list(range(2, len(kept) + 2))
@@ -119,10 +119,10 @@ class ChangedTheirMind(Exception):
     """The transaction is rolled back."""
 
 
-async def dawdle(house: RunningApp, room_id: UUID, author_id: UUID) -> int | None:
+async def dawdle(app: RunningApp, room_id: UUID, author_id: UUID) -> int | None:
     """Write a message in a transaction of its own that takes its time; its seq, or None if it was rolled back."""
     try:
-        async with house.roomcast.db.work() as work:
+        async with app.roomcast.db.work() as work:
             await asyncio.sleep(random.uniform(0, 0.003))
             message = models.Message(room_id=room_id, author_id=author_id, seq=0, body="late", created_at=now())
             event = await work.record(MessageCreated(room_id=room_id, at=now(), message_id=message.id))
@@ -137,13 +137,13 @@ async def dawdle(house: RunningApp, room_id: UUID, author_id: UUID) -> int | Non
 
 
 @asynccontextmanager
-async def reading_behind(house: RunningApp, room_id: UUID) -> AsyncIterator[list[int]]:
+async def reading_behind(app: RunningApp, room_id: UUID) -> AsyncIterator[list[int]]:
     """Somebody who reads the log behind their own cursor all the time, as replays do; the seqs they saw."""
     seen: list[int] = []
 
     async def read() -> None:
         while True:
-            async with house.roomcast.db.read() as session:
+            async with app.roomcast.db.read() as session:
                 seen.extend(event.seq for event in await event_log.after(session, room_id, seen[-1] if seen else 0, 7))
             await asyncio.sleep(0)
 

@@ -24,7 +24,7 @@ BYTES_PER_CYCLE = 200
 async def visit(person: UserClient, room_id: str) -> None:
     """Connect, subscribe, and be gone without a word: at whatever moment."""
     protocols = [Subprotocol("graphql-transport-ws")]
-    opening = connect(person.house.ws_url, subprotocols=protocols, ping_interval=None, close_timeout=0.01)
+    opening = connect(person.app.ws_url, subprotocols=protocols, ping_interval=None, close_timeout=0.01)
     async with opening as ws:
         await ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": person.token}}))
         await ws.recv()
@@ -42,16 +42,16 @@ async def visits(person: UserClient, room_id: str, count: int, at_once: int = 20
         await person.say(room_id, "who is there?")
 
 
-async def test_sockets_that_connect_and_vanish_leave_nothing_behind(house: RunningApp, ann: UserClient) -> None:
+async def test_sockets_that_connect_and_vanish_leave_nothing_behind(app: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(10_000, 200)
     await visits(ann, den, 60)  # what is made once is made
-    await nothing_left(house)
+    await nothing_left(app)
     tasks, held = len(asyncio.all_tasks()), held_bytes()
     await visits(ann, den, count)
-    await nothing_left(house)
+    await nothing_left(app)
     grown = held_bytes() - held
     tracemalloc.stop()
     assert len(asyncio.all_tasks()) <= tasks
-    assert house.roomcast.bus._joined == {TOPIC: 1}  # where processes tell each other of their people
-    assert not house.roomcast.signals._attendance.rooms_of
+    assert app.roomcast.bus._joined == {TOPIC: 1}  # where processes tell each other of their people
+    assert not app.roomcast.signals._attendance.rooms_of
     assert grown < max(count * BYTES_PER_CYCLE, 2_000_000)

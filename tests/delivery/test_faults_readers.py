@@ -37,10 +37,10 @@ SEND_TOGETHER = (
 
 
 @pytest.fixture(autouse=True)
-def impatient_kernel(house: RunningApp) -> None:
+def impatient_kernel(app: RunningApp) -> None:
     """Whoever does not read is felt after a few messages: by itself, the kernel takes megabytes for them."""
-    house.listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
-    house.roomcast.sockets.timeouts = replace(house.roomcast.sockets.timeouts, stall=3600, heartbeat=3600)
+    app.listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
+    app.roomcast.sockets.timeouts = replace(app.roomcast.sockets.timeouts, stall=3600, heartbeat=3600)
 
 
 @asynccontextmanager
@@ -91,53 +91,53 @@ async def read_on(ws: ClientConnection, count: int) -> list[int]:
 
 @pytest.mark.parametrize("document", [WATCH, WATCH.replace(" seq", " viewerCanEdit seq")], ids=["shared", "personal"])
 async def test_a_reader_that_stops_disturbs_nobody_and_catches_up_when_it_reads_again(
-    house: RunningApp, ann: UserClient, document: str
+    app: RunningApp, ann: UserClient, document: str
 ) -> None:
     den, count = await ann.create_room("den"), many(100_000, 300)
-    async with stalled(house.ws_url, ann, den, document) as ws, surviving(5, [house], ann, den) as survivors:
-        await house.wait_for_streams(6)
+    async with stalled(app.ws_url, ann, den, document) as ws, surviving(5, [app], ann, den) as survivors:
+        await app.wait_for_streams(6)
         await burst(ann, den, count)
         await all_agree(survivors, ann, den, count)
         seqs = await read_on(ws, count)
         assert seqs == [seq for seq, _ in await the_log(ann, den)]
 
 
-async def test_large_events_are_kept_within_bounds_for_who_is_behind(house: RunningApp, ann: UserClient) -> None:
+async def test_large_events_are_kept_within_bounds_for_who_is_behind(app: RunningApp, ann: UserClient) -> None:
     copies = " ".join(f"body{number}: body" for number in range(40))
     large = WATCH.replace(" body ", f" body {copies} ")
     den, count = await ann.create_room("den"), many(2_000, 100)
     async with (
-        stalled(house.ws_url, ann, den, large) as behind,
-        stalled(house.ws_url, ann, den, large) as other,
-        surviving(2, [house], ann, den) as survivors,
+        stalled(app.ws_url, ann, den, large) as behind,
+        stalled(app.ws_url, ann, den, large) as other,
+        surviving(2, [app], ann, den) as survivors,
     ):
-        await house.wait_for_streams(4)
+        await app.wait_for_streams(4)
         await burst(ann, den, count)
         await all_agree(survivors, ann, den, count)
-        assert RING_BYTES / 2 < house.roomcast.hub.held_bytes <= 3 * RING_BYTES  # of two documents and the room
+        assert RING_BYTES / 2 < app.roomcast.hub.held_bytes <= 3 * RING_BYTES  # of two documents and the room
         assert 0 < PROCESS.total < MEBIBYTE  # a frame for each of those who wait
         seqs = [seq for seq, _ in await the_log(ann, den)]
         assert await read_on(behind, count) == await read_on(other, count) == seqs
 
 
-async def test_a_peer_that_takes_nothing_is_dropped(house: RunningApp, ann: UserClient) -> None:
+async def test_a_peer_that_takes_nothing_is_dropped(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    house.roomcast.sockets.timeouts = replace(house.roomcast.sockets.timeouts, stall=0.5)
-    async with stalled(house.ws_url, ann, den), ann.socket():
-        await house.wait_for_streams(1)
-        assert len(house.roomcast.sockets.open) == 2
+    app.roomcast.sockets.timeouts = replace(app.roomcast.sockets.timeouts, stall=0.5)
+    async with stalled(app.ws_url, ann, den), ann.socket():
+        await app.wait_for_streams(1)
+        assert len(app.roomcast.sockets.open) == 2
         await burst(ann, den, 200)
-        await house.wait_for_streams(0)
+        await app.wait_for_streams(0)
         async with asyncio.timeout(5):
-            while len(house.roomcast.sockets.open) > 1:  # noqa: ASYNC110 (no one event says it)
+            while len(app.roomcast.sockets.open) > 1:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_stalled_readers_cost_the_server_no_memory(house: RunningApp, ann: UserClient) -> None:
+async def test_stalled_readers_cost_the_server_no_memory(app: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(100_000, 400)
-    async with stalled(house.ws_url, ann, den), stalled(house.ws_url, ann, den):
-        await house.wait_for_streams(2)
+    async with stalled(app.ws_url, ann, den), stalled(app.ws_url, ann, den):
+        await app.wait_for_streams(2)
         held_bytes()
         await burst(ann, den, 600)  # both have stopped, rings and caches are full
         before = held_bytes()

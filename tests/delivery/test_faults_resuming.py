@@ -33,7 +33,7 @@ async def test_who_resumes_during_a_restart_misses_nothing(tmp_path: Path, kind:
     with closing(postgres):
         database = await servers.create_database(postgres.url, "roomcast")
         await migrations.upgrade(database)
-        async with processes(1, database, tmp_path) as [process], await sign_up(process.house, "ann") as ann:
+        async with processes(1, database, tmp_path) as [process], await sign_up(process.app, "ann") as ann:
             den = await ann.create_room("den")
             async with surviving(clients, [process], ann, den, kind) as survivors:
                 for number in range(ROUNDS):

@@ -112,7 +112,7 @@ async def test_a_server_killed_while_people_send_has_all_that_it_acknowledged(
     count, kills = many(10_000, 500), many(8, 2)
     async with processes(1, database_url, tmp_path, access_token_seconds=86_400) as [server], AsyncExitStack() as stack:
         names = [f"person{number}" for number in range(PEOPLE)]
-        people = [await stack.enter_async_context(await sign_up(server.house, name)) for name in names]
+        people = [await stack.enter_async_context(await sign_up(server.app, name)) for name in names]
         ids = [person.id for person in people]
         rooms = [await people[0].create_room(name, memberIds=ids) for name in ("den", "hall", "attic")]
         letters = written(people, rooms, count)

@@ -53,7 +53,7 @@ async def restart(server: servers.Server, everyone: list[Process]) -> None:
 
 async def test_redis_killed_and_restarted_loses_nothing(database: str, redis: servers.Server, tmp_path: Path) -> None:
     count = many(2_000, 300)
-    async with processes(2, database, tmp_path, bus_url=redis.url) as both, await sign_up(both[0].house, "ann") as ann:
+    async with processes(2, database, tmp_path, bus_url=redis.url) as both, await sign_up(both[0].app, "ann") as ann:
         den = await ann.create_room("den")
         async with surviving(many(50, 6), both, ann, den) as survivors:
             talking = asyncio.create_task(crowd_talks(both, ann, den, count))
@@ -68,7 +68,7 @@ async def test_postgresql_killed_and_restarted_loses_nothing(
     database: str, postgres: servers.Server, redis: servers.Server, tmp_path: Path, bus: str
 ) -> None:
     count, bus_url = many(2_000, 300), redis.url if bus == "redis" else database
-    async with processes(2, database, tmp_path, bus_url=bus_url) as both, await sign_up(both[0].house, "ann") as ann:
+    async with processes(2, database, tmp_path, bus_url=bus_url) as both, await sign_up(both[0].app, "ann") as ann:
         den = await ann.create_room("den")
         async with surviving(many(50, 6), both, ann, den) as survivors:
             talking = asyncio.create_task(crowd_talks(both, ann, den, count))
@@ -82,7 +82,7 @@ async def test_a_server_killed_among_three_loses_nothing(database: str, redis: s
     count = many(2_000, 300)
     async with (
         processes(3, database, tmp_path, bus_url=redis.url) as three,
-        await sign_up(three[0].house, "ann") as ann,
+        await sign_up(three[0].app, "ann") as ann,
     ):
         den = await ann.create_room("den")
         async with surviving(many(50, 9), three, ann, den) as survivors:

@@ -15,13 +15,11 @@ from tests.running_app import RunningApp
 pytestmark = pytest.mark.chaos
 
 
-async def test_clients_whose_sockets_are_killed_at_random_hear_the_whole_log(
-    house: RunningApp, ann: UserClient
-) -> None:
+async def test_clients_whose_sockets_are_killed_at_random_hear_the_whole_log(app: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(10_000, 300)
-    async with surviving(many(50, 8), [house], ann, den) as survivors:
+    async with surviving(many(50, 8), [app], ann, den) as survivors:
         async with meanwhile(cut_at_random(survivors)):
-            await crowd_talks([house], ann, den, count)
+            await crowd_talks([app], ann, den, count)
         await all_agree(survivors, ann, den, count)
         assert sum(survivor.connections for survivor in survivors) > 2 * len(survivors)
 
@@ -35,7 +33,7 @@ async def test_clients_that_move_between_processes_hear_the_whole_log(
     with bus_of(bus, database_url) as bus_url:
         async with (
             processes(2, database_url, tmp_path, bus_url=bus_url) as both,
-            await sign_up(both[0].house, "ann") as ann,
+            await sign_up(both[0].app, "ann") as ann,
         ):
             den = await ann.create_room("den")
             async with surviving(many(50, 8), both, ann, den) as survivors:

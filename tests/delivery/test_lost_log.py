@@ -9,7 +9,7 @@ from roomcast.core.event_log import read_cursor
 from roomcast.core.ids import local_id
 from roomcast.realtime import hub, watchers
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.delivery.test_failing_streams import POSITION, error_of
 from tests.receipts.test_inbox import inbox
 from tests.receipts.test_lost_frames import at, until_unread
@@ -27,11 +27,11 @@ async def position(person: UserClient, room_id: str) -> str:
     return str((await person.execute(POSITION, id=room_id))["room"]["streamCursor"])
 
 
-async def lose_after(house: RunningApp, cursor: str) -> None:
+async def lose_after(app: RunningApp, cursor: str) -> None:
     """What a failover does to the room's log that had got as far as `cursor` on the standby."""
     kept = read_cursor(cursor)
-    room = kept.room_id.hex if house.roomcast.db.is_sqlite else kept.room_id
-    async with house.roomcast.db.work() as work:
+    room = kept.room_id.hex if app.roomcast.db.is_sqlite else kept.room_id
+    async with app.roomcast.db.work() as work:
         connection = await work.session.connection()
         for statement in LOSE:
             await connection.execute(sa.text(statement), {"room": room, "seq": kept.seq})
@@ -45,13 +45,13 @@ async def until_lost_is_said(watching: ClientSubscription) -> str:
     return str(event["cursor"])
 
 
-async def until_new_epoch(house: RunningApp, before: object) -> None:
+async def until_new_epoch(app: RunningApp, before: object) -> None:
     async with asyncio.timeout(10):
-        while house.roomcast.epoch.current == before:  # noqa: ASYNC110 (no one event says it)
+        while app.roomcast.epoch.current == before:  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.02)
 
 
-async def test_streams_begin_anew_when_the_log_has_lost_events(house: RunningApp, ann: UserClient) -> None:
+async def test_streams_begin_anew_when_the_log_has_lost_events(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "kept")
     kept = await position(ann, den)
@@ -59,12 +59,12 @@ async def test_streams_begin_anew_when_the_log_has_lost_events(house: RunningApp
         events = await wire.watch(ROOM_EVENTS, roomId=den)
         await events.until_ready()
         messages = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await house.wait_for_streams(2)
+        await app.wait_for_streams(2)
         await ann.say(den, "lost")
         lost = (await events.next())["cursor"]
         assert (await messages.next())["cursor"] == lost
 
-        await lose_after(house, kept)
+        await lose_after(app, kept)
         anew = read_cursor(await until_lost_is_said(events))
         assert (anew.seq, anew.epoch_mark == read_cursor(kept).epoch_mark) == (read_cursor(kept).seq, False)
         assert error_of(await messages.message()) == "RESUME_EXPIRED"
@@ -80,7 +80,7 @@ async def test_streams_begin_anew_when_the_log_has_lost_events(house: RunningApp
 
 
 async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_once(
-    house: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log has overtaken what was shown before anybody looked at its end."""
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
@@ -93,14 +93,14 @@ async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_
         await events.until_ready()
         await ann.say(den, "lost", "lost as well")
         await events.take(2)
-        await lose_after(house, kept)
+        await lose_after(app, kept)
         await ann.say(den, "instead", "instead as well", "more")
         anew = read_cursor(await until_lost_is_said(events))
         assert anew.seq in range(read_cursor(kept).seq, read_cursor(kept).seq + 4)
 
 
 async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(
-    house: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
     monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
@@ -112,69 +112,67 @@ async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(
         await events.until_ready()
         await ann.say(den, "lost")
         await events.next()
-        deaf, house.roomcast.hub.on_frame = house.roomcast.hub.on_frame, lambda frame: None  # type: ignore[method-assign]
-        await lose_after(house, kept)
+        deaf, app.roomcast.hub.on_frame = app.roomcast.hub.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await lose_after(app, kept)
         await ann.say(den, "instead", "more")
-        house.roomcast.hub.on_frame = deaf  # type: ignore[method-assign]
-        house.roomcast.hub.on_resync([f"room:{local_id('room', den)}"])
+        app.roomcast.hub.on_frame = deaf  # type: ignore[method-assign]
+        app.roomcast.hub.on_resync([f"room:{local_id('room', den)}"])
         await until_lost_is_said(events)
 
 
-async def test_other_processes_follow(
-    make_house: MakeHouse, house: RunningApp, ann: UserClient, bob: UserClient
-) -> None:
-    other, den = await make_house(), await ann.create_room("den", memberIds=[bob.id])
+async def test_other_processes_follow(make_app: MakeApp, app: RunningApp, ann: UserClient, bob: UserClient) -> None:
+    other, den = await make_app(), await ann.create_room("den", memberIds=[bob.id])
     hall = await ann.create_room("hall")
-    kept, before = await position(ann, den), house.roomcast.epoch.current
+    kept, before = await position(ann, den), app.roomcast.epoch.current
     await ann.say(den, "lost")
     lost = await position(ann, den)
     async with at(other, ann) as ann_there, ann_there.socket() as wire, ann.socket() as here:
         await (await here.watch(ROOM_EVENTS, roomId=den)).until_ready()
         events = await wire.watch(ROOM_EVENTS, roomId=hall)
         await events.until_ready()
-        await lose_after(house, kept)
+        await lose_after(app, kept)
         await until_lost_is_said(events)
-        await until_new_epoch(house, before)
-        assert house.roomcast.epoch.current == other.roomcast.epoch.current
+        await until_new_epoch(app, before)
+        assert app.roomcast.epoch.current == other.roomcast.epoch.current
         await ann.say(den, "instead", "more")
         again = await wire.watch(ROOM_EVENTS, roomId=den, after=lost)
         assert (await again.next())["recovered"] is False
 
 
-async def test_what_was_lost_is_noticed_where_nobody_listens(house: RunningApp, ann: UserClient) -> None:
+async def test_what_was_lost_is_noticed_where_nobody_listens(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    kept, before = await position(ann, den), house.roomcast.epoch.current
+    kept, before = await position(ann, den), app.roomcast.epoch.current
     await ann.say(den, "lost")
     lost = await position(ann, den)
-    await lose_after(house, kept)
-    await until_new_epoch(house, before)
+    await lose_after(app, kept)
+    await until_new_epoch(app, before)
     await ann.say(den, "instead", "more")
     async with ann.socket() as wire:
         again = await wire.watch(ROOM_EVENTS, roomId=den, after=lost)
         assert (await again.next())["recovered"] is False
 
 
-async def test_an_inbox_forgets_what_was_lost(house: RunningApp, ann: UserClient, bob: UserClient) -> None:
+async def test_an_inbox_forgets_what_was_lost(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     kept = await position(ann, den)
     async with inbox(bob) as (watching, _):
         await ann.say(den, "lost", "lost as well")
         await until_unread(watching, den, 2)
-        await lose_after(house, kept)
+        await lose_after(app, kept)
         await until_unread(watching, den, 0)
         await ann.say(den, "instead")
         await until_unread(watching, den, 1)
 
 
-async def test_a_later_epoch_that_is_lost_as_well_does_not_come_back(house: RunningApp, ann: UserClient) -> None:
+async def test_a_later_epoch_that_is_lost_as_well_does_not_come_back(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    kept, first = await position(ann, den), house.roomcast.epoch.current
+    kept, first = await position(ann, den), app.roomcast.epoch.current
     await ann.say(den, "lost")
-    await lose_after(house, kept)
-    await until_new_epoch(house, first)
-    second = house.roomcast.epoch.current
-    async with house.roomcast.db.work() as work:
-        epoch = first.hex if house.roomcast.db.is_sqlite else first
+    await lose_after(app, kept)
+    await until_new_epoch(app, first)
+    second = app.roomcast.epoch.current
+    async with app.roomcast.db.work() as work:
+        epoch = first.hex if app.roomcast.db.is_sqlite else first
         await (await work.session.connection()).execute(sa.text("UPDATE store SET epoch = :epoch"), {"epoch": epoch})
-    await until_new_epoch(house, second)
-    assert house.roomcast.epoch.current not in (first, second)
+    await until_new_epoch(app, second)
+    assert app.roomcast.epoch.current not in (first, second)

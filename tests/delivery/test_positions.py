@@ -37,10 +37,10 @@ async def test_a_quiet_stream_resumes_from_where_it_began(ann: UserClient) -> No
 
 async def test_heartbeats_say_where_streams_are_and_only_what_is_new(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    ann.house.roomcast.sockets.timeouts = replace(Timeouts(), tick=0.02, heartbeat=0.1)
+    ann.app.roomcast.sockets.timeouts = replace(Timeouts(), tick=0.02, heartbeat=0.1)
     async with ann.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         [said] = [await ann.send(den, "one")]
         assert (await watching.next())["cursor"] == said["cursor"]
         seen = [await wire.next_ping()]
@@ -62,13 +62,13 @@ async def test_streams_that_say_their_position_themselves_or_have_none_are_in_no
 async def test_a_position_is_never_ahead_of_what_was_shown(ann: UserClient) -> None:
     den = await ann.create_room("den")
     start = read_cursor(await cursor_of(ann, den)).seq
-    ann.house.roomcast.sockets.timeouts = replace(Timeouts(), tick=0.001, heartbeat=0.002)
-    async with connect(ann.house.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")]) as ws:
+    ann.app.roomcast.sockets.timeouts = replace(Timeouts(), tick=0.001, heartbeat=0.002)
+    async with connect(ann.app.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")]) as ws:
         await ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": ann.token}}))
         assert json.loads(await ws.recv())["type"] == "connection_ack"
         payload = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
         await ws.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         talking = asyncio.create_task(ann.say(den, *map(str, range(30))))
         shown, said = start, list[int]()
         while shown < start + 30:

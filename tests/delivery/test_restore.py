@@ -19,16 +19,16 @@ def roomcast(database: Path, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=60)
 
 
-async def returned(house: RunningApp, name: str) -> UserClient:
-    async with AnonymousClient(house) as visitor:
-        return UserClient(house, name, await visitor.mutate(LOGIN, usernameOrEmail=name, password=PASSWORD))
+async def returned(app: RunningApp, name: str) -> UserClient:
+    async with AnonymousClient(app) as visitor:
+        return UserClient(app, name, await visitor.mutate(LOGIN, usernameOrEmail=name, password=PASSWORD))
 
 
 async def test_after_a_restore_nobody_is_told_that_nothing_was_missed(tmp_path: Path) -> None:
     live, kept = tmp_path / "live.db", tmp_path / "kept.db"
     async with (
-        open_app(settings_for(f"sqlite:///{live}", tmp_path, migrate_on_start=True)) as house,
-        await sign_up(house, "ann") as ann,
+        open_app(settings_for(f"sqlite:///{live}", tmp_path, migrate_on_start=True)) as app,
+        await sign_up(app, "ann") as ann,
     ):
         den = await ann.create_room("den")
         await ann.say(den, "kept")
@@ -37,7 +37,7 @@ async def test_after_a_restore_nobody_is_told_that_nothing_was_missed(tmp_path: 
         cursor = (await ann.execute(CURSOR, id=den))["room"]["streamCursor"]
 
     assert roomcast(kept, "after-restore").returncode == 0
-    async with open_app(settings_for(f"sqlite:///{kept}", tmp_path)) as house, await returned(house, "ann") as back:
+    async with open_app(settings_for(f"sqlite:///{kept}", tmp_path)) as app, await returned(app, "ann") as back:
         await back.say(den, "instead")  # where "lost" was
         async with back.socket() as wire:
             watching = await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)

@@ -162,7 +162,7 @@ async def test_fields_of_one_room_resume_from_cursors_of_their_own(ann: UserClie
 async def test_a_cursor_of_another_epoch_or_of_the_future_has_expired(ann: UserClient) -> None:
     den = await ann.create_room("den")
     place = read_cursor(await cursor_of(ann, den))
-    async with ann.house.roomcast.db.read() as session:
+    async with ann.app.roomcast.db.read() as session:
         epoch = await event_log.epoch(session)
     another = Position(uuid4(), place.room_id, place.seq).encode()
     future = Position(epoch, place.room_id, place.seq + 1_000).encode()

@@ -19,7 +19,7 @@ async def test_a_cursor_survives_an_attempt_that_the_database_did_not_let_finish
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "missed")
-    engine = ann.house.roomcast.sockets._engine
+    engine = ann.app.roomcast.sockets._engine
     monkeypatch.setattr(engine, "_subscribe", failing_at_first(engine._subscribe))
     async with ann.socket(resume={den: cursor}) as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
@@ -46,7 +46,7 @@ async def test_a_cursor_survives_an_attempt_that_took_too_long(
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "missed")
-    engine = ann.house.roomcast.sockets._engine
+    engine = ann.app.roomcast.sockets._engine
     attempt, limits = engine._subscribe, engine.limits
 
     async def too_long_at_first(*arguments: Any) -> Any:
@@ -69,7 +69,7 @@ async def test_a_cursor_survives_a_subscription_that_was_given_up_while_it_was_o
     cursor = await cursor_of(ann, den)
     await ann.say(den, "missed")
     async with ann.socket(resume={den: cursor}) as wire:
-        door = SlowDoor(ann.house, monkeypatch)
+        door = SlowDoor(ann.app, monkeypatch)
         given_up = await wire.watch(ROOM_MESSAGES, roomId=den)
         await door.reached.wait()
         await given_up.stop()
@@ -87,7 +87,7 @@ async def test_streams_that_are_asked_for_together_all_begin_at_the_cursor(ann: 
         together = [await wire.watch(ROOM_MESSAGES, roomId=den) for _ in range(2)]
         assert [bodies([await watching.next()]) for watching in together] == [["missed"], ["missed"]]
         later = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.wait_for_streams(3)
+        await ann.app.wait_for_streams(3)
         await ann.say(den, "new")
         assert bodies([await later.next()]) == ["new"]
 
@@ -116,6 +116,6 @@ async def test_a_cursor_that_was_called_expired_is_used_up(ann: UserClient) -> N
     async with ann.socket(resume={den: expired}) as wire:
         assert await refusal(await wire.watch(ROOM_MESSAGES, roomId=den)) == "RESUME_EXPIRED"
         anew = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         await ann.say(den, "new")
         assert bodies([await anew.next()]) == ["new"]

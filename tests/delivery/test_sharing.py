@@ -31,8 +31,8 @@ REMOVE = "mutation R($input: RemoveMemberInput!) { removeMember(input: $input) {
 MARK = "mutation M($input: MarkReadInput!) { markRead(input: $input) { errors { code } } }"
 
 
-def groups(house: RunningApp) -> list[Group]:
-    return [group for topic in house.roomcast.hub.topics for group in topic.groups.values()]
+def groups(app: RunningApp) -> list[Group]:
+    return [group for topic in app.roomcast.hub.topics for group in topic.groups.values()]
 
 
 async def test_one_document_of_many_people_is_executed_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
@@ -40,10 +40,10 @@ async def test_one_document_of_many_people_is_executed_once(ann: UserClient, bob
     async with ann.socket() as anns, bob.socket() as bobs, cleo.socket() as cleos:
         watching = [await wire.watch(PLAIN, id=den) for wire in (anns, bobs, cleos)]
         watching += [await anns.watch(PLAIN_ELSEWHERE_FORMATTED, id=den)]
-        await ann.house.wait_for_streams(4)
+        await ann.app.wait_for_streams(4)
         await ann.say(den, "one", "two")
         heard = [await each.take(2) for each in watching]
-        [group] = groups(ann.house)
+        [group] = groups(ann.app)
         assert heard == [heard[0]] * 4
         assert group.executions == 2
 
@@ -54,7 +54,7 @@ async def test_a_viewer_field_is_executed_once_for_each_person(ann: UserClient, 
         people = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs, bobs_phone)]
         for watching in people:
             await watching.until_ready()
-        [group] = groups(ann.house)
+        [group] = groups(ann.app)
         before = group.executions
         await ann.say(den, "hello")
         shown = [(await watching.next())["message"]["room"]["viewerMembership"]["role"] for watching in people]
@@ -141,25 +141,25 @@ async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_v
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    field: Any = ann.house.roomcast.schema._schema.type_map["Room"]
+    field: Any = ann.app.roomcast.schema._schema.type_map["Room"]
     definition = field.fields["viewerMembership"].extensions["strawberry-definition"]
     monkeypatch.setattr(definition, "metadata", {"shared": True})
     async with ann.socket() as anns, bob.socket() as bobs:
         watching = [await wire.watch(VIEWER, id=den) for wire in (anns, bobs)]
-        await ann.house.wait_for_streams(2)
+        await ann.app.wait_for_streams(2)
         await ann.say(den, "hello")
         for each in watching:
             payload = (await each.message())["payload"]
             assert [error["extensions"]["code"] for error in payload["errors"]] == ["INTERNAL"]
             assert payload["data"]["roomMessages"]["message"] == {"body": "hello", "room": {"viewerMembership": None}}
-        assert len(groups(ann.house)) == 1
+        assert len(groups(ann.app)) == 1
 
 
 async def test_beside_other_viewer_fields_one_that_is_wrongly_marked_still_shows_each_their_own(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    field: Any = ann.house.roomcast.schema._schema.type_map["Room"]
+    field: Any = ann.app.roomcast.schema._schema.type_map["Room"]
     definition = field.fields["viewerMembership"].extensions["strawberry-definition"]
     monkeypatch.setattr(definition, "metadata", {"shared": True})
     document = VIEWER_EVENTS.replace("body", "body viewerCanEdit")
@@ -182,7 +182,7 @@ async def test_many_who_missed_the_same_share_its_replay(ann: UserClient) -> Non
         heard = await asyncio.gather(*(each.take(20) for each in watching))
         assert [told["message"]["body"] for told in heard[0]] == [f"missed {n}" for n in range(20)]
         assert all(each == heard[0] for each in heard)
-        [group] = groups(ann.house)
+        [group] = groups(ann.app)
         assert group.executions <= 2 * 22  # the block that all are in, and once more should the first have expired
 
 
@@ -210,7 +210,7 @@ async def test_a_replay_is_not_kept_once_nobody_comes_for_it(ann: UserClient) ->
     await ann.say(den, "missed")
     async with ann.socket() as wire:
         await (await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor)).next()
-        [group] = groups(ann.house)
+        [group] = groups(ann.app)
         assert len(group._blocks) == 1
         async with asyncio.timeout(5):
             while group._blocks:  # noqa: ASYNC110 (no one event says it)

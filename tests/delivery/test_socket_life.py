@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 from roomcast.api.websocket.admission import ConnectionLimits
 from roomcast.api.websocket.timeouts import Timeouts
 from tests.api_clients import REFRESH, ROOM_EVENTS, ROOM_MESSAGES, SEND, SIGNUP, SocketClient, UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
 QUICK = Timeouts(tick=0.02, heartbeat=0.1, init=0.3, grace=0.4)
@@ -26,7 +26,7 @@ QUICK = Timeouts(tick=0.02, heartbeat=0.1, init=0.3, grace=0.4)
 @pytest.fixture
 def hasty(ann: UserClient) -> UserClient:
     """Ann in a house that waits for nobody."""
-    ann.house.roomcast.sockets.timeouts = QUICK
+    ann.app.roomcast.sockets.timeouts = QUICK
     return ann
 
 
@@ -39,7 +39,7 @@ async def ping_is_answered(wire: SocketClient) -> None:
 
 
 async def test_who_answers_pings_stays_and_who_does_not_is_closed_with_4408(hasty: UserClient) -> None:
-    opening = connect(hasty.house.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], ping_interval=None)
+    opening = connect(hasty.app.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], ping_interval=None)
     async with hasty.socket() as good, opening as mute:
         await mute.send('{"type":"connection_init"}')
         async with asyncio.timeout(5):
@@ -55,24 +55,24 @@ async def until_closed(ws: ClientConnection) -> AsyncIterator[str]:
 
 
 async def test_who_never_says_hello_is_closed_with_4408(hasty: UserClient) -> None:
-    async with SocketClient(hasty.house.ws_url) as wire:
+    async with SocketClient(hasty.app.ws_url) as wire:
         assert await wire.closed() == (4408, "Connection initialisation timeout")
 
 
-async def test_an_expired_token_has_its_grace_and_then_4403(make_house: MakeHouse) -> None:
-    house = await make_house(access_token_seconds=2)
-    house.roomcast.sockets.timeouts = replace(QUICK, grace=0.5)
-    async with await sign_up(house, "ann") as ann:
+async def test_an_expired_token_has_its_grace_and_then_4403(make_app: MakeApp) -> None:
+    app = await make_app(access_token_seconds=2)
+    app.roomcast.sockets.timeouts = replace(QUICK, grace=0.5)
+    async with await sign_up(app, "ann") as ann:
         den = await ann.create_room("den")
         async with ann.socket() as wire:
             await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
             assert await wire.closed() == (4403, "Access token expired")
 
 
-async def test_a_renewed_session_keeps_its_socket_and_streams(make_house: MakeHouse) -> None:
-    house = await make_house(access_token_seconds=2)
-    house.roomcast.sockets.timeouts = replace(QUICK, grace=0.5)
-    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
+async def test_a_renewed_session_keeps_its_socket_and_streams(make_app: MakeApp) -> None:
+    app = await make_app(access_token_seconds=2)
+    app.roomcast.sockets.timeouts = replace(QUICK, grace=0.5)
+    async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         den = await ann.create_room("den")
         async with ann.socket() as wire:
             watching = await wire.watch(ROOM_MESSAGES, roomId=den)
@@ -80,7 +80,7 @@ async def test_a_renewed_session_keeps_its_socket_and_streams(make_house: MakeHo
                 await asyncio.sleep(0.6)  # time itself is what is tried here: more than a token's life and its grace
                 answer = await wire.ask(REFRESH, input={"refreshToken": ann.refresh_token})
                 ann.refresh_token = answer["data"]["refreshSession"]["tokens"]["refreshToken"]
-            async with await sign_up(house, "cleo") as cleo:
+            async with await sign_up(app, "cleo") as cleo:
                 await cleo.join(den)
                 await cleo.say(den, "still there?")
             joined, said = await watching.take(2)
@@ -88,16 +88,16 @@ async def test_a_renewed_session_keeps_its_socket_and_streams(make_house: MakeHo
         assert bob.name == "bob"
 
 
-async def test_an_expired_token_cannot_open_a_socket_but_may_be_renewed_on_one(make_house: MakeHouse) -> None:
-    house = await make_house(access_token_seconds=2)
-    async with await sign_up(house, "ann") as ann:
+async def test_an_expired_token_cannot_open_a_socket_but_may_be_renewed_on_one(make_app: MakeApp) -> None:
+    app = await make_app(access_token_seconds=2)
+    async with await sign_up(app, "ann") as ann:
         async with asyncio.timeout(5):
             while "TOKEN_EXPIRED" not in (await ann.post({"query": "{ me { id } }"})).text:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-        async with SocketClient(house.ws_url) as wire:
+        async with SocketClient(app.ws_url) as wire:
             await wire.send(type="connection_init", payload={"authorization": ann.token})
             assert (await wire.closed())[0] == 4403
-        async with SocketClient(house.ws_url) as wire:
+        async with SocketClient(app.ws_url) as wire:
             assert (await wire.init())["sessionId"] is None
             answer = await wire.ask(REFRESH, input={"refreshToken": ann.refresh_token})
             assert answer["data"]["refreshSession"]["user"]["username"] == "ann"
@@ -117,7 +117,7 @@ def _placed(token: str) -> list[dict[str, object]]:
 async def test_a_token_is_found_wherever_clients_put_it(ann: UserClient) -> None:
     assert ann.token is not None
     for payload in _placed(ann.token):
-        async with SocketClient(ann.house.ws_url) as wire:
+        async with SocketClient(ann.app.ws_url) as wire:
             ack = await wire.init(payload)
             assert str(ack["sessionId"]).startswith("session_"), payload
             assert ack["heartbeatMs"] == 12_000
@@ -131,7 +131,7 @@ async def test_a_token_that_was_never_valid_closes_with_4401(ann: UserClient) ->
     others = {**json.loads(base64.urlsafe_b64decode(padded)), "sub": "someone else"}
     forged = base64.urlsafe_b64encode(json.dumps(others).encode()).rstrip(b"=").decode()
     for token in ("nonsense", f"{head}.{forged}.{signature}", f"{head}.{claims}."):
-        async with SocketClient(ann.house.ws_url) as wire:
+        async with SocketClient(ann.app.ws_url) as wire:
             await wire.send(type="connection_init", payload={"authorization": token})
             assert (await wire.closed())[0] == 4401
 
@@ -146,14 +146,14 @@ UNREADABLE: list[dict[str, object]] = [
 
 async def test_a_credential_that_cannot_be_read_closes_with_4401(ann: UserClient) -> None:
     for payload in UNREADABLE:
-        async with SocketClient(ann.house.ws_url) as wire:
+        async with SocketClient(ann.app.ws_url) as wire:
             await wire.send(type="connection_init", payload=payload)
             assert (await wire.closed())[0] == 4401, payload
 
 
-async def test_a_handshake_with_an_unknown_scheme_is_not_anonymous(house: RunningApp) -> None:
+async def test_a_handshake_with_an_unknown_scheme_is_not_anonymous(app: RunningApp) -> None:
     opening = connect(
-        house.ws_url,
+        app.ws_url,
         subprotocols=[Subprotocol("graphql-transport-ws")],
         additional_headers={"Authorization": "Basic YW5uOnNlY3JldA=="},
     )
@@ -166,14 +166,14 @@ async def test_a_handshake_with_an_unknown_scheme_is_not_anonymous(house: Runnin
 @pytest.mark.parametrize(
     "payload", [{"authorization": ""}, {"authorization": "Bearer "}, {"token": None, "headers": {"authToken": " "}}]
 )
-async def test_an_empty_credential_is_none(house: RunningApp, payload: dict[str, object]) -> None:
-    async with SocketClient(house.ws_url) as wire:
+async def test_an_empty_credential_is_none(app: RunningApp, payload: dict[str, object]) -> None:
+    async with SocketClient(app.ws_url) as wire:
         assert (await wire.init(payload))["sessionId"] is None
 
 
 async def test_a_socket_without_a_token_may_sign_up_and_is_then_somebodys(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    async with SocketClient(ann.house.ws_url) as wire:
+    async with SocketClient(ann.app.ws_url) as wire:
         await wire.init()
         refused = await (await wire.watch(ROOM_EVENTS, roomId=den)).message()
         assert refused["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
@@ -182,7 +182,7 @@ async def test_a_socket_without_a_token_may_sign_up_and_is_then_somebodys(ann: U
 
 
 async def test_who_subscribes_before_being_acknowledged_is_closed_with_4401(ann: UserClient) -> None:
-    async with SocketClient(ann.house.ws_url) as wire:
+    async with SocketClient(ann.app.ws_url) as wire:
         await wire.send(type="connection_init", payload={"authorization": ann.token})
         await wire.watch("{ me { id } }")
         assert await wire.closed() == (4401, "Unauthorized")
@@ -195,7 +195,7 @@ async def test_bad_operations_of_every_kind_leave_the_others_alone(ann: UserClie
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         good = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         for query, variables in (
             ("{", {}),
             ("{ nothing }", {}),
@@ -214,20 +214,20 @@ async def test_bad_operations_of_every_kind_leave_the_others_alone(ann: UserClie
 
 
 async def test_a_person_an_address_and_a_process_have_their_number_of_sockets(ann: UserClient, bob: UserClient) -> None:
-    crowd = ann.house.roomcast.sockets.admission
+    crowd = ann.app.roomcast.sockets.admission
     crowd.places = ConnectionLimits(sockets=6, sockets_per_address=5, sockets_per_person=2)
     async with AsyncExitStack() as stack:
         for person in (ann, ann, bob):
             await stack.enter_async_context(person.socket())
-        async with SocketClient(ann.house.ws_url) as third:
+        async with SocketClient(ann.app.ws_url) as third:
             await third.send(type="connection_init", payload={"authorization": ann.token})
             assert await third.closed() == (1013, "Too many connections")
         for _ in range(2):
-            await stack.enter_async_context(SocketClient(ann.house.ws_url))
-        async with SocketClient(ann.house.ws_url) as sixth:
+            await stack.enter_async_context(SocketClient(ann.app.ws_url))
+        async with SocketClient(ann.app.ws_url) as sixth:
             assert await sixth.closed() == (1013, "Too many connections")
         crowd.places = ConnectionLimits(sockets=5)
-        async with SocketClient(ann.house.ws_url) as sixth:
+        async with SocketClient(ann.app.ws_url) as sixth:
             assert (await sixth.closed())[0] == 1013
     crowd.places = ConnectionLimits(sockets_per_person=1)
     async with bob.socket() as wire:  # all places are free again
@@ -236,15 +236,15 @@ async def test_a_person_an_address_and_a_process_have_their_number_of_sockets(an
 
 async def test_a_connection_and_a_person_have_their_number_of_streams(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    ann.house.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=120)
+    ann.app.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=120)
     async with ann.socket() as first, ann.socket() as second:
         for _ in range(100):
             await first.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.wait_for_streams(100)
+        await ann.app.wait_for_streams(100)
         codes = [await _refused(first, den)]
         for _ in range(20):
             await second.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.wait_for_streams(120)
+        await ann.app.wait_for_streams(120)
         codes.append(await _refused(second, den))
         assert codes == ["SUBSCRIPTION_LIMIT"] * 2
         await ann.say(den, "the others hear")
@@ -257,8 +257,8 @@ async def _refused(wire: SocketClient, room_id: str) -> str:
     return str(message["payload"][0]["extensions"]["code"])
 
 
-async def test_limits_of_people_and_addresses_can_be_lifted(make_house: MakeHouse) -> None:
-    places = (await make_house(rate_limits="off")).roomcast.sockets.admission.places
+async def test_limits_of_people_and_addresses_can_be_lifted(make_app: MakeApp) -> None:
+    places = (await make_app(rate_limits="off")).roomcast.sockets.admission.places
     assert (places.sockets_per_address, places.sockets_per_person, places.streams_per_person) == (None, None, None)
 
 
@@ -267,7 +267,7 @@ async def test_limits_of_people_and_addresses_can_be_lifted(make_house: MakeHous
 
 async def test_a_server_that_stops_answers_what_was_asked_and_closes_with_1012(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    inside = ann.house.roomcast
+    inside = ann.app.roomcast
     async with ann.socket() as wire, ann.socket() as idle:
         async with inside.db.work():  # on SQLite the one writer is taken: the send has to wait
             sending = await wire.watch(SEND, input={"roomId": den, "body": "last words"})
@@ -290,11 +290,11 @@ async def test_a_socket_that_has_ended_leaves_nothing_to_the_garbage_collector(a
     async with ann.socket() as wire:
         await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
         async with asyncio.timeout(5):
-            while any(socket._operations.tasks for socket in ann.house.roomcast.sockets.open):  # noqa: ASYNC110
+            while any(socket._operations.tasks for socket in ann.app.roomcast.sockets.open):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         gc.collect()  # what the operation has left
         gc.disable()
-        [trace] = [weakref.ref(socket) for socket in ann.house.roomcast.sockets.open]
+        [trace] = [weakref.ref(socket) for socket in ann.app.roomcast.sockets.open]
     try:
         async with asyncio.timeout(5):
             while trace() is not None:  # noqa: ASYNC110 (nothing tells of it)

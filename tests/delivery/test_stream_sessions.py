@@ -18,7 +18,7 @@ from tests.api_clients import (
     SocketClient,
     UserClient,
 )
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.delivery.test_attaching import SlowDoor
 from tests.receipts.test_inbox import INBOX
 
@@ -51,7 +51,7 @@ async def test_a_burst_of_subscriptions_behind_a_change_of_person_leaves_no_stre
             assert (await watching.message())["type"] in ("complete", "error")
         await ann.say(den, "for ann alone")
         assert (await wire.ask("{ me { user { username } } }"))["data"]["me"]["user"]["username"] == "bob"
-        assert ann.house.roomcast.hub.reader_count == 0
+        assert ann.app.roomcast.hub.reader_count == 0
         assert all(watching.is_silent for watching in burst)
 
 
@@ -60,14 +60,14 @@ async def test_a_subscription_that_was_being_opened_ends_when_somebody_else_sign
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     async with ann.socket() as wire:
-        door = SlowDoor(ann.house, monkeypatch)
+        door = SlowDoor(ann.app, monkeypatch)
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
         await door.reached.wait()
         await wire.ask(LOGIN, input={"usernameOrEmail": "bob", "password": PASSWORD})
         assert (await watching.message())["type"] == "complete"
         door.opened.set()
         await wire.ask("{ me { id } }")
-        assert ann.house.roomcast.hub.reader_count == 0
+        assert ann.app.roomcast.hub.reader_count == 0
 
 
 async def moved_on(wire: SocketClient, name: str) -> str:
@@ -79,11 +79,11 @@ async def moved_on(wire: SocketClient, name: str) -> str:
 @pytest.mark.parametrize("document", [ROOM_EVENTS, ROOM_MESSAGES, INBOX], ids=["events", "messages", "inbox"])
 @pytest.mark.parametrize("is_elsewhere", [False, True], ids=["here", "in-another-process"])
 async def test_a_stream_ends_with_its_own_session_and_its_connection_lives_on(
-    ann: UserClient, bob: UserClient, make_house: MakeHouse, document: str, is_elsewhere: bool
+    ann: UserClient, bob: UserClient, make_app: MakeApp, document: str, is_elsewhere: bool
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     first = await session_of(bob)
-    async with bob.socket() as wire, AnonymousClient(await make_house() if is_elsewhere else bob.house) as door:
+    async with bob.socket() as wire, AnonymousClient(await make_app() if is_elsewhere else bob.app) as door:
         watching = await wire.watch(document, **({} if document == INBOX else {"roomId": den}))
         await (wire.next_ping() if document == ROOM_MESSAGES else watching.next())
         await moved_on(wire, "bob")
@@ -101,8 +101,8 @@ async def test_a_stream_is_not_attached_once_its_session_has_ended(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den, first = await ann.create_room("den"), await session_of(bob)
-    async with bob.socket() as wire, AnonymousClient(bob.house) as visitor:
-        door = SlowDoor(bob.house, monkeypatch)
+    async with bob.socket() as wire, AnonymousClient(bob.app) as visitor:
+        door = SlowDoor(bob.app, monkeypatch)
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
         await door.reached.wait()
         await moved_on(wire, "bob")
@@ -111,7 +111,7 @@ async def test_a_stream_is_not_attached_once_its_session_has_ended(
         door.opened.set()
         refused = await watching.message()
         assert [error["extensions"]["code"] for error in refused["payload"]] == ["UNAUTHENTICATED"]
-        assert bob.house.roomcast.hub.reader_count == 0
+        assert bob.app.roomcast.hub.reader_count == 0
 
 
 async def test_a_session_that_is_over_ends_all_its_connections_and_no_others(
@@ -133,13 +133,13 @@ async def test_a_session_that_is_over_ends_all_its_connections_and_no_others(
 
 
 async def test_a_connection_that_signs_in_later_needs_a_place_too(ann: UserClient) -> None:
-    ann.house.roomcast.sockets.admission.places = ConnectionLimits(sockets_per_person=1)
-    async with ann.socket(), SocketClient(ann.house.ws_url) as late:
+    ann.app.roomcast.sockets.admission.places = ConnectionLimits(sockets_per_person=1)
+    async with ann.socket(), SocketClient(ann.app.ws_url) as late:
         await late.init()
         answer = await late.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
         assert answer["data"]["login"]["tokens"]["accessToken"]
         assert await late.closed() == (1013, "Too many connections")
-    async with SocketClient(ann.house.ws_url) as alone:
+    async with SocketClient(ann.app.ws_url) as alone:
         await alone.init()
         await alone.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
         await alone.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})  # it has its place already
@@ -148,8 +148,8 @@ async def test_a_connection_that_signs_in_later_needs_a_place_too(ann: UserClien
 
 async def test_inboxes_and_the_streams_of_late_sign_ins_count(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    ann.house.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=2)
-    async with ann.socket() as early, SocketClient(ann.house.ws_url) as late:
+    ann.app.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=2)
+    async with ann.socket() as early, SocketClient(ann.app.ws_url) as late:
         await (await early.watch(INBOX)).next()
         await late.init()
         await late.ask(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
@@ -160,7 +160,7 @@ async def test_inboxes_and_the_streams_of_late_sign_ins_count(ann: UserClient) -
 
 
 async def test_somebody_new_on_a_connection_has_no_part_in_what_was_asked_before(ann: UserClient) -> None:
-    async with SocketClient(ann.house.ws_url) as wire:
+    async with SocketClient(ann.app.ws_url) as wire:
         await wire.init()
         signup = {"query": SIGNUP, "variables": {"input": {"username": "dora", "password": PASSWORD}}}
         await wire.send(type="subscribe", id="signup", payload=signup)

@@ -51,12 +51,12 @@ def redis_url() -> Iterator[str]:
 async def test_every_loss_is_felt_in_the_other_process(database_url: str, redis_url: str, tmp_path: Path) -> None:
     async with (
         processes(2, database_url, tmp_path, bus_url=redis_url) as (here, there),
-        await sign_up(here.house, "ann") as ann,
+        await sign_up(here.app, "ann") as ann,
     ):
         for name, (deed, reason) in LOSSES.items():
-            async with await sign_up(here.house, f"bob_{name.replace('-', '_')}") as bob:
+            async with await sign_up(here.app, f"bob_{name.replace('-', '_')}") as bob:
                 den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-                bob.house = there.house  # where his sockets are; his requests still go here
+                bob.app = there.app  # where his sockets are; his requests still go here
                 async with bob.socket() as wire:
                     watching = await wire.watch(ROOM_EVENTS, roomId=den)
                     await watching.until_ready()
@@ -88,7 +88,7 @@ async def test_the_same_send_to_both_at_once_and_after_a_restart_is_one_message(
 ) -> None:
     async with (
         processes(2, database_url, tmp_path, bus_url=redis_url) as both,
-        await sign_up(both[0].house, "ann") as ann,
+        await sign_up(both[0].app, "ann") as ann,
     ):
         den, key = await ann.create_room("den"), str(uuid.uuid4())
         wish = {"roomId": den, "body": "once", "clientMessageId": key}
@@ -102,5 +102,5 @@ async def test_the_same_send_to_both_at_once_and_after_a_restart_is_one_message(
 
 
 async def send_to(place: Process, person: UserClient, wish: Json) -> Json:
-    async with AnonymousClient(place.house, person.token) as there:
+    async with AnonymousClient(place.app, person.token) as there:
         return await there.mutate(SEND, **wish)

@@ -97,9 +97,9 @@ class Stage:
         self._place = StreamStart(room_id, 0, None, expired=False)
 
     @classmethod
-    async def of(cls, house: RunningApp, room: str, *people: UserClient) -> "Stage":
-        engine, room_id = house.roomcast.sockets._engine, local_id("room", room)
-        entries = await house.roomcast.hub._source.after(f"room:{room_id}", 0, 100)
+    async def of(cls, app: RunningApp, room: str, *people: UserClient) -> "Stage":
+        engine, room_id = app.roomcast.sockets._engine, local_id("room", room)
+        entries = await app.roomcast.hub._source.after(f"room:{room_id}", 0, 100)
         actors = [await engine.backend.sessions.actor(person.token or "") for person in people]
         return cls(engine, room_id, entries, [Onlooker(actor.user_id, actor) for actor in actors])
 
@@ -147,8 +147,8 @@ def seen(payload: bytes | None) -> Any:
 async def test_any_document_shows_many_people_what_it_shows_each_alone(
     ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch, root: str, somebody_fails: bool
 ) -> None:
-    stage = await Stage.of(ann.house, await lively_room(ann, bob, cleo), ann, bob, cleo)
-    types: Any = ann.house.roomcast.schema._schema.type_map
+    stage = await Stage.of(ann.app, await lively_room(ann, bob, cleo), ann, bob, cleo)
+    types: Any = ann.app.roomcast.schema._schema.type_map
     fields = (("Message", "viewerCanEdit"), ("ReactionGroup", "viewerHasReacted"), ("Room", "viewerMembership"))
     for type_, name in fields if somebody_fails else ():
         field = types[type_].fields[name]

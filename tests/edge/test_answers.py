@@ -12,7 +12,7 @@ from roomcast.api.context import Caller
 from roomcast.api.execution.limits import Limits
 from roomcast.api.execution.requests import Request
 from tests.api_clients import UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
 LIMIT = 64 * 1024
@@ -21,9 +21,9 @@ PAGE = "query ($room: ID!) { messages(roomId: $room, last: 100) { nodes { %s } }
 
 
 @pytest_asyncio.fixture
-async def small(make_house: MakeHouse) -> RunningApp:
+async def small(make_app: MakeApp) -> RunningApp:
     """A house whose answers have at most 64 KiB."""
-    return await make_house(max_response_bytes=LIMIT)
+    return await make_app(max_response_bytes=LIMIT)
 
 
 @pytest_asyncio.fixture
@@ -74,7 +74,7 @@ async def test_an_event_that_is_too_large_is_an_error_and_the_stream_goes_on(tal
     personal = "viewerCanEdit " + aliased("body", 20)
     async with talker.socket() as wire:
         streams = [await wire.watch(watch % fields, room=room) for fields in (aliased("body", 20), personal)]
-        await talker.house.wait_for_streams(2)
+        await talker.app.wait_for_streams(2)
         await talker.say(room, "x" * 4_000, "short")
         for stream in streams:
             large, short = [(await stream.message())["payload"] for _ in range(2)]
@@ -93,7 +93,7 @@ async def test_a_stream_over_http_has_the_same_limit(talker: UserClient) -> None
     body = {"query": watch % aliased("body", 20), "variables": {"room": room, "after": cursor}}
     headers = {"authorization": f"Bearer {talker.token}", "accept": "text/event-stream"}
     async with talker.http.stream("POST", "/graphql", json=body, headers=headers) as stream:
-        await talker.house.wait_for_streams(1)
+        await talker.app.wait_for_streams(1)
         await talker.say(room, "y" * 4_000)
         async for text in stream.aiter_lines():
             if text.startswith("data: {"):
@@ -102,7 +102,7 @@ async def test_a_stream_over_http_has_the_same_limit(talker: UserClient) -> None
     assert message["seq"] > 0
 
 
-async def test_lists_that_are_longer_than_expected_are_counted_as_they_are(house: RunningApp, ann: UserClient) -> None:
+async def test_lists_that_are_longer_than_expected_are_counted_as_they_are(app: RunningApp, ann: UserClient) -> None:
     room = await ann.create_room("den")
     [message] = await ann.say(room, "hello")
     add = "mutation ($input: ReactionInput!) { addReaction(input: $input) { errors { code } } }"
@@ -110,7 +110,7 @@ async def test_lists_that_are_longer_than_expected_are_counted_as_they_are(house
         assert (await ann.mutate(add, messageId=message["id"], emoji=chr(0x1F600 + number)))["errors"] == []
     document = "query ($id: ID!) { message(id: $id) { reactions { emoji count viewerHasReacted } } }"
     assert len((await ann.execute(document, id=message["id"]))["message"]["reactions"]) == 30
-    house.roomcast.http._engine.limits = Limits(cost=80)  # what is expected of it costs less
+    app.roomcast.http._engine.limits = Limits(cost=80)  # what is expected of it costs less
     assert "more than 80 fields in its lists" in await refusal(ann, document, id=message["id"])
 
 
@@ -119,14 +119,14 @@ async def test_the_limit_is_one_that_clients_can_ask_for(talker: UserClient) -> 
     assert (await talker.execute(asked))["serverInfo"]["limits"]["maxResponseBytes"] == LIMIT
 
 
-async def test_a_large_answer_is_made_in_turns_with_everybody_else(house: RunningApp, ann: UserClient) -> None:
+async def test_a_large_answer_is_made_in_turns_with_everybody_else(app: RunningApp, ann: UserClient) -> None:
     for number in range(60):
         await ann.create_room(f"room {number}")
     # A page of rooms has the memberships at hand: nothing of this waits for a statement.
     mine = "viewerMembership { role joinedAt lastReadSeq notificationLevel favourite mutedUntil }"
     request = Request("{ rooms(first: 60) { nodes { " + aliased(mine, 40) + " } } }")
-    engine = house.roomcast.http._engine
-    viewer = await house.roomcast.sessions.actor(ann.token or "")
+    engine = app.roomcast.http._engine
+    viewer = await app.roomcast.sessions.actor(ann.token or "")
     engine.limits = replace(Limits(), repeats=500)
     operation, longest = engine.operation(request), []
     for _ in range(3):

@@ -33,20 +33,20 @@ def codes(answer: httpx.Response) -> list[str]:
 
 
 @pytest.mark.parametrize("body", [*NO_JSON, *NO_REQUEST], ids=lambda body: repr(body[:40]))
-async def test_a_body_that_is_no_request_is_refused_in_json(house: RunningApp, body: bytes) -> None:
-    async with AnonymousClient(house) as visitor:
+async def test_a_body_that_is_no_request_is_refused_in_json(app: RunningApp, body: bytes) -> None:
+    async with AnonymousClient(app) as visitor:
         answer = await visitor.http.post("/graphql", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, codes(answer)) == (400, ["BAD_USER_INPUT"])
     [error] = answer.json()["errors"]
     assert error["extensions"]["requestId"] == answer.headers["x-request-id"]
 
 
-async def test_a_body_that_is_too_large_is_refused_and_the_client_hears_why(house: RunningApp) -> None:
+async def test_a_body_that_is_too_large_is_refused_and_the_client_hears_why(app: RunningApp) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(10):
             yield b" " * 30_000
 
-    async with AnonymousClient(house) as visitor:
+    async with AnonymousClient(app) as visitor:
         headers = {"content-type": "application/json"}
         for content in (b" " * 300_000, pieces()):  # its size declared, and not
             answer = await visitor.http.post("/graphql", content=content, headers=headers)
@@ -57,15 +57,15 @@ HEAD = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/
 CHUNK = b"10000\r\n" + b"[" * 0x10000 + b"\r\n"
 
 
-async def test_a_huge_body_is_refused_without_being_read(house: RunningApp) -> None:
-    async with line(house.url) as it:
+async def test_a_huge_body_is_refused_without_being_read(app: RunningApp) -> None:
+    async with line(app.url) as it:
         await it.say(HEAD + b"Content-Length: 100000000\r\n\r\n")
         assert (await it.rest()).startswith(b"HTTP/1.1 413 ")  # to the end: the server hangs up
 
 
-async def test_a_hundred_megabytes_in_pieces_are_hung_up_on_early(house: RunningApp) -> None:
+async def test_a_hundred_megabytes_in_pieces_are_hung_up_on_early(app: RunningApp) -> None:
     sent = 0
-    async with line(house.url) as it:
+    async with line(app.url) as it:
         await it.say(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         with suppress(ConnectionError):
             for sent in range(0, 100_000_000, len(CHUNK)):  # noqa: B007
@@ -73,20 +73,20 @@ async def test_a_hundred_megabytes_in_pieces_are_hung_up_on_early(house: Running
     assert sent < 30_000_000  # the sockets' own buffers included
 
 
-async def test_a_body_that_comes_drop_by_drop_is_not_waited_for(house: RunningApp) -> None:
-    house.roomcast.http.body_seconds = 0.05
-    async with line(house.url) as it:
+async def test_a_body_that_comes_drop_by_drop_is_not_waited_for(app: RunningApp) -> None:
+    app.roomcast.http.body_seconds = 0.05
+    async with line(app.url) as it:
         await it.say(HEAD + b'Content-Length: 100\r\n\r\n{"query":')
         answer = await it.rest()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"TIMEOUT"' in answer
-    async with AnonymousClient(house) as visitor:
+    async with AnonymousClient(app) as visitor:
         assert (await visitor.post({"query": "{ __typename }"})).status_code == 200
 
 
 @pytest.mark.parametrize("body", NO_JSON, ids=lambda body: repr(body[:40]))
-async def test_a_frame_that_is_no_json_closes_the_socket_with_4400(house: RunningApp, body: bytes) -> None:
-    async with SocketClient(house.ws_url) as wire:
+async def test_a_frame_that_is_no_json_closes_the_socket_with_4400(app: RunningApp, body: bytes) -> None:
+    async with SocketClient(app.ws_url) as wire:
         await wire.init()
         try:
             await wire.ws.send(body.decode())
@@ -95,8 +95,8 @@ async def test_a_frame_that_is_no_json_closes_the_socket_with_4400(house: Runnin
         assert (await wire.closed())[0] == 4400
 
 
-async def test_a_frame_that_is_too_large_closes_the_socket(house: RunningApp, ann: UserClient) -> None:
-    async with SocketClient(house.ws_url) as wire:
+async def test_a_frame_that_is_too_large_closes_the_socket(app: RunningApp, ann: UserClient) -> None:
+    async with SocketClient(app.ws_url) as wire:
         await wire.init()
         with suppress(ConnectionClosed):
             await wire.ws.send("x" * 1_000_000)

@@ -16,7 +16,7 @@ from roomcast.server.read_chunking import ChunkedReads
 from roomcast.server.websocket_protocol import WebSocketProtocol
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
 from tests.api_clients import WAIT_SECONDS, SocketClient
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.edge.lines import HANDSHAKE, Line, line
 from tests.running_app import RunningApp
 
@@ -26,9 +26,9 @@ INIT = b'{"type":"connection_init"}'
 
 
 @asynccontextmanager
-async def shaken(house: RunningApp) -> AsyncIterator[Line]:
+async def shaken(app: RunningApp) -> AsyncIterator[Line]:
     """A WebSocket whose frames are written by hand."""
-    async with line(house.url, limit=2**10) as it:
+    async with line(app.url, limit=2**10) as it:
         await it.say(HANDSHAKE + b"\r\n")
         assert b" 101 " in await it.head()
         yield it
@@ -65,14 +65,14 @@ def is_protected(answer: bytes) -> bool:
 # ------------------------------------------------------------------ requests
 
 
-async def test_endless_headers_are_cut_off(house: RunningApp) -> None:
-    async with line(house.url) as it:
+async def test_endless_headers_are_cut_off(app: RunningApp) -> None:
+    async with line(app.url) as it:
         with pytest.raises(ConnectionError):
             await it.say(GET, *(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(20_000)))
 
 
-async def test_one_endless_header_is_cut_off(house: RunningApp) -> None:
-    async with line(house.url) as it:
+async def test_one_endless_header_is_cut_off(app: RunningApp) -> None:
+    async with line(app.url) as it:
         await it.say(GET + b"Cookie: ", *[b"a" * 4096] * (MAX_HEAD_BYTES // 4096 + 2))
         answer = await it.rest()
     assert answer.startswith(b"HTTP/1.1 431 ")
@@ -83,10 +83,10 @@ async def test_one_endless_header_is_cut_off(house: RunningApp) -> None:
     "said", [b"", b"\r\n", GET, GET + b"\r\n" + GET, b"PUT /graphql HTTP/1.1\r\nContent-Length: 9\r\n\r\n"]
 )
 async def test_a_client_that_does_not_say_what_it_wants_is_not_waited_for(
-    house: RunningApp, monkeypatch: pytest.MonkeyPatch, said: bytes
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
     monkeypatch.setattr(HttpProtocol, "head_seconds", 0.05)
-    async with line(house.url) as it:
+    async with line(app.url) as it:
         await it.say(said)
         assert (await it.rest()).count(b"HTTP/1.1") == said.count(b"\r\n\r\n")
 
@@ -103,17 +103,17 @@ async def test_a_client_that_does_not_say_what_it_wants_is_not_waited_for(
         b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
     ],
 )
-async def test_what_is_no_http_is_refused_as_everything_is(house: RunningApp, said: bytes) -> None:
-    async with line(house.url) as it:
+async def test_what_is_no_http_is_refused_as_everything_is(app: RunningApp, said: bytes) -> None:
+    async with line(app.url) as it:
         await it.say(said)
         answer = await it.rest()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert is_protected(answer)
 
 
-async def test_requests_one_after_another_are_answered_in_their_order(house: RunningApp) -> None:
+async def test_requests_one_after_another_are_answered_in_their_order(app: RunningApp) -> None:
     paths = [b"/health/live", b"/nowhere"] * 500
-    async with line(house.url) as it:
+    async with line(app.url) as it:
         asked = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in paths)
         await it.say(asked + GET + b"Connection: close\r\n\r\n")
         answers = (await it.rest()).split(b"HTTP/1.1 ")[1:]
@@ -121,11 +121,11 @@ async def test_requests_one_after_another_are_answered_in_their_order(house: Run
 
 
 async def test_a_client_that_never_takes_its_answer_is_dropped(
-    house: RunningApp, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(HttpProtocol, "stall_seconds", 0.05)
     files = 20
-    async with line(house.url, limit=2**10) as it, asyncio.timeout(WAIT_SECONDS):
+    async with line(app.url, limit=2**10) as it, asyncio.timeout(WAIT_SECONDS):
         await it.say(b"GET /static/graphiql/vendor/graphiql.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * files)
         while not any(each.transport.is_closing() for each in served()):  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.01)
@@ -148,9 +148,9 @@ WRONG: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_a_handshake_that_fails_is_answered_and_ended(house: RunningApp, name: str) -> None:
+async def test_a_handshake_that_fails_is_answered_and_ended(app: RunningApp, name: str) -> None:
     said, status = WRONG[name]
-    async with line(house.url) as it:
+    async with line(app.url) as it:
         await it.say(said)
         answer = await it.rest()
     assert answer.startswith(b"HTTP/1.1 %d " % status)
@@ -161,17 +161,17 @@ async def test_a_handshake_that_fails_is_answered_and_ended(house: RunningApp, n
 
 
 async def test_text_that_is_no_text_closes_with_1007_and_no_traceback(
-    house: RunningApp, caplog: pytest.LogCaptureFixture
+    app: RunningApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     for parts in ((frame(Opcode.TEXT, b"\xff"),), (frame(Opcode.TEXT, b"\xe2", fin=False), frame(Opcode.CONT, b"("))):
-        async with shaken(house) as it:
+        async with shaken(app) as it:
             await it.say(*parts)
             assert (await it.rest())[2:4] == (1007).to_bytes(2, "big")
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_a_message_of_endless_empty_parts_takes_no_memory(house: RunningApp) -> None:
-    async with shaken(house) as it:
+async def test_a_message_of_endless_empty_parts_takes_no_memory(app: RunningApp) -> None:
+    async with shaken(app) as it:
         await it.say(frame(Opcode.TEXT, INIT, fin=False), frame(Opcode.CONT, b"", fin=False) * 20_000)
         await it.say(frame(Opcode.PING, b"heard"))
         assert await it.reader.readexactly(7) == b"\x8a\x05heard"
@@ -180,36 +180,36 @@ async def test_a_message_of_endless_empty_parts_takes_no_memory(house: RunningAp
         assert b"connection_ack" in await it.reader.readuntil(b"}}")
 
 
-async def test_nothing_is_compressed_and_no_bomb_unpacked(house: RunningApp) -> None:
-    async with line(house.url) as it:
+async def test_nothing_is_compressed_and_no_bomb_unpacked(app: RunningApp) -> None:
+    async with line(app.url) as it:
         await it.say(HANDSHAKE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
         assert b"permessage-deflate" not in await it.head()
         await it.say(b"\xc1\x81\0\0\0\0\0")  # a frame that says it is compressed
         assert (await it.rest())[2:4] == (1002).to_bytes(2, "big")
 
 
-async def test_who_pings_and_never_listens_is_not_kept_pongs_for(house: RunningApp) -> None:
-    async with shaken(house) as it:
+async def test_who_pings_and_never_listens_is_not_kept_pongs_for(app: RunningApp) -> None:
+    async with shaken(app) as it:
         await it.say(*[frame(Opcode.PING, b"x" * 125) * 1000] * 100)
         assert protocol().transport.get_write_buffer_size() < 500_000
 
 
-async def test_who_asks_for_much_and_never_listens_is_dropped(house: RunningApp) -> None:
+async def test_who_asks_for_much_and_never_listens_is_dropped(app: RunningApp) -> None:
     query = b'{"query":"{ ' + b"a" * 15_000 + b': __typename }"}'
-    async with shaken(house) as it:
+    async with shaken(app) as it:
         await it.say(frame(Opcode.TEXT, INIT))
         asked = [b'{"type":"subscribe","id":"%d","payload":%s}' % (number, query) for number in range(3_000)]
         with pytest.raises(ConnectionError):
             await it.say(*(frame(Opcode.TEXT, each) for each in asked))
-    async with SocketClient(house.ws_url) as other:
+    async with SocketClient(app.ws_url) as other:
         await other.init()
 
 
-async def test_a_client_that_pings_and_never_reads_is_not_kept_pongs_for(house: RunningApp) -> None:
+async def test_a_client_that_pings_and_never_reads_is_not_kept_pongs_for(app: RunningApp) -> None:
     ping = frame(Opcode.TEXT, b'{"type":"ping","payload":{"say":"' + b"x" * 900 + b'"}}')
-    async with shaken(house) as it:
+    async with shaken(app) as it:
         await it.say(frame(Opcode.TEXT, INIT), *[ping * 100] * 150)
-        [socket] = house.roomcast.sockets.open
+        [socket] = app.roomcast.sockets.open
         async with asyncio.timeout(WAIT_SECONDS):
             while not socket._outbox.is_blocked:  # noqa: ASYNC110 (no event says it)
                 await asyncio.sleep(0.01)
@@ -218,8 +218,8 @@ async def test_a_client_that_pings_and_never_reads_is_not_kept_pongs_for(house: 
         assert protocol().transport.get_write_buffer_size() < 500_000
 
 
-async def test_a_ping_with_a_large_payload_is_malformed(house: RunningApp) -> None:
-    async with SocketClient(house.ws_url) as wire:
+async def test_a_ping_with_a_large_payload_is_malformed(app: RunningApp) -> None:
+    async with SocketClient(app.ws_url) as wire:
         await wire.init()
         await wire.send(type="ping", payload={"say": "x" * 900})
         assert (await wire.next_control())["payload"] == {"say": "x" * 900}
@@ -228,19 +228,19 @@ async def test_a_ping_with_a_large_payload_is_malformed(house: RunningApp) -> No
 
 
 async def test_an_address_has_no_more_connections_than_its_share(
-    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")  # uvicorn would take this test for a proxy
     places = HttpConnections(max_per_address=2)
     monkeypatch.setattr(HttpProtocol, "places", places)
-    house = await make_house()
-    async with line(house.url) as one, line(house.url) as two, line(house.url) as three:
+    app = await make_app()
+    async with line(app.url) as one, line(app.url) as two, line(app.url) as three:
         answer = await three.rest()
         assert answer.startswith(b"HTTP/1.1 429 ")
         assert b'"code":"RATE_LIMITED"' in answer
         await two.say(HANDSHAKE + b"\r\n")
         assert b" 101 " in await two.head()
-        async with line(house.url) as four:  # a socket is counted as such
+        async with line(app.url) as four:  # a socket is counted as such
             for each in (one, four):
                 await each.say(GET + b"\r\n")
                 assert b" 200 " in await each.head()

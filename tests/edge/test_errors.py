@@ -59,8 +59,8 @@ def test_what_is_ours_is_masked_and_logged_once_with_its_request(caplog: pytest.
     assert record.exc_info
 
 
-async def test_an_operation_that_takes_too_long_is_stopped(house: RunningApp, ann: UserClient) -> None:
-    house.roomcast.http._engine.limits = Limits(operation_seconds=0.0)
+async def test_an_operation_that_takes_too_long_is_stopped(app: RunningApp, ann: UserClient) -> None:
+    app.roomcast.http._engine.limits = Limits(operation_seconds=0.0)
     answer = (await ann.post({"query": "{ rooms { totalCount } }"})).json()
     assert answer["data"] is None
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["TIMEOUT"]

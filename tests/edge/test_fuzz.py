@@ -79,7 +79,7 @@ def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest_asyncio.fixture
 async def fuzzer(server: Process) -> AsyncIterator[UserClient]:
-    async with await sign_up(server.house, f"ann_{uuid.uuid4().hex[:8]}") as person:
+    async with await sign_up(server.app, f"ann_{uuid.uuid4().hex[:8]}") as person:
         yield person
 
 
@@ -88,7 +88,7 @@ def token(server: Process) -> str:
     """Of somebody who is known before the loop of a test runs."""
 
     async def signed_in() -> str:
-        async with await sign_up(server.house, f"bob_{uuid.uuid4().hex[:8]}") as person:
+        async with await sign_up(server.app, f"bob_{uuid.uuid4().hex[:8]}") as person:
             return str(person.token)
 
     return beside_the_loop(signed_in())

@@ -9,7 +9,7 @@ import pytest
 
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
 from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, SocketClient
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
 FRIEND, STRANGER = "https://chat.example.org", "https://evil.example.org"
@@ -89,10 +89,10 @@ async def test_answers_are_kept_by_no_cache_and_name_their_request(visitor: Anon
 # ------------------------------------------------------------------ other origins
 
 
-async def test_only_named_origins_may_use_the_api(make_house: MakeHouse) -> None:
-    house = await make_house(allowed_origins=(FRIEND,))
+async def test_only_named_origins_may_use_the_api(make_app: MakeApp) -> None:
+    app = await make_app(allowed_origins=(FRIEND,))
     wish = {"access-control-request-method": "POST", "access-control-request-headers": "authorization, content-type"}
-    async with AnonymousClient(house) as visitor:
+    async with AnonymousClient(app) as visitor:
         for origin, allowed in ((FRIEND, FRIEND), (STRANGER, None), ("null", None)):
             preflight = await visitor.http.options("/graphql", headers={"origin": origin, **wish})
             assert preflight.headers.get("access-control-allow-origin") == allowed
@@ -103,17 +103,17 @@ async def test_only_named_origins_may_use_the_api(make_house: MakeHouse) -> None
             assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_the_same_setting_opens_sockets(make_house: MakeHouse) -> None:
-    house = await make_house(allowed_origins=(FRIEND,))
-    for origin in (None, FRIEND, house.url):
-        async with SocketClient(house.ws_url, origin=origin) as wire:
+async def test_the_same_setting_opens_sockets(make_app: MakeApp) -> None:
+    app = await make_app(allowed_origins=(FRIEND,))
+    for origin in (None, FRIEND, app.url):
+        async with SocketClient(app.ws_url, origin=origin) as wire:
             assert "heartbeatMs" in await wire.init()
     for origin in (STRANGER, "null", FRIEND + ".evil.org", "http://localhost"):
         with pytest.raises(Exception, match="HTTP 403"):
-            await SocketClient(house.ws_url, origin=origin).__aenter__()
+            await SocketClient(app.ws_url, origin=origin).__aenter__()
 
 
-async def test_without_the_setting_nobody_else_may(house: RunningApp, visitor: AnonymousClient) -> None:
+async def test_without_the_setting_nobody_else_may(app: RunningApp, visitor: AnonymousClient) -> None:
     answer = await visitor.post(ASK, origin=FRIEND)
     assert not any(name.startswith("access-control") for name in answer.headers)
 
@@ -152,16 +152,16 @@ async def test_nothing_bad_is_learned(visitor: AnonymousClient) -> None:
 
 
 async def test_a_server_with_a_manifest_runs_nothing_else(
-    make_house: MakeHouse, tmp_path_factory: pytest.TempPathFactory
+    make_app: MakeApp, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     document, other = SIGNUP, "{ __typename }"
     path = tmp_path_factory.mktemp("manifest") / "documents.json"
     apollo = {"format": "apollo-persisted-query-manifest", "operations": [{"id": "sha256:abc", "body": document}]}
     for manifest in ({"abc": document}, apollo):
         path.write_text(json.dumps(manifest))
-        house = await make_house(trusted_documents=path)
+        app = await make_app(trusted_documents=path)
         variables = {"input": {"username": f"ann_{len(manifest)}", "password": PASSWORD}}
-        async with AnonymousClient(house) as visitor:
+        async with AnonymousClient(app) as visitor:
             assert codes(await visitor.post({"query": other})) == ["FORBIDDEN"]
             assert codes(await visitor.post({"query": other, "extensions": hashed(other)})) == [
                 "PERSISTED_QUERY_NOT_FOUND"

@@ -3,7 +3,7 @@
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api_clients import ROOM_MESSAGES, AnonymousClient, UserClient
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
 TOKEN = "a token for those who watch"
@@ -39,11 +39,11 @@ async def test_operations_are_counted_by_what_came_of_them(ann: UserClient) -> N
     assert rise("roomcast_operation_seconds_count query") == 1
 
 
-async def test_listeners_and_what_they_heard_are_counted(house: RunningApp, ann: UserClient, bob: UserClient) -> None:
+async def test_listeners_and_what_they_heard_are_counted(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     room = await ann.create_room("den")
     async with ann.socket() as hers, bob.socket() as his:
         streams = [await socket.watch(ROOM_MESSAGES, roomId=room) for socket in (hers, his)]
-        await house.wait_for_streams(2)
+        await app.wait_for_streams(2)
         await ann.send(room, "hello")
         for stream in streams:
             await stream.next()
@@ -55,28 +55,28 @@ async def test_listeners_and_what_they_heard_are_counted(house: RunningApp, ann:
     assert now["roomcast_bus_connected"] == 1
 
 
-async def test_what_listeners_heard_stays_counted_when_they_have_gone(house: RunningApp, ann: UserClient) -> None:
+async def test_what_listeners_heard_stays_counted_when_they_have_gone(app: RunningApp, ann: UserClient) -> None:
     room = await ann.create_room("den")
     async with ann.socket() as socket:
         stream = await socket.watch(ROOM_MESSAGES, roomId=room)
-        await house.wait_for_streams(1)
+        await app.wait_for_streams(1)
         await ann.send(room, "hello")
         await stream.next()
-    await house.wait_for_streams(0)
+    await app.wait_for_streams(0)
 
     now = await readings(ann)
 
     assert (now["roomcast_groups"], now["roomcast_event_deliveries_total"]) == (0, 1)
 
 
-async def test_production_shows_nothing_without_a_token(make_house: MakeHouse) -> None:
-    async with AnonymousClient(await make_house(profile="production")) as somebody:
+async def test_production_shows_nothing_without_a_token(make_app: MakeApp) -> None:
+    async with AnonymousClient(await make_app(profile="production")) as somebody:
         assert (await somebody.http.get("/metrics")).status_code == 404
 
 
-async def test_only_the_token_opens_it(make_house: MakeHouse) -> None:
-    house = await make_house(profile="production", metrics_token=TOKEN)
-    async with AnonymousClient(house) as somebody:
+async def test_only_the_token_opens_it(make_app: MakeApp) -> None:
+    app = await make_app(profile="production", metrics_token=TOKEN)
+    async with AnonymousClient(app) as somebody:
         for said in ("", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer ä"):
             answer = await somebody.http.get("/metrics", headers={b"authorization": said.encode()})
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")

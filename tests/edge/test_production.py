@@ -10,15 +10,15 @@ import pytest_asyncio
 
 from roomcast.api.execution.limits import Limits
 from tests.api_clients import AnonymousClient
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 
 TYPENAME = {"query": "query cop { __typename }"}
 CHANGE = 'mutation cop { login(input: {usernameOrEmail: "a", password: "b"}) { errors { code } } }'
 
 
 @pytest_asyncio.fixture
-async def attacker(make_house: MakeHouse) -> AsyncIterator[AnonymousClient]:
-    async with AnonymousClient(await make_house(profile="production")) as somebody:
+async def attacker(make_app: MakeApp) -> AsyncIterator[AnonymousClient]:
+    async with AnonymousClient(await make_app(profile="production")) as somebody:
         yield somebody
 
 
@@ -109,15 +109,15 @@ async def test_no_persisted_query_is_learned(attacker: AnonymousClient) -> None:
     assert [error["message"] for error in answer["errors"]] == ["PersistedQueryNotSupported"]
 
 
-async def test_each_switch_can_be_set_by_itself(make_house: MakeHouse) -> None:
+async def test_each_switch_can_be_set_by_itself(make_app: MakeApp) -> None:
     on = dict.fromkeys(("introspection", "playground", "get_queries", "persisted_queries"), "on")
-    async with AnonymousClient(await make_house(profile="production", **on)) as visitor:
+    async with AnonymousClient(await make_app(profile="production", **on)) as visitor:
         assert (
             "data" in (await visitor.http.get("/graphql", params={"query": "{ __schema { types { name } } }"})).json()
         )
         page = await visitor.http.get("/graphql", headers={"accept": "text/html"})
         assert page.headers["content-type"].startswith("text/html")
     off = {"extensions": json.dumps({"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}})}
-    async with AnonymousClient(await make_house(introspection="off", playground="off", get_queries="off")) as visitor:
+    async with AnonymousClient(await make_app(introspection="off", playground="off", get_queries="off")) as visitor:
         assert (await visitor.http.get("/graphql", params=off)).status_code == 405
         assert is_refused(await visitor.post({"query": "{ __schema { types { name } } }"}))

@@ -14,7 +14,7 @@ from roomcast.api.websocket.admission import ConnectionLimits
 from roomcast.core.rates import Buckets, Charge, MemoryBuckets, Rate, RedisBuckets, counted_address
 from tests import servers
 from tests.api_clients import AnonymousClient, SocketClient, UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 
 SLOW = Rate(per_second=1, burst=3)
 
@@ -81,11 +81,11 @@ async def ask_until_refused(person: UserClient) -> int:
     raise AssertionError("was never refused")
 
 
-async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_not(make_house: MakeHouse) -> None:
-    house = await make_house()
+async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_not(make_app: MakeApp) -> None:
+    app = await make_app()
     allowances = Allowances(operations=Rate(per_second=1, burst=1000))
-    house.roomcast.http._engine._rates = Rates(MemoryBuckets(), allowances)
-    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
+    app.roomcast.http._engine._rates = Rates(MemoryBuckets(), allowances)
+    async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         assert await ask_until_refused(ann) >= 1000
         refused = [answer for _ in range(9) if (answer := await ann.post({"query": QUESTION})).status_code == 429]
         assert refused
@@ -96,10 +96,10 @@ async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_n
         assert (await bob.post({"query": QUESTION})).status_code == 200
 
 
-async def test_signals_have_an_allowance_of_their_own(make_house: MakeHouse) -> None:
-    house = await make_house()
-    house.roomcast.http._engine._rates = Rates(MemoryBuckets(), Allowances(signals=SLOW))
-    async with await sign_up(house, "ann") as ann:
+async def test_signals_have_an_allowance_of_their_own(make_app: MakeApp) -> None:
+    app = await make_app()
+    app.roomcast.http._engine._rates = Rates(MemoryBuckets(), Allowances(signals=SLOW))
+    async with await sign_up(app, "ann") as ann:
         room = await ann.create_room("den")
         typing = "mutation ($room: ID!) { setTyping(input: {roomId: $room, typing: true}) { errors { code } } }"
         said = {"query": typing, "variables": {"room": room}}
@@ -109,9 +109,9 @@ async def test_signals_have_an_allowance_of_their_own(make_house: MakeHouse) -> 
         assert (await ann.post({"query": QUESTION})).status_code == 200
 
 
-async def test_each_mutation_of_a_document_counts_by_its_weight(make_house: MakeHouse) -> None:
-    house = await make_house()
-    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
+async def test_each_mutation_of_a_document_counts_by_its_weight(make_app: MakeApp) -> None:
+    app = await make_app()
+    async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         one = 'r%d: createRoom(input: {name: "room %d"}) { errors { code } room { id } }'
         document = "mutation { " + " ".join(one % (n, n) for n in range(20)) + " }"
         answers = [await ann.post({"query": document.replace('"room', f'"room {n}')}) for n in range(6)]
@@ -121,12 +121,12 @@ async def test_each_mutation_of_a_document_counts_by_its_weight(make_house: Make
         assert (await bob.post({"query": document.replace('"room', '"his')})).status_code == 200
 
 
-async def test_one_person_takes_only_a_share_of_the_connections_to_the_database(make_house: MakeHouse) -> None:
-    house = await make_house()
-    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
+async def test_one_person_takes_only_a_share_of_the_connections_to_the_database(make_app: MakeApp) -> None:
+    app = await make_app()
+    async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         room = await ann.create_room("den")
         await ann.say(room, *["x" * 4_000] * 50)
-        pool, most = house.roomcast.db._reader.pool, 0
+        pool, most = app.roomcast.db._reader.pool, 0
         page = "query ($room: ID!) { messages(roomId: $room, last: 50) { nodes { body author { id } } } }"
         asking = [asyncio.create_task(ann.execute(page, room=room)) for _ in range(60)]
         while not all(task.done() for task in asking):
@@ -153,11 +153,11 @@ def test_an_address_is_counted_as_what_one_customer_gets(address: str | None, co
     assert counted_address(address) == counted
 
 
-async def test_all_addresses_of_one_network_share_their_limits(make_house: MakeHouse) -> None:
+async def test_all_addresses_of_one_network_share_their_limits(make_app: MakeApp) -> None:
     """uvicorn believes what this machine forwards, as it would a proxy."""
-    house = await make_house()
-    house.roomcast.http._engine._rates = Rates(MemoryBuckets(), Allowances(operations_of_address=SLOW))
-    async with AnonymousClient(house) as visitor:
+    app = await make_app()
+    app.roomcast.http._engine._rates = Rates(MemoryBuckets(), Allowances(operations_of_address=SLOW))
+    async with AnonymousClient(app) as visitor:
         said = [
             (await visitor.post({"query": QUESTION}, **{"x-forwarded-for": f"2001:db8:1:{net}::{n}"})).status_code
             for net, n in [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1)]
@@ -165,12 +165,12 @@ async def test_all_addresses_of_one_network_share_their_limits(make_house: MakeH
     assert said == [200, 200, 200, 429, 200]
 
 
-async def test_sockets_of_one_network_share_its_places(make_house: MakeHouse) -> None:
-    house = await make_house()
-    house.roomcast.sockets.admission.places = ConnectionLimits(sockets_per_address=1)
+async def test_sockets_of_one_network_share_its_places(make_app: MakeApp) -> None:
+    app = await make_app()
+    app.roomcast.sockets.admission.places = ConnectionLimits(sockets_per_address=1)
     async with AsyncExitStack() as stack:
         wires = [
-            await stack.enter_async_context(SocketClient(house.ws_url, forwarded=f"2001:db8:1:{net}::{n}"))
+            await stack.enter_async_context(SocketClient(app.ws_url, forwarded=f"2001:db8:1:{net}::{n}"))
             for net, n in [(1, 1), (1, 2), (2, 1)]
         ]
         await wires[0].init()
@@ -178,18 +178,18 @@ async def test_sockets_of_one_network_share_its_places(make_house: MakeHouse) ->
         await wires[2].init()
 
 
-async def test_switched_off_there_is_no_limit(make_house: MakeHouse) -> None:
-    house = await make_house(rate_limits="off")
-    async with await sign_up(house, "ann") as ann:
+async def test_switched_off_there_is_no_limit(make_app: MakeApp) -> None:
+    app = await make_app(rate_limits="off")
+    async with await sign_up(app, "ann") as ann:
         with pytest.raises(AssertionError, match="never refused"):
             await ask_until_refused(ann)
 
 
-async def test_new_documents_take_from_the_address_and_known_ones_do_not(make_house: MakeHouse) -> None:
-    house = await make_house()
-    async with await sign_up(house, "ann") as ann:
+async def test_new_documents_take_from_the_address_and_known_ones_do_not(make_app: MakeApp) -> None:
+    app = await make_app()
+    async with await sign_up(app, "ann") as ann:
         allowances = Allowances(reading_of_address=Rate(per_second=0.001, burst=120))
-        house.roomcast.http._engine._rates = Rates(MemoryBuckets(), allowances)
+        app.roomcast.http._engine._rates = Rates(MemoryBuckets(), allowances)
         known, long = "{ __typename }", "{ " + "x: __typename " * 6 + "}"
         assert [(await ann.post({"query": each})).status_code for each in (known, long, known)] == [200, 200, 200]
         refused = await ann.post({"query": "{ nothing of the kind }"})

@@ -51,17 +51,17 @@ async def stream(person: UserClient, accept: str, document: str, **variables: ob
 
 @pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
 async def test_what_is_said_arrives_and_a_client_that_leaves_leaves_nothing(
-    house: RunningApp, ann: UserClient, accept: str
+    app: RunningApp, ann: UserClient, accept: str
 ) -> None:
     den = await ann.create_room("den")
     [first] = await ann.say(den, "before")
     async with stream(ann, accept, ROOM_MESSAGES, roomId=den) as reading:
-        await house.wait_for_streams(1)
+        await app.wait_for_streams(1)
         await ann.say(den, "one", "two")
         bodies = [(await reading.next())["data"]["roomMessages"]["message"]["body"] for _ in range(2)]
         assert bodies == ["one", "two"]
         assert reading.response.headers["content-type"].startswith(accept.partition(";")[0])
-    await house.wait_for_streams(0)
+    await app.wait_for_streams(0)
     assert first["seq"] == 2
 
 
@@ -82,7 +82,7 @@ async def test_a_stream_that_is_refused_says_why_and_ends(ann: UserClient, accep
     assert rest[-1] == "--graphql--" if accept == MULTIPART else rest[0] == "event: complete"
 
 
-async def test_who_is_put_out_hears_no_more(house: RunningApp, ann: UserClient, bob: UserClient) -> None:
+async def test_who_is_put_out_hears_no_more(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with stream(bob, MULTIPART, ROOM_EVENTS, roomId=den) as reading:
         assert (await reading.next())["data"]["roomEvents"]["__typename"] == "StreamReady"
@@ -90,7 +90,7 @@ async def test_who_is_put_out_hears_no_more(house: RunningApp, ann: UserClient, 
         while (event := (await reading.next())["data"]["roomEvents"])["__typename"] != "StreamEnded":
             assert event["__typename"] == "MemberChanged"
         assert (await reading.rest())[-1] == "--graphql--"
-    await house.wait_for_streams(0)
+    await app.wait_for_streams(0)
 
 
 async def test_ordinary_questions_are_answered_in_json_whatever_else_is_accepted(ann: UserClient) -> None:
@@ -120,8 +120,8 @@ async def test_a_page_of_a_foreign_origin_hears_that_it_may_not(ann: UserClient,
     assert error["extensions"]["requestId"] == response.headers["x-request-id"]
 
 
-async def test_a_signal_of_life_is_sent_while_nothing_happens(house: RunningApp, ann: UserClient) -> None:
-    house.roomcast.sockets.timeouts = type(house.roomcast.sockets.timeouts)(tick=0.02, heartbeat=0.04)
+async def test_a_signal_of_life_is_sent_while_nothing_happens(app: RunningApp, ann: UserClient) -> None:
+    app.roomcast.sockets.timeouts = type(app.roomcast.sockets.timeouts)(tick=0.02, heartbeat=0.04)
     den = await ann.create_room("den")
     async with stream(ann, EVENTS, ROOM_MESSAGES, roomId=den) as reading, asyncio.timeout(WAIT_SECONDS):
         beats = 0

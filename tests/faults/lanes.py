@@ -31,8 +31,8 @@ SETTLE_SECONDS = 20.0
 class Lane:
     """`admin` reads the database past the proxy; `published` is what the app announced after its commits."""
 
-    def __init__(self, house: RunningApp, proxy: FaultProxy, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
-        self.house, self.proxy, self.admin = house, proxy, admin
+    def __init__(self, app: RunningApp, proxy: FaultProxy, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self.app, self.proxy, self.admin = app, proxy, admin
         self.published: list[Event] = []
         self.people: dict[str, UserClient] = {}
         self.den = ""
@@ -40,7 +40,7 @@ class Lane:
         self._visitors: dict[str | None, AnonymousClient] = {}
         self._wires: dict[str | None, SocketClient] = {}
         self._names = itertools.count(1)
-        self._record_published(house.roomcast.db)
+        self._record_published(app.roomcast.db)
 
     def _record_published(self, db: Database) -> None:
         publish = db.publish
@@ -57,14 +57,14 @@ class Lane:
 
     async def person(self, stem: str) -> UserClient:
         """Somebody new. The caller need not close them: the lane does."""
-        person = await sign_up(self.house, self.name(stem))
+        person = await sign_up(self.app, self.name(stem))
         self.people[person.name] = person
         return person
 
     def visitor(self, token: str | None) -> AnonymousClient:
         """Whoever holds this token. The lane closes them."""
         if token not in self._visitors:
-            self._visitors[token] = AnonymousClient(self.house, token)
+            self._visitors[token] = AnonymousClient(self.app, token)
         return self._visitors[token]
 
     def stranger(self) -> AnonymousClient:
@@ -80,7 +80,7 @@ class Lane:
 
     async def new_wire(self, actor: AnonymousClient, **payload: Any) -> SocketClient:
         """Raises ConnectionError when the server closes it instead of acknowledging it."""
-        wire = SocketClient(self.house.ws_url)
+        wire = SocketClient(self.app.ws_url)
         await wire.__aenter__()
         signed_in = {"authorization": f"Bearer {actor.token}"} if actor.token else {}
         opening = asyncio.ensure_future(wire.init({**signed_in, **payload}))
@@ -136,7 +136,7 @@ class Lane:
         return sum(driver.is_in_transaction() for driver in drivers if driver is not None and not driver.is_closed())
 
     def _pool(self) -> Any:
-        return self.house.roomcast.db._writer.sync_engine.pool
+        return self.app.roomcast.db._writer.sync_engine.pool
 
     async def close(self) -> None:
         for wire in self._wires.values():
@@ -171,14 +171,14 @@ async def open_lane(database_url: str, folder: Path) -> AsyncIterator[Lane]:
             push_allowed_hosts=("127.0.0.1",),
             access_token_seconds=86_400,
         )
-        app = App(settings, Passwords(memory_kib=8, passes=1))
-        shorten_timeouts(app.house.db)
+        asgi_app = App(settings, Passwords(memory_kib=8, passes=1))
+        shorten_timeouts(asgi_app.roomcast.db)
         config = uvicorn.Config(
-            app, "127.0.0.1", 0, ws=WebSocketProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
+            asgi_app, "127.0.0.1", 0, ws=WebSocketProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
         )
         server = Server(config)
         await server.begin()
-        lane = Lane(RunningApp(app, server), proxy, admin)
+        lane = Lane(RunningApp(asgi_app, server), proxy, admin)
         try:
             yield lane
         finally:

@@ -137,7 +137,7 @@ async def until_open(lane: Lane, running: "asyncio.Task[None]") -> None:
     """Return when a stream is open, or after a while: it may have to wait for a database that says nothing."""
     try:
         async with asyncio.timeout(STREAM_SECONDS):
-            while lane.house.roomcast.hub.reader_count == 0 and not running.done():  # noqa: ASYNC110 (nothing says it)
+            while lane.app.roomcast.hub.reader_count == 0 and not running.done():  # noqa: ASYNC110 (nothing says it)
                 await asyncio.sleep(0.005)
             await asyncio.sleep(0.1)  # the replay is read after the stream is open
     except TimeoutError:

@@ -50,8 +50,8 @@ class Clusters:
     async def get(self) -> tuple[Cluster, UserClient, UserClient]:
         if self._cluster is None or self._people is None:
             self._cluster = await self._stack.enter_async_context(open_cluster(self._factory.mktemp("cluster")))
-            house = self._cluster.processes[0].house
-            self._people = await sign_up(house, "ann"), await sign_up(house, "bob")
+            app = self._cluster.processes[0].app
+            self._people = await sign_up(app, "ann"), await sign_up(app, "bob")
         return self._cluster, *self._people
 
     async def drop(self) -> None:

@@ -94,7 +94,7 @@ async def test_who_moderates_deletes_what_others_said_and_that_is_noted(bob: Use
     assert codes(await cleo.mutate(DELETE, messageId=mine["id"])) == ["FORBIDDEN"]
     assert codes(await bob.mutate(DELETE, messageId=theirs["id"], reason="x" * 501)) == ["VALIDATION_FAILED"]
     assert codes(await bob.mutate(DELETE, messageId=theirs["id"], reason="rude")) == []
-    noted = await bob.house.audit()
+    noted = await bob.app.audit()
     assert [(entry.action, entry.target_id, entry.reason) for entry in noted] == [
         ("MESSAGE_DELETED", theirs["id"], "rude")
     ]

@@ -97,10 +97,10 @@ async def test_what_was_edited_is_found_by_its_new_words_and_what_was_deleted_by
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("words", [["ow"], ["quick", "ow"]])
 async def test_the_newest_texts_are_looked_at_first_and_no_more_than_a_page_needs(
-    words: list[str], house: RunningApp, ann: UserClient
+    words: list[str], app: RunningApp, ann: UserClient
 ) -> None:
     nobody = Actor(uuid.uuid4(), uuid.uuid4(), is_admin=False, token_expires_at=now())
-    async with house.roomcast.db.read() as session:
+    async with app.roomcast.db.read() as session:
         connection = await session.connection()
         asked: list[tuple[str, Any]] = []
 
@@ -192,7 +192,7 @@ async def test_what_ligatures_come_apart_into_counts(ann: UserClient) -> None:
     assert await ann.codes(SEARCH, query="ﷺ" * 12) == ["BAD_USER_INPUT"]  # eighteen letters each
     den = await ann.create_room("den")
     await ann.say(den, "ﷺ" * 4_000)
-    async with ann.house.roomcast.db.read() as session:
+    async with ann.app.roomcast.db.read() as session:
         [[size]] = await fetch(session, sa.select(sa.func.max(sa.func.length(table(MessageText).c.text))))
     assert size <= MAX_TEXT
 

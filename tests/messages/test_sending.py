@@ -14,7 +14,7 @@ async def test_a_message_sent_is_heard_by_those_who_listen(ann: UserClient, bob:
     await bob.join(den)
     async with bob.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         sent = await ann.send(den, "hello")
         heard = await watching.next()
     assert heard["message"]["id"] == sent["message"]["id"]

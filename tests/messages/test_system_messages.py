@@ -70,7 +70,7 @@ async def test_what_a_room_says_streams_as_messages_do(bob: UserClient, cleo: Us
     den = await bob.create_room("den")
     async with bob.socket() as wire:
         live = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await bob.house.wait_for_streams(1)
+        await bob.app.wait_for_streams(1)
         await cleo.join(den)
         heard = (await live.next())["message"]
     assert (heard["body"], heard["author"]) == ("@cleo joined.", None)
@@ -98,7 +98,7 @@ async def test_nobody_changes_what_a_room_said_and_only_moderators_take_it_away(
 
 async def test_a_crowd_is_let_in_with_one_message_and_no_more_questions_than_one_person(bob: UserClient) -> None:
     den = await bob.create_room("den")
-    crowd = [await sign_up(bob.house, f"guest_{number:02}") for number in range(13)]
+    crowd = [await sign_up(bob.app, f"guest_{number:02}") for number in range(13)]
     with statements() as for_one:
         await add(bob, den, crowd[0])
     with statements() as for_many:

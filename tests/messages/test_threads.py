@@ -24,7 +24,7 @@ async def test_replies_are_in_the_log_and_streams_and_not_in_the_history(ann: Us
     root, other = await ann.say(den, "topic", "other")
     async with bob.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
-        await ann.house.wait_for_streams(1)
+        await ann.app.wait_for_streams(1)
         async with replay_invariant(bob, den):
             await ann.send(den, "one", threadRootId=root["id"])
             await bob.send(den, "two", threadRootId=root["id"])

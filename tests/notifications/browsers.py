@@ -224,34 +224,34 @@ async def subscribe(person: UserClient, service: PushService, host: str = "local
 _PENDING = table(PendingPush)
 
 
-async def noticed(house: RunningApp) -> list[PendingPush]:
+async def noticed(app: RunningApp) -> list[PendingPush]:
     """Look through the log now. What is news waits for its time."""
-    assert house.roomcast.notifier is not None
-    await house.roomcast.notifier.gather()
-    async with house.roomcast.db.read() as session:
+    assert app.roomcast.notifier is not None
+    await app.roomcast.notifier.gather()
+    async with app.roomcast.db.read() as session:
         return list(await session.exec(select(PendingPush)))
 
 
-async def time_comes(house: RunningApp) -> None:
+async def time_comes(app: RunningApp) -> None:
     """All that waits is due, also what somebody is sending."""
-    async with house.roomcast.db.work() as work:
+    async with app.roomcast.db.work() as work:
         await work.session.exec(sa.update(_PENDING).values(due_at=now()))
 
 
-async def delivered(house: RunningApp) -> None:
+async def delivered(app: RunningApp) -> None:
     """What is due is on its way, and has come to something."""
-    notifier = house.roomcast.notifier
+    notifier = app.roomcast.notifier
     assert notifier is not None
     await notifier.deliver()
     await notifier.idle()
 
 
-async def said(house: RunningApp) -> None:
-    await time_comes(house)
-    await delivered(house)
+async def said(app: RunningApp) -> None:
+    await time_comes(app)
+    await delivered(app)
 
 
-async def told(house: RunningApp) -> None:
+async def told(app: RunningApp) -> None:
     """Both: whoever is to hear of what was said has heard of it."""
-    await noticed(house)
-    await said(house)
+    await noticed(app)
+    await said(app)

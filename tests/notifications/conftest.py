@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.notifications.browsers import PushService, push_service
 from tests.running_app import RunningApp
 
@@ -22,5 +22,5 @@ async def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 @pytest_asyncio.fixture
-async def house(make_house: MakeHouse, service: PushService) -> RunningApp:
-    return await make_house(push_delay_seconds=LONG, push_allowed_hosts=["localhost", "127.0.0.1"])
+async def app(make_app: MakeApp, service: PushService) -> RunningApp:
+    return await make_app(push_delay_seconds=LONG, push_allowed_hosts=["localhost", "127.0.0.1"])

@@ -1,14 +1,14 @@
 """Web push: whoever was called and did not look is told, by their own browser, in words that only it can read."""
 
 from tests.api_clients import UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.notifications.browsers import PushService, noticed, said, subscribe, told
 from tests.running_app import RunningApp
 
 
-async def test_a_message_comes_to_a_browser_that_was_closed(make_house: MakeHouse, service: PushService) -> None:
-    house = await make_house(push_delay_seconds=0.1, push_allowed_hosts=["localhost"])
-    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
+async def test_a_message_comes_to_a_browser_that_was_closed(make_app: MakeApp, service: PushService) -> None:
+    app = await make_app(push_delay_seconds=0.1, push_allowed_hosts=["localhost"])
+    async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
         [message] = await ann.say(den, "are you *there*?")
@@ -20,16 +20,16 @@ async def test_a_message_comes_to_a_browser_that_was_closed(make_house: MakeHous
 
 
 async def test_who_has_read_it_by_then_hears_nothing(
-    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "hello")
-    assert len(await noticed(house)) == 1
+    assert len(await noticed(app)) == 1
     await bob.say(den, "I am here")
-    await said(house)
+    await said(app)
     assert browser.pushed == []
-    assert await noticed(house) == []
+    assert await noticed(app) == []
     await ann.say(den, "again")
-    await told(house)
+    await told(app)
     assert (await browser.hears())["text"] == "again"

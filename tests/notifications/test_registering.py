@@ -10,7 +10,7 @@ from roomcast.notifications.models import PushSubscription
 from roomcast.notifications.policy import MAX_SUBSCRIPTIONS
 from tests.accounts.documents import BAN, LOGOUT
 from tests.api_clients import LOGIN, PASSWORD, AnonymousClient, Json, UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.notifications.browsers import KEY, REGISTER, UNREGISTER, PushService, noticed, subscribe, told
 from tests.running_app import RunningApp
 
@@ -19,8 +19,8 @@ GOOD = {"endpoint": "https://localhost/push/1", "p256dh": ON_CURVE, "auth": "BTB
 OK: Json = {"errors": []}
 
 
-async def endpoints(house: RunningApp) -> list[str]:
-    async with house.roomcast.db.read() as session:
+async def endpoints(app: RunningApp) -> list[str]:
+    async with app.roomcast.db.read() as session:
         return list(await session.exec(select(PushSubscription.endpoint).order_by(col(PushSubscription.created_at))))
 
 
@@ -40,80 +40,80 @@ async def endpoints(house: RunningApp) -> list[str]:
     ],
 )
 async def test_what_no_browser_would_say_is_refused(
-    house: RunningApp, ann: UserClient, argument: str, value: str
+    app: RunningApp, ann: UserClient, argument: str, value: str
 ) -> None:
     payload = await ann.mutate(REGISTER, **{**GOOD, argument: value})
     assert payload == {"errors": [{"code": "VALIDATION_FAILED", "path": ["input", argument]}]}
-    assert await endpoints(house) == []
+    assert await endpoints(app) == []
 
 
-async def test_a_private_address_is_refused_unless_it_is_allowed(make_house: MakeHouse) -> None:
-    house = await make_house()
-    async with await sign_up(house, "ann") as ann:
+async def test_a_private_address_is_refused_unless_it_is_allowed(make_app: MakeApp) -> None:
+    app = await make_app()
+    async with await sign_up(app, "ann") as ann:
         payload = await ann.mutate(REGISTER, **GOOD)
     assert payload == {"errors": [{"code": "VALIDATION_FAILED", "path": ["input", "endpoint"]}]}
 
 
-async def test_registering_and_unregistering_may_be_repeated(house: RunningApp, ann: UserClient) -> None:
+async def test_registering_and_unregistering_may_be_repeated(app: RunningApp, ann: UserClient) -> None:
     for _ in range(2):
         assert await ann.mutate(REGISTER, **GOOD) == OK
-        assert await endpoints(house) == [GOOD["endpoint"]]
+        assert await endpoints(app) == [GOOD["endpoint"]]
     for _ in range(2):
         assert await ann.mutate(UNREGISTER, endpoint=GOOD["endpoint"]) == OK
-        assert await endpoints(house) == []
+        assert await endpoints(app) == []
     assert await ann.mutate(UNREGISTER, endpoint="nonsense") == OK
 
 
-async def test_a_stranger_registers_nothing(house: RunningApp, visitor: AnonymousClient) -> None:
+async def test_a_stranger_registers_nothing(app: RunningApp, visitor: AnonymousClient) -> None:
     assert await visitor.codes(REGISTER, input=GOOD) == ["UNAUTHENTICATED"]
     assert await visitor.codes(UNREGISTER, input={"endpoint": "https://localhost/"}) == ["UNAUTHENTICATED"]
 
 
-async def test_a_server_without_pushes_says_so(make_house: MakeHouse) -> None:
-    house = await make_house(push="off")
-    async with await sign_up(house, "ann") as ann:
+async def test_a_server_without_pushes_says_so(make_app: MakeApp) -> None:
+    app = await make_app(push="off")
+    async with await sign_up(app, "ann") as ann:
         assert await ann.execute(KEY) == {"serverInfo": {"vapidPublicKey": None}}
         assert await ann.mutate(REGISTER, **GOOD) == {"errors": [{"code": "FORBIDDEN", "path": None}]}
         assert await ann.mutate(UNREGISTER, endpoint=GOOD["endpoint"]) == OK
 
 
-async def test_the_key_is_the_same_for_everybody_and_after_a_restart(make_house: MakeHouse) -> None:
+async def test_the_key_is_the_same_for_everybody_and_after_a_restart(make_app: MakeApp) -> None:
     keys = []
-    for house in (await make_house(), await make_house()):
-        async with AnonymousClient(house) as visitor:
+    for app in (await make_app(), await make_app()):
+        async with AnonymousClient(app) as visitor:
             keys.append(await visitor.execute(KEY))
     assert keys[0] == keys[1]
     assert len(keys[0]["serverInfo"]["vapidPublicKey"]) == 87
 
 
 async def test_a_browser_has_one_person_at_a_time(
-    house: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
+    app: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "for bob, who goes")
-    assert len(await noticed(house)) == 1
+    assert len(await noticed(app)) == 1
     assert await cleo.mutate(REGISTER, **browser.subscription) == OK
-    assert await noticed(house) == []
+    assert await noticed(app) == []
     assert await bob.mutate(UNREGISTER, endpoint=browser.subscription["endpoint"]) == OK
     await ann.say(den, "for cleo")
-    await told(house)
+    await told(app)
     assert ((await browser.hears())["text"], len(browser.pushed)) == ("for cleo", 1)
 
 
 async def test_a_browser_that_is_registered_twice_at_the_same_moment_is_one(
-    house: RunningApp, ann: UserClient, bob: UserClient
+    app: RunningApp, ann: UserClient, bob: UserClient
 ) -> None:
     tries = [person.mutate(REGISTER, **GOOD) for person in (ann, bob) * 8]
     assert await asyncio.gather(*tries) == [OK] * 16
-    assert await endpoints(house) == [GOOD["endpoint"]]
+    assert await endpoints(app) == [GOOD["endpoint"]]
 
 
-async def test_the_oldest_of_too_many_browsers_goes(house: RunningApp, ann: UserClient) -> None:
+async def test_the_oldest_of_too_many_browsers_goes(app: RunningApp, ann: UserClient) -> None:
     tried = [f"https://localhost/push/{number}" for number in range(MAX_SUBSCRIPTIONS + 2)]
     for endpoint in tried:
         assert await ann.mutate(REGISTER, **{**GOOD, "endpoint": endpoint}) == OK
-    assert await endpoints(house) == tried[2:]
+    assert await endpoints(app) == tried[2:]
 
 
 async def banned(ann: UserClient, bob: UserClient) -> None:
@@ -126,7 +126,7 @@ async def signed_out(ann: UserClient, bob: UserClient) -> None:
 
 @pytest.mark.parametrize("ending", [banned, signed_out])
 async def test_a_session_that_ends_takes_its_browser_along(
-    house: RunningApp,
+    app: RunningApp,
     ann: UserClient,
     bob: UserClient,
     service: PushService,
@@ -135,27 +135,27 @@ async def test_a_session_that_ends_takes_its_browser_along(
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "before")
-    assert len(await noticed(house)) == 1
+    assert len(await noticed(app)) == 1
     await ending(ann, bob)
     await ann.say(den, "after")
-    await told(house)
+    await told(app)
     assert browser.pushed == []
-    assert house.roomcast.notifier is not None
-    await house.roomcast.notifier.sweep()
-    assert await endpoints(house) == []
+    assert app.roomcast.notifier is not None
+    await app.roomcast.notifier.sweep()
+    assert await endpoints(app) == []
 
 
 async def test_other_sessions_keep_their_browsers(
-    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     old = await subscribe(bob, service)
-    async with AnonymousClient(house) as visitor:
+    async with AnonymousClient(app) as visitor:
         again = await visitor.mutate(LOGIN, usernameOrEmail="bob", password=PASSWORD)
-    async with UserClient(house, "bob", again) as elsewhere:
+    async with UserClient(app, "bob", again) as elsewhere:
         new = await subscribe(elsewhere, service)
         await bob.execute(LOGOUT)
         await ann.say(den, "hello")
-        await told(house)
+        await told(app)
         assert (await new.hears())["text"] == "hello"
     assert old.pushed == []

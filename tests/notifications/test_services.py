@@ -18,126 +18,126 @@ from tests.notifications.test_registering import endpoints
 from tests.running_app import RunningApp
 
 
-async def called(ann: UserClient, bob: UserClient, house: RunningApp, service: PushService) -> Browser:
+async def called(ann: UserClient, bob: UserClient, app: RunningApp, service: PushService) -> Browser:
     """A browser of bob's for whom there is news."""
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "hello")
-    assert len(await noticed(house)) == 1
+    assert len(await noticed(app)) == 1
     return browser
 
 
 @pytest.mark.parametrize("status", [404, 410])
 async def test_a_browser_that_is_gone_is_forgotten(
-    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService, status: int
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService, status: int
 ) -> None:
-    browser = await called(ann, bob, house, service)
+    browser = await called(ann, bob, app, service)
     service.says[browser.path] = [(status, {})]
-    await said(house)
-    assert (await endpoints(house), await noticed(house), len(browser.pushed)) == ([], [], 1)
+    await said(app)
+    assert (await endpoints(app), await noticed(app), len(browser.pushed)) == ([], [], 1)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 413, 301])
 async def test_what_is_refused_is_said_once_in_the_log_and_not_tried_again(
-    house: RunningApp,
+    app: RunningApp,
     ann: UserClient,
     bob: UserClient,
     service: PushService,
     caplog: pytest.LogCaptureFixture,
     status: int,
 ) -> None:
-    browser = await called(ann, bob, house, service)
+    browser = await called(ann, bob, app, service)
     service.says[browser.path] = [(status, {"location": f"{service.url}/elsewhere"})] * 2
     with caplog.at_level(logging.WARNING, "roomcast.notifications"):
-        await said(house)
+        await said(app)
         await ann.say((await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
-        await told(house)
+        await told(app)
     assert [record.getMessage() for record in caplog.records] == [f"localhost does not take pushes: {status}"]
     assert (len(browser.pushed), len(service.pushed)) == (2, 2)
-    assert await endpoints(house) == [browser.subscription["endpoint"]]
-    assert house.roomcast.notifier is not None
-    assert house.roomcast.notifier.stats == {"refused": 2}
+    assert await endpoints(app) == [browser.subscription["endpoint"]]
+    assert app.roomcast.notifier is not None
+    assert app.roomcast.notifier.stats == {"refused": 2}
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 async def test_a_service_that_asks_for_patience_gets_it(
-    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService, status: int
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService, status: int
 ) -> None:
-    browser = await called(ann, bob, house, service)
+    browser = await called(ann, bob, app, service)
     service.says[browser.path] = [(status, {"retry-after": "200"})]
     before = now()
-    await said(house)
-    [waiting] = await noticed(house)
+    await said(app)
+    [waiting] = await noticed(app)
     assert (waiting.attempts, (waiting.due_at - before).total_seconds() >= 200) == (1, True)
-    await said(house)
-    assert ([(await browser.hears())["text"] for _ in range(2)], await noticed(house)) == (["hello", "hello"], [])
+    await said(app)
+    assert ([(await browser.hears())["text"] for _ in range(2)], await noticed(app)) == (["hello", "hello"], [])
 
 
 async def test_nothing_is_tried_for_ever(
-    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    browser = await called(ann, bob, house, service)
+    browser = await called(ann, bob, app, service)
     service.says[browser.path] = [(503, {})] * 10
     for _ in range(MAX_ATTEMPTS):
-        await said(house)
-    assert (await noticed(house), len(browser.pushed)) == ([], MAX_ATTEMPTS)
-    assert await endpoints(house) == [browser.subscription["endpoint"]]
+        await said(app)
+    assert (await noticed(app), len(browser.pushed)) == ([], MAX_ATTEMPTS)
+    assert await endpoints(app) == [browser.subscription["endpoint"]]
 
 
 async def test_what_was_read_while_the_service_was_away_is_not_told(
-    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    browser = await called(ann, bob, house, service)
+    browser = await called(ann, bob, app, service)
     service.says[browser.path] = [(503, {})]
-    await said(house)
+    await said(app)
     [room] = (await bob.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     await bob.say(room["id"], "I am here")
-    await said(house)
-    assert (await noticed(house), len(browser.pushed)) == ([], 1)
+    await said(app)
+    assert (await noticed(app), len(browser.pushed)) == ([], 1)
 
 
 async def test_what_is_said_while_a_push_is_on_its_way_is_told_after_it(
-    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    browser = await called(ann, bob, house, service)
+    browser = await called(ann, bob, app, service)
     service.open.clear()
-    on_its_way = asyncio.create_task(said(house))
+    on_its_way = asyncio.create_task(said(app))
     await service.until(1)
     [room] = (await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     await ann.say(room["id"], "more")
-    assert len(await noticed(house)) == 1
+    assert len(await noticed(app)) == 1
     service.open.set()
     await on_its_way
-    await said(house)
+    await said(app)
     heard = [await browser.hears() for _ in range(2)]
     assert [(each["text"], each["unread"]) for each in heard] == [("hello", 1), ("more", 2)]
-    assert await noticed(house) == []
+    assert await noticed(app) == []
 
 
 async def test_a_service_that_says_nothing_holds_up_nobody_else(
-    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService, monkeypatch: pytest.MonkeyPatch
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifier, "OF_HOST", 1)
     monkeypatch.setattr(sender, "SECONDS", 1.0)
-    silent = await called(ann, bob, house, service)
+    silent = await called(ann, bob, app, service)
     service.says[silent.path] = [None] * 9
-    saying = asyncio.create_task(said(house))
+    saying = asyncio.create_task(said(app))
     await service.until(1, silent.path)
     [room] = (await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     other = await subscribe(bob, service, "127.0.0.1")
     await ann.say(room["id"], "more")
-    await told(house)
+    await told(app)
     assert (await other.hears())["text"] == "more"
     await saying
-    [waiting] = await noticed(house)
+    [waiting] = await noticed(app)
     assert waiting.attempts == 1
 
 
 async def test_a_name_that_turned_private_is_not_connected_to(
-    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    browser = await called(ann, bob, house, service)
-    async with house.roomcast.db.read() as session:
+    browser = await called(ann, bob, app, service)
+    async with app.roomcast.db.read() as session:
         subscription = (await session.exec(select(PushSubscription))).one()
     strict = sender.Sender(b"\1" * 32, None, AddressGuard())
     answer = await strict.push(subscription, PushMessage(b"{}", "topic", urgent=False))
@@ -146,12 +146,12 @@ async def test_a_name_that_turned_private_is_not_connected_to(
 
 
 async def test_a_name_that_nobody_knows_now_may_be_known_later(
-    house: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    await called(ann, bob, house, service)
-    async with house.roomcast.db.work() as work:
+    await called(ann, bob, app, service)
+    async with app.roomcast.db.work() as work:
         subscription = (await work.session.exec(select(PushSubscription))).one()
         subscription.endpoint = "https://nobody.invalid/push"
-    await said(house)
-    [waiting] = await noticed(house)
+    await said(app)
+    [waiting] = await noticed(app)
     assert waiting.attempts == 1

@@ -10,7 +10,7 @@ from roomcast.core.clock import now
 from roomcast.notifications.pending import LEASE
 from tests import servers
 from tests.api_clients import sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.notifications.browsers import PushService, delivered, noticed, said, subscribe, time_comes
 from tests.notifications.conftest import LONG
 from tests.process import processes
@@ -26,8 +26,8 @@ async def test_a_server_killed_between_a_message_and_its_push_pushes_after_its_s
     settings = {"push_delay_seconds": 2, "push_allowed_hosts": "localhost"}
     async with (
         processes(1, database_url, tmp_path, **settings) as [server],
-        await sign_up(server.house, "ann") as ann,
-        await sign_up(server.house, "bob") as bob,
+        await sign_up(server.app, "ann") as ann,
+        await sign_up(server.app, "bob") as bob,
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
@@ -47,8 +47,8 @@ async def test_what_a_killed_server_owes_another_one_pays(
     settings = {"bus_url": url, "push_delay_seconds": 2, "push_allowed_hosts": "localhost", "vapid_private_key": KEY}
     async with (
         processes(2, url, tmp_path, **settings) as [first, second],
-        await sign_up(first.house, "ann") as ann,
-        await sign_up(second.house, "bob") as bob,
+        await sign_up(first.app, "ann") as ann,
+        await sign_up(second.app, "bob") as bob,
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
@@ -58,25 +58,25 @@ async def test_what_a_killed_server_owes_another_one_pays(
     assert len(browser.pushed) == 1
 
 
-async def test_two_servers_push_once(make_house: MakeHouse, service: PushService) -> None:
-    both = [await make_house(push_delay_seconds=LONG, push_allowed_hosts=["localhost"]) for _ in range(2)]
+async def test_two_servers_push_once(make_app: MakeApp, service: PushService) -> None:
+    both = [await make_app(push_delay_seconds=LONG, push_allowed_hosts=["localhost"]) for _ in range(2)]
     async with await sign_up(both[0], "ann") as ann, await sign_up(both[0], "bob") as bob:
         browser = await subscribe(bob, service)
         rooms = [await ann.create_room(f"room {number}", memberIds=[bob.id]) for number in range(ROOMS)]
         for room in rooms:
             await ann.say(room, "hello")
-        await asyncio.gather(*(noticed(house) for house in both))
+        await asyncio.gather(*(noticed(app) for app in both))
         await time_comes(both[0])
-        await asyncio.gather(*(delivered(house) for house in both))
+        await asyncio.gather(*(delivered(app) for app in both))
     assert len(browser.pushed) == ROOMS
     heard = [await browser.hears() for _ in rooms]
     assert {each["roomId"] for each in heard} == set(rooms)
 
 
 async def test_what_a_dead_server_was_sending_is_sent_when_its_lease_is_over(
-    make_house: MakeHouse, service: PushService
+    make_app: MakeApp, service: PushService
 ) -> None:
-    first, second = [await make_house(push_delay_seconds=LONG, push_allowed_hosts=["localhost"]) for _ in range(2)]
+    first, second = [await make_app(push_delay_seconds=LONG, push_allowed_hosts=["localhost"]) for _ in range(2)]
     async with await sign_up(first, "ann") as ann, await sign_up(first, "bob") as bob:
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)

@@ -30,16 +30,16 @@ States = dict[str, str]
 
 async def another_device(person: UserClient) -> UserClient:
     """The same person, signed in once more."""
-    async with AnonymousClient(person.house) as visitor:
+    async with AnonymousClient(person.app) as visitor:
         return UserClient(
-            person.house, person.name, await visitor.mutate(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
+            person.app, person.name, await visitor.mutate(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
         )
 
 
-async def sockets(house: RunningApp, count: int, seconds: float = 5.0) -> None:
+async def sockets(app: RunningApp, count: int, seconds: float = 5.0) -> None:
     """Wait until the server has so many: it learns a little later that one has closed."""
     async with asyncio.timeout(seconds):
-        while len(house.roomcast.sockets.open) != count:  # noqa: ASYNC110 (no one event says it)
+        while len(app.roomcast.sockets.open) != count:  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.005)
 
 
@@ -104,10 +104,10 @@ async def typed_by(watching: ClientSubscription, wanted: Collection[str]) -> Jso
             return shown
 
 
-def passes(houses: Collection[RunningApp], seconds: float) -> None:
+def passes(apps: Collection[RunningApp], seconds: float) -> None:
     """For presence and typing, so much time has gone by, in which the processes have heard each other."""
-    for house in houses:
-        signals, clock = house.roomcast.signals, house.roomcast.signals.clock
+    for app in apps:
+        signals, clock = app.roomcast.signals, app.roomcast.signals.clock
         signals.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
         signals._rolls.excuse(signals.clock())
         signals.tick()
@@ -116,7 +116,7 @@ def passes(houses: Collection[RunningApp], seconds: float) -> None:
 async def crowd_of(ann: UserClient, room: str, count: int) -> list[Actor]:
     """So many members of the room, put there by the shortest way: person0, person1 and so on."""
     room_id, actors = UUID(room.removeprefix("room_")), [Actor(uuid7(), uuid7(), False, now()) for _ in range(count)]
-    async with ann.house.roomcast.db.work() as work:
+    async with ann.app.roomcast.db.work() as work:
         work.session.add_all(account(actor, f"person{number}") for number, actor in enumerate(actors))
         await work.session.flush()
         work.session.add_all(Membership(room_id=room_id, user_id=actor.user_id, joined_at=now()) for actor in actors)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api_clients import REFRESH, UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.presence.documents import ACTIVE_USERS, SET, another_device, passes, seen, sets, sockets, state
 from tests.statements import statements
 
@@ -17,11 +17,11 @@ async def test_whoever_has_a_socket_is_active_and_away_some_time_after_it_went(
     assert await seen(ann, bob) == {"state": "OFFLINE", "lastActiveAt": None, "statusText": None, "statusEmoji": None}
     async with bob.socket():
         assert await state(ann, bob) == "ACTIVE"
-    await sockets(ann.house, 0)
+    await sockets(ann.app, 0)
     assert await state(ann, bob) == "ACTIVE"
-    passes([ann.house], 14)
+    passes([ann.app], 14)
     assert await state(ann, bob) == "ACTIVE"
-    passes([ann.house], 2)
+    passes([ann.app], 2)
     away = await seen(ann, bob)
     went = datetime.fromisoformat(away["lastActiveAt"])
     assert away["state"] == "OFFLINE"
@@ -32,10 +32,10 @@ async def test_whoever_has_a_socket_is_active_and_away_some_time_after_it_went(
 async def test_a_reconnect_within_the_grace_changes_nothing(ann: UserClient, bob: UserClient) -> None:
     async with bob.socket():
         pass
-    await sockets(ann.house, 0)
-    passes([ann.house], 10)
+    await sockets(ann.app, 0)
+    passes([ann.app], 10)
     async with bob.socket():
-        passes([ann.house], 10)
+        passes([ann.app], 10)
         assert await state(ann, bob) == "ACTIVE"
 
 
@@ -64,7 +64,7 @@ async def test_two_sockets_of_one_device_are_one(ann: UserClient, bob: UserClien
         async with bob.socket():
             await sets(bob, state="IDLE")
             assert await state(ann, bob) == "IDLE"
-        passes([ann.house], 60)
+        passes([ann.app], 60)
         assert await state(ann, bob) == "IDLE"
 
 
@@ -91,7 +91,7 @@ async def test_signing_out_is_being_away_at_once(ann: UserClient, bob: UserClien
     async with bob.socket() as wire:
         await bob.execute("mutation { logout { errors { code } } }")
         assert (await wire.closed())[0] == 4401
-        await sockets(ann.house, 0)
+        await sockets(ann.app, 0)
         assert await state(ann, bob) == "OFFLINE"
 
 
@@ -150,9 +150,9 @@ async def test_nothing_of_it_reaches_the_database(ann: UserClient, bob: UserClie
     with statements() as seen_:
         async with bob.socket():
             await sets(bob, state="IDLE", statusText="away")
-            passes([ann.house], 1)
-        await sockets(ann.house, 0)
-        passes([ann.house], 100)
+            passes([ann.app], 1)
+        await sockets(ann.app, 0)
+        passes([ann.app], 100)
     assert seen_ == []
 
 
@@ -182,11 +182,11 @@ async def test_what_is_shown_of_a_hundred_people_costs_as_a_hundred(ann: UserCli
     assert answer["extensions"]["cost"]["requested"] == 1 + 1 + 2 * (1 + 100)
 
 
-async def test_the_grace_is_a_setting(make_house: MakeHouse) -> None:
-    house = await make_house(presence_grace_seconds=3)
-    async with await sign_up(house, "ann") as ann:
+async def test_the_grace_is_a_setting(make_app: MakeApp) -> None:
+    app = await make_app(presence_grace_seconds=3)
+    async with await sign_up(app, "ann") as ann:
         async with ann.socket():
             pass
-        await sockets(house, 0)
-        passes([house], 4)
+        await sockets(app, 0)
+        passes([app], 4)
         assert await state(ann, ann) == "OFFLINE"

@@ -17,7 +17,7 @@ from roomcast.presence.status_updates import StatusUpdate
 from roomcast.realtime.bus.bus import Frame
 from tests import servers
 from tests.api_clients import UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.presence.documents import (
     PRESENCE,
     TYPING,
@@ -53,10 +53,10 @@ def bus_url(database_url: str, request: pytest.FixtureRequest) -> str:
 
 
 @pytest_asyncio.fixture
-async def both(make_house: MakeHouse, bus_url: str) -> tuple[RunningApp, RunningApp]:
-    here = await make_house(bus_url=bus_url)
+async def both(make_app: MakeApp, bus_url: str) -> tuple[RunningApp, RunningApp]:
+    here = await make_app(bus_url=bus_url)
     await until(lambda: here.roomcast.bus.connected)  # the tasks of its own that it needs for this are made
-    return here, await make_house(bus_url=bus_url)
+    return here, await make_app(bus_url=bus_url)
 
 
 @pytest_asyncio.fixture
@@ -65,10 +65,10 @@ async def bob(both: tuple[RunningApp, RunningApp]) -> AsyncIterator[UserClient]:
         yield person
 
 
-def at(house: RunningApp, person: UserClient) -> UserClient:
+def at(app: RunningApp, person: UserClient) -> UserClient:
     """The same person, who speaks to another process."""
     signed_in = {"tokens": {"accessToken": person.token, "refreshToken": ""}, "user": {"id": person.id}}
-    return UserClient(house, person.name, signed_in)
+    return UserClient(app, person.name, signed_in)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
@@ -107,11 +107,11 @@ async def test_devices_in_two_processes_are_one_person(both: tuple[RunningApp, R
 
 
 async def test_a_process_that_starts_soon_knows_who_is_here(
-    make_house: MakeHouse, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
+    make_app: MakeApp, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
     async with bob.socket():
         await sets(bob, state="IDLE", statusText="working")
-        newcomer = await make_house(bus_url=bus_url)
+        newcomer = await make_app(bus_url=bus_url)
         async with at(newcomer, bob) as beyond:
             await until_state(beyond, bob, "IDLE")
             assert (await seen(beyond, bob))["statusText"] == "working"
@@ -133,10 +133,10 @@ async def test_what_the_bus_lost_is_asked_for(both: tuple[RunningApp, RunningApp
 
 
 async def test_a_status_that_only_one_process_knows_is_told_where_its_person_comes_back(
-    make_house: MakeHouse, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
+    make_app: MakeApp, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
     await sets(bob, statusText="away")
-    newcomer = await make_house(bus_url=bus_url)
+    newcomer = await make_app(bus_url=bus_url)
     async with at(newcomer, bob) as beyond, beyond.socket():
         await until_state(bob, bob, "ACTIVE")
         user_id = UUID(bob.id.removeprefix("user_"))
@@ -196,8 +196,8 @@ async def test_the_people_of_a_killed_process_are_soon_away(database_url: str, r
     settings = {"bus_url": redis_url, "presence_grace_seconds": 2}
     async with (
         processes(2, database_url, tmp_path, **settings) as (here, there),
-        await sign_up(here.house, "ann") as ann,
-        await sign_up(there.house, "bob") as bob,
+        await sign_up(here.app, "ann") as ann,
+        await sign_up(there.app, "bob") as bob,
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
         async with ann.socket() as wire:

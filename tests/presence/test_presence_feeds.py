@@ -31,8 +31,8 @@ async def test_a_room_shows_who_is_here_and_then_who_comes_and_goes(
             await sets(bob, state="IDLE", statusText="lunch")
             [idle] = (await watching.next())["users"]
             assert (idle["presence"]["state"], idle["presence"]["statusText"]) == ("IDLE", "lunch")
-        await sockets(ann.house, 2)
-        passes([ann.house], 20)
+        await sockets(ann.app, 2)
+        passes([ann.app], 20)
         gone = await watching.next()
         assert (gone["snapshot"], states(gone)) == (False, {"bob": "OFFLINE"})
         assert watching.is_silent
@@ -45,7 +45,7 @@ async def test_what_changes_nothing_is_not_told(ann: UserClient, bob: UserClient
         assert states(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         async with bob.socket():
             await sets(bob, state="ACTIVE")
-            passes([ann.house], 60)
+            passes([ann.app], 60)
         await sets(bob, statusText="here")
         [told] = (await watching.next())["users"]
         assert (told["username"], told["presence"]["statusText"]) == ("bob", "here")
@@ -66,7 +66,7 @@ async def test_who_joins_is_shown_and_who_leaves_is_not(ann: UserClient, bob: Us
 async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again(
     ann: UserClient, bob: UserClient
 ) -> None:
-    den, watch = await ann.create_room("den"), ann.house.roomcast.watch
+    den, watch = await ann.create_room("den"), ann.app.roomcast.watch
     async with ann.socket() as wire, bob.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
         assert states(await watching.next()) == {"ann": "ACTIVE"}
@@ -95,7 +95,7 @@ async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: UserClient
     async with bob.socket() as wire:
         message = await (await wire.watch(PRESENCE, roomId=den)).message()
         assert message["payload"][0]["extensions"]["code"] == "NOT_FOUND"
-    async with SocketClient(ann.house.ws_url) as nobody:
+    async with SocketClient(ann.app.ws_url) as nobody:
         await nobody.init()
         message = await (await nobody.watch(PRESENCE, roomId=den)).message()
         assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
@@ -119,20 +119,20 @@ async def test_who_is_removed_hears_the_end_within_a_second(ann: UserClient, bob
 # ------------------------------------------------------------------ crowds
 
 
-def groups(house: RunningApp) -> list[Group]:
-    return [group for topic in house.roomcast.hub.topics for group in topic.groups.values()]
+def groups(app: RunningApp) -> list[Group]:
+    return [group for topic in app.roomcast.hub.topics for group in topic.groups.values()]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 400), ann.house.roomcast.signals
+    crowd, signals = await crowd_of(ann, den, 400), ann.app.roomcast.signals
     async with AsyncExitStack() as open_:
         wires = [await open_.enter_async_context(person.socket()) for person in (ann, ann, bob, bob)]
         watching = [await wire.watch(PRESENCE, roomId=den) for wire in wires]
         for each in watching:
             await each.next()
-        [group] = groups(ann.house)
+        [group] = groups(ann.app)
         before = group.executions
         for actor in crowd:
             signals.on_connect(actor)
@@ -150,7 +150,7 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 300), ann.house.roomcast.signals
+    crowd, signals = await crowd_of(ann, den, 300), ann.app.roomcast.signals
     async with ann.socket() as wire:
         watching = await wire.watch(PRESENCE, roomId=den)
         await watching.next()
@@ -165,7 +165,7 @@ async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) ->
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_where_somebody_shown_goes_another_comes_in(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, policy.MAX_SHOWN + 10), ann.house.roomcast.signals
+    crowd, signals = await crowd_of(ann, den, policy.MAX_SHOWN + 10), ann.app.roomcast.signals
     for actor in crowd:
         signals.on_connect(actor)
     async with ann.socket() as wire:
@@ -188,8 +188,8 @@ async def test_two_documents_are_two_executions_and_many_people_one(
         watching.append(await bobs.watch(PERSONAL, roomId=den))
         for each in watching:
             assert states(await each.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
-        before = [group.executions for group in groups(ann.house)]
+        before = [group.executions for group in groups(ann.app)]
         await sets(bob, statusText="x")
         for each in watching:
             assert states(await each.next()) == {"bob": "ACTIVE"}
-        assert [group.executions - count for group, count in zip(groups(ann.house), before, strict=True)] == [1, 1]
+        assert [group.executions - count for group, count in zip(groups(ann.app), before, strict=True)] == [1, 1]

@@ -71,11 +71,11 @@ async def test_it_runs_out_unless_it_is_said_again(ann: UserClient, bob: UserCli
         await watching.next()
         await types(bob, den)
         await typed_by(watching, ["bob"])
-        passes([ann.house], 5)
+        passes([ann.app], 5)
         await types(bob, den)
-        passes([ann.house], 4)
+        passes([ann.app], 4)
         assert typists(await watching.next()) == ["bob"]  # what was said first would run out soon
-        passes([ann.house], 7)
+        passes([ann.app], 7)
         assert typists(await watching.next()) == []
 
 
@@ -87,7 +87,7 @@ async def test_nothing_is_said_twice_of_who_does_not_go_on(ann: UserClient, bob:
         await types(bob, den)
         await typed_by(watching, ["bob"])
         for _ in range(10):
-            passes([ann.house], 1.1)
+            passes([ann.app], 1.1)
         assert typists(await watching.next()) == []
 
 
@@ -100,8 +100,8 @@ async def test_the_last_socket_of_the_device_takes_it_along(ann: UserClient, bob
             async with bob.socket():
                 await types(bob, den)
                 await typed_by(watching, ["bob"])
-            await sockets(ann.house, 2)
-            passes([ann.house], 0.1)
+            await sockets(ann.app, 2)
+            passes([ann.app], 0.1)
             assert watching.is_silent
         assert typists(await watching.next()) == []
 
@@ -178,7 +178,7 @@ async def test_ordinary_typing_meets_no_rate_limit(ann: UserClient, bob: UserCli
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals, room_id = await crowd_of(ann, den, 200), ann.house.roomcast.signals, UUID(den.removeprefix("room_"))
+    crowd, signals, room_id = await crowd_of(ann, den, 200), ann.app.roomcast.signals, UUID(den.removeprefix("room_"))
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
         await watching.next()
@@ -200,6 +200,6 @@ async def test_typing_on_one_device_goes_on_when_another_one_is_closed(ann: User
         async with phone.socket():
             await types(bob, den)
             await typed_by(watching, ["bob"])
-        await sockets(ann.house, 2)
-        passes([ann.house], 0.1)
+        await sockets(ann.app, 2)
+        passes([ann.app], 0.1)
         assert watching.is_silent

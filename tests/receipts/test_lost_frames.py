@@ -8,7 +8,7 @@ import pytest
 from roomcast.live import inbox_reconciler
 from tests import servers
 from tests.api_clients import ClientSubscription, UserClient
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.presence.documents import PRESENCE
 from tests.realtime.listener import until as until_true
 from tests.realtime.proxy import Proxy
@@ -29,8 +29,8 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.fixture
-async def house(make_house: MakeHouse, redis_url: str) -> RunningApp:
-    return await make_house(bus_url=redis_url, rate_limits="off")
+async def app(make_app: MakeApp, redis_url: str) -> RunningApp:
+    return await make_app(bus_url=redis_url, rate_limits="off")
 
 
 @pytest.fixture
@@ -40,9 +40,9 @@ async def wire_to_redis(redis_url: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def cut_off(make_house: MakeHouse, house: RunningApp, wire_to_redis: Proxy) -> RunningApp:
+async def cut_off(make_app: MakeApp, app: RunningApp, wire_to_redis: Proxy) -> RunningApp:
     """Another process, whose frames are lost after the commit."""
-    other = await make_house(bus_url=wire_to_redis.url, rate_limits="off")
+    other = await make_app(bus_url=wire_to_redis.url, rate_limits="off")
     await until_true(lambda: other.roomcast.bus.connected)
     await wire_to_redis.cut()
     await until_true(lambda: not other.roomcast.bus.connected)
@@ -50,9 +50,9 @@ async def cut_off(make_house: MakeHouse, house: RunningApp, wire_to_redis: Proxy
 
 
 @asynccontextmanager
-async def at(house: RunningApp, person: UserClient) -> AsyncIterator[UserClient]:
+async def at(app: RunningApp, person: UserClient) -> AsyncIterator[UserClient]:
     tokens = {"accessToken": person.token, "refreshToken": person.refresh_token}
-    async with UserClient(house, person.name, {"tokens": tokens, "user": {"id": person.id}}) as there:
+    async with UserClient(app, person.name, {"tokens": tokens, "user": {"id": person.id}}) as there:
         yield there
 
 

@@ -70,7 +70,7 @@ async def test_a_room_made_private_ends_the_streams_of_outsiders(bob: UserClient
         own = await inside.watch(ROOM_EVENTS, roomId=den)
         await events.next()
         await own.next()
-        await bob.house.wait_for_streams(3)
+        await bob.app.wait_for_streams(3)
         await change(bob, "updateRoom", roomId=den, visibility="PRIVATE")
         ended = await events.next()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "REMOVED_FROM_ROOM")
@@ -86,7 +86,7 @@ async def test_a_deleted_room_is_gone_and_its_streams_end(bob: UserClient, cleo:
     async with cleo.socket() as wire:
         events, messages = await wire.watch(ROOM_EVENTS, roomId=den), await wire.watch(ROOM_MESSAGES, roomId=den)
         await events.next()
-        await bob.house.wait_for_streams(2)
+        await bob.app.wait_for_streams(2)
         assert (await bob.mutate(DELETE, roomId=den)) == {"errors": [], "deletedRoomId": den}
         ended = await events.next()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "ROOM_DELETED")

@@ -102,7 +102,7 @@ async def test_a_conversation_needs_people_who_exist(bob: UserClient) -> None:
     assert (await bob.mutate(OPEN, userIds=[bob.id]))["errors"][0]["code"] == "VALIDATION_FAILED"
     assert (await bob.mutate(OPEN, userIds=[]))["errors"][0]["code"] == "VALIDATION_FAILED"
     assert (await bob.mutate(OPEN, userIds=["user_nobody"]))["errors"][0]["code"] == "NOT_FOUND"
-    crowd = [await sign_up(bob.house, f"guest{number}") for number in range(20)]
+    crowd = [await sign_up(bob.app, f"guest{number}") for number in range(20)]
     assert (await bob.mutate(OPEN, userIds=[guest.id for guest in crowd]))["errors"][0]["code"] == "VALIDATION_FAILED"
     for guest in crowd:
         await guest.http.aclose()

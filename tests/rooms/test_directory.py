@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.api_clients import CREATE_ROOM, UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.rooms.documents import add, change, room_names
 from tests.statements import statements
 
@@ -98,9 +98,9 @@ async def test_the_unread_filter_shows_rooms_with_news_from_others(bob: UserClie
     assert await room_names(bob, unreadOnly=True) == ["own words"]
 
 
-async def test_the_operator_says_who_creates_rooms(make_house: MakeHouse) -> None:
-    house = await make_house(room_creation="admins")
-    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
+async def test_the_operator_says_who_creates_rooms(make_app: MakeApp) -> None:
+    app = await make_app(room_creation="admins")
+    async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         await ann.create_room("den")
         assert (await bob.mutate(CREATE_ROOM, name="mine"))["errors"] == [{"code": "FORBIDDEN", "path": None}]
 

@@ -4,7 +4,7 @@ import asyncio
 
 from tests.accounts.documents import BAN
 from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.replay_invariant import kinds, replay_invariant
 from tests.rooms.documents import CREATE_INVITE, INVITE, REVOKE_INVITE, change, invite, refusal
 
@@ -14,7 +14,7 @@ async def test_an_invite_shows_where_it_leads_and_admits(
 ) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     made = await bob.mutate(CREATE_INVITE, roomId=den, maxUses=2, expiresInSeconds=60)
-    assert made["url"] == f"{bob.house.url}/?invite={made['code']}"
+    assert made["url"] == f"{bob.app.url}/?invite={made['code']}"
     shown = (await visitor.execute(INVITE, code=made["code"]))["invite"]
     assert shown == {
         "code": made["code"],
@@ -52,7 +52,7 @@ async def test_an_invite_that_does_not_admit_says_nothing_of_why(
 async def test_three_uses_admit_three_of_ten_at_once(bob: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     code = await invite(bob, den, maxUses=3)
-    crowd = [await sign_up(bob.house, f"guest{number}") for number in range(10)]
+    crowd = [await sign_up(bob.app, f"guest{number}") for number in range(10)]
     async with replay_invariant(bob, den) as told:
         payloads = await asyncio.gather(
             *(
@@ -109,29 +109,29 @@ async def test_who_leaves_takes_their_invites_along(
     assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
 
 
-async def test_signup_by_invitation_enters_the_room(make_house: MakeHouse) -> None:
-    opened = await make_house()
+async def test_signup_by_invitation_enters_the_room(make_app: MakeApp) -> None:
+    opened = await make_app()
     async with await sign_up(opened, "ann") as ann:
         den = await ann.create_room("den", visibility="PRIVATE")
         code = await invite(ann, den, maxUses=1)
-        house = await make_house(signup_mode="invite_only", public_url="https://chat.example.org")
-        async with AnonymousClient(house) as visitor:
+        app = await make_app(signup_mode="invite_only", public_url="https://chat.example.org")
+        async with AnonymousClient(app) as visitor:
             assert await _signup_codes(visitor, "bob") == ["SIGNUP_CLOSED"]
             assert await _signup_codes(visitor, "bob", inviteCode="f" * 24) == ["INVITE_INVALID"]
             async with replay_invariant(ann, den) as told:
                 assert await _signup_codes(visitor, "bob", inviteCode=code) == []
             assert kinds(told) == ["JOINED", "@bob joined."]
             assert await _signup_codes(visitor, "cleo", inviteCode=code) == ["INVITE_INVALID"]
-        async with AnonymousClient(house, ann.token) as same:
+        async with AnonymousClient(app, ann.token) as same:
             made: Json = await same.mutate(CREATE_INVITE, roomId=den)
             assert made["url"] == f"https://chat.example.org/?invite={made['code']}"
 
 
-async def test_a_closed_house_admits_nobody_with_an_invite(make_house: MakeHouse) -> None:
-    opened = await make_house()
+async def test_a_closed_house_admits_nobody_with_an_invite(make_app: MakeApp) -> None:
+    opened = await make_app()
     async with await sign_up(opened, "ann") as ann:
         code = await invite(ann, await ann.create_room("den"))
-    async with AnonymousClient(await make_house(signup_mode="closed")) as visitor:
+    async with AnonymousClient(await make_app(signup_mode="closed")) as visitor:
         assert await _signup_codes(visitor, "bob", inviteCode=code) == ["SIGNUP_CLOSED"]
 
 

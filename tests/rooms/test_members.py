@@ -100,13 +100,13 @@ async def test_a_removed_member_hears_nothing_more(bob: UserClient, cleo: UserCl
     async with cleo.socket() as wire:
         events, messages = await wire.watch(ROOM_EVENTS, roomId=den), await wire.watch(ROOM_MESSAGES, roomId=den)
         await events.next()
-        await bob.house.wait_for_streams(2)
+        await bob.app.wait_for_streams(2)
         await change(bob, "removeMember", roomId=den, userId=cleo.id)
         await bob.say(den, "they are gone")
         ended = await events.next()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "REMOVED_FROM_ROOM")
         assert (await events.message())["type"] == (await messages.message())["type"] == "complete"
-    await bob.house.wait_for_streams(0)
+    await bob.app.wait_for_streams(0)
 
 
 async def test_who_was_removed_comes_back_only_by_invitation(

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.rooms.documents import DELETE, change
 
 DEEDS = {
@@ -16,8 +16,8 @@ DEEDS = {
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_the_loss_of_a_room_is_felt_in_a_process_that_no_broker_tells(deed: str, make_house: MakeHouse) -> None:
-    here, there = await make_house(), await make_house()
+async def test_the_loss_of_a_room_is_felt_in_a_process_that_no_broker_tells(deed: str, make_app: MakeApp) -> None:
+    here, there = await make_app(), await make_app()
     async with await sign_up(here, "ann") as _, await sign_up(here, "bob") as bob, await sign_up(there, "cleo") as cleo:
         members = [cleo.id] if deed == "removeMember" else []
         den = await bob.create_room("den", visibility="PRIVATE" if members else "PUBLIC", memberIds=members)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, SEND, UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.replay_invariant import replay_invariant, snapshot
 from tests.rooms.documents import CREATE_INVITE, DELETE, change, mutation, room_names
 from tests.running_app import RunningApp
@@ -43,9 +43,9 @@ FROM_OUTSIDE = (
 
 
 @pytest_asyncio.fixture
-async def house(make_house: MakeHouse) -> RunningApp:
+async def app(make_app: MakeApp) -> RunningApp:
     """Where what random people do in a hurry is not limited by how fast they do it."""
-    return await make_house(rate_limits="off")
+    return await make_app(rate_limits="off")
 
 
 class Step(NamedTuple):
@@ -100,9 +100,9 @@ async def stage(people: dict[str, UserClient], visibility: str) -> Stage:
 
 
 @pytest_asyncio.fixture
-async def people(house: RunningApp) -> AsyncIterator[dict[str, UserClient]]:
+async def people(app: RunningApp) -> AsyncIterator[dict[str, UserClient]]:
     """ann is an administrator; eve is nobody's friend."""
-    found = {name: await sign_up(house, name) for name in [*ACTORS, "watch", "eve"]}
+    found = {name: await sign_up(app, name) for name in [*ACTORS, "watch", "eve"]}
     yield found
     for person in found.values():
         await person.http.aclose()

@@ -25,8 +25,8 @@ async def proxy(database_url: str) -> AsyncIterator[PostgresProxy]:
 @pytest_asyncio.fixture
 async def proxied(proxy: PostgresProxy, tmp_path: Path) -> AsyncIterator[RunningApp]:
     """An app that reaches its database through the proxy, without limits on how fast people may talk."""
-    async with open_app(settings_for(proxy.url, tmp_path, rate_limits="off")) as house:
-        yield house
+    async with open_app(settings_for(proxy.url, tmp_path, rate_limits="off")) as app:
+        yield app
 
 
 def id_of(room: str) -> UUID:

@@ -68,8 +68,8 @@ async def room_is_kept(db: Database) -> bool:
 
 
 @pytest.mark.parametrize("step", [writes, writes_models, reads, takes_a_snapshot])
-async def test_cancelled_at_any_moment_nothing_is_lost_later(house: RunningApp, step: Step) -> None:
-    db, loop = house.roomcast.db, asyncio.get_running_loop()
+async def test_cancelled_at_any_moment_nothing_is_lost_later(app: RunningApp, step: Step) -> None:
+    db, loop = app.roomcast.db, asyncio.get_running_loop()
     begun = loop.time()
     await step(db)
     await step(db)
@@ -141,8 +141,8 @@ async def test_a_commit_whose_caller_is_cancelled_publishes_its_events(proxy: Po
     assert db.refused_connections == 0
 
 
-async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_again(house: RunningApp) -> None:
-    db = house.roomcast.db
+async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_again(app: RunningApp) -> None:
+    db = app.roomcast.db
     async with db._writer.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
         if db.is_sqlite:
@@ -154,7 +154,7 @@ async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_aga
     assert all([await room_is_kept(db) for _ in range(16)])
 
 
-async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ever(house: RunningApp) -> None:
+async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ever(app: RunningApp) -> None:
     started = asyncio.Event()
 
     async def hang(_work: Work, _arguments: object) -> list[None]:
@@ -167,7 +167,7 @@ async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ev
         await asyncio.Event().wait()
         return {}
 
-    for shared in (GroupCommit[int, None](house.roomcast.db, hang), CoalescingLoader(house.roomcast.db, load)):
+    for shared in (GroupCommit[int, None](app.roomcast.db, hang), CoalescingLoader(app.roomcast.db, load)):
         started.clear()
         callers = [asyncio.create_task(shared(number)) for number in range(3)]
         await started.wait()
@@ -177,5 +177,5 @@ async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ev
         shared._task.cancel()
         done, _ = await asyncio.wait(callers, timeout=5)
         assert len(done) == 4
-    async with house.roomcast.db.read() as session:
+    async with app.roomcast.db.read() as session:
         assert (await session.exec(select(RoomHead))).all() == []

@@ -106,7 +106,7 @@ async def everything_is_there(database: str, talk: Talk) -> None:
 async def test_a_frozen_database_loses_nothing(database: str, postgres: servers.Server, tmp_path: Path) -> None:
     async with (
         processes(1, database, tmp_path) as [process],
-        await sign_up(process.house, "ann") as ann,
+        await sign_up(process.app, "ann") as ann,
         ann.socket() as wire,
     ):
         rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
@@ -137,7 +137,7 @@ async def test_a_process_frozen_inside_a_transaction_stops_only_its_rooms(
         PostgresProxy(database) as proxy,
         processes(1, proxy.url, tmp_path / "frozen", bus_url=database) as [first],
         processes(1, database, tmp_path / "healthy", bus_url=database) as [second],
-        await sign_up(first.house, "ann") as ann,
+        await sign_up(first.app, "ann") as ann,
     ):
         stuck, *rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
         fault = proxy.withhold(b"COMMIT;")  # its locks are held
@@ -160,7 +160,7 @@ def as_seen_by(person: UserClient, process: Process) -> UserClient:
         "tokens": {"accessToken": person.token, "refreshToken": person.refresh_token},
         "user": {"id": person.id},
     }
-    return UserClient(process.house, person.name, signed_in)
+    return UserClient(process.app, person.name, signed_in)
 
 
 async def goes_on(person: UserClient, process: Process, rooms: list[str], stuck: str) -> None:

@@ -10,7 +10,7 @@ from roomcast.core.db import Database
 from roomcast.notifications import pending
 from tests.api_clients import UserClient
 from tests.notifications.browsers import PushService, subscribe
-from tests.notifications.conftest import house, service  # noqa: F401 (fixtures)
+from tests.notifications.conftest import app, service  # noqa: F401 (fixtures)
 from tests.rooms.documents import DELETE
 from tests.running_app import RunningApp
 from tests.storage.conftest import ON_POSTGRESQL, id_of
@@ -18,7 +18,7 @@ from tests.storage.conftest import ON_POSTGRESQL, id_of
 
 @ON_POSTGRESQL
 async def test_a_room_is_deleted_while_the_notifier_works_on_it(
-    house: RunningApp,  # noqa: F811
+    app: RunningApp,  # noqa: F811
     ann: UserClient,
     bob: UserClient,
     cleo: UserClient,
@@ -28,14 +28,14 @@ async def test_a_room_is_deleted_while_the_notifier_works_on_it(
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     await subscribe(bob, service)
     await ann.say(den, "hello @bob")
-    await keep(house.roomcast.db, den)
+    await keep(app.roomcast.db, den)
     await subscribe(cleo, service)
     await ann.say(den, "hello @bob and @cleo")
     connection = await asyncpg.connect(database_url)
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute("SELECT 1 FROM pending_pushes FOR UPDATE")  # where the notifier stops
-    keeping = asyncio.create_task(keep(house.roomcast.db, den))
+    keeping = asyncio.create_task(keep(app.roomcast.db, den))
     await until_blocked(database_url, 1)
     deleting = asyncio.create_task(ann.mutate(DELETE, roomId=den))
     await until_blocked(database_url, 2)
@@ -47,7 +47,7 @@ async def test_a_room_is_deleted_while_the_notifier_works_on_it(
 
 @ON_POSTGRESQL
 async def test_the_notifier_passes_over_a_room_that_was_deleted(
-    house: RunningApp,  # noqa: F811
+    app: RunningApp,  # noqa: F811
     ann: UserClient,
     bob: UserClient,
     service: PushService,  # noqa: F811
@@ -56,14 +56,14 @@ async def test_the_notifier_passes_over_a_room_that_was_deleted(
     browser = await subscribe(bob, service)
     await ann.say(den, "gone")
     await ann.say(hall, "kept")
-    db = house.roomcast.db
+    db = app.roomcast.db
     async with db.read() as session:
         found = await pending.find(session, [id_of(den), id_of(hall)], now())
     assert (await ann.mutate(DELETE, roomId=den))["errors"] == []
     async with db.work() as work:
         await pending.keep(work, found, timedelta(0))
-    assert house.roomcast.notifier is not None
-    await house.roomcast.notifier.deliver()
+    assert app.roomcast.notifier is not None
+    await app.roomcast.notifier.deliver()
     assert (await browser.hears())["text"] == "kept"
 
 

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from tests.api_clients import SEND, Refused, UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 from tests.storage.conftest import ON_POSTGRESQL, locked, stored
 from tests.storage.proxy import PostgresProxy
@@ -16,7 +16,7 @@ from tests.storage.proxy import PostgresProxy
 EDIT = "mutation($input: EditMessageInput!) { editMessage(input: $input) { errors { code } message { body } } }"
 
 
-async def bodies(house: RunningApp, person: UserClient, room: str) -> list[str]:
+async def bodies(app: RunningApp, person: UserClient, room: str) -> list[str]:
     query = "query($id: ID!) { room(id: $id) { messages(last: 100) { edges { node { body } } } } }"
     edges = (await person.execute(query, id=room))["room"]["messages"]["edges"]
     return [edge["node"]["body"] for edge in edges]
@@ -24,7 +24,7 @@ async def bodies(house: RunningApp, person: UserClient, room: str) -> list[str]:
 
 @ON_POSTGRESQL
 async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
-    house: RunningApp, ann: UserClient, database_url: str
+    app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     stuck, *others = [await ann.create_room(f"room {number}") for number in range(6)]
     async with locked(database_url, stuck):
@@ -40,17 +40,17 @@ async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
         assert answer.errors[0]["extensions"]["retryable"] is True
         assert answer.errors[0]["extensions"]["retryAfterMs"] > 0
     assert await stored(database_url, stuck) == []  # what was refused was not stored
-    assert house.roomcast.send.deferred >= 5
+    assert app.roomcast.send.deferred >= 5
 
 
 @ON_POSTGRESQL
 async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
-    house: RunningApp, ann: UserClient, database_url: str
+    app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     den = await ann.create_room("den")
     async with locked(database_url, den):
         waiting = [asyncio.create_task(ann.send(den, str(number))) for number in range(5)]
-        while house.roomcast.send.deferred == 0:  # noqa: ASYNC110 (no event says it)
+        while app.roomcast.send.deferred == 0:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.01)
     assert [payload["errors"] for payload in await asyncio.gather(*waiting)] == [[]] * 5
     assert sorted(await stored(database_url, den)) == list("01234")
@@ -58,7 +58,7 @@ async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
 
 @ON_POSTGRESQL
 async def test_a_change_of_a_locked_room_fails_soon_and_may_be_repeated(
-    house: RunningApp, ann: UserClient, database_url: str
+    app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "first")
@@ -72,7 +72,7 @@ async def test_a_change_of_a_locked_room_fails_soon_and_may_be_repeated(
 
 @ON_POSTGRESQL
 async def test_a_locked_membership_delays_only_its_person(
-    house: RunningApp, ann: UserClient, bob: UserClient, database_url: str
+    app: RunningApp, ann: UserClient, bob: UserClient, database_url: str
 ) -> None:
     den, hall = await ann.create_room("den"), await ann.create_room("hall")
     await bob.join(den)
@@ -114,7 +114,7 @@ async def test_what_its_client_gave_up_before_it_began_is_not_stored(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_locked_file_stops_sends_with_a_retryable_error(
-    house: RunningApp, ann: UserClient, database_url: str, tmp_path: Path
+    app: RunningApp, ann: UserClient, database_url: str, tmp_path: Path
 ) -> None:
     den = await ann.create_room("den")
     with sqlite3.connect(tmp_path / "roomcast.db", isolation_level=None) as other:
@@ -125,28 +125,26 @@ async def test_a_locked_file_stops_sends_with_a_retryable_error(
     other.close()
     assert refused.value.codes == ["INTERNAL"]
     assert (await ann.send(den, "free"))["errors"] == []
-    assert await bodies(house, ann, den) == ["free"]
+    assert await bodies(app, ann, den) == ["free"]
 
 
 @ON_POSTGRESQL
-async def test_two_processes_that_talk_in_the_same_rooms_wait_in_groups(
-    make_house: MakeHouse, database_url: str
-) -> None:
-    houses = [await make_house(rate_limits="off") for _ in range(2)]
-    async with await sign_up(houses[0], "ann") as ann, await sign_up(houses[1], "bob") as bob:
+async def test_two_processes_that_talk_in_the_same_rooms_wait_in_groups(make_app: MakeApp, database_url: str) -> None:
+    apps = [await make_app(rate_limits="off") for _ in range(2)]
+    async with await sign_up(apps[0], "ann") as ann, await sign_up(apps[1], "bob") as bob:
         rooms = [await ann.create_room(f"room {number}", memberIds=[bob.id]) for number in range(5)]
         sends = [person.send(room, f"{person.name} {n}") for n in range(8) for room in rooms for person in (ann, bob)]
         assert [payload["errors"] for payload in await asyncio.gather(*sends)] == [[]] * 80
     expected = sorted(f"{name} {number}" for name in ("ann", "bob") for number in range(8))
     for room in rooms:
         assert sorted(await stored(database_url, room)) == expected
-    for house in houses:
-        assert house.roomcast.send.fallbacks == house.roomcast.send.retries == 0
+    for app in apps:
+        assert app.roomcast.send.fallbacks == app.roomcast.send.retries == 0
 
 
-async def test_duplicates_in_one_group_are_one_message_and_one_transaction(house: RunningApp, bob: UserClient) -> None:
+async def test_duplicates_in_one_group_are_one_message_and_one_transaction(app: RunningApp, bob: UserClient) -> None:
     den = await bob.create_room("den")
-    batch = house.roomcast.send
+    batch = app.roomcast.send
     keys = [f"00000000-0000-4000-8000-{number:012}" for number in range(30)]
     sends = [bob.send(den, key, clientMessageId=key) for key in keys for _ in range(3)]
     groups = batch.groups
@@ -154,12 +152,12 @@ async def test_duplicates_in_one_group_are_one_message_and_one_transaction(house
     assert [payload["errors"] for payload in payloads] == [[]] * 90
     assert sum(payload["replayed"] for payload in payloads) == 60
     assert len({payload["message"]["id"] for payload in payloads}) == 30
-    assert sorted(await bodies(house, bob, den)) == keys
+    assert sorted(await bodies(app, bob, den)) == keys
     assert batch.fallbacks == batch.retries == 0
     assert batch.groups - groups < 60  # some of them were in one group
 
 
-async def _until_waiting(house: RunningApp, count: int) -> None:
+async def _until_waiting(app: RunningApp, count: int) -> None:
     async with asyncio.timeout(5):
-        while house.roomcast.send.waiting < count:  # noqa: ASYNC110 (no event says it)
+        while app.roomcast.send.waiting < count:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.005)

@@ -16,37 +16,37 @@ from tests.storage.conftest import ON_POSTGRESQL, locked
 from tests.storage.proxy import PostgresProxy
 
 
-async def readiness(house: RunningApp) -> tuple[int, str]:
+async def readiness(app: RunningApp) -> tuple[int, str]:
     async with httpx.AsyncClient() as http:
-        answer = await http.get(f"{house.url}/health/ready", timeout=10)
+        answer = await http.get(f"{app.url}/health/ready", timeout=10)
     return answer.status_code, answer.json()["database"]
 
 
-async def until_ready(house: RunningApp, status: int) -> None:
+async def until_ready(app: RunningApp, status: int) -> None:
     async with asyncio.timeout(10):
-        while (await readiness(house))[0] != status:  # noqa: ASYNC110 (the database says it to who asks)
+        while (await readiness(app))[0] != status:  # noqa: ASYNC110 (the database says it to who asks)
             await asyncio.sleep(0.05)
 
 
 @ON_POSTGRESQL
-async def test_a_database_that_only_reads_is_not_ready(house: RunningApp, ann: UserClient, database_url: str) -> None:
-    await until_ready(house, 200)
+async def test_a_database_that_only_reads_is_not_ready(app: RunningApp, ann: UserClient, database_url: str) -> None:
+    await until_ready(app, 200)
     connection = await asyncpg.connect(database_url)
     name = await connection.fetchval("SELECT current_database()")
     await connection.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", name
     )
-    await until_ready(house, 503)
+    await until_ready(app, 503)
     await asyncio.sleep(1.1)  # longer than an answer is believed
     assert (await ann.execute("{ rooms { totalCount } }"))["rooms"] is not None
-    assert await readiness(house) == (503, "down")
+    assert await readiness(app) == (503, "down")
     await connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", name
     )
     await connection.close()
-    await until_ready(house, 200)
+    await until_ready(app, 200)
 
 
 @ON_POSTGRESQL
@@ -61,33 +61,33 @@ async def test_a_silent_database_is_not_ready_within_seconds(proxied: RunningApp
 
 
 @ON_POSTGRESQL
-async def test_a_locked_room_is_no_reason_to_be_unready(house: RunningApp, ann: UserClient, database_url: str) -> None:
+async def test_a_locked_room_is_no_reason_to_be_unready(app: RunningApp, ann: UserClient, database_url: str) -> None:
     den = await ann.create_room("den")
     async with locked(database_url, den):
-        assert await readiness(house) == (200, "ok")
+        assert await readiness(app) == (200, "ok")
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_locked_file_is_not_ready(house: RunningApp, tmp_path: Path) -> None:
+async def test_a_locked_file_is_not_ready(app: RunningApp, tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "roomcast.db", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        await until_ready(house, 503)
+        await until_ready(app, 503)
         other.execute("ROLLBACK")
     other.close()
-    await until_ready(house, 200)
+    await until_ready(app, 200)
 
 
-async def test_many_probes_are_one_write(house: RunningApp) -> None:
-    await until_ready(house, 200)
+async def test_many_probes_are_one_write(app: RunningApp) -> None:
+    await until_ready(app, 200)
     commits: list[object] = []
 
     def on_commit(connection: object) -> None:
         commits.append(connection)
 
-    engine = house.roomcast.db._writer.sync_engine
+    engine = app.roomcast.db._writer.sync_engine
     sa.event.listen(engine, "commit", on_commit)
     begun = time.monotonic()
-    assert all(await asyncio.gather(*(house.roomcast.takes_writes() for _ in range(200))))
+    assert all(await asyncio.gather(*(app.roomcast.takes_writes() for _ in range(200))))
     elapsed = time.monotonic() - begun
     sa.event.remove(engine, "commit", on_commit)
     assert len(commits) <= 1 + elapsed

@@ -116,7 +116,7 @@ async def test_who_leaves_a_private_room_is_shown_no_address_any_more(ann: UserC
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     file = await post(ann, den, b"secret")
     node = "query ($id: ID!) { node(id: $id) { ... on Attachment { url } } }"
-    assert (await bob.execute(node, id=file["id"]))["node"]["url"].startswith(ann.house.url)
+    assert (await bob.execute(node, id=file["id"]))["node"]["url"].startswith(ann.app.url)
     await bob.leave(den)
     assert (await bob.execute(node, id=file["id"]))["node"] is None
     assert (await bob.execute(MESSAGE, id=file["message"]))["message"] is None
@@ -157,7 +157,7 @@ async def test_listeners_of_one_group_are_shown_whole_addresses_of_their_own(
             await stream.until_ready()
         await ann.mutate(SEND, roomId=den, body="", attachmentIds=[file])
         seen = [(await stream.next())["message"]["attachments"] for stream in streams]
-        [topic] = ann.house.roomcast.hub.topics
+        [topic] = ann.app.roomcast.hub.topics
         assert len(topic.groups) == 1
     assert seen[0] != seen[1]
     assert [(await fetch(attachment["url"])).content for [attachment] in seen] == [b"live", b"live"]

@@ -15,7 +15,7 @@ from roomcast.uploads.bucket import Bucket
 from tests import servers
 from tests.api_clients import sign_up
 from tests.children import free_port
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.messages.documents import DELETE
 from tests.running_app import settings_for
 from tests.uploads.documents import code, fetch, picture, post, put, ticket
@@ -50,9 +50,9 @@ async def names(url: str) -> list[str]:
     return sorted([blob.name async for page in Bucket(url).blobs() for blob in page])
 
 
-async def test_files_come_and_go_through_a_bucket(make_house: MakeHouse, bucket_url: str) -> None:
-    house = await make_house(storage_url=bucket_url)
-    async with await sign_up(house, "ann") as ann:
+async def test_files_come_and_go_through_a_bucket(make_app: MakeApp, bucket_url: str) -> None:
+    app = await make_app(storage_url=bucket_url)
+    async with await sign_up(app, "ann") as ann:
         den = await ann.create_room("den")
         content = picture(600, 400, "png", compress_level=0)
         file = await post(ann, den, content, "big.png", "image/png")
@@ -64,9 +64,9 @@ async def test_files_come_and_go_through_a_bucket(make_house: MakeHouse, bucket_
         given = await ticket(ann, 5)
         assert code(await put(ann, given, b"12345678")) == (413, "FILE_TOO_LARGE")
         await ann.mutate(DELETE, messageId=file["message"])
-        await sweeping.sweep(house.roomcast.db, house.roomcast.storage)
+        await sweeping.sweep(app.roomcast.db, app.roomcast.storage)
         assert await names(bucket_url) == []
-    assert not any((house.roomcast.settings.data_dir / "uploads" / "incoming").iterdir())
+    assert not any((app.roomcast.settings.data_dir / "uploads" / "incoming").iterdir())
 
 
 async def test_the_doctor_tries_the_bucket(bucket_url: str, tmp_path: Path) -> None:

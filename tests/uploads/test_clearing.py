@@ -19,20 +19,20 @@ from tests.running_app import RunningApp
 from tests.uploads.documents import SEND, code, codes, fetch, picture, post, put, ticket, upload
 
 
-def stored(house: RunningApp) -> list[Path]:
-    return [path for path in (house.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
+def stored(app: RunningApp) -> list[Path]:
+    return [path for path in (app.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
 
 
-async def rows(house: RunningApp) -> int:
-    async with house.roomcast.db.read() as session:
+async def rows(app: RunningApp) -> int:
+    async with app.roomcast.db.read() as session:
         return (await session.exec(select(func.count()).select_from(File))).one()
 
 
-async def a_day_later(house: RunningApp) -> None:
+async def a_day_later(app: RunningApp) -> None:
     """Everything was asked for a day earlier than it was, and its bytes have lain as long."""
-    async with house.roomcast.db.work() as work:
+    async with app.roomcast.db.work() as work:
         await work.session.exec(sa.update(File).values(created_at=now() - KEPT - timedelta(minutes=1)))
-    for path in stored(house):
+    for path in stored(app):
         os.utime(path, (time.time() - KEPT.total_seconds() - 60,) * 2)
 
 
@@ -40,20 +40,20 @@ async def test_a_deleted_messages_files_are_gone_with_the_next_sweep_and_others_
     den = await ann.create_room("den")
     gone, kept = [await post(ann, den, picture(9, 9), "a.png", "image/png") for _ in range(2)]
     await ann.mutate(DELETE, messageId=gone["message"])
-    await ann.house.roomcast.sweep_files()
-    assert (await rows(ann.house), len(stored(ann.house))) == (1, 2)
+    await ann.app.roomcast.sweep_files()
+    assert (await rows(ann.app), len(stored(ann.app))) == (1, 2)
     assert (await fetch(kept["url"])).status_code == 200
 
 
 async def test_what_is_not_used_for_a_day_goes_finished_or_not_and_cannot_be_used_any_more(ann: UserClient) -> None:
     den = await ann.create_room("den")
     kept, unused, unfinished = await post(ann, den, b"kept"), await upload(ann, b"unused"), await ticket(ann, 5)
-    await ann.house.roomcast.sweep_files()
-    assert await rows(ann.house) == 3
-    await a_day_later(ann.house)
-    await ann.house.roomcast.sweep_files()
-    await ann.house.roomcast.sweep_strays()
-    assert (await rows(ann.house), len(stored(ann.house))) == (1, 1)
+    await ann.app.roomcast.sweep_files()
+    assert await rows(ann.app) == 3
+    await a_day_later(ann.app)
+    await ann.app.roomcast.sweep_files()
+    await ann.app.roomcast.sweep_strays()
+    assert (await rows(ann.app), len(stored(ann.app))) == (1, 1)
     assert codes(await ann.mutate(SEND, roomId=den, body="", attachmentIds=[unused])) == ["NOT_FOUND"]
     assert code(await put(ann, unfinished, b"bytes")) == (404, "NOT_FOUND")
     assert (await fetch(kept["url"])).content == b"kept"
@@ -63,62 +63,62 @@ async def test_a_deleted_rooms_files_are_swept(ann: UserClient) -> None:
     den = await ann.create_room("den")
     await post(ann, den, b"gone")
     await ann.mutate("mutation ($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=den)
-    await ann.house.roomcast.sweep_files()
-    assert (await rows(ann.house), stored(ann.house)) == (0, [])
+    await ann.app.roomcast.sweep_files()
+    assert (await rows(ann.app), stored(ann.app)) == (0, [])
 
 
 async def test_a_sweep_that_died_after_the_bytes_is_finished_by_the_next(ann: UserClient) -> None:
     den = await ann.create_room("den")
     file = await post(ann, den, b"gone")
     await ann.mutate(DELETE, messageId=file["message"])
-    [path] = stored(ann.house)
+    [path] = stored(ann.app)
     path.unlink()
-    await ann.house.roomcast.sweep_files()
-    assert await rows(ann.house) == 0
+    await ann.app.roomcast.sweep_files()
+    assert await rows(ann.app) == 0
 
 
 async def test_a_sweep_that_died_before_the_bytes_is_finished_by_the_next(ann: UserClient) -> None:
     file = await upload(ann, b"unused")
-    await a_day_later(ann.house)
-    async with ann.house.roomcast.db.work() as work:
+    await a_day_later(ann.app)
+    async with ann.app.roomcast.db.work() as work:
         await actions.give_up(work)
     den = await ann.create_room("den")
     assert codes(await ann.mutate(SEND, roomId=den, body="", attachmentIds=[file])) == ["CONFLICT"]
-    await ann.house.roomcast.sweep_files()
-    assert (await rows(ann.house), stored(ann.house)) == (0, [])
+    await ann.app.roomcast.sweep_files()
+    assert (await rows(ann.app), stored(ann.app)) == (0, [])
 
 
 async def test_bytes_without_a_row_go_after_a_day_and_foreign_files_are_left_alone(ann: UserClient) -> None:
     den = await ann.create_room("den")
     kept = await post(ann, den, picture(9, 9), "a.png", "image/png")
-    [name] = [path.name for path in stored(ann.house) if not path.name.endswith("thumbnail")]
+    [name] = [path.name for path in stored(ann.app) if not path.name.endswith("thumbnail")]
     for stray in (f"{uuid7().hex}-{'0' * 32}", name[:33] + "f" * 32):
-        path = ann.house.roomcast.settings.data_dir / stray
+        path = ann.app.roomcast.settings.data_dir / stray
         path.write_bytes(b"?")
-        await ann.house.roomcast.storage.keep(stray, path)
-    (stored(ann.house)[0].parent / "readme.txt").write_bytes(b"ours")
-    await ann.house.roomcast.sweep_strays()
-    assert len(stored(ann.house)) == 5
-    await a_day_later(ann.house)
-    await ann.house.roomcast.sweep_strays()
-    assert {path.name for path in stored(ann.house)} == {name, f"{name}-thumbnail", "readme.txt"}
+        await ann.app.roomcast.storage.keep(stray, path)
+    (stored(ann.app)[0].parent / "readme.txt").write_bytes(b"ours")
+    await ann.app.roomcast.sweep_strays()
+    assert len(stored(ann.app)) == 5
+    await a_day_later(ann.app)
+    await ann.app.roomcast.sweep_strays()
+    assert {path.name for path in stored(ann.app)} == {name, f"{name}-thumbnail", "readme.txt"}
     assert (await fetch(kept["url"])).status_code == 200
 
 
 async def test_what_a_killed_process_had_half_received_goes_after_a_day(ann: UserClient) -> None:
-    half = ann.house.roomcast.settings.data_dir / "uploads" / "incoming" / "half"
+    half = ann.app.roomcast.settings.data_dir / "uploads" / "incoming" / "half"
     half.write_bytes(b"ha")
-    await ann.house.roomcast.sweep_files()
+    await ann.app.roomcast.sweep_files()
     assert half.exists()
-    await a_day_later(ann.house)
-    await ann.house.roomcast.sweep_files()
+    await a_day_later(ann.app)
+    await ann.app.roomcast.sweep_files()
     assert not half.exists()
 
 
 async def test_a_row_whose_bytes_were_lost_is_a_file_that_is_not_found(ann: UserClient) -> None:
     den = await ann.create_room("den")
     file = await post(ann, den, b"lost")
-    stored(ann.house)[0].unlink()
+    stored(ann.app)[0].unlink()
     assert code(await fetch(file["url"])) == (404, "NOT_FOUND")
-    await sweeping.sweep(ann.house.roomcast.db, ann.house.roomcast.storage)
-    assert await rows(ann.house) == 1
+    await sweeping.sweep(ann.app.roomcast.db, ann.app.roomcast.storage)
+    assert await rows(ann.app) == 1

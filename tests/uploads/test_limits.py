@@ -13,24 +13,24 @@ import pytest
 
 from roomcast.uploads.limits import Slots
 from tests.api_clients import UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.messages.documents import DELETE
 from tests.running_app import RunningApp
-from tests.test_plans import questions, scans
+from tests.test_compiled_statements import questions, scans
 from tests.uploads.documents import CREATE, code, codes, fetch, picture, post, put, ticket, upload
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 """For what has nothing to do with the database."""
 
 
-def stored(house: RunningApp) -> list[Path]:
-    return [path for path in (house.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
+def stored(app: RunningApp) -> list[Path]:
+    return [path for path in (app.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
 
 
-async def trickled(house: RunningApp, url: str) -> bytes:
+async def trickled(app: RunningApp, url: str) -> bytes:
     """What the server answers to a client that sends its body byte by byte, and listens meanwhile."""
-    reader, writer = await connected(house)
-    writer.write(f"PUT {url.removeprefix(house.url)} HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n".encode())
+    reader, writer = await connected(app)
+    writer.write(f"PUT {url.removeprefix(app.url)} HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n".encode())
     answer = asyncio.ensure_future(reader.readuntil(b"}]}"))
     while not answer.done():
         writer.write(b"x")
@@ -39,8 +39,8 @@ async def trickled(house: RunningApp, url: str) -> bytes:
     return await answer
 
 
-async def connected(house: RunningApp) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    return await asyncio.open_connection("127.0.0.1", int(house.url.rpartition(":")[2]), limit=1024)
+async def connected(app: RunningApp) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", int(app.url.rpartition(":")[2]), limit=1024)
 
 
 @contextmanager
@@ -59,21 +59,21 @@ def largest_file(size: int) -> Iterator[None]:
 
 @on_sqlite
 async def test_an_upload_that_trickles_is_given_up_and_its_slot_is_free_again(ann: UserClient) -> None:
-    files = ann.house.roomcast.files
+    files = ann.app.roomcast.files
     files.limits = replace(files.limits, grace_seconds=0.5)
     given = await ticket(ann, 10_000)
     async with asyncio.timeout(20):
-        answer = await trickled(ann.house, given["uploadUrl"])
+        answer = await trickled(ann.app, given["uploadUrl"])
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"TIMEOUT"' in answer
-    assert stored(ann.house) == []
-    with ann.house.roomcast.intake.slots.take("127.0.0.1", None):
+    assert stored(ann.app) == []
+    with ann.app.roomcast.intake.slots.take("127.0.0.1", None):
         assert (await put(ann, given, b"x" * 10_000)).status_code == 200
 
 
 @on_sqlite
 async def test_an_upload_that_is_slow_and_steady_enough_is_taken(ann: UserClient) -> None:
-    files = ann.house.roomcast.files
+    files = ann.app.roomcast.files
     files.limits = replace(files.limits, grace_seconds=1.0, bytes_per_second=2000)
 
     async def steady() -> AsyncIterator[bytes]:
@@ -85,10 +85,10 @@ async def test_an_upload_that_is_slow_and_steady_enough_is_taken(ann: UserClient
 
 
 @on_sqlite
-async def test_an_address_has_a_share_of_the_slots_and_a_network_of_ipv6_is_one(make_house: MakeHouse) -> None:
-    house = await make_house(trusted_proxies=("127.0.0.1",))
-    house.roomcast.intake.slots = Slots(4, 2, 8)
-    async with await sign_up(house, "ann") as ann:
+async def test_an_address_has_a_share_of_the_slots_and_a_network_of_ipv6_is_one(make_app: MakeApp) -> None:
+    app = await make_app(trusted_proxies=("127.0.0.1",))
+    app.roomcast.intake.slots = Slots(4, 2, 8)
+    async with await sign_up(app, "ann") as ann:
         given, go_on = await ticket(ann, 4), asyncio.Event()
 
         async def slow() -> AsyncIterator[bytes]:
@@ -101,7 +101,7 @@ async def test_an_address_has_a_share_of_the_slots_and_a_network_of_ipv6_is_one(
 
         async def under_way(count: int) -> None:
             async with asyncio.timeout(10):
-                while len(stored(house)) < count:  # noqa: ASYNC110 (no one event says it)
+                while len(stored(app)) < count:  # noqa: ASYNC110 (no one event says it)
                     await asyncio.sleep(0.01)
 
         async with asyncio.TaskGroup() as tasks:
@@ -120,9 +120,9 @@ async def test_an_address_has_a_share_of_the_slots_and_a_network_of_ipv6_is_one(
             go_on.set()
 
 
-async def test_a_persons_files_have_a_quota_and_what_is_removed_counts_no_longer(make_house: MakeHouse) -> None:
-    house = await make_house(upload_quota_bytes=100)
-    async with await sign_up(house, "ann") as ann, await sign_up(house, "bob") as bob:
+async def test_a_persons_files_have_a_quota_and_what_is_removed_counts_no_longer(make_app: MakeApp) -> None:
+    app = await make_app(upload_quota_bytes=100)
+    async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         den = await ann.create_room("den")
         sent = await post(ann, den, b"x" * 60)
         refused = await ann.mutate(CREATE, filename="a", contentType="", byteSize=41)
@@ -133,7 +133,7 @@ async def test_a_persons_files_have_a_quota_and_what_is_removed_counts_no_longer
         assert codes(await ann.mutate(CREATE, filename="a", contentType="", byteSize=1)) == ["QUOTA_EXCEEDED"]
         assert await upload(bob, b"x" * 100)
         await ann.mutate(DELETE, messageId=sent["message"])
-        await house.roomcast.sweep_files()
+        await app.roomcast.sweep_files()
         assert await ticket(ann, 60)
 
 
@@ -141,19 +141,19 @@ async def test_what_a_person_stores_is_summed_up_by_an_index(ann: UserClient) ->
     with questions() as asked:
         await ticket(ann, 5)
     assert [statement for statement, _ in asked if "sum(files.byte_size)" in statement]
-    assert await scans(ann.house, asked) == {}
+    assert await scans(ann.app, asked) == {}
 
 
 @on_sqlite
-async def test_uploads_leave_some_of_the_disk_free(make_house: MakeHouse) -> None:
-    house = await make_house(min_free_disk_bytes=2**52)
-    async with await sign_up(house, "ann") as ann:
+async def test_uploads_leave_some_of_the_disk_free(make_app: MakeApp) -> None:
+    app = await make_app(min_free_disk_bytes=2**52)
+    async with await sign_up(app, "ann") as ann:
         given = await ticket(ann, 5)
         refused = await put(ann, given, b"bytes")
         assert code(refused) == (507, "STORAGE_FULL")
         assert refused.headers["retry-after"] == "60"
         assert refused.json()["errors"][0]["extensions"]["retryable"] is True
-        assert stored(house) == []
+        assert stored(app) == []
 
 
 @on_sqlite
@@ -161,7 +161,7 @@ async def test_a_disk_that_fills_up_in_the_middle_is_an_answer_and_leaves_nothin
     given = await ticket(ann, 5_000_000)
     with largest_file(2_000_000):
         assert code(await put(ann, given, b"x" * 5_000_000)) == (507, "STORAGE_FULL")
-    assert stored(ann.house) == []
+    assert stored(ann.app) == []
     assert (await put(ann, given, b"x" * 5_000_000)).status_code == 200
 
 
@@ -170,23 +170,23 @@ async def test_a_disk_that_fills_up_while_a_picture_is_prepared_is_an_answer_too
     content = picture(300, 200, "png", compress_level=0)
     given = await ticket(ann, len(content), "a.png", "image/png")
     await upload(ann, picture(9, 9), "b.png", "image/png")
-    [child] = ann.house.roomcast.intake.pictures.pids
+    [child] = ann.app.roomcast.intake.pictures.pids
     resource.prlimit(child, resource.RLIMIT_FSIZE, (1000, 1000))
     assert code(await put(ann, given, content)) == (507, "STORAGE_FULL")
-    assert len(stored(ann.house)) == 2
+    assert len(stored(ann.app)) == 2
 
 
 @on_sqlite
-async def test_files_and_folders_are_for_the_servers_account_alone(make_house: MakeHouse) -> None:
+async def test_files_and_folders_are_for_the_servers_account_alone(make_app: MakeApp) -> None:
     before = os.umask(0)
     try:
-        house = await make_house()
-        async with await sign_up(house, "ann") as ann:
+        app = await make_app()
+        async with await sign_up(app, "ann") as ann:
             await upload(ann, picture(9, 9), "a.png", "image/png")
             await upload(ann, b"text")
     finally:
         os.umask(before)
-    uploads = house.roomcast.settings.data_dir / "uploads"
+    uploads = app.roomcast.settings.data_dir / "uploads"
     modes = {(path.is_dir(), stat.S_IMODE(path.stat().st_mode)) for path in (uploads, *uploads.rglob("*"))}
     assert modes == {(True, 0o700), (False, 0o600)}
 
@@ -194,9 +194,9 @@ async def test_files_and_folders_are_for_the_servers_account_alone(make_house: M
 # ------------------------------------------------------------------ out
 
 
-async def reader_of(url: str, house: RunningApp) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    reader, writer = await connected(house)
-    writer.write(f"GET {url.removeprefix(house.url)} HTTP/1.1\r\nHost: {house.url[7:]}\r\n\r\n".encode())
+async def reader_of(url: str, app: RunningApp) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await connected(app)
+    writer.write(f"GET {url.removeprefix(app.url)} HTTP/1.1\r\nHost: {app.url[7:]}\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
     return reader, writer
 
@@ -205,11 +205,11 @@ async def reader_of(url: str, house: RunningApp) -> tuple[asyncio.StreamReader, 
 async def test_a_reader_that_takes_nothing_or_too_little_is_given_up(ann: UserClient) -> None:
     den = await ann.create_room("den")
     url = (await post(ann, den, bytes(20_000_000)))["url"]
-    files = ann.house.roomcast.files
+    files = ann.app.roomcast.files
     limits = files.limits
     for changed in (replace(limits, stall_seconds=0.3), replace(limits, grace_seconds=0.3, bytes_per_second=10**9)):
         files.limits = changed
-        _, writer = await reader_of(url, ann.house)
+        _, writer = await reader_of(url, ann.app)
         async with asyncio.timeout(10):
             assert files.downloads.count == 1
             while files.downloads.count:  # noqa: ASYNC110 (no one event says it)
@@ -223,9 +223,9 @@ async def test_a_reader_that_takes_nothing_or_too_little_is_given_up(ann: UserCl
 async def test_an_address_has_a_share_of_the_downloads(ann: UserClient) -> None:
     den = await ann.create_room("den")
     url = (await post(ann, den, bytes(20_000_000)))["url"]
-    files = ann.house.roomcast.files
+    files = ann.app.roomcast.files
     files.downloads = Slots(10, 1)
-    _, writer = await reader_of(url, ann.house)
+    _, writer = await reader_of(url, ann.app)
     refused = await fetch(url)
     assert code(refused) == (429, "RATE_LIMITED")
     writer.close()

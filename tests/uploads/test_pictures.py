@@ -19,7 +19,7 @@ from PIL import Image
 from roomcast.core.errors import TookTooLong, UnsupportedMediaType
 from roomcast.uploads.pictures import Job, Picture, PictureLimits, PicturePool
 from tests.api_clients import UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.uploads import pictures
 from tests.uploads.documents import code, fetch, picture, post, put, ticket, upload
 from tests.uploads.pictures import MARK
@@ -84,7 +84,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_picture_that_takes_too_long_is_refused_and_others_go_on(
     ann: UserClient, bob: UserClient, slow: Path
 ) -> None:
-    pool = ann.house.roomcast.intake.pictures
+    pool = ann.app.roomcast.intake.pictures
     pool.limits = replace(pool.limits, cpu_seconds=1)
     den = await bob.create_room("den")
     bomb = await asyncio.to_thread(slow.read_bytes)
@@ -127,15 +127,15 @@ async def test_what_is_stored_and_served_has_no_location_and_its_own_hash(ann: U
         assert (shown["byteSize"], shown["sha256"]) == (len(served), hashlib.sha256(served).hexdigest())
         assert (first.json()["byteSize"], first.json()["sha256"]) == (shown["byteSize"], shown["sha256"])
         assert (await put(ann, given, content)).json() == first.json()
-    stored = [path for path in (ann.house.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
+    stored = [path for path in (ann.app.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
     assert len(stored) == 7 + 5  # of AVIF and HEIC no thumbnails are made
     assert not [path for path in stored if MARK in path.read_bytes()]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_setting_keeps_originals_as_they_are(make_house: MakeHouse) -> None:
-    house = await make_house(keep_originals=True)
-    async with await sign_up(house, "ann") as ann:
+async def test_a_setting_keeps_originals_as_they_are(make_app: MakeApp) -> None:
+    app = await make_app(keep_originals=True)
+    async with await sign_up(app, "ann") as ann:
         den = await ann.create_room("den")
         content = pictures.jpeg()
         file = await post(ann, den, content, "a.jpg", "image/jpeg")

@@ -10,16 +10,16 @@ from uuid import UUID
 from roomcast.core.clock import now
 from roomcast.uploads.links import Links
 from tests.api_clients import UserClient, sign_up
-from tests.conftest import MakeHouse
+from tests.conftest import MakeApp
 from tests.running_app import SECRET, RunningApp
 from tests.uploads.documents import CREATE, SEND, code, codes, fetch, picture, post, put, ticket, upload
 
 LINKS = Links([SECRET.encode()])
 
 
-def stored(house: RunningApp) -> list[Path]:
+def stored(app: RunningApp) -> list[Path]:
     """Every file in the folder of uploads, those on their way included."""
-    return [path for path in (house.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
+    return [path for path in (app.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
 
 
 async def streamed(*chunks: bytes) -> AsyncIterator[bytes]:
@@ -44,7 +44,7 @@ async def test_a_ticket_is_for_a_file_that_can_be(ann: UserClient) -> None:
         assert payload["uploadUrl"] is None
 
 
-async def test_nobody_gets_a_ticket_who_has_not_signed_in(house: RunningApp, ann: UserClient) -> None:
+async def test_nobody_gets_a_ticket_who_has_not_signed_in(app: RunningApp, ann: UserClient) -> None:
     ann.token = None
     wish = {"filename": "a", "contentType": "text/plain", "byteSize": 5}
     assert await ann.codes(CREATE, input=wish) == ["UNAUTHENTICATED"]
@@ -62,22 +62,22 @@ async def test_more_or_fewer_bytes_than_announced_are_refused_and_leave_nothing(
         assert code(await put(ann, given, content)) == refusal
         sent = await ann.mutate(SEND, roomId="room_x", body="", attachmentIds=[given["uploadId"]])
         assert codes(sent) == ["NOT_FOUND"]
-    assert stored(ann.house) == []
+    assert stored(ann.app) == []
     assert (await put(ann, given, streamed(b"12", b"345"))).status_code == 200
 
 
 async def test_an_upload_that_breaks_off_leaves_nothing_and_may_be_tried_again(ann: UserClient) -> None:
     given = await ticket(ann, 100_000)
-    target = given["uploadUrl"].removeprefix(ann.house.url)
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(ann.house.url.rpartition(":")[2]))
+    target = given["uploadUrl"].removeprefix(ann.app.url)
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(ann.app.url.rpartition(":")[2]))
     writer.write(f"PUT {target} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n".encode() + b"x" * 50_000)
     await writer.drain()
     async with asyncio.timeout(10):
-        while not stored(ann.house):  # noqa: ASYNC110 (no one event says it)
+        while not stored(ann.app):  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.01)
     writer.close()
     async with asyncio.timeout(10):
-        while stored(ann.house):  # noqa: ASYNC110
+        while stored(ann.app):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert (await put(ann, given, b"x" * 100_000)).status_code == 200
 
@@ -87,7 +87,7 @@ async def test_the_same_bytes_again_are_welcome_and_others_are_not(ann: UserClie
     first, again, other = [await put(ann, given, content) for content in (b"bytes", b"bytes", b"other")]
     assert first.json() == again.json()
     assert code(other) == (409, "CONFLICT")
-    assert len(stored(ann.house)) == 1
+    assert len(stored(ann.app)) == 1
     den = await ann.create_room("den")
     sent = await ann.mutate(SEND, roomId=den, body="", attachmentIds=[given["uploadId"]])
     assert (await put(ann, given, b"bytes")).json() == first.json()
@@ -98,7 +98,7 @@ async def test_two_who_fill_one_ticket_at_once_do_not_mix(ann: UserClient) -> No
     given, contents = await ticket(ann, 300_000), [bytes([number]) * 300_000 for number in (65, 66)]
     answers = await asyncio.gather(*(put(ann, given, content) for content in contents))
     assert sorted(answer.status_code for answer in answers) == [200, 409]
-    [path] = stored(ann.house)
+    [path] = stored(ann.app)
     assert path.read_bytes() in contents
 
 
@@ -112,13 +112,13 @@ async def test_an_address_that_was_changed_or_is_over_takes_nothing(ann: UserCli
         url.partition("?")[0],
         url.replace(id_, other["uploadId"].removeprefix("file_")),
         url.replace("until=", "until=²"),
-        ann.house.url + LINKS.path("uploads", UUID(id_), now() - timedelta(seconds=1)),
+        ann.app.url + LINKS.path("uploads", UUID(id_), now() - timedelta(seconds=1)),
     ):
         assert code(await put(ann, {**given, "uploadUrl": wrong}, b"bytes")) == (403, "FORBIDDEN"), wrong
     for wrong in (url.replace(id_, "nonsense"), url.replace(id_, "..%2f..%2fsecret.key")):
         assert code(await put(ann, {**given, "uploadUrl": wrong}, b"bytes")) == (404, "NOT_FOUND")
     assert code(await fetch(url, "POST")) == (405, "BAD_USER_INPUT")
-    assert stored(ann.house) == []
+    assert stored(ann.app) == []
 
 
 async def test_parts_and_packed_bytes_are_refused(ann: UserClient) -> None:
@@ -129,7 +129,7 @@ async def test_parts_and_packed_bytes_are_refused(ann: UserClient) -> None:
 
 
 async def test_a_large_body_without_a_ticket_is_answered_and_the_server_goes_on(ann: UserClient) -> None:
-    url = f"{ann.house.url}/uploads/nonsense"
+    url = f"{ann.app.url}/uploads/nonsense"
     assert code(await put(ann, {"uploadUrl": url, "headers": []}, b"x" * 5_000_000)) == (404, "NOT_FOUND")
     assert await upload(ann, b"fine")
 
@@ -145,27 +145,27 @@ async def test_who_lets_too_many_files_lie_about_gets_no_more_until_some_are_use
     assert (await ticket(ann, 5, kind=""))["headers"] == [{"name": "Content-Type", "value": "application/octet-stream"}]
 
 
-async def test_the_limit_is_a_setting_and_clients_are_told(make_house: MakeHouse) -> None:
-    house = await make_house(max_upload_bytes=10)
-    async with await sign_up(house, "ann") as ann:
+async def test_the_limit_is_a_setting_and_clients_are_told(make_app: MakeApp) -> None:
+    app = await make_app(max_upload_bytes=10)
+    async with await sign_up(app, "ann") as ann:
         limits = await ann.execute("{ serverInfo { limits { maxUploadBytes } } }")
         assert limits["serverInfo"]["limits"] == {"maxUploadBytes": 10}
         assert codes(await ann.mutate(CREATE, filename="a", contentType="", byteSize=11)) == ["FILE_TOO_LARGE"]
 
 
-async def test_addresses_begin_as_the_server_is_reached_or_as_it_is_set(make_house: MakeHouse) -> None:
-    house = await make_house(public_url="https://chat.example.org")
-    async with await sign_up(house, "ann") as ann:
+async def test_addresses_begin_as_the_server_is_reached_or_as_it_is_set(make_app: MakeApp) -> None:
+    app = await make_app(public_url="https://chat.example.org")
+    async with await sign_up(app, "ann") as ann:
         given = await ticket(ann, 5)
         assert given["uploadUrl"].startswith("https://chat.example.org/uploads/")
-        local = given["uploadUrl"].replace("https://chat.example.org", house.url)
+        local = given["uploadUrl"].replace("https://chat.example.org", app.url)
         assert (await put(ann, {**given, "uploadUrl": local}, b"bytes")).status_code == 200
 
 
-async def test_pages_of_other_named_origins_may_send_and_show_files(make_house: MakeHouse) -> None:
+async def test_pages_of_other_named_origins_may_send_and_show_files(make_app: MakeApp) -> None:
     friend = "https://chat.example.org"
-    house = await make_house(allowed_origins=(friend,))
-    async with await sign_up(house, "ann") as ann:
+    app = await make_app(allowed_origins=(friend,))
+    async with await sign_up(app, "ann") as ann:
         den = await ann.create_room("den")
         given = await ticket(ann, 5)
         wish = {
@@ -191,7 +191,7 @@ async def test_one_person_sends_eight_files_at_once_and_no_more(ann: UserClient,
     async with asyncio.TaskGroup() as tasks:
         puts = [tasks.create_task(put(ann, given, slow())) for _ in range(8)]
         async with asyncio.timeout(10):
-            while len(stored(ann.house)) < 8:  # noqa: ASYNC110 (no one event says it)
+            while len(stored(ann.app)) < 8:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.01)
         refused = await put(ann, given, b"abcd")
         assert code(refused) == (429, "RATE_LIMITED")

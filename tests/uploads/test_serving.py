@@ -97,8 +97,8 @@ async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann:
         url.replace("/files/", "/thumbnails/"),
         url.replace("signature=", "signature=x"),
         url.partition("?")[0],
-        ann.house.url + LINKS.path("files", id_, now() - timedelta(seconds=1)),
-        ann.house.url + Links([b"another server's secret, as long as ours"]).reading("files", id_, now()),
+        ann.app.url + LINKS.path("files", id_, now() - timedelta(seconds=1)),
+        ann.app.url + Links([b"another server's secret, as long as ours"]).reading("files", id_, now()),
         url.replace("reader=", "other="),
     ):
         assert code(await fetch(wrong)) == (403, "FORBIDDEN"), wrong
@@ -119,7 +119,7 @@ async def test_a_file_that_no_message_carries_cannot_be_read(ann: UserClient) ->
     file_id = raw(await upload(ann, b"waiting"))
     for id_ in (file_id, UUID(int=7)):
         for reader in (UUID(ann.id[5:]), UUID(int=8), None):
-            address = ann.house.url + LINKS.reading("files", id_, now(), reader=reader)
+            address = ann.app.url + LINKS.reading("files", id_, now(), reader=reader)
             assert code(await fetch(address)) == (404, "NOT_FOUND")
 
 
