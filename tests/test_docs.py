@@ -54,3 +54,15 @@ def test_links_lead_to_files(page: Path) -> None:
     prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", prose)
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_decisions_are_numbered_without_gaps_and_have_the_same_sections() -> None:
+    pages = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    for number, page in enumerate(pages, 1):
+        text = page.read_text()
+        title = text.partition("\n")[0].removeprefix(f"# {number}. ")
+        assert page.name.startswith(f"{number:04}-"), page.name
+        assert f"| [{number}]({page.name}) | {title} |" in index, page.name
+        sections = re.findall(r"^## (.+)$", text, re.MULTILINE)[:4]
+        assert sections == ["Context", "Decision", "Consequences", "Alternatives"], page.name
