@@ -1,0 +1,68 @@
+"""The documentation names every error code, and every relative link in it leads to a file."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from roomcast.api.errors import ErrorCode, coded, formatted
+from roomcast.core.errors import OutcomeUnknown, Refused
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    *(ROOT / "docs").rglob("*.md"),
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "ARCHITECTURE.md")),
+]
+
+
+def table(heading: str) -> dict[str, str]:
+    """The codes of one table of docs/errors.md, and what it says about retrying each."""
+    text = (ROOT / "docs" / "errors.md").read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return dict(re.findall(r"^\| `([A-Z_]+)` \| (yes|no) \|", text, re.MULTILINE))
+
+
+def refusals(kind: type[Refused] = Refused) -> Iterator[type[Refused]]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from refusals(subclass)
+
+
+def codes_in_source() -> set[str]:
+    """The literal codes of top-level errors in `api/`."""
+    sources = [path.read_text() for path in (ROOT / "src" / "roomcast" / "api").rglob("*.py")]
+    patterns = (r'\bcoded\(\s*"([A-Z_]+)"', r'\b(?:blamed|with_code)\([^()]*"([A-Z_]+)"\)')
+    return {code for source in sources for pattern in patterns for code in re.findall(pattern, source)}
+
+
+def test_the_documentation_lists_the_codes_of_payloads() -> None:
+    retryable = {refusal.code: "yes" if refusal.retryable else "no" for refusal in refusals()}
+    assert table("Payload codes") == {code.value: retryable[code.value] for code in ErrorCode}
+
+
+def test_the_documentation_lists_the_codes_of_top_level_errors() -> None:
+    others = {refusal.code for refusal in refusals()} - set(ErrorCode.__members__)
+    found = codes_in_source() | others | {OutcomeUnknown.code}
+    assert {"GRAPHQL_PARSE_FAILED", "QUERY_TOO_COMPLEX"} <= found
+    assert table("Top-level codes") == {
+        code: "yes" if formatted(coded(code, ""), "")["extensions"]["retryable"] else "no" for code in found
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_to_files(page: Path) -> None:
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", prose)
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_decisions_are_numbered_without_gaps_and_have_the_same_sections() -> None:
+    pages = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
+    index = (ROOT / "docs" / "decisions" / "README.md").read_text()
+    for number, page in enumerate(pages, 1):
+        text = page.read_text()
+        title = text.partition("\n")[0].removeprefix(f"# {number}. ")
+        assert page.name.startswith(f"{number:04}-"), page.name
+        assert f"| [{number}]({page.name}) | {title} |" in index, page.name
+        sections = re.findall(r"^## (.+)$", text, re.MULTILINE)[:4]
+        assert sections == ["Context", "Decision", "Consequences", "Alternatives"], page.name
