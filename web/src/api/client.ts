@@ -1,7 +1,7 @@
 /** The urql client of who is signed in: subscriptions over the socket, everything else over HTTP. */
 import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { authExchange } from "@urql/exchange-auth";
-import type { Store } from "../state/store";
+import type { Store } from "../store";
 import { isStale, renew, session } from "./session";
 import { openSocket, type Connection } from "./socket";
 

@@ -1,6 +1,6 @@
 /** Who is signed in, and with which tokens: kept for all tabs, renewed by whichever needs it first. */
 import { Client, fetchExchange } from "@urql/core";
-import { Store } from "../state/store";
+import { Store } from "../store";
 import { Renew, SignIn, SignOut, SignUp, type Tokens } from "./accounts";
 import { act, Refusal } from "./refusal";
 

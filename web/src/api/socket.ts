@@ -2,7 +2,7 @@
 import { createClient, type Client } from "graphql-ws";
 import { stringifyDocument } from "@urql/core";
 import type { ResultOf } from "gql.tada";
-import { Store } from "../state/store";
+import { Store } from "../store";
 import { Renew } from "./accounts";
 import { Refusal } from "./refusal";
 import { resumable } from "./resume";

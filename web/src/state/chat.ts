@@ -8,7 +8,7 @@ import { ask } from "../api/refusal";
 import { Inbox } from "./inbox";
 import { OpenedRoomState } from "./room";
 import { Outbox } from "./unsent";
-import { Store } from "./store";
+import { Store } from "../store";
 
 export interface Limits {
   maxUploadBytes: number;

@@ -3,7 +3,7 @@ import type { Message } from "../api/messages";
 import { Delete, Edit, Pin, React, Unpin, Unreact } from "../api/messageChanges";
 import { act } from "../api/refusal";
 import type { OpenedRoomState } from "./room";
-import { Store } from "./store";
+import { Store } from "../store";
 import type { Row, Timeline } from "./timeline";
 
 export class Conversation {

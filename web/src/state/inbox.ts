@@ -3,7 +3,7 @@ import type { Client } from "@urql/core";
 import { InboxEvents, type InboxEvent } from "../api/live";
 import { ask } from "../api/refusal";
 import { MyRooms, type RoomCard } from "../api/rooms";
-import { Store } from "./store";
+import { Store } from "../store";
 
 export interface RoomEntry extends RoomCard {
   /** When something last happened, in milliseconds. */

@@ -7,7 +7,7 @@ import { act, ask, failure, Refusal, said } from "../api/refusal";
 import { Place, type RoomFacts, type RoomPlace } from "../api/rooms";
 import { Signals } from "./signals";
 import { emptyTimeline, reduce, type Action, type Timeline } from "./timeline";
-import { Store } from "./store";
+import { Store } from "../store";
 import { OpenedThread } from "./thread";
 
 export type Facts = RoomFacts & RoomPlace;

@@ -1,5 +1,5 @@
 /** Where the page is: the room, and perhaps the message, that its address names. */
-import { Store } from "./store";
+import { Store } from "../store";
 
 export interface Route {
   roomId: string | null;

@@ -3,7 +3,7 @@ import type { Client } from "@urql/core";
 import type { Person } from "../api/accounts";
 import { Presence, SayTyping, Typing, type PresenceChange, type PresenceState } from "../api/signals";
 import { act } from "../api/refusal";
-import { Store } from "./store";
+import { Store } from "../store";
 
 /** Said again this often while somebody goes on writing; the server forgets it after two and a half times as long. */
 const TYPING_AGAIN_MS = 4_000;

@@ -4,7 +4,7 @@ import type { RoomEvent } from "../api/live";
 import { Messages, OneMessage } from "../api/messages";
 import { ask } from "../api/refusal";
 import { emptyTimeline, reduce, type Action, type Timeline } from "./timeline";
-import { Store } from "./store";
+import { Store } from "../store";
 
 const PAGE = 50;
 

@@ -7,7 +7,7 @@ import type { Attachment, Message } from "../api/messages";
 import { Send } from "../api/messageChanges";
 import { act, Refusal, said } from "../api/refusal";
 import { uuid } from "./identity";
-import { Store } from "./store";
+import { Store } from "../store";
 
 export type File = Pick<Attachment, "id" | "filename" | "contentType" | "byteSize">;
 

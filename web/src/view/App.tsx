@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { session } from "../api/session";
 import { Chat, ChatContext } from "../state/chat";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { ChatPage } from "./ChatPage";
 import { Welcome } from "./Welcome";
 

@@ -1,7 +1,7 @@
 /** Says that the connection is gone, once that has lasted long enough to matter. */
 import { useEffect, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 
 const NOTICEABLE_MS = 1_000;
 

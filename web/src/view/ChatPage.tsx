@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { totalUnread } from "../state/inbox";
 import { invitation, route } from "../state/route";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { Banner } from "./Banner";
 import { Dialogs, type DialogName } from "./Dialogs";
 import { Invited } from "./Invited";

@@ -5,7 +5,7 @@ import { useChat } from "../state/chat";
 import type { Conversation } from "../state/conversation";
 import { draftOf, keepDraft } from "../state/drafts";
 import type { Outbox } from "../state/unsent";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { ComposerFiles } from "./ComposerFiles";
 import { FilePicker } from "./FilePicker";
 import { Icon } from "./Icon";

@@ -5,7 +5,7 @@ import type { Member, Role } from "../api/rooms";
 import { useChat } from "../state/chat";
 import { go } from "../state/route";
 import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { Avatar } from "./Avatar";
 import { PresenceDot } from "./PresenceDot";
 import { useDeed } from "./useDeed";

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { ask } from "../api/refusal";
 import { Members, type Member } from "../api/rooms";
 import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { InviteLink } from "./InviteLink";
 import { MemberRow } from "./MemberRow";
 import { RoomSettings } from "./RoomSettings";

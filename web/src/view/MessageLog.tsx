@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import type { Conversation } from "../state/conversation";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { Icon } from "./Icon";
 import { linesOf } from "./lines";
 import { LineShown } from "./LineShown";

@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import { linkTo } from "../state/route";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import type { Row } from "../state/timeline";
 import { Attachments } from "./Attachments";
 import { Avatar } from "./Avatar";

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { said } from "../api/refusal";
 import { useChat } from "../state/chat";
 import type { Conversation } from "../state/conversation";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import type { Row } from "../state/timeline";
 import { EmojiPicker } from "./EmojiPicker";
 import { IconButton } from "./IconButton";

@@ -3,7 +3,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { IconButton } from "./IconButton";
 import { MembersPanel } from "./MembersPanel";
 import { PinsPanel } from "./PinsPanel";

@@ -1,6 +1,6 @@
 /** Whether somebody is here: a dot, and the word for who does not see it or its colour. */
 import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 
 const WORDS = { ACTIVE: "Active", IDLE: "Idle", OFFLINE: "Away" } as const;
 

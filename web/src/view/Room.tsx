@@ -4,7 +4,7 @@ import { useChat } from "../state/chat";
 import { Conversation } from "../state/conversation";
 import { go } from "../state/route";
 import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { Composer } from "./Composer";
 import { Join } from "./Join";
 import { MessageLog } from "./MessageLog";

@@ -1,12 +1,12 @@
 /** A room's name, topic and people, and the ways to what hangs on it. */
 import { go } from "../state/route";
 import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { IconButton } from "./IconButton";
 import { nameOf } from "./names";
 import type { PanelName } from "./Panel";
 import { PresenceDot } from "./PresenceDot";
-import { Sign } from "./RoomList";
+import { RoomIcon } from "./RoomIcon";
 
 interface Props {
   room: OpenedRoomState;
@@ -21,7 +21,7 @@ export function RoomHeader({ room, panel, choosePanel }: Props) {
   return (
     <header class="room-header">
       <IconButton icon="back" name="Back to rooms" class="icon-button back" onClick={() => go(null)} />
-      {facts && <Sign room={facts} />}
+      {facts && <RoomIcon room={facts} />}
       <div class="room-title">
         <h1>
           {facts ? nameOf(facts) : "…"}

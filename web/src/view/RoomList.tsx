@@ -3,12 +3,13 @@ import { signOut } from "../api/session";
 import { useChat } from "../state/chat";
 import { badge, type RoomEntry } from "../state/inbox";
 import { linkTo, route } from "../state/route";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { Avatar } from "./Avatar";
 import type { DialogName } from "./Dialogs";
 import { Icon } from "./Icon";
 import { IconButton } from "./IconButton";
 import { nameOf } from "./names";
+import { RoomIcon } from "./RoomIcon";
 
 export function RoomList({ openDialog }: { openDialog(name: DialogName): void }) {
   const chat = useChat();
@@ -58,7 +59,7 @@ function Entry({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
         class={`room-link ${count ? "is-unread" : ""} ${isMuted ? "is-muted" : ""}`}
         aria-current={isCurrent ? "page" : undefined}
       >
-        <Sign room={room} />
+        <RoomIcon room={room} />
         <span class="room-name">{nameOf(room)}</span>
         {mentions > 0 && (
           <span class="badge calls" aria-label={`${mentions} mentions`} role="img">
@@ -73,17 +74,6 @@ function Entry({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
         )}
       </a>
     </li>
-  );
-}
-
-export function Sign({ room }: { room: Pick<RoomEntry, "kind" | "visibility" | "directPeers"> }) {
-  const [peer] = room.directPeers;
-  if (room.kind === "DIRECT" && peer) return <Avatar person={peer} />;
-  const isPrivate = room.visibility === "PRIVATE";
-  return (
-    <span class="sign" role="img" aria-label={isPrivate ? "Private" : "Public"}>
-      <Icon name={isPrivate ? "lock" : "hash"} />
-    </span>
   );
 }
 

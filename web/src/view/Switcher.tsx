@@ -4,10 +4,10 @@ import { useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { badge } from "../state/inbox";
 import { go } from "../state/route";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { Dialog } from "./Dialog";
 import { nameOf } from "./names";
-import { Sign } from "./RoomList";
+import { RoomIcon } from "./RoomIcon";
 
 const MOST = 12;
 
@@ -58,7 +58,7 @@ export function Switcher({ onClose }: { onClose(): void }) {
             class="choice person"
             onClick={() => visit(room.id)}
           >
-            <Sign room={room} />
+            <RoomIcon room={room} />
             <strong>{nameOf(room)}</strong>
             {badge(room) > 0 && <span class="badge">{badge(room)}</span>}
           </li>

@@ -3,7 +3,7 @@ import { useMemo, useRef } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { Conversation } from "../state/conversation";
 import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import type { OpenedThread } from "../state/thread";
 import { Composer } from "./Composer";
 import { linesOf } from "./lines";

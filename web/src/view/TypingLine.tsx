@@ -1,7 +1,7 @@
 /** Who is writing just now, on a line that is always there, so that nothing moves. Not for screen readers: it never rests. */
 import type { Person } from "../api/accounts";
 import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 
 export function TypingLine({ room }: { room: OpenedRoomState }) {
   const typists = useStore(room.signals.typists);

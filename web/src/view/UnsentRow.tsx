@@ -1,7 +1,7 @@
 /** A message that has not arrived yet, where it will stand; when sending failed, with a way to try again. */
 import { useChat } from "../state/chat";
 import type { Unsent } from "../state/unsent";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { Avatar } from "./Avatar";
 import { Quote } from "./Quote";
 import { timeOf } from "./names";
