@@ -32,12 +32,12 @@ export class Store<Value> {
 
 /** The store's value; the component is drawn again when it changes. */
 export function useStore<Value>(store: Store<Value>): Value {
-  const [, draw] = useState(0);
+  const [, redraw] = useState(0);
   useEffect(() => {
     const seen = store.value;
-    const stop = store.watch(() => draw((count) => count + 1));
+    const stop = store.watch(() => redraw((count) => count + 1));
     // It may have changed between the drawing and this effect.
-    if (!Object.is(seen, store.value)) draw((count) => count + 1);
+    if (!Object.is(seen, store.value)) redraw((count) => count + 1);
     return stop;
   }, [store]);
   return store.value;

@@ -7,7 +7,7 @@ import { load } from "./source.mjs";
 
 const schema = buildSchema(readFileSync(new URL("../../schema.graphql", import.meta.url), "utf8"));
 const files = readdirSync(new URL("../src/api", import.meta.url)).filter((name) =>
-  /^(accounts|live|message|room)/.test(name),
+  /^(accounts|message|room|signals|subscriptions)/.test(name),
 );
 
 for (const file of files) {

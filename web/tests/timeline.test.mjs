@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { load } from "./source.mjs";
 
-const { emptyTimeline, reduce, MOST_ROWS } = await load("state/timeline.ts");
+const { emptyTimeline, reduce, MAX_ROWS } = await load("state/timeline.ts");
 const ME = "user_me";
 const PEOPLE = [ME, "user_bob", "user_cleo"];
 const EMOJI = ["👍", "🎉"];
@@ -125,7 +125,7 @@ function seen(rows) {
 }
 
 function fresh(house, size, root = null) {
-  return seen(reduce(emptyTimeline(root), { type: "opened", page: house.page(size, { root }), me: ME }).rows);
+  return seen(reduce(emptyTimeline(root), { type: "opened", page: house.page(size, { root }), userId: ME }).rows);
 }
 
 for (let seed = 1; seed <= 150; seed++) {
@@ -133,26 +133,28 @@ for (let seed = 1; seed <= 150; seed++) {
     const roll = dice(seed);
     const house = new House(roll);
     for (let count = 0; count < 30; count++) house.doSomething();
-    let line = reduce(emptyTimeline(), { type: "opened", page: house.page(5), me: ME });
+    let line = reduce(emptyTimeline(), { type: "opened", page: house.page(5), userId: ME });
     let told = house.events.length;
     let waiting = null;
     const tell = (until) => {
       for (; told < until; told++)
-        line = reduce(line, { type: "event", event: house.told(house.events[told]), me: ME });
+        line = reduce(line, { type: "event", event: house.told(house.events[told]), userId: ME });
     };
     for (let step = 0; step < 60; step++) {
       house.doSomething();
       // Events come late and in heaps; a page may have been read before them and arrive after, or the other way round.
       if (roll(3) === 0) tell(told + roll(house.events.length - told + 1));
-      if (waiting && roll(3) === 0) [line, waiting] = [reduce(line, { type: "older", page: waiting, me: ME }), null];
+      if (waiting && roll(3) === 0)
+        [line, waiting] = [reduce(line, { type: "older", page: waiting, userId: ME }), null];
       if (!waiting && line.hasOlder && roll(6) === 0) {
-        line = reduce(line, { type: "asked" });
+        line = reduce(line, { type: "pageRequested" });
         waiting = house.page(4, { before: line.rows[0].seq });
       }
       const mine = house.messages.at(-1);
-      if (mine.author === ME && roll(4) === 0) line = reduce(line, { type: "changed", message: house.own(mine) });
+      if (mine.author === ME && roll(4) === 0)
+        line = reduce(line, { type: "messageChanged", message: house.own(mine) });
     }
-    if (waiting) line = reduce(line, { type: "older", page: waiting, me: ME });
+    if (waiting) line = reduce(line, { type: "older", page: waiting, userId: ME });
     tell(house.events.length);
     assert.deepEqual(seen(line.rows), fresh(house, line.rows.length));
   });
@@ -162,50 +164,51 @@ test("a thread takes in its replies and nothing else", () => {
   const house = new House(dice(7));
   house.say(null, null);
   const [root] = house.messages;
-  let line = reduce(emptyTimeline(root.id), { type: "opened", page: house.page(5, { root: root.id }), me: ME });
+  let line = reduce(emptyTimeline(root.id), { type: "opened", page: house.page(5, { root: root.id }), userId: ME });
   const from = house.events.length;
   house.say(null, root);
   house.say(null, null);
   house.say(null, root);
   for (const event of house.events.slice(from))
-    line = reduce(line, { type: "event", event: house.told(event), me: ME });
+    line = reduce(line, { type: "event", event: house.told(event), userId: ME });
   assert.deepEqual(seen(line.rows), fresh(house, 5, root.id));
 });
 
 test("far from the end nothing is added, and the way back misses nothing", () => {
   const house = new House(dice(3));
   for (let count = 0; count < 20; count++) house.say(null, null);
-  let line = reduce(emptyTimeline(), { type: "opened", page: house.page(5, { after: 5 }), me: ME });
+  let line = reduce(emptyTimeline(), { type: "opened", page: house.page(5, { after: 5 }), userId: ME });
   assert.equal(line.hasNewer, true);
-  line = reduce(line, { type: "asked" });
+  line = reduce(line, { type: "pageRequested" });
   const page = house.page(50, { after: line.rows.at(-1).seq });
   house.say(null, null);
-  line = reduce(line, { type: "event", event: house.told(house.events.at(-1)), me: ME });
-  line = reduce(line, { type: "newer", page, me: ME });
+  line = reduce(line, { type: "event", event: house.told(house.events.at(-1)), userId: ME });
+  line = reduce(line, { type: "newer", page, userId: ME });
   assert.equal(line.hasNewer, true, "something was said after the page had been read");
-  line = reduce(line, { type: "newer", page: house.page(50, { after: line.rows.at(-1).seq }), me: ME });
+  line = reduce(line, { type: "newer", page: house.page(50, { after: line.rows.at(-1).seq }), userId: ME });
   assert.deepEqual([line.hasNewer, line.rows.length], [false, 16]);
 });
 
 test("rows are bounded, and what was let go can be asked for again", () => {
   const house = new House(dice(5));
-  for (let count = 0; count < MOST_ROWS + 30; count++) house.say(null, null);
-  const page = house.page(MOST_ROWS);
-  let line = reduce(emptyTimeline(), { type: "opened", page, me: ME });
+  for (let count = 0; count < MAX_ROWS + 30; count++) house.say(null, null);
+  const page = house.page(MAX_ROWS);
+  let line = reduce(emptyTimeline(), { type: "opened", page, userId: ME });
   house.say(null, null);
-  line = reduce(line, { type: "event", event: house.told(house.events.at(-1)), me: ME });
-  assert.deepEqual([line.rows.length, line.hasOlder], [MOST_ROWS, true]);
-  line = reduce(line, { type: "older", page: house.page(50, { before: line.rows[0].seq }), me: ME });
-  assert.deepEqual([line.rows.length, line.hasNewer], [MOST_ROWS, true]);
+  line = reduce(line, { type: "event", event: house.told(house.events.at(-1)), userId: ME });
+  assert.deepEqual([line.rows.length, line.hasOlder], [MAX_ROWS, true]);
+  line = reduce(line, { type: "older", page: house.page(50, { before: line.rows[0].seq }), userId: ME });
+  assert.deepEqual([line.rows.length, line.hasNewer], [MAX_ROWS, true]);
 });
 
 test("an answer takes its place among what comes later and was said before", () => {
   const house = new House(dice(2));
   house.say(null, null);
-  let line = reduce(emptyTimeline(), { type: "opened", page: house.page(5), me: ME });
+  let line = reduce(emptyTimeline(), { type: "opened", page: house.page(5), userId: ME });
   house.say(null, null);
   house.say(null, null);
-  line = reduce(line, { type: "changed", message: house.own(house.messages[2]) });
-  for (const event of house.events.slice(1)) line = reduce(line, { type: "event", event: house.told(event), me: ME });
+  line = reduce(line, { type: "messageChanged", message: house.own(house.messages[2]) });
+  for (const event of house.events.slice(1))
+    line = reduce(line, { type: "event", event: house.told(event), userId: ME });
   assert.deepEqual(seen(line.rows), fresh(house, 3));
 });

@@ -2,8 +2,8 @@
 import type { FragmentOf, ResultOf } from "gql.tada";
 import { graphql } from "./graphql";
 
-export const Refused = graphql(`
-  fragment Refused on UserError {
+export const ErrorFields = graphql(`
+  fragment ErrorFields on UserError {
     code
     message
     path
@@ -12,94 +12,94 @@ export const Refused = graphql(`
   }
 `);
 
-export const PersonParts = graphql(`
-  fragment PersonParts on User {
+export const UserSummary = graphql(`
+  fragment UserSummary on User {
     id
     username
     displayName
     avatarUrl
   }
 `);
-export type Person = FragmentOf<typeof PersonParts>;
+export type UserSummary = FragmentOf<typeof UserSummary>;
 
-const Tokens = graphql(`
-  fragment Tokens on TokenPair {
+const TokenFields = graphql(`
+  fragment TokenFields on TokenPair {
     accessToken
     accessTokenExpiresAt
     refreshToken
   }
 `);
-export type Tokens = FragmentOf<typeof Tokens>;
+export type Tokens = FragmentOf<typeof TokenFields>;
 
-export const Server = graphql(`
-  query Server {
+export const ServerInfo = graphql(`
+  query ServerInfo {
     serverInfo {
       version
       signupMode
     }
   }
 `);
-export type SignupMode = ResultOf<typeof Server>["serverInfo"]["signupMode"];
+export type SignupMode = ResultOf<typeof ServerInfo>["serverInfo"]["signupMode"];
 
-export const SignUp = graphql(
+export const Signup = graphql(
   `
-    mutation SignUp($input: SignupInput!) {
+    mutation Signup($input: SignupInput!) {
       signup(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
         user {
           id
         }
         tokens {
-          ...Tokens
+          ...TokenFields
         }
       }
     }
   `,
-  [Refused, Tokens],
+  [ErrorFields, TokenFields],
 );
 
-export const SignIn = graphql(
+export const Login = graphql(
   `
-    mutation SignIn($input: LoginInput!) {
+    mutation Login($input: LoginInput!) {
       login(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
         user {
           id
         }
         tokens {
-          ...Tokens
+          ...TokenFields
         }
       }
     }
   `,
-  [Refused, Tokens],
+  [ErrorFields, TokenFields],
 );
 
-export const Renew = graphql(
+export const RefreshSession = graphql(
   `
-    mutation Renew($input: RefreshSessionInput!) {
+    mutation RefreshSession($input: RefreshSessionInput!) {
       refreshSession(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
         user {
           id
         }
         tokens {
-          ...Tokens
+          ...TokenFields
         }
       }
     }
   `,
-  [Refused, Tokens],
+  [ErrorFields, TokenFields],
 );
 
-export const SignOut = graphql(`
-  mutation SignOut {
+export const Logout = graphql(`
+  mutation Logout {
     logout {
       errors {
         code
@@ -114,7 +114,7 @@ export const Me = graphql(
       me {
         id
         user {
-          ...PersonParts
+          ...UserSummary
         }
       }
       serverInfo {
@@ -125,18 +125,18 @@ export const Me = graphql(
       }
     }
   `,
-  [PersonParts],
+  [UserSummary],
 );
 
-export const People = graphql(
+export const FindUsers = graphql(
   `
-    query People($query: String!) {
+    query FindUsers($query: String!) {
       users(first: 20, filter: { query: $query }) {
         nodes {
-          ...PersonParts
+          ...UserSummary
         }
       }
     }
   `,
-  [PersonParts],
+  [UserSummary],
 );

@@ -3,7 +3,7 @@ import type { FormattedExecutionResult } from "graphql";
 import type { Client, Sink, SubscribePayload } from "graphql-ws";
 
 /** The same client, whose subscriptions with a variable `$after` lose nothing and repeat nothing. */
-export function resumable(client: Client): Client {
+export function withResume(client: Client): Client {
   function subscribe<Data = Record<string, unknown>, Extensions = unknown>(
     payload: SubscribePayload,
     sink: Sink<FormattedExecutionResult<Data, Extensions>>,
@@ -11,15 +11,15 @@ export function resumable(client: Client): Client {
     if (!payload.variables || !("after" in payload.variables)) return client.subscribe(payload, sink);
     let after = payload.variables["after"];
     // graphql-ws sends the same payload object again when it reconnects, so a getter moves `$after` forward.
-    const current = {
+    const resumingPayload = {
       ...payload,
       get variables() {
         return { ...payload.variables, after };
       },
     };
-    return client.subscribe<Data, Extensions>(current, {
+    return client.subscribe<Data, Extensions>(resumingPayload, {
       next(result) {
-        after = cursorIn(result.data) ?? after;
+        after = findCursor(result.data) ?? after;
         sink.next(result);
       },
       error: (error) => sink.error(error),
@@ -30,7 +30,7 @@ export function resumable(client: Client): Client {
 }
 
 /** That of the one field which a subscription has. */
-function cursorIn(data: unknown): string | undefined {
+function findCursor(data: unknown): string | undefined {
   for (const value of Object.values(data ?? {})) {
     if (value && typeof value === "object" && "cursor" in value) return String(value.cursor);
   }

@@ -2,12 +2,12 @@
 import type { Client } from "@urql/core";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import { Me, type Person } from "../api/accounts";
-import { connect, type Roomcast } from "../api/client";
-import { ask } from "../api/refusal";
+import { Me, type UserSummary } from "../api/accounts";
+import { connect, type ApiClient } from "../api/client";
+import { runQuery } from "../api/request";
 import { Inbox } from "./inbox";
-import { OpenedRoomState } from "./room";
-import { Outbox } from "./unsent";
+import { RoomState } from "./room";
+import { Outbox } from "./outbox";
 import { Store } from "../store";
 
 export interface Limits {
@@ -17,54 +17,54 @@ export interface Limits {
 
 export class Chat {
   readonly client: Client;
-  readonly connection: Roomcast["connection"];
+  readonly connection: ApiClient["connection"];
   readonly inbox: Inbox;
   readonly outbox: Outbox;
-  readonly me = new Store<Person | null>(null);
-  readonly room = new Store<OpenedRoomState | null>(null);
+  readonly viewer = new Store<UserSummary | null>(null);
+  readonly room = new Store<RoomState | null>(null);
   limits: Limits | null = null;
-  readonly #roomcast: Roomcast;
+  readonly #apiClient: ApiClient;
 
   constructor(readonly userId: string) {
-    this.#roomcast = connect();
-    this.client = this.#roomcast.client;
-    this.connection = this.#roomcast.connection;
+    this.#apiClient = connect();
+    this.client = this.#apiClient.client;
+    this.connection = this.#apiClient.connection;
     this.inbox = new Inbox(this.client);
     this.outbox = new Outbox(this.client, (roomId, message) => {
-      this.inbox.rise(roomId);
-      if (this.room.value?.id === roomId) this.room.value.changed(message);
+      this.inbox.markActive(roomId);
+      if (this.room.value?.id === roomId) this.room.value.applyMessage(message);
     });
     // Asked again with every connection: the first try may have met a server that was not there yet.
-    this.connection.watch(() => this.connection.value === "live" && void this.#introduce());
+    this.connection.watch(() => this.connection.value === "connected" && void this.#loadViewer());
   }
 
-  async #introduce(): Promise<void> {
-    if (this.me.value) return;
+  async #loadViewer(): Promise<void> {
+    if (this.viewer.value) return;
     try {
-      const { me, serverInfo } = await ask(this.client, Me, {});
+      const { me, serverInfo } = await runQuery(this.client, Me, {});
       this.limits = serverInfo.limits;
-      if (me) this.me.set(me.user);
+      if (me) this.viewer.set(me.user);
     } catch {
       // Only names and limits are missing; the next connection brings them.
     }
   }
 
   /** Opens a room, or shows a message of the open one. */
-  open(roomId: string | null, messageId: string | null = null): void {
-    const open = this.room.value;
-    if (open && open.id === roomId && !open.trouble.value) {
-      if (messageId) void open.toMessage(messageId);
+  current(roomId: string | null, messageId: string | null = null): void {
+    const openRoom = this.room.value;
+    if (openRoom && openRoom.id === roomId && !openRoom.error.value) {
+      if (messageId) void openRoom.jumpToMessage(messageId);
       return;
     }
-    open?.close();
+    openRoom?.close();
     const unread = this.inbox.rooms.value?.find(({ id }) => id === roomId)?.unread.unreadCount ?? 0;
-    this.room.set(roomId ? new OpenedRoomState(this.client, roomId, this.userId, messageId, unread) : null);
+    this.room.set(roomId ? new RoomState(this.client, roomId, this.userId, messageId, unread) : null);
   }
 
   close(): void {
     this.room.value?.close();
     this.inbox.close();
-    this.#roomcast.close();
+    this.#apiClient.close();
   }
 }
 

@@ -1,8 +1,15 @@
 /** A place where messages are shown and written: a room, or a thread in it. */
 import type { Message } from "../api/messages";
-import { Delete, Edit, Pin, React, Unpin, Unreact } from "../api/messageChanges";
-import { act } from "../api/refusal";
-import type { OpenedRoomState } from "./room";
+import {
+  DeleteMessage,
+  EditMessage,
+  PinMessage,
+  AddReaction,
+  UnpinMessage,
+  RemoveReaction,
+} from "../api/messageMutations";
+import { runMutation } from "../api/request";
+import type { RoomState } from "./room";
 import { Store } from "../store";
 import type { Row, Timeline } from "./timeline";
 
@@ -12,36 +19,42 @@ export class Conversation {
   readonly editing = new Store<string | null>(null);
 
   constructor(
-    readonly room: OpenedRoomState,
+    readonly room: RoomState,
     readonly threadRootId: string | null,
-    readonly line: Store<Timeline>,
+    readonly timeline: Store<Timeline>,
   ) {}
 
   /** Drafts are kept under this name. */
-  get place(): string {
+  get draftKey(): string {
     return this.threadRootId ?? this.room.id;
   }
 
   // Each raises Refusal, and shows its outcome at once.
 
   async edit(messageId: string, body: string): Promise<void> {
-    this.#show(await act(this.room.client, Edit, { input: { messageId, body } }));
+    this.#applyResult(await runMutation(this.room.client, EditMessage, { input: { messageId, body } }));
   }
 
   async remove(messageId: string): Promise<void> {
-    this.#show(await act(this.room.client, Delete, { input: { messageId } }));
+    this.#applyResult(await runMutation(this.room.client, DeleteMessage, { input: { messageId } }));
   }
 
   async toggleReaction(row: Row, emoji: string): Promise<void> {
-    const mine = row.reactions.some((group) => group.emoji === emoji && group.viewerHasReacted);
-    this.#show(await act(this.room.client, mine ? Unreact : React, { input: { messageId: row.id, emoji } }));
+    const hasReacted = row.reactions.some((group) => group.emoji === emoji && group.viewerHasReacted);
+    this.#applyResult(
+      await runMutation(this.room.client, hasReacted ? RemoveReaction : AddReaction, {
+        input: { messageId: row.id, emoji },
+      }),
+    );
   }
 
   async togglePin(row: Row): Promise<void> {
-    this.#show(await act(this.room.client, row.pinnedAt ? Unpin : Pin, { input: { messageId: row.id } }));
+    this.#applyResult(
+      await runMutation(this.room.client, row.pinnedAt ? UnpinMessage : PinMessage, { input: { messageId: row.id } }),
+    );
   }
 
-  #show({ message }: { message: Message | null }): void {
-    if (message) this.room.changed(message);
+  #applyResult({ message }: { message: Message | null }): void {
+    if (message) this.room.applyMessage(message);
   }
 }

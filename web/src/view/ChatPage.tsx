@@ -2,15 +2,15 @@
 import { useEffect, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { totalUnread } from "../state/inbox";
-import { invitation, route } from "../state/route";
+import { readInviteCode, route } from "../state/route";
 import { useStore } from "../store";
-import { Banner } from "./Banner";
+import { ConnectionBanner } from "./ConnectionBanner";
 import { Dialogs, type DialogName } from "./Dialogs";
-import { Invited } from "./Invited";
-import { Room } from "./Room";
+import { InvitationDialog } from "./InvitationDialog";
+import { RoomPage } from "./RoomPage";
 import { RoomList } from "./RoomList";
-import { useIdle } from "./useIdle";
-import { useKeys } from "./useKeys";
+import { useIdlePresence } from "./useIdlePresence";
+import { useShortcuts } from "./useShortcuts";
 
 export function ChatPage() {
   const chat = useChat();
@@ -18,11 +18,11 @@ export function ChatPage() {
   const room = useStore(chat.room);
   const rooms = useStore(chat.inbox.rooms);
   const [dialog, setDialog] = useState<DialogName | null>(null);
-  const [code, setCode] = useState(invitation);
-  useKeys(setDialog);
-  useIdle();
+  const [inviteCode, setInviteCode] = useState(readInviteCode);
+  useShortcuts(setDialog);
+  useIdlePresence();
 
-  useEffect(() => chat.open(roomId, messageId), [chat, roomId, messageId]);
+  useEffect(() => chat.current(roomId, messageId), [chat, roomId, messageId]);
 
   const unread = totalUnread(rooms ?? []);
   useEffect(() => {
@@ -32,10 +32,10 @@ export function ChatPage() {
 
   return (
     <div class={`chat ${roomId ? "in-room" : ""}`}>
-      <Banner />
+      <ConnectionBanner />
       <RoomList openDialog={setDialog} />
-      {room ? <Room key={room.id} room={room} /> : <Lobby openDialog={setDialog} />}
-      {code && <Invited code={code} onClose={() => setCode(null)} />}
+      {room ? <RoomPage key={room.id} room={room} /> : <Lobby openDialog={setDialog} />}
+      {inviteCode && <InvitationDialog code={inviteCode} onClose={() => setInviteCode(null)} />}
       <Dialogs name={dialog} onClose={() => setDialog(null)} />
     </div>
   );

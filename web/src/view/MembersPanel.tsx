@@ -1,53 +1,53 @@
 /** Who is in a room and in which role; adding, inviting, and what moderators may do. */
 import { useEffect, useState } from "preact/hooks";
-import { ask } from "../api/refusal";
+import { runQuery } from "../api/request";
 import { Members, type Member } from "../api/rooms";
-import type { OpenedRoomState } from "../state/room";
+import type { RoomState } from "../state/room";
 import { useStore } from "../store";
-import { InviteLink } from "./InviteLink";
+import { InviteMembers } from "./InviteMembers";
 import { MemberRow } from "./MemberRow";
 import { RoomSettings } from "./RoomSettings";
 
-export function MembersPanel({ room }: { room: OpenedRoomState }) {
-  const facts = useStore(room.facts);
+export function MembersPanel({ room }: { room: RoomState }) {
+  const details = useStore(room.details);
   const members = useMembers(room);
-  const may = facts?.viewerPermissions;
+  const permissions = details?.viewerPermissions;
   return (
     <>
-      {facts?.description && <p class="description">{facts.description}</p>}
-      {may?.canInvite && facts?.kind === "CHANNEL" && <InviteLink room={room} />}
+      {details?.description && <p class="description">{details.description}</p>}
+      {permissions?.canInvite && details?.kind === "CHANNEL" && <InviteMembers room={room} />}
       <ul class="members" aria-label="Members">
         {members.map((member) => (
           <MemberRow key={member.user.id} member={member} room={room} />
         ))}
       </ul>
-      {facts?.viewerMembership && <RoomSettings room={room} facts={facts} />}
+      {details?.viewerMembership && <RoomSettings room={room} details={details} />}
     </>
   );
 }
 
 /** All of them, and again after each change: events tell who came, not in which order they stand. */
-function useMembers(room: OpenedRoomState): readonly Member[] {
+function useMembers(room: RoomState): readonly Member[] {
   const [members, setMembers] = useState<readonly Member[]>([]);
   useEffect(() => {
-    let isShown = true;
-    const look = async () => {
-      const found: Member[] = [];
+    let isMounted = true;
+    const load = async () => {
+      const loaded: Member[] = [];
       let after: string | null = null;
       do {
-        const answer: { room: MembersPage | null } = await ask(room.client, Members, { roomId: room.id, after });
+        const answer: { room: MembersPage | null } = await runQuery(room.client, Members, { roomId: room.id, after });
         const page = answer.room?.members;
-        found.push(...(page?.nodes ?? []));
+        loaded.push(...(page?.nodes ?? []));
         after = page?.pageInfo.hasNextPage ? page.pageInfo.endCursor : null;
-      } while (after && isShown);
-      if (isShown) setMembers(found);
+      } while (after && isMounted);
+      if (isMounted) setMembers(loaded);
     };
-    const tryTo = () => void look().catch(() => undefined);
-    tryTo();
-    const stop = room.listen(({ __typename }) => __typename === "MemberChanged" && tryTo());
+    const reload = () => void load().catch(() => undefined);
+    reload();
+    const removeListener = room.addListener(({ __typename }) => __typename === "MemberChanged" && reload());
     return () => {
-      isShown = false;
-      stop();
+      isMounted = false;
+      removeListener();
     };
   }, [room]);
   return members;

@@ -4,89 +4,89 @@ import { useChat } from "../state/chat";
 import type { Conversation } from "../state/conversation";
 import { useStore } from "../store";
 import { Icon } from "./Icon";
-import { linesOf } from "./lines";
-import { LineShown } from "./LineShown";
-import { nameOf } from "./names";
-import { useReading } from "./useReading";
-import { useRoving } from "./useRoving";
+import { buildLogItems } from "./logItems";
+import { LineShown } from "./LogItemView";
+import { roomName } from "./format";
+import { useReadTracking } from "./useReadTracking";
+import { useRovingFocus } from "./useRovingFocus";
 import { useScroll } from "./useScroll";
-import { useSpeaking } from "./useSpeaking";
+import { useSpeaking } from "./useOnNewUnsent";
 
 /** So long a message that was jumped to stays lit. */
-const LIT_MS = 2_500;
+const HIGHLIGHT_MS = 2_500;
 
 export function MessageLog({ conversation }: { conversation: Conversation }) {
   const chat = useChat();
   const { room } = conversation;
-  const facts = useStore(room.facts);
-  const line = useStore(room.line);
+  const details = useStore(room.details);
+  const timeline = useStore(room.timeline);
   const divider = useStore(room.divider);
   const unsent = useStore(chat.outbox.unsent).filter(
-    (one) => one.roomId === room.id && !one.threadRootId && !line.rows.some(({ id }) => id === `msg_${one.key}`),
+    (one) => one.roomId === room.id && !one.threadRootId && !timeline.rows.some(({ id }) => id === `msg_${one.key}`),
   );
   const list = useRef<HTMLDivElement>(null);
-  const roving = useRoving(list, conversation);
+  const roving = useRovingFocus(list, conversation);
   const scroll = useScroll(
     list,
     {
-      isEmpty: line.rows.length === 0,
-      hasOlder: line.hasOlder,
-      hasNewer: line.hasNewer,
-      older: () => void room.older(),
-      newer: () => void room.newer(),
+      isEmpty: timeline.rows.length === 0,
+      hasOlder: timeline.hasOlder,
+      hasNewer: timeline.hasNewer,
+      loadOlder: () => void room.loadOlder(),
+      loadNewer: () => void room.loadNewer(),
     },
     () => list.current?.querySelector<HTMLElement>(".divider") ?? null,
   );
-  const lit = useTarget(conversation, scroll.show);
-  useReading(
-    scroll.isAtEnd && !line.hasNewer,
-    line.newestSeq,
-    () => void room.read(),
-    () => room.lookAway(),
+  const highlighted = useHighlightedTarget(conversation, scroll.scrollToRow);
+  useReadTracking(
+    scroll.isAtEnd && !timeline.hasNewer,
+    timeline.newestSeq,
+    () => void room.markRead(),
+    () => room.moveDividerToEnd(),
   );
 
-  const toEnd = async () => {
-    if (line.hasNewer) await room.toEnd();
-    scroll.stick();
+  const jumpToEnd = async () => {
+    if (timeline.hasNewer) await room.jumpToEnd();
+    scroll.scrollToEnd();
   };
-  useSpeaking(unsent.length, () => void toEnd());
+  useSpeaking(unsent.length, () => void jumpToEnd());
 
-  const lines = linesOf(line.rows, unsent, divider, chat.userId);
+  const items = buildLogItems(timeline.rows, unsent, divider, chat.userId);
   return (
     <div class="log-frame">
       <div
         class="log"
         ref={list}
         role="log"
-        aria-label={facts ? `Messages in ${nameOf(facts)}` : "Messages"}
-        aria-busy={facts === null || line.meanwhile !== null}
+        aria-label={details ? `Messages in ${roomName(details)}` : "Messages"}
+        aria-busy={details === null || timeline.eventsDuringLoad !== null}
         tabIndex={0}
         onScroll={scroll.onScroll}
         {...roving.handlers}
       >
         <ol>
-          {facts && !line.hasOlder && <Beginning name={nameOf(facts)} />}
-          {lines.map((one) => (
+          {details && !timeline.hasOlder && <LogStart name={roomName(details)} />}
+          {items.map((one) => (
             <LineShown
               key={one.key}
-              line={one}
+              item={one}
               conversation={conversation}
               isCurrent={roving.current === one.key}
-              isLit={lit === one.key}
+              isHighlighted={highlighted === one.key}
             />
           ))}
         </ol>
       </div>
-      {(!scroll.isAtEnd || line.hasNewer) && line.rows.length > 0 && (
-        <button type="button" class="to-end" onClick={() => void toEnd()}>
-          <Icon name="down" /> Jump to latest{line.unseen > 0 && ` (${line.unseen})`}
+      {(!scroll.isAtEnd || timeline.hasNewer) && timeline.rows.length > 0 && (
+        <button type="button" class="to-end" onClick={() => void jumpToEnd()}>
+          <Icon name="down" /> Jump to latest{timeline.unseenCount > 0 && ` (${timeline.unseenCount})`}
         </button>
       )}
     </div>
   );
 }
 
-function Beginning({ name }: { name: string }) {
+function LogStart({ name }: { name: string }) {
   return (
     <li class="beginning">
       <p>
@@ -97,15 +97,15 @@ function Beginning({ name }: { name: string }) {
 }
 
 /** The message that was asked for: in the middle of the view, and lit for a while. */
-function useTarget({ room }: Conversation, show: (id: string) => void): string | null {
+function useHighlightedTarget({ room }: Conversation, scrollToRow: (id: string) => void): string | null {
   const target = useStore(room.target);
-  const [lit, setLit] = useState<string | null>(null);
+  const [highlighted, setHighlighted] = useState<string | null>(null);
   useEffect(() => {
     if (!target) return;
-    show(target.id);
-    setLit(target.id);
-    const timer = setTimeout(() => setLit(null), LIT_MS);
+    scrollToRow(target.id);
+    setHighlighted(target.id);
+    const timer = setTimeout(() => setHighlighted(null), HIGHLIGHT_MS);
     return () => clearTimeout(timer);
   }, [target]);
-  return lit;
+  return highlighted;
 }

@@ -1,6 +1,6 @@
 /** What one may do with a message, shown while it is pointed at or chosen by keyboard. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { said } from "../api/refusal";
+import { errorMessage } from "../api/request";
 import { useChat } from "../state/chat";
 import type { Conversation } from "../state/conversation";
 import { useStore } from "../store";
@@ -11,75 +11,84 @@ import { IconButton } from "./IconButton";
 interface Props {
   row: Row;
   conversation: Conversation;
-  isReachable: boolean;
-  onFailure(words: string): void;
+  isTabbable: boolean;
+  onError(words: string): void;
 }
 
-export function MessageTools({ row, conversation, isReachable, onFailure }: Props) {
+export function MessageTools({ row, conversation, isTabbable, onError }: Props) {
   const { userId } = useChat();
-  const may = useStore(conversation.room.facts)?.viewerPermissions;
+  const permissions = useStore(conversation.room.details)?.viewerPermissions;
   const [isPicking, setPicking] = useState(false);
-  const [isSure, setSure] = useState(false);
-  const place = useRef<HTMLDivElement>(null);
+  const [isConfirming, setConfirming] = useState(false);
+  const tools = useRef<HTMLDivElement>(null);
   const isMine = row.author?.id === userId;
 
-  const attempt = (doing: Promise<void>) =>
-    doing.then(
-      () => onFailure(""),
-      (caught: unknown) => onFailure(said(caught)),
+  const run = (action: Promise<void>) =>
+    action.then(
+      () => onError(""),
+      (caught: unknown) => onError(errorMessage(caught)),
     );
   useEffect(() => {
     if (!isPicking) return;
     const close = (event: Event) => {
-      if (!(event.target instanceof Node) || !place.current?.contains(event.target)) setPicking(false);
+      if (!(event.target instanceof Node) || !tools.current?.contains(event.target)) setPicking(false);
     };
     document.addEventListener("pointerdown", close);
     return () => document.removeEventListener("pointerdown", close);
   }, [isPicking]);
 
-  const remove = () => (isSure ? void attempt(conversation.remove(row.id)) : setSure(true));
-  const tab = { tabIndex: isReachable ? 0 : -1 };
+  const remove = () => (isConfirming ? void run(conversation.remove(row.id)) : setConfirming(true));
+  const tabStop = { tabIndex: isTabbable ? 0 : -1 };
   return (
-    <div class={`tools ${isPicking || isSure ? "open" : ""}`} ref={place} onPointerLeave={() => setSure(false)}>
-      {may?.canSend && (
+    <div
+      class={`tools ${isPicking || isConfirming ? "open" : ""}`}
+      ref={tools}
+      onPointerLeave={() => setConfirming(false)}
+    >
+      {permissions?.canSend && (
         <>
           <IconButton
             icon="smile"
             name="Add reaction"
             aria-expanded={isPicking}
-            {...tab}
+            {...tabStop}
             onClick={() => setPicking(!isPicking)}
           />
-          <IconButton icon="reply" name="Reply" {...tab} onClick={() => conversation.replyTo.set(row)} />
+          <IconButton icon="reply" name="Reply" {...tabStop} onClick={() => conversation.replyTo.set(row)} />
         </>
       )}
       {!conversation.threadRootId && (
-        <IconButton icon="thread" name="Open thread" {...tab} onClick={() => conversation.room.openThread(row.id)} />
+        <IconButton
+          icon="thread"
+          name="Open thread"
+          {...tabStop}
+          onClick={() => conversation.room.openThread(row.id)}
+        />
       )}
-      {may?.canPin && (
+      {permissions?.canPin && (
         <IconButton
           icon="pin"
           name={row.pinnedAt ? "Unpin" : "Pin"}
-          {...tab}
-          onClick={() => void attempt(conversation.togglePin(row))}
+          {...tabStop}
+          onClick={() => void run(conversation.togglePin(row))}
         />
       )}
-      {isMine && may?.canSend && (
-        <IconButton icon="edit" name="Edit" {...tab} onClick={() => conversation.editing.set(row.id)} />
+      {isMine && permissions?.canSend && (
+        <IconButton icon="edit" name="Edit" {...tabStop} onClick={() => conversation.editing.set(row.id)} />
       )}
-      {(isMine || may?.canDeleteOthersMessages) &&
-        (isSure ? (
-          <button type="button" class="danger" {...tab} onClick={remove}>
+      {(isMine || permissions?.canDeleteOthersMessages) &&
+        (isConfirming ? (
+          <button type="button" class="danger" {...tabStop} onClick={remove}>
             Delete?
           </button>
         ) : (
-          <IconButton icon="trash" name="Delete" {...tab} onClick={remove} />
+          <IconButton icon="trash" name="Delete" {...tabStop} onClick={remove} />
         ))}
       {isPicking && (
         <EmojiPicker
           onPick={(emoji) => {
             setPicking(false);
-            void attempt(conversation.toggleReaction(row, emoji));
+            void run(conversation.toggleReaction(row, emoji));
           }}
           onClose={() => setPicking(false)}
         />

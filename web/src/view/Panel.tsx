@@ -2,7 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
-import type { OpenedRoomState } from "../state/room";
+import type { RoomState } from "../state/room";
 import { useStore } from "../store";
 import { IconButton } from "./IconButton";
 import { MembersPanel } from "./MembersPanel";
@@ -14,7 +14,7 @@ export type PanelName = "members" | "pins" | "search" | "thread";
 
 interface Props {
   name: PanelName;
-  room: OpenedRoomState;
+  room: RoomState;
   conversation: Conversation;
   onClose(): void;
 }

@@ -1,27 +1,27 @@
 /** What was pinned in a room, the newest pin first. */
 import { useEffect, useState } from "preact/hooks";
 import { Pins, type Message } from "../api/messages";
-import { ask } from "../api/refusal";
-import type { OpenedRoomState } from "../state/room";
-import { MessageCard } from "./MessageCard";
+import { runQuery } from "../api/request";
+import type { RoomState } from "../state/room";
+import { MessagePreview } from "./MessagePreview";
 import { MessageBody } from "./MessageBody";
 
-export function PinsPanel({ room }: { room: OpenedRoomState }) {
+export function PinsPanel({ room }: { room: RoomState }) {
   const [pins, setPins] = useState<readonly Message[] | null>(null);
   useEffect(() => {
-    let isShown = true;
-    const look = async () => {
-      const answer = await ask(room.client, Pins, { roomId: room.id });
-      if (isShown) setPins(answer.room?.pinnedMessages.nodes ?? []);
+    let isMounted = true;
+    const load = async () => {
+      const answer = await runQuery(room.client, Pins, { roomId: room.id });
+      if (isMounted) setPins(answer.room?.pinnedMessages.nodes ?? []);
     };
-    const tryTo = () => void look().catch(() => undefined);
-    tryTo();
-    const stop = room.listen(({ __typename }) => {
-      if (__typename === "MessageUpdated" || __typename === "MessageDeleted") tryTo();
+    const reload = () => void load().catch(() => undefined);
+    reload();
+    const removeListener = room.addListener(({ __typename }) => {
+      if (__typename === "MessageUpdated" || __typename === "MessageDeleted") reload();
     });
     return () => {
-      isShown = false;
-      stop();
+      isMounted = false;
+      removeListener();
     };
   }, [room]);
   if (pins?.length === 0) return <p class="nothing">Nothing is pinned here yet.</p>;
@@ -29,9 +29,9 @@ export function PinsPanel({ room }: { room: OpenedRoomState }) {
     <ul class="cards">
       {pins?.map((message) => (
         <li key={message.id}>
-          <MessageCard message={message} onShow={() => void room.toMessage(message.id)}>
+          <MessagePreview message={message} onShow={() => void room.jumpToMessage(message.id)}>
             <MessageBody row={message} />
-          </MessageCard>
+          </MessagePreview>
         </li>
       ))}
     </ul>

@@ -7,15 +7,15 @@ interface Props {
 }
 
 export function Quote({ quoted, onShow }: Props) {
-  const words = (
+  const content = (
     <>
       <strong>{quoted.author?.displayName ?? "Somebody"}</strong> {quoted.body ?? "(deleted)"}
     </>
   );
-  if (!onShow) return <blockquote class="quote">{words}</blockquote>;
+  if (!onShow) return <blockquote class="quote">{content}</blockquote>;
   return (
     <button type="button" class="quote" tabIndex={-1} onClick={() => onShow(quoted.id)}>
-      {words}
+      {content}
     </button>
   );
 }

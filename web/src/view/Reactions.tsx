@@ -1,21 +1,21 @@
 /** Emoji under a message; one's own are lit, and a press puts one there or takes it away. */
-import { said } from "../api/refusal";
+import { errorMessage } from "../api/request";
 import type { Conversation } from "../state/conversation";
 import type { Row } from "../state/timeline";
 
 interface Props {
   row: Row;
   conversation: Conversation;
-  isReachable: boolean;
-  onFailure(words: string): void;
+  isTabbable: boolean;
+  onError(words: string): void;
 }
 
-export function Reactions({ row, conversation, isReachable, onFailure }: Props) {
+export function Reactions({ row, conversation, isTabbable, onError }: Props) {
   if (row.reactions.length === 0) return null;
   const toggle = (emoji: string) =>
     conversation.toggleReaction(row, emoji).then(
-      () => onFailure(""),
-      (caught: unknown) => onFailure(said(caught)),
+      () => onError(""),
+      (caught: unknown) => onError(errorMessage(caught)),
     );
   return (
     <div class="reactions">
@@ -26,7 +26,7 @@ export function Reactions({ row, conversation, isReachable, onFailure }: Props) 
           class="reaction"
           aria-pressed={viewerHasReacted}
           aria-label={`${emoji} ${count}`}
-          tabIndex={isReachable ? 0 : -1}
+          tabIndex={isTabbable ? 0 : -1}
           onClick={() => void toggle(emoji)}
         >
           <span>{emoji}</span> {count}

@@ -5,7 +5,7 @@ import { Icon } from "./Icon";
 
 export function RoomIcon({ room }: { room: Pick<RoomEntry, "kind" | "visibility" | "directPeers"> }) {
   const [peer] = room.directPeers;
-  if (room.kind === "DIRECT" && peer) return <Avatar person={peer} />;
+  if (room.kind === "DIRECT" && peer) return <Avatar user={peer} />;
   const isPrivate = room.visibility === "PRIVATE";
   return (
     <span class="sign" role="img" aria-label={isPrivate ? "Private" : "Public"}>

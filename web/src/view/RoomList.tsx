@@ -1,14 +1,14 @@
 /** All of one's rooms, the liveliest first, and who one is. */
 import { signOut } from "../api/session";
 import { useChat } from "../state/chat";
-import { badge, type RoomEntry } from "../state/inbox";
+import { badgeCount, type RoomEntry } from "../state/inbox";
 import { linkTo, route } from "../state/route";
 import { useStore } from "../store";
 import { Avatar } from "./Avatar";
 import type { DialogName } from "./Dialogs";
 import { Icon } from "./Icon";
 import { IconButton } from "./IconButton";
-import { nameOf } from "./names";
+import { roomName } from "./format";
 import { RoomIcon } from "./RoomIcon";
 
 export function RoomList({ openDialog }: { openDialog(name: DialogName): void }) {
@@ -28,28 +28,28 @@ export function RoomList({ openDialog }: { openDialog(name: DialogName): void })
       <button type="button" class="jump" onClick={() => openDialog("switcher")}>
         <Icon name="search" /> Go to… <kbd>Ctrl K</kbd>
       </button>
-      {rooms === null ? <Skeleton /> : <Rooms rooms={rooms} current={roomId} />}
+      {rooms === null ? <Skeleton /> : <RoomLinks rooms={rooms} current={roomId} />}
       <button type="button" class="browse" onClick={() => openDialog("directory")}>
         <Icon name="hash" /> Browse all rooms
       </button>
-      <Self openDialog={openDialog} />
+      <Profile openDialog={openDialog} />
     </nav>
   );
 }
 
-function Rooms({ rooms, current }: { rooms: readonly RoomEntry[]; current: string | null }) {
+function RoomLinks({ rooms, current }: { rooms: readonly RoomEntry[]; current: string | null }) {
   if (rooms.length === 0) return <p class="nothing">You are in no room yet.</p>;
   return (
     <ul>
       {rooms.map((room) => (
-        <Entry key={room.id} room={room} isCurrent={room.id === current} />
+        <RoomLink key={room.id} room={room} isCurrent={room.id === current} />
       ))}
     </ul>
   );
 }
 
-function Entry({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
-  const count = badge(room);
+function RoomLink({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
+  const count = badgeCount(room);
   const isMuted = room.viewerMembership?.notificationLevel === "NONE";
   const mentions = room.unread.mentionCount;
   return (
@@ -60,7 +60,7 @@ function Entry({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
         aria-current={isCurrent ? "page" : undefined}
       >
         <RoomIcon room={room} />
-        <span class="room-name">{nameOf(room)}</span>
+        <span class="room-name">{roomName(room)}</span>
         {mentions > 0 && (
           <span class="badge calls" aria-label={`${mentions} mentions`} role="img">
             @
@@ -77,12 +77,12 @@ function Entry({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
   );
 }
 
-function Self({ openDialog }: { openDialog(name: DialogName): void }) {
+function Profile({ openDialog }: { openDialog(name: DialogName): void }) {
   const chat = useChat();
-  const me = useStore(chat.me);
+  const me = useStore(chat.viewer);
   return (
     <footer class="self">
-      {me && <Avatar person={me} />}
+      {me && <Avatar user={me} />}
       <span class="self-name">{me?.displayName}</span>
       <IconButton icon="more" name="Keyboard and help" onClick={() => openDialog("help")} />
       <button type="button" class="quiet" onClick={() => void signOut(chat.client)}>

@@ -2,42 +2,42 @@
 import { useMemo, useRef } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { Conversation } from "../state/conversation";
-import type { OpenedRoomState } from "../state/room";
+import type { RoomState } from "../state/room";
 import { useStore } from "../store";
-import type { OpenedThread } from "../state/thread";
+import type { ThreadState } from "../state/thread";
 import { Composer } from "./Composer";
-import { linesOf } from "./lines";
-import { LineShown } from "./LineShown";
-import { useRoving } from "./useRoving";
+import { buildLogItems } from "./logItems";
+import { LineShown } from "./LogItemView";
+import { useRovingFocus } from "./useRovingFocus";
 import { useScroll } from "./useScroll";
-import { useSpeaking } from "./useSpeaking";
+import { useSpeaking } from "./useOnNewUnsent";
 
-export function ThreadPanel({ room, thread }: { room: OpenedRoomState; thread: OpenedThread }) {
+export function ThreadPanel({ room, thread }: { room: RoomState; thread: ThreadState }) {
   const chat = useChat();
   const { outbox } = chat;
   const [root] = useStore(thread.root).rows;
-  const line = useStore(thread.line);
-  const facts = useStore(room.facts);
-  const conversation = useMemo(() => new Conversation(room, thread.rootId, thread.line), [room, thread]);
+  const timeline = useStore(thread.timeline);
+  const details = useStore(room.details);
+  const conversation = useMemo(() => new Conversation(room, thread.rootId, thread.timeline), [room, thread]);
   const unsent = useStore(outbox.unsent).filter(
-    (one) => one.threadRootId === thread.rootId && !line.rows.some(({ id }) => id === `msg_${one.key}`),
+    (one) => one.threadRootId === thread.rootId && !timeline.rows.some(({ id }) => id === `msg_${one.key}`),
   );
   const list = useRef<HTMLDivElement>(null);
-  const roving = useRoving(list, conversation);
+  const roving = useRovingFocus(list, conversation);
   const scroll = useScroll(
     list,
     {
-      isEmpty: line.rows.length === 0,
-      hasOlder: line.hasOlder,
-      hasNewer: line.hasNewer,
-      older: () => void thread.older(),
-      newer: () => void thread.newer(),
+      isEmpty: timeline.rows.length === 0,
+      hasOlder: timeline.hasOlder,
+      hasNewer: timeline.hasNewer,
+      loadOlder: () => void thread.loadOlder(),
+      loadNewer: () => void thread.loadNewer(),
     },
     () => list.current?.querySelector<HTMLElement>(`[data-key="${thread.target}"]`) ?? null,
   );
-  useSpeaking(unsent.length, scroll.stick);
-  const first = root ? linesOf([root], [], null, chat.userId) : [];
-  const replies = linesOf(line.rows, unsent, null, chat.userId).filter(({ kind }) => kind !== "day");
+  useSpeaking(unsent.length, scroll.scrollToEnd);
+  const first = root ? buildLogItems([root], [], null, chat.userId) : [];
+  const replies = buildLogItems(timeline.rows, unsent, null, chat.userId).filter(({ kind }) => kind !== "day");
   const shown = [...first, ...replies];
   return (
     <>
@@ -54,15 +54,15 @@ export function ThreadPanel({ room, thread }: { room: OpenedRoomState; thread: O
           {shown.map((one) => (
             <LineShown
               key={one.key}
-              line={one}
+              item={one}
               conversation={conversation}
               isCurrent={roving.current === one.key}
-              isLit={thread.target === one.key}
+              isHighlighted={thread.target === one.key}
             />
           ))}
         </ol>
       </div>
-      {facts?.viewerMembership && <Composer conversation={conversation} outbox={outbox} />}
+      {details?.viewerMembership && <Composer conversation={conversation} outbox={outbox} />}
     </>
   );
 }

@@ -1,7 +1,7 @@
 /** The page for who is not signed in: the way in, and the doors of the API for who came for that. */
-import { SignIn } from "./SignIn";
+import { SignInForm } from "./SignInForm";
 
-const DOORS = [
+const LINKS = [
   { href: "/graphql", name: "GraphiQL", about: "Try the API right here" },
   { href: "/schema.graphql", name: "Schema", about: "For editors and codegen" },
   { href: "/health/ready", name: "Health", about: "Is this server ready?" },
@@ -21,19 +21,19 @@ export function Welcome() {
             order.
           </p>
         </section>
-        <SignIn />
+        <SignInForm />
         <section class="build" aria-labelledby="build">
           <h2 id="build">Build on it</h2>
           <p>Everything this page does goes through one typed GraphQL API. Your own client can do the same.</p>
           <nav class="doors" aria-label="This server">
-            {DOORS.map(({ href, name, about }) => (
+            {LINKS.map(({ href, name, about }) => (
               <a href={href} key={href}>
                 <strong>{name}</strong>
                 <span>{about}</span>
               </a>
             ))}
           </nav>
-          <dl class="facts">
+          <dl class="details">
             <div>
               <dt>Queries and mutations</dt>
               <dd>

@@ -2,7 +2,7 @@
 import { Component, h, type ComponentType, type VNode } from "preact";
 
 export function memo<Props extends object>(
-  Drawn: (props: Props) => VNode | null,
+  Wrapped: (props: Props) => VNode | null,
   isSame: (one: Props, other: Props) => boolean,
 ): ComponentType<Props> {
   return class extends Component<Props> {
@@ -10,7 +10,7 @@ export function memo<Props extends object>(
       return !isSame(this.props, next);
     }
     override render() {
-      return h(Drawn as ComponentType<Props>, this.props);
+      return h(Wrapped as ComponentType<Props>, this.props);
     }
   };
 }

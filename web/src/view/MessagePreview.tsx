@@ -1,28 +1,28 @@
 /** A message out of its place, with the way back to it. */
 import type { ComponentChildren } from "preact";
-import type { Person } from "../api/accounts";
+import type { UserSummary } from "../api/accounts";
 import { Avatar } from "./Avatar";
-import { dayOf, timeOf } from "./names";
+import { formatDay, formatTime } from "./format";
 
 interface Props {
-  message: { author: Person | null; createdAt: string };
-  where?: string | null;
+  message: { author: UserSummary | null; createdAt: string };
+  roomName?: string | null;
   onShow(): void;
   children: ComponentChildren;
 }
 
-export function MessageCard({ message, where, onShow, children }: Props) {
+export function MessagePreview({ message, roomName, onShow, children }: Props) {
   const { author, createdAt } = message;
   return (
     <article class="card-message">
       <div class="by">
-        {author && <Avatar person={author} />}
+        {author && <Avatar user={author} />}
         <strong>{author?.displayName}</strong>
         <time dateTime={createdAt}>
-          {dayOf(createdAt)}, {timeOf(createdAt)}
+          {formatDay(createdAt)}, {formatTime(createdAt)}
         </time>
       </div>
-      {where && <small>in {where}</small>}
+      {roomName && <small>in {roomName}</small>}
       {children}
       <button type="button" class="link" onClick={onShow}>
         Show in the room

@@ -1,5 +1,5 @@
 /** What the page changes about rooms, members and one's own place among them. */
-import { Refused } from "./accounts";
+import { ErrorFields } from "./accounts";
 import { graphql } from "./graphql";
 
 export const CreateRoom = graphql(
@@ -7,7 +7,7 @@ export const CreateRoom = graphql(
     mutation CreateRoom($input: CreateRoomInput!) {
       createRoom(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
         room {
           id
@@ -15,7 +15,7 @@ export const CreateRoom = graphql(
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
 export const UpdateRoom = graphql(
@@ -23,7 +23,7 @@ export const UpdateRoom = graphql(
     mutation UpdateRoom($input: UpdateRoomInput!) {
       updateRoom(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
         room {
           id
@@ -31,15 +31,15 @@ export const UpdateRoom = graphql(
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
-export const OpenDirect = graphql(
+export const OpenDirectMessage = graphql(
   `
-    mutation OpenDirect($input: OpenDirectMessageInput!) {
+    mutation OpenDirectMessage($input: OpenDirectMessageInput!) {
       openDirectMessage(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
         room {
           id
@@ -47,15 +47,15 @@ export const OpenDirect = graphql(
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
-export const Join = graphql(
+export const JoinRoom = graphql(
   `
-    mutation Join($input: JoinRoomInput!) {
+    mutation JoinRoom($input: JoinRoomInput!) {
       joinRoom(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
         room {
           id
@@ -63,46 +63,46 @@ export const Join = graphql(
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
-export const Leave = graphql(
+export const LeaveRoom = graphql(
   `
-    mutation Leave($input: RoomIdInput!) {
+    mutation LeaveRoom($input: RoomIdInput!) {
       leaveRoom(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
-export const Archive = graphql(
+export const ArchiveRoom = graphql(
   `
-    mutation Archive($input: RoomIdInput!) {
+    mutation ArchiveRoom($input: RoomIdInput!) {
       archiveRoom(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
-export const Unarchive = graphql(
+export const UnarchiveRoom = graphql(
   `
-    mutation Unarchive($input: RoomIdInput!) {
+    mutation UnarchiveRoom($input: RoomIdInput!) {
       unarchiveRoom(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
 export const AddMembers = graphql(
@@ -110,12 +110,12 @@ export const AddMembers = graphql(
     mutation AddMembers($input: AddMembersInput!) {
       addMembers(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
 export const RemoveMember = graphql(
@@ -123,25 +123,25 @@ export const RemoveMember = graphql(
     mutation RemoveMember($input: RemoveMemberInput!) {
       removeMember(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
-export const SetRole = graphql(
+export const SetMemberRole = graphql(
   `
-    mutation SetRole($input: SetMemberRoleInput!) {
+    mutation SetMemberRole($input: SetMemberRoleInput!) {
       setMemberRole(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
 export const MuteMember = graphql(
@@ -149,38 +149,38 @@ export const MuteMember = graphql(
     mutation MuteMember($input: MuteMemberInput!) {
       muteMember(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
-export const Invite = graphql(
+export const CreateInvite = graphql(
   `
-    mutation Invite($input: CreateInviteInput!) {
+    mutation CreateInvite($input: CreateInviteInput!) {
       createInvite(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
         url
         code
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );
 
-export const Prefer = graphql(
+export const SetRoomPreferences = graphql(
   `
-    mutation Prefer($input: SetRoomPreferencesInput!) {
+    mutation SetRoomPreferences($input: SetRoomPreferencesInput!) {
       setRoomPreferences(input: $input) {
         errors {
-          ...Refused
+          ...ErrorFields
         }
       }
     }
   `,
-  [Refused],
+  [ErrorFields],
 );

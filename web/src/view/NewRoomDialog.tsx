@@ -1,29 +1,29 @@
 /** Making a room. */
 import type { TargetedSubmitEvent } from "preact";
-import { act } from "../api/refusal";
-import { CreateRoom } from "../api/roomChanges";
+import { runMutation } from "../api/request";
+import { CreateRoom } from "../api/roomMutations";
 import { useChat } from "../state/chat";
-import { uuid } from "../state/identity";
-import { go } from "../state/route";
+import { uuid } from "../state/uuid";
+import { navigate } from "../state/route";
 import { Dialog } from "./Dialog";
-import { useDeed } from "./useDeed";
+import { useAction } from "./useAction";
 import { useState } from "preact/hooks";
 
-export function NewRoom({ onClose }: { onClose(): void }) {
+export function NewRoomDialog({ onClose }: { onClose(): void }) {
   const { client } = useChat();
-  const deed = useDeed();
+  const action = useAction();
   // One key for all tries: a room whose answer was lost is not made twice.
   const [idempotencyKey] = useState(uuid);
   const submit = (event: TargetedSubmitEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const given = new FormData(event.currentTarget);
-    const visibility = given.get("private") ? "PRIVATE" : "PUBLIC";
-    const topic = String(given.get("topic")).trim() || null;
-    deed.run(async () => {
-      const input = { name: String(given.get("name")).trim(), topic, visibility, idempotencyKey } as const;
-      const { room } = await act(client, CreateRoom, { input });
+    const form = new FormData(event.currentTarget);
+    const visibility = form.get("private") ? "PRIVATE" : "PUBLIC";
+    const topic = String(form.get("topic")).trim() || null;
+    action.run(async () => {
+      const input = { name: String(form.get("name")).trim(), topic, visibility, idempotencyKey } as const;
+      const { room } = await runMutation(client, CreateRoom, { input });
       onClose();
-      if (room) go(room.id);
+      if (room) navigate(room.id);
     });
   };
   return (
@@ -44,9 +44,9 @@ export function NewRoom({ onClose }: { onClose(): void }) {
           </span>
         </label>
         <p class="failure" role="alert">
-          {deed.failure}
+          {action.error}
         </p>
-        <button class="primary" disabled={deed.isBusy}>
+        <button class="primary" disabled={action.isBusy}>
           Create room
         </button>
       </form>

@@ -1,25 +1,27 @@
 /** Finding people by name and choosing some of them. */
 import { useState } from "preact/hooks";
-import { People, type Person } from "../api/accounts";
-import { ask } from "../api/refusal";
+import { FindUsers, type UserSummary } from "../api/accounts";
+import { runQuery } from "../api/request";
 import { useChat } from "../state/chat";
 import { Avatar } from "./Avatar";
 import { IconButton } from "./IconButton";
 import { useSearch } from "./useSearch";
 
 interface Props {
-  chosen: readonly Person[];
-  onChange(chosen: Person[]): void;
+  chosen: readonly UserSummary[];
+  onChange(chosen: UserSummary[]): void;
 }
 
-export function PeoplePicker({ chosen, onChange }: Props) {
+export function UserPicker({ chosen, onChange }: Props) {
   const { client, userId } = useChat();
-  const [words, setWords] = useState("");
-  const found = useSearch(words, async (query) => (query ? (await ask(client, People, { query })).users.nodes : []));
-  const others = found?.filter(({ id }) => id !== userId && !chosen.some((one) => one.id === id));
-  const choose = (person: Person) => {
-    onChange([...chosen, person]);
-    setWords("");
+  const [query, setQuery] = useState("");
+  const results = useSearch(query, async (query) =>
+    query ? (await runQuery(client, FindUsers, { query })).users.nodes : [],
+  );
+  const choices = results?.filter(({ id }) => id !== userId && !chosen.some((one) => one.id === id));
+  const choose = (user: UserSummary) => {
+    onChange([...chosen, user]);
+    setQuery("");
   };
   return (
     <div class="people-picker">
@@ -41,21 +43,21 @@ export function PeoplePicker({ chosen, onChange }: Props) {
         type="search"
         aria-label="Find people"
         placeholder="Find people by name"
-        value={words}
-        onInput={({ currentTarget }) => setWords(currentTarget.value)}
+        value={query}
+        onInput={({ currentTarget }) => setQuery(currentTarget.value)}
         autofocus
       />
       <ul class="choices">
-        {others?.map((person) => (
+        {choices?.map((person) => (
           <li key={person.id}>
             <button type="button" class="choice person" onClick={() => choose(person)}>
-              <Avatar person={person} />
+              <Avatar user={person} />
               <strong>{person.displayName}</strong> <small>@{person.username}</small>
             </button>
           </li>
         ))}
       </ul>
-      {words && others?.length === 0 && <p class="nothing">Nobody of that name.</p>}
+      {query && choices?.length === 0 && <p class="nothing">Nobody of that name.</p>}
     </div>
   );
 }

@@ -1,24 +1,24 @@
 /** Something a person asks for that can be refused: whether it is under way, and why it failed. */
 import { useState } from "preact/hooks";
-import { said } from "../api/refusal";
+import { errorMessage } from "../api/request";
 
-export interface Deed {
+export interface ActionState {
   isBusy: boolean;
-  failure: string;
+  error: string;
   /** Does it, unless it is being done already; afterwards `then`, where it went well. */
   run(doing: () => Promise<void>): void;
 }
 
-export function useDeed(): Deed {
+export function useAction(): ActionState {
   const [isBusy, setBusy] = useState(false);
-  const [failure, setFailure] = useState("");
-  const run = (doing: () => Promise<void>) => {
+  const [error, setError] = useState("");
+  const run = (action: () => Promise<void>) => {
     if (isBusy) return;
     setBusy(true);
-    setFailure("");
-    doing()
-      .catch((caught: unknown) => setFailure(said(caught)))
+    setError("");
+    action()
+      .catch((caught: unknown) => setError(errorMessage(caught)))
       .finally(() => setBusy(false));
   };
-  return { isBusy, failure, run };
+  return { isBusy, error, run };
 }

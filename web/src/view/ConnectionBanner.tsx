@@ -3,24 +3,24 @@ import { useEffect, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { useStore } from "../store";
 
-const NOTICEABLE_MS = 1_000;
+const SHOW_AFTER_MS = 1_000;
 
-export function Banner() {
+export function ConnectionBanner() {
   const connection = useStore(useChat().connection);
-  const isAway = connection !== "live";
-  const [isShown, setShown] = useState(false);
+  const isDisconnected = connection !== "connected";
+  const [isVisible, setVisible] = useState(false);
 
   useEffect(() => {
-    if (!isAway) return setShown(false);
-    const timer = setTimeout(() => setShown(true), NOTICEABLE_MS);
+    if (!isDisconnected) return setVisible(false);
+    const timer = setTimeout(() => setVisible(true), SHOW_AFTER_MS);
     return () => clearTimeout(timer);
-  }, [isAway]);
+  }, [isDisconnected]);
 
   return (
     <div class="banner" role="status">
-      {isShown && isAway && (
+      {isVisible && isDisconnected && (
         <p>
-          {connection === "refused"
+          {connection === "failed"
             ? "The server ended the connection. Reload the page."
             : "Connection lost. Reconnecting…"}
         </p>

@@ -2,43 +2,43 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { Conversation } from "../state/conversation";
-import { go } from "../state/route";
-import type { OpenedRoomState } from "../state/room";
+import { navigate } from "../state/route";
+import type { RoomState } from "../state/room";
 import { useStore } from "../store";
 import { Composer } from "./Composer";
-import { Join } from "./Join";
+import { JoinBar } from "./JoinBar";
 import { MessageLog } from "./MessageLog";
-import { nameOf } from "./names";
+import { roomName } from "./format";
 import { Panel, type PanelName } from "./Panel";
 import { RoomHeader } from "./RoomHeader";
-import { TypingLine } from "./TypingLine";
+import { TypingIndicator } from "./TypingIndicator";
 
-export function Room({ room }: { room: OpenedRoomState }) {
+export function RoomPage({ room }: { room: RoomState }) {
   const chat = useChat();
-  const facts = useStore(room.facts);
-  const trouble = useStore(room.trouble);
+  const details = useStore(room.details);
+  const error = useStore(room.error);
   const thread = useStore(room.thread);
   const [panel, setPanel] = useState<PanelName | null>(null);
-  const conversation = useMemo(() => new Conversation(room, null, room.line), [room]);
-  const shown = thread ? "thread" : panel;
+  const conversation = useMemo(() => new Conversation(room, null, room.timeline), [room]);
+  const openPanel = thread ? "thread" : panel;
 
   useEffect(() => {
     if (!matchMedia("(hover: hover)").matches) return; // on a phone it would bring up the keyboard
     document.querySelector<HTMLTextAreaElement>(".composer textarea")?.focus();
-  }, [room, facts !== null]);
+  }, [room, details !== null]);
 
-  const choose = (name: PanelName | null) => {
+  const choosePanel = (name: PanelName | null) => {
     room.thread.set(null);
     setPanel(name === panel && !thread ? null : name);
   };
 
-  if (trouble) {
+  if (error) {
     return (
       <main class="lobby">
-        <h1>{facts ? nameOf(facts) : "No such room"}</h1>
-        <p role="alert">{trouble.words}</p>
-        {trouble.gone ? (
-          <button type="button" onClick={() => go(null)}>
+        <h1>{details ? roomName(details) : "No such room"}</h1>
+        <p role="alert">{error.text}</p>
+        {error.isFinal ? (
+          <button type="button" onClick={() => navigate(null)}>
             Back to your rooms
           </button>
         ) : (
@@ -51,19 +51,21 @@ export function Room({ room }: { room: OpenedRoomState }) {
   }
   return (
     <>
-      <main class="room" aria-label={facts ? nameOf(facts) : "Room"}>
-        <RoomHeader room={room} panel={shown} choosePanel={choose} />
+      <main class="room" aria-label={details ? roomName(details) : "Room"}>
+        <RoomHeader room={room} panel={openPanel} choosePanel={choosePanel} />
         <MessageLog conversation={conversation} />
-        {facts && !facts.viewerMembership ? (
-          <Join room={room} />
+        {details && !details.viewerMembership ? (
+          <JoinBar room={room} />
         ) : (
           <>
             <Composer key={room.id} conversation={conversation} outbox={chat.outbox} />
-            <TypingLine room={room} />
+            <TypingIndicator room={room} />
           </>
         )}
       </main>
-      {shown && <Panel name={shown} room={room} conversation={conversation} onClose={() => choose(null)} />}
+      {openPanel && (
+        <Panel name={openPanel} room={room} conversation={conversation} onClose={() => choosePanel(null)} />
+      )}
     </>
   );
 }

@@ -1,9 +1,9 @@
 /** What the page listens to: everything in the open room, and all rooms at a glance. */
 import type { ResultOf } from "gql.tada";
-import { PersonParts } from "./accounts";
+import { UserSummary } from "./accounts";
 import { graphql } from "./graphql";
-import { SharedView, ThreadParts } from "./messages";
-import { RoomCard, RoomFacts } from "./rooms";
+import { SharedMessage, ThreadFields } from "./messages";
+import { RoomSummary, RoomFields } from "./rooms";
 
 export const RoomEvents = graphql(
   `
@@ -13,18 +13,18 @@ export const RoomEvents = graphql(
         cursor
         ... on MessageCreated {
           message {
-            ...SharedView
+            ...SharedMessage
             threadRoot {
               id
               thread {
-                ...ThreadParts
+                ...ThreadFields
               }
             }
           }
         }
         ... on MessageUpdated {
           message {
-            ...SharedView
+            ...SharedMessage
           }
         }
         ... on MessageDeleted {
@@ -45,24 +45,24 @@ export const RoomEvents = graphql(
           role
           mutedUntil
           user {
-            ...PersonParts
+            ...UserSummary
           }
         }
         ... on RoomChanged {
           room {
-            ...RoomFacts
+            ...RoomFields
           }
         }
         ... on StreamReady {
           recovered
         }
         ... on StreamEnded {
-          ending: reason
+          reason
         }
       }
     }
   `,
-  [SharedView, ThreadParts, PersonParts, RoomFacts],
+  [SharedMessage, ThreadFields, UserSummary, RoomFields],
 );
 export type RoomEvent = ResultOf<typeof RoomEvents>["roomEvents"];
 
@@ -91,12 +91,12 @@ export const InboxEvents = graphql(
           roomId
           change
           room {
-            ...RoomCard
+            ...RoomSummary
           }
         }
       }
     }
   `,
-  [RoomCard],
+  [RoomSummary],
 );
 export type InboxEvent = ResultOf<typeof InboxEvents>["inboxEvents"];

@@ -14,7 +14,7 @@ const KEYS: readonly [string, string][] = [
   ["?", "This help"],
 ];
 
-export function Help({ onClose }: { onClose(): void }) {
+export function HelpDialog({ onClose }: { onClose(): void }) {
   return (
     <Dialog title="Keyboard and help" onClose={onClose}>
       <dl class="keys">

@@ -3,7 +3,7 @@ import type { RefObject, TargetedKeyboardEvent } from "preact";
 import { useState } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 
-export function useRoving(list: RefObject<HTMLElement | null>, conversation: Conversation) {
+export function useRovingFocus(list: RefObject<HTMLElement | null>, conversation: Conversation) {
   const [current, setCurrent] = useState<string | null>(null);
 
   const rows = () => [...(list.current?.querySelectorAll<HTMLElement>("[data-key]") ?? [])];
@@ -18,16 +18,16 @@ export function useRoving(list: RefObject<HTMLElement | null>, conversation: Con
     const focused = document.activeElement;
     if (focused instanceof HTMLTextAreaElement) return;
     const all = rows();
-    const at = all.findIndex((row) => row.contains(focused));
-    if (event.key === "ArrowUp") moveTo(at < 0 ? all.at(-1) : all[Math.max(0, at - 1)]);
-    else if (event.key === "ArrowDown") moveTo(at < 0 ? all.at(-1) : all[Math.min(all.length - 1, at + 1)]);
-    else if (event.key === "r" && !event.ctrlKey && !event.metaKey && at >= 0) reply(all[at]);
+    const index = all.findIndex((row) => row.contains(focused));
+    if (event.key === "ArrowUp") moveTo(index < 0 ? all.at(-1) : all[Math.max(0, index - 1)]);
+    else if (event.key === "ArrowDown") moveTo(index < 0 ? all.at(-1) : all[Math.min(all.length - 1, index + 1)]);
+    else if (event.key === "r" && !event.ctrlKey && !event.metaKey && index >= 0) replyTo(all[index]);
     else return;
     event.preventDefault();
   };
 
-  const reply = (row: HTMLElement | undefined) => {
-    const found = conversation.line.value.rows.find(({ id }) => id === row?.dataset["key"]);
+  const replyTo = (row: HTMLElement | undefined) => {
+    const found = conversation.timeline.value.rows.find(({ id }) => id === row?.dataset["key"]);
     if (found && found.kind === "USER" && !found.deletedAt) conversation.replyTo.set(found);
   };
 

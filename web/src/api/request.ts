@@ -1,15 +1,15 @@
 /** One way to do things: a mutation's payload, or an exception that says in words why there is none. */
 import type { AnyVariables, Client, CombinedError, TypedDocumentNode } from "@urql/core";
 import type { FragmentOf } from "gql.tada";
-import type { Refused } from "./accounts";
+import type { ErrorFields } from "./accounts";
 
 /** A request that is not answered by then is taken for lost; whoever sent it may send it again. */
-const PATIENCE_MS = 20_000;
+const REQUEST_TIMEOUT_MS = 20_000;
 
-type UserError = FragmentOf<typeof Refused>;
+type UserError = FragmentOf<typeof ErrorFields>;
 
 /** The server said no. `code` is one of the contract's, `retryable` whether the same may succeed later. */
-export class Refusal extends Error {
+export class RequestError extends Error {
   constructor(
     message: string,
     readonly code: string,
@@ -19,7 +19,7 @@ export class Refusal extends Error {
   }
 }
 
-const WORDS: Partial<Record<string, string>> = {
+const ERROR_TEXTS: Partial<Record<string, string>> = {
   INVALID_CREDENTIALS: "The name or the password is wrong.",
   USERNAME_TAKEN: "This name is taken.",
   PASSWORD_TOO_WEAK: "Choose a longer or less common password.",
@@ -39,49 +39,51 @@ function wordsFor(error: UserError): string {
     const seconds = Math.ceil(error.retryAfterMs / 1000);
     return `Please wait ${seconds === 1 ? "a second" : `${seconds} seconds`} and try again.`;
   }
-  return WORDS[error.code] ?? error.message;
+  return ERROR_TEXTS[error.code] ?? error.message;
 }
 
 /** The server as a whole said no, or nothing at all. */
-export function failure(error: CombinedError): Refusal {
-  const [first] = error.graphQLErrors;
-  if (!first) return new Refusal("The server cannot be reached.", "UNREACHABLE", true);
-  const { code, retryable } = first.extensions;
-  return new Refusal(first.message, typeof code === "string" ? code : "INTERNAL", retryable === true);
+export function toRequestError(error: CombinedError): RequestError {
+  const [graphqlError] = error.graphQLErrors;
+  if (!graphqlError) return new RequestError("The server cannot be reached.", "UNREACHABLE", true);
+  const { code, retryable } = graphqlError.extensions;
+  return new RequestError(graphqlError.message, typeof code === "string" ? code : "INTERNAL", retryable === true);
 }
 
-function late(): Promise<never> {
-  const refusal = new Refusal("The server did not answer in time.", "UNREACHABLE", true);
-  return new Promise((_, reject) => setTimeout(() => reject(refusal), PATIENCE_MS));
+function rejectAfterTimeout(): Promise<never> {
+  const error = new RequestError("The server did not answer in time.", "UNREACHABLE", true);
+  return new Promise((_, reject) => setTimeout(() => reject(error), REQUEST_TIMEOUT_MS));
 }
 
 /** Asks a query anew, past every cache. Raises Refusal. */
-export async function ask<Data, Variables extends AnyVariables>(
+export async function runQuery<Data, Variables extends AnyVariables>(
   client: Client,
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,
 ): Promise<Data> {
-  const asking = client.query(document, variables, { requestPolicy: "network-only" }).toPromise();
-  const { data, error } = await Promise.race([asking, late()]);
-  if (error || !data) throw error ? failure(error) : new Refusal("The server sent no answer.", "INTERNAL", true);
+  const response = client.query(document, variables, { requestPolicy: "network-only" }).toPromise();
+  const { data, error } = await Promise.race([response, rejectAfterTimeout()]);
+  if (error || !data)
+    throw error ? toRequestError(error) : new RequestError("The server sent no answer.", "INTERNAL", true);
   return data;
 }
 
 /** Does a mutation of one field; its payload. Raises Refusal. */
-export async function act<Payload extends { errors: readonly UserError[] }, Variables extends AnyVariables>(
+export async function runMutation<Payload extends { errors: readonly UserError[] }, Variables extends AnyVariables>(
   client: Client,
   document: TypedDocumentNode<Record<string, Payload>, Variables>,
   variables: Variables,
 ): Promise<Payload> {
-  const { data, error } = await Promise.race([client.mutation(document, variables).toPromise(), late()]);
+  const { data, error } = await Promise.race([client.mutation(document, variables).toPromise(), rejectAfterTimeout()]);
   const payload = data && Object.values(data)[0];
-  if (error || !payload) throw error ? failure(error) : new Refusal("The server sent no answer.", "INTERNAL", true);
-  const [refused] = payload.errors;
-  if (refused) throw new Refusal(wordsFor(refused), refused.code, refused.retryable);
+  if (error || !payload)
+    throw error ? toRequestError(error) : new RequestError("The server sent no answer.", "INTERNAL", true);
+  const [userError] = payload.errors;
+  if (userError) throw new RequestError(wordsFor(userError), userError.code, userError.retryable);
   return payload;
 }
 
 /** What to tell people about something caught. */
-export function said(caught: unknown): string {
+export function errorMessage(caught: unknown): string {
   return caught instanceof Error ? caught.message : String(caught);
 }

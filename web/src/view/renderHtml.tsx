@@ -8,28 +8,28 @@ const ELEMENTS = new Set("a blockquote br code em h1 h2 h3 h4 h5 h6 hr li mark o
 const SAFE_LINK = /^(https?:\/\/|mailto:)/i;
 
 /** Text outside of code and links, as something else: how mentions come to be marked. */
-export type TextShow = (text: string) => ComponentChild;
+export type RenderText = (text: string) => ComponentChild;
 
-export function elementsOf(html: string, showText: TextShow = (text) => text): ComponentChild[] {
+export function renderHtml(html: string, renderText: RenderText = (text) => text): ComponentChild[] {
   const { body } = new DOMParser().parseFromString(html, "text/html");
-  return childrenOf(body, showText);
+  return renderChildren(body, renderText);
 }
 
-function childrenOf(node: Node, showText: TextShow): ComponentChild[] {
-  return [...node.childNodes].map((child) => shown(child, showText));
+function renderChildren(node: Node, renderText: RenderText): ComponentChild[] {
+  return [...node.childNodes].map((child) => renderNode(child, renderText));
 }
 
-function shown(node: ChildNode, showText: TextShow): ComponentChild {
-  if (node instanceof Text) return showText(node.data);
+function renderNode(node: ChildNode, renderText: RenderText): ComponentChild {
+  if (node instanceof Text) return renderText(node.data);
   if (!(node instanceof Element)) return null;
   const name = node.localName;
-  if (!ELEMENTS.has(name)) return childrenOf(node, showText);
+  if (!ELEMENTS.has(name)) return renderChildren(node, renderText);
   const isVerbatim = name === "code" || name === "a";
-  const inner = childrenOf(node, isVerbatim ? (text) => text : showText);
-  return h(name, attributesOf(name, node), ...inner);
+  const children = renderChildren(node, isVerbatim ? (text) => text : renderText);
+  return h(name, safeAttributes(name, node), ...children);
 }
 
-function attributesOf(name: string, element: Element): Record<string, string | number> {
+function safeAttributes(name: string, element: Element): Record<string, string | number> {
   const href = element.getAttribute("href") ?? "";
   if (name === "a" && SAFE_LINK.test(href)) {
     return { href, target: "_blank", rel: "nofollow noopener noreferrer" };

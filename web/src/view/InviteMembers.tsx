@@ -1,0 +1,54 @@
+/** Bringing people into a room: by name, or by a link for anybody. */
+import { useState } from "preact/hooks";
+import type { UserSummary } from "../api/accounts";
+import { runMutation } from "../api/request";
+import { AddMembers, CreateInvite } from "../api/roomMutations";
+import type { RoomState } from "../state/room";
+import { UserPicker } from "./UserPicker";
+import { useAction } from "./useAction";
+
+export function InviteMembers({ room }: { room: RoomState }) {
+  const [isAdding, setAdding] = useState(false);
+  const [users, setUsers] = useState<readonly UserSummary[]>([]);
+  const [url, setUrl] = useState<string | null>(null);
+  const action = useAction();
+  const add = () =>
+    action.run(async () => {
+      await runMutation(room.client, AddMembers, {
+        input: { roomId: room.id, userIds: users.map(({ id }) => id), role: "MEMBER" },
+      });
+      setUsers([]);
+      setAdding(false);
+    });
+  const createLink = () =>
+    action.run(async () => setUrl((await runMutation(room.client, CreateInvite, { input: { roomId: room.id } })).url));
+  return (
+    <section class="invite" aria-label="Bring people in">
+      <p>
+        <button type="button" onClick={() => setAdding(!isAdding)}>
+          Add people
+        </button>{" "}
+        <button type="button" onClick={createLink} disabled={action.isBusy}>
+          Invite by link
+        </button>
+      </p>
+      {isAdding && (
+        <>
+          <UserPicker chosen={users} onChange={setUsers} />
+          <button type="button" class="primary" disabled={users.length === 0 || action.isBusy} onClick={add}>
+            Add to the room
+          </button>
+        </>
+      )}
+      {url && (
+        <label>
+          Whoever has this link can come in
+          <input readOnly value={url} onFocus={({ currentTarget }) => currentTarget.select()} />
+        </label>
+      )}
+      <p class="failure" role="alert">
+        {action.error}
+      </p>
+    </section>
+  );
+}

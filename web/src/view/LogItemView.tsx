@@ -1,0 +1,51 @@
+/** One line of a list of messages: a day, the divider, a message, or one that has not arrived yet. */
+import { memo } from "./memo";
+import type { Conversation } from "../state/conversation";
+import type { LogItem } from "./logItems";
+import { MessageRow } from "./MessageRow";
+import { SystemRow } from "./SystemRow";
+import { UnsentRow } from "./UnsentRow";
+
+interface Props {
+  item: LogItem;
+  conversation: Conversation;
+  isCurrent: boolean;
+  isHighlighted: boolean;
+}
+
+export const LineShown = memo(
+  function LineShown({ item, conversation, isCurrent, isHighlighted }: Props) {
+    switch (item.kind) {
+      case "day":
+        return (
+          <li class="day">
+            <h2>{item.label}</h2>
+          </li>
+        );
+      case "divider":
+        return (
+          <li class="divider">
+            <span>New messages</span>
+          </li>
+        );
+      case "unsent":
+        return <UnsentRow unsent={item.unsent} isGrouped={item.isGrouped} />;
+      case "message":
+        if (item.row.kind === "SYSTEM") return <SystemRow row={item.row} isHighlighted={isHighlighted} />;
+        return <MessageRow {...{ row: item.row, isGrouped: item.isGrouped, conversation, isCurrent, isHighlighted }} />;
+    }
+  },
+  (one, other) =>
+    one.isCurrent === other.isCurrent &&
+    one.isHighlighted === other.isHighlighted &&
+    one.conversation === other.conversation &&
+    isSame(one.item, other.item),
+);
+
+function isSame(one: LogItem, other: LogItem): boolean {
+  if (one.kind === "message" && other.kind === "message")
+    return one.row === other.row && one.isGrouped === other.isGrouped;
+  if (one.kind === "unsent" && other.kind === "unsent")
+    return one.unsent === other.unsent && one.isGrouped === other.isGrouped;
+  return one.key === other.key && one.kind === other.kind;
+}

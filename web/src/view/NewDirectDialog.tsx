@@ -1,0 +1,33 @@
+/** Beginning a conversation with some people, or finding the one that there is. */
+import { useState } from "preact/hooks";
+import type { UserSummary } from "../api/accounts";
+import { runMutation } from "../api/request";
+import { OpenDirectMessage } from "../api/roomMutations";
+import { useChat } from "../state/chat";
+import { navigate } from "../state/route";
+import { Dialog } from "./Dialog";
+import { UserPicker } from "./UserPicker";
+import { useAction } from "./useAction";
+
+export function NewDirectDialog({ onClose }: { onClose(): void }) {
+  const { client } = useChat();
+  const [users, setUsers] = useState<readonly UserSummary[]>([]);
+  const action = useAction();
+  const start = () =>
+    action.run(async () => {
+      const { room } = await runMutation(client, OpenDirectMessage, { input: { userIds: users.map(({ id }) => id) } });
+      onClose();
+      if (room) navigate(room.id);
+    });
+  return (
+    <Dialog title="New message" onClose={onClose}>
+      <UserPicker chosen={users} onChange={setUsers} />
+      <p class="failure" role="alert">
+        {action.error}
+      </p>
+      <button type="button" class="primary" disabled={users.length === 0 || action.isBusy} onClick={start}>
+        Start conversation
+      </button>
+    </Dialog>
+  );
+}

@@ -1,0 +1,108 @@
+/** Coming in, with an account or for a new one. */
+import type { TargetedSubmitEvent } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { ServerInfo, type UserSummary, type SignupMode } from "../api/accounts";
+import { runQuery } from "../api/request";
+import { InvitePreview } from "../api/rooms";
+import { anonymousClient, signIn, signUp } from "../api/session";
+import { removeInviteCode, navigate, readInviteCode, readSetupToken } from "../state/route";
+import { useAction } from "./useAction";
+
+interface Invite {
+  roomId: string;
+  roomName: string | null;
+  inviter: UserSummary | null;
+}
+
+export function SignInForm() {
+  const [inviteCode] = useState(readInviteCode);
+  const [setupToken] = useState(readSetupToken);
+  const [signupMode, setSignupMode] = useState<SignupMode | null>(null);
+  const [invite, setInvite] = useState<Invite | null>(null);
+  const [isSignup, setSignup] = useState(inviteCode !== null || setupToken !== null);
+  const action = useAction();
+
+  useEffect(() => {
+    runQuery(anonymousClient, ServerInfo, {}).then(
+      ({ serverInfo }) => setSignupMode(serverInfo.signupMode),
+      () => setSignupMode("OPEN"), // whoever tries will be told
+    );
+    if (inviteCode)
+      runQuery(anonymousClient, InvitePreview, { code: inviteCode }).then(
+        ({ invite }) => setInvite(invite),
+        () => undefined,
+      );
+  }, []);
+
+  const submit = (event: TargetedSubmitEvent<HTMLFormElement>) => {
+    event.preventDefault();
+    const form = new FormData(event.currentTarget);
+    const field = (name: string) => String(form.get(name) ?? "").trim();
+    const [name, password] = [field("username"), String(form.get("password"))];
+    action.run(async () => {
+      if (!isSignup) return signIn(name, password);
+      const enteredCode = field("invite") || null;
+      await signUp(name, password, { inviteCode: enteredCode, setupToken: setupToken });
+      if (setupToken) navigate(null); // the token has done its work
+      if (invite && enteredCode === inviteCode) {
+        removeInviteCode(); // signing up with it was joining
+        navigate(invite.roomId);
+      }
+    });
+  };
+
+  const isClosed = signupMode === "CLOSED";
+  return (
+    <section class="card sign-in" aria-labelledby="sign-in">
+      <h2 id="sign-in">{isSignup ? "Create an account" : "Sign in"}</h2>
+      {invite && (
+        <p class="invited">
+          {invite.inviter?.displayName ?? "Somebody"} invites you to <strong>{invite.roomName}</strong>.
+        </p>
+      )}
+      <form onSubmit={submit}>
+        <label>
+          {isSignup ? "Username" : "Username or e-mail"}
+          <input name="username" autocomplete="username" autocapitalize="none" spellcheck={false} required />
+        </label>
+        <label>
+          Password
+          <input
+            name="password"
+            type="password"
+            autocomplete={isSignup ? "new-password" : "current-password"}
+            minLength={isSignup ? 8 : undefined}
+            required
+          />
+        </label>
+        {isSignup && (signupMode === "INVITE_ONLY" || inviteCode) && (
+          <label>
+            Invite code
+            <input
+              name="invite"
+              defaultValue={inviteCode ?? ""}
+              spellcheck={false}
+              required={signupMode === "INVITE_ONLY"}
+            />
+          </label>
+        )}
+        <p class="failure" role="alert">
+          {action.error}
+        </p>
+        <button class="primary" disabled={action.isBusy}>
+          {isSignup ? "Create account" : "Sign in"}
+        </button>
+      </form>
+      {isClosed ? (
+        <p class="other-way">This server takes no new accounts.</p>
+      ) : (
+        <p class="other-way">
+          {isSignup ? "Already here before? " : "New here? "}
+          <button type="button" class="link" onClick={() => setSignup(!isSignup)}>
+            {isSignup ? "Sign in instead" : "Create an account"}
+          </button>
+        </p>
+      )}
+    </section>
+  );
+}
