@@ -1,4 +1,4 @@
-/** The chat: rooms on the left, the open one beside them; the page's title, keys and address. */
+/** The chat: list of rooms, the open room, dialogs, document title, and keyboard shortcuts. */
 import { useEffect, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { totalUnread } from "../state/inbox";
@@ -22,7 +22,7 @@ export function ChatPage() {
   useShortcuts(setDialog);
   useIdlePresence();
 
-  useEffect(() => chat.current(roomId, messageId), [chat, roomId, messageId]);
+  useEffect(() => chat.openRoom(roomId, messageId), [chat, roomId, messageId]);
 
   const unread = totalUnread(rooms ?? []);
   useEffect(() => {
