@@ -1,105 +1,101 @@
-/** What the page asks about people and about being signed in. */
+/** Operations on accounts: signing up and in, tokens, the viewer, and finding users. */
 import type { FragmentOf, ResultOf } from "gql.tada";
 import { graphql } from "./graphql";
 
-export const Refused = graphql(`
-  fragment Refused on UserError {
-    code
-    message
-    path
-    retryable
-    retryAfterMs
+export const Errors = graphql(`
+  fragment Errors on MutationPayload {
+    errors {
+      code
+      message
+      path
+      retryable
+      retryAfterMs
+    }
   }
 `);
 
-export const PersonParts = graphql(`
-  fragment PersonParts on User {
+export const UserSummary = graphql(`
+  fragment UserSummary on User {
     id
     username
     displayName
     avatarUrl
   }
 `);
-export type Person = FragmentOf<typeof PersonParts>;
+export type UserSummary = FragmentOf<typeof UserSummary>;
 
-const Tokens = graphql(`
-  fragment Tokens on TokenPair {
+const TokenFields = graphql(`
+  fragment TokenFields on TokenPair {
     accessToken
     accessTokenExpiresAt
     refreshToken
   }
 `);
-export type Tokens = FragmentOf<typeof Tokens>;
+export type Tokens = FragmentOf<typeof TokenFields>;
 
-export const Server = graphql(`
-  query Server {
+export const ServerInfo = graphql(`
+  query ServerInfo {
     serverInfo {
       version
       signupMode
     }
   }
 `);
-export type SignupMode = ResultOf<typeof Server>["serverInfo"]["signupMode"];
+export type SignupMode = ResultOf<typeof ServerInfo>["serverInfo"]["signupMode"];
 
-export const SignUp = graphql(
+export const Signup = graphql(
   `
-    mutation SignUp($input: SignupInput!) {
+    mutation Signup($input: SignupInput!) {
       signup(input: $input) {
-        errors {
-          ...Refused
-        }
+        ...Errors
         user {
           id
         }
         tokens {
-          ...Tokens
+          ...TokenFields
         }
       }
     }
   `,
-  [Refused, Tokens],
+  [Errors, TokenFields],
 );
 
-export const SignIn = graphql(
+export const Login = graphql(
   `
-    mutation SignIn($input: LoginInput!) {
+    mutation Login($input: LoginInput!) {
       login(input: $input) {
-        errors {
-          ...Refused
-        }
+        ...Errors
         user {
           id
         }
         tokens {
-          ...Tokens
+          ...TokenFields
         }
       }
     }
   `,
-  [Refused, Tokens],
+  [Errors, TokenFields],
 );
 
-export const Renew = graphql(
+export const RefreshSession = graphql(
   `
-    mutation Renew($input: RefreshSessionInput!) {
+    mutation RefreshSession($input: RefreshSessionInput!) {
       refreshSession(input: $input) {
-        errors {
-          ...Refused
-        }
+        ...Errors
         user {
           id
         }
         tokens {
-          ...Tokens
+          ...TokenFields
         }
       }
     }
   `,
-  [Refused, Tokens],
+  [Errors, TokenFields],
 );
 
-export const SignOut = graphql(`
-  mutation SignOut {
+export const Logout = graphql(`
+  mutation Logout {
     logout {
       errors {
         code
@@ -112,31 +108,24 @@ export const Me = graphql(
   `
     query Me {
       me {
-        id
         user {
-          ...PersonParts
-        }
-      }
-      serverInfo {
-        limits {
-          maxUploadBytes
-          maxMessageLength
+          ...UserSummary
         }
       }
     }
   `,
-  [PersonParts],
+  [UserSummary],
 );
 
-export const People = graphql(
+export const FindUsers = graphql(
   `
-    query People($query: String!) {
+    query FindUsers($query: String!) {
       users(first: 20, filter: { query: $query }) {
         nodes {
-          ...PersonParts
+          ...UserSummary
         }
       }
     }
   `,
-  [PersonParts],
+  [UserSummary],
 );

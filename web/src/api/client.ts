@@ -1,42 +1,47 @@
-/** The urql client of who is signed in: subscriptions over the socket, everything else over HTTP. */
+/** The urql client of a signed-in user: subscriptions go over the WebSocket, queries and mutations over HTTP. */
 import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { authExchange } from "@urql/exchange-auth";
-import type { Store } from "../state/store";
-import { isStale, renew, session } from "./session";
-import { openSocket, type Connection } from "./socket";
+import type { Store } from "../store";
+import { isAccessTokenStale, refreshSession, session } from "./session";
+import { type ConnectionState, openSocket } from "./socket";
 
-export interface Roomcast {
+export interface ApiClient {
   client: Client;
-  connection: Store<Connection>;
+  connection: Store<ConnectionState>;
   close(): void;
 }
 
-type Values = Record<string, unknown>;
+type Variables = Record<string, unknown>;
 
-const SIGN_IN_AGAIN = new Set(["UNAUTHENTICATED", "TOKEN_EXPIRED"]);
+/** Errors after which urql refreshes the tokens and sends the operation again. */
+const REFRESH_CODES = new Set(["UNAUTHENTICATED", "TOKEN_EXPIRED"]);
 
-const signedIn = authExchange(async ({ appendHeaders }) => ({
+const authentication = authExchange(async ({ appendHeaders }) => ({
   addAuthToOperation: (operation) =>
     appendHeaders(operation, { Authorization: `Bearer ${session.value?.accessToken ?? ""}` }),
-  willAuthError: isStale,
+  willAuthError: isAccessTokenStale,
   didAuthError: ({ graphQLErrors }) =>
-    graphQLErrors.some(({ extensions }) => SIGN_IN_AGAIN.has(String(extensions["code"]))),
-  refreshAuth: () => renew(),
+    graphQLErrors.some(({ extensions }) => REFRESH_CODES.has(String(extensions["code"]))),
+  refreshAuth: () => refreshSession(),
 }));
 
 /**
- * urql keeps no rows here: its document cache would ask for a whole page after each mutation. What comes live is
- * reduced by `state/timeline.ts`.
+ * Without urql's cache exchange: its document cache would load a whole page again after each mutation. The events and
+ * the results of mutations are reduced by `state/timeline.ts`.
  */
-export function connect(): Roomcast {
+export function connect(): ApiClient {
   const socket = openSocket();
-  const live = subscriptionExchange({
+  const subscriptions = subscriptionExchange({
     forwardSubscription: ({ query = "", operationName = null, variables = null }) => ({
       subscribe: (sink) => ({
-        unsubscribe: socket.client.subscribe<Values, Values>({ query, operationName, variables }, sink),
+        unsubscribe: socket.client.subscribe<Variables, Variables>({ query, operationName, variables }, sink),
       }),
     }),
   });
-  const client = new Client({ url: "/graphql", exchanges: [live, signedIn, fetchExchange], preferGetMethod: false });
+  const client = new Client({
+    url: "/graphql",
+    exchanges: [subscriptions, authentication, fetchExchange],
+    preferGetMethod: false,
+  });
   return { client, connection: socket.connection, close: socket.close };
 }

@@ -1,11 +1,11 @@
-/** What the page asks about messages. */
+/** Queries of messages. */
 import type { FragmentOf, ResultOf } from "gql.tada";
-import { PersonParts } from "./accounts";
+import { UserSummary } from "./accounts";
 import { graphql } from "./graphql";
-import { RoomFacts, RoomPlace } from "./rooms";
+import { RoomFields, RoomViewerFields } from "./rooms";
 
-export const ThreadParts = graphql(`
-  fragment ThreadParts on ThreadSummary {
+export const ThreadFields = graphql(`
+  fragment ThreadFields on ThreadSummary {
     replyCount
     lastReply {
       id
@@ -14,9 +14,9 @@ export const ThreadParts = graphql(`
   }
 `);
 
-const MessageParts = graphql(
+const MessageFields = graphql(
   `
-    fragment MessageParts on Message {
+    fragment MessageFields on Message {
       id
       seq
       kind
@@ -29,7 +29,7 @@ const MessageParts = graphql(
       mentionsRoom
       threadRootId
       author {
-        ...PersonParts
+        ...UserSummary
       }
       replyTo {
         id
@@ -40,7 +40,7 @@ const MessageParts = graphql(
         }
       }
       thread {
-        ...ThreadParts
+        ...ThreadFields
       }
       mentions {
         id
@@ -58,14 +58,14 @@ const MessageParts = graphql(
       }
     }
   `,
-  [PersonParts, ThreadParts],
+  [UserSummary, ThreadFields],
 );
 
-/** A message as one's own queries show it. */
-export const OwnView = graphql(
+/** A message with the viewer's own fields, as queries and mutations return it. */
+export const ViewerMessage = graphql(
   `
-    fragment OwnView on Message {
-      ...MessageParts
+    fragment ViewerMessage on Message {
+      ...MessageFields
       reactions {
         emoji
         count
@@ -73,33 +73,33 @@ export const OwnView = graphql(
       }
     }
   `,
-  [MessageParts],
+  [MessageFields],
 );
-export type Message = FragmentOf<typeof OwnView>;
+export type Message = FragmentOf<typeof ViewerMessage>;
 export type Attachment = Message["attachments"][number];
 
-/** A message as events show it: without viewer fields, so that one execution serves everybody in the room. */
-export const SharedView = graphql(
+/** A message as events carry it: without viewer fields, so that the server executes the document once per event. */
+export const SharedMessage = graphql(
   `
-    fragment SharedView on Message {
-      ...MessageParts
+    fragment SharedMessage on Message {
+      ...MessageFields
       reactions {
         emoji
         count
       }
     }
   `,
-  [MessageParts],
+  [MessageFields],
 );
-export type SharedMessage = FragmentOf<typeof SharedView>;
+export type SharedMessage = FragmentOf<typeof SharedMessage>;
 
-const PageParts = graphql(
+const MessagePage = graphql(
   `
-    fragment PageParts on MessageConnection {
+    fragment MessagePage on MessageConnection {
       edges {
         cursor
         node {
-          ...OwnView
+          ...ViewerMessage
         }
       }
       pageInfo {
@@ -108,27 +108,27 @@ const PageParts = graphql(
       }
     }
   `,
-  [OwnView],
+  [ViewerMessage],
 );
-export type Page = FragmentOf<typeof PageParts>;
+export type MessagePage = FragmentOf<typeof MessagePage>;
 
-/** A room and a page of it, from one snapshot: `streamCursor` is where its events go on. */
+/** A room and a page of messages from one snapshot. `roomEvents(after: streamCursor)` continues from it. */
 export const OpenRoom = graphql(
   `
     query OpenRoom($roomId: ID!, $first: Int, $last: Int, $around: ID) {
       room(id: $roomId) {
-        ...RoomFacts
-        ...RoomPlace
+        ...RoomFields
+        ...RoomViewerFields
         streamCursor
         messages(first: $first, last: $last, around: $around) {
-          ...PageParts
+          ...MessagePage
         }
       }
     }
   `,
-  [RoomFacts, RoomPlace, PageParts],
+  [RoomFields, RoomViewerFields, MessagePage],
 );
-export type OpenedRoom = NonNullable<ResultOf<typeof OpenRoom>["room"]>;
+export type OpenRoomResult = NonNullable<ResultOf<typeof OpenRoom>["room"]>;
 
 export const Messages = graphql(
   `
@@ -150,22 +150,22 @@ export const Messages = graphql(
         after: $after
         around: $around
       ) {
-        ...PageParts
+        ...MessagePage
       }
     }
   `,
-  [PageParts],
+  [MessagePage],
 );
 
-export const OneMessage = graphql(
+export const MessageById = graphql(
   `
-    query OneMessage($id: ID!) {
+    query MessageById($id: ID!) {
       message(id: $id) {
-        ...OwnView
+        ...ViewerMessage
       }
     }
   `,
-  [OwnView],
+  [ViewerMessage],
 );
 
 export const Pins = graphql(
@@ -174,13 +174,13 @@ export const Pins = graphql(
       room(id: $roomId) {
         pinnedMessages(first: 50) {
           nodes {
-            ...OwnView
+            ...ViewerMessage
           }
         }
       }
     }
   `,
-  [OwnView],
+  [ViewerMessage],
 );
 
 export const Search = graphql(
@@ -194,7 +194,7 @@ export const Search = graphql(
             createdAt
             threadRootId
             author {
-              ...PersonParts
+              ...UserSummary
             }
             room {
               id
@@ -209,6 +209,6 @@ export const Search = graphql(
       }
     }
   `,
-  [PersonParts],
+  [UserSummary],
 );
-export type Found = ResultOf<typeof Search>["searchMessages"]["edges"][number];
+export type SearchHit = ResultOf<typeof Search>["searchMessages"]["edges"][number];

@@ -1,12 +1,12 @@
-/** What the page asks about rooms and who is in them. */
+/** Queries of rooms and their members. */
 import type { FragmentOf, ResultOf } from "gql.tada";
-import { PersonParts } from "./accounts";
+import { UserSummary } from "./accounts";
 import { graphql } from "./graphql";
 
-/** A room as it stands in lists. */
-export const RoomCard = graphql(
+/** A room in the list of rooms. */
+export const RoomSummary = graphql(
   `
-    fragment RoomCard on Room {
+    fragment RoomSummary on Room {
       id
       kind
       visibility
@@ -16,7 +16,7 @@ export const RoomCard = graphql(
       archivedAt
       memberCount
       directPeers {
-        ...PersonParts
+        ...UserSummary
       }
       lastMessage {
         id
@@ -31,13 +31,13 @@ export const RoomCard = graphql(
       }
     }
   `,
-  [PersonParts],
+  [UserSummary],
 );
-export type RoomCard = FragmentOf<typeof RoomCard>;
+export type RoomSummary = FragmentOf<typeof RoomSummary>;
 
-/** What can be told to everybody alike: no field of it depends on who looks. */
-export const RoomFacts = graphql(`
-  fragment RoomFacts on Room {
+/** The fields of a room that are the same for every viewer. Events carry them. */
+export const RoomFields = graphql(`
+  fragment RoomFields on Room {
     id
     kind
     visibility
@@ -48,14 +48,14 @@ export const RoomFacts = graphql(`
     memberCount
   }
 `);
-export type RoomFacts = FragmentOf<typeof RoomFacts>;
+export type RoomFields = FragmentOf<typeof RoomFields>;
 
-/** The viewer's own place in a room. */
-export const RoomPlace = graphql(
+/** The fields of a room that depend on the viewer: membership and permissions. */
+export const RoomViewerFields = graphql(
   `
-    fragment RoomPlace on Room {
+    fragment RoomViewerFields on Room {
       directPeers {
-        ...PersonParts
+        ...UserSummary
       }
       viewerMembership {
         role
@@ -76,16 +76,16 @@ export const RoomPlace = graphql(
       }
     }
   `,
-  [PersonParts],
+  [UserSummary],
 );
-export type RoomPlace = FragmentOf<typeof RoomPlace>;
+export type RoomViewerFields = FragmentOf<typeof RoomViewerFields>;
 
 export const MyRooms = graphql(
   `
     query MyRooms($after: String) {
       rooms(first: 100, after: $after) {
         nodes {
-          ...RoomCard
+          ...RoomSummary
         }
         pageInfo {
           hasNextPage
@@ -94,11 +94,11 @@ export const MyRooms = graphql(
       }
     }
   `,
-  [RoomCard],
+  [RoomSummary],
 );
 
-export const Directory = graphql(`
-  query Directory($query: String) {
+export const DiscoverableRooms = graphql(`
+  query DiscoverableRooms($query: String) {
     rooms(first: 50, filter: { membership: DISCOVERABLE, query: $query }, orderBy: NAME_ASC) {
       nodes {
         id
@@ -110,16 +110,16 @@ export const Directory = graphql(`
   }
 `);
 
-export const Place = graphql(
+export const RoomById = graphql(
   `
-    query Place($roomId: ID!) {
+    query RoomById($roomId: ID!) {
       room(id: $roomId) {
-        ...RoomFacts
-        ...RoomPlace
+        ...RoomFields
+        ...RoomViewerFields
       }
     }
   `,
-  [RoomFacts, RoomPlace],
+  [RoomFields, RoomViewerFields],
 );
 
 export const Members = graphql(
@@ -132,7 +132,7 @@ export const Members = graphql(
             role
             mutedUntil
             user {
-              ...PersonParts
+              ...UserSummary
             }
           }
           pageInfo {
@@ -143,22 +143,22 @@ export const Members = graphql(
       }
     }
   `,
-  [PersonParts],
+  [UserSummary],
 );
 export type Member = NonNullable<ResultOf<typeof Members>["room"]>["members"]["nodes"][number];
 export type Role = Member["role"];
 
-export const Invitation = graphql(
+export const InvitePreview = graphql(
   `
-    query Invitation($code: String!) {
+    query InvitePreview($code: String!) {
       invite(code: $code) {
         roomId
         roomName
         inviter {
-          ...PersonParts
+          ...UserSummary
         }
       }
     }
   `,
-  [PersonParts],
+  [UserSummary],
 );

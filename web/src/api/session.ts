@@ -1,59 +1,61 @@
-/** Who is signed in, and with which tokens: kept for all tabs, renewed by whichever needs it first. */
+/** The session: user id and tokens, stored for all tabs. The first tab that needs new tokens refreshes them. */
 import { Client, fetchExchange } from "@urql/core";
-import { Store } from "../state/store";
-import { Renew, SignIn, SignOut, SignUp, type Tokens } from "./accounts";
-import { act, Refusal } from "./refusal";
+import { Store } from "../store";
+import { Login, Logout, RefreshSession, Signup, type Tokens } from "./accounts";
+import { RequestError, runMutation } from "./request";
 
 export interface Session extends Tokens {
   userId: string;
-  /** When the access token is to be renewed, in milliseconds: early enough that it does not expire on its way. */
+  /** When to refresh the access token, in milliseconds since 1970: before it expires. */
   staleAt: number;
 }
 
-/** For everything that needs no sign-in, the renewing of tokens included. */
-export const guest = new Client({ url: "/graphql", exchanges: [fetchExchange], preferGetMethod: false });
+/** For requests that need no access token, such as signing in and refreshing the tokens. */
+export const anonymousClient = new Client({ url: "/graphql", exchanges: [fetchExchange], preferGetMethod: false });
 
-/** Of a token's life, the part in which it is used. */
-const FRESH_SHARE = 0.9;
-const KEY = "roomcast.session";
+/** The share of a token's lifetime after which it is refreshed. */
+const REFRESH_AT_SHARE = 0.9;
+const STORAGE_KEY = "roomcast.session";
 
-function stored(): Session | null {
-  const text = localStorage.getItem(KEY);
+function readStoredSession(): Session | null {
+  const text = localStorage.getItem(STORAGE_KEY);
   return text ? (JSON.parse(text) as Session) : null;
 }
 
-export const session = new Store<Session | null>(stored());
+export const session = new Store<Session | null>(readStoredSession());
 
-// Another tab has signed in, signed out, or renewed the tokens.
+// Another tab has signed in, signed out, or refreshed the tokens.
 addEventListener("storage", ({ key }) => {
-  if (key === KEY || key === null) session.set(stored());
+  if (key === STORAGE_KEY || key === null) session.set(readStoredSession());
 });
 
-interface SignedIn {
+interface SignInResult {
   user: { id: string } | null;
   tokens: Tokens | null;
 }
 
-export function keep({ user, tokens }: SignedIn): void {
+function storeSession({ user, tokens }: SignInResult): void {
   if (!user || !tokens) return;
-  const life = Date.parse(tokens.accessTokenExpiresAt) - Date.now();
-  const kept: Session = { userId: user.id, staleAt: Date.now() + life * FRESH_SHARE, ...tokens };
-  localStorage.setItem(KEY, JSON.stringify(kept));
-  session.set(kept);
+  const lifetimeMs = Date.parse(tokens.accessTokenExpiresAt) - Date.now();
+  const next: Session = { userId: user.id, staleAt: Date.now() + lifetimeMs * REFRESH_AT_SHARE, ...tokens };
+  localStorage.setItem(STORAGE_KEY, JSON.stringify(next));
+  session.set(next);
 }
 
-/** Everything this page has stored is about who was signed in: drafts and unsent messages too. */
-export function forget(): void {
+/** Signs out: removes everything that the page has stored, drafts and unsent messages included. */
+export function clearSession(): void {
   for (const key of Object.keys(localStorage)) if (key.startsWith("roomcast.")) localStorage.removeItem(key);
   session.set(null);
 }
 
-export function isStale(): boolean {
+export function isAccessTokenStale(): boolean {
   return session.value !== null && session.value.staleAt < Date.now();
 }
 
 export async function signIn(usernameOrEmail: string, password: string): Promise<void> {
-  keep(await act(guest, SignIn, { input: { usernameOrEmail, password, deviceName: "Web page" } }));
+  storeSession(
+    await runMutation(anonymousClient, Login, { input: { usernameOrEmail, password, deviceName: "Web page" } }),
+  );
 }
 
 export async function signUp(
@@ -62,38 +64,40 @@ export async function signUp(
   { inviteCode, setupToken }: { inviteCode: string | null; setupToken: string | null },
 ): Promise<void> {
   const input = { username, password, inviteCode, setupToken, deviceName: "Web page" };
-  keep(await act(guest, SignUp, { input }));
+  storeSession(await runMutation(anonymousClient, Signup, { input }));
 }
 
 export async function signOut(client: Client): Promise<void> {
-  await client.mutation(SignOut, {}).toPromise();
-  forget();
+  await client.mutation(Logout, {}).toPromise();
+  clearSession();
 }
 
-/** How a renewal travels: over HTTP, or over an open socket, whose own life it then extends. */
-export type Renewing = (refreshToken: string) => Promise<SignedIn>;
+/** Sends a refresh token: over HTTP, or over an open socket, which extends the life of that socket. */
+export type SendRefresh = (refreshToken: string) => Promise<SignInResult>;
 
-const overHttp: Renewing = (refreshToken) => act(guest, Renew, { input: { refreshToken } });
+const refreshOverHttp: SendRefresh = (refreshToken) =>
+  runMutation(anonymousClient, RefreshSession, { input: { refreshToken } });
 
-let underWay: Promise<void> | null = null;
+let pendingRefresh: Promise<void> | null = null;
 
 /**
- * Gets new tokens; signed out afterwards if there are none to be had. Never raises: without an answer all stays.
- * Tabs need no lock between them: a refresh token presented twice within two minutes is answered with one successor.
+ * Refreshes the tokens. Signs out when the server rejects the refresh token. Never rejects: without an answer from the
+ * server nothing changes. Tabs need no lock: within two minutes the server answers a repeated refresh token with the
+ * same successor.
  */
-export function renew(renewing: Renewing = overHttp): Promise<void> {
-  underWay ??= renewOnce(renewing).finally(() => (underWay = null));
-  return underWay;
+export function refreshSession(sendRefresh: SendRefresh = refreshOverHttp): Promise<void> {
+  pendingRefresh ??= refreshOnce(sendRefresh).finally(() => (pendingRefresh = null));
+  return pendingRefresh;
 }
 
-async function renewOnce(renewing: Renewing): Promise<void> {
-  const before = stored();
+async function refreshOnce(sendRefresh: SendRefresh): Promise<void> {
+  const before = readStoredSession();
   if (!before) return session.set(null);
   try {
-    keep(await renewing(before.refreshToken));
+    storeSession(await sendRefresh(before.refreshToken));
   } catch (caught) {
-    const isOver = caught instanceof Refusal && !caught.retryable && caught.code !== "INTERNAL";
-    // Refused may also be a token that another tab has replaced since.
-    if (isOver && stored()?.refreshToken === before.refreshToken) forget();
+    const isRejected = caught instanceof RequestError && !caught.retryable && caught.code !== "INTERNAL";
+    // The rejected token may be outdated: another tab may have stored its successor in the meantime.
+    if (isRejected && readStoredSession()?.refreshToken === before.refreshToken) clearSession();
   }
 }

@@ -1,6 +1,6 @@
-/** What passes and is not stored: who is here, who types. */
+/** Typing and presence: live signals that the server does not store. */
 import type { ResultOf } from "gql.tada";
-import { PersonParts, Refused } from "./accounts";
+import { Errors, UserSummary } from "./accounts";
 import { graphql } from "./graphql";
 
 export const Typing = graphql(
@@ -9,12 +9,12 @@ export const Typing = graphql(
       typing(roomId: $roomId) {
         expiresInMs
         users {
-          ...PersonParts
+          ...UserSummary
         }
       }
     }
   `,
-  [PersonParts],
+  [UserSummary],
 );
 export type TypingState = ResultOf<typeof Typing>["typing"];
 
@@ -34,28 +34,24 @@ export const Presence = graphql(`
 export type PresenceChange = ResultOf<typeof Presence>["presence"];
 export type PresenceState = PresenceChange["users"][number]["presence"]["state"];
 
-export const SayTyping = graphql(
+export const SetTyping = graphql(
   `
-    mutation SayTyping($input: SetTypingInput!) {
+    mutation SetTyping($input: SetTypingInput!) {
       setTyping(input: $input) {
-        errors {
-          ...Refused
-        }
+        ...Errors
       }
     }
   `,
-  [Refused],
+  [Errors],
 );
 
-export const SayPresence = graphql(
+export const SetPresence = graphql(
   `
-    mutation SayPresence($input: SetPresenceInput!) {
+    mutation SetPresence($input: SetPresenceInput!) {
       setPresence(input: $input) {
-        errors {
-          ...Refused
-        }
+        ...Errors
       }
     }
   `,
-  [Refused],
+  [Errors],
 );

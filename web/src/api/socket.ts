@@ -1,113 +1,121 @@
-/** The one socket: it comes back by itself, keeps its token fresh, and says whether it is there. */
-import { createClient, type Client } from "graphql-ws";
+/** The WebSocket of the page: reconnects, refreshes its access token, and reports the state of the connection. */
 import { stringifyDocument } from "@urql/core";
 import type { ResultOf } from "gql.tada";
-import { Store } from "../state/store";
-import { Renew } from "./accounts";
-import { Refusal } from "./refusal";
-import { resumable } from "./resume";
-import { forget, isStale, renew, session, type Renewing } from "./session";
+import { type Client, createClient } from "graphql-ws";
+import { Store } from "../store";
+import { RefreshSession } from "./accounts";
+import { RequestError } from "./request";
+import { withResume } from "./resume";
+import { clearSession, isAccessTokenStale, refreshSession, type SendRefresh, session } from "./session";
 
-/** `lost` while it is tried again; `refused` when trying again is no use, which is a bug on one of the two sides. */
-export type Connection = "connecting" | "live" | "lost" | "refused";
+/** `failed`: the server closed the socket with a code that makes a retry useless. That is a bug of client or server. */
+export type ConnectionState = "connecting" | "connected" | "reconnecting" | "failed";
 
 export interface LiveSocket {
   client: Client;
-  connection: Store<Connection>;
+  connection: Store<ConnectionState>;
   close(): void;
 }
 
-const EXPIRED = 4403;
-const SESSION_ENDED = 4401;
-const HOPELESS = new Set([4400, 4406, 4409, 4429]);
+// Close codes of the server.
+const TOKEN_EXPIRED_CODE = 4403;
+const SESSION_REVOKED_CODE = 4401;
+/** Violations of the protocol: bad message, wrong subprotocol, duplicate id, second connection_init. */
+const FATAL_CODES = new Set([4400, 4406, 4409, 4429]);
 
-/** The server is asked for a sign of life this often; a silence of half that time afterwards counts as a cut wire. */
+/** The interval of pings. Without a pong within half of it the connection counts as lost. */
 const HEARTBEAT_MS = 10_000;
 
-function address(): string {
+function socketUrl(): string {
   return `${location.protocol.replace("http", "ws")}//${location.host}/graphql`;
 }
 
-/** Doubling, with luck so that a restarted server is not met by everybody at once; short when the network is back. */
-function pause(retries: number): Promise<void> {
-  const longest = Math.min(250 * 2 ** retries, 5_000);
+/**
+ * Exponential backoff with jitter, so that the clients of a restarted server do not reconnect all at once. Ends early
+ * when the browser is online again.
+ */
+function waitBeforeRetry(retries: number): Promise<void> {
+  const maxDelayMs = Math.min(250 * 2 ** retries, 5_000);
   return new Promise((resolve) => {
-    const timer = setTimeout(done, longest * (0.5 + Math.random() / 2));
-    function done() {
+    const timer = setTimeout(finish, maxDelayMs * (0.5 + Math.random() / 2));
+    function finish() {
       clearTimeout(timer);
-      removeEventListener("online", done);
+      removeEventListener("online", finish);
       resolve();
     }
-    addEventListener("online", done);
+    addEventListener("online", finish);
   });
 }
 
 export function openSocket(): LiveSocket {
-  const connection = new Store<Connection>("connecting");
-  let expired = false;
-  let renewal = 0;
-  let silence = 0;
+  const connection = new Store<ConnectionState>("connecting");
+  let isTokenExpired = false;
+  let refreshTimer = 0;
+  let pongTimer = 0;
 
   const client = createClient({
-    url: address(),
+    url: socketUrl(),
     retryAttempts: Infinity,
-    shouldRetry: () => true, // a server that restarts refuses connections for a moment
-    retryWait: pause,
+    shouldRetry: () => true, // a server that restarts rejects connections for a moment
+    retryWait: waitBeforeRetry,
     keepAlive: HEARTBEAT_MS,
     async connectionParams() {
-      if (expired || isStale()) await renew();
+      if (isTokenExpired || isAccessTokenStale()) await refreshSession();
       return { authorization: `Bearer ${session.value?.accessToken ?? ""}` };
     },
     on: {
       connected: (_socket, ack) => {
-        expired = false;
-        connection.set("live");
-        renewBefore(ack?.["accessTokenExpiresAt"]);
+        isTokenExpired = false;
+        connection.set("connected");
+        scheduleRefresh(ack?.["accessTokenExpiresAt"]);
       },
       closed: (event) => {
         const code = event instanceof CloseEvent ? event.code : 0;
-        expired = code === EXPIRED;
-        clearTimeout(renewal);
-        clearTimeout(silence);
-        connection.set(HOPELESS.has(code) ? "refused" : "lost");
-        if (code === SESSION_ENDED) forget();
+        isTokenExpired = code === TOKEN_EXPIRED_CODE;
+        clearTimeout(refreshTimer);
+        clearTimeout(pongTimer);
+        connection.set(FATAL_CODES.has(code) ? "failed" : "reconnecting");
+        if (code === SESSION_REVOKED_CODE) clearSession();
       },
       ping: (received) => {
-        if (!received) silence = window.setTimeout(() => client.terminate(), HEARTBEAT_MS / 2);
+        if (!received) pongTimer = window.setTimeout(() => client.terminate(), HEARTBEAT_MS / 2);
       },
       pong: (received) => {
-        if (received) clearTimeout(silence);
+        if (received) clearTimeout(pongTimer);
       },
     },
   });
 
-  /** A renewal over the socket lets it live on undisturbed; over HTTP the server would close it at the token's end. */
-  const overSocket: Renewing = async (refreshToken) => {
-    const query = stringifyDocument(Renew);
-    const answers = client.iterate<ResultOf<typeof Renew>>({ query, variables: { input: { refreshToken } } });
-    for await (const { data } of answers) {
+  /** A refresh over the socket extends its life; after one over HTTP the server closes it when its token expires. */
+  const refreshOverSocket: SendRefresh = async (refreshToken) => {
+    const query = stringifyDocument(RefreshSession);
+    const results = client.iterate<ResultOf<typeof RefreshSession>>({ query, variables: { input: { refreshToken } } });
+    for await (const { data } of results) {
       if (!data) break;
       const { errors, user, tokens } = data.refreshSession;
-      const [refused] = errors;
-      if (refused) throw new Refusal(refused.message, refused.code, refused.retryable);
-      renewBefore(tokens?.accessTokenExpiresAt);
+      const [userError] = errors;
+      if (userError) throw new RequestError(userError.message, userError.code, userError.retryable);
+      scheduleRefresh(tokens?.accessTokenExpiresAt);
       return { user, tokens };
     }
-    throw new Refusal("The server sent no answer.", "UNREACHABLE", true);
+    throw new RequestError("The server sent no answer.", "UNREACHABLE", true);
   };
 
-  function renewBefore(end: unknown): void {
-    if (typeof end !== "string") return;
-    const left = Date.parse(end) - Date.now();
-    clearTimeout(renewal);
-    renewal = window.setTimeout(() => void renew(overSocket), Math.max(1_000, Math.min(left * 0.8, 2 ** 31 - 1)));
+  function scheduleRefresh(expiresAt: unknown): void {
+    if (typeof expiresAt !== "string") return;
+    const remainingMs = Date.parse(expiresAt) - Date.now();
+    clearTimeout(refreshTimer);
+    refreshTimer = window.setTimeout(
+      () => void refreshSession(refreshOverSocket),
+      Math.max(1_000, Math.min(remainingMs * 0.8, 2 ** 31 - 1)),
+    );
   }
 
   function close(): void {
-    clearTimeout(renewal);
-    clearTimeout(silence);
+    clearTimeout(refreshTimer);
+    clearTimeout(pongTimer);
     void client.dispose();
   }
 
-  return { client: resumable(client), connection, close };
+  return { client: withResume(client), connection, close };
 }

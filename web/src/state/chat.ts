@@ -1,70 +1,65 @@
-/** Everything of one signed-in person: their connection, their rooms, what is not sent yet, and the open room. */
+/** Everything that belongs to a signed-in user: connection, list of rooms, unsent messages, and the open room. */
 import type { Client } from "@urql/core";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
-import { Me, type Person } from "../api/accounts";
-import { connect, type Roomcast } from "../api/client";
-import { ask } from "../api/refusal";
+import { Me, type UserSummary } from "../api/accounts";
+import { type ApiClient, connect } from "../api/client";
+import { runQuery } from "../api/request";
+import { Store } from "../store";
 import { Inbox } from "./inbox";
-import { OpenedRoomState } from "./room";
-import { Outbox } from "./unsent";
-import { Store } from "./store";
-
-export interface Limits {
-  maxUploadBytes: number;
-  maxMessageLength: number;
-}
+import { Outbox } from "./outbox";
+import { RoomState } from "./room";
 
 export class Chat {
   readonly client: Client;
-  readonly connection: Roomcast["connection"];
+  readonly connection: ApiClient["connection"];
   readonly inbox: Inbox;
   readonly outbox: Outbox;
-  readonly me = new Store<Person | null>(null);
-  readonly room = new Store<OpenedRoomState | null>(null);
-  limits: Limits | null = null;
-  readonly #roomcast: Roomcast;
+  /** The profile of the viewer; null until it is loaded. */
+  readonly viewer = new Store<UserSummary | null>(null);
+  /** The open room; null while no room is open. */
+  readonly room = new Store<RoomState | null>(null);
+  readonly #apiClient: ApiClient;
 
   constructor(readonly userId: string) {
-    this.#roomcast = connect();
-    this.client = this.#roomcast.client;
-    this.connection = this.#roomcast.connection;
+    this.#apiClient = connect();
+    this.client = this.#apiClient.client;
+    this.connection = this.#apiClient.connection;
     this.inbox = new Inbox(this.client);
     this.outbox = new Outbox(this.client, (roomId, message) => {
-      this.inbox.rise(roomId);
-      if (this.room.value?.id === roomId) this.room.value.changed(message);
+      this.inbox.markActive(roomId);
+      if (this.room.value?.id === roomId) this.room.value.applyMessage(message);
     });
-    // Asked again with every connection: the first try may have met a server that was not there yet.
-    this.connection.watch(() => this.connection.value === "live" && void this.#introduce());
+    // With each connection, because the server may have been unreachable before.
+    this.connection.watch(() => this.connection.value === "connected" && void this.#loadViewer());
   }
 
-  async #introduce(): Promise<void> {
-    if (this.me.value) return;
+  async #loadViewer(): Promise<void> {
+    if (this.viewer.value) return;
     try {
-      const { me, serverInfo } = await ask(this.client, Me, {});
-      this.limits = serverInfo.limits;
-      if (me) this.me.set(me.user);
+      const { me } = await runQuery(this.client, Me, {});
+      if (me) this.viewer.set(me.user);
     } catch {
-      // Only names and limits are missing; the next connection brings them.
+      // Only the name and the picture of the viewer are missing. The next connection loads them.
     }
   }
 
-  /** Opens a room, or shows a message of the open one. */
-  open(roomId: string | null, messageId: string | null = null): void {
-    const open = this.room.value;
-    if (open && open.id === roomId && !open.trouble.value) {
-      if (messageId) void open.toMessage(messageId);
+  /** Opens a room, or scrolls to a message if the room is open already. */
+  openRoom(roomId: string | null, messageId: string | null = null): void {
+    const current = this.room.value;
+    if (current && current.id === roomId && !current.error.value) {
+      if (messageId) void current.jumpToMessage(messageId);
       return;
     }
-    open?.close();
+    current?.close();
     const unread = this.inbox.rooms.value?.find(({ id }) => id === roomId)?.unread.unreadCount ?? 0;
-    this.room.set(roomId ? new OpenedRoomState(this.client, roomId, this.userId, messageId, unread) : null);
+    this.room.set(roomId ? new RoomState(this.client, roomId, this.userId, messageId, unread) : null);
   }
 
   close(): void {
     this.room.value?.close();
     this.inbox.close();
-    this.#roomcast.close();
+    this.#apiClient.close();
   }
 }
 

@@ -1,47 +1,68 @@
-/** A place where messages are shown and written: a room, or a thread in it. */
+/** A list of messages with its composer: a room, or a thread in it. Holds what the viewer is replying to or editing. */
+import {
+  AddReaction,
+  DeleteMessage,
+  EditMessage,
+  PinMessage,
+  RemoveReaction,
+  UnpinMessage,
+} from "../api/messageMutations";
 import type { Message } from "../api/messages";
-import { Delete, Edit, Pin, React, Unpin, Unreact } from "../api/messageChanges";
-import { act } from "../api/refusal";
-import type { OpenedRoomState } from "./room";
-import { Store } from "./store";
+import { runMutation } from "../api/request";
+import { Store } from "../store";
+import type { RoomState } from "./room";
+import type { ThreadState } from "./thread";
 import type { Row, Timeline } from "./timeline";
 
 export class Conversation {
   readonly replyTo = new Store<Row | null>(null);
-  /** The id of the message whose text is being changed. */
+  /** The id of the message that is being edited. */
   readonly editing = new Store<string | null>(null);
 
   constructor(
-    readonly room: OpenedRoomState,
-    readonly threadRootId: string | null,
-    readonly line: Store<Timeline>,
+    readonly room: RoomState,
+    private readonly thread: ThreadState | null = null,
   ) {}
 
-  /** Drafts are kept under this name. */
-  get place(): string {
+  /** Loads the messages. */
+  get source(): RoomState | ThreadState {
+    return this.thread ?? this.room;
+  }
+
+  get timeline(): Store<Timeline> {
+    return this.source.timeline;
+  }
+
+  get threadRootId(): string | null {
+    return this.thread?.rootId ?? null;
+  }
+
+  get draftKey(): string {
     return this.threadRootId ?? this.room.id;
   }
 
-  // Each raises Refusal, and shows its outcome at once.
+  // Each of these throws RequestError, and shows its result without waiting for the event.
 
   async edit(messageId: string, body: string): Promise<void> {
-    this.#show(await act(this.room.client, Edit, { input: { messageId, body } }));
+    this.#applyResult(await runMutation(this.room.client, EditMessage, { input: { messageId, body } }));
   }
 
   async remove(messageId: string): Promise<void> {
-    this.#show(await act(this.room.client, Delete, { input: { messageId } }));
+    this.#applyResult(await runMutation(this.room.client, DeleteMessage, { input: { messageId } }));
   }
 
-  async toggleReaction(row: Row, emoji: string): Promise<void> {
-    const mine = row.reactions.some((group) => group.emoji === emoji && group.viewerHasReacted);
-    this.#show(await act(this.room.client, mine ? Unreact : React, { input: { messageId: row.id, emoji } }));
+  async toggleReaction({ id, reactions }: Row, emoji: string): Promise<void> {
+    const hasReacted = reactions.some((group) => group.emoji === emoji && group.viewerHasReacted);
+    const document = hasReacted ? RemoveReaction : AddReaction;
+    this.#applyResult(await runMutation(this.room.client, document, { input: { messageId: id, emoji } }));
   }
 
-  async togglePin(row: Row): Promise<void> {
-    this.#show(await act(this.room.client, row.pinnedAt ? Unpin : Pin, { input: { messageId: row.id } }));
+  async togglePin({ id, pinnedAt }: Row): Promise<void> {
+    const document = pinnedAt ? UnpinMessage : PinMessage;
+    this.#applyResult(await runMutation(this.room.client, document, { input: { messageId: id } }));
   }
 
-  #show({ message }: { message: Message | null }): void {
-    if (message) this.room.changed(message);
+  #applyResult({ message }: { message: Message | null }): void {
+    if (message) this.room.applyMessage(message);
   }
 }

@@ -1,11 +1,11 @@
-/** What is being written in each room, kept until it is sent, over reloads too. */
-const PREFIX = "roomcast.draft.";
+/** The text in the composer of each room and thread, stored until it is sent. */
+const KEY_PREFIX = "roomcast.draft.";
 
-export function draftOf(place: string): string {
-  return localStorage.getItem(PREFIX + place) ?? "";
+export function readDraft(key: string): string {
+  return localStorage.getItem(KEY_PREFIX + key) ?? "";
 }
 
-export function keepDraft(place: string, text: string): void {
-  if (text) localStorage.setItem(PREFIX + place, text);
-  else localStorage.removeItem(PREFIX + place);
+export function saveDraft(key: string, text: string): void {
+  if (text) localStorage.setItem(KEY_PREFIX + key, text);
+  else localStorage.removeItem(KEY_PREFIX + key);
 }

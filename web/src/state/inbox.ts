@@ -1,12 +1,13 @@
-/** All of one's rooms, the liveliest first, with what is unread in each; kept true by `inboxEvents`. */
+/** The viewer's rooms with their unread counts, sorted by activity. `inboxEvents` keeps them up to date. */
 import type { Client } from "@urql/core";
-import { InboxEvents, type InboxEvent } from "../api/live";
-import { ask } from "../api/refusal";
-import { MyRooms, type RoomCard } from "../api/rooms";
-import { Store } from "./store";
+import { loadAllNodes } from "../api/paging";
+import { runQuery } from "../api/request";
+import { MyRooms, type RoomSummary } from "../api/rooms";
+import { type InboxEvent, InboxEvents } from "../api/subscriptions";
+import { Store } from "../store";
 
-export interface RoomEntry extends RoomCard {
-  /** When something last happened, in milliseconds. */
+export interface RoomEntry extends RoomSummary {
+  /** When the room was last active, in milliseconds since 1970. */
   activeAt: number;
   unread: Unread;
 }
@@ -17,114 +18,98 @@ interface Unread {
   mentionCount: number;
 }
 
-type Change = Exclude<InboxEvent, { __typename: "InboxSnapshot" }>;
+type InboxChange = Exclude<InboxEvent, { __typename: "InboxSnapshot" }>;
 type RoomUnread = Unread & { roomId: string };
 
-const NOTHING: Unread = { unreadCount: 0, unreadIsCapped: false, mentionCount: 0 };
+const NO_UNREAD: Unread = { unreadCount: 0, unreadIsCapped: false, mentionCount: 0 };
 
 export class Inbox {
-  /** Null until they are known. */
+  /** Null until they are loaded. */
   readonly rooms = new Store<readonly RoomEntry[] | null>(null);
-  readonly #stop: () => void;
-  /** Events since the look under way began: what it brings may be older. Null while none is. */
-  #meanwhile: Change[] | null = null;
+  readonly #unsubscribe: () => void;
+  /** The events since the running reload began. Its result may be older, so they are applied to it again. Or null. */
+  #pendingEvents: InboxChange[] | null = null;
 
   constructor(private readonly client: Client) {
     const { unsubscribe } = client.subscription(InboxEvents, {}).subscribe(({ data }) => {
-      if (data) this.#take(data.inboxEvents);
+      if (data) this.#onEvent(data.inboxEvents);
     });
-    this.#stop = unsubscribe;
+    this.#unsubscribe = unsubscribe;
   }
 
   close(): void {
-    this.#stop();
+    this.#unsubscribe();
   }
 
-  /** Names and topics have no events of their own while the socket is away, so each snapshot is followed by a look. */
-  async look(): Promise<void> {
-    const meanwhile: Change[] = (this.#meanwhile = []);
-    const cards = await this.#cards();
-    if (this.#meanwhile !== meanwhile) return; // a later look has begun
-    this.#meanwhile = null;
-    this.rooms.set(inOrder(cards.map(entry)));
-    meanwhile.forEach((event) => this.#apply(event));
+  /** Loads all rooms. Needed after each snapshot: it has unread counts only, and room changes may have been missed. */
+  async reload(): Promise<void> {
+    const pendingEvents: InboxChange[] = (this.#pendingEvents = []);
+    const summaries = await loadAllNodes(async (after) => (await runQuery(this.client, MyRooms, { after })).rooms);
+    if (this.#pendingEvents !== pendingEvents) return; // another reload has begun
+    this.#pendingEvents = null;
+    this.rooms.set(sortRooms(summaries.map(toRoomEntry)));
+    pendingEvents.forEach((event) => this.#applyChange(event));
   }
 
-  async #cards(): Promise<RoomCard[]> {
-    const found: RoomCard[] = [];
-    let after: string | null = null;
-    do {
-      const { rooms }: { rooms: MyRoomsPage } = await ask(this.client, MyRooms, { after });
-      found.push(...rooms.nodes);
-      after = rooms.pageInfo.hasNextPage ? rooms.pageInfo.endCursor : null;
-    } while (after);
-    return found;
+  /** Moves a room up after the viewer has sent a message there. Its unread count does not change. */
+  markActive(roomId: string): void {
+    this.#updateRoom(roomId, (room) => ({ ...room, activeAt: Date.now() }));
   }
 
-  /** Something was said there by oneself: the room rises without having become unread. */
-  rise(roomId: string): void {
-    this.#change(roomId, (room) => ({ ...room, activeAt: Date.now() }));
-  }
-
-  #take(event: InboxEvent): void {
+  #onEvent(event: InboxEvent): void {
     if (event.__typename === "InboxSnapshot") {
-      this.rooms.update((rooms) => rooms && rooms.map((room) => withUnread(room, event.rooms)));
-      this.look().catch(() => undefined); // the next snapshot, after a reconnect, is the next try
+      this.rooms.update((rooms) => rooms && rooms.map((room) => withSnapshotCounts(room, event.rooms)));
+      this.reload().catch(() => undefined); // the snapshot after the next reconnect tries again
     } else {
-      this.#meanwhile?.push(event);
-      this.#apply(event);
+      this.#pendingEvents?.push(event);
+      this.#applyChange(event);
     }
   }
 
-  #apply(event: Change): void {
+  #applyChange(event: InboxChange): void {
     if (event.__typename === "UnreadChanged") {
-      this.#change(event.unread.roomId, (room) => risen(room, event.unread));
+      this.#updateRoom(event.unread.roomId, (room) => withUnread(room, event.unread));
     } else {
       const { room } = event;
-      this.rooms.update((rooms) => rooms && inOrder(replaced(rooms, event.roomId, room && entry(room))));
+      this.rooms.update((rooms) => rooms && sortRooms(replaceRoom(rooms, event.roomId, room && toRoomEntry(room))));
     }
   }
 
-  #change(roomId: string, change: (room: RoomEntry) => RoomEntry): void {
-    this.rooms.update((rooms) => rooms && inOrder(rooms.map((room) => (room.id === roomId ? change(room) : room))));
+  #updateRoom(roomId: string, change: (room: RoomEntry) => RoomEntry): void {
+    this.rooms.update((rooms) => rooms && sortRooms(rooms.map((room) => (room.id === roomId ? change(room) : room))));
   }
 }
 
-interface MyRoomsPage {
-  nodes: RoomCard[];
-  pageInfo: { hasNextPage: boolean; endCursor: string | null };
+function toRoomEntry(summary: RoomSummary): RoomEntry {
+  const activeAt = Date.parse(summary.lastMessage?.createdAt ?? summary.createdAt);
+  return { ...summary, activeAt, unread: summary.viewerMembership ?? NO_UNREAD };
 }
 
-function entry(card: RoomCard): RoomEntry {
-  const activeAt = Date.parse(card.lastMessage?.createdAt ?? card.createdAt);
-  return { ...card, activeAt, unread: card.viewerMembership ?? NOTHING };
+function withSnapshotCounts(room: RoomEntry, counts: readonly RoomUnread[]): RoomEntry {
+  return { ...room, unread: counts.find(({ roomId }) => roomId === room.id) ?? NO_UNREAD };
 }
 
-function withUnread(room: RoomEntry, known: readonly RoomUnread[]): RoomEntry {
-  return { ...room, unread: known.find(({ roomId }) => roomId === room.id) ?? NOTHING };
+function withUnread(room: RoomEntry, unread: Unread): RoomEntry {
+  const hasMore = unread.unreadCount > room.unread.unreadCount || unread.mentionCount > room.unread.mentionCount;
+  return { ...room, unread, activeAt: hasMore ? Date.now() : room.activeAt };
 }
 
-function risen(room: RoomEntry, unread: Unread): RoomEntry {
-  const more = unread.unreadCount > room.unread.unreadCount || unread.mentionCount > room.unread.mentionCount;
-  return { ...room, unread, activeAt: more ? Date.now() : room.activeAt };
-}
-
-function replaced(rooms: readonly RoomEntry[], id: string, entry: RoomEntry | null): RoomEntry[] {
+function replaceRoom(rooms: readonly RoomEntry[], id: string, entry: RoomEntry | null): RoomEntry[] {
   const others = rooms.filter((room) => room.id !== id);
   return entry ? [...others, entry] : others;
 }
 
-function inOrder(rooms: readonly RoomEntry[]): RoomEntry[] {
+function sortRooms(rooms: readonly RoomEntry[]): RoomEntry[] {
   const rank = (room: RoomEntry) => (room.viewerMembership?.favourite ? 1 : 0);
   return [...rooms].sort((one, other) => rank(other) - rank(one) || other.activeAt - one.activeAt);
 }
 
-/** Muted rooms count only where they call the viewer. */
 export function totalUnread(rooms: readonly RoomEntry[]): number {
-  return rooms.reduce((sum, room) => sum + badge(room), 0);
+  return rooms.reduce((sum, room) => sum + badgeCount(room), 0);
 }
 
-export function badge({ unread, viewerMembership }: RoomEntry): number {
+/** The unread count to show, which depends on the notification level of the room. */
+export function badgeCount({ unread, viewerMembership }: RoomEntry): number {
   const level = viewerMembership?.notificationLevel;
   if (level === "NONE") return 0;
   return level === "MENTIONS" ? unread.mentionCount : unread.unreadCount;

@@ -1,258 +1,265 @@
-/** The open room: who one is in it, its messages, and everything that happens in it until it is left. */
+/** The open room: its details, its messages and its event stream, until the viewer leaves the page of the room. */
 import type { Client } from "@urql/core";
-import { RoomEvents, type RoomEvent } from "../api/live";
-import { Messages, OpenRoom, type Message, type OpenedRoom } from "../api/messages";
-import { MarkRead } from "../api/messageChanges";
-import { act, ask, failure, Refusal, said } from "../api/refusal";
-import { Place, type RoomFacts, type RoomPlace } from "../api/rooms";
-import { Signals } from "./signals";
-import { emptyTimeline, reduce, type Action, type Timeline } from "./timeline";
-import { Store } from "./store";
-import { OpenedThread } from "./thread";
+import { MarkRead } from "../api/messageMutations";
+import { type Message, Messages, OpenRoom, type OpenRoomResult } from "../api/messages";
+import { errorMessage, RequestError, runMutation, runQuery, toRequestError } from "../api/request";
+import { RoomById, type RoomFields, type RoomViewerFields } from "../api/rooms";
+import { type RoomEvent, RoomEvents } from "../api/subscriptions";
+import { Store } from "../store";
+import { RoomSignals } from "./signals";
+import { ThreadState } from "./thread";
+import { emptyTimeline, type PageKind, reduce, type Timeline, type TimelineAction } from "./timeline";
 
-export type Facts = RoomFacts & RoomPlace;
+export type RoomDetails = RoomFields & RoomViewerFields;
 type Listener = (event: RoomEvent) => void;
 
-const PAGE = 50;
+const PAGE_SIZE = 50;
 
-/** Why there is nothing to see; `gone` when it will not come back by trying again. */
-export interface Trouble {
-  words: string;
-  gone: boolean;
+/** Why the room cannot be shown. `isFinal`: a retry does not help. */
+export interface RoomError {
+  text: string;
+  isFinal: boolean;
 }
 
-export class OpenedRoomState {
-  readonly facts = new Store<Facts | null>(null);
-  readonly line = new Store<Timeline>(emptyTimeline());
-  readonly trouble = new Store<Trouble | null>(null);
-  /** What had been read when the room was opened, or looked away from; null when all had. */
+export class RoomState {
+  readonly details = new Store<RoomDetails | null>(null);
+  readonly timeline = new Store<Timeline>(emptyTimeline());
+  readonly error = new Store<RoomError | null>(null);
+  /** The seq of the last message above the "New messages" divider; null for no divider. */
   readonly divider = new Store<number | null>(null);
-  /** A message to show, once it is there. */
+  /** The message to scroll to. An object, so that a second jump to the same message is a change too. */
   readonly target = new Store<{ id: string } | null>(null);
-  readonly thread = new Store<OpenedThread | null>(null);
-  readonly signals: Signals;
+  readonly thread = new Store<ThreadState | null>(null);
+  readonly signals: RoomSignals;
   readonly #listeners = new Set<Listener>();
-  #end: () => void = () => undefined;
+  #unsubscribe: () => void = () => undefined;
   #isClosed = false;
-  #lastRead = 0;
-  /** The pages that are under way, one after another. Never fails. */
-  #loading: Promise<void> = Promise.resolve();
+  #lastReadSeq = 0;
+  /** The queue of page loads: one runs at a time. Never rejects. */
+  #pageLoads: Promise<void> = Promise.resolve();
 
   constructor(
     readonly client: Client,
     readonly id: string,
-    readonly me: string,
+    readonly userId: string,
     messageId: string | null,
     unread: number,
   ) {
-    this.signals = new Signals(client, id, me);
-    void this.#begin(messageId, unread);
+    this.signals = new RoomSignals(client, id, userId);
+    void this.#open(messageId, unread);
   }
 
   close(): void {
     this.#isClosed = true;
     this.signals.close();
-    this.#end();
+    this.#unsubscribe();
   }
 
-  /** Hears every event of the room as it is applied; the returned function ends that. */
-  listen(listener: Listener): () => void {
+  /** Calls `listener` with each event after it has been applied. Returns a function that removes the listener. */
+  addListener(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
-  dispatch(action: Action): void {
-    this.line.update((line) => reduce(line, action));
+  dispatch(action: TimelineAction): void {
+    this.timeline.update((timeline) => reduce(timeline, action));
   }
 
-  /** The server's answer to a deed of the viewer's. Its event comes too, and finds nothing left to do. */
-  changed(message: Message): void {
-    this.dispatch({ type: "changed", message });
-    this.thread.value?.dispatch({ type: "changed", message });
+  /** Applies the result of the viewer's mutation. The event of the change comes as well and changes nothing then. */
+  applyMessage(message: Message): void {
+    this.dispatch({ type: "messageChanged", message });
+    this.thread.value?.dispatch({ type: "messageChanged", message });
   }
 
   openThread(rootId: string, replyId: string | null = null): void {
-    this.thread.set(new OpenedThread(this.client, this.id, rootId, this.me, replyId));
+    this.thread.set(new ThreadState(this.client, this.id, rootId, this.userId, replyId));
   }
 
   // ------------------------------------------------------------------ opening
 
-  async #begin(messageId: string | null, unread: number): Promise<void> {
-    // All that is unread where that is one page: the divider shall stand above it.
+  async #open(messageId: string | null, unread: number): Promise<void> {
+    // Loads all unread messages if they fit into one page (100), so that the divider above them is visible.
     const window = messageId
-      ? { around: messageId, first: PAGE }
-      : { last: Math.min(100, Math.max(PAGE, unread + 10)) };
-    await this.#guarded(async () => {
-      const { room } = await ask(this.client, OpenRoom, { roomId: this.id, ...window }).catch((caught: unknown) => {
-        if (messageId && isUnknown(caught)) return { room: null };
-        throw caught;
-      });
+      ? { around: messageId, first: PAGE_SIZE }
+      : { last: Math.min(100, Math.max(PAGE_SIZE, unread + 10)) };
+    await this.#withErrorReport(async () => {
+      const { room } = await runQuery(this.client, OpenRoom, { roomId: this.id, ...window }).catch(
+        (caught: unknown) => {
+          if (messageId && isNotFound(caught)) return { room: null };
+          throw caught;
+        },
+      );
       if (this.#isClosed) return;
-      if (!room && messageId) return this.#begin(null, unread); // the link is to a message that is not there
-      if (!room) return this.#lose("This room does not exist, or it is not yours to see.");
-      this.#show(room);
+      if (!room && messageId) return this.#open(null, unread); // the linked message does not exist
+      if (!room) return this.#endWith("This room does not exist, or you do not have access to it.");
+      this.#setRoom(room);
       this.target.set(messageId ? { id: messageId } : null);
-      this.#follow(room.streamCursor);
+      this.#subscribe(room.streamCursor);
     });
   }
 
-  #show(room: OpenedRoom): void {
-    const { messages, ...facts } = room;
-    this.facts.set(facts);
-    this.line.set(reduce(emptyTimeline(), { type: "opened", page: messages, me: this.me }));
-    const place = room.viewerMembership;
-    this.#lastRead = place?.lastReadSeq ?? 0;
-    this.divider.set(place && place.unreadCount > 0 ? place.lastReadSeq : null);
+  #setRoom(room: OpenRoomResult): void {
+    const { messages, ...details } = room;
+    this.details.set(details);
+    this.timeline.set(reduce(emptyTimeline(), { type: "opened", page: messages, userId: this.userId }));
+    const membership = room.viewerMembership;
+    this.#lastReadSeq = membership?.lastReadSeq ?? 0;
+    this.divider.set(membership && membership.unreadCount > 0 ? membership.lastReadSeq : null);
   }
 
-  #follow(after: string): void {
+  #subscribe(after: string): void {
     const stream = this.client.subscription(RoomEvents, { roomId: this.id, after });
     const { unsubscribe } = stream.subscribe(({ data, error }) => {
-      if (data) this.#take(data.roomEvents);
-      if (error) this.#refused(failure(error));
+      if (data) this.#onEvent(data.roomEvents);
+      if (error) this.#onStreamError(toRequestError(error));
     });
-    this.#end = unsubscribe;
+    this.#unsubscribe = unsubscribe;
   }
 
-  #refused({ code, message, retryable }: Refusal): void {
-    if (code === "NOT_FOUND") return this.#lose("You cannot read this room any more.");
-    this.#end();
-    this.trouble.set({ words: message, gone: !retryable });
+  #onStreamError({ code, message, retryable }: RequestError): void {
+    if (code === "NOT_FOUND") return this.#endWith("You no longer have access to this room.");
+    this.#unsubscribe();
+    this.error.set({ text: message, isFinal: !retryable });
   }
 
-  #lose(words: string): void {
-    this.#end();
-    this.trouble.set({ words, gone: true });
+  #endWith(text: string): void {
+    this.#unsubscribe();
+    this.error.set({ text, isFinal: true });
   }
 
-  // ------------------------------------------------------------------ what happens
+  // ------------------------------------------------------------------ events
 
-  #take(event: RoomEvent): void {
-    this.dispatch({ type: "event", event, me: this.me });
+  #onEvent(event: RoomEvent): void {
+    this.dispatch({ type: "event", event, userId: this.userId });
     if (event.__typename === "StreamReady" && !event.recovered) void this.#refetch();
-    if (event.__typename === "StreamEnded") this.#lose(ENDINGS[event.ending] ?? "This room has ended.");
-    if (event.__typename === "RoomChanged") this.#changed(event.room);
-    if (event.__typename === "MemberChanged") this.#moved(event);
-    this.thread.value?.take(event);
+    if (event.__typename === "StreamEnded")
+      this.#endWith(END_REASON_TEXTS[event.reason] ?? "This room is no longer available.");
+    if (event.__typename === "RoomChanged") this.#onRoomChanged(event.room);
+    if (event.__typename === "MemberChanged") this.#onMemberChanged(event);
+    this.thread.value?.onEvent(event);
     for (const listener of this.#listeners) listener(event);
   }
 
-  #changed(facts: RoomFacts): void {
-    this.facts.update((known) => known && { ...known, ...facts });
-    void this.look(); // an archived room permits other things
+  #onRoomChanged(details: RoomFields): void {
+    this.details.update((known) => known && { ...known, ...details });
+    void this.reloadDetails(); // archiving changes the permissions, and events carry no viewer fields
   }
 
-  #moved({ change, user }: RoomEvent & { __typename: "MemberChanged" }): void {
+  #onMemberChanged({ change, user }: RoomEvent & { __typename: "MemberChanged" }): void {
     const by = change === "JOINED" ? 1 : change === "LEFT" || change === "REMOVED" ? -1 : 0;
-    this.facts.update((known) => known && { ...known, memberCount: known.memberCount + by });
-    if (user.id === this.me) void this.look();
+    this.details.update((known) => known && { ...known, memberCount: known.memberCount + by });
+    if (user.id === this.userId) void this.reloadDetails();
   }
 
-  /** Part of the log was gone: what is shown may be anything, so it is fetched anew. The stream goes on meanwhile. */
+  /**
+   * Loads the newest page again after the server could not replay all missed events. Any shown message may be outdated.
+   * The stream goes on meanwhile, and the reducer applies its events to the page.
+   */
   async #refetch(): Promise<void> {
-    await this.#loading;
-    this.line.set(emptyTimeline());
-    await this.toEnd();
-    await this.look();
+    await this.#pageLoads;
+    this.timeline.set(emptyTimeline());
+    await this.jumpToEnd();
+    await this.reloadDetails();
   }
 
-  /** What the viewer may do here, asked again. */
-  async look(): Promise<void> {
-    await this.#guarded(async () => {
-      const { room } = await ask(this.client, Place, { roomId: this.id });
-      if (room) this.facts.set(room);
+  /** Loads the room's fields and the viewer's membership and permissions again. */
+  async reloadDetails(): Promise<void> {
+    await this.#withErrorReport(async () => {
+      const { room } = await runQuery(this.client, RoomById, { roomId: this.id });
+      if (room) this.details.set(room);
     });
   }
 
-  // ------------------------------------------------------------------ moving through history
+  // ------------------------------------------------------------------ pages
 
-  async older(): Promise<void> {
-    const first = this.line.value.rows[0];
-    if (!first || !this.line.value.hasOlder) return;
-    // A row that came live has no cursor: then a page around it, half of which is known.
-    await this.#page("older", first.pageCursor ? { last: PAGE, before: first.pageCursor } : around(first.id));
+  async loadOlder(): Promise<void> {
+    const first = this.timeline.value.rows[0];
+    if (!first || !this.timeline.value.hasOlder) return;
+    // A row from an event has no cursor: then the page around it is loaded, half of which is known.
+    await this.#queuePage("older", first.pageCursor ? { last: PAGE_SIZE, before: first.pageCursor } : around(first.id));
   }
 
-  async newer(): Promise<void> {
-    const last = this.line.value.rows.at(-1);
-    if (!last || !this.line.value.hasNewer) return;
-    await this.#page("newer", last.pageCursor ? { first: PAGE, after: last.pageCursor } : around(last.id));
+  async loadNewer(): Promise<void> {
+    const last = this.timeline.value.rows.at(-1);
+    if (!last || !this.timeline.value.hasNewer) return;
+    await this.#queuePage("newer", last.pageCursor ? { first: PAGE_SIZE, after: last.pageCursor } : around(last.id));
   }
 
-  async toEnd(): Promise<void> {
-    await this.#page("opened", { last: PAGE });
+  async jumpToEnd(): Promise<void> {
+    await this.#queuePage("opened", { last: PAGE_SIZE });
   }
 
-  async toMessage(id: string): Promise<void> {
-    const isHere = this.line.value.rows.some((row) => row.id === id);
-    if (!isHere) await this.#page("opened", { around: id, first: PAGE });
+  async jumpToMessage(id: string): Promise<void> {
+    const isHere = this.timeline.value.rows.some((row) => row.id === id);
+    if (!isHere) await this.#queuePage("opened", { around: id, first: PAGE_SIZE });
     this.target.set({ id });
   }
 
-  #page(type: "opened" | "older" | "newer", window: Window): Promise<void> {
-    const isBusy = this.line.value.meanwhile !== null;
-    if (isBusy && type !== "opened") return this.#loading; // the next scroll asks again
-    this.#loading = this.#loading.then(() => this.#load(type, window));
-    return this.#loading;
+  #queuePage(kind: PageKind, window: PageWindow): Promise<void> {
+    const isBusy = this.timeline.value.pendingEvents !== null;
+    if (isBusy && kind !== "opened") return this.#pageLoads; // the next scroll event asks again
+    this.#pageLoads = this.#pageLoads.then(() => this.#loadPage(kind, window));
+    return this.#pageLoads;
   }
 
-  async #load(type: "opened" | "older" | "newer", window: Window): Promise<void> {
-    this.dispatch({ type: "asked" });
+  async #loadPage(kind: PageKind, window: PageWindow): Promise<void> {
+    this.dispatch({ type: "pageRequested" });
     try {
-      const { messages } = await ask(this.client, Messages, { roomId: this.id, threadRootId: null, ...window });
-      this.dispatch({ type, page: messages, me: this.me });
+      const { messages } = await runQuery(this.client, Messages, { roomId: this.id, threadRootId: null, ...window });
+      this.dispatch({ type: kind, page: messages, userId: this.userId });
     } catch {
-      this.dispatch({ type: "failed" });
+      this.dispatch({ type: "pageFailed" });
     }
   }
 
-  // ------------------------------------------------------------------ reading
+  // ------------------------------------------------------------------ read state
 
-  /** Everything down to the end has been in front of somebody's eyes. */
-  async read(): Promise<void> {
-    this.dispatch({ type: "looked" });
-    const last = this.line.value.rows.at(-1);
-    if (!last || last.seq <= this.#lastRead || !this.facts.value?.viewerMembership) return;
-    const before = this.#lastRead;
-    this.#lastRead = last.seq;
+  /** Marks all loaded messages as read: the viewer has seen the end of the list. */
+  async markRead(): Promise<void> {
+    this.dispatch({ type: "seen" });
+    const last = this.timeline.value.rows.at(-1);
+    if (!last || last.seq <= this.#lastReadSeq || !this.details.value?.viewerMembership) return;
+    const before = this.#lastReadSeq;
+    this.#lastReadSeq = last.seq;
     try {
-      await act(this.client, MarkRead, { input: { roomId: this.id, upToMessageId: last.id } });
+      await runMutation(this.client, MarkRead, { input: { roomId: this.id, upToMessageId: last.id } });
     } catch {
-      this.#lastRead = before; // tried again with the next look
+      this.#lastReadSeq = before; // the next call tries again
     }
   }
 
-  /** Nobody looks any more: what comes from now on is new to who returns. */
-  lookAway(): void {
-    if (this.line.value.unseen === 0) this.divider.set(this.line.value.newestSeq);
+  /** Called when the page loses the focus: messages that arrive from now on stand below the divider. */
+  moveDividerToEnd(): void {
+    if (this.timeline.value.unseenCount === 0) this.divider.set(this.timeline.value.newestSeq);
   }
 
-  async #guarded(doing: () => Promise<void>): Promise<void> {
+  /** Shows an error of `load`, unless the room is shown already. */
+  async #withErrorReport(load: () => Promise<void>): Promise<void> {
     try {
-      await doing();
+      await load();
     } catch (caught) {
-      const gone = caught instanceof Refusal && !caught.retryable;
-      if (!this.facts.value && !this.#isClosed) this.trouble.set({ words: said(caught), gone });
+      const isFinal = caught instanceof RequestError && !caught.retryable;
+      if (!this.details.value && !this.#isClosed) this.error.set({ text: errorMessage(caught), isFinal });
     }
   }
 
   retry(): void {
-    this.trouble.set(null);
-    void this.#begin(null, 0);
+    this.error.set(null);
+    void this.#open(null, 0);
   }
 }
 
-type Window = { first?: number; last?: number; before?: string; after?: string; around?: string };
+type PageWindow = { first?: number; last?: number; before?: string; after?: string; around?: string };
 
-function around(id: string): Window {
-  return { around: id, first: 2 * PAGE };
+function around(id: string): PageWindow {
+  return { around: id, first: 2 * PAGE_SIZE };
 }
 
-function isUnknown(caught: unknown): boolean {
-  return caught instanceof Refusal && caught.code === "NOT_FOUND";
+function isNotFound(caught: unknown): boolean {
+  return caught instanceof RequestError && caught.code === "NOT_FOUND";
 }
 
-const ENDINGS: Partial<Record<string, string>> = {
+const END_REASON_TEXTS: Partial<Record<string, string>> = {
   REMOVED_FROM_ROOM: "You have been removed from this room.",
   ROOM_DELETED: "This room has been deleted.",
   BANNED: "Your account has been banned.",

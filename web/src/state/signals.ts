@@ -1,66 +1,67 @@
-/** Who is in the open room and who types there: told as well as can be, and forgotten with the room. */
+/** Presence and typing in the open room. Neither is stored, and a lost signal is not repeated. */
 import type { Client } from "@urql/core";
-import type { Person } from "../api/accounts";
-import { Presence, SayTyping, Typing, type PresenceChange, type PresenceState } from "../api/signals";
-import { act } from "../api/refusal";
-import { Store } from "./store";
+import type { UserSummary } from "../api/accounts";
+import { runMutation } from "../api/request";
+import { Presence, type PresenceChange, type PresenceState, SetTyping, Typing } from "../api/signals";
+import { Store } from "../store";
 
-/** Said again this often while somebody goes on writing; the server forgets it after two and a half times as long. */
-const TYPING_AGAIN_MS = 4_000;
+/** How often "typing" is sent again while the viewer types. On the server it expires after 2.5 times as long. */
+const TYPING_REPEAT_MS = 4_000;
 
-export class Signals {
-  /** Who types, the viewer left out. */
-  readonly typists = new Store<readonly Person[]>([]);
-  /** Whoever is not in it is away. */
-  readonly present = new Store<ReadonlyMap<string, PresenceState>>(new Map());
-  #silence = 0;
-  #saidAt = 0;
-  readonly #stop: () => void;
+export class RoomSignals {
+  /** Who is typing, without the viewer. */
+  readonly typingUsers = new Store<readonly UserSummary[]>([]);
+  /** By user id. Users who are not in the map are offline. */
+  readonly presence = new Store<ReadonlyMap<string, PresenceState>>(new Map());
+  #typingTimer = 0;
+  #typingSentAt = 0;
+  readonly #unsubscribe: () => void;
 
   constructor(
     private readonly client: Client,
     private readonly roomId: string,
-    me: string,
+    userId: string,
   ) {
     const typing = client.subscription(Typing, { roomId }).subscribe(({ data }) => {
       if (!data) return;
-      this.typists.set(data.typing.users.filter(({ id }) => id !== me));
-      clearTimeout(this.#silence);
-      this.#silence = window.setTimeout(() => this.typists.set([]), data.typing.expiresInMs);
+      this.typingUsers.set(data.typing.users.filter(({ id }) => id !== userId));
+      clearTimeout(this.#typingTimer);
+      this.#typingTimer = window.setTimeout(() => this.typingUsers.set([]), data.typing.expiresInMs);
     });
     const presence = client.subscription(Presence, { roomId }).subscribe(({ data }) => {
-      if (data) this.present.update((known) => changed(known, data.presence));
+      if (data) this.presence.update((known) => applyPresence(known, data.presence));
     });
-    this.#stop = () => {
+    this.#unsubscribe = () => {
       typing.unsubscribe();
       presence.unsubscribe();
     };
   }
 
   close(): void {
-    clearTimeout(this.#silence);
-    this.#stop();
+    clearTimeout(this.#typingTimer);
+    this.#unsubscribe();
   }
 
-  /** The viewer has changed what they are writing; at most one word about it in four seconds. */
-  writes(isEmpty: boolean): void {
+  /** The text in the composer has changed. Sends a signal at most once in `TYPING_REPEAT_MS`. */
+  onDraftChange(isEmpty: boolean): void {
     const now = Date.now();
-    if (isEmpty ? this.#saidAt === 0 : now - this.#saidAt < TYPING_AGAIN_MS) return;
-    this.#saidAt = isEmpty ? 0 : now;
-    this.#say(!isEmpty);
+    if (isEmpty ? this.#typingSentAt === 0 : now - this.#typingSentAt < TYPING_REPEAT_MS) return;
+    this.#typingSentAt = isEmpty ? 0 : now;
+    this.#setTyping(!isEmpty);
   }
 
-  /** Sending ends it by itself. */
-  sent(): void {
-    this.#saidAt = 0;
+  /** The server ends "typing" itself when the message arrives. */
+  onMessageSent(): void {
+    this.#typingSentAt = 0;
   }
 
-  #say(typing: boolean): void {
-    act(this.client, SayTyping, { input: { roomId: this.roomId, typing } }).catch(() => undefined); // only a signal
+  /** Errors are ignored: a lost signal does no harm. */
+  #setTyping(typing: boolean): void {
+    runMutation(this.client, SetTyping, { input: { roomId: this.roomId, typing } }).catch(() => undefined);
   }
 }
 
-function changed(known: ReadonlyMap<string, PresenceState>, { snapshot, users }: PresenceChange) {
+function applyPresence(known: ReadonlyMap<string, PresenceState>, { snapshot, users }: PresenceChange) {
   const next = new Map(snapshot ? [] : known);
   for (const { id, presence } of users) {
     if (presence.state === "OFFLINE") next.delete(id);

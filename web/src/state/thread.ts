@@ -1,75 +1,79 @@
-/** An open thread: its root and the replies, fed with the events of its room. */
+/** An open thread: its root message and its replies, updated by the events of the room. */
 import type { Client } from "@urql/core";
-import type { RoomEvent } from "../api/live";
-import { Messages, OneMessage } from "../api/messages";
-import { ask } from "../api/refusal";
-import { emptyTimeline, reduce, type Action, type Timeline } from "./timeline";
-import { Store } from "./store";
+import { MessageById, Messages } from "../api/messages";
+import { runQuery } from "../api/request";
+import type { RoomEvent } from "../api/subscriptions";
+import { Store } from "../store";
+import { emptyTimeline, type PageKind, reduce, type Timeline, type TimelineAction } from "./timeline";
 
-const PAGE = 50;
+const PAGE_SIZE = 50;
 
-export class OpenedThread {
-  /** A window of one row that never reaches the end, so that it takes in changes and nothing new. */
+export class ThreadState {
+  /** The root message, as a timeline of one row. `hasNewer` keeps the reducer from adding messages to it. */
   readonly root = new Store<Timeline>({ ...emptyTimeline(), hasNewer: true });
-  readonly line: Store<Timeline>;
+  /** The replies. */
+  readonly timeline: Store<Timeline>;
 
   constructor(
     private readonly client: Client,
     private readonly roomId: string,
     readonly rootId: string,
-    private readonly me: string,
-    /** The reply to show, once it is there. */
+    private readonly userId: string,
+    /** The reply to show first, or null. */
     readonly target: string | null,
   ) {
-    this.line = new Store(emptyTimeline(rootId));
-    void this.look();
+    this.timeline = new Store(emptyTimeline(rootId));
+    void this.#load();
   }
 
-  dispatch(action: Action): void {
-    this.root.update((line) => reduce(line, action));
-    this.line.update((line) => reduce(line, action));
+  dispatch(action: TimelineAction): void {
+    this.root.update((root) => reduce(root, action));
+    this.#dispatchToReplies(action);
   }
 
-  take(event: RoomEvent): void {
-    this.dispatch({ type: "event", event, me: this.me });
-    if (event.__typename === "StreamReady" && !event.recovered) void this.look();
+  onEvent(event: RoomEvent): void {
+    this.dispatch({ type: "event", event, userId: this.userId });
+    if (event.__typename === "StreamReady" && !event.recovered) void this.#load();
   }
 
-  /** From the beginning, or around the reply that is looked for. */
-  async look(): Promise<void> {
-    const window = this.target ? { around: this.target, first: PAGE } : { last: PAGE };
-    this.dispatch({ type: "asked" });
+  /** Loads the root and the newest replies, or the replies around `target`. */
+  async #load(): Promise<void> {
+    const window = this.target ? { around: this.target, first: PAGE_SIZE } : { last: PAGE_SIZE };
+    this.dispatch({ type: "pageRequested" });
     try {
       const [{ message }] = await Promise.all([
-        ask(this.client, OneMessage, { id: this.rootId }),
-        this.#page("opened", window),
+        runQuery(this.client, MessageById, { id: this.rootId }),
+        this.#loadPage("opened", window),
       ]);
-      if (message) this.root.update((line) => ({ ...line, rows: [message], meanwhile: null }));
+      if (message) this.root.update((root) => ({ ...root, rows: [message], pendingEvents: null }));
     } catch {
-      this.dispatch({ type: "failed" });
+      this.dispatch({ type: "pageFailed" });
     }
   }
 
-  async older(): Promise<void> {
-    const first = this.line.value.rows[0];
-    if (!first?.pageCursor || this.line.value.meanwhile) return;
-    this.line.update((line) => reduce(line, { type: "asked" }));
-    await this.#page("older", { last: PAGE, before: first.pageCursor }).catch(() => this.dispatch({ type: "failed" }));
+  async loadOlder(): Promise<void> {
+    const first = this.timeline.value.rows[0];
+    if (first?.pageCursor) await this.#loadMore("older", { last: PAGE_SIZE, before: first.pageCursor });
   }
 
-  async newer(): Promise<void> {
-    const last = this.line.value.rows.at(-1);
-    if (!last?.pageCursor || this.line.value.meanwhile) return;
-    this.line.update((line) => reduce(line, { type: "asked" }));
-    await this.#page("newer", { first: PAGE, after: last.pageCursor }).catch(() => this.dispatch({ type: "failed" }));
+  async loadNewer(): Promise<void> {
+    const last = this.timeline.value.rows.at(-1);
+    if (last?.pageCursor) await this.#loadMore("newer", { first: PAGE_SIZE, after: last.pageCursor });
   }
 
-  async #page(type: "opened" | "older" | "newer", window: Record<string, unknown>): Promise<void> {
-    const { messages } = await ask(this.client, Messages, {
-      roomId: this.roomId,
-      threadRootId: this.rootId,
-      ...window,
-    });
-    this.line.update((line) => reduce(line, { type, page: messages, me: this.me }));
+  async #loadMore(kind: PageKind, window: Record<string, unknown>): Promise<void> {
+    if (this.timeline.value.pendingEvents) return; // another page is loading
+    this.#dispatchToReplies({ type: "pageRequested" });
+    await this.#loadPage(kind, window).catch(() => this.dispatch({ type: "pageFailed" }));
+  }
+
+  async #loadPage(kind: PageKind, window: Record<string, unknown>): Promise<void> {
+    const variables = { roomId: this.roomId, threadRootId: this.rootId, ...window };
+    const { messages } = await runQuery(this.client, Messages, variables);
+    this.#dispatchToReplies({ type: kind, page: messages, userId: this.userId });
+  }
+
+  #dispatchToReplies(action: TimelineAction): void {
+    this.timeline.update((timeline) => reduce(timeline, action));
   }
 }

@@ -1,182 +1,207 @@
 /**
- * A room's messages, or a thread's, as a pure function of pages and events.
+ * The reducer for a list of messages: the messages of a room, or the replies of a thread.
  *
- * The law: a page and the events after it make what a fresh page would show. Events carry absolute values and may be
- * applied again, so those that come while a page is under way are kept, and repeated on what that page brings.
+ * `reduce` is pure. Its inputs are pages, which queries load, and events, which the subscription of the room delivers.
+ *
+ * Invariant: a page plus all later events gives the same rows as a page that is loaded afterwards. The tests check it
+ * with random histories (`tests/timeline.test.mjs`). It rests on two properties of the protocol:
+ *
+ * - Events carry absolute values ("3 reactions", not "one more"), so an event may be applied twice.
+ * - A page and the events travel separately, so a page may be older than events that have already been applied. All
+ *   events that arrive while a page is loading are kept in `pendingEvents` and applied to the page again.
  */
-import type { RoomEvent } from "../api/live";
-import type { Message, Page, SharedMessage } from "../api/messages";
+import type { Message, MessagePage, SharedMessage } from "../api/messages";
+import type { RoomEvent } from "../api/subscriptions";
 
-/** `pageCursor` is where older pages go on; rows that came live have none. */
+/** A message in the list. `pageCursor` is the cursor for loading the page before or after it; events bring none. */
 export type Row = Message & { pageCursor?: string };
 
 export interface Timeline {
-  /** The root of the thread whose replies these are; null for the room's own messages. */
+  /** The thread whose replies are listed, or null for the messages of the room itself. */
   readonly threadRootId: string | null;
-  /** By `seq`, without holes between the first and the last. */
+  /** A window of the history, ordered by `seq` and without gaps. */
   readonly rows: readonly Row[];
   readonly hasOlder: boolean;
   readonly hasNewer: boolean;
-  /** Of all that pages and events have told of, in the window or not. */
+  /** The highest `seq` in any page or event so far, whether that message is in `rows` or not. */
   readonly newestSeq: number;
-  /** Others' messages since the end was last looked at. */
-  readonly unseen: number;
-  /** Events since the page under way was asked for; null while none is. */
-  readonly meanwhile: readonly RoomEvent[] | null;
+  /** The number of messages from others since the viewer last saw the end of the list. */
+  readonly unseenCount: number;
+  /** The events since the request for the page that is loading; null while no page is loading. */
+  readonly pendingEvents: readonly RoomEvent[] | null;
 }
 
-export type Action =
-  | { type: "asked" }
-  | { type: "failed" }
-  | { type: "opened" | "older" | "newer"; page: Page; me: string }
-  | { type: "event"; event: RoomEvent; me: string }
-  | { type: "changed"; message: Message }
-  | { type: "looked" };
+/** `opened` replaces all rows by a page; `older` and `newer` add a page at one end. */
+export type PageKind = "opened" | "older" | "newer";
 
-/** Rows that are kept; more are let go at the far end, and loaded again when somebody scrolls there. */
-export const MOST_ROWS = 400;
+export type TimelineAction =
+  | { type: "pageRequested" }
+  | { type: "pageFailed" }
+  | { type: PageKind; page: MessagePage; userId: string }
+  | { type: "event"; event: RoomEvent; userId: string }
+  /** A mutation of the viewer has returned this message. */
+  | { type: "messageChanged"; message: Message }
+  | { type: "seen" };
+
+/** The maximum number of rows. Rows beyond it are dropped at the far end and loaded again when needed. */
+export const MAX_ROWS = 400;
 
 export function emptyTimeline(threadRootId: string | null = null): Timeline {
-  return { threadRootId, rows: [], hasOlder: false, hasNewer: false, newestSeq: 0, unseen: 0, meanwhile: null };
+  return {
+    threadRootId,
+    rows: [],
+    hasOlder: false,
+    hasNewer: false,
+    newestSeq: 0,
+    unseenCount: 0,
+    pendingEvents: null,
+  };
 }
 
-export function reduce(line: Timeline, action: Action): Timeline {
+export function reduce(timeline: Timeline, action: TimelineAction): Timeline {
   switch (action.type) {
-    case "asked":
-      return { ...line, meanwhile: line.meanwhile ?? [] };
-    case "failed":
-      return { ...line, meanwhile: null };
+    case "pageRequested":
+      return { ...timeline, pendingEvents: timeline.pendingEvents ?? [] };
+    case "pageFailed":
+      return { ...timeline, pendingEvents: null };
     case "opened":
     case "older":
     case "newer":
-      return withPage(line, action.type, action.page, action.me);
+      return addPage(timeline, action.type, action.page, action.userId);
     case "event":
-      return withEvent(line, action.event, action.me);
-    case "changed":
-      return withMessage(line, action.message);
-    case "looked":
-      return line.unseen === 0 ? line : { ...line, unseen: 0 };
+      return addEvent(timeline, action.event, action.userId);
+    case "messageChanged":
+      return applyResult(timeline, action.message);
+    case "seen":
+      return timeline.unseenCount === 0 ? timeline : { ...timeline, unseenCount: 0 };
   }
 }
 
 // ------------------------------------------------------------------ pages
 
-function withPage(line: Timeline, side: "opened" | "older" | "newer", page: Page, me: string): Timeline {
-  const came = page.edges.map(({ cursor, node }) => ({ ...node, pageCursor: cursor }));
-  const rows = side === "opened" ? came : merged(line.rows, came);
-  // Not the rows': a message of one's own may stand there before others that were said earlier have come.
-  const newestSeq = Math.max(line.newestSeq, came.at(-1)?.seq ?? 0);
+function addPage(timeline: Timeline, kind: PageKind, page: MessagePage, userId: string): Timeline {
+  const loaded = page.edges.map(({ cursor, node }) => ({ ...node, pageCursor: cursor }));
+  const rows = kind === "opened" ? loaded : mergeRows(timeline.rows, loaded);
+  // The last of `rows` does not count here: it may be the viewer's own message, inserted from a mutation result before
+  // the events of earlier messages have arrived. With its seq as `newestSeq`, those events would add no rows.
+  const newestSeq = Math.max(timeline.newestSeq, loaded.at(-1)?.seq ?? 0);
   const { hasPreviousPage, hasNextPage } = page.pageInfo;
   const next: Timeline = {
-    ...line,
+    ...timeline,
     rows,
     newestSeq,
-    hasOlder: side === "newer" ? line.hasOlder : hasPreviousPage,
-    // Something may have been said since the page was read: then its end is not the end.
-    hasNewer: side === "older" ? line.hasNewer : hasNextPage || (rows.at(-1)?.seq ?? 0) < newestSeq,
-    meanwhile: null,
+    hasOlder: kind === "newer" ? timeline.hasOlder : hasPreviousPage,
+    // An event may have announced a message after the server read the page: then the page is no longer the last one.
+    hasNewer: kind === "older" ? timeline.hasNewer : hasNextPage || (rows.at(-1)?.seq ?? 0) < newestSeq,
+    pendingEvents: null,
   };
-  const repeated = (line.meanwhile ?? []).reduce((known, event) => withChange(known, event, me), next);
-  return bounded(repeated, side === "older" ? "newest" : "oldest");
+  const events = timeline.pendingEvents ?? [];
+  const replayed = events.reduce((current, event) => applyEvent(current, event, userId), next);
+  return trim(replayed, kind === "older" ? "newest" : "oldest");
 }
 
-/** What a page brings is newer than what was there. */
-function merged(rows: readonly Row[], came: readonly Row[]): Row[] {
+/** Where both have a message, the loaded row wins: it is the newer one. */
+function mergeRows(rows: readonly Row[], loaded: readonly Row[]): Row[] {
   const bySeq = new Map<number, Row>();
-  for (const row of [...rows, ...came]) bySeq.set(row.seq, row);
+  for (const row of [...rows, ...loaded]) bySeq.set(row.seq, row);
   return [...bySeq.values()].sort((one, other) => one.seq - other.seq);
 }
 
-function bounded(line: Timeline, letGo: "oldest" | "newest"): Timeline {
-  if (line.rows.length <= MOST_ROWS) return line;
-  if (letGo === "oldest") return { ...line, rows: line.rows.slice(-MOST_ROWS), hasOlder: true };
-  return { ...line, rows: line.rows.slice(0, MOST_ROWS), hasNewer: true };
+/** Drops the rows beyond `MAX_ROWS` at one end. */
+function trim(timeline: Timeline, end: "oldest" | "newest"): Timeline {
+  if (timeline.rows.length <= MAX_ROWS) return timeline;
+  if (end === "oldest") return { ...timeline, rows: timeline.rows.slice(-MAX_ROWS), hasOlder: true };
+  return { ...timeline, rows: timeline.rows.slice(0, MAX_ROWS), hasNewer: true };
 }
 
 // ------------------------------------------------------------------ events
 
-function withEvent(line: Timeline, event: RoomEvent, me: string): Timeline {
-  const next = withChange(line, event, me);
-  return next.meanwhile ? { ...next, meanwhile: [...next.meanwhile, event] } : next;
+function addEvent(timeline: Timeline, event: RoomEvent, userId: string): Timeline {
+  const next = applyEvent(timeline, event, userId);
+  return next.pendingEvents ? { ...next, pendingEvents: [...next.pendingEvents, event] } : next;
 }
 
-function withChange(line: Timeline, event: RoomEvent, me: string): Timeline {
+function applyEvent(timeline: Timeline, event: RoomEvent, userId: string): Timeline {
   switch (event.__typename) {
     case "MessageCreated":
-      return withNew(line, event.message, event.message.threadRoot, me);
+      return addMessage(timeline, event.message, event.message.threadRoot, userId);
     case "MessageUpdated":
-      return mapRows(line, (row) => edited(row, event.message));
+      return mapRows(timeline, (row) => applyUpdate(row, event.message));
     case "MessageDeleted":
-      return mapRows(line, (row) => erased(row, event.messageId, event.at));
+      return mapRows(timeline, (row) => applyDelete(row, event.messageId, event.at));
     case "ReactionChanged":
-      return mapRows(line, (row) => (row.id === event.messageId ? reacted(row, event, event.user.id === me) : row));
+      return mapRows(timeline, (row) =>
+        row.id === event.messageId ? applyReaction(row, event, event.user.id === userId) : row,
+      );
     default:
-      return line;
+      return timeline;
   }
 }
 
-type Root = { id: string; thread: Message["thread"] } | null;
+type ThreadRoot = { id: string; thread: Message["thread"] } | null;
 
-function withNew(line: Timeline, message: SharedMessage, root: Root, me: string): Timeline {
-  if (message.threadRootId !== line.threadRootId) {
-    return mapRows(line, (row) => (root && row.id === root.id ? { ...row, thread: root.thread } : row));
+function addMessage(timeline: Timeline, message: SharedMessage, root: ThreadRoot, userId: string): Timeline {
+  if (message.threadRootId !== timeline.threadRootId) {
+    // A reply in another thread: only the reply count of its root changes here.
+    return mapRows(timeline, (row) => (root && row.id === root.id ? { ...row, thread: root.thread } : row));
   }
-  if (message.seq <= line.newestSeq) return mapRows(line, (row) => edited(row, message));
-  const mine = message.author?.id === me;
+  if (message.seq <= timeline.newestSeq) return mapRows(timeline, (row) => applyUpdate(row, message));
+  const isCounted = message.author?.id !== userId && message.kind !== "SYSTEM";
   const next = {
-    ...line,
+    ...timeline,
     newestSeq: message.seq,
-    unseen: mine || message.kind === "SYSTEM" ? line.unseen : line.unseen + 1,
+    unseenCount: timeline.unseenCount + (isCounted ? 1 : 0),
   };
-  return line.hasNewer ? next : placed(next, own(message));
+  return timeline.hasNewer ? next : insertRow(next, toRow(message));
 }
 
-/** An answer may have come before the events of others, so a row takes its place by `seq`. */
-function placed(line: Timeline, row: Row): Timeline {
-  const known = line.rows.find(({ id }) => id === row.id);
+/** Inserts a row by its `seq`. It need not be the last: a mutation result may overtake the events of other messages. */
+function insertRow(timeline: Timeline, row: Row): Timeline {
+  const known = timeline.rows.find(({ id }) => id === row.id);
   const rows = known
-    ? line.rows.map((other) => (other === known ? { ...known, ...row } : other))
-    : merged(line.rows, [row]);
-  return bounded({ ...line, rows }, "oldest");
+    ? timeline.rows.map((other) => (other === known ? { ...known, ...row } : other))
+    : mergeRows(timeline.rows, [row]);
+  return trim({ ...timeline, rows }, "oldest");
 }
 
-function mapRows(line: Timeline, change: (row: Row) => Row): Timeline {
-  const rows = line.rows.map(change);
-  return rows.some((row, index) => row !== line.rows[index]) ? { ...line, rows } : line;
+/** Returns the same timeline when no row has changed, so that nothing is rendered again. */
+function mapRows(timeline: Timeline, change: (row: Row) => Row): Timeline {
+  const rows = timeline.rows.map(change);
+  return rows.some((row, index) => row !== timeline.rows[index]) ? { ...timeline, rows } : timeline;
 }
 
-/** An event does not say what the viewer did: known reactions stay theirs, and each new one has its own event. */
-function own(message: SharedMessage, known?: Row): Row {
-  const mine = new Set(known?.reactions.filter((group) => group.viewerHasReacted).map((group) => group.emoji));
-  const reactions = message.reactions.map((group) => ({ ...group, viewerHasReacted: mine.has(group.emoji) }));
+/** Events have no viewer fields: `viewerHasReacted` is taken from the known row, and `ReactionChanged` updates it. */
+function toRow(message: SharedMessage, known?: Row): Row {
+  const ownEmoji = new Set(known?.reactions.filter((group) => group.viewerHasReacted).map((group) => group.emoji));
+  const reactions = message.reactions.map((group) => ({ ...group, viewerHasReacted: ownEmoji.has(group.emoji) }));
   return { ...known, ...message, reactions };
 }
 
-function edited(row: Row, message: SharedMessage): Row {
-  if (row.id === message.id) return own(message, row);
+function applyUpdate(row: Row, message: SharedMessage): Row {
+  if (row.id === message.id) return toRow(message, row);
   return row.replyTo?.id === message.id ? { ...row, replyTo: { ...row.replyTo, body: message.body } } : row;
 }
 
-function erased(row: Row, id: string, at: string): Row {
+function applyDelete(row: Row, id: string, at: string): Row {
   if (row.replyTo?.id === id) return { ...row, replyTo: { ...row.replyTo, body: null } };
   if (row.id !== id) return row;
-  const nothing = { body: null, bodyHtml: null, pinnedAt: null, mentionsRoom: false };
-  return { ...row, ...nothing, deletedAt: at, reactions: [], mentions: [], attachments: [] };
+  const cleared = { body: null, bodyHtml: null, pinnedAt: null, mentionsRoom: false };
+  return { ...row, ...cleared, deletedAt: at, reactions: [], mentions: [], attachments: [] };
 }
 
-function reacted(row: Row, event: RoomEvent & { __typename: "ReactionChanged" }, mine: boolean): Row {
+function applyReaction(row: Row, event: RoomEvent & { __typename: "ReactionChanged" }, isOwn: boolean): Row {
   const { emoji, count, added } = event;
   const known = row.reactions.find((group) => group.emoji === emoji);
-  const group = { emoji, count, viewerHasReacted: mine ? added : (known?.viewerHasReacted ?? false) };
+  const group = { emoji, count, viewerHasReacted: isOwn ? added : (known?.viewerHasReacted ?? false) };
   const reactions = known ? row.reactions.map((other) => (other === known ? group : other)) : [...row.reactions, group];
   return { ...row, reactions: reactions.filter((other) => other.count > 0) };
 }
 
-// ------------------------------------------------------------------ answers to one's own deeds
+// ------------------------------------------------------------------ results of the viewer's mutations
 
-function withMessage(line: Timeline, message: Message): Timeline {
-  const isOfHere = message.threadRootId === line.threadRootId;
-  const isNew = isOfHere && message.seq > line.newestSeq && !line.hasNewer;
-  if (isNew) return placed(line, message);
-  return mapRows(line, (row) => (row.id === message.id ? { ...row, ...message } : row));
+function applyResult(timeline: Timeline, message: Message): Timeline {
+  const isNew =
+    message.threadRootId === timeline.threadRootId && message.seq > timeline.newestSeq && !timeline.hasNewer;
+  if (isNew) return insertRow(timeline, message);
+  return mapRows(timeline, (row) => (row.id === message.id ? { ...row, ...message } : row));
 }

@@ -1,42 +1,35 @@
-/** Files under a message: pictures as pictures, everything else by name and size. */
+/** The files of a message: images as thumbnails, other files with name and size. */
 import type { Attachment } from "../api/messages";
+import { formatSize } from "./format";
 import { Icon } from "./Icon";
-import { sizeOf } from "./names";
 
 interface Props {
   attachments: readonly Attachment[];
-  isReachable: boolean;
+  isTabbable: boolean;
 }
 
-/** The longer side of a picture in the list, in pixels. */
-const LONGEST = 320;
+/** The maximum width and height of a thumbnail in the list, in pixels. */
+const MAX_SIDE_PX = 320;
 
-export function Attachments({ attachments, isReachable }: Props) {
+export function Attachments({ attachments, isTabbable }: Props) {
   if (attachments.length === 0) return null;
   return (
     <div class="attachments">
       {attachments.map((one) => (
-        <a
-          key={one.id}
-          href={one.url}
-          target="_blank"
-          rel="noopener"
-          tabIndex={isReachable ? 0 : -1}
-          class="attachment"
-        >
-          {one.thumbnailUrl ? <Picture picture={one} src={one.thumbnailUrl} /> : <FileCard file={one} />}
+        <a key={one.id} href={one.url} target="_blank" rel="noopener" tabIndex={isTabbable ? 0 : -1} class="attachment">
+          {one.thumbnailUrl ? <ImageThumbnail image={one} src={one.thumbnailUrl} /> : <FileCard file={one} />}
         </a>
       ))}
     </div>
   );
 }
 
-/** Its place is kept free before it is loaded, so nothing jumps. */
-function Picture({ picture, src }: { picture: Attachment; src: string }) {
-  const [width, height] = [picture.width ?? LONGEST, picture.height ?? LONGEST];
-  const scale = Math.min(1, LONGEST / Math.max(width, height));
+/** With width and height, so that the rows do not move when the image has loaded. */
+function ImageThumbnail({ image, src }: { image: Attachment; src: string }) {
+  const [width, height] = [image.width ?? MAX_SIDE_PX, image.height ?? MAX_SIDE_PX];
+  const scale = Math.min(1, MAX_SIDE_PX / Math.max(width, height));
   const size = { width: Math.round(width * scale), height: Math.round(height * scale) };
-  return <img src={src} alt={picture.filename} {...size} />;
+  return <img src={src} alt={image.filename} {...size} />;
 }
 
 function FileCard({ file }: { file: Attachment }) {
@@ -44,7 +37,7 @@ function FileCard({ file }: { file: Attachment }) {
     <span class="file">
       <Icon name="file" />
       <span>{file.filename}</span>
-      <small>{sizeOf(file.byteSize)}</small>
+      <small>{formatSize(file.byteSize)}</small>
     </span>
   );
 }

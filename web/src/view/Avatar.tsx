@@ -1,5 +1,5 @@
-/** A person's picture, or their initial on a colour that stays theirs. */
-import type { Person } from "../api/accounts";
+/** The picture of a user, or the initial of the name on a colour that is derived from the user's id. */
+import type { UserSummary } from "../api/accounts";
 
 const COLOURS = 8;
 
@@ -9,11 +9,11 @@ function colourOf(id: string): number {
   return sum % COLOURS;
 }
 
-export function Avatar({ person }: { person: Pick<Person, "id" | "displayName" | "avatarUrl"> }) {
-  if (person.avatarUrl) return <img class="avatar" src={person.avatarUrl} alt="" width="36" height="36" />;
-  const [initial = "?"] = person.displayName;
+export function Avatar({ user }: { user: Pick<UserSummary, "id" | "displayName" | "avatarUrl"> }) {
+  if (user.avatarUrl) return <img class="avatar" src={user.avatarUrl} alt="" width="36" height="36" />;
+  const [initial = "?"] = user.displayName;
   return (
-    <span class={`avatar colour-${colourOf(person.id)}`} aria-hidden="true">
+    <span class={`avatar colour-${colourOf(user.id)}`} aria-hidden="true">
       {initial.toUpperCase()}
     </span>
   );

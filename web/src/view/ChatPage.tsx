@@ -1,16 +1,16 @@
-/** The chat: rooms on the left, the open one beside them; the page's title, keys and address. */
+/** The chat: list of rooms, the open room, dialogs, document title, and keyboard shortcuts. */
 import { useEffect, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { totalUnread } from "../state/inbox";
-import { invitation, route } from "../state/route";
-import { useStore } from "../state/store";
-import { Banner } from "./Banner";
-import { Dialogs, type DialogName } from "./Dialogs";
-import { Invited } from "./Invited";
-import { Room } from "./Room";
+import { readInviteCode, route } from "../state/route";
+import { useStore } from "../store";
+import { ConnectionBanner } from "./ConnectionBanner";
+import { type DialogName, Dialogs } from "./Dialogs";
+import { InvitationDialog } from "./InvitationDialog";
 import { RoomList } from "./RoomList";
-import { useIdle } from "./useIdle";
-import { useKeys } from "./useKeys";
+import { RoomPage } from "./RoomPage";
+import { useIdlePresence } from "./useIdlePresence";
+import { useShortcuts } from "./useShortcuts";
 
 export function ChatPage() {
   const chat = useChat();
@@ -18,11 +18,11 @@ export function ChatPage() {
   const room = useStore(chat.room);
   const rooms = useStore(chat.inbox.rooms);
   const [dialog, setDialog] = useState<DialogName | null>(null);
-  const [code, setCode] = useState(invitation);
-  useKeys(setDialog);
-  useIdle();
+  const [inviteCode, setInviteCode] = useState(readInviteCode);
+  useShortcuts(setDialog);
+  useIdlePresence();
 
-  useEffect(() => chat.open(roomId, messageId), [chat, roomId, messageId]);
+  useEffect(() => chat.openRoom(roomId, messageId), [chat, roomId, messageId]);
 
   const unread = totalUnread(rooms ?? []);
   useEffect(() => {
@@ -32,10 +32,10 @@ export function ChatPage() {
 
   return (
     <div class={`chat ${roomId ? "in-room" : ""}`}>
-      <Banner />
+      <ConnectionBanner />
       <RoomList openDialog={setDialog} />
-      {room ? <Room key={room.id} room={room} /> : <Lobby openDialog={setDialog} />}
-      {code && <Invited code={code} onClose={() => setCode(null)} />}
+      {room ? <RoomPage key={room.id} room={room} /> : <Lobby openDialog={setDialog} />}
+      {inviteCode && <InvitationDialog code={inviteCode} onClose={() => setInviteCode(null)} />}
       <Dialogs name={dialog} onClose={() => setDialog(null)} />
     </div>
   );

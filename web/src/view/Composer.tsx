@@ -1,16 +1,16 @@
-/** Where one writes: Enter sends, the text stays until then, and what failed can be taken up again above. */
+/** The composer of a room or thread. Enter sends; the text is stored as a draft until then. */
 import type { TargetedClipboardEvent, TargetedKeyboardEvent } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import type { Conversation } from "../state/conversation";
-import { draftOf, keepDraft } from "../state/drafts";
-import type { Outbox } from "../state/unsent";
-import { useStore } from "../state/store";
+import { readDraft, saveDraft } from "../state/drafts";
+import type { Outbox } from "../state/outbox";
+import { useStore } from "../store";
 import { ComposerFiles } from "./ComposerFiles";
 import { FilePicker } from "./FilePicker";
+import { roomName } from "./format";
 import { Icon } from "./Icon";
 import { IconButton } from "./IconButton";
-import { nameOf } from "./names";
 import { Quote } from "./Quote";
 import { useUploads } from "./useUploads";
 
@@ -21,50 +21,50 @@ interface Props {
 
 export function Composer({ conversation, outbox }: Props) {
   const { userId } = useChat();
-  const { room, threadRootId, place } = conversation;
-  const facts = useStore(room.facts);
+  const { room, threadRootId, draftKey } = conversation;
+  const details = useStore(room.details);
   const replyTo = useStore(conversation.replyTo);
-  const [text, setText] = useState(() => draftOf(place));
-  const [isWaiting, setWaiting] = useState(false);
-  const box = useRef<HTMLTextAreaElement>(null);
+  const [text, setText] = useState(() => readDraft(draftKey));
+  const [isWaitingForFiles, setWaitingForFiles] = useState(false);
+  const textarea = useRef<HTMLTextAreaElement>(null);
   const uploads = useUploads(room.client);
-  const may = facts?.viewerPermissions;
+  const permissions = details?.viewerPermissions;
 
-  useLayoutEffect(() => grow(box.current), [text]);
+  useLayoutEffect(() => fitHeight(textarea.current), [text]);
   useLayoutEffect(() => {
-    if (replyTo) box.current?.focus();
+    if (replyTo) textarea.current?.focus();
   }, [replyTo]);
 
-  const write = (words: string) => {
-    setWaiting(false);
-    setText(words);
-    keepDraft(place, words);
-    if (!threadRootId) room.signals.writes(words.trim() === "");
+  const changeText = (next: string) => {
+    setWaitingForFiles(false);
+    setText(next);
+    saveDraft(draftKey, next);
+    if (!threadRootId) room.signals.onDraftChange(next.trim() === "");
   };
   const isEmpty = text.trim() === "" && uploads.files.length === 0;
   const send = () => {
     if (isEmpty || uploads.hasFailed) return;
-    if (!uploads.isReady) return setWaiting(true);
-    setWaiting(false);
-    const answered = replyTo && { id: replyTo.id, body: replyTo.body, author: replyTo.author };
-    outbox.say(room.id, { body: text.trim(), replyTo: answered, threadRootId, files: uploads.sent() });
-    room.signals.sent();
-    write("");
+    if (!uploads.isReady) return setWaitingForFiles(true);
+    setWaitingForFiles(false);
+    const quoted = replyTo && { id: replyTo.id, body: replyTo.body, author: replyTo.author };
+    outbox.send(room.id, { body: text.trim(), replyTo: quoted, threadRootId, files: uploads.uploaded() });
+    room.signals.onMessageSent();
+    changeText("");
     uploads.clear();
     conversation.replyTo.set(null);
-    box.current?.focus();
+    textarea.current?.focus();
   };
-  // Sent already, but for the files that were still on their way.
+  // The viewer has sent the message already; it was waiting for the uploads.
   useEffect(() => {
-    if (isWaiting && uploads.isReady) send();
-  }, [isWaiting, uploads.isReady]);
+    if (isWaitingForFiles && uploads.isReady) send();
+  }, [isWaitingForFiles, uploads.isReady]);
 
   const editLast = () => {
-    const mine = conversation.line.value.rows.findLast((row) => row.author?.id === userId && !row.deletedAt);
-    if (mine) conversation.editing.set(mine.id);
+    const lastOwn = conversation.timeline.value.rows.findLast((row) => row.author?.id === userId && !row.deletedAt);
+    if (lastOwn) conversation.editing.set(lastOwn.id);
   };
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLTextAreaElement>) => {
-    if (event.isComposing) return; // an input method is still choosing its words
+    if (event.isComposing) return; // Enter belongs to the input method, which is still composing
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       send();
@@ -78,15 +78,15 @@ export function Composer({ conversation, outbox }: Props) {
   };
   const onPaste = (event: TargetedClipboardEvent<HTMLTextAreaElement>) => {
     const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length === 0 || !may?.canUpload) return;
+    if (files.length === 0 || !permissions?.canUpload) return;
     event.preventDefault();
     uploads.add(files);
   };
 
-  if (facts && !may?.canSend) {
-    return <p class="composer closed">{facts.archivedAt ? "This room is archived." : "You may only read here."}</p>;
+  if (details && !permissions?.canSend) {
+    return <p class="composer closed">{details.archivedAt ? "This room is archived." : "You may only read here."}</p>;
   }
-  const label = threadRootId ? "Reply in thread" : `Message ${facts ? nameOf(facts) : ""}`;
+  const label = threadRootId ? "Reply in thread" : `Message ${details ? roomName(details) : ""}`;
   return (
     <form class="composer" onSubmit={(event) => (event.preventDefault(), send())}>
       {replyTo && (
@@ -96,19 +96,24 @@ export function Composer({ conversation, outbox }: Props) {
         </div>
       )}
       <ComposerFiles uploads={uploads} />
-      <div class="writing">
-        {may?.canUpload && <FilePicker onPick={uploads.add} />}
+      <div class="input-row">
+        {permissions?.canUpload && <FilePicker onPick={uploads.add} />}
         <textarea
-          ref={box}
+          ref={textarea}
           rows={1}
           aria-label={label}
           placeholder={label}
           value={text}
-          onInput={({ currentTarget }) => write(currentTarget.value)}
+          onInput={({ currentTarget }) => changeText(currentTarget.value)}
           onKeyDown={onKeyDown}
           onPaste={onPaste}
         />
-        <button class="send" aria-label="Send" title="Send" disabled={isEmpty || isWaiting || uploads.hasFailed}>
+        <button
+          class="send"
+          aria-label="Send"
+          title="Send"
+          disabled={isEmpty || isWaitingForFiles || uploads.hasFailed}
+        >
           <Icon name="send" />
         </button>
       </div>
@@ -116,8 +121,8 @@ export function Composer({ conversation, outbox }: Props) {
   );
 }
 
-/** As high as what is written; the styles set the limit. */
-function grow(area: HTMLTextAreaElement | null): void {
+/** Fits the height to the text. The style sheet sets the maximum. */
+function fitHeight(area: HTMLTextAreaElement | null): void {
   if (!area) return;
   area.style.height = "auto";
   area.style.height = `${area.scrollHeight}px`;

@@ -1,13 +1,19 @@
-/** The dialogs of the page, by name. */
-import { Directory } from "./Directory";
-import { Help } from "./Help";
-import { NewDirect } from "./NewDirect";
-import { NewRoom } from "./NewRoom";
-import { Switcher } from "./Switcher";
+/** The dialogs of the page by name. */
+import { DirectoryDialog } from "./DirectoryDialog";
+import { HelpDialog } from "./HelpDialog";
+import { NewDirectDialog } from "./NewDirectDialog";
+import { NewRoomDialog } from "./NewRoomDialog";
+import { RoomSwitcher } from "./RoomSwitcher";
 
 export type DialogName = keyof typeof DIALOGS;
 
-const DIALOGS = { directory: Directory, direct: NewDirect, help: Help, room: NewRoom, switcher: Switcher };
+const DIALOGS = {
+  directory: DirectoryDialog,
+  direct: NewDirectDialog,
+  help: HelpDialog,
+  room: NewRoomDialog,
+  switcher: RoomSwitcher,
+};
 
 interface Props {
   name: DialogName | null;
@@ -16,6 +22,6 @@ interface Props {
 
 export function Dialogs({ name, onClose }: Props) {
   if (!name) return null;
-  const Shown = DIALOGS[name];
-  return <Shown onClose={onClose} />;
+  const SelectedDialog = DIALOGS[name];
+  return <SelectedDialog onClose={onClose} />;
 }

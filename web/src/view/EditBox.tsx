@@ -1,26 +1,27 @@
-/** A message's text while its author changes it. */
+/** The form in which the author edits a message. */
 import type { TargetedKeyboardEvent } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import type { Row } from "../state/timeline";
-import { useDeed } from "./useDeed";
+import { ErrorText } from "./ErrorText";
+import { useAction } from "./useAction";
 
 export function EditBox({ row, conversation }: { row: Row; conversation: Conversation }) {
-  const box = useRef<HTMLTextAreaElement>(null);
-  const deed = useDeed();
+  const textarea = useRef<HTMLTextAreaElement>(null);
+  const action = useAction();
   useLayoutEffect(() => {
-    box.current?.focus();
-    box.current?.setSelectionRange(row.body?.length ?? 0, row.body?.length ?? 0);
+    textarea.current?.focus();
+    textarea.current?.setSelectionRange(row.body?.length ?? 0, row.body?.length ?? 0);
   }, []);
 
   const close = () => {
-    const hadFocus = box.current?.form?.contains(document.activeElement);
+    const hadFocus = textarea.current?.form?.contains(document.activeElement);
     conversation.editing.set(null);
     if (hadFocus) document.querySelector<HTMLTextAreaElement>(".composer textarea")?.focus();
   };
   const save = () =>
-    deed.run(async () => {
-      const body = box.current?.value.trim() ?? "";
+    action.run(async () => {
+      const body = textarea.current?.value.trim() ?? "";
       if (body && body !== row.body) await conversation.edit(row.id, body);
       close();
     });
@@ -36,17 +37,15 @@ export function EditBox({ row, conversation }: { row: Row; conversation: Convers
   };
   return (
     <form class="edit-box" onSubmit={(event) => (event.preventDefault(), save())}>
-      <textarea ref={box} aria-label="Edit message" rows={2} defaultValue={row.body ?? ""} onKeyDown={onKeyDown} />
+      <textarea ref={textarea} aria-label="Edit message" rows={2} defaultValue={row.body ?? ""} onKeyDown={onKeyDown} />
       <p class="hint">
-        <button class="link">Save</button> by Enter,{" "}
+        <button class="link">Save</button> (Enter) or{" "}
         <button type="button" class="link" onClick={close}>
           cancel
         </button>{" "}
-        by Escape
+        (Escape)
       </p>
-      <p class="failure" role="alert">
-        {deed.failure}
-      </p>
+      <ErrorText text={action.error} />
     </form>
   );
 }

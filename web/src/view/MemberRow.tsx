@@ -1,79 +1,81 @@
-/** A member: who they are and, for who may, what can be done about them. */
-import { act } from "../api/refusal";
-import { OpenDirect, MuteMember, RemoveMember, SetRole } from "../api/roomChanges";
+/** A member of a room, with the actions that the viewer may take. */
+import { runMutation } from "../api/request";
+import { MuteMember, OpenDirectMessage, RemoveMember, SetMemberRole } from "../api/roomMutations";
 import type { Member, Role } from "../api/rooms";
 import { useChat } from "../state/chat";
-import { go } from "../state/route";
-import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+import type { RoomState } from "../state/room";
+import { navigate } from "../state/route";
+import { useStore } from "../store";
 import { Avatar } from "./Avatar";
+import { ErrorText } from "./ErrorText";
 import { PresenceDot } from "./PresenceDot";
-import { useDeed } from "./useDeed";
+import { useAction } from "./useAction";
 
-const ROLES: Record<Role, string> = {
+const ROLE_NAMES: Record<Role, string> = {
   OWNER: "Owner",
   MODERATOR: "Moderator",
   MEMBER: "Member",
-  READ_ONLY: "Reads only",
+  READ_ONLY: "Read-only",
 };
 const MUTE_SECONDS = 600;
 
-export function MemberRow({ member, room }: { member: Member; room: OpenedRoomState }) {
+export function MemberRow({ member, room }: { member: Member; room: RoomState }) {
   const { client, userId } = useChat();
-  const facts = useStore(room.facts);
-  const deed = useDeed();
+  const details = useStore(room.details);
+  const action = useAction();
   const { user, role } = member;
   const isMe = user.id === userId;
-  const about = { roomId: room.id, userId: user.id };
-  const mine = facts?.viewerMembership?.role;
-  const isBelow = mine === "OWNER" ? role !== "OWNER" : role === "MEMBER" || role === "READ_ONLY";
-  const mayRule = !isMe && facts?.kind === "CHANNEL" && facts.viewerPermissions.canManageMembers && isBelow;
+  const ids = { roomId: room.id, userId: user.id };
+  const myRole = details?.viewerMembership?.role;
+  const hasLowerRole = myRole === "OWNER" ? role !== "OWNER" : role === "MEMBER" || role === "READ_ONLY";
+  const canManage = !isMe && details?.kind === "CHANNEL" && details.viewerPermissions.canManageMembers && hasLowerRole;
   const isMuted = member.mutedUntil !== null && Date.parse(member.mutedUntil) > Date.now();
 
-  const talk = () =>
-    deed.run(async () => {
-      const opened = await act(client, OpenDirect, { input: { userIds: [user.id] } });
-      if (opened.room) go(opened.room.id);
+  const openDirect = () =>
+    action.run(async () => {
+      const opened = await runMutation(client, OpenDirectMessage, { input: { userIds: [user.id] } });
+      if (opened.room) navigate(opened.room.id);
     });
-  const setRole = (chosen: Role) =>
-    deed.run(async () => void (await act(client, SetRole, { input: { ...about, role: chosen } })));
-  const mute = () =>
-    deed.run(
-      async () => void (await act(client, MuteMember, { input: { ...about, seconds: isMuted ? 0 : MUTE_SECONDS } })),
+  const setRole = (newRole: Role) =>
+    action.run(async () => void (await runMutation(client, SetMemberRole, { input: { ...ids, role: newRole } })));
+  const toggleMute = () =>
+    action.run(
+      async () =>
+        void (await runMutation(client, MuteMember, { input: { ...ids, seconds: isMuted ? 0 : MUTE_SECONDS } })),
     );
-  const remove = () => deed.run(async () => void (await act(client, RemoveMember, { input: about })));
+  const remove = () => action.run(async () => void (await runMutation(client, RemoveMember, { input: ids })));
 
   return (
     <li class="member">
-      <Avatar person={user} />
+      <Avatar user={user} />
       <div class="member-name">
         <PresenceDot room={room} userId={user.id} />
         <strong>{user.displayName}</strong> <small>@{user.username}</small>
-        {mayRule && mine === "OWNER" ? (
+        {canManage && myRole === "OWNER" ? (
           <select
             aria-label={`Role of ${user.displayName}`}
             value={role}
             onChange={({ currentTarget }) => setRole(currentTarget.value as Role)}
           >
-            {Object.entries(ROLES).map(([value, words]) => (
+            {Object.entries(ROLE_NAMES).map(([value, label]) => (
               <option key={value} value={value}>
-                {words}
+                {label}
               </option>
             ))}
           </select>
         ) : (
-          role !== "MEMBER" && <small class="role">{ROLES[role]}</small>
+          role !== "MEMBER" && <small class="role">{ROLE_NAMES[role]}</small>
         )}
         {isMuted && <small class="role">Muted</small>}
-        <span class="member-deeds">
-          {!isMe && facts?.kind === "CHANNEL" && (
-            <button type="button" class="link" onClick={talk}>
+        <span class="member-actions">
+          {!isMe && details?.kind === "CHANNEL" && (
+            <button type="button" class="link" onClick={openDirect}>
               Message
             </button>
           )}
-          {mayRule && (
+          {canManage && (
             <>
-              <button type="button" class="link" onClick={mute}>
+              <button type="button" class="link" onClick={toggleMute}>
                 {isMuted ? "Unmute" : "Mute for 10 minutes"}
               </button>
               <button type="button" class="link danger" aria-label={`Remove ${user.displayName}`} onClick={remove}>
@@ -82,9 +84,7 @@ export function MemberRow({ member, room }: { member: Member; room: OpenedRoomSt
             </>
           )}
         </span>
-        <p class="failure" role="alert">
-          {deed.failure}
-        </p>
+        <ErrorText text={action.error} />
       </div>
     </li>
   );

@@ -1,58 +1,33 @@
-/** Who is in a room and in which role; adding, inviting, and what moderators may do. */
-import { useEffect, useState } from "preact/hooks";
-import { ask } from "../api/refusal";
-import { Members, type Member } from "../api/rooms";
-import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
-import { InviteLink } from "./InviteLink";
+/** The panel with description, invitations, members and settings of a room. */
+import { loadAllNodes } from "../api/paging";
+import { runQuery } from "../api/request";
+import { Members } from "../api/rooms";
+import type { RoomState } from "../state/room";
+import { useStore } from "../store";
+import { InviteMembers } from "./InviteMembers";
 import { MemberRow } from "./MemberRow";
 import { RoomSettings } from "./RoomSettings";
+import { useRoomData } from "./useRoomData";
 
-export function MembersPanel({ room }: { room: OpenedRoomState }) {
-  const facts = useStore(room.facts);
-  const members = useMembers(room);
-  const may = facts?.viewerPermissions;
+export function MembersPanel({ room }: { room: RoomState }) {
+  const details = useStore(room.details);
+  // All are loaded again after each change, because events do not contain the position of a member in the list.
+  const members = useRoomData(room, ["MemberChanged"], () =>
+    loadAllNodes(async (after) => {
+      const result = await runQuery(room.client, Members, { roomId: room.id, after });
+      return result.room?.members;
+    }),
+  );
   return (
     <>
-      {facts?.description && <p class="description">{facts.description}</p>}
-      {may?.canInvite && facts?.kind === "CHANNEL" && <InviteLink room={room} />}
+      {details?.description && <p class="description">{details.description}</p>}
+      {details?.viewerPermissions.canInvite && details.kind === "CHANNEL" && <InviteMembers room={room} />}
       <ul class="members" aria-label="Members">
-        {members.map((member) => (
+        {members?.map((member) => (
           <MemberRow key={member.user.id} member={member} room={room} />
         ))}
       </ul>
-      {facts?.viewerMembership && <RoomSettings room={room} facts={facts} />}
+      {details?.viewerMembership && <RoomSettings room={room} details={details} />}
     </>
   );
-}
-
-/** All of them, and again after each change: events tell who came, not in which order they stand. */
-function useMembers(room: OpenedRoomState): readonly Member[] {
-  const [members, setMembers] = useState<readonly Member[]>([]);
-  useEffect(() => {
-    let isShown = true;
-    const look = async () => {
-      const found: Member[] = [];
-      let after: string | null = null;
-      do {
-        const answer: { room: MembersPage | null } = await ask(room.client, Members, { roomId: room.id, after });
-        const page = answer.room?.members;
-        found.push(...(page?.nodes ?? []));
-        after = page?.pageInfo.hasNextPage ? page.pageInfo.endCursor : null;
-      } while (after && isShown);
-      if (isShown) setMembers(found);
-    };
-    const tryTo = () => void look().catch(() => undefined);
-    tryTo();
-    const stop = room.listen(({ __typename }) => __typename === "MemberChanged" && tryTo());
-    return () => {
-      isShown = false;
-      stop();
-    };
-  }, [room]);
-  return members;
-}
-
-interface MembersPage {
-  members: { nodes: Member[]; pageInfo: { hasNextPage: boolean; endCursor: string | null } };
 }

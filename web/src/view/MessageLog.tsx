@@ -1,94 +1,61 @@
-/** A room's messages: from the divider on, at the end, or wherever one has scrolled to. */
-import { useEffect, useRef, useState } from "preact/hooks";
+/** The messages of a room. The list starts at the "New messages" divider if there is one, otherwise at its end. */
+import { useEffect, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import type { Conversation } from "../state/conversation";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
+import { buildLogItems } from "./buildLogItems";
+import { roomName } from "./format";
 import { Icon } from "./Icon";
-import { linesOf } from "./lines";
-import { LineShown } from "./LineShown";
-import { nameOf } from "./names";
-import { useReading } from "./useReading";
-import { useRoving } from "./useRoving";
-import { useScroll } from "./useScroll";
-import { useSpeaking } from "./useSpeaking";
+import { LogItems } from "./LogItems";
+import { useMessageList } from "./useMessageList";
+import { useReadTracking } from "./useReadTracking";
 
-/** So long a message that was jumped to stays lit. */
-const LIT_MS = 2_500;
+/** How long a message stays highlighted after a jump to it. */
+const HIGHLIGHT_MS = 2_500;
 
 export function MessageLog({ conversation }: { conversation: Conversation }) {
-  const chat = useChat();
+  const { userId } = useChat();
   const { room } = conversation;
-  const facts = useStore(room.facts);
-  const line = useStore(room.line);
-  const divider = useStore(room.divider);
-  const unsent = useStore(chat.outbox.unsent).filter(
-    (one) => one.roomId === room.id && !one.threadRootId && !line.rows.some(({ id }) => id === `msg_${one.key}`),
+  const details = useStore(room.details);
+  const readSeq = useStore(room.divider);
+  const list = useMessageList(conversation, ".divider", () => room.jumpToEnd());
+  const { timeline, scroll, jumpToEnd } = list;
+  const highlighted = useJumpTarget(conversation, scroll.scrollToRow);
+  useReadTracking(
+    scroll.isAtEnd && !timeline.hasNewer,
+    timeline.newestSeq,
+    () => void room.markRead(),
+    () => room.moveDividerToEnd(),
   );
-  const list = useRef<HTMLDivElement>(null);
-  const roving = useRoving(list, conversation);
-  const scroll = useScroll(
-    list,
-    {
-      isEmpty: line.rows.length === 0,
-      hasOlder: line.hasOlder,
-      hasNewer: line.hasNewer,
-      older: () => void room.older(),
-      newer: () => void room.newer(),
-    },
-    () => list.current?.querySelector<HTMLElement>(".divider") ?? null,
-  );
-  const lit = useTarget(conversation, scroll.show);
-  useReading(
-    scroll.isAtEnd && !line.hasNewer,
-    line.newestSeq,
-    () => void room.read(),
-    () => room.lookAway(),
-  );
-
-  const toEnd = async () => {
-    if (line.hasNewer) await room.toEnd();
-    scroll.stick();
-  };
-  useSpeaking(unsent.length, () => void toEnd());
-
-  const lines = linesOf(line.rows, unsent, divider, chat.userId);
   return (
     <div class="log-frame">
       <div
-        class="log"
-        ref={list}
-        role="log"
-        aria-label={facts ? `Messages in ${nameOf(facts)}` : "Messages"}
-        aria-busy={facts === null || line.meanwhile !== null}
-        tabIndex={0}
-        onScroll={scroll.onScroll}
-        {...roving.handlers}
+        {...list.attributes}
+        aria-label={details ? `Messages in ${roomName(details)}` : "Messages"}
+        aria-busy={details === null || timeline.pendingEvents !== null}
       >
         <ol>
-          {facts && !line.hasOlder && <Beginning name={nameOf(facts)} />}
-          {lines.map((one) => (
-            <LineShown
-              key={one.key}
-              line={one}
-              conversation={conversation}
-              isCurrent={roving.current === one.key}
-              isLit={lit === one.key}
-            />
-          ))}
+          {details && !timeline.hasOlder && <LogStart name={roomName(details)} />}
+          <LogItems
+            items={buildLogItems(timeline.rows, list.unsent, readSeq, userId)}
+            conversation={conversation}
+            current={list.current}
+            highlighted={highlighted}
+          />
         </ol>
       </div>
-      {(!scroll.isAtEnd || line.hasNewer) && line.rows.length > 0 && (
-        <button type="button" class="to-end" onClick={() => void toEnd()}>
-          <Icon name="down" /> Jump to latest{line.unseen > 0 && ` (${line.unseen})`}
+      {(!scroll.isAtEnd || timeline.hasNewer) && timeline.rows.length > 0 && (
+        <button type="button" class="to-end" onClick={() => void jumpToEnd()}>
+          <Icon name="down" /> Jump to latest{timeline.unseenCount > 0 && ` (${timeline.unseenCount})`}
         </button>
       )}
     </div>
   );
 }
 
-function Beginning({ name }: { name: string }) {
+function LogStart({ name }: { name: string }) {
   return (
-    <li class="beginning">
+    <li class="log-start">
       <p>
         This is the start of <strong>{name}</strong>.
       </p>
@@ -96,16 +63,16 @@ function Beginning({ name }: { name: string }) {
   );
 }
 
-/** The message that was asked for: in the middle of the view, and lit for a while. */
-function useTarget({ room }: Conversation, show: (id: string) => void): string | null {
+/** Scrolls to the message that the viewer wants to see. Returns its id while it is highlighted. */
+function useJumpTarget({ room }: Conversation, scrollToRow: (id: string) => void): string | null {
   const target = useStore(room.target);
-  const [lit, setLit] = useState<string | null>(null);
+  const [highlighted, setHighlighted] = useState<string | null>(null);
   useEffect(() => {
     if (!target) return;
-    show(target.id);
-    setLit(target.id);
-    const timer = setTimeout(() => setLit(null), LIT_MS);
+    scrollToRow(target.id);
+    setHighlighted(target.id);
+    const timer = setTimeout(() => setHighlighted(null), HIGHLIGHT_MS);
     return () => clearTimeout(timer);
   }, [target]);
-  return lit;
+  return highlighted;
 }

@@ -1,51 +1,52 @@
-/** A message: who said it and when, what it answers, what was put under it, and what one may do with it. */
+/** A message: author, time, quoted message, text, files, reactions, thread link, and tools. */
 import { useState } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import { linkTo } from "../state/route";
-import { useStore } from "../state/store";
 import type { Row } from "../state/timeline";
+import { useStore } from "../store";
 import { Attachments } from "./Attachments";
 import { Avatar } from "./Avatar";
 import { EditBox } from "./EditBox";
+import { ErrorText } from "./ErrorText";
+import { formatDateTime, formatTime } from "./format";
 import { Icon } from "./Icon";
 import { MessageBody } from "./MessageBody";
 import { MessageTools } from "./MessageTools";
-import { momentOf, timeOf } from "./names";
 import { Quote } from "./Quote";
 import { Reactions } from "./Reactions";
 
 interface Props {
   row: Row;
-  goesOn: boolean;
+  isGrouped: boolean;
   conversation: Conversation;
   isCurrent: boolean;
-  isLit: boolean;
+  isHighlighted: boolean;
 }
 
-export function MessageRow({ row, goesOn, conversation, isCurrent, isLit }: Props) {
+export function MessageRow({ row, isGrouped, conversation, isCurrent, isHighlighted }: Props) {
   const isEditing = useStore(conversation.editing) === row.id;
-  const [failure, setFailure] = useState("");
+  const [error, setError] = useState("");
   const { author } = row;
-  const marks = [goesOn && "goes-on", isCurrent && "current", isLit && "lit", row.deletedAt && "deleted"];
+  const classes = [isGrouped && "grouped", isCurrent && "current", isHighlighted && "lit", row.deletedAt && "deleted"];
   return (
-    <li class={`message ${marks.filter(Boolean).join(" ")}`} data-key={row.id} tabIndex={-1}>
+    <li class={`message ${classes.filter(Boolean).join(" ")}`} data-key={row.id} tabIndex={-1}>
       <div class="gutter">
-        {!goesOn && author ? <Avatar person={author} /> : <Moment row={row} conversation={conversation} />}
+        {!isGrouped && author ? <Avatar user={author} /> : <Timestamp row={row} conversation={conversation} />}
       </div>
       <div class="content">
-        <div class={goesOn ? "unseen" : "by"}>
-          <strong>{author?.displayName ?? "Somebody"}</strong>
-          {!goesOn && <Moment row={row} conversation={conversation} />}
+        <div class={isGrouped ? "visually-hidden" : "byline"}>
+          <strong>{author?.displayName ?? "Someone"}</strong>
+          {!isGrouped && <Timestamp row={row} conversation={conversation} />}
           {row.pinnedAt && (
             <span class="pinned">
               <Icon name="pin" /> Pinned
             </span>
           )}
         </div>
-        {row.replyTo && <Quote quoted={row.replyTo} onShow={(id) => void conversation.room.toMessage(id)} />}
-        {isEditing ? <EditBox row={row} conversation={conversation} /> : <Said row={row} />}
-        <Attachments attachments={row.attachments} isReachable={isCurrent} />
-        <Reactions row={row} conversation={conversation} isReachable={isCurrent} onFailure={setFailure} />
+        {row.replyTo && <Quote quoted={row.replyTo} onShow={(id) => void conversation.room.jumpToMessage(id)} />}
+        {isEditing ? <EditBox row={row} conversation={conversation} /> : <MessageText row={row} />}
+        <Attachments attachments={row.attachments} isTabbable={isCurrent} />
+        <Reactions row={row} conversation={conversation} isTabbable={isCurrent} onError={setError} />
         {row.thread && row.thread.replyCount > 0 && !conversation.threadRootId && (
           <button
             type="button"
@@ -56,26 +57,22 @@ export function MessageRow({ row, goesOn, conversation, isCurrent, isLit }: Prop
             {row.thread.replyCount} {row.thread.replyCount === 1 ? "reply" : "replies"}
           </button>
         )}
-        {failure && (
-          <p class="failure" role="alert">
-            {failure}
-          </p>
-        )}
+        {error && <ErrorText text={error} />}
       </div>
       {!row.deletedAt && !isEditing && (
-        <MessageTools row={row} conversation={conversation} isReachable={isCurrent} onFailure={setFailure} />
+        <MessageTools row={row} conversation={conversation} isTabbable={isCurrent} onError={setError} />
       )}
     </li>
   );
 }
 
-function Said({ row }: { row: Row }) {
-  if (row.deletedAt) return <p class="body gone">This message was deleted.</p>;
+function MessageText({ row }: { row: Row }) {
+  if (row.deletedAt) return <p class="body deleted-text">This message was deleted.</p>;
   return (
     <>
       <MessageBody row={row} />
       {row.editedAt && (
-        <small class="edited" title={momentOf(row.editedAt)}>
+        <small class="edited" title={formatDateTime(row.editedAt)}>
           (edited)
         </small>
       )}
@@ -83,11 +80,11 @@ function Said({ row }: { row: Row }) {
   );
 }
 
-function Moment({ row, conversation }: { row: Row; conversation: Conversation }) {
+function Timestamp({ row, conversation }: { row: Row; conversation: Conversation }) {
   return (
-    <a class="moment" href={linkTo(conversation.room.id, row.threadRootId ?? row.id)} tabIndex={-1}>
-      <time dateTime={row.createdAt} title={momentOf(row.createdAt)}>
-        {timeOf(row.createdAt)}
+    <a class="timestamp" href={linkTo(conversation.room.id, row.threadRootId ?? row.id)} tabIndex={-1}>
+      <time dateTime={row.createdAt} title={formatDateTime(row.createdAt)}>
+        {formatTime(row.createdAt)}
       </time>
     </a>
   );

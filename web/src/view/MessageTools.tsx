@@ -1,85 +1,90 @@
-/** What one may do with a message, shown while it is pointed at or chosen by keyboard. */
+/** The actions on a message. They are visible while the message is hovered or has the keyboard focus. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { said } from "../api/refusal";
+import { reportError } from "../api/request";
 import { useChat } from "../state/chat";
 import type { Conversation } from "../state/conversation";
-import { useStore } from "../state/store";
 import type { Row } from "../state/timeline";
+import { useStore } from "../store";
 import { EmojiPicker } from "./EmojiPicker";
 import { IconButton } from "./IconButton";
 
 interface Props {
   row: Row;
   conversation: Conversation;
-  isReachable: boolean;
-  onFailure(words: string): void;
+  isTabbable: boolean;
+  onError(text: string): void;
 }
 
-export function MessageTools({ row, conversation, isReachable, onFailure }: Props) {
+export function MessageTools({ row, conversation, isTabbable, onError }: Props) {
   const { userId } = useChat();
-  const may = useStore(conversation.room.facts)?.viewerPermissions;
+  const permissions = useStore(conversation.room.details)?.viewerPermissions;
   const [isPicking, setPicking] = useState(false);
-  const [isSure, setSure] = useState(false);
-  const place = useRef<HTMLDivElement>(null);
-  const isMine = row.author?.id === userId;
+  const [isConfirming, setConfirming] = useState(false);
+  const tools = useRef<HTMLDivElement>(null);
+  const isOwn = row.author?.id === userId;
 
-  const attempt = (doing: Promise<void>) =>
-    doing.then(
-      () => onFailure(""),
-      (caught: unknown) => onFailure(said(caught)),
-    );
+  const run = (action: Promise<void>) => void reportError(action, onError);
   useEffect(() => {
     if (!isPicking) return;
     const close = (event: Event) => {
-      if (!(event.target instanceof Node) || !place.current?.contains(event.target)) setPicking(false);
+      if (!(event.target instanceof Node) || !tools.current?.contains(event.target)) setPicking(false);
     };
     document.addEventListener("pointerdown", close);
     return () => document.removeEventListener("pointerdown", close);
   }, [isPicking]);
 
-  const remove = () => (isSure ? void attempt(conversation.remove(row.id)) : setSure(true));
-  const tab = { tabIndex: isReachable ? 0 : -1 };
+  const remove = () => (isConfirming ? run(conversation.remove(row.id)) : setConfirming(true));
+  const tabStop = { tabIndex: isTabbable ? 0 : -1 };
   return (
-    <div class={`tools ${isPicking || isSure ? "open" : ""}`} ref={place} onPointerLeave={() => setSure(false)}>
-      {may?.canSend && (
+    <div
+      class={`tools ${isPicking || isConfirming ? "open" : ""}`}
+      ref={tools}
+      onPointerLeave={() => setConfirming(false)}
+    >
+      {permissions?.canSend && (
         <>
           <IconButton
             icon="smile"
             name="Add reaction"
             aria-expanded={isPicking}
-            {...tab}
+            {...tabStop}
             onClick={() => setPicking(!isPicking)}
           />
-          <IconButton icon="reply" name="Reply" {...tab} onClick={() => conversation.replyTo.set(row)} />
+          <IconButton icon="reply" name="Reply" {...tabStop} onClick={() => conversation.replyTo.set(row)} />
         </>
       )}
       {!conversation.threadRootId && (
-        <IconButton icon="thread" name="Open thread" {...tab} onClick={() => conversation.room.openThread(row.id)} />
+        <IconButton
+          icon="thread"
+          name="Open thread"
+          {...tabStop}
+          onClick={() => conversation.room.openThread(row.id)}
+        />
       )}
-      {may?.canPin && (
+      {permissions?.canPin && (
         <IconButton
           icon="pin"
           name={row.pinnedAt ? "Unpin" : "Pin"}
-          {...tab}
-          onClick={() => void attempt(conversation.togglePin(row))}
+          {...tabStop}
+          onClick={() => run(conversation.togglePin(row))}
         />
       )}
-      {isMine && may?.canSend && (
-        <IconButton icon="edit" name="Edit" {...tab} onClick={() => conversation.editing.set(row.id)} />
+      {isOwn && permissions?.canSend && (
+        <IconButton icon="edit" name="Edit" {...tabStop} onClick={() => conversation.editing.set(row.id)} />
       )}
-      {(isMine || may?.canDeleteOthersMessages) &&
-        (isSure ? (
-          <button type="button" class="danger" {...tab} onClick={remove}>
+      {(isOwn || permissions?.canDeleteOthersMessages) &&
+        (isConfirming ? (
+          <button type="button" class="danger" {...tabStop} onClick={remove}>
             Delete?
           </button>
         ) : (
-          <IconButton icon="trash" name="Delete" {...tab} onClick={remove} />
+          <IconButton icon="trash" name="Delete" {...tabStop} onClick={remove} />
         ))}
       {isPicking && (
         <EmojiPicker
           onPick={(emoji) => {
             setPicking(false);
-            void attempt(conversation.toggleReaction(row, emoji));
+            run(conversation.toggleReaction(row, emoji));
           }}
           onClose={() => setPicking(false)}
         />

@@ -1,9 +1,9 @@
-/** What stands beside a room: a thread, its members, its pins, or a search. */
+/** The panel beside a room: members, pinned messages, search, or a thread. */
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
-import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+import type { RoomState } from "../state/room";
+import { useStore } from "../store";
 import { IconButton } from "./IconButton";
 import { MembersPanel } from "./MembersPanel";
 import { PinsPanel } from "./PinsPanel";
@@ -14,7 +14,7 @@ export type PanelName = "members" | "pins" | "search" | "thread";
 
 interface Props {
   name: PanelName;
-  room: OpenedRoomState;
+  room: RoomState;
   conversation: Conversation;
   onClose(): void;
 }

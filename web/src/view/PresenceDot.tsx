@@ -1,10 +1,10 @@
-/** Whether somebody is here: a dot, and the word for who does not see it or its colour. */
-import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+/** A dot for the presence of a user, with a label for screen readers. */
+import type { RoomState } from "../state/room";
+import { useStore } from "../store";
 
-const WORDS = { ACTIVE: "Active", IDLE: "Idle", OFFLINE: "Away" } as const;
+const LABELS = { ACTIVE: "Active", IDLE: "Idle", OFFLINE: "Away" } as const;
 
-export function PresenceDot({ room, userId }: { room: OpenedRoomState; userId: string }) {
-  const state = useStore(room.signals.present).get(userId) ?? "OFFLINE";
-  return <span class={`dot ${state.toLowerCase()}`} role="img" aria-label={WORDS[state]} title={WORDS[state]} />;
+export function PresenceDot({ room, userId }: { room: RoomState; userId: string }) {
+  const state = useStore(room.signals.presence).get(userId) ?? "OFFLINE";
+  return <span class={`dot ${state.toLowerCase()}`} role="img" aria-label={LABELS[state]} title={LABELS[state]} />;
 }

@@ -1,4 +1,4 @@
-/** The message that another one answers, in a line. */
+/** The message that a reply refers to, in one line. */
 import type { Row } from "../state/timeline";
 
 interface Props {
@@ -7,15 +7,15 @@ interface Props {
 }
 
 export function Quote({ quoted, onShow }: Props) {
-  const words = (
+  const content = (
     <>
-      <strong>{quoted.author?.displayName ?? "Somebody"}</strong> {quoted.body ?? "(deleted)"}
+      <strong>{quoted.author?.displayName ?? "Someone"}</strong> {quoted.body ?? "(deleted)"}
     </>
   );
-  if (!onShow) return <blockquote class="quote">{words}</blockquote>;
+  if (!onShow) return <blockquote class="quote">{content}</blockquote>;
   return (
     <button type="button" class="quote" tabIndex={-1} onClick={() => onShow(quoted.id)}>
-      {words}
+      {content}
     </button>
   );
 }

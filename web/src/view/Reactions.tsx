@@ -1,22 +1,18 @@
-/** Emoji under a message; one's own are lit, and a press puts one there or takes it away. */
-import { said } from "../api/refusal";
+/** The reactions to a message. A click adds or removes the viewer's own. */
+import { reportError } from "../api/request";
 import type { Conversation } from "../state/conversation";
 import type { Row } from "../state/timeline";
 
 interface Props {
   row: Row;
   conversation: Conversation;
-  isReachable: boolean;
-  onFailure(words: string): void;
+  isTabbable: boolean;
+  onError(text: string): void;
 }
 
-export function Reactions({ row, conversation, isReachable, onFailure }: Props) {
+export function Reactions({ row, conversation, isTabbable, onError }: Props) {
   if (row.reactions.length === 0) return null;
-  const toggle = (emoji: string) =>
-    conversation.toggleReaction(row, emoji).then(
-      () => onFailure(""),
-      (caught: unknown) => onFailure(said(caught)),
-    );
+  const toggle = (emoji: string) => void reportError(conversation.toggleReaction(row, emoji), onError);
   return (
     <div class="reactions">
       {row.reactions.map(({ emoji, count, viewerHasReacted }) => (
@@ -26,8 +22,8 @@ export function Reactions({ row, conversation, isReachable, onFailure }: Props) 
           class="reaction"
           aria-pressed={viewerHasReacted}
           aria-label={`${emoji} ${count}`}
-          tabIndex={isReachable ? 0 : -1}
-          onClick={() => void toggle(emoji)}
+          tabIndex={isTabbable ? 0 : -1}
+          onClick={() => toggle(emoji)}
         >
           <span>{emoji}</span> {count}
         </button>

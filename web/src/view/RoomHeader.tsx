@@ -1,39 +1,39 @@
-/** A room's name, topic and people, and the ways to what hangs on it. */
-import { go } from "../state/route";
-import type { OpenedRoomState } from "../state/room";
-import { useStore } from "../state/store";
+/** The header of a room: name, topic, and buttons for the panels. */
+import type { RoomState } from "../state/room";
+import { navigate } from "../state/route";
+import { useStore } from "../store";
+import { roomName } from "./format";
 import { IconButton } from "./IconButton";
-import { nameOf } from "./names";
 import type { PanelName } from "./Panel";
 import { PresenceDot } from "./PresenceDot";
-import { Sign } from "./RoomList";
+import { RoomIcon } from "./RoomIcon";
 
 interface Props {
-  room: OpenedRoomState;
+  room: RoomState;
   panel: PanelName | null;
   choosePanel(name: PanelName): void;
 }
 
 export function RoomHeader({ room, panel, choosePanel }: Props) {
-  const facts = useStore(room.facts);
-  const peer = facts?.kind === "DIRECT" && facts.directPeers.length === 1 ? facts.directPeers[0] : undefined;
+  const details = useStore(room.details);
+  const peer = details?.kind === "DIRECT" && details.directPeers.length === 1 ? details.directPeers[0] : undefined;
   const toggle = (name: PanelName) => ({ "aria-pressed": panel === name, onClick: () => choosePanel(name) });
   return (
     <header class="room-header">
-      <IconButton icon="back" name="Back to rooms" class="icon-button back" onClick={() => go(null)} />
-      {facts && <Sign room={facts} />}
+      <IconButton icon="back" name="Back to rooms" class="icon-button back" onClick={() => navigate(null)} />
+      {details && <RoomIcon room={details} />}
       <div class="room-title">
         <h1>
-          {facts ? nameOf(facts) : "…"}
+          {details ? roomName(details) : "…"}
           {peer && <PresenceDot room={room} userId={peer.id} />}
         </h1>
-        {facts?.topic && <p title={facts.topic}>{facts.topic}</p>}
+        {details?.topic && <p title={details.topic}>{details.topic}</p>}
       </div>
-      {facts?.archivedAt && <span class="tag">Archived</span>}
+      {details?.archivedAt && <span class="tag">Archived</span>}
       <IconButton icon="search" name="Search messages" {...toggle("search")} />
       <IconButton icon="pin" name="Pinned messages" {...toggle("pins")} />
-      <button type="button" class="people-button" title="Members" {...toggle("members")}>
-        {facts?.memberCount ?? 0} {facts?.memberCount === 1 ? "member" : "members"}
+      <button type="button" class="members-button" title="Members" {...toggle("members")}>
+        {details?.memberCount ?? 0} {details?.memberCount === 1 ? "member" : "members"}
       </button>
     </header>
   );

@@ -1,14 +1,15 @@
-/** All of one's rooms, the liveliest first, and who one is. */
+/** The sidebar: the viewer's rooms, buttons for dialogs, and the viewer's profile. */
 import { signOut } from "../api/session";
 import { useChat } from "../state/chat";
-import { badge, type RoomEntry } from "../state/inbox";
+import { badgeCount, type RoomEntry } from "../state/inbox";
 import { linkTo, route } from "../state/route";
-import { useStore } from "../state/store";
+import { useStore } from "../store";
 import { Avatar } from "./Avatar";
 import type { DialogName } from "./Dialogs";
+import { roomName } from "./format";
 import { Icon } from "./Icon";
 import { IconButton } from "./IconButton";
-import { nameOf } from "./names";
+import { RoomIcon } from "./RoomIcon";
 
 export function RoomList({ openDialog }: { openDialog(name: DialogName): void }) {
   const chat = useChat();
@@ -27,28 +28,28 @@ export function RoomList({ openDialog }: { openDialog(name: DialogName): void })
       <button type="button" class="jump" onClick={() => openDialog("switcher")}>
         <Icon name="search" /> Go to… <kbd>Ctrl K</kbd>
       </button>
-      {rooms === null ? <Skeleton /> : <Rooms rooms={rooms} current={roomId} />}
+      {rooms === null ? <Skeleton /> : <RoomLinks rooms={rooms} current={roomId} />}
       <button type="button" class="browse" onClick={() => openDialog("directory")}>
         <Icon name="hash" /> Browse all rooms
       </button>
-      <Self openDialog={openDialog} />
+      <Profile openDialog={openDialog} />
     </nav>
   );
 }
 
-function Rooms({ rooms, current }: { rooms: readonly RoomEntry[]; current: string | null }) {
-  if (rooms.length === 0) return <p class="nothing">You are in no room yet.</p>;
+function RoomLinks({ rooms, current }: { rooms: readonly RoomEntry[]; current: string | null }) {
+  if (rooms.length === 0) return <p class="empty">You have not joined any rooms yet.</p>;
   return (
     <ul>
       {rooms.map((room) => (
-        <Entry key={room.id} room={room} isCurrent={room.id === current} />
+        <RoomLink key={room.id} room={room} isCurrent={room.id === current} />
       ))}
     </ul>
   );
 }
 
-function Entry({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
-  const count = badge(room);
+function RoomLink({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
+  const count = badgeCount(room);
   const isMuted = room.viewerMembership?.notificationLevel === "NONE";
   const mentions = room.unread.mentionCount;
   return (
@@ -58,10 +59,10 @@ function Entry({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
         class={`room-link ${count ? "is-unread" : ""} ${isMuted ? "is-muted" : ""}`}
         aria-current={isCurrent ? "page" : undefined}
       >
-        <Sign room={room} />
-        <span class="room-name">{nameOf(room)}</span>
+        <RoomIcon room={room} />
+        <span class="room-name">{roomName(room)}</span>
         {mentions > 0 && (
-          <span class="badge calls" aria-label={`${mentions} mentions`} role="img">
+          <span class="badge mentions" aria-label={`${mentions} ${mentions === 1 ? "mention" : "mentions"}`} role="img">
             @
           </span>
         )}
@@ -76,26 +77,15 @@ function Entry({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) {
   );
 }
 
-export function Sign({ room }: { room: Pick<RoomEntry, "kind" | "visibility" | "directPeers"> }) {
-  const [peer] = room.directPeers;
-  if (room.kind === "DIRECT" && peer) return <Avatar person={peer} />;
-  const isPrivate = room.visibility === "PRIVATE";
-  return (
-    <span class="sign" role="img" aria-label={isPrivate ? "Private" : "Public"}>
-      <Icon name={isPrivate ? "lock" : "hash"} />
-    </span>
-  );
-}
-
-function Self({ openDialog }: { openDialog(name: DialogName): void }) {
+function Profile({ openDialog }: { openDialog(name: DialogName): void }) {
   const chat = useChat();
-  const me = useStore(chat.me);
+  const viewer = useStore(chat.viewer);
   return (
-    <footer class="self">
-      {me && <Avatar person={me} />}
-      <span class="self-name">{me?.displayName}</span>
+    <footer class="profile">
+      {viewer && <Avatar user={viewer} />}
+      <span class="profile-name">{viewer?.displayName}</span>
       <IconButton icon="more" name="Keyboard and help" onClick={() => openDialog("help")} />
-      <button type="button" class="quiet" onClick={() => void signOut(chat.client)}>
+      <button type="button" class="subtle" onClick={() => void signOut(chat.client)}>
         Sign out
       </button>
     </footer>
@@ -106,7 +96,7 @@ function Skeleton() {
   return (
     <ul aria-hidden="true" class="skeleton">
       {[70, 55, 80, 60].map((width) => (
-        <li key={width} class={`bone w${width}`} />
+        <li key={width} class={`skeleton-line w${width}`} />
       ))}
     </ul>
   );

@@ -1,49 +1,53 @@
-/** One's own place in a room, and the room itself for who may change it. */
+/** The viewer's preferences for a room, and the settings of the room for those who may change them. */
 import type { TargetedSubmitEvent } from "preact";
-import { act } from "../api/refusal";
-import { Archive, Leave, Prefer, Unarchive, UpdateRoom } from "../api/roomChanges";
-import { go } from "../state/route";
-import type { Facts, OpenedRoomState } from "../state/room";
-import { useDeed } from "./useDeed";
+import { runMutation } from "../api/request";
+import { ArchiveRoom, LeaveRoom, SetRoomPreferences, UnarchiveRoom, UpdateRoom } from "../api/roomMutations";
+import type { RoomDetails, RoomState } from "../state/room";
+import { navigate } from "../state/route";
+import { ErrorText } from "./ErrorText";
+import { useAction } from "./useAction";
 
 interface Props {
-  room: OpenedRoomState;
-  facts: Facts;
+  room: RoomState;
+  details: RoomDetails;
 }
 
-type Level = NonNullable<Facts["viewerMembership"]>["notificationLevel"];
+type Level = NonNullable<RoomDetails["viewerMembership"]>["notificationLevel"];
 
-const LEVELS: Record<Level, string> = { ALL: "All messages", MENTIONS: "Mentions only", NONE: "Nothing" };
+const LEVEL_NAMES: Record<Level, string> = { ALL: "All messages", MENTIONS: "Mentions only", NONE: "Nothing" };
 
-export function RoomSettings({ room, facts }: Props) {
-  const deed = useDeed();
+export function RoomSettings({ room, details }: Props) {
+  const action = useAction();
   const { client, id: roomId } = room;
-  const place = facts.viewerMembership;
-  const may = facts.viewerPermissions;
-  const prefer = (wish: { notificationLevel?: Level; favourite?: boolean }) =>
-    deed.run(async () => {
-      await act(client, Prefer, { input: { roomId, ...wish } });
-      await room.look();
+  const membership = details.viewerMembership;
+  const permissions = details.viewerPermissions;
+  const setPreferences = (preferences: { notificationLevel?: Level; favourite?: boolean }) =>
+    action.run(async () => {
+      await runMutation(client, SetRoomPreferences, { input: { roomId, ...preferences } });
+      await room.reloadDetails();
     });
-  const leave = () =>
-    deed.run(async () => {
-      await act(client, Leave, { input: { roomId } });
-      go(null);
+  const leaveRoom = () =>
+    action.run(async () => {
+      await runMutation(client, LeaveRoom, { input: { roomId } });
+      navigate(null);
     });
-  const archive = () =>
-    deed.run(async () => void (await act(client, facts.archivedAt ? Unarchive : Archive, { input: { roomId } })));
+  const toggleArchived = () =>
+    action.run(
+      async () =>
+        void (await runMutation(client, details.archivedAt ? UnarchiveRoom : ArchiveRoom, { input: { roomId } })),
+    );
 
   return (
-    <section class="settings" aria-label="This room and you">
+    <section class="settings" aria-label="Room settings">
       <label>
-        Notify me of
+        Notify me about
         <select
-          value={place?.notificationLevel ?? "ALL"}
-          onChange={({ currentTarget }) => prefer({ notificationLevel: currentTarget.value as Level })}
+          value={membership?.notificationLevel ?? "ALL"}
+          onChange={({ currentTarget }) => setPreferences({ notificationLevel: currentTarget.value as Level })}
         >
-          {Object.entries(LEVELS).map(([value, words]) => (
+          {Object.entries(LEVEL_NAMES).map(([value, label]) => (
             <option key={value} value={value}>
-              {words}
+              {label}
             </option>
           ))}
         </select>
@@ -51,23 +55,23 @@ export function RoomSettings({ room, facts }: Props) {
       <label class="check">
         <input
           type="checkbox"
-          checked={place?.favourite ?? false}
-          onChange={() => prefer({ favourite: !place?.favourite })}
+          checked={membership?.favourite ?? false}
+          onChange={() => setPreferences({ favourite: !membership?.favourite })}
         />
         <span>Keep at the top of my rooms</span>
       </label>
-      {may.canEditRoom && !facts.archivedAt && facts.kind === "CHANNEL" && <Naming room={room} facts={facts} />}
-      <p class="failure" role="alert">
-        {deed.failure}
-      </p>
-      {facts.kind === "CHANNEL" && (
-        <p class="last-deeds">
-          {may.canArchive && (
-            <button type="button" onClick={archive}>
-              {facts.archivedAt ? "Open again" : "Archive room"}
+      {permissions.canEditRoom && !details.archivedAt && details.kind === "CHANNEL" && (
+        <RenameForm room={room} details={details} />
+      )}
+      <ErrorText text={action.error} />
+      {details.kind === "CHANNEL" && (
+        <p>
+          {permissions.canArchive && (
+            <button type="button" onClick={toggleArchived}>
+              {details.archivedAt ? "Unarchive room" : "Archive room"}
             </button>
           )}{" "}
-          <button type="button" class="danger" onClick={leave}>
+          <button type="button" class="danger" onClick={leaveRoom}>
             Leave room
           </button>
         </p>
@@ -76,29 +80,29 @@ export function RoomSettings({ room, facts }: Props) {
   );
 }
 
-function Naming({ room, facts }: Props) {
-  const deed = useDeed();
+function RenameForm({ room, details }: Props) {
+  const action = useAction();
   const submit = (event: TargetedSubmitEvent<HTMLFormElement>) => {
     event.preventDefault();
-    const given = new FormData(event.currentTarget);
-    const name = String(given.get("name")).trim();
-    const topic = String(given.get("topic")).trim() || null;
-    deed.run(async () => void (await act(room.client, UpdateRoom, { input: { roomId: room.id, name, topic } })));
+    const form = new FormData(event.currentTarget);
+    const name = String(form.get("name")).trim();
+    const topic = String(form.get("topic")).trim() || null;
+    action.run(
+      async () => void (await runMutation(room.client, UpdateRoom, { input: { roomId: room.id, name, topic } })),
+    );
   };
   return (
     <form onSubmit={submit} aria-label="Name and topic">
       <label>
         Name
-        <input name="name" defaultValue={facts.name ?? ""} maxLength={80} required autocomplete="off" />
+        <input name="name" defaultValue={details.name ?? ""} maxLength={80} required autocomplete="off" />
       </label>
       <label>
         Topic
-        <input name="topic" defaultValue={facts.topic ?? ""} maxLength={250} autocomplete="off" />
+        <input name="topic" defaultValue={details.topic ?? ""} maxLength={250} autocomplete="off" />
       </label>
-      <p class="failure" role="alert">
-        {deed.failure}
-      </p>
-      <button disabled={deed.isBusy}>Save</button>
+      <ErrorText text={action.error} />
+      <button disabled={action.isBusy}>Save</button>
     </form>
   );
 }

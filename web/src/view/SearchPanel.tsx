@@ -1,20 +1,20 @@
-/** Searching what was said, here or in all one's rooms. */
+/** Searches messages in this room or in all of the viewer's rooms. */
 import { useState } from "preact/hooks";
-import { Search, type Found } from "../api/messages";
-import { ask } from "../api/refusal";
-import { go } from "../state/route";
-import type { OpenedRoomState } from "../state/room";
-import { elementsOf } from "./html";
-import { MessageCard } from "./MessageCard";
+import { Search, type SearchHit } from "../api/messages";
+import { runQuery } from "../api/request";
+import type { RoomState } from "../state/room";
+import { navigate } from "../state/route";
+import { MessagePreview } from "./MessagePreview";
+import { renderHtml } from "./renderHtml";
 import { useSearch } from "./useSearch";
 
-export function SearchPanel({ room }: { room: OpenedRoomState }) {
-  const [words, setWords] = useState("");
+export function SearchPanel({ room }: { room: RoomState }) {
+  const [input, setInput] = useState("");
   const [isEverywhere, setEverywhere] = useState(false);
   const filter = isEverywhere ? null : { roomIds: [room.id] };
-  const question = words.trim();
-  const found = useSearch(question && `${isEverywhere} ${question}`, async () =>
-    question ? (await ask(room.client, Search, { query: question, filter })).searchMessages.edges : [],
+  const query = input.trim();
+  const hits = useSearch(query && `${isEverywhere} ${query}`, async () =>
+    query ? (await runQuery(room.client, Search, { query, filter })).searchMessages.edges : [],
   );
   return (
     <>
@@ -23,8 +23,8 @@ export function SearchPanel({ room }: { room: OpenedRoomState }) {
           type="search"
           aria-label="Search messages"
           placeholder="Search messages"
-          value={words}
-          onInput={({ currentTarget }) => setWords(currentTarget.value)}
+          value={input}
+          onInput={({ currentTarget }) => setInput(currentTarget.value)}
           autofocus
         />
         <label class="check">
@@ -32,26 +32,26 @@ export function SearchPanel({ room }: { room: OpenedRoomState }) {
           <span>In all my rooms</span>
         </label>
       </form>
-      {question && found?.length === 0 && <p class="nothing">Nothing found.</p>}
+      {query && hits?.length === 0 && <p class="empty">No messages found.</p>}
       <ul class="cards">
-        {found?.map((edge) => (
+        {hits?.map((edge) => (
           <li key={edge.node.id}>
-            <MessageCard
+            <MessagePreview
               message={edge.node}
-              where={edge.node.room.id === room.id ? null : edge.node.room.name}
-              onShow={() => show(edge.node)}
+              roomName={edge.node.room.id === room.id ? null : edge.node.room.name}
+              onShow={() => showHit(edge.node)}
             >
-              <p class="body">{elementsOf(edge.snippetHtml)}</p>
-            </MessageCard>
+              <p class="body">{renderHtml(edge.snippetHtml)}</p>
+            </MessagePreview>
           </li>
         ))}
       </ul>
     </>
   );
 
-  function show({ id, threadRootId, room: where }: Found["node"]) {
-    if (where.id !== room.id) return go(where.id, threadRootId ?? id);
-    void room.toMessage(threadRootId ?? id);
+  function showHit({ id, threadRootId, room: where }: SearchHit["node"]) {
+    if (where.id !== room.id) return navigate(where.id, threadRootId ?? id);
+    void room.jumpToMessage(threadRootId ?? id);
     if (threadRootId) room.openThread(threadRootId, id);
   }
 }

@@ -1,14 +1,14 @@
-/** What the room says of itself. */
+/** A system message, for example about a new member. */
 import type { Row } from "../state/timeline";
+import { formatDateTime, formatTime } from "./format";
 import { MessageBody } from "./MessageBody";
-import { momentOf, timeOf } from "./names";
 
-export function SystemRow({ row, isLit }: { row: Row; isLit: boolean }) {
+export function SystemRow({ row, isHighlighted }: { row: Row; isHighlighted: boolean }) {
   return (
-    <li class={`system ${isLit ? "lit" : ""}`} data-key={row.id} tabIndex={-1}>
+    <li class={`system ${isHighlighted ? "lit" : ""}`} data-key={row.id} tabIndex={-1}>
       <MessageBody row={row} />
-      <time dateTime={row.createdAt} title={momentOf(row.createdAt)}>
-        {timeOf(row.createdAt)}
+      <time dateTime={row.createdAt} title={formatDateTime(row.createdAt)}>
+        {formatTime(row.createdAt)}
       </time>
     </li>
   );

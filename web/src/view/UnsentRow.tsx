@@ -1,26 +1,26 @@
-/** A message that has not arrived yet, where it will stand; when sending failed, with a way to try again. */
+/** A message that is being sent, or that could not be sent and can be retried or deleted. */
 import { useChat } from "../state/chat";
-import type { Unsent } from "../state/unsent";
-import { useStore } from "../state/store";
+import type { UnsentMessage } from "../state/outbox";
+import { useStore } from "../store";
 import { Avatar } from "./Avatar";
+import { formatTime } from "./format";
 import { Quote } from "./Quote";
-import { timeOf } from "./names";
 
-export function UnsentRow({ unsent, goesOn }: { unsent: Unsent; goesOn: boolean }) {
-  const { me, outbox } = useChat();
-  const person = useStore(me);
-  const failed = unsent.failure !== null;
+export function UnsentRow({ unsent, isGrouped }: { unsent: UnsentMessage; isGrouped: boolean }) {
+  const { viewer, outbox } = useChat();
+  const user = useStore(viewer);
+  const hasFailed = unsent.failure !== null;
   return (
     <li
-      class={`message ${failed ? "failed" : "pending"} ${goesOn ? "goes-on" : ""}`}
+      class={`message ${hasFailed ? "failed" : "pending"} ${isGrouped ? "grouped" : ""}`}
       data-key={`msg_${unsent.key}`}
       tabIndex={-1}
     >
-      <div class="gutter">{!goesOn && person && <Avatar person={person} />}</div>
+      <div class="gutter">{!isGrouped && user && <Avatar user={user} />}</div>
       <div class="content">
-        <div class={goesOn ? "unseen" : "by"}>
-          <strong>{person?.displayName ?? "You"}</strong>
-          <time dateTime={unsent.createdAt}>{timeOf(unsent.createdAt)}</time>
+        <div class={isGrouped ? "visually-hidden" : "byline"}>
+          <strong>{user?.displayName ?? "You"}</strong>
+          <time dateTime={unsent.createdAt}>{formatTime(unsent.createdAt)}</time>
         </div>
         {unsent.replyTo && <Quote quoted={unsent.replyTo} />}
         <div class="body plain">{unsent.body}</div>
@@ -29,13 +29,13 @@ export function UnsentRow({ unsent, goesOn }: { unsent: Unsent; goesOn: boolean 
             {file.filename}
           </span>
         ))}
-        {failed && (
+        {hasFailed && (
           <p class="failure" role="alert">
             Not sent: {unsent.failure}{" "}
             <button type="button" class="link" onClick={() => outbox.retry(unsent.key)}>
               Retry
             </button>{" "}
-            <button type="button" class="link" onClick={() => outbox.drop(unsent.key)}>
+            <button type="button" class="link" onClick={() => outbox.discard(unsent.key)}>
               Delete
             </button>
           </p>

@@ -1,8 +1,8 @@
-/** The page for who is not signed in: the way in, and the doors of the API for who came for that. */
-import { SignIn } from "./SignIn";
+/** The page for visitors who are not signed in: the sign-in form and links to the API. */
+import { SignInForm } from "./SignInForm";
 
-const DOORS = [
-  { href: "/graphql", name: "GraphiQL", about: "Try the API right here" },
+const LINKS = [
+  { href: "/graphql", name: "GraphiQL", about: "Try the API in the browser" },
   { href: "/schema.graphql", name: "Schema", about: "For editors and codegen" },
   { href: "/health/ready", name: "Health", about: "Is this server ready?" },
 ];
@@ -17,16 +17,15 @@ export function Welcome() {
             roomcast
           </h1>
           <p class="lead">
-            Chat on a server of your own. Nothing is lost, nothing comes twice, and whoever was away finds everything in
-            order.
+            Chat on a server of your own. No message is lost or shown twice. After a break you find everything in order.
           </p>
         </section>
-        <SignIn />
+        <SignInForm />
         <section class="build" aria-labelledby="build">
           <h2 id="build">Build on it</h2>
           <p>Everything this page does goes through one typed GraphQL API. Your own client can do the same.</p>
-          <nav class="doors" aria-label="This server">
-            {DOORS.map(({ href, name, about }) => (
+          <nav class="links" aria-label="This server">
+            {LINKS.map(({ href, name, about }) => (
               <a href={href} key={href}>
                 <strong>{name}</strong>
                 <span>{about}</span>
@@ -47,7 +46,7 @@ export function Welcome() {
               </dd>
             </div>
             <div>
-              <dt>Signed in</dt>
+              <dt>Authentication</dt>
               <dd>
                 <code>Authorization: Bearer …</code>, as a header or in <code>connection_init</code>
               </dd>

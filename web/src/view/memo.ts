@@ -1,8 +1,8 @@
-/** A component that is drawn again only when its properties have changed: all of preact/compat that is needed here. */
-import { Component, h, type ComponentType, type VNode } from "preact";
+/** Like `memo` of preact/compat: a component that is rendered again only when its properties have changed. */
+import { Component, type ComponentType, h, type VNode } from "preact";
 
 export function memo<Props extends object>(
-  Drawn: (props: Props) => VNode | null,
+  Wrapped: (props: Props) => VNode | null,
   isSame: (one: Props, other: Props) => boolean,
 ): ComponentType<Props> {
   return class extends Component<Props> {
@@ -10,7 +10,7 @@ export function memo<Props extends object>(
       return !isSame(this.props, next);
     }
     override render() {
-      return h(Drawn as ComponentType<Props>, this.props);
+      return h(Wrapped as ComponentType<Props>, this.props);
     }
   };
 }

@@ -1,107 +1,109 @@
 /**
- * Where a list of messages stands: at its end, following what comes; or somewhere above, where what is read stays where
- * it is, however much is added above or below.
+ * The scroll position of a list of messages. At its end, the list follows new messages. Elsewhere, the first visible row
+ * keeps its position when rows are added or removed above or below it.
  */
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
-/** So close to the end counts as there. */
-const SLACK_PX = 48;
-/** Older messages are asked for this far before they are needed. */
-const AHEAD_PX = 600;
+/** A position this close to the end counts as the end. */
+const AT_END_PX = 48;
+/** The next page is loaded when the position is this close to the first or last row. */
+const LOAD_AHEAD_PX = 600;
 
-interface Window {
+interface ScrollContent {
   isEmpty: boolean;
   hasOlder: boolean;
   hasNewer: boolean;
-  older(): void;
-  newer(): void;
+  loadOlder(): void;
+  loadNewer(): void;
 }
 
 export interface Scroll {
   isAtEnd: boolean;
   onScroll(): void;
-  /** From now on it stands at the end. */
-  stick(): void;
-  /** Puts a row into the middle. */
-  show(key: string): void;
+  /** Scrolls to the end and follows new messages. */
+  scrollToEnd(): void;
+  /** Scrolls a row into the middle of the list. */
+  scrollToRow(key: string): void;
 }
 
+/** A row by its `data-key`, and the distance of its top from the top of the visible part, in pixels. */
 interface Anchor {
   key: string;
   top: number;
 }
 
+/** `findStart` returns the row to show first, once there are rows; null starts at the end. */
 export function useScroll(
   list: RefObject<HTMLElement | null>,
-  window: Window,
-  start: () => HTMLElement | null,
+  content: ScrollContent,
+  findStart: () => HTMLElement | null,
 ): Scroll {
   const [isAtEnd, setAtEnd] = useState(true);
-  const state = useRef<{ follows: boolean; anchor: Anchor | null; began: boolean }>({
-    follows: true,
+  const state = useRef<{ isFollowing: boolean; anchor: Anchor | null; hasStarted: boolean }>({
+    isFollowing: true,
     anchor: null,
-    began: false,
+    hasStarted: false,
   }).current;
-  const now = useRef(window);
-  now.current = window;
+  const latest = useRef(content);
+  latest.current = content;
 
-  const note = () => {
+  const recordPosition = () => {
     const box = list.current;
-    if (!box || now.current.isEmpty) return;
+    if (!box || latest.current.isEmpty) return;
     const below = box.scrollHeight - box.scrollTop - box.clientHeight;
-    state.follows = below < SLACK_PX && !now.current.hasNewer;
-    state.anchor = anchorIn(box);
-    setAtEnd(state.follows);
-    if (now.current.hasOlder && box.scrollTop < AHEAD_PX) now.current.older();
-    else if (now.current.hasNewer && below < AHEAD_PX) now.current.newer();
+    state.isFollowing = below < AT_END_PX && !latest.current.hasNewer;
+    state.anchor = findAnchor(box);
+    setAtEnd(state.isFollowing);
+    if (latest.current.hasOlder && box.scrollTop < LOAD_AHEAD_PX) latest.current.loadOlder();
+    else if (latest.current.hasNewer && below < LOAD_AHEAD_PX) latest.current.loadNewer();
   };
 
-  const settle = () => {
+  const restorePosition = () => {
     const box = list.current;
-    if (!box || now.current.isEmpty) return;
-    const first = state.began ? null : start();
-    state.began = true;
+    if (!box || latest.current.isEmpty) return;
+    const first = state.hasStarted ? null : findStart();
+    state.hasStarted = true;
     if (first) {
       box.scrollTop = first.offsetTop - box.clientHeight / 3;
-    } else if (state.follows && !now.current.hasNewer) {
+    } else if (state.isFollowing && !latest.current.hasNewer) {
       box.scrollTop = box.scrollHeight;
     } else if (state.anchor) {
-      const row = rowIn(box, state.anchor.key);
+      const row = findRow(box, state.anchor.key);
       if (row) box.scrollTop = row.offsetTop - state.anchor.top;
     }
-    note();
+    recordPosition();
   };
 
-  useLayoutEffect(settle);
+  useLayoutEffect(restorePosition);
   useEffect(() => {
-    // Pictures that arrive, a composer that grows, a window that shrinks.
-    const observer = new ResizeObserver(settle);
+    // Sizes change when images load, the composer grows, or the window is resized.
+    const observer = new ResizeObserver(restorePosition);
     const box = list.current;
     if (box) observer.observe(box);
     if (box?.firstElementChild) observer.observe(box.firstElementChild);
     return () => observer.disconnect();
   }, []);
 
-  const stick = () => {
-    state.follows = true;
-    settle();
+  const scrollToEnd = () => {
+    state.isFollowing = true;
+    restorePosition();
   };
-  const show = (key: string) => {
-    const row = list.current && rowIn(list.current, key);
+  const scrollToRow = (key: string) => {
+    const row = list.current && findRow(list.current, key);
     if (!row) return;
     row.scrollIntoView({ block: "center" });
-    note();
+    recordPosition();
   };
-  return { isAtEnd, onScroll: note, stick, show };
+  return { isAtEnd, onScroll: recordPosition, scrollToEnd, scrollToRow };
 }
 
-function rowIn(box: HTMLElement, key: string): HTMLElement | null {
+function findRow(box: HTMLElement, key: string): HTMLElement | null {
   return box.querySelector<HTMLElement>(`[data-key="${key}"]`);
 }
 
-/** The first row in sight, and how far below the upper edge it begins. */
-function anchorIn(box: HTMLElement): Anchor | null {
+/** The first visible row. */
+function findAnchor(box: HTMLElement): Anchor | null {
   for (const row of box.querySelectorAll<HTMLElement>("[data-key]")) {
     if (row.offsetTop + row.offsetHeight > box.scrollTop) {
       return { key: row.dataset["key"] ?? "", top: row.offsetTop - box.scrollTop };

@@ -1,24 +1,24 @@
-/** Answers to what is being typed: asked for after a pause, and only the newest question's are shown. */
+/** Searches while the viewer types: waits for a pause, and ignores the results of earlier queries. */
 import { useEffect, useState } from "preact/hooks";
 
-const PAUSE_MS = 200;
+const DEBOUNCE_MS = 200;
 
-export function useSearch<Found>(words: string, search: (words: string) => Promise<Found>): Found | null {
-  const [found, setFound] = useState<Found | null>(null);
+export function useSearch<Result>(query: string, search: (query: string) => Promise<Result>): Result | null {
+  const [found, setFound] = useState<Result | null>(null);
   useEffect(() => {
-    let isNewest = true;
+    let isCurrent = true;
     const timer = setTimeout(
       () =>
-        search(words).then(
-          (answer) => isNewest && setFound(answer),
+        search(query).then(
+          (answer) => isCurrent && setFound(answer),
           () => undefined,
         ),
-      words ? PAUSE_MS : 0,
+      query ? DEBOUNCE_MS : 0,
     );
     return () => {
-      isNewest = false;
+      isCurrent = false;
       clearTimeout(timer);
     };
-  }, [words]);
+  }, [query]);
   return found;
 }

@@ -1,19 +1,19 @@
-/** Files on their way to the server while the message that will carry them is written. */
+/** The files of the message that is being written. Their upload starts when they are added. */
 import type { Client } from "@urql/core";
 import { useState } from "preact/hooks";
-import { said } from "../api/refusal";
-import { upload } from "../api/upload";
-import type { File as Sent } from "../state/unsent";
+import { errorMessage } from "../api/request";
+import { uploadFile } from "../api/upload";
+import type { AttachedFile } from "../state/outbox";
 
 export interface Uploading {
   key: number;
   file: File;
-  /** 0 to 1. */
-  share: number;
-  /** Once all of it is there. */
+  /** The share that has been uploaded, from 0 to 1. */
+  progress: number;
+  /** The id of the attachment; null until the upload is complete. */
   id: string | null;
-  failure: string | null;
-  stop: AbortController;
+  error: string | null;
+  abort: AbortController;
 }
 
 export interface Uploads {
@@ -22,38 +22,38 @@ export interface Uploads {
   hasFailed: boolean;
   add(files: readonly File[]): void;
   remove(key: number): void;
-  sent(): Sent[];
+  uploaded(): AttachedFile[];
   clear(): void;
 }
 
-/** What one message can carry. */
-const MOST = 10;
+/** The maximum number of files of one message. */
+const MAX_FILES = 10;
 let lastKey = 0;
 
 export function useUploads(client: Client): Uploads {
   const [files, setFiles] = useState<readonly Uploading[]>([]);
-  const change = (key: number, news: Partial<Uploading>) =>
-    setFiles((all) => all.map((one) => (one.key === key ? { ...one, ...news } : one)));
+  const updateFile = (key: number, update: Partial<Uploading>) =>
+    setFiles((all) => all.map((one) => (one.key === key ? { ...one, ...update } : one)));
 
   const start = (file: File): Uploading => {
     const key = ++lastKey;
-    const stop = new AbortController();
-    upload(client, file, { signal: stop.signal, onProgress: (share) => change(key, { share }) }).then(
-      (id) => change(key, { id, share: 1 }),
-      (caught: unknown) => change(key, { failure: said(caught) }),
+    const abort = new AbortController();
+    uploadFile(client, file, { signal: abort.signal, onProgress: (progress) => updateFile(key, { progress }) }).then(
+      (id) => updateFile(key, { id, progress: 1 }),
+      (caught: unknown) => updateFile(key, { error: errorMessage(caught) }),
     );
-    return { key, file, share: 0, id: null, failure: null, stop };
+    return { key, file, progress: 0, id: null, error: null, abort };
   };
   return {
     files,
     isReady: files.every(({ id }) => id !== null),
-    hasFailed: files.some(({ failure }) => failure !== null),
-    add: (added) => setFiles([...files, ...added.slice(0, MOST - files.length).map(start)]),
+    hasFailed: files.some(({ error }) => error !== null),
+    add: (added) => setFiles([...files, ...added.slice(0, MAX_FILES - files.length).map(start)]),
     remove: (key) => {
-      files.find((one) => one.key === key)?.stop.abort();
+      files.find((one) => one.key === key)?.abort.abort();
       setFiles((all) => all.filter((one) => one.key !== key));
     },
-    sent: () =>
+    uploaded: () =>
       files.flatMap(({ id, file }) =>
         id ? [{ id, filename: file.name, contentType: file.type, byteSize: file.size }] : [],
       ),
