@@ -21,7 +21,7 @@ def test_a_recipe_in_the_documentation_is_the_one_that_is_tried(recipe: Path) ->
 
 def test_the_documentation_names_every_close_code() -> None:
     text = (ROOT / "docs" / "delivery.md").read_text()
-    source = (ROOT / "src" / "roomcast" / "api" / "protocol.py").read_text()
+    source = (ROOT / "src" / "roomcast" / "api" / "websocket" / "protocol.py").read_text()
     for code in re.findall(r"^    [A-Z_]+ = (\d{4})$", source, re.MULTILINE):
         assert f"| {code} |" in text, code
 
