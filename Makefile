@@ -20,10 +20,10 @@ run: .venv/.run ## Start the server; settings come from the environment and .env
 	@exec $(BIN)/roomcast serve
 
 test: .venv/.dev $(NODE_PACKAGES) ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
-	@$(BIN)/pytest -m 'not faults' --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
+	@$(BIN)/pytest -m 'not faults and not chaos' --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
 
-faults: .venv/.dev ## Fail at every message of the database, and break servers under load; some minutes.
-	@$(BIN)/pytest tests/faults -m faults --numprocesses=2 --dist=loadgroup $(PYTEST_ARGS)
+faults: .venv/.dev $(NODE_PACKAGES) ## Cut, freeze and kill sockets, servers, brokers and databases, in short forms (some minutes).
+	@$(BIN)/pytest -m 'faults or chaos' --numprocesses=2 --dist=loadgroup $(PYTEST_ARGS)
 
 simulate: .venv/.dev ## Run SEEDS=10000 seeds of the simulation; SIMULATE_ARGS='--world sockets --seed 7' replays one.
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(SIMULATE_ARGS)
