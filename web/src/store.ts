@@ -1,4 +1,4 @@
-/** A value that can be watched: all the state management this page needs. */
+/** An observable value, and a hook that renders a component again when the value changes. */
 import { useEffect, useState } from "preact/hooks";
 
 export class Store<Value> {
@@ -23,21 +23,21 @@ export class Store<Value> {
     this.set(change(this.#value));
   }
 
-  /** Calls `listener` after every change; the returned function ends that. */
+  /** Calls `listener` after every change. Returns a function that removes the listener. */
   watch(listener: () => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 }
 
-/** The store's value; the component is drawn again when it changes. */
+/** Returns the value of the store. The component is rendered again when it changes. */
 export function useStore<Value>(store: Store<Value>): Value {
   const [, redraw] = useState(0);
   useEffect(() => {
-    const seen = store.value;
+    const rendered = store.value;
     const stop = store.watch(() => redraw((count) => count + 1));
-    // It may have changed between the drawing and this effect.
-    if (!Object.is(seen, store.value)) redraw((count) => count + 1);
+    // The value may have changed between the rendering and this effect.
+    if (!Object.is(rendered, store.value)) redraw((count) => count + 1);
     return stop;
   }, [store]);
   return store.value;

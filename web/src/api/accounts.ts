@@ -1,4 +1,4 @@
-/** What the page asks about people and about being signed in. */
+/** Operations on accounts: signing up and in, tokens, the viewer, and finding users. */
 import type { FragmentOf, ResultOf } from "gql.tada";
 import { graphql } from "./graphql";
 
@@ -112,15 +112,8 @@ export const Me = graphql(
   `
     query Me {
       me {
-        id
         user {
           ...UserSummary
-        }
-      }
-      serverInfo {
-        limits {
-          maxUploadBytes
-          maxMessageLength
         }
       }
     }

@@ -1,4 +1,4 @@
-/** The urql client of who is signed in: subscriptions over the socket, everything else over HTTP. */
+/** The urql client of a signed-in user: subscriptions go over the WebSocket, queries and mutations over HTTP. */
 import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { authExchange } from "@urql/exchange-auth";
 import type { Store } from "../store";
@@ -13,6 +13,7 @@ export interface ApiClient {
 
 type Variables = Record<string, unknown>;
 
+/** Errors after which urql refreshes the tokens and sends the operation again. */
 const REFRESH_CODES = new Set(["UNAUTHENTICATED", "TOKEN_EXPIRED"]);
 
 const authentication = authExchange(async ({ appendHeaders }) => ({
@@ -25,8 +26,8 @@ const authentication = authExchange(async ({ appendHeaders }) => ({
 }));
 
 /**
- * urql keeps no rows here: its document cache would ask for a whole page after each mutation. What comes live is
- * reduced by `state/timeline.ts`.
+ * Without urql's cache exchange: its document cache would load a whole page again after each mutation. The events and
+ * the results of mutations are reduced by `state/timeline.ts`.
  */
 export function connect(): ApiClient {
   const socket = openSocket();

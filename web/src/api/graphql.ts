@@ -1,4 +1,4 @@
-/** Operations typed from the repository's schema.graphql: a change there that breaks the page does not compile. */
+/** gql.tada on the repository's schema.graphql: operations that do not fit the schema do not compile. */
 import { initGraphQLTada } from "gql.tada";
 import type { introspection } from "./schema";
 

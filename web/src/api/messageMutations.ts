@@ -1,4 +1,4 @@
-/** What the page does to messages. Each answers with the message as it is now. */
+/** Mutations of messages. Most of them return the changed message. */
 import { ErrorFields } from "./accounts";
 import { graphql } from "./graphql";
 import { ViewerMessage } from "./messages";

@@ -1,4 +1,4 @@
-/** What the page asks about messages. */
+/** Queries of messages. */
 import type { FragmentOf, ResultOf } from "gql.tada";
 import { UserSummary } from "./accounts";
 import { graphql } from "./graphql";
@@ -61,7 +61,7 @@ const MessageFields = graphql(
   [UserSummary, ThreadFields],
 );
 
-/** A message as one's own queries show it. */
+/** A message with the viewer's own fields, as queries and mutations return it. */
 export const ViewerMessage = graphql(
   `
     fragment ViewerMessage on Message {
@@ -78,7 +78,7 @@ export const ViewerMessage = graphql(
 export type Message = FragmentOf<typeof ViewerMessage>;
 export type Attachment = Message["attachments"][number];
 
-/** A message as events show it: without viewer fields, so that one execution serves everybody in the room. */
+/** A message as events carry it: without viewer fields, so that the server executes the document once per event. */
 export const SharedMessage = graphql(
   `
     fragment SharedMessage on Message {
@@ -112,7 +112,7 @@ const MessagePage = graphql(
 );
 export type MessagePage = FragmentOf<typeof MessagePage>;
 
-/** A room and a page of it, from one snapshot: `streamCursor` is where its events go on. */
+/** A room and a page of messages from one snapshot. `roomEvents(after: streamCursor)` continues from it. */
 export const OpenRoom = graphql(
   `
     query OpenRoom($roomId: ID!, $first: Int, $last: Int, $around: ID) {

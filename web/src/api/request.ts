@@ -1,14 +1,17 @@
-/** One way to do things: a mutation's payload, or an exception that says in words why there is none. */
-import type { AnyVariables, Client, CombinedError, TypedDocumentNode } from "@urql/core";
+/** Queries and mutations as promises: the data, or a RequestError with a text for the viewer. */
+import type { AnyVariables, Client, CombinedError, OperationResult, TypedDocumentNode } from "@urql/core";
 import type { FragmentOf } from "gql.tada";
 import type { ErrorFields } from "./accounts";
 
-/** A request that is not answered by then is taken for lost; whoever sent it may send it again. */
+/** After this time a request counts as lost. The caller may send it again. */
 const REQUEST_TIMEOUT_MS = 20_000;
 
 type UserError = FragmentOf<typeof ErrorFields>;
 
-/** The server said no. `code` is one of the contract's, `retryable` whether the same may succeed later. */
+/**
+ * A request failed. `message` is for the viewer. `code` is an error code of the API, or one of this page: `UNREACHABLE`
+ * when there is no answer, `ABORTED` for a cancelled upload. `retryable`: the same request may succeed later.
+ */
 export class RequestError extends Error {
   constructor(
     message: string,
@@ -19,35 +22,44 @@ export class RequestError extends Error {
   }
 }
 
+/** Texts for the viewer. The server's own messages are for developers and are shown only for other codes. */
 const ERROR_TEXTS: Partial<Record<string, string>> = {
   INVALID_CREDENTIALS: "The name or the password is wrong.",
   USERNAME_TAKEN: "This name is taken.",
   PASSWORD_TOO_WEAK: "Choose a longer or less common password.",
-  SIGNUP_CLOSED: "This server takes no new accounts.",
-  INVITE_INVALID: "This invitation is not valid (any more).",
+  SIGNUP_CLOSED: "This server does not accept new accounts.",
+  INVITE_INVALID: "This invitation is not valid or has expired.",
   BANNED: "This account is banned.",
-  MUTED: "A moderator has muted you here for now.",
+  MUTED: "A moderator has muted you in this room for some time.",
   READ_ONLY: "You may only read here.",
   ROOM_ARCHIVED: "This room is archived.",
   MESSAGE_TOO_LONG: "This message is too long.",
   FILE_TOO_LARGE: "This file is too large.",
+  QUOTA_EXCEEDED:
+    "Your storage for files is full. Attach a smaller file, or delete messages with files and wait ten minutes.",
+  STORAGE_FULL: "The server has no space left for files. Try again later, or tell its administrator.",
+  RESUME_EXPIRED: "You were away too long to receive all messages. Reload the page.",
   NOT_A_MEMBER: "Join the room first.",
 };
 
-function wordsFor(error: UserError): string {
-  if (error.retryAfterMs) {
-    const seconds = Math.ceil(error.retryAfterMs / 1000);
-    return `Please wait ${seconds === 1 ? "a second" : `${seconds} seconds`} and try again.`;
-  }
-  return ERROR_TEXTS[error.code] ?? error.message;
+export function errorText(code: string, serverMessage: string): string {
+  return ERROR_TEXTS[code] ?? serverMessage;
 }
 
-/** The server as a whole said no, or nothing at all. */
+function payloadError({ code, message, retryable, retryAfterMs }: UserError): RequestError {
+  if (!retryAfterMs) return new RequestError(errorText(code, message), code, retryable);
+  const seconds = Math.ceil(retryAfterMs / 1000);
+  const wait = seconds === 1 ? "a second" : `${seconds} seconds`;
+  return new RequestError(`Please wait ${wait} and try again.`, code, retryable);
+}
+
+/** From a top-level GraphQL error, or from a network error. */
 export function toRequestError(error: CombinedError): RequestError {
   const [graphqlError] = error.graphQLErrors;
   if (!graphqlError) return new RequestError("The server cannot be reached.", "UNREACHABLE", true);
-  const { code, retryable } = graphqlError.extensions;
-  return new RequestError(graphqlError.message, typeof code === "string" ? code : "INTERNAL", retryable === true);
+  const { code: given, retryable } = graphqlError.extensions;
+  const code = typeof given === "string" ? given : "INTERNAL";
+  return new RequestError(errorText(code, graphqlError.message), code, retryable === true);
 }
 
 function rejectAfterTimeout(): Promise<never> {
@@ -55,35 +67,36 @@ function rejectAfterTimeout(): Promise<never> {
   return new Promise((_, reject) => setTimeout(() => reject(error), REQUEST_TIMEOUT_MS));
 }
 
-/** Asks a query anew, past every cache. Raises Refusal. */
-export async function runQuery<Data, Variables extends AnyVariables>(
+async function dataOf<Data>(response: PromiseLike<OperationResult<Data>>): Promise<Data> {
+  const { data, error } = await Promise.race([response, rejectAfterTimeout()]);
+  if (error) throw toRequestError(error);
+  if (!data) throw new RequestError("The server sent no answer.", "INTERNAL", true);
+  return data;
+}
+
+/** Runs a query without using a cache. Throws RequestError. */
+export function runQuery<Data, Variables extends AnyVariables>(
   client: Client,
   document: TypedDocumentNode<Data, Variables>,
   variables: Variables,
 ): Promise<Data> {
-  const response = client.query(document, variables, { requestPolicy: "network-only" }).toPromise();
-  const { data, error } = await Promise.race([response, rejectAfterTimeout()]);
-  if (error || !data)
-    throw error ? toRequestError(error) : new RequestError("The server sent no answer.", "INTERNAL", true);
-  return data;
+  return dataOf(client.query(document, variables, { requestPolicy: "network-only" }).toPromise());
 }
 
-/** Does a mutation of one field; its payload. Raises Refusal. */
+/** Runs a mutation of one field and returns its payload. Throws RequestError, also for an error in the payload. */
 export async function runMutation<Payload extends { errors: readonly UserError[] }, Variables extends AnyVariables>(
   client: Client,
   document: TypedDocumentNode<Record<string, Payload>, Variables>,
   variables: Variables,
 ): Promise<Payload> {
-  const { data, error } = await Promise.race([client.mutation(document, variables).toPromise(), rejectAfterTimeout()]);
-  const payload = data && Object.values(data)[0];
-  if (error || !payload)
-    throw error ? toRequestError(error) : new RequestError("The server sent no answer.", "INTERNAL", true);
+  const [payload] = Object.values(await dataOf(client.mutation(document, variables).toPromise()));
+  if (!payload) throw new RequestError("The server sent no answer.", "INTERNAL", true);
   const [userError] = payload.errors;
-  if (userError) throw new RequestError(wordsFor(userError), userError.code, userError.retryable);
+  if (userError) throw payloadError(userError);
   return payload;
 }
 
-/** What to tell people about something caught. */
+/** The text to show for anything that was caught. */
 export function errorMessage(caught: unknown): string {
   return caught instanceof Error ? caught.message : String(caught);
 }

@@ -1,8 +1,8 @@
-/** Subscriptions that go on where they were: after every reconnect each one names the newest cursor it has seen. */
+/** Subscriptions that resume: after a reconnect each one is sent again with the newest cursor it has received. */
 import type { FormattedExecutionResult } from "graphql";
 import type { Client, Sink, SubscribePayload } from "graphql-ws";
 
-/** The same client, whose subscriptions with a variable `$after` lose nothing and repeat nothing. */
+/** Wraps a client so that subscriptions with a variable `$after` neither lose nor repeat events. */
 export function withResume(client: Client): Client {
   function subscribe<Data = Record<string, unknown>, Extensions = unknown>(
     payload: SubscribePayload,
@@ -10,7 +10,7 @@ export function withResume(client: Client): Client {
   ): () => void {
     if (!payload.variables || !("after" in payload.variables)) return client.subscribe(payload, sink);
     let after = payload.variables["after"];
-    // graphql-ws sends the same payload object again when it reconnects, so a getter moves `$after` forward.
+    // graphql-ws sends the same payload object again when it reconnects, so `variables` is a getter with the current `$after`.
     const resumingPayload = {
       ...payload,
       get variables() {
@@ -29,7 +29,7 @@ export function withResume(client: Client): Client {
   return { ...client, subscribe };
 }
 
-/** That of the one field which a subscription has. */
+/** The `cursor` of the event. A subscription has one field. */
 function findCursor(data: unknown): string | undefined {
   for (const value of Object.values(data ?? {})) {
     if (value && typeof value === "object" && "cursor" in value) return String(value.cursor);

@@ -1,4 +1,4 @@
-/** What the page changes about rooms, members and one's own place among them. */
+/** Mutations of rooms, members, and the viewer's preferences. */
 import { ErrorFields } from "./accounts";
 import { graphql } from "./graphql";
 

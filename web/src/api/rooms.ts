@@ -1,9 +1,9 @@
-/** What the page asks about rooms and who is in them. */
+/** Queries of rooms and their members. */
 import type { FragmentOf, ResultOf } from "gql.tada";
 import { UserSummary } from "./accounts";
 import { graphql } from "./graphql";
 
-/** A room as it stands in lists. */
+/** A room in the list of rooms. */
 export const RoomSummary = graphql(
   `
     fragment RoomSummary on Room {
@@ -35,7 +35,7 @@ export const RoomSummary = graphql(
 );
 export type RoomSummary = FragmentOf<typeof RoomSummary>;
 
-/** What can be told to everybody alike: no field of it depends on who looks. */
+/** The fields of a room that are the same for every viewer. Events carry them. */
 export const RoomFields = graphql(`
   fragment RoomFields on Room {
     id
@@ -50,7 +50,7 @@ export const RoomFields = graphql(`
 `);
 export type RoomFields = FragmentOf<typeof RoomFields>;
 
-/** The viewer's own place in a room. */
+/** The fields of a room that depend on the viewer: membership and permissions. */
 export const RoomViewerFields = graphql(
   `
     fragment RoomViewerFields on Room {

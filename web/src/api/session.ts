@@ -1,19 +1,19 @@
-/** Who is signed in, and with which tokens: kept for all tabs, renewed by whichever needs it first. */
+/** The session: user id and tokens, stored for all tabs. The first tab that needs new tokens refreshes them. */
 import { Client, fetchExchange } from "@urql/core";
 import { Store } from "../store";
-import { RefreshSession, Login, Logout, Signup, type Tokens } from "./accounts";
-import { runMutation, RequestError } from "./request";
+import { Login, Logout, RefreshSession, Signup, type Tokens } from "./accounts";
+import { RequestError, runMutation } from "./request";
 
 export interface Session extends Tokens {
   userId: string;
-  /** When the access token is to be renewed, in milliseconds: early enough that it does not expire on its way. */
+  /** When to refresh the access token, in milliseconds since 1970: before it expires. */
   staleAt: number;
 }
 
-/** For everything that needs no sign-in, the renewing of tokens included. */
+/** For requests that need no access token, such as signing in and refreshing the tokens. */
 export const anonymousClient = new Client({ url: "/graphql", exchanges: [fetchExchange], preferGetMethod: false });
 
-/** Of a token's life, the part in which it is used. */
+/** The share of a token's lifetime after which it is refreshed. */
 const REFRESH_AT_SHARE = 0.9;
 const STORAGE_KEY = "roomcast.session";
 
@@ -24,7 +24,7 @@ function readStoredSession(): Session | null {
 
 export const session = new Store<Session | null>(readStoredSession());
 
-// Another tab has signed in, signed out, or renewed the tokens.
+// Another tab has signed in, signed out, or refreshed the tokens.
 addEventListener("storage", ({ key }) => {
   if (key === STORAGE_KEY || key === null) session.set(readStoredSession());
 });
@@ -34,7 +34,7 @@ interface SignInResult {
   tokens: Tokens | null;
 }
 
-export function storeSession({ user, tokens }: SignInResult): void {
+function storeSession({ user, tokens }: SignInResult): void {
   if (!user || !tokens) return;
   const lifetimeMs = Date.parse(tokens.accessTokenExpiresAt) - Date.now();
   const next: Session = { userId: user.id, staleAt: Date.now() + lifetimeMs * REFRESH_AT_SHARE, ...tokens };
@@ -42,7 +42,7 @@ export function storeSession({ user, tokens }: SignInResult): void {
   session.set(next);
 }
 
-/** Everything this page has stored is about who was signed in: drafts and unsent messages too. */
+/** Signs out: removes everything that the page has stored, drafts and unsent messages included. */
 export function clearSession(): void {
   for (const key of Object.keys(localStorage)) if (key.startsWith("roomcast.")) localStorage.removeItem(key);
   session.set(null);
@@ -72,7 +72,7 @@ export async function signOut(client: Client): Promise<void> {
   clearSession();
 }
 
-/** How a renewal travels: over HTTP, or over an open socket, whose own life it then extends. */
+/** Sends a refresh token: over HTTP, or over an open socket, which extends the life of that socket. */
 export type SendRefresh = (refreshToken: string) => Promise<SignInResult>;
 
 const refreshOverHttp: SendRefresh = (refreshToken) =>
@@ -81,8 +81,9 @@ const refreshOverHttp: SendRefresh = (refreshToken) =>
 let pendingRefresh: Promise<void> | null = null;
 
 /**
- * Gets new tokens; signed out afterwards if there are none to be had. Never raises: without an answer all stays.
- * Tabs need no lock between them: a refresh token presented twice within two minutes is answered with one successor.
+ * Refreshes the tokens. Signs out when the server rejects the refresh token. Never rejects: without an answer from the
+ * server nothing changes. Tabs need no lock: within two minutes the server answers a repeated refresh token with the
+ * same successor.
  */
 export function refreshSession(sendRefresh: SendRefresh = refreshOverHttp): Promise<void> {
   pendingRefresh ??= refreshOnce(sendRefresh).finally(() => (pendingRefresh = null));
@@ -96,7 +97,7 @@ async function refreshOnce(sendRefresh: SendRefresh): Promise<void> {
     storeSession(await sendRefresh(before.refreshToken));
   } catch (caught) {
     const isRejected = caught instanceof RequestError && !caught.retryable && caught.code !== "INTERNAL";
-    // Refused may also be a token that another tab has replaced since.
+    // The rejected token may be outdated: another tab may have stored its successor in the meantime.
     if (isRejected && readStoredSession()?.refreshToken === before.refreshToken) clearSession();
   }
 }

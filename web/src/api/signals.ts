@@ -1,4 +1,4 @@
-/** What passes and is not stored: who is here, who types. */
+/** Typing and presence: live signals that the server does not store. */
 import type { ResultOf } from "gql.tada";
 import { UserSummary, ErrorFields } from "./accounts";
 import { graphql } from "./graphql";

@@ -1,4 +1,4 @@
-/** The one socket: it comes back by itself, keeps its token fresh, and says whether it is there. */
+/** The WebSocket of the page: reconnects, refreshes its access token, and reports the state of the connection. */
 import { createClient, type Client } from "graphql-ws";
 import { stringifyDocument } from "@urql/core";
 import type { ResultOf } from "gql.tada";
@@ -8,7 +8,7 @@ import { RequestError } from "./request";
 import { withResume } from "./resume";
 import { clearSession, isAccessTokenStale, refreshSession, session, type SendRefresh } from "./session";
 
-/** `lost` while it is tried again; `refused` when trying again is no use, which is a bug on one of the two sides. */
+/** `failed`: the server closed the socket with a code that makes a retry useless. That is a bug of client or server. */
 export type ConnectionState = "connecting" | "connected" | "reconnecting" | "failed";
 
 export interface LiveSocket {
@@ -17,18 +17,22 @@ export interface LiveSocket {
   close(): void;
 }
 
+// Close codes.
 const TOKEN_EXPIRED_CODE = 4403;
 const SESSION_REVOKED_CODE = 4401;
 const FATAL_CODES = new Set([4400, 4406, 4409, 4429]);
 
-/** The server is asked for a sign of life this often; a silence of half that time afterwards counts as a cut wire. */
+/** The interval of pings. Without a pong within half of it the connection counts as lost. */
 const HEARTBEAT_MS = 10_000;
 
 function socketUrl(): string {
   return `${location.protocol.replace("http", "ws")}//${location.host}/graphql`;
 }
 
-/** Doubling, with luck so that a restarted server is not met by everybody at once; short when the network is back. */
+/**
+ * Exponential backoff with jitter, so that the clients of a restarted server do not reconnect all at once. Ends early
+ * when the browser is online again.
+ */
 function waitBeforeRetry(retries: number): Promise<void> {
   const maxDelayMs = Math.min(250 * 2 ** retries, 5_000);
   return new Promise((resolve) => {
@@ -51,7 +55,7 @@ export function openSocket(): LiveSocket {
   const client = createClient({
     url: socketUrl(),
     retryAttempts: Infinity,
-    shouldRetry: () => true, // a server that restarts refuses connections for a moment
+    shouldRetry: () => true, // a server that restarts rejects connections for a moment
     retryWait: waitBeforeRetry,
     keepAlive: HEARTBEAT_MS,
     async connectionParams() {
@@ -81,7 +85,7 @@ export function openSocket(): LiveSocket {
     },
   });
 
-  /** A renewal over the socket lets it live on undisturbed; over HTTP the server would close it at the token's end. */
+  /** A refresh over the socket extends its life. After one over HTTP the server closes it when the old token expires. */
   const refreshOverSocket: SendRefresh = async (refreshToken) => {
     const query = stringifyDocument(RefreshSession);
     const results = client.iterate<ResultOf<typeof RefreshSession>>({ query, variables: { input: { refreshToken } } });

@@ -1,4 +1,4 @@
-/** What the page listens to: everything in the open room, and all rooms at a glance. */
+/** The subscriptions for the open room and for the list of rooms. */
 import type { ResultOf } from "gql.tada";
 import { UserSummary } from "./accounts";
 import { graphql } from "./graphql";

@@ -1,28 +1,24 @@
-/** Everything of one signed-in person: their connection, their rooms, what is not sent yet, and the open room. */
+/** Everything that belongs to a signed-in user: connection, list of rooms, unsent messages, and the open room. */
 import type { Client } from "@urql/core";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import { Me, type UserSummary } from "../api/accounts";
 import { connect, type ApiClient } from "../api/client";
 import { runQuery } from "../api/request";
-import { Inbox } from "./inbox";
-import { RoomState } from "./room";
-import { Outbox } from "./outbox";
 import { Store } from "../store";
-
-export interface Limits {
-  maxUploadBytes: number;
-  maxMessageLength: number;
-}
+import { Inbox } from "./inbox";
+import { Outbox } from "./outbox";
+import { RoomState } from "./room";
 
 export class Chat {
   readonly client: Client;
   readonly connection: ApiClient["connection"];
   readonly inbox: Inbox;
   readonly outbox: Outbox;
+  /** The profile of the viewer; null until it is loaded. */
   readonly viewer = new Store<UserSummary | null>(null);
+  /** The open room; null while no room is open. */
   readonly room = new Store<RoomState | null>(null);
-  limits: Limits | null = null;
   readonly #apiClient: ApiClient;
 
   constructor(readonly userId: string) {
@@ -34,29 +30,28 @@ export class Chat {
       this.inbox.markActive(roomId);
       if (this.room.value?.id === roomId) this.room.value.applyMessage(message);
     });
-    // Asked again with every connection: the first try may have met a server that was not there yet.
+    // With each connection, because the server may have been unreachable before.
     this.connection.watch(() => this.connection.value === "connected" && void this.#loadViewer());
   }
 
   async #loadViewer(): Promise<void> {
     if (this.viewer.value) return;
     try {
-      const { me, serverInfo } = await runQuery(this.client, Me, {});
-      this.limits = serverInfo.limits;
+      const { me } = await runQuery(this.client, Me, {});
       if (me) this.viewer.set(me.user);
     } catch {
-      // Only names and limits are missing; the next connection brings them.
+      // Only the name and the picture of the viewer are missing. The next connection loads them.
     }
   }
 
-  /** Opens a room, or shows a message of the open one. */
-  current(roomId: string | null, messageId: string | null = null): void {
-    const openRoom = this.room.value;
-    if (openRoom && openRoom.id === roomId && !openRoom.error.value) {
-      if (messageId) void openRoom.jumpToMessage(messageId);
+  /** Opens a room, or scrolls to a message if the room is open already. */
+  openRoom(roomId: string | null, messageId: string | null = null): void {
+    const current = this.room.value;
+    if (current && current.id === roomId && !current.error.value) {
+      if (messageId) void current.jumpToMessage(messageId);
       return;
     }
-    openRoom?.close();
+    current?.close();
     const unread = this.inbox.rooms.value?.find(({ id }) => id === roomId)?.unread.unreadCount ?? 0;
     this.room.set(roomId ? new RoomState(this.client, roomId, this.userId, messageId, unread) : null);
   }

@@ -1,35 +1,47 @@
-/** A place where messages are shown and written: a room, or a thread in it. */
-import type { Message } from "../api/messages";
+/** A list of messages with its composer: a room, or a thread in it. Holds what the viewer is replying to or editing. */
 import {
+  AddReaction,
   DeleteMessage,
   EditMessage,
   PinMessage,
-  AddReaction,
-  UnpinMessage,
   RemoveReaction,
+  UnpinMessage,
 } from "../api/messageMutations";
+import type { Message } from "../api/messages";
 import { runMutation } from "../api/request";
-import type { RoomState } from "./room";
 import { Store } from "../store";
+import type { RoomState } from "./room";
+import type { ThreadState } from "./thread";
 import type { Row, Timeline } from "./timeline";
 
 export class Conversation {
   readonly replyTo = new Store<Row | null>(null);
-  /** The id of the message whose text is being changed. */
+  /** The id of the message that is being edited. */
   readonly editing = new Store<string | null>(null);
 
   constructor(
     readonly room: RoomState,
-    readonly threadRootId: string | null,
-    readonly timeline: Store<Timeline>,
+    private readonly thread: ThreadState | null = null,
   ) {}
 
-  /** Drafts are kept under this name. */
+  /** Loads the messages. */
+  get source(): RoomState | ThreadState {
+    return this.thread ?? this.room;
+  }
+
+  get timeline(): Store<Timeline> {
+    return this.source.timeline;
+  }
+
+  get threadRootId(): string | null {
+    return this.thread?.rootId ?? null;
+  }
+
   get draftKey(): string {
     return this.threadRootId ?? this.room.id;
   }
 
-  // Each raises Refusal, and shows its outcome at once.
+  // Each of these throws RequestError, and shows its result without waiting for the event.
 
   async edit(messageId: string, body: string): Promise<void> {
     this.#applyResult(await runMutation(this.room.client, EditMessage, { input: { messageId, body } }));
@@ -39,19 +51,15 @@ export class Conversation {
     this.#applyResult(await runMutation(this.room.client, DeleteMessage, { input: { messageId } }));
   }
 
-  async toggleReaction(row: Row, emoji: string): Promise<void> {
-    const hasReacted = row.reactions.some((group) => group.emoji === emoji && group.viewerHasReacted);
-    this.#applyResult(
-      await runMutation(this.room.client, hasReacted ? RemoveReaction : AddReaction, {
-        input: { messageId: row.id, emoji },
-      }),
-    );
+  async toggleReaction({ id, reactions }: Row, emoji: string): Promise<void> {
+    const hasReacted = reactions.some((group) => group.emoji === emoji && group.viewerHasReacted);
+    const document = hasReacted ? RemoveReaction : AddReaction;
+    this.#applyResult(await runMutation(this.room.client, document, { input: { messageId: id, emoji } }));
   }
 
-  async togglePin(row: Row): Promise<void> {
-    this.#applyResult(
-      await runMutation(this.room.client, row.pinnedAt ? UnpinMessage : PinMessage, { input: { messageId: row.id } }),
-    );
+  async togglePin({ id, pinnedAt }: Row): Promise<void> {
+    const document = pinnedAt ? UnpinMessage : PinMessage;
+    this.#applyResult(await runMutation(this.room.client, document, { input: { messageId: id } }));
   }
 
   #applyResult({ message }: { message: Message | null }): void {

@@ -1,4 +1,4 @@
-/** What is being written in each room, kept until it is sent, over reloads too. */
+/** The text in the composer of each room and thread, stored until it is sent. */
 const KEY_PREFIX = "roomcast.draft.";
 
 export function readDraft(key: string): string {

@@ -1,12 +1,12 @@
-/** All of one's rooms, the liveliest first, with what is unread in each; kept true by `inboxEvents`. */
+/** The viewer's rooms with their unread counts, sorted by activity. `inboxEvents` keeps them up to date. */
 import type { Client } from "@urql/core";
-import { InboxEvents, type InboxEvent } from "../api/subscriptions";
 import { runQuery } from "../api/request";
 import { MyRooms, type RoomSummary } from "../api/rooms";
+import { InboxEvents, type InboxEvent } from "../api/subscriptions";
 import { Store } from "../store";
 
 export interface RoomEntry extends RoomSummary {
-  /** When something last happened, in milliseconds. */
+  /** When the room was last active, in milliseconds since 1970. */
   activeAt: number;
   unread: Unread;
 }
@@ -23,10 +23,10 @@ type RoomUnread = Unread & { roomId: string };
 const NO_UNREAD: Unread = { unreadCount: 0, unreadIsCapped: false, mentionCount: 0 };
 
 export class Inbox {
-  /** Null until they are known. */
+  /** Null until they are loaded. */
   readonly rooms = new Store<readonly RoomEntry[] | null>(null);
   readonly #unsubscribe: () => void;
-  /** Events since the look under way began: what it brings may be older. Null while none is. */
+  /** The events since a reload began, to be applied to its result too, which may be older. Null while none is running. */
   #eventsDuringReload: InboxChange[] | null = null;
 
   constructor(private readonly client: Client) {
@@ -40,11 +40,11 @@ export class Inbox {
     this.#unsubscribe();
   }
 
-  /** Names and topics have no events of their own while the socket is away, so each snapshot is followed by a look. */
+  /** Loads all rooms. Needed after each snapshot: it has unread counts only, and room changes may have been missed. */
   async reload(): Promise<void> {
     const eventsDuringReload: InboxChange[] = (this.#eventsDuringReload = []);
     const summaries = await this.#fetchRooms();
-    if (this.#eventsDuringReload !== eventsDuringReload) return; // a later look has begun
+    if (this.#eventsDuringReload !== eventsDuringReload) return; // another reload has begun
     this.#eventsDuringReload = null;
     this.rooms.set(sortRooms(summaries.map(toRoomEntry)));
     eventsDuringReload.forEach((event) => this.#applyChange(event));
@@ -61,7 +61,7 @@ export class Inbox {
     return found;
   }
 
-  /** Something was said there by oneself: the room rises without having become unread. */
+  /** Moves a room up after the viewer has sent a message there. Its unread count does not change. */
   markActive(roomId: string): void {
     this.#updateRoom(roomId, (room) => ({ ...room, activeAt: Date.now() }));
   }
@@ -69,7 +69,7 @@ export class Inbox {
   #onEvent(event: InboxEvent): void {
     if (event.__typename === "InboxSnapshot") {
       this.rooms.update((rooms) => rooms && rooms.map((room) => withSnapshotCounts(room, event.rooms)));
-      this.reload().catch(() => undefined); // the next snapshot, after a reconnect, is the next try
+      this.reload().catch(() => undefined); // the snapshot after the next reconnect tries again
     } else {
       this.#eventsDuringReload?.push(event);
       this.#applyChange(event);
@@ -119,11 +119,11 @@ function sortRooms(rooms: readonly RoomEntry[]): RoomEntry[] {
   return [...rooms].sort((one, other) => rank(other) - rank(one) || other.activeAt - one.activeAt);
 }
 
-/** Muted rooms count only where they call the viewer. */
 export function totalUnread(rooms: readonly RoomEntry[]): number {
   return rooms.reduce((sum, room) => sum + badgeCount(room), 0);
 }
 
+/** The unread messages that the notification level of the room lets count. */
 export function badgeCount({ unread, viewerMembership }: RoomEntry): number {
   const level = viewerMembership?.notificationLevel;
   if (level === "NONE") return 0;

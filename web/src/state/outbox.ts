@@ -1,13 +1,13 @@
 /**
- * What was written and is not known to have arrived. It is kept over reloads, each message under a key of its own so
- * that tabs do not overwrite each other, and may be sent as often as one likes: its id is the idempotency key.
+ * The outbox: messages that the server has not acknowledged. They are kept in `localStorage`, each under its own key, so
+ * that tabs do not overwrite each other. Sending one again is safe: its `clientMessageId` is an idempotency key.
  */
 import type { Client } from "@urql/core";
-import type { Attachment, Message } from "../api/messages";
 import { SendMessage } from "../api/messageMutations";
-import { runMutation, RequestError, errorMessage } from "../api/request";
-import { uuid } from "./uuid";
+import type { Attachment, Message } from "../api/messages";
+import { errorMessage, RequestError, runMutation } from "../api/request";
 import { Store } from "../store";
+import { uuid } from "./uuid";
 
 export type AttachedFile = Pick<Attachment, "id" | "filename" | "contentType" | "byteSize">;
 
@@ -19,12 +19,12 @@ export interface Draft {
 }
 
 export interface UnsentMessage extends Draft {
-  /** `msg_` and this is the message's id. */
+  /** The `clientMessageId`. The id of the message will be `msg_` and this key. */
   key: string;
   roomId: string;
   createdAt: string;
-  /** Why the last try failed; null while one is under way. */
-  error: string | null;
+  /** Why the last attempt failed; null while one is running. The name is part of the stored format. */
+  failure: string | null;
 }
 
 const KEY_PREFIX = "roomcast.unsent.";
@@ -42,17 +42,17 @@ export class Outbox {
     private readonly client: Client,
     private readonly onSent: (roomId: string, message: Message) => void,
   ) {
-    // A tab that was closed or reloaded in the middle of a send never learned how it went.
-    for (const one of this.unsent.value) if (one.error === null) void this.#deliver(one);
+    // The page was closed or reloaded while these were being sent, so their outcome is unknown.
+    for (const one of this.unsent.value) if (one.failure === null) void this.#deliver(one);
   }
 
   send(roomId: string, draft: Draft): void {
-    void this.#deliver({ ...draft, key: uuid(), roomId, createdAt: new Date().toISOString(), error: null });
+    void this.#deliver({ ...draft, key: uuid(), roomId, createdAt: new Date().toISOString(), failure: null });
   }
 
   retry(key: string): void {
     const one = this.unsent.value.find((other) => other.key === key);
-    if (one) void this.#deliver({ ...one, error: null });
+    if (one) void this.#deliver({ ...one, failure: null });
   }
 
   discard(key: string): void {
@@ -67,18 +67,19 @@ export class Outbox {
       if (message) this.onSent(one.roomId, message);
       this.discard(one.key);
     } catch (caught) {
-      // Another tab has been told that this key stands for something already: the message is there.
+      // The message exists: another tab has sent it with this key.
       if (caught instanceof RequestError && caught.code === "IDEMPOTENCY_KEY_REUSED") return this.discard(one.key);
       const failed = { ...one, failure: errorMessage(caught) };
-      // Without an answer nobody knows. What is kept is not the failure then, so that a reload, which itself breaks off
-      // what is under way, tries once more.
-      const isKnown = caught instanceof RequestError && caught.code !== "UNREACHABLE";
-      this.#save(failed, isKnown ? failed : one);
+      // Without an answer the outcome is unknown, so no failure is stored: the page sends the message again after a
+      // reload. A reload itself is such a case, because it aborts the request.
+      const isOutcomeKnown = caught instanceof RequestError && caught.code !== "UNREACHABLE";
+      this.#save(failed, isOutcomeKnown ? failed : one);
     }
   }
 
-  #save(one: UnsentMessage, kept = one): void {
-    localStorage.setItem(KEY_PREFIX + one.key, JSON.stringify(kept));
+  /** Shows `one` and stores `stored` in its place. */
+  #save(one: UnsentMessage, stored = one): void {
+    localStorage.setItem(KEY_PREFIX + one.key, JSON.stringify(stored));
     this.unsent.update((all) => {
       const isKnown = all.some((other) => other.key === one.key);
       return isKnown ? all.map((other) => (other.key === one.key ? one : other)) : [...all, one];

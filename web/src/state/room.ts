@@ -1,13 +1,13 @@
-/** The open room: who one is in it, its messages, and everything that happens in it until it is left. */
+/** The open room: its details, its messages and its event stream, until the viewer leaves the page of the room. */
 import type { Client } from "@urql/core";
-import { RoomEvents, type RoomEvent } from "../api/subscriptions";
-import { Messages, OpenRoom, type Message, type OpenRoomResult } from "../api/messages";
 import { MarkRead } from "../api/messageMutations";
-import { runMutation, runQuery, toRequestError, RequestError, errorMessage } from "../api/request";
+import { Messages, OpenRoom, type Message, type OpenRoomResult } from "../api/messages";
+import { errorMessage, RequestError, runMutation, runQuery, toRequestError } from "../api/request";
 import { RoomById, type RoomFields, type RoomViewerFields } from "../api/rooms";
-import { RoomSignals } from "./signals";
-import { emptyTimeline, reduce, type TimelineAction, type Timeline } from "./timeline";
+import { RoomEvents, type RoomEvent } from "../api/subscriptions";
 import { Store } from "../store";
+import { RoomSignals } from "./signals";
+import { emptyTimeline, reduce, type PageKind, type Timeline, type TimelineAction } from "./timeline";
 import { ThreadState } from "./thread";
 
 export type RoomDetails = RoomFields & RoomViewerFields;
@@ -15,7 +15,7 @@ type Listener = (event: RoomEvent) => void;
 
 const PAGE_SIZE = 50;
 
-/** Why there is nothing to see; `gone` when it will not come back by trying again. */
+/** Why the room cannot be shown. `isFinal`: trying again would not help. */
 export interface RoomError {
   text: string;
   isFinal: boolean;
@@ -25,9 +25,9 @@ export class RoomState {
   readonly details = new Store<RoomDetails | null>(null);
   readonly timeline = new Store<Timeline>(emptyTimeline());
   readonly error = new Store<RoomError | null>(null);
-  /** What had been read when the room was opened, or looked away from; null when all had. */
+  /** The seq of the last message above the "New messages" divider; null for no divider. */
   readonly divider = new Store<number | null>(null);
-  /** A message to show, once it is there. */
+  /** The message to scroll to. An object, so that a second jump to the same message is a change too. */
   readonly target = new Store<{ id: string } | null>(null);
   readonly thread = new Store<ThreadState | null>(null);
   readonly signals: RoomSignals;
@@ -35,7 +35,7 @@ export class RoomState {
   #unsubscribe: () => void = () => undefined;
   #isClosed = false;
   #lastReadSeq = 0;
-  /** The pages that are under way, one after another. Never fails. */
+  /** The queue of page loads: one runs at a time. Never rejects. */
   #pageLoads: Promise<void> = Promise.resolve();
 
   constructor(
@@ -55,7 +55,7 @@ export class RoomState {
     this.#unsubscribe();
   }
 
-  /** Hears every event of the room as it is applied; the returned function ends that. */
+  /** Calls `listener` with each event after it has been applied. Returns a function that removes the listener. */
   addListener(listener: Listener): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
@@ -65,7 +65,7 @@ export class RoomState {
     this.timeline.update((timeline) => reduce(timeline, action));
   }
 
-  /** The server's answer to a deed of the viewer's. Its event comes too, and finds nothing left to do. */
+  /** Applies the result of the viewer's mutation. The event of the change comes as well and changes nothing then. */
   applyMessage(message: Message): void {
     this.dispatch({ type: "messageChanged", message });
     this.thread.value?.dispatch({ type: "messageChanged", message });
@@ -78,7 +78,7 @@ export class RoomState {
   // ------------------------------------------------------------------ opening
 
   async #open(messageId: string | null, unread: number): Promise<void> {
-    // All that is unread where that is one page: the divider shall stand above it.
+    // Loads all unread messages if they fit into one page (100), so that the divider above them is visible.
     const window = messageId
       ? { around: messageId, first: PAGE_SIZE }
       : { last: Math.min(100, Math.max(PAGE_SIZE, unread + 10)) };
@@ -90,8 +90,8 @@ export class RoomState {
         },
       );
       if (this.#isClosed) return;
-      if (!room && messageId) return this.#open(null, unread); // the link is to a message that is not there
-      if (!room) return this.#endWith("This room does not exist, or it is not yours to see.");
+      if (!room && messageId) return this.#open(null, unread); // the linked message does not exist
+      if (!room) return this.#endWith("This room does not exist, or you do not have access to it.");
       this.#setRoom(room);
       this.target.set(messageId ? { id: messageId } : null);
       this.#subscribe(room.streamCursor);
@@ -102,9 +102,9 @@ export class RoomState {
     const { messages, ...details } = room;
     this.details.set(details);
     this.timeline.set(reduce(emptyTimeline(), { type: "opened", page: messages, userId: this.userId }));
-    const place = room.viewerMembership;
-    this.#lastReadSeq = place?.lastReadSeq ?? 0;
-    this.divider.set(place && place.unreadCount > 0 ? place.lastReadSeq : null);
+    const membership = room.viewerMembership;
+    this.#lastReadSeq = membership?.lastReadSeq ?? 0;
+    this.divider.set(membership && membership.unreadCount > 0 ? membership.lastReadSeq : null);
   }
 
   #subscribe(after: string): void {
@@ -117,7 +117,7 @@ export class RoomState {
   }
 
   #onStreamError({ code, message, retryable }: RequestError): void {
-    if (code === "NOT_FOUND") return this.#endWith("You cannot read this room any more.");
+    if (code === "NOT_FOUND") return this.#endWith("You no longer have access to this room.");
     this.#unsubscribe();
     this.error.set({ text: message, isFinal: !retryable });
   }
@@ -127,12 +127,13 @@ export class RoomState {
     this.error.set({ text, isFinal: true });
   }
 
-  // ------------------------------------------------------------------ what happens
+  // ------------------------------------------------------------------ events
 
   #onEvent(event: RoomEvent): void {
     this.dispatch({ type: "event", event, userId: this.userId });
     if (event.__typename === "StreamReady" && !event.recovered) void this.#refetch();
-    if (event.__typename === "StreamEnded") this.#endWith(END_REASON_TEXTS[event.reason] ?? "This room has ended.");
+    if (event.__typename === "StreamEnded")
+      this.#endWith(END_REASON_TEXTS[event.reason] ?? "This room is no longer available.");
     if (event.__typename === "RoomChanged") this.#onRoomChanged(event.room);
     if (event.__typename === "MemberChanged") this.#onMemberChanged(event);
     this.thread.value?.onEvent(event);
@@ -141,7 +142,7 @@ export class RoomState {
 
   #onRoomChanged(details: RoomFields): void {
     this.details.update((known) => known && { ...known, ...details });
-    void this.reloadDetails(); // an archived room permits other things
+    void this.reloadDetails(); // archiving changes the permissions, and events carry no viewer fields
   }
 
   #onMemberChanged({ change, user }: RoomEvent & { __typename: "MemberChanged" }): void {
@@ -150,7 +151,10 @@ export class RoomState {
     if (user.id === this.userId) void this.reloadDetails();
   }
 
-  /** Part of the log was gone: what is shown may be anything, so it is fetched anew. The stream goes on meanwhile. */
+  /**
+   * Loads the newest page again after the server could not replay all missed events. Whatever is shown may be outdated.
+   * The stream goes on meanwhile, and the reducer applies its events to the page.
+   */
   async #refetch(): Promise<void> {
     await this.#pageLoads;
     this.timeline.set(emptyTimeline());
@@ -158,7 +162,7 @@ export class RoomState {
     await this.reloadDetails();
   }
 
-  /** What the viewer may do here, asked again. */
+  /** Loads the room's fields and the viewer's membership and permissions again. */
   async reloadDetails(): Promise<void> {
     await this.#withErrorReport(async () => {
       const { room } = await runQuery(this.client, RoomById, { roomId: this.id });
@@ -166,12 +170,12 @@ export class RoomState {
     });
   }
 
-  // ------------------------------------------------------------------ moving through history
+  // ------------------------------------------------------------------ pages
 
   async loadOlder(): Promise<void> {
     const first = this.timeline.value.rows[0];
     if (!first || !this.timeline.value.hasOlder) return;
-    // A row that came live has no cursor: then a page around it, half of which is known.
+    // A row from an event has no cursor: then the page around it is loaded, half of which is known.
     await this.#queuePage("older", first.pageCursor ? { last: PAGE_SIZE, before: first.pageCursor } : around(first.id));
   }
 
@@ -191,26 +195,26 @@ export class RoomState {
     this.target.set({ id });
   }
 
-  #queuePage(type: "opened" | "older" | "newer", window: PageWindow): Promise<void> {
+  #queuePage(kind: PageKind, window: PageWindow): Promise<void> {
     const isBusy = this.timeline.value.eventsDuringLoad !== null;
-    if (isBusy && type !== "opened") return this.#pageLoads; // the next scroll asks again
-    this.#pageLoads = this.#pageLoads.then(() => this.#loadPage(type, window));
+    if (isBusy && kind !== "opened") return this.#pageLoads; // the next scroll event asks again
+    this.#pageLoads = this.#pageLoads.then(() => this.#loadPage(kind, window));
     return this.#pageLoads;
   }
 
-  async #loadPage(type: "opened" | "older" | "newer", window: PageWindow): Promise<void> {
+  async #loadPage(kind: PageKind, window: PageWindow): Promise<void> {
     this.dispatch({ type: "pageRequested" });
     try {
       const { messages } = await runQuery(this.client, Messages, { roomId: this.id, threadRootId: null, ...window });
-      this.dispatch({ type, page: messages, userId: this.userId });
+      this.dispatch({ type: kind, page: messages, userId: this.userId });
     } catch {
       this.dispatch({ type: "pageFailed" });
     }
   }
 
-  // ------------------------------------------------------------------ reading
+  // ------------------------------------------------------------------ read state
 
-  /** Everything down to the end has been in front of somebody's eyes. */
+  /** Marks all loaded messages as read: the viewer has seen the end of the list. */
   async markRead(): Promise<void> {
     this.dispatch({ type: "seen" });
     const last = this.timeline.value.rows.at(-1);
@@ -220,18 +224,19 @@ export class RoomState {
     try {
       await runMutation(this.client, MarkRead, { input: { roomId: this.id, upToMessageId: last.id } });
     } catch {
-      this.#lastReadSeq = before; // tried again with the next look
+      this.#lastReadSeq = before; // the next call tries again
     }
   }
 
-  /** Nobody looks any more: what comes from now on is new to who returns. */
+  /** Called when the page loses the focus: messages from now on shall stand below the divider. */
   moveDividerToEnd(): void {
     if (this.timeline.value.unseenCount === 0) this.divider.set(this.timeline.value.newestSeq);
   }
 
-  async #withErrorReport(doing: () => Promise<void>): Promise<void> {
+  /** Shows an error of `load`, unless the room is shown already. */
+  async #withErrorReport(load: () => Promise<void>): Promise<void> {
     try {
-      await doing();
+      await load();
     } catch (caught) {
       const isFinal = caught instanceof RequestError && !caught.retryable;
       if (!this.details.value && !this.#isClosed) this.error.set({ text: errorMessage(caught), isFinal });

@@ -1,4 +1,4 @@
-/** Where the page is: the room, and perhaps the message, that its address names. */
+/** The route: the room and the message in the address of the page. */
 import { Store } from "../store";
 
 export interface Route {
@@ -6,7 +6,7 @@ export interface Route {
   messageId: string | null;
 }
 
-/** `#room_…` or `#room_…/msg_…`; anything else is no room. */
+/** Parses `#room_…` and `#room_…/msg_…`. Any other address opens no room. */
 function parseHash(): Route {
   const [roomId, messageId] = location.hash.slice(1).split("/");
   if (!roomId?.startsWith("room_")) return { roomId: null, messageId: null };
@@ -24,7 +24,7 @@ export function navigate(roomId: string | null, messageId?: string): void {
   location.hash = roomId ? linkTo(roomId, messageId) : "";
 }
 
-/** The code of an invitation that led here. */
+/** The code in an invitation link: `/?invite=…`. */
 export function readInviteCode(): string | null {
   return new URLSearchParams(location.search).get("invite");
 }
@@ -35,7 +35,7 @@ export function readSetupToken(): string | null {
   return name === "setup" && token ? token : null;
 }
 
-/** It has been dealt with: a reload shall not ask again. */
+/** Removes the invite code from the address, so that a reload does not show the invitation again. */
 export function removeInviteCode(): void {
   history.replaceState(null, "", location.pathname + location.hash);
 }

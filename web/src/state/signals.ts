@@ -1,17 +1,17 @@
-/** Who is in the open room and who types there: told as well as can be, and forgotten with the room. */
+/** Presence and typing in the open room. Neither is stored, and a lost signal is not repeated. */
 import type { Client } from "@urql/core";
 import type { UserSummary } from "../api/accounts";
-import { Presence, SetTyping, Typing, type PresenceChange, type PresenceState } from "../api/signals";
 import { runMutation } from "../api/request";
+import { Presence, SetTyping, Typing, type PresenceChange, type PresenceState } from "../api/signals";
 import { Store } from "../store";
 
-/** Said again this often while somebody goes on writing; the server forgets it after two and a half times as long. */
+/** How often "typing" is sent again while the viewer types. On the server it expires after 2.5 times as long. */
 const TYPING_REPEAT_MS = 4_000;
 
 export class RoomSignals {
-  /** Who types, the viewer left out. */
+  /** Who is typing, without the viewer. */
   readonly typingUsers = new Store<readonly UserSummary[]>([]);
-  /** Whoever is not in it is away. */
+  /** By user id. Users who are not in the map are offline. */
   readonly presence = new Store<ReadonlyMap<string, PresenceState>>(new Map());
   #typingTimer = 0;
   #typingSentAt = 0;
@@ -20,11 +20,11 @@ export class RoomSignals {
   constructor(
     private readonly client: Client,
     private readonly roomId: string,
-    me: string,
+    userId: string,
   ) {
     const typing = client.subscription(Typing, { roomId }).subscribe(({ data }) => {
       if (!data) return;
-      this.typingUsers.set(data.typing.users.filter(({ id }) => id !== me));
+      this.typingUsers.set(data.typing.users.filter(({ id }) => id !== userId));
       clearTimeout(this.#typingTimer);
       this.#typingTimer = window.setTimeout(() => this.typingUsers.set([]), data.typing.expiresInMs);
     });
@@ -42,7 +42,7 @@ export class RoomSignals {
     this.#unsubscribe();
   }
 
-  /** The viewer has changed what they are writing; at most one word about it in four seconds. */
+  /** The text in the composer has changed. Sends a signal at most once in `TYPING_REPEAT_MS`. */
   onDraftChange(isEmpty: boolean): void {
     const now = Date.now();
     if (isEmpty ? this.#typingSentAt === 0 : now - this.#typingSentAt < TYPING_REPEAT_MS) return;
@@ -50,7 +50,7 @@ export class RoomSignals {
     this.#setTyping(!isEmpty);
   }
 
-  /** Sending ends it by itself. */
+  /** The server ends "typing" itself when the message arrives. */
   onMessageSent(): void {
     this.#typingSentAt = 0;
   }

@@ -1,16 +1,17 @@
-/** An open thread: its root and the replies, fed with the events of its room. */
+/** An open thread: its root message and its replies, updated by the events of the room. */
 import type { Client } from "@urql/core";
-import type { RoomEvent } from "../api/subscriptions";
-import { Messages, MessageById } from "../api/messages";
+import { MessageById, Messages } from "../api/messages";
 import { runQuery } from "../api/request";
-import { emptyTimeline, reduce, type TimelineAction, type Timeline } from "./timeline";
+import type { RoomEvent } from "../api/subscriptions";
 import { Store } from "../store";
+import { emptyTimeline, reduce, type PageKind, type Timeline, type TimelineAction } from "./timeline";
 
 const PAGE_SIZE = 50;
 
 export class ThreadState {
-  /** A window of one row that never reaches the end, so that it takes in changes and nothing new. */
+  /** The root message, as a timeline of one row. `hasNewer` keeps the reducer from adding messages to it. */
   readonly root = new Store<Timeline>({ ...emptyTimeline(), hasNewer: true });
+  /** The replies. */
   readonly timeline: Store<Timeline>;
 
   constructor(
@@ -18,25 +19,25 @@ export class ThreadState {
     private readonly roomId: string,
     readonly rootId: string,
     private readonly userId: string,
-    /** The reply to show, once it is there. */
+    /** The reply to show first, or null. */
     readonly target: string | null,
   ) {
     this.timeline = new Store(emptyTimeline(rootId));
-    void this.load();
+    void this.#load();
   }
 
   dispatch(action: TimelineAction): void {
-    this.root.update((timeline) => reduce(timeline, action));
-    this.timeline.update((timeline) => reduce(timeline, action));
+    this.root.update((root) => reduce(root, action));
+    this.#dispatchToReplies(action);
   }
 
   onEvent(event: RoomEvent): void {
     this.dispatch({ type: "event", event, userId: this.userId });
-    if (event.__typename === "StreamReady" && !event.recovered) void this.load();
+    if (event.__typename === "StreamReady" && !event.recovered) void this.#load();
   }
 
-  /** From the beginning, or around the reply that is looked for. */
-  async load(): Promise<void> {
+  /** Loads the root and the newest replies, or the replies around `target`. */
+  async #load(): Promise<void> {
     const window = this.target ? { around: this.target, first: PAGE_SIZE } : { last: PAGE_SIZE };
     this.dispatch({ type: "pageRequested" });
     try {
@@ -44,7 +45,7 @@ export class ThreadState {
         runQuery(this.client, MessageById, { id: this.rootId }),
         this.#loadPage("opened", window),
       ]);
-      if (message) this.root.update((timeline) => ({ ...timeline, rows: [message], eventsDuringLoad: null }));
+      if (message) this.root.update((root) => ({ ...root, rows: [message], eventsDuringLoad: null }));
     } catch {
       this.dispatch({ type: "pageFailed" });
     }
@@ -52,28 +53,27 @@ export class ThreadState {
 
   async loadOlder(): Promise<void> {
     const first = this.timeline.value.rows[0];
-    if (!first?.pageCursor || this.timeline.value.eventsDuringLoad) return;
-    this.timeline.update((timeline) => reduce(timeline, { type: "pageRequested" }));
-    await this.#loadPage("older", { last: PAGE_SIZE, before: first.pageCursor }).catch(() =>
-      this.dispatch({ type: "pageFailed" }),
-    );
+    if (first?.pageCursor) await this.#loadMore("older", { last: PAGE_SIZE, before: first.pageCursor });
   }
 
   async loadNewer(): Promise<void> {
     const last = this.timeline.value.rows.at(-1);
-    if (!last?.pageCursor || this.timeline.value.eventsDuringLoad) return;
-    this.timeline.update((timeline) => reduce(timeline, { type: "pageRequested" }));
-    await this.#loadPage("newer", { first: PAGE_SIZE, after: last.pageCursor }).catch(() =>
-      this.dispatch({ type: "pageFailed" }),
-    );
+    if (last?.pageCursor) await this.#loadMore("newer", { first: PAGE_SIZE, after: last.pageCursor });
   }
 
-  async #loadPage(type: "opened" | "older" | "newer", window: Record<string, unknown>): Promise<void> {
-    const { messages } = await runQuery(this.client, Messages, {
-      roomId: this.roomId,
-      threadRootId: this.rootId,
-      ...window,
-    });
-    this.timeline.update((timeline) => reduce(timeline, { type, page: messages, userId: this.userId }));
+  async #loadMore(kind: PageKind, window: Record<string, unknown>): Promise<void> {
+    if (this.timeline.value.eventsDuringLoad) return; // another page is loading
+    this.#dispatchToReplies({ type: "pageRequested" });
+    await this.#loadPage(kind, window).catch(() => this.dispatch({ type: "pageFailed" }));
+  }
+
+  async #loadPage(kind: PageKind, window: Record<string, unknown>): Promise<void> {
+    const variables = { roomId: this.roomId, threadRootId: this.rootId, ...window };
+    const { messages } = await runQuery(this.client, Messages, variables);
+    this.#dispatchToReplies({ type: kind, page: messages, userId: this.userId });
+  }
+
+  #dispatchToReplies(action: TimelineAction): void {
+    this.timeline.update((timeline) => reduce(timeline, action));
   }
 }

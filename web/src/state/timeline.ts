@@ -32,7 +32,7 @@ export interface Timeline {
 }
 
 /** `opened` replaces all rows by a page; `older` and `newer` add a page at one end. */
-type PageKind = "opened" | "older" | "newer";
+export type PageKind = "opened" | "older" | "newer";
 
 export type TimelineAction =
   | { type: "pageRequested" }

@@ -1,4 +1,4 @@
-/** Ids made here, also where the page came over plain HTTP and the browser hides `crypto.randomUUID`. */
+/** A random UUID (version 4). `crypto.randomUUID` is missing when the page is served over plain HTTP. */
 export function uuid(): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;

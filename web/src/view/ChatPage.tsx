@@ -22,7 +22,7 @@ export function ChatPage() {
   useShortcuts(setDialog);
   useIdlePresence();
 
-  useEffect(() => chat.current(roomId, messageId), [chat, roomId, messageId]);
+  useEffect(() => chat.openRoom(roomId, messageId), [chat, roomId, messageId]);
 
   const unread = totalUnread(rooms ?? []);
   useEffect(() => {

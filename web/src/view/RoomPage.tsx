@@ -19,7 +19,7 @@ export function RoomPage({ room }: { room: RoomState }) {
   const error = useStore(room.error);
   const thread = useStore(room.thread);
   const [panel, setPanel] = useState<PanelName | null>(null);
-  const conversation = useMemo(() => new Conversation(room, null, room.timeline), [room]);
+  const conversation = useMemo(() => new Conversation(room), [room]);
   const openPanel = thread ? "thread" : panel;
 
   useEffect(() => {

@@ -9,7 +9,7 @@ import { formatTime } from "./format";
 export function UnsentRow({ unsent, isGrouped }: { unsent: UnsentMessage; isGrouped: boolean }) {
   const { viewer, outbox } = useChat();
   const user = useStore(viewer);
-  const hasFailed = unsent.error !== null;
+  const hasFailed = unsent.failure !== null;
   return (
     <li
       class={`message ${hasFailed ? "failed" : "pending"} ${isGrouped ? "goes-on" : ""}`}
@@ -31,7 +31,7 @@ export function UnsentRow({ unsent, isGrouped }: { unsent: UnsentMessage; isGrou
         ))}
         {hasFailed && (
           <p class="failure" role="alert">
-            Not sent: {unsent.error}{" "}
+            Not sent: {unsent.failure}{" "}
             <button type="button" class="link" onClick={() => outbox.retry(unsent.key)}>
               Retry
             </button>{" "}

@@ -1,20 +1,44 @@
-/** One line of a list of messages: a day, the divider, a message, or one that has not arrived yet. */
-import { memo } from "./memo";
+/** Renders the items of a message list. An item is rendered again only when it has changed. */
 import type { Conversation } from "../state/conversation";
 import type { LogItem } from "./logItems";
+import { memo } from "./memo";
 import { MessageRow } from "./MessageRow";
 import { SystemRow } from "./SystemRow";
 import { UnsentRow } from "./UnsentRow";
 
 interface Props {
+  items: readonly LogItem[];
+  conversation: Conversation;
+  /** The keys of the item that has the keyboard focus and of the one that is highlighted. */
+  current: string | null;
+  highlighted: string | null;
+}
+
+export function LogItems({ items, conversation, current, highlighted }: Props) {
+  return (
+    <>
+      {items.map((item) => (
+        <Item
+          key={item.key}
+          item={item}
+          conversation={conversation}
+          isCurrent={current === item.key}
+          isHighlighted={highlighted === item.key}
+        />
+      ))}
+    </>
+  );
+}
+
+interface ItemProps {
   item: LogItem;
   conversation: Conversation;
   isCurrent: boolean;
   isHighlighted: boolean;
 }
 
-export const LineShown = memo(
-  function LineShown({ item, conversation, isCurrent, isHighlighted }: Props) {
+const Item = memo(
+  function Item({ item, conversation, isCurrent, isHighlighted }: ItemProps) {
     switch (item.kind) {
       case "day":
         return (
