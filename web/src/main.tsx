@@ -1,12 +1,12 @@
 /** The entry point of the page. */
-import "./style/page.css";
+import "./style/base.css";
 import "./style/controls.css";
 import "./style/dialogs.css";
 import "./style/room.css";
-import "./style/rooms.css";
+import "./style/sidebar.css";
 import "./style/messages.css";
-import "./style/body.css";
-import "./style/tools.css";
+import "./style/messageBody.css";
+import "./style/messageTools.css";
 import "./style/composer.css";
 import "./style/panels.css";
 import "./style/welcome.css";

@@ -2,13 +2,15 @@
 import type { FragmentOf, ResultOf } from "gql.tada";
 import { graphql } from "./graphql";
 
-export const ErrorFields = graphql(`
-  fragment ErrorFields on UserError {
-    code
-    message
-    path
-    retryable
-    retryAfterMs
+export const Errors = graphql(`
+  fragment Errors on MutationPayload {
+    errors {
+      code
+      message
+      path
+      retryable
+      retryAfterMs
+    }
   }
 `);
 
@@ -45,9 +47,7 @@ export const Signup = graphql(
   `
     mutation Signup($input: SignupInput!) {
       signup(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         user {
           id
         }
@@ -57,16 +57,14 @@ export const Signup = graphql(
       }
     }
   `,
-  [ErrorFields, TokenFields],
+  [Errors, TokenFields],
 );
 
 export const Login = graphql(
   `
     mutation Login($input: LoginInput!) {
       login(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         user {
           id
         }
@@ -76,16 +74,14 @@ export const Login = graphql(
       }
     }
   `,
-  [ErrorFields, TokenFields],
+  [Errors, TokenFields],
 );
 
 export const RefreshSession = graphql(
   `
     mutation RefreshSession($input: RefreshSessionInput!) {
       refreshSession(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         user {
           id
         }
@@ -95,7 +91,7 @@ export const RefreshSession = graphql(
       }
     }
   `,
-  [ErrorFields, TokenFields],
+  [Errors, TokenFields],
 );
 
 export const Logout = graphql(`

@@ -1,5 +1,5 @@
 /** Mutations of messages. Most of them return the changed message. */
-import { ErrorFields } from "./accounts";
+import { Errors } from "./accounts";
 import { graphql } from "./graphql";
 import { ViewerMessage } from "./messages";
 
@@ -7,134 +7,116 @@ export const SendMessage = graphql(
   `
     mutation SendMessage($input: SendMessageInput!) {
       sendMessage(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         message {
           ...ViewerMessage
         }
       }
     }
   `,
-  [ErrorFields, ViewerMessage],
+  [Errors, ViewerMessage],
 );
 
 export const EditMessage = graphql(
   `
     mutation EditMessage($input: EditMessageInput!) {
       editMessage(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         message {
           ...ViewerMessage
         }
       }
     }
   `,
-  [ErrorFields, ViewerMessage],
+  [Errors, ViewerMessage],
 );
 
 export const DeleteMessage = graphql(
   `
     mutation DeleteMessage($input: DeleteMessageInput!) {
       deleteMessage(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         message {
           ...ViewerMessage
         }
       }
     }
   `,
-  [ErrorFields, ViewerMessage],
+  [Errors, ViewerMessage],
 );
 
 export const AddReaction = graphql(
   `
     mutation AddReaction($input: ReactionInput!) {
       addReaction(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         message {
           ...ViewerMessage
         }
       }
     }
   `,
-  [ErrorFields, ViewerMessage],
+  [Errors, ViewerMessage],
 );
 
 export const RemoveReaction = graphql(
   `
     mutation RemoveReaction($input: ReactionInput!) {
       removeReaction(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         message {
           ...ViewerMessage
         }
       }
     }
   `,
-  [ErrorFields, ViewerMessage],
+  [Errors, ViewerMessage],
 );
 
 export const PinMessage = graphql(
   `
     mutation PinMessage($input: MessageIdInput!) {
       pinMessage(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         message {
           ...ViewerMessage
         }
       }
     }
   `,
-  [ErrorFields, ViewerMessage],
+  [Errors, ViewerMessage],
 );
 
 export const UnpinMessage = graphql(
   `
     mutation UnpinMessage($input: MessageIdInput!) {
       unpinMessage(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         message {
           ...ViewerMessage
         }
       }
     }
   `,
-  [ErrorFields, ViewerMessage],
+  [Errors, ViewerMessage],
 );
 
 export const MarkRead = graphql(
   `
     mutation MarkRead($input: MarkReadInput!) {
       markRead(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
       }
     }
   `,
-  [ErrorFields],
+  [Errors],
 );
 
 export const CreateUpload = graphql(
   `
     mutation CreateUpload($input: CreateUploadInput!) {
       createUpload(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
         uploadId
         uploadUrl
         headers {
@@ -144,5 +126,5 @@ export const CreateUpload = graphql(
       }
     }
   `,
-  [ErrorFields],
+  [Errors],
 );

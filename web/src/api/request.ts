@@ -1,12 +1,12 @@
 /** Queries and mutations as promises: the data, or a RequestError with a text for the viewer. */
 import type { AnyVariables, Client, CombinedError, OperationResult, TypedDocumentNode } from "@urql/core";
 import type { FragmentOf } from "gql.tada";
-import type { ErrorFields } from "./accounts";
+import type { Errors } from "./accounts";
 
 /** After this time a request counts as lost. The caller may send it again. */
 const REQUEST_TIMEOUT_MS = 20_000;
 
-type UserError = FragmentOf<typeof ErrorFields>;
+type UserError = FragmentOf<typeof Errors>["errors"][number];
 
 /**
  * A request failed. `message` is for the viewer. `code` is an error code of the API, or one of this page: `UNREACHABLE`
@@ -67,10 +67,14 @@ function rejectAfterTimeout(): Promise<never> {
   return new Promise((_, reject) => setTimeout(() => reject(error), REQUEST_TIMEOUT_MS));
 }
 
+function noAnswer(): RequestError {
+  return new RequestError("The server sent no answer.", "INTERNAL", true);
+}
+
 async function dataOf<Data>(response: PromiseLike<OperationResult<Data>>): Promise<Data> {
   const { data, error } = await Promise.race([response, rejectAfterTimeout()]);
   if (error) throw toRequestError(error);
-  if (!data) throw new RequestError("The server sent no answer.", "INTERNAL", true);
+  if (!data) throw noAnswer();
   return data;
 }
 
@@ -90,7 +94,7 @@ export async function runMutation<Payload extends { errors: readonly UserError[]
   variables: Variables,
 ): Promise<Payload> {
   const [payload] = Object.values(await dataOf(client.mutation(document, variables).toPromise()));
-  if (!payload) throw new RequestError("The server sent no answer.", "INTERNAL", true);
+  if (!payload) throw noAnswer();
   const [userError] = payload.errors;
   if (userError) throw payloadError(userError);
   return payload;

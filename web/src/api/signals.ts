@@ -1,6 +1,6 @@
 /** Typing and presence: live signals that the server does not store. */
 import type { ResultOf } from "gql.tada";
-import { UserSummary, ErrorFields } from "./accounts";
+import { UserSummary, Errors } from "./accounts";
 import { graphql } from "./graphql";
 
 export const Typing = graphql(
@@ -38,24 +38,20 @@ export const SetTyping = graphql(
   `
     mutation SetTyping($input: SetTypingInput!) {
       setTyping(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
       }
     }
   `,
-  [ErrorFields],
+  [Errors],
 );
 
 export const SetPresence = graphql(
   `
     mutation SetPresence($input: SetPresenceInput!) {
       setPresence(input: $input) {
-        errors {
-          ...ErrorFields
-        }
+        ...Errors
       }
     }
   `,
-  [ErrorFields],
+  [Errors],
 );

@@ -27,7 +27,7 @@ export class Inbox {
   readonly rooms = new Store<readonly RoomEntry[] | null>(null);
   readonly #unsubscribe: () => void;
   /** The events since a reload began, to be applied to its result too, which may be older. Null while none is running. */
-  #eventsDuringReload: InboxChange[] | null = null;
+  #pendingEvents: InboxChange[] | null = null;
 
   constructor(private readonly client: Client) {
     const { unsubscribe } = client.subscription(InboxEvents, {}).subscribe(({ data }) => {
@@ -42,12 +42,12 @@ export class Inbox {
 
   /** Loads all rooms. Needed after each snapshot: it has unread counts only, and room changes may have been missed. */
   async reload(): Promise<void> {
-    const eventsDuringReload: InboxChange[] = (this.#eventsDuringReload = []);
+    const pendingEvents: InboxChange[] = (this.#pendingEvents = []);
     const summaries = await this.#fetchRooms();
-    if (this.#eventsDuringReload !== eventsDuringReload) return; // another reload has begun
-    this.#eventsDuringReload = null;
+    if (this.#pendingEvents !== pendingEvents) return; // another reload has begun
+    this.#pendingEvents = null;
     this.rooms.set(sortRooms(summaries.map(toRoomEntry)));
-    eventsDuringReload.forEach((event) => this.#applyChange(event));
+    pendingEvents.forEach((event) => this.#applyChange(event));
   }
 
   async #fetchRooms(): Promise<RoomSummary[]> {
@@ -71,7 +71,7 @@ export class Inbox {
       this.rooms.update((rooms) => rooms && rooms.map((room) => withSnapshotCounts(room, event.rooms)));
       this.reload().catch(() => undefined); // the snapshot after the next reconnect tries again
     } else {
-      this.#eventsDuringReload?.push(event);
+      this.#pendingEvents?.push(event);
       this.#applyChange(event);
     }
   }

@@ -196,7 +196,7 @@ export class RoomState {
   }
 
   #queuePage(kind: PageKind, window: PageWindow): Promise<void> {
-    const isBusy = this.timeline.value.eventsDuringLoad !== null;
+    const isBusy = this.timeline.value.pendingEvents !== null;
     if (isBusy && kind !== "opened") return this.#pageLoads; // the next scroll event asks again
     this.#pageLoads = this.#pageLoads.then(() => this.#loadPage(kind, window));
     return this.#pageLoads;

@@ -45,7 +45,7 @@ export class ThreadState {
         runQuery(this.client, MessageById, { id: this.rootId }),
         this.#loadPage("opened", window),
       ]);
-      if (message) this.root.update((root) => ({ ...root, rows: [message], eventsDuringLoad: null }));
+      if (message) this.root.update((root) => ({ ...root, rows: [message], pendingEvents: null }));
     } catch {
       this.dispatch({ type: "pageFailed" });
     }
@@ -62,7 +62,7 @@ export class ThreadState {
   }
 
   async #loadMore(kind: PageKind, window: Record<string, unknown>): Promise<void> {
-    if (this.timeline.value.eventsDuringLoad) return; // another page is loading
+    if (this.timeline.value.pendingEvents) return; // another page is loading
     this.#dispatchToReplies({ type: "pageRequested" });
     await this.#loadPage(kind, window).catch(() => this.dispatch({ type: "pageFailed" }));
   }

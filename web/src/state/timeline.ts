@@ -8,7 +8,7 @@
  *
  * - Events carry absolute values ("3 reactions", not "one more"), so an event may be applied twice.
  * - A page and the events travel separately, so a page may be older than events that have already been applied. All
- *   events that arrive while a page is loading are kept in `eventsDuringLoad` and applied to the page again.
+ *   events that arrive while a page is loading are kept in `pendingEvents` and applied to the page again.
  */
 import type { Message, MessagePage, SharedMessage } from "../api/messages";
 import type { RoomEvent } from "../api/subscriptions";
@@ -28,7 +28,7 @@ export interface Timeline {
   /** The number of messages from others since the viewer last saw the end of the list. */
   readonly unseenCount: number;
   /** The events since the request for the page that is loading; null while no page is loading. */
-  readonly eventsDuringLoad: readonly RoomEvent[] | null;
+  readonly pendingEvents: readonly RoomEvent[] | null;
 }
 
 /** `opened` replaces all rows by a page; `older` and `newer` add a page at one end. */
@@ -54,16 +54,16 @@ export function emptyTimeline(threadRootId: string | null = null): Timeline {
     hasNewer: false,
     newestSeq: 0,
     unseenCount: 0,
-    eventsDuringLoad: null,
+    pendingEvents: null,
   };
 }
 
 export function reduce(timeline: Timeline, action: TimelineAction): Timeline {
   switch (action.type) {
     case "pageRequested":
-      return { ...timeline, eventsDuringLoad: timeline.eventsDuringLoad ?? [] };
+      return { ...timeline, pendingEvents: timeline.pendingEvents ?? [] };
     case "pageFailed":
-      return { ...timeline, eventsDuringLoad: null };
+      return { ...timeline, pendingEvents: null };
     case "opened":
     case "older":
     case "newer":
@@ -93,9 +93,9 @@ function addPage(timeline: Timeline, kind: PageKind, page: MessagePage, userId: 
     hasOlder: kind === "newer" ? timeline.hasOlder : hasPreviousPage,
     // An event may have announced a message after the server read the page: then the page is no longer the last one.
     hasNewer: kind === "older" ? timeline.hasNewer : hasNextPage || (rows.at(-1)?.seq ?? 0) < newestSeq,
-    eventsDuringLoad: null,
+    pendingEvents: null,
   };
-  const events = timeline.eventsDuringLoad ?? [];
+  const events = timeline.pendingEvents ?? [];
   const replayed = events.reduce((current, event) => applyEvent(current, event, userId), next);
   return trim(replayed, kind === "older" ? "newest" : "oldest");
 }
@@ -118,7 +118,7 @@ function trim(timeline: Timeline, end: "oldest" | "newest"): Timeline {
 
 function addEvent(timeline: Timeline, event: RoomEvent, userId: string): Timeline {
   const next = applyEvent(timeline, event, userId);
-  return next.eventsDuringLoad ? { ...next, eventsDuringLoad: [...next.eventsDuringLoad, event] } : next;
+  return next.pendingEvents ? { ...next, pendingEvents: [...next.pendingEvents, event] } : next;
 }
 
 function applyEvent(timeline: Timeline, event: RoomEvent, userId: string): Timeline {

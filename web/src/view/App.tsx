@@ -1,4 +1,4 @@
-/** Signed out: what this is and how to come in. Signed in: the chat. */
+/** The root component: the chat for a signed-in user, otherwise the welcome page. */
 import { useEffect, useState } from "preact/hooks";
 import { session } from "../api/session";
 import { Chat, ChatContext } from "../state/chat";
@@ -10,7 +10,7 @@ export function App() {
   const userId = useStore(session)?.userId ?? null;
   const [chat, setChat] = useState<Chat | null>(null);
 
-  // One chat for each person, not for each pair of tokens: renewing them disturbs nothing.
+  // One chat per user and not per session value, so that refreshed tokens do not restart it.
   useEffect(() => {
     if (!userId) return;
     const opened = new Chat(userId);

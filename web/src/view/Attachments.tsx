@@ -1,4 +1,4 @@
-/** Files under a message: pictures as pictures, everything else by name and size. */
+/** The files of a message: images as thumbnails, other files with name and size. */
 import type { Attachment } from "../api/messages";
 import { Icon } from "./Icon";
 import { formatSize } from "./format";
@@ -8,7 +8,7 @@ interface Props {
   isTabbable: boolean;
 }
 
-/** The longer side of a picture in the list, in pixels. */
+/** The maximum width and height of a thumbnail in the list, in pixels. */
 const MAX_SIDE_PX = 320;
 
 export function Attachments({ attachments, isTabbable }: Props) {
@@ -24,7 +24,7 @@ export function Attachments({ attachments, isTabbable }: Props) {
   );
 }
 
-/** Its place is kept free before it is loaded, so nothing jumps. */
+/** With width and height, so that the rows do not move when the image has loaded. */
 function ImageThumbnail({ image, src }: { image: Attachment; src: string }) {
   const [width, height] = [image.width ?? MAX_SIDE_PX, image.height ?? MAX_SIDE_PX];
   const scale = Math.min(1, MAX_SIDE_PX / Math.max(width, height));

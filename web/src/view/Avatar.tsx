@@ -1,4 +1,4 @@
-/** A person's picture, or their initial on a colour that stays theirs. */
+/** The picture of a user, or the initial of the name on a colour that is derived from the user's id. */
 import type { UserSummary } from "../api/accounts";
 
 const COLOURS = 8;

@@ -1,4 +1,4 @@
-/** The chat: rooms on the left, the open one beside them; the page's title, keys and address. */
+/** The chat: list of rooms, the open room, dialogs, document title, and keyboard shortcuts. */
 import { useEffect, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { totalUnread } from "../state/inbox";

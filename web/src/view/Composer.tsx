@@ -1,4 +1,4 @@
-/** Where one writes: Enter sends, the text stays until then, and what failed can be taken up again above. */
+/** The composer of a room or thread. Enter sends; the text is stored as a draft until then. */
 import type { TargetedClipboardEvent, TargetedKeyboardEvent } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
@@ -54,7 +54,7 @@ export function Composer({ conversation, outbox }: Props) {
     conversation.replyTo.set(null);
     textarea.current?.focus();
   };
-  // Sent already, but for the files that were still on their way.
+  // The viewer has sent the message already; it was waiting for the uploads.
   useEffect(() => {
     if (isWaitingForFiles && uploads.isReady) send();
   }, [isWaitingForFiles, uploads.isReady]);
@@ -64,7 +64,7 @@ export function Composer({ conversation, outbox }: Props) {
     if (lastOwn) conversation.editing.set(lastOwn.id);
   };
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLTextAreaElement>) => {
-    if (event.isComposing) return; // an input method is still choosing its words
+    if (event.isComposing) return; // Enter belongs to the input method, which is still composing
     if (event.key === "Enter" && !event.shiftKey) {
       event.preventDefault();
       send();
@@ -96,7 +96,7 @@ export function Composer({ conversation, outbox }: Props) {
         </div>
       )}
       <ComposerFiles uploads={uploads} />
-      <div class="writing">
+      <div class="input-row">
         {permissions?.canUpload && <FilePicker onPick={uploads.add} />}
         <textarea
           ref={textarea}
@@ -121,7 +121,7 @@ export function Composer({ conversation, outbox }: Props) {
   );
 }
 
-/** As high as what is written; the styles set the limit. */
+/** Fits the height to the text. The style sheet sets the maximum. */
 function fitHeight(area: HTMLTextAreaElement | null): void {
   if (!area) return;
   area.style.height = "auto";

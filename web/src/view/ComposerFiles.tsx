@@ -1,4 +1,4 @@
-/** The files that the next message will carry, and how far each of them has got. */
+/** The files of the next message, with the progress of their uploads. */
 import { IconButton } from "./IconButton";
 import { formatSize } from "./format";
 import type { Uploads } from "./useUploads";

@@ -1,4 +1,4 @@
-/** Says that the connection is gone, once that has lasted long enough to matter. */
+/** Reports a lost connection when it is not back within a second. */
 import { useEffect, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { useStore } from "../store";

@@ -1,4 +1,4 @@
-/** A dialog of the browser's own: it keeps the focus inside, closes by Escape, and gives the focus back. */
+/** A modal <dialog>: the browser keeps the focus inside, closes it with Escape, and restores the focus. */
 import type { ComponentChildren } from "preact";
 import { useId, useLayoutEffect, useRef } from "preact/hooks";
 import { IconButton } from "./IconButton";
@@ -12,7 +12,7 @@ interface Props {
 export function Dialog({ title, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  // At once: the next key that is pressed belongs to the dialog.
+  // In a layout effect, so that the next key already goes to the dialog.
   useLayoutEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog

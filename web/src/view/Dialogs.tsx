@@ -1,4 +1,4 @@
-/** The dialogs of the page, by name. */
+/** The dialogs of the page by name. */
 import { DirectoryDialog } from "./DirectoryDialog";
 import { HelpDialog } from "./HelpDialog";
 import { NewDirectDialog } from "./NewDirectDialog";

@@ -1,4 +1,4 @@
-/** Public rooms that one is not in yet. */
+/** The directory: public rooms that the viewer has not joined. */
 import { useState } from "preact/hooks";
 import { runMutation, runQuery } from "../api/request";
 import { JoinRoom } from "../api/roomMutations";
@@ -55,7 +55,9 @@ export function DirectoryDialog({ onClose }: { onClose(): void }) {
           </li>
         ))}
       </ul>
-      {rooms?.length === 0 && <p class="nothing">No other public room{query ? " is called so" : " yet"}.</p>}
+      {rooms?.length === 0 && (
+        <p class="empty">{query ? "No other public room with this name." : "No other public rooms yet."}</p>
+      )}
     </Dialog>
   );
 }

@@ -1,4 +1,4 @@
-/** A message's text while its author changes it. */
+/** The form in which the author edits a message. */
 import type { TargetedKeyboardEvent } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
@@ -38,11 +38,11 @@ export function EditBox({ row, conversation }: { row: Row; conversation: Convers
     <form class="edit-box" onSubmit={(event) => (event.preventDefault(), save())}>
       <textarea ref={textarea} aria-label="Edit message" rows={2} defaultValue={row.body ?? ""} onKeyDown={onKeyDown} />
       <p class="hint">
-        <button class="link">Save</button> by Enter,{" "}
+        <button class="link">Save</button> (Enter) or{" "}
         <button type="button" class="link" onClick={close}>
           cancel
         </button>{" "}
-        by Escape
+        (Escape)
       </p>
       <p class="failure" role="alert">
         {action.error}

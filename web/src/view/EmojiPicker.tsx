@@ -1,4 +1,4 @@
-/** A few emoji to choose from: those that people answer with. */
+/** A picker with the emoji that are common as reactions. */
 import { useLayoutEffect, useRef } from "preact/hooks";
 
 const EMOJI = [..."👍👎😀😂😍😢😮😡🎉🔥🚀👀🙏👏💯✅❌🤔💡🙌😅🥳☕"].filter((emoji) => emoji !== "\ufe0f");

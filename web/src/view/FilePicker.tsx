@@ -1,4 +1,4 @@
-/** The browser's own way to choose files, behind a button that looks like the others. */
+/** A button that opens the file dialog of the browser. */
 import { useRef } from "preact/hooks";
 import { IconButton } from "./IconButton";
 
@@ -15,7 +15,7 @@ export function FilePicker({ onPick }: { onPick(files: File[]): void }) {
         aria-label="Files"
         onChange={({ currentTarget }) => {
           onPick([...(currentTarget.files ?? [])]);
-          currentTarget.value = ""; // the same file may be chosen again
+          currentTarget.value = ""; // otherwise choosing the same file again fires no event
         }}
       />
     </>

@@ -1,29 +1,29 @@
-/** The keys, and the doors for who builds on this server. */
+/** The help: keyboard shortcuts and links to the API. */
 import { Dialog } from "./Dialog";
 
 const KEYS: readonly [string, string][] = [
   ["Ctrl K", "Go to a room or person"],
-  ["Alt ↑ / ↓", "The room above or below"],
-  ["Alt Shift ↑ / ↓", "The unread room above or below"],
-  ["Enter", "Send"],
-  ["Shift Enter", "A new line"],
-  ["↑", "Edit your last message, in an empty box"],
-  ["↑ / ↓ in the list", "From message to message; Tab reaches what can be done with one"],
-  ["R", "Reply to the chosen message"],
-  ["Esc", "Mark as read"],
-  ["?", "This help"],
+  ["Alt ↑ / ↓", "Go to the previous or next room"],
+  ["Alt Shift ↑ / ↓", "Go to the previous or next unread room"],
+  ["Enter", "Send the message"],
+  ["Shift Enter", "Start a new line"],
+  ["↑", "Edit your last message, while the message box is empty"],
+  ["↑ / ↓ in the list", "Move between messages; Tab moves to the buttons of a message"],
+  ["R", "Reply to the selected message"],
+  ["Esc", "Mark the room as read"],
+  ["?", "Show this help"],
 ];
 
 export function HelpDialog({ onClose }: { onClose(): void }) {
   return (
     <Dialog title="Keyboard and help" onClose={onClose}>
-      <dl class="keys">
-        {KEYS.map(([key, what]) => (
+      <dl class="shortcuts">
+        {KEYS.map(([key, description]) => (
           <div key={key}>
             <dt>
               <kbd>{key}</kbd>
             </dt>
-            <dd>{what}</dd>
+            <dd>{description}</dd>
           </div>
         ))}
       </dl>

@@ -1,4 +1,4 @@
-/** Pictures of things, drawn with one pen. They say nothing to screen readers: what bears one has a name. */
+/** Icons as SVG paths. They are hidden from screen readers: the element around an icon has the accessible name. */
 const PATHS = {
   archive: "M3 5h18v4H3zM5 9v10h14V9M10 13h4",
   at: "M16 12a4 4 0 1 1-8 0 4 4 0 0 1 8 0v1.500a2.500 2.500 0 0 0 5 0V12a9 9 0 1 0-4 7.500",

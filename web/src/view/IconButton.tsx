@@ -1,4 +1,4 @@
-/** A button that is a picture and has a name. */
+/** A button with an icon. `name` is its accessible name and tooltip. */
 import type { ButtonHTMLAttributes } from "preact";
 import { Icon, type IconName } from "./Icon";
 

@@ -1,4 +1,4 @@
-/** An invitation that led here: what it is to, and the choice. */
+/** The invitation from an invite link: the room, who invites, and a button to join. */
 import { useEffect, useState } from "preact/hooks";
 import type { ResultOf } from "gql.tada";
 import { runMutation, runQuery } from "../api/request";
@@ -36,11 +36,11 @@ export function InvitationDialog({ code, onClose }: { code: string; onClose(): v
   return (
     <Dialog title="Invitation" onClose={close}>
       {invite === null ? (
-        <p>This invitation is not valid (any more).</p>
+        <p>This invitation is not valid or has expired.</p>
       ) : (
         <>
           <p>
-            {invite.inviter?.displayName ?? "Somebody"} invites you to <strong>{invite.roomName}</strong>.
+            {invite.inviter?.displayName ?? "Someone"} invites you to <strong>{invite.roomName}</strong>.
           </p>
           <p class="failure" role="alert">
             {action.error}

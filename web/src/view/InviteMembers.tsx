@@ -1,4 +1,4 @@
-/** Bringing people into a room: by name, or by a link for anybody. */
+/** Adds users to a room, or creates an invite link. */
 import { useState } from "preact/hooks";
 import type { UserSummary } from "../api/accounts";
 import { runMutation } from "../api/request";
@@ -23,7 +23,7 @@ export function InviteMembers({ room }: { room: RoomState }) {
   const createLink = () =>
     action.run(async () => setUrl((await runMutation(room.client, CreateInvite, { input: { roomId: room.id } })).url));
   return (
-    <section class="invite" aria-label="Bring people in">
+    <section class="invite" aria-label="Invite people">
       <p>
         <button type="button" onClick={() => setAdding(!isAdding)}>
           Add people
@@ -42,7 +42,7 @@ export function InviteMembers({ room }: { room: RoomState }) {
       )}
       {url && (
         <label>
-          Whoever has this link can come in
+          Anyone with this link can join
           <input readOnly value={url} onFocus={({ currentTarget }) => currentTarget.select()} />
         </label>
       )}

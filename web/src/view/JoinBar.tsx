@@ -1,4 +1,4 @@
-/** What stands in place of the composer for who only reads a public room. */
+/** Stands in place of the composer when the viewer is not a member of the room. */
 import { JoinRoom as JoinRoom } from "../api/roomMutations";
 import { runMutation } from "../api/request";
 import type { RoomState } from "../state/room";
@@ -13,7 +13,7 @@ export function JoinBar({ room }: { room: RoomState }) {
     });
   return (
     <div class="join">
-      <p>You are looking at this room from outside.</p>
+      <p>You are not a member of this room.</p>
       <button type="button" class="primary" disabled={action.isBusy} onClick={join}>
         Join room
       </button>

@@ -1,6 +1,6 @@
 /** Renders the items of a message list. An item is rendered again only when it has changed. */
 import type { Conversation } from "../state/conversation";
-import type { LogItem } from "./logItems";
+import type { LogItem } from "./buildLogItems";
 import { memo } from "./memo";
 import { MessageRow } from "./MessageRow";
 import { SystemRow } from "./SystemRow";
@@ -9,8 +9,9 @@ import { UnsentRow } from "./UnsentRow";
 interface Props {
   items: readonly LogItem[];
   conversation: Conversation;
-  /** The keys of the item that has the keyboard focus and of the one that is highlighted. */
+  /** The key of the item that has the keyboard focus. */
   current: string | null;
+  /** The key of the item that is highlighted. */
   highlighted: string | null;
 }
 

@@ -1,4 +1,4 @@
-/** A member: who they are and, for who may, what can be done about them. */
+/** A member of a room, with the actions that the viewer may take. */
 import { runMutation } from "../api/request";
 import { OpenDirectMessage, MuteMember, RemoveMember, SetMemberRole } from "../api/roomMutations";
 import type { Member, Role } from "../api/rooms";
@@ -14,7 +14,7 @@ const ROLE_NAMES: Record<Role, string> = {
   OWNER: "Owner",
   MODERATOR: "Moderator",
   MEMBER: "Member",
-  READ_ONLY: "Reads only",
+  READ_ONLY: "Read-only",
 };
 const MUTE_SECONDS = 600;
 
@@ -66,7 +66,7 @@ export function MemberRow({ member, room }: { member: Member; room: RoomState })
           role !== "MEMBER" && <small class="role">{ROLE_NAMES[role]}</small>
         )}
         {isMuted && <small class="role">Muted</small>}
-        <span class="member-deeds">
+        <span class="member-actions">
           {!isMe && details?.kind === "CHANNEL" && (
             <button type="button" class="link" onClick={openDirect}>
               Message

@@ -1,4 +1,4 @@
-/** Who is in a room and in which role; adding, inviting, and what moderators may do. */
+/** The panel with description, invitations, members and settings of a room. */
 import { useEffect, useState } from "preact/hooks";
 import { runQuery } from "../api/request";
 import { Members, type Member } from "../api/rooms";
@@ -26,7 +26,7 @@ export function MembersPanel({ room }: { room: RoomState }) {
   );
 }
 
-/** All of them, and again after each change: events tell who came, not in which order they stand. */
+/** All members. They are loaded again after each change, because an event does not tell the position in the list. */
 function useMembers(room: RoomState): readonly Member[] {
   const [members, setMembers] = useState<readonly Member[]>([]);
   useEffect(() => {

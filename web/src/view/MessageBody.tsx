@@ -1,4 +1,4 @@
-/** What a message says: its HTML, with the people it calls made visible. */
+/** The text of a message as HTML, with mentions highlighted. */
 import { useMemo } from "preact/hooks";
 import { useChat } from "../state/chat";
 import type { Row } from "../state/timeline";
@@ -16,11 +16,11 @@ export function MessageBody({ row }: { row: Pick<Row, "bodyHtml" | "mentions" | 
   return <div class="body">{elements}</div>;
 }
 
-function mentionRenderer(mentions: Row["mentions"], mentionsRoom: boolean, me: string): RenderText {
-  const names = new Map(mentions.map(({ id, username }) => [username.toLowerCase(), id === me]));
+function mentionRenderer(mentions: Row["mentions"], mentionsRoom: boolean, userId: string): RenderText {
+  const names = new Map(mentions.map(({ id, username }) => [username.toLowerCase(), id === userId]));
   if (mentionsRoom) names.set("room", true);
   const renderPiece = (piece: string) => {
-    // A name at the end of a sentence is followed by its dot.
+    // Punctuation after a name is not part of it: "@ann." mentions ann.
     const name = piece.slice(1).replace(/[._-]+$/, "");
     const isViewer = names.get(name.toLowerCase());
     if (!piece.startsWith("@") || isViewer === undefined) return piece;

@@ -5,7 +5,7 @@ import type { Conversation } from "../state/conversation";
 import { useStore } from "../store";
 import { roomName } from "./format";
 import { Icon } from "./Icon";
-import { buildLogItems } from "./logItems";
+import { buildLogItems } from "./buildLogItems";
 import { LogItems } from "./LogItems";
 import { useMessageList } from "./useMessageList";
 import { useReadTracking } from "./useReadTracking";
@@ -32,7 +32,7 @@ export function MessageLog({ conversation }: { conversation: Conversation }) {
       <div
         {...list.attributes}
         aria-label={details ? `Messages in ${roomName(details)}` : "Messages"}
-        aria-busy={details === null || timeline.eventsDuringLoad !== null}
+        aria-busy={details === null || timeline.pendingEvents !== null}
       >
         <ol>
           {details && !timeline.hasOlder && <LogStart name={roomName(details)} />}

@@ -1,4 +1,4 @@
-/** A message out of its place, with the way back to it. */
+/** A message in the search results or pins, with a button that shows it in its room. */
 import type { ComponentChildren } from "preact";
 import type { UserSummary } from "../api/accounts";
 import { Avatar } from "./Avatar";
@@ -14,8 +14,8 @@ interface Props {
 export function MessagePreview({ message, roomName, onShow, children }: Props) {
   const { author, createdAt } = message;
   return (
-    <article class="card-message">
-      <div class="by">
+    <article class="message-preview">
+      <div class="byline">
         {author && <Avatar user={author} />}
         <strong>{author?.displayName}</strong>
         <time dateTime={createdAt}>

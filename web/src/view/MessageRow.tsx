@@ -1,4 +1,4 @@
-/** A message: who said it and when, what it answers, what was put under it, and what one may do with it. */
+/** A message: author, time, quoted message, text, files, reactions, thread link, and tools. */
 import { useState } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import { linkTo } from "../state/route";
@@ -26,15 +26,15 @@ export function MessageRow({ row, isGrouped, conversation, isCurrent, isHighligh
   const isEditing = useStore(conversation.editing) === row.id;
   const [error, setError] = useState("");
   const { author } = row;
-  const classes = [isGrouped && "goes-on", isCurrent && "current", isHighlighted && "lit", row.deletedAt && "deleted"];
+  const classes = [isGrouped && "grouped", isCurrent && "current", isHighlighted && "lit", row.deletedAt && "deleted"];
   return (
     <li class={`message ${classes.filter(Boolean).join(" ")}`} data-key={row.id} tabIndex={-1}>
       <div class="gutter">
         {!isGrouped && author ? <Avatar user={author} /> : <Timestamp row={row} conversation={conversation} />}
       </div>
       <div class="content">
-        <div class={isGrouped ? "unseen" : "by"}>
-          <strong>{author?.displayName ?? "Somebody"}</strong>
+        <div class={isGrouped ? "visually-hidden" : "byline"}>
+          <strong>{author?.displayName ?? "Someone"}</strong>
           {!isGrouped && <Timestamp row={row} conversation={conversation} />}
           {row.pinnedAt && (
             <span class="pinned">
@@ -70,7 +70,7 @@ export function MessageRow({ row, isGrouped, conversation, isCurrent, isHighligh
 }
 
 function MessageText({ row }: { row: Row }) {
-  if (row.deletedAt) return <p class="body gone">This message was deleted.</p>;
+  if (row.deletedAt) return <p class="body deleted-text">This message was deleted.</p>;
   return (
     <>
       <MessageBody row={row} />
@@ -85,7 +85,7 @@ function MessageText({ row }: { row: Row }) {
 
 function Timestamp({ row, conversation }: { row: Row; conversation: Conversation }) {
   return (
-    <a class="moment" href={linkTo(conversation.room.id, row.threadRootId ?? row.id)} tabIndex={-1}>
+    <a class="timestamp" href={linkTo(conversation.room.id, row.threadRootId ?? row.id)} tabIndex={-1}>
       <time dateTime={row.createdAt} title={formatDateTime(row.createdAt)}>
         {formatTime(row.createdAt)}
       </time>

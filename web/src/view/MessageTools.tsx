@@ -1,4 +1,4 @@
-/** What one may do with a message, shown while it is pointed at or chosen by keyboard. */
+/** The actions on a message. They are visible while the message is hovered or has the keyboard focus. */
 import { useEffect, useRef, useState } from "preact/hooks";
 import { errorMessage } from "../api/request";
 import { useChat } from "../state/chat";

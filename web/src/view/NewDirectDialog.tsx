@@ -1,4 +1,4 @@
-/** Beginning a conversation with some people, or finding the one that there is. */
+/** Opens a direct conversation with one or more users. The server returns the existing one if there is one. */
 import { useState } from "preact/hooks";
 import type { UserSummary } from "../api/accounts";
 import { runMutation } from "../api/request";

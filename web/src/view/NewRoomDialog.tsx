@@ -1,4 +1,4 @@
-/** Making a room. */
+/** The form for a new room. */
 import type { TargetedSubmitEvent } from "preact";
 import { runMutation } from "../api/request";
 import { CreateRoom } from "../api/roomMutations";
@@ -12,7 +12,7 @@ import { useState } from "preact/hooks";
 export function NewRoomDialog({ onClose }: { onClose(): void }) {
   const { client } = useChat();
   const action = useAction();
-  // One key for all tries: a room whose answer was lost is not made twice.
+  // The same key for all attempts, so that a retry after a lost answer creates no second room.
   const [idempotencyKey] = useState(uuid);
   const submit = (event: TargetedSubmitEvent<HTMLFormElement>) => {
     event.preventDefault();
@@ -34,13 +34,13 @@ export function NewRoomDialog({ onClose }: { onClose(): void }) {
           <input name="name" maxLength={80} required autocomplete="off" autofocus />
         </label>
         <label>
-          Topic <span class="hint">(if you like)</span>
+          Topic <span class="hint">(optional)</span>
           <input name="topic" maxLength={250} autocomplete="off" />
         </label>
         <label class="check">
           <input name="private" type="checkbox" />
           <span>
-            Private <span class="hint">Only who is invited or added can see it.</span>
+            Private <span class="hint">Only people who are invited or added can see it.</span>
           </span>
         </label>
         <p class="failure" role="alert">

@@ -1,4 +1,4 @@
-/** What stands beside a room: a thread, its members, its pins, or a search. */
+/** The panel beside a room: members, pinned messages, search, or a thread. */
 import type { ComponentChildren } from "preact";
 import { useEffect } from "preact/hooks";
 import type { Conversation } from "../state/conversation";

@@ -1,4 +1,4 @@
-/** What was pinned in a room, the newest pin first. */
+/** The pinned messages of a room, the last pinned first. */
 import { useEffect, useState } from "preact/hooks";
 import { Pins, type Message } from "../api/messages";
 import { runQuery } from "../api/request";
@@ -24,7 +24,7 @@ export function PinsPanel({ room }: { room: RoomState }) {
       removeListener();
     };
   }, [room]);
-  if (pins?.length === 0) return <p class="nothing">Nothing is pinned here yet.</p>;
+  if (pins?.length === 0) return <p class="empty">Nothing is pinned here yet.</p>;
   return (
     <ul class="cards">
       {pins?.map((message) => (

@@ -1,4 +1,4 @@
-/** Whether somebody is here: a dot, and the word for who does not see it or its colour. */
+/** A dot for the presence of a user, with a label for screen readers. */
 import type { RoomState } from "../state/room";
 import { useStore } from "../store";
 

@@ -1,4 +1,4 @@
-/** The message that another one answers, in a line. */
+/** The message that a reply refers to, in one line. */
 import type { Row } from "../state/timeline";
 
 interface Props {
@@ -9,7 +9,7 @@ interface Props {
 export function Quote({ quoted, onShow }: Props) {
   const content = (
     <>
-      <strong>{quoted.author?.displayName ?? "Somebody"}</strong> {quoted.body ?? "(deleted)"}
+      <strong>{quoted.author?.displayName ?? "Someone"}</strong> {quoted.body ?? "(deleted)"}
     </>
   );
   if (!onShow) return <blockquote class="quote">{content}</blockquote>;

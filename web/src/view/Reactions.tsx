@@ -1,4 +1,4 @@
-/** Emoji under a message; one's own are lit, and a press puts one there or takes it away. */
+/** The reactions to a message. A click adds or removes the viewer's own. */
 import { errorMessage } from "../api/request";
 import type { Conversation } from "../state/conversation";
 import type { Row } from "../state/timeline";

@@ -1,4 +1,4 @@
-/** A room's name, topic and people, and the ways to what hangs on it. */
+/** The header of a room: name, topic, and buttons for the panels. */
 import { navigate } from "../state/route";
 import type { RoomState } from "../state/room";
 import { useStore } from "../store";
@@ -32,7 +32,7 @@ export function RoomHeader({ room, panel, choosePanel }: Props) {
       {details?.archivedAt && <span class="tag">Archived</span>}
       <IconButton icon="search" name="Search messages" {...toggle("search")} />
       <IconButton icon="pin" name="Pinned messages" {...toggle("pins")} />
-      <button type="button" class="people-button" title="Members" {...toggle("members")}>
+      <button type="button" class="members-button" title="Members" {...toggle("members")}>
         {details?.memberCount ?? 0} {details?.memberCount === 1 ? "member" : "members"}
       </button>
     </header>

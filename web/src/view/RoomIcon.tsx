@@ -8,7 +8,7 @@ export function RoomIcon({ room }: { room: Pick<RoomEntry, "kind" | "visibility"
   if (room.kind === "DIRECT" && peer) return <Avatar user={peer} />;
   const isPrivate = room.visibility === "PRIVATE";
   return (
-    <span class="sign" role="img" aria-label={isPrivate ? "Private" : "Public"}>
+    <span class="room-icon" role="img" aria-label={isPrivate ? "Private" : "Public"}>
       <Icon name={isPrivate ? "lock" : "hash"} />
     </span>
   );

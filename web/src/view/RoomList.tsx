@@ -1,4 +1,4 @@
-/** All of one's rooms, the liveliest first, and who one is. */
+/** The sidebar: the viewer's rooms, buttons for dialogs, and the viewer's profile. */
 import { signOut } from "../api/session";
 import { useChat } from "../state/chat";
 import { badgeCount, type RoomEntry } from "../state/inbox";
@@ -38,7 +38,7 @@ export function RoomList({ openDialog }: { openDialog(name: DialogName): void })
 }
 
 function RoomLinks({ rooms, current }: { rooms: readonly RoomEntry[]; current: string | null }) {
-  if (rooms.length === 0) return <p class="nothing">You are in no room yet.</p>;
+  if (rooms.length === 0) return <p class="empty">You have not joined any rooms yet.</p>;
   return (
     <ul>
       {rooms.map((room) => (
@@ -62,7 +62,7 @@ function RoomLink({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) 
         <RoomIcon room={room} />
         <span class="room-name">{roomName(room)}</span>
         {mentions > 0 && (
-          <span class="badge calls" aria-label={`${mentions} mentions`} role="img">
+          <span class="badge mentions" aria-label={`${mentions} mentions`} role="img">
             @
           </span>
         )}
@@ -79,13 +79,13 @@ function RoomLink({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) 
 
 function Profile({ openDialog }: { openDialog(name: DialogName): void }) {
   const chat = useChat();
-  const me = useStore(chat.viewer);
+  const viewer = useStore(chat.viewer);
   return (
-    <footer class="self">
-      {me && <Avatar user={me} />}
-      <span class="self-name">{me?.displayName}</span>
+    <footer class="profile">
+      {viewer && <Avatar user={viewer} />}
+      <span class="profile-name">{viewer?.displayName}</span>
       <IconButton icon="more" name="Keyboard and help" onClick={() => openDialog("help")} />
-      <button type="button" class="quiet" onClick={() => void signOut(chat.client)}>
+      <button type="button" class="subtle" onClick={() => void signOut(chat.client)}>
         Sign out
       </button>
     </footer>
@@ -96,7 +96,7 @@ function Skeleton() {
   return (
     <ul aria-hidden="true" class="skeleton">
       {[70, 55, 80, 60].map((width) => (
-        <li key={width} class={`bone w${width}`} />
+        <li key={width} class={`skeleton-line w${width}`} />
       ))}
     </ul>
   );

@@ -1,4 +1,4 @@
-/** The open room: what it is, what is said in it, where to say something, and a panel beside it. */
+/** The open room: header, messages, composer, and a panel; or the reason why it cannot be shown. */
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { Conversation } from "../state/conversation";
@@ -23,7 +23,7 @@ export function RoomPage({ room }: { room: RoomState }) {
   const openPanel = thread ? "thread" : panel;
 
   useEffect(() => {
-    if (!matchMedia("(hover: hover)").matches) return; // on a phone it would bring up the keyboard
+    if (!matchMedia("(hover: hover)").matches) return; // on a phone the focus would open the keyboard
     document.querySelector<HTMLTextAreaElement>(".composer textarea")?.focus();
   }, [room, details !== null]);
 
@@ -35,7 +35,7 @@ export function RoomPage({ room }: { room: RoomState }) {
   if (error) {
     return (
       <main class="lobby">
-        <h1>{details ? roomName(details) : "No such room"}</h1>
+        <h1>{details ? roomName(details) : "Room not available"}</h1>
         <p role="alert">{error.text}</p>
         {error.isFinal ? (
           <button type="button" onClick={() => navigate(null)}>

@@ -1,4 +1,4 @@
-/** One's own place in a room, and the room itself for who may change it. */
+/** The viewer's preferences for a room, and the settings of the room for those who may change them. */
 import type { TargetedSubmitEvent } from "preact";
 import { runMutation } from "../api/request";
 import { ArchiveRoom, LeaveRoom, SetRoomPreferences, UnarchiveRoom, UpdateRoom } from "../api/roomMutations";
@@ -37,9 +37,9 @@ export function RoomSettings({ room, details }: Props) {
     );
 
   return (
-    <section class="settings" aria-label="This room and you">
+    <section class="settings" aria-label="Room settings">
       <label>
-        Notify me of
+        Notify me about
         <select
           value={membership?.notificationLevel ?? "ALL"}
           onChange={({ currentTarget }) => setPreferences({ notificationLevel: currentTarget.value as Level })}
@@ -66,10 +66,10 @@ export function RoomSettings({ room, details }: Props) {
         {action.error}
       </p>
       {details.kind === "CHANNEL" && (
-        <p class="last-deeds">
+        <p>
           {permissions.canArchive && (
             <button type="button" onClick={toggleArchived}>
-              {details.archivedAt ? "Open again" : "Archive room"}
+              {details.archivedAt ? "Unarchive room" : "Archive room"}
             </button>
           )}{" "}
           <button type="button" class="danger" onClick={leaveRoom}>

@@ -1,4 +1,4 @@
-/** Going to a room by a few letters of its name: arrows choose, Enter goes. */
+/** Finds a room by name: the arrow keys select, Enter opens it. */
 import type { TargetedKeyboardEvent } from "preact";
 import { useState } from "preact/hooks";
 import { useChat } from "../state/chat";
@@ -66,7 +66,7 @@ export function RoomSwitcher({ onClose }: { onClose(): void }) {
           </li>
         ))}
       </ul>
-      {matches.length === 0 && <p class="nothing">None of your rooms is called so.</p>}
+      {matches.length === 0 && <p class="empty">No room or person with this name.</p>}
     </Dialog>
   );
 }

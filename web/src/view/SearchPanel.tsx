@@ -1,4 +1,4 @@
-/** Searching what was said, here or in all one's rooms. */
+/** Searches messages in this room or in all of the viewer's rooms. */
 import { useState } from "preact/hooks";
 import { Search, type SearchHit } from "../api/messages";
 import { runQuery } from "../api/request";
@@ -32,7 +32,7 @@ export function SearchPanel({ room }: { room: RoomState }) {
           <span>In all my rooms</span>
         </label>
       </form>
-      {query && hits?.length === 0 && <p class="nothing">Nothing found.</p>}
+      {query && hits?.length === 0 && <p class="empty">No messages found.</p>}
       <ul class="cards">
         {hits?.map((edge) => (
           <li key={edge.node.id}>

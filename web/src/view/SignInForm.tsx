@@ -1,4 +1,4 @@
-/** Coming in, with an account or for a new one. */
+/** The form for signing in or creating an account. */
 import type { TargetedSubmitEvent } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { ServerInfo, type UserSummary, type SignupMode } from "../api/accounts";
@@ -25,7 +25,7 @@ export function SignInForm() {
   useEffect(() => {
     runQuery(anonymousClient, ServerInfo, {}).then(
       ({ serverInfo }) => setSignupMode(serverInfo.signupMode),
-      () => setSignupMode("OPEN"), // whoever tries will be told
+      () => setSignupMode("OPEN"), // signing up shows an error if it is closed
     );
     if (inviteCode)
       runQuery(anonymousClient, InvitePreview, { code: inviteCode }).then(
@@ -43,9 +43,9 @@ export function SignInForm() {
       if (!isSignup) return signIn(name, password);
       const enteredCode = field("invite") || null;
       await signUp(name, password, { inviteCode: enteredCode, setupToken: setupToken });
-      if (setupToken) navigate(null); // the token has done its work
+      if (setupToken) navigate(null); // removes the used token from the address
       if (invite && enteredCode === inviteCode) {
-        removeInviteCode(); // signing up with it was joining
+        removeInviteCode(); // the server has added the new account to the room
         navigate(invite.roomId);
       }
     });
@@ -57,7 +57,7 @@ export function SignInForm() {
       <h2 id="sign-in">{isSignup ? "Create an account" : "Sign in"}</h2>
       {invite && (
         <p class="invited">
-          {invite.inviter?.displayName ?? "Somebody"} invites you to <strong>{invite.roomName}</strong>.
+          {invite.inviter?.displayName ?? "Someone"} invites you to <strong>{invite.roomName}</strong>.
         </p>
       )}
       <form onSubmit={submit}>
@@ -94,10 +94,10 @@ export function SignInForm() {
         </button>
       </form>
       {isClosed ? (
-        <p class="other-way">This server takes no new accounts.</p>
+        <p class="alternative">This server does not accept new accounts.</p>
       ) : (
-        <p class="other-way">
-          {isSignup ? "Already here before? " : "New here? "}
+        <p class="alternative">
+          {isSignup ? "Already have an account? " : "New here? "}
           <button type="button" class="link" onClick={() => setSignup(!isSignup)}>
             {isSignup ? "Sign in instead" : "Create an account"}
           </button>

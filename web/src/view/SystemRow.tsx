@@ -1,4 +1,4 @@
-/** What the room says of itself. */
+/** A system message, for example about a new member. */
 import type { Row } from "../state/timeline";
 import { MessageBody } from "./MessageBody";
 import { formatDateTime, formatTime } from "./format";

@@ -6,7 +6,7 @@ import type { RoomState } from "../state/room";
 import type { ThreadState } from "../state/thread";
 import { useStore } from "../store";
 import { Composer } from "./Composer";
-import { buildLogItems } from "./logItems";
+import { buildLogItems } from "./buildLogItems";
 import { LogItems } from "./LogItems";
 import { useMessageList } from "./useMessageList";
 

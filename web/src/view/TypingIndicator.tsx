@@ -1,4 +1,4 @@
-/** Who is writing just now, on a line that is always there, so that nothing moves. Not for screen readers: it never rests. */
+/** Who is typing. Always takes one line, so that nothing moves. Hidden from screen readers: it changes too often. */
 import type { UserSummary } from "../api/accounts";
 import type { RoomState } from "../state/room";
 import { useStore } from "../store";

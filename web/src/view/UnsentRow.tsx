@@ -1,4 +1,4 @@
-/** A message that has not arrived yet, where it will stand; when sending failed, with a way to try again. */
+/** A message that is being sent, or that could not be sent and can be retried or deleted. */
 import { useChat } from "../state/chat";
 import type { UnsentMessage } from "../state/outbox";
 import { useStore } from "../store";
@@ -12,13 +12,13 @@ export function UnsentRow({ unsent, isGrouped }: { unsent: UnsentMessage; isGrou
   const hasFailed = unsent.failure !== null;
   return (
     <li
-      class={`message ${hasFailed ? "failed" : "pending"} ${isGrouped ? "goes-on" : ""}`}
+      class={`message ${hasFailed ? "failed" : "pending"} ${isGrouped ? "grouped" : ""}`}
       data-key={`msg_${unsent.key}`}
       tabIndex={-1}
     >
       <div class="gutter">{!isGrouped && user && <Avatar user={user} />}</div>
       <div class="content">
-        <div class={isGrouped ? "unseen" : "by"}>
+        <div class={isGrouped ? "visually-hidden" : "byline"}>
           <strong>{user?.displayName ?? "You"}</strong>
           <time dateTime={unsent.createdAt}>{formatTime(unsent.createdAt)}</time>
         </div>

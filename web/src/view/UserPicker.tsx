@@ -1,4 +1,4 @@
-/** Finding people by name and choosing some of them. */
+/** Finds users by name and selects some of them. */
 import { useState } from "preact/hooks";
 import { FindUsers, type UserSummary } from "../api/accounts";
 import { runQuery } from "../api/request";
@@ -24,15 +24,15 @@ export function UserPicker({ chosen, onChange }: Props) {
     setQuery("");
   };
   return (
-    <div class="people-picker">
+    <div>
       {chosen.length > 0 && (
-        <ul class="chosen" aria-label="Chosen people">
+        <ul class="chosen" aria-label="Selected people">
           {chosen.map((person) => (
             <li key={person.id}>
               {person.displayName}
               <IconButton
                 icon="close"
-                name={`Not ${person.displayName}`}
+                name={`Remove ${person.displayName}`}
                 onClick={() => onChange(chosen.filter((one) => one !== person))}
               />
             </li>
@@ -57,7 +57,7 @@ export function UserPicker({ chosen, onChange }: Props) {
           </li>
         ))}
       </ul>
-      {query && choices?.length === 0 && <p class="nothing">Nobody of that name.</p>}
+      {query && choices?.length === 0 && <p class="empty">No user with this name.</p>}
     </div>
   );
 }

@@ -1,8 +1,8 @@
-/** The page for who is not signed in: the way in, and the doors of the API for who came for that. */
+/** The page for visitors who are not signed in: the sign-in form and links to the API. */
 import { SignInForm } from "./SignInForm";
 
 const LINKS = [
-  { href: "/graphql", name: "GraphiQL", about: "Try the API right here" },
+  { href: "/graphql", name: "GraphiQL", about: "Try the API in the browser" },
   { href: "/schema.graphql", name: "Schema", about: "For editors and codegen" },
   { href: "/health/ready", name: "Health", about: "Is this server ready?" },
 ];
@@ -17,15 +17,14 @@ export function Welcome() {
             roomcast
           </h1>
           <p class="lead">
-            Chat on a server of your own. Nothing is lost, nothing comes twice, and whoever was away finds everything in
-            order.
+            Chat on a server of your own. No message is lost or shown twice. After a break you find everything in order.
           </p>
         </section>
         <SignInForm />
         <section class="build" aria-labelledby="build">
           <h2 id="build">Build on it</h2>
           <p>Everything this page does goes through one typed GraphQL API. Your own client can do the same.</p>
-          <nav class="doors" aria-label="This server">
+          <nav class="links" aria-label="This server">
             {LINKS.map(({ href, name, about }) => (
               <a href={href} key={href}>
                 <strong>{name}</strong>
@@ -33,7 +32,7 @@ export function Welcome() {
               </a>
             ))}
           </nav>
-          <dl class="details">
+          <dl class="facts">
             <div>
               <dt>Queries and mutations</dt>
               <dd>
@@ -47,7 +46,7 @@ export function Welcome() {
               </dd>
             </div>
             <div>
-              <dt>Signed in</dt>
+              <dt>Authentication</dt>
               <dd>
                 <code>Authorization: Bearer …</code>, as a header or in <code>connection_init</code>
               </dd>

@@ -1,4 +1,4 @@
-/** What rooms and moments are called on this page. */
+/** Formats names of rooms, times, days and file sizes for the page. */
 import type { RoomSummary } from "../api/rooms";
 
 type NamedRoom = Pick<RoomSummary, "kind" | "name" | "directPeers">;
@@ -21,7 +21,7 @@ export function formatDateTime(moment: string): string {
   return dateTimeFormat.format(new Date(moment));
 }
 
-/** Today, Yesterday, or a date: what a day is called above its messages. */
+/** The heading of a day: Today, Yesterday, or a date. */
 export function formatDay(moment: string, now = new Date()): string {
   const then = new Date(moment);
   const days = Math.round((midnight(now) - midnight(then)) / 86_400_000);

@@ -1,4 +1,4 @@
-/** A component that is drawn again only when its properties have changed: all of preact/compat that is needed here. */
+/** Like `memo` of preact/compat: a component that is rendered again only when its properties have changed. */
 import { Component, h, type ComponentType, type VNode } from "preact";
 
 export function memo<Props extends object>(

@@ -1,13 +1,13 @@
 /**
- * HTML from the server as elements. The server has made it safe; it is looked at once more here, element by element, so
- * that neither of the two has to be right alone. What is not on the lists is left out, what it says stays.
+ * Renders HTML from the server as elements. The server sanitises it, and this module allows only listed elements and
+ * links once more, so that a bug in one of the two is not enough for an attack. The text of other elements is kept.
  */
 import { h, type ComponentChild } from "preact";
 
 const ELEMENTS = new Set("a blockquote br code em h1 h2 h3 h4 h5 h6 hr li mark ol p pre s strong ul".split(" "));
 const SAFE_LINK = /^(https?:\/\/|mailto:)/i;
 
-/** Text outside of code and links, as something else: how mentions come to be marked. */
+/** Renders text outside of code and links, for example to highlight mentions. */
 export type RenderText = (text: string) => ComponentChild;
 
 export function renderHtml(html: string, renderText: RenderText = (text) => text): ComponentChild[] {
@@ -36,6 +36,6 @@ function safeAttributes(name: string, element: Element): Record<string, string |
   }
   const start = Number(element.getAttribute("start"));
   if (name === "ol" && Number.isInteger(start) && start > 1) return { start };
-  // A long line of code is scrolled; by keyboard that takes a place to stand.
+  // Long lines of code scroll. With a tab stop this works by keyboard too.
   return name === "pre" ? { tabIndex: 0 } : {};
 }

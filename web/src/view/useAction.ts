@@ -1,12 +1,13 @@
-/** Something a person asks for that can be refused: whether it is under way, and why it failed. */
+/** Runs an action of the viewer, and holds whether it is running and the error of its last run. */
 import { useState } from "preact/hooks";
 import { errorMessage } from "../api/request";
 
 export interface ActionState {
   isBusy: boolean;
+  /** Empty when there is no error. */
   error: string;
-  /** Does it, unless it is being done already; afterwards `then`, where it went well. */
-  run(doing: () => Promise<void>): void;
+  /** Starts the action, unless one is running. */
+  run(action: () => Promise<void>): void;
 }
 
 export function useAction(): ActionState {

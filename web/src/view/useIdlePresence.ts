@@ -1,11 +1,13 @@
-/** Tells the server when nobody has touched any of this browser's tabs for a while, and when somebody does again. */
+/** Sets the presence of the viewer: idle after five minutes without input in any tab of this browser, else active. */
 import { useEffect } from "preact/hooks";
 import { runMutation } from "../api/request";
 import { SetPresence } from "../api/signals";
 import { useChat } from "../state/chat";
 
 const IDLE_AFTER_MS = 5 * 60_000;
+/** How often the time of the last input is compared with `IDLE_AFTER_MS`. */
 const CHECK_EVERY_MS = 30_000;
+/** How often the time of the last input is stored, at most. */
 const RECORD_EVERY_MS = 10_000;
 const STORAGE_KEY = "roomcast.touched";
 const INPUT_EVENTS = ["pointerdown", "keydown", "wheel"];
@@ -20,11 +22,11 @@ export function useIdlePresence(): void {
     let isIdle = false;
     const setPresence = (idle: boolean) => {
       isIdle = idle;
-      runMutation(client, SetPresence, { input: { state: idle ? "IDLE" : "ACTIVE" } }).catch(() => undefined); // only a signal
+      runMutation(client, SetPresence, { input: { state: idle ? "IDLE" : "ACTIVE" } }).catch(() => undefined); // the next change sends a new one
     };
     const onInput = () => {
       if (!isIdle && Date.now() - lastInputAt() < RECORD_EVERY_MS) return;
-      localStorage.setItem(STORAGE_KEY, String(Date.now())); // for the other tabs: together they are one device
+      localStorage.setItem(STORAGE_KEY, String(Date.now())); // shared, because all tabs count as one device
       if (isIdle) setPresence(false);
     };
     const checkIdle = () => {
@@ -32,12 +34,12 @@ export function useIdlePresence(): void {
       if (idle !== isIdle) setPresence(idle);
     };
     onInput();
-    // What was said is forgotten where the server has started anew.
-    const stop = connection.watch(() => connection.value === "connected" && isIdle && setPresence(true));
+    // A server that has restarted does not know that the viewer is idle.
+    const stopWatching = connection.watch(() => connection.value === "connected" && isIdle && setPresence(true));
     const timer = setInterval(checkIdle, CHECK_EVERY_MS);
     for (const kind of INPUT_EVENTS) addEventListener(kind, onInput, { passive: true });
     return () => {
-      stop();
+      stopWatching();
       clearInterval(timer);
       for (const kind of INPUT_EVENTS) removeEventListener(kind, onInput);
     };

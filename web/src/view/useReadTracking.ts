@@ -1,7 +1,7 @@
-/** Calls back when somebody looks at what is new here, and when they look away. */
+/** Calls `onRead` while the page has the focus and shows the end of the list, and `onBlur` when it loses the focus. */
 import { useEffect } from "preact/hooks";
 
-export function isPageFocused(): boolean {
+function isPageFocused(): boolean {
   return document.visibilityState === "visible" && document.hasFocus();
 }
 

@@ -1,4 +1,4 @@
-/** One tab stop for a whole list: arrows go from message to message, and letters do what the message's buttons do. */
+/** One tab stop for a list of messages: the arrow keys move between messages, R replies to the focused one. */
 import type { RefObject, TargetedKeyboardEvent } from "preact";
 import { useState } from "preact/hooks";
 import type { Conversation } from "../state/conversation";

@@ -1,13 +1,13 @@
 /**
- * Where a list of messages stands: at its end, following what comes; or somewhere above, where what is read stays where
- * it is, however much is added above or below.
+ * The scroll position of a list of messages. At the end, the list follows new messages. Anywhere else, the first visible
+ * row keeps its place when rows are added or removed above or below it.
  */
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
-/** So close to the end counts as there. */
+/** A position this close to the end counts as the end. */
 const AT_END_PX = 48;
-/** Older messages are asked for this far before they are needed. */
+/** The next page is loaded when the position is this close to the first or last row. */
 const LOAD_AHEAD_PX = 600;
 
 interface ScrollContent {
@@ -21,17 +21,19 @@ interface ScrollContent {
 export interface Scroll {
   isAtEnd: boolean;
   onScroll(): void;
-  /** From now on it stands at the end. */
+  /** Scrolls to the end and follows new messages. */
   scrollToEnd(): void;
-  /** Puts a row into the middle. */
+  /** Scrolls a row into the middle of the list. */
   scrollToRow(key: string): void;
 }
 
+/** A row by its `data-key`, and the distance of its top from the top of the visible part, in pixels. */
 interface Anchor {
   key: string;
   top: number;
 }
 
+/** `findStart` returns the row to show first, once there are rows; null starts at the end. */
 export function useScroll(
   list: RefObject<HTMLElement | null>,
   content: ScrollContent,
@@ -75,7 +77,7 @@ export function useScroll(
 
   useLayoutEffect(restorePosition);
   useEffect(() => {
-    // Pictures that arrive, a composer that grows, a window that shrinks.
+    // Sizes change when images load, the composer grows, or the window is resized.
     const observer = new ResizeObserver(restorePosition);
     const box = list.current;
     if (box) observer.observe(box);
@@ -100,7 +102,7 @@ function findRow(box: HTMLElement, key: string): HTMLElement | null {
   return box.querySelector<HTMLElement>(`[data-key="${key}"]`);
 }
 
-/** The first row in sight, and how far below the upper edge it begins. */
+/** The first visible row. */
 function findAnchor(box: HTMLElement): Anchor | null {
   for (const row of box.querySelectorAll<HTMLElement>("[data-key]")) {
     if (row.offsetTop + row.offsetHeight > box.scrollTop) {

@@ -1,4 +1,4 @@
-/** Answers to what is being typed: asked for after a pause, and only the newest question's are shown. */
+/** Searches while the viewer types: waits for a pause, and ignores the results of earlier queries. */
 import { useEffect, useState } from "preact/hooks";
 
 const DEBOUNCE_MS = 200;

@@ -1,4 +1,4 @@
-/** The page's keys: everything that can be reached without a mouse, from wherever one is. */
+/** The keyboard shortcuts of the page. `HelpDialog.tsx` lists them. */
 import { useEffect } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { badgeCount, type RoomEntry } from "../state/inbox";

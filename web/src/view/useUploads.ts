@@ -1,4 +1,4 @@
-/** Files on their way to the server while the message that will carry them is written. */
+/** The files of the message that is being written. Their upload starts when they are added. */
 import type { Client } from "@urql/core";
 import { useState } from "preact/hooks";
 import { errorMessage } from "../api/request";
@@ -8,9 +8,9 @@ import type { AttachedFile as Sent } from "../state/outbox";
 export interface Uploading {
   key: number;
   file: File;
-  /** 0 to 1. */
+  /** The share that has been uploaded, from 0 to 1. */
   progress: number;
-  /** Once all of it is there. */
+  /** The id of the attachment; null until the upload is complete. */
   id: string | null;
   error: string | null;
   abort: AbortController;
@@ -26,7 +26,7 @@ export interface Uploads {
   clear(): void;
 }
 
-/** What one message can carry. */
+/** The maximum number of files of one message. */
 const MAX_FILES = 10;
 let lastKey = 0;
 
