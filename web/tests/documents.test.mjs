@@ -1,4 +1,4 @@
-// Every operation of the page is valid against the schema: what types cannot tell, such as fields that conflict.
+// Every operation of the page is valid against the schema. The types do not check everything, such as conflicting fields.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";

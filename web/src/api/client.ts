@@ -3,7 +3,7 @@ import { Client, fetchExchange, subscriptionExchange } from "@urql/core";
 import { authExchange } from "@urql/exchange-auth";
 import type { Store } from "../store";
 import { isAccessTokenStale, refreshSession, session } from "./session";
-import { openSocket, type ConnectionState } from "./socket";
+import { type ConnectionState, openSocket } from "./socket";
 
 export interface ApiClient {
   client: Client;

@@ -100,6 +100,14 @@ export async function runMutation<Payload extends { errors: readonly UserError[]
   return payload;
 }
 
+/** Calls `onError` with the text of the error if `action` fails, otherwise with an empty text. */
+export function reportError(action: Promise<void>, onError: (text: string) => void): Promise<void> {
+  return action.then(
+    () => onError(""),
+    (caught: unknown) => onError(errorMessage(caught)),
+  );
+}
+
 /** The text to show for anything that was caught. */
 export function errorMessage(caught: unknown): string {
   return caught instanceof Error ? caught.message : String(caught);

@@ -1,6 +1,6 @@
 /** Typing and presence: live signals that the server does not store. */
 import type { ResultOf } from "gql.tada";
-import { UserSummary, Errors } from "./accounts";
+import { Errors, UserSummary } from "./accounts";
 import { graphql } from "./graphql";
 
 export const Typing = graphql(

@@ -1,12 +1,12 @@
 /** The WebSocket of the page: reconnects, refreshes its access token, and reports the state of the connection. */
-import { createClient, type Client } from "graphql-ws";
 import { stringifyDocument } from "@urql/core";
 import type { ResultOf } from "gql.tada";
+import { type Client, createClient } from "graphql-ws";
 import { Store } from "../store";
 import { RefreshSession } from "./accounts";
 import { RequestError } from "./request";
 import { withResume } from "./resume";
-import { clearSession, isAccessTokenStale, refreshSession, session, type SendRefresh } from "./session";
+import { clearSession, isAccessTokenStale, refreshSession, type SendRefresh, session } from "./session";
 
 /** `failed`: the server closed the socket with a code that makes a retry useless. That is a bug of client or server. */
 export type ConnectionState = "connecting" | "connected" | "reconnecting" | "failed";

@@ -3,7 +3,7 @@ import type { ResultOf } from "gql.tada";
 import { UserSummary } from "./accounts";
 import { graphql } from "./graphql";
 import { SharedMessage, ThreadFields } from "./messages";
-import { RoomSummary, RoomFields } from "./rooms";
+import { RoomFields, RoomSummary } from "./rooms";
 
 export const RoomEvents = graphql(
   `

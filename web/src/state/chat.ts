@@ -3,7 +3,7 @@ import type { Client } from "@urql/core";
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 import { Me, type UserSummary } from "../api/accounts";
-import { connect, type ApiClient } from "../api/client";
+import { type ApiClient, connect } from "../api/client";
 import { runQuery } from "../api/request";
 import { Store } from "../store";
 import { Inbox } from "./inbox";

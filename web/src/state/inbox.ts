@@ -1,8 +1,9 @@
 /** The viewer's rooms with their unread counts, sorted by activity. `inboxEvents` keeps them up to date. */
 import type { Client } from "@urql/core";
+import { loadAllNodes } from "../api/paging";
 import { runQuery } from "../api/request";
 import { MyRooms, type RoomSummary } from "../api/rooms";
-import { InboxEvents, type InboxEvent } from "../api/subscriptions";
+import { type InboxEvent, InboxEvents } from "../api/subscriptions";
 import { Store } from "../store";
 
 export interface RoomEntry extends RoomSummary {
@@ -43,22 +44,11 @@ export class Inbox {
   /** Loads all rooms. Needed after each snapshot: it has unread counts only, and room changes may have been missed. */
   async reload(): Promise<void> {
     const pendingEvents: InboxChange[] = (this.#pendingEvents = []);
-    const summaries = await this.#fetchRooms();
+    const summaries = await loadAllNodes(async (after) => (await runQuery(this.client, MyRooms, { after })).rooms);
     if (this.#pendingEvents !== pendingEvents) return; // another reload has begun
     this.#pendingEvents = null;
     this.rooms.set(sortRooms(summaries.map(toRoomEntry)));
     pendingEvents.forEach((event) => this.#applyChange(event));
-  }
-
-  async #fetchRooms(): Promise<RoomSummary[]> {
-    const found: RoomSummary[] = [];
-    let after: string | null = null;
-    do {
-      const { rooms }: { rooms: MyRoomsPage } = await runQuery(this.client, MyRooms, { after });
-      found.push(...rooms.nodes);
-      after = rooms.pageInfo.hasNextPage ? rooms.pageInfo.endCursor : null;
-    } while (after);
-    return found;
   }
 
   /** Moves a room up after the viewer has sent a message there. Its unread count does not change. */
@@ -88,11 +78,6 @@ export class Inbox {
   #updateRoom(roomId: string, change: (room: RoomEntry) => RoomEntry): void {
     this.rooms.update((rooms) => rooms && sortRooms(rooms.map((room) => (room.id === roomId ? change(room) : room))));
   }
-}
-
-interface MyRoomsPage {
-  nodes: RoomSummary[];
-  pageInfo: { hasNextPage: boolean; endCursor: string | null };
 }
 
 function toRoomEntry(summary: RoomSummary): RoomEntry {

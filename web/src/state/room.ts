@@ -1,21 +1,21 @@
 /** The open room: its details, its messages and its event stream, until the viewer leaves the page of the room. */
 import type { Client } from "@urql/core";
 import { MarkRead } from "../api/messageMutations";
-import { Messages, OpenRoom, type Message, type OpenRoomResult } from "../api/messages";
+import { type Message, Messages, OpenRoom, type OpenRoomResult } from "../api/messages";
 import { errorMessage, RequestError, runMutation, runQuery, toRequestError } from "../api/request";
 import { RoomById, type RoomFields, type RoomViewerFields } from "../api/rooms";
-import { RoomEvents, type RoomEvent } from "../api/subscriptions";
+import { type RoomEvent, RoomEvents } from "../api/subscriptions";
 import { Store } from "../store";
 import { RoomSignals } from "./signals";
-import { emptyTimeline, reduce, type PageKind, type Timeline, type TimelineAction } from "./timeline";
 import { ThreadState } from "./thread";
+import { emptyTimeline, type PageKind, reduce, type Timeline, type TimelineAction } from "./timeline";
 
 export type RoomDetails = RoomFields & RoomViewerFields;
 type Listener = (event: RoomEvent) => void;
 
 const PAGE_SIZE = 50;
 
-/** Why the room cannot be shown. `isFinal`: trying again would not help. */
+/** Why the room cannot be shown. `isFinal`: a retry does not help. */
 export interface RoomError {
   text: string;
   isFinal: boolean;
@@ -152,7 +152,7 @@ export class RoomState {
   }
 
   /**
-   * Loads the newest page again after the server could not replay all missed events. Whatever is shown may be outdated.
+   * Loads the newest page again after the server could not replay all missed events. Any shown message may be outdated.
    * The stream goes on meanwhile, and the reducer applies its events to the page.
    */
   async #refetch(): Promise<void> {
@@ -228,7 +228,7 @@ export class RoomState {
     }
   }
 
-  /** Called when the page loses the focus: messages from now on shall stand below the divider. */
+  /** Called when the page loses the focus: messages that arrive from now on stand below the divider. */
   moveDividerToEnd(): void {
     if (this.timeline.value.unseenCount === 0) this.divider.set(this.timeline.value.newestSeq);
   }

@@ -2,7 +2,7 @@
 import type { Client } from "@urql/core";
 import type { UserSummary } from "../api/accounts";
 import { runMutation } from "../api/request";
-import { Presence, SetTyping, Typing, type PresenceChange, type PresenceState } from "../api/signals";
+import { Presence, type PresenceChange, type PresenceState, SetTyping, Typing } from "../api/signals";
 import { Store } from "../store";
 
 /** How often "typing" is sent again while the viewer types. On the server it expires after 2.5 times as long. */

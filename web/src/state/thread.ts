@@ -4,7 +4,7 @@ import { MessageById, Messages } from "../api/messages";
 import { runQuery } from "../api/request";
 import type { RoomEvent } from "../api/subscriptions";
 import { Store } from "../store";
-import { emptyTimeline, reduce, type PageKind, type Timeline, type TimelineAction } from "./timeline";
+import { emptyTimeline, type PageKind, reduce, type Timeline, type TimelineAction } from "./timeline";
 
 const PAGE_SIZE = 50;
 

@@ -1,7 +1,7 @@
 /** The files of a message: images as thumbnails, other files with name and size. */
 import type { Attachment } from "../api/messages";
-import { Icon } from "./Icon";
 import { formatSize } from "./format";
+import { Icon } from "./Icon";
 
 interface Props {
   attachments: readonly Attachment[];

@@ -5,10 +5,10 @@ import { totalUnread } from "../state/inbox";
 import { readInviteCode, route } from "../state/route";
 import { useStore } from "../store";
 import { ConnectionBanner } from "./ConnectionBanner";
-import { Dialogs, type DialogName } from "./Dialogs";
+import { type DialogName, Dialogs } from "./Dialogs";
 import { InvitationDialog } from "./InvitationDialog";
-import { RoomPage } from "./RoomPage";
 import { RoomList } from "./RoomList";
+import { RoomPage } from "./RoomPage";
 import { useIdlePresence } from "./useIdlePresence";
 import { useShortcuts } from "./useShortcuts";
 

@@ -8,9 +8,9 @@ import type { Outbox } from "../state/outbox";
 import { useStore } from "../store";
 import { ComposerFiles } from "./ComposerFiles";
 import { FilePicker } from "./FilePicker";
+import { roomName } from "./format";
 import { Icon } from "./Icon";
 import { IconButton } from "./IconButton";
-import { roomName } from "./format";
 import { Quote } from "./Quote";
 import { useUploads } from "./useUploads";
 
@@ -35,11 +35,11 @@ export function Composer({ conversation, outbox }: Props) {
     if (replyTo) textarea.current?.focus();
   }, [replyTo]);
 
-  const changeText = (text: string) => {
+  const changeText = (next: string) => {
     setWaitingForFiles(false);
-    setText(text);
-    saveDraft(draftKey, text);
-    if (!threadRootId) room.signals.onDraftChange(text.trim() === "");
+    setText(next);
+    saveDraft(draftKey, next);
+    if (!threadRootId) room.signals.onDraftChange(next.trim() === "");
   };
   const isEmpty = text.trim() === "" && uploads.files.length === 0;
   const send = () => {

@@ -1,6 +1,6 @@
 /** The files of the next message, with the progress of their uploads. */
-import { IconButton } from "./IconButton";
 import { formatSize } from "./format";
+import { IconButton } from "./IconButton";
 import type { Uploads } from "./useUploads";
 
 export function ComposerFiles({ uploads }: { uploads: Uploads }) {

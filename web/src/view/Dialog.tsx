@@ -12,7 +12,7 @@ interface Props {
 export function Dialog({ title, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  // In a layout effect, so that the next key already goes to the dialog.
+  // In a layout effect, so that the next key press reaches the dialog.
   useLayoutEffect(() => dialog.current?.showModal(), []);
   return (
     <dialog

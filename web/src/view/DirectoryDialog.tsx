@@ -2,10 +2,11 @@
 import { useState } from "preact/hooks";
 import { runMutation, runQuery } from "../api/request";
 import { JoinRoom } from "../api/roomMutations";
-import { DiscoverableRooms as Rooms } from "../api/rooms";
+import { DiscoverableRooms } from "../api/rooms";
 import { useChat } from "../state/chat";
 import { navigate } from "../state/route";
 import { Dialog } from "./Dialog";
+import { ErrorText } from "./ErrorText";
 import { useAction } from "./useAction";
 import { useSearch } from "./useSearch";
 
@@ -15,7 +16,7 @@ export function DirectoryDialog({ onClose }: { onClose(): void }) {
   const action = useAction();
   const rooms = useSearch(
     query,
-    async (query) => (await runQuery(client, Rooms, { query: query || null })).rooms.nodes,
+    async (query) => (await runQuery(client, DiscoverableRooms, { query: query || null })).rooms.nodes,
   );
   const openRoom = (roomId: string) => {
     onClose();
@@ -36,9 +37,7 @@ export function DirectoryDialog({ onClose }: { onClose(): void }) {
         onInput={({ currentTarget }) => setQuery(currentTarget.value)}
         autofocus
       />
-      <p class="failure" role="alert">
-        {action.error}
-      </p>
+      <ErrorText text={action.error} />
       <ul class="choices">
         {rooms?.map((room) => (
           <li key={room.id}>

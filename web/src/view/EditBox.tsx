@@ -3,6 +3,7 @@ import type { TargetedKeyboardEvent } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import type { Row } from "../state/timeline";
+import { ErrorText } from "./ErrorText";
 import { useAction } from "./useAction";
 
 export function EditBox({ row, conversation }: { row: Row; conversation: Conversation }) {
@@ -44,9 +45,7 @@ export function EditBox({ row, conversation }: { row: Row; conversation: Convers
         </button>{" "}
         (Escape)
       </p>
-      <p class="failure" role="alert">
-        {action.error}
-      </p>
+      <ErrorText text={action.error} />
     </form>
   );
 }

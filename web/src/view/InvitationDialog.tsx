@@ -1,12 +1,13 @@
 /** The invitation from an invite link: the room, who invites, and a button to join. */
-import { useEffect, useState } from "preact/hooks";
 import type { ResultOf } from "gql.tada";
+import { useEffect, useState } from "preact/hooks";
 import { runMutation, runQuery } from "../api/request";
 import { JoinRoom } from "../api/roomMutations";
 import { InvitePreview } from "../api/rooms";
 import { useChat } from "../state/chat";
-import { removeInviteCode, navigate } from "../state/route";
+import { navigate, removeInviteCode } from "../state/route";
 import { Dialog } from "./Dialog";
+import { ErrorText } from "./ErrorText";
 import { useAction } from "./useAction";
 
 type Preview = ResultOf<typeof InvitePreview>["invite"];
@@ -42,9 +43,7 @@ export function InvitationDialog({ code, onClose }: { code: string; onClose(): v
           <p>
             {invite.inviter?.displayName ?? "Someone"} invites you to <strong>{invite.roomName}</strong>.
           </p>
-          <p class="failure" role="alert">
-            {action.error}
-          </p>
+          <ErrorText text={action.error} />
           <button type="button" class="primary" disabled={action.isBusy} onClick={join}>
             Join room
           </button>

@@ -4,8 +4,9 @@ import type { UserSummary } from "../api/accounts";
 import { runMutation } from "../api/request";
 import { AddMembers, CreateInvite } from "../api/roomMutations";
 import type { RoomState } from "../state/room";
-import { UserPicker } from "./UserPicker";
+import { ErrorText } from "./ErrorText";
 import { useAction } from "./useAction";
+import { UserPicker } from "./UserPicker";
 
 export function InviteMembers({ room }: { room: RoomState }) {
   const [isAdding, setAdding] = useState(false);
@@ -46,9 +47,7 @@ export function InviteMembers({ room }: { room: RoomState }) {
           <input readOnly value={url} onFocus={({ currentTarget }) => currentTarget.select()} />
         </label>
       )}
-      <p class="failure" role="alert">
-        {action.error}
-      </p>
+      <ErrorText text={action.error} />
     </section>
   );
 }

@@ -1,7 +1,8 @@
-/** Stands in place of the composer when the viewer is not a member of the room. */
-import { JoinRoom as JoinRoom } from "../api/roomMutations";
+/** Replaces the composer when the viewer is not a member of the room. */
 import { runMutation } from "../api/request";
+import { JoinRoom } from "../api/roomMutations";
 import type { RoomState } from "../state/room";
+import { ErrorText } from "./ErrorText";
 import { useAction } from "./useAction";
 
 export function JoinBar({ room }: { room: RoomState }) {
@@ -17,9 +18,7 @@ export function JoinBar({ room }: { room: RoomState }) {
       <button type="button" class="primary" disabled={action.isBusy} onClick={join}>
         Join room
       </button>
-      <p class="failure" role="alert">
-        {action.error}
-      </p>
+      <ErrorText text={action.error} />
     </div>
   );
 }

@@ -1,12 +1,13 @@
 /** A member of a room, with the actions that the viewer may take. */
 import { runMutation } from "../api/request";
-import { OpenDirectMessage, MuteMember, RemoveMember, SetMemberRole } from "../api/roomMutations";
+import { MuteMember, OpenDirectMessage, RemoveMember, SetMemberRole } from "../api/roomMutations";
 import type { Member, Role } from "../api/rooms";
 import { useChat } from "../state/chat";
-import { navigate } from "../state/route";
 import type { RoomState } from "../state/room";
+import { navigate } from "../state/route";
 import { useStore } from "../store";
 import { Avatar } from "./Avatar";
+import { ErrorText } from "./ErrorText";
 import { PresenceDot } from "./PresenceDot";
 import { useAction } from "./useAction";
 
@@ -83,9 +84,7 @@ export function MemberRow({ member, room }: { member: Member; room: RoomState })
             </>
           )}
         </span>
-        <p class="failure" role="alert">
-          {action.error}
-        </p>
+        <ErrorText text={action.error} />
       </div>
     </li>
   );

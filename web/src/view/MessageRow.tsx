@@ -2,15 +2,16 @@
 import { useState } from "preact/hooks";
 import type { Conversation } from "../state/conversation";
 import { linkTo } from "../state/route";
-import { useStore } from "../store";
 import type { Row } from "../state/timeline";
+import { useStore } from "../store";
 import { Attachments } from "./Attachments";
 import { Avatar } from "./Avatar";
 import { EditBox } from "./EditBox";
+import { ErrorText } from "./ErrorText";
+import { formatDateTime, formatTime } from "./format";
 import { Icon } from "./Icon";
 import { MessageBody } from "./MessageBody";
 import { MessageTools } from "./MessageTools";
-import { formatDateTime, formatTime } from "./format";
 import { Quote } from "./Quote";
 import { Reactions } from "./Reactions";
 
@@ -56,11 +57,7 @@ export function MessageRow({ row, isGrouped, conversation, isCurrent, isHighligh
             {row.thread.replyCount} {row.thread.replyCount === 1 ? "reply" : "replies"}
           </button>
         )}
-        {error && (
-          <p class="failure" role="alert">
-            {error}
-          </p>
-        )}
+        {error && <ErrorText text={error} />}
       </div>
       {!row.deletedAt && !isEditing && (
         <MessageTools row={row} conversation={conversation} isTabbable={isCurrent} onError={setError} />

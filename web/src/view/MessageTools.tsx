@@ -1,10 +1,10 @@
 /** The actions on a message. They are visible while the message is hovered or has the keyboard focus. */
 import { useEffect, useRef, useState } from "preact/hooks";
-import { errorMessage } from "../api/request";
+import { reportError } from "../api/request";
 import { useChat } from "../state/chat";
 import type { Conversation } from "../state/conversation";
-import { useStore } from "../store";
 import type { Row } from "../state/timeline";
+import { useStore } from "../store";
 import { EmojiPicker } from "./EmojiPicker";
 import { IconButton } from "./IconButton";
 
@@ -12,7 +12,7 @@ interface Props {
   row: Row;
   conversation: Conversation;
   isTabbable: boolean;
-  onError(words: string): void;
+  onError(text: string): void;
 }
 
 export function MessageTools({ row, conversation, isTabbable, onError }: Props) {
@@ -21,13 +21,9 @@ export function MessageTools({ row, conversation, isTabbable, onError }: Props) 
   const [isPicking, setPicking] = useState(false);
   const [isConfirming, setConfirming] = useState(false);
   const tools = useRef<HTMLDivElement>(null);
-  const isMine = row.author?.id === userId;
+  const isOwn = row.author?.id === userId;
 
-  const run = (action: Promise<void>) =>
-    action.then(
-      () => onError(""),
-      (caught: unknown) => onError(errorMessage(caught)),
-    );
+  const run = (action: Promise<void>) => void reportError(action, onError);
   useEffect(() => {
     if (!isPicking) return;
     const close = (event: Event) => {
@@ -37,7 +33,7 @@ export function MessageTools({ row, conversation, isTabbable, onError }: Props) 
     return () => document.removeEventListener("pointerdown", close);
   }, [isPicking]);
 
-  const remove = () => (isConfirming ? void run(conversation.remove(row.id)) : setConfirming(true));
+  const remove = () => (isConfirming ? run(conversation.remove(row.id)) : setConfirming(true));
   const tabStop = { tabIndex: isTabbable ? 0 : -1 };
   return (
     <div
@@ -70,13 +66,13 @@ export function MessageTools({ row, conversation, isTabbable, onError }: Props) 
           icon="pin"
           name={row.pinnedAt ? "Unpin" : "Pin"}
           {...tabStop}
-          onClick={() => void run(conversation.togglePin(row))}
+          onClick={() => run(conversation.togglePin(row))}
         />
       )}
-      {isMine && permissions?.canSend && (
+      {isOwn && permissions?.canSend && (
         <IconButton icon="edit" name="Edit" {...tabStop} onClick={() => conversation.editing.set(row.id)} />
       )}
-      {(isMine || permissions?.canDeleteOthersMessages) &&
+      {(isOwn || permissions?.canDeleteOthersMessages) &&
         (isConfirming ? (
           <button type="button" class="danger" {...tabStop} onClick={remove}>
             Delete?
@@ -88,7 +84,7 @@ export function MessageTools({ row, conversation, isTabbable, onError }: Props) 
         <EmojiPicker
           onPick={(emoji) => {
             setPicking(false);
-            void run(conversation.toggleReaction(row, emoji));
+            run(conversation.toggleReaction(row, emoji));
           }}
           onClose={() => setPicking(false)}
         />

@@ -6,8 +6,9 @@ import { OpenDirectMessage } from "../api/roomMutations";
 import { useChat } from "../state/chat";
 import { navigate } from "../state/route";
 import { Dialog } from "./Dialog";
-import { UserPicker } from "./UserPicker";
+import { ErrorText } from "./ErrorText";
 import { useAction } from "./useAction";
+import { UserPicker } from "./UserPicker";
 
 export function NewDirectDialog({ onClose }: { onClose(): void }) {
   const { client } = useChat();
@@ -22,9 +23,7 @@ export function NewDirectDialog({ onClose }: { onClose(): void }) {
   return (
     <Dialog title="New message" onClose={onClose}>
       <UserPicker chosen={users} onChange={setUsers} />
-      <p class="failure" role="alert">
-        {action.error}
-      </p>
+      <ErrorText text={action.error} />
       <button type="button" class="primary" disabled={users.length === 0 || action.isBusy} onClick={start}>
         Start conversation
       </button>

@@ -1,13 +1,14 @@
 /** The form for a new room. */
 import type { TargetedSubmitEvent } from "preact";
+import { useState } from "preact/hooks";
 import { runMutation } from "../api/request";
 import { CreateRoom } from "../api/roomMutations";
 import { useChat } from "../state/chat";
-import { uuid } from "../state/uuid";
 import { navigate } from "../state/route";
+import { uuid } from "../state/uuid";
 import { Dialog } from "./Dialog";
+import { ErrorText } from "./ErrorText";
 import { useAction } from "./useAction";
-import { useState } from "preact/hooks";
 
 export function NewRoomDialog({ onClose }: { onClose(): void }) {
   const { client } = useChat();
@@ -43,9 +44,7 @@ export function NewRoomDialog({ onClose }: { onClose(): void }) {
             Private <span class="hint">Only people who are invited or added can see it.</span>
           </span>
         </label>
-        <p class="failure" role="alert">
-          {action.error}
-        </p>
+        <ErrorText text={action.error} />
         <button class="primary" disabled={action.isBusy}>
           Create room
         </button>

@@ -1,5 +1,5 @@
 /** The reactions to a message. A click adds or removes the viewer's own. */
-import { errorMessage } from "../api/request";
+import { reportError } from "../api/request";
 import type { Conversation } from "../state/conversation";
 import type { Row } from "../state/timeline";
 
@@ -7,16 +7,12 @@ interface Props {
   row: Row;
   conversation: Conversation;
   isTabbable: boolean;
-  onError(words: string): void;
+  onError(text: string): void;
 }
 
 export function Reactions({ row, conversation, isTabbable, onError }: Props) {
   if (row.reactions.length === 0) return null;
-  const toggle = (emoji: string) =>
-    conversation.toggleReaction(row, emoji).then(
-      () => onError(""),
-      (caught: unknown) => onError(errorMessage(caught)),
-    );
+  const toggle = (emoji: string) => void reportError(conversation.toggleReaction(row, emoji), onError);
   return (
     <div class="reactions">
       {row.reactions.map(({ emoji, count, viewerHasReacted }) => (
@@ -27,7 +23,7 @@ export function Reactions({ row, conversation, isTabbable, onError }: Props) {
           aria-pressed={viewerHasReacted}
           aria-label={`${emoji} ${count}`}
           tabIndex={isTabbable ? 0 : -1}
-          onClick={() => void toggle(emoji)}
+          onClick={() => toggle(emoji)}
         >
           <span>{emoji}</span> {count}
         </button>

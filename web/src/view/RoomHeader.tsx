@@ -1,9 +1,9 @@
 /** The header of a room: name, topic, and buttons for the panels. */
-import { navigate } from "../state/route";
 import type { RoomState } from "../state/room";
+import { navigate } from "../state/route";
 import { useStore } from "../store";
-import { IconButton } from "./IconButton";
 import { roomName } from "./format";
+import { IconButton } from "./IconButton";
 import type { PanelName } from "./Panel";
 import { PresenceDot } from "./PresenceDot";
 import { RoomIcon } from "./RoomIcon";

@@ -6,9 +6,9 @@ import { linkTo, route } from "../state/route";
 import { useStore } from "../store";
 import { Avatar } from "./Avatar";
 import type { DialogName } from "./Dialogs";
+import { roomName } from "./format";
 import { Icon } from "./Icon";
 import { IconButton } from "./IconButton";
-import { roomName } from "./format";
 import { RoomIcon } from "./RoomIcon";
 
 export function RoomList({ openDialog }: { openDialog(name: DialogName): void }) {

@@ -2,13 +2,13 @@
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { useChat } from "../state/chat";
 import { Conversation } from "../state/conversation";
-import { navigate } from "../state/route";
 import type { RoomState } from "../state/room";
+import { navigate } from "../state/route";
 import { useStore } from "../store";
 import { Composer } from "./Composer";
+import { roomName } from "./format";
 import { JoinBar } from "./JoinBar";
 import { MessageLog } from "./MessageLog";
-import { roomName } from "./format";
 import { Panel, type PanelName } from "./Panel";
 import { RoomHeader } from "./RoomHeader";
 import { TypingIndicator } from "./TypingIndicator";

@@ -2,8 +2,9 @@
 import type { TargetedSubmitEvent } from "preact";
 import { runMutation } from "../api/request";
 import { ArchiveRoom, LeaveRoom, SetRoomPreferences, UnarchiveRoom, UpdateRoom } from "../api/roomMutations";
-import { navigate } from "../state/route";
 import type { RoomDetails, RoomState } from "../state/room";
+import { navigate } from "../state/route";
+import { ErrorText } from "./ErrorText";
 import { useAction } from "./useAction";
 
 interface Props {
@@ -62,9 +63,7 @@ export function RoomSettings({ room, details }: Props) {
       {permissions.canEditRoom && !details.archivedAt && details.kind === "CHANNEL" && (
         <RenameForm room={room} details={details} />
       )}
-      <p class="failure" role="alert">
-        {action.error}
-      </p>
+      <ErrorText text={action.error} />
       {details.kind === "CHANNEL" && (
         <p>
           {permissions.canArchive && (
@@ -102,9 +101,7 @@ function RenameForm({ room, details }: Props) {
         Topic
         <input name="topic" defaultValue={details.topic ?? ""} maxLength={250} autocomplete="off" />
       </label>
-      <p class="failure" role="alert">
-        {action.error}
-      </p>
+      <ErrorText text={action.error} />
       <button disabled={action.isBusy}>Save</button>
     </form>
   );

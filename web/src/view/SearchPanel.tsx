@@ -2,10 +2,10 @@
 import { useState } from "preact/hooks";
 import { Search, type SearchHit } from "../api/messages";
 import { runQuery } from "../api/request";
-import { navigate } from "../state/route";
 import type { RoomState } from "../state/room";
-import { renderHtml } from "./renderHtml";
+import { navigate } from "../state/route";
 import { MessagePreview } from "./MessagePreview";
+import { renderHtml } from "./renderHtml";
 import { useSearch } from "./useSearch";
 
 export function SearchPanel({ room }: { room: RoomState }) {
@@ -14,7 +14,7 @@ export function SearchPanel({ room }: { room: RoomState }) {
   const filter = isEverywhere ? null : { roomIds: [room.id] };
   const query = input.trim();
   const hits = useSearch(query && `${isEverywhere} ${query}`, async () =>
-    query ? (await runQuery(room.client, Search, { query: query, filter })).searchMessages.edges : [],
+    query ? (await runQuery(room.client, Search, { query, filter })).searchMessages.edges : [],
   );
   return (
     <>

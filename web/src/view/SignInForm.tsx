@@ -1,11 +1,12 @@
 /** The form for signing in or creating an account. */
 import type { TargetedSubmitEvent } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { ServerInfo, type UserSummary, type SignupMode } from "../api/accounts";
+import { ServerInfo, type SignupMode, type UserSummary } from "../api/accounts";
 import { runQuery } from "../api/request";
 import { InvitePreview } from "../api/rooms";
 import { anonymousClient, signIn, signUp } from "../api/session";
-import { removeInviteCode, navigate, readInviteCode, readSetupToken } from "../state/route";
+import { navigate, readInviteCode, readSetupToken, removeInviteCode } from "../state/route";
+import { ErrorText } from "./ErrorText";
 import { useAction } from "./useAction";
 
 interface Invite {
@@ -42,7 +43,7 @@ export function SignInForm() {
     action.run(async () => {
       if (!isSignup) return signIn(name, password);
       const enteredCode = field("invite") || null;
-      await signUp(name, password, { inviteCode: enteredCode, setupToken: setupToken });
+      await signUp(name, password, { inviteCode: enteredCode, setupToken });
       if (setupToken) navigate(null); // removes the used token from the address
       if (invite && enteredCode === inviteCode) {
         removeInviteCode(); // the server has added the new account to the room
@@ -86,9 +87,7 @@ export function SignInForm() {
             />
           </label>
         )}
-        <p class="failure" role="alert">
-          {action.error}
-        </p>
+        <ErrorText text={action.error} />
         <button class="primary" disabled={action.isBusy}>
           {isSignup ? "Create account" : "Sign in"}
         </button>

@@ -1,7 +1,7 @@
 /** A system message, for example about a new member. */
 import type { Row } from "../state/timeline";
-import { MessageBody } from "./MessageBody";
 import { formatDateTime, formatTime } from "./format";
+import { MessageBody } from "./MessageBody";
 
 export function SystemRow({ row, isHighlighted }: { row: Row; isHighlighted: boolean }) {
   return (

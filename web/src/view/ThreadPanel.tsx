@@ -5,8 +5,8 @@ import { Conversation } from "../state/conversation";
 import type { RoomState } from "../state/room";
 import type { ThreadState } from "../state/thread";
 import { useStore } from "../store";
-import { Composer } from "./Composer";
 import { buildLogItems } from "./buildLogItems";
+import { Composer } from "./Composer";
 import { LogItems } from "./LogItems";
 import { useMessageList } from "./useMessageList";
 

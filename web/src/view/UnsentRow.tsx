@@ -3,8 +3,8 @@ import { useChat } from "../state/chat";
 import type { UnsentMessage } from "../state/outbox";
 import { useStore } from "../store";
 import { Avatar } from "./Avatar";
-import { Quote } from "./Quote";
 import { formatTime } from "./format";
+import { Quote } from "./Quote";
 
 export function UnsentRow({ unsent, isGrouped }: { unsent: UnsentMessage; isGrouped: boolean }) {
   const { viewer, outbox } = useChat();

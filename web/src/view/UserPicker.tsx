@@ -27,13 +27,13 @@ export function UserPicker({ chosen, onChange }: Props) {
     <div>
       {chosen.length > 0 && (
         <ul class="chosen" aria-label="Selected people">
-          {chosen.map((person) => (
-            <li key={person.id}>
-              {person.displayName}
+          {chosen.map((user) => (
+            <li key={user.id}>
+              {user.displayName}
               <IconButton
                 icon="close"
-                name={`Remove ${person.displayName}`}
-                onClick={() => onChange(chosen.filter((one) => one !== person))}
+                name={`Remove ${user.displayName}`}
+                onClick={() => onChange(chosen.filter((one) => one !== user))}
               />
             </li>
           ))}
@@ -48,11 +48,11 @@ export function UserPicker({ chosen, onChange }: Props) {
         autofocus
       />
       <ul class="choices">
-        {choices?.map((person) => (
-          <li key={person.id}>
-            <button type="button" class="choice person" onClick={() => choose(person)}>
-              <Avatar user={person} />
-              <strong>{person.displayName}</strong> <small>@{person.username}</small>
+        {choices?.map((user) => (
+          <li key={user.id}>
+            <button type="button" class="choice person" onClick={() => choose(user)}>
+              <Avatar user={user} />
+              <strong>{user.displayName}</strong> <small>@{user.username}</small>
             </button>
           </li>
         ))}

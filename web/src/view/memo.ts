@@ -1,5 +1,5 @@
 /** Like `memo` of preact/compat: a component that is rendered again only when its properties have changed. */
-import { Component, h, type ComponentType, type VNode } from "preact";
+import { Component, type ComponentType, h, type VNode } from "preact";
 
 export function memo<Props extends object>(
   Wrapped: (props: Props) => VNode | null,

@@ -2,7 +2,7 @@
  * Renders HTML from the server as elements. The server sanitises it, and this module allows only listed elements and
  * links once more, so that a bug in one of the two is not enough for an attack. The text of other elements is kept.
  */
-import { h, type ComponentChild } from "preact";
+import { type ComponentChild, h } from "preact";
 
 const ELEMENTS = new Set("a blockquote br code em h1 h2 h3 h4 h5 h6 hr li mark ol p pre s strong ul".split(" "));
 const SAFE_LINK = /^(https?:\/\/|mailto:)/i;

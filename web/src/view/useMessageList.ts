@@ -7,7 +7,7 @@ import type { UnsentMessage } from "../state/outbox";
 import type { Timeline } from "../state/timeline";
 import { useStore } from "../store";
 import { useRovingFocus } from "./useRovingFocus";
-import { useScroll, type Scroll } from "./useScroll";
+import { type Scroll, useScroll } from "./useScroll";
 
 interface MessageList {
   timeline: Timeline;

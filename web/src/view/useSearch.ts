@@ -3,8 +3,8 @@ import { useEffect, useState } from "preact/hooks";
 
 const DEBOUNCE_MS = 200;
 
-export function useSearch<Found>(query: string, search: (words: string) => Promise<Found>): Found | null {
-  const [found, setFound] = useState<Found | null>(null);
+export function useSearch<Result>(query: string, search: (query: string) => Promise<Result>): Result | null {
+  const [found, setFound] = useState<Result | null>(null);
   useEffect(() => {
     let isCurrent = true;
     const timer = setTimeout(

@@ -3,7 +3,7 @@ import type { Client } from "@urql/core";
 import { useState } from "preact/hooks";
 import { errorMessage } from "../api/request";
 import { uploadFile } from "../api/upload";
-import type { AttachedFile as Sent } from "../state/outbox";
+import type { AttachedFile } from "../state/outbox";
 
 export interface Uploading {
   key: number;
@@ -22,7 +22,7 @@ export interface Uploads {
   hasFailed: boolean;
   add(files: readonly File[]): void;
   remove(key: number): void;
-  uploaded(): Sent[];
+  uploaded(): AttachedFile[];
   clear(): void;
 }
 
