@@ -85,7 +85,7 @@ async def test_what_happens_elsewhere_is_counted_and_found_above_a_line(open_pag
     for text in ("one", "two", f"three @{ann.name}"):
         say(server, bob.token, there, text)
     await expect(entry(page, there_name).get_by_label("3 unread")).to_be_visible()
-    await expect(entry(page, there_name).get_by_label("1 mentions")).to_be_visible()
+    await expect(entry(page, there_name).get_by_label("1 mention")).to_be_visible()
     await expect(page).to_have_title("(3) roomcast")
     await entry(page, there_name).click()
     await expect(log(page).get_by_text("New messages")).to_be_visible()

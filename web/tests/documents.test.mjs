@@ -1,4 +1,4 @@
-// Every operation of the page is valid against the schema. The types do not check everything, such as conflicting fields.
+// Every operation of the page is valid against the schema. The types do not find all errors, such as field conflicts.
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";

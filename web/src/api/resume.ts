@@ -10,7 +10,7 @@ export function withResume(client: Client): Client {
   ): () => void {
     if (!payload.variables || !("after" in payload.variables)) return client.subscribe(payload, sink);
     let after = payload.variables["after"];
-    // graphql-ws sends the same payload object again when it reconnects, so `variables` is a getter with the current `$after`.
+    // graphql-ws sends the same payload object after each reconnect, so `variables` is a getter with the newest cursor.
     const resumingPayload = {
       ...payload,
       get variables() {

@@ -17,9 +17,10 @@ export interface LiveSocket {
   close(): void;
 }
 
-// Close codes.
+// Close codes of the server.
 const TOKEN_EXPIRED_CODE = 4403;
 const SESSION_REVOKED_CODE = 4401;
+/** Violations of the protocol: bad message, wrong subprotocol, duplicate id, second connection_init. */
 const FATAL_CODES = new Set([4400, 4406, 4409, 4429]);
 
 /** The interval of pings. Without a pong within half of it the connection counts as lost. */
@@ -85,7 +86,7 @@ export function openSocket(): LiveSocket {
     },
   });
 
-  /** A refresh over the socket extends its life. After one over HTTP the server closes it when the old token expires. */
+  /** A refresh over the socket extends its life; after one over HTTP the server closes it when its token expires. */
   const refreshOverSocket: SendRefresh = async (refreshToken) => {
     const query = stringifyDocument(RefreshSession);
     const results = client.iterate<ResultOf<typeof RefreshSession>>({ query, variables: { input: { refreshToken } } });

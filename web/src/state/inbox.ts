@@ -27,7 +27,7 @@ export class Inbox {
   /** Null until they are loaded. */
   readonly rooms = new Store<readonly RoomEntry[] | null>(null);
   readonly #unsubscribe: () => void;
-  /** The events since a reload began, to be applied to its result too, which may be older. Null while none is running. */
+  /** The events since the running reload began. Its result may be older, so they are applied to it again. Or null. */
   #pendingEvents: InboxChange[] | null = null;
 
   constructor(private readonly client: Client) {
@@ -108,7 +108,7 @@ export function totalUnread(rooms: readonly RoomEntry[]): number {
   return rooms.reduce((sum, room) => sum + badgeCount(room), 0);
 }
 
-/** The unread messages that the notification level of the room lets count. */
+/** The unread count to show, which depends on the notification level of the room. */
 export function badgeCount({ unread, viewerMembership }: RoomEntry): number {
   const level = viewerMembership?.notificationLevel;
   if (level === "NONE") return 0;

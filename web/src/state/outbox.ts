@@ -1,6 +1,6 @@
 /**
- * The outbox: messages that the server has not acknowledged. They are kept in `localStorage`, each under its own key, so
- * that tabs do not overwrite each other. Sending one again is safe: its `clientMessageId` is an idempotency key.
+ * The outbox: messages that the server has not acknowledged. They are stored in `localStorage`, each under its own key,
+ * so that tabs do not overwrite each other. Sending one again is safe: its `clientMessageId` is an idempotency key.
  */
 import type { Client } from "@urql/core";
 import { SendMessage } from "../api/messageMutations";

@@ -55,8 +55,9 @@ export class RoomSignals {
     this.#typingSentAt = 0;
   }
 
+  /** Errors are ignored: a lost signal does no harm. */
   #setTyping(typing: boolean): void {
-    runMutation(this.client, SetTyping, { input: { roomId: this.roomId, typing } }).catch(() => undefined); // only a signal
+    runMutation(this.client, SetTyping, { input: { roomId: this.roomId, typing } }).catch(() => undefined);
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * The reducer for a list of messages: the messages of a room, or the replies of a thread.
  *
- * `reduce` is pure. Its input are pages, which queries load, and events, which the room's subscription delivers.
+ * `reduce` is pure. Its inputs are pages, which queries load, and events, which the subscription of the room delivers.
  *
  * Invariant: a page plus all later events gives the same rows as a page that is loaded afterwards. The tests check it
  * with random histories (`tests/timeline.test.mjs`). It rests on two properties of the protocol:

@@ -62,7 +62,7 @@ function RoomLink({ room, isCurrent }: { room: RoomEntry; isCurrent: boolean }) 
         <RoomIcon room={room} />
         <span class="room-name">{roomName(room)}</span>
         {mentions > 0 && (
-          <span class="badge mentions" aria-label={`${mentions} mentions`} role="img">
+          <span class="badge mentions" aria-label={`${mentions} ${mentions === 1 ? "mention" : "mentions"}`} role="img">
             @
           </span>
         )}

@@ -1,4 +1,4 @@
-/** Builds the items of a message list from its rows: day headings, the "New messages" divider, sent and unsent messages. */
+/** Builds the items of a message list: day headings, the "New messages" divider, sent and unsent messages. */
 import type { UnsentMessage } from "../state/outbox";
 import type { Row } from "../state/timeline";
 import { formatDay } from "./format";

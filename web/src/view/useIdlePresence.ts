@@ -22,7 +22,8 @@ export function useIdlePresence(): void {
     let isIdle = false;
     const setPresence = (idle: boolean) => {
       isIdle = idle;
-      runMutation(client, SetPresence, { input: { state: idle ? "IDLE" : "ACTIVE" } }).catch(() => undefined); // the next change sends a new one
+      // Errors are ignored: the next change sends a new state.
+      runMutation(client, SetPresence, { input: { state: idle ? "IDLE" : "ACTIVE" } }).catch(() => undefined);
     };
     const onInput = () => {
       if (!isIdle && Date.now() - lastInputAt() < RECORD_EVERY_MS) return;

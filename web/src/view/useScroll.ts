@@ -1,6 +1,6 @@
 /**
- * The scroll position of a list of messages. At the end, the list follows new messages. Anywhere else, the first visible
- * row keeps its place when rows are added or removed above or below it.
+ * The scroll position of a list of messages. At its end, the list follows new messages. Elsewhere, the first visible row
+ * keeps its position when rows are added or removed above or below it.
  */
 import type { RefObject } from "preact";
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
