@@ -10,7 +10,7 @@ import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.columns import JSON, IdField, SeqField, TimeField, table
-from roomcast.core.direct_queries import DirectQuery, execute_direct, fetch_direct
+from roomcast.core.direct_queries import DirectQuery, execute_direct, fetch_direct_rows
 from roomcast.core.errors import BadUserInput
 from roomcast.core.events import Event, from_facts
 from roomcast.core.ids import uuid7
@@ -34,6 +34,22 @@ class RoomHead(SQLModel, table=True):
     last_seq: int = SeqField()
     last_activity_seq: int = SeqField()
     last_activity_at: datetime = TimeField()
+
+
+class HeadRow(Protocol):
+    """A row of a direct query over room heads. It cannot be written."""
+
+    @property
+    def room_id(self) -> UUID: ...
+
+    @property
+    def last_seq(self) -> int: ...
+
+    @property
+    def last_activity_seq(self) -> int: ...
+
+    @property
+    def last_activity_at(self) -> datetime: ...
 
 
 class LogEntry(SQLModel, table=True):
@@ -87,13 +103,13 @@ _MOVE = (
 _APPEND = sa.insert(table(LogEntry))
 
 
-def heads_lock_query(room_ids: Collection[UUID], *, skip_locked: bool = False) -> DirectQuery:
+def heads_lock_query(room_ids: Collection[UUID], *, skip_locked: bool = False) -> DirectQuery[HeadRow]:
     """Asks for the heads of these rooms and locks them until the commit, in id order so that two groups never deadlock.
     `locked` is to have the answer. `skip_locked`: heads that others have locked are left out, where rows are locked."""
     return DirectQuery(_LOCK_FREE if skip_locked else _LOCK, {"room_ids": list(room_ids)})
 
 
-def remember_locked_heads(session: AsyncSession, rows: Sequence[RoomHead]) -> None:
+def remember_locked_heads(session: AsyncSession, rows: Sequence[HeadRow]) -> None:
     """These heads are this transaction's own: their next seq is at hand."""
     heads = _locked_heads(session)
     for row in rows:
@@ -104,8 +120,7 @@ async def lock_heads(session: AsyncSession, room_ids: Collection[UUID]) -> dict[
     """The heads of those among these rooms that have one, locked until the commit."""
     heads = _locked_heads(session)
     if missing := [room_id for room_id in room_ids if room_id not in heads]:
-        [rows] = await fetch_direct(session, heads_lock_query(missing))
-        remember_locked_heads(session, rows)
+        remember_locked_heads(session, await fetch_direct_rows(session, heads_lock_query(missing)))
     return {room_id: heads[room_id] for room_id in room_ids if room_id in heads}
 
 

@@ -23,10 +23,10 @@ from roomcast.core.ids import local_id, uuid7
 from roomcast.messages import mentions, policy, search
 from roomcast.messages.attachments import AttachmentClaims
 from roomcast.messages.events import MessageCreated
-from roomcast.messages.models import Message
+from roomcast.messages.models import Message, MessageRow
 from roomcast.rooms import queries as rooms
 from roomcast.rooms import read_state
-from roomcast.rooms.models import Membership, Room
+from roomcast.rooms.models import MembershipRow, RoomRow
 from roomcast.rooms.policy import may_read
 from roomcast.uploads.actions import attach
 from roomcast.uploads.queries import locking
@@ -122,11 +122,11 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
 class SendState:
     """All that a group of sends is decided on, read under the lock of its rooms' heads and kept up as it is decided."""
 
-    rooms: Mapping[UUID, Room]
-    memberships: dict[tuple[UUID, UUID], Membership]
+    rooms: Mapping[UUID, RoomRow]
+    memberships: dict[tuple[UUID, UUID], MembershipRow]
     authors: Mapping[UUID, User]
     """What everybody may see of them."""
-    messages: dict[UUID, Message]
+    messages: dict[UUID, MessageRow]
     """Those that a wish names, as its own key or as what it answers, and those of the group itself."""
     paced: set[tuple[UUID, UUID]]
     """By (room, author): whose pace is watched and who has said something."""
@@ -147,7 +147,7 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> SendState:
         rooms.rooms_query(room_ids),
         rooms.memberships_query(pairs),
         accounts.public_profiles_query(people),
-        DirectQuery(_MESSAGES, {"ids": list(named)}),
+        DirectQuery[MessageRow](_MESSAGES, {"ids": list(named)}),
         locking({id_ for wish in wishes for id_ in wish.file_ids if id_ is not None}),
     )
     event_log.remember_locked_heads(work.session, heads)
@@ -199,7 +199,7 @@ def _decide(desk: SendState, wish: NewMessage) -> Sent:
     return Sent(message, replayed=False, is_new=True)
 
 
-def _written(desk: SendState, wish: NewMessage, room: Room) -> Message:
+def _written(desk: SendState, wish: NewMessage, room: RoomRow) -> Message:
     if wish.reply_to is not None:
         policy.check_reply_to(room, desk.messages.get(wish.reply_to_id) if wish.reply_to_id else None)
     if wish.thread_root is not None:
