@@ -377,7 +377,7 @@ async def prepare_database(settings: Settings) -> None:
         if found != wanted and settings.migrates_on_start:
             await migrations.upgrade(settings.database_direct_url)
             found = await migrations.revision(settings.database_url)
-    except migrations.Unusable as error:
+    except migrations.UnusableDatabase as error:
         raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
     if found != wanted:
         raise WrongSetting(

@@ -10,7 +10,7 @@ import pytest
 from tests.api_clients import SEND, Refused, UserClient, sign_up
 from tests.conftest import MakeApp
 from tests.running_app import RunningApp
-from tests.storage.conftest import ON_POSTGRESQL, locked, stored
+from tests.storage.conftest import ON_POSTGRESQL, locked_rooms, stored
 from tests.storage.proxy import PostgresProxy
 
 EDIT = "mutation($input: EditMessageInput!) { editMessage(input: $input) { errors { code } message { body } } }"
@@ -27,7 +27,7 @@ async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
     app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     stuck, *others = [await ann.create_room(f"room {number}") for number in range(6)]
-    async with locked(database_url, stuck):
+    async with locked_rooms(database_url, stuck):
         waiting = [asyncio.create_task(ann.send(stuck, f"late {number}")) for number in range(5)]
         async with asyncio.timeout(5):
             for round_ in range(3):
@@ -48,7 +48,7 @@ async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
     app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     den = await ann.create_room("den")
-    async with locked(database_url, den):
+    async with locked_rooms(database_url, den):
         waiting = [asyncio.create_task(ann.send(den, str(number))) for number in range(5)]
         while app.roomcast.message_sender.deferred == 0:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.01)
@@ -62,7 +62,7 @@ async def test_a_change_of_a_locked_room_fails_soon_and_may_be_repeated(
 ) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "first")
-    async with locked(database_url, den), asyncio.timeout(10):
+    async with locked_rooms(database_url, den), asyncio.timeout(10):
         with pytest.raises(Refused) as refused:
             await ann.mutate(EDIT, messageId=message["id"], body="second")
     assert refused.value.codes == ["INTERNAL"]

@@ -55,7 +55,7 @@ async def fetch_direct(session: AsyncSession, *queries: DirectQuery[Any]) -> lis
     sent = [query for query in queries if query.has_values]
     statements = [compiled_statement(query.statement, dialect, query.parameters) for query in sent]
     results = await driver.fetch_all([(compiled.sql, compiled.arguments(values)) for compiled, values in statements])
-    found = iter([list(map(compiled.row, rows)) for (compiled, _), rows in zip(statements, results, strict=True)])
+    found = iter([list(map(compiled.make_row, rows)) for (compiled, _), rows in zip(statements, results, strict=True)])
     return [next(found) if query.has_values else () for query in queries]
 
 

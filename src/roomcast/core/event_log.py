@@ -88,13 +88,13 @@ class LockedHead:
 
 
 _HEADS = table(RoomHead)
-_CHOSEN = (
+_SELECT_HEADS = (
     sa.select(_HEADS.c.room_id, _HEADS.c.last_seq, _HEADS.c.last_activity_seq, _HEADS.c.last_activity_at)
     .where(_HEADS.c.room_id.in_(sa.bindparam("room_ids", expanding=True)))
     .order_by(_HEADS.c.room_id)
 )
-_LOCK, _LOCK_FREE = _CHOSEN.with_for_update(), _CHOSEN.with_for_update(skip_locked=True)
-_MOVE = (
+_LOCK, _LOCK_FREE = _SELECT_HEADS.with_for_update(), _SELECT_HEADS.with_for_update(skip_locked=True)
+_UPDATE_HEAD = (
     sa.update(_HEADS)
     .where(_HEADS.c.room_id == sa.bindparam("head"))
     .values({name: sa.bindparam(f"new_{name}") for name in ("last_seq", "last_activity_seq", "last_activity_at")})
@@ -133,7 +133,7 @@ async def append(session: AsyncSession, events: Sequence[E]) -> list[E]:
     """Give each event the next seq of its room and store it, in the order given. Locks the rooms' heads."""
     heads = await lock_heads(session, {event.room_id for event in events})
     numbered = [_number(heads[event.room_id], event) for event in events]
-    await execute_direct(session, _MOVE, [_moved(head) for head in heads.values()])
+    await execute_direct(session, _UPDATE_HEAD, [_moved(head) for head in heads.values()])
     rows = [{"room_id": e.room_id, "seq": e.seq, "kind": e.kind, "at": e.at, "data": e.facts()} for e in numbered]
     await execute_direct(session, _APPEND, rows)
     return numbered
@@ -148,7 +148,7 @@ def _moved(head: LockedHead) -> dict[str, Any]:
     }
 
 
-async def remove(session: AsyncSession, room_id: UUID) -> int:
+async def delete_log(session: AsyncSession, room_id: UUID) -> int:
     """Take away a room's head and everything in its log. Its last seq; 0 if there was none."""
     heads = await lock_heads(session, [room_id])
     await session.exec(sa.delete(LogEntry).where(col(LogEntry.room_id) == room_id))
@@ -164,7 +164,7 @@ def _number(head: LockedHead, event: E) -> E:
     return replace(event, seq=head.last_seq)
 
 
-async def after(session: AsyncSession, room_id: UUID, seq: int, limit: int) -> list[Event]:
+async def events_after(session: AsyncSession, room_id: UUID, seq: int, limit: int) -> list[Event]:
     """The room's events above `seq`, oldest first, at most `limit` of them."""
     entries = await session.exec(
         select(LogEntry)
@@ -229,11 +229,11 @@ class Cursor:
     room_id: UUID
     seq: int
 
-    def is_of(self, epoch: UUID) -> bool:
+    def belongs_to(self, epoch: UUID) -> bool:
         return self.epoch_mark == epoch.bytes[-8:]
 
 
-def read_cursor(text: str) -> Cursor:
+def parse_cursor(text: str) -> Cursor:
     """Raises BadUserInput for anything that `Position.encode` did not make."""
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

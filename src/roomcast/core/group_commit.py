@@ -15,7 +15,7 @@ from roomcast.core.outages import is_outage
 Arg = TypeVar("Arg")
 Result = TypeVar("Result")
 
-PASSES = 4
+LOOP_PASSES = 4
 """Of the loop, from bytes on a socket to the call that they mean."""
 
 LANES = 4
@@ -104,7 +104,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         call: _Call[Arg, Result] = _Call(argument, asyncio.get_running_loop().create_future(), key)
         self.calls += 1
         if (lane := self._current_lane(key)) is not None:
-            self._join(lane, call)
+            self._enqueue(lane, call)
         else:
             self._waiting.append(call)
             if self._task is None:
@@ -127,9 +127,9 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         try:
             while self._waiting:
                 if is_busy:
-                    await self._fill(self._waiting)
-                calls = self._taken(self._waiting)
-                await self._serve(calls)
+                    await self._collect_more(self._waiting)
+                calls = self._pop_group(self._waiting)
+                await self._run_common(calls)
                 is_busy, calls = len(calls) > 1, []
         except BaseException:
             _cancel(calls, self._waiting)
@@ -137,27 +137,27 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         finally:
             self._task = None
 
-    async def _fill(self, calls: Sequence[_Call[Arg, Result]]) -> None:
+    async def _collect_more(self, calls: Sequence[_Call[Arg, Result]]) -> None:
         """Return when a few passes of the loop have brought nobody else."""
         known = 0
         while known < len(calls) < self._limit:
             known = len(calls)
-            for _ in range(PASSES):
+            for _ in range(LOOP_PASSES):
                 await asyncio.sleep(0)
 
-    def _taken(self, calls: list[_Call[Arg, Result]]) -> list[_Call[Arg, Result]]:
+    def _pop_group(self, calls: list[_Call[Arg, Result]]) -> list[_Call[Arg, Result]]:
         """The next group; calls whose caller is gone are dropped."""
         taken, calls[:] = calls[: self._limit], calls[self._limit :]
         return [call for call in taken if not call.future.done()]
 
-    async def _serve(self, calls: Sequence[_Call[Arg, Result]]) -> None:
+    async def _run_common(self, calls: Sequence[_Call[Arg, Result]]) -> None:
         error = await self._attempt_twice(calls, skip_locked=self._has_lanes)
         if error is None:
             return
         if self._has_lanes and not _is_lost(error):
             self._separate(calls)
         else:
-            await self._take_apart(calls, error)
+            await self._run_one_by_one(calls, error)
 
     # ------------------------------------------------------------------ lanes
 
@@ -168,7 +168,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         lane, until = self._lanes.get(key, (None, 0.0))
         return lane if lane is not None and (lane.task is not None or _time() < until) else None
 
-    def _send_to(self, key: Hashable, lane: _Lane[Arg, Result]) -> None:
+    def _direct_to(self, key: Hashable, lane: _Lane[Arg, Result]) -> None:
         """For a while this is where the key's calls go."""
         now = _time()
         self._lanes = {key: entry for key, entry in self._lanes.items() if entry[0].task or now < entry[1]}
@@ -178,8 +178,8 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         """Let the call wait for its lock."""
         self.deferred += 1
         lane = self._current_lane(call.lane) or self._contended
-        self._send_to(call.lane, lane)
-        self._join(lane, call)
+        self._direct_to(call.lane, lane)
+        self._enqueue(lane, call)
 
     def _separate(self, calls: Sequence[_Call[Arg, Result]]) -> None:
         """Each lane of a group that failed goes its own way, with what waits behind it."""
@@ -188,11 +188,11 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         behind = [call for call in self._contended.calls if call.lane in keys]
         self._contended.calls[:] = [call for call in self._contended.calls if call.lane not in keys]
         for key in keys:
-            self._send_to(key, _Lane())
+            self._direct_to(key, _Lane())
         for call in (*calls, *behind):
-            self._join(self._lanes[call.lane][0], call)
+            self._enqueue(self._lanes[call.lane][0], call)
 
-    def _join(self, lane: _Lane[Arg, Result], call: _Call[Arg, Result]) -> None:
+    def _enqueue(self, lane: _Lane[Arg, Result], call: _Call[Arg, Result]) -> None:
         lane.calls.append(call)
         if lane.task is None:
             lane.task = asyncio.create_task(self._drain_lane(lane), name="batch lane")
@@ -202,17 +202,17 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         try:
             while lane.calls:
                 if lane is self._contended:
-                    await self._fill(lane.calls)
-                    calls = self._taken(lane.calls)
-                    await self._serve_contended(calls)
+                    await self._collect_more(lane.calls)
+                    calls = self._pop_group(lane.calls)
+                    await self._run_contended(calls)
                 elif await self._has_slot():
                     try:
-                        calls = self._taken(lane.calls)
-                        await self._serve_lane(lane, calls)
+                        calls = self._pop_group(lane.calls)
+                        await self._run_lane(lane, calls)
                     finally:
                         self._slots.release()
                 else:
-                    for call in self._taken(lane.calls):
+                    for call in self._pop_group(lane.calls):
                         call.fail(Unavailable("Too many rooms are busy."))
                 calls = []
         except BaseException:
@@ -229,18 +229,18 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         except TimeoutError:
             return False
 
-    async def _serve_contended(self, calls: Sequence[_Call[Arg, Result]]) -> None:
+    async def _run_contended(self, calls: Sequence[_Call[Arg, Result]]) -> None:
         error = await self._attempt_twice(calls, skip_locked=False)
         if error is not None and _is_lost(error):
-            await self._take_apart(calls, error)
+            await self._run_one_by_one(calls, error)
         elif error is not None:
             self._separate(calls)
 
-    async def _serve_lane(self, lane: _Lane[Arg, Result], calls: Sequence[_Call[Arg, Result]]) -> None:
+    async def _run_lane(self, lane: _Lane[Arg, Result], calls: Sequence[_Call[Arg, Result]]) -> None:
         error = await self._attempt_twice(calls, skip_locked=False)
         if error is not None:
-            self._send_to(calls[0].lane, lane)
-            await self._take_apart(calls, error)
+            self._direct_to(calls[0].lane, lane)
+            await self._run_one_by_one(calls, error)
 
     # ------------------------------------------------------------------ transactions
 
@@ -276,7 +276,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
                 call.fail(result)
         return None
 
-    async def _take_apart(self, calls: Sequence[_Call[Arg, Result]], error: Exception) -> None:
+    async def _run_one_by_one(self, calls: Sequence[_Call[Arg, Result]], error: Exception) -> None:
         """Run each call alone: one that lost a race for a unique key sees the winner, and only a bad one fails."""
         is_locked = isinstance(error, Unavailable)
         is_final = len(calls) == 1 and not isinstance(error, DBAPIError)
