@@ -20,7 +20,7 @@ class Scratch:
     """A directory for one child, open to it, and a guard that clears up should this process die without doing so."""
 
     def __init__(self) -> None:
-        self.path = _directory()
+        self.path = _make_directory()
         # A pipe closes however its owner ends, so this shell has its turn even after a SIGKILL.
         self._guard = subprocess.Popen(
             ["sh", "-c", 'read _; kill -9 "$(cat "$1/pid")"; rm -rf "$1"', "guard", str(self.path)],
@@ -42,7 +42,7 @@ class Scratch:
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 start_new_session=True,  # Ctrl-C is for the tests, which still need their servers in order to end well
-                **_as_somebody(),
+                **_child_user_options(),
             )
         (self.path / "pid").write_text(str(child.pid))
         return child
@@ -80,12 +80,14 @@ def _wait_for_grandchildren(child: subprocess.Popen[bytes]) -> None:
 
 def run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Runs a short command as a child to its end."""
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_SECONDS, **_as_somebody())
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_SECONDS, **_child_user_options()
+    )
 
 
 def hand_over(path: Path) -> None:
     """Gives a file, or a directory with all in it, to the user that children run as."""
-    if user := _somebody():
+    if user := _child_user():
         for each in (path, *path.rglob("*")):
             os.chown(each, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
@@ -99,7 +101,7 @@ def free_port() -> int:
             return port
 
 
-def _directory() -> Path:
+def _make_directory() -> Path:
     """In another place than usual when the usual one is closed to all but root."""
     for parent in (tempfile.gettempdir(), "/var/tmp"):  # noqa: S108
         path = Path(tempfile.mkdtemp(prefix="roomcast-", dir=parent))
@@ -110,7 +112,7 @@ def _directory() -> Path:
     raise PermissionError("temporary directories are closed to all but root: set TMPDIR to one that is open")
 
 
-def _somebody() -> pwd.struct_passwd | None:
+def _child_user() -> pwd.struct_passwd | None:
     """Whom children run as; None means as ourselves. PostgreSQL refuses to be root."""
     if os.geteuid() != 0:
         return None
@@ -118,6 +120,6 @@ def _somebody() -> pwd.struct_passwd | None:
     return users.get("postgres") or users["nobody"]
 
 
-def _as_somebody() -> dict[str, Any]:
-    user = _somebody()
+def _child_user_options() -> dict[str, Any]:
+    user = _child_user()
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if user else {}

@@ -55,7 +55,7 @@ class Process:
         async with asyncio.timeout(START_SECONDS):
             while await self.readiness() != 200:
                 if child.poll() is not None:
-                    raise RuntimeError(self.said())
+                    raise RuntimeError(self.log_text())
                 await asyncio.sleep(0.05)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
@@ -68,7 +68,7 @@ class Process:
         assert self._child is not None
         self._child.send_signal(number)
 
-    async def ended(self, seconds: float = 20.0) -> int:
+    async def wait_for_end(self, seconds: float = 20.0) -> int:
         """Wait for its end; its exit code."""
         assert self._child is not None
         return await asyncio.to_thread(self._child.wait, seconds)
@@ -76,13 +76,13 @@ class Process:
     async def kill(self) -> None:
         """At once, as a power cut would."""
         self.signal(signal.SIGKILL)
-        await self.ended()
+        await self.wait_for_end()
 
     async def stop(self) -> None:
         if self._child is not None and self._child.poll() is None:
             self.signal(signal.SIGTERM)
             try:
-                await self.ended()
+                await self.wait_for_end()
             finally:
                 self._child.kill()
 
@@ -106,7 +106,7 @@ class Process:
         pages = int(Path(f"/proc/{self._child.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
-    def said(self) -> str:
+    def log_text(self) -> str:
         return self._log.read_text(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""Counting what a request asks of the database."""
+"""Records which SQL statements a block executes, so that a test can count them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -9,32 +9,30 @@ import sqlalchemy as sa
 
 from roomcast.core import compiled_statements, direct_queries
 
-IN_PASSING = ("FROM sessions", "SELECT room_heads.room_id, room_heads.last_seq", "FROM store")
-"""What a process asks every second, whatever it is asked: who is still signed in, where the rooms' logs end, and which
-epoch counts."""
+BACKGROUND = ("FROM sessions", "SELECT room_heads.room_id, room_heads.last_seq", "FROM store")
+"""Parts of the statements that each process executes every second: ended sessions, log tails, the epoch."""
 
 
 @contextmanager
 def statements() -> Iterator[list[str]]:
-    """Every statement that this process executes inside the block, by SQLAlchemy or straight to a driver, but those
-    IN_PASSING."""
-    seen: list[str] = []
+    """All statements that this process executes inside the block, through SQLAlchemy or a driver, except BACKGROUND."""
+    executed: list[str] = []
 
-    def note(statement: str) -> None:
-        if not any(words in statement for words in IN_PASSING):
-            seen.append(statement)
+    def record(statement: str) -> None:
+        if not any(part in statement for part in BACKGROUND):
+            executed.append(statement)
 
-    def noted(_connection: object, _cursor: object, statement: str, *_: Any) -> None:
-        note(statement)
+    def before_cursor_execute(_connection: object, _cursor: object, statement: str, *_: Any) -> None:
+        record(statement)
 
-    def planned(statement: sa.Executable, dialect: sa.Dialect, parameters: Mapping[str, Any]) -> Any:
+    def recording(statement: sa.Executable, dialect: sa.Dialect, parameters: Mapping[str, Any]) -> Any:
         found = compiled_statements.compiled_statement(statement, dialect, parameters)
-        note(found[0].sql)
+        record(found[0].sql)
         return found
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", noted)
+    sa.event.listen(sa.Engine, "before_cursor_execute", before_cursor_execute)
     try:
-        with patch.object(direct_queries, "planned", planned):
-            yield seen
+        with patch.object(direct_queries, "compiled_statement", recording):
+            yield executed
     finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", noted)
+        sa.event.remove(sa.Engine, "before_cursor_execute", before_cursor_execute)

@@ -86,7 +86,7 @@ def migrate() -> None:
     data_folder(settings)
     try:
         asyncio.run(migrations.upgrade(settings.database_direct_url))
-    except migrations.Unusable as error:
+    except migrations.UnusableDatabase as error:
         raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
     print(f"The database is at revision {migrations.head()}.")
 

@@ -32,7 +32,7 @@ async def examine(settings: Settings) -> list[Finding]:
 async def _look(subject: str, look: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
     try:
         return Finding(subject, None, await look(settings))
-    except (WrongSetting, migrations.Unusable) as error:
+    except (WrongSetting, migrations.UnusableDatabase) as error:
         return Finding(subject, str(error))
 
 
@@ -83,7 +83,7 @@ async def _database(settings: Settings) -> str:
     for name, url in (("DATABASE_URL", settings.database_url), ("DATABASE_DIRECT_URL", settings.database_direct_url)):
         try:
             await migrations.revision(url)
-        except migrations.Unusable as error:
+        except migrations.UnusableDatabase as error:
             raise WrongSetting(f"ROOMCAST_{name}: the database cannot be used: {error}") from None
     return "SQLite" if settings.is_sqlite else "PostgreSQL"
 

@@ -18,7 +18,7 @@ async def test_the_link_that_was_logged_opens_the_first_account(chromium: Browse
     server = Process("", tmp_path, profile="production")
     await server.start()
     try:
-        found = re.search(r"set-up token ([0-9a-f]{32})\.", server.said())
+        found = re.search(r"set-up token ([0-9a-f]{32})\.", server.log_text())
         assert found is not None
         async with visitor(chromium, server.url) as open_path:
             page = await open_path(f"/#setup={found[1]}")

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import sqlalchemy as sa
 
-from roomcast.core.event_log import read_cursor
+from roomcast.core.event_log import parse_cursor
 from roomcast.realtime import retry
 from roomcast.realtime.ports import FeedEntry
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, Json, UserClient
@@ -61,7 +61,7 @@ async def test_the_last_cursor_of_a_stream_names_no_event_that_was_not_shown(
         await bob.leave(den)
         ended = await watching.next()
     assert ended["__typename"] == "StreamEnded"
-    assert read_cursor(ended["cursor"]).seq == read_cursor(cursor).seq
+    assert parse_cursor(ended["cursor"]).seq == parse_cursor(cursor).seq
 
 
 @pytest.mark.usefixtures("few_tries")

@@ -144,7 +144,9 @@ async def reading_behind(app: RunningApp, room_id: UUID) -> AsyncIterator[list[i
     async def read() -> None:
         while True:
             async with app.roomcast.db.read() as session:
-                seen.extend(event.seq for event in await event_log.after(session, room_id, seen[-1] if seen else 0, 7))
+                seen.extend(
+                    event.seq for event in await event_log.events_after(session, room_id, seen[-1] if seen else 0, 7)
+                )
             await asyncio.sleep(0)
 
     task = asyncio.create_task(read())

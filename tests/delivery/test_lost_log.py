@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import sqlalchemy as sa
 
-from roomcast.core.event_log import read_cursor
+from roomcast.core.event_log import parse_cursor
 from roomcast.core.ids import local_id
 from roomcast.realtime import hub, watchers
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
@@ -29,7 +29,7 @@ async def position(person: UserClient, room_id: str) -> str:
 
 async def lose_after(app: RunningApp, cursor: str) -> None:
     """What a failover does to the room's log that had got as far as `cursor` on the standby."""
-    kept = read_cursor(cursor)
+    kept = parse_cursor(cursor)
     room = kept.room_id.hex if app.roomcast.db.is_sqlite else kept.room_id
     async with app.roomcast.db.work() as work:
         connection = await work.session.connection()
@@ -65,8 +65,8 @@ async def test_streams_begin_anew_when_the_log_has_lost_events(app: RunningApp, 
         assert (await messages.next())["cursor"] == lost
 
         await lose_after(app, kept)
-        anew = read_cursor(await until_lost_is_said(events))
-        assert (anew.seq, anew.epoch_mark == read_cursor(kept).epoch_mark) == (read_cursor(kept).seq, False)
+        anew = parse_cursor(await until_lost_is_said(events))
+        assert (anew.seq, anew.epoch_mark == parse_cursor(kept).epoch_mark) == (parse_cursor(kept).seq, False)
         assert error_of(await messages.message()) == "RESUME_EXPIRED"
 
         await ann.say(den, "instead", "more")
@@ -95,8 +95,8 @@ async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_
         await events.take(2)
         await lose_after(app, kept)
         await ann.say(den, "instead", "instead as well", "more")
-        anew = read_cursor(await until_lost_is_said(events))
-        assert anew.seq in range(read_cursor(kept).seq, read_cursor(kept).seq + 4)
+        anew = parse_cursor(await until_lost_is_said(events))
+        assert anew.seq in range(parse_cursor(kept).seq, parse_cursor(kept).seq + 4)
 
 
 async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(

@@ -8,7 +8,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from roomcast.api.websocket.timeouts import Timeouts
-from roomcast.core.event_log import read_cursor
+from roomcast.core.event_log import parse_cursor
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.delivery.test_resume import bodies, cursor_of
 from tests.receipts.test_inbox import INBOX
@@ -61,7 +61,7 @@ async def test_streams_that_say_their_position_themselves_or_have_none_are_in_no
 
 async def test_a_position_is_never_ahead_of_what_was_shown(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    start = read_cursor(await cursor_of(ann, den)).seq
+    start = parse_cursor(await cursor_of(ann, den)).seq
     ann.app.roomcast.sockets.timeouts = replace(Timeouts(), tick=0.001, heartbeat=0.002)
     async with connect(ann.app.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")]) as ws:
         await ws.send(json.dumps({"type": "connection_init", "payload": {"authorization": ann.token}}))
@@ -77,7 +77,7 @@ async def test_a_position_is_never_ahead_of_what_was_shown(ann: UserClient) -> N
                 shown = message["payload"]["data"]["roomMessages"]["message"]["seq"]
             elif message["type"] == "ping":
                 await ws.send('{"type":"pong"}')
-                said += [read_cursor(cursor).seq for cursor in message.get("payload", {}).get("cursors", {}).values()]
+                said += [parse_cursor(cursor).seq for cursor in message.get("payload", {}).get("cursors", {}).values()]
                 assert said == sorted(set(said))
                 assert not said or said[-1] <= shown
         await talking

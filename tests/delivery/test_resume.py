@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from roomcast.core import event_log
-from roomcast.core.event_log import Position, read_cursor
+from roomcast.core.event_log import Position, parse_cursor
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
 
 Json = dict[str, Any]
@@ -161,7 +161,7 @@ async def test_fields_of_one_room_resume_from_cursors_of_their_own(ann: UserClie
 
 async def test_a_cursor_of_another_epoch_or_of_the_future_has_expired(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    place = read_cursor(await cursor_of(ann, den))
+    place = parse_cursor(await cursor_of(ann, den))
     async with ann.app.roomcast.db.read() as session:
         epoch = await event_log.epoch(session)
     another = Position(uuid4(), place.room_id, place.seq).encode()

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from roomcast.core.event_log import Position, read_cursor
+from roomcast.core.event_log import Position, parse_cursor
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.delivery.test_attaching import SlowDoor
 from tests.delivery.test_resume import bodies, cursor_of, kinds, refusal
@@ -111,7 +111,7 @@ async def test_each_stream_of_a_room_resumes_from_the_cursor_under_its_own_id(an
 
 async def test_a_cursor_that_was_called_expired_is_used_up(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    place = read_cursor(await cursor_of(ann, den))
+    place = parse_cursor(await cursor_of(ann, den))
     expired = Position(uuid4(), place.room_id, place.seq).encode()
     async with ann.socket(resume={den: expired}) as wire:
         assert await refusal(await wire.watch(ROOM_MESSAGES, roomId=den)) == "RESUME_EXPIRED"

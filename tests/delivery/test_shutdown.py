@@ -18,7 +18,7 @@ async def test_sigterm_closes_sockets_with_1012_and_answers_what_was_asked(datab
             server.signal(signal.SIGTERM)
             assert await wire.closed() == (1012, "Service restart")
         answers = await asyncio.gather(*sending, return_exceptions=True)
-        assert await server.ended() in (0, -signal.SIGTERM)  # uvicorn hands the signal on when all is done
+        assert await server.wait_for_end() in (0, -signal.SIGTERM)  # uvicorn hands the signal on when all is done
         await server.start()
         told = {answer["message"]["body"] for answer in answers if isinstance(answer, dict)}
         assert told <= await stored(server, ann, den)

@@ -73,7 +73,7 @@ def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     yield process
     grown = (process.memory_bytes - begun) / MEGABYTE
     beside_the_loop(process.stop())
-    assert process.said() == ""
+    assert process.log_text() == ""
     assert grown < GROWTH, f"grew by {grown:.0f} MB"
 
 

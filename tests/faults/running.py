@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import httpx
 
-from roomcast.core.event_log import read_cursor
+from roomcast.core.event_log import parse_cursor
 from tests.api_clients import ROOM_EVENTS, ClientSubscription, Json, Refused, SocketClient, UserClient
 from tests.delivery.resuming_clients import FULL
 from tests.faults.lanes import Lane, end
@@ -186,7 +186,7 @@ async def nothing() -> None:
 
 
 def seq_of(event: Json) -> int:
-    return read_cursor(event["cursor"]).seq
+    return parse_cursor(event["cursor"]).seq
 
 
 async def check_published(lane: Lane) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from roomcast.core.event_log import read_cursor
+from roomcast.core.event_log import parse_cursor
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, Json, SocketClient, UserClient
 from tests.faults.conftest import Lanes
 from tests.faults.lanes import Lane, end
@@ -76,7 +76,7 @@ class Client:
         assert event.get("recovered") is not False, "the position was not honoured"
         self.cursor = event["cursor"]
         if event.get("__typename") != "StreamReady":
-            self.seen.append(read_cursor(event["cursor"]).seq)
+            self.seen.append(parse_cursor(event["cursor"]).seq)
 
 
 async def connected(lane: Lane, person: UserClient, **payload: Any) -> SocketClient:
@@ -106,7 +106,7 @@ async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -
     for _ in range(MISSED):
         await post(ann, room_id, lane.name("missed"))
     client = Client(lane, bob, room_id, document, by_map, page["room"]["streamCursor"])
-    start = read_cursor(client.cursor).seq
+    start = parse_cursor(client.cursor).seq
     wanted = [start + 1 + number for number in range(MISSED + 1)]
     lane.proxy.arm(fault)
     running = asyncio.create_task(client.run(lambda: len(client.seen) >= len(wanted)))

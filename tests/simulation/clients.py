@@ -94,7 +94,7 @@ class RoomSubscription(Subscription):
         if event is None:  # of a subscription that was completed meanwhile
             return
         self._last_cursor = event["cursor"]
-        cursor, kind = event_log.read_cursor(event["cursor"]), event.get("__typename")
+        cursor, kind = event_log.parse_cursor(event["cursor"]), event.get("__typename")
         seq, epoch = cursor.seq, int.from_bytes(cursor.epoch_mark)
         if kind == "StreamEnded":
             self.ledger.end(seq, epoch)
@@ -107,7 +107,7 @@ class RoomSubscription(Subscription):
 
     def advance(self, text: str) -> None:
         """The server says where this stream is."""
-        cursor = event_log.read_cursor(text)
+        cursor = event_log.parse_cursor(text)
         self._last_cursor = text
         self.ledger.advance(cursor.seq, "a ping", int.from_bytes(cursor.epoch_mark))
 

@@ -212,7 +212,7 @@ async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Seque
 
 QUERIES: Mapping[Any, Mapping[str, Any]] = {
     rooms: {"readable_room": _reach, "rooms_by_id": _rooms_by_id, "readers_among": _readers_among},
-    event_log: {"after": _after, "tails": _tails, "epoch": _epoch},
+    event_log: {"events_after": _after, "tails": _tails, "epoch": _epoch},
     receipts: {"unread_of": _unread_of, "room_ids_of": _room_ids_of, "fingerprints": _fingerprints},
     accounts: {"session_states": _session_states, "sessions_ended_since": _sessions_ended_since},
 }

@@ -48,7 +48,7 @@ async def stored(database_url: str, room: str) -> list[str]:
 
 
 @asynccontextmanager
-async def locked(database_url: str, *rooms: str) -> AsyncIterator[None]:
+async def locked_rooms(database_url: str, *rooms: str) -> AsyncIterator[None]:
     """Another transaction holds the heads of these rooms, as that of a frozen process does."""
     connection = await asyncpg.connect(database_url)
     try:

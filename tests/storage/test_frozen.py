@@ -95,7 +95,7 @@ async def start_and_stop(wire: SocketClient, room: str, count: int) -> None:
         await operation.stop()
 
 
-async def everything_is_there(database: str, talk: Talk) -> None:
+async def assert_all_acknowledged_stored(database: str, talk: Talk) -> None:
     for room, acknowledged in talk.acknowledged.items():
         found = await stored(database, room)
         assert set(acknowledged) <= set(found)
@@ -126,8 +126,8 @@ async def test_a_frozen_database_loses_nothing(database: str, postgres: servers.
         await asyncio.gather(giving_up, *late)
         for number in range(5):
             assert await talk.send_everywhere(f"long after {number}")
-        await everything_is_there(database, talk)
-        assert "inside a transaction" not in process.said()
+        await assert_all_acknowledged_stored(database, talk)
+        assert "inside a transaction" not in process.log_text()
 
 
 async def test_a_process_frozen_inside_a_transaction_stops_only_its_rooms(
@@ -145,8 +145,8 @@ async def test_a_process_frozen_inside_a_transaction_stops_only_its_rooms(
         await fault.reached.wait()
         first.signal(signal.SIGSTOP)
         try:
-            async with as_seen_by(ann, second) as person:
-                await goes_on(person, second, rooms, stuck)
+            async with client_at(ann, second) as person:
+                await assert_other_rooms_work(person, second, rooms, stuck)
         finally:
             first.signal(signal.SIGCONT)
             fault.release()
@@ -154,7 +154,7 @@ async def test_a_process_frozen_inside_a_transaction_stops_only_its_rooms(
         assert set(await stored(database, stuck)) <= {"unknown", f"free again in {stuck}"}
 
 
-def as_seen_by(person: UserClient, process: Process) -> UserClient:
+def client_at(person: UserClient, process: Process) -> UserClient:
     """The same person, signed in, at another process."""
     signed_in = {
         "tokens": {"accessToken": person.token, "refreshToken": person.refresh_token},
@@ -163,7 +163,7 @@ def as_seen_by(person: UserClient, process: Process) -> UserClient:
     return UserClient(process.app, person.name, signed_in)
 
 
-async def goes_on(person: UserClient, process: Process, rooms: list[str], stuck: str) -> None:
+async def assert_other_rooms_work(person: UserClient, process: Process, rooms: list[str], stuck: str) -> None:
     talk = Talk(person, rooms)
     waiting = [asyncio.create_task(Talk(person, [stuck]).send_everywhere(f"late {number}")) for number in range(5)]
     for number in range(10):

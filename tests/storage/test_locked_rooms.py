@@ -10,7 +10,7 @@ import pytest
 from tests.api_clients import SEND, Refused, UserClient, sign_up
 from tests.conftest import MakeApp
 from tests.running_app import RunningApp
-from tests.storage.conftest import ON_POSTGRESQL, locked, stored
+from tests.storage.conftest import ON_POSTGRESQL, locked_rooms, stored
 from tests.storage.proxy import PostgresProxy
 
 EDIT = "mutation($input: EditMessageInput!) { editMessage(input: $input) { errors { code } message { body } } }"
@@ -27,7 +27,7 @@ async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
     app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     stuck, *others = [await ann.create_room(f"room {number}") for number in range(6)]
-    async with locked(database_url, stuck):
+    async with locked_rooms(database_url, stuck):
         waiting = [asyncio.create_task(ann.send(stuck, f"late {number}")) for number in range(5)]
         async with asyncio.timeout(5):
             for round_ in range(3):
@@ -40,7 +40,7 @@ async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
         assert answer.errors[0]["extensions"]["retryable"] is True
         assert answer.errors[0]["extensions"]["retryAfterMs"] > 0
     assert await stored(database_url, stuck) == []  # what was refused was not stored
-    assert app.roomcast.send.deferred >= 5
+    assert app.roomcast.message_sender.deferred >= 5
 
 
 @ON_POSTGRESQL
@@ -48,9 +48,9 @@ async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
     app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     den = await ann.create_room("den")
-    async with locked(database_url, den):
+    async with locked_rooms(database_url, den):
         waiting = [asyncio.create_task(ann.send(den, str(number))) for number in range(5)]
-        while app.roomcast.send.deferred == 0:  # noqa: ASYNC110 (no event says it)
+        while app.roomcast.message_sender.deferred == 0:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.01)
     assert [payload["errors"] for payload in await asyncio.gather(*waiting)] == [[]] * 5
     assert sorted(await stored(database_url, den)) == list("01234")
@@ -62,7 +62,7 @@ async def test_a_change_of_a_locked_room_fails_soon_and_may_be_repeated(
 ) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "first")
-    async with locked(database_url, den), asyncio.timeout(10):
+    async with locked_rooms(database_url, den), asyncio.timeout(10):
         with pytest.raises(Refused) as refused:
             await ann.mutate(EDIT, messageId=message["id"], body="second")
     assert refused.value.codes == ["INTERNAL"]
@@ -139,25 +139,25 @@ async def test_two_processes_that_talk_in_the_same_rooms_wait_in_groups(make_app
     for room in rooms:
         assert sorted(await stored(database_url, room)) == expected
     for app in apps:
-        assert app.roomcast.send.fallbacks == app.roomcast.send.retries == 0
+        assert app.roomcast.message_sender.fallbacks == app.roomcast.message_sender.retries == 0
 
 
 async def test_duplicates_in_one_group_are_one_message_and_one_transaction(app: RunningApp, bob: UserClient) -> None:
     den = await bob.create_room("den")
-    batch = app.roomcast.send
+    sender = app.roomcast.message_sender
     keys = [f"00000000-0000-4000-8000-{number:012}" for number in range(30)]
     sends = [bob.send(den, key, clientMessageId=key) for key in keys for _ in range(3)]
-    groups = batch.groups
+    groups = sender.groups
     payloads = await asyncio.gather(*sends)
     assert [payload["errors"] for payload in payloads] == [[]] * 90
     assert sum(payload["replayed"] for payload in payloads) == 60
     assert len({payload["message"]["id"] for payload in payloads}) == 30
     assert sorted(await bodies(app, bob, den)) == keys
-    assert batch.fallbacks == batch.retries == 0
-    assert batch.groups - groups < 60  # some of them were in one group
+    assert sender.fallbacks == sender.retries == 0
+    assert sender.groups - groups < 60  # some of them were in one group
 
 
 async def _until_waiting(app: RunningApp, count: int) -> None:
     async with asyncio.timeout(5):
-        while app.roomcast.send.waiting < count:  # noqa: ASYNC110 (no event says it)
+        while app.roomcast.message_sender.waiting < count:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.005)

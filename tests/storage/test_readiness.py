@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from tests.api_clients import UserClient
 from tests.running_app import RunningApp
-from tests.storage.conftest import ON_POSTGRESQL, locked
+from tests.storage.conftest import ON_POSTGRESQL, locked_rooms
 from tests.storage.proxy import PostgresProxy
 
 
@@ -63,7 +63,7 @@ async def test_a_silent_database_is_not_ready_within_seconds(proxied: RunningApp
 @ON_POSTGRESQL
 async def test_a_locked_room_is_no_reason_to_be_unready(app: RunningApp, ann: UserClient, database_url: str) -> None:
     den = await ann.create_room("den")
-    async with locked(database_url, den):
+    async with locked_rooms(database_url, den):
         assert await readiness(app) == (200, "ok")
 
 

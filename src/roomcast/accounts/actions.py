@@ -13,14 +13,14 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts import policy, queries
 from roomcast.accounts.credentials import VerifiedPassword
-from roomcast.accounts.models import Session, User, UserRole
+from roomcast.accounts.models import Session, User, UserRole, UserRow
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.refresh_tokens import SignedIn, first_token, restart_chain
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.db import Work
-from roomcast.core.direct_queries import as_dict, execute_direct, fetch, fetch_direct_rows
+from roomcast.core.direct_queries import DirectQuery, as_dict, execute_direct, fetch, fetch_direct_rows
 from roomcast.core.errors import EmailTaken, NotFound, UsernameTaken
 from roomcast.core.event_log import Store
 from roomcast.core.ids import local_id
@@ -154,7 +154,7 @@ async def login(work: Work, proof: VerifiedPassword, device: Device, rules: Acco
 
     None when the password has been changed since it was verified: it must be proved anew. Raises Banned.
     """
-    [found] = await fetch_direct_rows(work.session, User, _LOCK, {"user": proof.user_id})
+    [found] = await fetch_direct_rows(work.session, DirectQuery[UserRow](_LOCK, {"user": proof.user_id}))
     if found.password_hash != proof.verified_hash:
         return None
     if proof.newer_hash is not None:

@@ -10,8 +10,9 @@ from uuid import UUID
 from roomcast.accounts import queries
 from roomcast.accounts.models import User
 from roomcast.accounts.passwords import Passwords
-from roomcast.accounts.throttle import MAX_LOGIN, Key, Recent, Throttle, deciding, keys_of, network
+from roomcast.accounts.throttle import MAX_LOGIN, REMEMBERED, Key, Throttle, deciding, keys_of, network
 from roomcast.core.actor import Actor
+from roomcast.core.bounded_cache import BoundedCache
 from roomcast.core.db import Database
 from roomcast.core.errors import EmailTaken, InvalidCredentials, RateLimited
 from roomcast.core.rates import Buckets, Charge, Rate
@@ -44,7 +45,7 @@ class Credentials:
     def __init__(self, db: Database, passwords: Passwords, buckets: Buckets, *, limited: bool = True) -> None:
         self._db, self._passwords, self._buckets, self._limited = db, passwords, buckets, limited
         self.tries = Throttle(enabled=limited)
-        self._strangers: Recent[float] = Recent()
+        self._strangers: BoundedCache[Key, float] = BoundedCache(REMEMBERED)
         """Until when a name and an address are taken to be strangers."""
 
     async def hash_for_signup(self, password: str, address: str | None) -> str:

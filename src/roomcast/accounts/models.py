@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,6 +15,16 @@ from roomcast.core.ids import uuid7
 class UserRole(StrEnum):
     ADMIN = "ADMIN"
     MEMBER = "MEMBER"
+
+
+class UserRow(Protocol):
+    """What a sign-in reads of a locked account, and cannot write."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def password_hash(self) -> str: ...
 
 
 class User(SQLModel, table=True):

@@ -57,7 +57,7 @@ async def users_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID
     return {user.id: user for user in rows}
 
 
-def public_profiles_query(ids: Collection[UUID]) -> DirectQuery:
+def public_profiles_query(ids: Collection[UUID]) -> DirectQuery[object]:
     """Asks for what everybody may see of these people."""
     return DirectQuery(_SHOWN, {"ids": list(ids)})
 
@@ -84,7 +84,9 @@ async def find_login_candidates(session: AsyncSession, username_or_email: str) -
     """The account behind what somebody typed to sign in, once for each address it has signed in from, as far back as
     sessions are kept. Nothing for an unknown one."""
     key = username_or_email.strip().casefold()
-    return await fetch_direct_rows(session, LoginCandidate, _KNOCK, {"login": key}) if is_printable(key) else ()
+    if not is_printable(key):
+        return ()
+    return await fetch_direct_rows(session, DirectQuery[LoginCandidate](_KNOCK, {"login": key}))
 
 
 async def is_empty(session: AsyncSession) -> bool:

@@ -6,7 +6,6 @@ there requests ask the database again, and `look` finds what somebody holds open
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +16,7 @@ from roomcast.accounts.models import UserRole
 from roomcast.accounts.policy import SessionEndReason
 from roomcast.accounts.tokens import Tokens
 from roomcast.core.actor import Actor
+from roomcast.core.bounded_cache import BoundedCache
 from roomcast.core.clock import now
 from roomcast.core.db import CoalescingLoader, Database
 from roomcast.core.errors import Unauthenticated
@@ -46,7 +46,7 @@ class Sessions:
     def __init__(self, db: Database, tokens: Tokens) -> None:
         self._db, self._tokens = db, tokens
         self._ask = CoalescingLoader(db, queries.session_states)
-        self._seen: OrderedDict[UUID, tuple[float, SessionStatus]] = OrderedDict()
+        self._seen: BoundedCache[UUID, tuple[float, SessionStatus]] = BoundedCache(REMEMBERED)
         self._changes = 0
         self._looked_at = now()
         """When the last look that succeeded began."""
@@ -72,7 +72,7 @@ class Sessions:
         looked_at, changes = time.monotonic(), self._changes
         standing = await self._look(session_id)
         if changes == self._changes:  # else what was read may be from before the change
-            self._remember(session_id, looked_at, standing)
+            self._seen.put(session_id, (looked_at, standing))
         return standing
 
     # ------------------------------------------------------------------ what changes it
@@ -81,7 +81,7 @@ class Sessions:
         """These sessions were ended here, or were found ended: believe it from now on, and tell who listens."""
         self._changes += 1
         for session_id, why in ended.items():
-            self._remember(session_id, time.monotonic(), SessionStatus(None, end_reason=why))
+            self._seen.put(session_id, (time.monotonic(), SessionStatus(None, end_reason=why)))
         for listener in self._listeners:
             listener(ended)
 
@@ -89,7 +89,7 @@ class Sessions:
         """This person's rights have changed: their next request asks the database again."""
         self._changes += 1
         for session_id in [id_ for id_, (_, standing) in self._seen.items() if standing.user_id == user_id]:
-            del self._seen[session_id]
+            self._seen.discard(session_id)
 
     def listen(self, listener: Callable[[Ended], None]) -> None:
         self._listeners.append(listener)
@@ -107,14 +107,6 @@ class Sessions:
                     for id_, banned_at in found
                 }
             )
-
-    # ------------------------------------------------------------------ memory
-
-    def _remember(self, session_id: UUID, looked_at: float, standing: SessionStatus) -> None:
-        self._seen[session_id] = (looked_at, standing)
-        self._seen.move_to_end(session_id)
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
 
     async def _look(self, session_id: UUID) -> SessionStatus:
         found = await self._ask(session_id)

@@ -8,15 +8,13 @@ take the place of the dictionary.
 
 import math
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
+from roomcast.core.bounded_cache import BoundedCache
 from roomcast.core.errors import RateLimited
 from roomcast.core.rates import counted_address
 
-Value = TypeVar("Value")
 Key = tuple[str, ...]
 Clock = Callable[[], float]
 
@@ -66,26 +64,16 @@ class FailureCount:
         return FailureCount(failures, moment, moment + patience.pause(failures))
 
 
-class Recent(OrderedDict[Key, Value], Generic[Value]):
-    """The latest entries; the ones that were touched longest ago make room."""
-
-    def put(self, key: Key, value: Value) -> None:
-        self[key] = value
-        self.move_to_end(key)
-        if len(self) > REMEMBERED:
-            self.popitem(last=False)
-
-
 class Throttle:
     """Tries to sign in. `enabled` False: everybody may always try."""
 
     def __init__(self, *, enabled: bool = True, clock: Clock = time.monotonic) -> None:
         self._enabled, self._clock = enabled, clock
-        self._tallies: Recent[FailureCount] = Recent()
+        self._tallies: BoundedCache[Key, FailureCount] = BoundedCache(REMEMBERED)
 
     def check(self, keys: Sequence[Key]) -> None:
         """Raises RateLimited while one of these has to wait."""
-        ends = [self._tallies[key].blocked_until for key in keys if key in self._tallies]
+        ends = [tally.blocked_until for key in keys if (tally := self._tallies.get(key)) is not None]
         wait = max(ends, default=-math.inf) - self._clock()
         if self._enabled and wait > 0:
             raise RateLimited("too many failed attempts; wait and try again", retry_after_ms=math.ceil(wait * 1000))
@@ -93,7 +81,7 @@ class Throttle:
     def record_failure(self, keys: Sequence[Key]) -> None:
         """A try has failed."""
         for key in keys:
-            tally = self._tallies.get(key, FailureCount())
+            tally = self._tallies.get(key) or FailureCount()
             self._tallies.put(key, tally.after_failure(PATIENCE[key[0]], self._clock()))
 
     def record_success(self, keys: Sequence[Key]) -> None:
@@ -101,7 +89,7 @@ class Throttle:
         would buy tries at all others."""
         for key in keys:
             if key[0] != "address":
-                self._tallies.pop(key, None)
+                self._tallies.discard(key)
 
 
 def keys_of(login: str, address: str | None, known: set[str]) -> list[Key]:

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from uuid import UUID
 
 import jwt
 
+from roomcast.core.bounded_cache import BoundedCache
 from roomcast.core.clock import now
 from roomcast.core.errors import TokenExpired, Unauthenticated
 from roomcast.core.ids import uuid7
@@ -40,7 +40,7 @@ class Tokens:
         self._refresh_keys = [derive_key(secret, "refresh tokens") for secret in secrets]
         self._signer = next(iter(self._ring))
         self._lifetime = timedelta(seconds=access_seconds)
-        self._verified: OrderedDict[str, Claims] = OrderedDict()
+        self._verified: BoundedCache[str, Claims] = BoundedCache(REMEMBERED)
         self._jwt = jwt.PyJWT(options={"enforce_minimum_key_length": True})
 
     def access(self, user_id: UUID, session_id: UUID) -> tuple[str, datetime]:
@@ -66,9 +66,8 @@ class Tokens:
         """
         known = self._verified.get(token)
         if known is None:
-            known = self._verified[token] = self._verify(token)
-            if len(self._verified) > REMEMBERED:
-                self._verified.popitem(last=False)
+            known = self._verify(token)
+            self._verified.put(token, known)
         if known.expires_at <= datetime.now(UTC):
             raise TokenExpired("the access token has expired")
         return known

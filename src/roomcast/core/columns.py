@@ -23,7 +23,7 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
-REMEMBERED = 10_000
+CACHED_IDS = 10_000
 """Ids at hand."""
 
 
@@ -61,7 +61,7 @@ class Id(sa.Uuid[UUID]):
         return _read_id if dialect.name == "sqlite" else None
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_IDS)
 def _read_id(text: str | None) -> UUID | None:
     return None if text is None else UUID(text)
 

@@ -15,7 +15,7 @@ Convert = Callable[[Any], Any] | None
 Path = tuple[Any, ...]
 """The way to a value inside the parameters: a name; a name and a place in its list; and a place in that pair."""
 
-REMEMBERED = 500
+CACHED_STATEMENTS = 500
 """Plans that are kept: a handful for each statement, by the lengths of its lists."""
 
 
@@ -23,10 +23,10 @@ REMEMBERED = 500
 class CompiledStatement:
     sql: str
     paths: Sequence[tuple[Path, Convert]]
-    row: Callable[[Sequence[Any]], Any]
+    make_row: Callable[[Sequence[Any]], Any]
 
     def arguments(self, parameters: Parameters) -> list[Any]:
-        return [_reached(parameters, path, convert) for path, convert in self.paths]
+        return [_value_at(parameters, path, convert) for path, convert in self.paths]
 
 
 def compiled_statement(
@@ -36,7 +36,7 @@ def compiled_statement(
     member, so that there are few plans for lists of all lengths; none is empty."""
     filled = {name: _filled(value) if isinstance(value, list) else value for name, value in parameters.items()}
     shape = tuple((name, _shape(value)) for name, value in filled.items())
-    return _plan(statement, dialect, shape), filled
+    return _compile(statement, dialect, shape), filled
 
 
 def _filled(values: list[Any]) -> list[Any]:
@@ -51,8 +51,8 @@ def _shape(value: Any) -> tuple[int, int]:
     return len(value), len(value[0]) if isinstance(value[0], tuple) else 0
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _plan(
+@lru_cache(maxsize=CACHED_STATEMENTS)
+def _compile(
     statement: sa.Executable, dialect: sa.Dialect, shape: tuple[tuple[str, tuple[int, int]], ...]
 ) -> CompiledStatement:
     names = [name for name, _ in shape]
@@ -62,7 +62,7 @@ def _plan(
     state = compiled.construct_expanded_state({name: _paths(name, *size) for name, size in shape})
     converts = {name: _to_driver(bind, dialect) for name, bind in compiled.binds.items()} | dict(state.processors)
     order = [(state.parameters[name], converts.get(name)) for name in state.positiontup]
-    return CompiledStatement(state.statement, order, _row(compiled, dialect))
+    return CompiledStatement(state.statement, order, _row_maker(compiled, dialect))
 
 
 def _paths(name: str, length: int, width: int) -> Any:
@@ -77,7 +77,7 @@ def _to_driver(bind: sa.BindParameter[Any], dialect: sa.Dialect) -> Convert:
     return bind.type.dialect_impl(dialect).bind_processor(dialect)
 
 
-def _row(compiled: SQLCompiler, dialect: sa.Dialect) -> Callable[[Sequence[Any]], Any]:
+def _row_maker(compiled: SQLCompiler, dialect: sa.Dialect) -> Callable[[Sequence[Any]], Any]:
     """Makes rows whose values have the names of the columns that the statement selects."""
     columns = getattr(compiled.statement, "selected_columns", ())
     names = [column.key for column in columns]
@@ -92,7 +92,7 @@ def _row(compiled: SQLCompiler, dialect: sa.Dialect) -> Callable[[Sequence[Any]]
     return converted
 
 
-def _reached(parameters: Parameters, path: Path, convert: Convert) -> Any:
+def _value_at(parameters: Parameters, path: Path, convert: Convert) -> Any:
     value: Any = parameters
     for step in path:
         value = value[step]

@@ -52,7 +52,7 @@ class Work:
         self.session, self._listeners = session, listeners
         self.skips_locked_rooms = skips_locked_rooms
         self.events: list[Event] = []
-        self.afterwards: list[Callable[[], None]] = []
+        self.after_commit: list[Callable[[], None]] = []
 
     async def record(self, event: E) -> E:
         """Write `event` at the next seq of its room; it leaves after the commit. Returns it numbered."""
@@ -69,9 +69,9 @@ class Work:
         """Let `event` leave after the commit without a place in the log: whoever does not listen never hears it."""
         self.events.append(event)
 
-    async def end_log(self, last_words: Event) -> None:
+    async def delete_log(self, last_words: Event) -> None:
         """Remove a room's log for good. After the commit its listeners hear the last words, which no log keeps."""
-        last_seq = await event_log.remove(self.session, last_words.room_id)
+        last_seq = await event_log.delete_log(self.session, last_words.room_id)
         self.events.append(replace(last_words, seq=last_seq + 1))
 
 
@@ -87,7 +87,7 @@ class Database:
         self.answer_seconds = None if self.is_sqlite else ANSWER_SECONDS
         self.refused_connections = 0
         """Connections that came back to the pool inside a transaction. A defect if it is not 0."""
-        self._endings: set[asyncio.Task[None]] = set()
+        self._end_tasks: set[asyncio.Task[None]] = set()
         if self.is_sqlite:
             self._writer, self._reader = sqlite_engines(url)
         else:
@@ -96,8 +96,8 @@ class Database:
             guard(engine, self._on_refused_connection)
 
     async def close(self) -> None:
-        while self._endings:
-            await asyncio.wait(self._endings)
+        while self._end_tasks:
+            await asyncio.wait(self._end_tasks)
         await self._writer.dispose()
         if self._reader is not self._writer:
             await self._reader.dispose()
@@ -113,9 +113,9 @@ class Database:
                 )
             yield session
         except BaseException as error:
-            await self._give_up(session, error)
+            await self._roll_back(session, error)
             raise
-        await asyncio.shield(self._ending(session.close()))
+        await asyncio.shield(self._run_to_end(session.close()))
 
     @asynccontextmanager
     async def work(self, *, skips_locked_rooms: bool = False) -> AsyncIterator[Work]:
@@ -131,11 +131,11 @@ class Database:
             yield work
             await session.flush()  # here, because a caller that is gone can still stop it here
         except BaseException as error:
-            await self._give_up(session, error)
+            await self._roll_back(session, error)
             if is_lock_failure(error):
-                raise _stopped_by_a_lock(error) from error
+                raise _lock_refusal(error) from error
             raise
-        commit = self._ending(self._commit(work))
+        commit = self._run_to_end(self._commit(work))
         await asyncio.wait({commit}, timeout=self.answer_seconds)  # which leaves it alone when the caller is cancelled
         if not commit.done():
             raise OutcomeUnknown
@@ -148,24 +148,24 @@ class Database:
             # SQLAlchemy sends no ROLLBACK after a COMMIT that failed, and SQLite's transaction is still open then.
             await work.session.invalidate()
             if is_lock_failure(error):
-                raise _stopped_by_a_lock(error) from error
+                raise _lock_refusal(error) from error
             if isinstance(error, Exception) and not is_answered(error):
                 raise OutcomeUnknown from error
             raise
         try:
             self.publish(work.events)
-            for step in work.afterwards:
+            for step in work.after_commit:
                 step()
         finally:
             await work.session.close()
 
-    async def _give_up(self, session: AsyncSession, error: BaseException) -> None:
+    async def _roll_back(self, session: AsyncSession, error: BaseException) -> None:
         """Undo the transaction. Who was cancelled, or got no answer, does not wait for that."""
-        ending = self._ending(self._abandon(session, error))
+        ending = self._run_to_end(self._roll_back_or_close(session, error))
         if _leaves_connection_usable(error):
             await asyncio.wait({ending})
 
-    async def _abandon(self, session: AsyncSession, error: BaseException) -> None:
+    async def _roll_back_or_close(self, session: AsyncSession, error: BaseException) -> None:
         """Undo the transaction. The connection is closed where its state is not known."""
         try:
             # SQLite's rollback waits in the connection's thread behind what was cancelled.
@@ -174,15 +174,15 @@ class Database:
             logger.warning("a transaction could not be rolled back: %s", type(failure).__name__)
             await session.invalidate()
 
-    def _ending(self, step: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _run_to_end(self, step: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """The end of a transaction, in a task that goes on when the caller is cancelled."""
         task = asyncio.create_task(step, name="transaction end")
-        self._endings.add(task)
+        self._end_tasks.add(task)
         task.add_done_callback(self._on_end)
         return task
 
     def _on_end(self, task: "asyncio.Task[None]") -> None:
-        self._endings.discard(task)
+        self._end_tasks.discard(task)
         if not task.cancelled():
             task.exception()  # raised to the caller, who may be gone
 
@@ -194,7 +194,7 @@ def _leaves_connection_usable(error: BaseException) -> bool:
     return isinstance(error, Exception) and (is_lock_failure(error) or not is_outage(error))
 
 
-def _stopped_by_a_lock(error: BaseException) -> Unavailable:
+def _lock_refusal(error: BaseException) -> Unavailable:
     logger.warning("a change was stopped by another transaction's lock: %s", type(error).__name__)
     return Unavailable("Another change holds a lock that this one needs.")
 

@@ -1,8 +1,11 @@
-"""Statements beside the ORM. `fetch` reads what SQLModel's `exec` has no types for; `ask`, `light` and `write` go
-straight to the driver, for hot paths: SQLAlchemy's own machinery costs more there than the statement."""
+"""Statements that go past SQLAlchemy's ORM.
+
+`fetch` and `count` run statements that SQLModel's `exec` has no types for. `fetch_direct` and `execute_direct` go
+straight to the database driver. They are for hot paths, where SQLAlchemy's own work costs more than the statement.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 import sqlalchemy as sa
 from sqlalchemy import Executable, Row
@@ -11,67 +14,75 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from roomcast.core import postgres, sqlite
 from roomcast.core.compiled_statements import compiled_statement
 
-Model = TypeVar("Model")
+DirectRow = TypeVar("DirectRow")
+DirectRow_co = TypeVar("DirectRow_co", covariant=True)
 Driver = sqlite.Connection | postgres.Driver
 
 
-class DirectQuery(NamedTuple):
-    """A statement over one table. Its parameters are values, and lists of which a row matches a member: where one is
-    empty there is no row, and nothing is asked."""
+class DirectQuery(NamedTuple, Generic[DirectRow_co]):
+    """A statement over one table. `DirectRow_co` is the read-only type of its rows, e.g. `rooms.models.RoomRow`.
+
+    Its parameters are single values, and lists of which a row matches any member. A query with an empty list matches
+    no row and is not sent.
+    """
 
     statement: Executable
     parameters: Mapping[str, Any]
 
     @property
     def has_values(self) -> bool:
+        """Whether no list is empty."""
         return all(value != [] for value in self.parameters.values())
 
 
 async def fetch(session: AsyncSession, statement: Executable) -> Sequence[Row[*tuple[Any, ...]]]:
-    """All rows, as tuples; models where the statement selects models."""
+    """All rows of a statement as tuples, with models in them where the statement selects models."""
     return (await AsyncSession.execute(session, statement)).all()
 
 
 async def count(session: AsyncSession, statement: Executable) -> int:
-    """The number that a counting statement answers."""
+    """The number that a counting statement returns."""
     return int((await AsyncSession.execute(session, statement)).scalar_one())
 
 
-async def fetch_direct(session: AsyncSession, *questions: DirectQuery) -> list[Sequence[Any]]:
-    """The rows of each, asked in this order and, where the database can, in one go. They read like the models of the
-    tables and are not: never write to one."""
+async def fetch_direct(session: AsyncSession, *queries: DirectQuery[Any]) -> list[Sequence[Any]]:
+    """The rows of each query, in the order of the queries. SQLite runs them in one call to its thread.
+
+    A row is a named tuple with the selected columns. It can be read like a model but not written: annotate it with the
+    row type of the query.
+    """
     driver, dialect = await _driver(session)
-    asked = [question for question in questions if question.has_values]
-    plans = [compiled_statement(question.statement, dialect, question.parameters) for question in asked]
-    answers = await driver.fetch_all([(plan.sql, plan.arguments(parameters)) for plan, parameters in plans])
-    found = iter([list(map(plan.row, rows)) for (plan, _), rows in zip(plans, answers, strict=True)])
-    return [next(found) if question.has_values else () for question in questions]
+    sent = [query for query in queries if query.has_values]
+    statements = [compiled_statement(query.statement, dialect, query.parameters) for query in sent]
+    results = await driver.fetch_all([(compiled.sql, compiled.arguments(values)) for compiled, values in statements])
+    found = iter([list(map(compiled.make_row, rows)) for (compiled, _), rows in zip(statements, results, strict=True)])
+    return [next(found) if query.has_values else () for query in queries]
 
 
-def with_values(row: Model, **values: Any) -> Model:
-    """A row that `ask` found, with other values in it."""
-    return cast("Model", cast("Any", row)._replace(**values))
+async def fetch_direct_rows(session: AsyncSession, query: DirectQuery[DirectRow]) -> Sequence[DirectRow]:
+    """The rows of one query. They cannot be written."""
+    [rows] = await fetch_direct(session, query)
+    return cast("Sequence[DirectRow]", rows)
+
+
+def with_values(row: DirectRow, **values: Any) -> DirectRow:
+    """A copy of a row that `fetch_direct` returned, with other values in some columns."""
+    return cast("DirectRow", cast("Any", row)._replace(**values))
 
 
 def as_dict(row: object) -> dict[str, Any]:
-    """What a row that `ask` found holds, to make a model of it."""
+    """The columns of a row that `fetch_direct` returned, e.g. to make a model of it."""
     return cast("dict[str, Any]", cast("Any", row)._asdict())
 
 
-async def fetch_direct_rows(
-    session: AsyncSession, model: type[Model], statement: Executable, parameters: Mapping[str, Any]
-) -> Sequence[Model]:
-    """Rows of a statement over a model's table, as `ask` has them."""
-    [rows] = await fetch_direct(session, DirectQuery(statement, parameters))
-    return cast("Sequence[Model]", rows)
-
-
 async def execute_direct(session: AsyncSession, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Run an insert or update once for each of the rows, all of the same names. Where the database can, with the next
-    statement or the commit, which then raises what goes wrong."""
+    """Run an insert or update once for each of the rows, which all have the same keys.
+
+    SQLite sends it with the next statement or the commit, which then raises its errors. PostgreSQL runs it now.
+    """
     driver, dialect = await _driver(session)
-    plan, _ = compiled_statement(statement, dialect, rows[0])
-    await driver.execute_later(plan.sql, [plan.arguments(row) for row in rows])
+    compiled, _ = compiled_statement(statement, dialect, rows[0])
+    await driver.execute_later(compiled.sql, [compiled.arguments(row) for row in rows])
 
 
 async def _driver(session: AsyncSession) -> tuple[Driver, sa.Dialect]:

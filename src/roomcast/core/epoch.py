@@ -32,7 +32,7 @@ class Epoch:
             self.current = await event_log.epoch(session)
         self._known.add(self.current)
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Follow an epoch that was begun elsewhere."""
         async with self._lock:
             async with self._db.read() as session:

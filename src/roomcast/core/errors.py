@@ -176,7 +176,7 @@ class BadUserInput(Refused):
     code = "BAD_USER_INPUT"
 
 
-class TookTooLong(Refused):
+class RequestTimedOut(Refused):
     """The client was waited for, and did not go on."""
 
     code = "TIMEOUT"

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -18,7 +18,7 @@ from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.columns import JSON, IdField, SeqField, TimeField, table
-from roomcast.core.direct_queries import DirectQuery, execute_direct, fetch_direct
+from roomcast.core.direct_queries import DirectQuery, execute_direct, fetch_direct_rows
 from roomcast.core.errors import BadUserInput
 from roomcast.core.events import Event, from_facts
 from roomcast.core.ids import uuid7
@@ -34,6 +34,22 @@ class RoomHead(SQLModel, table=True):
     last_seq: int = SeqField()
     last_activity_seq: int = SeqField()
     last_activity_at: datetime = TimeField()
+
+
+class HeadRow(Protocol):
+    """A row of a direct query over room heads. It cannot be written."""
+
+    @property
+    def room_id(self) -> UUID: ...
+
+    @property
+    def last_seq(self) -> int: ...
+
+    @property
+    def last_activity_seq(self) -> int: ...
+
+    @property
+    def last_activity_at(self) -> datetime: ...
 
 
 class LogEntry(SQLModel, table=True):
@@ -72,13 +88,13 @@ class LockedHead:
 
 
 _HEADS = table(RoomHead)
-_CHOSEN = (
+_SELECT_HEADS = (
     sa.select(_HEADS.c.room_id, _HEADS.c.last_seq, _HEADS.c.last_activity_seq, _HEADS.c.last_activity_at)
     .where(_HEADS.c.room_id.in_(sa.bindparam("room_ids", expanding=True)))
     .order_by(_HEADS.c.room_id)
 )
-_LOCK, _LOCK_FREE = _CHOSEN.with_for_update(), _CHOSEN.with_for_update(skip_locked=True)
-_MOVE = (
+_LOCK, _LOCK_FREE = _SELECT_HEADS.with_for_update(), _SELECT_HEADS.with_for_update(skip_locked=True)
+_UPDATE_HEAD = (
     sa.update(_HEADS)
     .where(_HEADS.c.room_id == sa.bindparam("head"))
     .values({name: sa.bindparam(f"new_{name}") for name in ("last_seq", "last_activity_seq", "last_activity_at")})
@@ -87,13 +103,13 @@ _MOVE = (
 _APPEND = sa.insert(table(LogEntry))
 
 
-def heads_lock_query(room_ids: Collection[UUID], *, skip_locked: bool = False) -> DirectQuery:
+def heads_lock_query(room_ids: Collection[UUID], *, skip_locked: bool = False) -> DirectQuery[HeadRow]:
     """Asks for the heads of these rooms and locks them until the commit, in id order so that two groups never deadlock.
     `locked` is to have the answer. `skip_locked`: heads that others have locked are left out, where rows are locked."""
     return DirectQuery(_LOCK_FREE if skip_locked else _LOCK, {"room_ids": list(room_ids)})
 
 
-def remember_locked_heads(session: AsyncSession, rows: Sequence[RoomHead]) -> None:
+def remember_locked_heads(session: AsyncSession, rows: Sequence[HeadRow]) -> None:
     """These heads are this transaction's own: their next seq is at hand."""
     heads = _locked_heads(session)
     for row in rows:
@@ -104,8 +120,7 @@ async def lock_heads(session: AsyncSession, room_ids: Collection[UUID]) -> dict[
     """The heads of those among these rooms that have one, locked until the commit."""
     heads = _locked_heads(session)
     if missing := [room_id for room_id in room_ids if room_id not in heads]:
-        [rows] = await fetch_direct(session, heads_lock_query(missing))
-        remember_locked_heads(session, rows)
+        remember_locked_heads(session, await fetch_direct_rows(session, heads_lock_query(missing)))
     return {room_id: heads[room_id] for room_id in room_ids if room_id in heads}
 
 
@@ -118,7 +133,7 @@ async def append(session: AsyncSession, events: Sequence[E]) -> list[E]:
     """Give each event the next seq of its room and store it, in the order given. Locks the rooms' heads."""
     heads = await lock_heads(session, {event.room_id for event in events})
     numbered = [_number(heads[event.room_id], event) for event in events]
-    await execute_direct(session, _MOVE, [_moved(head) for head in heads.values()])
+    await execute_direct(session, _UPDATE_HEAD, [_moved(head) for head in heads.values()])
     rows = [{"room_id": e.room_id, "seq": e.seq, "kind": e.kind, "at": e.at, "data": e.facts()} for e in numbered]
     await execute_direct(session, _APPEND, rows)
     return numbered
@@ -133,7 +148,7 @@ def _moved(head: LockedHead) -> dict[str, Any]:
     }
 
 
-async def remove(session: AsyncSession, room_id: UUID) -> int:
+async def delete_log(session: AsyncSession, room_id: UUID) -> int:
     """Take away a room's head and everything in its log. Its last seq; 0 if there was none."""
     heads = await lock_heads(session, [room_id])
     await session.exec(sa.delete(LogEntry).where(col(LogEntry.room_id) == room_id))
@@ -149,7 +164,7 @@ def _number(head: LockedHead, event: E) -> E:
     return replace(event, seq=head.last_seq)
 
 
-async def after(session: AsyncSession, room_id: UUID, seq: int, limit: int) -> list[Event]:
+async def events_after(session: AsyncSession, room_id: UUID, seq: int, limit: int) -> list[Event]:
     """The room's events above `seq`, oldest first, at most `limit` of them."""
     entries = await session.exec(
         select(LogEntry)
@@ -214,11 +229,11 @@ class Cursor:
     room_id: UUID
     seq: int
 
-    def is_of(self, epoch: UUID) -> bool:
+    def belongs_to(self, epoch: UUID) -> bool:
         return self.epoch_mark == epoch.bytes[-8:]
 
 
-def read_cursor(text: str) -> Cursor:
+def parse_cursor(text: str) -> Cursor:
     """Raises BadUserInput for anything that `Position.encode` did not make."""
     try:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)

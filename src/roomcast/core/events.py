@@ -1,6 +1,5 @@
 """Facts: frozen, in the past tense. An action records them, the log keeps them, the hub delivers them."""
 
-from collections import OrderedDict
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from functools import cache
@@ -10,7 +9,10 @@ from uuid import UUID
 import orjson
 from pydantic import TypeAdapter
 
-REMEMBERED = 100
+from roomcast.core.bounded_cache import BoundedCache
+
+CACHED_EVENTS = 100
+"""Events of this process that `EventCodec` keeps."""
 
 KINDS: dict[str, type["Event"]] = {}
 
@@ -102,16 +104,14 @@ def pack(event: Event) -> str:
 
 class EventCodec:
     """`pack` and `unpack` for one process, which need not read the lines that it wrote itself: the same line is the
-    same event. It remembers the last `REMEMBERED` of them."""
+    same event. It remembers the last `CACHED_EVENTS` of them."""
 
     def __init__(self) -> None:
-        self._own: OrderedDict[str, Event] = OrderedDict()
+        self._own: BoundedCache[str, Event] = BoundedCache(CACHED_EVENTS)
 
     def pack(self, event: Event) -> str:
         line = pack(event)
-        self._own[line] = event
-        if len(self._own) > REMEMBERED:
-            self._own.popitem(last=False)
+        self._own.put(line, event)
         return line
 
     def unpack(self, line: str) -> Event:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 
-class Unusable(Exception):
+class UnusableDatabase(Exception):
     """The database cannot be used; the text is its driver's."""
 
 
-SAID_BY_DRIVERS = (OSError, DBAPIError, PostgresError)
+DRIVER_ERRORS = (OSError, DBAPIError, PostgresError)
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -55,8 +55,8 @@ async def revision(url: str) -> str | None:
     db = Database(url)
     try:
         return await current(db)
-    except SAID_BY_DRIVERS as error:
-        raise Unusable(_first_line(error)) from error
+    except DRIVER_ERRORS as error:
+        raise UnusableDatabase(_first_line(error)) from error
     finally:
         await db.close()
 
@@ -74,8 +74,8 @@ async def upgrade(url: str) -> None:
     _check_folder(url)
     try:
         await asyncio.to_thread(command.upgrade, config(url), "head")
-    except SAID_BY_DRIVERS as error:
-        raise Unusable(_first_line(error)) from error
+    except DRIVER_ERRORS as error:
+        raise UnusableDatabase(_first_line(error)) from error
 
 
 def _check_folder(url: str) -> None:
@@ -83,7 +83,7 @@ def _check_folder(url: str) -> None:
     target = make_url(url)
     folder = Path(target.database or "").parent
     if target.get_backend_name() == "sqlite" and not folder.is_dir():
-        raise Unusable(f"{folder} is no folder")
+        raise UnusableDatabase(f"{folder} is no folder")
 
 
 def _first_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
-log = logging.getLogger("roomcast.chores")
+log = logging.getLogger("roomcast.periodic")
 
 
 class PeriodicTask:

@@ -39,7 +39,7 @@ class Driver:
         try:
             return [await self._connection.fetch(sql, *arguments) for sql, arguments in questions]
         except Exception as error:
-            _translated(error, questions[0][0])
+            _raise_as_sqlalchemy(error, questions[0][0])
 
     async def execute_later(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute it for each of the rows."""
@@ -49,7 +49,7 @@ class Driver:
             else:
                 await self._connection.executemany(statement, rows)
         except Exception as error:
-            _translated(error, statement)
+            _raise_as_sqlalchemy(error, statement)
 
 
 async def connect(*args: Any, **options: Any) -> Any:
@@ -61,22 +61,22 @@ async def connect(*args: Any, **options: Any) -> Any:
 
     connection = await asyncpg.connect(*args, **options)
     try:
-        _limit_silence(connection._transport)
-        await connection.execute(_SET)
+        _set_keepalive(connection._transport)
+        await connection.execute(_SET_LIMITS)
     except BaseException:
         connection.terminate()
         raise
     return connection
 
 
-_SET = (
+_SET_LIMITS = (
     "SELECT set_config(wanted.name, wanted.value, false) FROM (VALUES "  # noqa: S608 (constants of ours)
     + ", ".join(f"('{name}', '{value}')" for name, value in SETTINGS.items())
     + ") AS wanted (name, value) JOIN pg_settings USING (name)"
 )
 
 
-def _limit_silence(transport: Any) -> None:
+def _set_keepalive(transport: Any) -> None:
     """Notice a server that has vanished without closing its connections."""
     connected = transport.get_extra_info("socket")
     if connected is None or connected.family not in {socket.AF_INET, socket.AF_INET6}:
@@ -115,7 +115,7 @@ def is_idle(connection: Any) -> bool:
     )
 
 
-def _translated(error: Exception, statement: str) -> NoReturn:
+def _raise_as_sqlalchemy(error: Exception, statement: str) -> NoReturn:
     """Raise the database's errors as SQLAlchemy has them; a lost connection stays what it is."""
     state = getattr(error, "sqlstate", None)
     if state is None:

@@ -10,7 +10,7 @@ from roomcast.core.db import Database
 READY_SECONDS = 2.0
 """The database's time for one small write."""
 
-BELIEVED_SECONDS = 1.0
+CACHE_SECONDS = 1.0
 """However often somebody asks, there is one write in this time."""
 
 logger = logging.getLogger("roomcast.db")
@@ -25,7 +25,7 @@ class WriteProbe:
         self._ended_at = 0.0
 
     async def __call__(self) -> bool:
-        if self._task is None or (self._task.done() and time.monotonic() - self._ended_at > BELIEVED_SECONDS):
+        if self._task is None or (self._task.done() and time.monotonic() - self._ended_at > CACHE_SECONDS):
             self._task = asyncio.create_task(self._probe(), name="write probe")
         return await asyncio.shield(self._task)
 

@@ -59,9 +59,9 @@ class Cursor:
 class Connection(aiosqlite.Connection):
     """One transaction after another; `ask` and `change` are for those who know what they do to a driver."""
 
-    _waiting: list[Step[object]]
+    _deferred_steps: list[Step[object]]
     """What the next trip does before its own errand."""
-    _is_open = False
+    _in_transaction = False
     """Whether a transaction has begun in the thread, or will have, once what was sent there has run."""
 
     def cursor(self) -> Any:
@@ -69,11 +69,11 @@ class Connection(aiosqlite.Connection):
 
     def begin(self, words: str) -> None:
         """Begin a transaction with its first statement. (Raised there: that another process has locked the file.)"""
-        self._waiting = [partial(_begin, words)]
+        self._deferred_steps = [partial(_begin, words)]
 
     async def execute_later(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
         """Execute it for each of the rows, with the next statement or the commit, which raises what goes wrong."""
-        self._waiting.append(lambda connection: connection.executemany(statement, rows))
+        self._deferred_steps.append(lambda connection: connection.executemany(statement, rows))
 
     async def fetch_all(self, questions: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
         """The rows of each of these statements. Raises SQLAlchemy's errors."""
@@ -83,7 +83,7 @@ class Connection(aiosqlite.Connection):
             raise DBAPIError.instance(questions[0][0], None, error, sqlite3.Error) from error
 
     async def in_thread(self, step: Step[T]) -> T:
-        before, self._waiting, self._is_open = self._waiting, [], True
+        before, self._deferred_steps, self._in_transaction = self._deferred_steps, [], True
         try:
             return await self._execute(partial(_run, self._conn, before, step))  # type: ignore[no-any-return,no-untyped-call]
         except asyncio.CancelledError:
@@ -92,14 +92,14 @@ class Connection(aiosqlite.Connection):
             raise
 
     async def commit(self) -> None:
-        if self._is_open or len(self._waiting) > 1:
+        if self._in_transaction or len(self._deferred_steps) > 1:
             await self.in_thread(sqlite3.Connection.commit)
-        self._waiting, self._is_open = [], False
+        self._deferred_steps, self._in_transaction = [], False
 
     async def rollback(self) -> None:
-        self._waiting = []
-        if self._is_open:
-            self._is_open = False
+        self._deferred_steps = []
+        if self._in_transaction:
+            self._in_transaction = False
             self._tx.put_nowait((None, self._conn.rollback))
 
 
@@ -109,7 +109,7 @@ def is_open(connection: Connection) -> bool:
 
 def is_idle(connection: Connection) -> bool:
     """Whether the connection is in no transaction, once what was sent to its thread has run."""
-    return not connection._is_open
+    return not connection._in_transaction
 
 
 def _begin(words: str, connection: sqlite3.Connection) -> None:
@@ -141,6 +141,6 @@ def copy(path: Path, target: Path) -> None:
 def connect(path: str, **options: Any) -> Connection:
     """SQLAlchemy's `async_creator_fn`. Its thread never keeps a stopping process alive."""
     connection = Connection(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
-    connection._waiting = []
+    connection._deferred_steps = []
     connection._thread.daemon = True
     return connection

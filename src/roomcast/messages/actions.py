@@ -1,7 +1,7 @@
 """Changes to messages."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from uuid import UUID
@@ -18,14 +18,15 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.direct_queries import DirectQuery, as_dict, execute_direct, fetch_direct, with_values
 from roomcast.core.errors import NotFound, Refused, Unavailable
+from roomcast.core.group_commit import GroupCommit
 from roomcast.core.ids import local_id, uuid7
 from roomcast.messages import mentions, policy, search
 from roomcast.messages.attachments import AttachmentClaims
 from roomcast.messages.events import MessageCreated
-from roomcast.messages.models import Message
+from roomcast.messages.models import Message, MessageRow
 from roomcast.rooms import queries as rooms
 from roomcast.rooms import read_state
-from roomcast.rooms.models import Membership, Room
+from roomcast.rooms.models import MembershipRow, RoomRow
 from roomcast.rooms.policy import may_read
 from roomcast.uploads.actions import attach
 from roomcast.uploads.queries import locking
@@ -81,6 +82,22 @@ class Sent:
     """False also for a message without a key that an earlier try has stored, whose commit was not confirmed."""
 
 
+class MessageSender(GroupCommit[NewMessage, Sent]):
+    """Sends messages. Those that arrive while one transaction commits share the next one."""
+
+    uses_lanes = True
+
+    async def send(self, new_message: NewMessage) -> Sent:
+        """Send one message. Raises what `send_messages` refuses it with, Unavailable or OutcomeUnknown."""
+        return await self.submit(new_message)
+
+    async def run_group(self, work: Work, calls: Sequence[NewMessage]) -> Sequence[Sent | Refused]:
+        return await send_messages(work, calls)
+
+    def lane(self, call: NewMessage) -> Hashable:
+        return call.room_id
+
+
 async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent | Refused]:
     """Store each message at the next seq of its room; announces MessageCreated for the new ones.
 
@@ -105,11 +122,11 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
 class SendState:
     """All that a group of sends is decided on, read under the lock of its rooms' heads and kept up as it is decided."""
 
-    rooms: Mapping[UUID, Room]
-    memberships: dict[tuple[UUID, UUID], Membership]
+    rooms: Mapping[UUID, RoomRow]
+    memberships: dict[tuple[UUID, UUID], MembershipRow]
     authors: Mapping[UUID, User]
     """What everybody may see of them."""
-    messages: dict[UUID, Message]
+    messages: dict[UUID, MessageRow]
     """Those that a wish names, as its own key or as what it answers, and those of the group itself."""
     paced: set[tuple[UUID, UUID]]
     """By (room, author): whose pace is watched and who has said something."""
@@ -130,7 +147,7 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> SendState:
         rooms.rooms_query(room_ids),
         rooms.memberships_query(pairs),
         accounts.public_profiles_query(people),
-        DirectQuery(_MESSAGES, {"ids": list(named)}),
+        DirectQuery[MessageRow](_MESSAGES, {"ids": list(named)}),
         locking({id_ for wish in wishes for id_ in wish.file_ids if id_ is not None}),
     )
     event_log.remember_locked_heads(work.session, heads)
@@ -182,7 +199,7 @@ def _decide(desk: SendState, wish: NewMessage) -> Sent:
     return Sent(message, replayed=False, is_new=True)
 
 
-def _written(desk: SendState, wish: NewMessage, room: Room) -> Message:
+def _written(desk: SendState, wish: NewMessage, room: RoomRow) -> Message:
     if wish.reply_to is not None:
         policy.check_reply_to(room, desk.messages.get(wish.reply_to_id) if wish.reply_to_id else None)
     if wish.thread_root is not None:

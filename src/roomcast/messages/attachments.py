@@ -7,7 +7,7 @@ from uuid import UUID
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Conflict, ValidationFailed
 from roomcast.uploads.actions import check_free
-from roomcast.uploads.models import File
+from roomcast.uploads.models import FileRow
 
 MAX_ATTACHMENTS = 10
 """Of one message."""
@@ -17,7 +17,7 @@ MAX_ATTACHMENTS = 10
 class AttachmentClaims:
     """The files that a group of sends names, locked. `taken`: by file, the message that got it and its place there."""
 
-    files: Mapping[UUID, File]
+    files: Mapping[UUID, FileRow]
     claimed: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
 
     def check(self, actor: Actor, ids: Sequence[UUID | None]) -> list[UUID]:

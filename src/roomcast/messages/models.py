@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -20,6 +20,25 @@ def _where(condition: str, on_sqlite: str | None = None) -> dict[str, Any]:
 class MessageKind(StrEnum):
     USER = "USER"
     SYSTEM = "SYSTEM"
+
+
+class MessageRow(Protocol):
+    """What decisions read of a message, and cannot write. A model has it, and so has a row of a direct query."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def room_id(self) -> UUID: ...
+
+    @property
+    def author_id(self) -> UUID | None: ...
+
+    @property
+    def content_digest(self) -> str: ...
+
+    @property
+    def thread_root_id(self) -> UUID | None: ...
 
 
 class Message(SQLModel, table=True):

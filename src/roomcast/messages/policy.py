@@ -16,10 +16,10 @@ from roomcast.core.errors import (
 )
 from roomcast.core.text_folding import has_visible_text, is_text
 from roomcast.messages.emoji import spelled
-from roomcast.messages.models import Message, MessageKind
+from roomcast.messages.models import Message, MessageKind, MessageRow
 from roomcast.rooms import policy as rooms
-from roomcast.rooms.models import Membership, Room
-from roomcast.rooms.policy import Right
+from roomcast.rooms.models import Membership, MembershipRow, Room, RoomRow
+from roomcast.rooms.policy import Member, Right
 
 MAX_BODY = 4000
 """Characters."""
@@ -38,7 +38,7 @@ def check_body(body: str, *, bare: bool = True) -> None:
         raise ValidationFailed("a message holds no control characters", path=("input", "body"))
 
 
-def check_send(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> Membership:
+def check_send(actor: Actor, room: RoomRow, membership: Member | None, at: datetime) -> Member:
     """Raises NotAMember, RoomArchived, ReadOnly, Muted, SlowMode."""
     member = rooms.check_send(actor, room, membership, at)
     if not rooms.may(actor, room, member, Right.MANAGE_MEMBERS):  # who moderates is not slowed
@@ -46,7 +46,7 @@ def check_send(actor: Actor, room: Room, membership: Membership | None, at: date
     return member
 
 
-def _check_pace(room: Room, member: Membership, at: datetime) -> None:
+def _check_pace(room: RoomRow, member: MembershipRow, at: datetime) -> None:
     if room.slow_mode_seconds == 0 or member.last_sent_at is None:
         return
     wait = member.last_sent_at + timedelta(seconds=room.slow_mode_seconds) - at
@@ -56,13 +56,13 @@ def _check_pace(room: Room, member: Membership, at: datetime) -> None:
         )
 
 
-def check_reply_to(room: Room, target: Message | None) -> None:
+def check_reply_to(room: RoomRow, target: MessageRow | None) -> None:
     """One answers what was said in the same room; what is elsewhere does not exist here."""
     if target is None or target.room_id != room.id:
         raise NotFound("no such message in this room", path=("input", "replyToId"))
 
 
-def check_thread_root(room: Room, root: Message | None) -> None:
+def check_thread_root(room: RoomRow, root: MessageRow | None) -> None:
     """Threads are not nested."""
     path = ("input", "threadRootId")
     if root is None or root.room_id != room.id:
@@ -71,7 +71,7 @@ def check_thread_root(room: Room, root: Message | None) -> None:
         raise ValidationFailed("a reply is in a thread already: name the thread's first message", path=path)
 
 
-def check_same(original: Message, digest: str, author_id: object) -> None:
+def check_same(original: MessageRow, digest: str, author_id: object) -> None:
     """Whether a used key is the same message sent again. Shows nothing of the other message if not."""
     if original.author_id != author_id or original.content_digest != digest:
         raise IdempotencyKeyReused("this clientMessageId belongs to another message", path=("input", "clientMessageId"))

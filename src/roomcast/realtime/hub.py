@@ -173,7 +173,7 @@ class Hub:
             await asyncio.sleep(TAIL_SECONDS)
             try:
                 if self._epoch is not None:
-                    await self._epoch.look()
+                    await self._epoch.poll()
                 await self._look(list(self._topics))
             except Exception as error:  # the next look finds what this one did not
                 _log.warning("the tails of %d topics cannot be read: %s", len(self._topics), type(error).__name__)

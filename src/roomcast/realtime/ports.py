@@ -72,7 +72,7 @@ class Epoch(Protocol):
     def current(self) -> Any:
         """What tells it from others."""
 
-    async def look(self) -> None:
+    async def poll(self) -> None:
         """Follow one that was begun elsewhere."""
 
     async def renew(self, since: Any) -> None:

@@ -114,7 +114,7 @@ async def delete_room(work: Work, actor: Actor, room_id: UUID | None) -> UUID:
     gone = view.room.id
     audit.record_audit_entry(work, actor, "ROOM_DELETED", global_id("room", gone), room_id=gone)
     # Locks the head, then the room, then by cascade all that hangs on the room: others lock in this order too.
-    await work.end_log(RoomDeleted(room_id=gone, at=now()))
+    await work.delete_log(RoomDeleted(room_id=gone, at=now()))
     await work.session.delete(view.room)
     return gone
 

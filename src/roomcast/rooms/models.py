@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -32,6 +33,44 @@ class NotificationLevel(StrEnum):
     ALL = "ALL"
     MENTIONS = "MENTIONS"
     NONE = "NONE"
+
+
+class RoomRow(Protocol):
+    """What decisions read of a room, and cannot write. A model has it, and so has a row of a direct query."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def visibility(self) -> str: ...
+
+    @property
+    def archived_at(self) -> datetime | None: ...
+
+    @property
+    def slow_mode_seconds(self) -> int: ...
+
+
+class MembershipRow(Protocol):
+    """What decisions read of a membership, and cannot write. A model has it, and so has a row of a direct query."""
+
+    @property
+    def room_id(self) -> UUID: ...
+
+    @property
+    def user_id(self) -> UUID: ...
+
+    @property
+    def role(self) -> str: ...
+
+    @property
+    def muted_until(self) -> datetime | None: ...
+
+    @property
+    def last_sent_at(self) -> datetime | None: ...
 
 
 class Room(SQLModel, table=True):

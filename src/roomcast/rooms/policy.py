@@ -4,6 +4,7 @@ from here, and so is what clients read as `viewerPermissions`."""
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TypeVar
 
 from roomcast.core.actor import Actor
 from roomcast.core.errors import (
@@ -18,7 +19,19 @@ from roomcast.core.errors import (
     ValidationFailed,
 )
 from roomcast.core.text_folding import fold, is_printable
-from roomcast.rooms.models import FormerMember, Invite, Membership, Room, RoomKind, RoomRole, RoomVisibility
+from roomcast.rooms.models import (
+    FormerMember,
+    Invite,
+    Membership,
+    MembershipRow,
+    Room,
+    RoomKind,
+    RoomRole,
+    RoomRow,
+    RoomVisibility,
+)
+
+Member = TypeVar("Member", bound=MembershipRow)
 
 MAX_NAME, MAX_TOPIC, MAX_DESCRIPTION, MAX_NAME_KEY = 80, 250, 2000, 200
 MAX_PEOPLE_AT_ONCE = 100
@@ -76,29 +89,29 @@ class Permissions:
 # ------------------------------------------------------------------ who one is here
 
 
-def may_read(actor: Actor, room: Room, membership: Membership | None) -> bool:
+def may_read(actor: Actor, room: RoomRow, membership: MembershipRow | None) -> bool:
     """Members read, and every signed-in person reads what is public. An administrator is a stranger in private."""
     return membership is not None or room.visibility == RoomVisibility.PUBLIC
 
 
-def is_room_admin(actor: Actor, room: Room) -> bool:
+def is_room_admin(actor: Actor, room: RoomRow) -> bool:
     """Whether the actor is an administrator to whom this room listens: the public ones do."""
     return actor.is_admin and room.visibility == RoomVisibility.PUBLIC
 
 
-def effective_role(actor: Actor, room: Room, membership: Membership | None) -> RoomRole | None:
+def effective_role(actor: Actor, room: RoomRow, membership: MembershipRow | None) -> RoomRole | None:
     """As what the actor acts in a room: their role, and as OWNER where they rule. None for outsiders."""
     return standing_of(room, membership, is_admin=actor.is_admin)
 
 
-def standing_of(room: Room, membership: Membership | None, *, is_admin: bool) -> RoomRole | None:
+def standing_of(room: RoomRow, membership: MembershipRow | None, *, is_admin: bool) -> RoomRole | None:
     """As `standing`, for a person who is not the one acting."""
     if is_admin and room.visibility == RoomVisibility.PUBLIC:
         return RoomRole.OWNER
     return RoomRole(membership.role) if membership is not None else None
 
 
-def check(actor: Actor, room: Room, membership: Membership | None, right: Right) -> RoomRole:
+def check(actor: Actor, room: RoomRow, membership: MembershipRow | None, right: Right) -> RoomRole:
     """The standing that gives the right. Raises NotAMember, RoomArchived, ReadOnly, Forbidden."""
     role = effective_role(actor, room, membership)
     if role is None:
@@ -112,7 +125,7 @@ def check(actor: Actor, room: Room, membership: Membership | None, right: Right)
     return role
 
 
-def may(actor: Actor, room: Room, membership: Membership | None, right: Right) -> bool:
+def may(actor: Actor, room: RoomRow, membership: MembershipRow | None, right: Right) -> bool:
     try:
         check(actor, room, membership, right)
     except Refused:
@@ -142,7 +155,7 @@ def permissions(actor: Actor, room: Room, membership: Membership | None, at: dat
 # ------------------------------------------------------------------ speaking
 
 
-def check_send(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> Membership:
+def check_send(actor: Actor, room: RoomRow, membership: Member | None, at: datetime) -> Member:
     """Only members speak, administrators too. Raises NotAMember, RoomArchived, ReadOnly, Muted."""
     member = check_member(membership)
     check(actor, room, member, Right.SEND)
@@ -152,7 +165,7 @@ def check_send(actor: Actor, room: Room, membership: Membership | None, at: date
     return member
 
 
-def may_send(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> bool:
+def may_send(actor: Actor, room: RoomRow, membership: MembershipRow | None, at: datetime) -> bool:
     try:
         check_send(actor, room, membership, at)
     except Refused:
@@ -160,12 +173,12 @@ def may_send(actor: Actor, room: Room, membership: Membership | None, at: dateti
     return True
 
 
-def check_open(room: Room) -> None:
+def check_open(room: RoomRow) -> None:
     if room.archived_at is not None:
         raise RoomArchived("this room is archived")
 
 
-def check_member(membership: Membership | None) -> Membership:
+def check_member(membership: Member | None) -> Member:
     if membership is None:
         raise NotAMember("join the room first")
     return membership

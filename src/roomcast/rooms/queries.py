@@ -17,7 +17,7 @@ from roomcast.core.errors import NotFound
 from roomcast.core.event_log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.text_folding import search_key
-from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisibility
+from roomcast.rooms.models import Membership, MembershipRow, Room, RoomKind, RoomRole, RoomRow, RoomVisibility
 
 _ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
 _MEMBERSHIPS = sa.select(table(Membership)).where(
@@ -199,12 +199,12 @@ async def memberships(
     return {(row.room_id, row.user_id): row for row in rows}
 
 
-def rooms_query(room_ids: Collection[UUID]) -> DirectQuery:
+def rooms_query(room_ids: Collection[UUID]) -> DirectQuery[RoomRow]:
     """Asks for these rooms themselves."""
     return DirectQuery(_ROOMS, {"ids": list(room_ids)})
 
 
-def memberships_query(pairs: Collection[tuple[UUID, UUID]]) -> DirectQuery:
+def memberships_query(pairs: Collection[tuple[UUID, UUID]]) -> DirectQuery[MembershipRow]:
     """Asks for the memberships of these (room, user)."""
     # SQLite finds no index for pairs and would read the whole table; for each column alone it does.
     room_ids, user_ids = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -22,8 +23,10 @@ from roomcast.core.errors import (
 )
 from roomcast.uploads import policy, queries
 from roomcast.uploads.content_types import PICTURES
-from roomcast.uploads.models import File
+from roomcast.uploads.models import File, FileRow
 from roomcast.uploads.pictures import Picture
+
+FileType = TypeVar("FileType", bound=FileRow)
 
 _FILES = table(File)
 _ATTACH = (
@@ -100,7 +103,7 @@ async def fill(work: Work, file_id: UUID, received: Received) -> File:
     return file
 
 
-def check_free(file: File | None, actor: Actor, argument: str) -> File:
+def check_free(file: FileType | None, actor: Actor, argument: str) -> FileType:
     """That this person may use the file now. Raises NotFound, AttachmentNotReady, Conflict."""
     path = ("input", argument)
     if file is None or file.owner_id != actor.user_id:

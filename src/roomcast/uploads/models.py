@@ -2,6 +2,7 @@
 sight of. The bytes lie in a storage, never in the database."""
 
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -12,6 +13,22 @@ from roomcast.core.ids import uuid7
 
 LOOSE, LOOSE_ON_SQLITE = "message_id IS NULL AND NOT is_avatar", "message_id IS NULL AND is_avatar = 0"
 """Held by nothing, in the words that queries have for it."""
+
+
+class FileRow(Protocol):
+    """What decisions read of a file, and cannot write. A model has it, and so has a row of a direct query."""
+
+    @property
+    def id(self) -> UUID: ...
+
+    @property
+    def owner_id(self) -> UUID: ...
+
+    @property
+    def sha256(self) -> str | None: ...
+
+    @property
+    def claimed_at(self) -> datetime | None: ...
 
 
 class File(SQLModel, table=True):

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from roomcast.core.errors import FileTooLarge, TookTooLong, UnsupportedMediaType
+from roomcast.core.errors import FileTooLarge, RequestTimedOut, UnsupportedMediaType
 from roomcast.uploads.child_process import Child
 
 WORKERS = 2
@@ -108,7 +108,7 @@ class PicturePool:
             reply = await self._answer(child, job)
             is_reusable = child.answered < self.limits.pictures
         except TimeoutError:  # with CPU time left: the machine is busy
-            raise TookTooLong("reading this picture took too long") from None
+            raise RequestTimedOut("reading this picture took too long") from None
         finally:  # also when this task is cancelled: the next reply would be that of this job
             if is_reusable:
                 self._idle.append(child)

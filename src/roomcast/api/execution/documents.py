@@ -1,7 +1,6 @@
 """Documents: each text is parsed, measured, validated and classified once, however often it is sent."""
 
 import re
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +31,7 @@ from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 from roomcast.api.errors import coded, with_code
 from roomcast.api.execution.cost import Cost, Pricing
 from roomcast.api.execution.limits import Limits, Measure, too_complex
+from roomcast.core.bounded_cache import BoundedCache
 
 REMEMBERED = 1_000
 REMEMBERED_CHARACTERS = 2_000_000
@@ -91,8 +91,9 @@ class Documents:
         self._rules = [*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule]
         if not introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
-        self._known: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
-        self._characters = 0
+        self._known: BoundedCache[str, dict[str | None, Operation]] = BoundedCache(
+            REMEMBERED, max_weight=REMEMBERED_CHARACTERS, weigh=lambda query, _: len(query)
+        )
 
     def knows(self, query: str) -> bool:
         return query in self._known
@@ -102,9 +103,7 @@ class Documents:
         operations = self._known.get(query)
         if operations is None:
             operations = self._read(query)
-            self._remember(query, operations)
-        else:
-            self._known.move_to_end(query)
+            self._known.put(query, operations)
         if name is None and len(operations) == 1:
             return next(iter(operations.values()))
         if name is None:
@@ -114,12 +113,6 @@ class Documents:
         if name not in operations:
             raise RequestErrors(coded("OPERATION_NOT_FOUND", "The document has no operation of that name."))
         return operations[name]
-
-    def _remember(self, query: str, operations: dict[str | None, Operation]) -> None:
-        self._known[query] = operations
-        self._characters += len(query)
-        while len(self._known) > REMEMBERED or self._characters > REMEMBERED_CHARACTERS:
-            self._characters -= len(self._known.popitem(last=False)[0])
 
     def _read(self, query: str) -> dict[str | None, Operation]:
         try:

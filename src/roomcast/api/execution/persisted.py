@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from roomcast.api.errors import coded
 from roomcast.api.execution.documents import RequestErrors
 from roomcast.api.execution.requests import Request
+from roomcast.core.bounded_cache import BoundedCache
 
 REMEMBERED = 1_000
 REMEMBERED_CHARACTERS = 2_000_000
@@ -29,8 +29,9 @@ class PersistedQueries:
         self._automatic = automatic and trusted is None
         self._trusted = trusted
         self._hashes = {sha256(text) for text in trusted.values()} if trusted is not None else set()
-        self._learned: OrderedDict[str, str] = OrderedDict()
-        self._characters = 0
+        self._learned: BoundedCache[str, str] = BoundedCache(
+            REMEMBERED, max_weight=REMEMBERED_CHARACTERS, weigh=lambda _, text: len(text)
+        )
 
     def text(self, request: Request) -> str:
         """The document that a request means. Raises RequestErrors."""
@@ -57,10 +58,10 @@ class PersistedQueries:
             if not self._automatic:
                 # Apollo's clients know this message and stop trying; the code is one that every client retries by.
                 raise RequestErrors(coded("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotSupported"))
-            if wanted not in self._learned:
+            text = self._learned.get(wanted)
+            if text is None:
                 raise not_found()
-            self._learned.move_to_end(wanted)
-            return self._learned[wanted]
+            return text
         if sha256(request.query) != wanted.lower():
             raise RequestErrors(coded("BAD_USER_INPUT", "sha256Hash is not the hash of query."))
         return request.query
@@ -70,10 +71,7 @@ class PersistedQueries:
         wanted, text = request.query_hash, request.query
         if not self._automatic or wanted is None or text is None or wanted in self._learned:
             return
-        self._learned[wanted] = text
-        self._characters += len(text)
-        while len(self._learned) > REMEMBERED or self._characters > REMEMBERED_CHARACTERS:
-            self._characters -= len(self._learned.popitem(last=False)[1])
+        self._learned.put(wanted, text)
 
 
 def not_found() -> RequestErrors:

@@ -30,7 +30,7 @@ from roomcast.core.errors import (
     FileTooLarge,
     NotFound,
     Refused,
-    TookTooLong,
+    RequestTimedOut,
     UnsupportedMediaType,
     ValidationFailed,
 )
@@ -262,7 +262,7 @@ async def _chunks(request: Request, limits: TransferLimits) -> AsyncIterator[byt
             async with asyncio.timeout_at(end), clock.waiting():
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise TookTooLong("the bytes came too slowly, or no longer") from None
+            raise RequestTimedOut("the bytes came too slowly, or no longer") from None
         except ClientDisconnect:
             raise ValidationFailed("the bytes were not complete") from None
         if chunk is None:

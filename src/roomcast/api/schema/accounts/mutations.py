@@ -179,7 +179,7 @@ class Mutation:
         context, user_id = info.context, local_id("user", input.user_id)
         async with context.backend.db.work() as work:
             user = await administration.set_user_role(work, context.actor, user_id, input.role)
-            work.afterwards.append(lambda: context.backend.sessions.forget(user.id))
+            work.after_commit.append(lambda: context.backend.sessions.forget(user.id))
         await context.changed()
         return UserPayload(user=user)
 
@@ -206,7 +206,7 @@ class Mutation:
 def end_afterwards(context: Context, work: Work, session_ids: Collection[UUID], why: SessionEndReason) -> None:
     """After the commit these sessions are over in this process, sockets included; the others notice by themselves."""
     if session_ids:
-        work.afterwards.append(partial(context.backend.sessions.end, dict.fromkeys(session_ids, why)))
+        work.after_commit.append(partial(context.backend.sessions.end, dict.fromkeys(session_ids, why)))
 
 
 async def _check_email_change(context: Context, given: UpdateProfileInput) -> bool:

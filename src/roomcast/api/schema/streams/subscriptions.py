@@ -115,12 +115,12 @@ async def _start(context: Context, field: str, room_id: str, after: str | None) 
     resumed = context.caller.resume(global_id("room", view.room.id), field) if context.caller.resume else None
     cursors = [_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
     epoch, tail = context.backend.epoch, view.head.last_seq
-    good = [cursor.seq for cursor in cursors if cursor.is_of(epoch) and cursor.seq <= tail]
+    good = [cursor.seq for cursor in cursors if cursor.belongs_to(epoch) and cursor.seq <= tail]
     return StreamStart(view.room.id, tail, max(good, default=None), bool(cursors) and not good, epoch)
 
 
 def _cursor(text: str, room_id: UUID) -> event_log.Cursor:
-    cursor = event_log.read_cursor(text)
+    cursor = event_log.parse_cursor(text)
     if cursor.room_id != room_id:
         raise BadUserInput("this cursor belongs to another room")
     return cursor
@@ -207,7 +207,7 @@ class RoomEventSource:
 
     async def after(self, topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
         async with self._db.read() as session:
-            return [_entry(event) for event in await event_log.after(session, _room_of(topic), seq, limit)]
+            return [_entry(event) for event in await event_log.events_after(session, _room_of(topic), seq, limit)]
 
     async def tails(self, topics: Collection[str]) -> Mapping[str, int]:
         room_ids = [_room_of(topic) for topic in topics]
