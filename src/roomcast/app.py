@@ -115,7 +115,7 @@ class Roomcast:
         self.credentials = Credentials(self.db, self.passwords, self.buckets, limited=settings.rate_limits is OnOff.ON)
         self.sweeping_files = PeriodicTask("sweep files", FILES_SECONDS, self.sweep_files)
         self.inbox_checks = InboxReconciler(self.db)
-        self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, self.inbox_checks.look)
+        self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, self.inbox_checks.check_next)
         self.sweeping_strays = PeriodicTask("sweep stray bytes", STRAYS_SECONDS, self.sweep_strays)
         self.notifier = open_notifier(settings, self.db)
         self.notifying = _notifying(self.notifier)

@@ -18,7 +18,6 @@ from roomcast.api.context import Backend
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.limits import Limits
 from roomcast.api.schema import root
-from roomcast.api.schema.inbox.inbox import Inbox
 from roomcast.api.websocket import registry
 from roomcast.api.websocket.admission import ConnectionLimits
 from roomcast.api.websocket.connection import Connection
@@ -29,6 +28,7 @@ from roomcast.core.errors import Unauthenticated
 from roomcast.core.events import EventCodec
 from roomcast.core.metrics import OperationMetrics
 from roomcast.core.periodic import PeriodicTask
+from roomcast.live.inbox import Inbox
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
 from roomcast.live.room_streams import RoomEventSource
 from roomcast.live.topics import is_room_topic, room_topic, user_topic
@@ -93,7 +93,7 @@ class Process:
         self.watch = WatcherRegistry(self.bus.join, self.bus.leave, room_log.tails, is_room_topic, self.epoch)
         self.sessions = Sessions(db, cast("Any", IssuedTokens()))
         checks = InboxReconciler(db)
-        self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, checks.look)
+        self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, checks.check_next)
         self.sockets = ConnectionRegistry(
             _engine(db, self.epoch, self.sessions, self.watch, checks), self.hub, (), ConnectionLimits()
         )

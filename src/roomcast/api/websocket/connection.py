@@ -21,9 +21,9 @@ from roomcast.api.context import Caller, Context
 from roomcast.api.errors import cause_of, coded, failed
 from roomcast.api.execution.documents import Operation, RequestErrors
 from roomcast.api.execution.engine import Engine, refused
+from roomcast.api.execution.inbox_renderer import InboxStream, create_inbox
 from roomcast.api.execution.requests import Request, read_request
 from roomcast.api.execution.room_renderer import RoomEventRenderer, group_key
-from roomcast.api.schema.inbox.inbox import Inbox, InboxStream
 from roomcast.api.schema.server import MAX_SUBSCRIPTIONS
 from roomcast.api.websocket import operations, protocol, timeouts
 from roomcast.api.websocket.admission import Admission
@@ -326,7 +326,7 @@ class Connection:
         def send(payload: bytes) -> bool:
             return self._outbox.offer(head, payload, b"}")
 
-        active.inbox = Inbox(self._engine, operation, request, stream, viewer, send)
+        active.inbox = create_inbox(self._engine, operation, request, stream, viewer, send)
         active.is_started = True
         self._operations.streams.add(active)
         active.inbox.start(self._outbox, partial(self._failed, active, Failure.INTERNAL))
