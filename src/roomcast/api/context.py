@@ -262,12 +262,12 @@ class Context:
         return self._loader("threads", threads.summaries)
 
     @property
-    def unread(self) -> Loader[tuple[UUID, UUID], receipts.Unread]:
-        return self._loader("unread", receipts.unread)
+    def unread(self) -> Loader[tuple[UUID, UUID], receipts.RoomReadState]:
+        return self._loader("unread", receipts.read_states)
 
     @property
-    def totals(self) -> Loader[UUID, receipts.Totals]:
-        return self._loader("totals", receipts.totals)
+    def totals(self) -> Loader[UUID, receipts.UnreadTotals]:
+        return self._loader("totals", receipts.unread_totals)
 
     @property
     def mentioned(self) -> Loader[UUID, list[UUID]]:

@@ -22,8 +22,8 @@ from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.retry import retry_until_success
 from roomcast.realtime.watchers import WatcherRegistry
 from roomcast.receipts import queries
-from roomcast.receipts.events import MembershipStateChanged, ReadMarkerMoved
-from roomcast.receipts.queries import Fingerprint, Totals, Unread
+from roomcast.receipts.events import ReadMarkerMoved, ReadStateChanged
+from roomcast.receipts.queries import Fingerprint, RoomReadState, UnreadTotals
 from roomcast.rooms.events import RoomChanged
 
 COALESCE_SECONDS = 0.25
@@ -42,16 +42,16 @@ class RoomListChange(StrEnum):
 class FullUpdate:
     """All of the user's rooms. Replaces what the client knew."""
 
-    rooms: Sequence[Unread]
-    totals: Totals
+    rooms: Sequence[RoomReadState]
+    totals: UnreadTotals
 
 
 @dataclass(frozen=True, slots=True)
 class CountsUpdate:
     """The counts of one room have changed."""
 
-    room: Unread
-    totals: Totals
+    room: RoomReadState
+    totals: UnreadTotals
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ class Inbox:
         self._services, self.user_id, self._render, self._send = services, user_id, render, send
         self.fingerprint: Fingerprint | None = None
         self._followed: set[str] = set()
-        self._known: dict[UUID, Unread] = {}
+        self._known: dict[UUID, RoomReadState] = {}
         self._dirty: set[UUID] = set()
         """Rooms to count again."""
         self._updated: set[UUID] = set()
@@ -118,7 +118,7 @@ class Inbox:
             return
         room_id = self._room_of(frame)
         self._dirty.add(room_id)
-        if kind == RoomChanged.kind or (kind == MembershipStateChanged.kind and _are_preferences_changed(frame)):
+        if kind == RoomChanged.kind or (kind == ReadStateChanged.kind and _are_preferences_changed(frame)):
             self._updated.add(room_id)
         self._has_changes.set()
 
@@ -192,11 +192,11 @@ class Inbox:
             updates += self._room_updates(room_id, found, room_id in updated)
         return updates
 
-    def _differing_rooms(self, found: dict[UUID, Unread]) -> set[UUID]:
+    def _differing_rooms(self, found: dict[UUID, RoomReadState]) -> set[UUID]:
         rooms = found.keys() | self._known.keys()
         return {room_id for room_id in rooms if found.get(room_id) != self._known.get(room_id)}
 
-    def _moved_rooms(self, found: dict[UUID, Unread]) -> set[UUID]:
+    def _moved_rooms(self, found: dict[UUID, RoomReadState]) -> set[UUID]:
         known = self._known
         return {
             room_id
@@ -205,11 +205,11 @@ class Inbox:
             or found[room_id].preferences != known[room_id].preferences
         }
 
-    def _snapshot(self, found: dict[UUID, Unread]) -> FullUpdate:
+    def _snapshot(self, found: dict[UUID, RoomReadState]) -> FullUpdate:
         self._known = found
-        return FullUpdate(list(found.values()), queries.total(found.values()))
+        return FullUpdate(list(found.values()), queries.sum_unread(found.values()))
 
-    def _room_updates(self, room_id: UUID, found: dict[UUID, Unread], is_updated: bool) -> Sequence[InboxUpdate]:
+    def _room_updates(self, room_id: UUID, found: dict[UUID, RoomReadState], is_updated: bool) -> Sequence[InboxUpdate]:
         before, after = self._known.get(room_id), found.get(room_id)
         if after is None:
             return [ListUpdate(room_id, RoomListChange.REMOVED)] if self._known.pop(room_id, None) else []
@@ -219,15 +219,15 @@ class Inbox:
             change = RoomListChange.ADDED if before is None else RoomListChange.UPDATED
             updates.append(ListUpdate(room_id, change))
         if before != after:
-            updates.append(CountsUpdate(after, queries.total(self._known.values())))
+            updates.append(CountsUpdate(after, queries.sum_unread(self._known.values())))
         return updates
 
-    async def _count(self, room_ids: Collection[UUID] | None) -> dict[UUID, Unread]:
+    async def _count(self, room_ids: Collection[UUID] | None) -> dict[UUID, RoomReadState]:
         """The counts of these rooms, of all if None."""
 
-        async def read() -> dict[UUID, Unread]:
+        async def read() -> dict[UUID, RoomReadState]:
             async with self._services.db.read() as session:
-                rooms = await queries.unread_of(session, self.user_id, room_ids)
+                rooms = await queries.read_states_of_user(session, self.user_id, room_ids)
                 if room_ids is None:
                     self.fingerprint = (await queries.fingerprints(session, [self.user_id])).get(self.user_id, ())
             return {room.room_id: room for room in rooms}
@@ -237,7 +237,7 @@ class Inbox:
     async def _follow_all_rooms(self) -> None:
         async def read() -> list[UUID]:
             async with self._services.db.read() as session:
-                return await queries.room_ids_of(session, self.user_id)
+                return await queries.room_ids_of_user(session, self.user_id)
 
         self._follow(await retry_until_success(read, worth=is_outage))
 
@@ -255,4 +255,4 @@ def _id_in(topic: str) -> UUID:
 
 def _are_preferences_changed(frame: Frame) -> bool:
     event = unpack(frame.body)
-    return isinstance(event, MembershipStateChanged) and event.preferences
+    return isinstance(event, ReadStateChanged) and event.preferences

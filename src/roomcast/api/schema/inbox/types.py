@@ -11,7 +11,7 @@ from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import Seq
 from roomcast.core.ids import global_id
 from roomcast.live.inbox import CountsUpdate, FullUpdate, InboxUpdate, RoomListChange
-from roomcast.receipts.queries import Unread
+from roomcast.receipts.queries import RoomReadState
 from roomcast.rooms import models
 
 strawberry.enum(RoomListChange)
@@ -26,7 +26,7 @@ class RoomUnread:
     last_read_seq: Seq
 
     @classmethod
-    def of(cls, room: Unread) -> Self:
+    def of(cls, room: RoomReadState) -> Self:
         return cls(
             room_id=strawberry.ID(global_id("room", room.room_id)),
             unread_count=room.unread_count,

@@ -22,7 +22,7 @@ from roomcast.core.ids import global_id
 from roomcast.core.paging import window
 from roomcast.messages import models as message_rows
 from roomcast.presence.policy import MAX_SHOWN
-from roomcast.receipts.queries import Unread
+from roomcast.receipts.queries import RoomReadState
 from roomcast.rooms import models, policy, queries
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ async def _head(context: Context, room_id: UUID) -> RoomHead:
     return head
 
 
-def _unread(context: Context, membership: models.Membership) -> Maybe[Unread | None]:
+def _unread(context: Context, membership: models.Membership) -> Maybe[RoomReadState | None]:
     return context.unread.now((membership.room_id, membership.user_id))
 
 
