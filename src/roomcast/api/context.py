@@ -275,7 +275,7 @@ class Context:
 
     @property
     def active_people(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("active_people", partial(presence.active_people, people=self.backend.signals.people))
+        return self._loader("active_people", partial(presence.visible_members, registry=self.backend.signals.registry))
 
     @property
     def attachments(self) -> Loader[UUID, list[File]]:

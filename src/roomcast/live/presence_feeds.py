@@ -15,8 +15,8 @@ from roomcast.core.db import Database
 from roomcast.core.events import Event, kind_of_packed, unpack
 from roomcast.messages.events import MessageCreated
 from roomcast.presence import queries
-from roomcast.presence.people import People, Presence, PresenceState
-from roomcast.presence.policy import MAX_SHOWN, TYPING_EXPIRY_SECONDS, TYPING_REFRESH_SECONDS
+from roomcast.presence.policy import MAX_VISIBLE_USERS, TYPING_EXPIRY_SECONDS, TYPING_REFRESH_SECONDS
+from roomcast.presence.registry import Presence, PresenceRegistry, PresenceState
 from roomcast.presence.typing import TypingUsers
 from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.retry import retry_until_success
@@ -25,10 +25,10 @@ from roomcast.realtime.watchers import WatcherRegistry
 from roomcast.rooms.events import MemberChange, MemberChanged
 from roomcast.rooms.models import RoomRole
 
-GONE = frozenset({MemberChange.LEFT, MemberChange.REMOVED})
-SILENCED = GONE | {MemberChange.MUTED}
+LEAVING_CHANGES = frozenset({MemberChange.LEFT, MemberChange.REMOVED})
+SILENCING_CHANGES = LEAVING_CHANGES | {MemberChange.MUTED}
 
-REPEAT_SECONDS = TYPING_EXPIRY_SECONDS - TYPING_REFRESH_SECONDS
+TYPING_REPEAT_SECONDS = TYPING_EXPIRY_SECONDS - TYPING_REFRESH_SECONDS
 """Who still types is said again before what was said last runs out."""
 
 
@@ -50,20 +50,20 @@ class TypingUpdate:
 class WatchedMembers:
     """Which watched rooms a person is a member of; `touched`: the rooms with something to tell."""
 
-    def __init__(self, people: People) -> None:
-        self.people = people
-        self.rooms_of: defaultdict[UUID, set[RoomPresenceFeed]] = defaultdict(set)
-        self.touched: set[RoomPresenceFeed] = set()
+    def __init__(self, people: PresenceRegistry) -> None:
+        self.registry = people
+        self.feeds_by_user: defaultdict[UUID, set[RoomPresenceFeed]] = defaultdict(set)
+        self.changed_feeds: set[RoomPresenceFeed] = set()
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Let the rooms say what has changed of their people."""
-        changed, self.people.changed = self.people.changed, set()
-        for user_id in changed & self.rooms_of.keys():
-            for room in self.rooms_of[user_id]:
-                room.touch(user_id)
-        touched, self.touched = self.touched, set()
+        changed, self.registry.changed = self.registry.changed, set()
+        for user_id in changed & self.feeds_by_user.keys():
+            for room in self.feeds_by_user[user_id]:
+                room.mark_changed(user_id)
+        touched, self.changed_feeds = self.changed_feeds, set()
         for room in touched:
-            room.tell()
+            room.publish()
 
 
 class RoomPresenceFeed:
@@ -72,32 +72,32 @@ class RoomPresenceFeed:
     def __init__(
         self, room_id: UUID, attendance: WatchedMembers, db: Database, watch: WatcherRegistry, over: Callable[[], None]
     ) -> None:
-        self.state = SnapshotFeed(f"presence:{room_id}", self._whole, over)
-        self._room_id, self._db, self._watch = room_id, db, watch
-        self._attendance, self._people = attendance, attendance.people
+        self.feed = SnapshotFeed(f"presence:{room_id}", self._load_snapshot, over)
+        self._room_id, self._db, self._watchers = room_id, db, watch
+        self._watched_members, self._registry = attendance, attendance.registry
         self._members: set[UUID] = set()
         self._position: int | None = None
-        self._here: dict[UUID, None] = {}
+        self._visible: dict[UUID, None] = {}
         self._shown: dict[UUID, Presence] = {}
-        self._touched: set[UUID] = set()
+        self._changed: set[UUID] = set()
         self._owes_snapshot = self._is_stale = False
         self._loaded = asyncio.Event()
         self._topic = f"room:{room_id}"
         self._loading: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        self._watch.follow(self, self._topic)
-        self._load_soon()
+        self._watchers.follow(self, self._topic)
+        self._start_loading()
 
     def close(self) -> None:
-        self._watch.unfollow(self, [self._topic])
+        self._watchers.unfollow(self, [self._topic])
         if self._loading is not None:
             self._loading.cancel()
         for user_id in list(self._members):
             self._remove(user_id)
-        self._attendance.touched.discard(self)
+        self._watched_members.changed_feeds.discard(self)
 
-    async def _whole(self) -> PresenceUpdate:
+    async def _load_snapshot(self) -> PresenceUpdate:
         await self._loaded.wait()
         return self._snapshot()
 
@@ -108,7 +108,7 @@ class RoomPresenceFeed:
             return
         self._is_stale = True
         event = unpack(frame.body)
-        if isinstance(event, MemberChanged) and event.change in GONE:
+        if isinstance(event, MemberChanged) and event.change in LEAVING_CHANGES:
             self._remove(event.user_id)
         elif isinstance(event, MemberChanged) and event.change is MemberChange.JOINED:
             self._add(event.user_id)
@@ -118,12 +118,12 @@ class RoomPresenceFeed:
 
     def on_resync(self) -> None:
         self._is_stale = True
-        self._load_soon()
+        self._start_loading()
 
     def position_of(self, topic: str) -> int | None:
         return self._position
 
-    def _load_soon(self) -> None:
+    def _start_loading(self) -> None:
         if self._loading is None:
             self._loading = asyncio.create_task(self._load(), name=f"members {self._room_id}")
 
@@ -137,16 +137,16 @@ class RoomPresenceFeed:
         self._is_stale = True
         while self._is_stale:  # somebody came or went while they were read
             self._is_stale = False
-            found, self._position = await retry_until_success(self._read)
+            found, self._position = await retry_until_success(self._read_members)
         for user_id in self._members - found:
             self._remove(user_id)
         for user_id in found - self._members:
             self._add(user_id)
         if not self._loaded.is_set():
-            self._look()
+            self._refresh_shown()
             self._loaded.set()
 
-    async def _read(self) -> tuple[set[UUID], int]:
+    async def _read_members(self) -> tuple[set[UUID], int]:
         """The members, and the end of the room's log at that moment."""
         async with self._db.read() as session:
             tails = await event_log.tails(session, [self._room_id])
@@ -154,64 +154,64 @@ class RoomPresenceFeed:
 
     def _add(self, user_id: UUID) -> None:
         self._members.add(user_id)
-        self._attendance.rooms_of[user_id].add(self)
-        self.touch(user_id)
+        self._watched_members.feeds_by_user[user_id].add(self)
+        self.mark_changed(user_id)
 
     def _remove(self, user_id: UUID) -> None:
         self._members.discard(user_id)
-        if rooms := self._attendance.rooms_of.get(user_id):
+        if rooms := self._watched_members.feeds_by_user.get(user_id):
             rooms.discard(self)
             if not rooms:
-                del self._attendance.rooms_of[user_id]
-        self._here.pop(user_id, None)
+                del self._watched_members.feeds_by_user[user_id]
+        self._visible.pop(user_id, None)
         if self._shown.pop(user_id, None):  # no change of a person says that they are no member any more
             self._owes_snapshot = True
-            self._attendance.touched.add(self)
+            self._watched_members.changed_feeds.add(self)
 
     # ------------------------------------------------------------------ what is shown
 
-    def touch(self, user_id: UUID) -> None:
+    def mark_changed(self, user_id: UUID) -> None:
         """Something else may be shown of this member."""
-        self._touched.add(user_id)
-        self._attendance.touched.add(self)
+        self._changed.add(user_id)
+        self._watched_members.changed_feeds.add(self)
 
-    def tell(self) -> None:
+    def publish(self) -> None:
         """Say what has changed since the last time, if anything."""
         if not self._loaded.is_set():
             return
-        moved = self._look()
+        moved = self._refresh_shown()
         if self._owes_snapshot:
             self._owes_snapshot = False
-            self.state.change(self._snapshot())
+            self.feed.change(self._snapshot())
         elif moved:
-            self.state.change(PresenceUpdate(self._room_id, moved, snapshot=False))
+            self.feed.change(PresenceUpdate(self._room_id, moved, snapshot=False))
 
     def _snapshot(self) -> PresenceUpdate:
         return PresenceUpdate(self._room_id, tuple(self._shown), snapshot=True)
 
-    def _look(self) -> Sequence[UUID]:
+    def _refresh_shown(self) -> Sequence[UUID]:
         """Look at those who were touched; who is to be told of."""
-        touched, self._touched = self._touched & self._members, set()
-        moved = [user_id for user_id in touched if self._has_moved(user_id)]
-        places = min(MAX_SHOWN, len(self._here)) - len(self._shown)
-        new = list(islice((user_id for user_id in self._here if user_id not in self._shown), places))
-        self._shown.update((user_id, self._seen(user_id)) for user_id in new)
+        touched, self._changed = self._changed & self._members, set()
+        moved = [user_id for user_id in touched if self._refresh_user(user_id)]
+        places = min(MAX_VISIBLE_USERS, len(self._visible)) - len(self._shown)
+        new = list(islice((user_id for user_id in self._visible if user_id not in self._shown), places))
+        self._shown.update((user_id, self._presence_of(user_id)) for user_id in new)
         return [*moved, *new]
 
-    def _has_moved(self, user_id: UUID) -> bool:
-        if not self._people.is_shown(user_id):
-            self._here.pop(user_id, None)
+    def _refresh_user(self, user_id: UUID) -> bool:
+        if not self._registry.is_visible(user_id):
+            self._visible.pop(user_id, None)
             return self._shown.pop(user_id, None) is not None
-        self._here.setdefault(user_id)
-        before, after = self._shown.get(user_id), self._seen(user_id)
+        self._visible.setdefault(user_id)
+        before, after = self._shown.get(user_id), self._presence_of(user_id)
         if before is None:
             return False  # there may be a place for them
         self._shown[user_id] = after
         return before != after
 
-    def _seen(self, user_id: UUID) -> Presence:
+    def _presence_of(self, user_id: UUID) -> Presence:
         """Who is active is so at every moment, which is no news."""
-        found = self._people.presence(user_id)
+        found = self._registry.presence_of(user_id)
         return replace(found, last_active_at=None) if found.state is PresenceState.ACTIVE else found
 
 
@@ -226,25 +226,25 @@ class RoomTypingFeed:
         hear: Callable[[str], None],
         over: Callable[[], None],
     ) -> None:
-        self.state = SnapshotFeed(f"typing:{room_id}", self._whole, over)
-        self._room_id, self._typists, self._watch, self._hear = room_id, typists, watch, hear
-        self._said: Sequence[UUID] = ()
-        self._said_at = 0.0
+        self.feed = SnapshotFeed(f"typing:{room_id}", self._load_snapshot, over)
+        self._room_id, self._typing_users, self._watchers, self._on_peer_typing = room_id, typists, watch, hear
+        self._shown: Sequence[UUID] = ()
+        self._shown_at = 0.0
         self._topics = [topic_of_typing(room_id), f"room:{room_id}"]
 
     def open(self) -> None:
-        self._said = self._typists.of(self._room_id)
+        self._shown = self._typing_users.user_ids_in(self._room_id)
         for topic in self._topics:
-            self._watch.follow(self, topic)
+            self._watchers.follow(self, topic)
 
     def close(self) -> None:
-        self._watch.unfollow(self, self._topics)
+        self._watchers.unfollow(self, self._topics)
 
     def on_message(self, frame: Frame) -> None:
         if frame.topic == self._topics[0]:
-            self._hear(frame.body)
-        elif self._typists.of(self._room_id) and kind_of_packed(frame.body) in ENDS_TYPING:
-            end_typing(self._typists, unpack(frame.body))
+            self._on_peer_typing(frame.body)
+        elif self._typing_users.user_ids_in(self._room_id) and kind_of_packed(frame.body) in TYPING_ENDING_KINDS:
+            end_typing(self._typing_users, unpack(frame.body))
 
     def missed(self, topic: str) -> None:
         """It is said again soon, or runs out."""
@@ -255,32 +255,32 @@ class RoomTypingFeed:
     def position_of(self, topic: str) -> int | None:
         return None
 
-    def tell(self, clock: float) -> None:
+    def publish(self, clock: float) -> None:
         """Say who types, if these are others than before, or if what was said runs out."""
-        typists = self._typists.of(self._room_id)
-        if typists != self._said or (typists and self._runs_out(clock)):
-            self._said, self._said_at = typists, clock
-            self.state.change(TypingUpdate(self._room_id, typists))
+        typists = self._typing_users.user_ids_in(self._room_id)
+        if typists != self._shown or (typists and self._must_repeat(clock)):
+            self._shown, self._shown_at = typists, clock
+            self.feed.change(TypingUpdate(self._room_id, typists))
 
-    def _runs_out(self, clock: float) -> bool:
+    def _must_repeat(self, clock: float) -> bool:
         """Whether what was said last holds for less long than somebody types, and soon ends."""
-        outlived = self._typists.until(self._room_id) > self._said_at + TYPING_EXPIRY_SECONDS
-        return outlived and clock - self._said_at >= REPEAT_SECONDS
+        outlived = self._typing_users.expires_at(self._room_id) > self._shown_at + TYPING_EXPIRY_SECONDS
+        return outlived and clock - self._shown_at >= TYPING_REPEAT_SECONDS
 
-    async def _whole(self) -> TypingUpdate:
-        return TypingUpdate(self._room_id, self._said)  # what is new follows at once, and is not said twice
+    async def _load_snapshot(self) -> TypingUpdate:
+        return TypingUpdate(self._room_id, self._shown)  # what is new follows at once, and is not said twice
 
 
 def topic_of_typing(room_id: UUID) -> str:
     return f"typing:{room_id}"
 
 
-ENDS_TYPING = frozenset({MessageCreated.kind, MemberChanged.kind})
+TYPING_ENDING_KINDS = frozenset({MessageCreated.kind, MemberChanged.kind})
 
 
 def end_typing(typists: TypingUsers, event: Event) -> None:
     """Who has said it types it no more, nor who may not say anything."""
     if isinstance(event, MessageCreated) and event.fresh is not None and event.fresh.author_id is not None:
-        typists.end(event.room_id, event.fresh.author_id)
-    elif isinstance(event, MemberChanged) and (event.change in SILENCED or event.role == RoomRole.READ_ONLY):
-        typists.end(event.room_id, event.user_id)
+        typists.stop(event.room_id, event.fresh.author_id)
+    elif isinstance(event, MemberChanged) and (event.change in SILENCING_CHANGES or event.role == RoomRole.READ_ONLY):
+        typists.stop(event.room_id, event.user_id)

@@ -12,7 +12,7 @@ from roomcast.api.schema.accounts.types import User
 from roomcast.core.ids import global_id, local_id
 from roomcast.live.presence_feeds import PresenceUpdate, TypingUpdate
 from roomcast.live.room_streams import RenderedEvent, Stream, StreamStart
-from roomcast.presence.policy import MAX_SHOWN, MAX_TYPISTS, TYPING_EXPIRY_SECONDS
+from roomcast.presence.policy import MAX_TYPING_USERS, MAX_VISIBLE_USERS, TYPING_EXPIRY_SECONDS
 from roomcast.realtime.snapshot_feed import SnapshotFeed
 from roomcast.rooms import queries as rooms
 
@@ -25,8 +25,8 @@ class TypingState:
 
     @strawberry.field(
         graphql_type=list[User],
-        metadata=SHARED | {"items": MAX_TYPISTS},
-        description=f"Who began first comes first; at most {MAX_TYPISTS}.",
+        metadata=SHARED | {"items": MAX_TYPING_USERS},
+        description=f"Who began first comes first; at most {MAX_TYPING_USERS}.",
     )
     async def users(self, told: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
         return await _users(info.context, told)
@@ -50,8 +50,9 @@ class PresenceChange:
 
     @strawberry.field(
         graphql_type=list[User],
-        metadata=SHARED | {"items": MAX_SHOWN},
-        description=f"At most {MAX_SHOWN} of the room's people are shown; where one of them goes, another comes in.",
+        metadata=SHARED | {"items": MAX_VISIBLE_USERS},
+        description=f"At most {MAX_VISIBLE_USERS} of the room's people are shown; where one of them goes, another "
+        "comes in.",
     )
     async def users(self, told: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
         return await _users(info.context, told)

@@ -21,7 +21,7 @@ from roomcast.core.event_log import RoomHead
 from roomcast.core.ids import global_id
 from roomcast.core.paging import window
 from roomcast.messages import models as message_rows
-from roomcast.presence.policy import MAX_SHOWN
+from roomcast.presence.policy import MAX_VISIBLE_USERS
 from roomcast.receipts.queries import RoomReadState
 from roomcast.rooms import models, policy, queries
 
@@ -196,7 +196,7 @@ class Room(Node):
 
     @strawberry.field(
         graphql_type=list[User],
-        metadata=SHARED | {"items": MAX_SHOWN},
+        metadata=SHARED | {"items": MAX_VISIBLE_USERS},
         description="People connected to this room now, at most 100.",
     )
     async def active_users(self, room: strawberry.Parent[models.Room], info: Info) -> Sequence[account_rows.User]:
