@@ -13,8 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from bench.logins import PASSWORD, SIGNUP, Wire, others, post
-from bench.servers import Running, roomcast
+from bench.logins import PASSWORD, SIGNUP, RawHttpConnection, encode_post, time_other_requests
+from bench.servers import ServerProcess, roomcast
 from bench.sockets import HANDSHAKE
 
 SECONDS, SETTLE_SECONDS = 5.0, 1.5
@@ -26,7 +26,7 @@ SEND = "mutation($input: SendMessageInput!) { sendMessage(input: $input) { error
 UPLOAD = "mutation($input: CreateUploadInput!) { createUpload(input: $input) { errors { code } uploadUrl } }"
 PAGE = "query($room: ID!) { messages(roomId: $room, last: 100) { nodes { %s } } }"
 SEARCH = '{ searchMessages(query: "a e i o u x y z l m", first: 100) { edges { snippetHtml } } }'
-TELL = "subscription($room: ID!) { roomMessages(roomId: $room) { message { id %s } } }"
+WATCH = "subscription($room: ID!) { roomMessages(roomId: $room) { message { id %s } } }"
 BODIES = ("\ufdfa a e i o u x y z l m " * 200)[:4000], ("@person1 [a][b *c* \n>*\n" * 200)[:4000], "\U0001f600" * 4000
 
 
@@ -34,28 +34,28 @@ BODIES = ("\ufdfa a e i o u x y z l m " * 200)[:4000], ("@person1 [a][b *c* \n>*
 class Attacker:
     """Somebody with an account, a room of their own and a page of maximal messages in it."""
 
-    server: Running
+    server: ServerProcess
     token: str
     room: str
 
-    async def ask(self, request: bytes) -> Any:
+    async def post(self, request: bytes) -> Any:
         """The answer's JSON, whatever it is."""
-        async with opened(self.server) as (reader, writer):
+        async with open_connection(self.server) as (reader, writer):
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
             [length] = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
             return json.loads(await reader.readexactly(int(length.split(b":")[1])))
 
-    def post(self, document: str, **variables: Any) -> bytes:
-        return post(document, self.token, **variables)
+    def request(self, document: str, **variables: Any) -> bytes:
+        return encode_post(document, self.token, **variables)
 
-    async def again_and_again(self, *requests: bytes, at_once: int = 4) -> None:
+    async def repeat(self, *requests: bytes, at_once: int = 4) -> None:
         """Ask these until cancelled, so many at a time."""
 
         async def one() -> None:
             while True:
                 for request in requests:
-                    await self.ask(request)
+                    await self.post(request)
 
         await asyncio.gather(*(one() for _ in range(at_once)))
 
@@ -64,7 +64,7 @@ Attack = Callable[[Attacker], Awaitable[None]]
 
 
 @asynccontextmanager
-async def opened(server: Running) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def open_connection(server: ServerProcess) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     try:
         yield reader, writer
@@ -73,19 +73,19 @@ async def opened(server: Running) -> AsyncIterator[tuple[asyncio.StreamReader, a
 
 
 @asynccontextmanager
-async def socket(attacker: Attacker) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def open_websocket(attacker: Attacker) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """One that is signed in."""
-    async with opened(attacker.server) as (reader, writer):
+    async with open_connection(attacker.server) as (reader, writer):
         key, port = "A" * 22 + "==", attacker.server.port
         shake = HANDSHAKE.format(path="/graphql", port=port, key=key, protocol="graphql-transport-ws")
         writer.write(shake.encode())
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(frame({"type": "connection_init", "payload": {"authorization": f"Bearer {attacker.token}"}}))
+        writer.write(text_frame({"type": "connection_init", "payload": {"authorization": f"Bearer {attacker.token}"}}))
         await reader.readuntil(b"}}")
         yield reader, writer
 
 
-def frame(message: Mapping[str, Any]) -> bytes:
+def text_frame(message: Mapping[str, Any]) -> bytes:
     """A text frame under a mask of zeros."""
     data = json.dumps(message).encode()
     size = bytes((0x80 | len(data),)) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
@@ -98,15 +98,15 @@ def frame(message: Mapping[str, Any]) -> bytes:
 async def response_bombs(attacker: Attacker) -> None:
     texts = " ".join(f"a{number}: body" for number in range(15))
     pages = " ".join(f"p{n}: messages(roomId: $room, last: 100) {{ nodes {{ body }} }}" for n in range(12))
-    await attacker.again_and_again(
-        attacker.post(PAGE % texts, room=attacker.room),
-        attacker.post(f"query($room: ID!) {{ {pages} }}", room=attacker.room),
-        attacker.post(PAGE % ("a" * 15_000 + ": seq"), room=attacker.room),
+    await attacker.repeat(
+        attacker.request(PAGE % texts, room=attacker.room),
+        attacker.request(f"query($room: ID!) {{ {pages} }}", room=attacker.room),
+        attacker.request(PAGE % ("a" * 15_000 + ": seq"), room=attacker.room),
     )
 
 
 async def searches(attacker: Attacker) -> None:
-    await attacker.again_and_again(attacker.post(SEARCH))
+    await attacker.repeat(attacker.request(SEARCH))
 
 
 async def long_texts(attacker: Attacker) -> None:
@@ -115,21 +115,21 @@ async def long_texts(attacker: Attacker) -> None:
     async def one(number: int) -> None:
         for count in range(10_000):
             body = f"{number} {count} " + BODIES[1][:3_980]
-            await attacker.ask(attacker.post(SEND, input={"roomId": attacker.room, "body": body}))
-            await attacker.ask(attacker.post(PAGE % "bodyHtml", room=attacker.room))
+            await attacker.post(attacker.request(SEND, input={"roomId": attacker.room, "body": body}))
+            await attacker.post(attacker.request(PAGE % "bodyHtml", room=attacker.room))
 
     await asyncio.gather(*map(one, range(4)))
 
 
-async def rings(attacker: Attacker) -> None:
+async def follow_many_documents(attacker: Attacker) -> None:
     """Maximal messages to a room that is followed under many different documents."""
-    async with socket(attacker) as (reader, writer):
+    async with open_websocket(attacker) as (reader, writer):
         for number in range(90):
             fields = " ".join(f"a{number}x{count}: body" for count in range(40))
-            request = {"query": TELL % fields, "variables": {"room": attacker.room}}
-            writer.write(frame({"type": "subscribe", "id": str(number), "payload": request}))
+            request = {"query": WATCH % fields, "variables": {"room": attacker.room}}
+            writer.write(text_frame({"type": "subscribe", "id": str(number), "payload": request}))
         sending = asyncio.create_task(
-            attacker.again_and_again(attacker.post(SEND, input={"roomId": attacker.room, "body": BODIES[2]}))
+            attacker.repeat(attacker.request(SEND, input={"roomId": attacker.room, "body": BODIES[2]}))
         )
         try:
             while await reader.read(2**16):
@@ -140,15 +140,15 @@ async def rings(attacker: Attacker) -> None:
 
 async def aliases(attacker: Attacker) -> None:
     one = 'r%d: createRoom(input: {name: "room %d"}) { room { id } }'
-    await attacker.again_and_again(attacker.post("mutation { " + " ".join(one % (n, n) for n in range(20)) + " }"))
+    await attacker.repeat(attacker.request("mutation { " + " ".join(one % (n, n) for n in range(20)) + " }"))
 
 
 async def ping_floods(attacker: Attacker) -> None:
     """From thirty sockets that read nothing."""
-    ping = frame({"type": "ping", "payload": {"say": "x" * 900}}) * 50
+    ping = text_frame({"type": "ping", "payload": {"say": "x" * 900}}) * 50
 
     async def one() -> None:
-        async with socket(attacker) as (reader, writer):
+        async with open_websocket(attacker) as (reader, writer):
             reader._transport.pause_reading()  # type: ignore[attr-defined]
             with suppress(ConnectionError):
                 while True:
@@ -161,10 +161,10 @@ async def ping_floods(attacker: Attacker) -> None:
 
 async def unread_answers(attacker: Attacker) -> None:
     """Large ones, asked for by many who read nothing."""
-    request = attacker.post(PAGE % "a: body b: body", room=attacker.room)
+    request = attacker.request(PAGE % "a: body b: body", room=attacker.room)
 
     async def one() -> None:
-        async with opened(attacker.server) as (reader, writer):
+        async with open_connection(attacker.server) as (reader, writer):
             reader._transport.pause_reading()  # type: ignore[attr-defined]
             writer.write(request)
             await asyncio.Event().wait()
@@ -175,13 +175,13 @@ async def unread_answers(attacker: Attacker) -> None:
 async def upload(attacker: Attacker, data: bytes, part: int, pause: float) -> None:
     """A picture, so many bytes at a time."""
     wanted = {"filename": "x.jpg", "contentType": "image/jpeg", "byteSize": len(data)}
-    answer = await attacker.ask(attacker.post(UPLOAD, input=wanted))
+    answer = await attacker.post(attacker.request(UPLOAD, input=wanted))
     url = ((answer.get("data") or {}).get("createUpload") or {}).get("uploadUrl")
     if url is None:
         await asyncio.sleep(0.1)
         return
     path = "/" + url.split("/", 3)[3]
-    async with opened(attacker.server) as (reader, writer):
+    async with open_connection(attacker.server) as (reader, writer):
         head = f"PUT {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
         writer.write(head.encode())
         for start in range(0, len(data), part):
@@ -222,7 +222,7 @@ ATTACKS: Mapping[str, Attack] = {
     "response bombs": response_bombs,
     "searches for many words": searches,
     "texts that take long to read": long_texts,
-    "maximal messages under 90 documents": rings,
+    "maximal messages under 90 documents": follow_many_documents,
     "mutations by aliases": aliases,
     "ping floods": ping_floods,
     "answers that nobody reads": unread_answers,
@@ -235,7 +235,7 @@ ATTACKS: Mapping[str, Attack] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class AttackResult:
     """Seconds of the others' requests, quiet and attacked, and what was left behind."""
 
     quiet: float
@@ -249,26 +249,28 @@ class Found:
         return f"p99 {self.attacked * 1e3:.1f} ms beside {self.quiet * 1e3:.1f} ms ({ratio:.1f}), {stall}"
 
 
-async def join(server: Running, name: str) -> str:
-    wire = await Wire(server).open()
-    made = await wire.ask(post(SIGNUP, input={"username": name, "password": PASSWORD}))
+async def sign_up(server: ServerProcess, name: str) -> str:
+    wire = await RawHttpConnection(server).open()
+    made = await wire.post(encode_post(SIGNUP, input={"username": name, "password": PASSWORD}))
     await wire.close()
     return str(made["signup"]["tokens"]["accessToken"])
 
 
-async def prepared(server: Running) -> Attacker:
-    token = await join(server, "mallory")
-    nowhere = Attacker(server, token, "")
-    room = (await nowhere.ask(post(CREATE, token, input={"name": "den"})))["data"]["createRoom"]["room"]["id"]
+async def prepare_attacker(server: ServerProcess) -> Attacker:
+    token = await sign_up(server, "mallory")
+    attacker = Attacker(server, token, "")
+    room = (await attacker.post(encode_post(CREATE, token, input={"name": "den"})))["data"]["createRoom"]["room"]["id"]
     for number in range(ROWS):
         body = f"{number} " + BODIES[number % len(BODIES)][:3_990]
-        await nowhere.ask(post(SEND, token, input={"roomId": room, "body": body}))
+        await attacker.post(encode_post(SEND, token, input={"roomId": room, "body": body}))
     return Attacker(server, token, room)
 
 
-async def took(server: Running, token: str, seconds: float, attack: Awaitable[None] | None = None) -> list[float]:
+async def time_during(
+    server: ServerProcess, token: str, seconds: float, attack: Awaitable[None] | None = None
+) -> list[float]:
     enough = asyncio.Event()
-    asking = asyncio.create_task(others(server, token, enough))
+    asking = asyncio.create_task(time_other_requests(server, token, enough))
     attacking = asyncio.ensure_future(attack) if attack is not None else None
     await asyncio.sleep(seconds)
     if attacking is not None:
@@ -280,25 +282,25 @@ async def took(server: Running, token: str, seconds: float, attack: Awaitable[No
     return await asking
 
 
-async def measured(attack: Attack, seconds: float) -> Found:
+async def measure_attack(attack: Attack, seconds: float) -> AttackResult:
     """On a server of its own, which keeps what the attack leaves behind."""
     with roomcast(rate_limits="on") as server:
-        ann, mallory = await join(server, "ann"), await prepared(server)
-        quiet = await took(server, ann, seconds)
+        ann, mallory = await sign_up(server, "ann"), await prepare_attacker(server)
+        quiet = await time_during(server, ann, seconds)
         before = server.memory_kib()
-        attacked = await took(server, ann, seconds, attack(mallory))
-        await took(server, ann, SETTLE_SECONDS)
+        attacked = await time_during(server, ann, seconds, attack(mallory))
+        await time_during(server, ann, SETTLE_SECONDS)
         grown = server.memory_kib() - before
-    return Found(p99(quiet), p99(attacked), max(attacked), grown)
+    return AttackResult(p99(quiet), p99(attacked), max(attacked), grown)
 
 
 def p99(seconds: list[float]) -> float:
     return statistics.quantiles(seconds, n=100)[98]
 
 
-async def measure(*, quick: bool) -> dict[str, Found]:
+async def measure(*, quick: bool) -> dict[str, AttackResult]:
     found = {}
     for name, attack in ATTACKS.items():
-        found[name] = await measured(attack, 1.0 if quick else SECONDS)
+        found[name] = await measure_attack(attack, 1.0 if quick else SECONDS)
         print(f"  {name}: {found[name].text()}", flush=True)
     return found

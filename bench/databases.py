@@ -31,6 +31,6 @@ class Databases:
 
 
 @contextmanager
-def databases() -> Iterator[Databases]:
+def open_databases() -> Iterator[Databases]:
     with TemporaryDirectory() as folder, closing(servers.start(_DURABLE)) as postgres:
         yield Databases(folder, postgres)

@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
-from bench.servers import Running, baseline, roomcast
-from bench.table import Line
+from bench.servers import ServerProcess, baseline, roomcast
+from bench.table import Comparison, Row
 
-MARK = 1.3
+TARGET = 1.3
 REQUESTS, AT_ONCE, ROUNDS = 1500, 8, 3
 
 SIGNUP = 'mutation { signup(input: {username: "ann", password: "a good long pass phrase"}) { tokens { accessToken } } }'
@@ -30,7 +30,7 @@ class Load:
     headers: dict[str, str]
 
 
-async def cpu_microseconds(server: Running, load: Load, rounds: int) -> float:
+async def cpu_microseconds(server: ServerProcess, load: Load, rounds: int) -> float:
     """Of the server, for each request, when it is warm."""
     async with httpx.AsyncClient(base_url=server.url, timeout=60, headers=load.headers) as http:
         await _ask(http, load, 200)
@@ -48,7 +48,7 @@ async def _ask(http: httpx.AsyncClient, load: Load, count: int) -> None:
         assert "data" in answer.json(), answer.text
 
 
-async def of_roomcast(rounds: int) -> float:
+async def measure_roomcast(rounds: int) -> float:
     body = {"query": SEND, "variables": {"input": {"roomId": "room_x", "body": ""}}}
     with roomcast() as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
@@ -58,13 +58,13 @@ async def of_roomcast(rounds: int) -> float:
         return await cpu_microseconds(server, load, rounds)
 
 
-async def of_hello(rounds: int) -> float:
+async def measure_hello(rounds: int) -> float:
     with baseline("hello") as server:
         return await cpu_microseconds(server, Load({"query": HELLO, "variables": {"name": "ann"}}, {}), rounds)
 
 
-async def lines(*, quick: bool) -> list[Line]:
+async def rows(*, quick: bool) -> list[Row]:
     rounds = 1 if quick else ROUNDS
-    ours, theirs = await of_roomcast(rounds), await of_hello(rounds)
+    ours, theirs = await measure_roomcast(rounds), await measure_hello(rounds)
     what = "the edge alone: a mutation refused before the database, CPU per request, against a hello-world mutation"
-    return [Line(what, f"{ours:.0f} µs", f"{theirs:.0f} µs", ours / theirs, MARK)]
+    return [Comparison(what, f"{ours:.0f} µs", f"{theirs:.0f} µs", ours / theirs, TARGET)]

@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from bench.servers import Running, baseline, has_node, roomcast, yoga
-from bench.sockets import Client, connect_many
-from bench.table import Line, Row
+from bench.servers import ServerProcess, baseline, has_node, roomcast, yoga
+from bench.sockets import WebSocketClient, connect_many
+from bench.table import Comparison, Row
 
 DOCUMENT = (
     "subscription Watch($roomId: ID!) { roomMessages(roomId: $roomId) "
@@ -24,7 +24,7 @@ PROTOCOL = "graphql-transport-ws"
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class DeliveryCost:
     deliveries: int
     seconds: float
     cpu_seconds: float
@@ -35,31 +35,31 @@ class Figures:
         return self.cpu_seconds / self.deliveries * 1e6
 
 
-class Audience:
+class Listeners:
     """The listeners of one server; `all_heard` returns once each has got so many frames."""
 
     def __init__(self) -> None:
-        self.clients: list[Client] = []
+        self.clients: list[WebSocketClient] = []
         self._awaited = 0
         self._arrived = asyncio.Event()
         self._total = 0
 
-    def heard(self, client: Client, frame: bytes) -> None:
+    def on_frame(self, client: WebSocketClient, frame: bytes) -> None:
         if b'"ping"' in frame[:40]:
             client.count -= 1
-            client.say({"type": "pong"})
+            client.send_json({"type": "pong"})
             return
         self._total += 1
         if self._total >= self._awaited:
             self._arrived.set()
 
-    async def all_heard(self, each: int) -> None:
+    async def wait_for_all(self, each: int) -> None:
         self._awaited = each * len(self.clients)
         if self._total < self._awaited:
             self._arrived.clear()
             await asyncio.wait_for(self._arrived.wait(), 120)
 
-    async def gathered(self, publish: "Publish") -> None:
+    async def wait_until_subscribed(self, publish: "Publish") -> None:
         """Publish until everybody hears: roomMessages has no word of its own for "you are live"."""
         while not all(client.count for client in self.clients):
             await publish(-1)
@@ -78,45 +78,45 @@ class Audience:
 Publish = Callable[[int], Awaitable[Any]]
 
 
-async def warm(audience: Audience, publish: Publish) -> None:
+async def warm_up(audience: Listeners, publish: Publish) -> None:
     """Everybody hears, and what is made once is made."""
-    await audience.gathered(publish)
-    await tell(audience, publish, 3)
+    await audience.wait_until_subscribed(publish)
+    await publish_events(audience, publish, 3)
 
 
-async def tell(audience: Audience, publish: Publish, events: int) -> None:
+async def publish_events(audience: Listeners, publish: Publish, events: int) -> None:
     """Publish one event after another, each once everybody has heard the one before."""
     audience.reset()
     for number in range(events):
         await publish(number)
-        await audience.all_heard(number + 1)
+        await audience.wait_for_all(number + 1)
 
 
-async def measure(server: Running, audience: Audience, publish: Publish, events: int) -> Figures:
-    await warm(audience, publish)
+async def measure(server: ServerProcess, audience: Listeners, publish: Publish, events: int) -> DeliveryCost:
+    await warm_up(audience, publish)
     cpu, begun = server.cpu_seconds(), time.perf_counter()
-    await tell(audience, publish, events)
+    await publish_events(audience, publish, events)
     seconds, used = time.perf_counter() - begun, server.cpu_seconds() - cpu
     deliveries = sum(client.count for client in audience.clients)
     size = sum(client.bytes for client in audience.clients) / deliveries
-    return Figures(deliveries, seconds, used, size)
+    return DeliveryCost(deliveries, seconds, used, size)
 
 
-async def lines(*, quick: bool) -> list[Row]:
+async def rows(*, quick: bool) -> list[Row]:
     crowds = ((200, 20, 1.5),) if quick else ((500, 150, 1.5), (3000, 40, 1.25))
-    beside_bare = [await _beside_bare(*crowd, rounds=1 if quick else 3) for crowd in crowds]
-    return [*beside_bare, *await _beside_others(*((100, 10) if quick else (500, 30)))]
+    beside_bare = [await _compare_with_bare(*crowd, rounds=1 if quick else 3) for crowd in crowds]
+    return [*beside_bare, *await _compare_with_others(*((100, 10) if quick else (500, 30)))]
 
 
-async def _beside_bare(listeners: int, events: int, mark: float, rounds: int) -> Line:
+async def _compare_with_bare(listeners: int, events: int, mark: float, rounds: int) -> Comparison:
     """The middle one of so many pairs."""
     pairs = []
     for _ in range(rounds):
-        ours = await of_roomcast(listeners, events)
-        bare = await of_bare(listeners, events, round(ours.payload_bytes))
+        ours = await measure_roomcast(listeners, events)
+        bare = await measure_bare(listeners, events, round(ours.payload_bytes))
         pairs.append((ours.cpu_microseconds / bare.cpu_microseconds, ours, bare))
     ratio, ours, bare = sorted(pairs, key=lambda pair: pair[0])[len(pairs) // 2]
-    return Line(
+    return Comparison(
         f"fan-out to {listeners}, CPU per delivery, the durable send included, against a bare ASGI broadcast",
         f"{ours.cpu_microseconds:.1f} µs ({ours.deliveries / ours.seconds:,.0f}/s)",
         f"{bare.cpu_microseconds:.1f} µs ({bare.deliveries / bare.seconds:,.0f}/s)",
@@ -125,18 +125,18 @@ async def _beside_bare(listeners: int, events: int, mark: float, rounds: int) ->
     )
 
 
-async def _beside_others(listeners: int, events: int) -> list[Row]:
-    ours, stock = await of_roomcast(listeners, events * 3), await of_stock(listeners, events)
-    viewer = await of_people(listeners, events, VIEWER_DOCUMENT)
+async def _compare_with_others(listeners: int, events: int) -> list[Row]:
+    ours, stock = await measure_roomcast(listeners, events * 3), await measure_stock(listeners, events)
+    viewer = await measure_different_viewers(listeners, events, VIEWER_DOCUMENT)
     found = [
         (f"fan-out to {listeners}, against stock Strawberry", ours, stock, 1 / 15),
         (f"fan-out to {listeners} with a viewer field, against stock Strawberry", viewer, stock, 1 / 2),
     ]
     if has_node():
-        node = await of_yoga(listeners, events * 3)
+        node = await measure_yoga(listeners, events * 3)
         found.append((f"fan-out to {listeners}, against graphql-yoga with graphql-ws on Node", ours, node, 1))
     return [
-        Line(
+        Comparison(
             what,
             f"{figures.cpu_microseconds:.1f} µs",
             f"{theirs.cpu_microseconds:.1f} µs",
@@ -147,18 +147,20 @@ async def _beside_others(listeners: int, events: int) -> list[Row]:
     ]
 
 
-async def of_roomcast(listeners: int, events: int, document: str = DOCUMENT, **settings: str) -> Figures:
+async def measure_roomcast(listeners: int, events: int, document: str = DOCUMENT, **settings: str) -> DeliveryCost:
     with roomcast(**settings) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            return await _of_roomcast(server, http, listeners, events, document)
+            return await _measure_roomcast(server, http, listeners, events, document)
 
 
-async def _of_roomcast(server: Running, http: httpx.AsyncClient, listeners: int, events: int, document: str) -> Figures:
-    token, room_id = await newcomer(http)
-    audience = await subscribed(server, listeners, document, {"roomId": room_id}, token)
+async def _measure_roomcast(
+    server: ServerProcess, http: httpx.AsyncClient, listeners: int, events: int, document: str
+) -> DeliveryCost:
+    token, room_id = await sign_up_with_room(http)
+    audience = await subscribe_many(server, listeners, document, {"roomId": room_id}, token)
 
     async def publish(_number: int) -> None:
-        await ask(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
+        await execute(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
 
     return await measure(server, audience, publish, events)
 
@@ -166,99 +168,99 @@ async def _of_roomcast(server: Running, http: httpx.AsyncClient, listeners: int,
 SEND = "mutation Send($input: SendMessageInput!) { sendMessage(input: $input) { errors { code } message { id seq } } }"
 
 
-async def newcomer(http: httpx.AsyncClient) -> tuple[str, str]:
+async def sign_up_with_room(http: httpx.AsyncClient) -> tuple[str, str]:
     """Sign up and make a room; the token and the room's id."""
     signup = (
         'mutation { signup(input: {username: "bench", password: "correct horse battery"}) { tokens { accessToken } } }'
     )
-    token = (await ask(http, None, signup))["signup"]["tokens"]["accessToken"]
-    room = await ask(http, token, 'mutation { createRoom(input: {name: "bench"}) { room { id } } }')
+    token = (await execute(http, None, signup))["signup"]["tokens"]["accessToken"]
+    room = await execute(http, token, 'mutation { createRoom(input: {name: "bench"}) { room { id } } }')
     return token, room["createRoom"]["room"]["id"]
 
 
-async def ask(http: httpx.AsyncClient, token: str | None, query: str, variables: Any = None) -> Any:
+async def execute(http: httpx.AsyncClient, token: str | None, query: str, variables: Any = None) -> Any:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     answer = (await http.post("/graphql", json={"query": query, "variables": variables}, headers=headers)).json()
     assert "errors" not in answer, answer
     return answer["data"]
 
 
-async def of_people(listeners: int, events: int, document: str) -> Figures:
+async def measure_different_viewers(listeners: int, events: int, document: str) -> DeliveryCost:
     """As `of_roomcast`, each listener another person: for documents that show everybody something else."""
     with roomcast() as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            token, room_id = await newcomer(http)
-            tokens = [await another(http, number) for number in range(listeners)]
-            audience = await subscribed(server, listeners, document, {"roomId": room_id}, *tokens)
+            token, room_id = await sign_up_with_room(http)
+            tokens = [await sign_up(http, number) for number in range(listeners)]
+            audience = await subscribe_many(server, listeners, document, {"roomId": room_id}, *tokens)
 
             async def publish(_number: int) -> None:
-                await ask(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
+                await execute(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
 
             return await measure(server, audience, publish, events)
 
 
-async def another(http: httpx.AsyncClient, number: int) -> str:
+async def sign_up(http: httpx.AsyncClient, number: int) -> str:
     """Sign somebody up; their token."""
     signup = "mutation($name: String!, $password: String!) { signup(input: {username: $name, password: $password}) "
     named = {"name": f"bench{number}", "password": "correct horse battery"}
-    signed_in = await ask(http, None, signup + "{ tokens { accessToken } } }", named)
+    signed_in = await execute(http, None, signup + "{ tokens { accessToken } } }", named)
     return str(signed_in["signup"]["tokens"]["accessToken"])
 
 
-async def subscribed(
-    server: Running,
+async def subscribe_many(
+    server: ServerProcess,
     listeners: int,
     document: str,
     variables: Any,
     *tokens: str | None,
-    audience: Audience | None = None,
-) -> Audience:
+    audience: Listeners | None = None,
+) -> Listeners:
     """So many more listeners of the audience, or of a new one."""
-    audience = audience or Audience()
+    audience = audience or Listeners()
     acknowledged = asyncio.Event()
     waiting = listeners
 
-    def first(client: Client, frame: bytes) -> None:
+    def first(client: WebSocketClient, frame: bytes) -> None:
         nonlocal waiting
         if b"connection_ack" in frame:
             payload = {"query": document, "variables": variables}
-            client.say({"type": "subscribe", "id": "1", "payload": payload})
+            client.send_json({"type": "subscribe", "id": "1", "payload": payload})
             client.count -= 1
             waiting -= 1
             if not waiting:
                 acknowledged.set()
         else:
-            audience.heard(client, frame)
+            audience.on_frame(client, frame)
 
     clients = await connect_many(listeners, server.port, "/graphql", PROTOCOL, first)
     audience.clients += clients
     for client, token in zip(clients, itertools.cycle(tokens), strict=False):
-        client.say({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"} if token else {}})
+        client.send_json({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"} if token else {}})
     await asyncio.wait_for(acknowledged.wait(), 60)
     return audience
 
 
-async def of_bare(listeners: int, events: int, payload_bytes: int) -> Figures:
+async def measure_bare(listeners: int, events: int, payload_bytes: int) -> DeliveryCost:
     with baseline("bare") as server:
-        audience = Audience()
-        audience.clients = await connect_many(listeners, server.port, "/", PROTOCOL, audience.heard)
+        audience = Listeners()
+        audience.clients = await connect_many(listeners, server.port, "/", PROTOCOL, audience.on_frame)
         text = json.dumps({"id": "1", "type": "next", "payload": "x" * (payload_bytes - 40)})
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             return await measure(server, audience, lambda _number: http.post("/publish", content=text), events)
 
 
-async def of_stock(listeners: int, events: int) -> Figures:
+async def measure_stock(listeners: int, events: int) -> DeliveryCost:
     with baseline("stock") as server:
-        return await _of_plain(server, listeners, events)
+        return await _measure_other(server, listeners, events)
 
 
-async def of_yoga(listeners: int, events: int) -> Figures:
+async def measure_yoga(listeners: int, events: int) -> DeliveryCost:
     with yoga() as server:
-        return await _of_plain(server, listeners, events)
+        return await _measure_other(server, listeners, events)
 
 
-async def _of_plain(server: Running, listeners: int, events: int) -> Figures:
-    audience = await subscribed(server, listeners, DOCUMENT, {"roomId": "1"}, None)
+async def _measure_other(server: ServerProcess, listeners: int, events: int) -> DeliveryCost:
+    audience = await subscribe_many(server, listeners, DOCUMENT, {"roomId": "1"}, None)
     send = 'mutation($body: String!) { sendMessage(roomId: "1", body: $body) }'
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-        return await measure(server, audience, lambda _number: ask(http, None, send, {"body": BODY}), events)
+        return await measure(server, audience, lambda _number: execute(http, None, send, {"body": BODY}), events)

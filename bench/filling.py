@@ -22,7 +22,7 @@ from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message, MessageKind, MessageText
 from roomcast.rooms.read_state import move_marks
 
-SLICE = 100_000
+MESSAGES_PER_TRANSACTION = 100_000
 """Messages in one transaction."""
 
 RARE, SHORT_WORD, LONG_WORD = 10_000, "会議", "unforgettable"
@@ -30,7 +30,7 @@ RARE, SHORT_WORD, LONG_WORD = 10_000, "会議", "unforgettable"
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Database]:
+async def open_database(url: str) -> AsyncIterator[Database]:
     db = Database(url)
     try:
         yield db
@@ -40,10 +40,10 @@ async def opened(url: str) -> AsyncIterator[Database]:
 
 async def fill(db: Database, room_id: UUID, author_id: UUID, messages: int, *, findable: bool = False) -> None:
     """Add the messages to the end of the room; `findable`: searches find them."""
-    for start in range(0, messages, SLICE):
+    for start in range(0, messages, MESSAGES_PER_TRANSACTION):
         async with db.work() as work:
             [head] = (await lock_heads(work.session, [room_id])).values()
-            first, last = head.last_seq + 1, head.last_seq + min(SLICE, messages - start)
+            first, last = head.last_seq + 1, head.last_seq + min(MESSAGES_PER_TRANSACTION, messages - start)
             await _insert_messages(work.session, room_id, author_id, first, last)
             if findable:
                 await _insert_texts(work.session, room_id, first)
@@ -55,7 +55,7 @@ async def fill(db: Database, room_id: UUID, author_id: UUID, messages: int, *, f
             )
 
 
-async def settle(db: Database) -> None:
+async def analyze(db: Database) -> None:
     """What PostgreSQL does by itself within a minute of so many rows. SQLite does nothing of the kind."""
     if not db.is_sqlite:
         async with db.work() as work:
@@ -64,7 +64,7 @@ async def settle(db: Database) -> None:
 
 async def _insert_messages(session: AsyncSession, room_id: UUID, author_id: UUID, first: int, last: int) -> None:
     is_sqlite = session.get_bind().dialect.name == "sqlite"
-    seq = _numbers(first, last).c.seq
+    seq = _number_series(first, last).c.seq
     chance = _hexadecimal(seq * 2_654_435_761 % 2**40, is_sqlite)
     rare = sa.case((seq % RARE == 0, f"{SHORT_WORD} {LONG_WORD}"), else_="")
     name = sa.literal(f"{str(room_id)[-8:]}-0000-7000-8000-") + _hexadecimal(seq, is_sqlite)
@@ -93,7 +93,7 @@ async def _insert_texts(session: AsyncSession, room_id: UUID, first: int) -> Non
     await session.exec(sa.insert(texts).from_select(["message_id", "text"], found.order_by(messages.c.seq)))
 
 
-def _numbers(first: int, last: int) -> sa.CTE:
+def _number_series(first: int, last: int) -> sa.CTE:
     start = sa.select(sa.literal(first, sa.BigInteger).label("seq")).cte("numbers", recursive=True)
     return start.union_all(sa.select(start.c.seq + 1).where(start.c.seq < last))
 

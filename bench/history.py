@@ -12,12 +12,12 @@ from uuid import UUID
 
 import httpx
 
-from bench.databases import KINDS, Databases, databases
-from bench.fanout import another, ask
-from bench.filling import LONG_WORD, SHORT_WORD, fill, opened, settle
+from bench.databases import KINDS, Databases, open_databases
+from bench.fanout import execute, sign_up
+from bench.filling import LONG_WORD, SHORT_WORD, analyze, fill, open_database
+from bench.http_client import HttpConnection, encode_post, open_connection
 from bench.servers import roomcast
-from bench.table import Figure, Line, Row
-from bench.wire import Connection, connected, request
+from bench.table import Comparison, Measurement, Row
 from roomcast.core.ids import Kind, local_id
 from roomcast.core.paging import write_cursor
 
@@ -36,7 +36,7 @@ SEARCH = (
     "node { id body } } pageInfo { hasNextPage } } }"
 )
 TOTALS = "{ me { totalUnread totalMentions } }"
-FEW = 1_000
+SMALL_ROOM_MESSAGES = 1_000
 """Messages in each room but the one."""
 
 
@@ -54,7 +54,7 @@ FULL, QUICK = Sizes(1_000_000, 200_000, 200, 150), Sizes(20_000, 10_000, 60, 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class FilledServer:
     """A server whose `busy` person is in many rooms, and the `quiet` one in two of them; both have read nothing."""
 
     port: int
@@ -65,68 +65,79 @@ class Past:
     sizes: Sizes
 
 
-async def lines(*, quick: bool) -> list[Row]:
+async def rows(*, quick: bool) -> list[Row]:
     sizes = QUICK if quick else FULL
     rows: list[Row] = []
-    with databases() as found:
+    with open_databases() as found:
         for kind in KINDS:
-            async with past(found, kind, sizes) as filled:
-                rows += [*await _beside_few(filled, kind), *await _alone(filled, kind)]
+            async with filled_server(found, kind, sizes) as filled:
+                rows += [*await _compare_with_small(filled, kind), *await _measure_searches(filled, kind)]
     return rows
 
 
-async def _beside_few(past: Past, kind: str) -> list[Row]:
-    sizes = past.sizes
+async def _compare_with_small(server: FilledServer, kind: str) -> list[Row]:
+    sizes = server.sizes
     rows: list[Row] = []
     for what, many, few, mark in (
-        (f"the newest page of {sizes.messages:,} messages, against {FEW:,}", *_pages(past, None, None), 1.3),
-        (f"a page in their middle, against {FEW:,}", *_pages(past, sizes.messages // 2, FEW // 2), 1.3),
+        (
+            f"the newest page of {sizes.messages:,} messages, against {SMALL_ROOM_MESSAGES:,}",
+            *_pages(server, None, None),
+            1.3,
+        ),
+        (
+            f"a page in their middle, against {SMALL_ROOM_MESSAGES:,}",
+            *_pages(server, sizes.messages // 2, SMALL_ROOM_MESSAGES // 2),
+            1.3,
+        ),
         (
             f"the first 50 of {sizes.rooms} rooms with what is unread, against 2 rooms",
-            request(past.busy, ROOMS, None),
-            request(past.quiet, ROOMS, None),
+            encode_post(server.busy, ROOMS, None),
+            encode_post(server.quiet, ROOMS, None),
             3,
         ),
     ):
-        figure, baseline = await _milliseconds(past, many, few)
-        rows.append(Line(f"{kind}: {what}", f"{figure:.1f} ms", f"{baseline:.1f} ms", figure / baseline, mark))
+        figure, baseline = await _milliseconds(server, many, few)
+        rows.append(Comparison(f"{kind}: {what}", f"{figure:.1f} ms", f"{baseline:.1f} ms", figure / baseline, mark))
     return rows
 
 
-async def _alone(past: Past, kind: str) -> list[Row]:
-    sizes = past.sizes
+async def _measure_searches(server: FilledServer, kind: str) -> list[Row]:
+    sizes = server.sizes
     rows: list[Row] = []
     for what, question in (
-        (f"a word of two letters among {sizes.findable:,} messages", request(past.busy, SEARCH, {"query": SHORT_WORD})),
-        ("the middle of a word among them", request(past.busy, SEARCH, {"query": LONG_WORD[2:-2]})),
-        (f"what is unread in {sizes.rooms} rooms together", request(past.busy, TOTALS, None)),
+        (
+            f"a word of two letters among {sizes.findable:,} messages",
+            encode_post(server.busy, SEARCH, {"query": SHORT_WORD}),
+        ),
+        ("the middle of a word among them", encode_post(server.busy, SEARCH, {"query": LONG_WORD[2:-2]})),
+        (f"what is unread in {sizes.rooms} rooms together", encode_post(server.busy, TOTALS, None)),
     ):
-        [figure] = await _milliseconds(past, question)
-        rows.append(Figure(f"{kind}: {what}", f"{figure:.1f} ms"))
+        [figure] = await _milliseconds(server, question)
+        rows.append(Measurement(f"{kind}: {what}", f"{figure:.1f} ms"))
     return rows
 
 
-def _pages(past: Past, *befores: int | None) -> tuple[bytes, ...]:
+def _pages(server: FilledServer, *befores: int | None) -> tuple[bytes, ...]:
     """A page of the large room, and one of a small room, each before its place."""
     cursors = [None if before is None else write_cursor("messages", (before,)) for before in befores]
     return tuple(
-        request(past.busy, HISTORY, {"roomId": room_id, "before": cursor})
-        for room_id, cursor in zip((past.large_room, past.small_room), cursors, strict=True)
+        encode_post(server.busy, HISTORY, {"roomId": room_id, "before": cursor})
+        for room_id, cursor in zip((server.large_room, server.small_room), cursors, strict=True)
     )
 
 
-async def _milliseconds(past: Past, *questions: bytes) -> list[float]:
+async def _milliseconds(server: FilledServer, *questions: bytes) -> list[float]:
     """The median for each of the questions, asked in turn."""
     took: list[list[float]] = []
-    async with connected(past.port) as connection:
-        for _ in range(past.sizes.rounds):
+    async with open_connection(server.port) as connection:
+        for _ in range(server.sizes.rounds):
             took.append([await _timed(connection, question) for question in questions])
     return [median(times) for times in zip(*took, strict=True)]
 
 
-async def _timed(connection: Connection, question: bytes) -> float:
+async def _timed(connection: HttpConnection, question: bytes) -> float:
     begun = time.perf_counter()
-    answer = await connection.ask(question)
+    answer = await connection.post(question)
     took = (time.perf_counter() - begun) * 1000
     assert b'"errors"' not in answer, answer
     return took
@@ -136,26 +147,26 @@ async def _timed(connection: Connection, question: bytes) -> float:
 
 
 @asynccontextmanager
-async def past(found: Databases, kind: str, sizes: Sizes) -> AsyncIterator[Past]:
+async def filled_server(found: Databases, kind: str, sizes: Sizes) -> AsyncIterator[FilledServer]:
     """A server with all the messages in one of the rooms, and a thousand in each of the others."""
     async with found.empty(kind) as url:
         with roomcast(database_url=url, migrate_on_start="true") as server:
             async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-                tokens = [await another(http, number) for number in range(3)]
-                author, busy, quiet = [await _person(http, token) for token in tokens]
+                tokens = [await sign_up(http, number) for number in range(3)]
+                author, busy, quiet = [await _user_id(http, token) for token in tokens]
                 members = [[busy, quiet]] * 2 + [[busy]] * (sizes.rooms - 2)
-                room_ids = [await _room(http, tokens[0], number, ids) for number, ids in enumerate(members)]
+                room_ids = [await _create_room(http, tokens[0], number, ids) for number, ids in enumerate(members)]
             await _fill(url, author, room_ids, sizes)
-            yield Past(server.port, tokens[1], tokens[2], room_ids[-1], room_ids[0], sizes)
+            yield FilledServer(server.port, tokens[1], tokens[2], room_ids[-1], room_ids[0], sizes)
 
 
-async def _person(http: httpx.AsyncClient, token: str) -> str:
-    return str((await ask(http, token, "{ me { user { id } } }"))["me"]["user"]["id"])
+async def _user_id(http: httpx.AsyncClient, token: str) -> str:
+    return str((await execute(http, token, "{ me { user { id } } }"))["me"]["user"]["id"])
 
 
-async def _room(http: httpx.AsyncClient, token: str, number: int, member_ids: list[str]) -> str:
+async def _create_room(http: httpx.AsyncClient, token: str, number: int, member_ids: list[str]) -> str:
     named = {"name": f"room {number}", "memberIds": member_ids}
-    made = (await ask(http, token, CREATE, {"input": named}))["createRoom"]
+    made = (await execute(http, token, CREATE, {"input": named}))["createRoom"]
     assert made["errors"] == [], made
     return str(made["room"]["id"])
 
@@ -163,12 +174,12 @@ async def _room(http: httpx.AsyncClient, token: str, number: int, member_ids: li
 async def _fill(url: str, author: str, room_ids: list[str], sizes: Sizes) -> None:
     author_id = _uuid("user", author)
     *small, large = [_uuid("room", room_id) for room_id in room_ids]
-    async with opened(url) as db:
+    async with open_database(url) as db:
         for room_id in small:
-            await fill(db, room_id, author_id, FEW)
+            await fill(db, room_id, author_id, SMALL_ROOM_MESSAGES)
         await fill(db, large, author_id, sizes.messages - sizes.findable)
         await fill(db, large, author_id, sizes.findable, findable=True)
-        await settle(db)
+        await analyze(db)
 
 
 def _uuid(kind: Kind, text: str) -> UUID:

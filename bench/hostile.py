@@ -12,13 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from bench import attackers
-from bench.logins import others, settle
-from bench.servers import Running, roomcast
+from bench.logins import sign_up_users, time_other_requests
+from bench.servers import ServerProcess, roomcast
 from bench.sockets import HANDSHAKE
-from bench.table import Line as Row
+from bench.table import Comparison, Row
 
 CPU_SECONDS = 0.1
-LATENCY_MARK = 1.5
+LATENCY_TARGET = 1.5
 MEMORY_KIB = 16 * 1024
 TIMES, ROUNDS, SECONDS = 20, 5, 4.0
 CYCLE_SECONDS = 2.0
@@ -37,7 +37,7 @@ MEGABYTES = 100
 CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 PING = b"\x81\x8f\0\0\0\0" + b'{"type":"ping"}'
 
-Attack = Callable[[Running], Awaitable[None]]
+Attack = Callable[[ServerProcess], Awaitable[None]]
 
 
 def document(text: str) -> Attack:
@@ -46,7 +46,7 @@ def document(text: str) -> Attack:
 
 
 def raw(said: bytes) -> Attack:
-    async def attack(server: Running) -> None:
+    async def attack(server: ServerProcess) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(said)
         await reader.readuntil(b"\r\n\r\n")
@@ -55,7 +55,7 @@ def raw(said: bytes) -> Attack:
     return attack
 
 
-async def huge_body(server: Running) -> None:
+async def huge_body(server: ServerProcess) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
     with suppress(ConnectionError):
@@ -65,7 +65,7 @@ async def huge_body(server: Running) -> None:
     writer.close()
 
 
-async def slow_body(server: Running) -> None:
+async def slow_body(server: ServerProcess) -> None:
     """A hundred bytes, one at a time: the server looks at each."""
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(HEAD + b"Content-Length: 1000\r\n\r\n")
@@ -75,7 +75,7 @@ async def slow_body(server: Running) -> None:
     writer.close()
 
 
-async def pings(server: Running) -> None:
+async def pings(server: ServerProcess) -> None:
     """As many messages as fit into one read of the server's."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(
@@ -99,7 +99,7 @@ ATTACKS: Mapping[str, Attack] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class HostileResult:
     """`cpu_seconds` by attack; the others' p99 in seconds; memory in KiB before and after."""
 
     cpu_seconds: dict[str, float]
@@ -108,7 +108,7 @@ class Found:
     grown_kib: int
 
 
-async def cpu_of(server: Running, attack: Attack) -> float:
+async def cpu_seconds_of(server: ServerProcess, attack: Attack) -> float:
     """For one of them."""
     await attack(server)
     before = server.cpu_seconds()
@@ -117,9 +117,9 @@ async def cpu_of(server: Running, attack: Attack) -> float:
     return (server.cpu_seconds() - before) / TIMES
 
 
-async def p99(server: Running, token: str, *, attacked: bool) -> float:
+async def p99(server: ServerProcess, token: str, *, attacked: bool) -> float:
     enough = asyncio.Event()
-    asking = asyncio.create_task(others(server, token, enough))
+    asking = asyncio.create_task(time_other_requests(server, token, enough))
     attacking = asyncio.create_task(keep_attacking(server)) if attacked else None
     await asyncio.sleep(SECONDS)
     enough.set()
@@ -130,27 +130,27 @@ async def p99(server: Running, token: str, *, attacked: bool) -> float:
     return statistics.quantiles(took, n=100)[98]
 
 
-async def keep_attacking(server: Running) -> None:
+async def keep_attacking(server: ServerProcess) -> None:
     while True:
         for attack in ATTACKS.values():
             await attack(server)
             await asyncio.sleep(CYCLE_SECONDS / len(ATTACKS))
 
 
-async def measure(rounds: int = ROUNDS) -> Found:
+async def measure(rounds: int = ROUNDS) -> HostileResult:
     with roomcast() as server:
-        token = await settle(server)
+        token = await sign_up_users(server)
         await p99(server, token, attacked=True)  # to warm up
         before = server.memory_kib()
-        spent = {name: await cpu_of(server, attack) for name, attack in ATTACKS.items()}
+        spent = {name: await cpu_seconds_of(server, attack) for name, attack in ATTACKS.items()}
         pairs = [
             (await p99(server, token, attacked=False), await p99(server, token, attacked=True)) for _ in range(rounds)
         ]
         quiet, attacked = sorted(pairs, key=lambda pair: pair[1] / pair[0])[len(pairs) // 2]
-        return Found(spent, quiet, attacked, server.memory_kib() - before)
+        return HostileResult(spent, quiet, attacked, server.memory_kib() - before)
 
 
-async def lines(*, quick: bool) -> list[Row]:
+async def rows(*, quick: bool) -> list[Row]:
     found = await measure(1 if quick else ROUNDS)
     dearest, spent = max(found.cpu_seconds.items(), key=lambda each: each[1])
     each = ", ".join(f"{name} {seconds * 1000:.1f}" for name, seconds in found.cpu_seconds.items())
@@ -158,33 +158,33 @@ async def lines(*, quick: bool) -> list[Row]:
     latency = f"{found.attacked * 1000:.1f} ms", f"{found.quiet * 1000:.1f} ms", found.attacked / found.quiet
     memory = f"{found.grown_kib / 1024:.1f} MB", f"{MEMORY_KIB / 1024:.0f} MB", found.grown_kib / MEMORY_KIB
     return [
-        Row(
+        Comparison(
             f"the dearest of {len(ATTACKS)} hostile requests ({dearest}), CPU",
             f"{spent * 1000:.1f} ms",
             f"{CPU_SECONDS * 1000:.0f} ms",
             spent / CPU_SECONDS,
             1,
         ),
-        Row("others' p99 while somebody sends five hostile requests a second", *latency, LATENCY_MARK),
-        Row("memory that all of them leave behind", *memory, 1),
-        *await signed_in(quick=quick),
+        Comparison("others' p99 while somebody sends five hostile requests a second", *latency, LATENCY_TARGET),
+        Comparison("memory that all of them leave behind", *memory, 1),
+        *await rows_of_signed_in_attacks(quick=quick),
     ]
 
 
-async def signed_in(*, quick: bool) -> list[Row]:
+async def rows_of_signed_in_attacks(*, quick: bool) -> list[Row]:
     found = await attackers.measure(quick=quick)
     worst, stalled = max(found.items(), key=lambda each: each[1].stall)
     keeper, kept = max(found.items(), key=lambda each: each[1].grown_kib)
     stall, memory = stalled.stall / attackers.STALL_SECONDS, kept.grown_kib / attackers.MEMORY_KIB
     return [
-        Row(
+        Comparison(
             f"others' longest request during {len(found)} attacks of somebody with an account ({worst})",
             f"{stalled.stall * 1000:.0f} ms",
             f"{attackers.STALL_SECONDS * 1000:.0f} ms",
             stall,
             1,
         ),
-        Row(
+        Comparison(
             f"memory that one of those attacks leaves behind ({keeper})",
             f"{kept.grown_kib / 1024:.1f} MB",
             f"{attackers.MEMORY_KIB // 1024} MB",

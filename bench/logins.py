@@ -7,24 +7,24 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from bench.servers import Running, roomcast
-from bench.table import Line, Row
+from bench.servers import ServerProcess, roomcast
+from bench.table import Comparison, Row
 
-MARK = 1.5
-PEOPLE = 20
+TARGET = 1.5
+USERS = 20
 PAUSE_SECONDS = 0.005
 PASSWORD = "a good long pass phrase"
 
 SIGNUP = "mutation($input: SignupInput!) { signup(input: $input) { errors { code } tokens { accessToken } } }"
 LOGIN = "mutation($input: LoginInput!) { login(input: $input) { errors { code } tokens { accessToken } } }"
-OTHER = "{ me { user { username displayName } } rooms { nodes { name } } }"
+OTHER_QUERY = "{ me { user { username displayName } } rooms { nodes { name } } }"
 
 
-async def lines(*, quick: bool) -> list[Row]:
+async def rows(*, quick: bool) -> list[Row]:
     logins, rounds = (20, 1) if quick else (200, 5)
     found = sorted(await measure(logins, rounds), key=lambda one: one.ratio)[rounds // 2]
     what = f"{logins} sign-ins at once: p99 of everybody else's requests"
-    return [Line(what, f"{found.busy * 1e3:.1f} ms", f"{found.quiet * 1e3:.1f} ms", found.ratio, MARK)]
+    return [Comparison(what, f"{found.busy * 1e3:.1f} ms", f"{found.quiet * 1e3:.1f} ms", found.ratio, TARGET)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +39,15 @@ class Round:
         return self.busy / self.quiet
 
 
-class Wire:
+class RawHttpConnection:
     """One HTTP/1.1 connection, spoken by hand: two hundred real clients would cost more than what is measured."""
 
-    def __init__(self, server: Running) -> None:
+    def __init__(self, server: ServerProcess) -> None:
         self._server = server
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
 
-    async def open(self) -> "Wire":
+    async def open(self) -> "RawHttpConnection":
         self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._server.port)
         return self
 
@@ -55,7 +55,7 @@ class Wire:
         self._writer.close()
         await self._writer.wait_closed()
 
-    async def ask(self, request: bytes) -> Any:
+    async def post(self, request: bytes) -> Any:
         self._writer.write(request)
         head = await self._reader.readuntil(b"\r\n\r\n")
         [length] = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
@@ -64,54 +64,56 @@ class Wire:
         return answer["data"]
 
 
-def post(document: str, token: str | None = None, **variables: Any) -> bytes:
+def encode_post(document: str, token: str | None = None, **variables: Any) -> bytes:
     body = json.dumps({"query": document, "variables": variables}).encode()
     who = f"Authorization: Bearer {token}\r\n" if token else ""
     head = f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{who}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def settle(server: Running) -> str:
+async def sign_up_users(server: ServerProcess) -> str:
     """Twenty people with accounts; the access token of the last."""
-    wire, token = await Wire(server).open(), ""
-    for number in range(PEOPLE):
-        made = await wire.ask(post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD}))
+    wire, token = await RawHttpConnection(server).open(), ""
+    for number in range(USERS):
+        made = await wire.post(encode_post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD}))
         token = made["signup"]["tokens"]["accessToken"]
     await wire.close()
     return token
 
 
-async def others(server: Running, token: str, until: asyncio.Event) -> list[float]:
+async def time_other_requests(server: ServerProcess, token: str, until: asyncio.Event) -> list[float]:
     """Seconds that each of somebody's requests took, one after another until it is enough."""
-    wire, request, took = await Wire(server).open(), post(OTHER, token), []
+    wire, request, took = await RawHttpConnection(server).open(), encode_post(OTHER_QUERY, token), []
     while not until.is_set():
         begun = time.perf_counter()
-        await wire.ask(request)
+        await wire.post(request)
         took.append(time.perf_counter() - begun)
         await asyncio.sleep(PAUSE_SECONDS)
     await wire.close()
     return took
 
 
-async def sign_in(wire: Wire, number: int) -> None:
-    found = await wire.ask(post(LOGIN, input={"usernameOrEmail": f"person{number % PEOPLE}", "password": PASSWORD}))
+async def sign_in(wire: RawHttpConnection, number: int) -> None:
+    found = await wire.post(
+        encode_post(LOGIN, input={"usernameOrEmail": f"person{number % USERS}", "password": PASSWORD})
+    )
     assert found["login"]["errors"] == []
 
 
-async def beside(server: Running, token: str, what: Any) -> tuple[float, float]:
+async def measure_others(server: ServerProcess, token: str, what: Any) -> tuple[float, float]:
     """p99 of the others while it goes on, and how long it took."""
     enough, begun = asyncio.Event(), time.perf_counter()
-    asking = asyncio.create_task(others(server, token, enough))
+    asking = asyncio.create_task(time_other_requests(server, token, enough))
     await what
     seconds = time.perf_counter() - begun
     enough.set()
     return statistics.quantiles(await asking, n=100)[98], seconds
 
 
-async def one_round(server: Running, token: str, logins: int) -> Round:
-    wires = await asyncio.gather(*(Wire(server).open() for _ in range(logins)))
-    busy, seconds = await beside(server, token, asyncio.gather(*map(sign_in, wires, range(logins))))
-    quiet, _ = await beside(server, token, asyncio.sleep(seconds))
+async def one_round(server: ServerProcess, token: str, logins: int) -> Round:
+    wires = await asyncio.gather(*(RawHttpConnection(server).open() for _ in range(logins)))
+    busy, seconds = await measure_others(server, token, asyncio.gather(*map(sign_in, wires, range(logins))))
+    quiet, _ = await measure_others(server, token, asyncio.sleep(seconds))
     await asyncio.gather(*(wire.close() for wire in wires))
     return Round(quiet, busy)
 
@@ -119,6 +121,6 @@ async def one_round(server: Running, token: str, logins: int) -> Round:
 async def measure(logins: int, rounds: int) -> list[Round]:
     """Quiet and busy turn by turn, so that a machine that has other things to do troubles both."""
     with roomcast() as server:
-        token = await settle(server)
-        await one_round(server, token, PEOPLE)  # to warm up
+        token = await sign_up_users(server)
+        await one_round(server, token, USERS)  # to warm up
         return [await one_round(server, token, logins) for _ in range(rounds)]

@@ -8,18 +8,28 @@ from contextlib import ExitStack
 
 import httpx
 
-from bench.fanout import BODY, DOCUMENT, SEND, Audience, ask, newcomer, subscribed, tell, warm
-from bench.servers import Running, roomcast
-from bench.table import Line, Row
+from bench.fanout import (
+    BODY,
+    DOCUMENT,
+    SEND,
+    Listeners,
+    execute,
+    publish_events,
+    sign_up_with_room,
+    subscribe_many,
+    warm_up,
+)
+from bench.servers import ServerProcess, roomcast
+from bench.table import Comparison, Row
 from tests import servers
 
 
-async def lines(*, quick: bool) -> list[Row]:
+async def rows(*, quick: bool) -> list[Row]:
     listeners, events = (200, 20) if quick else (3000, 60)
     one = await deliveries_per_cpu_second(1, listeners, events)
     two = await deliveries_per_cpu_second(2, listeners, events)
     what = f"fan-out to {listeners} of two processes, deliveries per CPU second of the busier one, against one process"
-    return [Line(what, f"{two:,.0f}/s", f"{one:,.0f}/s", two / one, 1.7, at_least=True)]
+    return [Comparison(what, f"{two:,.0f}/s", f"{one:,.0f}/s", two / one, 1.7, at_least=True)]
 
 
 async def deliveries_per_cpu_second(processes: int, listeners: int, events: int) -> float:
@@ -37,20 +47,20 @@ async def deliveries_per_cpu_second(processes: int, listeners: int, events: int)
             return await _measure(http, started, listeners, events)
 
 
-async def _measure(http: httpx.AsyncClient, started: Sequence[Running], listeners: int, events: int) -> float:
+async def _measure(http: httpx.AsyncClient, started: Sequence[ServerProcess], listeners: int, events: int) -> float:
     http.base_url = httpx.URL(started[0].url)
-    token, room_id = await newcomer(http)
-    audience = Audience()
+    token, room_id = await sign_up_with_room(http)
+    audience = Listeners()
     for server in started:
         count = listeners // len(started)
-        await subscribed(server, count, DOCUMENT, {"roomId": room_id}, token, audience=audience)
+        await subscribe_many(server, count, DOCUMENT, {"roomId": room_id}, token, audience=audience)
 
     async def publish(number: int) -> None:
         http.base_url = httpx.URL(started[number % len(started)].url)
-        await ask(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
+        await execute(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
 
-    await warm(audience, publish)
+    await warm_up(audience, publish)
     before = [server.cpu_seconds() for server in started]
-    await tell(audience, publish, events)
+    await publish_events(audience, publish, events)
     used = [server.cpu_seconds() - cpu for server, cpu in zip(started, before, strict=True)]
     return listeners * events / max(used)

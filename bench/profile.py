@@ -40,13 +40,13 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-class Client:
+class AsgiClient:
     """Speaks ASGI with the app."""
 
     def __init__(self, app: App) -> None:
         self._app, self.token = app, ""
 
-    async def ask(self, query: str, **variables: Any) -> Any:
+    async def execute(self, query: str, **variables: Any) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
         headers = [(b"host", b"bench"), (b"content-type", b"application/json")]
         if self.token:
@@ -70,7 +70,7 @@ class Client:
         return answer["data"]
 
 
-def shares(profile: cProfile.Profile) -> dict[str, float]:
+def time_shares(profile: cProfile.Profile) -> dict[str, float]:
     """Of the time while the profile was on, by part. What is built in counts for who calls it."""
     found: Counter[str] = Counter()
     for place, (_, _, own, _, callers) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
@@ -88,27 +88,27 @@ def _part(place: tuple[str, int, str]) -> str:
     return next((part for part, marks in PARTS.items() if any(mark in name for mark in marks)), "rest")
 
 
-async def profiled(client: Client, times: int, query: str, **variables: Any) -> cProfile.Profile:
+async def profile_requests(client: AsgiClient, times: int, query: str, **variables: Any) -> cProfile.Profile:
     profile = cProfile.Profile()
     profile.enable()
     for _ in range(times):
-        await client.ask(query, **variables)
+        await client.execute(query, **variables)
     profile.disable()
     return profile
 
 
-async def milliseconds(client: Client, times: int, query: str, **variables: Any) -> tuple[float, float]:
+async def milliseconds(client: AsgiClient, times: int, query: str, **variables: Any) -> tuple[float, float]:
     """For one of them: of the clock, and of the processor in all threads."""
     begun, cpu = time.perf_counter(), time.process_time()
     for _ in range(times):
-        await client.ask(query, **variables)
+        await client.execute(query, **variables)
     return (time.perf_counter() - begun) / times * 1000, (time.process_time() - cpu) / times * 1000
 
 
-async def show(client: Client, name: str, query: str, **variables: Any) -> None:
+async def print_profile(client: AsgiClient, name: str, query: str, **variables: Any) -> None:
     for temperature, times in (("cold", 1), ("warm", WARM)):
-        profile = await profiled(client, times, query, **variables)
-        parts = ", ".join(f"{part} {share:.0%}" for part, share in shares(profile).items())
+        profile = await profile_requests(client, times, query, **variables)
+        parts = ", ".join(f"{part} {share:.0%}" for part, share in time_shares(profile).items())
         print(f"{name:12} {temperature}  {parts}")
     clock, cpu = await milliseconds(client, WARM, query, **variables)
     print(f"{name:12} {clock:.2f} ms each, {cpu:.2f} ms of CPU, one after another")
@@ -118,12 +118,12 @@ async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         app = App(Settings(_env_file=None, data_dir=Path(folder), rate_limits=OnOff.OFF))
         await app.roomcast.start()
-        client = Client(app)
-        signed_up = await client.ask(SIGNUP, input={"username": "ann", "password": PASSWORD})
+        client = AsgiClient(app)
+        signed_up = await client.execute(SIGNUP, input={"username": "ann", "password": PASSWORD})
         client.token = signed_up["signup"]["tokens"]["accessToken"]
-        room = (await client.ask(ROOM, input={"name": "den"}))["createRoom"]["room"]["id"]
-        await show(client, "sendMessage", SEND, input={"roomId": room, "body": "hello there"})
-        await show(client, "messages", HISTORY, id=room)
+        room = (await client.execute(ROOM, input={"name": "den"}))["createRoom"]["room"]["id"]
+        await print_profile(client, "sendMessage", SEND, input={"roomId": room, "body": "hello there"})
+        await print_profile(client, "messages", HISTORY, id=room)
         await app.roomcast.stop()
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import httpx
 
-from bench.databases import KINDS, Databases, databases
-from bench.fanout import BODY, SEND, ask, newcomer
-from bench.servers import Running, baseline, roomcast
-from bench.table import Line, Row
-from bench.wire import connected, request
+from bench.databases import KINDS, Databases, open_databases
+from bench.fanout import BODY, SEND, execute, sign_up_with_room
+from bench.http_client import encode_post, open_connection
+from bench.servers import ServerProcess, baseline, roomcast
+from bench.table import Comparison, Row
 from roomcast.core.db import driver_url
 
 CONNECTIONS = 16
@@ -28,27 +28,27 @@ class Rate:
         return f"{self.per_second:,.0f}/s, {self.cpu_milliseconds:.2f} ms of CPU each"
 
 
-async def lines(*, quick: bool) -> list[Row]:
+async def rows(*, quick: bool) -> list[Row]:
     """On each database, into one room and into many: beside no database at all, and beside the ORM's usual way."""
     seconds = 1.0 if quick else 6.0
-    with databases() as found:
+    with open_databases() as found:
         return [
             row
             for kind in KINDS
             for spread, rooms in SPREADS.items()
-            for row in await _compared(found, kind, spread, rooms, seconds)
+            for row in await _compare(found, kind, spread, rooms, seconds)
         ]
 
 
-async def _compared(found: Databases, kind: str, spread: str, rooms: int, seconds: float) -> list[Row]:
-    ceiling = await of_no_database(seconds)
+async def _compare(found: Databases, kind: str, spread: str, rooms: int, seconds: float) -> list[Row]:
+    ceiling = await measure_no_database(seconds)
     async with found.empty(kind) as url:
-        ours = await of_roomcast(url, rooms, seconds)
+        ours = await measure_roomcast(url, rooms, seconds)
     async with found.empty(kind) as url:
-        naive = await of_naive_orm(url, rooms, seconds)
+        naive = await measure_naive_orm(url, rooms, seconds)
     what = f"durable sends on {kind}, {spread}, against"
     return [
-        Line(f"{what} {other}", ours.text(), base.text(), ours.per_second / base.per_second, mark, at_least=True)
+        Comparison(f"{what} {other}", ours.text(), base.text(), ours.per_second / base.per_second, mark, at_least=True)
         for other, base, mark in (
             (
                 "the same mutation of stock Strawberry (which validates each document anew) without a database",
@@ -60,45 +60,45 @@ async def _compared(found: Databases, kind: str, spread: str, rooms: int, second
     ]
 
 
-async def of_roomcast(url: str, rooms: int, seconds: float) -> Rate:
+async def measure_roomcast(url: str, rooms: int, seconds: float) -> Rate:
     """Into one room from all connections, or from each into one of its own."""
     with roomcast(database_url=url, migrate_on_start="true") as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            token, first = await newcomer(http)
-            more = [(await ask(http, token, CREATE, {"name": f"room {n}"}))["createRoom"] for n in range(1, rooms)]
+            token, first = await sign_up_with_room(http)
+            more = [(await execute(http, token, CREATE, {"name": f"room {n}"}))["createRoom"] for n in range(1, rooms)]
         return await _measure(server, token, [first, *(made["room"]["id"] for made in more)], seconds)
 
 
-async def of_naive_orm(url: str, rooms: int, seconds: float) -> Rate:
+async def measure_naive_orm(url: str, rooms: int, seconds: float) -> Rate:
     address = driver_url(url).render_as_string(hide_password=False)
     with baseline("naive_orm", DATABASE_URL=address) as server:
         return await _measure(server, "none", [f"room_{number}" for number in range(rooms)], seconds)
 
 
-async def of_no_database(seconds: float) -> Rate:
+async def measure_no_database(seconds: float) -> Rate:
     with baseline("no_database") as server:
         return await _measure(server, "none", ["room_0"], seconds)
 
 
-async def _measure(server: Running, token: str, room_ids: Sequence[str], seconds: float) -> Rate:
+async def _measure(server: ServerProcess, token: str, room_ids: Sequence[str], seconds: float) -> Rate:
     wishes = [{"input": {"roomId": room_ids[n % len(room_ids)], "body": BODY}} for n in range(CONNECTIONS)]
-    requests = [request(token, SEND, wish) for wish in wishes]
+    requests = [encode_post(token, SEND, wish) for wish in wishes]
     await _load(server, requests, seconds / 4)
     cpu, begun = server.cpu_seconds(), time.perf_counter()
     sent = await _load(server, requests, seconds)
     return Rate(sent / (time.perf_counter() - begun), (server.cpu_seconds() - cpu) / sent * 1000)
 
 
-async def _load(server: Running, requests: Sequence[bytes], seconds: float) -> int:
+async def _load(server: ServerProcess, requests: Sequence[bytes], seconds: float) -> int:
     end = time.perf_counter() + seconds
     return sum(await asyncio.gather(*(_client(server.port, request, end) for request in requests)))
 
 
 async def _client(port: int, wish: bytes, end: float) -> int:
     sent = 0
-    async with connected(port) as connection:
+    async with open_connection(port) as connection:
         while time.perf_counter() < end:
-            answer = await connection.ask(wish)
+            answer = await connection.post(wish)
             assert b'"errors":[]' in answer.replace(b" ", b""), answer
             sent += 1
     return sent

@@ -22,7 +22,7 @@ SERVE = [sys.executable, "-c", "from roomcast.cli import main; main()", "serve"]
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class ServerProcess:
     """`pid` is the process whose costs count."""
 
     port: int
@@ -49,7 +49,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def roomcast(**settings: str) -> Iterator[Running]:
+def roomcast(**settings: str) -> Iterator[ServerProcess]:
     """The product itself, as `roomcast serve` runs it, with an empty database unless `settings` name one."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {
@@ -58,15 +58,15 @@ def roomcast(**settings: str) -> Iterator[Running]:
             "ROOMCAST_LOG_LEVEL": "warning",
             **{f"ROOMCAST_{name.upper()}": value for name, value in settings.items()},
         }
-        with started(SERVE, environment, "ROOMCAST_PORT", "/health/ready") as running:
+        with run_server(SERVE, environment, "ROOMCAST_PORT", "/health/ready") as running:
             yield running
 
 
 @contextmanager
-def baseline(name: str, **environment: str) -> Iterator[Running]:
+def baseline(name: str, **environment: str) -> Iterator[ServerProcess]:
     """One of `bench/baselines`, on the same uvicorn with the same settings."""
     command = [sys.executable, "-m", f"bench.baselines.{name}"]
-    with started(command, environment, "PORT", "/health") as running:
+    with run_server(command, environment, "PORT", "/health") as running:
         yield running
 
 
@@ -75,23 +75,25 @@ def has_node() -> bool:
 
 
 @contextmanager
-def yoga() -> Iterator[Running]:
+def yoga() -> Iterator[ServerProcess]:
     """graphql-yoga with graphql-ws, on Node."""
     folder = ROOT / "bench" / "baselines" / "yoga"
     if not (folder / "node_modules").is_dir():
         subprocess.run(["npm", "ci", "--silent"], cwd=folder, check=True)
-    with started(["node", str(folder / "server.mjs")], {}, "PORT", "/health") as running:
+    with run_server(["node", str(folder / "server.mjs")], {}, "PORT", "/health") as running:
         yield running
 
 
 @contextmanager
-def started(command: list[str], environment: dict[str, str], port_variable: str, path: str) -> Iterator[Running]:
+def run_server(
+    command: list[str], environment: dict[str, str], port_variable: str, path: str
+) -> Iterator[ServerProcess]:
     port = free_port()
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment, port_variable: str(port)})
     try:
-        _wait(f"http://127.0.0.1:{port}{path}", process)
+        _wait_until_up(f"http://127.0.0.1:{port}{path}", process)
         _use_core(process.pid, 0)
-        yield Running(port, process.pid)
+        yield ServerProcess(port, process.pid)
     finally:
         process.send_signal(signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -99,7 +101,7 @@ def started(command: list[str], environment: dict[str, str], port_variable: str,
         process.kill()
 
 
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait_until_up(url: str, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         with suppress(OSError):
@@ -115,13 +117,13 @@ def _use_core(pid: int, core: int) -> None:
         os.sched_setaffinity(pid, {core})
 
 
-def keep_off_the_servers_core() -> None:
+def leave_server_core() -> None:
     cores = os.sched_getaffinity(0)
     if len(cores) > 1:
         os.sched_setaffinity(0, cores - {0})
 
 
-def room_for_sockets() -> None:
+def raise_open_files_limit() -> None:
     """As many open files as this user may have: each socket is one here and one in the server."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

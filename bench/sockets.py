@@ -15,14 +15,14 @@ HANDSHAKE = (
 )
 
 
-class Client(asyncio.Protocol):
+class WebSocketClient(asyncio.Protocol):
     """`heard` is called for each text frame with its bytes."""
 
-    def __init__(self, path: str, port: int, protocol: str, heard: Callable[["Client", bytes], None]) -> None:
+    def __init__(self, path: str, port: int, protocol: str, heard: Callable[["WebSocketClient", bytes], None]) -> None:
         self._request = HANDSHAKE.format(
             path=path, port=port, protocol=protocol, key=base64.b64encode(os.urandom(16)).decode()
         )
-        self._heard = heard
+        self._on_frame = heard
         self._buffer = b""
         self.open = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport
@@ -42,9 +42,9 @@ class Client(asyncio.Protocol):
             assert b" 101 " in head.split(b"\r\n", 1)[0], head
             self._buffer = rest
             self.open.set_result(None)
-        self._frames()
+        self._read_frames()
 
-    def _frames(self) -> None:
+    def _read_frames(self) -> None:
         buffer, at, size = self._buffer, 0, len(self._buffer)
         while size - at >= 2:
             length, start = buffer[at + 1], at + 2
@@ -61,37 +61,37 @@ class Client(asyncio.Protocol):
             if buffer[at] & 0x0F == 1:
                 self.count += 1
                 self.bytes += length
-                self._heard(self, buffer[start : start + length])
+                self._on_frame(self, buffer[start : start + length])
             at = start + length
         self._buffer = buffer[at:]
 
-    def say(self, message: Any) -> None:
+    def send_json(self, message: Any) -> None:
         body = json.dumps(message).encode()
         size = bytes([0x80 | len(body)]) if len(body) < 126 else b"\xfe" + struct.pack(">H", len(body))
         self.transport.write(b"\x81" + size + b"\0\0\0\0" + body)  # a mask of zeros is a mask
 
 
 async def connect(
-    port: int, path: str, protocol: str, heard: Callable[[Client, bytes], None], takes_little: bool = False
-) -> Client:
+    port: int, path: str, protocol: str, on_frame: Callable[[WebSocketClient, bytes], None], small_buffers: bool = False
+) -> WebSocketClient:
     """`takes_little`: by itself, the kernel takes megabytes for a client that does not read."""
     loop = asyncio.get_running_loop()
     connection = socket.socket()
     connection.setblocking(False)
-    if takes_little:
+    if small_buffers:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 536)  # the sender's buffer is a multiple of it
     await loop.sock_connect(connection, ("127.0.0.1", port))
-    _, client = await loop.create_connection(lambda: Client(path, port, protocol, heard), sock=connection)
+    _, client = await loop.create_connection(lambda: WebSocketClient(path, port, protocol, on_frame), sock=connection)
     await client.open
     return client
 
 
 async def connect_many(
-    count: int, port: int, path: str, protocol: str, heard: Callable[[Client, bytes], None]
-) -> list[Client]:
-    clients: list[Client] = []
+    count: int, port: int, path: str, protocol: str, on_frame: Callable[[WebSocketClient, bytes], None]
+) -> list[WebSocketClient]:
+    clients: list[WebSocketClient] = []
     for start in range(0, count, 100):
         batch = min(100, count - start)
-        clients += await asyncio.gather(*(connect(port, path, protocol, heard) for _ in range(batch)))
+        clients += await asyncio.gather(*(connect(port, path, protocol, on_frame) for _ in range(batch)))
     return clients

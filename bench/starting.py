@@ -13,12 +13,12 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench.servers import ROOT, SERVE, free_port
-from bench.table import Line, Row
+from bench.table import Comparison, Row
 
 HELLO = [sys.executable, "-m", "bench.baselines.hello"]
 
 
-async def lines(*, quick: bool) -> list[Row]:
+async def rows(*, quick: bool) -> list[Row]:
     with TemporaryDirectory() as folder:
         seconds_until_answered(SERVE, "ROOMCAST_PORT", folder)  # makes the database
         pairs = [
@@ -28,7 +28,7 @@ async def lines(*, quick: bool) -> list[Row]:
     ours, theirs = median(pair[0] for pair in pairs), median(pair[1] for pair in pairs)
     ratio = median(ours / theirs for ours, theirs in pairs)
     what = "import and start to the first answered query, CPU, against a hello-world Strawberry app"
-    return [Line(what, f"{ours:.2f} s", f"{theirs:.2f} s", ratio, 4)]
+    return [Comparison(what, f"{ours:.2f} s", f"{theirs:.2f} s", ratio, 4)]
 
 
 def seconds_until_answered(command: list[str], port_variable: str, folder: str) -> float:

@@ -8,10 +8,10 @@ from statistics import median
 
 import httpx
 
-from bench.fanout import DOCUMENT, PROTOCOL, SEND, ask, newcomer
+from bench.fanout import DOCUMENT, PROTOCOL, SEND, execute, sign_up_with_room
 from bench.servers import roomcast
-from bench.sockets import Client, connect_many
-from bench.table import Line, Row
+from bench.sockets import WebSocketClient, connect_many
+from bench.table import Comparison, Row
 
 MISSED = 100
 RESUMING = DOCUMENT.replace("$roomId: ID!)", "$roomId: ID!, $after: Cursor)").replace(
@@ -28,32 +28,32 @@ class Storm:
     slowest_ping_ms: float
 
 
-async def lines(*, quick: bool) -> list[Row]:
+async def rows(*, quick: bool) -> list[Row]:
     found = [await run(300 if quick else 3000) for _ in range(1 if quick else 3)]
     worst = max(storm.wrong + storm.sockets - storm.caught_up for storm in found)
     seconds, ping = median(storm.seconds for storm in found), median(storm.slowest_ping_ms for storm in found)
     what = f"{found[0].sockets} sockets back at once, {MISSED} messages behind"
     return [
-        Line(f"{what}: lost or twice", f"{worst} clients, {seconds:.1f} s", "0", float(worst), 0),
-        Line(f"{what}: the slowest ping", f"{ping:.0f} ms", "250 ms", ping / 250, 1),
+        Comparison(f"{what}: lost or twice", f"{worst} clients, {seconds:.1f} s", "0", float(worst), 0),
+        Comparison(f"{what}: the slowest ping", f"{ping:.0f} ms", "250 ms", ping / 250, 1),
     ]
 
 
-class Returning:
+class ResumingClients:
     """Each client's list of sequence numbers, in the order it got them."""
 
     def __init__(self, room_id: str, after: str, token: str) -> None:
         self._variables = {"roomId": room_id, "after": after}
         self._token = token
-        self.seen: dict[Client, list[int]] = {}
+        self.seen: dict[WebSocketClient, list[int]] = {}
         self._heard, self._wanted = 0, -1
         self._all = asyncio.Event()
 
-    def heard(self, client: Client, frame: bytes) -> None:
+    def on_frame(self, client: WebSocketClient, frame: bytes) -> None:
         message = json.loads(frame)
         if message["type"] == "connection_ack":
             payload = {"query": RESUMING, "variables": self._variables}
-            client.say({"type": "subscribe", "id": "1", "payload": payload})
+            client.send_json({"type": "subscribe", "id": "1", "payload": payload})
         elif message["type"] == "next":
             seq = message["payload"]["data"]["roomMessages"]["message"]["seq"]
             self.seen.setdefault(client, []).append(seq)
@@ -61,30 +61,30 @@ class Returning:
             if self._heard >= self._wanted >= 0:
                 self._all.set()
 
-    async def all_heard(self, count: int) -> None:
+    async def wait_for_all(self, count: int) -> None:
         self._wanted = count
         if self._heard < count:
             await self._all.wait()
 
-    def begin(self, client: Client) -> None:
-        client.say({"type": "connection_init", "payload": {"authorization": f"Bearer {self._token}"}})
+    def connect(self, client: WebSocketClient) -> None:
+        client.send_json({"type": "connection_init", "payload": {"authorization": f"Bearer {self._token}"}})
 
 
 async def run(sockets: int) -> Storm:
     with roomcast() as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            token, room_id = await newcomer(http)
-            first = await ask(http, token, f'{{ room(id: "{room_id}") {{ streamCursor }} }}')
+            token, room_id = await sign_up_with_room(http)
+            first = await execute(http, token, f'{{ room(id: "{room_id}") {{ streamCursor }} }}')
             for number in range(MISSED):
-                await ask(http, token, SEND, {"input": {"roomId": room_id, "body": f"missed {number}"}})
-        returning = Returning(room_id, first["room"]["streamCursor"], token)
-        clients = await connect_many(sockets, server.port, "/graphql", PROTOCOL, returning.heard)
-        pinging = asyncio.create_task(_ping(server.port, token))
+                await execute(http, token, SEND, {"input": {"roomId": room_id, "body": f"missed {number}"}})
+        returning = ResumingClients(room_id, first["room"]["streamCursor"], token)
+        clients = await connect_many(sockets, server.port, "/graphql", PROTOCOL, returning.on_frame)
+        pinging = asyncio.create_task(_slowest_ping(server.port, token))
         begun = time.perf_counter()
         for client in clients:
-            returning.begin(client)
+            returning.connect(client)
         async with asyncio.timeout(120):
-            await returning.all_heard(sockets * MISSED)
+            await returning.wait_for_all(sockets * MISSED)
         seconds = time.perf_counter() - begun
         pinging.cancel()
         [slowest] = await asyncio.gather(pinging)
@@ -93,22 +93,22 @@ async def run(sockets: int) -> Storm:
     return Storm(sockets, len(returning.seen), wrong, seconds, slowest * 1000)
 
 
-async def _ping(port: int, token: str) -> float:
+async def _slowest_ping(port: int, token: str) -> float:
     """The longest that a ping waited for its pong until cancelled, in seconds."""
     slowest, answered = 0.0, asyncio.Event()
 
-    def heard(_client: Client, frame: bytes) -> None:
+    def heard(_client: WebSocketClient, frame: bytes) -> None:
         if b'"pong"' in frame or b"connection_ack" in frame:
             answered.set()
 
     [client] = await connect_many(1, port, "/graphql", PROTOCOL, heard)
-    client.say({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
+    client.send_json({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
     try:
         await answered.wait()
         while True:
             answered.clear()
             begun = time.perf_counter()
-            client.say({"type": "ping"})
+            client.send_json({"type": "ping"})
             await answered.wait()
             slowest = max(slowest, time.perf_counter() - begun)
             await asyncio.sleep(0.02)

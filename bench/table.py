@@ -10,62 +10,62 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Comparison:
     """`mark` is the ratio to reach: at most so much, or (`at_least`) at least so much."""
 
-    what: str
+    label: str
     figure: str
     baseline: str
     ratio: float
-    mark: float
+    target: float
     at_least: bool = False
 
     @property
     def is_met(self) -> bool:
-        return self.ratio >= self.mark if self.at_least else self.ratio <= self.mark
+        return self.ratio >= self.target if self.at_least else self.ratio <= self.target
 
     def text(self) -> str:
         sign = "≥" if self.at_least else "≤"
         met = "met" if self.is_met else "not met"
-        return f"| {self.what} | {self.figure} | {self.baseline} | {self.ratio:.2f} | {sign} {self.mark:g} | {met} |"
+        return f"| {self.label} | {self.figure} | {self.baseline} | {self.ratio:.2f} | {sign} {self.target:g} | {met} |"
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A part that could not be measured, and why."""
 
-    what: str
-    why: str
+    label: str
+    reason: str
 
     def text(self) -> str:
-        return f"| {self.what} | failed: {' '.join(self.why.split())} | | | | not met |"
+        return f"| {self.label} | failed: {' '.join(self.reason.split())} | | | | not met |"
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Measurement:
     """What nothing is held against."""
 
-    what: str
+    label: str
     figure: str
 
     def text(self) -> str:
-        return f"| {self.what} | {self.figure} | | | | |"
+        return f"| {self.label} | {self.figure} | | | | |"
 
 
-Row = Line | Figure | Failure
+Row = Comparison | Measurement | Failure
 
 
-def table(rows: list[Row]) -> str:
+def markdown_table(rows: list[Row]) -> str:
     head = "| what | figure | baseline | ratio | mark | |\n|---|---|---|---:|---:|---|"
     return "\n".join([head, *(row.text() for row in rows)])
 
 
-def keep(rows: list[Row]) -> None:
+def write_results(rows: list[Row]) -> None:
     """Write the results with the machine they are of."""
     cores = os.cpu_count()
     machine = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, {platform.system()}"
     RESULTS.write_text(
         "# Results\n\nWritten by `make bench`. Absolute figures move with the machine; only the ratios of one run "
         f"count.\n\n{datetime.now(UTC):%Y-%m-%d}, {machine}: the server on one core, the load on the other.\n\n"
-        f"{table(rows)}\n"
+        f"{markdown_table(rows)}\n"
     )

@@ -26,8 +26,6 @@ from roomcast.api.execution.rates import Rates
 from roomcast.api.http.endpoint import HttpEndpoint
 from roomcast.api.http.files import FilesEndpoint
 from roomcast.api.schema import root
-from roomcast.api.schema.inbox.inbox import user_topic
-from roomcast.api.schema.streams.subscriptions import RoomEventSource, is_room_topic, room_topic
 from roomcast.api.websocket.admission import UNLIMITED, ConnectionLimits
 from roomcast.api.websocket.registry import ConnectionRegistry
 from roomcast.core import migrations
@@ -43,6 +41,8 @@ from roomcast.core.readiness import WriteProbe
 from roomcast.core.telemetry import configure_logs
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
 from roomcast.live.presence import PresenceService
+from roomcast.live.room_streams import RoomEventSource
+from roomcast.live.topics import is_room_topic, room_topic, user_topic
 from roomcast.messages import system_messages
 from roomcast.messages.actions import MessageSender
 from roomcast.notifications.notifier import Notifier
@@ -114,7 +114,7 @@ class Roomcast:
         self.credentials = Credentials(self.db, self.passwords, self.buckets, limited=settings.rate_limits is OnOff.ON)
         self.sweeping_files = PeriodicTask("sweep files", FILES_SECONDS, self.sweep_files)
         self.inbox_checks = InboxReconciler(self.db)
-        self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, self.inbox_checks.look)
+        self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, self.inbox_checks.check_next)
         self.sweeping_strays = PeriodicTask("sweep stray bytes", STRAYS_SECONDS, self.sweep_strays)
         self.notifier = open_notifier(settings, self.db)
         self.notifying = _notifying(self.notifier)
@@ -230,7 +230,7 @@ class Roomcast:
 
     def _publish(self, events: Sequence[Event]) -> None:
         self.bus.publish(frame for event in events for frame in _frames(event, self.lines.pack(event)))
-        self.signals.happened(events)
+        self.signals.on_committed(events)
         self.watch.committed((room_topic(event.room_id), event.seq) for event in events if event.seq)
 
     def _begin_epoch(self) -> None:

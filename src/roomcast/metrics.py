@@ -35,7 +35,11 @@ class Readings(Collector):
             ("topics", len(house.hub.topics), "Rooms that somebody here listens to."),
             ("replay_bytes", house.hub.held_bytes, "Events that are kept for subscriptions which are behind."),
             ("unsent_bytes", PROCESS.total, "What waits for sockets that take no more at the moment."),
-            ("people_present", len(house.signals.people.shown), "People who are shown as present, by all processes."),
+            (
+                "people_present",
+                len(house.signals.registry.visible_user_ids),
+                "People who are shown as present, by all processes.",
+            ),
             ("sends_waiting", sender.waiting, "Messages that wait for the next transaction."),
             ("bus_connected", int(house.bus.connected), "1 while frames travel between processes."),
         ):

@@ -9,7 +9,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
-from roomcast.live.presence import PRESENCE as TOPIC
+from roomcast.live.topics import PRESENCE_TOPIC
 from tests.api_clients import ROOM_EVENTS, UserClient
 from tests.delivery.resuming_clients import WATCH, held_bytes, many
 from tests.presence.documents import PRESENCE, TYPING
@@ -52,6 +52,6 @@ async def test_sockets_that_connect_and_vanish_leave_nothing_behind(app: Running
     grown = held_bytes() - held
     tracemalloc.stop()
     assert len(asyncio.all_tasks()) <= tasks
-    assert app.roomcast.bus._joined == {TOPIC: 1}  # where processes tell each other of their people
-    assert not app.roomcast.signals._attendance.rooms_of
+    assert app.roomcast.bus._joined == {PRESENCE_TOPIC: 1}  # where processes tell each other of their people
+    assert not app.roomcast.signals._watched_members.feeds_by_user
     assert grown < max(count * BYTES_PER_CYCLE, 2_000_000)

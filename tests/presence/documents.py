@@ -109,7 +109,7 @@ def passes(apps: Collection[RunningApp], seconds: float) -> None:
     for app in apps:
         signals, clock = app.roomcast.signals, app.roomcast.signals.clock
         signals.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
-        signals._rolls.excuse(signals.clock())
+        signals._peer_sync.reset_timeouts(signals.clock())
         signals.tick()
 
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.ids import uuid7
-from roomcast.presence.people import PresenceState
+from roomcast.presence.registry import PresenceState
 from roomcast.presence.status_updates import StatusUpdate
 from roomcast.realtime.bus.bus import Frame
 from tests import servers
@@ -140,7 +140,7 @@ async def test_a_status_that_only_one_process_knows_is_told_where_its_person_com
     async with at(newcomer, bob) as beyond, beyond.socket():
         await until_state(bob, bob, "ACTIVE")
         user_id = UUID(bob.id.removeprefix("user_"))
-        await until(lambda: newcomer.roomcast.signals.people.card(user_id).text == "away")
+        await until(lambda: newcomer.roomcast.signals.registry.status_of(user_id).text == "away")
 
 
 async def test_hundreds_of_people_travel_in_small_lines(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
@@ -159,13 +159,13 @@ async def test_hundreds_of_people_travel_in_small_lines(both: tuple[RunningApp, 
         here.roomcast.signals.set_presence(
             person, StatusUpdate(PresenceState.IDLE, "\N{CYRILLIC SMALL LETTER A}" * 100, "👍")
         )
-    await until(lambda: len(there.roomcast.signals.people.shown) == 500)
-    await until(lambda: all(there.roomcast.signals.people.card(each.user_id).emoji == "👍" for each in people))
+    await until(lambda: len(there.roomcast.signals.registry.visible_user_ids) == 500)
+    await until(lambda: all(there.roomcast.signals.registry.status_of(each.user_id).emoji == "👍" for each in people))
     assert max(sizes) < 7_000
     assert len(sizes) < 150
     for person in people:
         here.roomcast.signals.on_disconnect(person, for_good=True)
-    await until(lambda: not there.roomcast.signals.people.shown)
+    await until(lambda: not there.roomcast.signals.registry.visible_user_ids)
 
 
 async def test_who_types_there_is_shown_here_and_every_end_of_it(

@@ -137,7 +137,7 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
         for actor in crowd:
             signals.on_connect(actor)
         for each in watching:
-            known = await until_shown(each, lambda known: len(known) == policy.MAX_SHOWN - 1)
+            known = await until_shown(each, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
         assert group.executions - before <= 2
         for actor in crowd:
             signals.on_disconnect(actor, for_good=True)
@@ -157,7 +157,7 @@ async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) ->
         with statements() as seen:
             for actor in crowd:
                 signals.on_connect(actor)
-            await until_shown(watching, lambda known: len(known) == policy.MAX_SHOWN - 1)
+            await until_shown(watching, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
         assert len(seen) <= 2
         assert all(statement.startswith("SELECT users.") for statement in seen), seen
 
@@ -165,13 +165,13 @@ async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) ->
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_where_somebody_shown_goes_another_comes_in(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, policy.MAX_SHOWN + 10), ann.app.roomcast.signals
+    crowd, signals = await crowd_of(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.signals
     for actor in crowd:
         signals.on_connect(actor)
     async with ann.socket() as wire:
         watching = await wire.watch(PRESENCE, roomId=den)
         known = states(await watching.next())
-        assert len(known) == policy.MAX_SHOWN
+        assert len(known) == policy.MAX_VISIBLE_USERS
         names = {f"person{number}": actor for number, actor in enumerate(crowd)}
         gone = next(name for name in known if name in names)
         signals.on_disconnect(names[gone], for_good=True)

@@ -185,9 +185,9 @@ async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: UserClie
         for actor in crowd:
             signals.set_typing(actor, room_id, typing=True)
         shown = typists(await watching.next())
-        assert shown == [f"person{number}" for number in range(policy.MAX_TYPISTS)]
+        assert shown == [f"person{number}" for number in range(policy.MAX_TYPING_USERS)]
         for actor in crowd:
-            signals.typists.leave(actor.session_id)
+            signals.typing_users.stop_session(actor.session_id)
         assert typists(await watching.next()) == []
 
 

@@ -22,7 +22,7 @@ from roomcast.core.event_log import RoomHead
 from roomcast.core.events import Event
 from roomcast.messages.events import MessageCreated
 from roomcast.receipts import queries as receipts
-from roomcast.receipts.queries import Unread
+from roomcast.receipts.queries import RoomReadState
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.events import MemberChange, MemberChanged
 from roomcast.rooms.models import Room
@@ -51,7 +51,7 @@ class InMemoryStore:
             id=session_id, user_id=user_id, created_at=now(), last_seen_at=now(), expires_at=expires
         )
 
-    def unread(self, user_id: UUID) -> list[Unread]:
+    def unread(self, user_id: UUID) -> list[RoomReadState]:
         return [
             self._unread(room_id, user_id)
             for room_id, log_ in sorted(self.logs.items())
@@ -66,10 +66,10 @@ class InMemoryStore:
             if str(user_id) in log_.members
         )
 
-    def _unread(self, room_id: UUID, user_id: UUID) -> Unread:
+    def _unread(self, room_id: UUID, user_id: UUID) -> RoomReadState:
         mark, facts = self.marks.get((room_id, user_id), 0), self.logs[room_id].facts
         count = sum(fact.kind == "message" and fact.seq > mark for fact in facts)
-        return Unread(room_id, mark, min(count, 100), count > 100, 0, len(facts))
+        return RoomReadState(room_id, mark, min(count, 100), count > 100, 0, len(facts))
 
 
 class FakeSession:
@@ -176,7 +176,9 @@ async def _epoch(session: FakeSession) -> UUID:
     return await session.ask(lambda store: store.epoch)
 
 
-async def _unread_of(session: FakeSession, user_id: UUID, among: Collection[UUID] | None = None) -> list[Unread]:
+async def _read_states_of_user(
+    session: FakeSession, user_id: UUID, among: Collection[UUID] | None = None
+) -> list[RoomReadState]:
     return await session.ask(
         lambda store: [found for found in store.unread(user_id) if among is None or found.room_id in among]
     )
@@ -186,7 +188,7 @@ async def _fingerprints(session: FakeSession, user_ids: Collection[UUID]) -> dic
     return await session.ask(lambda store: {id_: found for id_ in user_ids if (found := store.places(id_))})
 
 
-async def _room_ids_of(session: FakeSession, user_id: UUID) -> list[UUID]:
+async def _room_ids_of_user(session: FakeSession, user_id: UUID) -> list[UUID]:
     return await session.ask(lambda store: [found.room_id for found in store.unread(user_id)])
 
 
@@ -213,7 +215,11 @@ async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Seque
 QUERIES: Mapping[Any, Mapping[str, Any]] = {
     rooms: {"readable_room": _reach, "rooms_by_id": _rooms_by_id, "readers_among": _readers_among},
     event_log: {"events_after": _after, "tails": _tails, "epoch": _epoch},
-    receipts: {"unread_of": _unread_of, "room_ids_of": _room_ids_of, "fingerprints": _fingerprints},
+    receipts: {
+        "read_states_of_user": _read_states_of_user,
+        "room_ids_of_user": _room_ids_of_user,
+        "fingerprints": _fingerprints,
+    },
     accounts: {"session_states": _session_states, "sessions_ended_since": _sessions_ended_since},
 }
 

@@ -18,8 +18,6 @@ from roomcast.api.context import Backend
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.limits import Limits
 from roomcast.api.schema import root
-from roomcast.api.schema.inbox.inbox import Inbox, user_topic
-from roomcast.api.schema.streams.subscriptions import RoomEventSource, is_room_topic, room_topic
 from roomcast.api.websocket import registry
 from roomcast.api.websocket.admission import ConnectionLimits
 from roomcast.api.websocket.connection import Connection
@@ -30,7 +28,10 @@ from roomcast.core.errors import Unauthenticated
 from roomcast.core.events import EventCodec
 from roomcast.core.metrics import OperationMetrics
 from roomcast.core.periodic import PeriodicTask
+from roomcast.live.inbox import Inbox
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
+from roomcast.live.room_streams import RoomEventSource
+from roomcast.live.topics import is_room_topic, room_topic, user_topic
 from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.watchers import WatcherRegistry
@@ -75,9 +76,9 @@ class IssuedTokens:
 class NoPresence:
     """Who is online is of no interest here."""
 
-    def come(self, _actor: Actor) -> None: ...
+    def on_connect(self, _actor: Actor) -> None: ...
 
-    def go(self, _actor: Actor, *, for_good: bool) -> None: ...
+    def on_disconnect(self, _actor: Actor, *, for_good: bool) -> None: ...
 
 
 class Process:
@@ -92,7 +93,7 @@ class Process:
         self.watch = WatcherRegistry(self.bus.join, self.bus.leave, room_log.tails, is_room_topic, self.epoch)
         self.sessions = Sessions(db, cast("Any", IssuedTokens()))
         checks = InboxReconciler(db)
-        self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, checks.look)
+        self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, checks.check_next)
         self.sockets = ConnectionRegistry(
             _engine(db, self.epoch, self.sessions, self.watch, checks), self.hub, (), ConnectionLimits()
         )

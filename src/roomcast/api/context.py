@@ -261,12 +261,12 @@ class Context:
         return self._loader("threads", threads.summaries)
 
     @property
-    def unread(self) -> Loader[tuple[UUID, UUID], receipts.Unread]:
-        return self._loader("unread", receipts.unread)
+    def unread(self) -> Loader[tuple[UUID, UUID], receipts.RoomReadState]:
+        return self._loader("unread", receipts.read_states)
 
     @property
-    def totals(self) -> Loader[UUID, receipts.Totals]:
-        return self._loader("totals", receipts.totals)
+    def totals(self) -> Loader[UUID, receipts.UnreadTotals]:
+        return self._loader("totals", receipts.unread_totals)
 
     @property
     def mentioned(self) -> Loader[UUID, list[UUID]]:
@@ -274,7 +274,7 @@ class Context:
 
     @property
     def active_people(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("active_people", partial(presence.active_people, people=self.backend.signals.people))
+        return self._loader("active_people", partial(presence.visible_members, registry=self.backend.signals.registry))
 
     @property
     def attachments(self) -> Loader[UUID, list[File]]:

@@ -1,7 +1,7 @@
-"""What no room's log tells of a person, compared now and then with what their inboxes know.
+"""Finds lost changes of the open inboxes that are in no room's log.
 
-A lost frame of a room is found in its log. Read marks, preferences and rooms that somebody was let into are only told
-to the person's own topic, which has no log.
+A lost frame of a room is found by comparing with the room's log. Read positions, preferences and new memberships are
+only published on the user's own topic, which has no log. So each inbox is compared with the database now and then.
 """
 
 import logging
@@ -16,30 +16,29 @@ from roomcast.receipts import queries
 from roomcast.receipts.queries import Fingerprint
 
 STEP_SECONDS = 2.0
-"""How often a share of the inboxes is checked."""
+"""The interval between two steps. Each step checks a share of the inboxes."""
 
 CHECK_SECONDS = 40.0
-"""In about so long each inbox was checked once."""
+"""Each inbox is checked about once in this time."""
 
-MANY_PEOPLE = 500
-"""People of one statement."""
+MAX_USERS_PER_STATEMENT = 500
 
-log = logging.getLogger("roomcast.inbox")
+logger = logging.getLogger("roomcast.inbox")
 
 
 class ReconciledInbox(Protocol):
-    """An inbox. `places`: the fingerprint of what it has counted; None before the first count."""
+    """An open inbox. `fingerprint`: that of the user's memberships at the last full count, None before the first."""
 
-    places: Fingerprint | None
-
-    @property
-    def user_id(self) -> UUID: ...
+    fingerprint: Fingerprint | None
+    user_id: UUID
 
     def on_resync(self) -> None:
-        """Count anew."""
+        """Count all rooms again."""
 
 
 class InboxReconciler:
+    """All open inboxes of the process, those first that were checked longest ago."""
+
     def __init__(self, db: Database) -> None:
         self._db = db
         self._inboxes: OrderedDict[ReconciledInbox, None] = OrderedDict()
@@ -50,22 +49,23 @@ class InboxReconciler:
     def discard(self, inbox: ReconciledInbox) -> None:
         self._inboxes.pop(inbox, None)
 
-    async def look(self) -> None:
-        """Check those that were not for longest."""
+    async def check_next(self) -> None:
+        """Check the share of the inboxes that is due in this step."""
         share = math.ceil(len(self._inboxes) * STEP_SECONDS / CHECK_SECONDS)
-        chosen = list(islice(self._inboxes, share))
-        for inbox in chosen:
+        due = list(islice(self._inboxes, share))
+        for inbox in due:
             self._inboxes.move_to_end(inbox)
-        for start in range(0, len(chosen), MANY_PEOPLE):
-            await self._check(chosen[start : start + MANY_PEOPLE])
+        for start in range(0, len(due), MAX_USERS_PER_STATEMENT):
+            await self._check(due[start : start + MAX_USERS_PER_STATEMENT])
 
     async def _check(self, inboxes: list[ReconciledInbox]) -> None:
         try:
             async with self._db.read() as session:
                 found = await queries.fingerprints(session, {inbox.user_id for inbox in inboxes})
-        except Exception as error:  # they are checked again
-            log.warning("%d inboxes cannot be checked: %s", len(inboxes), type(error).__name__)
+        except Exception as error:  # the next round checks them again
+            logger.warning("%d inboxes cannot be checked: %s", len(inboxes), type(error).__name__)
             return
         for inbox in inboxes:
-            if inbox in self._inboxes and inbox.places not in (None, found.get(inbox.user_id, ())):
+            # An inbox may have been closed while the database answered.
+            if inbox in self._inboxes and inbox.fingerprint not in (None, found.get(inbox.user_id, ())):
                 inbox.on_resync()

@@ -1,7 +1,7 @@
-"""Presence and typing in this process: what sockets, people, other processes and time do to them.
+"""Presence and typing of this process: it reacts to sockets, mutations, other processes and time.
 
-All of it is memory and best effort: nothing is stored, nothing takes a seq. What happens is gathered for a moment and
-then told, to the other processes and to who watches here.
+Everything is in memory and best effort: nothing is stored and nothing takes a seq. Changes are collected and sent at
+each tick, to the other processes and to the feeds of the rooms that are watched here.
 """
 
 import asyncio
@@ -18,10 +18,11 @@ import orjson
 from roomcast.core.actor import Actor
 from roomcast.core.db import Database
 from roomcast.core.events import Event
-from roomcast.live.presence_feeds import RoomPresenceFeed, RoomTypingFeed, WatchedMembers, end_typing, topic_of_typing
+from roomcast.live.presence_feeds import RoomPresenceFeed, RoomTypingFeed, WatchedMembers, end_typing
+from roomcast.live.topics import PRESENCE_TOPIC, typing_topic
 from roomcast.presence.devices import Devices
-from roomcast.presence.peer_sync import Kind, PeerMessage, PeerSync, read_status, write_status
-from roomcast.presence.people import People, Report, seconds
+from roomcast.presence.peer_sync import PeerMessage, PeerMessageKind, PeerSync, decode_status, encode_status
+from roomcast.presence.registry import Activity, PresenceRegistry, unix_seconds
 from roomcast.presence.status_updates import StatusUpdate, apply_status_update
 from roomcast.presence.typing import TypingUsers
 from roomcast.realtime.bus.bus import Bus, Frame
@@ -29,52 +30,57 @@ from roomcast.realtime.snapshot_feed import SnapshotFeed
 from roomcast.realtime.watchers import WatcherRegistry
 
 TICK_SECONDS = 0.25
-"""However much happens, a room says four times a second who is there and who types."""
+"""The interval between two ticks: a room sends at most four presence and four typing payloads a second."""
 
-BEAT_SECONDS = 5.0
-"""How often a process says that it lives, which is a third of the grace if that is shorter."""
+MAX_HEARTBEAT_SECONDS = 5.0
+"""A process sends at least one message in this time, or in a third of the grace period if that is shorter."""
 
-CALL_SECONDS = 1.0
-"""A roll is called, and asked for, no more often."""
+SYNC_SECONDS = 1.0
+"""A process sends, and asks for, at most one full sync in this time."""
 
-PRESENCE = "presence"
-"""The topic of what processes tell each other of their people."""
+COALESCED_KINDS = (
+    PeerMessageKind.STATUSES,
+    PeerMessageKind.USER_STATES,
+    PeerMessageKind.DEVICES_IDLE,
+    PeerMessageKind.DEVICES_LEFT,
+)
+"""What is sent to the other processes at each tick, in this order. Statuses come first: otherwise a user who hides
+would be visible for a moment."""
 
-GATHERED = Kind.CARDS, Kind.PEOPLE, Kind.IDLE, Kind.LEFT
-"""What is told at each tick, in this order: who hides is not shown for a moment."""
-
-log = logging.getLogger("roomcast.signals")
+logger = logging.getLogger("roomcast.signals")
 
 
 class PresenceService:
-    """`grace_seconds`: how long people count as they were after their last socket, or their process, went. `clock` may
-    be replaced, to let time pass."""
+    """`grace_seconds`: how long users count as connected after their last socket has closed, or after the process that
+    they were connected to has gone silent. `clock`: tests replace it to let time pass."""
 
-    def __init__(self, db: Database, bus: Bus, watch: WatcherRegistry, grace_seconds: float) -> None:
+    def __init__(self, db: Database, bus: Bus, watchers: WatcherRegistry, grace_seconds: float) -> None:
         self.clock = time.monotonic
-        self.people, self.typists = People(), TypingUsers()
-        self._db, self._bus, self._watch = db, bus, watch
+        self.registry, self.typing_users = PresenceRegistry(), TypingUsers()
+        self._db, self._bus, self._watchers = db, bus, watchers
         self._devices = Devices(grace_seconds)
-        self._rolls = PeerSync(self.people, uuid.uuid4().hex[:12], grace_seconds)
-        self._beat_seconds = min(BEAT_SECONDS, grace_seconds / 3)
-        self._attendance = WatchedMembers(self.people)
-        self._present: dict[UUID, RoomPresenceFeed] = {}
-        self._typing: dict[UUID, RoomTypingFeed] = {}
-        self._reported: dict[UUID, Report] = {}
-        self._news: dict[Kind, dict[Any, Any]] = {kind: {} for kind in GATHERED}
-        self._owes_roll = self._asks_all = False
-        self._called_at = self._asked_at = self._beaten_at = float("-inf")
+        self._peer_sync = PeerSync(self.registry, uuid.uuid4().hex[:12], grace_seconds)
+        self._heartbeat_seconds = min(MAX_HEARTBEAT_SECONDS, grace_seconds / 3)
+        self._watched_members = WatchedMembers(self.registry)
+        self._presence_feeds: dict[UUID, RoomPresenceFeed] = {}
+        self._typing_feeds: dict[UUID, RoomTypingFeed] = {}
+        self._activities: dict[UUID, Activity] = {}
+        """What this process has last reported of the users that are connected to it."""
+        self._pending: dict[PeerMessageKind, dict[Any, Any]] = {kind: {} for kind in COALESCED_KINDS}
+        """Items for the other processes. A newer item of the same user or session replaces an older one."""
+        self._must_send_sync = self._must_ask_all = False
+        self._synced_at = self._asked_at = self._sent_at = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._bus.join(PRESENCE)
+        self._bus.join(PRESENCE_TOPIC)
         self._task = asyncio.create_task(self._run(), name="signals")
 
     async def stop(self) -> None:
-        """Nothing is said of it: people who do not come back elsewhere lapse."""
-        watched: list[RoomPresenceFeed | RoomTypingFeed] = [*self._present.values(), *self._typing.values()]
-        for room in watched:
-            room.close()
+        """Stop without a message to the other processes: clients that reconnect to them in time stay visible."""
+        feeds: list[RoomPresenceFeed | RoomTypingFeed] = [*self._presence_feeds.values(), *self._typing_feeds.values()]
+        for feed in feeds:
+            feed.close()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
@@ -84,203 +90,214 @@ class PresenceService:
             await asyncio.sleep(TICK_SECONDS)
             try:
                 self.tick()
-            except Exception:  # the next one goes on
-                log.exception("presence and typing could not be told")
+            except Exception:  # the next tick goes on
+                logger.exception("a tick of presence and typing failed")
 
     # ------------------------------------------------------------------ sockets
 
     def on_connect(self, actor: Actor) -> None:
-        """A socket is this person's from here on."""
+        """A socket acts for the actor from now on."""
         self._devices.connect(actor.user_id, actor.session_id)
-        self._look_at(actor.user_id)
+        self._update_activity(actor.user_id)
 
     def on_disconnect(self, actor: Actor, *, for_good: bool) -> None:
-        """It is not any more; `for_good`: nor will its session have another one."""
+        """The socket does not act for the actor any more. `for_good`: the session has ended, so no grace period."""
         if not self._devices.disconnect(actor.user_id, actor.session_id, self.clock()):
             return
-        self.typists.leave(actor.session_id)
-        self._news[Kind.LEFT][actor.session_id] = actor.session_id.hex
+        self.typing_users.stop_session(actor.session_id)
+        self._pending[PeerMessageKind.DEVICES_LEFT][actor.session_id] = actor.session_id.hex
         if for_good:
-            self._look_at(actor.user_id, self._devices.forget(actor.user_id, actor.session_id))
+            self._update_activity(actor.user_id, self._devices.remove(actor.user_id, actor.session_id))
 
-    def _look_at(self, user_id: UUID, active_at: int | None = None) -> None:
-        report, before = self._devices.report(user_id), self._reported.get(user_id)
-        if report == before:
+    def _update_activity(self, user_id: UUID, active_at: int | None = None) -> None:
+        """Report the user's activity in this process if it has changed."""
+        after, before = self._devices.activity_of(user_id), self._activities.get(user_id)
+        if after == before:
             return
-        active_at = active_at or seconds()
-        if report is None:
-            del self._reported[user_id]
-            self.people.withdraw(self._rolls.process, user_id, active_at)
+        active_at = active_at or unix_seconds()
+        if after is None:
+            del self._activities[user_id]
+            self.registry.remove_activity(self._peer_sync.process_id, user_id, active_at)
         else:
-            self._reported[user_id] = report
-            self.people.report(self._rolls.process, user_id, report)
-        self._news[Kind.PEOPLE][user_id] = self._rolls.row(user_id, report, active_at)
-        if before is None and self.people.card(user_id).at:
-            self._tell_card(user_id)
+            self._activities[user_id] = after
+            self.registry.set_activity(self._peer_sync.process_id, user_id, after)
+        self._pending[PeerMessageKind.USER_STATES][user_id] = self._peer_sync.user_state(user_id, after, active_at)
+        if before is None and self.registry.status_of(user_id).at:
+            self._queue_status(user_id)
 
-    # ------------------------------------------------------------------ people
+    # ------------------------------------------------------------------ mutations
 
-    def set_presence(self, actor: Actor, wish: StatusUpdate) -> None:
-        """The person is shown so from now on. Raises ValidationFailed."""
-        user_id, before = actor.user_id, self.people.card(actor.user_id)
-        card = apply_status_update(before, wish, actor.session_id, time.time_ns() // 1_000_000)
-        if card is not before:
-            self.people.write(user_id, card)
-            self._tell_card(user_id)
-        if wish.is_idle is not None:
-            self._set_idle(user_id, actor.session_id, idle=wish.is_idle)
-            # The device may have its sockets in another process.
-            self._news[Kind.IDLE][actor.session_id] = [user_id.hex, actor.session_id.hex, wish.is_idle]
+    def set_presence(self, actor: Actor, update: StatusUpdate) -> None:
+        """Apply the update of the actor's device. Raises ValidationFailed."""
+        user_id, before = actor.user_id, self.registry.status_of(actor.user_id)
+        status = apply_status_update(before, update, actor.session_id, time.time_ns() // 1_000_000)
+        if status is not before:
+            self.registry.set_status(user_id, status)
+            self._queue_status(user_id)
+        if update.is_idle is not None:
+            self._set_idle(user_id, actor.session_id, idle=update.is_idle)
+            # The device's sockets may be connected to another process.
+            item = [user_id.hex, actor.session_id.hex, update.is_idle]
+            self._pending[PeerMessageKind.DEVICES_IDLE][actor.session_id] = item
 
     def _set_idle(self, user_id: UUID, session_id: UUID, *, idle: bool) -> None:
         self._devices.set_idle(user_id, session_id, idle=idle)
-        self._look_at(user_id)
+        self._update_activity(user_id)
 
-    def _tell_card(self, user_id: UUID) -> None:
-        self._news[Kind.CARDS][user_id] = write_status(user_id, self.people.card(user_id))
+    def _queue_status(self, user_id: UUID) -> None:
+        self._pending[PeerMessageKind.STATUSES][user_id] = encode_status(user_id, self.registry.status_of(user_id))
 
     def set_typing(self, actor: Actor, room_id: UUID, *, typing: bool) -> None:
-        """They type there, for some seconds; or they do not."""
-        self._note_typing(room_id, actor.user_id, actor.session_id, typing=typing)
-        said = [self._rolls.process, actor.user_id.hex, actor.session_id.hex, typing]
-        self._bus.publish([Frame(topic_of_typing(room_id), 0, orjson.dumps(said).decode())])
+        """The actor types in the room for the next TYPING_EXPIRY_SECONDS, or has stopped."""
+        self._set_typing(room_id, actor.user_id, actor.session_id, typing=typing)
+        body = [self._peer_sync.process_id, actor.user_id.hex, actor.session_id.hex, typing]
+        self._bus.publish([Frame(typing_topic(room_id), 0, orjson.dumps(body).decode())])
 
-    def _note_typing(self, room_id: UUID, user_id: UUID, session_id: UUID, *, typing: bool) -> None:
+    def _set_typing(self, room_id: UUID, user_id: UUID, session_id: UUID, *, typing: bool) -> None:
         if typing:
-            self.typists.begin(room_id, user_id, session_id, self.clock())
+            self.typing_users.start(room_id, user_id, session_id, self.clock())
         else:
-            self.typists.end(room_id, user_id)
+            self.typing_users.stop(room_id, user_id)
 
-    def happened(self, events: Iterable[Event]) -> None:
-        """This process has committed these: who has said it does not type it any more."""
+    def on_committed(self, events: Iterable[Event]) -> None:
+        """This process has committed these events. The author of a message stops typing."""
         for event in events:
-            if event.room_id in self.typists.rooms:
-                end_typing(self.typists, event)
+            if event.room_id in self.typing_users.room_ids:
+                end_typing(self.typing_users, event)
 
-    # ------------------------------------------------------------------ who watches
+    # ------------------------------------------------------------------ feeds
 
     def presence_in(self, room_id: UUID) -> SnapshotFeed:
-        """Who is in the room. To be followed at once, and forgotten when nobody does any more."""
-        if room_id not in self._present:
-            over = partial(self._unwatched, self._present, room_id)
-            self._present[room_id] = RoomPresenceFeed(room_id, self._attendance, self._db, self._watch, over)
-            self._present[room_id].open()
-        return self._present[room_id].state
+        """The visible members of the room. The caller follows the feed at once; it closes when nobody follows it."""
+        if room_id not in self._presence_feeds:
+            on_unwatched = partial(self._close_feed, self._presence_feeds, room_id)
+            feed = RoomPresenceFeed(room_id, self._watched_members, self._db, self._watchers, on_unwatched)
+            self._presence_feeds[room_id] = feed
+            feed.open()
+        return self._presence_feeds[room_id].feed
 
     def typing_in(self, room_id: UUID) -> SnapshotFeed:
-        """Who types in the room; as `presence_in`."""
-        if room_id not in self._typing:
-            hear, over = partial(self._hear_typing, room_id), partial(self._unwatched, self._typing, room_id)
-            self._typing[room_id] = RoomTypingFeed(room_id, self.typists, self._watch, hear, over)
-            self._typing[room_id].open()
-        return self._typing[room_id].state
+        """The typing users of the room. The same rules as for `presence_in` apply."""
+        if room_id not in self._typing_feeds:
+            on_peer_typing = partial(self._on_peer_typing, room_id)
+            on_unwatched = partial(self._close_feed, self._typing_feeds, room_id)
+            feed = RoomTypingFeed(room_id, self.typing_users, self._watchers, on_peer_typing, on_unwatched)
+            self._typing_feeds[room_id] = feed
+            feed.open()
+        return self._typing_feeds[room_id].feed
 
-    def _unwatched(self, rooms: dict[UUID, Any], room_id: UUID) -> None:
-        rooms.pop(room_id).close()
+    def _close_feed(self, feeds: dict[UUID, Any], room_id: UUID) -> None:
+        feeds.pop(room_id).close()
 
     # ------------------------------------------------------------------ other processes
 
     def on_frame(self, frame: Frame) -> None:
-        if frame.topic != PRESENCE:
+        if frame.topic != PRESENCE_TOPIC:
             return
         try:
-            line = self._rolls.receive(frame.body, self.clock())
-            if line is not None:
-                self._take(line)
+            message = self._peer_sync.receive(frame.body, self.clock())
+            if message is not None:
+                self._on_peer_message(message)
         except (ValueError, KeyError, TypeError):
-            log.warning("a line about presence is of another release, or a stranger's")
+            logger.warning("a presence message on the bus cannot be read: another release or another program sent it")
 
     def on_resync(self, topics: Collection[str]) -> None:
-        """Lines may have been lost, in either direction."""
-        if PRESENCE in topics:
-            self._owes_roll = self._asks_all = True
-            self._rolls.excuse(self.clock())
+        """Messages may have been lost in both directions: send a full sync, and ask all processes for theirs."""
+        if PRESENCE_TOPIC in topics:
+            self._must_send_sync = self._must_ask_all = True
+            self._peer_sync.reset_timeouts(self.clock())
 
-    def _take(self, line: PeerMessage) -> None:
-        takes = {
-            Kind.PEOPLE: self._correct,
-            Kind.CARDS: self._take_card,
-            Kind.IDLE: self._take_idle,
-            Kind.LEFT: self._take_left,
+    def _on_peer_message(self, message: PeerMessage) -> None:
+        handlers = {
+            PeerMessageKind.USER_STATES: self._on_user_state,
+            PeerMessageKind.STATUSES: self._on_status,
+            PeerMessageKind.DEVICES_IDLE: self._on_device_idle,
+            PeerMessageKind.DEVICES_LEFT: self._on_device_left,
         }
-        if take := takes.get(line.kind):
-            for item in line.items:
-                take(item)
-        elif line.kind is Kind.ASK and self._rolls.process in (line.items or [self._rolls.process]):
-            self._owes_roll = True
+        if handler := handlers.get(message.kind):
+            for item in message.items:
+                handler(item)
+        elif message.kind is PeerMessageKind.SYNC_REQUEST:
+            is_for_all = not message.items
+            self._must_send_sync |= is_for_all or self._peer_sync.process_id in message.items
 
-    def _correct(self, row: Sequence[Any]) -> None:
-        """Where the other process knows an older card of somebody than is known here, tell it."""
-        person, _state, _since, card_at = row
-        if self.people.card(user_id := UUID(person)).at > card_at:
-            self._tell_card(user_id)
+    def _on_user_state(self, item: Sequence[Any]) -> None:
+        """`PeerSync.receive` has applied the state. If the sender knows an older status than this process, send it."""
+        user, _state, _since, status_at = item
+        if self.registry.status_of(user_id := UUID(user)).at > status_at:
+            self._queue_status(user_id)
 
-    def _take_card(self, item: Sequence[Any]) -> None:
-        self.people.write(*read_status(*item))
+    def _on_status(self, item: Sequence[Any]) -> None:
+        self.registry.set_status(*decode_status(*item))
 
-    def _take_idle(self, item: Sequence[Any]) -> None:
+    def _on_device_idle(self, item: Sequence[Any]) -> None:
         user_id, session_id, idle = item
         self._set_idle(UUID(user_id), UUID(session_id), idle=idle)
 
-    def _take_left(self, session_id: str) -> None:
-        self.typists.leave(UUID(session_id))
+    def _on_device_left(self, session_id: str) -> None:
+        self.typing_users.stop_session(UUID(session_id))
 
-    def _hear_typing(self, room_id: UUID, body: str) -> None:
-        process, user_id, session_id, typing = orjson.loads(body)
-        if process != self._rolls.process:
-            self._note_typing(room_id, UUID(user_id), UUID(session_id), typing=typing)
+    def _on_peer_typing(self, room_id: UUID, body: str) -> None:
+        process_id, user_id, session_id, typing = orjson.loads(body)
+        if process_id != self._peer_sync.process_id:
+            self._set_typing(room_id, UUID(user_id), UUID(session_id), typing=typing)
 
     # ------------------------------------------------------------------ time
 
     def tick(self) -> None:
-        """What time brings, and what has been gathered since the last time, is told."""
+        """Apply what has expired, then send what has changed since the last tick."""
         clock = self.clock()
         for user_id, active_at in self._devices.expire(clock).items():
-            self._look_at(user_id, active_at)
+            self._update_activity(user_id, active_at)
         if self._bus.connected:
-            self._rolls.forget_dead(clock)
-        else:
-            self._rolls.excuse(clock)
-        self._announce(clock)
-        self._attendance.tell()
-        self._tell_typing(clock)
+            self._peer_sync.remove_silent_peers(clock)
+        else:  # the silence is that of the bus: no process counts as dead for it
+            self._peer_sync.reset_timeouts(clock)
+        self._send_to_peers(clock)
+        self._watched_members.publish()
+        self._publish_typing(clock)
 
-    def _tell_typing(self, clock: float) -> None:
-        self.typists.expire(clock)
-        changed, self.typists.changed = self.typists.changed, set()
-        for room_id in (changed | self.typists.rooms) & self._typing.keys():
-            self._typing[room_id].tell(clock)
+    def _publish_typing(self, clock: float) -> None:
+        self.typing_users.expire(clock)
+        changed, self.typing_users.changed = self.typing_users.changed, set()
+        for room_id in (changed | self.typing_users.room_ids) & self._typing_feeds.keys():
+            self._typing_feeds[room_id].publish(clock)
 
-    def _announce(self, clock: float) -> None:
-        lines = [*self._roll(clock), *self._gathered(), *self._questions(clock)]
-        if lines or clock - self._beaten_at >= self._beat_seconds:
-            self._beaten_at = clock
-            self._bus.publish(Frame(PRESENCE, 0, line) for line in lines or self._rolls.lines(Kind.BEAT))
+    def _send_to_peers(self, clock: float) -> None:
+        messages = [*self._full_sync(clock), *self._take_pending(), *self._sync_requests(clock)]
+        if not messages and clock - self._sent_at >= self._heartbeat_seconds:
+            messages = [*self._peer_sync.encode_messages(PeerMessageKind.HEARTBEAT)]
+        if messages:
+            self._sent_at = clock
+            self._bus.publish(Frame(PRESENCE_TOPIC, 0, message) for message in messages)
 
-    def _gathered(self) -> list[str]:
-        lines = [
-            line for kind, items in self._news.items() if items for line in self._rolls.lines(kind, items.values())
-        ]
-        for items in self._news.values():
-            items.clear()
-        return lines
+    def _take_pending(self) -> list[str]:
+        messages: list[str] = []
+        for kind, items in self._pending.items():
+            if items:
+                messages += self._peer_sync.encode_messages(kind, items.values())
+                items.clear()
+        return messages
 
-    def _roll(self, clock: float) -> list[str]:
-        if not self._owes_roll or clock - self._called_at < CALL_SECONDS:
+    def _full_sync(self, clock: float) -> list[str]:
+        if not self._must_send_sync or clock - self._synced_at < SYNC_SECONDS:
             return []
-        self._owes_roll, self._called_at = False, clock
-        people = [self._rolls.row(user_id, report, 0) for user_id, report in self._reported.items()]
-        cards = [(user_id, self.people.card(user_id)) for user_id in self._reported]
+        self._must_send_sync, self._synced_at = False, clock
+        states = [self._peer_sync.user_state(user_id, activity, 0) for user_id, activity in self._activities.items()]
+        statuses = [(user_id, self.registry.status_of(user_id)) for user_id in self._activities]
+        encode = self._peer_sync.encode_messages
         return [
-            *self._rolls.lines(Kind.ROLL),
-            *self._rolls.lines(Kind.CARDS, (write_status(*card) for card in cards if card[1].at)),
-            *self._rolls.lines(Kind.PEOPLE, people),
-            *self._rolls.lines(Kind.END),
+            *encode(PeerMessageKind.SYNC_BEGIN),
+            *encode(PeerMessageKind.STATUSES, (encode_status(*status) for status in statuses if status[1].at)),
+            *encode(PeerMessageKind.USER_STATES, states),
+            *encode(PeerMessageKind.SYNC_END),
         ]
 
-    def _questions(self, clock: float) -> Sequence[str]:
-        asked = self._rolls.doubted()
-        if not (self._asks_all or asked) or clock - self._asked_at < CALL_SECONDS:
+    def _sync_requests(self, clock: float) -> Sequence[str]:
+        process_ids = self._peer_sync.peers_to_sync()
+        if not (self._must_ask_all or process_ids) or clock - self._asked_at < SYNC_SECONDS:
             return []
-        asked, self._asks_all, self._asked_at = [] if self._asks_all else asked, False, clock
-        return self._rolls.lines(Kind.ASK, asked)
+        if self._must_ask_all:
+            process_ids = []
+        self._must_ask_all, self._asked_at = False, clock
+        return self._peer_sync.encode_messages(PeerMessageKind.SYNC_REQUEST, process_ids)

@@ -1,6 +1,7 @@
-"""Rooms that somebody here watches for who is there and who types: what is shown of them, and when it has changed.
+"""The feeds of one room's presence and typing, for rooms that somebody watches in this process.
 
-However many come and go at once, a room says so in one payload now and then, and about no more people than it shows.
+A feed sends at most one payload per tick however many users connect, disconnect or type, and shows a bounded number of
+users.
 """
 
 import asyncio
@@ -13,10 +14,11 @@ from uuid import UUID
 from roomcast.core import event_log
 from roomcast.core.db import Database
 from roomcast.core.events import Event, kind_of_packed, unpack
+from roomcast.live.topics import room_topic, typing_topic
 from roomcast.messages.events import MessageCreated
 from roomcast.presence import queries
-from roomcast.presence.people import People, Presence, PresenceState
-from roomcast.presence.policy import MAX_SHOWN, TYPING_EXPIRY_SECONDS, TYPING_REFRESH_SECONDS
+from roomcast.presence.policy import MAX_VISIBLE_USERS, TYPING_EXPIRY_SECONDS, TYPING_REFRESH_SECONDS
+from roomcast.presence.registry import Presence, PresenceRegistry, PresenceState
 from roomcast.presence.typing import TypingUsers
 from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.retry import retry_until_success
@@ -25,16 +27,17 @@ from roomcast.realtime.watchers import WatcherRegistry
 from roomcast.rooms.events import MemberChange, MemberChanged
 from roomcast.rooms.models import RoomRole
 
-GONE = frozenset({MemberChange.LEFT, MemberChange.REMOVED})
-SILENCED = GONE | {MemberChange.MUTED}
+LEAVING_CHANGES = frozenset({MemberChange.LEFT, MemberChange.REMOVED})
+SILENCING_CHANGES = LEAVING_CHANGES | {MemberChange.MUTED}
 
-REPEAT_SECONDS = TYPING_EXPIRY_SECONDS - TYPING_REFRESH_SECONDS
-"""Who still types is said again before what was said last runs out."""
+TYPING_REPEAT_SECONDS = TYPING_EXPIRY_SECONDS - TYPING_REFRESH_SECONDS
+"""The typing users are sent again after this time, so that clients get them before the last payload expires."""
 
 
 @dataclass(frozen=True, slots=True)
 class PresenceUpdate:
-    """These people of a room, as they are when it is executed; `snapshot`: and nobody else."""
+    """The presence of these users has changed. Their values are read when the update is rendered. `snapshot`: these are
+    all visible members of the room."""
 
     room_id: UUID
     user_ids: Sequence[UUID]
@@ -48,67 +51,74 @@ class TypingUpdate:
 
 
 class WatchedMembers:
-    """Which watched rooms a person is a member of; `touched`: the rooms with something to tell."""
+    """`feeds_by_user`: the feeds of a user's rooms. `changed_feeds`: those with something to send."""
 
-    def __init__(self, people: People) -> None:
-        self.people = people
-        self.rooms_of: defaultdict[UUID, set[RoomPresenceFeed]] = defaultdict(set)
-        self.touched: set[RoomPresenceFeed] = set()
+    def __init__(self, registry: PresenceRegistry) -> None:
+        self.registry = registry
+        self.feeds_by_user: defaultdict[UUID, set[RoomPresenceFeed]] = defaultdict(set)
+        self.changed_feeds: set[RoomPresenceFeed] = set()
 
-    def tell(self) -> None:
-        """Let the rooms say what has changed of their people."""
-        changed, self.people.changed = self.people.changed, set()
-        for user_id in changed & self.rooms_of.keys():
-            for room in self.rooms_of[user_id]:
-                room.touch(user_id)
-        touched, self.touched = self.touched, set()
-        for room in touched:
-            room.tell()
+    def publish(self) -> None:
+        """Pass the registry's changes on to the feeds, and let them send."""
+        changed, self.registry.changed = self.registry.changed, set()
+        for user_id in changed & self.feeds_by_user.keys():
+            for feed in self.feeds_by_user[user_id]:
+                feed.mark_changed(user_id)
+        feeds, self.changed_feeds = self.changed_feeds, set()
+        for feed in feeds:
+            feed.publish()
 
 
 class RoomPresenceFeed:
-    """The people of one room who are not OFFLINE, at most MAX_SHOWN: where one of those goes, another comes in."""
+    """The visible members of one room, at most MAX_VISIBLE_USERS. When one of these disconnects, another is shown."""
 
     def __init__(
-        self, room_id: UUID, attendance: WatchedMembers, db: Database, watch: WatcherRegistry, over: Callable[[], None]
+        self,
+        room_id: UUID,
+        watched_members: WatchedMembers,
+        db: Database,
+        watchers: WatcherRegistry,
+        on_unwatched: Callable[[], None],
     ) -> None:
-        self.state = SnapshotFeed(f"presence:{room_id}", self._whole, over)
-        self._room_id, self._db, self._watch = room_id, db, watch
-        self._attendance, self._people = attendance, attendance.people
+        self.feed = SnapshotFeed(f"presence:{room_id}", self._load_snapshot, on_unwatched)
+        self._room_id, self._db, self._watchers = room_id, db, watchers
+        self._watched_members, self._registry = watched_members, watched_members.registry
         self._members: set[UUID] = set()
         self._position: int | None = None
-        self._here: dict[UUID, None] = {}
+        self._visible: dict[UUID, None] = {}
+        """All visible members, in the order in which they became visible."""
         self._shown: dict[UUID, Presence] = {}
-        self._touched: set[UUID] = set()
-        self._owes_snapshot = self._is_stale = False
+        """What was last sent, of those who are shown."""
+        self._changed: set[UUID] = set()
+        self._must_send_snapshot = self._is_stale = False
         self._loaded = asyncio.Event()
-        self._topic = f"room:{room_id}"
+        self._topic = room_topic(room_id)
         self._loading: asyncio.Task[None] | None = None
 
     def open(self) -> None:
-        self._watch.follow(self, self._topic)
-        self._load_soon()
+        self._watchers.follow(self, self._topic)
+        self._start_loading()
 
     def close(self) -> None:
-        self._watch.unfollow(self, [self._topic])
+        self._watchers.unfollow(self, [self._topic])
         if self._loading is not None:
             self._loading.cancel()
         for user_id in list(self._members):
             self._remove(user_id)
-        self._attendance.touched.discard(self)
+        self._watched_members.changed_feeds.discard(self)
 
-    async def _whole(self) -> PresenceUpdate:
+    async def _load_snapshot(self) -> PresenceUpdate:
         await self._loaded.wait()
         return self._snapshot()
 
-    # ------------------------------------------------------------------ who is a member
+    # ------------------------------------------------------------------ members
 
     def on_message(self, frame: Frame) -> None:
         if kind_of_packed(frame.body) != MemberChanged.kind:
             return
         self._is_stale = True
         event = unpack(frame.body)
-        if isinstance(event, MemberChanged) and event.change in GONE:
+        if isinstance(event, MemberChanged) and event.change in LEAVING_CHANGES:
             self._remove(event.user_id)
         elif isinstance(event, MemberChanged) and event.change is MemberChange.JOINED:
             self._add(event.user_id)
@@ -118,169 +128,168 @@ class RoomPresenceFeed:
 
     def on_resync(self) -> None:
         self._is_stale = True
-        self._load_soon()
+        self._start_loading()
 
     def position_of(self, topic: str) -> int | None:
         return self._position
 
-    def _load_soon(self) -> None:
+    def _start_loading(self) -> None:
         if self._loading is None:
             self._loading = asyncio.create_task(self._load(), name=f"members {self._room_id}")
 
     async def _load(self) -> None:
         try:
-            await self._reload()
+            await self._load_members()
         finally:
             self._loading = None
 
-    async def _reload(self) -> None:
+    async def _load_members(self) -> None:
         self._is_stale = True
-        while self._is_stale:  # somebody came or went while they were read
+        while self._is_stale:  # a membership changed while they were read, and the result may miss it
             self._is_stale = False
-            found, self._position = await retry_until_success(self._read)
+            found, self._position = await retry_until_success(self._read_members)
         for user_id in self._members - found:
             self._remove(user_id)
         for user_id in found - self._members:
             self._add(user_id)
         if not self._loaded.is_set():
-            self._look()
+            self._refresh_shown()
             self._loaded.set()
 
-    async def _read(self) -> tuple[set[UUID], int]:
-        """The members, and the end of the room's log at that moment."""
+    async def _read_members(self) -> tuple[set[UUID], int]:
+        """The members, and the last seq of the room's log. The log is read first: a later event is a frame to come."""
         async with self._db.read() as session:
             tails = await event_log.tails(session, [self._room_id])
             return await queries.member_ids(session, self._room_id), tails.get(self._room_id, 0)
 
     def _add(self, user_id: UUID) -> None:
         self._members.add(user_id)
-        self._attendance.rooms_of[user_id].add(self)
-        self.touch(user_id)
+        self._watched_members.feeds_by_user[user_id].add(self)
+        self.mark_changed(user_id)
 
     def _remove(self, user_id: UUID) -> None:
         self._members.discard(user_id)
-        if rooms := self._attendance.rooms_of.get(user_id):
-            rooms.discard(self)
-            if not rooms:
-                del self._attendance.rooms_of[user_id]
-        self._here.pop(user_id, None)
-        if self._shown.pop(user_id, None):  # no change of a person says that they are no member any more
-            self._owes_snapshot = True
-            self._attendance.touched.add(self)
+        if feeds := self._watched_members.feeds_by_user.get(user_id):
+            feeds.discard(self)
+            if not feeds:
+                del self._watched_members.feeds_by_user[user_id]
+        self._visible.pop(user_id, None)
+        if self._shown.pop(user_id, None):
+            # An update of a user cannot say that they are no member any more. Only a snapshot can.
+            self._must_send_snapshot = True
+            self._watched_members.changed_feeds.add(self)
 
     # ------------------------------------------------------------------ what is shown
 
-    def touch(self, user_id: UUID) -> None:
-        """Something else may be shown of this member."""
-        self._touched.add(user_id)
-        self._attendance.touched.add(self)
+    def mark_changed(self, user_id: UUID) -> None:
+        """The presence of this member may have changed."""
+        self._changed.add(user_id)
+        self._watched_members.changed_feeds.add(self)
 
-    def tell(self) -> None:
-        """Say what has changed since the last time, if anything."""
+    def publish(self) -> None:
+        """Send what has changed since the last call, if anything."""
         if not self._loaded.is_set():
             return
-        moved = self._look()
-        if self._owes_snapshot:
-            self._owes_snapshot = False
-            self.state.change(self._snapshot())
-        elif moved:
-            self.state.change(PresenceUpdate(self._room_id, moved, snapshot=False))
+        user_ids = self._refresh_shown()
+        if self._must_send_snapshot:
+            self._must_send_snapshot = False
+            self.feed.change(self._snapshot())
+        elif user_ids:
+            self.feed.change(PresenceUpdate(self._room_id, user_ids, snapshot=False))
 
     def _snapshot(self) -> PresenceUpdate:
         return PresenceUpdate(self._room_id, tuple(self._shown), snapshot=True)
 
-    def _look(self) -> Sequence[UUID]:
-        """Look at those who were touched; who is to be told of."""
-        touched, self._touched = self._touched & self._members, set()
-        moved = [user_id for user_id in touched if self._has_moved(user_id)]
-        places = min(MAX_SHOWN, len(self._here)) - len(self._shown)
-        new = list(islice((user_id for user_id in self._here if user_id not in self._shown), places))
-        self._shown.update((user_id, self._seen(user_id)) for user_id in new)
-        return [*moved, *new]
+    def _refresh_shown(self) -> Sequence[UUID]:
+        """Update what is shown of the changed members, and fill free places. Returns the users to send."""
+        changed, self._changed = self._changed & self._members, set()
+        updated = [user_id for user_id in changed if self._refresh_user(user_id)]
+        free = min(MAX_VISIBLE_USERS, len(self._visible)) - len(self._shown)
+        added = list(islice((user_id for user_id in self._visible if user_id not in self._shown), free))
+        self._shown.update((user_id, self._presence_of(user_id)) for user_id in added)
+        return [*updated, *added]
 
-    def _has_moved(self, user_id: UUID) -> bool:
-        if not self._people.is_shown(user_id):
-            self._here.pop(user_id, None)
+    def _refresh_user(self, user_id: UUID) -> bool:
+        """Update what is shown of this member. Returns whether it has to be sent."""
+        if not self._registry.is_visible(user_id):
+            self._visible.pop(user_id, None)
             return self._shown.pop(user_id, None) is not None
-        self._here.setdefault(user_id)
-        before, after = self._shown.get(user_id), self._seen(user_id)
+        self._visible.setdefault(user_id)
+        before, after = self._shown.get(user_id), self._presence_of(user_id)
         if before is None:
-            return False  # there may be a place for them
+            return False  # not shown so far; `_refresh_shown` adds them if there is a free place
         self._shown[user_id] = after
         return before != after
 
-    def _seen(self, user_id: UUID) -> Presence:
-        """Who is active is so at every moment, which is no news."""
-        found = self._people.presence(user_id)
-        return replace(found, last_active_at=None) if found.state is PresenceState.ACTIVE else found
+    def _presence_of(self, user_id: UUID) -> Presence:
+        """Without the last activity of an active user: it changes all the time and is not worth a payload."""
+        presence = self._registry.presence_of(user_id)
+        return replace(presence, last_active_at=None) if presence.state is PresenceState.ACTIVE else presence
 
 
 class RoomTypingFeed:
-    """Who types in one room. `hear` gets what other processes say of it, `happened` what ends somebody's typing."""
+    """The typing users of one room. `on_peer_typing` gets the messages of other processes."""
 
     def __init__(
         self,
         room_id: UUID,
-        typists: TypingUsers,
-        watch: WatcherRegistry,
-        hear: Callable[[str], None],
-        over: Callable[[], None],
+        typing_users: TypingUsers,
+        watchers: WatcherRegistry,
+        on_peer_typing: Callable[[str], None],
+        on_unwatched: Callable[[], None],
     ) -> None:
-        self.state = SnapshotFeed(f"typing:{room_id}", self._whole, over)
-        self._room_id, self._typists, self._watch, self._hear = room_id, typists, watch, hear
-        self._said: Sequence[UUID] = ()
-        self._said_at = 0.0
-        self._topics = [topic_of_typing(room_id), f"room:{room_id}"]
+        self.feed = SnapshotFeed(f"typing:{room_id}", self._load_snapshot, on_unwatched)
+        self._room_id, self._typing_users, self._watchers = room_id, typing_users, watchers
+        self._on_peer_typing = on_peer_typing
+        self._shown: Sequence[UUID] = ()
+        self._shown_at = 0.0
+        self._topics = [typing_topic(room_id), room_topic(room_id)]
 
     def open(self) -> None:
-        self._said = self._typists.of(self._room_id)
+        self._shown = self._typing_users.user_ids_in(self._room_id)
         for topic in self._topics:
-            self._watch.follow(self, topic)
+            self._watchers.follow(self, topic)
 
     def close(self) -> None:
-        self._watch.unfollow(self, self._topics)
+        self._watchers.unfollow(self, self._topics)
 
     def on_message(self, frame: Frame) -> None:
         if frame.topic == self._topics[0]:
-            self._hear(frame.body)
-        elif self._typists.of(self._room_id) and kind_of_packed(frame.body) in ENDS_TYPING:
-            end_typing(self._typists, unpack(frame.body))
+            self._on_peer_typing(frame.body)
+        elif self._typing_users.user_ids_in(self._room_id) and kind_of_packed(frame.body) in TYPING_ENDING_KINDS:
+            end_typing(self._typing_users, unpack(frame.body))
 
     def missed(self, topic: str) -> None:
-        """It is said again soon, or runs out."""
+        """Nothing to do: what was missed is repeated soon, or expires."""
 
     def on_resync(self) -> None:
-        """What was missed is said again soon, or runs out."""
+        """Nothing to do: what was missed is repeated soon, or expires."""
 
     def position_of(self, topic: str) -> int | None:
         return None
 
-    def tell(self, clock: float) -> None:
-        """Say who types, if these are others than before, or if what was said runs out."""
-        typists = self._typists.of(self._room_id)
-        if typists != self._said or (typists and self._runs_out(clock)):
-            self._said, self._said_at = typists, clock
-            self.state.change(TypingUpdate(self._room_id, typists))
+    def publish(self, clock: float) -> None:
+        """Send the typing users if they have changed, or if the last payload expires before they do."""
+        user_ids = self._typing_users.user_ids_in(self._room_id)
+        if user_ids != self._shown or (user_ids and self._must_repeat(clock)):
+            self._shown, self._shown_at = user_ids, clock
+            self.feed.change(TypingUpdate(self._room_id, user_ids))
 
-    def _runs_out(self, clock: float) -> bool:
-        """Whether what was said last holds for less long than somebody types, and soon ends."""
-        outlived = self._typists.until(self._room_id) > self._said_at + TYPING_EXPIRY_SECONDS
-        return outlived and clock - self._said_at >= REPEAT_SECONDS
+    def _must_repeat(self, clock: float) -> bool:
+        is_refreshed = self._typing_users.expires_at(self._room_id) > self._shown_at + TYPING_EXPIRY_SECONDS
+        return is_refreshed and clock - self._shown_at >= TYPING_REPEAT_SECONDS
 
-    async def _whole(self) -> TypingUpdate:
-        return TypingUpdate(self._room_id, self._said)  # what is new follows at once, and is not said twice
-
-
-def topic_of_typing(room_id: UUID) -> str:
-    return f"typing:{room_id}"
+    async def _load_snapshot(self) -> TypingUpdate:
+        # What was last sent, not the current users: a change follows at the next tick and must not be sent twice.
+        return TypingUpdate(self._room_id, self._shown)
 
 
-ENDS_TYPING = frozenset({MessageCreated.kind, MemberChanged.kind})
+TYPING_ENDING_KINDS = frozenset({MessageCreated.kind, MemberChanged.kind})
 
 
-def end_typing(typists: TypingUsers, event: Event) -> None:
-    """Who has said it types it no more, nor who may not say anything."""
+def end_typing(typing_users: TypingUsers, event: Event) -> None:
+    """The author of a new message stops typing, and so does a member who may not send messages any more."""
     if isinstance(event, MessageCreated) and event.fresh is not None and event.fresh.author_id is not None:
-        typists.end(event.room_id, event.fresh.author_id)
-    elif isinstance(event, MemberChanged) and (event.change in SILENCED or event.role == RoomRole.READ_ONLY):
-        typists.end(event.room_id, event.user_id)
+        typing_users.stop(event.room_id, event.fresh.author_id)
+    elif isinstance(event, MemberChanged) and (event.change in SILENCING_CHANGES or event.role == RoomRole.READ_ONLY):
+        typing_users.stop(event.room_id, event.user_id)

@@ -19,7 +19,7 @@ from roomcast.notifications import unseen
 from roomcast.notifications.pending import Claim
 from roomcast.notifications.unseen import Key, UnseenSpan
 from roomcast.receipts import queries as receipts
-from roomcast.receipts.queries import Totals, Unread
+from roomcast.receipts.queries import RoomReadState, UnreadTotals
 from roomcast.rooms.models import Room, RoomKind
 from roomcast.rooms.queries import rooms_by_id
 
@@ -50,8 +50,8 @@ class Told(NamedTuple):
     room: Room
     message: Message
     author: User | None
-    unread: Unread
-    totals: Totals
+    unread: RoomReadState
+    totals: UnreadTotals
 
 
 async def build_payloads(session: AsyncSession, claims: Collection[Claim], moment: datetime) -> dict[Key, PushPayload]:
@@ -62,15 +62,17 @@ async def build_payloads(session: AsyncSession, claims: Collection[Claim], momen
     rooms = await rooms_by_id(session, room_ids)
     messages = await messages_at(session, {(room_id, span.newest) for (_, room_id), span in spans.items()})
     authors = await accounts.users_by_id(session, {m.author_id for m in messages.values() if m.author_id})
-    unread = await receipts.unread(session, {(key[1], user_id) for key, user_id in people.items()})
-    totals = await receipts.totals(session, set(people.values()))
+    unread = await receipts.read_states(session, {(key[1], user_id) for key, user_id in people.items()})
+    totals = await receipts.unread_totals(session, set(people.values()))
     found = {}
     for key, user_id in people.items():
         room_id, span = key[1], spans[key]
         message = messages[room_id, span.newest]
         author = authors.get(message.author_id) if message.author_id else None
         found[key] = _notice(
-            Told(span, rooms[room_id], message, author, unread[room_id, user_id], totals.get(user_id, Totals(0, 0)))
+            Told(
+                span, rooms[room_id], message, author, unread[room_id, user_id], totals.get(user_id, UnreadTotals(0, 0))
+            )
         )
     return found
 

@@ -1,7 +1,7 @@
-"""What processes tell each other of their people: numbered lines, so that a lost one is noticed and all is asked anew.
+"""The messages by which processes tell each other who is connected to them.
 
-Nothing is promised of a line. A process that hears a gap asks the other for its roll, everything it has to tell; one
-that has not been heard for a while is taken for dead, and what it told is forgotten.
+The bus may lose messages. They are numbered: a process that notices a gap asks the sender for a full sync. A process
+that sends nothing for a while counts as dead, and the users that it reported are removed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,158 +12,168 @@ from uuid import UUID
 
 import orjson
 
-from roomcast.presence.people import People, Report, Status, seconds
+from roomcast.presence.registry import Activity, PresenceRegistry, Status, unix_seconds
 
-LINE_BYTES = 6_000
-"""PostgreSQL carries less than 8,000 in one notification."""
-
-
-class Kind(StrEnum):
-    PEOPLE = "people"
-    """How the sender sees these people: [person, ACTIVE, IDLE or GONE, since when, at of their card]."""
-    CARDS = "cards"
-    """What these people say of themselves: [person, at, hidden by which session, text, emoji]."""
-    IDLE = "idle"
-    """What these devices say of themselves: [person, session, idle]."""
-    LEFT = "left"
-    """Sessions whose last socket there has gone."""
-    BEAT = "beat"
-    """The sender lives."""
-    ASK = "ask"
-    """These processes, all if none, are to call their rolls."""
-    ROLL = "roll"
-    """The sender calls its roll: what it told before is forgotten where it is not told again until END."""
-    END = "end"
+MAX_MESSAGE_BYTES = 6_000
+"""A PostgreSQL notification carries less than 8,000 bytes."""
 
 
-ACTIVE, IDLE, GONE = "A", "I", "-"
+class PeerMessageKind(StrEnum):
+    """The values travel between processes: other releases read them."""
+
+    USER_STATES = "people"
+    """Users connected to the sender: [user, ACTIVE, IDLE or ABSENT, since (Unix seconds), `at` of their status]."""
+    STATUSES = "cards"
+    """Statuses of users: [user, at, hidden by which session, text, emoji]."""
+    DEVICES_IDLE = "idle"
+    """Devices that were set idle or active: [user, session, idle]."""
+    DEVICES_LEFT = "left"
+    """Sessions whose last socket at the sender has closed."""
+    HEARTBEAT = "beat"
+    """The sender lives and has nothing to report."""
+    SYNC_REQUEST = "ask"
+    """The processes with these ids are asked for a full sync, all if there are none."""
+    SYNC_BEGIN = "roll"
+    """A full sync of the sender begins: users that are not reported until SYNC_END are not connected to it."""
+    SYNC_END = "end"
+
+
+ACTIVE, IDLE, ABSENT = "A", "I", "-"
 
 
 class PeerMessage(NamedTuple):
     sender: str
     number: int
-    kind: Kind
+    kind: PeerMessageKind
     items: list[Any]
 
 
 @dataclass(slots=True)
 class Peer:
-    """Another process. `called`: who was in the roll that it is calling. `is_doubted`: something of it was missed."""
+    """Another process, as this one knows it.
 
-    heard_at: float
+    `number`: that of its last message. `user_ids`: the users connected to it. `synced_user_ids`: those reported so far
+    in a full sync that is under way. `needs_sync`: a message was lost since the last full sync.
+    """
+
+    last_message_at: float
     number: int = 0
-    people: set[UUID] = field(default_factory=set)
-    called: set[UUID] | None = None
-    is_doubted: bool = True
+    user_ids: set[UUID] = field(default_factory=set)
+    synced_user_ids: set[UUID] | None = None
+    needs_sync: bool = True
 
 
 class PeerSync:
-    """One process's side of it; `process` is its name."""
+    """This process's end of the exchange. It writes what other processes report into the registry."""
 
-    def __init__(self, people: People, process: str, lost_seconds: float) -> None:
-        self.process = process
-        self._people, self._lost_seconds = people, lost_seconds
-        self._neighbours: dict[str, Peer] = {}
+    def __init__(self, registry: PresenceRegistry, process_id: str, timeout_seconds: float) -> None:
+        self.process_id = process_id
+        self._registry, self._timeout_seconds = registry, timeout_seconds
+        self._peers: dict[str, Peer] = {}
         self._number = 0
 
-    # ------------------------------------------------------------------ telling
+    # ------------------------------------------------------------------ sending
 
-    def lines(self, kind: Kind, items: Iterable[Any] = ()) -> Sequence[str]:
-        """The items in as many lines as it takes; one line where there are none."""
-        lines: list[list[bytes]] = [[]]
+    def encode_messages(self, kind: PeerMessageKind, items: Iterable[Any] = ()) -> Sequence[str]:
+        """The items as one or more messages of at most about MAX_MESSAGE_BYTES; one message without items if none."""
+        batches: list[list[bytes]] = [[]]
         size = 0
         for item in map(orjson.dumps, items):
-            if size + len(item) > LINE_BYTES:
-                lines.append([])
+            if size + len(item) > MAX_MESSAGE_BYTES:
+                batches.append([])
                 size = 0
-            lines[-1].append(item)
+            batches[-1].append(item)
             size += len(item) + 1
-        return [self._line(kind, b",".join(each)) for each in lines]
+        return [self._encode_message(kind, b",".join(batch)) for batch in batches]
 
-    def _line(self, kind: Kind, items: bytes) -> str:
+    def _encode_message(self, kind: PeerMessageKind, items: bytes) -> str:
         self._number += 1
-        head = orjson.dumps([self.process, self._number, kind, []])
+        head = orjson.dumps([self.process_id, self._number, kind, []])
         return (head[:-2] + items + b"]]").decode()
 
-    def row(self, user_id: UUID, report: Report | None, active_at: int) -> list[Any]:
-        """How this process sees a person; `active_at` counts where it sees them no more."""
-        at = self._people.card(user_id).at
-        if report is None:
-            return [user_id.hex, GONE, active_at, at]
-        return [user_id.hex, ACTIVE if report.is_active else IDLE, report.idle_since or 0, at]
+    def user_state(self, user_id: UUID, activity: Activity | None, active_at: int) -> list[Any]:
+        """The item of USER_STATES. `active_at`: the last activity of a user who is not connected any more."""
+        status_at = self._registry.status_of(user_id).at
+        if activity is None:
+            return [user_id.hex, ABSENT, active_at, status_at]
+        return [user_id.hex, ACTIVE if activity.is_active else IDLE, activity.idle_since or 0, status_at]
 
-    # ------------------------------------------------------------------ hearing
+    # ------------------------------------------------------------------ receiving
 
     def receive(self, text: str, clock: float) -> PeerMessage | None:
-        """The line, if another process said it; what it says of its people has been noted.
+        """Decode a message and apply its user states to the registry. None for a message of this process.
 
-        Raises ValueError, KeyError or TypeError for what `lines` did not make.
+        Raises ValueError, KeyError or TypeError for text that `encode_messages` did not make.
         """
         sender, number, kind, items = orjson.loads(text)
-        line = PeerMessage(sender, number, Kind(kind), items)
-        if sender == self.process:
+        message = PeerMessage(sender, number, PeerMessageKind(kind), items)
+        if sender == self.process_id:
             return None
-        neighbour = self._neighbours.setdefault(sender, Peer(clock))
-        neighbour.heard_at = clock
-        self._count(neighbour, line)
-        if line.kind is Kind.PEOPLE:
-            for row in items:
-                self._note(neighbour, sender, *row)
-        elif line.kind is Kind.END:
-            self._end_roll(neighbour, sender)
-        return line
+        peer = self._peers.setdefault(sender, Peer(clock))
+        peer.last_message_at = clock
+        self._track_number(peer, message)
+        if message.kind is PeerMessageKind.USER_STATES:
+            for item in items:
+                self._on_user_state(peer, sender, *item)
+        elif message.kind is PeerMessageKind.SYNC_END:
+            self._on_sync_end(peer, sender)
+        return message
 
-    def _count(self, neighbour: Peer, line: PeerMessage) -> None:
-        is_next = line.number == neighbour.number + 1
-        neighbour.number = line.number
-        if line.kind is Kind.ROLL:
-            neighbour.called, neighbour.is_doubted = set(), False
+    def _track_number(self, peer: Peer, message: PeerMessage) -> None:
+        is_next = message.number == peer.number + 1
+        peer.number = message.number
+        if message.kind is PeerMessageKind.SYNC_BEGIN:
+            peer.synced_user_ids, peer.needs_sync = set(), False
         elif not is_next:
-            neighbour.called, neighbour.is_doubted = None, True
+            # A full sync with a gap is no full sync: its end must not remove the users of the lost message.
+            peer.synced_user_ids, peer.needs_sync = None, True
 
-    def _note(self, neighbour: Peer, sender: str, person: str, state: str, since: int, _card: int) -> None:
-        user_id = UUID(person)
-        if state == GONE:
-            neighbour.people.discard(user_id)
-            self._people.withdraw(sender, user_id, since)
+    def _on_user_state(self, peer: Peer, sender: str, user: str, state: str, since: int, _status_at: int) -> None:
+        user_id = UUID(user)
+        if state == ABSENT:
+            peer.user_ids.discard(user_id)
+            self._registry.remove_activity(sender, user_id, since)
             return
-        neighbour.people.add(user_id)
-        if neighbour.called is not None:
-            neighbour.called.add(user_id)
-        self._people.report(sender, user_id, Report(since if state == IDLE else None))
+        peer.user_ids.add(user_id)
+        if peer.synced_user_ids is not None:
+            peer.synced_user_ids.add(user_id)
+        self._registry.set_activity(sender, user_id, Activity(since if state == IDLE else None))
 
-    def _end_roll(self, neighbour: Peer, sender: str) -> None:
-        called, neighbour.called = neighbour.called, None
-        if called is not None:
-            self._drop(neighbour, sender, neighbour.people - called)
+    def _on_sync_end(self, peer: Peer, sender: str) -> None:
+        synced, peer.synced_user_ids = peer.synced_user_ids, None
+        if synced is not None:
+            self._remove_users(peer, sender, peer.user_ids - synced)
 
-    def _drop(self, neighbour: Peer, sender: str, people: set[UUID]) -> None:
-        for user_id in people:
-            self._people.withdraw(sender, user_id, seconds())
-        neighbour.people -= people
+    def _remove_users(self, peer: Peer, sender: str, user_ids: set[UUID]) -> None:
+        for user_id in user_ids:
+            self._registry.remove_activity(sender, user_id, unix_seconds())
+        peer.user_ids -= user_ids
 
     # ------------------------------------------------------------------ time
 
-    def doubted(self) -> list[str]:
-        """Who is to call the roll, because something of theirs was missed."""
-        return [name for name, neighbour in self._neighbours.items() if neighbour.is_doubted]
+    def peers_to_sync(self) -> list[str]:
+        """The ids of the processes that have to be asked for a full sync."""
+        return [process_id for process_id, peer in self._peers.items() if peer.needs_sync]
 
-    def excuse(self, clock: float) -> None:
-        """Nobody could be heard until now."""
-        for neighbour in self._neighbours.values():
-            neighbour.heard_at = clock
+    def reset_timeouts(self, clock: float) -> None:
+        """Start all timeouts again: nothing could be received until now."""
+        for peer in self._peers.values():
+            peer.last_message_at = clock
 
-    def forget_dead(self, clock: float) -> None:
-        """Who has not been heard for so long has died, and its people are not there any more."""
-        for name, neighbour in list(self._neighbours.items()):
-            if clock - neighbour.heard_at >= self._lost_seconds:
-                self._drop(neighbour, name, set(neighbour.people))
-                del self._neighbours[name]
-
-
-def read_status(person: str, at: int, hider: str | None, text: str | None, emoji: str | None) -> tuple[UUID, Status]:
-    return UUID(person), Status(at, UUID(hider) if hider else None, text, emoji)
+    def remove_silent_peers(self, clock: float) -> None:
+        """Remove the processes that have sent nothing for the timeout, and their users."""
+        for process_id, peer in list(self._peers.items()):
+            if clock - peer.last_message_at >= self._timeout_seconds:
+                self._remove_users(peer, process_id, set(peer.user_ids))
+                del self._peers[process_id]
 
 
-def write_status(user_id: UUID, card: Status) -> list[Any]:
-    return [user_id.hex, card.at, card.hidden_by.hex if card.hidden_by else None, card.text, card.emoji]
+def decode_status(
+    user: str, at: int, hidden_by: str | None, text: str | None, emoji: str | None
+) -> tuple[UUID, Status]:
+    return UUID(user), Status(at, UUID(hidden_by) if hidden_by else None, text, emoji)
+
+
+def encode_status(user_id: UUID, status: Status) -> list[Any]:
+    """The item of STATUSES."""
+    return [user_id.hex, status.at, status.hidden_by.hex if status.hidden_by else None, status.text, status.emoji]

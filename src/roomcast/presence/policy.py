@@ -1,4 +1,4 @@
-"""What a status may say, and how long what is said of people holds. Pure: values in, verdict out."""
+"""Limits of presence and typing, and the validation of a status. Pure functions."""
 
 from roomcast.core.errors import ValidationFailed
 from roomcast.core.text_folding import is_printable
@@ -7,22 +7,22 @@ from roomcast.messages.emoji import spelled
 MAX_STATUS_TEXT = 100
 """Characters."""
 
-MAX_SHOWN = 100
-"""People of a room who are shown as present. In larger crowds coming and going would be said more often than anything
-else, and nobody reads such a list."""
+MAX_VISIBLE_USERS = 100
+"""Online users that are shown of one room. In larger rooms their changes would be the most frequent payload, and nobody
+reads such a list."""
 
-MAX_TYPISTS = 20
-"""People of a room who are shown typing, those who began first."""
+MAX_TYPING_USERS = 20
+"""Typing users that are shown of one room, those who started first."""
 
 TYPING_REFRESH_SECONDS = 4.0
-"""How often a client says again that its person types."""
+"""How often a client repeats `setTyping` while its user types."""
 
 TYPING_EXPIRY_SECONDS = 10.0
-"""How long that is believed: two refreshes may be lost."""
+"""How long a user counts as typing after the last refresh: two refreshes may be lost."""
 
 
 def check_status_text(text: str | None) -> str | None:
-    """The text as it is shown; None for one that says nothing."""
+    """The text without surrounding spaces, None if nothing is left. Raises ValidationFailed."""
     if text is None:
         return None
     if len(text) > MAX_STATUS_TEXT or not is_printable(text):
@@ -33,7 +33,7 @@ def check_status_text(text: str | None) -> str | None:
 
 
 def check_status_emoji(text: str | None) -> str | None:
-    """The emoji in its full spelling."""
+    """The emoji in its fully qualified form. Raises ValidationFailed."""
     if text is None:
         return None
     emoji = spelled(text)

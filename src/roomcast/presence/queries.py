@@ -1,4 +1,4 @@
-"""Questions about rooms' members, for those who want to know which of them are here. Nothing of it is ever written."""
+"""Reads of rooms' members for presence and typing. Presence itself is never stored."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -10,13 +10,13 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.core.direct_queries import fetch
-from roomcast.presence.people import People
-from roomcast.presence.policy import MAX_SHOWN
+from roomcast.presence.policy import MAX_VISIBLE_USERS
+from roomcast.presence.registry import PresenceRegistry
 from roomcast.rooms import policy, queries
 from roomcast.rooms.models import Membership
 
-MANY = 1_000
-"""People whom one statement names, or members of one room whom it reads."""
+MAX_ROWS = 1_000
+"""User ids in one statement, or members of one room that it reads."""
 
 _MEMBERS = table(Membership)
 
@@ -26,33 +26,35 @@ async def member_ids(session: AsyncSession, room_id: UUID) -> set[UUID]:
     return {user_id for (user_id,) in rows}
 
 
-async def active_people(session: AsyncSession, room_ids: Collection[UUID], people: People) -> dict[UUID, list[UUID]]:
-    """The people of each of these rooms who are shown as present, at most MAX_SHOWN of each. One statement.
+async def visible_members(
+    session: AsyncSession, room_ids: Collection[UUID], registry: PresenceRegistry
+) -> dict[UUID, list[UUID]]:
+    """The visible members of each room, at most MAX_VISIBLE_USERS of each. One statement.
 
-    All are looked at while no more than MANY are present on the whole server; beyond that, in a room of more than
-    MANY members, so many of its members.
+    While at most MAX_ROWS users are visible on the whole server, the result is complete. Beyond that, only the first
+    MAX_ROWS members of each room are considered.
     """
-    present, found = people.shown, dict[UUID, list[UUID]]()
-    if not present:
+    visible, found = registry.visible_user_ids, dict[UUID, list[UUID]]()
+    if not visible:
         return found
     chosen = sa.select(
         _MEMBERS.c.room_id,
         _MEMBERS.c.user_id,
-        sa.func.row_number().over(partition_by=_MEMBERS.c.room_id, order_by=_MEMBERS.c.user_id).label("place"),
+        sa.func.row_number().over(partition_by=_MEMBERS.c.room_id, order_by=_MEMBERS.c.user_id).label("row_number"),
     ).where(_MEMBERS.c.room_id.in_(room_ids))
-    limit = MANY
-    if len(present) <= MANY:
-        chosen, limit = chosen.where(_MEMBERS.c.user_id.in_(present)), MAX_SHOWN
+    limit = MAX_ROWS
+    if len(visible) <= MAX_ROWS:
+        chosen, limit = chosen.where(_MEMBERS.c.user_id.in_(visible)), MAX_VISIBLE_USERS
     numbered = chosen.subquery()
-    wanted = sa.select(numbered.c.room_id, numbered.c.user_id).where(numbered.c.place <= limit)
-    for room_id, user_id in await fetch(session, wanted):
-        if people.is_shown(user_id) and len(found.setdefault(room_id, [])) < MAX_SHOWN:
+    statement = sa.select(numbered.c.room_id, numbered.c.user_id).where(numbered.c.row_number <= limit)
+    for room_id, user_id in await fetch(session, statement):
+        if registry.is_visible(user_id) and len(found.setdefault(room_id, [])) < MAX_VISIBLE_USERS:
             found[room_id].append(user_id)
     return found
 
 
-async def room_to_type_in(session: AsyncSession, actor: Actor, room_id: UUID | None, *, typing: bool) -> UUID:
-    """The room, if this person may read it, and if `typing` write in it: at any pace, since typing is not sending.
+async def room_for_typing(session: AsyncSession, actor: Actor, room_id: UUID | None, *, typing: bool) -> UUID:
+    """The room's id, if the actor may read the room and, with `typing`, send messages there. Slow mode does not apply.
 
     Raises NotFound, NotAMember, RoomArchived, ReadOnly, Muted.
     """

@@ -1,17 +1,20 @@
-"""How a person wants to be shown, and what becomes of their card by it."""
+"""How a request to set one's presence changes the stored status."""
 
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from roomcast.accounts.actions import UNCHANGED, Unchanged
 from roomcast.presence import policy
-from roomcast.presence.people import PresenceState, Status
+from roomcast.presence.registry import PresenceState, Status
 
 
 @dataclass(frozen=True, slots=True)
 class StatusUpdate:
-    """A state of None is the automatic one. IDLE and ACTIVE are said of one device; OFFLINE hides the person, on all
-    their devices, until that device says ACTIVE or any of them None."""
+    """A request from one device.
+
+    `state`: IDLE and ACTIVE hold for that device. OFFLINE hides the user on all devices, until the same device sets
+    ACTIVE or any device sets None. None is the automatic state.
+    """
 
     state: PresenceState | None | Unchanged = UNCHANGED
     status_text: str | None | Unchanged = UNCHANGED
@@ -19,29 +22,29 @@ class StatusUpdate:
 
     @property
     def is_idle(self) -> bool | None:
-        """What is said of the device; None for nothing."""
+        """Whether the device becomes idle; None if the update does not concern the device."""
         if isinstance(self.state, Unchanged) or self.state is PresenceState.OFFLINE:
             return None
         return self.state is PresenceState.IDLE
 
 
-def apply_status_update(card: Status, wish: StatusUpdate, session_id: UUID, at: int) -> Status:
-    """The card after the wish of that device, later than the one before; that one itself where nothing of it changes.
+def apply_status_update(status: Status, update: StatusUpdate, session_id: UUID, at: int) -> Status:
+    """The status after the update, with a later `at`. Returns the same object if nothing changes.
 
-    `at`: the time in milliseconds. Raises ValidationFailed.
+    `session_id`: the device that sent the update. `at`: the time in Unix milliseconds. Raises ValidationFailed.
     """
-    text, emoji = wish.status_text, wish.status_emoji
+    text, emoji = update.status_text, update.status_emoji
     new = replace(
-        card,
-        hidden_by=_hidden_by(card.hidden_by, wish, session_id),
-        text=card.text if isinstance(text, Unchanged) else policy.check_status_text(text),
-        emoji=card.emoji if isinstance(emoji, Unchanged) else policy.check_status_emoji(emoji),
+        status,
+        hidden_by=_hidden_by(status.hidden_by, update, session_id),
+        text=status.text if isinstance(text, Unchanged) else policy.check_status_text(text),
+        emoji=status.emoji if isinstance(emoji, Unchanged) else policy.check_status_emoji(emoji),
     )
-    return card if new == card else replace(new, at=max(at, card.at + 1))
+    return status if new == status else replace(new, at=max(at, status.at + 1))
 
 
-def _hidden_by(before: UUID | None, wish: StatusUpdate, session_id: UUID) -> UUID | None:
-    if wish.state is PresenceState.OFFLINE:
+def _hidden_by(before: UUID | None, update: StatusUpdate, session_id: UUID) -> UUID | None:
+    if update.state is PresenceState.OFFLINE:
         return session_id
-    is_lifted = wish.state is None or (wish.state is PresenceState.ACTIVE and before == session_id)
+    is_lifted = update.state is None or (update.state is PresenceState.ACTIVE and before == session_id)
     return None if is_lifted else before

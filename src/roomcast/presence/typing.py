@@ -1,65 +1,65 @@
-"""Who types where, as far as this process has heard: in memory, and not for long."""
+"""Which users type in which rooms, as far as this process knows. Kept in memory for some seconds."""
 
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from uuid import UUID
 
-from roomcast.presence.policy import MAX_TYPISTS, TYPING_EXPIRY_SECONDS
+from roomcast.presence.policy import MAX_TYPING_USERS, TYPING_EXPIRY_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
 class TypingUser:
     session_id: UUID
-    until: float
+    expires_at: float
 
 
 class TypingUsers:
-    """`changed`: rooms where others type than when it was last emptied."""
+    """`changed`: rooms whose typing users may have changed. The reader of this set empties it."""
 
     def __init__(self) -> None:
         self._rooms: dict[UUID, dict[UUID, TypingUser]] = {}
         self.changed: set[UUID] = set()
 
-    def of(self, room_id: UUID) -> Sequence[UUID]:
-        """Who began first comes first, and stays."""
-        return list(self._rooms.get(room_id, ()))[:MAX_TYPISTS]
+    def user_ids_in(self, room_id: UUID) -> Sequence[UUID]:
+        """At most MAX_TYPING_USERS, in the order in which they started."""
+        return list(self._rooms.get(room_id, ()))[:MAX_TYPING_USERS]
 
-    def until(self, room_id: UUID) -> float:
-        """When the last of them stops, unless it is said again."""
-        return max((typist.until for typist in self._rooms.get(room_id, {}).values()), default=0.0)
+    def expires_at(self, room_id: UUID) -> float:
+        """When the last typing user of the room expires, unless they refresh it; 0 without any."""
+        return max((user.expires_at for user in self._rooms.get(room_id, {}).values()), default=0.0)
 
     @property
-    def rooms(self) -> Set[UUID]:
-        """Where somebody types."""
+    def room_ids(self) -> Set[UUID]:
+        """The rooms with at least one typing user."""
         return self._rooms.keys()
 
-    def begin(self, room_id: UUID, user_id: UUID, session_id: UUID, clock: float) -> None:
-        """They type there, or still do."""
-        typists = self._rooms.setdefault(room_id, {})
-        if user_id not in typists:
+    def start(self, room_id: UUID, user_id: UUID, session_id: UUID, clock: float) -> None:
+        """The user types in the room; also a refresh."""
+        users = self._rooms.setdefault(room_id, {})
+        if user_id not in users:
             self.changed.add(room_id)
-        typists[user_id] = TypingUser(session_id, clock + TYPING_EXPIRY_SECONDS)
+        users[user_id] = TypingUser(session_id, clock + TYPING_EXPIRY_SECONDS)
 
-    def end(self, room_id: UUID, user_id: UUID) -> None:
-        typists = self._rooms.get(room_id)
-        if typists and typists.pop(user_id, None):
+    def stop(self, room_id: UUID, user_id: UUID) -> None:
+        users = self._rooms.get(room_id)
+        if users and users.pop(user_id, None):
             self.changed.add(room_id)
-            if not typists:
+            if not users:
                 del self._rooms[room_id]
 
-    def leave(self, session_id: UUID) -> None:
-        """That device types nowhere any more."""
-        self._end_where(lambda typist: typist.session_id == session_id)
+    def stop_session(self, session_id: UUID) -> None:
+        """The device types in no room any more."""
+        self._stop_where(lambda user: user.session_id == session_id)
 
     def expire(self, clock: float) -> None:
-        self._end_where(lambda typist: typist.until <= clock)
+        self._stop_where(lambda user: user.expires_at <= clock)
 
-    def _end_where(self, over: Callable[[TypingUser], bool]) -> None:
+    def _stop_where(self, is_over: Callable[[TypingUser], bool]) -> None:
         ended = [
             (room_id, user_id)
-            for room_id, typists in self._rooms.items()
-            for user_id, typist in typists.items()
-            if over(typist)
+            for room_id, users in self._rooms.items()
+            for user_id, user in users.items()
+            if is_over(user)
         ]
         for room_id, user_id in ended:
-            self.end(room_id, user_id)
+            self.stop(room_id, user_id)

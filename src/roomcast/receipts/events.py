@@ -1,4 +1,4 @@
-"""What is told of reading: a signal, never a fact of the log."""
+"""Signals about reading. They are never stored in the event log."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +9,7 @@ from roomcast.core.events import Event
 
 @dataclass(frozen=True, kw_only=True)
 class ReadMarkerMoved(Event):
-    """Somebody has read up to `up_to_seq`. Who does not listen at this moment never hears it."""
+    """A member has read up to `up_to_seq`. Shown to the listeners of the room at that moment and never replayed."""
 
     kind: ClassVar[str] = "READ_MARKER_MOVED"
 
@@ -18,8 +18,12 @@ class ReadMarkerMoved(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MembershipStateChanged(Event):
-    """Somebody has read on, or wants to be called otherwise (`preferences`): their other devices look again."""
+class ReadStateChanged(Event):
+    """The user's read position in the room has moved, or (`preferences`) their preferences for it have changed.
+
+    Published on the user's own topic only, for the inboxes on all their devices. `kind` and the field names travel
+    between processes: other releases read them.
+    """
 
     kind: ClassVar[str] = "PLACE_CHANGED"
     is_personal: ClassVar[bool] = True
@@ -28,5 +32,5 @@ class MembershipStateChanged(Event):
     preferences: bool = False
 
     @property
-    def concerns(self) -> UUID | None:
+    def affected_user_id(self) -> UUID | None:
         return self.user_id

@@ -1,10 +1,10 @@
-"""When reading is told. Pure."""
+"""Which rooms show who has read how far. Pure functions."""
 
 from roomcast.rooms.models import Room
 
-MAX_TOLD_MEMBERS = 100
-"""In larger rooms nobody is told who has read how far: it would be said more often than anything else."""
+MAX_MEMBERS_FOR_READ_MARKERS = 100
+"""Larger rooms send no ReadMarkerMoved: it would be their most frequent event."""
 
 
-def is_announced(room: Room) -> bool:
-    return room.member_count <= MAX_TOLD_MEMBERS
+def is_read_marker_announced(room: Room) -> bool:
+    return room.member_count <= MAX_MEMBERS_FOR_READ_MARKERS

@@ -1,4 +1,5 @@
-"""What is unread, and who has read. Counted from the log of messages when asked for, so that it cannot drift."""
+"""Unread counts, mention counts and readers. They are counted from the messages on each query and never stored, so that
+they cannot drift."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -17,15 +18,19 @@ from roomcast.core.paging import Key, Page, Window, page
 from roomcast.messages.models import Mention, Message, MessageKind
 from roomcast.rooms.models import Membership, Room
 
-CAP = 100
-"""Counts are exact up to this."""
+MAX_UNREAD_COUNT = 100
+"""Counts are exact up to this number and capped above it."""
 
 _MEMBERS, _MESSAGES, _MENTIONS = table(Membership), table(Message), table(Mention)
 
 
 @dataclass(frozen=True, slots=True)
-class Unread:
-    """Others' messages in the room's own talk after what one has read, and those anywhere in it that call one."""
+class RoomReadState:
+    """How far a member has read a room, and what is unread since.
+
+    `unread_count`: messages of others after the read position, without system messages, deleted ones and replies in
+    threads. `mention_count`: messages of others after it that mention the member, in threads too.
+    """
 
     room_id: UUID
     last_read_seq: int
@@ -33,25 +38,25 @@ class Unread:
     is_capped: bool
     mention_count: int
     last_seq: int = field(default=0, compare=False)
-    """The end of the room's log at that moment, where a list of rooms was asked for."""
+    """The last seq of the room's log at that moment. Only set by `read_states_of_user`."""
     preferences: tuple[Any, ...] = field(default=(), compare=False)
-    """What the person prefers for the room, to be compared, where a list of rooms was asked for."""
+    """The member's preferences for the room, only to be compared. Only set by `read_states_of_user`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class UnreadTotals:
     unread: int
     mentions: int
 
 
-def _some(rows: "sa.Select[*tuple[Any, ...]]") -> sa.ScalarSelect[int]:
-    """How many rows there are, looking at one more than `CAP` at most."""
-    few = rows.limit(CAP + 1).correlate(_MEMBERS).subquery()
-    return sa.select(func.count()).select_from(few).scalar_subquery()
+def _capped_count(rows: "sa.Select[*tuple[Any, ...]]") -> sa.ScalarSelect[int]:
+    """The number of rows, at most MAX_UNREAD_COUNT + 1: one more tells that the count is capped."""
+    capped = rows.limit(MAX_UNREAD_COUNT + 1).correlate(_MEMBERS).subquery()
+    return sa.select(func.count()).select_from(capped).scalar_subquery()
 
 
-def _new() -> sa.ColumnElement[bool]:
-    """Others' messages after the mark."""
+def _is_new_message() -> sa.ColumnElement[bool]:
+    """The message is another user's and after the member's read position."""
     return sa.and_(
         _MESSAGES.c.room_id == _MEMBERS.c.room_id,
         _MESSAGES.c.seq > _MEMBERS.c.last_read_seq,
@@ -59,15 +64,15 @@ def _new() -> sa.ColumnElement[bool]:
     )
 
 
-_UNREAD = _some(
+_UNREAD = _capped_count(
     sa.select(sa.literal(1).label("one")).where(
-        _new(),
+        _is_new_message(),
         _MESSAGES.c.kind == MessageKind.USER,
         _MESSAGES.c.deleted_at.is_(None),
         _MESSAGES.c.thread_root_id.is_(None),
     )
 )
-_NAMED = _some(
+_USER_MENTIONS = _capped_count(
     sa.select(sa.literal(1).label("one"))
     .join_from(
         _MENTIONS, _MESSAGES, sa.and_(_MESSAGES.c.room_id == _MENTIONS.c.room_id, _MESSAGES.c.seq == _MENTIONS.c.seq)
@@ -76,12 +81,12 @@ _NAMED = _some(
         _MENTIONS.c.user_id == _MEMBERS.c.user_id,
         _MENTIONS.c.room_id == _MEMBERS.c.room_id,
         _MENTIONS.c.seq > _MEMBERS.c.last_read_seq,
-        _new(),
+        _is_new_message(),
     )
 )
-_CALLED = _some(
+_ROOM_MENTIONS = _capped_count(
     sa.select(sa.literal(1).label("one")).where(
-        _new(),
+        _is_new_message(),
         _MESSAGES.c.mentions_room,
         ~sa.exists()
         .where(_MENTIONS.c.message_id == _MESSAGES.c.id, _MENTIONS.c.user_id == _MEMBERS.c.user_id)
@@ -93,20 +98,26 @@ _COUNTS = sa.select(
     _MEMBERS.c.user_id,
     _MEMBERS.c.last_read_seq,
     _UNREAD.label("unread"),
-    (_NAMED + _CALLED).label("mentions"),
+    (_USER_MENTIONS + _ROOM_MENTIONS).label("mentions"),
 )
 
 
-async def unread(session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], Unread]:
-    """By (room, user), of memberships. One statement, however many."""
-    place = _MEMBERS.c.room_id, _MEMBERS.c.user_id
-    rows = await fetch(session, _COUNTS.where(among(place, pairs)))
-    return {(row[0], row[1]): _unread(*row) for row in rows}
+async def read_states(
+    session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]
+) -> dict[tuple[UUID, UUID], RoomReadState]:
+    """The read states of these memberships, by (room, user). One statement."""
+    key = _MEMBERS.c.room_id, _MEMBERS.c.user_id
+    rows = await fetch(session, _COUNTS.where(among(key, pairs)))
+    return {(row[0], row[1]): _read_state(*row) for row in rows}
 
 
-async def unread_of(session: AsyncSession, user_id: UUID, among: Collection[UUID] | None = None) -> list[Unread]:
-    """Of all rooms (or those `among` them) in this person's list: archived ones and direct conversations that others
-    have opened and not begun are not in it."""
+async def read_states_of_user(
+    session: AsyncSession, user_id: UUID, among: Collection[UUID] | None = None
+) -> list[RoomReadState]:
+    """The read states of all rooms in the user's list, or of those with an id in `among`.
+
+    Archived rooms are not in the list, nor direct conversations that another user has opened and nobody has written in.
+    """
     rooms, heads = table(Room), table(RoomHead)
     listed = (
         _COUNTS.add_columns(
@@ -122,7 +133,7 @@ async def unread_of(session: AsyncSession, user_id: UUID, among: Collection[UUID
         .order_by(_MEMBERS.c.room_id)
     )
     rows = await fetch(session, listed if among is None else listed.where(_MEMBERS.c.room_id.in_(among)))
-    return [_unread(*row) for row in rows]
+    return [_read_state(*row) for row in rows]
 
 
 Fingerprint: TypeAlias = tuple[Any, ...]
@@ -141,48 +152,58 @@ _FINGERPRINTS = sa.select(
 
 
 async def fingerprints(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, Fingerprint]:
-    """Of all places of each of these people: another one when they have read on, prefer something else, or have come
-    into a room or left it. Cheap: it counts no messages. Who is in no room is missing."""
+    """A value over all memberships of each user. It differs after the user reads on, changes a preference, joins a room
+    or leaves one. Cheap: no messages are counted. Users without a membership are missing."""
     rows = await fetch(session, _FINGERPRINTS.where(_MEMBERS.c.user_id.in_(user_ids)))
     return {row[0]: tuple(row[1:]) for row in rows}
 
 
-async def room_ids_of(session: AsyncSession, user_id: UUID) -> list[UUID]:
-    """All rooms that this person is in, listed or not."""
+async def room_ids_of_user(session: AsyncSession, user_id: UUID) -> list[UUID]:
+    """All rooms that the user is a member of, also those that are not in the list."""
     rows = await fetch(session, sa.select(_MEMBERS.c.room_id).where(_MEMBERS.c.user_id == user_id))
     return [room_id for (room_id,) in rows]
 
 
-async def totals(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, Totals]:
-    """What each of these people has waiting in all rooms together."""
-    return {user_id: total(await unread_of(session, user_id)) for user_id in user_ids}
+async def unread_totals(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, UnreadTotals]:
+    """The sums over all rooms in each user's list."""
+    return {user_id: sum_unread(await read_states_of_user(session, user_id)) for user_id in user_ids}
 
 
-def total(rooms: Collection[Unread]) -> Totals:
-    """A capped room counts as its cap."""
-    return Totals(sum(room.unread_count for room in rooms), sum(room.mention_count for room in rooms))
+def sum_unread(rooms: Collection[RoomReadState]) -> UnreadTotals:
+    """A capped room counts as MAX_UNREAD_COUNT."""
+    return UnreadTotals(sum(room.unread_count for room in rooms), sum(room.mention_count for room in rooms))
 
 
-def _unread(room_id: UUID, _user_id: UUID, mark: int, found: int, mentions: int, *listed: Any) -> Unread:
+def _read_state(
+    room_id: UUID, _user_id: UUID, last_read_seq: int, unread: int, mentions: int, *listed: Any
+) -> RoomReadState:
     last_seq, *preferences = listed or (0,)
-    return Unread(room_id, mark, min(found, CAP), found > CAP, min(mentions, CAP), last_seq, tuple(preferences))
+    return RoomReadState(
+        room_id,
+        last_read_seq,
+        unread_count=min(unread, MAX_UNREAD_COUNT),
+        is_capped=unread > MAX_UNREAD_COUNT,
+        mention_count=min(mentions, MAX_UNREAD_COUNT),
+        last_seq=last_seq,
+        preferences=tuple(preferences),
+    )
 
 
 # ------------------------------------------------------------------ who has read
 
 
 async def readers(session: AsyncSession, message: Message, window: Window) -> Page[tuple[User]]:
-    """The members besides its author who have read this far."""
+    """The members except the author who have read up to this message or further."""
     keys = [Key(_MEMBERS.c.user_id)]
-    return await page(session, "readers", _read(sa.select(User), message), keys, window)
+    return await page(session, "readers", _join_readers(sa.select(User), message), keys, window)
 
 
 async def reader_count(session: AsyncSession, message: Message) -> int:
-    return await count(session, _read(sa.select(func.count()).select_from(User), message))
+    return await count(session, _join_readers(sa.select(func.count()).select_from(User), message))
 
 
-def _read(people: "sa.Select[*tuple[Any, ...]]", message: Message) -> "sa.Select[*tuple[Any, ...]]":
-    return people.join(_MEMBERS, _MEMBERS.c.user_id == col(User.id)).where(
+def _join_readers(users: "sa.Select[*tuple[Any, ...]]", message: Message) -> "sa.Select[*tuple[Any, ...]]":
+    return users.join(_MEMBERS, _MEMBERS.c.user_id == col(User.id)).where(
         _MEMBERS.c.room_id == message.room_id,
         _MEMBERS.c.last_read_seq >= message.seq,
         _MEMBERS.c.user_id.is_distinct_from(message.author_id),

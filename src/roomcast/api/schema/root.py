@@ -10,7 +10,7 @@ from roomcast.api.execution.fast_resolvers import install_fast_resolvers
 from roomcast.api.schema import server
 from roomcast.api.schema.accounts import mutations as account_mutations
 from roomcast.api.schema.accounts import queries as account_queries
-from roomcast.api.schema.inbox import inbox
+from roomcast.api.schema.inbox import subscriptions as inbox_subscriptions
 from roomcast.api.schema.messages import mutations as message_mutations
 from roomcast.api.schema.messages import queries as message_queries
 from roomcast.api.schema.moderation import mutations as moderation_mutations
@@ -37,7 +37,7 @@ MUTATIONS = (
     moderation_mutations,
     notification_mutations,
 )
-SUBSCRIPTIONS = (subscriptions, inbox, presence_subscriptions)
+SUBSCRIPTIONS = (subscriptions, inbox_subscriptions, presence_subscriptions)
 
 
 @cache

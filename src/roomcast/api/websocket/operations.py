@@ -7,10 +7,10 @@ from uuid import UUID
 
 from roomcast.api.errors import coded
 from roomcast.api.execution.documents import RequestErrors
-from roomcast.api.schema.inbox.inbox import Inbox
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.event_log import Position
+from roomcast.live.inbox import Inbox
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.reader import Reader
 from roomcast.realtime.topic import Topic

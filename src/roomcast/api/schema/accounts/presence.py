@@ -6,18 +6,18 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import Info
-from roomcast.presence import people
+from roomcast.presence import registry
 
-strawberry.enum(people.PresenceState)
+strawberry.enum(registry.PresenceState)
 
 
 @strawberry.type
 class Presence:
-    state: people.PresenceState
+    state: registry.PresenceState
     last_active_at: datetime | None = strawberry.field(description="To half a minute. Null where it is not known.")
     status_text: str | None
     status_emoji: str | None
 
 
-def presence_of(user: strawberry.Parent[account_rows.User], info: Info) -> people.Presence:
-    return info.context.backend.signals.people.presence(user.id)
+def presence_of(user: strawberry.Parent[account_rows.User], info: Info) -> registry.Presence:
+    return info.context.backend.signals.registry.presence_of(user.id)

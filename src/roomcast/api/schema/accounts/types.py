@@ -15,7 +15,7 @@ from roomcast.api.schema.node import Node
 from roomcast.api.schema.scalars import URL
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
-from roomcast.presence import people
+from roomcast.presence import registry
 from roomcast.uploads.links import SHOWING
 
 strawberry.enum(models.UserRole)
@@ -32,7 +32,7 @@ class User(Node):
     bio: str | None
     role: models.UserRole
     created_at: datetime
-    presence: people.Presence = strawberry.field(resolver=presence_of, graphql_type=Presence, metadata=SHARED)
+    presence: registry.Presence = strawberry.field(resolver=presence_of, graphql_type=Presence, metadata=SHARED)
 
     @strawberry.field(metadata=SHARED, description="Signed; good for a day or two.")
     def avatar_url(self, user: strawberry.Parent[models.User], info: Info) -> URL | None:

@@ -1,6 +1,5 @@
-"""What an inbox says, as GraphQL types: every value is absolute."""
+"""GraphQL types of the inbox. Every value is absolute."""
 
-from enum import StrEnum
 from typing import Self
 from uuid import UUID
 
@@ -11,15 +10,11 @@ from roomcast.api.schema.rooms.queries import room_or_none
 from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import Seq
 from roomcast.core.ids import global_id
-from roomcast.receipts.queries import Unread
+from roomcast.live.inbox import CountsUpdate, FullUpdate, InboxUpdate, RoomListChange
+from roomcast.receipts.queries import RoomReadState
 from roomcast.rooms import models
 
-
-@strawberry.enum
-class RoomListChange(StrEnum):
-    ADDED = "ADDED"
-    REMOVED = "REMOVED"
-    UPDATED = "UPDATED"
+strawberry.enum(RoomListChange)
 
 
 @strawberry.type
@@ -31,7 +26,7 @@ class RoomUnread:
     last_read_seq: Seq
 
     @classmethod
-    def of(cls, room: Unread) -> Self:
+    def of(cls, room: RoomReadState) -> Self:
         return cls(
             room_id=strawberry.ID(global_id("room", room.room_id)),
             unread_count=room.unread_count,
@@ -65,6 +60,18 @@ class RoomListChanged:
     async def room(self, info: Info) -> models.Room | None:
         return None if self.change is RoomListChange.REMOVED else await room_or_none(info.context, self.local_id)
 
-    @classmethod
-    def of(cls, room_id: UUID, change: RoomListChange) -> Self:
-        return cls(room_id=strawberry.ID(global_id("room", room_id)), change=change, local_id=room_id)
+
+def inbox_event(update: InboxUpdate) -> InboxSnapshot | UnreadChanged | RoomListChanged:
+    """The GraphQL object of an inbox's update."""
+    if isinstance(update, FullUpdate):
+        rooms = [RoomUnread.of(room) for room in update.rooms]
+        return InboxSnapshot(rooms=rooms, total_unread=update.totals.unread, total_mentions=update.totals.mentions)
+    if isinstance(update, CountsUpdate):
+        return UnreadChanged(
+            room=RoomUnread.of(update.room),
+            total_unread=update.totals.unread,
+            total_mentions=update.totals.mentions,
+        )
+    return RoomListChanged(
+        room_id=strawberry.ID(global_id("room", update.room_id)), change=update.change, local_id=update.room_id
+    )

@@ -2,7 +2,7 @@
 
 import strawberry
 
-from roomcast.presence.people import PresenceState
+from roomcast.presence.registry import PresenceState
 
 
 @strawberry.input(description="What is left out stays as it is.")

@@ -27,7 +27,7 @@ class Mutation:
         """The viewer types in a room; to be said again every typingRefreshMs. Sending a message ends it."""
         context, actor = info.context, info.context.actor
         async with context.snapshot.session() as session:
-            room_id = await queries.room_to_type_in(
+            room_id = await queries.room_for_typing(
                 session, actor, local_id("room", input.room_id), typing=input.typing
             )
         context.backend.signals.set_typing(actor, room_id, typing=input.typing)

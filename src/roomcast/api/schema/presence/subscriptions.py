@@ -9,11 +9,10 @@ import strawberry
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.schema.accounts.types import User
-from roomcast.api.schema.streams.events import RenderedEvent
-from roomcast.api.schema.streams.subscriptions import Stream, StreamStart
 from roomcast.core.ids import global_id, local_id
 from roomcast.live.presence_feeds import PresenceUpdate, TypingUpdate
-from roomcast.presence.policy import MAX_SHOWN, MAX_TYPISTS, TYPING_EXPIRY_SECONDS
+from roomcast.live.room_streams import RenderedEvent, Stream, StreamStart
+from roomcast.presence.policy import MAX_TYPING_USERS, MAX_VISIBLE_USERS, TYPING_EXPIRY_SECONDS
 from roomcast.realtime.snapshot_feed import SnapshotFeed
 from roomcast.rooms import queries as rooms
 
@@ -26,8 +25,8 @@ class TypingState:
 
     @strawberry.field(
         graphql_type=list[User],
-        metadata=SHARED | {"items": MAX_TYPISTS},
-        description=f"Who began first comes first; at most {MAX_TYPISTS}.",
+        metadata=SHARED | {"items": MAX_TYPING_USERS},
+        description=f"Who began first comes first; at most {MAX_TYPING_USERS}.",
     )
     async def users(self, told: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
         return await _users(info.context, told)
@@ -51,8 +50,9 @@ class PresenceChange:
 
     @strawberry.field(
         graphql_type=list[User],
-        metadata=SHARED | {"items": MAX_SHOWN},
-        description=f"At most {MAX_SHOWN} of the room's people are shown; where one of them goes, another comes in.",
+        metadata=SHARED | {"items": MAX_VISIBLE_USERS},
+        description=f"At most {MAX_VISIBLE_USERS} of the room's people are shown; where one of them goes, another "
+        "comes in.",
     )
     async def users(self, told: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
         return await _users(info.context, told)
@@ -83,5 +83,6 @@ async def _stream(context: Context, room_id: str, shows: type[Any], state_of: Ca
     """Raises Unauthenticated, NotFound."""
     async with context.snapshot.session() as session:
         view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
-    place = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
-    return Stream(place, frozenset([shows]), speaks=False, address=context.address, state_of=state_of)
+    start_at = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
+    kinds = frozenset([shows])
+    return Stream(start_at, kinds, has_control_events=False, address=context.address, feed_in=state_of)

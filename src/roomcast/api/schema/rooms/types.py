@@ -21,8 +21,8 @@ from roomcast.core.event_log import RoomHead
 from roomcast.core.ids import global_id
 from roomcast.core.paging import window
 from roomcast.messages import models as message_rows
-from roomcast.presence.policy import MAX_SHOWN
-from roomcast.receipts.queries import Unread
+from roomcast.presence.policy import MAX_VISIBLE_USERS
+from roomcast.receipts.queries import RoomReadState
 from roomcast.rooms import models, policy, queries
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class Room(Node):
 
     @strawberry.field(
         graphql_type=list[User],
-        metadata=SHARED | {"items": MAX_SHOWN},
+        metadata=SHARED | {"items": MAX_VISIBLE_USERS},
         description="People connected to this room now, at most 100.",
     )
     async def active_users(self, room: strawberry.Parent[models.Room], info: Info) -> Sequence[account_rows.User]:
@@ -246,7 +246,7 @@ async def _head(context: Context, room_id: UUID) -> RoomHead:
     return head
 
 
-def _unread(context: Context, membership: models.Membership) -> Maybe[Unread | None]:
+def _unread(context: Context, membership: models.Membership) -> Maybe[RoomReadState | None]:
     return context.unread.now((membership.room_id, membership.user_id))
 
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 
-def request(token: str, query: str, variables: Any) -> bytes:
+def encode_post(token: str, query: str, variables: Any) -> bytes:
     """All the bytes of one POST."""
     body = json.dumps({"query": query, "variables": variables}).encode()
     head = (
@@ -17,11 +17,11 @@ def request(token: str, query: str, variables: Any) -> bytes:
     return head.encode() + body
 
 
-class Connection:
+class HttpConnection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
-    async def ask(self, request: bytes) -> bytes:
+    async def post(self, request: bytes) -> bytes:
         """The body of the answer. One question at a time."""
         self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
@@ -29,9 +29,9 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected(port: int) -> AsyncIterator[Connection]:
+async def open_connection(port: int) -> AsyncIterator[HttpConnection]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        yield Connection(reader, writer)
+        yield HttpConnection(reader, writer)
     finally:
         writer.close()

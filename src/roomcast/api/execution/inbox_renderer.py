@@ -1,0 +1,73 @@
+"""Executes the document of an inbox subscription on each update of the inbox."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import orjson
+
+from roomcast.api.context import Context
+from roomcast.api.execution.documents import Operation
+from roomcast.api.execution.engine import Engine, completed, raise_outage, shown
+from roomcast.api.execution.requests import Request
+from roomcast.api.execution.viewer_fields import LIVE
+from roomcast.core.actor import Actor
+from roomcast.live.inbox import Inbox, InboxServices, InboxUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class InboxStream:
+    """What the subscription's resolver returns: the viewer may open an inbox.
+
+    `address`: the server's base URL as the client reached it. `to_graphql`: makes the GraphQL object of an update.
+    """
+
+    address: str
+    to_graphql: Callable[[InboxUpdate], Any]
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError("an inbox is delivered by the WebSocket connection and cannot be iterated")
+
+
+class InboxRenderer:
+    """One document and its variables, executed for one viewer."""
+
+    def __init__(
+        self, engine: Engine, operation: Operation, request: Request, stream: InboxStream, viewer: Actor
+    ) -> None:
+        """Raises RequestErrors for variables that do not fit."""
+        self._backend, self._viewer, self._to_graphql = engine.backend, viewer, stream.to_graphql
+        self._caller = replace(LIVE, origin=stream.address)
+        self._executor = engine.executor(operation, request.variables, self._context())
+
+    async def render(self, update: InboxUpdate) -> bytes:
+        """The encoded payload. Raises the error of a database that does not answer."""
+        context = self._context()
+        try:
+            executor = self._executor.build_per_event_executor(self._to_graphql(update))
+            # All copies of an executor share this cache. It would keep parts of every event.
+            executor._relevant_sub_fields = {}
+            executor.context_value = context
+            result = await completed(executor)
+        finally:
+            await context.close()
+        raise_outage(result.errors)
+        return orjson.dumps(shown(result, LIVE.request_id))
+
+    def _context(self) -> Context:
+        return Context(self._backend, self._viewer, self._caller)
+
+
+def create_inbox(
+    engine: Engine,
+    operation: Operation,
+    request: Request,
+    stream: InboxStream,
+    viewer: Actor,
+    send: Callable[[bytes], bool],
+) -> Inbox:
+    """The inbox of this subscription, not started. Raises RequestErrors for variables that do not fit."""
+    backend = engine.backend
+    renderer = InboxRenderer(engine, operation, request, stream, viewer)
+    services = InboxServices(backend.db, backend.watch, backend.inbox_checks)
+    return Inbox(services, viewer.user_id, renderer.render, send)

@@ -1,0 +1,23 @@
+"""The subscription to the viewer's inbox."""
+
+from typing import Annotated, TypeAlias
+
+import strawberry
+
+from roomcast.api.context import Info
+from roomcast.api.execution.inbox_renderer import InboxStream
+from roomcast.api.schema.inbox.types import InboxSnapshot, RoomListChanged, UnreadChanged, inbox_event
+
+InboxEvent: TypeAlias = Annotated[InboxSnapshot | UnreadChanged | RoomListChanged, strawberry.union("InboxEvent")]
+
+
+@strawberry.type
+class Subscription:
+    @strawberry.subscription(
+        graphql_type=InboxEvent,
+        description="All of the viewer's rooms at a glance: a snapshot first, then absolute changes, so nothing needs "
+        "resuming.",
+    )
+    async def inbox_events(self, info: Info) -> InboxStream:
+        _ = info.context.actor  # raises Unauthenticated
+        return InboxStream(info.context.address, inbox_event)

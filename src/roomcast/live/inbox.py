@@ -1,0 +1,258 @@
+"""One open inbox: the unread counts of all of a user's rooms, as a snapshot followed by changes.
+
+An inbox follows the user's own topic and the topics of all their rooms. A frame only says which room to count again.
+Every value that is sent is counted in the database and absolute, so a frame that is lost, repeated or late does no
+harm, and nothing needs to be stored or resumed. After a resync the inbox counts all rooms again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple, TypeAlias
+from uuid import UUID
+
+from roomcast.core.db import Database, is_outage
+from roomcast.core.events import kind_of_packed, unpack
+from roomcast.live.inbox_reconciler import InboxReconciler
+from roomcast.live.topics import room_topic, user_topic
+from roomcast.realtime.bus.bus import Frame
+from roomcast.realtime.outbox import Outbox
+from roomcast.realtime.retry import retry_until_success
+from roomcast.realtime.watchers import WatcherRegistry
+from roomcast.receipts import queries
+from roomcast.receipts.events import ReadMarkerMoved, ReadStateChanged
+from roomcast.receipts.queries import Fingerprint, RoomReadState, UnreadTotals
+from roomcast.rooms.events import RoomChanged
+
+COALESCE_SECONDS = 0.25
+"""An inbox waits this long after a change and sends what has changed by then: at most four batches a second."""
+
+logger = logging.getLogger("roomcast.inbox")
+
+
+class RoomListChange(StrEnum):
+    ADDED = "ADDED"
+    REMOVED = "REMOVED"
+    UPDATED = "UPDATED"
+
+
+@dataclass(frozen=True, slots=True)
+class FullUpdate:
+    """All of the user's rooms. Replaces what the client knew."""
+
+    rooms: Sequence[RoomReadState]
+    totals: UnreadTotals
+
+
+@dataclass(frozen=True, slots=True)
+class CountsUpdate:
+    """The counts of one room have changed."""
+
+    room: RoomReadState
+    totals: UnreadTotals
+
+
+@dataclass(frozen=True, slots=True)
+class ListUpdate:
+    """A room has come into the list, has left it, or looks different in it."""
+
+    room_id: UUID
+    change: RoomListChange
+
+
+InboxUpdate: TypeAlias = FullUpdate | CountsUpdate | ListUpdate
+
+
+class InboxServices(NamedTuple):
+    """What all inboxes of a process share."""
+
+    db: Database
+    watchers: WatcherRegistry
+    reconciler: InboxReconciler
+
+
+class Inbox:
+    """One subscription to an inbox.
+
+    `render` makes the payload of an update. `send` offers a payload to the socket and returns False while the socket
+    takes no bytes.
+    """
+
+    def __init__(
+        self,
+        services: InboxServices,
+        user_id: UUID,
+        render: Callable[[InboxUpdate], Awaitable[bytes]],
+        send: Callable[[bytes], bool],
+    ) -> None:
+        self._services, self.user_id, self._render, self._send = services, user_id, render, send
+        self.fingerprint: Fingerprint | None = None
+        self._followed: set[str] = set()
+        self._known: dict[UUID, RoomReadState] = {}
+        self._dirty: set[UUID] = set()
+        """Rooms to count again."""
+        self._updated: set[UUID] = set()
+        """Rooms that may look different in the list: another name or other preferences."""
+        self._needs_recount = False
+        self._has_changes = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, outbox: Outbox, on_failure: Callable[[], None]) -> None:
+        """Send the snapshot, then the changes. `on_failure` is called if an unexpected error ends the inbox."""
+        self._task = asyncio.create_task(self._run(outbox, on_failure), name="inbox")
+        self._services.reconciler.add(self)
+
+    def stop(self) -> None:
+        self._services.watchers.unfollow(self, self._followed)
+        self._services.reconciler.discard(self)
+        if self._task is not None:
+            self._task.cancel()
+
+    # ------------------------------------------------------------------ watcher of the topics
+
+    def on_message(self, frame: Frame) -> None:
+        kind = kind_of_packed(frame.body)
+        if kind == ReadMarkerMoved.kind:  # the user's own read position arrives as MembershipStateChanged
+            return
+        room_id = self._room_of(frame)
+        self._dirty.add(room_id)
+        if kind == RoomChanged.kind or (kind == ReadStateChanged.kind and _are_preferences_changed(frame)):
+            self._updated.add(room_id)
+        self._has_changes.set()
+
+    def missed(self, topic: str) -> None:
+        # The missed event may have been a new name of the room.
+        room_id = _id_in(topic)
+        self._dirty.add(room_id)
+        self._updated.add(room_id)
+        self._has_changes.set()
+
+    def on_resync(self) -> None:
+        self._needs_recount = True
+        self._has_changes.set()
+
+    def position_of(self, topic: str) -> int | None:
+        known = self._known.get(_id_in(topic))
+        return known.last_seq if known is not None else None
+
+    def _room_of(self, frame: Frame) -> UUID:
+        if frame.topic != user_topic(self.user_id):
+            return _id_in(frame.topic)
+        room_id = unpack(frame.body).room_id
+        self._follow([room_id])  # the user may have joined it just now
+        return room_id
+
+    def _follow(self, room_ids: Collection[UUID]) -> None:
+        for topic in {room_topic(room_id) for room_id in room_ids} - self._followed:
+            self._followed.add(topic)
+            self._services.watchers.follow(self, topic)
+
+    # ------------------------------------------------------------------ the task
+
+    async def _run(self, outbox: Outbox, on_failure: Callable[[], None]) -> None:
+        try:
+            await self._send_snapshot(outbox)
+            await self._send_changes(outbox)
+        except Exception:
+            logger.exception("an inbox failed")
+            on_failure()
+
+    async def _send_snapshot(self, outbox: Outbox) -> None:
+        # Follow before counting: what happens in between is counted or arrives as a frame.
+        own_topic = user_topic(self.user_id)
+        self._followed.add(own_topic)
+        self._services.watchers.follow(self, own_topic)
+        await self._follow_all_rooms()
+        await self._send_update(outbox, self._snapshot(await self._count(None)))
+
+    async def _send_changes(self, outbox: Outbox) -> None:
+        while not outbox.closed:
+            await self._has_changes.wait()
+            await asyncio.sleep(COALESCE_SECONDS)
+            self._has_changes.clear()
+            for update in await self._next_updates():
+                await self._send_update(outbox, update)
+
+    async def _next_updates(self) -> Sequence[InboxUpdate]:
+        # Taken before the first wait: what is marked while the database answers belongs to the next batch.
+        dirty, updated, needs_recount = self._dirty, self._updated, self._needs_recount
+        self._dirty, self._updated, self._needs_recount = set(), set(), False
+        if needs_recount:  # the frame of a room that the user joined may be lost
+            await self._follow_all_rooms()
+        found = await self._count(None if needs_recount else dirty)
+        updates: list[InboxUpdate] = []
+        if needs_recount:
+            # A log that moved without a frame may hold a new name. Preferences are in no log and are compared.
+            updated |= self._moved_rooms(found) - dirty
+            if self._differing_rooms(found) - dirty:
+                updates.append(self._snapshot(found))
+        for room_id in sorted(dirty | updated):
+            updates += self._room_updates(room_id, found, room_id in updated)
+        return updates
+
+    def _differing_rooms(self, found: dict[UUID, RoomReadState]) -> set[UUID]:
+        rooms = found.keys() | self._known.keys()
+        return {room_id for room_id in rooms if found.get(room_id) != self._known.get(room_id)}
+
+    def _moved_rooms(self, found: dict[UUID, RoomReadState]) -> set[UUID]:
+        known = self._known
+        return {
+            room_id
+            for room_id in found.keys() & known.keys()
+            if found[room_id].last_seq > known[room_id].last_seq
+            or found[room_id].preferences != known[room_id].preferences
+        }
+
+    def _snapshot(self, found: dict[UUID, RoomReadState]) -> FullUpdate:
+        self._known = found
+        return FullUpdate(list(found.values()), queries.sum_unread(found.values()))
+
+    def _room_updates(self, room_id: UUID, found: dict[UUID, RoomReadState], is_updated: bool) -> Sequence[InboxUpdate]:
+        before, after = self._known.get(room_id), found.get(room_id)
+        if after is None:
+            return [ListUpdate(room_id, RoomListChange.REMOVED)] if self._known.pop(room_id, None) else []
+        self._known[room_id] = after
+        updates: list[InboxUpdate] = []
+        if before is None or is_updated:
+            change = RoomListChange.ADDED if before is None else RoomListChange.UPDATED
+            updates.append(ListUpdate(room_id, change))
+        if before != after:
+            updates.append(CountsUpdate(after, queries.sum_unread(self._known.values())))
+        return updates
+
+    async def _count(self, room_ids: Collection[UUID] | None) -> dict[UUID, RoomReadState]:
+        """The counts of these rooms, of all if None."""
+
+        async def read() -> dict[UUID, RoomReadState]:
+            async with self._services.db.read() as session:
+                rooms = await queries.read_states_of_user(session, self.user_id, room_ids)
+                if room_ids is None:
+                    self.fingerprint = (await queries.fingerprints(session, [self.user_id])).get(self.user_id, ())
+            return {room.room_id: room for room in rooms}
+
+        return await retry_until_success(read, worth=is_outage)
+
+    async def _follow_all_rooms(self) -> None:
+        async def read() -> list[UUID]:
+            async with self._services.db.read() as session:
+                return await queries.room_ids_of_user(session, self.user_id)
+
+        self._follow(await retry_until_success(read, worth=is_outage))
+
+    async def _send_update(self, outbox: Outbox, update: InboxUpdate) -> None:
+        payload = await retry_until_success(lambda: self._render(update), worth=is_outage)
+        while not self._send(payload):
+            if outbox.closed:
+                return
+            await outbox.idle()
+
+
+def _id_in(topic: str) -> UUID:
+    return UUID(topic.partition(":")[2])
+
+
+def _are_preferences_changed(frame: Frame) -> bool:
+    event = unpack(frame.body)
+    return isinstance(event, ReadStateChanged) and event.preferences
