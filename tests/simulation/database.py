@@ -140,7 +140,7 @@ def id_of(at: str) -> int:
 # ------------------------------------------------------------------ the product's queries, asked of memory
 
 
-async def _reach(session: FakeSession, actor: Actor, room_id: UUID | None) -> RoomView:
+async def _readable_room(session: FakeSession, actor: Actor, room_id: UUID | None) -> RoomView:
     def question(store: InMemoryStore) -> RoomView | None:
         found = store.logs.get(room_id) if room_id else None
         if room_id is None or found is None or not found.exists or str(actor.user_id) not in found.members:
@@ -211,7 +211,7 @@ async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Seque
 
 
 QUERIES: Mapping[Any, Mapping[str, Any]] = {
-    rooms: {"reach": _reach, "rooms_by_id": _rooms_by_id, "readers_among": _readers_among},
+    rooms: {"readable_room": _readable_room, "rooms_by_id": _rooms_by_id, "readers_among": _readers_among},
     event_log: {"after": _after, "tails": _tails, "epoch": _epoch},
     receipts: {"unread_of": _unread_of, "room_ids_of": _room_ids_of, "fingerprints": _fingerprints},
     accounts: {"session_states": _session_states, "sessions_ended_since": _sessions_ended_since},

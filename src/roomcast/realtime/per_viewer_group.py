@@ -44,7 +44,7 @@ class PerViewerGroup(Group):
         async with self._replaying:  # a block is work enough for one turn of the loop
             return await self._stored(seq, min(seq + self._block_size(), upto), person)
 
-    async def told(self, words: FeedEntry | None, person: Hashable) -> bytes | None:
+    async def control_payload(self, words: FeedEntry | None, person: Hashable) -> bytes | None:
         return (await self._show([words], person))[0] if words else None
 
     async def _show_next(self) -> None:
