@@ -84,7 +84,7 @@ async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_
 ) -> None:
     """The log has overtaken what was shown before anybody looked at its end."""
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
-    monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(watchers, "CHECK_SECONDS", 60.0)
     await asyncio.sleep(1.1)  # the looks that had begun are over
     den = await ann.create_room("den")
     kept = await position(ann, den)
@@ -103,7 +103,7 @@ async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(
     app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
-    monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(watchers, "CHECK_SECONDS", 60.0)
     await asyncio.sleep(1.1)
     den = await ann.create_room("den")
     kept = await position(ann, den)

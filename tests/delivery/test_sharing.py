@@ -115,7 +115,7 @@ async def test_who_loses_the_room_is_shown_nothing_more_and_the_others_all(ann: 
 async def test_people_who_have_to_wait_for_their_turn_are_shown_everything_in_order(
     ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(per_viewer_group, "TURN", 1)
+    monkeypatch.setattr(per_viewer_group, "EXECUTIONS_PER_TURN", 1)
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs, cleo.socket() as cleos:
         watching = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs, cleos)]

@@ -9,7 +9,7 @@ import pytest
 
 from roomcast.realtime import replay_cache
 from roomcast.realtime.group import BLOCK, BLOCK_BYTES, Group
-from roomcast.realtime.outbox import MAX_WAITING_BYTES, Outbox, Unsent
+from roomcast.realtime.outbox import MAX_WAITING_BYTES, Outbox, UnsentBytes
 from roomcast.realtime.ports import EVERYBODY, Failure, FeedEntry
 from roomcast.realtime.reader import HELD_BYTES, Reader, Subscriber
 from roomcast.realtime.ring import RING_BYTES, ByteBudget, Ring
@@ -30,11 +30,11 @@ class Room:
         self.fails = False
         self.shown_together = 0
 
-    def since(self, seq: int) -> Sequence[FeedEntry]:
+    def entries_after(self, seq: int) -> Sequence[FeedEntry]:
         return [FeedEntry(at, at) for at in range(seq + 1, self.position + 1)]
 
     async def after(self, _topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
-        return self.since(seq)[:limit]
+        return self.entries_after(seq)[:limit]
 
     @asynccontextmanager
     async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["Room.Shown"]:
@@ -63,12 +63,12 @@ class Room:
 class Peer:
     """A socket that takes bytes while `awake` is set."""
 
-    def __init__(self, unsent: Unsent | None = None) -> None:
+    def __init__(self, unsent: UnsentBytes | None = None) -> None:
         self.taken = 0
         self.awake = asyncio.Event()
         self.awake.set()
         self.is_dropped = False
-        self.outbox = Outbox(self._send, self._drop, unsent=unsent or Unsent())
+        self.outbox = Outbox(self._send, self._drop, unsent=unsent or UnsentBytes())
 
     async def _send(self, message: Any) -> None:
         await self.awake.wait()
@@ -175,9 +175,9 @@ async def test_who_takes_nothing_in_a_replay_holds_little() -> None:
     peer.awake.clear()
     reader.start_after(0)
     await passes()
-    [walking] = [task for task in asyncio.all_tasks() if task.get_name() == "reader"]
-    shown = _locals_of(walking, "_walk")["shown"]
-    assert len(shown) * len(room.payload) <= HELD_BYTES
+    [sending] = [task for task in asyncio.all_tasks() if task.get_name() == "reader"]
+    events = _locals_of(sending, "_send_events")["events"]
+    assert len(events) * len(room.payload) <= HELD_BYTES
     peer.awake.set()
     await peer.takes(BLOCK * len(room.payload))
     reader.stop()
@@ -195,7 +195,7 @@ def _locals_of(task: asyncio.Task[Any], function: str) -> dict[str, Any]:
 
 
 async def test_what_waits_for_all_sockets_is_bounded_and_the_largest_is_dropped() -> None:
-    unsent = Unsent(10_000)
+    unsent = UnsentBytes(10_000)
     small, large = Peer(unsent), Peer(unsent)
     for peer in (small, large):
         peer.awake.clear()
@@ -214,7 +214,7 @@ async def test_what_waits_for_all_sockets_is_bounded_and_the_largest_is_dropped(
 
 
 async def test_a_large_frame_counts_until_the_socket_takes_bytes() -> None:
-    unsent, drained = Unsent(), asyncio.Event()
+    unsent, drained = UnsentBytes(), asyncio.Event()
 
     async def send(_message: Any) -> None:
         """Into the server's buffers at once."""

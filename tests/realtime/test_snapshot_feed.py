@@ -83,7 +83,7 @@ def group_of(number: Number) -> Group:
 
 def reader_of(group: Group, peer: Peer) -> Reader:
     reader = Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None))
-    reader.start_whole()
+    reader.start_with_snapshot()
     return reader
 
 

@@ -331,17 +331,19 @@ class SimulatedClient:
         if self._process.epoch.current == epoch:
             reader.start_after(after)
         else:
-            reader.start_anew()
+            reader.start_unrecovered()
 
     def _start_anew(self, reader: Reader) -> None:
         if not self._speaks:  # roomMessages answers RESUME_EXPIRED
             self.ledger.reset(None)
-        reader.start_anew()
+        reader.start_unrecovered()
 
     async def _attach(self, outbox: Outbox, tail: int, after: int | None) -> Reader:
         hub, key = self._process.hub, (self._speaks, self._is_personal)
         epoch = self._process.epoch
-        script: Any = partial(SimulatedRenderer, self._faults, epoch, is_personal=self._is_personal, speaks=self._speaks)
+        script: Any = partial(
+            SimulatedRenderer, self._faults, epoch, is_personal=self._is_personal, speaks=self._speaks
+        )
         async with hub.topic(self._log.topic) as topic:
             if topic is None:
                 raise LookupError("no such room")

@@ -113,7 +113,7 @@ class RoomPresenceFeed:
         elif isinstance(event, MemberChanged) and event.change is MemberChange.JOINED:
             self._add(event.user_id)
 
-    def missed(self, topic: str) -> None:
+    def on_missed(self, topic: str) -> None:
         self.on_resync()
 
     def on_resync(self) -> None:
@@ -246,7 +246,7 @@ class RoomTypingFeed:
         elif self._typists.of(self._room_id) and kind_of_packed(frame.body) in ENDS_TYPING:
             end_typing(self._typists, unpack(frame.body))
 
-    def missed(self, topic: str) -> None:
+    def on_missed(self, topic: str) -> None:
         """It is said again soon, or runs out."""
 
     def on_resync(self) -> None:

@@ -22,7 +22,7 @@ from roomcast.realtime.topic import Topic
 
 TAIL_SECONDS = 1.0
 
-_log = logging.getLogger("roomcast.hub")
+logger = logging.getLogger("roomcast.hub")
 
 
 class Hub:
@@ -45,26 +45,26 @@ class Hub:
         self._restarting: asyncio.Task[None] | None = None
         self._topics: dict[str, Topic] = {}
         self._opening: dict[str, asyncio.Task[Topic | None]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._tail_task: asyncio.Task[None] | None = None
         self._claims: Counter[str] = Counter()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self.malformed = self.failed = 0
-        self._done: Counter[str] = Counter()
+        self._totals_of_closed: Counter[str] = Counter()
 
     async def start(self) -> None:
-        self._looking = asyncio.create_task(self._look_at_tails(), name="tails")
+        self._tail_task = asyncio.create_task(self._check_tails_periodically(), name="tails")
 
     async def stop(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        if self._tail_task is not None:
+            self._tail_task.cancel()
+            await asyncio.wait([self._tail_task])
         if self._restarting is not None:
             self._restarting.cancel()
             await asyncio.wait([self._restarting])
         topics, self._topics = list(self._topics.values()), {}
         for opening in self._opening.values():
             opening.cancel()
-        closing = [*(topic.close() for topic in topics), *self._opening.values(), *self._closing]
+        closing = [*(topic.close() for topic in topics), *self._opening.values(), *self._background]
         await asyncio.gather(*closing, return_exceptions=True)
 
     # ------------------------------------------------------------------ subscribing
@@ -95,16 +95,16 @@ class Hub:
         self._join(name)
         topic = None
         try:
-            tail = await self._tail(name)
+            tail = await self._read_tail(name)
             if tail is not None and name in self._claims:
-                topic = self._topics[name] = Topic(name, tail, self._source, self._diverged, self._budget)
+                topic = self._topics[name] = Topic(name, tail, self._source, self._on_diverged, self._budget)
             return topic
         finally:
             del self._opening[name]
             if topic is None:
                 self._leave(name)
 
-    async def _tail(self, name: str) -> int | None:
+    async def _read_tail(self, name: str) -> int | None:
         generation = None
         while generation != self._generation:  # else the log has become another one meanwhile
             generation = self._generation
@@ -130,17 +130,17 @@ class Hub:
     def release(self, topic: Topic) -> None:
         """Forget groups without readers, and the topic without groups."""
         for key in [key for key, group in topic.groups.items() if not group.readers]:
-            self._done.update(_work(group := topic.drop(key)))
-            self._finish(group.close())
+            self._totals_of_closed.update(_counts(group := topic.remove_group(key)))
+            self._run_in_background(group.close())
         if not topic.groups and topic.name not in self._claims and self._topics.get(topic.name) is topic:
             del self._topics[topic.name]
             self._leave(topic.name)
-            self._finish(topic.close())
+            self._run_in_background(topic.close())
 
-    def _finish(self, closing: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(closing)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     # ------------------------------------------------------------------ what the bus says
 
@@ -151,11 +151,11 @@ class Hub:
         try:
             entry = self._source.decode(frame.seq, frame.body)
             if frame.seq == 0:
-                topic.signal(entry.event)
+                topic.on_signal(entry.event)
             elif frame.seq > topic.position:
                 topic.on_entry(entry)
             elif topic.contradicts(entry):
-                self._finish(self._verify(topic, entry))
+                self._run_in_background(self._verify(topic, entry))
         except (ValueError, KeyError, TypeError):  # another release's frame, or a stranger's: the log will tell
             self.malformed += 1
             topic.on_tail(frame.seq)
@@ -164,41 +164,41 @@ class Hub:
         """Frames of these topics may have been lost: look at their tails now, not in a second."""
         served = [name for name in names if name in self._topics]
         if served:
-            self._finish(self._look_soon(served))
+            self._run_in_background(self._check_tails_now(served))
 
     # ------------------------------------------------------------------ what nobody says
 
-    async def _look_at_tails(self) -> None:
+    async def _check_tails_periodically(self) -> None:
         while True:
             await asyncio.sleep(TAIL_SECONDS)
             try:
                 if self._epoch is not None:
                     await self._epoch.look()
-                await self._look(list(self._topics))
+                await self._check_tails(list(self._topics))
             except Exception as error:  # the next look finds what this one did not
-                _log.warning("the tails of %d topics cannot be read: %s", len(self._topics), type(error).__name__)
+                logger.warning("the tails of %d topics cannot be read: %s", len(self._topics), type(error).__name__)
 
-    async def _look_soon(self, names: Collection[str]) -> None:
+    async def _check_tails_now(self, names: Collection[str]) -> None:
         try:
-            await self._look(names)
+            await self._check_tails(names)
         except Exception as error:
-            _log.warning("the tails of %d topics cannot be read: %s", len(names), type(error).__name__)
+            logger.warning("the tails of %d topics cannot be read: %s", len(names), type(error).__name__)
 
-    async def _look(self, names: Collection[str]) -> None:
+    async def _check_tails(self, names: Collection[str]) -> None:
         if not names or self._restarting is not None:
             return
         reached = {name: self._topics[name].position for name in names if name in self._topics}
-        era = self._era
+        era = self._incarnation
         tails = await self._source.tails(names)
         lost = await has_lost(reached, tails, self._source.tails)
-        if era != self._era:  # the positions were those of another log
+        if era != self._incarnation:  # the positions were those of another log
             return
         if lost:
             await self._renew(era)
         else:
-            self._expect(names, tails)
+            self._apply_tails(names, tails)
 
-    def _expect(self, names: Collection[str], tails: Mapping[str, int]) -> None:
+    def _apply_tails(self, names: Collection[str], tails: Mapping[str, int]) -> None:
         for name in names:
             if (topic := self._topics.get(name)) is None:
                 continue
@@ -226,7 +226,7 @@ class Hub:
             for topic in list(self._topics.values()):
                 topic.restart(tails.get(topic.name, 0))
         except Exception:
-            _log.exception("the streams could not begin anew")
+            logger.exception("the streams could not begin anew")
             for topic in list(self._topics.values()):
                 topic.fail()
         finally:
@@ -234,30 +234,30 @@ class Hub:
                 self._restarting = None
 
     @property
-    def _era(self) -> tuple[int, Any]:
+    def _incarnation(self) -> tuple[int, Any]:
         return self._generation, self._epoch.current if self._epoch is not None else None
 
-    def _diverged(self) -> None:
+    def _on_diverged(self) -> None:
         if self._restarting is None:
-            self._finish(self._renew(self._era))
+            self._run_in_background(self._renew(self._incarnation))
 
     async def _verify(self, topic: Topic, entry: FeedEntry) -> None:
         """A frame contradicts what was shown: ask the log which of them it has."""
         stored = await retry_until_success(lambda: self._source.after(topic.name, entry.seq - 1, 1))
         if stored and topic.contradicts(stored[0]):
-            self._diverged()
+            self._on_diverged()
 
     async def _renew(self, era: tuple[int, Any]) -> None:
-        if era != self._era:
+        if era != self._incarnation:
             return
-        _log.error("the log has lost events that were there before (a failover?): every stream begins anew")
+        logger.error("the log has lost events that were there before (a failover?): every stream begins anew")
         if self._epoch is None:
             self.restart()
             return
         try:
             await self._epoch.renew(era[1])
         except Exception as error:  # a later look sees it again
-            _log.warning("no new epoch could begin: %s", type(error).__name__)
+            logger.warning("no new epoch could begin: %s", type(error).__name__)
 
     # ------------------------------------------------------------------ for the curious
 
@@ -281,8 +281,8 @@ class Hub:
     @property
     def totals(self) -> Counter[str]:
         """Executions of events, and deliveries of what they made, since the start."""
-        return sum(map(_work, self.groups), self._done)
+        return sum(map(_counts, self.groups), self._totals_of_closed)
 
 
-def _work(group: Group) -> Counter[str]:
+def _counts(group: Group) -> Counter[str]:
     return Counter(executions=group.executions, deliveries=group.deliveries)

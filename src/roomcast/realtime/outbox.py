@@ -23,7 +23,7 @@ LARGE_BYTES = 64 * 1024
 """A frame of this size counts until the socket takes bytes again: until then most of it is in the server's buffers."""
 
 
-class Unsent:
+class UnsentBytes:
     """The bytes that wait in all outboxes of a process."""
 
     def __init__(self, limit: int = MAX_UNSENT_BYTES) -> None:
@@ -34,7 +34,7 @@ class Unsent:
         self.total += size
         self._outboxes[outbox] = self._outboxes.get(outbox, 0) + size
         while self.total > self.limit:
-            max(self._outboxes, key=self._outboxes.__getitem__).give_up()
+            max(self._outboxes, key=self._outboxes.__getitem__).abort()
 
     def remove(self, outbox: "Outbox", size: int | None = None) -> None:
         """So many bytes have left; all of them where nothing is said."""
@@ -45,7 +45,7 @@ class Unsent:
             self._outboxes[outbox] = left
 
 
-PROCESS = Unsent()
+PROCESS = UnsentBytes()
 
 
 class Outbox:
@@ -64,10 +64,10 @@ class Outbox:
         stall_seconds: float = 30.0,
         write: Write | None = None,
         drained: Drained | None = None,
-        unsent: Unsent = PROCESS,
+        unsent: UnsentBytes = PROCESS,
     ) -> None:
         self._drained, self._unsent = drained, unsent
-        self._send, self._stalled, self._stall_seconds, self._write = send, stalled, stall_seconds, write
+        self._send, self._on_stall, self._stall_seconds, self._write = send, stalled, stall_seconds, write
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._draining: asyncio.Task[None] | None = None
@@ -78,7 +78,7 @@ class Outbox:
         if self._draining is not None or self._closed:
             return False
         if self._write is None or not self._write(*parts):
-            self._start(b"".join(parts))
+            self._send_now(b"".join(parts))
         return True
 
     def put(self, text: bytes) -> None:
@@ -86,13 +86,13 @@ class Outbox:
         if self._closed:
             return
         if self._draining is None:
-            self._start(text)
+            self._send_now(text)
         elif len(self._waiting) < MAX_WAITING and self._waiting_bytes + len(text) <= MAX_WAITING_BYTES:
             self._waiting.append(text)
             self._waiting_bytes += len(text)
             self._unsent.add(self, len(text))
         else:
-            self.give_up()
+            self.abort()
 
     @property
     def closed(self) -> bool:
@@ -117,7 +117,7 @@ class Outbox:
             self._draining.cancel()
             await asyncio.wait([self._draining])
 
-    def _start(self, text: bytes) -> None:
+    def _send_now(self, text: bytes) -> None:
         """Run the send as far as it goes without waiting. A task is made only for a socket that would block: with
         thousands of listeners, a task switch each is most of the cost."""
         sending: Any = self._send(_frame(text))  # a coroutine, as ASGI has it
@@ -137,38 +137,38 @@ class Outbox:
 
     async def _drain(self, first: Awaitable[Any], size: int) -> None:
         try:
-            await self._leave(first, size)
+            await self._wait_until_sent(first, size)
             while self._waiting:
-                text = self._next()
-                await self._leave(self._sent(text), len(text))
+                text = self._pop_waiting()
+                await self._wait_until_sent(self._send_frame(text), len(text))
         except TimeoutError:
-            self.give_up()
+            self.abort()
         except Exception:
             self._closed = True
         finally:
             self._draining = None
             self._unsent.remove(self)
 
-    async def _leave(self, sending: Awaitable[Any], size: int) -> None:
+    async def _wait_until_sent(self, sending: Awaitable[Any], size: int) -> None:
         await asyncio.wait_for(sending, self._stall_seconds)
         self._unsent.remove(self, size)
 
-    async def _sent(self, text: bytes) -> None:
+    async def _send_frame(self, text: bytes) -> None:
         await self._send(_frame(text))
         if self._drained is not None and len(text) >= LARGE_BYTES:
             await self._drained()
 
-    def _next(self) -> bytes:
+    def _pop_waiting(self) -> bytes:
         text = self._waiting.popleft()
         self._waiting_bytes -= len(text)
         return text
 
-    def give_up(self) -> None:
+    def abort(self) -> None:
         """Drop all that waits, and the connection."""
         self._closed = True
         self._waiting.clear()
         self._unsent.remove(self)
-        self._stalled()
+        self._on_stall()
 
 
 def _frame(text: bytes) -> dict[str, str]:

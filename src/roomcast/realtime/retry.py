@@ -17,7 +17,7 @@ DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeErr
 DEFECT_TRIES = 8
 """Some seconds."""
 
-_log = logging.getLogger("roomcast.realtime")
+logger = logging.getLogger("roomcast.realtime")
 
 
 async def retry_until_success(
@@ -36,7 +36,7 @@ async def retry_until_success(
             if not worth(error) or (attempt >= DEFECT_TRIES and isinstance(error, DEFECTS)):
                 raise
             if pause == FIRST_SECONDS:
-                _log.warning("the log cannot be read, trying again: %s", type(error).__name__)
+                logger.warning("the log cannot be read, trying again: %s", type(error).__name__)
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
         pause = min(pause * 2, LONGEST_SECONDS)
     raise AssertionError("unreachable")

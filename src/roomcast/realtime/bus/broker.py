@@ -18,7 +18,7 @@ from broadcaster import BroadcastBackend, Event
 
 from roomcast.realtime.bus.incoming import IncomingQueue
 
-log = logging.getLogger("roomcast.bus")
+logger = logging.getLogger("roomcast.bus")
 
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 5.0
@@ -36,23 +36,23 @@ class BrokerBackend(BroadcastBackend, ABC):
     def __init__(self, url: str, inbox: IncomingQueue) -> None:
         self.url = url
         self.inbox = inbox
-        self._up = False
-        self._troubled = False
+        self._is_connected = False
+        self._has_warned = False
         self._wanted: set[str] = set()
-        self._held: set[str] = set()  # asked for in the present session
+        self._subscribed: set[str] = set()  # asked for in the present session
         self._changed = asyncio.Event()
         self._batch: list[tuple[str, bytes]] = []
         self._supervisor: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
-        return self._up
+        return self._is_connected
 
     # ------------------------------------------------------------------ towards broadcaster
 
     async def connect(self) -> None:
         """Starts to look for the broker; never waits for it."""
-        self._supervisor = asyncio.create_task(self._supervise(), name=f"bus to {self.place}")
+        self._supervisor = asyncio.create_task(self._supervise(), name=f"bus to {self.address}")
 
     async def disconnect(self) -> None:
         if self._supervisor is not None:
@@ -61,7 +61,7 @@ class BrokerBackend(BroadcastBackend, ABC):
 
     async def subscribe(self, channel: str) -> None:
         self._wanted.add(channel)
-        if channel in self._held:  # wanted again before it was let go: nothing will be confirmed
+        if channel in self._subscribed:  # wanted again before it was let go: nothing will be confirmed
             self.inbox.resync([channel])
         self._changed.set()
 
@@ -71,7 +71,7 @@ class BrokerBackend(BroadcastBackend, ABC):
 
     async def publish(self, channel: str, message: bytes) -> None:
         """Adds to the batch that leaves with the next `flush`."""
-        self._batch.append((channel, self.fit(message)))
+        self._batch.append((channel, self.fit_to_limit(message)))
 
     async def next_published(self) -> Event:
         return await self.inbox.next_event()
@@ -85,11 +85,11 @@ class BrokerBackend(BroadcastBackend, ABC):
             return 0
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                await self.send(batch)
+                await self.send_batch(batch)
         except Exception as error:
-            self.lost(error)
+            self.on_failure(error)
             return 0
-        self.found()
+        self.on_recovery()
         return len(batch)
 
     # ------------------------------------------------------------------ what each broker adds
@@ -99,47 +99,47 @@ class BrokerBackend(BroadcastBackend, ABC):
         """Connects, calls `serve`, cleans up. Ends by raising."""
 
     @abstractmethod
-    async def take(self, channels: Collection[str]) -> None:
+    async def subscribe_channels(self, channels: Collection[str]) -> None:
         """Subscribes; each confirmation is to be told to the inbox as a resync."""
 
     @abstractmethod
-    async def drop(self, channels: Collection[str]) -> None:
+    async def unsubscribe_channels(self, channels: Collection[str]) -> None:
         """Unsubscribes."""
 
     @abstractmethod
-    async def send(self, batch: Sequence[tuple[str, bytes]]) -> None:
+    async def send_batch(self, batch: Sequence[tuple[str, bytes]]) -> None:
         """Publishes all of it, in order, in one round trip."""
 
-    def fit(self, message: bytes) -> bytes:
+    def fit_to_limit(self, message: bytes) -> bytes:
         """The message, or only its topic where the broker could not carry it: its readers then look into the log."""
         return message if len(message) <= self.limit_bytes else message.partition(b"\n")[0]
 
     async def serve(self, *watchers: Coroutine[Any, Any, Never]) -> None:
         """The session is open: subscriptions follow what is wanted until a watcher ends it by raising."""
         _heed_cancellation()
-        self._up = True
+        self._is_connected = True
         self.inbox.stats.connects += 1
-        self.found()
+        self.on_recovery()
         await _first_to_fail(self._reconcile(), *watchers)
 
     # ------------------------------------------------------------------ staying alive
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """The broker's address without the password, fit for a log."""
         return re.sub(r"//[^/@]*@", "//", self.url).partition("?")[0]
 
-    def lost(self, error: BaseException) -> None:
-        if not self._troubled:
-            log.warning(
-                "the bus is cut off from %s and keeps trying: %s", self.place, str(error) or type(error).__name__
+    def on_failure(self, error: BaseException) -> None:
+        if not self._has_warned:
+            logger.warning(
+                "the bus is cut off from %s and keeps trying: %s", self.address, str(error) or type(error).__name__
             )
-        self._troubled = True
+        self._has_warned = True
 
-    def found(self) -> None:
-        if self._troubled and self.connected:
-            log.info("the bus is back on %s", self.place)
-            self._troubled = False
+    def on_recovery(self) -> None:
+        if self._has_warned and self.connected:
+            logger.info("the bus is back on %s", self.address)
+            self._has_warned = False
 
     async def _supervise(self) -> None:
         delay = FIRST_DELAY_SECONDS
@@ -148,10 +148,10 @@ class BrokerBackend(BroadcastBackend, ABC):
             try:
                 await self.session()
             except Exception as error:
-                self.lost(error)
+                self.on_failure(error)
             finally:
-                self._up = False
-                self._held.clear()
+                self._is_connected = False
+                self._subscribed.clear()
             _heed_cancellation()
             # A broker that lets us in and throws us out at once earns the growing delay too.
             if time.monotonic() - began > LONGEST_DELAY_SECONDS:
@@ -163,17 +163,17 @@ class BrokerBackend(BroadcastBackend, ABC):
         while True:
             self._changed.clear()
             async with asyncio.timeout(WAIT_SECONDS):
-                await self._catch_up()
+                await self._apply_wanted()
             _heed_cancellation()
             await self._changed.wait()
 
-    async def _catch_up(self) -> None:
-        if gone := self._held - self._wanted:
-            self._held -= gone
-            await self.drop(gone)
-        if new := self._wanted - self._held:
-            self._held |= new
-            await self.take(new)
+    async def _apply_wanted(self) -> None:
+        if gone := self._subscribed - self._wanted:
+            self._subscribed -= gone
+            await self.unsubscribe_channels(gone)
+        if new := self._wanted - self._subscribed:
+            self._subscribed |= new
+            await self.subscribe_channels(new)
 
 
 def _heed_cancellation() -> None:

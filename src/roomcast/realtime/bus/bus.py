@@ -18,7 +18,7 @@ from broadcaster import Broadcast
 from roomcast.realtime.bus.broker import BrokerBackend
 from roomcast.realtime.bus.incoming import RESYNC, RESYNC_CHANNEL, BusStats, IncomingQueue
 
-log = logging.getLogger("roomcast.bus")
+logger = logging.getLogger("roomcast.bus")
 
 BATCH_FRAMES = 500
 OUTGOING_FRAMES = 10_000
@@ -28,7 +28,7 @@ STOP_SECONDS = 1.0
 MAX_LOST_TOPICS = 1_000
 """Topics with lost frames that are remembered by name. With more, receivers are told to resync every topic."""
 
-ADVISE_SECONDS = 0.5
+RESYNC_RETRY_SECONDS = 0.5
 """How often it is tried to tell receivers of lost frames."""
 
 BROKERS = {
@@ -96,7 +96,7 @@ class Bus:
         self._outgoing_characters = 0
         self._lost: set[str] = set()
         self._filled = asyncio.Event()
-        self._drainer: asyncio.Task[None] | None = None
+        self._drain_task: asyncio.Task[None] | None = None
         self._stopping = False
         inbox = IncomingQueue(self._channels.keys(), self._joined.keys(), self.stats, pending)
         self._backend = open_backend(url, inbox, direct_url)
@@ -110,11 +110,11 @@ class Bus:
     async def start(self) -> None:
         """Looks for the broker from now on; never waits for it."""
         await self._broadcast.connect()
-        self._drainer = asyncio.create_task(self._drain(), name="bus drainer")
+        self._drain_task = asyncio.create_task(self._drain(), name="bus drainer")
 
     async def stop(self) -> None:
         """What is queued has left, if the broker took it within a second; every task has ended; no callback comes."""
-        drainer, self._drainer = self._drainer, None
+        drainer, self._drain_task = self._drain_task, None
         if drainer is None:
             return
         self._stopping = True
@@ -122,17 +122,17 @@ class Bus:
         await asyncio.wait({drainer}, timeout=STOP_SECONDS)
         self._joined.clear()
         self._channels.clear()
-        await _end({drainer, *self._pumps})
+        await _cancel_all({drainer, *self._pumps})
         listener = self._broadcast._listener_task  # broadcaster cancels it and does not wait
         await self._broadcast.disconnect()
-        await _end({listener})
+        await _cancel_all({listener})
 
     def join(self, topic: str) -> None:
         """Frames of `topic` are wanted once more; the first join is followed by a resync of it."""
         self._joined[topic] = self._joined.get(topic, 0) + 1
         if self._joined[topic] > 1 or self._stopping:
             return
-        channel = self._listen(self._channel_of(topic))
+        channel = self._open_channel(self._channel_of(topic))
         channel.topics.add(topic)
         if channel.confirmed:
             self._resync([topic])
@@ -143,7 +143,7 @@ class Bus:
         if count > 1:
             self._joined[topic] = count - 1
         elif count == 1:
-            self._forget(topic)
+            self._remove_topic(topic)
 
     def publish(self, frames: Iterable[Frame]) -> None:
         """The frames leave soon and in order, or are counted as dropped."""
@@ -161,14 +161,14 @@ class Bus:
     async def _drain(self) -> None:
         while not self._stopping:
             with suppress(TimeoutError):
-                async with asyncio.timeout(ADVISE_SECONDS if self._lost else None):
+                async with asyncio.timeout(RESYNC_RETRY_SECONDS if self._lost else None):
                     await self._filled.wait()
             self._filled.clear()
             await asyncio.sleep(self._backend.linger_seconds)
             while self._outgoing:
                 await self._send()
             if self._lost and self.connected:
-                await self._advise()
+                await self._send_resyncs()
 
     async def _send(self) -> None:
         batch = [self._outgoing.popleft() for _ in range(min(len(self._outgoing), BATCH_FRAMES))]
@@ -185,16 +185,16 @@ class Bus:
         if len(self._lost) <= MAX_LOST_TOPICS:
             self._lost.update(frame.topic for frame in frames)
 
-    async def _advise(self) -> None:
+    async def _send_resyncs(self) -> None:
         """Tell the receivers which topics lost frames. What the broker does not take is tried again."""
         lost, self._lost = self._lost, set()
-        advice = self._advice(lost)
+        advice = self._resync_messages(lost)
         for channel, message in advice:
             await self._broadcast.publish(channel, message)
         if await self._backend.flush() < len(advice):
             self._lost |= lost
 
-    def _advice(self, topics: Collection[str]) -> Sequence[tuple[str, bytes]]:
+    def _resync_messages(self, topics: Collection[str]) -> Sequence[tuple[str, bytes]]:
         if len(topics) > MAX_LOST_TOPICS:
             return [(self._channel(shard), RESYNC_CHANNEL) for shard in range(self._shards)]
         return [(self._channel_of(topic), topic.encode()) for topic in topics]
@@ -207,7 +207,7 @@ class Bus:
     def _channel(self, shard: int) -> str:
         return f"roomcast:{shard}"
 
-    def _listen(self, name: str) -> Channel:
+    def _open_channel(self, name: str) -> Channel:
         channel = self._channels.get(name)
         if channel is None:
             pump = asyncio.create_task(self._pump(name), name=f"bus {name}")
@@ -216,7 +216,7 @@ class Bus:
             channel = self._channels[name] = Channel(pump)
         return channel
 
-    def _forget(self, topic: str) -> None:
+    def _remove_topic(self, topic: str) -> None:
         name = self._channel_of(topic)
         if channel := self._channels.get(name):
             channel.topics.discard(topic)
@@ -228,12 +228,12 @@ class Bus:
         async with self._broadcast.subscribe(name) as subscriber:
             while True:
                 event = await subscriber.get()
-                self._hear(name, event.message)
+                self._on_message(name, event.message)
 
-    def _hear(self, name: str, message: str) -> None:
+    def _on_message(self, name: str, message: str) -> None:
         topic, _, rest = message.partition("\n")
         if message == RESYNC:
-            self._confirm(name)
+            self._on_confirmed(name)
         elif topic not in self._joined:  # left while the frame waited
             return
         elif not rest:  # a frame too heavy for the broker, or lost by its sender
@@ -244,7 +244,7 @@ class Bus:
         else:
             self.stats.malformed += 1
 
-    def _confirm(self, name: str) -> None:
+    def _on_confirmed(self, name: str) -> None:
         if channel := self._channels.get(name):
             channel.confirmed = True
             self._resync(channel.topics)
@@ -294,10 +294,10 @@ def _call(callback: Callable[[Any], None], argument: Frame | Collection[str]) ->
     try:
         callback(argument)
     except Exception:  # a fault of one frame must not make its channel deaf
-        log.exception("a callback of the bus failed")
+        logger.exception("a callback of the bus failed")
 
 
-async def _end(tasks: Collection[asyncio.Task[Any]]) -> None:
+async def _cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

@@ -16,7 +16,7 @@ RESYNC_CHANNEL = b"*"
 PENDING_CHARACTERS = 32_000_000
 """What may wait besides the number of events."""
 
-PORTION = 256
+EVENTS_PER_TURN = 256
 
 
 @dataclass(slots=True)
@@ -94,6 +94,6 @@ class IncomingQueue:
     async def _pause(self) -> None:
         # broadcaster moves events on into queues without a bound. Its readers empty those whenever they get a turn, so
         # a turn after every portion keeps the queues short, the bound here meaningful and the event loop responsive.
-        self._handed_over = (self._handed_over + 1) % PORTION
+        self._handed_over = (self._handed_over + 1) % EVENTS_PER_TURN
         if self._handed_over == 0:
             await asyncio.sleep(0)

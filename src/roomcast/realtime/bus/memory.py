@@ -15,12 +15,12 @@ class Broker(BrokerBackend):
     async def session(self) -> None:
         await self.serve()
 
-    async def take(self, channels: Collection[str]) -> None:
+    async def subscribe_channels(self, channels: Collection[str]) -> None:
         self.inbox.resync(channels)
 
-    async def drop(self, channels: Collection[str]) -> None:
+    async def unsubscribe_channels(self, channels: Collection[str]) -> None:
         """Nothing was held."""
 
-    async def send(self, batch: Sequence[tuple[str, bytes]]) -> None:
+    async def send_batch(self, batch: Sequence[tuple[str, bytes]]) -> None:
         for channel, message in batch:
             self.inbox.emit(channel, message)

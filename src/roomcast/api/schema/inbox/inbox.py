@@ -117,7 +117,7 @@ class Inbox:
             self._updated.add(room_id)
         self._woken.set()
 
-    def missed(self, topic: str) -> None:
+    def on_missed(self, topic: str) -> None:
         """What was not heard may have been a new name."""
         room_id = UUID(topic.partition(":")[2])
         self._dirty.add(room_id)

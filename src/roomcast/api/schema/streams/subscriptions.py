@@ -70,13 +70,13 @@ class Stream:
     def start(self, reader: Reader, epoch: UUID) -> None:
         """Start the reader where the stream begins. `epoch` is the store's present one."""
         if self.state_of is not None:
-            reader.start_whole()
+            reader.start_with_snapshot()
         elif self.place.expired:
-            reader.start_anew()
+            reader.start_unrecovered()
         elif self.place.after is None:
             reader.start_live()
         elif self.place.epoch != epoch:  # the log has lost events since the cursor was read
-            reader.start_anew()
+            reader.start_unrecovered()
         else:
             reader.start_after(self.place.after)
 
