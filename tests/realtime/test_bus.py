@@ -342,7 +342,7 @@ async def test_a_pooler_is_gone_around(broker: Broker, listen: Open) -> None:
 
 
 def test_an_unknown_broker_is_refused_in_plain_words() -> None:
-    with pytest.raises(ValueError, match=r"does not know kafka://; it speaks memory://, redis://"):
+    with pytest.raises(ValueError, match=r"does not support kafka://. It supports memory://, redis://"):
         Bus("kafka://user:secret@host", on_frame=print, on_resync=print)
 
 

@@ -1,6 +1,7 @@
-"""Between the processes: frames of the topics this process joined come in, its own go out, and no gap stays unsaid.
+"""The bus between the processes: it receives the frames of the joined topics and sends those of this process.
 
-The sole owner of broadcaster. Delivery is quick, not certain: a loss is announced by a resync or found in the log.
+Only this module uses broadcaster. Delivery is fast but not guaranteed: a loss is announced by a resync, or found in the
+log.
 """
 
 import asyncio
@@ -26,10 +27,10 @@ OUTGOING_CHARACTERS = 32_000_000
 STOP_SECONDS = 1.0
 
 MAX_LOST_TOPICS = 1_000
-"""Topics with lost frames that are remembered by name. With more, receivers are told to resync every topic."""
+"""Topics with lost frames that are remembered by name. With more, all receivers resync all topics."""
 
 RESYNC_RETRY_SECONDS = 0.5
-"""How often it is tried to tell receivers of lost frames."""
+"""How often the process tries to inform the receivers of lost frames."""
 
 BROKERS = {
     "memory": "memory",
@@ -45,7 +46,7 @@ BROKERS = {
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event on its way. `topic` has no spaces or newlines; `seq` is its place in the topic's log, 0 if in none."""
+    """One event on the bus. `topic` has no spaces or newlines. `seq` is its position in the log, 0 for a signal."""
 
     topic: str
     seq: int
@@ -54,7 +55,7 @@ class Frame:
 
 @dataclass(slots=True)
 class Channel:
-    """A shard of the bus, listened to because of `topics`; `confirmed` once its first resync came."""
+    """A shard of the bus, subscribed for `topics`. `confirmed` is set by its first resync."""
 
     pump: asyncio.Task[None]
     topics: set[str] = field(default_factory=set)
@@ -62,16 +63,15 @@ class Channel:
 
 
 class Bus:
-    """One process's place on the bus. Both callbacks run on the event loop and must be quick.
+    """One process's connection to the bus. Both callbacks run on the event loop and must return quickly.
 
-    `on_frame` gets every frame of a joined topic, those of this process included. `on_resync` gets topics whose log is
-    to be read, because frames may be missing: after their first join, after a lost connection, after an overflow.
-    Topics of which this process could not send frames are told to the receivers as soon as the broker is back: they
-    resync these.
+    `on_frame` gets every frame of a joined topic, including those of this process. `on_resync` gets topics whose log
+    has to be read because frames may be missing: after the first join, after a lost connection, after an overflow. If this
+    process could not send frames of a topic, the receivers resync that topic as soon as the broker is back.
 
-    `shards` is how many channels the topics are spread over, the same in every process. `direct_url` replaces a
-    postgresql:// `url` that leads through a pooler, where LISTEN does not work. `pending` bounds the frames that came
-    in and wait. Raises ValueError for an unknown or uninstalled broker.
+    `shards` is the number of channels that the topics are spread over; it is the same in every process. `direct_url`
+    replaces a postgresql:// `url` that leads through a pooler, where LISTEN does not work. `pending` limits the
+    received frames that wait. Raises ValueError for a broker that is unknown or whose driver is not installed.
     """
 
     def __init__(
@@ -104,16 +104,16 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether frames travel now."""
+        """Whether the broker is connected."""
         return self._backend.connected
 
     async def start(self) -> None:
-        """Looks for the broker from now on; never waits for it."""
+        """Start connecting in the background."""
         await self._broadcast.connect()
         self._drain_task = asyncio.create_task(self._drain(), name="bus drainer")
 
     async def stop(self) -> None:
-        """What is queued has left, if the broker took it within a second; every task has ended; no callback comes."""
+        """Send what is queued, for STOP_SECONDS at most, and end every task. No callback is called afterwards."""
         drainer, self._drain_task = self._drain_task, None
         if drainer is None:
             return
@@ -123,12 +123,12 @@ class Bus:
         self._joined.clear()
         self._channels.clear()
         await _cancel_all({drainer, *self._pumps})
-        listener = self._broadcast._listener_task  # broadcaster cancels it and does not wait
+        listener = self._broadcast._listener_task  # broadcaster cancels it but does not wait for it
         await self._broadcast.disconnect()
         await _cancel_all({listener})
 
     def join(self, topic: str) -> None:
-        """Frames of `topic` are wanted once more; the first join is followed by a resync of it."""
+        """Receive the frames of `topic`. Joins are counted. The first one is followed by a resync of the topic."""
         self._joined[topic] = self._joined.get(topic, 0) + 1
         if self._joined[topic] > 1 or self._stopping:
             return
@@ -138,7 +138,7 @@ class Bus:
             self._resync([topic])
 
     def leave(self, topic: str) -> None:
-        """Takes back one join; after the last, no frame of `topic` comes any more."""
+        """Undo one join. After the last one no frame of `topic` is received."""
         count = self._joined.pop(topic, 0)
         if count > 1:
             self._joined[topic] = count - 1
@@ -146,7 +146,7 @@ class Bus:
             self._remove_topic(topic)
 
     def publish(self, frames: Iterable[Frame]) -> None:
-        """The frames leave soon and in order, or are counted as dropped."""
+        """Send the frames in the background, in order. Frames that do not fit into the queue are counted as dropped."""
         for frame in frames:
             if len(self._outgoing) < OUTGOING_FRAMES and self._outgoing_characters < OUTGOING_CHARACTERS:
                 self._outgoing.append(frame)
@@ -156,7 +156,7 @@ class Bus:
                 self._note_lost([frame])
         self._filled.set()
 
-    # ------------------------------------------------------------------ going out
+    # ------------------------------------------------------------------ sending
 
     async def _drain(self) -> None:
         while not self._stopping:
@@ -178,7 +178,7 @@ class Bus:
         sent = await self._backend.flush()
         self.stats.published += sent
         self.stats.dropped += len(batch) - sent
-        if sent < len(batch):  # which of them arrived is not known
+        if sent < len(batch):  # it is not known which of them arrived
             self._note_lost(batch)
 
     def _note_lost(self, frames: Iterable[Frame]) -> None:
@@ -186,7 +186,7 @@ class Bus:
             self._lost.update(frame.topic for frame in frames)
 
     async def _send_resyncs(self) -> None:
-        """Tell the receivers which topics lost frames. What the broker does not take is tried again."""
+        """Ask the receivers to resync the topics with lost frames. Tried again until the broker accepts it."""
         lost, self._lost = self._lost, set()
         advice = self._resync_messages(lost)
         for channel, message in advice:
@@ -199,7 +199,7 @@ class Bus:
             return [(self._channel(shard), RESYNC_CHANNEL) for shard in range(self._shards)]
         return [(self._channel_of(topic), topic.encode()) for topic in topics]
 
-    # ------------------------------------------------------------------ coming in
+    # ------------------------------------------------------------------ receiving
 
     def _channel_of(self, topic: str) -> str:
         return self._channel(zlib.crc32(topic.encode()) % self._shards)
@@ -234,9 +234,9 @@ class Bus:
         topic, _, rest = message.partition("\n")
         if message == RESYNC:
             self._on_confirmed(name)
-        elif topic not in self._joined:  # left while the frame waited
+        elif topic not in self._joined:  # left while the frame was waiting
             return
-        elif not rest:  # a frame too heavy for the broker, or lost by its sender
+        elif not rest:  # a frame that was too large for the broker, or lost by its sender
             self._resync([topic])
         elif frame := decode(topic, rest):
             self.stats.received += 1
@@ -250,7 +250,7 @@ class Bus:
             self._resync(channel.topics)
 
     def _resync(self, topics: Iterable[str]) -> None:
-        # After a lost connection the channels come back one by one, in one go: one call for all of them.
+        # After a lost connection the channels are confirmed one by one in the same turn: one call for all of them.
         if not self._stale:
             asyncio.get_running_loop().call_soon(self._announce)
         self._stale.update(topics)
@@ -263,10 +263,12 @@ class Bus:
 
 
 def open_backend(url: str, inbox: IncomingQueue, direct_url: str | None) -> BrokerBackend:
-    """The broker that `url` names. Only its own driver is imported: the others are optional and slow to load."""
+    """The broker of this URL. Only its own driver is imported: the others are optional and slow to import."""
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme not in BROKERS:
-        raise ValueError(f"The bus does not know {scheme}://; it speaks {', '.join(f'{name}://' for name in BROKERS)}.")
+        raise ValueError(
+            f"The bus does not support {scheme}://. It supports {', '.join(f'{name}://' for name in BROKERS)}."
+        )
     if BROKERS[scheme] == "postgres":
         url = direct_url or url
     try:
@@ -278,12 +280,12 @@ def open_backend(url: str, inbox: IncomingQueue, direct_url: str | None) -> Brok
 
 
 def encode(frame: Frame) -> bytes:
-    """What travels: topic, seq and body, a line each; the body may have more. What UTF-8 cannot say becomes '?'."""
+    """The message of a frame: topic, seq and body, separated by newlines. Lone surrogates in the body become '?'."""
     return f"{frame.topic}\n{frame.seq}\n{frame.body}".encode(errors="replace")
 
 
 def decode(topic: str, rest: str) -> Frame | None:
-    """The frame of `topic`, or None if a stranger wrote the rest."""
+    """The frame of `topic`, or None if `rest` is not what `encode` makes."""
     seq, newline, body = rest.partition("\n")
     if not (newline and seq.isdecimal() and len(seq) < 20):
         return None
@@ -293,7 +295,7 @@ def decode(topic: str, rest: str) -> Frame | None:
 def _call(callback: Callable[[Any], None], argument: Frame | Collection[str]) -> None:
     try:
         callback(argument)
-    except Exception:  # a fault of one frame must not make its channel deaf
+    except Exception:  # one failing frame must not end the channel
         logger.exception("a callback of the bus failed")
 
 

@@ -1,4 +1,4 @@
-"""Frames by Redis or Valkey: plain pub/sub on one connection, batches in one round trip on another."""
+"""The bus over Redis or Valkey: pub/sub on one connection, batches in one round trip on another."""
 
 import asyncio
 import math
@@ -18,15 +18,15 @@ from roomcast.realtime.bus.incoming import IncomingQueue
 
 @asynccontextmanager
 async def connection(url: str) -> AsyncIterator[Connection]:
-    """An open connection, with every address form and option redis-py knows.
+    """An open connection. Accepts every URL and option of redis-py.
 
-    It never reconnects on its own: that would hide a gap, and every gap must become a resync.
+    It never reconnects by itself: that would hide a gap, and every gap must become a resync.
     """
     pool: Any = ConnectionPool.from_url(
         url,
         protocol=3,
         retry=Retry(NoBackoff(), 0),
-        socket_timeout=None,  # every wait is limited here, around whole conversations
+        socket_timeout=None,  # waits are limited in this module, around whole exchanges
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     made = pool.make_connection()
@@ -42,7 +42,7 @@ class Broker(BrokerBackend):
     SUBSCRIBE, UNSUBSCRIBE, PUBLISH = "SUBSCRIBE", "UNSUBSCRIBE", "PUBLISH"
     SUBSCRIBED, UNSUBSCRIBED, MESSAGE = b"subscribe", b"unsubscribe", b"message"
 
-    _subscriber: Connection  # both made anew by every session
+    _subscriber: Connection  # both are set by each session
     _publisher: Connection
 
     def __init__(self, url: str, inbox: IncomingQueue) -> None:
@@ -67,14 +67,15 @@ class Broker(BrokerBackend):
         try:
             await self._publisher.send_packed_command(self._publisher.pack_commands(commands))
             for _ in batch:
-                await self._publisher.read_response(timeout=math.inf)  # `flush` limits the whole
+                await self._publisher.read_response(timeout=math.inf)  # `flush` limits the time of the batch
         except BaseException:
-            # Answers still on their way would be taken for those of the next batch. It connects again by itself.
+            # Answers that arrive later would be taken for those of the next batch. The next command reconnects.
             await self._publisher.disconnect(nowait=True)
             raise
 
     async def _command(self, name: str, channels: Iterable[str]) -> None:
-        # One command per channel, in one write: in a cluster the channels of a node need not share a slot.
+        # One command per channel, in one write: in a cluster, the channels of a node may have different slots, which
+        # one command must not mix.
         commands = self._subscriber.pack_commands([(name, channel) for channel in channels])
         await self._subscriber.send_packed_command(commands)
 
@@ -97,7 +98,7 @@ class Broker(BrokerBackend):
             self._on_unsubscribed(channel.decode())
 
     def _on_unsubscribed(self, channel: str) -> None:
-        # Not asked for: the slot has moved to another node of the cluster.
+        # Not requested by us: the slot has moved to another node of the cluster.
         if not self._unsubscribing[channel]:
             raise ConnectionError(f"the server ended the subscription to {channel}")
         self._unsubscribing[channel] -= 1
@@ -107,6 +108,6 @@ class Broker(BrokerBackend):
         while True:
             await asyncio.sleep(self.heartbeat_seconds)
             if clock() - self._last_read_at > 2 * self.heartbeat_seconds:
-                raise TimeoutError(f"nothing heard for {2 * self.heartbeat_seconds:g} seconds")
+                raise TimeoutError(f"the server has sent nothing for {2 * self.heartbeat_seconds:g} seconds")
             async with asyncio.timeout(self.heartbeat_seconds):
                 await self._subscriber.send_command("PING")
