@@ -1,4 +1,4 @@
-"""The product's own bus (`realtime/bus.py`) over a simulated broker that cuts its connections.
+"""The real bus (`realtime/bus/`) over a simulated broker that cuts its connections.
 
 While a connection lives it delivers in order. When it is cut, what was on its way is lost, and some of a batch may have
 arrived. Frames that are sent while the sender is cut off reach nobody.

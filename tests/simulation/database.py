@@ -1,4 +1,4 @@
-"""A database in memory: rooms, members, sessions. Each question to it may fail, hang, be slow or be cancelled.
+"""A database in memory: rooms, members, sessions. Each query may fail, hang, be slow or be cancelled.
 
 The product's SQL is replaced where a query function takes its session; all above the queries is the product's own.
 """

@@ -1,4 +1,4 @@
-"""Live delivery (`realtime/`): two processes with a hub each, one log, and clients that come, stall and go.
+"""Live delivery (`realtime/`): two processes with a hub each, one log, and clients that connect, stall and leave.
 
 Everything around the hubs is simulated: the log and who may read it, the bus, the sockets, and the documents that a
 stream shows. The hub, topics, groups, readers and outboxes are the product's own.

@@ -66,8 +66,8 @@ class Bus:
     """One process's connection to the bus. Both callbacks run on the event loop and must return quickly.
 
     `on_frame` gets every frame of a joined topic, including those of this process. `on_resync` gets topics whose log
-    has to be read because frames may be missing: after the first join, after a lost connection, after an overflow. If this
-    process could not send frames of a topic, the receivers resync that topic as soon as the broker is back.
+    has to be read because frames may be missing: after the first join, after a lost connection, after an overflow. If
+    this process could not send frames of a topic, the receivers resync that topic as soon as the broker is back.
 
     `shards` is the number of channels that the topics are spread over; it is the same in every process. `direct_url`
     replaces a postgresql:// `url` that leads through a pooler, where LISTEN does not work. `pending` limits the
