@@ -231,7 +231,7 @@ class Roomcast:
     def _publish(self, events: Sequence[Event]) -> None:
         self.bus.publish(frame for event in events for frame in _frames(event, self.lines.pack(event)))
         self.signals.on_committed(events)
-        self.watch.committed((room_topic(event.room_id), event.seq) for event in events if event.seq)
+        self.watch.note_committed((room_topic(event.room_id), event.seq) for event in events if event.seq)
 
     def _begin_epoch(self) -> None:
         """Another epoch counts: what was read of the logs is in doubt."""

@@ -1,4 +1,4 @@
-"""Faults that go on for long: nobody's access token ends in the middle of them, and nobody speaks too much."""
+"""Fixtures for tests with long faults: access tokens that do not expire meanwhile, and no rate limits."""
 
 import pytest
 import pytest_asyncio

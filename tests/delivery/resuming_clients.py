@@ -1,4 +1,4 @@
-"""Clients that come back whatever happens, people who send whatever happens, and the log that both must agree with."""
+"""Clients that reconnect after every fault, senders that retry, and the log that both are compared with."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""The moment between being allowed to read a room and hearing it: nothing slips through, nothing stays behind."""
+"""Between the check of the right to read and the first event: no event is lost, and no reader is left behind."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,7 +28,7 @@ class SlowDoor:
 
 
 @pytest.mark.parametrize("somebody_listens", [True, False])
-async def test_who_leaves_while_subscribing_does_not_stay_to_listen(
+async def test_a_member_who_leaves_while_subscribing_gets_no_stream(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch, somebody_listens: bool
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
@@ -48,7 +48,7 @@ async def test_who_leaves_while_subscribing_does_not_stay_to_listen(
         assert (await watching.message())["type"] == "complete"
 
 
-async def test_a_subscription_given_up_while_its_room_is_looked_up_leaves_nothing(
+async def test_a_subscription_cancelled_during_the_room_query_leaves_nothing(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den")
@@ -77,7 +77,7 @@ async def nothing_left_of_streams(app: RunningApp) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_half_opened_streams_leave_no_trace(app: RunningApp, ann: UserClient) -> None:
+async def test_half_opened_streams_leave_nothing(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     for _ in range(20):
         async with ann.socket() as wire:
@@ -103,7 +103,7 @@ class SlowToLeave(SlowDoor):
             raise
 
 
-async def test_an_id_that_is_used_again_at_once_leaves_no_reader(
+async def test_an_operation_id_reused_at_once_leaves_no_reader(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den")

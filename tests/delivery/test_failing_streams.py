@@ -1,4 +1,4 @@
-"""Streams that the server ends: what their last cursor promises, and that a failure is told to the client."""
+"""Streams that the server ends: what their last cursor covers, and that the client is told of a failure."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -48,7 +48,7 @@ def error_of(told: Json) -> str:
     return str(told["payload"][0]["extensions"]["code"])
 
 
-async def test_the_last_cursor_of_a_stream_names_no_event_that_was_not_shown(
+async def test_the_last_cursor_of_a_stream_covers_only_sent_events(
     app: RunningApp, ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])

@@ -1,4 +1,4 @@
-"""Between bus and hub, frames are lost, repeated and mixed up; the log makes up for all of it."""
+"""Frames between bus and hub are lost, repeated and reordered; the log makes up for it."""
 
 import asyncio
 import random
@@ -44,7 +44,7 @@ class FaultyWire:
                 self._on_frame(frame)
 
 
-async def test_lost_repeated_and_mixed_up_frames_change_nothing(app: RunningApp, ann: UserClient) -> None:
+async def test_lost_repeated_and_reordered_frames_change_nothing(app: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(2_000, 300)
     wire, epoch = FaultyWire(app, lost=0.2, repeated=0.2, delayed=0.3), app.roomcast.epoch.current
     async with surviving(many(50, 8), [app], ann, den) as survivors:
@@ -65,7 +65,7 @@ async def test_a_lost_last_frame_is_found_in_the_log_soon(app: RunningApp, ann: 
             assert (await watching.next())["message"]["body"] == "nothing follows"
 
 
-async def test_who_has_left_hears_nothing_more_even_if_no_frame_says_so(
+async def test_a_removed_member_gets_no_more_events_even_if_the_frame_is_lost(
     make_app: MakeApp, app: RunningApp, ann: UserClient, bob: UserClient
 ) -> None:
     other = await make_app()  # another process: its memory bus says nothing to the first one
@@ -85,7 +85,7 @@ def at(app: RunningApp, person: UserClient) -> UserClient:
     return UserClient(app, person.name, {"tokens": tokens, "user": {"id": person.id}})
 
 
-async def test_frames_of_strangers_and_of_other_releases_do_no_harm(app: RunningApp, ann: UserClient) -> None:
+async def test_malformed_frames_do_no_harm(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     topic = f"room:{local_id('room', den)}"
     async with ann.socket() as wire:
@@ -100,7 +100,7 @@ async def test_frames_of_strangers_and_of_other_releases_do_no_harm(app: Running
 # ------------------------------------------------------------------ transactions
 
 
-async def test_transactions_that_dawdle_and_fail_never_hide_an_event(app: RunningApp, ann: UserClient) -> None:
+async def test_slow_and_failing_transactions_never_hide_an_event(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     room_id, author_id = local_id("room", den), local_id("user", ann.id)
     assert room_id is not None

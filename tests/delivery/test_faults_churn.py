@@ -1,4 +1,4 @@
-"""Clients that connect, subscribe and vanish, over and over: nothing of them stays."""
+"""Clients that connect, subscribe and disconnect repeatedly leave nothing behind."""
 
 import asyncio
 import json

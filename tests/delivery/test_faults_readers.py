@@ -1,4 +1,4 @@
-"""Readers that stop reading cost nothing, disturb nobody and catch up; one that never takes a byte is dropped."""
+"""Readers that stop reading cost no memory, delay no other and catch up; one that accepts no byte is dropped."""
 
 import asyncio
 import json
@@ -90,7 +90,7 @@ async def read_on(ws: ClientConnection, count: int) -> list[int]:
 
 
 @pytest.mark.parametrize("document", [WATCH, WATCH.replace(" seq", " viewerCanEdit seq")], ids=["shared", "personal"])
-async def test_a_reader_that_stops_disturbs_nobody_and_catches_up_when_it_reads_again(
+async def test_a_blocked_reader_delays_no_other_and_catches_up_later(
     app: RunningApp, ann: UserClient, document: str
 ) -> None:
     den, count = await ann.create_room("den"), many(100_000, 300)
@@ -102,7 +102,9 @@ async def test_a_reader_that_stops_disturbs_nobody_and_catches_up_when_it_reads_
         assert seqs == [seq for seq, _ in await the_log(ann, den)]
 
 
-async def test_large_events_are_kept_within_bounds_for_who_is_behind(app: RunningApp, ann: UserClient) -> None:
+async def test_large_events_are_held_within_limits_for_readers_that_are_behind(
+    app: RunningApp, ann: UserClient
+) -> None:
     copies = " ".join(f"body{number}: body" for number in range(40))
     large = WATCH.replace(" body ", f" body {copies} ")
     den, count = await ann.create_room("den"), many(2_000, 100)
@@ -120,7 +122,7 @@ async def test_large_events_are_kept_within_bounds_for_who_is_behind(app: Runnin
         assert await read_on(behind, count) == await read_on(other, count) == seqs
 
 
-async def test_a_peer_that_takes_nothing_is_dropped(app: RunningApp, ann: UserClient) -> None:
+async def test_a_peer_that_accepts_no_bytes_is_dropped(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     app.roomcast.sockets.timeouts = replace(app.roomcast.sockets.timeouts, stall=0.5)
     async with stalled(app.ws_url, ann, den), ann.socket():

@@ -1,4 +1,4 @@
-"""Many clients come back at once while the database restarts: each of them is shown all that it has missed."""
+"""Many clients resume at once while the database restarts: each gets everything that it missed."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datnam
 
 
 @pytest.mark.parametrize("kind", [Survivor, ByMap], ids=["after", "map"])
-async def test_who_resumes_during_a_restart_misses_nothing(tmp_path: Path, kind: type[Survivor]) -> None:
+async def test_clients_that_resume_during_a_restart_miss_nothing(tmp_path: Path, kind: type[Survivor]) -> None:
     clients = many(250, 40)
     try:
         postgres = servers.start_postgres("PATH", "wheel")

@@ -1,4 +1,4 @@
-"""A server killed in the midst of sends: what it acknowledged is there, once and in its place; sending the rest again
+"""A server killed during sends: every acknowledged message is stored once and in order, and sending the others again
 completes the set."""
 
 import asyncio
@@ -106,7 +106,7 @@ async def nothing_lost(reader: UserClient, rooms: Sequence[str], letters: Post) 
     return stored
 
 
-async def test_a_server_killed_while_people_send_has_all_that_it_acknowledged(
+async def test_a_server_killed_during_sends_has_stored_all_acknowledged_messages(
     database_url: str, tmp_path: Path
 ) -> None:
     count, kills = many(10_000, 500), many(8, 2)

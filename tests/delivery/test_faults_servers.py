@@ -1,4 +1,4 @@
-"""Brokers, databases and servers die in mid-stream: nothing lost, nothing twice, and readiness is red meanwhile."""
+"""Brokers, databases and servers die during streams: no event is lost or repeated, and readiness fails meanwhile."""
 
 import asyncio
 from collections.abc import Callable, Iterator

@@ -15,7 +15,7 @@ from tests.running_app import RunningApp
 pytestmark = pytest.mark.chaos
 
 
-async def test_clients_whose_sockets_are_killed_at_random_hear_the_whole_log(app: RunningApp, ann: UserClient) -> None:
+async def test_clients_whose_sockets_are_killed_get_the_whole_log(app: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(10_000, 300)
     async with surviving(many(50, 8), [app], ann, den) as survivors:
         async with meanwhile(cut_at_random(survivors)):
@@ -26,7 +26,7 @@ async def test_clients_whose_sockets_are_killed_at_random_hear_the_whole_log(app
 
 @pytest.mark.parametrize("bus", ["postgresql", "redis"])
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_clients_that_move_between_processes_hear_the_whole_log(
+async def test_clients_that_move_between_processes_get_the_whole_log(
     database_url: str, tmp_path: Path, bus: str
 ) -> None:
     count = many(10_000, 300)

@@ -1,4 +1,4 @@
-"""A database that fails over to a standby that lagged: the newest events are gone, and others take their places."""
+"""A failover to a standby that lagged: the newest events are gone, and others take their seqs."""
 
 import asyncio
 
@@ -51,7 +51,7 @@ async def until_new_epoch(app: RunningApp, before: object) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_streams_begin_anew_when_the_log_has_lost_events(app: RunningApp, ann: UserClient) -> None:
+async def test_streams_restart_when_the_log_has_lost_events(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "kept")
     kept = await position(ann, den)
@@ -79,12 +79,12 @@ async def test_streams_begin_anew_when_the_log_has_lost_events(app: RunningApp, 
             )
 
 
-async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_once(
+async def test_other_events_at_the_lost_seqs_are_noticed_at_once(
     app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log has overtaken what was shown before anybody looked at its end."""
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
-    monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(watchers, "CHECK_SECONDS", 60.0)
     await asyncio.sleep(1.1)  # the looks that had begun are over
     den = await ann.create_room("den")
     kept = await position(ann, den)
@@ -99,11 +99,11 @@ async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_
         assert anew.seq in range(parse_cursor(kept).seq, parse_cursor(kept).seq + 4)
 
 
-async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(
+async def test_a_gap_after_a_cut_bus_reveals_a_replaced_log(
     app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
-    monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(watchers, "CHECK_SECONDS", 60.0)
     await asyncio.sleep(1.1)
     den = await ann.create_room("den")
     kept = await position(ann, den)
@@ -139,7 +139,7 @@ async def test_other_processes_follow(make_app: MakeApp, app: RunningApp, ann: U
         assert (await again.next())["recovered"] is False
 
 
-async def test_what_was_lost_is_noticed_where_nobody_listens(app: RunningApp, ann: UserClient) -> None:
+async def test_lost_events_are_noticed_in_a_process_without_readers(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     kept, before = await position(ann, den), app.roomcast.epoch.current
     await ann.say(den, "lost")
@@ -152,7 +152,7 @@ async def test_what_was_lost_is_noticed_where_nobody_listens(app: RunningApp, an
         assert (await again.next())["recovered"] is False
 
 
-async def test_an_inbox_forgets_what_was_lost(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
+async def test_an_inbox_drops_lost_events(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     kept = await position(ann, den)
     async with inbox(bob) as (watching, _):
@@ -164,7 +164,7 @@ async def test_an_inbox_forgets_what_was_lost(app: RunningApp, ann: UserClient, 
         await until_unread(watching, den, 1)
 
 
-async def test_a_later_epoch_that_is_lost_as_well_does_not_come_back(app: RunningApp, ann: UserClient) -> None:
+async def test_a_lost_epoch_is_never_used_again(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     kept, first = await position(ann, den), app.roomcast.epoch.current
     await ann.say(den, "lost")

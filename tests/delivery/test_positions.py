@@ -1,4 +1,4 @@
-"""A stream of messages says where it is before its first message, and while nobody speaks: in the server's pings."""
+"""A stream of messages announces its position before its first message and, while it is quiet, in pings."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from tests.receipts.test_inbox import INBOX
 TYPING = "subscription Typing($roomId: ID!) { typing(roomId: $roomId) { roomId } }"
 
 
-async def test_a_stream_from_now_says_where_it_begins(ann: UserClient) -> None:
+async def test_a_live_stream_announces_its_start_position(ann: UserClient) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "before")
     async with ann.socket() as wire:
@@ -24,7 +24,7 @@ async def test_a_stream_from_now_says_where_it_begins(ann: UserClient) -> None:
         assert await wire.next_ping() == {"cursors": {watching.id: await cursor_of(ann, den)}}
 
 
-async def test_a_quiet_stream_resumes_from_where_it_began(ann: UserClient) -> None:
+async def test_a_stream_without_events_resumes_from_its_start(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         watching = await wire.watch(ROOM_MESSAGES, roomId=den)
@@ -35,7 +35,7 @@ async def test_a_quiet_stream_resumes_from_where_it_began(ann: UserClient) -> No
         assert bodies([await again.next()]) == ["missed"]
 
 
-async def test_heartbeats_say_where_streams_are_and_only_what_is_new(ann: UserClient) -> None:
+async def test_pings_announce_only_positions_that_changed(ann: UserClient) -> None:
     den = await ann.create_room("den")
     ann.app.roomcast.sockets.timeouts = replace(Timeouts(), tick=0.02, heartbeat=0.1)
     async with ann.socket() as wire:
@@ -49,7 +49,7 @@ async def test_heartbeats_say_where_streams_are_and_only_what_is_new(ann: UserCl
         assert [await wire.next_ping(), await wire.next_ping()] == [{}, {}]
 
 
-async def test_streams_that_say_their_position_themselves_or_have_none_are_in_no_ping(ann: UserClient) -> None:
+async def test_streams_with_their_own_positions_or_none_are_in_no_ping(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
@@ -59,7 +59,7 @@ async def test_streams_that_say_their_position_themselves_or_have_none_are_in_no
         assert list((await wire.next_ping())["cursors"]) == [last.id]
 
 
-async def test_a_position_is_never_ahead_of_what_was_shown(ann: UserClient) -> None:
+async def test_an_announced_position_is_never_ahead_of_the_sent_events(ann: UserClient) -> None:
     den = await ann.create_room("den")
     start = parse_cursor(await cursor_of(ann, den)).seq
     ann.app.roomcast.sockets.timeouts = replace(Timeouts(), tick=0.001, heartbeat=0.002)

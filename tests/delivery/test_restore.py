@@ -1,4 +1,4 @@
-"""A backup that is taken while people talk, and restored: whoever heard more than it holds is told to begin anew."""
+"""A backup taken during sends and restored: clients that got more than it holds are told to start again."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ async def returned(app: RunningApp, name: str) -> UserClient:
         return UserClient(app, name, await visitor.mutate(LOGIN, usernameOrEmail=name, password=PASSWORD))
 
 
-async def test_after_a_restore_nobody_is_told_that_nothing_was_missed(tmp_path: Path) -> None:
+async def test_after_a_restore_no_stream_claims_to_be_complete(tmp_path: Path) -> None:
     live, kept = tmp_path / "live.db", tmp_path / "kept.db"
     async with (
         open_app(settings_for(f"sqlite:///{live}", tmp_path, migrate_on_start=True)) as app,
@@ -58,7 +58,7 @@ async def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
     assert there.read_text() == "precious"
 
 
-async def test_a_backup_of_nothing_says_so(tmp_path: Path) -> None:
+async def test_a_backup_of_an_empty_database_says_so(tmp_path: Path) -> None:
     refused = roomcast(tmp_path / "nothing.db", "backup", str(tmp_path / "copy.db"))
 
     assert (refused.returncode, refused.stdout) == (2, "")

@@ -1,4 +1,4 @@
-"""Coming back with a cursor: everything after it exactly once, in order, then live."""
+"""Resuming with a cursor: every event after it exactly once and in order, then live events."""
 
 import asyncio
 from typing import Any
@@ -35,7 +35,7 @@ async def refusal(watching: ClientSubscription) -> str:
     return str(message["payload"][0]["extensions"]["code"])
 
 
-async def test_a_stream_from_now_begins_with_one_word_that_it_is_live(ann: UserClient) -> None:
+async def test_a_live_stream_starts_with_one_stream_ready(ann: UserClient) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "before")
     async with ann.socket() as wire:
@@ -47,7 +47,7 @@ async def test_a_stream_from_now_begins_with_one_word_that_it_is_live(ann: UserC
     assert (bodies([told]), told["replayed"]) == (["after"], False)
 
 
-async def test_a_cursor_brings_all_that_was_missed_between_two_words_and_then_what_is_new(ann: UserClient) -> None:
+async def test_a_cursor_replays_missed_events_between_two_stream_readys_then_goes_live(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "one", "two", "three")
@@ -66,7 +66,7 @@ async def test_a_cursor_brings_all_that_was_missed_between_two_words_and_then_wh
     assert (bodies([live]), live["replayed"]) == (["four"], False)
 
 
-async def test_a_replay_of_nothing_ends_with_its_word_too(ann: UserClient) -> None:
+async def test_an_empty_replay_ends_with_stream_ready_too(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     async with ann.socket() as wire:
@@ -76,7 +76,7 @@ async def test_a_replay_of_nothing_ends_with_its_word_too(ann: UserClient) -> No
     assert [event["cursor"] for event in ready] == [cursor, cursor]
 
 
-async def test_messages_alone_are_replayed_without_words_about_the_stream(ann: UserClient, bob: UserClient) -> None:
+async def test_room_messages_are_replayed_without_control_events(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     [first] = [await ann.send(den, "one")]
     await bob.join(den)
@@ -116,7 +116,7 @@ async def test_a_client_that_names_its_cursors_while_connecting_misses_nothing(a
 
 
 @pytest.mark.parametrize("newer", ["after", "resume"])
-async def test_of_the_argument_and_the_map_the_newer_cursor_counts(ann: UserClient, newer: str) -> None:
+async def test_the_newer_cursor_of_argument_and_resume_map_is_used(ann: UserClient, newer: str) -> None:
     den = await ann.create_room("den")
     old = await cursor_of(ann, den)
     await ann.say(den, "old news")
@@ -128,7 +128,7 @@ async def test_of_the_argument_and_the_map_the_newer_cursor_counts(ann: UserClie
         assert bodies([await watching.next()]) == ["news"]
 
 
-async def test_the_map_is_used_once_for_each_field_of_a_room(ann: UserClient) -> None:
+async def test_the_resume_map_is_used_once_for_each_field_of_a_room(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "missed")
@@ -143,7 +143,7 @@ async def test_the_map_is_used_once_for_each_field_of_a_room(ann: UserClient) ->
         assert bodies([await again.next()]) == ["new"]
 
 
-async def test_fields_of_one_room_resume_from_cursors_of_their_own(ann: UserClient) -> None:
+async def test_fields_of_one_room_resume_from_their_own_cursors(ann: UserClient) -> None:
     den = await ann.create_room("den")
     first = await cursor_of(ann, den)
     await ann.say(den, "one")
@@ -176,7 +176,7 @@ async def test_a_cursor_of_another_epoch_or_of_the_future_has_expired(ann: UserC
             assert await refusal(await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor)) == "RESUME_EXPIRED"
 
 
-async def test_a_cursor_of_another_room_and_nonsense_are_bad_input(ann: UserClient) -> None:
+async def test_a_malformed_cursor_or_one_of_another_room_is_bad_input(ann: UserClient) -> None:
     den, attic = await ann.create_room("den"), await ann.create_room("attic")
     page = (await ann.execute(HISTORY.replace("nodes { body }", "edges { cursor }"), id=attic))["messages"]
     async with ann.socket() as wire:
@@ -186,7 +186,7 @@ async def test_a_cursor_of_another_room_and_nonsense_are_bad_input(ann: UserClie
         assert kinds(await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()) == ["StreamReady"]
 
 
-async def test_a_stranger_learns_nothing_by_a_cursor(ann: UserClient, bob: UserClient) -> None:
+async def test_a_cursor_reveals_nothing_to_a_non_member(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     cursor = await cursor_of(ann, den)
     async with bob.socket(resume={den: cursor}) as wire:
@@ -197,7 +197,7 @@ async def test_a_stranger_learns_nothing_by_a_cursor(ann: UserClient, bob: UserC
 # ------------------------------------------------------------------ a page and the stream after it
 
 
-async def test_a_page_and_the_stream_from_its_cursor_leave_no_hole_while_others_send(ann: UserClient) -> None:
+async def test_a_page_and_the_stream_from_its_cursor_leave_no_gap_during_sends(ann: UserClient) -> None:
     den = await ann.create_room("den")
     sending = asyncio.create_task(_talk(ann, den, 60))
     seen: list[tuple[list[str], ClientSubscription]] = []

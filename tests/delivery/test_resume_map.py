@@ -1,4 +1,4 @@
-"""The cursors of `connection_init`: each is used up when a stream has started from it, whatever happened before."""
+"""The cursors of `connection_init`: each is used up when a stream has started from it, and not before."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -13,7 +13,7 @@ from tests.delivery.test_attaching import SlowDoor
 from tests.delivery.test_resume import bodies, cursor_of, kinds, refusal
 
 
-async def test_a_cursor_survives_an_attempt_that_the_database_did_not_let_finish(
+async def test_a_cursor_survives_a_subscription_that_the_database_interrupted(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den")
@@ -40,7 +40,7 @@ def failing_at_first(step: Callable[..., Awaitable[Any]]) -> Callable[..., Await
     return attempt
 
 
-async def test_a_cursor_survives_an_attempt_that_took_too_long(
+async def test_a_cursor_survives_a_subscription_that_timed_out(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den")
@@ -62,7 +62,7 @@ async def test_a_cursor_survives_an_attempt_that_took_too_long(
         assert bodies([await watching.next()]) == ["missed"]
 
 
-async def test_a_cursor_survives_a_subscription_that_was_given_up_while_it_was_opened(
+async def test_a_cursor_survives_a_subscription_that_was_cancelled_while_opening(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den")
@@ -79,7 +79,7 @@ async def test_a_cursor_survives_a_subscription_that_was_given_up_while_it_was_o
         assert given_up.is_silent
 
 
-async def test_streams_that_are_asked_for_together_all_begin_at_the_cursor(ann: UserClient) -> None:
+async def test_streams_requested_together_all_start_at_the_cursor(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = await cursor_of(ann, den)
     await ann.say(den, "missed")
@@ -109,7 +109,7 @@ async def test_each_stream_of_a_room_resumes_from_the_cursor_under_its_own_id(an
         assert kinds(started["payload"]["data"].values()) == ["StreamReady"]
 
 
-async def test_a_cursor_that_was_called_expired_is_used_up(ann: UserClient) -> None:
+async def test_a_cursor_answered_as_expired_is_used_up(ann: UserClient) -> None:
     den = await ann.create_room("den")
     place = parse_cursor(await cursor_of(ann, den))
     expired = Position(uuid4(), place.room_id, place.seq).encode()

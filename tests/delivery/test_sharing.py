@@ -1,4 +1,4 @@
-"""One execution for everybody who is shown the same, and nobody is shown what is another's."""
+"""One execution for all readers of the same bytes, and no viewer gets the values of another."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -35,7 +35,7 @@ def groups(app: RunningApp) -> list[Group]:
     return [group for topic in app.roomcast.hub.topics for group in topic.groups.values()]
 
 
-async def test_one_document_of_many_people_is_executed_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+async def test_one_document_of_many_users_is_executed_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs, cleo.socket() as cleos:
         watching = [await wire.watch(PLAIN, id=den) for wire in (anns, bobs, cleos)]
@@ -48,7 +48,7 @@ async def test_one_document_of_many_people_is_executed_once(ann: UserClient, bob
         assert group.executions == 2
 
 
-async def test_a_viewer_field_is_executed_once_for_each_person(ann: UserClient, bob: UserClient) -> None:
+async def test_a_viewer_field_is_executed_once_for_each_viewer(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs, bob.socket() as bobs_phone:
         people = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs, bobs_phone)]
@@ -62,9 +62,7 @@ async def test_a_viewer_field_is_executed_once_for_each_person(ann: UserClient, 
         assert group.executions - before == 2
 
 
-async def test_what_depends_on_the_viewer_is_asked_once_for_all(
-    ann: UserClient, bob: UserClient, cleo: UserClient
-) -> None:
+async def test_viewer_data_is_queried_once_for_all_viewers(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     asked = []
     for people in ([ann], [ann, bob, cleo]):
@@ -81,7 +79,7 @@ async def test_what_depends_on_the_viewer_is_asked_once_for_all(
     assert asked[0] == asked[1] > 0
 
 
-async def test_each_is_shown_whether_they_have_reacted(ann: UserClient, bob: UserClient) -> None:
+async def test_each_viewer_sees_their_own_reactions(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     said = (await ann.send(den, "hello"))["message"]["id"]
     await bob.mutate(REACT, messageId=said, emoji="👍")
@@ -98,7 +96,7 @@ async def test_each_is_shown_whether_they_have_reacted(ann: UserClient, bob: Use
         assert [message["room"]["viewerPermissions"]["canPin"] for message in shown] == [True, False]
 
 
-async def test_who_loses_the_room_is_shown_nothing_more_and_the_others_all(ann: UserClient, bob: UserClient) -> None:
+async def test_a_removed_viewer_gets_no_more_events_and_the_others_get_all(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs:
         watching = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs)]
@@ -112,10 +110,10 @@ async def test_who_loses_the_room_is_shown_nothing_more_and_the_others_all(ann: 
         assert (await watching[1].message())["type"] == "complete"
 
 
-async def test_people_who_have_to_wait_for_their_turn_are_shown_everything_in_order(
+async def test_viewers_that_wait_for_a_turn_get_everything_in_order(
     ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(per_viewer_group, "TURN", 1)
+    monkeypatch.setattr(per_viewer_group, "EXECUTIONS_PER_TURN", 1)
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs, cleo.socket() as cleos:
         watching = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs, cleos)]
@@ -137,7 +135,7 @@ async def test_a_signal_reaches_documents_with_viewer_fields_too(ann: UserClient
         assert (await watching.next())["__typename"] == "ReadMarkerMoved"
 
 
-async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_value(
+async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_for_all(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -155,7 +153,7 @@ async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_v
         assert len(groups(ann.app)) == 1
 
 
-async def test_beside_other_viewer_fields_one_that_is_wrongly_marked_still_shows_each_their_own(
+async def test_a_wrongly_marked_field_beside_viewer_fields_shows_each_their_own(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -173,7 +171,7 @@ async def test_beside_other_viewer_fields_one_that_is_wrongly_marked_still_shows
         assert [message["viewerCanEdit"] for message in shown] == [True, False]
 
 
-async def test_many_who_missed_the_same_share_its_replay(ann: UserClient) -> None:
+async def test_readers_that_missed_the_same_events_share_a_replay(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = (await ann.send(den, "first"))["cursor"]
     await ann.say(den, *(f"missed {n}" for n in range(20)))
@@ -187,7 +185,7 @@ async def test_many_who_missed_the_same_share_its_replay(ann: UserClient) -> Non
 
 
 @pytest.mark.parametrize("document", [ROOM_EVENTS, VIEWER_EVENTS.replace("$id", "$roomId")])
-async def test_replays_show_each_person_their_own(ann: UserClient, bob: UserClient, document: str) -> None:
+async def test_replays_show_each_viewer_their_own_values(ann: UserClient, bob: UserClient, document: str) -> None:
     document = document.replace("($roomId: ID!)", "($roomId: ID!, $after: Cursor)").replace(
         "(roomId: $roomId)", "(roomId: $roomId, after: $after)"
     )
@@ -204,7 +202,7 @@ async def test_replays_show_each_person_their_own(ann: UserClient, bob: UserClie
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_replay_is_not_kept_once_nobody_comes_for_it(ann: UserClient) -> None:
+async def test_a_replay_expires(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = (await ann.send(den, "first"))["cursor"]
     await ann.say(den, "missed")

@@ -1,4 +1,4 @@
-"""A server that is told to stop: it finishes what runs, sends its clients elsewhere, and ends in time."""
+"""A server that stops: it finishes running operations, tells clients to reconnect elsewhere, and ends in time."""
 
 import asyncio
 import signal
@@ -8,7 +8,9 @@ from tests.api_clients import ROOM_EVENTS, UserClient, sign_up
 from tests.process import Process, processes
 
 
-async def test_sigterm_closes_sockets_with_1012_and_answers_what_was_asked(database_url: str, tmp_path: Path) -> None:
+async def test_sigterm_answers_running_operations_and_closes_sockets_with_1012(
+    database_url: str, tmp_path: Path
+) -> None:
     async with processes(1, database_url, tmp_path) as [server], await sign_up(server.app, "ann") as ann:
         den = await ann.create_room("den")
         async with ann.socket() as wire:

@@ -1,4 +1,4 @@
-"""A socket's life: how it ends, what it may not do to others, and how many of them there may be."""
+"""The life of a socket: how it ends, its independence of other operations, and the limits on sockets."""
 
 import asyncio
 import base64
@@ -38,7 +38,7 @@ async def ping_is_answered(wire: SocketClient) -> None:
 # ------------------------------------------------------------------ time
 
 
-async def test_who_answers_pings_stays_and_who_does_not_is_closed_with_4408(hasty: UserClient) -> None:
+async def test_a_client_that_misses_pings_is_closed_with_4408(hasty: UserClient) -> None:
     opening = connect(hasty.app.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], ping_interval=None)
     async with hasty.socket() as good, opening as mute:
         await mute.send('{"type":"connection_init"}')
@@ -54,12 +54,12 @@ async def until_closed(ws: ClientConnection) -> AsyncIterator[str]:
             yield str(text)
 
 
-async def test_who_never_says_hello_is_closed_with_4408(hasty: UserClient) -> None:
+async def test_a_client_that_never_sends_connection_init_is_closed_with_4408(hasty: UserClient) -> None:
     async with SocketClient(hasty.app.ws_url) as wire:
         assert await wire.closed() == (4408, "Connection initialisation timeout")
 
 
-async def test_an_expired_token_has_its_grace_and_then_4403(make_app: MakeApp) -> None:
+async def test_an_expired_token_closes_with_4403_after_a_grace_period(make_app: MakeApp) -> None:
     app = await make_app(access_token_seconds=2)
     app.roomcast.sockets.timeouts = replace(QUICK, grace=0.5)
     async with await sign_up(app, "ann") as ann:
@@ -114,7 +114,7 @@ def _placed(token: str) -> list[dict[str, object]]:
     return flat + nested
 
 
-async def test_a_token_is_found_wherever_clients_put_it(ann: UserClient) -> None:
+async def test_a_token_is_accepted_in_every_usual_place(ann: UserClient) -> None:
     assert ann.token is not None
     for payload in _placed(ann.token):
         async with SocketClient(ann.app.ws_url) as wire:
@@ -166,12 +166,12 @@ async def test_a_handshake_with_an_unknown_scheme_is_not_anonymous(app: RunningA
 @pytest.mark.parametrize(
     "payload", [{"authorization": ""}, {"authorization": "Bearer "}, {"token": None, "headers": {"authToken": " "}}]
 )
-async def test_an_empty_credential_is_none(app: RunningApp, payload: dict[str, object]) -> None:
+async def test_an_empty_credential_is_anonymous(app: RunningApp, payload: dict[str, object]) -> None:
     async with SocketClient(app.ws_url) as wire:
         assert (await wire.init(payload))["sessionId"] is None
 
 
-async def test_a_socket_without_a_token_may_sign_up_and_is_then_somebodys(ann: UserClient) -> None:
+async def test_an_anonymous_socket_may_sign_up_and_then_acts_for_the_user(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with SocketClient(ann.app.ws_url) as wire:
         await wire.init()
@@ -181,7 +181,7 @@ async def test_a_socket_without_a_token_may_sign_up_and_is_then_somebodys(ann: U
         assert len(await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()) == 1
 
 
-async def test_who_subscribes_before_being_acknowledged_is_closed_with_4401(ann: UserClient) -> None:
+async def test_subscribing_before_connection_ack_closes_with_4401(ann: UserClient) -> None:
     async with SocketClient(ann.app.ws_url) as wire:
         await wire.send(type="connection_init", payload={"authorization": ann.token})
         await wire.watch("{ me { id } }")
@@ -191,7 +191,7 @@ async def test_who_subscribes_before_being_acknowledged_is_closed_with_4401(ann:
 # ------------------------------------------------------------------ one bad operation
 
 
-async def test_bad_operations_of_every_kind_leave_the_others_alone(ann: UserClient) -> None:
+async def test_failing_operations_do_not_affect_the_others(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         good = await wire.watch(ROOM_MESSAGES, roomId=den)
@@ -213,7 +213,7 @@ async def test_bad_operations_of_every_kind_leave_the_others_alone(ann: UserClie
 # ------------------------------------------------------------------ too many
 
 
-async def test_a_person_an_address_and_a_process_have_their_number_of_sockets(ann: UserClient, bob: UserClient) -> None:
+async def test_sockets_per_user_address_and_process_are_limited(ann: UserClient, bob: UserClient) -> None:
     crowd = ann.app.roomcast.sockets.admission
     crowd.places = ConnectionLimits(sockets=6, sockets_per_address=5, sockets_per_person=2)
     async with AsyncExitStack() as stack:
@@ -234,7 +234,7 @@ async def test_a_person_an_address_and_a_process_have_their_number_of_sockets(an
         await ping_is_answered(wire)
 
 
-async def test_a_connection_and_a_person_have_their_number_of_streams(ann: UserClient) -> None:
+async def test_streams_per_connection_and_user_are_limited(ann: UserClient) -> None:
     den = await ann.create_room("den")
     ann.app.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=120)
     async with ann.socket() as first, ann.socket() as second:
@@ -257,7 +257,7 @@ async def _refused(wire: SocketClient, room_id: str) -> str:
     return str(message["payload"][0]["extensions"]["code"])
 
 
-async def test_limits_of_people_and_addresses_can_be_lifted(make_app: MakeApp) -> None:
+async def test_limits_per_user_and_address_can_be_disabled(make_app: MakeApp) -> None:
     places = (await make_app(rate_limits="off")).roomcast.sockets.admission.places
     assert (places.sockets_per_address, places.sockets_per_person, places.streams_per_person) == (None, None, None)
 
@@ -265,7 +265,7 @@ async def test_limits_of_people_and_addresses_can_be_lifted(make_app: MakeApp) -
 # ------------------------------------------------------------------ shutdown
 
 
-async def test_a_server_that_stops_answers_what_was_asked_and_closes_with_1012(ann: UserClient) -> None:
+async def test_a_stopping_server_answers_running_operations_and_closes_with_1012(ann: UserClient) -> None:
     den = await ann.create_room("den")
     inside = ann.app.roomcast
     async with ann.socket() as wire, ann.socket() as idle:
@@ -285,7 +285,7 @@ async def test_a_server_that_stops_answers_what_was_asked_and_closes_with_1012(a
 # ------------------------------------------------------------------ what it leaves
 
 
-async def test_a_socket_that_has_ended_leaves_nothing_to_the_garbage_collector(ann: UserClient) -> None:
+async def test_a_closed_socket_leaves_no_reference_cycles(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire:
         await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()

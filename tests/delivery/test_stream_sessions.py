@@ -1,4 +1,4 @@
-"""A stream belongs to the session that it was opened under, and ends with it, whoever its connection acts for later."""
+"""A stream belongs to the session that opened it and ends with it, whatever the connection does later."""
 
 import asyncio
 
@@ -36,7 +36,7 @@ async def ends(watching: ClientSubscription) -> None:
     assert message["type"] == "complete", message
 
 
-async def test_a_burst_of_subscriptions_behind_a_change_of_person_leaves_no_stream(
+async def test_subscriptions_sent_after_a_change_of_user_leave_no_stream(
     ann: UserClient, bob: UserClient, visitor: AnonymousClient
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
@@ -55,7 +55,7 @@ async def test_a_burst_of_subscriptions_behind_a_change_of_person_leaves_no_stre
         assert all(watching.is_silent for watching in burst)
 
 
-async def test_a_subscription_that_was_being_opened_ends_when_somebody_else_signs_in(
+async def test_a_subscription_being_opened_ends_when_another_user_signs_in(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
@@ -78,7 +78,7 @@ async def moved_on(wire: SocketClient, name: str) -> str:
 
 @pytest.mark.parametrize("document", [ROOM_EVENTS, ROOM_MESSAGES, INBOX], ids=["events", "messages", "inbox"])
 @pytest.mark.parametrize("is_elsewhere", [False, True], ids=["here", "in-another-process"])
-async def test_a_stream_ends_with_its_own_session_and_its_connection_lives_on(
+async def test_a_stream_ends_with_its_session_and_the_connection_stays_open(
     ann: UserClient, bob: UserClient, make_app: MakeApp, document: str, is_elsewhere: bool
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
@@ -114,9 +114,7 @@ async def test_a_stream_is_not_attached_once_its_session_has_ended(
         assert bob.app.roomcast.hub.reader_count == 0
 
 
-async def test_a_session_that_is_over_ends_all_its_connections_and_no_others(
-    ann: UserClient, visitor: AnonymousClient
-) -> None:
+async def test_an_ended_session_closes_its_connections_and_no_others(ann: UserClient, visitor: AnonymousClient) -> None:
     async with (
         await sign_in(visitor, "ann") as other,
         other.socket() as one,
@@ -132,7 +130,7 @@ async def test_a_session_that_is_over_ends_all_its_connections_and_no_others(
 # ------------------------------------------------------------------ limits of people who sign in later
 
 
-async def test_a_connection_that_signs_in_later_needs_a_place_too(ann: UserClient) -> None:
+async def test_a_connection_that_signs_in_later_counts_against_the_limit(ann: UserClient) -> None:
     ann.app.roomcast.sockets.admission.places = ConnectionLimits(sockets_per_person=1)
     async with ann.socket(), SocketClient(ann.app.ws_url) as late:
         await late.init()
@@ -146,7 +144,7 @@ async def test_a_connection_that_signs_in_later_needs_a_place_too(ann: UserClien
         assert (await alone.ask("{ me { user { username } } }"))["data"]["me"]["user"]["username"] == "ann"
 
 
-async def test_inboxes_and_the_streams_of_late_sign_ins_count(ann: UserClient) -> None:
+async def test_inboxes_and_streams_of_late_sign_ins_count_against_the_limit(ann: UserClient) -> None:
     den = await ann.create_room("den")
     ann.app.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=2)
     async with ann.socket() as early, SocketClient(ann.app.ws_url) as late:
@@ -159,7 +157,7 @@ async def test_inboxes_and_the_streams_of_late_sign_ins_count(ann: UserClient) -
             assert refused["payload"][0]["extensions"]["code"] == "SUBSCRIPTION_LIMIT"
 
 
-async def test_somebody_new_on_a_connection_has_no_part_in_what_was_asked_before(ann: UserClient) -> None:
+async def test_a_new_user_of_a_connection_gets_nothing_of_earlier_requests(ann: UserClient) -> None:
     async with SocketClient(ann.app.ws_url) as wire:
         await wire.init()
         signup = {"query": SIGNUP, "variables": {"input": {"username": "dora", "password": PASSWORD}}}

@@ -1,4 +1,4 @@
-"""What one process is told is felt in another within a second: two real servers on one PostgreSQL and one Redis."""
+"""Two real servers on one PostgreSQL and one Redis: changes in one take effect in the other within a second."""
 
 import asyncio
 import uuid
@@ -48,7 +48,7 @@ def redis_url() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_every_loss_is_felt_in_the_other_process(database_url: str, redis_url: str, tmp_path: Path) -> None:
+async def test_lost_access_takes_effect_in_the_other_process(database_url: str, redis_url: str, tmp_path: Path) -> None:
     async with (
         processes(2, database_url, tmp_path, bus_url=redis_url) as (here, there),
         await sign_up(here.app, "ann") as ann,

@@ -1,4 +1,4 @@
-"""What is executed once for many is, to the byte, what each of them would be shown alone, nulls of errors included."""
+"""Payloads made for many viewers at once equal, byte for byte, those made for each alone, including nulls of errors."""
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
@@ -145,7 +145,7 @@ def seen(payload: bytes | None) -> Any:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("root", ROOTS)
 @pytest.mark.parametrize("somebody_fails", [False, True])
-async def test_any_document_shows_many_people_what_it_shows_each_alone(
+async def test_any_document_renders_for_many_viewers_what_it_renders_for_each(
     ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch, root: str, somebody_fails: bool
 ) -> None:
     stage = await Stage.of(ann.app, await lively_room(ann, bob, cleo), ann, bob, cleo)

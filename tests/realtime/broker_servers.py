@@ -1,4 +1,4 @@
-"""Real brokers for the bus, one of each kind, that tests may stop, start and shout into."""
+"""Real brokers for the tests of the bus, one of each kind. Tests can stop, start and publish to them."""
 
 import asyncio
 import time
@@ -16,18 +16,18 @@ from tests import servers
 from tests.children import LIMIT_SECONDS, free_port
 from tests.servers import Server
 
-Shout = Callable[[str, bytes], Awaitable[None]]
+PublishRaw = Callable[[str, bytes], Awaitable[None]]
 
 PER_NODE = 16384 // 3 + 1
 
 
 @dataclass
 class Broker:
-    """`url` for a bus; `shout` says anything on a channel, as a stranger could."""
+    """`url` is that for a bus. `publish_raw` publishes any bytes on a channel, as a stranger could."""
 
     name: str
     url: str
-    shout: Shout
+    publish_raw: PublishRaw
     servers: list[Server] = field(default_factory=list)
 
     async def stop(self) -> None:
@@ -41,21 +41,21 @@ class Broker:
 
 @contextmanager
 def memory() -> Iterator[Broker]:
-    async def shout(_channel: str, _message: bytes) -> None:
-        """Nobody else is in here."""
+    async def publish_raw(_channel: str, _message: bytes) -> None:
+        """There is no other publisher within one process."""
 
-    yield Broker("memory", "memory://", shout)
+    yield Broker("memory", "memory://", publish_raw)
 
 
 @contextmanager
 def single_redis() -> Iterator[Broker]:
     with closing(servers.start_redis("PATH", "wheel")) as server:
 
-        async def shout(channel: str, message: bytes) -> None:
+        async def publish_raw(channel: str, message: bytes) -> None:
             async with redis.asyncio.from_url(server.url) as client:
                 await client.publish(channel, message)
 
-        yield Broker("redis", server.url, shout, [server])
+        yield Broker("redis", server.url, publish_raw, [server])
 
 
 @contextmanager
@@ -64,36 +64,36 @@ def redis_cluster() -> Iterator[Broker]:
         nodes = [stack.enter_context(closing(cluster_node())) for _ in range(3)]
         form_cluster(nodes)
 
-        async def shout(channel: str, message: bytes) -> None:
+        async def publish_raw(channel: str, message: bytes) -> None:
             async with redis.asyncio.RedisCluster.from_url(nodes[0].url) as client:
                 await client.spublish(channel, message)
 
-        yield Broker("redis-cluster", nodes[0].url.replace("redis", "redis-cluster"), shout, nodes)
+        yield Broker("redis-cluster", nodes[0].url.replace("redis", "redis-cluster"), publish_raw, nodes)
 
 
 @contextmanager
 def postgres() -> Iterator[Broker]:
     with closing(servers.start_postgres("PATH", "wheel")) as server:
 
-        async def shout(channel: str, message: bytes) -> None:
+        async def publish_raw(channel: str, message: bytes) -> None:
             connection = await asyncpg.connect(server.url)
             payload = f"{channel}\n{message.decode(errors='replace')}"
             await connection.execute("SELECT pg_notify('roomcast', $1)", payload)
             await connection.close()
 
-        yield Broker("postgresql", server.url.replace("postgresql", "postgresql+asyncpg"), shout, [server])
+        yield Broker("postgresql", server.url.replace("postgresql", "postgresql+asyncpg"), publish_raw, [server])
 
 
 @contextmanager
 def single_nats() -> Iterator[Broker]:
     with closing(servers.start_nats("PATH")) as server:
 
-        async def shout(channel: str, message: bytes) -> None:
+        async def publish_raw(channel: str, message: bytes) -> None:
             async with await nats.connect(server.url) as client:
                 await client.publish(channel, message)
                 await client.flush()
 
-        yield Broker("nats", server.url, shout, [server])
+        yield Broker("nats", server.url, publish_raw, [server])
 
 
 KINDS = {

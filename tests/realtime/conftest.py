@@ -1,4 +1,4 @@
-"""The brokers of this folder's tests, each started once, and the listeners on them, each ended without a trace."""
+"""Fixtures: the brokers, each started once, and listeners, which leave no task behind."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -24,7 +24,7 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
 
 @pytest.fixture
 async def listen() -> AsyncIterator[Open]:
-    """Opens listeners; at the end each is stopped, and not a task of theirs is left."""
+    """Opens listeners. At the end each is stopped, and none of their tasks is left."""
     before = asyncio.all_tasks()
     opened: list[Listener] = []
 

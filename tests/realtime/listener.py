@@ -1,4 +1,4 @@
-"""A process on the bus, as tests see it: what it joined, what it was told."""
+"""A process on the bus that records the frames and resyncs it gets."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,7 @@ LIMIT_SECONDS = 15
 
 
 class Listener:
-    """Remembers every frame, and the topics it was told to read the log of."""
+    """Records every frame, and the topics that were resynced."""
 
     def __init__(self, url: str, *, shards: int = 64, pending: int = 10_000, direct_url: str | None = None) -> None:
         self.frames: list[Frame] = []
@@ -24,16 +24,16 @@ class Listener:
         )
 
     async def join(self, *topics: str) -> None:
-        """Joined, and from now on certain to hear."""
+        """Join topics and wait for their first resync: from then on no frame is missed silently."""
         self.resynced.difference_update(topics)
         for topic in topics:
             self.bus.join(topic)
         await until(lambda: self.resynced.issuperset(topics))
 
-    async def hears(self, *frames: Frame) -> None:
+    async def receives(self, *frames: Frame) -> None:
         await until(lambda: set(frames) <= set(self.frames))
 
-    def heard(self, topic: str) -> list[Frame]:
+    def frames_of(self, topic: str) -> list[Frame]:
         return [frame for frame in self.frames if frame.topic == topic]
 
 
@@ -51,6 +51,6 @@ def frames(topic: str, count: int) -> list[Frame]:
 
 
 async def pause(turns: int) -> None:
-    """Lets every other task have its turn so many times."""
+    """Let every other task run `turns` times."""
     for _ in range(turns):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A wire between a bus and its broker that can go dead without either end being told."""
+"""A TCP proxy between a bus and its broker that can stop forwarding without closing the connections."""
 
 import asyncio
 from typing import Self

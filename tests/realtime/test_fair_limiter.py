@@ -1,4 +1,4 @@
-"""What thousands want at the same moment is done in turns, and the loop is everybody's in between."""
+"""The fair limiter: a few callers continue in each pass of the event loop, in order."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ class Passes:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-async def test_many_at_once_are_served_in_their_order_a_few_in_each_pass() -> None:
+async def test_many_callers_continue_in_order_a_few_in_each_pass() -> None:
     turns, passes = FairLimiter(EACH_PASS), Passes()
     served: list[tuple[int, int]] = []
 
@@ -39,14 +39,14 @@ async def test_many_at_once_are_served_in_their_order_a_few_in_each_pass() -> No
     await passes.end()
 
 
-async def test_who_comes_alone_does_not_wait() -> None:
+async def test_a_single_caller_does_not_wait() -> None:
     turns, passes = FairLimiter(EACH_PASS), Passes()
     await turns.acquire()
     assert passes.count == 0
     await passes.end()
 
 
-async def test_who_goes_away_while_waiting_takes_nobody_s_turn() -> None:
+async def test_a_caller_cancelled_while_waiting_takes_no_turn() -> None:
     turns = FairLimiter(1)
     waiting = [asyncio.create_task(turns.acquire()) for _ in range(MANY)]
     await asyncio.sleep(0)
@@ -56,7 +56,7 @@ async def test_who_goes_away_while_waiting_takes_nobody_s_turn() -> None:
         await waiting[-1]
 
 
-async def test_without_anybody_to_serve_it_rests() -> None:
+async def test_an_idle_limiter_schedules_nothing() -> None:
     turns = FairLimiter(EACH_PASS)
     await turns.acquire()
     for _ in range(3):

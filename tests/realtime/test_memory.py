@@ -1,4 +1,4 @@
-"""What live delivery holds in memory is bounded in bytes, whatever the size of what it shows."""
+"""The memory of live delivery is bounded in bytes, whatever the size of the payloads."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
@@ -9,7 +9,7 @@ import pytest
 
 from roomcast.realtime import replay_cache
 from roomcast.realtime.group import BLOCK, BLOCK_BYTES, Group
-from roomcast.realtime.outbox import MAX_WAITING_BYTES, Outbox, Unsent
+from roomcast.realtime.outbox import MAX_WAITING_BYTES, Outbox, UnsentBytes
 from roomcast.realtime.ports import EVERYBODY, Failure, FeedEntry
 from roomcast.realtime.reader import HELD_BYTES, Reader, Subscriber
 from roomcast.realtime.ring import RING_BYTES, ByteBudget, Ring
@@ -19,7 +19,7 @@ KIBIBYTE = 1024
 
 
 class Room:
-    """A topic, its log and its script in one: event n is shown as so many bytes."""
+    """A topic, its log and its renderer in one. Each payload has `payload_bytes` bytes."""
 
     name, is_personal = "room", False
     state: SnapshotFeed | None = None
@@ -30,11 +30,11 @@ class Room:
         self.fails = False
         self.shown_together = 0
 
-    def since(self, seq: int) -> Sequence[FeedEntry]:
+    def entries_after(self, seq: int) -> Sequence[FeedEntry]:
         return [FeedEntry(at, at) for at in range(seq + 1, self.position + 1)]
 
     async def after(self, _topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
-        return self.since(seq)[:limit]
+        return self.entries_after(seq)[:limit]
 
     @asynccontextmanager
     async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["Room.Shown"]:
@@ -61,14 +61,14 @@ class Room:
 
 
 class Peer:
-    """A socket that takes bytes while `awake` is set."""
+    """A socket that accepts bytes while `awake` is set."""
 
-    def __init__(self, unsent: Unsent | None = None) -> None:
+    def __init__(self, unsent: UnsentBytes | None = None) -> None:
         self.taken = 0
         self.awake = asyncio.Event()
         self.awake.set()
         self.is_dropped = False
-        self.outbox = Outbox(self._send, self._drop, unsent=unsent or Unsent())
+        self.outbox = Outbox(self._send, self._drop, unsent=unsent or UnsentBytes())
 
     async def _send(self, message: Any) -> None:
         await self.awake.wait()
@@ -103,7 +103,7 @@ def test_a_ring_is_bounded_in_number_and_in_bytes() -> None:
     assert (ring.last(0), ring.last(1), ring.held, budget.used) == ([], None, 0, 0)
 
 
-def test_all_rings_together_are_bounded_and_the_idle_ones_shed_first() -> None:
+def test_all_rings_share_a_budget_and_the_idle_ones_shed_first() -> None:
     budget = ByteBudget(100)
     idle, busy = Ring[int](10, budget), Ring[int](10, budget)
     for ring in (idle, busy):
@@ -117,7 +117,7 @@ def test_all_rings_together_are_bounded_and_the_idle_ones_shed_first() -> None:
     assert budget.used == 0
 
 
-async def test_a_group_of_large_payloads_keeps_few_and_everybody_is_shown_all() -> None:
+async def test_a_group_of_large_payloads_keeps_few_and_every_reader_gets_all() -> None:
     room, budget = Room(512 * KIBIBYTE), ByteBudget(2 * RING_BYTES)
     group, awake, asleep = Group("key", room, room, room, budget), Peer(), Peer()
     readers = [Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None)) for peer in (awake, asleep)]
@@ -146,7 +146,7 @@ async def test_a_group_of_large_payloads_keeps_few_and_everybody_is_shown_all() 
 @pytest.mark.parametrize(
     ("payload_bytes", "count"), [(100, 3 * BLOCK + 5), (100 * KIBIBYTE, BLOCK + 5), (2 * BLOCK_BYTES, 9)]
 )
-async def test_a_replay_is_made_in_pieces_of_bounded_size(
+async def test_a_replay_is_read_in_blocks_of_bounded_size(
     payload_bytes: int, count: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(replay_cache, "SHARED_SECONDS", 0.05)
@@ -168,16 +168,16 @@ async def test_a_replay_is_made_in_pieces_of_bounded_size(
     await group.close()
 
 
-async def test_who_takes_nothing_in_a_replay_holds_little() -> None:
+async def test_a_blocked_reader_holds_little_of_a_replay() -> None:
     room = Room(32 * KIBIBYTE, BLOCK)
     group, peer = Group("key", room, room, room), Peer()
     reader = Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None))
     peer.awake.clear()
     reader.start_after(0)
     await passes()
-    [walking] = [task for task in asyncio.all_tasks() if task.get_name() == "reader"]
-    shown = _locals_of(walking, "_walk")["shown"]
-    assert len(shown) * len(room.payload) <= HELD_BYTES
+    [sending] = [task for task in asyncio.all_tasks() if task.get_name() == "reader"]
+    events = _locals_of(sending, "_send_events")["events"]
+    assert len(events) * len(room.payload) <= HELD_BYTES
     peer.awake.set()
     await peer.takes(BLOCK * len(room.payload))
     reader.stop()
@@ -194,8 +194,8 @@ def _locals_of(task: asyncio.Task[Any], function: str) -> dict[str, Any]:
 # ------------------------------------------------------------------ what waits for sockets
 
 
-async def test_what_waits_for_all_sockets_is_bounded_and_the_largest_is_dropped() -> None:
-    unsent = Unsent(10_000)
+async def test_unsent_bytes_of_all_sockets_are_bounded_and_the_largest_is_dropped() -> None:
+    unsent = UnsentBytes(10_000)
     small, large = Peer(unsent), Peer(unsent)
     for peer in (small, large):
         peer.awake.clear()
@@ -213,11 +213,11 @@ async def test_what_waits_for_all_sockets_is_bounded_and_the_largest_is_dropped(
         await peer.outbox.close()
 
 
-async def test_a_large_frame_counts_until_the_socket_takes_bytes() -> None:
-    unsent, drained = Unsent(), asyncio.Event()
+async def test_a_large_frame_counts_until_the_socket_accepts_bytes() -> None:
+    unsent, drained = UnsentBytes(), asyncio.Event()
 
     async def send(_message: Any) -> None:
-        """Into the server's buffers at once."""
+        """Accepted at once, into the buffers of the server."""
 
     outbox = Outbox(send, lambda: None, drained=drained.wait, unsent=unsent)
     outbox.put(b"x" * MAX_WAITING_BYTES)
@@ -231,7 +231,7 @@ async def test_a_large_frame_counts_until_the_socket_takes_bytes() -> None:
 # ------------------------------------------------------------------ failures
 
 
-async def test_a_group_that_fails_tells_every_reader() -> None:
+async def test_a_group_that_fails_ends_every_reader_with_an_error() -> None:
     room, failures = Room(1), list[Failure]()
     group, peer = Group("key", room, room, room), Peer()
     readers = [

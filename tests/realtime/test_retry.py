@@ -1,4 +1,4 @@
-"""Trying again, and when not to."""
+"""Retries, and the cases in which there are none."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ import pytest
 from roomcast.realtime.retry import retry_until_success
 
 
-async def test_a_cancelled_try_is_not_repeated_when_its_clean_up_fails() -> None:
+async def test_a_cancelled_step_is_not_retried_when_its_clean_up_fails() -> None:
     tries = 0
     asked = asyncio.Event()
 
@@ -28,7 +28,7 @@ async def test_a_cancelled_try_is_not_repeated_when_its_clean_up_fails() -> None
     assert tries == 1
 
 
-async def test_a_time_out_is_heeded_when_its_clean_up_fails() -> None:
+async def test_a_timeout_ends_the_retries_when_the_clean_up_fails() -> None:
     async def ask() -> None:
         try:
             await asyncio.Event().wait()

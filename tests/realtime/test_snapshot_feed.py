@@ -1,4 +1,4 @@
-"""A state, which has a present and no past: whoever missed some of its changes is shown all of it anew."""
+"""Snapshot feeds: a reader that has missed changes gets the whole present state."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
@@ -83,11 +83,11 @@ def group_of(number: Number) -> Group:
 
 def reader_of(group: Group, peer: Peer) -> Reader:
     reader = Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None))
-    reader.start_whole()
+    reader.start_with_snapshot()
     return reader
 
 
-async def test_all_of_it_comes_first_and_then_each_change() -> None:
+async def test_a_snapshot_comes_first_and_then_each_change() -> None:
     number, peer = Number(), Peer()
     reader = reader_of(group_of(number), peer)
     await peer.until("is 0")
@@ -97,7 +97,7 @@ async def test_all_of_it_comes_first_and_then_each_change() -> None:
     reader.stop()
 
 
-async def test_many_who_come_at_once_share_one_look_at_all_of_it() -> None:
+async def test_readers_that_start_together_share_one_snapshot() -> None:
     number, peers = Number(), [Peer() for _ in range(50)]
     group = group_of(number)
     readers = [reader_of(group, peer) for peer in peers]
@@ -108,7 +108,7 @@ async def test_many_who_come_at_once_share_one_look_at_all_of_it() -> None:
         reader.stop()
 
 
-async def test_who_was_asleep_for_long_is_shown_all_of_it_as_it_is_now() -> None:
+async def test_a_reader_blocked_for_long_gets_the_present_snapshot() -> None:
     number, sleeper, other = Number(), Peer(), Peer()
     group = group_of(number)
     readers = [reader_of(group, peer) for peer in (sleeper, other)]
@@ -126,7 +126,7 @@ async def test_who_was_asleep_for_long_is_shown_all_of_it_as_it_is_now() -> None
         reader.stop()
 
 
-async def test_a_group_that_is_late_shows_all_of_it_instead() -> None:
+async def test_a_group_that_is_behind_sends_a_snapshot_instead() -> None:
     number, peer = Number(), Peer()
     reader = reader_of(group_of(number), peer)
     await peer.until("is 0")
@@ -138,7 +138,7 @@ async def test_a_group_that_is_late_shows_all_of_it_instead() -> None:
     reader.stop()
 
 
-async def test_a_state_that_nobody_watches_any_more_hears_so() -> None:
+async def test_a_feed_without_groups_is_told_so() -> None:
     number = Number()
     one, two = group_of(number), group_of(number)
     assert number.state is not None

@@ -23,7 +23,7 @@ INBOX = (
 @pytest.fixture(autouse=True)
 def no_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the bus loses here is found because it says so, and not by a look at the log: see test_lost_frames."""
-    monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(watchers, "CHECK_SECONDS", 60.0)
 
 
 @asynccontextmanager

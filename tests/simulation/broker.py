@@ -1,4 +1,4 @@
-"""The product's own bus (`realtime/bus.py`) over a simulated broker that cuts its connections.
+"""The real bus (`realtime/bus/`) over a simulated broker that cuts its connections.
 
 While a connection lives it delivers in order. When it is cut, what was on its way is lost, and some of a batch may have
 arrived. Frames that are sent while the sender is cut off reach nobody.
@@ -57,15 +57,15 @@ class BrokerConnection(BrokerBackend):
                 break
         raise OSError("the broker's connection was cut")
 
-    async def take(self, channels: Collection[str]) -> None:
+    async def subscribe_channels(self, channels: Collection[str]) -> None:
         await asyncio.sleep(self._faults.random.choice([0, 0.001, 0.05]))
         self._channels.update(channels)
         self.inbox.resync(channels)
 
-    async def drop(self, channels: Collection[str]) -> None:
+    async def unsubscribe_channels(self, channels: Collection[str]) -> None:
         self._channels.difference_update(channels)
 
-    async def send(self, batch: Sequence[tuple[str, bytes]]) -> None:
+    async def send_batch(self, batch: Sequence[tuple[str, bytes]]) -> None:
         for channel, message in batch:
             if self._faults.happens(self._faults.losing / 10):
                 self._cut.set()

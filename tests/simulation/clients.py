@@ -1,4 +1,4 @@
-"""Clients of the simulated sockets: what they want to be shown, and how they come, sign in, restart and go."""
+"""Clients of the simulated sockets: what they subscribe to, and how they connect, sign in, restart and leave."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""A client's socket as the server sees it: it takes bytes, blocks for a while, stalls for good, or is gone."""
+"""A client's socket as the server sees it: it accepts bytes, blocks for a while, stalls for good, or is closed."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A database in memory: rooms, members, sessions. Each question to it may fail, hang, be slow or be cancelled.
+"""A database in memory: rooms, members, sessions. Each query may fail, hang, be slow or be cancelled.
 
 The product's SQL is replaced where a query function takes its session; all above the queries is the product's own.
 """
@@ -140,7 +140,7 @@ def id_of(at: str) -> int:
 # ------------------------------------------------------------------ the product's queries, asked of memory
 
 
-async def _reach(session: FakeSession, actor: Actor, room_id: UUID | None) -> RoomView:
+async def _readable_room(session: FakeSession, actor: Actor, room_id: UUID | None) -> RoomView:
     def question(store: InMemoryStore) -> RoomView | None:
         found = store.logs.get(room_id) if room_id else None
         if room_id is None or found is None or not found.exists or str(actor.user_id) not in found.members:
@@ -213,7 +213,7 @@ async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Seque
 
 
 QUERIES: Mapping[Any, Mapping[str, Any]] = {
-    rooms: {"readable_room": _reach, "rooms_by_id": _rooms_by_id, "readers_among": _readers_among},
+    rooms: {"readable_room": _readable_room, "rooms_by_id": _rooms_by_id, "readers_among": _readers_among},
     event_log: {"events_after": _after, "tails": _tails, "epoch": _epoch},
     receipts: {
         "read_states_of_user": _read_states_of_user,

@@ -1,4 +1,4 @@
-"""Live delivery (`realtime/`): two processes with a hub each, one log, and clients that come, stall and go.
+"""Live delivery (`realtime/`): two processes with a hub each, one log, and clients that connect, stall and leave.
 
 Everything around the hubs is simulated: the log and who may read it, the bus, the sockets, and the documents that a
 stream shows. The hub, topics, groups, readers and outboxes are the product's own.
@@ -72,8 +72,8 @@ def _entry(fact: Fact) -> FeedEntry:
     return FeedEntry(fact.seq, fact, rights=fact.changes_rights, rewrites=fact.kind == "rewrite", mark=fact.id)
 
 
-class SimulatedScript:
-    """What a document shows of an entry (`realtime.Script`). `speaks`: it also shows its beginnings and its end."""
+class SimulatedRenderer:
+    """What a document shows of an entry (`realtime.Renderer`). `speaks`: it also shows its beginnings and its end."""
 
     state = None
 
@@ -81,7 +81,7 @@ class SimulatedScript:
         self._faults, self._epoch, self.is_personal, self._speaks = faults, epoch, is_personal, speaks
 
     @asynccontextmanager
-    async def show(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["SimulatedScript.Pass"]:
+    async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["SimulatedRenderer.Pass"]:
         self._faults.maybe_defect()
         yield self.Pass(self._faults, self._epoch, entries)
 
@@ -89,7 +89,7 @@ class SimulatedScript:
         def __init__(self, faults: Faults, epoch: SimulatedEpoch, entries: Sequence[FeedEntry]) -> None:
             self._faults, self._epoch, self._entries = faults, epoch, entries
 
-        async def to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+        async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
             await asyncio.sleep(self._faults.random.choice([0, 0, 0.001]))
             if self._faults.happens(0.05):
                 await asyncio.sleep(self._faults.random.uniform(0, 1))
@@ -331,17 +331,19 @@ class SimulatedClient:
         if self._process.epoch.current == epoch:
             reader.start_after(after)
         else:
-            reader.start_anew()
+            reader.start_unrecovered()
 
     def _start_anew(self, reader: Reader) -> None:
         if not self._speaks:  # roomMessages answers RESUME_EXPIRED
             self.ledger.reset(None)
-        reader.start_anew()
+        reader.start_unrecovered()
 
     async def _attach(self, outbox: Outbox, tail: int, after: int | None) -> Reader:
         hub, key = self._process.hub, (self._speaks, self._is_personal)
         epoch = self._process.epoch
-        script: Any = partial(SimulatedScript, self._faults, epoch, is_personal=self._is_personal, speaks=self._speaks)
+        script: Any = partial(
+            SimulatedRenderer, self._faults, epoch, is_personal=self._is_personal, speaks=self._speaks
+        )
         async with hub.topic(self._log.topic) as topic:
             if topic is None:
                 raise LookupError("no such room")

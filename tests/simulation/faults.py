@@ -1,4 +1,4 @@
-"""What goes wrong, and how often, drawn from the seed."""
+"""The faults of a run and their frequencies, drawn from the seed."""
 
 import asyncio
 from dataclasses import dataclass

@@ -194,7 +194,7 @@ class World:
             return
         event = event_of(fact, room_id)
         sender = self.random.choice(self.processes)
-        sender.watch.committed([(log_.topic, fact.seq)])
+        sender.watch.note_committed([(log_.topic, fact.seq)])
         line = sender.lines.pack(event)
         frames = [Frame(log_.topic, fact.seq, line)]
         if person is not None:

@@ -20,7 +20,7 @@ def simulation(*arguments: str, hash_seed: str = "random") -> str:
     return done.stdout
 
 
-def test_the_promises_hold_in_simulated_runs() -> None:
+def test_the_guarantees_hold_in_simulated_runs() -> None:
     assert " 0 failed" in simulation("--seeds", str(SEEDS), "--jobs", "1")
 
 

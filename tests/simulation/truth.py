@@ -1,4 +1,4 @@
-"""The log as it was committed, and what each subscription was shown of it."""
+"""The log as it was committed, and the events that each subscription was sent."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field

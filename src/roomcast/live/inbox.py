@@ -122,7 +122,7 @@ class Inbox:
             self._updated.add(room_id)
         self._has_changes.set()
 
-    def missed(self, topic: str) -> None:
+    def on_missed(self, topic: str) -> None:
         # The missed event may have been a new name of the room.
         room_id = _id_in(topic)
         self._dirty.add(room_id)

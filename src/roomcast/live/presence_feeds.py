@@ -123,7 +123,7 @@ class RoomPresenceFeed:
         elif isinstance(event, MemberChanged) and event.change is MemberChange.JOINED:
             self._add(event.user_id)
 
-    def missed(self, topic: str) -> None:
+    def on_missed(self, topic: str) -> None:
         self.on_resync()
 
     def on_resync(self) -> None:
@@ -259,7 +259,7 @@ class RoomTypingFeed:
         elif self._typing_users.user_ids_in(self._room_id) and kind_of_packed(frame.body) in TYPING_ENDING_KINDS:
             end_typing(self._typing_users, unpack(frame.body))
 
-    def missed(self, topic: str) -> None:
+    def on_missed(self, topic: str) -> None:
         """Nothing to do: what was missed is repeated soon, or expires."""
 
     def on_resync(self) -> None:

@@ -101,13 +101,13 @@ class Stream:
     def start(self, reader: Reader, epoch: UUID) -> None:
         """Start the reader where the stream starts. `epoch` is the current one."""
         if self.feed_in is not None:
-            reader.start_whole()
+            reader.start_with_snapshot()
         elif self.start_at.expired:
-            reader.start_anew()
+            reader.start_unrecovered()
         elif self.start_at.after is None:
             reader.start_live()
         elif self.start_at.epoch != epoch:  # the log has lost events since the cursor was read
-            reader.start_anew()
+            reader.start_unrecovered()
         else:
             reader.start_after(self.start_at.after)
 

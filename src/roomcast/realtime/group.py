@@ -1,242 +1,244 @@
-"""A group: all whose answer to an event is the same bytes. One execution and one encoding for everybody in it."""
+"""A group: the readers of a topic that receive the same bytes. Each event is executed and encoded once for all."""
 
 import asyncio
 import logging
 from collections import deque
 from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 from roomcast.realtime.fair_limiter import FairLimiter
-from roomcast.realtime.ports import EVERYBODY, EventStore, Failure, FeedEntry, Renderer
-from roomcast.realtime.replay_cache import ReplayCache, Shown
+from roomcast.realtime.ports import EVERYBODY, EncodedEvent, EventStore, Failure, Feed, FeedEntry, GroupMember, Renderer
+from roomcast.realtime.replay_cache import ReplayCache
 from roomcast.realtime.retry import retry_until_success
 from roomcast.realtime.ring import ByteBudget, Ring
 
-if TYPE_CHECKING:
-    from roomcast.realtime.reader import Reader
-
-_log = logging.getLogger("roomcast.hub")
+logger = logging.getLogger("roomcast.hub")
 
 RING = 256
-"""Payloads a group keeps, within the bytes of a `Ring`. Who is further behind reads the log again."""
+"""Payloads that a group keeps, within the bytes of a `Ring`. A reader that is further behind reads the log again."""
 
 SIGNALS = 64
-"""Signals that may wait for the events before them. More: the oldest are never told."""
+"""Signals that wait for the events before them. With more, the oldest are dropped."""
 
-CHUNK = 250
-"""Sockets written to before others get their turn on the loop."""
+SOCKETS_PER_TURN = 250
+"""Sockets written to before other tasks get a turn on the event loop."""
 
 BLOCK = 64
 """Events of a replay that are read, executed and shared together; fewer if they are large."""
 
 BLOCK_BYTES = 1024 * 1024
-"""About what the payloads may come to that are made at one time."""
+"""The approximate size of the payloads that are made at one time."""
 
-FIRST_SHOWN = 4
-"""Events that are shown together by a group that has made no payload yet: they may be large."""
+FIRST_BATCH = 4
+"""Events rendered together by a group that has made no payload yet: their size is not known."""
 
-REPLAYS = 20
-"""Readers who may be given a block before others get their turn on the loop."""
-
-
-class Feed(Protocol):
-    """What a group needs of its topic."""
-
-    name: str
-    position: int
-
-    def since(self, seq: int) -> Sequence[FeedEntry] | None: ...
+REPLAYS_PER_TURN = 20
+"""Readers that get a block before other tasks get a turn on the event loop."""
 
 
 class Group:
-    """`budget`: of the bytes that all groups of the process hold."""
+    """`feed` gives the entries, `source` those that are no longer in memory. `budget` limits the bytes that all groups
+    of the process hold.
+
+    A live reader gets each payload as it is made. All others read `encoded_after` and `replay` at their own pace.
+    """
 
     def __init__(
-        self, key: Hashable, feed: Feed, script: Renderer, source: EventStore, budget: ByteBudget | None = None
+        self, key: Hashable, feed: Feed, renderer: Renderer, source: EventStore, budget: ByteBudget | None = None
     ) -> None:
         budget = budget or ByteBudget()
-        self.key, self.script = key, script
+        self.key, self.renderer = key, renderer
         self.position = feed.position
-        self.readers: set[Reader] = set()
+        self.readers: set[GroupMember] = set()
         self.executions = self.deliveries = 0
         self.is_suspended = False
-        self._live: dict[Reader, None] = {}
+        self._live: dict[GroupMember, None] = {}
         self._feed, self._source = feed, source
-        self._ring: Ring[Shown] = Ring(RING, budget)
+        self._ring: Ring[EncodedEvent] = Ring(RING, budget)
         self._largest: int | None = None
         self._signals: deque[Any] = deque(maxlen=SIGNALS)
-        self._blocks = ReplayCache(feed.name, self._read, budget)
-        self._replays = FairLimiter(REPLAYS)
+        self._blocks = ReplayCache(feed.name, self._read_shared, budget)
+        self._replays = FairLimiter(REPLAYS_PER_TURN)
         self._task: asyncio.Task[None] | None = None
-        self._moved = asyncio.Event()
+        self._position_changed = asyncio.Event()
 
     @property
     def topic_name(self) -> str:
         return self._feed.name
 
     def schedule(self) -> None:
-        """The topic has moved on."""
+        """Start the task that sends new events and signals, if there are any and it is not running."""
         if self._task is None and not self.is_suspended and (self._signals or self.position < self._feed.position):
             self._task = asyncio.create_task(self._run(), name=f"group {self._feed.name}")
 
-    def signal(self, signal: Any) -> None:
-        """Something that is in no log: told to who is live, after all that the topic has had so far."""
+    def send_signal(self, signal: Any) -> None:
+        """Send something that is in no log to the live readers, after all events that the topic has so far."""
         if self._live:
             self._signals.append(signal)
             self.schedule()
 
-    def follow(self, reader: "Reader") -> None:
-        """From here on the reader, who has seen all up to `position`, gets each payload as it is made."""
+    # ------------------------------------------------------------------ readers
+
+    def follow(self, reader: GroupMember) -> None:
+        """Send each new payload to this reader. It must have everything up to `position`, and must not have waited
+        since it compared: an event that is sent between would be lost for it."""
         self._live[reader] = None
 
-    def unfollow(self, reader: "Reader") -> None:
+    def unfollow(self, reader: GroupMember) -> None:
         self._live.pop(reader, None)
 
-    def since(self, seq: int) -> list[Shown] | None:
-        """What was shown after seq; None if some of it has left the ring."""
+    def encoded_after(self, seq: int) -> list[EncodedEvent] | None:
+        """The events after `seq`. None if some of them have left the ring."""
         return self._ring.last(self.position - seq)
 
-    async def moved(self) -> None:
+    async def wait_for_new_position(self) -> None:
         """Return when `position` has risen."""
-        await self._moved.wait()
+        await self._position_changed.wait()
 
-    async def replay(self, seq: int, upto: int, _person: Hashable) -> list[Shown]:
-        """What the log holds after seq, up to the end of its block or `upto`. Shared by all who ask at that time."""
+    async def replay(self, seq: int, upto: int, _viewer: Hashable) -> list[EncodedEvent]:
+        """The events of the log after `seq`, up to the end of its block or `upto`. Readers that ask for the same block
+        within a short time share it."""
         size = self._block_size()
         start = seq // size * size
-        shown = await self._blocks.get(start, min(start + size, upto))
+        events = await self._blocks.get(start, min(start + size, upto))
         await self._replays.acquire()
-        return [(at, payload) for at, payload in shown if at > seq]
+        return [(at, payload) for at, payload in events if at > seq]
 
-    async def control_payload(self, words: FeedEntry | None, _person: Hashable) -> bytes | None:
-        """The payload of words that one reader is told; None for streams without them."""
-        return (await self._show([words], EVERYBODY))[0] if words else None
+    async def control_payload(self, entry: FeedEntry | None, _viewer: Hashable) -> bytes | None:
+        """The payload of a control event for one reader. None for streams without control events."""
+        return (await self._render([entry], EVERYBODY))[0] if entry else None
 
     def forget_replays(self) -> None:
-        """Something in the past has changed: show nobody a stale copy of it."""
+        """An earlier event has changed: the shared blocks are out of date."""
         self._blocks.clear()
 
+    # ------------------------------------------------------------------ when the log has lost events
+
     def suspend(self) -> None:
-        """The log has become another one: show nothing more until `restart`."""
+        """The log is another one from now on: send nothing until `restart`."""
         self.is_suspended = True
-        for task in self._let_go():
+        for task in self._clear():
             task.cancel()
         self._signals.clear()
         for reader in self.readers:
             reader.suspend()
 
     def restart(self) -> None:
-        """Go on from where the topic is now; what was shown before counts no more."""
+        """Continue from the topic's present position."""
         self.is_suspended = False
-        self._move(self._feed.position)
+        self._set_position(self._feed.position)
         for reader in list(self.readers):
             reader.restart()
 
     async def close(self) -> None:
-        tasks = self._let_go()
+        tasks = self._clear()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _let_go(self) -> list[asyncio.Task[Any]]:
-        """Hold nothing any more. What is still under way."""
+    def _clear(self) -> list[asyncio.Task[Any]]:
+        """Drop all payloads. Returns the tasks that are still running."""
         self._ring.clear()
         task, self._task = self._task, None
         return [*self._blocks.clear(), *([task] if task is not None else [])]
 
-    async def _read(self, start: int, end: int) -> list[Shown]:
-        return await self._stored(start, end, EVERYBODY)
+    # ------------------------------------------------------------------ reading and rendering
 
-    async def _stored(self, start: int, end: int, person: Hashable) -> list[Shown]:
+    async def _read_shared(self, start: int, end: int) -> list[EncodedEvent]:
+        return await self._read_range(start, end, EVERYBODY)
+
+    async def _read_range(self, start: int, end: int, viewer: Hashable) -> list[EncodedEvent]:
         entries = await self._source.after(self._feed.name, start, end - start)
         if len(entries) < end - start:
             raise LookupError("the log ends before the topic does")
         self.executions += sum(entry.event is not None for entry in entries)
-        payloads = await self._show(entries, person, replayed=True)
-        self._measure(payloads)
+        payloads = await self._render(entries, viewer, replayed=True)
+        self._record_sizes(payloads)
         return [(entry.seq, payload) for entry, payload in zip(entries, payloads, strict=True)]
 
     def _block_size(self) -> int:
-        """Events of a block: a power of two, so that readers who begin at different places come to share blocks."""
-        return min(BLOCK, 1 << (self._fitting().bit_length() - 1))
+        """Events of a block: a power of two, so that readers that start at different positions share blocks."""
+        return min(BLOCK, 1 << (self._batch_size().bit_length() - 1))
 
-    def _fitting(self) -> int:
-        """How many payloads are likely to come to no more than BLOCK_BYTES; one at least."""
-        return FIRST_SHOWN if self._largest is None else max(1, BLOCK_BYTES // max(1, self._largest))
+    def _batch_size(self) -> int:
+        """How many payloads probably fit into BLOCK_BYTES; at least one."""
+        return FIRST_BATCH if self._largest is None else max(1, BLOCK_BYTES // max(1, self._largest))
 
-    def _measure(self, payloads: Sequence[bytes | None]) -> None:
-        """The largest payload so far tells how large the next ones may be."""
+    def _record_sizes(self, payloads: Sequence[bytes | None]) -> None:
+        """Remember the largest payload, from which the size of the next batch is estimated."""
         largest = max((len(payload or b"") for payload in payloads), default=0)
         self._largest = max(self._largest or 0, largest)
 
-    async def _show(
-        self, entries: Sequence[FeedEntry], person: Hashable, *, replayed: bool = False
+    async def _render(
+        self, entries: Sequence[FeedEntry], viewer: Hashable, *, replayed: bool = False
     ) -> Sequence[bytes | None]:
-        async with self.script.render(entries, replayed=replayed) as showing:
-            return (await showing.payloads_for([person]))[person]
+        async with self.renderer.render(entries, replayed=replayed) as render_pass:
+            return (await render_pass.payloads_for([viewer]))[viewer]
+
+    async def _next_entries(self) -> Sequence[FeedEntry]:
+        if entries := self._feed.entries_after(self.position):
+            return entries
+        return await retry_until_success(self._read_next_entries)
+
+    async def _read_next_entries(self) -> Sequence[FeedEntry]:
+        """The next entries from the log: this group was so slow that the topic's ring has dropped them."""
+        entries = await self._source.after(self._feed.name, self.position, BLOCK)
+        if not entries:
+            raise LookupError("the log ends before the topic does")
+        return entries
+
+    # ------------------------------------------------------------------ sending
 
     async def _run(self) -> None:
         try:
             while self._signals or self.position < self._feed.position:
+                # Events first: a signal follows all events that the topic had when it came.
                 if self.position < self._feed.position:
-                    await self._show_next()
+                    await self._send_next()
                 else:
-                    await self._tell(self._signals.popleft())
-        except Exception:  # its readers would wait for ever
-            _log.exception("a group of %s failed", self.topic_name)
+                    await self._render_signal(self._signals.popleft())
+        except Exception:  # without this the readers would wait for ever
+            logger.exception("cannot send the events of %s; its streams end with an error", self.topic_name)
             for reader in list(self.readers):
                 reader.fail(Failure.INTERNAL)
         finally:
-            if self._task is asyncio.current_task():
+            if self._task is asyncio.current_task():  # `suspend` may have given the place to a later task
                 self._task = None
 
-    async def _show_next(self) -> None:
-        entries = (await self._next())[: self._fitting()]
+    async def _send_next(self) -> None:
+        entries = (await self._next_entries())[: self._batch_size()]
         self.executions += len(entries)
-        payloads = await self._show(entries, EVERYBODY)
-        self._measure(payloads)
+        payloads = await self._render(entries, EVERYBODY)
+        self._record_sizes(payloads)
         for entry, payload in zip(entries, payloads, strict=True):
-            await self._hand_out(entry.seq, payload)
+            # The ring and the position change before the first socket is written to, without a wait: a reader that is
+            # behind finds the event in the ring, and one that joins at the new position does not get it twice.
+            self._ring.append((entry.seq, payload), len(payload or b""))
+            self._set_position(entry.seq)
+            if payload is not None:
+                await self._send_event(entry.seq, payload)
 
-    async def _tell(self, signal: Any) -> None:
+    async def _send_event(self, seq: int, payload: bytes) -> None:
+        self.deliveries += len(self._live)
+        for number, reader in enumerate(list(self._live), 1):
+            if reader in self._live:  # it may have stopped or fallen behind while others had their turn
+                reader.send_event(seq, payload)
+            if number % SOCKETS_PER_TURN == 0:
+                await asyncio.sleep(0)
+
+    async def _render_signal(self, signal: Any) -> None:
         self.executions += 1
-        [payload] = await self._show([self.script.signal(signal, self.position)], EVERYBODY)
+        [payload] = await self._render([self.renderer.signal(signal, self.position)], EVERYBODY)
         if payload is None:
             return
         self.deliveries += len(self._live)
         for number, reader in enumerate(list(self._live), 1):
             if reader in self._live:
                 reader.send_signal(payload)
-            if number % CHUNK == 0:
+            if number % SOCKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    async def _next(self) -> Sequence[FeedEntry]:
-        return self._feed.since(self.position) or await self._reread()
-
-    async def _reread(self) -> Sequence[FeedEntry]:
-        """This group was so busy that the topic's ring has moved on."""
-
-        async def read() -> Sequence[FeedEntry]:
-            entries = await self._source.after(self._feed.name, self.position, BLOCK)
-            if not entries:
-                raise LookupError("the log ends before the topic does")
-            return entries
-
-        return await retry_until_success(read)
-
-    def _move(self, seq: int) -> None:
+    def _set_position(self, seq: int) -> None:
         self.position = seq
-        self._moved.set()
-        self._moved.clear()
-
-    async def _hand_out(self, seq: int, payload: bytes | None) -> None:
-        self._ring.append((seq, payload), len(payload or b""))
-        self._move(seq)
-        if payload is None:
-            return
-        self.deliveries += len(self._live)
-        for number, reader in enumerate(list(self._live), 1):
-            if reader in self._live:
-                reader.send_event(seq, payload)
-            if number % CHUNK == 0:
-                await asyncio.sleep(0)
+        self._position_changed.set()
+        self._position_changed.clear()

@@ -1,7 +1,8 @@
-"""Within this process: topic → groups → sockets. One execution per group, and the log behind every doubt.
+"""Delivery within this process: topic → groups → sockets, with one execution per group and event.
 
-The bus only makes it quick. A frame is used when it is exactly the next one; a jump is filled from the log; and a look
-at the tails of the topics served here, once a second, finds a last frame that was lost with nothing after it.
+The bus makes delivery fast, the log makes it complete. A frame is used only if it is exactly the next one. A gap is
+filled from the log. Once a second the tails of the served topics are read: this finds a lost frame that no other frame
+follows.
 """
 
 import asyncio
@@ -21,14 +22,15 @@ from roomcast.realtime.tails import has_lost
 from roomcast.realtime.topic import Topic
 
 TAIL_SECONDS = 1.0
+"""How often the tails of the served topics are read."""
 
-_log = logging.getLogger("roomcast.hub")
+logger = logging.getLogger("roomcast.hub")
 
 
 class Hub:
-    """`join` and `leave` tell the bus which topics are served here. `epoch` is renewed when the log has lost
-    events, and then calls `restart`; without it, the hub restarts by itself. `budget`: of the bytes that are held for
-    those who are behind."""
+    """`join` and `leave` tell the bus which topics are served here. `epoch` is renewed when the log has lost events,
+    and its owner then calls `restart`; without an epoch, the hub restarts by itself. `budget` limits the bytes that are
+    held for readers that are behind."""
 
     def __init__(
         self,
@@ -45,34 +47,38 @@ class Hub:
         self._restarting: asyncio.Task[None] | None = None
         self._topics: dict[str, Topic] = {}
         self._opening: dict[str, asyncio.Task[Topic | None]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._tail_task: asyncio.Task[None] | None = None
         self._claims: Counter[str] = Counter()
-        self._closing: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self.malformed = self.failed = 0
-        self._done: Counter[str] = Counter()
+        self._totals_of_closed: Counter[str] = Counter()
 
     async def start(self) -> None:
-        self._looking = asyncio.create_task(self._look_at_tails(), name="tails")
+        self._tail_task = asyncio.create_task(self._check_tails_periodically(), name="tails")
 
     async def stop(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        if self._tail_task is not None:
+            self._tail_task.cancel()
+            await asyncio.wait([self._tail_task])
         if self._restarting is not None:
             self._restarting.cancel()
             await asyncio.wait([self._restarting])
         topics, self._topics = list(self._topics.values()), {}
         for opening in self._opening.values():
             opening.cancel()
-        closing = [*(topic.close() for topic in topics), *self._opening.values(), *self._closing]
+        closing = [*(topic.close() for topic in topics), *self._opening.values(), *self._background]
         await asyncio.gather(*closing, return_exceptions=True)
 
     # ------------------------------------------------------------------ subscribing
 
     @asynccontextmanager
     async def topic(self, name: str) -> AsyncIterator[Topic | None]:
-        """The topic, with the bus joined before its tail was read; None when it is gone. Without a reader at the end
-        of the block it is forgotten, also when the block is cancelled while the tail is being read."""
+        """The topic, None if it is deleted. A topic that has no reader at the end of the block is closed.
+
+        The bus is joined before the tail is read: an event that is committed between the two would be missed otherwise.
+        A claim keeps the topic open, so that it is not closed between its opening and its first reader. The opening is
+        shielded: others may wait for it when this caller is cancelled.
+        """
         self._claims[name] += 1
         try:
             if name not in self._topics and name not in self._opening:
@@ -95,18 +101,18 @@ class Hub:
         self._join(name)
         topic = None
         try:
-            tail = await self._tail(name)
+            tail = await self._read_tail(name)
             if tail is not None and name in self._claims:
-                topic = self._topics[name] = Topic(name, tail, self._source, self._diverged, self._budget)
+                topic = self._topics[name] = Topic(name, tail, self._source, self._on_diverged, self._budget)
             return topic
         finally:
             del self._opening[name]
             if topic is None:
                 self._leave(name)
 
-    async def _tail(self, name: str) -> int | None:
+    async def _read_tail(self, name: str) -> int | None:
         generation = None
-        while generation != self._generation:  # else the log has become another one meanwhile
+        while generation != self._generation:  # `restart` came during the read: the tail is of the replaced log
             generation = self._generation
             tails = await retry_until_success(lambda: self._source.tails([name]))
         return tails.get(name)
@@ -115,34 +121,36 @@ class Hub:
         self,
         topic: Topic,
         key: Hashable,
-        script: Callable[[], Renderer],
-        listener: Subscriber,
+        make_renderer: Callable[[], Renderer],
+        subscriber: Subscriber,
         after: int | None = None,
     ) -> Reader:
-        """A reader of that topic's group; `script` writes it for the first one. Start the reader (`after`: the position
-        that it will start after, if not the present one); `detach` it in the end, whoever ends it."""
-        return Reader(topic.group(key, script), listener, after)
+        """Add a reader to the topic's group with this key. `make_renderer` is called for the first reader of a group.
+        `after`: the position that the reader will start after, if that is not the present one.
+
+        The caller starts the reader, and calls `detach` when it has ended for any reason."""
+        return Reader(topic.group(key, make_renderer), subscriber, after)
 
     def detach(self, topic: Topic, reader: Reader) -> None:
         reader.stop()
         self.release(topic)
 
     def release(self, topic: Topic) -> None:
-        """Forget groups without readers, and the topic without groups."""
+        """Close the groups without readers, and the topic if it has no groups and no claims."""
         for key in [key for key, group in topic.groups.items() if not group.readers]:
-            self._done.update(_work(group := topic.drop(key)))
-            self._finish(group.close())
+            self._totals_of_closed.update(_counts(group := topic.remove_group(key)))
+            self._run_in_background(group.close())
         if not topic.groups and topic.name not in self._claims and self._topics.get(topic.name) is topic:
             del self._topics[topic.name]
             self._leave(topic.name)
-            self._finish(topic.close())
+            self._run_in_background(topic.close())
 
-    def _finish(self, closing: Coroutine[Any, Any, None]) -> None:
+    def _run_in_background(self, closing: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(closing)
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
-    # ------------------------------------------------------------------ what the bus says
+    # ------------------------------------------------------------------ callbacks of the bus
 
     def on_frame(self, frame: Frame) -> None:
         topic = self._topics.get(frame.topic)
@@ -151,54 +159,60 @@ class Hub:
         try:
             entry = self._source.decode(frame.seq, frame.body)
             if frame.seq == 0:
-                topic.signal(entry.event)
+                topic.on_signal(entry.event)
             elif frame.seq > topic.position:
                 topic.on_entry(entry)
             elif topic.contradicts(entry):
-                self._finish(self._verify(topic, entry))
-        except (ValueError, KeyError, TypeError):  # another release's frame, or a stranger's: the log will tell
+                self._run_in_background(self._verify(topic, entry))
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+        ):  # a frame of another release or of a stranger: the log is read instead
             self.malformed += 1
             topic.on_tail(frame.seq)
 
     def on_resync(self, names: Collection[str]) -> None:
-        """Frames of these topics may have been lost: look at their tails now, not in a second."""
+        """Frames of these topics may have been lost: read their tails at once."""
         served = [name for name in names if name in self._topics]
         if served:
-            self._finish(self._look_soon(served))
+            self._run_in_background(self._check_tails_now(served))
 
-    # ------------------------------------------------------------------ what nobody says
+    # ------------------------------------------------------------------ reading tails
 
-    async def _look_at_tails(self) -> None:
+    async def _check_tails_periodically(self) -> None:
         while True:
             await asyncio.sleep(TAIL_SECONDS)
             try:
                 if self._epoch is not None:
                     await self._epoch.poll()
-                await self._look(list(self._topics))
-            except Exception as error:  # the next look finds what this one did not
-                _log.warning("the tails of %d topics cannot be read: %s", len(self._topics), type(error).__name__)
+                await self._check_tails(list(self._topics))
+            except Exception as error:  # the next round reads them again
+                logger.warning(
+                    "cannot read the tails of %d topics, trying again: %s", len(self._topics), type(error).__name__
+                )
 
-    async def _look_soon(self, names: Collection[str]) -> None:
+    async def _check_tails_now(self, names: Collection[str]) -> None:
         try:
-            await self._look(names)
+            await self._check_tails(names)
         except Exception as error:
-            _log.warning("the tails of %d topics cannot be read: %s", len(names), type(error).__name__)
+            logger.warning("cannot read the tails of %d topics, trying again: %s", len(names), type(error).__name__)
 
-    async def _look(self, names: Collection[str]) -> None:
+    async def _check_tails(self, names: Collection[str]) -> None:
         if not names or self._restarting is not None:
             return
         reached = {name: self._topics[name].position for name in names if name in self._topics}
-        era = self._era
+        incarnation = self._incarnation
         tails = await self._source.tails(names)
         lost = await has_lost(reached, tails, self._source.tails)
-        if era != self._era:  # the positions were those of another log
+        if incarnation != self._incarnation:  # the log was replaced during the read: positions and tails do not compare
             return
         if lost:
-            await self._renew(era)
+            await self._renew(incarnation)
         else:
-            self._expect(names, tails)
+            self._apply_tails(names, tails)
 
-    def _expect(self, names: Collection[str], tails: Mapping[str, int]) -> None:
+    def _apply_tails(self, names: Collection[str], tails: Mapping[str, int]) -> None:
         for name in names:
             if (topic := self._topics.get(name)) is None:
                 continue
@@ -210,8 +224,8 @@ class Hub:
     # ------------------------------------------------------------------ when the log has lost events
 
     def restart(self) -> None:
-        """Another epoch has begun: nothing more is shown until the logs' ends are known. Then every stream is told that
-        it may have missed something, or fails."""
+        """Another epoch has begun: send nothing until the tails of the logs are known. Then every stream tells its
+        client that events may be missing, or fails."""
         self._generation += 1
         for topic in self._topics.values():
             topic.suspend()
@@ -226,7 +240,7 @@ class Hub:
             for topic in list(self._topics.values()):
                 topic.restart(tails.get(topic.name, 0))
         except Exception:
-            _log.exception("the streams could not begin anew")
+            logger.exception("cannot read the log after it was replaced; all streams end with an error")
             for topic in list(self._topics.values()):
                 topic.fail()
         finally:
@@ -234,32 +248,32 @@ class Hub:
                 self._restarting = None
 
     @property
-    def _era(self) -> tuple[int, Any]:
+    def _incarnation(self) -> tuple[int, Any]:
         return self._generation, self._epoch.current if self._epoch is not None else None
 
-    def _diverged(self) -> None:
+    def _on_diverged(self) -> None:
         if self._restarting is None:
-            self._finish(self._renew(self._era))
+            self._run_in_background(self._renew(self._incarnation))
 
     async def _verify(self, topic: Topic, entry: FeedEntry) -> None:
-        """A frame contradicts what was shown: ask the log which of them it has."""
+        """A frame contradicts an event that was sent: read which of the two the log holds."""
         stored = await retry_until_success(lambda: self._source.after(topic.name, entry.seq - 1, 1))
         if stored and topic.contradicts(stored[0]):
-            self._diverged()
+            self._on_diverged()
 
-    async def _renew(self, era: tuple[int, Any]) -> None:
-        if era != self._era:
+    async def _renew(self, incarnation: tuple[int, Any]) -> None:
+        if incarnation != self._incarnation:
             return
-        _log.error("the log has lost events that were there before (a failover?): every stream begins anew")
+        logger.error("the log has lost events, probably by a failover of the database; all streams start again")
         if self._epoch is None:
             self.restart()
             return
         try:
-            await self._epoch.renew(era[1])
-        except Exception as error:  # a later look sees it again
-            _log.warning("no new epoch could begin: %s", type(error).__name__)
+            await self._epoch.renew(incarnation[1])
+        except Exception as error:  # a later round of tails finds it again
+            logger.warning("cannot begin a new epoch, trying again: %s", type(error).__name__)
 
-    # ------------------------------------------------------------------ for the curious
+    # ------------------------------------------------------------------ figures
 
     @property
     def topics(self) -> Collection[Topic]:
@@ -275,14 +289,14 @@ class Hub:
 
     @property
     def held_bytes(self) -> int:
-        """What is kept for readers who are behind."""
+        """The bytes held for readers that are behind."""
         return self._budget.used
 
     @property
     def totals(self) -> Counter[str]:
-        """Executions of events, and deliveries of what they made, since the start."""
-        return sum(map(_work, self.groups), self._done)
+        """Executions of events and deliveries of payloads, since the start."""
+        return sum(map(_counts, self.groups), self._totals_of_closed)
 
 
-def _work(group: Group) -> Counter[str]:
+def _counts(group: Group) -> Counter[str]:
     return Counter(executions=group.executions, deliveries=group.deliveries)

@@ -1,5 +1,5 @@
-"""One socket's way out: everything leaves in order, a socket that can take bytes gets them without a task switch, and
-one that cannot holds up nobody."""
+"""The outgoing frames of one socket, in order. A socket that accepts bytes gets them without a task switch. A socket
+that does not accept bytes delays no other socket."""
 
 import asyncio
 import types
@@ -14,16 +14,17 @@ Drained = Callable[[], Awaitable[Any]]
 
 MAX_WAITING = 1000
 MAX_WAITING_BYTES = 8 * 1024 * 1024
-"""Answers that may wait for a socket that does not take them. Events of streams never wait here."""
+"""Answers that wait for a blocked socket. Events of streams never wait here: a reader sends them again later."""
 
 MAX_UNSENT_BYTES = 64 * 1024 * 1024
-"""What may wait for all sockets of a process together. Beyond, the connection for which most waits is dropped."""
+"""The bytes that wait for all sockets of a process together. Above it, the connection with the most is dropped."""
 
 LARGE_BYTES = 64 * 1024
-"""A frame of this size counts until the socket takes bytes again: until then most of it is in the server's buffers."""
+"""A frame of this size counts as unsent until the socket accepts bytes again: until then most of it is in the server's
+buffers."""
 
 
-class Unsent:
+class UnsentBytes:
     """The bytes that wait in all outboxes of a process."""
 
     def __init__(self, limit: int = MAX_UNSENT_BYTES) -> None:
@@ -34,10 +35,10 @@ class Unsent:
         self.total += size
         self._outboxes[outbox] = self._outboxes.get(outbox, 0) + size
         while self.total > self.limit:
-            max(self._outboxes, key=self._outboxes.__getitem__).give_up()
+            max(self._outboxes, key=self._outboxes.__getitem__).abort()
 
     def remove(self, outbox: "Outbox", size: int | None = None) -> None:
-        """So many bytes have left; all of them where nothing is said."""
+        """`size` bytes have left; all bytes of the outbox if it is None."""
         held = self._outboxes.pop(outbox, 0)
         left = 0 if size is None else max(0, held - size)
         self.total -= held - left
@@ -45,54 +46,54 @@ class Unsent:
             self._outboxes[outbox] = left
 
 
-PROCESS = Unsent()
+PROCESS = UnsentBytes()
 
 
 class Outbox:
-    """`send` is ASGI's: it suspends while the peer takes no bytes. `write` is a shorter way where the server has one:
-    it puts the parts of one text frame on the wire and answers False where that would have to wait, or for a large one.
-    `drained` waits until the server's own buffers have room again. `unsent` counts the bytes of all outboxes.
+    """`send` is that of ASGI: it waits while the peer accepts no bytes. `write` is a fast path of our server: it writes
+    the parts of one text frame at once, or returns False if it would have to wait or the frame is large. `drained`
+    waits until the server's own buffers have room. `unsent` counts the bytes of all outboxes.
 
-    `stalled` is called once, when the peer took nothing for `stall_seconds` or let too many answers wait: the owner
-    drops the connection. A send that fails means that the socket is gone; its owner learns that from reading it.
+    `on_stall` is called once, when the peer has accepted nothing for `stall_seconds` or too many answers wait: the
+    owner drops the connection. When a send fails, the socket is closed; the owner finds out by reading from it.
     """
 
     def __init__(
         self,
         send: Send,
-        stalled: Callable[[], None],
+        on_stall: Callable[[], None],
         stall_seconds: float = 30.0,
         write: Write | None = None,
         drained: Drained | None = None,
-        unsent: Unsent = PROCESS,
+        unsent: UnsentBytes = PROCESS,
     ) -> None:
         self._drained, self._unsent = drained, unsent
-        self._send, self._stalled, self._stall_seconds, self._write = send, stalled, stall_seconds, write
+        self._send, self._on_stall, self._stall_seconds, self._write = send, on_stall, stall_seconds, write
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
 
     def offer(self, *parts: bytes) -> bool:
-        """Take one frame of a stream now, or refuse it: then wait for `idle` and offer it again."""
+        """Accept one frame of a stream, given in parts. False if the socket is blocked: try again after `idle`."""
         if self._draining is not None or self._closed:
             return False
         if self._write is None or not self._write(*parts):
-            self._start(b"".join(parts))
+            self._send_now(b"".join(parts))
         return True
 
     def put(self, text: bytes) -> None:
-        """Take an answer in any case; it leaves after what was taken before."""
+        """Accept an answer, even if the socket is blocked. It leaves after everything that was accepted before."""
         if self._closed:
             return
         if self._draining is None:
-            self._start(text)
+            self._send_now(text)
         elif len(self._waiting) < MAX_WAITING and self._waiting_bytes + len(text) <= MAX_WAITING_BYTES:
             self._waiting.append(text)
             self._waiting_bytes += len(text)
             self._unsent.add(self, len(text))
         else:
-            self.give_up()
+            self.abort()
 
     @property
     def closed(self) -> bool:
@@ -100,16 +101,16 @@ class Outbox:
 
     @property
     def is_blocked(self) -> bool:
-        """Whether the socket takes no bytes now."""
+        """Whether the socket accepts no bytes now."""
         return self._draining is not None
 
     async def idle(self) -> None:
-        """Return once the socket takes bytes again, or never will."""
+        """Return when the socket accepts bytes again, or is closed."""
         while self._draining is not None:
             await asyncio.wait([self._draining])
 
     async def close(self) -> None:
-        """Take nothing more, drop what waits."""
+        """Accept nothing more, and drop the frames that wait."""
         self._closed = True
         self._waiting.clear()
         self._unsent.remove(self)
@@ -117,9 +118,9 @@ class Outbox:
             self._draining.cancel()
             await asyncio.wait([self._draining])
 
-    def _start(self, text: bytes) -> None:
-        """Run the send as far as it goes without waiting. A task is made only for a socket that would block: with
-        thousands of listeners, a task switch each is most of the cost."""
+    def _send_now(self, text: bytes) -> None:
+        """Run the send up to its first wait. Only a socket that would block gets a task: with thousands of listeners, a
+        task switch for each of them would be most of the cost."""
         sending: Any = self._send(_frame(text))  # a coroutine, as ASGI has it
         try:
             waiting_for = sending.send(None)
@@ -127,7 +128,7 @@ class Outbox:
             if self._drained is None or len(text) < LARGE_BYTES:
                 return
             rest: Awaitable[Any] = self._drained()
-        except Exception:  # the socket is gone: whoever reads it will say so
+        except Exception:  # the socket is closed; the owner finds out by reading from it
             self._closed = True
             return
         else:
@@ -137,38 +138,38 @@ class Outbox:
 
     async def _drain(self, first: Awaitable[Any], size: int) -> None:
         try:
-            await self._leave(first, size)
+            await self._wait_until_sent(first, size)
             while self._waiting:
-                text = self._next()
-                await self._leave(self._sent(text), len(text))
+                text = self._pop_waiting()
+                await self._wait_until_sent(self._send_frame(text), len(text))
         except TimeoutError:
-            self.give_up()
+            self.abort()
         except Exception:
             self._closed = True
         finally:
             self._draining = None
             self._unsent.remove(self)
 
-    async def _leave(self, sending: Awaitable[Any], size: int) -> None:
+    async def _wait_until_sent(self, sending: Awaitable[Any], size: int) -> None:
         await asyncio.wait_for(sending, self._stall_seconds)
         self._unsent.remove(self, size)
 
-    async def _sent(self, text: bytes) -> None:
+    async def _send_frame(self, text: bytes) -> None:
         await self._send(_frame(text))
         if self._drained is not None and len(text) >= LARGE_BYTES:
             await self._drained()
 
-    def _next(self) -> bytes:
+    def _pop_waiting(self) -> bytes:
         text = self._waiting.popleft()
         self._waiting_bytes -= len(text)
         return text
 
-    def give_up(self) -> None:
-        """Drop all that waits, and the connection."""
+    def abort(self) -> None:
+        """Drop the frames that wait, and the connection."""
         self._closed = True
         self._waiting.clear()
         self._unsent.remove(self)
-        self._stalled()
+        self._on_stall()
 
 
 def _frame(text: bytes) -> dict[str, str]:
@@ -177,7 +178,7 @@ def _frame(text: bytes) -> dict[str, str]:
 
 @types.coroutine
 def _resumed(started: Coroutine[Any, Any, None], waiting_for: Any) -> Generator[Any, Any, None]:
-    """The rest of a coroutine that has already run up to its first wait."""
+    """Continue a coroutine that has already run up to its first wait, which is `waiting_for`."""
     while True:
         step: Callable[[], Any]
         try:

@@ -1,35 +1,39 @@
-"""What live delivery needs from the product, as callables: the log, and who may still read. It knows no more of it."""
+"""The interfaces between live delivery and the rest: the log, the right to read it, rendering, and groups.
+
+The product implements `Source`, `Epoch`, `Renderer` and `RenderPass`. `Feed`, `FeedListener` and `GroupMember` let the
+modules of this package refer to each other without importing each other.
+"""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from roomcast.realtime.snapshot_feed import SnapshotFeed
+from typing import Any, Protocol, TypeAlias
 
 EVERYBODY = None
-"""Whom a group shows something that is the same for all in it."""
+"""The viewer of a payload that is the same for all readers of a group."""
+
+EncodedEvent: TypeAlias = tuple[int, bytes | None]
+"""The seq of an event and its payload; None where the stream does not show the event."""
 
 
 class Failure(StrEnum):
     """Why a stream ends with an error."""
 
     INTERNAL = "INTERNAL"
-    """An exception that nobody expected."""
+    """An unexpected exception."""
 
     EXPIRED = "RESUME_EXPIRED"
-    """The log has lost what the stream would go on from, and the stream has no words to say so."""
+    """The log has lost the events after the stream's position, and the stream has no control event that says so."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
     """One event of a topic's log. `seq` rises by one.
 
-    `rights`: somebody may have lost the topic by it. `rewrites`: what was shown before it looks different now. `mark`:
-    what tells it from another event at the same place, after the log has lost the first one. `size`: about the bytes
-    that it holds beyond the few of every event.
+    `rights`: a reader may have lost access to the topic by it. `rewrites`: earlier events look different from now on.
+    `mark` tells it from another event at the same seq, which the log may hold after it has lost events. `size`: the
+    bytes that it holds in memory beyond the few of every event, approximately.
     """
 
     seq: int
@@ -41,67 +45,124 @@ class FeedEntry:
 
 
 class EventStore(Protocol):
-    """What can be read again. May raise: the caller tries again later."""
+    """Stored events. May raise: the caller tries again later."""
 
     async def after(self, topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
-        """The topic's entries above seq, oldest first, without a hole."""
+        """The topic's entries above seq, oldest first, without a gap."""
 
 
 class Source(EventStore, Protocol):
-    """The log. Every method may raise: the caller tries again later; after a few tries if it is one of
-    `retry.DEFECTS`."""
+    """The log. Every method may raise: the caller tries again later, or gives up after a few tries if the exception is
+    one of `retry.DEFECTS`."""
 
     async def tails(self, topics: Collection[str]) -> Mapping[str, int]:
-        """The newest seq of each of these topics; one that is gone is missing."""
+        """The newest seq of each of these topics. A deleted topic is missing."""
 
     async def lost(self, topic: str, audience: Collection[Hashable]) -> Mapping[Hashable, Any]:
-        """Who of these may not read the topic any more, each with the reason that `Script.ended` will be given."""
+        """Those of `audience` that may not read the topic any more, each with the reason for `Renderer.ended`."""
 
     def decode(self, seq: int, body: str) -> FeedEntry:
-        """A frame's entry, or the signal of one whose seq is 0.
+        """The entry of a frame, or the signal of a frame whose seq is 0.
 
         Raises ValueError or KeyError for a body that no release of ours made.
         """
 
 
 class Epoch(Protocol):
-    """Which incarnation of the log counts. Both may raise: it is tried again later. When another one has begun, its
-    owner calls `Hub.restart`."""
+    """Which incarnation of the log is valid. Both methods may raise: the caller tries again later. When another epoch
+    has begun, its owner calls `Hub.restart`."""
 
     @property
     def current(self) -> Any:
-        """What tells it from others."""
+        """The identity of the present epoch."""
 
     async def poll(self) -> None:
-        """Follow one that was begun elsewhere."""
+        """Adopt an epoch that another process has begun."""
 
     async def renew(self, since: Any) -> None:
-        """The log has lost events that were there during `since`: begin another one, unless that is done."""
+        """The log has lost events that were there during `since`: begin another epoch, unless one has begun already."""
 
 
 class RenderPass(Protocol):
-    """Some entries, about to be shown."""
+    """The rendering of some entries."""
 
     async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
-        """What each of these is shown: the encoded payload of each entry, None where this stream does not show it.
-        Never raises."""
+        """For each viewer the encoded payload of each entry, None where the stream does not show the entry."""
+
+
+class Feed(Protocol):
+    """What a group renders: the entries of a topic, or the changes of a `SnapshotFeed`."""
+
+    name: str
+    position: int
+
+    def entries_after(self, seq: int) -> Sequence[FeedEntry] | None:
+        """The entries above seq that are in memory. None if some of them are not."""
+
+
+class FeedListener(Protocol):
+    """What a feed needs of its groups."""
+
+    def schedule(self) -> None:
+        """The feed has a new position."""
+
+
+class WatchedFeed(Feed, EventStore, Protocol):
+    """A feed that a group renders in place of the topic's log."""
+
+    def follow(self, group: FeedListener) -> None:
+        """Call the group's `schedule` after each change."""
+
+    def unfollow(self, group: FeedListener) -> None:
+        """Stop calling it."""
+
+
+class GroupMember(Protocol):
+    """What a topic and a group need of their readers. `audience` is the viewer."""
+
+    audience: Hashable
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is neither stopped nor ended."""
+
+    def send_event(self, seq: int, payload: bytes) -> None:
+        """The next payload of a live reader."""
+
+    def send_signal(self, payload: bytes) -> None:
+        """A payload that is in no log."""
+
+    def suspend(self) -> None:
+        """Send nothing until `restart`."""
+
+    def restart(self) -> None:
+        """The log is another one from now on."""
+
+    def fail(self, failure: Failure) -> None:
+        """End with an error."""
+
+    def end(self, reason: Any) -> object:
+        """End with the control event that names the reason."""
 
 
 class Renderer(Protocol):
-    """What a group is shown. `is_personal`: each person something else; otherwise all the same, as EVERYBODY. `state`:
-    what it is shown of, if not of the topic's log."""
+    """Turns entries into payloads. `is_personal`: the payloads differ for each viewer; otherwise the only viewer is
+    EVERYBODY."""
 
     is_personal: bool
-    state: "SnapshotFeed | None"
+
+    @property
+    def state(self) -> WatchedFeed | None:
+        """The feed that is rendered in place of the topic's log, if any."""
 
     def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AbstractAsyncContextManager[RenderPass]:
-        """All that is shown inside the block is of one moment."""
+        """All payloads made inside the block show the data of one moment."""
 
     def signal(self, signal: Any, seq: int) -> FeedEntry:
-        """What is in no log, as if it stood at the log's position `seq`."""
+        """The entry of a signal, at the position `seq` of the log."""
 
     def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> FeedEntry | None:
-        """What says 'you are live from here'; None for streams that do not say it."""
+        """The control event "you are live from here". None for streams without it."""
 
     def ended(self, seq: int, reason: Any) -> FeedEntry | None:
-        """The last words of a stream that the server ends; None for streams without any."""
+        """The control event of a stream that the server ends. None for streams without it."""

@@ -1,8 +1,8 @@
-"""One subscription's place in its group: stored, then live, without a gap or a repeat.
+"""One subscription in its group: stored events first, then live ones, without a gap or a repeat.
 
-A reader is a position, not a queue. While its socket takes bytes it is live and owns no task. When the socket would
-block, or when it comes back with a cursor, a task walks it forward from where it is: through the group's ring, and
-through the log where the ring has moved on. Live delivery, resume and catching up are thus one path.
+A reader is a position, not a queue. While its socket accepts bytes it is live and has no task. When the socket would
+block, or when the client resumes from a cursor, a task sends it everything from its position on: from the group's ring,
+or from the log where the ring has dropped the events. Live delivery, resuming and catching up are the same path.
 """
 
 import asyncio
@@ -14,43 +14,44 @@ from typing import Any
 
 from roomcast.realtime.group import Group
 from roomcast.realtime.outbox import Outbox
-from roomcast.realtime.ports import Failure, FeedEntry
-from roomcast.realtime.replay_cache import Shown
+from roomcast.realtime.ports import EncodedEvent, Failure, FeedEntry
 from roomcast.realtime.retry import retry_until_success
 
 HELD_BYTES = 64 * 1024
-"""Payloads that are kept for a reader whose socket takes none. It gets the rest from where it is by then."""
+"""Payloads that are held for a reader whose socket is blocked. The others are read again when it accepts bytes."""
 
-_log = logging.getLogger("roomcast.hub")
+logger = logging.getLogger("roomcast.hub")
 
 
 @dataclass(frozen=True, slots=True)
 class Subscriber:
-    """Who reads: a socket's way out, the person (`audience`) it belongs to, what stands before and after a payload for
-    this subscription (`head`, `tail`), who is told when the server ends it (`over`), and who when it ends with an error
-    (`failed`; `over` where it is left out)."""
+    """The receiver of a stream. `audience` is the viewer. `prefix` and `suffix` surround each payload on the wire.
+
+    `on_end` is called when the server ends the stream, `on_failure` when it ends with an error; without `on_failure`,
+    `on_end` is called then, too.
+    """
 
     outbox: Outbox
     audience: Hashable
-    head: bytes
-    tail: bytes
-    over: Callable[[], None]
-    failed: Callable[[Failure], None] | None = None
+    prefix: bytes
+    suffix: bytes
+    on_end: Callable[[], None]
+    on_failure: Callable[[Failure], None] | None = None
 
 
 class Reader:
     """`after`: the position that it will start after, if that is not the present one."""
 
-    def __init__(self, group: Group, listener: Subscriber, after: int | None = None) -> None:
-        self.audience = listener.audience
-        self._group, self._outbox = group, listener.outbox
-        self._head, self._tail = listener.head, listener.tail
-        self._over, self._failed = listener.over, listener.failed
+    def __init__(self, group: Group, subscriber: Subscriber, after: int | None = None) -> None:
+        self.audience = subscriber.audience
+        self._group, self._outbox = group, subscriber.outbox
+        self._prefix, self._suffix = subscriber.prefix, subscriber.suffix
+        self._on_end, self._on_failure = subscriber.on_end, subscriber.on_failure
         self._position = group.position if after is None else after
-        self._wish: tuple[int | None, bool] | None = None
+        self._requested_start: tuple[int | None, bool] | None = None
         self._has_begun = self._is_stale = False
         self._task: asyncio.Task[None] | None = None
-        self._ending: asyncio.Task[None] | None = None
+        self._end_task: asyncio.Task[None] | None = None
         group.readers.add(self)
 
     @property
@@ -60,81 +61,79 @@ class Reader:
 
     @property
     def position(self) -> int:
-        """All up to this seq has been taken by the outbox, or is not shown by this stream."""
+        """The outbox has accepted every event up to this seq that the stream shows."""
         return self._position
 
-    # ------------------------------------------------------------------ beginning
+    # ------------------------------------------------------------------ starting
 
     def start_live(self) -> None:
-        """From the present on: nothing stored is wanted."""
+        """Start at the present position, without stored events."""
         self._start(None)
 
     def start_after(self, seq: int) -> None:
-        """From a cursor on: what was missed first."""
-        if self._is_stale:
-            self.start_anew()
+        """Start at a cursor: send the missed events first."""
+        if self._is_stale:  # the log was replaced after the cursor was checked
+            self.start_unrecovered()
         else:
             self._position = seq
             self._start(seq)
 
-    def start_whole(self) -> None:
-        """All of a state as it is now, and then what changes."""
+    def start_with_snapshot(self) -> None:
+        """Send the whole state as it is now, then its changes. A snapshot is the last entry of a `SnapshotFeed`."""
         self.start_after(self._group.position - 1)
 
-    def start_anew(self) -> None:
-        """From the present on, having said that what was missed cannot be had any more. A stream without words for that
-        fails."""
-        if self._group.script.ready(self._group.position, recovered=False, replayed_count=0) is None:
+    def start_unrecovered(self) -> None:
+        """Start at the present position and tell the client that the missed events cannot be recovered. A stream that
+        has no control event for that fails."""
+        if self._group.renderer.ready(self._group.position, recovered=False, replayed_count=0) is None:
             self.fail(Failure.EXPIRED)
         else:
             self._start(None, recovered=False)
 
     def _start(self, after: int | None, *, recovered: bool = True) -> None:
-        self._wish = after, recovered
-        if not self._group.is_suspended:
+        self._requested_start = after, recovered
+        if not self._group.is_suspended:  # else `restart` starts it
             self._has_begun = True
             self._position = self._group.position if after is None else after
             self._run(partial(self._begin, after, recovered=recovered))
 
     async def _begin(self, after: int | None, *, recovered: bool) -> None:
-        script, goal = self._group.script, self._group.position
-        await self._tell(script.ready(self._position, recovered=recovered, replayed_count=0))
+        renderer, goal = self._group.renderer, self._group.position
+        await self._send_control(renderer.ready(self._position, recovered=recovered, replayed_count=0))
         if after is not None:
-            count = await self._replay(goal)
-            await self._tell(script.ready(max(goal, after), recovered=True, replayed_count=count))
+            count = 0
+            while self._position < goal:
+                count += await self._send_events(await self._read_replay(goal))
+            await self._send_control(renderer.ready(max(goal, after), recovered=True, replayed_count=count))
         await self._catch_up()
-
-    async def _replay(self, goal: int) -> int:
-        count = 0
-        while self._position < goal:
-            count += await self._walk(await self._stored(goal))
-        return count
 
     # ------------------------------------------------------------------ when the log has lost events
 
     def suspend(self) -> None:
-        """Show nothing more until `restart`."""
+        """Send nothing until `restart`."""
         self._group.unfollow(self)
         if self._task is not None:
             self._task.cancel()
             self._task = None
 
     def restart(self) -> None:
-        """The log has become another one: what this reader was shown, or would begin with, may not be in it."""
-        if self._wish is None:
+        """The log has been replaced: events that this reader has sent, or its cursor, may not be part of it."""
+        if self._requested_start is None:  # attached but not started: `start_after` must not trust its cursor
             self._is_stale = True
-        elif self._has_begun or self._wish[0] is not None:
-            self.start_anew()
+        elif self._has_begun or self._requested_start[0] is not None:
+            self.start_unrecovered()
         else:
-            self._start(None, recovered=self._wish[1])
+            self._start(None, recovered=self._requested_start[1])
 
-    # ------------------------------------------------------------------ going on
+    # ------------------------------------------------------------------ sending
 
     def send_event(self, seq: int, payload: bytes) -> None:
-        """The next payload while live. A socket that would block stops being live and costs nothing."""
-        if seq <= self._position:  # it fell behind and came back while others were being shown the same
+        """Send the next payload while live. A reader whose socket would block is no longer live and catches up."""
+        # The group sends an event to many sockets in several turns. Meanwhile this reader may have fallen behind,
+        # caught up through the ring, which already holds the event, and become live again.
+        if seq <= self._position:
             return
-        if self._outbox.offer(self._head, payload, self._tail) or self._outbox.closed:
+        if self._outbox.offer(self._prefix, payload, self._suffix) or self._outbox.closed:
             self._position = seq
             return
         self._group.unfollow(self)
@@ -142,52 +141,54 @@ class Reader:
         self._run(self._catch_up)
 
     def send_signal(self, payload: bytes) -> None:
-        """A signal while live. A socket that would block misses it: nothing is owed."""
-        self._outbox.offer(self._head, payload, self._tail)
+        """Send a signal while live. A socket that would block misses it: signals are not guaranteed."""
+        self._outbox.offer(self._prefix, payload, self._suffix)
 
     async def _catch_up(self) -> None:
         while not self._outbox.closed:
             if self._position == self._group.position:
-                self._group.follow(self)  # no wait since the comparison: nothing can have come between
+                # No await between the comparison and `follow`: an event that the group sends in between would be
+                # neither in what this task has sent nor among the live events.
+                self._group.follow(self)
                 self._task = None
                 return
-            if self._position > self._group.position:  # a cursor from an answer that overtook the events
-                await self._group.moved()
+            if self._position > self._group.position:
+                # The cursor is newer than this process: the client got it from the answer of a mutation, which can be
+                # faster than the event.
+                await self._group.wait_for_new_position()
                 continue
-            await self._walk(await self._missing())
+            events = self._group.encoded_after(self._position)
+            if events is None:  # the ring has dropped the next event
+                events = await self._read_replay(self._group.position)
+            await self._send_events(events)
 
-    async def _missing(self) -> list[Shown]:
-        shown = self._group.since(self._position)
-        return await self._stored(self._group.position) if shown is None else shown
-
-    async def _stored(self, goal: int) -> list[Shown]:
+    async def _read_replay(self, goal: int) -> list[EncodedEvent]:
         return await retry_until_success(lambda: self._group.replay(self._position, goal, self.audience))
 
-    async def _walk(self, shown: list[Shown]) -> int:
-        """Show these, or at least the first ones. How many it were."""
-        said = number = 0
-        while number < len(shown):
-            seq, payload = shown[number]
+    async def _send_events(self, events: list[EncodedEvent]) -> int:
+        """Send these events, or at least the first ones. Returns the number of payloads sent."""
+        sent = number = 0
+        while number < len(events):
+            seq, payload = events[number]
             if payload is None or self._offer(payload):
-                said += payload is not None
+                sent += payload is not None
                 self._position = seq
                 number += 1
             else:
-                shown, number = _first(shown[number:]), 0
+                # Many sockets may be blocked for a long time: each holds only a few payloads. The caller reads the
+                # others again.
+                events, number = _first_within_limit(events[number:]), 0
                 await self._outbox.idle()
-        return said
+        return sent
 
     def _offer(self, payload: bytes) -> bool:
-        """Whether the socket took it, or takes nothing any more."""
-        return self._outbox.offer(self._head, payload, self._tail) or self._outbox.closed
+        """Whether the outbox has accepted the payload, or is closed."""
+        return self._outbox.offer(self._prefix, payload, self._suffix) or self._outbox.closed
 
-    async def _tell(self, words: FeedEntry | None) -> None:
-        if payload := await self._group.control_payload(words, self.audience):
-            await self._say(payload)
-
-    async def _say(self, payload: bytes) -> None:
-        while not self._offer(payload):
-            await self._outbox.idle()
+    async def _send_control(self, entry: FeedEntry | None) -> None:
+        if payload := await self._group.control_payload(entry, self.audience):
+            while not self._offer(payload):
+                await self._outbox.idle()
 
     def _run(self, steps: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._task = asyncio.create_task(self._guarded(steps), name="reader")
@@ -196,54 +197,54 @@ class Reader:
         try:
             await steps()
         except Exception:
-            _log.exception("a stream of %s failed", self._group.topic_name)
-            self._task = None
+            logger.exception("cannot send stored events of %s; the stream ends with an error", self._group.topic_name)
+            self._task = None  # `stop` would cancel the task that runs this
             self.fail(Failure.INTERNAL)
 
     # ------------------------------------------------------------------ ending
 
     def stop(self) -> None:
-        """The client is not interested any more, or is gone."""
+        """End without a control event: the client has unsubscribed or disconnected."""
         self._group.unfollow(self)
         self._group.readers.discard(self)
-        for task in (self._task, self._ending):
+        for task in (self._task, self._end_task):
             if task is not None:
                 task.cancel()
-        self._task = self._ending = None
+        self._task = self._end_task = None
 
     def fail(self, failure: Failure) -> None:
-        """It cannot go on: end it with an error, so that its client can subscribe again."""
+        """End with an error, so that the client can subscribe again."""
         if not self.is_open:
             return
         self.stop()
-        if self._failed is None:
-            self._over()
+        if self._on_failure is None:
+            self._on_end()
         else:
-            self._failed(failure)
+            self._on_failure(failure)
 
     def end(self, reason: Any) -> asyncio.Task[None]:
-        """The server ends it: nothing more of the topic, only the last words, which name the position up to which this
-        reader has been given everything. The task is done when they are out."""
-        if self._ending is None:
+        """End from the server's side: send no further event, only the control event that names the reason and the
+        position up to which this reader has sent everything. The returned task is done when it has left."""
+        if self._end_task is None:
             self.stop()
-            self._ending = asyncio.create_task(self._last_words(self._position, reason), name="reader ends")
-        return self._ending
+            self._end_task = asyncio.create_task(self._send_ended(self._position, reason), name="reader ends")
+        return self._end_task
 
-    async def _last_words(self, seq: int, reason: Any) -> None:
+    async def _send_ended(self, seq: int, reason: Any) -> None:
         try:
-            words = self._group.script.ended(seq, reason)
-            if payload := await self._group.control_payload(words, self.audience):
-                self._outbox.put(self._head + payload + self._tail)
-        except Exception:  # the stream is over, with or without them
-            _log.exception("the end of a stream of %s could not be told", self._group.topic_name)
-        self._over()
+            entry = self._group.renderer.ended(seq, reason)
+            if payload := await self._group.control_payload(entry, self.audience):
+                self._outbox.put(self._prefix + payload + self._suffix)
+        except Exception:  # the stream is over in any case
+            logger.exception("cannot tell a client that its stream of %s has ended", self._group.topic_name)
+        self._on_end()
 
 
-def _first(shown: list[Shown]) -> list[Shown]:
-    """As many as come to HELD_BYTES; one at least."""
+def _first_within_limit(events: list[EncodedEvent]) -> list[EncodedEvent]:
+    """The first events whose payloads fit into HELD_BYTES together; at least one."""
     size = 0
-    for number, (_, payload) in enumerate(shown):
+    for number, (_, payload) in enumerate(events):
         size += len(payload or b"")
         if size > HELD_BYTES:
-            return shown[: max(1, number)]
-    return shown
+            return events[: max(1, number)]
+    return events

@@ -1,79 +1,85 @@
-"""Ranges of a log that were read and encoded for one reader and serve others, for a moment and within bounds."""
+"""A cache of replayed ranges: a range that was read and encoded for one reader serves others for a short time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
+from roomcast.realtime.ports import EncodedEvent
 from roomcast.realtime.ring import RING_BYTES, ByteBudget
 
 SHARED_SECONDS = 2.0
-"""How long a replayed block serves others. Short: what it shows may have been edited since."""
+"""How long a range serves other readers. Short, because its messages may be edited meanwhile."""
 
-Shown: TypeAlias = tuple[int, bytes | None]
 Range: TypeAlias = tuple[int, int]
+Read: TypeAlias = Callable[[int, int], Awaitable[list[EncodedEvent]]]
 
 
 class ReplayCache:
-    """`read` gets a range and answers with what is shown of it. Who asks for one that is being read waits for it."""
+    """`read` reads and encodes a range. Concurrent requests for the same range share one read. `budget` limits the
+    bytes that the process holds."""
 
-    def __init__(self, name: str, read: Callable[[int, int], Awaitable[list[Shown]]], budget: ByteBudget) -> None:
+    def __init__(self, name: str, read: Read, budget: ByteBudget) -> None:
         self.held = 0
         self._name, self._read, self._budget = name, read, budget
-        self._tasks: dict[Range, asyncio.Task[list[Shown]]] = {}
+        self._tasks: dict[Range, asyncio.Task[list[EncodedEvent]]] = {}
         self._sizes: dict[Range, int] = {}
+        """The ranges that have been read."""
 
     def __len__(self) -> int:
         return len(self._tasks)
 
-    async def get(self, start: int, end: int) -> list[Shown]:
+    async def get(self, start: int, end: int) -> list[EncodedEvent]:
         key = start, end
         if key not in self._tasks:
             self._tasks[key] = task = asyncio.create_task(self._fetch(key), name=f"replay {self._name}")
-            task.add_done_callback(_retrieve)
+            task.add_done_callback(_retrieve_exception)
+        # Shielded: the read goes on for the others when the reader that began it has stopped.
         return await asyncio.shield(self._tasks[key])
 
-    async def _fetch(self, key: Range) -> list[Shown]:
+    async def _fetch(self, key: Range) -> list[EncodedEvent]:
+        # After each wait `clear` may have removed this read, and another one may have taken its key.
         task = asyncio.current_task()
         try:
-            shown = await self._read(*key)
+            events = await self._read(*key)
         except BaseException:
             if self._tasks.get(key) is task:
-                del self._tasks[key]  # the next one to ask tries again
+                del self._tasks[key]  # the next request tries again
             raise
         if self._tasks.get(key) is task:
-            self._keep(key, sum(len(payload or b"") for _, payload in shown))
-            asyncio.get_running_loop().call_later(SHARED_SECONDS, self._forget, key, task)
-        return shown
+            self._store(key, sum(len(payload or b"") for _, payload in events))
+            asyncio.get_running_loop().call_later(SHARED_SECONDS, self._expire, key, task)
+        return events
 
-    def _keep(self, key: Range, size: int) -> None:
+    def _store(self, key: Range, size: int) -> None:
         self._sizes[key] = size
         self.held += size
         self._budget.grow(self, size)
         while self.held > RING_BYTES:
             self.shed()
 
-    def _forget(self, key: Range, task: object) -> None:
+    def _expire(self, key: Range, task: object) -> None:
         if self._tasks.get(key) is task:
-            self._drop(key)
+            self._remove(key)
 
-    def _drop(self, key: Range) -> None:
+    def _remove(self, key: Range) -> None:
         self._tasks.pop(key)
         size = self._sizes.pop(key, 0)
         self.held -= size
         self._budget.shrink(self, size)
 
     def shed(self) -> None:
-        self._drop(next(iter(self._sizes)))
+        """Remove the oldest range."""
+        self._remove(next(iter(self._sizes)))
 
-    def clear(self) -> list[asyncio.Task[list[Shown]]]:
-        """Serve nobody any more with what there is. The reads that are still under way."""
+    def clear(self) -> list[asyncio.Task[list[EncodedEvent]]]:
+        """Remove all ranges. Returns the reads that are still running."""
         reading = [task for key, task in self._tasks.items() if key not in self._sizes]
         for key in list(self._tasks):
-            self._drop(key)
+            self._remove(key)
         return reading
 
 
-def _retrieve(task: "asyncio.Task[list[Shown]]") -> None:
-    """Those who waited for it may have gone: then nobody else asks for its exception, and asyncio would log it."""
+def _retrieve_exception(task: "asyncio.Task[list[EncodedEvent]]") -> None:
+    """Mark the exception as seen: if every reader that waited has stopped, asyncio would log it as never retrieved."""
     if not task.cancelled():
         task.exception()

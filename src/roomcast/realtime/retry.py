@@ -1,4 +1,4 @@
-"""Trying again: a database that restarts must cost time, never an event."""
+"""Retries for reads of the log: a database that restarts delays events but loses none."""
 
 import asyncio
 import logging
@@ -12,38 +12,43 @@ Answer = TypeVar("Answer")
 FIRST_SECONDS, LONGEST_SECONDS = 0.1, 2.0
 
 DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
-"""Errors of a program or of its data. Some pass, a few more tries later; waiting for ever would hide the others."""
+"""Errors that are probably defects of the code or the data. Some pass after a few tries; to retry the others for ever
+would hide them."""
 
 DEFECT_TRIES = 8
-"""Some seconds."""
+"""Together about five seconds."""
 
-_log = logging.getLogger("roomcast.realtime")
+logger = logging.getLogger("roomcast.realtime")
 
 
 async def retry_until_success(
     step: Callable[[], Awaitable[Answer]], worth: Callable[[Exception], bool] = lambda error: True
 ) -> Answer:
-    """The step's answer, however often it had to be asked. Says once that it does not answer, not each time.
+    """Call `step` until it succeeds, and return its result. Logs the first failure only.
 
-    Raises what is not `worth` another try, and one of DEFECTS after DEFECT_TRIES.
+    Raises an exception at once if it is not `worth` another try, and one of DEFECTS after DEFECT_TRIES tries.
     """
     pause = FIRST_SECONDS
     for attempt in count(1):
         try:
             return await step()
-        except Exception as error:  # whatever it is, the log is still the truth and will be read
-            _raise_if_cancelled()
+        except Exception as error:  # any failure: the log still holds the events
+            raise_if_cancelled()
             if not worth(error) or (attempt >= DEFECT_TRIES and isinstance(error, DEFECTS)):
                 raise
             if pause == FIRST_SECONDS:
-                _log.warning("the log cannot be read, trying again: %s", type(error).__name__)
+                logger.warning("cannot read the log, trying again: %s", type(error).__name__)
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
         pause = min(pause * 2, LONGEST_SECONDS)
     raise AssertionError("unreachable")
 
 
-def _raise_if_cancelled() -> None:
-    """Clean-up that fails while a cancellation passes through it puts its own exception in the place of that."""
+def raise_if_cancelled() -> None:
+    """Raise a cancellation of this task that got lost on its way.
+
+    The exception of a failing clean-up takes its place. `wait_for` of Python 3.11, which drivers use, swallows it when
+    both end at the same moment.
+    """
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

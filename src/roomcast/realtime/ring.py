@@ -1,4 +1,4 @@
-"""What was made lately, kept in memory for those who are a little behind, within bounds of bytes."""
+"""Rings: the newest items in memory, for readers that are a little behind. Limited in number and in bytes."""
 
 from collections import OrderedDict, deque
 from typing import Generic, Protocol, TypeVar
@@ -6,30 +6,31 @@ from typing import Generic, Protocol, TypeVar
 Item = TypeVar("Item")
 
 RING_BYTES = 4 * 1024 * 1024
-"""Of one ring, and of the shared replays of one group."""
+"""The limit of one ring, and of the shared replays of one group."""
 
 PROCESS_BYTES = 64 * 1024 * 1024
-"""Of all rings and shared replays of a process together."""
+"""The limit of all rings and shared replays of a process together."""
 
 
 class BudgetHolder(Protocol):
-    """Holds bytes that it can do without."""
+    """Holds bytes in memory that can be read again. `held`: how many."""
 
     held: int
 
     def shed(self) -> None:
-        """Let go of the oldest."""
+        """Remove the oldest item."""
 
 
 class ByteBudget:
-    """The bytes that all holders of a process may have together. Beyond, the one that got nothing for longest sheds."""
+    """Limits the bytes that all holders of a process have together. Above `limit`, the holder that has grown least
+    recently sheds its items."""
 
     def __init__(self, limit: int = PROCESS_BYTES) -> None:
         self.limit, self.used = limit, 0
         self._holders: OrderedDict[BudgetHolder, None] = OrderedDict()
 
     def grow(self, holder: BudgetHolder, size: int) -> None:
-        """The holder has got so many bytes more."""
+        """The holder has `size` more bytes."""
         if not size:
             return
         self.used += size
@@ -39,14 +40,14 @@ class ByteBudget:
             next(iter(self._holders)).shed()
 
     def shrink(self, holder: BudgetHolder, size: int) -> None:
-        """The holder has let go of so many bytes."""
+        """The holder has `size` fewer bytes."""
         self.used -= size
         if not holder.held:
             self._holders.pop(holder, None)
 
 
 class Ring(Generic[Item]):
-    """The newest items, at most `count` and `limit` bytes of them."""
+    """The newest items: at most `count` of them, and at most `limit` bytes."""
 
     def __init__(self, count: int, budget: ByteBudget, limit: int = RING_BYTES) -> None:
         self.held = 0
@@ -55,7 +56,7 @@ class Ring(Generic[Item]):
         self._sizes: deque[int] = deque()
 
     def append(self, item: Item, size: int) -> None:
-        """One that is too large stays no longer than the others allow: not at all."""
+        """Add an item. One that is larger than `limit` removes all others, and is not kept either."""
         self._items.append(item)
         self._sizes.append(size)
         self.held += size
@@ -64,7 +65,7 @@ class Ring(Generic[Item]):
             self.shed()
 
     def last(self, number: int) -> list[Item] | None:
-        """The newest of them, so many; None if some have gone."""
+        """The newest `number` items. None if some of them have been removed."""
         if number <= 0:
             return []
         return None if number > len(self._items) else list(self._items)[-number:]

@@ -1,4 +1,4 @@
-"""For those who only need to know that something happened, and look for themselves what it was."""
+"""Watchers: objects that need to know that something happened to a topic, and then read for themselves what it was."""
 
 import asyncio
 import logging
@@ -10,44 +10,45 @@ from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.ports import Epoch
 from roomcast.realtime.tails import Tails, has_lost
 
-LOOK_SECONDS = 2.0
-"""How often the ends of the watched logs are compared with what was heard of them."""
+CHECK_SECONDS = 2.0
+"""How often the tails of the watched logs are compared with the frames that arrived."""
 
 TOPICS_A_SECOND = 5_000
-"""With more than twice as many topics the looks are further apart: reading tails must stay a small part of the work."""
+"""The most tails that are read in a second. With more than twice as many topics the checks are further apart, so that
+they stay a small part of the work."""
 
 GRACE_SECONDS = 0.5
-"""A frame may arrive this much later than its event can be read in the log."""
+"""A frame may arrive this much later than its event appears in the log."""
 
 MAX_COMMITTED = 200
-"""Topics that this process has written to of which it is checked that the log still has it: a failover that loses
-events loses the newest."""
+"""Topics that this process has written to most recently. It checks that the log still holds those events: a failover
+that loses events loses the newest."""
 
 MAX_EARLY = 100
-"""Frames behind a gap that are remembered for each topic. With more, the gap is announced even if it closes."""
+"""Frames after a gap that are remembered for each topic. With more, the gap is announced even if it closes."""
 
-_log = logging.getLogger("roomcast.watch")
+logger = logging.getLogger("roomcast.watch")
 
 
 class Watcher(Protocol):
-    """All are called on the event loop and must be quick."""
+    """All methods are called on the event loop and must return quickly."""
 
     def on_message(self, frame: Frame) -> None:
         """Something happened to a topic."""
 
-    def missed(self, topic: str) -> None:
-        """Something happened to this topic and was not heard."""
+    def on_missed(self, topic: str) -> None:
+        """An event of this topic was committed, but its frame did not arrive."""
 
     def on_resync(self) -> None:
-        """Something may have happened and was not heard."""
+        """Frames of any topic may have been lost."""
 
     def position_of(self, topic: str) -> int | None:
-        """How far in the topic's log the watcher's picture of it reaches; None where that is not known."""
+        """The position in the topic's log up to which the watcher knows the events. None if it does not know."""
 
 
-class Heard:
-    """How far a topic's log was heard of without a gap: `position`, None while that is not known. `tail`: its end when
-    it was read last."""
+class TopicProgress:
+    """How far the frames of a topic arrived without a gap: `position`, None while that is not known. `tail`: the tail
+    of its log when it was read last."""
 
     __slots__ = ("_early", "is_gone", "position", "tail")
 
@@ -64,7 +65,7 @@ class Heard:
             self._early.add(seq)
 
     def begin(self, position: int) -> None:
-        """All up to here is known; what was heard early follows."""
+        """Everything up to `position` is known. Add the frames that arrived early and follow it without a gap."""
         while position + 1 in self._early:
             position += 1
         self.position, self.is_gone = position, False
@@ -77,11 +78,11 @@ class Heard:
 
 
 class WatcherRegistry:
-    """Who watches which topics in this process. `join` and `leave` tell the bus.
+    """The watchers of this process and their topics. `join` and `leave` tell the bus.
 
-    `tails`: the newest seq of each of these topics, one that is gone is missing; `has_log`: whether a topic has any.
-    With it, a frame that was lost is noticed: `missed` follows within LOOK_SECONDS + GRACE_SECONDS. So is a log that
-    has lost events, of the watched topics and of those that this process has written to: `epoch` is renewed.
+    `tails` reads the newest seq of topics; a deleted topic is missing. `has_log` tells whether a topic has a log.
+    With `tails`, a lost frame is noticed: `on_missed` follows within CHECK_SECONDS + GRACE_SECONDS. A log that has lost
+    events is noticed, too, for the watched topics and for those that this process has written to: `epoch` is renewed.
     """
 
     def __init__(
@@ -95,26 +96,27 @@ class WatcherRegistry:
         self._join, self._leave = join, leave
         self._tails, self._has_log, self._epoch = tails, has_log, epoch
         self._watchers: dict[str, set[Watcher]] = {}
-        self._heard: dict[str, Heard] = {}
+        self._progress: dict[str, TopicProgress] = {}
         self._committed: OrderedDict[str, int] = OrderedDict()
-        self._looking: asyncio.Task[None] | None = None
+        self._check_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         if self._tails is not None:
-            self._looking = asyncio.create_task(self._look_on(self._tails), name="watched tails")
+            self._check_task = asyncio.create_task(self._check_periodically(self._tails), name="watched tails")
 
     async def stop(self) -> None:
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.wait([self._looking])
+        if self._check_task is not None:
+            self._check_task.cancel()
+            await asyncio.wait([self._check_task])
 
     def follow(self, watcher: Watcher, topic: str) -> None:
-        """From here on; a doubt follows, since what came before may have been missed."""
+        """Watch a topic from now on. The first watcher of a topic gets `on_resync` once the bus has joined it, because
+        earlier frames may have been missed."""
         watchers = self._watchers.setdefault(topic, set())
         if not watchers:
             self._join(topic)
             if self._tails is not None and self._has_log(topic):
-                self._heard[topic] = Heard()
+                self._progress[topic] = TopicProgress()
         watchers.add(watcher)
 
     def unfollow(self, watcher: Watcher, topics: Collection[str]) -> None:
@@ -123,37 +125,37 @@ class WatcherRegistry:
             watchers.discard(watcher)
             if topic in self._watchers and not watchers:
                 del self._watchers[topic]
-                self._heard.pop(topic, None)
+                self._progress.pop(topic, None)
                 self._leave(topic)
 
     @property
     def topics(self) -> Collection[str]:
         return self._watchers.keys()
 
-    # ------------------------------------------------------------------ what the bus says
+    # ------------------------------------------------------------------ callbacks of the bus
 
     def on_frame(self, frame: Frame) -> None:
-        if frame.seq and (heard := self._heard.get(frame.topic)):
-            self._begin(frame.topic, heard)
+        if frame.seq and (heard := self._progress.get(frame.topic)):
+            self._start_from_watchers(frame.topic, heard)
             heard.hear(frame.seq)
         for watcher in tuple(self._watchers.get(frame.topic, ())):
             try:
                 watcher.on_message(frame)
-            except Exception:  # a frame of another release, or a stranger's: not the other watchers' fault
-                _log.warning("a frame of %s cannot be read", frame.topic)
+            except Exception:  # a frame of another release or of a stranger: the other watchers go on
+                logger.warning("cannot read a frame of %s", frame.topic)
                 watcher.on_resync()
 
     def on_resync(self, topics: Collection[str]) -> None:
         for topic in topics:
-            if heard := self._heard.get(topic):
+            if heard := self._progress.get(topic):
                 heard.forget()
         for watcher in {watcher for topic in topics for watcher in self._watchers.get(topic, ())}:
             watcher.on_resync()
 
     # ------------------------------------------------------------------ when the log has lost events
 
-    def committed(self, ends: Iterable[tuple[str, int]]) -> None:
-        """This process has committed events up to there."""
+    def note_committed(self, ends: Iterable[tuple[str, int]]) -> None:
+        """Remember that this process has committed events up to these seqs."""
         for topic, seq in ends:
             self._committed[topic] = max(seq, self._committed.get(topic, 0))
             self._committed.move_to_end(topic)
@@ -163,66 +165,68 @@ class WatcherRegistry:
     def restart(self) -> None:
         """Another epoch has begun."""
         self._committed.clear()
-        for heard in self._heard.values():
+        for heard in self._progress.values():
             heard.tail = 0
         self.on_resync(list(self._watchers))
 
-    def _ends(self) -> dict[str, int]:
-        """Where logs are known to reach: up to events that were committed here, or read."""
-        read = {name: heard.tail for name, heard in self._heard.items()}
+    def _known_ends(self) -> dict[str, int]:
+        """The seq that each log has reached for certain: committed by this process, or read before."""
+        read = {name: heard.tail for name, heard in self._progress.items()}
         return read | {name: max(seq, read.get(name, 0)) for name, seq in self._committed.items()}
 
-    # ------------------------------------------------------------------ what nobody says
+    # ------------------------------------------------------------------ checking tails
 
-    async def _look_on(self, tails: Tails) -> None:
+    async def _check_periodically(self, tails: Tails) -> None:
         while True:
-            await asyncio.sleep(max(LOOK_SECONDS, len(self._heard) / TOPICS_A_SECOND))
+            await asyncio.sleep(max(CHECK_SECONDS, len(self._progress) / TOPICS_A_SECOND))
             try:
-                await self._look(tails)
-            except Exception as error:  # the next look finds what this one did not
-                _log.warning("the tails of %d topics cannot be read: %s", len(self._heard), type(error).__name__)
+                await self._check_tails(tails)
+            except Exception as error:  # the next check reads them again
+                logger.warning(
+                    "cannot read the tails of %d topics, trying again: %s", len(self._progress), type(error).__name__
+                )
 
-    async def _look(self, read: Tails) -> None:
-        """Announce what was missed: what is in the log and, a moment later, was still not heard."""
-        ends, looked = self._ends(), dict(self._heard)
+    async def _check_tails(self, read: Tails) -> None:
+        """Announce lost frames: their events are in the log, and they have not arrived GRACE_SECONDS later."""
+        ends, looked = self._known_ends(), dict(self._progress)
         if not ends:
             return
         since = self._epoch.current if self._epoch is not None else None
         tails = await read(ends)
         if self._epoch is not None and await has_lost(ends, tails, read):
-            _log.error("the log has lost events that were there before (a failover?)")
+            logger.error("the log has lost events, probably by a failover of the database")
             await self._epoch.renew(since)
         if self._epoch is not None and self._epoch.current != since:
             return
         for name, heard in looked.items():
             heard.tail = tails.get(name, 0)
-            self._begin(name, heard)
+            self._start_from_watchers(name, heard)
         ahead = {name: heard for name, heard in looked.items() if _is_ahead(heard, tails.get(name))}
         if not ahead:
             return
         await asyncio.sleep(GRACE_SECONDS)
         for name, heard in ahead.items():
-            if self._heard.get(name) is heard and _is_ahead(heard, tails.get(name)):
-                self._announce(name, heard, tails.get(name))
+            if self._progress.get(name) is heard and _is_ahead(heard, tails.get(name)):
+                self._announce_missed(name, heard, tails.get(name))
 
-    def _begin(self, name: str, heard: Heard) -> None:
-        """What is not known to have been heard is known to those who have read it."""
+    def _start_from_watchers(self, name: str, heard: TopicProgress) -> None:
+        """Without a known position, start from the watcher that knows least of the topic."""
         if heard.position is None:
             positions = [watcher.position_of(name) for watcher in self._watchers.get(name, ())]
             if known := [position for position in positions if position is not None]:
                 heard.begin(min(known))
 
-    def _announce(self, name: str, heard: Heard, tail: int | None) -> None:
+    def _announce_missed(self, name: str, heard: TopicProgress, tail: int | None) -> None:
         if tail is None:
             heard.is_gone = True
         else:
             heard.begin(tail)
         for watcher in tuple(self._watchers[name]):
-            watcher.missed(name)
+            watcher.on_missed(name)
 
 
-def _is_ahead(heard: Heard, tail: int | None) -> bool:
-    """Whether the log has more than was heard of it. `tail` is None for a topic that is gone."""
+def _is_ahead(heard: TopicProgress, tail: int | None) -> bool:
+    """Whether the log holds events whose frames have not arrived. `tail` is None for a deleted topic."""
     if tail is None:
         return not heard.is_gone
     return heard.position is None or tail > heard.position

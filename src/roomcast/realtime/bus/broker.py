@@ -1,8 +1,8 @@
-"""What every broker shares: a supervised session, wanted subscriptions, bounded sending.
+"""The base class of the brokers: a supervised session, the wanted subscriptions, and sending with a time limit.
 
-Three rules make broadcaster safe on top of it: `subscribe` and `unsubscribe` never suspend, `next_published` never
-raises, and a RESYNC follows every confirmed subscription. Without them broadcaster loses subscribers who arrive
-together, and goes deaf for ever when its broker restarts.
+Three rules make broadcaster safe on top of it: `subscribe` and `unsubscribe` never wait, `next_published` never raises,
+and a RESYNC follows every confirmed subscription. Without them broadcaster loses subscribers that arrive together, and
+receives nothing more after its broker has restarted.
 """
 
 import asyncio
@@ -17,42 +17,43 @@ from typing import Any, Never
 from broadcaster import BroadcastBackend, Event
 
 from roomcast.realtime.bus.incoming import IncomingQueue
+from roomcast.realtime.retry import raise_if_cancelled
 
-log = logging.getLogger("roomcast.bus")
+logger = logging.getLogger("roomcast.bus")
 
 FIRST_DELAY_SECONDS = 0.05
 LONGEST_DELAY_SECONDS = 5.0
 WAIT_SECONDS = 5.0
-"""The longest any single conversation with a broker may take: connecting, subscribing, sending a batch."""
+"""The time limit of one exchange with a broker: connecting, subscribing, sending a batch."""
 
 
 class BrokerBackend(BroadcastBackend, ABC):
-    """One broker, as broadcaster sees it and as it is kept alive."""
+    """A backend of broadcaster that connects again by itself."""
 
-    limit_bytes = 1_000_000  # a heavier frame is replaced by the advice to read the log
-    linger_seconds = 0.0  # how long frames are gathered before a batch leaves
-    heartbeat_seconds = 5.0  # a connection silent for twice as long is dead
+    limit_bytes = 1_000_000  # a larger frame is replaced by the request to read the log
+    linger_seconds = 0.0  # how long frames are collected before a batch is sent
+    heartbeat_seconds = 5.0  # a connection that is silent for twice as long is given up
 
     def __init__(self, url: str, inbox: IncomingQueue) -> None:
         self.url = url
         self.inbox = inbox
-        self._up = False
-        self._troubled = False
+        self._is_connected = False
+        self._has_warned = False
         self._wanted: set[str] = set()
-        self._held: set[str] = set()  # asked for in the present session
+        self._subscribed: set[str] = set()  # requested in the present session
         self._changed = asyncio.Event()
         self._batch: list[tuple[str, bytes]] = []
         self._supervisor: asyncio.Task[None] | None = None
 
     @property
     def connected(self) -> bool:
-        return self._up
+        return self._is_connected
 
-    # ------------------------------------------------------------------ towards broadcaster
+    # ------------------------------------------------------------------ called by broadcaster
 
     async def connect(self) -> None:
-        """Starts to look for the broker; never waits for it."""
-        self._supervisor = asyncio.create_task(self._supervise(), name=f"bus to {self.place}")
+        """Start connecting in the background."""
+        self._supervisor = asyncio.create_task(self._supervise(), name=f"bus to {self.address}")
 
     async def disconnect(self) -> None:
         if self._supervisor is not None:
@@ -61,7 +62,7 @@ class BrokerBackend(BroadcastBackend, ABC):
 
     async def subscribe(self, channel: str) -> None:
         self._wanted.add(channel)
-        if channel in self._held:  # wanted again before it was let go: nothing will be confirmed
+        if channel in self._subscribed:  # wanted again before it was unsubscribed: no confirmation will come
             self.inbox.resync([channel])
         self._changed.set()
 
@@ -70,76 +71,81 @@ class BrokerBackend(BroadcastBackend, ABC):
         self._changed.set()
 
     async def publish(self, channel: str, message: bytes) -> None:
-        """Adds to the batch that leaves with the next `flush`."""
-        self._batch.append((channel, self.fit(message)))
+        """Add to the batch that the next `flush` sends."""
+        self._batch.append((channel, self.fit_to_limit(message)))
 
     async def next_published(self) -> Event:
         return await self.inbox.next_event()
 
-    # ------------------------------------------------------------------ towards the bus
+    # ------------------------------------------------------------------ called by the bus
 
     async def flush(self) -> int:
-        """Sends the batch, in order and within a time; the number of messages the broker took. Never raises."""
+        """Send the batch, in order and within WAIT_SECONDS. Never raises.
+
+        Returns how many messages the broker accepted.
+        """
         batch, self._batch = self._batch, []
         if not batch or not self.connected:
             return 0
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                await self.send(batch)
+                await self.send_batch(batch)
         except Exception as error:
-            self.lost(error)
+            self.on_failure(error)
             return 0
-        self.found()
+        self.on_recovery()
         return len(batch)
 
-    # ------------------------------------------------------------------ what each broker adds
+    # ------------------------------------------------------------------ implemented by each broker
 
     @abstractmethod
     async def session(self) -> None:
-        """Connects, calls `serve`, cleans up. Ends by raising."""
+        """Connect, call `serve`, clean up. Ends by raising."""
 
     @abstractmethod
-    async def take(self, channels: Collection[str]) -> None:
-        """Subscribes; each confirmation is to be told to the inbox as a resync."""
+    async def subscribe_channels(self, channels: Collection[str]) -> None:
+        """Subscribe. Call `inbox.resync` for each channel once the broker has confirmed it."""
 
     @abstractmethod
-    async def drop(self, channels: Collection[str]) -> None:
-        """Unsubscribes."""
+    async def unsubscribe_channels(self, channels: Collection[str]) -> None:
+        """Unsubscribe."""
 
     @abstractmethod
-    async def send(self, batch: Sequence[tuple[str, bytes]]) -> None:
-        """Publishes all of it, in order, in one round trip."""
+    async def send_batch(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        """Publish all messages, in order, in one round trip."""
 
-    def fit(self, message: bytes) -> bytes:
-        """The message, or only its topic where the broker could not carry it: its readers then look into the log."""
+    def fit_to_limit(self, message: bytes) -> bytes:
+        """The message, or only its topic if the broker could not carry it: receivers then read the log."""
         return message if len(message) <= self.limit_bytes else message.partition(b"\n")[0]
 
     async def serve(self, *watchers: Coroutine[Any, Any, Never]) -> None:
-        """The session is open: subscriptions follow what is wanted until a watcher ends it by raising."""
-        _heed_cancellation()
-        self._up = True
+        """The session is open: keep the subscriptions as wanted until a watcher raises."""
+        raise_if_cancelled()
+        self._is_connected = True
         self.inbox.stats.connects += 1
-        self.found()
+        self.on_recovery()
         await _first_to_fail(self._reconcile(), *watchers)
 
-    # ------------------------------------------------------------------ staying alive
+    # ------------------------------------------------------------------ connecting again
 
     @property
-    def place(self) -> str:
-        """The broker's address without the password, fit for a log."""
+    def address(self) -> str:
+        """The broker's address without the password, for log lines."""
         return re.sub(r"//[^/@]*@", "//", self.url).partition("?")[0]
 
-    def lost(self, error: BaseException) -> None:
-        if not self._troubled:
-            log.warning(
-                "the bus is cut off from %s and keeps trying: %s", self.place, str(error) or type(error).__name__
+    def on_failure(self, error: BaseException) -> None:
+        if not self._has_warned:
+            logger.warning(
+                "the bus has lost its connection to %s, trying again: %s",
+                self.address,
+                str(error) or type(error).__name__,
             )
-        self._troubled = True
+        self._has_warned = True
 
-    def found(self) -> None:
-        if self._troubled and self.connected:
-            log.info("the bus is back on %s", self.place)
-            self._troubled = False
+    def on_recovery(self) -> None:
+        if self._has_warned and self.connected:
+            logger.info("the bus is connected to %s again", self.address)
+            self._has_warned = False
 
     async def _supervise(self) -> None:
         delay = FIRST_DELAY_SECONDS
@@ -148,43 +154,36 @@ class BrokerBackend(BroadcastBackend, ABC):
             try:
                 await self.session()
             except Exception as error:
-                self.lost(error)
+                self.on_failure(error)
             finally:
-                self._up = False
-                self._held.clear()
-            _heed_cancellation()
-            # A broker that lets us in and throws us out at once earns the growing delay too.
+                self._is_connected = False
+                self._subscribed.clear()
+            raise_if_cancelled()
+            # The delay also grows for a broker that accepts connections and closes them at once.
             if time.monotonic() - began > LONGEST_DELAY_SECONDS:
                 delay = FIRST_DELAY_SECONDS
-            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects, guards nothing
+            await asyncio.sleep(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects, is no secret
             delay = min(delay * 2, LONGEST_DELAY_SECONDS)
 
     async def _reconcile(self) -> Never:
         while True:
             self._changed.clear()
             async with asyncio.timeout(WAIT_SECONDS):
-                await self._catch_up()
-            _heed_cancellation()
+                await self._apply_wanted()
+            raise_if_cancelled()
             await self._changed.wait()
 
-    async def _catch_up(self) -> None:
-        if gone := self._held - self._wanted:
-            self._held -= gone
-            await self.drop(gone)
-        if new := self._wanted - self._held:
-            self._held |= new
-            await self.take(new)
-
-
-def _heed_cancellation() -> None:
-    """Raises a cancellation that a driver swallowed: wait_for of Python 3.11 does, when it ends at the same moment."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    async def _apply_wanted(self) -> None:
+        if gone := self._subscribed - self._wanted:
+            self._subscribed -= gone
+            await self.unsubscribe_channels(gone)
+        if new := self._wanted - self._subscribed:
+            self._subscribed |= new
+            await self.subscribe_channels(new)
 
 
 async def _first_to_fail(*coroutines: Coroutine[Any, Any, Never]) -> None:
-    """Runs all until one raises, then ends the others. A TaskGroup of Python 3.11 can lose a cancellation meanwhile."""
+    """Run all until one raises, then end the others. A TaskGroup of Python 3.11 can lose a cancellation meanwhile."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,7 @@
-"""Between the processes: frames of the topics this process joined come in, its own go out, and no gap stays unsaid.
+"""The bus between the processes: it receives the frames of the joined topics and sends those of this process.
 
-The sole owner of broadcaster. Delivery is quick, not certain: a loss is announced by a resync or found in the log.
+Only this module uses broadcaster. Delivery is fast but not guaranteed: a loss is announced by a resync, or found in the
+log.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from broadcaster import Broadcast
 from roomcast.realtime.bus.broker import BrokerBackend
 from roomcast.realtime.bus.incoming import RESYNC, RESYNC_CHANNEL, BusStats, IncomingQueue
 
-log = logging.getLogger("roomcast.bus")
+logger = logging.getLogger("roomcast.bus")
 
 BATCH_FRAMES = 500
 OUTGOING_FRAMES = 10_000
@@ -26,10 +27,10 @@ OUTGOING_CHARACTERS = 32_000_000
 STOP_SECONDS = 1.0
 
 MAX_LOST_TOPICS = 1_000
-"""Topics with lost frames that are remembered by name. With more, receivers are told to resync every topic."""
+"""Topics with lost frames that are remembered by name. With more, all receivers resync all topics."""
 
-ADVISE_SECONDS = 0.5
-"""How often it is tried to tell receivers of lost frames."""
+RESYNC_RETRY_SECONDS = 0.5
+"""How often the process tries to inform the receivers of lost frames."""
 
 BROKERS = {
     "memory": "memory",
@@ -45,7 +46,7 @@ BROKERS = {
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event on its way. `topic` has no spaces or newlines; `seq` is its place in the topic's log, 0 if in none."""
+    """One event on the bus. `topic` has no spaces or newlines. `seq` is its position in the log, 0 for a signal."""
 
     topic: str
     seq: int
@@ -54,7 +55,7 @@ class Frame:
 
 @dataclass(slots=True)
 class Channel:
-    """A shard of the bus, listened to because of `topics`; `confirmed` once its first resync came."""
+    """A shard of the bus, subscribed for `topics`. `confirmed` is set by its first resync."""
 
     pump: asyncio.Task[None]
     topics: set[str] = field(default_factory=set)
@@ -62,16 +63,15 @@ class Channel:
 
 
 class Bus:
-    """One process's place on the bus. Both callbacks run on the event loop and must be quick.
+    """One process's connection to the bus. Both callbacks run on the event loop and must return quickly.
 
-    `on_frame` gets every frame of a joined topic, those of this process included. `on_resync` gets topics whose log is
-    to be read, because frames may be missing: after their first join, after a lost connection, after an overflow.
-    Topics of which this process could not send frames are told to the receivers as soon as the broker is back: they
-    resync these.
+    `on_frame` gets every frame of a joined topic, including those of this process. `on_resync` gets topics whose log
+    has to be read because frames may be missing: after the first join, after a lost connection, after an overflow. If
+    this process could not send frames of a topic, the receivers resync that topic as soon as the broker is back.
 
-    `shards` is how many channels the topics are spread over, the same in every process. `direct_url` replaces a
-    postgresql:// `url` that leads through a pooler, where LISTEN does not work. `pending` bounds the frames that came
-    in and wait. Raises ValueError for an unknown or uninstalled broker.
+    `shards` is the number of channels that the topics are spread over; it is the same in every process. `direct_url`
+    replaces a postgresql:// `url` that leads through a pooler, where LISTEN does not work. `pending` limits the
+    received frames that wait. Raises ValueError for a broker that is unknown or whose driver is not installed.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Bus:
         self._outgoing_characters = 0
         self._lost: set[str] = set()
         self._filled = asyncio.Event()
-        self._drainer: asyncio.Task[None] | None = None
+        self._drain_task: asyncio.Task[None] | None = None
         self._stopping = False
         inbox = IncomingQueue(self._channels.keys(), self._joined.keys(), self.stats, pending)
         self._backend = open_backend(url, inbox, direct_url)
@@ -104,17 +104,17 @@ class Bus:
 
     @property
     def connected(self) -> bool:
-        """Whether frames travel now."""
+        """Whether the broker is connected."""
         return self._backend.connected
 
     async def start(self) -> None:
-        """Looks for the broker from now on; never waits for it."""
+        """Start connecting in the background."""
         await self._broadcast.connect()
-        self._drainer = asyncio.create_task(self._drain(), name="bus drainer")
+        self._drain_task = asyncio.create_task(self._drain(), name="bus drainer")
 
     async def stop(self) -> None:
-        """What is queued has left, if the broker took it within a second; every task has ended; no callback comes."""
-        drainer, self._drainer = self._drainer, None
+        """Send what is queued, for STOP_SECONDS at most, and end every task. No callback is called afterwards."""
+        drainer, self._drain_task = self._drain_task, None
         if drainer is None:
             return
         self._stopping = True
@@ -122,31 +122,31 @@ class Bus:
         await asyncio.wait({drainer}, timeout=STOP_SECONDS)
         self._joined.clear()
         self._channels.clear()
-        await _end({drainer, *self._pumps})
-        listener = self._broadcast._listener_task  # broadcaster cancels it and does not wait
+        await _cancel_all({drainer, *self._pumps})
+        listener = self._broadcast._listener_task  # broadcaster cancels it but does not wait for it
         await self._broadcast.disconnect()
-        await _end({listener})
+        await _cancel_all({listener})
 
     def join(self, topic: str) -> None:
-        """Frames of `topic` are wanted once more; the first join is followed by a resync of it."""
+        """Receive the frames of `topic`. Joins are counted. The first one is followed by a resync of the topic."""
         self._joined[topic] = self._joined.get(topic, 0) + 1
         if self._joined[topic] > 1 or self._stopping:
             return
-        channel = self._listen(self._channel_of(topic))
+        channel = self._open_channel(self._channel_of(topic))
         channel.topics.add(topic)
         if channel.confirmed:
             self._resync([topic])
 
     def leave(self, topic: str) -> None:
-        """Takes back one join; after the last, no frame of `topic` comes any more."""
+        """Undo one join. After the last one no frame of `topic` is received."""
         count = self._joined.pop(topic, 0)
         if count > 1:
             self._joined[topic] = count - 1
         elif count == 1:
-            self._forget(topic)
+            self._remove_topic(topic)
 
     def publish(self, frames: Iterable[Frame]) -> None:
-        """The frames leave soon and in order, or are counted as dropped."""
+        """Send the frames in the background, in order. Frames that do not fit into the queue are counted as dropped."""
         for frame in frames:
             if len(self._outgoing) < OUTGOING_FRAMES and self._outgoing_characters < OUTGOING_CHARACTERS:
                 self._outgoing.append(frame)
@@ -156,19 +156,19 @@ class Bus:
                 self._note_lost([frame])
         self._filled.set()
 
-    # ------------------------------------------------------------------ going out
+    # ------------------------------------------------------------------ sending
 
     async def _drain(self) -> None:
         while not self._stopping:
             with suppress(TimeoutError):
-                async with asyncio.timeout(ADVISE_SECONDS if self._lost else None):
+                async with asyncio.timeout(RESYNC_RETRY_SECONDS if self._lost else None):
                     await self._filled.wait()
             self._filled.clear()
             await asyncio.sleep(self._backend.linger_seconds)
             while self._outgoing:
                 await self._send()
             if self._lost and self.connected:
-                await self._advise()
+                await self._send_resyncs()
 
     async def _send(self) -> None:
         batch = [self._outgoing.popleft() for _ in range(min(len(self._outgoing), BATCH_FRAMES))]
@@ -178,28 +178,28 @@ class Bus:
         sent = await self._backend.flush()
         self.stats.published += sent
         self.stats.dropped += len(batch) - sent
-        if sent < len(batch):  # which of them arrived is not known
+        if sent < len(batch):  # it is not known which of them arrived
             self._note_lost(batch)
 
     def _note_lost(self, frames: Iterable[Frame]) -> None:
         if len(self._lost) <= MAX_LOST_TOPICS:
             self._lost.update(frame.topic for frame in frames)
 
-    async def _advise(self) -> None:
-        """Tell the receivers which topics lost frames. What the broker does not take is tried again."""
+    async def _send_resyncs(self) -> None:
+        """Ask the receivers to resync the topics with lost frames. Tried again until the broker accepts it."""
         lost, self._lost = self._lost, set()
-        advice = self._advice(lost)
+        advice = self._resync_messages(lost)
         for channel, message in advice:
             await self._broadcast.publish(channel, message)
         if await self._backend.flush() < len(advice):
             self._lost |= lost
 
-    def _advice(self, topics: Collection[str]) -> Sequence[tuple[str, bytes]]:
+    def _resync_messages(self, topics: Collection[str]) -> Sequence[tuple[str, bytes]]:
         if len(topics) > MAX_LOST_TOPICS:
             return [(self._channel(shard), RESYNC_CHANNEL) for shard in range(self._shards)]
         return [(self._channel_of(topic), topic.encode()) for topic in topics]
 
-    # ------------------------------------------------------------------ coming in
+    # ------------------------------------------------------------------ receiving
 
     def _channel_of(self, topic: str) -> str:
         return self._channel(zlib.crc32(topic.encode()) % self._shards)
@@ -207,7 +207,7 @@ class Bus:
     def _channel(self, shard: int) -> str:
         return f"roomcast:{shard}"
 
-    def _listen(self, name: str) -> Channel:
+    def _open_channel(self, name: str) -> Channel:
         channel = self._channels.get(name)
         if channel is None:
             pump = asyncio.create_task(self._pump(name), name=f"bus {name}")
@@ -216,7 +216,7 @@ class Bus:
             channel = self._channels[name] = Channel(pump)
         return channel
 
-    def _forget(self, topic: str) -> None:
+    def _remove_topic(self, topic: str) -> None:
         name = self._channel_of(topic)
         if channel := self._channels.get(name):
             channel.topics.discard(topic)
@@ -228,15 +228,15 @@ class Bus:
         async with self._broadcast.subscribe(name) as subscriber:
             while True:
                 event = await subscriber.get()
-                self._hear(name, event.message)
+                self._on_message(name, event.message)
 
-    def _hear(self, name: str, message: str) -> None:
+    def _on_message(self, name: str, message: str) -> None:
         topic, _, rest = message.partition("\n")
         if message == RESYNC:
-            self._confirm(name)
-        elif topic not in self._joined:  # left while the frame waited
+            self._on_confirmed(name)
+        elif topic not in self._joined:  # left while the frame was waiting
             return
-        elif not rest:  # a frame too heavy for the broker, or lost by its sender
+        elif not rest:  # a frame that was too large for the broker, or lost by its sender
             self._resync([topic])
         elif frame := decode(topic, rest):
             self.stats.received += 1
@@ -244,13 +244,13 @@ class Bus:
         else:
             self.stats.malformed += 1
 
-    def _confirm(self, name: str) -> None:
+    def _on_confirmed(self, name: str) -> None:
         if channel := self._channels.get(name):
             channel.confirmed = True
             self._resync(channel.topics)
 
     def _resync(self, topics: Iterable[str]) -> None:
-        # After a lost connection the channels come back one by one, in one go: one call for all of them.
+        # After a lost connection the channels are confirmed one by one in the same turn: one call for all of them.
         if not self._stale:
             asyncio.get_running_loop().call_soon(self._announce)
         self._stale.update(topics)
@@ -263,10 +263,12 @@ class Bus:
 
 
 def open_backend(url: str, inbox: IncomingQueue, direct_url: str | None) -> BrokerBackend:
-    """The broker that `url` names. Only its own driver is imported: the others are optional and slow to load."""
+    """The broker of this URL. Only its own driver is imported: the others are optional and slow to import."""
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme not in BROKERS:
-        raise ValueError(f"The bus does not know {scheme}://; it speaks {', '.join(f'{name}://' for name in BROKERS)}.")
+        raise ValueError(
+            f"The bus does not support {scheme}://. It supports {', '.join(f'{name}://' for name in BROKERS)}."
+        )
     if BROKERS[scheme] == "postgres":
         url = direct_url or url
     try:
@@ -278,12 +280,12 @@ def open_backend(url: str, inbox: IncomingQueue, direct_url: str | None) -> Brok
 
 
 def encode(frame: Frame) -> bytes:
-    """What travels: topic, seq and body, a line each; the body may have more. What UTF-8 cannot say becomes '?'."""
+    """The message of a frame: topic, seq and body, separated by newlines. Lone surrogates in the body become '?'."""
     return f"{frame.topic}\n{frame.seq}\n{frame.body}".encode(errors="replace")
 
 
 def decode(topic: str, rest: str) -> Frame | None:
-    """The frame of `topic`, or None if a stranger wrote the rest."""
+    """The frame of `topic`, or None if `rest` is not what `encode` makes."""
     seq, newline, body = rest.partition("\n")
     if not (newline and seq.isdecimal() and len(seq) < 20):
         return None
@@ -293,11 +295,11 @@ def decode(topic: str, rest: str) -> Frame | None:
 def _call(callback: Callable[[Any], None], argument: Frame | Collection[str]) -> None:
     try:
         callback(argument)
-    except Exception:  # a fault of one frame must not make its channel deaf
-        log.exception("a callback of the bus failed")
+    except Exception:  # one failing frame must not end the channel
+        logger.exception("a callback of the bus failed")
 
 
-async def _end(tasks: Collection[asyncio.Task[Any]]) -> None:
+async def _cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

@@ -1,4 +1,4 @@
-"""What came from the broker and waits for broadcaster: bounded, and what is lost here is owned up to as a RESYNC."""
+"""The queue between the broker and broadcaster. It is bounded; an overflow is announced as a RESYNC."""
 
 import asyncio
 from collections import deque
@@ -8,35 +8,35 @@ from dataclasses import dataclass
 from broadcaster import Event
 
 RESYNC = ""
-"""The message of an event that says: frames may be missing, read the log. No frame is empty, so none can fake it."""
+"""The message of an event that means: frames may be missing, read the log. It is empty, as no frame is."""
 
 RESYNC_CHANNEL = b"*"
-"""What a process sends that lost frames of many topics: receivers resync all that they joined on this channel."""
+"""Sent by a process that lost frames of many topics: receivers resync all topics that they joined on this channel."""
 
 PENDING_CHARACTERS = 32_000_000
-"""What may wait besides the number of events."""
+"""The limit of all waiting events together, besides the limit of their number."""
 
-PORTION = 256
+EVENTS_PER_TURN = 256
 
 
 @dataclass(slots=True)
 class BusStats:
-    """What a bus has done since it was made; only ever rising."""
+    """Counters of a bus since it was made. They only rise."""
 
-    published: int = 0  # frames the broker took
-    dropped: int = 0  # frames it did not: the queue was full or the broker away
+    published: int = 0  # frames the broker accepted
+    dropped: int = 0  # frames it did not accept: the queue was full, or the broker was not connected
     received: int = 0  # frames handed to `on_frame`
-    malformed: int = 0  # messages on our channels that are no frames
-    overflows: int = 0  # times the inbox was full and emptied
+    malformed: int = 0  # messages on our channels that are not frames
+    overflows: int = 0  # times the queue was full and was emptied
     resyncs: int = 0  # calls of `on_resync`
     connects: int = 0  # sessions opened with a broker
 
 
 class IncomingQueue:
-    """Events in the order they came, at most `limit` and PENDING_CHARACTERS of them; an overflow empties it and resyncs
-    every channel.
+    """Received events, in order, at most `limit` and PENDING_CHARACTERS of them. An overflow empties the queue and
+    resyncs every channel.
 
-    `channels` and `topics` are live views of what this process wants: everything else is dropped at the door.
+    `channels` and `topics` are live views of what this process has joined. Messages of others are dropped at once.
     """
 
     def __init__(self, channels: Collection[str], topics: Container[str], stats: BusStats, limit: int) -> None:
@@ -51,7 +51,7 @@ class IncomingQueue:
         self._handed_over = 0
 
     def emit(self, channel: str, message: bytes) -> None:
-        """A message came in, from anybody. Only its topic is decoded before it is known to be wanted."""
+        """Add a message, which may come from anybody. Only its topic is decoded before it is known to be joined."""
         if message == RESYNC_CHANNEL:
             self.resync([channel])
             return
@@ -68,7 +68,7 @@ class IncomingQueue:
         self._filled.set()
 
     async def next_event(self) -> Event:
-        """The next event; a RESYNC overtakes frames, which the log holds as well."""
+        """The next event. A RESYNC overtakes the frames, which the log holds, too."""
         await self._pause()
         while not (self._stale or self._pending):
             self._filled.clear()
@@ -92,8 +92,8 @@ class IncomingQueue:
         self._filled.set()
 
     async def _pause(self) -> None:
-        # broadcaster moves events on into queues without a bound. Its readers empty those whenever they get a turn, so
-        # a turn after every portion keeps the queues short, the bound here meaningful and the event loop responsive.
-        self._handed_over = (self._handed_over + 1) % PORTION
+        # broadcaster moves events into queues without a limit. Their readers empty them whenever they get a turn on the
+        # event loop. A turn after every EVENTS_PER_TURN events keeps those queues short and the limit here meaningful.
+        self._handed_over = (self._handed_over + 1) % EVENTS_PER_TURN
         if self._handed_over == 0:
             await asyncio.sleep(0)

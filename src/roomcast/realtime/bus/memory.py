@@ -1,4 +1,4 @@
-"""Frames inside one process: the default, for which there is nothing to install and nothing to lose."""
+"""The bus within one process: the default, without a broker."""
 
 from collections.abc import Collection, Sequence
 
@@ -6,7 +6,7 @@ from roomcast.realtime.bus.broker import BrokerBackend
 
 
 class Broker(BrokerBackend):
-    """Always there. It resyncs after a subscription like any other, so that nobody learns to rely on less."""
+    """Always connected. It resyncs after a subscription as every broker does."""
 
     @property
     def connected(self) -> bool:
@@ -15,12 +15,12 @@ class Broker(BrokerBackend):
     async def session(self) -> None:
         await self.serve()
 
-    async def take(self, channels: Collection[str]) -> None:
+    async def subscribe_channels(self, channels: Collection[str]) -> None:
         self.inbox.resync(channels)
 
-    async def drop(self, channels: Collection[str]) -> None:
-        """Nothing was held."""
+    async def unsubscribe_channels(self, channels: Collection[str]) -> None:
+        """There is nothing to unsubscribe."""
 
-    async def send(self, batch: Sequence[tuple[str, bytes]]) -> None:
+    async def send_batch(self, batch: Sequence[tuple[str, bytes]]) -> None:
         for channel, message in batch:
             self.inbox.emit(channel, message)

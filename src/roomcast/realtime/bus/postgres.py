@@ -1,7 +1,7 @@
-"""Frames by PostgreSQL: one NOTIFY channel for everything, listened to on one connection, batches sent on another.
+"""The bus over PostgreSQL: one NOTIFY channel for all topics, with one connection that listens and one that sends.
 
-For a few processes that have no other broker: every NOTIFY takes a lock of the whole database at commit, so frames are
-gathered for some milliseconds and leave in one statement, away from the transactions that made them.
+Meant for a few processes without another broker. Every NOTIFY takes a lock of the whole database at commit: frames are
+therefore collected for some milliseconds and sent in one statement, outside the transactions that made them.
 """
 
 import asyncio
@@ -15,41 +15,41 @@ from roomcast.realtime.bus.broker import WAIT_SECONDS, BrokerBackend
 from roomcast.realtime.bus.incoming import IncomingQueue
 
 CHANNEL = "roomcast"
-"""Listening per room would cost every NOTIFY a search through all names listened to."""
+"""One channel: with a channel per room, every NOTIFY would search the list of all channels that are listened to."""
 
 ANNOUNCE = "SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload"
-"""In one transaction, which keeps the order and lets equal payloads arrive once."""
+"""One transaction: it keeps the order, and PostgreSQL delivers equal payloads once."""
 
 
 class Broker(BrokerBackend):
-    limit_bytes = 7_900  # NOTIFY carries less than 8,000, and our channel's name goes first
+    limit_bytes = 7_900  # a payload of NOTIFY is shorter than 8,000 bytes, and the channel name comes first
     linger_seconds = 0.005
 
-    _speaker: "asyncpg.Connection[Any]"  # made anew by every session
+    _publisher: "asyncpg.Connection[Any]"  # set by each session
 
     def __init__(self, url: str, inbox: IncomingQueue) -> None:
         scheme, _, rest = url.partition("://")
         super().__init__(f"{scheme.partition('+')[0]}://{rest}", inbox)  # SQLAlchemy's postgresql+asyncpg
 
-    def fit(self, message: bytes) -> bytes:
-        fitting = super().fit(message)
-        return fitting.partition(b"\n")[0] if b"\0" in fitting else fitting  # no text of PostgreSQL holds a zero
+    def fit_to_limit(self, message: bytes) -> bytes:
+        fitting = super().fit_to_limit(message)
+        return fitting.partition(b"\n")[0] if b"\0" in fitting else fitting  # PostgreSQL stores no zero byte in text
 
     async def session(self) -> None:
         ended = asyncio.Event()
-        async with self._open(ended) as listener, self._open(ended) as self._speaker:
-            await listener.add_listener(CHANNEL, self._hear)
-            await self.serve(self._watch(ended), self._beat(listener))
+        async with self._open(ended) as listener, self._open(ended) as self._publisher:
+            await listener.add_listener(CHANNEL, self._on_notify)
+            await self.serve(self._wait_until_ended(ended), self._send_heartbeats(listener))
 
-    async def take(self, channels: Collection[str]) -> None:
-        self.inbox.resync(channels)  # heard since the session began
+    async def subscribe_channels(self, channels: Collection[str]) -> None:
+        self.inbox.resync(channels)  # LISTEN has been active since the session began
 
-    async def drop(self, channels: Collection[str]) -> None:
-        """The inbox drops what nobody wants."""
+    async def unsubscribe_channels(self, channels: Collection[str]) -> None:
+        """The incoming queue drops the frames of channels that are not joined."""
 
-    async def send(self, batch: Sequence[tuple[str, bytes]]) -> None:
+    async def send_batch(self, batch: Sequence[tuple[str, bytes]]) -> None:
         payloads = [f"{channel}\n{message.decode()}" for channel, message in batch]
-        await self._speaker.execute(ANNOUNCE, CHANNEL, payloads)
+        await self._publisher.execute(ANNOUNCE, CHANNEL, payloads)
 
     @asynccontextmanager
     async def _open(self, ended: asyncio.Event) -> "AsyncIterator[asyncpg.Connection[Any]]":
@@ -63,17 +63,17 @@ class Broker(BrokerBackend):
         try:
             yield connection
         finally:
-            connection.terminate()  # a polite end would wait for a server that may be gone
+            connection.terminate()  # a graceful close would wait for a server that may be gone
 
-    def _hear(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+    def _on_notify(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         channel, _, message = str(payload).partition("\n")
         self.inbox.emit(channel, message.encode())
 
-    async def _watch(self, ended: asyncio.Event) -> Never:
+    async def _wait_until_ended(self, ended: asyncio.Event) -> Never:
         await ended.wait()
         raise ConnectionError("the server closed the connection")
 
-    async def _beat(self, listener: "asyncpg.Connection[Any]") -> Never:
+    async def _send_heartbeats(self, listener: "asyncpg.Connection[Any]") -> Never:
         while True:
             await asyncio.sleep(self.heartbeat_seconds)
             await listener.execute("SELECT 1", timeout=self.heartbeat_seconds)

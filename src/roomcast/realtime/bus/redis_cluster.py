@@ -1,4 +1,4 @@
-"""Frames by Redis Cluster: sharded pub/sub, so that each channel burdens only the node that owns its slot."""
+"""The bus over Redis Cluster: sharded pub/sub, so that a channel uses only the node that owns its slot."""
 
 import asyncio
 from collections.abc import Collection, Sequence
@@ -24,41 +24,42 @@ class Shard:
 
 
 class Broker(BrokerBackend):
-    """Follows the map of slots; each primary is a supervised broker of its own, so that one lost leaves the others be.
+    """Follows the slot map. Each primary has a supervised connection of its own: the loss of one does not interrupt the
+    others.
 
-    The address may name several nodes, separated by commas; any one that answers will do.
+    The URL may name several nodes, separated by commas. The first one that answers is used.
     """
 
     def __init__(self, url: str, inbox: IncomingQueue) -> None:
         super().__init__(url, inbox)
         self._shards: list[Shard] = []
         self._nodes: dict[str, Node] = {}
-        self._homes: dict[str, Node] = {}  # where each held channel is subscribed
-        self._doubted = asyncio.Event()
+        self._node_of: dict[str, Node] = {}  # where each channel is subscribed
+        self._map_is_stale = asyncio.Event()
 
     @property
     def connected(self) -> bool:
-        return self._up and all(node.connected for node in self._nodes.values())
+        return self._is_connected and all(node.connected for node in self._nodes.values())
 
     async def disconnect(self) -> None:
         await super().disconnect()
-        await self._retire(self._nodes)  # the session did, unless this interrupted it
+        await self._close_nodes(self._nodes)  # the session has closed them, unless it was interrupted
 
     async def session(self) -> None:
         try:
-            await self._redraw()
-            await self.serve(self._follow())
+            await self._refresh_map()
+            await self.serve(self._follow_map())
         finally:
-            self._homes.clear()
-            await self._retire(self._nodes)
+            self._node_of.clear()
+            await self._close_nodes(self._nodes)
 
-    async def take(self, channels: Collection[str]) -> None:
+    async def subscribe_channels(self, channels: Collection[str]) -> None:
         for channel in channels:
-            await self._settle(channel)
+            await self._assign(channel)
 
-    async def drop(self, channels: Collection[str]) -> None:
+    async def unsubscribe_channels(self, channels: Collection[str]) -> None:
         for channel in channels:
-            if home := self._homes.pop(channel, None):
+            if home := self._node_of.pop(channel, None):
                 await home.unsubscribe(channel)
 
     async def publish(self, channel: str, message: bytes) -> None:
@@ -68,35 +69,35 @@ class Broker(BrokerBackend):
     async def flush(self) -> int:
         return sum(await asyncio.gather(*(node.flush() for node in self._nodes.values())))
 
-    async def send(self, batch: Sequence[tuple[str, bytes]]) -> None:
-        """Every node sends its own."""
+    async def send_batch(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        """Not used: each node sends its own batch."""
 
-    def doubt(self, error: BaseException) -> None:
-        """A node failed or refused: the map may have changed."""
-        self.lost(error)
-        self._doubted.set()
+    def on_node_failure(self, error: BaseException) -> None:
+        """A node has failed or refused a command: the slot map may have changed."""
+        self.on_failure(error)
+        self._map_is_stale.set()
 
-    async def _follow(self) -> Never:
+    async def _follow_map(self) -> Never:
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.heartbeat_seconds):
-                    await self._doubted.wait()
-            self._doubted.clear()
-            await self._redraw()
+                    await self._map_is_stale.wait()
+            self._map_is_stale.clear()
+            await self._refresh_map()
 
-    async def _redraw(self) -> None:
-        """Reads the map anew, then lets nodes and channels follow it."""
+    async def _refresh_map(self) -> None:
+        """Read the slot map, then open, assign and close nodes accordingly."""
         self._shards = await self._read_map()
         urls = {shard.url for shard in self._shards}
         for url in urls - self._nodes.keys():
             self._nodes[url] = Node(url, self)
             await self._nodes[url].connect()
-        for channel in list(self._held):
-            await self._settle(channel)
-        await self._retire(self._nodes.keys() - urls)
+        for channel in list(self._subscribed):
+            await self._assign(channel)
+        await self._close_nodes(self._nodes.keys() - urls)
 
     async def _read_map(self) -> list[Shard]:
-        """From the first node that answers: those known to be well, the others, those named in the address."""
+        """From the first node that answers: connected ones first, then the others, then those of the URL."""
         known = sorted(self._nodes, key=lambda url: not self._nodes[url].connected)
         failure: Exception = ConnectionError("no node of the cluster answers")
         for url in (*known, *seeds(self.url)):
@@ -107,17 +108,17 @@ class Broker(BrokerBackend):
                 failure = error
         raise failure
 
-    async def _retire(self, urls: Collection[str]) -> None:
+    async def _close_nodes(self, urls: Collection[str]) -> None:
         for url in list(urls):
             await self._nodes[url].disconnect()
             del self._nodes[url]
 
-    async def _settle(self, channel: str) -> None:
-        home, owner = self._homes.pop(channel, None), self._owner(channel)
+    async def _assign(self, channel: str) -> None:
+        home, owner = self._node_of.pop(channel, None), self._owner(channel)
         if home is not None and home is not owner:
             await home.unsubscribe(channel)
         if owner is not None:
-            self._homes[channel] = owner
+            self._node_of[channel] = owner
             if home is not owner:
                 await owner.subscribe(channel)
 
@@ -130,7 +131,7 @@ class Broker(BrokerBackend):
 
 
 class Node(redis.Broker):
-    """One primary of the cluster. What it meets is told to the cluster, which speaks for all."""
+    """The connection to one primary. The cluster broker logs its failures, once for all nodes."""
 
     SUBSCRIBE, UNSUBSCRIBE, PUBLISH = "SSUBSCRIBE", "SUNSUBSCRIBE", "SPUBLISH"
     SUBSCRIBED, UNSUBSCRIBED, MESSAGE = b"ssubscribe", b"sunsubscribe", b"smessage"
@@ -139,22 +140,22 @@ class Node(redis.Broker):
         super().__init__(url, cluster.inbox)
         self._cluster = cluster
 
-    def lost(self, error: BaseException) -> None:
-        self._cluster.doubt(error)
+    def on_failure(self, error: BaseException) -> None:
+        self._cluster.on_node_failure(error)
 
-    def found(self) -> None:
-        self._cluster.found()
+    def on_recovery(self) -> None:
+        self._cluster.on_recovery()
 
 
 def seeds(url: str) -> list[str]:
-    """redis-cluster://user:pass@a:1,b:2/?x=y as one redis:// address per node."""
+    """redis-cluster://user:pass@a:1,b:2/?x=y as one redis:// URL per node."""
     address = urlsplit(url.replace("-cluster://", "://", 1))
     account, at, hosts = address.netloc.rpartition("@")
     return [address._replace(netloc=f"{account}{at}{host}").geturl() for host in hosts.split(",")]
 
 
 async def read_map(url: str) -> list[Shard]:
-    """Who owns which slots, as the node at `url` sees it."""
+    """The owners of the slots, as the node at `url` sees them."""
     async with redis.connection(url) as connection:
         await connection.send_command("CLUSTER", "SLOTS")
         rows = await connection.read_response()
@@ -162,7 +163,7 @@ async def read_map(url: str) -> list[Shard]:
 
 
 def _at(url: str, host: bytes | None, port: int) -> str:
-    """The address `url` with another host; a node that does not know its own name is the one that was asked."""
+    """`url` with another host and port. A node that does not know its own host reports none: it is the one at `url`."""
     address = urlsplit(url)
     account, at, _ = address.netloc.rpartition("@")
     name = host.decode() if host else address.hostname or ""
