@@ -40,15 +40,15 @@ def member(role: RoomRole | None, user_id: UUID = ME) -> Membership | None:
     return Membership(room_id=ROOM_ID, user_id=user_id, role=role, joined_at=NOON) if role else None
 
 
-def a_room(
+def make_room(
     kind: RoomKind = RoomKind.CHANNEL, visibility: RoomVisibility = RoomVisibility.PUBLIC, *, archived: bool = False
 ) -> Room:
     return Room(id=ROOM_ID, kind=kind, visibility=visibility, created_at=NOON, archived_at=NOON if archived else None)
 
 
-PUBLIC, PRIVATE = a_room(), a_room(visibility=RoomVisibility.PRIVATE)
-ARCHIVED = a_room(archived=True)
-DIRECT = a_room(RoomKind.DIRECT, RoomVisibility.PRIVATE)
+PUBLIC, PRIVATE = make_room(), make_room(visibility=RoomVisibility.PRIVATE)
+ARCHIVED = make_room(archived=True)
+DIRECT = make_room(RoomKind.DIRECT, RoomVisibility.PRIVATE)
 
 
 def verdict(check: Callable[[], object]) -> str:
@@ -60,40 +60,40 @@ def verdict(check: Callable[[], object]) -> str:
     return "yes"
 
 
-def asked_by(who: str) -> tuple[Actor, Membership | None]:
+def actor_named(who: str) -> tuple[Actor, Membership | None]:
     """The person of that name, and what they are in the room."""
     role = RoomRole(who) if who in ROLES else None
     return actor(admin=who == "administrator"), member(role)
 
 
 def right_in(room: Room, who: str, right: Right) -> str:
-    asking, membership = asked_by(who)
+    asking, membership = actor_named(who)
     if not policy.may_read(asking, room, membership):
         return "`NOT_FOUND`"
     if right is Right.SEND:
         return verdict(lambda: messages.check_send(asking, room, membership, NOON))
-    return verdict(lambda: policy.check(asking, room, membership, right))
+    return verdict(lambda: policy.check_right(asking, room, membership, right))
 
 
-def over(who: str, other: RoomRole, deed: str, owners: int = 2) -> str:
+def moderating(who: str, other: RoomRole, deed: str, owners: int = 2) -> str:
     """What somebody may do in a public room to another member, a second owner being there."""
-    asking, membership = asked_by(who)
+    asking, membership = actor_named(who)
     target = member(other, OTHER)
     assert target is not None
     checks: dict[str, Callable[[], object]] = {
-        "mute": lambda: policy.check_over(asking, PUBLIC, membership, target),
+        "mute": lambda: policy.check_outranks(asking, PUBLIC, membership, target),
         "remove": lambda: policy.check_remove(asking, PUBLIC, membership, target, owners),
         "change the role of": lambda: policy.check_set_role(asking, PUBLIC, membership, target, owners),
     }
     return verdict(checks[deed])
 
 
-def giving(who: str, role: RoomRole) -> str:
-    asking, membership = asked_by(who)
+def adding(who: str, role: RoomRole) -> str:
+    asking, membership = actor_named(who)
     return verdict(lambda: policy.check_add(asking, PUBLIC, membership, role))
 
 
-def entering(room: Room, *, removed: bool, inviter: RoomRole | None = None, made: datetime = NOON) -> str:
+def joining(room: Room, *, removed: bool, inviter: RoomRole | None = None, made: datetime = NOON) -> str:
     """`inviter`: by an invite of such a person, made then. Whoever was removed was so an hour before noon."""
     gone_at = NOON - timedelta(hours=1) if removed else None
     former = FormerMember(room_id=ROOM_ID, user_id=ME, role=RoomRole.MEMBER, removed=removed, removed_at=gone_at)
@@ -120,16 +120,16 @@ def _rights(title: str, room: Room, people: Sequence[str] = PEOPLE) -> str:
 def _deeds() -> str:
     parts = ["## To other members of a public room that has two owners\n"]
     for deed in ("mute", "remove", "change the role of"):
-        rows = [(who, [over(who, other, deed) for other in ROLES]) for who in PEOPLE]
+        rows = [(who, [moderating(who, other, deed) for other in ROLES]) for who in PEOPLE]
         parts.append(table(f"{deed} a …", ROLES, rows))
     parts.append("Of the last owner, nobody changes the role and nobody removes them:\n")
     last = [
-        (who, [over(who, RoomRole.OWNER, deed, owners=1) for deed in ("remove", "change the role of")])
+        (who, [moderating(who, RoomRole.OWNER, deed, owners=1) for deed in ("remove", "change the role of")])
         for who in ("OWNER", "administrator")
     ]
     parts.append(table("", ["remove the last owner", "change their role"], last))
     parts.append("Somebody is added to a public room as:\n")
-    parts.append(table("added by", ROLES, [(who, [giving(who, role) for role in ROLES]) for who in PEOPLE]))
+    parts.append(table("added by", ROLES, [(who, [adding(who, role) for role in ROLES]) for who in PEOPLE]))
     return "\n".join(parts)
 
 
@@ -137,24 +137,27 @@ def _coming_and_going() -> str:
     rooms = {"public": PUBLIC, "private": PRIVATE, "archived": ARCHIVED, "direct": DIRECT}
     before = NOON - timedelta(hours=2)
     ways: dict[str, Callable[[Room], str]] = {
-        "by oneself": partial(entering, removed=False),
-        "by any invite": partial(entering, removed=False, inviter=RoomRole.MEMBER),
-        "by oneself, after a removal": partial(entering, removed=True),
-        "by an invite made before the removal": partial(entering, removed=True, inviter=RoomRole.OWNER, made=before),
-        "by a MEMBER's invite, after a removal": partial(entering, removed=True, inviter=RoomRole.MEMBER),
-        "by a MODERATOR's invite, after a removal": partial(entering, removed=True, inviter=RoomRole.MODERATOR),
+        "by oneself": partial(joining, removed=False),
+        "by any invite": partial(joining, removed=False, inviter=RoomRole.MEMBER),
+        "by oneself, after a removal": partial(joining, removed=True),
+        "by an invite made before the removal": partial(joining, removed=True, inviter=RoomRole.OWNER, made=before),
+        "by a MEMBER's invite, after a removal": partial(joining, removed=True, inviter=RoomRole.MEMBER),
+        "by a MODERATOR's invite, after a removal": partial(joining, removed=True, inviter=RoomRole.MODERATOR),
     }
     enter = [(way, [enters(room) for room in rooms.values()]) for way, enters in ways.items()]
     leave = [
         ("any member but the last owner", [leaving(room, RoomRole.MEMBER, 1) for room in rooms.values()]),
-        ("the last owner", [leaving(room, RoomRole.OWNER, 1) for room in (PUBLIC, PRIVATE, ARCHIVED)] + ["–"]),
+        (
+            "the last owner",
+            [leaving(room, RoomRole.OWNER, 1) for room in (PUBLIC, PRIVATE, ARCHIVED)] + ["–"],
+        ),
     ]
     return "## Coming and going\n\n" + table("enter", list(rooms), enter) + "\n" + table("leave", list(rooms), leave)
 
 
 def to_message(who: str, deed: str, author: UUID) -> str:
     """What somebody may do in a public room to a message of their own or of somebody else."""
-    asking, membership = asked_by(who)
+    asking, membership = actor_named(who)
     message = Message(room_id=ROOM_ID, author_id=author, body="hm", created_at=NOON)
     checks: dict[str, Callable[[], object]] = {
         "edit": lambda: messages.check_edit(asking, message, PUBLIC, membership, NOON),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomcast.core.offload import offload
-from roomcast.messages.markdown import ATTRIBUTES, REL, TAGS, html, reader, words
+from roomcast.messages.markdown import ATTRIBUTES, REL, TAGS, markdown_parser, plain_texts, render_html
 from roomcast.messages.policy import MAX_BODY
 from tests.api_clients import UserClient
 from tests.messages.corpus import XSS
@@ -42,7 +42,7 @@ class Judge(HTMLParser):
 
 def judge(body: str) -> None:
     reader = Judge(convert_charrefs=True)
-    reader.feed(html(body))
+    reader.feed(render_html(body))
     reader.close()
 
 
@@ -81,7 +81,7 @@ def test_whatever_is_written_stays_within_the_list(pieces: list[str]) -> None:
     ],
 )
 def test_markdown_means_what_it_says(body: str, shown: str) -> None:
-    assert html(body).strip() == shown
+    assert render_html(body).strip() == shown
 
 
 async def test_the_html_of_a_message_follows_its_body(ann: UserClient) -> None:
@@ -101,10 +101,10 @@ QUADRATIC = ["[\né\n>*\n", "-é\n>*\n", "`\n*[\n>*\n", "(&#\n*[\n>*\n"]
 def test_a_body_that_would_take_long_to_read_is_shown_as_text(unit: str) -> None:
     body = (unit * 2_000)[:MAX_BODY]
     before = time.thread_time()
-    shown = html.__wrapped__(body)
+    shown = render_html.__wrapped__(body)
     assert time.thread_time() - before < 0.2  # 0.7 seconds without a bound, on a machine at rest
     assert shown == f"<p>{escape(body, quote=False)}</p>".replace("\n", "<br>")
-    assert list(words(body)) == [body]
+    assert list(plain_texts(body)) == [body]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_body_that_would_take_long_to_read_is_shown_as_text(unit: str) -> None
 )
 def test_long_bodies_of_ordinary_markdown_are_read(unit: str) -> None:
     body = (unit * 2_000)[:MAX_BODY]
-    reader().parse(body)  # raises TooComplex where it is
+    markdown_parser().parse(body)  # raises TooComplex where it is
 
 
 async def test_one_person_has_one_long_body_rendered_at_a_time() -> None:
@@ -138,9 +138,9 @@ async def test_what_names_people_in_a_long_body_is_read_beside_the_loop(
 
     def spying(body: str) -> list[str]:
         threads.add(threading.current_thread().name)
-        return list(words(body))
+        return list(plain_texts(body))
 
-    monkeypatch.setattr("roomcast.messages.mentions.words", spying)
+    monkeypatch.setattr("roomcast.messages.mentions.plain_texts", spying)
     first, second = [f"@ann {uuid.uuid4()} " + "x" * 3_000 for _ in range(2)]  # nobody has read these before
     [message] = await ann.say(room, first)
     edit = "mutation ($input: EditMessageInput!) { editMessage(input: $input) { errors { code } } }"

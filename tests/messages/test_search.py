@@ -13,7 +13,7 @@ from roomcast.core.columns import table
 from roomcast.core.direct_queries import fetch
 from roomcast.core.paging import window
 from roomcast.messages.models import MessageText
-from roomcast.messages.search import MAX_TEXT, Filter, search, snippet, words_of
+from roomcast.messages.search import MAX_TEXT, SearchFilter, parse_query, search_messages, snippet
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE, EDIT
 from tests.running_app import RunningApp
@@ -108,7 +108,7 @@ async def test_the_newest_texts_are_looked_at_first_and_no_more_than_a_page_need
             asked.append((statement, parameters))
 
         sa.event.listen(connection.sync_connection, "before_cursor_execute", noted)
-        await search(session, nobody, words, Filter(), window())
+        await search_messages(session, nobody, words, SearchFilter(), window())
         statement, parameters = asked[-1]
         steps = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
         plan = [step.detail for step in steps]
@@ -163,7 +163,7 @@ async def test_a_search_without_words_is_none(ann: UserClient) -> None:
     ],
 )
 def test_a_snippet_marks_what_was_found_and_escapes_the_rest(body: str, query: str, shown: str) -> None:
-    assert snippet(body, words_of(query)) == shown
+    assert snippet(body, parse_query(query)) == shown
 
 
 async def test_a_snippet_is_made_only_where_it_is_asked_for(ann: UserClient, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ async def test_a_snippet_is_made_only_where_it_is_asked_for(ann: UserClient, mon
 
 
 def test_words_are_looked_for_once() -> None:
-    assert words_of("Two two ｔｗｏ three") == ["two", "three"]
+    assert parse_query("Two two ｔｗｏ three") == ["two", "three"]
 
 
 async def test_what_ligatures_come_apart_into_counts(ann: UserClient) -> None:
@@ -204,7 +204,7 @@ async def test_a_search_is_narrowed_to_a_few_rooms_and_authors(ann: UserClient) 
 
 @pytest.mark.parametrize("body", ["ﷺ" * 4_000, "a " * 2_000, "é" * 4_000, "x" * 3_990 + " needle"])
 def test_a_snippet_of_any_message_takes_a_few_milliseconds(body: str) -> None:
-    words = words_of("a e i o u x needle صلى لله")
+    words = parse_query("a e i o u x needle صلى لله")
     snippet(body, words)
     taken = []
     for _ in range(3):

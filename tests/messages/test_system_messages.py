@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from roomcast.messages.markdown import html, literal
+from roomcast.messages.markdown import escape_markdown, render_html
 from roomcast.rooms.policy import check_name
 from tests.api_clients import ROOM_MESSAGES, UserClient, sign_up
 from tests.messages.documents import DELETE, EDIT, PIN, REACT, SEEN, codes
@@ -128,4 +128,4 @@ async def test_a_name_is_only_text_in_what_a_room_says(name: str, bob: UserClien
 @given(st.text(st.one_of(st.characters(categories=["L", "N", "P", "S"]), st.just(" ")), min_size=1, max_size=40))
 def test_every_name_reads_as_itself(name: str) -> None:
     tidy = check_name("x" + name)
-    assert html(f"“{literal(tidy)}”") == f"<p>“{escape(tidy, quote=False)}”</p>\n"
+    assert render_html(f"“{escape_markdown(tidy)}”") == f"<p>“{escape(tidy, quote=False)}”</p>\n"

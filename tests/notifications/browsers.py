@@ -75,7 +75,7 @@ class PushService:
 
     url: str = ""
     pushed: list[Pushed] = field(default_factory=list)
-    says: dict[str, list[tuple[int, dict[str, str]] | None]] = field(default_factory=dict)
+    answers: dict[str, list[tuple[int, dict[str, str]] | None]] = field(default_factory=dict)
     open: asyncio.Event = field(default_factory=asyncio.Event)
     _came: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -89,7 +89,7 @@ class PushService:
             self.pushed.append(Pushed(scope["path"], headers, body))
             self._came.notify_all()
         await self.open.wait()
-        answers = self.says.get(scope["path"])
+        answers = self.answers.get(scope["path"])
         answer = answers.pop(0) if answers else (201, {})
         if answer is None:
             await asyncio.get_running_loop().create_future()  # until it is cancelled at the end
@@ -99,7 +99,7 @@ class PushService:
         await send({"type": "http.response.start", "status": status, "headers": found})
         await send({"type": "http.response.body"})
 
-    async def until(self, count: int, path: str | None = None) -> list[Pushed]:
+    async def wait_for(self, count: int, path: str | None = None) -> list[Pushed]:
         """All that came for that path, once there are so many."""
         async with asyncio.timeout(WAIT_SECONDS), self._came:
             await self._came.wait_for(lambda: len(self.at(path)) >= count)
@@ -180,10 +180,10 @@ class Browser:
     def pushed(self) -> list[Pushed]:
         return self.service.at(self.path)
 
-    async def hears(self) -> Json:
+    async def next_payload(self) -> Json:
         """What the next push says."""
         self._read += 1
-        pushed = (await self.service.until(self._read, self.path))[self._read - 1]
+        pushed = (await self.service.wait_for(self._read, self.path))[self._read - 1]
         self.verify(pushed)
         return dict(orjson.loads(self.open(pushed.body)))
 
@@ -224,21 +224,21 @@ async def subscribe(person: UserClient, service: PushService, host: str = "local
 _PENDING = table(PendingPush)
 
 
-async def noticed(app: RunningApp) -> list[PendingPush]:
+async def collect_pending(app: RunningApp) -> list[PendingPush]:
     """Look through the log now. What is news waits for its time."""
     assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.gather()
+    await app.roomcast.notifier.collect()
     async with app.roomcast.db.read() as session:
         return list(await session.exec(select(PendingPush)))
 
 
-async def time_comes(app: RunningApp) -> None:
+async def make_all_due(app: RunningApp) -> None:
     """All that waits is due, also what somebody is sending."""
     async with app.roomcast.db.work() as work:
         await work.session.exec(sa.update(_PENDING).values(due_at=now()))
 
 
-async def delivered(app: RunningApp) -> None:
+async def deliver_due(app: RunningApp) -> None:
     """What is due is on its way, and has come to something."""
     notifier = app.roomcast.notifier
     assert notifier is not None
@@ -246,12 +246,12 @@ async def delivered(app: RunningApp) -> None:
     await notifier.idle()
 
 
-async def said(app: RunningApp) -> None:
-    await time_comes(app)
-    await delivered(app)
+async def deliver_pending(app: RunningApp) -> None:
+    await make_all_due(app)
+    await deliver_due(app)
 
 
-async def told(app: RunningApp) -> None:
+async def push_everything(app: RunningApp) -> None:
     """Both: whoever is to hear of what was said has heard of it."""
-    await noticed(app)
-    await said(app)
+    await collect_pending(app)
+    await deliver_pending(app)

@@ -7,8 +7,8 @@ import pytest
 from roomcast.core.errors import ValidationFailed
 from roomcast.notifications import encryption
 from roomcast.notifications.payloads import EXCERPT, excerpt
-from roomcast.notifications.policy import LONGEST_PAUSE, check_endpoint, check_key, pause
-from roomcast.notifications.sender import origin, read_after
+from roomcast.notifications.policy import MAX_RETRY_DELAY, check_endpoint, check_key, retry_delay
+from roomcast.notifications.sender import origin, parse_retry_after
 from roomcast.notifications.ssrf_guard import is_public
 from tests.notifications.browsers import decoded, encoded
 
@@ -31,11 +31,11 @@ def test_a_message_is_sealed_as_the_standard_shows() -> None:
 
 
 def test_a_point_beside_the_curve_is_refused() -> None:
-    encryption.check_point(decoded(BROWSER))
+    encryption.check_public_point(decoded(BROWSER))
     beside = bytearray(decoded(BROWSER))
     beside[-1] ^= 1
     with pytest.raises(ValidationFailed):
-        encryption.check_point(bytes(beside))
+        encryption.check_public_point(bytes(beside))
 
 
 @pytest.mark.parametrize("text", ["", "short", "=" * 22, "ä" * 22, "A" * 22 + "!", "A" * 23, "A" * 1000, "AAAAA"])
@@ -110,14 +110,14 @@ def test_only_the_public_internet_is_reached(address: str, public: bool) -> None
 
 def test_a_push_service_is_given_the_time_that_it_asks_for_within_reason() -> None:
     delay = timedelta(seconds=15)
-    assert [pause(delay, attempts, None).seconds for attempts in range(4)] == [15, 30, 60, 120]
-    assert pause(delay, 0, read_after("40", NOON)) == timedelta(seconds=40)
-    assert pause(delay, 0, read_after("Thu, 01 Jan 2026 12:01:00 GMT", NOON)) == timedelta(minutes=1)
-    assert pause(delay, 0, read_after("99999999999", NOON)) == LONGEST_PAUSE
-    assert read_after("Wed, 31 Dec 2025 12:01:00 GMT", NOON) == timedelta(0)
-    assert pause(delay, 0, read_after("9" * 5_000, NOON)) == LONGEST_PAUSE
-    assert read_after("soon", NOON) is None
-    assert read_after("", NOON) is None
+    assert [retry_delay(delay, attempts, None).seconds for attempts in range(4)] == [15, 30, 60, 120]
+    assert retry_delay(delay, 0, parse_retry_after("40", NOON)) == timedelta(seconds=40)
+    assert retry_delay(delay, 0, parse_retry_after("Thu, 01 Jan 2026 12:01:00 GMT", NOON)) == timedelta(minutes=1)
+    assert retry_delay(delay, 0, parse_retry_after("99999999999", NOON)) == MAX_RETRY_DELAY
+    assert parse_retry_after("Wed, 31 Dec 2025 12:01:00 GMT", NOON) == timedelta(0)
+    assert retry_delay(delay, 0, parse_retry_after("9" * 5_000, NOON)) == MAX_RETRY_DELAY
+    assert parse_retry_after("soon", NOON) is None
+    assert parse_retry_after("", NOON) is None
 
 
 def test_an_excerpt_is_one_short_line_of_plain_words() -> None:

@@ -2,7 +2,7 @@
 
 from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeApp
-from tests.notifications.browsers import PushService, noticed, said, subscribe, told
+from tests.notifications.browsers import PushService, collect_pending, deliver_pending, push_everything, subscribe
 from tests.running_app import RunningApp
 
 
@@ -12,7 +12,7 @@ async def test_a_message_comes_to_a_browser_that_was_closed(make_app: MakeApp, s
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
         [message] = await ann.say(den, "are you *there*?")
-        heard = await browser.hears()
+        heard = await browser.next_payload()
     assert heard["text"] == "are you there?"
     assert (heard["v"], heard["roomId"], heard["roomName"], heard["roomKind"]) == (1, den, "den", "CHANNEL")
     assert (heard["messageId"], heard["seq"], heard["at"]) == (message["id"], message["seq"], message["createdAt"])
@@ -25,11 +25,11 @@ async def test_who_has_read_it_by_then_hears_nothing(
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "hello")
-    assert len(await noticed(app)) == 1
+    assert len(await collect_pending(app)) == 1
     await bob.say(den, "I am here")
-    await said(app)
+    await deliver_pending(app)
     assert browser.pushed == []
-    assert await noticed(app) == []
+    assert await collect_pending(app) == []
     await ann.say(den, "again")
-    await told(app)
-    assert (await browser.hears())["text"] == "again"
+    await push_everything(app)
+    assert (await browser.next_payload())["text"] == "again"

@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from roomcast.core.clock import now
 from roomcast.core.columns import table
 from roomcast.messages.models import Message
-from roomcast.notifications.policy import STALE
+from roomcast.notifications.policy import MAX_MESSAGE_AGE
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE
-from tests.notifications.browsers import PushService, noticed, said, subscribe, told
+from tests.notifications.browsers import PushService, collect_pending, deliver_pending, push_everything, subscribe
 from tests.receipts.test_unread import MARK, PREFER
 from tests.rooms.documents import change
 from tests.running_app import RunningApp
@@ -49,8 +49,8 @@ async def test_a_level_says_what_calls(
     for body in ("plain", "by @bob's name", "to @room", "@cleo and others"):
         before = len(browser.pushed)
         await ann.say(den, body)
-        await told(app)
-        texts += [(await browser.hears())["text"] for _ in browser.pushed[before:]]
+        await push_everything(app)
+        texts += [(await browser.next_payload())["text"] for _ in browser.pushed[before:]]
     assert sorted(texts) == heard
 
 
@@ -61,8 +61,8 @@ async def test_a_mention_says_that_it_is_one_and_is_urgent(
     browser = await subscribe(bob, service)
     for body, mention, urgency in (("plain", False, "normal"), ("@bob", True, "high")):
         await ann.say(den, body)
-        await told(app)
-        heard = await browser.hears()
+        await push_everything(app)
+        heard = await browser.next_payload()
         assert (heard["mention"], browser.pushed[-1].headers["urgency"]) == (mention, urgency)
 
 
@@ -72,7 +72,7 @@ async def test_nobody_hears_themselves_or_a_room_that_they_are_not_in(
     den = await ann.create_room("den", memberIds=[bob.id])
     browsers = [await subscribe(person, service) for person in (ann, bob, cleo)]
     await ann.say(den, "hello @cleo")
-    await told(app)
+    await push_everything(app)
     assert [len(browser.pushed) for browser in browsers] == [0, 1, 0]
 
 
@@ -82,8 +82,8 @@ async def test_a_direct_message_calls_without_a_room_name(
     direct = (await ann.mutate(OPEN, userIds=[bob.id]))["room"]["id"]
     browser = await subscribe(bob, service)
     await ann.say(direct, "psst")
-    await told(app)
-    heard = await browser.hears()
+    await push_everything(app)
+    heard = await browser.next_payload()
     assert (heard["roomKind"], heard["roomName"], heard["author"], heard["text"]) == ("DIRECT", None, "ann", "psst")
     assert browser.pushed[0].headers["urgency"] == "high"
 
@@ -98,13 +98,13 @@ async def test_a_thread_calls_those_who_have_a_part_in_it(
     async def answered(by: UserClient, body: str) -> list[int]:
         before = [len(browser.pushed) for browser in browsers]
         assert (await by.send(den, body, threadRootId=root["id"]))["errors"] == []
-        await told(app)
+        await push_everything(app)
         return [len(browser.pushed) - count for browser, count in zip(browsers, before, strict=True)]
 
     assert await answered(ann, "an answer") == [0, 1, 0]
     assert await answered(bob, "thanks") == [1, 0, 0]
     assert await answered(bob, "and @cleo?") == [1, 0, 1]
-    heard = await browsers[1].hears()
+    heard = await browsers[1].next_payload()
     assert (heard["threadRootId"], heard["text"], heard["unread"]) == (root["id"], "an answer", 0)
 
 
@@ -141,11 +141,11 @@ async def test_what_is_no_news_any_more_is_not_told(
     browser = await subscribe(bob, service)
     [message] = await ann.say(den, "hello @bob")
     if when == "just before it is sent":
-        assert len(await noticed(app)) == 1
+        assert len(await collect_pending(app)) == 1
     await change_of_mind(ann, bob, den, message["id"])  # type: ignore[operator]
-    await told(app)
+    await push_everything(app)
     assert browser.pushed == []
-    assert await noticed(app) == []
+    assert await collect_pending(app) == []
 
 
 async def test_several_messages_of_a_room_are_one_push_that_replaces_the_one_before(
@@ -154,15 +154,15 @@ async def test_several_messages_of_a_room_are_one_push_that_replaces_the_one_bef
     den, attic = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "attic")]
     browser = await subscribe(bob, service)
     await ann.say(den, "one", "two")
-    assert len(await noticed(app)) == 1
+    assert len(await collect_pending(app)) == 1
     await ann.say(den, "three")
-    assert len(await noticed(app)) == 1
-    await said(app)
+    assert len(await collect_pending(app)) == 1
+    await deliver_pending(app)
     await ann.say(den, "four")
-    await told(app)
+    await push_everything(app)
     await ann.say(attic, "elsewhere")
-    await told(app)
-    heard = [await browser.hears() for _ in range(3)]
+    await push_everything(app)
+    heard = [await browser.next_payload() for _ in range(3)]
     assert [(each["text"], each["unread"], each["badge"]) for each in heard] == [
         ("three", 3, 3),
         ("four", 4, 4),
@@ -179,11 +179,11 @@ async def test_what_was_said_just_before_a_push_left_is_told_once(
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "noticed")
-    assert len(await noticed(app)) == 1
+    assert len(await collect_pending(app)) == 1
     await ann.say(den, "not noticed yet")
-    await said(app)
-    await told(app)
-    heard = [(await browser.hears())["text"] for _ in browser.pushed]
+    await deliver_pending(app)
+    await push_everything(app)
+    heard = [(await browser.next_payload())["text"] for _ in browser.pushed]
     assert heard == ["noticed", "not noticed yet"]
 
 
@@ -193,14 +193,14 @@ async def test_what_was_said_long_ago_is_skipped(
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "before the power cut")
-    assert len(await noticed(app)) == 1
+    assert len(await collect_pending(app)) == 1
     async with app.roomcast.db.work() as work:
-        await work.session.exec(sa.update(table(Message)).values(created_at=now() - STALE))
-    await said(app)
-    assert await noticed(app) == []
+        await work.session.exec(sa.update(table(Message)).values(created_at=now() - MAX_MESSAGE_AGE))
+    await deliver_pending(app)
+    assert await collect_pending(app) == []
     await ann.say(den, "and after it")
-    await told(app)
-    assert ((await browser.hears())["text"], len(browser.pushed)) == ("and after it", 1)
+    await push_everything(app)
+    assert ((await browser.next_payload())["text"], len(browser.pushed)) == ("and after it", 1)
 
 
 async def test_what_was_said_before_a_browser_came_is_not_told(
@@ -209,7 +209,7 @@ async def test_what_was_said_before_a_browser_came_is_not_told(
     den = await ann.create_room("den", memberIds=[bob.id])
     await ann.say(den, "early")
     browser = await subscribe(bob, service)
-    await told(app)
+    await push_everything(app)
     assert browser.pushed == []
 
 
@@ -219,11 +219,11 @@ async def test_a_deleted_room_takes_what_was_to_be_said_along(
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "hello")
-    assert len(await noticed(app)) == 1
+    assert len(await collect_pending(app)) == 1
     assert (
         await ann.mutate(
             "mutation D($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=den
         )
     )["errors"] == []
-    await told(app)
+    await push_everything(app)
     assert browser.pushed == []

@@ -11,7 +11,15 @@ from roomcast.notifications.policy import MAX_SUBSCRIPTIONS
 from tests.accounts.documents import BAN, LOGOUT
 from tests.api_clients import LOGIN, PASSWORD, AnonymousClient, Json, UserClient, sign_up
 from tests.conftest import MakeApp
-from tests.notifications.browsers import KEY, REGISTER, UNREGISTER, PushService, noticed, subscribe, told
+from tests.notifications.browsers import (
+    KEY,
+    REGISTER,
+    UNREGISTER,
+    PushService,
+    collect_pending,
+    push_everything,
+    subscribe,
+)
 from tests.running_app import RunningApp
 
 ON_CURVE = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
@@ -92,13 +100,13 @@ async def test_a_browser_has_one_person_at_a_time(
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "for bob, who goes")
-    assert len(await noticed(app)) == 1
+    assert len(await collect_pending(app)) == 1
     assert await cleo.mutate(REGISTER, **browser.subscription) == OK
-    assert await noticed(app) == []
+    assert await collect_pending(app) == []
     assert await bob.mutate(UNREGISTER, endpoint=browser.subscription["endpoint"]) == OK
     await ann.say(den, "for cleo")
-    await told(app)
-    assert ((await browser.hears())["text"], len(browser.pushed)) == ("for cleo", 1)
+    await push_everything(app)
+    assert ((await browser.next_payload())["text"], len(browser.pushed)) == ("for cleo", 1)
 
 
 async def test_a_browser_that_is_registered_twice_at_the_same_moment_is_one(
@@ -135,13 +143,13 @@ async def test_a_session_that_ends_takes_its_browser_along(
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "before")
-    assert len(await noticed(app)) == 1
+    assert len(await collect_pending(app)) == 1
     await ending(ann, bob)
     await ann.say(den, "after")
-    await told(app)
+    await push_everything(app)
     assert browser.pushed == []
     assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.sweep()
+    await app.roomcast.notifier.delete_expired_subscriptions()
     assert await endpoints(app) == []
 
 
@@ -156,6 +164,6 @@ async def test_other_sessions_keep_their_browsers(
         new = await subscribe(elsewhere, service)
         await bob.execute(LOGOUT)
         await ann.say(den, "hello")
-        await told(app)
-        assert (await new.hears())["text"] == "hello"
+        await push_everything(app)
+        assert (await new.next_payload())["text"] == "hello"
     assert old.pushed == []

@@ -11,7 +11,14 @@ from roomcast.notifications.pending import LEASE
 from tests import servers
 from tests.api_clients import sign_up
 from tests.conftest import MakeApp
-from tests.notifications.browsers import PushService, delivered, noticed, said, subscribe, time_comes
+from tests.notifications.browsers import (
+    PushService,
+    collect_pending,
+    deliver_due,
+    deliver_pending,
+    make_all_due,
+    subscribe,
+)
 from tests.notifications.conftest import LONG
 from tests.process import processes
 
@@ -35,7 +42,7 @@ async def test_a_server_killed_between_a_message_and_its_push_pushes_after_its_s
         await server.kill()
         assert browser.pushed == []
         await server.start()
-        assert (await browser.hears())["text"] == "last words"
+        assert (await browser.next_payload())["text"] == "last words"
     assert len(browser.pushed) == 1
 
 
@@ -54,7 +61,7 @@ async def test_what_a_killed_server_owes_another_one_pays(
         browser = await subscribe(bob, service)
         await ann.say(den, "last words")
         await first.kill()
-        assert (await browser.hears())["text"] == "last words"
+        assert (await browser.next_payload())["text"] == "last words"
     assert len(browser.pushed) == 1
 
 
@@ -65,11 +72,11 @@ async def test_two_servers_push_once(make_app: MakeApp, service: PushService) ->
         rooms = [await ann.create_room(f"room {number}", memberIds=[bob.id]) for number in range(ROOMS)]
         for room in rooms:
             await ann.say(room, "hello")
-        await asyncio.gather(*(noticed(app) for app in both))
-        await time_comes(both[0])
-        await asyncio.gather(*(delivered(app) for app in both))
+        await asyncio.gather(*(collect_pending(app) for app in both))
+        await make_all_due(both[0])
+        await asyncio.gather(*(deliver_due(app) for app in both))
     assert len(browser.pushed) == ROOMS
-    heard = [await browser.hears() for _ in rooms]
+    heard = [await browser.next_payload() for _ in rooms]
     assert {each["roomId"] for each in heard} == set(rooms)
 
 
@@ -81,16 +88,16 @@ async def test_what_a_dead_server_was_sending_is_sent_when_its_lease_is_over(
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
         await ann.say(den, "hello")
-        await noticed(first)
+        await collect_pending(first)
         service.open.clear()
-        dying = asyncio.create_task(said(first))
-        await service.until(1)
-        [leased] = await noticed(second)
+        dying = asyncio.create_task(deliver_pending(first))
+        await service.wait_for(1)
+        [leased] = await collect_pending(second)
         assert now() < leased.due_at <= now() + LEASE
         assert first.roomcast.notifier is not None
         await first.roomcast.notifier.close()
         await asyncio.wait([dying])
         service.open.set()
-        await said(second)
-        heard = [(await browser.hears())["text"] for _ in range(2)]
-        assert (heard, await noticed(second)) == (["hello", "hello"], [])
+        await deliver_pending(second)
+        heard = [(await browser.next_payload())["text"] for _ in range(2)]
+        assert (heard, await collect_pending(second)) == (["hello", "hello"], [])

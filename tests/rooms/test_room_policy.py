@@ -11,7 +11,7 @@ from roomcast.core.errors import Refused
 from roomcast.messages.policy import check_send
 from roomcast.rooms import policy
 from roomcast.rooms.models import FormerMember, Invite, Room, RoomRole
-from roomcast.rooms.policy import LEAST, RANK, Right
+from roomcast.rooms.policy import MINIMUM_ROLE, RANK, Right
 from tests import permissions as asked
 from tests.permissions import ARCHIVED, DIRECT, ME, NOON, OTHER, PRIVATE, PUBLIC, ROOM_ID, actor, member, verdict
 
@@ -26,9 +26,9 @@ def test_the_documentation_says_what_the_policies_say() -> None:
 def test_a_higher_role_lacks_nothing_that_a_lower_one_has() -> None:
     ladder = sorted(RANK, key=RANK.__getitem__)
     for room in (PUBLIC, PRIVATE, ARCHIVED, DIRECT):
-        rights = [{right for right in Right if policy.may(actor(), room, member(role), right)} for role in ladder]
+        rights = [{right for right in Right if policy.has_right(actor(), room, member(role), right)} for role in ladder]
         assert all(lower <= higher for lower, higher in zip(rights, rights[1:], strict=False))
-    assert set(LEAST) == set(Right)
+    assert set(MINIMUM_ROLE) == set(Right)
 
 
 @pytest.mark.parametrize("right", Right)
@@ -37,8 +37,8 @@ def test_an_administrator_is_an_owner_in_public_and_a_stranger_in_private(right:
     assert asked.right_in(DIRECT, "administrator", right) == "`NOT_FOUND`"
     as_owner = asked.right_in(PUBLIC, "OWNER", right)
     assert asked.right_in(PUBLIC, "administrator", right) == ("`NOT_A_MEMBER`" if right is Right.SEND else as_owner)
-    inside = policy.may(actor(admin=True), PRIVATE, member(READ_ONLY), right)
-    assert inside is policy.may(actor(), PRIVATE, member(READ_ONLY), right)
+    inside = policy.has_right(actor(admin=True), PRIVATE, member(READ_ONLY), right)
+    assert inside is policy.has_right(actor(), PRIVATE, member(READ_ONLY), right)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_an_administrator_is_an_owner_in_public_and_a_stranger_in_private(right:
 )
 def test_what_one_may_do_to_another(who: str, other: RoomRole, allowed: str) -> None:
     for deed in ("mute", "remove", "change the role of"):
-        assert (asked.over(who, other, deed) == "yes") is (deed in allowed)
+        assert (asked.moderating(who, other, deed) == "yes") is (deed in allowed)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_one_may_do_to_another(who: str, other: RoomRole, allowed: str) -> 
     ],
 )
 def test_ways_into_a_room(room: Room, removed: bool, inviter: RoomRole | None, answer: str) -> None:
-    assert asked.entering(room, removed=removed, inviter=inviter) == answer
+    assert asked.joining(room, removed=removed, inviter=inviter) == answer
 
 
 def test_who_steps_down_leaves_an_owner_behind() -> None:

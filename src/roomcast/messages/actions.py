@@ -49,11 +49,11 @@ class NewMessage:
     reply_to: str | None = None
     thread_root: str | None = None
     attachments: Sequence[str] = ()
-    made_id: UUID = field(default_factory=uuid7)
+    generated_id: UUID = field(default_factory=uuid7)
 
     @property
     def message_id(self) -> UUID:
-        return self.key or self.made_id
+        return self.key or self.generated_id
 
     def digest(self) -> str:
         """Names the content: the same wish again has the same digest, on any machine, in any year."""
@@ -81,7 +81,7 @@ class Sent:
     """False also for a message without a key that an earlier try has stored, whose commit was not confirmed."""
 
 
-async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent | Refused]:
+async def send_messages(work: Work, requests: Sequence[NewMessage]) -> list[Sent | Refused]:
     """Store each message at the next seq of its room; announces MessageCreated for the new ones.
 
     A known key is answered with the message it made, before any policy, as long as its room is readable; within the
@@ -90,8 +90,8 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
     ReadOnly, Muted, SlowMode, ValidationFailed, MessageTooLong, IdempotencyKeyReused, AttachmentNotReady, Conflict for
     a file that is used already.
     """
-    desk = await _open_desk(work, wishes)
-    answers = [_answer(desk, wish) for wish in wishes]
+    desk = await _open_desk(work, requests)
+    answers = [_answer(desk, wish) for wish in requests]
     fresh = [answer.message for answer in answers if isinstance(answer, Sent) and answer.is_new]
     if fresh:
         await _store(work, fresh, desk.authors)
@@ -166,10 +166,10 @@ def _decide(desk: SendState, wish: NewMessage) -> Sent:
     if room.id in desk.skipped:
         raise Unavailable("Another change of this room is under way.")
     if original := desk.messages.get(wish.message_id):
-        policy.check_same(original, wish.digest(), wish.actor.user_id)
+        policy.check_same_request(original, wish.digest(), wish.actor.user_id)
         found = original if isinstance(original, Message) else Message(**as_dict(original))
         return Sent(found, replayed=wish.key is not None, is_new=False)
-    policy.check_body(wish.body, bare=not wish.attachments)
+    policy.check_body(wish.body, needs_text=not wish.attachments)
     files = desk.claims.check(wish.actor, wish.file_ids)
     message = _written(desk, wish, room)
     member = policy.check_send(wish.actor, room, membership, message.created_at)
@@ -209,7 +209,7 @@ async def _store(work: Work, messages: Sequence[Message], authors: Mapping[UUID,
     await mentions.store_mentions(work.session, messages)
     await search.index_messages(work, messages)
     # Who says something in a room has read it; a reply in a thread says nothing of the room's own talk.
-    await read_state.move_marks(work, _read_by_writing(messages))
+    await read_state.advance_read_positions(work, _read_by_writing(messages))
 
 
 def _created(message: Message, authors: Mapping[UUID, User]) -> MessageCreated:

@@ -14,7 +14,7 @@ from roomcast.core.ids import global_id
 from roomcast.messages import mentions, policy, queries, search
 from roomcast.messages.events import MessageDeleted, MessageUpdated, MessageUpdateReason
 from roomcast.messages.models import FormerBody, Mention, Message, Reaction
-from roomcast.rooms.membership_changes import reach_locked as reach_room_locked
+from roomcast.rooms.membership_changes import load_room_locked as reach_room_locked
 from roomcast.rooms.queries import RoomView
 from roomcast.uploads.actions import detach
 
@@ -35,9 +35,9 @@ async def edit_message(
     Announces MessageUpdated. Raises NotFound, Forbidden to others than its author, what sending raises, and Conflict
     when it was deleted or its revision is not the expected one.
     """
-    message, view = await reach_locked(work, actor, message_id)
+    message, view = await load_message_locked(work, actor, message_id)
     policy.check_edit(actor, message, view.room, view.membership, now())
-    policy.check_body(body, bare=not message.has_attachments)
+    policy.check_body(body, needs_text=not message.has_attachments)
     policy.check_revision(message, expected_revision)
     if body == message.body:
         return MessageChange(message, None)
@@ -53,7 +53,7 @@ async def delete_message(work: Work, actor: Actor, message_id: UUID | None, reas
     NotAMember, RoomArchived, Forbidden, ValidationFailed.
     """
     told = audit.check_reason(reason)
-    message, view = await reach_locked(work, actor, message_id)
+    message, view = await load_message_locked(work, actor, message_id)
     policy.check_delete(actor, message, view.room, view.membership)
     if message.deleted_at is not None:
         return MessageChange(message, None)
@@ -71,7 +71,7 @@ async def delete_message(work: Work, actor: Actor, message_id: UUID | None, reas
     return MessageChange(message, (await work.record(event)).seq)
 
 
-async def reach_locked(work: Work, actor: Actor, message_id: UUID | None) -> tuple[Message, RoomView]:
+async def load_message_locked(work: Work, actor: Actor, message_id: UUID | None) -> tuple[Message, RoomView]:
     """The message and its room, the room's head locked: what is decided on them still holds at the commit."""
     found = await queries.readable_message(work.session, actor, message_id)
     view = await reach_room_locked(work, actor, found.room_id)

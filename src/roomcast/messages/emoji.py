@@ -9,7 +9,7 @@ _PICTURE = "\ufe0f"
 """Asks for the picture; keyboards leave it out as they please, so `❤` and `❤️` are one emoji."""
 
 
-def spelled(text: str) -> str | None:
+def fully_qualified(text: str) -> str | None:
     """The emoji's full spelling; None for what is none: words, letters, two emoji, a lone skin colour."""
     return _spellings().get(text.replace(_PICTURE, ""))
 

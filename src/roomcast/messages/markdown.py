@@ -15,7 +15,7 @@ from roomcast.core.offload import offload
 REMEMBERED = 2_000
 """Bodies whose HTML is at hand, of at most a few thousand characters each."""
 
-SHORT = 300
+MAX_INLINE_LENGTH = 300
 """Characters that are rendered within two milliseconds, whatever they are."""
 
 MAX_STEPS = 40_000
@@ -65,7 +65,7 @@ def _counted(rule: BlockRule) -> BlockRule:
 
 
 @cache
-def reader() -> MarkdownIt:
+def markdown_parser() -> MarkdownIt:
     """CommonMark with struck words, where a line ends as it was written. HTML is text, and images are links: showing
     one would tell a stranger's server who reads what, and when."""
     options = {"html": False, "xhtmlOut": False, "breaks": True}
@@ -75,10 +75,10 @@ def reader() -> MarkdownIt:
     return found
 
 
-def words(body: str) -> Iterator[str]:
+def plain_texts(body: str) -> Iterator[str]:
     """The texts of a body without its code and addresses. All of a body that is too complex."""
     try:
-        blocks = reader().parse(body)
+        blocks = markdown_parser().parse(body)
     except TooComplex:
         yield body
         return
@@ -88,22 +88,22 @@ def words(body: str) -> Iterator[str]:
                 yield token.content
 
 
-def literal(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Markdown that says just this text, within a line."""
     return _SPEAKS.sub(r"\\\g<0>", text)
 
 
-async def rendered(body: str, owner: Hashable) -> str:
+async def render_html_async(body: str, owner: Hashable) -> str:
     """As `html`; a long body beside the event loop, one at a time for each owner."""
-    return html(body) if len(body) <= SHORT else await offload(owner, html, body)
+    return render_html(body) if len(body) <= MAX_INLINE_LENGTH else await offload(owner, render_html, body)
 
 
 @lru_cache(maxsize=REMEMBERED)
-def html(body: str) -> str:
+def render_html(body: str) -> str:
     """The body as HTML of `TAGS` and `ATTRIBUTES` alone; its links are absolute and of `SCHEMES`. A body that is too
     complex is shown as the text that it is."""
     try:
-        shown = reader().render(body)
+        shown = markdown_parser().render(body)
     except TooComplex:
         return _as_text(body)
     return _clean(shown) if len(shown) <= MAX_HTML else _as_text(body)

@@ -13,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.accounts.models import User
 from roomcast.core.columns import table
 from roomcast.core.direct_queries import fetch
-from roomcast.messages.markdown import words
+from roomcast.messages.markdown import plain_texts
 from roomcast.messages.models import Mention, Message
 from roomcast.rooms.models import Membership
 
@@ -41,7 +41,7 @@ def find_mentions(body: str) -> MentionedNames:
     """Whom these words name, in the order of their first mention."""
     if "@" not in body:
         return MentionedNames()
-    found = [match.casefold() for text in words(body) for match in _NAME.findall(text)]
+    found = [match.casefold() for text in plain_texts(body) for match in _NAME.findall(text)]
     names = dict.fromkeys(found)
     room = any(name.rstrip("._-") == ROOM for name in names)
     return MentionedNames([_readings(name) for name in names][:MAX_NAMES], room)
@@ -89,7 +89,7 @@ async def _members(
     return members
 
 
-async def mentioned(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
+async def mentioned_user_ids(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
     """The people that each of these messages names."""
     rows = await session.exec(
         select(Mention.message_id, Mention.user_id)

@@ -11,7 +11,7 @@ from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.messages import policy
-from roomcast.messages.editing import MessageChange, reach_locked
+from roomcast.messages.editing import MessageChange, load_message_locked
 from roomcast.messages.events import MessageUpdated, MessageUpdateReason
 from roomcast.messages.models import Message
 
@@ -21,7 +21,7 @@ async def pin_message(work: Work, actor: Actor, message_id: UUID | None) -> Mess
 
     Raises NotFound, NotAMember, RoomArchived, Forbidden, and Conflict for a deleted one.
     """
-    message, view = await reach_locked(work, actor, message_id)
+    message, view = await load_message_locked(work, actor, message_id)
     policy.check_pin(actor, message, view.room, view.membership)
     if message.pinned_at is not None:
         return MessageChange(message, None)
@@ -31,7 +31,7 @@ async def pin_message(work: Work, actor: Actor, message_id: UUID | None) -> Mess
 
 async def unpin_message(work: Work, actor: Actor, message_id: UUID | None) -> MessageChange:
     """The message is not pinned any more. Announces MessageUpdated. Raises as `pin_message`."""
-    message, view = await reach_locked(work, actor, message_id)
+    message, view = await load_message_locked(work, actor, message_id)
     policy.check_pin(actor, message, view.room, view.membership)
     if message.pinned_at is None:
         return MessageChange(message, None)
@@ -44,7 +44,7 @@ async def _announce(work: Work, message: Message, reason: MessageUpdateReason) -
     return MessageChange(message, (await work.record(event)).seq)
 
 
-async def pinned(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Message]]:
+async def pinned_messages(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Message]]:
     """The pinned messages of a room that the actor has reached, the newest pin first."""
     found = sa.select(Message).where(col(Message.room_id) == room_id, col(Message.pinned_at).is_not(None))
     columns = sa.inspect(Message).c

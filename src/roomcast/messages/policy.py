@@ -15,7 +15,7 @@ from roomcast.core.errors import (
     ValidationFailed,
 )
 from roomcast.core.text_folding import has_visible_text, is_text
-from roomcast.messages.emoji import spelled
+from roomcast.messages.emoji import fully_qualified
 from roomcast.messages.models import Message, MessageKind
 from roomcast.rooms import policy as rooms
 from roomcast.rooms.models import Membership, Room
@@ -28,9 +28,9 @@ MAX_EMOJI = 50
 """Different ones under one message."""
 
 
-def check_body(body: str, *, bare: bool = True) -> None:
+def check_body(body: str, *, needs_text: bool = True) -> None:
     """`bare`: without attachments, which can speak for themselves."""
-    if bare and not has_visible_text(body):
+    if needs_text and not has_visible_text(body):
         raise ValidationFailed("a message says something", path=("input", "body"))
     if len(body) > MAX_BODY:
         raise MessageTooLong(f"a message has at most {MAX_BODY} characters", path=("input", "body"))
@@ -41,7 +41,7 @@ def check_body(body: str, *, bare: bool = True) -> None:
 def check_send(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> Membership:
     """Raises NotAMember, RoomArchived, ReadOnly, Muted, SlowMode."""
     member = rooms.check_send(actor, room, membership, at)
-    if not rooms.may(actor, room, member, Right.MANAGE_MEMBERS):  # who moderates is not slowed
+    if not rooms.has_right(actor, room, member, Right.MANAGE_MEMBERS):  # who moderates is not slowed
         _check_pace(room, member, at)
     return member
 
@@ -71,7 +71,7 @@ def check_thread_root(room: Room, root: Message | None) -> None:
         raise ValidationFailed("a reply is in a thread already: name the thread's first message", path=path)
 
 
-def check_same(original: Message, digest: str, author_id: object) -> None:
+def check_same_request(original: Message, digest: str, author_id: object) -> None:
     """Whether a used key is the same message sent again. Shows nothing of the other message if not."""
     if original.author_id != author_id or original.content_digest != digest:
         raise IdempotencyKeyReused("this clientMessageId belongs to another message", path=("input", "clientMessageId"))
@@ -80,12 +80,12 @@ def check_same(original: Message, digest: str, author_id: object) -> None:
 # ------------------------------------------------------------------ what was sent
 
 
-def check_present(message: Message) -> None:
+def check_not_deleted(message: Message) -> None:
     if message.deleted_at is not None:
         raise Conflict("this message was deleted")
 
 
-def check_by_person(message: Message) -> None:
+def check_not_system(message: Message) -> None:
     if message.kind == MessageKind.SYSTEM:
         raise Forbidden("this is what the room itself said")
 
@@ -94,7 +94,7 @@ def check_edit(actor: Actor, message: Message, room: Room, membership: Membershi
     """An author's own words, without a limit of time, while able to send."""
     if message.author_id != actor.user_id:
         raise Forbidden("only its author edits a message")
-    check_present(message)
+    check_not_deleted(message)
     rooms.check_send(actor, room, membership, at)
 
 
@@ -105,17 +105,17 @@ def check_revision(message: Message, expected: int | None) -> None:
 
 def check_delete(actor: Actor, message: Message, room: Room, membership: Membership | None) -> None:
     """Authors take back what they said, muted or not; moderators what others said."""
-    if rooms.may(actor, room, membership, Right.DELETE_OTHERS_MESSAGES):
+    if rooms.has_right(actor, room, membership, Right.DELETE_OTHERS_MESSAGES):
         return
     rooms.check_member(membership)
     if message.author_id != actor.user_id:
         raise Forbidden("only its author and moderators delete a message")
-    rooms.check_open(room)
+    rooms.check_not_archived(room)
 
 
 def check_emoji(text: str) -> str:
     """The emoji in its full spelling."""
-    emoji = spelled(text)
+    emoji = fully_qualified(text)
     if emoji is None:
         raise ValidationFailed("a reaction is one emoji", path=("input", "emoji"))
     return emoji
@@ -123,25 +123,25 @@ def check_emoji(text: str) -> str:
 
 def check_react(actor: Actor, message: Message, room: Room, membership: Membership | None, at: datetime) -> None:
     """Who may say something may say it with an emoji, at any pace."""
-    check_by_person(message)
-    check_present(message)
+    check_not_system(message)
+    check_not_deleted(message)
     rooms.check_send(actor, room, membership, at)
 
 
-def check_room_for(emoji: str, present: Collection[str]) -> None:
+def check_emoji_limit(emoji: str, present: Collection[str]) -> None:
     if emoji not in present and len(present) >= MAX_EMOJI:
         raise ValidationFailed(f"at most {MAX_EMOJI} different emoji fit under a message", path=("input", "emoji"))
 
 
-def check_take_back(room: Room, membership: Membership | None) -> None:
+def check_remove_reaction(room: Room, membership: Membership | None) -> None:
     rooms.check_member(membership)
-    rooms.check_open(room)
+    rooms.check_not_archived(room)
 
 
 def check_pin(actor: Actor, message: Message, room: Room, membership: Membership | None) -> None:
-    rooms.check(actor, room, membership, Right.PIN)
-    check_by_person(message)
-    check_present(message)
+    rooms.check_right(actor, room, membership, Right.PIN)
+    check_not_system(message)
+    check_not_deleted(message)
 
 
 def may_edit(actor: Actor, message: Message, room: Room, membership: Membership | None, at: datetime) -> bool:

@@ -29,7 +29,7 @@ async def history(
     return await page(session, "messages", _told(room_id, thread_root_id), KEYS, window)
 
 
-async def around(
+async def messages_around(
     session: AsyncSession, room_id: UUID, message_id: UUID | None, size: int, thread_root_id: UUID | None = None
 ) -> Page[tuple[Message]]:
     """`size` messages with the given one in their middle, as far as there are enough on both sides.
@@ -113,7 +113,7 @@ async def readable_message(session: AsyncSession, actor: Actor, message_id: UUID
 async def may_read(session: AsyncSession, message_id: UUID, user_id: UUID) -> bool:
     """Whether this person, who has an account, may read the message now."""
     message = (await messages_by_id(session, [message_id])).get(message_id)
-    return message is not None and user_id in await rooms.readers_among(session, message.room_id, [user_id])
+    return message is not None and user_id in await rooms.users_who_can_read(session, message.room_id, [user_id])
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,13 @@ from roomcast.core.db import Work
 from roomcast.core.direct_queries import count, fetch
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.messages import policy
-from roomcast.messages.editing import MessageChange, reach_locked
+from roomcast.messages.editing import MessageChange, load_message_locked
 from roomcast.messages.events import ReactionChanged
 from roomcast.messages.models import Message, Reaction
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ReactionGroup:
     """All who put the same emoji under one message."""
 
     message_id: UUID
@@ -40,12 +40,14 @@ async def add_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji:
     Raises NotFound, what sending raises, ValidationFailed for what is no emoji, Conflict for a deleted message.
     """
     spelled = policy.check_emoji(emoji)
-    message, view = await reach_locked(work, actor, message_id)
+    message, view = await load_message_locked(work, actor, message_id)
     policy.check_react(actor, message, view.room, view.membership, now())
     if await _mine(work, actor, message, spelled) is not None:
         return MessageChange(message, None)
-    counts = {group.emoji: group.count for group in (await groups(work.session, [message.id])).get(message.id, [])}
-    policy.check_room_for(spelled, counts)
+    counts = {
+        group.emoji: group.count for group in (await reaction_groups(work.session, [message.id])).get(message.id, [])
+    }
+    policy.check_emoji_limit(spelled, counts)
     work.session.add(Reaction(message_id=message.id, emoji=spelled, user_id=actor.user_id, created_at=now()))
     return await _announce(work, actor, message, spelled, added=True)
 
@@ -53,8 +55,8 @@ async def add_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji:
 async def remove_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji: str) -> MessageChange:
     """The actor's emoji is not under the message. Announces ReactionChanged. Raises as `add_reaction`."""
     spelled = policy.check_emoji(emoji)
-    message, view = await reach_locked(work, actor, message_id)
-    policy.check_take_back(view.room, view.membership)
+    message, view = await load_message_locked(work, actor, message_id)
+    policy.check_remove_reaction(view.room, view.membership)
     mine = await _mine(work, actor, message, spelled)
     if mine is None:
         return MessageChange(message, None)
@@ -75,7 +77,7 @@ async def _announce(work: Work, actor: Actor, message: Message, emoji: str, *, a
         emoji=emoji,
         user_id=actor.user_id,
         added=added,
-        count=await reacted_count(work.session, message.id, emoji),
+        count=await reaction_count(work.session, message.id, emoji),
     )
     return MessageChange(message, (await work.record(event)).seq)
 
@@ -83,7 +85,7 @@ async def _announce(work: Work, actor: Actor, message: Message, emoji: str, *, a
 # ------------------------------------------------------------------ questions
 
 
-async def groups(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[Group]]:
+async def reaction_groups(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[ReactionGroup]]:
     """What is under each of these messages, in the order in which the emoji first came."""
     rows = await fetch(
         session,
@@ -92,9 +94,9 @@ async def groups(session: AsyncSession, message_ids: Collection[UUID]) -> dict[U
         .group_by(col(Reaction.message_id), col(Reaction.emoji))
         .order_by(func.min(Reaction.created_at), col(Reaction.emoji)),
     )
-    found: dict[UUID, list[Group]] = {}
+    found: dict[UUID, list[ReactionGroup]] = {}
     for message_id, emoji, people in rows:
-        found.setdefault(message_id, []).append(Group(message_id, emoji, people))
+        found.setdefault(message_id, []).append(ReactionGroup(message_id, emoji, people))
     return found
 
 
@@ -111,14 +113,14 @@ async def own_emoji(
     return found
 
 
-async def reacted(session: AsyncSession, group: Group, window: Window) -> Page[tuple[User]]:
+async def reacting_users(session: AsyncSession, group: ReactionGroup, window: Window) -> Page[tuple[User]]:
     """Who is in a group, the first first."""
     keys = [Key(sa.inspect(Reaction).c.created_at), Key(sa.inspect(Reaction).c.user_id)]
     people = _in_group(sa.select(User).join(Reaction, col(Reaction.user_id) == User.id), group.message_id, group.emoji)
     return await page(session, "reacted", people, keys, window)
 
 
-async def reacted_count(session: AsyncSession, message_id: UUID, emoji: str) -> int:
+async def reaction_count(session: AsyncSession, message_id: UUID, emoji: str) -> int:
     return await count(session, _in_group(sa.select(func.count()).select_from(Reaction), message_id, emoji))
 
 

@@ -25,7 +25,7 @@ from roomcast.core.errors import BadUserInput
 from roomcast.core.offload import offload
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.text_folding import search_form
-from roomcast.messages.markdown import SHORT
+from roomcast.messages.markdown import MAX_INLINE_LENGTH
 from roomcast.messages.models import Message, MessageText
 from roomcast.messages.policy import MAX_BODY
 from roomcast.rooms.models import Membership
@@ -50,7 +50,7 @@ _INDEX = sa.table("message_search", sa.column("rowid", sa.Integer), sa.column("m
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class SearchFilter:
     room_ids: Sequence[UUID | None] | None = None
     author_ids: Sequence[UUID | None] | None = None
     before: datetime | None = None
@@ -63,14 +63,14 @@ class Filter:
 
 async def index_messages(work: Work, messages: Sequence[Message]) -> None:
     """Make these new messages findable."""
-    rows = [{"message_id": message.id, "text": text_of(message.body or "")} for message in messages]
+    rows = [{"message_id": message.id, "text": searchable_text(message.body or "")} for message in messages]
     await execute_direct(work.session, _INSERT, rows)
 
 
 async def reindex_message(work: Work, message: Message) -> None:
     """The message is found by what it says now."""
     changed = sa.update(_TEXTS).where(_TEXTS.c.message_id == message.id)
-    await work.session.exec(changed.values(text=text_of(message.body or "")))
+    await work.session.exec(changed.values(text=searchable_text(message.body or "")))
 
 
 async def unindex_message(work: Work, message: Message) -> None:
@@ -79,7 +79,7 @@ async def unindex_message(work: Work, message: Message) -> None:
 
 
 @lru_cache(maxsize=REMEMBERED)
-def text_of(body: str) -> str:
+def searchable_text(body: str) -> str:
     """What a message of this body is found by."""
     return search_form(body, MAX_TEXT)[:MAX_TEXT]
 
@@ -87,7 +87,7 @@ def text_of(body: str) -> str:
 # ------------------------------------------------------------------ asking
 
 
-def words_of(question: str) -> list[str]:
+def parse_query(question: str) -> list[str]:
     """What is looked for, each once, as texts are kept; quotes hold words together. Raises BadUserInput."""
     if len(question) > MAX_QUESTION:
         raise BadUserInput(f"a search has at most {MAX_QUESTION} characters", path=["query"])
@@ -100,8 +100,8 @@ def words_of(question: str) -> list[str]:
     return words
 
 
-async def search(
-    session: AsyncSession, actor: Actor, words: Sequence[str], wanted: Filter, window: Window
+async def search_messages(
+    session: AsyncSession, actor: Actor, words: Sequence[str], wanted: SearchFilter, window: Window
 ) -> Page[tuple[Message]]:
     """Messages that hold every word, the newest first, of rooms that the actor is in: one statement says both."""
     on_sqlite = session.get_bind().dialect.name == "sqlite"
@@ -124,7 +124,7 @@ async def search(
     return await page(session, "search", _filtered(found, wanted), [Key(newest, descending=True)], window)
 
 
-def _filtered(found: "sa.Select[*tuple[Any, ...]]", wanted: Filter) -> "sa.Select[*tuple[Any, ...]]":
+def _filtered(found: "sa.Select[*tuple[Any, ...]]", wanted: SearchFilter) -> "sa.Select[*tuple[Any, ...]]":
     if wanted.room_ids is not None:
         found = found.where(col(Message.room_id).in_(_few(wanted.room_ids, "roomIds")))
     if wanted.author_ids is not None:
@@ -156,9 +156,9 @@ def _quoted(word: str) -> str:
 # ------------------------------------------------------------------ showing what was found
 
 
-async def excerpt(owner: Hashable, body: str, words: Sequence[str]) -> str:
+async def snippet_async(owner: Hashable, body: str, words: Sequence[str]) -> str:
     """As `snippet`; of a long body beside the event loop, one at a time for each owner."""
-    return snippet(body, words) if len(body) <= SHORT else await offload(owner, snippet, body, words)
+    return snippet(body, words) if len(body) <= MAX_INLINE_LENGTH else await offload(owner, snippet, body, words)
 
 
 def snippet(body: str, words: Sequence[str]) -> str:

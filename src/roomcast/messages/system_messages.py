@@ -9,7 +9,7 @@ from roomcast.accounts import queries as accounts
 from roomcast.core.db import Work
 from roomcast.core.events import Event
 from roomcast.messages.events import MessageCreated
-from roomcast.messages.markdown import literal
+from roomcast.messages.markdown import escape_markdown
 from roomcast.messages.models import Message, MessageKind
 from roomcast.rooms.events import MemberChange, MemberChanged, RoomChanged
 
@@ -48,13 +48,13 @@ async def _of_people(work: Work, told: Sequence[MemberChanged]) -> str:
 
 async def _of_name(work: Work, told: RoomChanged) -> str:
     [by] = await _called(work, told.by_id)
-    return f"{by} renamed the room to “{literal(told.new_name or '')}”."
+    return f"{by} renamed the room to “{escape_markdown(told.new_name or '')}”."
 
 
 async def _called(work: Work, *user_ids: UUID | None) -> list[str]:
     """Each as a mention is written."""
     found = await accounts.users_by_id(work.session, {id_ for id_ in user_ids if id_})
-    return ["@" + literal(found[id_].username) for id_ in user_ids if id_]
+    return ["@" + escape_markdown(found[id_].username) for id_ in user_ids if id_]
 
 
 def _listed(names: Sequence[str], count: int) -> str:

@@ -14,7 +14,7 @@ from roomcast.messages.models import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class ThreadSummary:
     """A deleted reply keeps its place and is counted: who was told of the deletion need not know whose reply it was."""
 
     room_id: UUID
@@ -22,7 +22,7 @@ class Summary:
     last_reply_seq: int
 
 
-async def summaries(session: AsyncSession, root_ids: Collection[UUID]) -> dict[UUID, Summary]:
+async def thread_summaries(session: AsyncSession, root_ids: Collection[UUID]) -> dict[UUID, ThreadSummary]:
     """Of those messages that have replies."""
     root = col(Message.thread_root_id)
     rows = await fetch(
@@ -31,10 +31,10 @@ async def summaries(session: AsyncSession, root_ids: Collection[UUID]) -> dict[U
         .where(root.in_(root_ids))
         .group_by(root, col(Message.room_id)),
     )
-    return {root_id: Summary(room_id, replies, last) for root_id, room_id, replies, last in rows}
+    return {root_id: ThreadSummary(room_id, replies, last) for root_id, room_id, replies, last in rows}
 
 
-async def check_root(session: AsyncSession, room_id: UUID, root_id: UUID | None) -> UUID:
+async def existing_thread_root(session: AsyncSession, room_id: UUID, root_id: UUID | None) -> UUID:
     """The id, if a message of this room has it. Raises NotFound."""
     found = await session.exec(select(Message.id).where(Message.id == root_id, Message.room_id == room_id))
     if root_id is None or found.first() is None:

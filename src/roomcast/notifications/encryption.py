@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from roomcast.core.errors import ValidationFailed
-from roomcast.notifications.policy import encoded
+from roomcast.notifications.policy import base64url_encode
 
 RECORD = 4096
 TOKEN_SECONDS = 12 * 3600
@@ -29,12 +29,12 @@ def private_key(raw: bytes) -> ec.EllipticCurvePrivateKey:
     return ec.derive_private_key(int.from_bytes(raw), _CURVE)
 
 
-def point(key: ec.EllipticCurvePrivateKey) -> bytes:
+def public_point(key: ec.EllipticCurvePrivateKey) -> bytes:
     """The public half, as 65 bytes."""
     return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
-def check_point(raw: bytes) -> None:
+def check_public_point(raw: bytes) -> None:
     """That this is a place on the curve: else what is sealed for it could tell our keys. Raises ValidationFailed."""
     try:
         ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, raw)
@@ -45,7 +45,7 @@ def check_point(raw: bytes) -> None:
 def encrypt(plain: bytes, p256dh: bytes, auth: bytes, ours: ec.EllipticCurvePrivateKey, salt: bytes) -> bytes:
     """The body of a request to the push service. `ours` and `salt` are for this message alone."""
     theirs = ec.EllipticCurvePublicKey.from_encoded_point(_CURVE, p256dh)
-    public = point(ours)
+    public = public_point(ours)
     secret = _derived(ours.exchange(ec.ECDH(), theirs), auth, b"WebPush: info\0" + p256dh + public, 32)
     key = _derived(secret, salt, b"Content-Encoding: aes128gcm\0", 16)
     nonce = _derived(secret, salt, b"Content-Encoding: nonce\0", 12)
@@ -57,7 +57,7 @@ def _derived(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     return HKDF(hashes.SHA256(), length, salt, info).derive(secret)
 
 
-def signature(key: ec.EllipticCurvePrivateKey, origin: str, subject: str | None) -> str:
+def vapid_authorization(key: ec.EllipticCurvePrivateKey, origin: str, subject: str | None) -> str:
     """The Authorization of a request to this push service. `subject`: whom its people may write to."""
     claims = {"aud": origin, "exp": int(time.time()) + TOKEN_SECONDS, **({"sub": subject} if subject else {})}
-    return f"vapid t={jwt.encode(claims, key, algorithm='ES256')}, k={encoded(point(key))}"
+    return f"vapid t={jwt.encode(claims, key, algorithm='ES256')}, k={base64url_encode(public_point(key))}"

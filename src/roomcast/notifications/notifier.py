@@ -18,11 +18,11 @@ from roomcast.core.db import Database
 from roomcast.core.group_commit import GroupCommit
 from roomcast.notifications import actions, pending, policy, unseen
 from roomcast.notifications.payloads import PushPayload, build_payloads
-from roomcast.notifications.pending import Claim, Done
+from roomcast.notifications.pending import Claim, Settlement
 from roomcast.notifications.push_message import PushMessage, PushOutcome, PushResult
 
 if TYPE_CHECKING:
-    from roomcast.notifications.sender import Sender
+    from roomcast.notifications.sender import PushSender
 
 LOOKS = 3
 """In the time that people get to read by themselves."""
@@ -41,21 +41,21 @@ class Notifier:
     """`delay`: how long people get to read a message by themselves. `open_sender` is called once, in a thread, when
     there is something to send: what it imports is large."""
 
-    def __init__(self, db: Database, open_sender: Callable[[], "Sender"], delay: timedelta) -> None:
+    def __init__(self, db: Database, open_sender: Callable[[], "PushSender"], delay: timedelta) -> None:
         self._db, self._open_sender, self._delay = db, open_sender, delay
         self._opening = asyncio.Lock()
-        self._sender: Sender | None = None
+        self._sender: PushSender | None = None
         self._sending: dict[asyncio.Task[None], str] = {}
         self._settle = GroupCommit(db, pending.settle)
         self.stats: Counter[str] = Counter()
         """What became of pushes since the start, by Fate; only ever rising."""
 
     @property
-    def look_seconds(self) -> float:
+    def scan_interval_seconds(self) -> float:
         """How often to look."""
         return self._delay.total_seconds() / LOOKS
 
-    async def sender(self) -> "Sender":
+    async def sender(self) -> "PushSender":
         async with self._opening:
             if self._sender is None:
                 self._sender = await asyncio.to_thread(self._open_sender)
@@ -71,7 +71,7 @@ class Notifier:
             await self._sender.close()
 
     async def scan(self) -> None:
-        await self.gather()
+        await self.collect()
         await self.deliver()
 
     async def idle(self) -> None:
@@ -79,11 +79,11 @@ class Notifier:
         while self._sending:
             await asyncio.wait(self._sending)
 
-    async def sweep(self) -> None:
+    async def delete_expired_subscriptions(self) -> None:
         async with self._db.work() as work:
-            await actions.sweep(work, now())
+            await actions.delete_expired_subscriptions(work, now())
 
-    async def gather(self) -> None:
+    async def collect(self) -> None:
         """What is news in the log is pending, all of it."""
         rooms = None
         while rooms is None or len(rooms) == ROOMS:
@@ -91,10 +91,10 @@ class Notifier:
                 rooms = await unseen.rooms_behind(session, ROOMS)
                 if not rooms:
                     return
-                found = await pending.find(session, rooms, now())
+                found = await pending.scan_logs(session, rooms, now())
             try:
                 async with self._db.work() as work:
-                    await pending.keep(work, found, self._delay)
+                    await pending.store_findings(work, found, self._delay)
             except IntegrityError:  # another process is at it
                 return
 
@@ -109,12 +109,12 @@ class Notifier:
     async def _send_some(self) -> bool:
         """Whether anything was taken up."""
         async with self._db.read() as session:
-            if not await pending.is_due(session, now()):
+            if not await pending.has_due(session, now()):
                 return False
         room = min(CLAIMED, SENDING - len(self._sending))
         busy = [host for host, count in Counter(self._sending.values()).items() if count >= OF_HOST]
         async with self._db.work() as work:
-            claims = await pending.claim(work, now(), room, busy)
+            claims = await pending.claim_due(work, now(), room, busy)
         if claims:
             await self._send(claims)
         return bool(claims)
@@ -137,7 +137,7 @@ class Notifier:
             log.exception("a push could not be settled")
 
     async def _push(self, claim: Claim, notice: PushPayload) -> None:
-        letter = PushMessage(notice.payload, policy.topic(*claim.key), notice.urgent)
+        letter = PushMessage(notice.payload, policy.push_topic(*claim.key), notice.urgent)
         sender = await self.sender()
         answer = await sender.push(claim.subscription, letter)
         self.stats[answer.outcome] += 1
@@ -146,12 +146,12 @@ class Notifier:
     async def _take(self, claim: Claim, notice: PushPayload, answer: PushResult) -> None:
         if answer.outcome == PushOutcome.GONE:
             async with self._db.work() as work:
-                await actions.forget(work, claim.subscription.id)
-        elif answer.outcome == PushOutcome.LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
-            again_at = now() + policy.pause(self._delay, claim.attempts, answer.after)
-            await self._settle(Done(claim, notice.newest_seq, again_at, failed=True))
+                await actions.delete_subscription(work, claim.subscription.id)
+        elif answer.outcome == PushOutcome.RETRY_LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
+            again_at = now() + policy.retry_delay(self._delay, claim.attempts, answer.retry_after)
+            await self._settle(Settlement(claim, notice.newest_seq, again_at, failed=True))
         else:
             await self._settle(self._over(claim, notice.newest_seq))
 
-    def _over(self, claim: Claim, said_seq: int) -> Done:
-        return Done(claim, said_seq, now() + self._delay)
+    def _over(self, claim: Claim, said_seq: int) -> Settlement:
+        return Settlement(claim, said_seq, now() + self._delay)

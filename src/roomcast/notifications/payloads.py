@@ -12,7 +12,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.models import User
 from roomcast.core.ids import global_id
-from roomcast.messages.markdown import reader
+from roomcast.messages.markdown import markdown_parser
 from roomcast.messages.models import Message
 from roomcast.messages.queries import messages_at
 from roomcast.notifications import unseen
@@ -43,7 +43,7 @@ class PushPayload:
     newest_seq: int
 
 
-class Told(NamedTuple):
+class PayloadFacts(NamedTuple):
     """All that one notice is made of."""
 
     span: UnseenSpan
@@ -70,12 +70,14 @@ async def build_payloads(session: AsyncSession, claims: Collection[Claim], momen
         message = messages[room_id, span.newest]
         author = authors.get(message.author_id) if message.author_id else None
         found[key] = _notice(
-            Told(span, rooms[room_id], message, author, unread[room_id, user_id], totals.get(user_id, Totals(0, 0)))
+            PayloadFacts(
+                span, rooms[room_id], message, author, unread[room_id, user_id], totals.get(user_id, Totals(0, 0))
+            )
         )
     return found
 
 
-def _notice(told: Told) -> PushPayload:
+def _notice(told: PayloadFacts) -> PushPayload:
     room, message = told.room, told.message
     payload = {
         "v": VERSION,
@@ -89,11 +91,11 @@ def _notice(told: Told) -> PushPayload:
         "author": told.author.display_name if told.author else None,
         "text": excerpt(message.body or ""),
         "hasAttachments": message.has_attachments,
-        "mention": told.span.named,
+        "mention": told.span.has_mention,
         "unread": told.unread.unread_count,
         "badge": told.totals.unread,
     }
-    return PushPayload(orjson.dumps(payload), told.span.named or room.kind == RoomKind.DIRECT, told.span.newest)
+    return PushPayload(orjson.dumps(payload), told.span.has_mention or room.kind == RoomKind.DIRECT, told.span.newest)
 
 
 @lru_cache(maxsize=REMEMBERED)
@@ -104,7 +106,7 @@ def excerpt(body: str) -> str:
 
 
 def _texts(body: str) -> Iterator[str]:
-    for block in reader().parse(body):
+    for block in markdown_parser().parse(body):
         if block.type in ("fence", "code_block"):
             yield f"{block.content} "
         for token in block.children or ():

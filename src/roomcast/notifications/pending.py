@@ -36,7 +36,7 @@ class Findings:
     spans: Mapping[Key, UnseenSpan]
 
 
-async def find(session: AsyncSession, room_ids: Collection[UUID], moment: datetime) -> Findings:
+async def scan_logs(session: AsyncSession, room_ids: Collection[UUID], moment: datetime) -> Findings:
     """Look through the logs of these rooms from the notifier's cursor to their ends."""
     rows = await session.exec(select(PushPosition).where(col(PushPosition.room_id).in_(room_ids)))
     begun = dict.fromkeys(room_ids, 0) | {row.room_id: row.seq for row in rows}
@@ -44,7 +44,7 @@ async def find(session: AsyncSession, room_ids: Collection[UUID], moment: dateti
     return Findings(begun, tails, await unseen.unseen_above_positions(session, room_ids, moment))
 
 
-async def keep(work: Work, found: Findings, delay: timedelta) -> None:
+async def store_findings(work: Work, found: Findings, delay: timedelta) -> None:
     """What is news is pending, and the cursor is where the look ended; but for rooms into which another process has
     looked meanwhile. Raises IntegrityError where that was the first look of all."""
     positions = await _locked_positions(work, await _kept_rooms(work, found.ended))
@@ -113,13 +113,13 @@ class Claim:
         return self.subscription.id, self.room_id
 
 
-async def is_due(session: AsyncSession, moment: datetime) -> bool:
+async def has_due(session: AsyncSession, moment: datetime) -> bool:
     return (
         await session.exec(select(PendingPush.room_id).where(PendingPush.due_at <= moment).limit(1))
     ).first() is not None
 
 
-async def claim(work: Work, moment: datetime, limit: int, but: Collection[str]) -> list[Claim]:
+async def claim_due(work: Work, moment: datetime, limit: int, but: Collection[str]) -> list[Claim]:
     """At most so many of what is due, the longest due first, to none of these hosts."""
     due = (
         select(PendingPush, PushSubscription)
@@ -136,7 +136,7 @@ async def claim(work: Work, moment: datetime, limit: int, but: Collection[str]) 
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class Settlement:
     """What became of a claim: all up to `said_seq` was said or need not be. `again_at`: when the rest is due, or all
     of it where nothing was said."""
 
@@ -146,7 +146,7 @@ class Done:
     failed: bool = False
 
 
-async def settle(work: Work, done: Sequence[Done]) -> list[None]:
+async def settle(work: Work, done: Sequence[Settlement]) -> list[None]:
     """Each of these is over, or due again."""
     rows = await _locked(work, among(_PLACE, [each.claim.key for each in done]))
     for each in done:
@@ -155,7 +155,7 @@ async def settle(work: Work, done: Sequence[Done]) -> list[None]:
     return [None for _ in done]
 
 
-async def _settle(work: Work, row: PendingPush, done: Done) -> None:
+async def _settle(work: Work, row: PendingPush, done: Settlement) -> None:
     if not done.failed and row.newest_seq <= done.said_seq:
         await work.session.delete(row)
         return

@@ -13,9 +13,9 @@ MAX_SUBSCRIPTIONS = 10
 """Of one person; the oldest goes."""
 
 MAX_ATTEMPTS = 5
-LONGEST_PAUSE = timedelta(minutes=5)
+MAX_RETRY_DELAY = timedelta(minutes=5)
 
-STALE = timedelta(minutes=10)
+MAX_MESSAGE_AGE = timedelta(minutes=10)
 """What was said longer ago is no news any more: after an outage nobody is flooded."""
 
 Service = TypeVar("Service")
@@ -24,7 +24,7 @@ _ENDPOINT = re.compile(r"https://([A-Za-z0-9.-]{1,253})(?::[0-9]{1,5})?(?:/[!-~]
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]+={0,2}")
 
 
-def check_on(service: Service | None) -> Service:
+def check_push_enabled(service: Service | None) -> Service:
     """What sends pushes here, if anything does. Raises Forbidden."""
     if service is None:
         raise Forbidden("this server sends no push notifications")
@@ -56,21 +56,21 @@ def _readable(text: str) -> bool:
     return len(text) <= 100 and _BASE64URL.fullmatch(text) is not None and len(text.rstrip("=")) % 4 != 1
 
 
-def encoded(raw: bytes) -> str:
+def base64url_encode(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def digest(endpoint: str) -> str:
+def subscription_id_of(endpoint: str) -> str:
     """What a subscription is found by."""
     return sha256(endpoint.encode(errors="replace")).hexdigest()
 
 
-def topic(subscription_id: str, room_id: object) -> str:
+def push_topic(subscription_id: str, room_id: object) -> str:
     """What makes a push replace the one before of the same room (RFC 8030, 5.4). Says nothing of the room, nor whether
     two people are in the same one, to the push service."""
-    return encoded(sha256(f"{subscription_id}:{room_id}".encode()).digest()[:24])
+    return base64url_encode(sha256(f"{subscription_id}:{room_id}".encode()).digest()[:24])
 
 
-def pause(delay: timedelta, attempts: int, asked: timedelta | None) -> timedelta:
+def retry_delay(delay: timedelta, attempts: int, asked: timedelta | None) -> timedelta:
     """How long to wait after so many attempts; `asked`: what the push service wants."""
-    return min(max(delay * (1 << attempts), asked or timedelta(0)), LONGEST_PAUSE)
+    return min(max(delay * (1 << attempts), asked or timedelta(0)), MAX_RETRY_DELAY)

@@ -15,10 +15,10 @@ class PushMessage:
 
 
 class PushOutcome(StrEnum):
-    TAKEN = "taken"
+    ACCEPTED = "taken"
     GONE = "gone"
     """The browser wants no more."""
-    LATER = "later"
+    RETRY_LATER = "later"
     REFUSED = "refused"
     """It would be refused again."""
 
@@ -28,4 +28,4 @@ class PushResult:
     """`after`: how long the push service wants to be left alone."""
 
     outcome: PushOutcome
-    after: timedelta | None = None
+    retry_after: timedelta | None = None

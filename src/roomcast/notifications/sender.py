@@ -19,9 +19,9 @@ from roomcast.core.clock import now
 from roomcast.core.errors import ValidationFailed
 from roomcast.notifications import encryption
 from roomcast.notifications.models import PushSubscription
-from roomcast.notifications.policy import check_endpoint, check_key, encoded
+from roomcast.notifications.policy import base64url_encode, check_endpoint, check_key
 from roomcast.notifications.push_message import PushMessage, PushOutcome, PushResult
-from roomcast.notifications.ssrf_guard import AddressGuard, NotPublic, Unknown
+from roomcast.notifications.ssrf_guard import AddressGuard, NotPublicAddress, UnresolvableHost
 
 SECONDS = 10.0
 """One request, from looking for the address to the answer's head."""
@@ -51,8 +51,8 @@ class PublicInternet(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        failure: Exception = Unknown(host)
-        for address in await self._guard.addresses(host, port):
+        failure: Exception = UnresolvableHost(host)
+        for address in await self._guard.resolve(host, port):
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -64,7 +64,7 @@ class PublicInternet(httpcore.AsyncNetworkBackend):
 
 
 @dataclass(slots=True)
-class Sender:
+class PushSender:
     """`raw_key`: 32 bytes, the server's VAPID key. Follows no redirects."""
 
     raw_key: bytes
@@ -93,15 +93,15 @@ class Sender:
     @property
     def public_key(self) -> str:
         """What browsers subscribe with, in base64url."""
-        return encoded(encryption.point(self.key))
+        return base64url_encode(encryption.public_point(self.key))
 
     async def check(self, endpoint: str, p256dh: str) -> None:
         """That a push can be sealed for this key, and sent there now. Raises ValidationFailed."""
         host = check_endpoint(endpoint)
-        encryption.check_point(check_key(p256dh, 65, "p256dh"))
+        encryption.check_public_point(check_key(p256dh, 65, "p256dh"))
         try:
-            await self.guard.addresses(host, urlsplit(endpoint).port or 443)
-        except (NotPublic, Unknown, ValueError):
+            await self.guard.resolve(host, urlsplit(endpoint).port or 443)
+        except (NotPublicAddress, UnresolvableHost, ValueError):
             raise ValidationFailed(
                 "an endpoint is an address on the public internet", path=("input", "endpoint")
             ) from None
@@ -111,10 +111,10 @@ class Sender:
         try:
             async with asyncio.timeout(SECONDS):
                 return await self._answer(to, letter)
-        except NotPublic:
+        except NotPublicAddress:
             return self._refused(to.host, "no public address")
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError):
-            return PushResult(PushOutcome.LATER)
+            return PushResult(PushOutcome.RETRY_LATER)
         except Exception:  # one browser's trouble must not become everybody's
             log.exception("a push to %s failed", to.host)
             return PushResult(PushOutcome.REFUSED)
@@ -125,7 +125,9 @@ class Sender:
             said = {name.lower(): value for name, value in got.headers}
             if got.status == 204 or int(said.get(b"content-length", str(READ_BYTES + 1))) <= READ_BYTES:
                 await got.aread()  # then the connection is good for the next one
-        return self._read(to.host, got.status, read_after(said.get(b"retry-after", b"").decode("latin-1"), now()))
+        return self._read(
+            to.host, got.status, parse_retry_after(said.get(b"retry-after", b"").decode("latin-1"), now())
+        )
 
     def _body(self, to: PushSubscription, letter: PushMessage) -> bytes:
         p256dh, auth = check_key(to.p256dh, 65, "p256dh"), check_key(to.auth, 16, "auth")
@@ -134,7 +136,7 @@ class Sender:
 
     def _headers(self, to: PushSubscription, letter: PushMessage) -> dict[bytes | str, bytes | str]:
         return {
-            "Authorization": encryption.signature(self.key, origin(to.endpoint), self.subject),
+            "Authorization": encryption.vapid_authorization(self.key, origin(to.endpoint), self.subject),
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
             "TTL": str(TTL_SECONDS),
@@ -144,11 +146,11 @@ class Sender:
 
     def _read(self, host: str, status: int, after: timedelta | None) -> PushResult:
         if 200 <= status < 300:
-            return PushResult(PushOutcome.TAKEN)
+            return PushResult(PushOutcome.ACCEPTED)
         if status in (404, 410):
             return PushResult(PushOutcome.GONE)
         if status in (408, 429) or status >= 500:
-            return PushResult(PushOutcome.LATER, after)
+            return PushResult(PushOutcome.RETRY_LATER, after)
         return self._refused(host, status)
 
     def _refused(self, host: str, why: object) -> PushResult:
@@ -165,7 +167,7 @@ def origin(endpoint: str) -> str:
     return f"https://{parts.hostname}" + (f":{parts.port}" if parts.port not in (None, 443) else "")
 
 
-def read_after(text: str, moment: datetime) -> timedelta | None:
+def parse_retry_after(text: str, moment: datetime) -> timedelta | None:
     """What Retry-After says, in either of its forms."""
     if text.isascii() and text.isdigit():
         return timedelta(seconds=int(text[:9]))

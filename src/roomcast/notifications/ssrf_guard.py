@@ -21,11 +21,11 @@ LOOKUPS = 4
 """Names that are looked up at once. A name can be made to take long; nothing else waits in these threads."""
 
 
-class Unknown(OSError):
+class UnresolvableHost(OSError):
     """Nobody knows this name now."""
 
 
-class NotPublic(Exception):
+class NotPublicAddress(Exception):
     """What has this name is not on the public internet."""
 
 
@@ -39,12 +39,12 @@ class AddressGuard:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def addresses(self, host: str, port: int) -> list[str]:
+    async def resolve(self, host: str, port: int) -> list[str]:
         """Where the host may be reached. Raises NotPublic, Unknown."""
         found = await self._found(host, port)
         allowed = found if host.lower() in self._trusted else [each for each in found if is_public(each)]
         if not allowed:
-            raise NotPublic(host)
+            raise NotPublicAddress(host)
         return allowed
 
     async def _found(self, host: str, port: int) -> list[str]:
@@ -53,7 +53,7 @@ class AddressGuard:
             async with asyncio.timeout(RESOLVE_SECONDS):
                 found = await asyncio.get_running_loop().run_in_executor(self._threads, look)
         except (OSError, UnicodeError, OverflowError):
-            raise Unknown(host) from None
+            raise UnresolvableHost(host) from None
         return list(dict.fromkeys(str(place[0]) for *_, place in found))
 
 

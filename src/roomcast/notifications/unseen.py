@@ -18,10 +18,10 @@ from roomcast.core.direct_queries import fetch
 from roomcast.core.event_log import RoomHead
 from roomcast.messages.models import Mention, Message, MessageKind
 from roomcast.notifications.models import PendingPush, PushPosition, PushSubscription
-from roomcast.notifications.policy import STALE
+from roomcast.notifications.policy import MAX_MESSAGE_AGE
 from roomcast.rooms.models import Membership, NotificationLevel
 
-FAR = 2_000
+MAX_LOOKBACK = 2_000
 """Events that are looked back over in one room: whoever is further behind is told of the newest only."""
 
 Key = tuple[str, UUID]
@@ -42,7 +42,7 @@ class UnseenSpan:
     first: int
     newest: int
     since: datetime
-    named: bool
+    has_mention: bool
 
 
 async def rooms_behind(session: AsyncSession, limit: int) -> list[UUID]:
@@ -75,7 +75,7 @@ async def unseen_above_positions(
         sa.and_(
             _MESSAGES.c.room_id == _HEADS.c.room_id,
             _MESSAGES.c.seq > sa.func.coalesce(_POSITIONS.c.seq, 0),
-            _MESSAGES.c.seq > _HEADS.c.last_seq - FAR,
+            _MESSAGES.c.seq > _HEADS.c.last_seq - MAX_LOOKBACK,
         ),
     )
     return await _spans(session, _news(_to_members(within), moment).where(_HEADS.c.room_id.in_(room_ids)))
@@ -126,7 +126,7 @@ def _news(messages: sa.FromClause, moment: datetime) -> "sa.Select[Any]":
         .where(
             _MESSAGES.c.kind == MessageKind.USER,
             _MESSAGES.c.deleted_at.is_(None),
-            _MESSAGES.c.created_at > moment - STALE,
+            _MESSAGES.c.created_at > moment - MAX_MESSAGE_AGE,
             _MESSAGES.c.created_at >= _SUBSCRIPTIONS.c.created_at,
             _MESSAGES.c.author_id.is_distinct_from(_MEMBERS.c.user_id),
             seq > _MEMBERS.c.last_read_seq,

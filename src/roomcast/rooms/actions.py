@@ -16,7 +16,7 @@ from roomcast.core.ids import global_id
 from roomcast.core.text_folding import fold, search_form
 from roomcast.rooms import policy
 from roomcast.rooms.events import RoomChanged, RoomDeleted
-from roomcast.rooms.membership_changes import RoomChange, add_memberships, existing_user_ids, reach_locked
+from roomcast.rooms.membership_changes import RoomChange, add_memberships, existing_user_ids, load_room_locked
 from roomcast.rooms.models import Room, RoomRole, RoomVisibility
 from roomcast.rooms.policy import Right
 
@@ -70,8 +70,8 @@ async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: Roo
     Made private, it ends the streams of those who are no members. Raises NotFound, NotAMember, Forbidden,
     RoomArchived, ValidationFailed, Conflict for the name of another public room.
     """
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, Right.EDIT_ROOM)
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, Right.EDIT_ROOM)
     before = view.room.model_dump()
     _apply(view.room, patch)
     if view.room.model_dump() == before:
@@ -86,8 +86,8 @@ async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: Roo
 
 async def archive_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChange:
     """Nobody writes in the room any more; it stays readable. Announces RoomChanged. Raises as `update_room`."""
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, Right.ARCHIVE)
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, Right.ARCHIVE)
     if view.room.archived_at is not None:
         return RoomChange(view.room, None)
     view.room.archived_at = now()
@@ -96,8 +96,8 @@ async def archive_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomCh
 
 async def unarchive_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChange:
     """The room is open again. Announces RoomChanged. Raises NotFound, NotAMember, Forbidden."""
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, Right.ARCHIVE)
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, Right.ARCHIVE)
     if view.room.archived_at is None:
         return RoomChange(view.room, None)
     view.room.archived_at = None
@@ -109,8 +109,8 @@ async def delete_room(work: Work, actor: Actor, room_id: UUID | None) -> UUID:
 
     Raises NotFound, NotAMember, Forbidden.
     """
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, Right.DELETE_ROOM)
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, Right.DELETE_ROOM)
     gone = view.room.id
     audit.record_audit_entry(work, actor, "ROOM_DELETED", global_id("room", gone), room_id=gone)
     # Locks the head, then the room, then by cascade all that hangs on the room: others lock in this order too.

@@ -55,8 +55,8 @@ def _everyone(actor: Actor, user_ids: Sequence[UUID | None]) -> Sequence[UUID]:
     if len(others) < len(user_ids):
         raise NotFound("no such person", path=("input", "userIds"))
     everyone = sorted({actor.user_id, *others})
-    if not 2 <= len(everyone) <= policy.MAX_DIRECT_PEOPLE:
-        limit = policy.MAX_DIRECT_PEOPLE
+    if not 2 <= len(everyone) <= policy.MAX_DIRECT_MEMBERS:
+        limit = policy.MAX_DIRECT_MEMBERS
         raise ValidationFailed(f"a direct conversation has 2 to {limit} people", path=("input", "userIds"))
     return everyone
 

@@ -19,7 +19,7 @@ from roomcast.core.db import Work
 from roomcast.core.errors import InviteInvalid, NotFound
 from roomcast.core.ids import global_id
 from roomcast.rooms import policy, queries
-from roomcast.rooms.membership_changes import RoomChange, add_memberships, former_members, reach_locked
+from roomcast.rooms.membership_changes import RoomChange, add_memberships, former_members, load_room_locked
 from roomcast.rooms.models import Invite, Room, RoomRole
 from roomcast.rooms.policy import Right
 
@@ -27,7 +27,7 @@ _CODE = re.compile(r"[0-9a-f]{24}")
 
 
 @dataclass(frozen=True, slots=True)
-class OpenInvite:
+class ValidInvite:
     """A valid invite and where it leads."""
 
     invite: Invite
@@ -42,8 +42,8 @@ async def create_invite(
     Raises NotFound, NotAMember, RoomArchived, Forbidden, ValidationFailed.
     """
     policy.check_invite_terms(expires_in_seconds, max_uses)
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, Right.INVITE)
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, Right.INVITE)
     made = now()
     invite = Invite(
         code=secrets.token_hex(12),
@@ -62,8 +62,8 @@ async def revoke_invite(work: Work, actor: Actor, code: str) -> None:
     invite = await _by_code(work.session, code)
     if invite is None:
         raise NotFound("no such invite", path=("input", "code"))
-    view = await reach_locked(work, actor, invite.room_id)
-    policy.check_revoke(actor, view.room, view.membership, invite)
+    view = await load_room_locked(work, actor, invite.room_id)
+    policy.check_revoke_invite(actor, view.room, view.membership, invite)
     if invite.revoked_at is None:
         invite.revoked_at = now()
         audit.record_audit_entry(work, actor, "INVITE_REVOKED", global_id("room", view.room.id), room_id=view.room.id)
@@ -75,7 +75,7 @@ async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | Non
     Where `room_id` is given the invite must lead there. Announces MemberChanged. Raises InviteInvalid, RoomArchived,
     Forbidden for a removed person whom this invite does not bring back.
     """
-    found = await open_invite(work.session, code)
+    found = await valid_invite(work.session, code)
     await event_log.lock_heads(work.session, [found.room.id])
     invite = policy.check_invite(await _by_code(work.session, code), now())
     room = await work.session.get(Room, invite.room_id, populate_existing=True)
@@ -93,13 +93,13 @@ async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | Non
     return RoomChange(room, await add_memberships(work, room, {actor.user_id: role}, former, by=actor))
 
 
-async def open_invite(session: AsyncSession, code: str) -> OpenInvite:
+async def valid_invite(session: AsyncSession, code: str) -> ValidInvite:
     """The invite, if it admits now. Raises InviteInvalid."""
     invite = policy.check_invite(await _by_code(session, code), now())
-    return OpenInvite(invite, await session.get_one(Room, invite.room_id))
+    return ValidInvite(invite, await session.get_one(Room, invite.room_id))
 
 
-async def revoke_all_of(work: Work, user_id: UUID | None, room_id: UUID | None = None) -> None:
+async def revoke_invites_of(work: Work, user_id: UUID | None, room_id: UUID | None = None) -> None:
     """Who may not invite any more, to this room or anywhere, has no invites either."""
     theirs = col(Invite.created_by_id) == user_id
     if room_id is not None:
@@ -112,7 +112,7 @@ async def _inviter(session: AsyncSession, invite: Invite, room: Room) -> RoomRol
     author = (await accounts.users_by_id(session, [invite.created_by_id])).get(invite.created_by_id)
     found = await queries.memberships(session, [(room.id, invite.created_by_id)])
     membership = found.get((room.id, invite.created_by_id))
-    return policy.standing_of(room, membership, is_admin=author is not None and author.role == UserRole.ADMIN)
+    return policy.effective_role_of(room, membership, is_admin=author is not None and author.role == UserRole.ADMIN)
 
 
 async def _by_code(session: AsyncSession, code: str) -> Invite | None:

@@ -12,14 +12,14 @@ from roomcast.core.errors import NotFound
 from roomcast.core.ids import global_id
 from roomcast.rooms import policy, queries
 from roomcast.rooms.events import MemberChange
-from roomcast.rooms.invites import revoke_all_of
+from roomcast.rooms.invites import revoke_invites_of
 from roomcast.rooms.membership_changes import (
     RoomChange,
     add_memberships,
     existing_user_ids,
     former_members,
-    member_changed,
-    reach_locked,
+    load_room_locked,
+    member_changed_event,
     remove_membership,
 )
 from roomcast.rooms.models import Membership, RoomRole
@@ -32,7 +32,7 @@ async def join_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChang
 
     Raises NotFound, RoomArchived, Forbidden.
     """
-    view = await reach_locked(work, actor, room_id)
+    view = await load_room_locked(work, actor, room_id)
     if view.membership is not None:
         return RoomChange(view.room, None)
     former = await former_members(work, view.room.id, [actor.user_id])
@@ -47,10 +47,10 @@ async def leave_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChan
 
     Raises NotFound, NotAMember, Conflict for the last owner, Forbidden.
     """
-    view = await reach_locked(work, actor, room_id)
+    view = await load_room_locked(work, actor, room_id)
     owners = await queries.owner_count(work.session, view.room.id)
     member = policy.check_leave(view.room, view.membership, owners)
-    await revoke_all_of(work, member.user_id, view.room.id)
+    await revoke_invites_of(work, member.user_id, view.room.id)
     return RoomChange(view.room, await remove_membership(work, actor, view.room, member, MemberChange.LEFT))
 
 
@@ -61,7 +61,7 @@ async def add_members(
 
     Raises NotFound, NotAMember, RoomArchived, Forbidden, ValidationFailed.
     """
-    view = await reach_locked(work, actor, room_id)
+    view = await load_room_locked(work, actor, room_id)
     mine = policy.check_add(actor, view.room, view.membership, role)
     wanted = await existing_user_ids(work, user_ids, "userIds")
     present = await queries.memberships(work.session, [(view.room.id, user_id) for user_id in wanted])
@@ -81,15 +81,15 @@ async def remove_member(
     Removing who is no member changes nothing. Announces MemberChanged. Raises NotFound, NotAMember, Forbidden,
     Conflict for the last owner.
     """
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, policy.Right.MANAGE_MEMBERS)
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, policy.Right.MANAGE_MEMBERS)
     member = await _member(work, view, user_id)
     if member is None:
         return RoomChange(view.room, None)
     owners = await queries.owner_count(work.session, view.room.id)
     policy.check_remove(actor, view.room, view.membership, member, owners)
     _note(work, actor, "MEMBER_REMOVED", member, reason)
-    await revoke_all_of(work, member.user_id, view.room.id)
+    await revoke_invites_of(work, member.user_id, view.room.id)
     return RoomChange(view.room, await remove_membership(work, actor, view.room, member, MemberChange.REMOVED))
 
 
@@ -100,8 +100,8 @@ async def set_member_role(
 
     Raises NotFound, NotAMember, Forbidden, Conflict for the last owner.
     """
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, policy.Right.SET_ROLES)
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, policy.Right.SET_ROLES)
     member = _found(await _member(work, view, user_id))
     if member.role == role:
         return RoomChange(view.room, None)
@@ -111,9 +111,9 @@ async def set_member_role(
     if RANK[role] >= RANK[RoomRole.MODERATOR]:
         member.muted_until = None
     if role == RoomRole.READ_ONLY:
-        await revoke_all_of(work, member.user_id, view.room.id)
+        await revoke_invites_of(work, member.user_id, view.room.id)
     _note(work, actor, "MEMBER_ROLE_CHANGED", member, None)
-    event = member_changed(member, MemberChange.ROLE_CHANGED, now())
+    event = member_changed_event(member, MemberChange.ROLE_CHANGED, now())
     return RoomChange(view.room, (await work.record(event)).seq)
 
 
@@ -124,16 +124,16 @@ async def mute_member(
 
     Announces MemberChanged. Raises NotFound, NotAMember, Forbidden.
     """
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, policy.Right.MANAGE_MEMBERS)
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, policy.Right.MANAGE_MEMBERS)
     member = _found(await _member(work, view, user_id))
-    policy.check_over(actor, view.room, view.membership, member)
+    policy.check_outranks(actor, view.room, view.membership, member)
     if member.muted_until == until:
         return RoomChange(view.room, None)
     member.muted_until = until
     change = MemberChange.UNMUTED if until is None else MemberChange.MUTED
     _note(work, actor, f"MEMBER_{change}", member, reason)
-    return RoomChange(view.room, (await work.record(member_changed(member, change, now()))).seq)
+    return RoomChange(view.room, (await work.record(member_changed_event(member, change, now()))).seq)
 
 
 async def _member(work: Work, view: RoomView, user_id: UUID | None) -> Membership | None:

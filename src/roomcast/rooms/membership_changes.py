@@ -27,7 +27,7 @@ class RoomChange:
     seq: int | None
 
 
-async def reach_locked(work: Work, actor: Actor, room_id: UUID | None) -> RoomView:
+async def load_room_locked(work: Work, actor: Actor, room_id: UUID | None) -> RoomView:
     """As `queries.reach`, with the room's head locked first: what is decided on this view still holds at the commit."""
     if room_id is None or not await event_log.lock_heads(work.session, [room_id]):
         raise NotFound("no such room")
@@ -36,8 +36,8 @@ async def reach_locked(work: Work, actor: Actor, room_id: UUID | None) -> RoomVi
 
 async def existing_user_ids(work: Work, ids: Sequence[UUID | None], argument: str) -> list[UUID]:
     """These people, each once, who all exist and are not banned. Raises NotFound, ValidationFailed."""
-    if len(ids) > policy.MAX_PEOPLE_AT_ONCE:
-        raise ValidationFailed(f"at most {policy.MAX_PEOPLE_AT_ONCE} people at once", path=("input", argument))
+    if len(ids) > policy.MAX_USERS_AT_ONCE:
+        raise ValidationFailed(f"at most {policy.MAX_USERS_AT_ONCE} people at once", path=("input", argument))
     wanted = {id_ for id_ in ids if id_ is not None}
     found = await accounts.users_by_id(work.session, wanted)
     if None in ids or len([user for user in found.values() if user.banned_at is None]) != len(wanted):
@@ -74,7 +74,7 @@ async def add_memberships(
             member.muted_until, member.last_sent_at = before.muted_until, before.last_sent_at
             await work.session.delete(before)
     room.member_count += len(members)
-    told = await work.record_all([member_changed(member, MemberChange.JOINED, joined, by) for member in members])
+    told = await work.record_all([member_changed_event(member, MemberChange.JOINED, joined, by) for member in members])
     for member in members:
         member.last_read_seq = head.last_seq
     work.session.add_all(members)
@@ -101,7 +101,9 @@ async def remove_membership(work: Work, actor: Actor, room: Room, member: Member
     return (await work.record(event)).seq
 
 
-def member_changed(member: Membership, change: MemberChange, at: datetime, by: Actor | None = None) -> MemberChanged:
+def member_changed_event(
+    member: Membership, change: MemberChange, at: datetime, by: Actor | None = None
+) -> MemberChanged:
     """The fact that this member is now as the row says."""
     return MemberChanged(
         room_id=member.room_id,

@@ -21,8 +21,8 @@ from roomcast.core.text_folding import fold, is_printable
 from roomcast.rooms.models import FormerMember, Invite, Membership, Room, RoomKind, RoomRole, RoomVisibility
 
 MAX_NAME, MAX_TOPIC, MAX_DESCRIPTION, MAX_NAME_KEY = 80, 250, 2000, 200
-MAX_PEOPLE_AT_ONCE = 100
-MAX_DIRECT_PEOPLE = 20
+MAX_USERS_AT_ONCE = 100
+MAX_DIRECT_MEMBERS = 20
 MAX_SLOW_MODE_SECONDS = 6 * 60 * 60
 MAX_INVITE_SECONDS = 365 * 24 * 60 * 60
 MAX_INVITE_USES = 100_000
@@ -42,7 +42,7 @@ class Right(StrEnum):
     DELETE_ROOM = "delete the room"
 
 
-LEAST: dict[Right, RoomRole] = {
+MINIMUM_ROLE: dict[Right, RoomRole] = {
     Right.SEND: RoomRole.MEMBER,
     Right.INVITE: RoomRole.MEMBER,
     Right.MANAGE_MEMBERS: RoomRole.MODERATOR,
@@ -57,7 +57,7 @@ LEAST: dict[Right, RoomRole] = {
 
 RANK = {RoomRole.READ_ONLY: 0, RoomRole.MEMBER: 1, RoomRole.MODERATOR: 2, RoomRole.OWNER: 3}
 
-SUSPENDED = frozenset({Right.SEND, Right.INVITE, Right.PIN, Right.EDIT_ROOM})
+BLOCKED_WHEN_ARCHIVED = frozenset({Right.SEND, Right.INVITE, Right.PIN, Right.EDIT_ROOM})
 """What nobody does in an archived room."""
 
 
@@ -88,33 +88,33 @@ def is_room_admin(actor: Actor, room: Room) -> bool:
 
 def effective_role(actor: Actor, room: Room, membership: Membership | None) -> RoomRole | None:
     """As what the actor acts in a room: their role, and as OWNER where they rule. None for outsiders."""
-    return standing_of(room, membership, is_admin=actor.is_admin)
+    return effective_role_of(room, membership, is_admin=actor.is_admin)
 
 
-def standing_of(room: Room, membership: Membership | None, *, is_admin: bool) -> RoomRole | None:
+def effective_role_of(room: Room, membership: Membership | None, *, is_admin: bool) -> RoomRole | None:
     """As `standing`, for a person who is not the one acting."""
     if is_admin and room.visibility == RoomVisibility.PUBLIC:
         return RoomRole.OWNER
     return RoomRole(membership.role) if membership is not None else None
 
 
-def check(actor: Actor, room: Room, membership: Membership | None, right: Right) -> RoomRole:
+def check_right(actor: Actor, room: Room, membership: Membership | None, right: Right) -> RoomRole:
     """The standing that gives the right. Raises NotAMember, RoomArchived, ReadOnly, Forbidden."""
     role = effective_role(actor, room, membership)
     if role is None:
         raise NotAMember("join the room first")
     if right is Right.INVITE and room.kind == RoomKind.DIRECT:
         raise Forbidden("a direct conversation has the people it began with")
-    if right in SUSPENDED:
-        check_open(room)
-    if RANK[role] < RANK[LEAST[right]]:
+    if right in BLOCKED_WHEN_ARCHIVED:
+        check_not_archived(room)
+    if RANK[role] < RANK[MINIMUM_ROLE[right]]:
         raise ReadOnly("you may read here, not write") if right is Right.SEND else Forbidden(f"you may not {right}")
     return role
 
 
-def may(actor: Actor, room: Room, membership: Membership | None, right: Right) -> bool:
+def has_right(actor: Actor, room: Room, membership: Membership | None, right: Right) -> bool:
     try:
-        check(actor, room, membership, right)
+        check_right(actor, room, membership, right)
     except Refused:
         return False
     return True
@@ -124,7 +124,7 @@ def permissions(actor: Actor, room: Room, membership: Membership | None, at: dat
     """What the actor may do in the room at that moment, as clients are told."""
 
     def able(right: Right) -> bool:
-        return may(actor, room, membership, right)
+        return has_right(actor, room, membership, right)
 
     speaks = may_send(actor, room, membership, at)
     return Permissions(
@@ -145,7 +145,7 @@ def permissions(actor: Actor, room: Room, membership: Membership | None, at: dat
 def check_send(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> Membership:
     """Only members speak, administrators too. Raises NotAMember, RoomArchived, ReadOnly, Muted."""
     member = check_member(membership)
-    check(actor, room, member, Right.SEND)
+    check_right(actor, room, member, Right.SEND)
     if member.muted_until is not None and member.muted_until > at:
         wait = round((member.muted_until - at).total_seconds() * 1000)
         raise Muted("a moderator has muted you here", retry_after_ms=wait)
@@ -160,7 +160,7 @@ def may_send(actor: Actor, room: Room, membership: Membership | None, at: dateti
     return True
 
 
-def check_open(room: Room) -> None:
+def check_not_archived(room: Room) -> None:
     if room.archived_at is not None:
         raise RoomArchived("this room is archived")
 
@@ -183,7 +183,7 @@ def check_join(
     """
     if room.kind == RoomKind.DIRECT:
         raise Forbidden("a direct conversation has the people it began with")
-    check_open(room)
+    check_not_archived(room)
     if invite is None and room.visibility != RoomVisibility.PUBLIC:
         raise Forbidden("one enters a private room by invitation")
     if former is not None and former.removed and not _readmits(invite, inviter, former):
@@ -194,18 +194,18 @@ def _readmits(invite: Invite | None, inviter: RoomRole | None, former: FormerMem
     """Whether the invite brings back a removed person: it is newer than the removal, and its author may remove."""
     if invite is None or inviter is None or former.removed_at is None:
         return False
-    return invite.created_at > former.removed_at and RANK[inviter] >= RANK[LEAST[Right.MANAGE_MEMBERS]]
+    return invite.created_at > former.removed_at and RANK[inviter] >= RANK[MINIMUM_ROLE[Right.MANAGE_MEMBERS]]
 
 
 def check_leave(room: Room, membership: Membership | None, owner_count: int) -> Membership:
     member = check_member(membership)
     if room.kind == RoomKind.DIRECT:
         raise Forbidden("a direct conversation cannot be left")
-    check_owned(member, owner_count)
+    check_not_last_owner(member, owner_count)
     return member
 
 
-def check_owned(leaving: Membership, owner_count: int) -> None:
+def check_not_last_owner(leaving: Membership, owner_count: int) -> None:
     """That the room has an owner without this one."""
     if leaving.role == RoomRole.OWNER and owner_count == 1:
         raise Conflict("the last owner hands the room over first")
@@ -213,15 +213,15 @@ def check_owned(leaving: Membership, owner_count: int) -> None:
 
 def check_add(actor: Actor, room: Room, membership: Membership | None, role: RoomRole) -> RoomRole:
     """Nobody makes others more than MEMBER but those who change roles. The standing of who adds."""
-    mine = check(actor, room, membership, Right.INVITE)
+    mine = check_right(actor, room, membership, Right.INVITE)
     if RANK[role] > RANK[RoomRole.MEMBER]:
-        check(actor, room, membership, Right.SET_ROLES)
+        check_right(actor, room, membership, Right.SET_ROLES)
     return mine
 
 
-def check_over(actor: Actor, room: Room, membership: Membership | None, other: Membership) -> None:
+def check_outranks(actor: Actor, room: Room, membership: Membership | None, other: Membership) -> None:
     """That the actor moderates here and stands above the other. Raises NotAMember, Forbidden."""
-    mine = check(actor, room, membership, Right.MANAGE_MEMBERS)
+    mine = check_right(actor, room, membership, Right.MANAGE_MEMBERS)
     if other.user_id == actor.user_id:
         raise Forbidden("one does not moderate oneself")
     if RANK[mine] <= RANK[RoomRole(other.role)]:
@@ -231,21 +231,21 @@ def check_over(actor: Actor, room: Room, membership: Membership | None, other: M
 def check_remove(actor: Actor, room: Room, membership: Membership | None, other: Membership, owner_count: int) -> None:
     """As `check_over`; an administrator who rules here also removes an owner, as long as another one stays."""
     if other.role == RoomRole.OWNER and other.user_id != actor.user_id and is_room_admin(actor, room):
-        check_owned(other, owner_count)
+        check_not_last_owner(other, owner_count)
     else:
-        check_over(actor, room, membership, other)
+        check_outranks(actor, room, membership, other)
 
 
 def check_set_role(
     actor: Actor, room: Room, membership: Membership | None, other: Membership, owner_count: int
 ) -> None:
     """An owner is unseated by itself or an administrator who rules here, and never as the last one."""
-    check(actor, room, membership, Right.SET_ROLES)
+    check_right(actor, room, membership, Right.SET_ROLES)
     if other.role != RoomRole.OWNER:
         return
     if other.user_id != actor.user_id and not is_room_admin(actor, room):
         raise Forbidden("an owner steps down by themselves")
-    check_owned(other, owner_count)
+    check_not_last_owner(other, owner_count)
 
 
 def returning_role(given: RoomRole, former: FormerMember | None, adder: RoomRole | None) -> RoomRole:
@@ -276,10 +276,10 @@ def check_invite_terms(expires_in_seconds: int | None, max_uses: int | None) -> 
         raise ValidationFailed(f"an invite has 1 to {MAX_INVITE_USES} uses", path=("input", "maxUses"))
 
 
-def check_revoke(actor: Actor, room: Room, membership: Membership | None, invite: Invite) -> None:
+def check_revoke_invite(actor: Actor, room: Room, membership: Membership | None, invite: Invite) -> None:
     """One's own, or anybody's as a moderator."""
     if invite.created_by_id != actor.user_id:
-        check(actor, room, membership, Right.MANAGE_MEMBERS)
+        check_right(actor, room, membership, Right.MANAGE_MEMBERS)
 
 
 # ------------------------------------------------------------------ what a room says of itself

@@ -171,7 +171,7 @@ def _members(room_id: UUID, role: RoomRole | None) -> "sa.Select[Membership]":
     return found if role is None else found.where(col(Membership.role) == role)
 
 
-async def direct_people(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
+async def direct_member_ids(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
     """Who is in each of these conversations, in the order they came: asked for direct ones, which are small."""
     rows = await session.exec(
         select(Membership.room_id, Membership.user_id)
@@ -215,7 +215,7 @@ async def owner_count(session: AsyncSession, room_id: UUID) -> int:
     return await member_count(session, room_id, RoomRole.OWNER)
 
 
-async def readers_among(session: AsyncSession, room_id: UUID, user_ids: Collection[UUID]) -> set[UUID]:
+async def users_who_can_read(session: AsyncSession, room_id: UUID, user_ids: Collection[UUID]) -> set[UUID]:
     """Which of these people may read the room now: what open streams are checked against."""
     room = await session.get(Room, room_id)
     if room is None:

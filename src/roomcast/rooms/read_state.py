@@ -34,7 +34,7 @@ _SENT = (
 )
 
 
-async def move_marks(work: Work, marks: Mapping[tuple[UUID, UUID], int]) -> None:
+async def advance_read_positions(work: Work, marks: Mapping[tuple[UUID, UUID], int]) -> None:
     """By (room, user): everybody has read up to that seq, or further."""
     if marks:
         rows: Sequence[dict[str, Any]] = [
@@ -50,7 +50,7 @@ async def record_send_times(work: Work, sent_at: Mapping[tuple[UUID, UUID], date
         await execute_direct(work.session, _SENT, rows)
 
 
-async def move_mark(work: Work, member: Membership, seq: int, *, back: bool) -> bool:
+async def move_read_position(work: Work, member: Membership, seq: int, *, back: bool) -> bool:
     """The person has read up to `seq`; only `back` moves the mark to what was read before. Whether it moved."""
     mark = col(Membership.last_read_seq)
     moved = await work.session.exec(

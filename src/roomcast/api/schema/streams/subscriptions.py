@@ -222,7 +222,7 @@ class RoomEventSource:
         people = {person.user_id: person for person in audience if isinstance(person, AudienceMember)}
         async with self._db.read() as session:
             exists = await rooms.rooms_by_id(session, [_room_of(topic)])
-            readers = await rooms.readers_among(session, _room_of(topic), people.keys())
+            readers = await rooms.users_who_can_read(session, _room_of(topic), people.keys())
         reason = StreamEndReason.REMOVED_FROM_ROOM if exists else StreamEndReason.ROOM_DELETED
         return {person: reason for user_id, person in people.items() if user_id not in readers}
 
