@@ -1,4 +1,4 @@
-"""What storing a message computes of its text, done beside the event loop before the message joins a batch."""
+"""Prepares the text of a message in a worker thread, before the message joins a batch."""
 
 from collections.abc import Hashable
 
@@ -10,7 +10,7 @@ from roomcast.messages.search import searchable_text
 
 
 async def warm_text_caches(owner: Hashable, body: str) -> None:
-    """Fill the caches that storing this body reads. A batch holds the loop for all of its messages, and 4,000
+    """Fill the caches that storing this body reads. A batch blocks the event loop for all of its messages, and 4,000
     characters can be written so that they take forty milliseconds."""
     if MAX_INLINE_LENGTH < len(body) <= MAX_BODY and ("@" in body or not body.isascii()):
         await offload(owner, _compute, body)

@@ -1,4 +1,4 @@
-"""Threads: the replies below one message. Counted when asked for, so that no counter can be wrong."""
+"""Threads: the replies to one message. They are counted on demand, so there is no counter to keep right."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from roomcast.messages.models import Message
 
 @dataclass(frozen=True, slots=True)
 class ThreadSummary:
-    """A deleted reply keeps its place and is counted: who was told of the deletion need not know whose reply it was."""
+    """Deleted replies are counted: subscribers who see a deletion do not know in which thread the message was."""
 
     room_id: UUID
     reply_count: int
@@ -23,7 +23,7 @@ class ThreadSummary:
 
 
 async def thread_summaries(session: AsyncSession, root_ids: Collection[UUID]) -> dict[UUID, ThreadSummary]:
-    """Of those messages that have replies."""
+    """By root id. Messages without replies are left out."""
     root = col(Message.thread_root_id)
     rows = await fetch(
         session,
@@ -35,8 +35,8 @@ async def thread_summaries(session: AsyncSession, root_ids: Collection[UUID]) ->
 
 
 async def existing_thread_root(session: AsyncSession, room_id: UUID, root_id: UUID | None) -> UUID:
-    """The id, if a message of this room has it. Raises NotFound."""
+    """The id, if it is a message of this room. Raises NotFound."""
     found = await session.exec(select(Message.id).where(Message.id == root_id, Message.room_id == room_id))
     if root_id is None or found.first() is None:
-        raise NotFound("no such message in this room")
+        raise NotFound("There is no such message in this room.")
     return root_id
