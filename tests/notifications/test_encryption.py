@@ -6,7 +6,7 @@ import pytest
 
 from roomcast.core.errors import ValidationFailed
 from roomcast.notifications import encryption
-from roomcast.notifications.payloads import EXCERPT, excerpt
+from roomcast.notifications.payloads import MAX_EXCERPT, excerpt
 from roomcast.notifications.policy import MAX_RETRY_DELAY, check_endpoint, check_key, retry_delay
 from roomcast.notifications.sender import origin, parse_retry_after
 from roomcast.notifications.ssrf_guard import is_public
@@ -126,5 +126,5 @@ def test_an_excerpt_is_one_short_line_of_plain_words() -> None:
     assert excerpt("<b>not HTML</b> [a link](https://example.org)") == "<b>not HTML</b> a link"
     assert excerpt("") == ""
     long = excerpt("word " * 1_000)
-    assert len(long) <= EXCERPT
+    assert len(long) <= MAX_EXCERPT
     assert long.endswith("word…")

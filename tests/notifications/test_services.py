@@ -59,7 +59,9 @@ async def test_what_is_refused_is_said_once_in_the_log_and_not_tried_again(
         await deliver_pending(app)
         await ann.say((await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
         await push_everything(app)
-    assert [record.getMessage() for record in caplog.records] == [f"localhost does not take pushes: {status}"]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"The push service localhost refuses pushes: {status}"
+    ]
     assert (len(browser.pushed), len(service.pushed)) == (2, 2)
     assert await endpoints(app) == [browser.subscription["endpoint"]]
     assert app.roomcast.notifier is not None
@@ -127,8 +129,8 @@ async def test_what_is_said_while_a_push_is_on_its_way_is_told_after_it(
 async def test_a_service_that_says_nothing_holds_up_nobody_else(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifier, "OF_HOST", 1)
-    monkeypatch.setattr(sender, "SECONDS", 1.0)
+    monkeypatch.setattr(notifier, "MAX_PER_HOST", 1)
+    monkeypatch.setattr(sender, "TIMEOUT_SECONDS", 1.0)
     silent = await called(ann, bob, app, service)
     service.answers[silent.path] = [None] * 9
     saying = asyncio.create_task(deliver_pending(app))

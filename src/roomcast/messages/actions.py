@@ -179,9 +179,9 @@ def _decide(state: SendState, request: NewMessage) -> Sent:
     room = state.rooms.get(request.room_id) if request.room_id else None
     membership = state.memberships.get((room.id, request.actor.user_id)) if room else None
     if room is None or not may_read(request.actor, room, membership):
-        raise NotFound("no such room", path=("input", "roomId"))
+        raise NotFound("There is no such room.", path=("input", "roomId"))
     if room.id in state.skipped_room_ids:
-        raise Unavailable("Another change of this room is under way.")
+        raise Unavailable("Another change of this room is in progress. Try again.")
     if original := state.messages.get(request.message_id):
         policy.check_same_request(original, request.digest(), request.actor.user_id)
         found = original if isinstance(original, Message) else Message(**as_dict(original))

@@ -122,9 +122,8 @@ async def search_messages(
         found = found.join(_INDEX, _INDEX.c.rowid == _TEXTS.c.id).where(
             _INDEX.c.message_search.op("MATCH")(" ".join(map(_fts_phrase, long)))
         )
-        newest = (
-            _INDEX.c.rowid
-        )  # The same number as the id. Ordered by it, SQLite reads the index in this order and stops at the limit.
+        # The same number as the id. Ordered by it, SQLite reads the index in this order and stops at the limit.
+        newest = _INDEX.c.rowid
     return await page(session, "search", _filtered(found, wanted), [Key(newest, descending=True)], window)
 
 

@@ -1,7 +1,7 @@
-"""Tells people's browsers what they missed: reads the log behind its own cursor and sends, beside everything else.
+"""The notifier: sends web pushes for messages that their recipients have not seen.
 
-Nobody who sends a message waits for it or tells it anything: it looks for itself, three times in the time that it lets
-people read by themselves. Any number of processes look; each push is sent by one of them, at least once.
+It reads the event log behind a position of its own, three times per push delay, so that sending a message neither waits
+for it nor signals it. Any number of processes may scan. Each push is sent by one of them, at least once.
 """
 
 import asyncio
@@ -24,22 +24,22 @@ from roomcast.notifications.push_message import PushMessage, PushOutcome, PushRe
 if TYPE_CHECKING:
     from roomcast.notifications.sender import PushSender
 
-LOOKS = 3
-"""In the time that people get to read by themselves."""
+SCANS_PER_DELAY = 3
+"""Scans in the time that recipients get to read a message before a push is sent."""
 
-ROOMS = 50
-"""Looked into at once. Nobody who writes waits for that; only for what was found to be written down."""
+ROOMS_PER_SCAN = 50
+"""Rooms per transaction. Scanning blocks no sender; storing the findings locks the rooms' push positions only."""
 
-SENDING, CLAIMED, OF_HOST = 100, 20, 20
-"""Pushes on their way at once; taken up at once; to one host before it gets no more for now."""
+MAX_SENDING, MAX_CLAIMED, MAX_PER_HOST = 100, 20, 20
+"""Pushes in flight; pushes claimed in one transaction; pushes in flight to one host before it gets no further ones."""
 
 
-log = logging.getLogger("roomcast.notifications")
+logger = logging.getLogger("roomcast.notifications")
 
 
 class Notifier:
-    """`delay`: how long people get to read a message by themselves. `open_sender` is called once, in a thread, when
-    there is something to send: what it imports is large."""
+    """`delay`: how long recipients get to read a message before a push is sent. `open_sender` is called once, in a
+    thread, before the first push: the modules it imports are large."""
 
     def __init__(self, db: Database, open_sender: Callable[[], "PushSender"], delay: timedelta) -> None:
         self._db, self._open_sender, self._delay = db, open_sender, delay
@@ -48,12 +48,12 @@ class Notifier:
         self._sending: dict[asyncio.Task[None], str] = {}
         self._settle = GroupCommit(db, pending.settle)
         self.stats: Counter[str] = Counter()
-        """What became of pushes since the start, by Fate; only ever rising."""
+        """Results of pushes since the start, by PushOutcome. The counts only rise."""
 
     @property
     def scan_interval_seconds(self) -> float:
-        """How often to look."""
-        return self._delay.total_seconds() / LOOKS
+        """How often `scan` is to be called."""
+        return self._delay.total_seconds() / SCANS_PER_DELAY
 
     async def sender(self) -> "PushSender":
         async with self._opening:
@@ -62,7 +62,7 @@ class Notifier:
             return self._sender
 
     async def close(self) -> None:
-        """What is on its way is given up here, and sent again by whoever looks when its lease is over."""
+        """Cancel the pushes in flight. Another process sends them again when their leases end."""
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
@@ -75,7 +75,7 @@ class Notifier:
         await self.deliver()
 
     async def idle(self) -> None:
-        """Wait until nothing is on its way."""
+        """Wait until no push is in flight."""
         while self._sending:
             await asyncio.wait(self._sending)
 
@@ -84,74 +84,77 @@ class Notifier:
             await actions.delete_expired_subscriptions(work, now())
 
     async def collect(self) -> None:
-        """What is news in the log is pending, all of it."""
+        """Read the new part of all logs and store the pushes that follow from it."""
         rooms = None
-        while rooms is None or len(rooms) == ROOMS:
+        while rooms is None or len(rooms) == ROOMS_PER_SCAN:
             async with self._db.read() as session:
-                rooms = await unseen.rooms_behind(session, ROOMS)
+                rooms = await unseen.rooms_behind(session, ROOMS_PER_SCAN)
                 if not rooms:
                     return
-                found = await pending.scan_logs(session, rooms, now())
+                findings = await pending.scan_logs(session, rooms, now())
             try:
                 async with self._db.work() as work:
-                    await pending.store_findings(work, found, self._delay)
-            except IntegrityError:  # another process is at it
+                    await pending.store_findings(work, findings, self._delay)
+            except IntegrityError:  # Another process is scanning the same rooms.
                 return
 
     # ------------------------------------------------------------------ sending
 
     async def deliver(self) -> None:
-        """Everything that is due now is on its way, or was, or waits for a push service that has enough to do."""
-        while await self._send_some():
-            while len(self._sending) >= SENDING:
+        """Start sending everything that is due, except to hosts that have enough in flight."""
+        while await self._claim_and_send():
+            while len(self._sending) >= MAX_SENDING:
                 await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _send_some(self) -> bool:
-        """Whether anything was taken up."""
+    async def _claim_and_send(self) -> bool:
+        """Whether anything was claimed."""
         async with self._db.read() as session:
             if not await pending.has_due(session, now()):
                 return False
-        room = min(CLAIMED, SENDING - len(self._sending))
-        busy = [host for host, count in Counter(self._sending.values()).items() if count >= OF_HOST]
+        limit = min(MAX_CLAIMED, MAX_SENDING - len(self._sending))
+        busy = [host for host, count in Counter(self._sending.values()).items() if count >= MAX_PER_HOST]
         async with self._db.work() as work:
-            claims = await pending.claim_due(work, now(), room, busy)
+            claims = await pending.claim_due(work, now(), limit, busy)
         if claims:
             await self._send(claims)
         return bool(claims)
 
     async def _send(self, claims: Sequence[Claim]) -> None:
         async with self._db.read() as session:
-            told = await build_payloads(session, claims, now())
+            payloads = await build_payloads(session, claims, now())
         for claim in claims:
-            task = asyncio.create_task(self._say(claim, told.get(claim.key)), name="push")
+            task = asyncio.create_task(self._send_and_settle(claim, payloads.get(claim.key)), name="push")
             self._sending[task] = claim.subscription.host
             task.add_done_callback(self._sending.pop)
 
-    async def _say(self, claim: Claim, notice: PushPayload | None) -> None:
+    async def _send_and_settle(self, claim: Claim, payload: PushPayload | None) -> None:
         try:
-            if notice is None:
-                await self._settle(self._over(claim, claim.newest_seq))
+            if payload is None:
+                await self._settle(self._settlement(claim, claim.newest_seq))
             else:
-                await self._push(claim, notice)
-        except Exception:  # its lease ends, and then it is tried again
-            log.exception("a push could not be settled")
+                await self._push(claim, payload)
+        except Exception:  # The lease ends, and then the push is due again.
+            logger.exception(
+                "The result of a push to %s could not be stored; it is sent again when its lease ends",
+                claim.subscription.host,
+            )
 
-    async def _push(self, claim: Claim, notice: PushPayload) -> None:
-        letter = PushMessage(notice.payload, policy.push_topic(*claim.key), notice.urgent)
+    async def _push(self, claim: Claim, payload: PushPayload) -> None:
+        message = PushMessage(payload.payload, policy.push_topic(*claim.key), payload.urgent)
         sender = await self.sender()
-        answer = await sender.push(claim.subscription, letter)
-        self.stats[answer.outcome] += 1
-        await self._take(claim, notice, answer)
+        result = await sender.push(claim.subscription, message)
+        self.stats[result.outcome] += 1
+        await self._settle_result(claim, payload, result)
 
-    async def _take(self, claim: Claim, notice: PushPayload, answer: PushResult) -> None:
-        if answer.outcome == PushOutcome.GONE:
+    async def _settle_result(self, claim: Claim, payload: PushPayload, result: PushResult) -> None:
+        if result.outcome == PushOutcome.GONE:
             async with self._db.work() as work:
                 await actions.delete_subscription(work, claim.subscription.id)
-        elif answer.outcome == PushOutcome.RETRY_LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
-            again_at = now() + policy.retry_delay(self._delay, claim.attempts, answer.retry_after)
-            await self._settle(Settlement(claim, notice.newest_seq, again_at, failed=True))
+        elif result.outcome == PushOutcome.RETRY_LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
+            due_again_at = now() + policy.retry_delay(self._delay, claim.attempts, result.retry_after)
+            await self._settle(Settlement(claim, payload.newest_seq, due_again_at, failed=True))
         else:
-            await self._settle(self._over(claim, notice.newest_seq))
+            await self._settle(self._settlement(claim, payload.newest_seq))
 
-    def _over(self, claim: Claim, said_seq: int) -> Settlement:
-        return Settlement(claim, said_seq, now() + self._delay)
+    def _settlement(self, claim: Claim, seen_seq: int) -> Settlement:
+        return Settlement(claim, seen_seq, now() + self._delay)

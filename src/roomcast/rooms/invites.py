@@ -90,9 +90,8 @@ async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | Non
         return RoomChange(room, None)
     former = await former_members(work, room.id, [actor.user_id])
     former_member = former.get(actor.user_id)
-    inviter = (
-        await _inviter_role(work.session, invite, room) if former_member is not None and former_member.removed else None
-    )
+    was_removed = former_member is not None and former_member.removed
+    inviter = await _inviter_role(work.session, invite, room) if was_removed else None
     policy.check_join(room, former_member, invite, inviter)
     invite.uses += 1
     role = policy.returning_role(RoomRole.MEMBER, former_member, None)

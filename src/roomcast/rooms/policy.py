@@ -115,11 +115,9 @@ def check_right(actor: Actor, room: Room, membership: Membership | None, right: 
     if right in BLOCKED_WHEN_ARCHIVED:
         check_not_archived(room)
     if RANK[role] < RANK[MINIMUM_ROLE[right]]:
-        raise (
-            ReadOnly("You have read-only access to this room. Ask an owner to change your role.")
-            if right is Right.SEND
-            else Forbidden(f"Your role in this room does not allow you to {right}.")
-        )
+        if right is Right.SEND:
+            raise ReadOnly("You have read-only access to this room. Ask an owner to change your role.")
+        raise Forbidden(f"Your role in this room does not allow you to {right}.")
     return role
 
 
