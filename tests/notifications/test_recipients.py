@@ -1,4 +1,4 @@
-"""Whom a message calls: asked when it is noticed, and again before anything is sent."""
+"""Who gets a push for a message. The conditions are evaluated at the scan and again before sending."""
 
 from datetime import timedelta
 
@@ -26,21 +26,21 @@ async def prefer(person: UserClient, room_id: str, **wanted: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "heard"),
+    ("level", "pushed_texts"),
     [
         ("ALL", ["@cleo and others", "by @bob's name", "plain", "to @room"]),
         ("MENTIONS", ["by @bob's name", "to @room"]),
         ("NONE", []),
     ],
 )
-async def test_a_level_says_what_calls(
+async def test_the_notification_level_decides_what_is_pushed(
     app: RunningApp,
     ann: UserClient,
     bob: UserClient,
     cleo: UserClient,
     service: PushService,
     level: str,
-    heard: list[str],
+    pushed_texts: list[str],
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
@@ -51,10 +51,10 @@ async def test_a_level_says_what_calls(
         await ann.say(den, body)
         await push_everything(app)
         texts += [(await browser.next_payload())["text"] for _ in browser.pushed[before:]]
-    assert sorted(texts) == heard
+    assert sorted(texts) == pushed_texts
 
 
-async def test_a_mention_says_that_it_is_one_and_is_urgent(
+async def test_a_mention_is_marked_and_urgent(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -62,11 +62,11 @@ async def test_a_mention_says_that_it_is_one_and_is_urgent(
     for body, mention, urgency in (("plain", False, "normal"), ("@bob", True, "high")):
         await ann.say(den, body)
         await push_everything(app)
-        heard = await browser.next_payload()
-        assert (heard["mention"], browser.pushed[-1].headers["urgency"]) == (mention, urgency)
+        payloads = await browser.next_payload()
+        assert (payloads["mention"], browser.pushed[-1].headers["urgency"]) == (mention, urgency)
 
 
-async def test_nobody_hears_themselves_or_a_room_that_they_are_not_in(
+async def test_authors_and_non_members_get_no_push(
     app: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -76,36 +76,41 @@ async def test_nobody_hears_themselves_or_a_room_that_they_are_not_in(
     assert [len(browser.pushed) for browser in browsers] == [0, 1, 0]
 
 
-async def test_a_direct_message_calls_without_a_room_name(
+async def test_a_direct_message_is_pushed_without_a_room_name(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     direct = (await ann.mutate(OPEN, userIds=[bob.id]))["room"]["id"]
     browser = await subscribe(bob, service)
     await ann.say(direct, "psst")
     await push_everything(app)
-    heard = await browser.next_payload()
-    assert (heard["roomKind"], heard["roomName"], heard["author"], heard["text"]) == ("DIRECT", None, "ann", "psst")
+    payloads = await browser.next_payload()
+    assert (payloads["roomKind"], payloads["roomName"], payloads["author"], payloads["text"]) == (
+        "DIRECT",
+        None,
+        "ann",
+        "psst",
+    )
     assert browser.pushed[0].headers["urgency"] == "high"
 
 
-async def test_a_thread_calls_those_who_have_a_part_in_it(
+async def test_a_thread_reply_is_pushed_to_its_participants(
     app: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     [root] = await bob.say(den, "a question")
     browsers = [await subscribe(person, service) for person in (ann, bob, cleo)]
 
-    async def answered(by: UserClient, body: str) -> list[int]:
+    async def pushes_after_reply(by: UserClient, body: str) -> list[int]:
         before = [len(browser.pushed) for browser in browsers]
         assert (await by.send(den, body, threadRootId=root["id"]))["errors"] == []
         await push_everything(app)
         return [len(browser.pushed) - count for browser, count in zip(browsers, before, strict=True)]
 
-    assert await answered(ann, "an answer") == [0, 1, 0]
-    assert await answered(bob, "thanks") == [1, 0, 0]
-    assert await answered(bob, "and @cleo?") == [1, 0, 1]
-    heard = await browsers[1].next_payload()
-    assert (heard["threadRootId"], heard["text"], heard["unread"]) == (root["id"], "an answer", 0)
+    assert await pushes_after_reply(ann, "an answer") == [0, 1, 0]
+    assert await pushes_after_reply(bob, "thanks") == [1, 0, 0]
+    assert await pushes_after_reply(bob, "and @cleo?") == [1, 0, 1]
+    payloads = await browsers[1].next_payload()
+    assert (payloads["threadRootId"], payloads["text"], payloads["unread"]) == (root["id"], "an answer", 0)
 
 
 async def left(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:
@@ -132,23 +137,23 @@ async def deleted(ann: UserClient, bob: UserClient, _den: str, message: str) -> 
     assert (await ann.mutate(DELETE, messageId=message))["errors"] == []
 
 
-@pytest.mark.parametrize("change_of_mind", [left, removed, read, snoozed, silenced, deleted])
-@pytest.mark.parametrize("when", ["before it is noticed", "just before it is sent"])
-async def test_what_is_no_news_any_more_is_not_told(
-    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService, change_of_mind: object, when: str
+@pytest.mark.parametrize("cancel", [left, removed, read, snoozed, silenced, deleted])
+@pytest.mark.parametrize("when", ["before the scan", "between scan and push"])
+async def test_a_message_that_needs_no_push_any_more_is_not_pushed(
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService, cancel: object, when: str
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     [message] = await ann.say(den, "hello @bob")
-    if when == "just before it is sent":
+    if when == "between scan and push":
         assert len(await collect_pending(app)) == 1
-    await change_of_mind(ann, bob, den, message["id"])  # type: ignore[operator]
+    await cancel(ann, bob, den, message["id"])  # type: ignore[operator]
     await push_everything(app)
     assert browser.pushed == []
     assert await collect_pending(app) == []
 
 
-async def test_several_messages_of_a_room_are_one_push_that_replaces_the_one_before(
+async def test_messages_of_one_room_are_one_push_that_replaces_the_previous_one(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den, attic = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "attic")]
@@ -162,8 +167,8 @@ async def test_several_messages_of_a_room_are_one_push_that_replaces_the_one_bef
     await push_everything(app)
     await ann.say(attic, "elsewhere")
     await push_everything(app)
-    heard = [await browser.next_payload() for _ in range(3)]
-    assert [(each["text"], each["unread"], each["badge"]) for each in heard] == [
+    payloads = [await browser.next_payload() for _ in range(3)]
+    assert [(each["text"], each["unread"], each["badge"]) for each in payloads] == [
         ("three", 3, 3),
         ("four", 4, 4),
         ("elsewhere", 1, 5),
@@ -173,7 +178,7 @@ async def test_several_messages_of_a_room_are_one_push_that_replaces_the_one_bef
     assert len(topics[0]) <= 32
 
 
-async def test_what_was_said_just_before_a_push_left_is_told_once(
+async def test_a_message_sent_just_before_a_push_is_pushed_once(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -183,11 +188,11 @@ async def test_what_was_said_just_before_a_push_left_is_told_once(
     await ann.say(den, "not noticed yet")
     await deliver_pending(app)
     await push_everything(app)
-    heard = [(await browser.next_payload())["text"] for _ in browser.pushed]
-    assert heard == ["noticed", "not noticed yet"]
+    payloads = [(await browser.next_payload())["text"] for _ in browser.pushed]
+    assert payloads == ["noticed", "not noticed yet"]
 
 
-async def test_what_was_said_long_ago_is_skipped(
+async def test_an_old_message_is_not_pushed(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -203,7 +208,7 @@ async def test_what_was_said_long_ago_is_skipped(
     assert ((await browser.next_payload())["text"], len(browser.pushed)) == ("and after it", 1)
 
 
-async def test_what_was_said_before_a_browser_came_is_not_told(
+async def test_a_message_older_than_the_subscription_is_not_pushed(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -213,7 +218,7 @@ async def test_what_was_said_before_a_browser_came_is_not_told(
     assert browser.pushed == []
 
 
-async def test_a_deleted_room_takes_what_was_to_be_said_along(
+async def test_deleting_a_room_deletes_its_pending_pushes(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])

@@ -35,13 +35,13 @@ class Right(StrEnum):
     """What somebody may do in a room beyond reading it. Error messages and docs/permissions.md show the value."""
 
     SEND = "send"
-    INVITE = "invite and add people"
-    MANAGE_MEMBERS = "mute and remove people"
+    INVITE = "invite and add users"
+    MANAGE_MEMBERS = "mute and remove members"
     PIN = "pin messages"
     DELETE_OTHERS_MESSAGES = "delete others' messages"
     EDIT_ROOM = "edit the room"
     SET_ROLES = "change roles"
-    ARCHIVE = "archive"
+    ARCHIVE = "archive the room"
     DELETE_ROOM = "delete the room"
 
 
