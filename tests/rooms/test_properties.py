@@ -111,7 +111,7 @@ async def clients(app: RunningApp) -> AsyncIterator[dict[str, UserClient]]:
 @pytest.mark.parametrize("visibility", ["PUBLIC", "PRIVATE"])
 @FEW_EXAMPLES
 @given(script=st.lists(steps, min_size=4, max_size=12))
-async def test_no_sequence_of_deeds_breaks_a_room(
+async def test_no_sequence_of_membership_changes_breaks_a_room(
     visibility: str, script: list[Step], clients: dict[str, UserClient]
 ) -> None:
     room = await create_room_under_test(clients, visibility)

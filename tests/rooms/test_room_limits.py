@@ -33,7 +33,7 @@ def invalid(argument: str) -> tuple[str, list[str]]:
 # ------------------------------------------------------------------ texts and numbers
 
 
-def test_the_limits_are_the_documented_numbers() -> None:
+def test_the_limits_have_their_public_values() -> None:
     assert (policy.MAX_NAME, policy.MAX_NAME_KEY, policy.MAX_TOPIC, policy.MAX_DESCRIPTION) == (80, 200, 250, 2000)
     assert (policy.MAX_USERS_AT_ONCE, policy.MAX_DIRECT_MEMBERS) == (100, 20)
     assert (policy.MAX_INVITE_USES, policy.MAX_INVITE_SECONDS) == (100_000, YEAR_SECONDS)
@@ -213,7 +213,7 @@ def test_nobody_moderates_themselves(role: RoomRole) -> None:
     assert refusal(lambda: policy.check_remove(actor(), PUBLIC, me, me, 2)) == ("FORBIDDEN", None)
 
 
-def test_a_moderator_with_a_higher_role_elsewhere_still_cannot_moderate_themselves() -> None:
+def test_an_administrator_who_is_a_member_cannot_moderate_themselves() -> None:
     """An administrator acts as an owner, who outranks their own membership."""
     found = refusal(lambda: policy.check_outranks(actor(admin=True), PUBLIC, member(MEMBER), _member(MEMBER, ME)))
     assert found == ("FORBIDDEN", None)

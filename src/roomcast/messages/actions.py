@@ -103,7 +103,12 @@ async def send_messages(work: Work, requests: Sequence[NewMessage]) -> list[Sent
     when the work skips locked rooms and another transaction holds this room's lock.
     """
     state = await _load_send_state(work, requests)
-    results = [_decide_or_refuse(state, request) for request in requests]
+    results: list[Sent | Refused] = []
+    for request in requests:
+        try:
+            results.append(_decide(state, request))
+        except Refused as refused:
+            results.append(refused)
     created = [result.message for result in results if isinstance(result, Sent) and result.is_new]
     if created:
         await _store_messages(work, created, state.authors)
@@ -168,13 +173,6 @@ def _author_model(row: User) -> User:
     return User(**as_dict(row))
 
 
-def _decide_or_refuse(state: SendState, request: NewMessage) -> Sent | Refused:
-    try:
-        return _decide(state, request)
-    except Refused as refused:
-        return refused
-
-
 def _decide(state: SendState, request: NewMessage) -> Sent:
     room = state.rooms.get(request.room_id) if request.room_id else None
     membership = state.memberships.get((room.id, request.actor.user_id)) if room else None
@@ -220,7 +218,17 @@ def _build_message(state: SendState, request: NewMessage, room: Room) -> Message
 
 async def _store_messages(work: Work, messages: Sequence[Message], authors: Mapping[UUID, User]) -> None:
     """Record the events, which gives each message its seq, then write the rows."""
-    events = [_created_event(message, authors) for message in messages]
+    events = [
+        MessageCreated(
+            room_id=message.room_id,
+            at=message.created_at,
+            message_id=message.id,
+            thread_root_id=message.thread_root_id,
+            fresh=message,
+            author=authors.get(message.author_id) if message.author_id else None,
+        )
+        for message in messages
+    ]
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
     await execute_direct(work.session, _INSERT, [message.model_dump() for message in messages])
@@ -230,14 +238,3 @@ async def _store_messages(work: Work, messages: Sequence[Message], authors: Mapp
     # read the room's main history.
     positions = {(m.room_id, m.author_id): m.seq for m in messages if m.author_id and m.thread_root_id is None}
     await read_state.advance_read_positions(work, positions)
-
-
-def _created_event(message: Message, authors: Mapping[UUID, User]) -> MessageCreated:
-    return MessageCreated(
-        room_id=message.room_id,
-        at=message.created_at,
-        message_id=message.id,
-        thread_root_id=message.thread_root_id,
-        fresh=message,
-        author=authors.get(message.author_id) if message.author_id else None,
-    )

@@ -131,20 +131,17 @@ class Notifier:
         try:
             if payload is None:
                 await self._settle(self._settlement(claim, claim.newest_seq))
-            else:
-                await self._push(claim, payload)
+                return
+            message = PushMessage(payload.payload, policy.push_topic(*claim.key), payload.urgent)
+            sender = await self.sender()
+            result = await sender.push(claim.subscription, message)
+            self.stats[result.outcome] += 1
+            await self._settle_result(claim, payload, result)
         except Exception:  # The lease ends, and then the push is due again.
             logger.exception(
                 "The result of a push to %s could not be stored; it is sent again when its lease ends",
                 claim.subscription.host,
             )
-
-    async def _push(self, claim: Claim, payload: PushPayload) -> None:
-        message = PushMessage(payload.payload, policy.push_topic(*claim.key), payload.urgent)
-        sender = await self.sender()
-        result = await sender.push(claim.subscription, message)
-        self.stats[result.outcome] += 1
-        await self._settle_result(claim, payload, result)
 
     async def _settle_result(self, claim: Claim, payload: PushPayload, result: PushResult) -> None:
         if result.outcome == PushOutcome.GONE:

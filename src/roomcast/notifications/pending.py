@@ -48,17 +48,14 @@ async def scan_logs(session: AsyncSession, room_ids: Collection[UUID], moment: d
 async def store_findings(work: Work, findings: Findings, delay: timedelta) -> None:
     """Store the pending pushes and move the positions. Rooms that another process has scanned in the meantime are
     skipped. Raises IntegrityError when another process has just inserted a room's first position."""
-    positions = await _lock_positions(work, await _lock_rooms(work, findings.to_seq))
+    # Lock the rooms that still exist, so that none is deleted before the commit.
+    rooms = select(Room.id).where(col(Room.id).in_(findings.to_seq)).order_by(col(Room.id))
+    existing = (await work.session.exec(rooms.with_for_update(read=True, key_share=True))).all()
+    positions = await _lock_positions(work, existing)
     unchanged = {room_id: row for room_id, row in positions.items() if row.seq == findings.from_seq[room_id]}
     await _store_pending(work, {key: span for key, span in findings.spans.items() if key[1] in unchanged}, delay)
     for room_id, position in unchanged.items():
         position.seq = findings.to_seq[room_id]
-
-
-async def _lock_rooms(work: Work, room_ids: Collection[UUID]) -> Collection[UUID]:
-    """Those of these rooms that exist, locked so that they are not deleted before the commit."""
-    rooms = select(Room.id).where(col(Room.id).in_(room_ids)).order_by(col(Room.id))
-    return (await work.session.exec(rooms.with_for_update(read=True, key_share=True))).all()
 
 
 async def _lock_positions(work: Work, room_ids: Collection[UUID]) -> dict[UUID, PushPosition]:

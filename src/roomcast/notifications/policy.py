@@ -44,18 +44,14 @@ def check_endpoint(endpoint: str) -> str:
 
 def check_key(text: str, length: int, argument: str) -> bytes:
     """The decoded key. Raises ValidationFailed."""
-    raw = (
-        base64.urlsafe_b64decode(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4)) if _is_base64url(text) else b""
-    )
+    bare = text.rstrip("=")
+    is_base64url = len(text) <= 100 and _BASE64URL.fullmatch(text) is not None and len(bare) % 4 != 1
+    raw = base64.urlsafe_b64decode(bare + "=" * (-len(bare) % 4)) if is_base64url else b""
     if len(raw) != length:
         raise ValidationFailed(
             f"{argument} must be {length} bytes in base64url, as the browser gave them.", path=("input", argument)
         )
     return raw
-
-
-def _is_base64url(text: str) -> bool:
-    return len(text) <= 100 and _BASE64URL.fullmatch(text) is not None and len(text.rstrip("=")) % 4 != 1
 
 
 def base64url_encode(raw: bytes) -> str:

@@ -120,7 +120,10 @@ class PushSender:
             return PushResult(PushOutcome.REFUSED)
 
     async def _request(self, to: PushSubscription, message: PushMessage) -> PushResult:
-        headers, body = self._headers(to, message), self._body(to, message)
+        p256dh, auth = check_key(to.p256dh, 65, "p256dh"), check_key(to.auth, 16, "auth")
+        ephemeral_key = ec.generate_private_key(ec.SECP256R1())
+        body = encryption.encrypt(message.payload, p256dh, auth, ephemeral_key, secrets.token_bytes(16))
+        headers = self._headers(to, message)
         async with self.pool.stream("POST", to.endpoint, headers=headers, content=body) as response:
             response_headers = {name.lower(): value for name, value in response.headers}
             length = int(response_headers.get(b"content-length", str(MAX_READ_BYTES + 1)))
@@ -128,11 +131,6 @@ class PushSender:
                 await response.aread()  # So that the connection can be reused.
         after = parse_retry_after(response_headers.get(b"retry-after", b"").decode("latin-1"), now())
         return self._result_of(to.host, response.status, after)
-
-    def _body(self, to: PushSubscription, message: PushMessage) -> bytes:
-        p256dh, auth = check_key(to.p256dh, 65, "p256dh"), check_key(to.auth, 16, "auth")
-        ephemeral_key = ec.generate_private_key(ec.SECP256R1())
-        return encryption.encrypt(message.payload, p256dh, auth, ephemeral_key, secrets.token_bytes(16))
 
     def _headers(self, to: PushSubscription, message: PushMessage) -> dict[bytes | str, bytes | str]:
         return {

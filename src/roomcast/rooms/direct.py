@@ -26,7 +26,7 @@ async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID 
     one cannot be created.
     """
     member_ids = _member_ids(actor, user_ids)
-    key = _direct_key(member_ids)
+    key = hashlib.sha256(b"".join(id_.bytes for id_ in member_ids)).hexdigest()
     if (existing := await _open_existing(work, actor, key)) is not None:
         return RoomChange(existing, None)
     member_ids = await existing_user_ids(work, member_ids, "userIds")
@@ -74,8 +74,3 @@ async def _open_existing(work: Work, actor: Actor, key: str) -> Room | None:
     room, membership = found
     membership.opened = True
     return room
-
-
-def _direct_key(member_ids: Sequence[UUID]) -> str:
-    """A hash of the sorted member ids."""
-    return hashlib.sha256(b"".join(id_.bytes for id_ in member_ids)).hexdigest()

@@ -63,18 +63,15 @@ class RoomView:
 
 def _readable_rooms_query(actor: Actor) -> "sa.Select[Room, RoomHead, Membership]":
     own = sa.and_(col(Membership.room_id) == Room.id, col(Membership.user_id) == actor.user_id)
+    # A direct conversation that another member opened is hidden until its first message.
+    is_listed = sa.or_(col(Room.direct_key).is_(None), col(RoomHead.last_activity_seq) > 0, col(Membership.opened))
+    is_listed_member = sa.and_(col(Membership.user_id).is_not(None), is_listed)
     return (
         sa.select(Room, RoomHead, Membership)
         .join(RoomHead, col(RoomHead.room_id) == Room.id)
         .outerjoin(Membership, own)
-        .where(sa.or_(_is_listed_member(), col(Room.visibility) == RoomVisibility.PUBLIC))
+        .where(sa.or_(is_listed_member, col(Room.visibility) == RoomVisibility.PUBLIC))
     )
-
-
-def _is_listed_member() -> sa.ColumnElement[bool]:
-    """A direct conversation that somebody else opened is hidden until its first message."""
-    is_listed = sa.or_(col(Room.direct_key).is_(None), col(RoomHead.last_activity_seq) > 0, col(Membership.opened))
-    return sa.and_(col(Membership.user_id).is_not(None), is_listed)
 
 
 async def readable_room(session: AsyncSession, actor: Actor, room_id: UUID | None) -> RoomView:
