@@ -21,8 +21,8 @@ OPEN = (
 )
 
 
-async def prefer(person: UserClient, room_id: str, **wanted: object) -> None:
-    assert (await person.mutate(PREFER, roomId=room_id, **wanted))["errors"] == []
+async def prefer(client: UserClient, room_id: str, **wanted: object) -> None:
+    assert (await client.mutate(PREFER, roomId=room_id, **wanted))["errors"] == []
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ async def test_authors_and_non_members_get_no_push(
     app: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    browsers = [await subscribe(person, service) for person in (ann, bob, cleo)]
+    browsers = [await subscribe(client, service) for client in (ann, bob, cleo)]
     await ann.say(den, "hello @cleo")
     await push_everything(app)
     assert [len(browser.pushed) for browser in browsers] == [0, 1, 0]
@@ -98,7 +98,7 @@ async def test_a_thread_reply_is_pushed_to_its_participants(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     [root] = await bob.say(den, "a question")
-    browsers = [await subscribe(person, service) for person in (ann, bob, cleo)]
+    browsers = [await subscribe(client, service) for client in (ann, bob, cleo)]
 
     async def pushes_after_reply(by: UserClient, body: str) -> list[int]:
         before = [len(browser.pushed) for browser in browsers]
@@ -183,13 +183,13 @@ async def test_a_message_sent_just_before_a_push_is_pushed_once(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "noticed")
+    await ann.say(den, "before the scan")
     assert len(await collect_pending(app)) == 1
-    await ann.say(den, "not noticed yet")
+    await ann.say(den, "after the scan")
     await deliver_pending(app)
     await push_everything(app)
     payloads = [(await browser.next_payload())["text"] for _ in browser.pushed]
-    assert payloads == ["noticed", "not noticed yet"]
+    assert payloads == ["before the scan", "after the scan"]
 
 
 async def test_an_old_message_is_not_pushed(

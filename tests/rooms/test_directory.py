@@ -81,18 +81,18 @@ async def test_rooms_are_ordered_by_activity_name_or_age_across_pages(bob: UserC
 
 
 async def test_the_unread_filter_shows_rooms_with_unread_messages_of_others(bob: UserClient, cleo: UserClient) -> None:
-    for name in ("news", "own words", "quiet", "left"):
+    for name in ("unread", "own words", "quiet", "left"):
         room = await bob.create_room(name)
         await bob.say(room, "before anybody came")
         await add(bob, room, cleo)
         if name == "own words":
             await cleo.say(room, "talking to myself")
         elif name != "quiet":
-            await bob.say(room, "hear, hear")
+            await bob.say(room, "unread by cleo")
         if name == "left":
             await change(cleo, "leaveRoom", roomId=room)
-    assert await room_names(cleo, unreadOnly=True) == ["news"]
-    assert await room_names(cleo, unreadOnly=True, membership="ALL") == ["news"]
+    assert await room_names(cleo, unreadOnly=True) == ["unread"]
+    assert await room_names(cleo, unreadOnly=True, membership="ALL") == ["unread"]
     assert await room_names(bob, unreadOnly=True) == ["own words"]
 
 

@@ -35,7 +35,7 @@ async def report_message(work: Work, actor: Actor, message_id: UUID | None, reas
     checked_reason = policy.check_report(reason)
     message = await messages.readable_message(work.session, actor, message_id)
     try:
-        async with work.session.begin_nested():
+        async with work.session.begin_nested():  # A savepoint: after a conflict the transaction is still usable.
             work.session.add(Report(message_id=message.id, reporter_id=actor.user_id, at=now()))
     except IntegrityError:
         return

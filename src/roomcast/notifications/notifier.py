@@ -63,6 +63,7 @@ class Notifier:
 
     async def close(self) -> None:
         """Cancel the pushes in flight. Another process sends them again when their leases end."""
+        # The tasks first: each of them may be waiting for the group commit that is closed after them.
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)

@@ -126,7 +126,7 @@ async def claim_due(work: Work, moment: datetime, limit: int, excluded_hosts: Co
         .where(PendingPush.due_at <= moment, col(PushSubscription.host).not_in(excluded_hosts))
         .order_by(col(PendingPush.due_at))
         .limit(limit)
-        .with_for_update(skip_locked=True, of=PendingPush)
+        .with_for_update(skip_locked=True, of=PendingPush)  # Concurrent processes claim different rows and never wait.
     )
     rows = (await work.session.exec(due)).all()
     for row, _ in rows:
@@ -149,16 +149,18 @@ async def settle(work: Work, settlements: Sequence[Settlement]) -> list[None]:
     """Delete or reschedule each of these pushes."""
     rows = await _lock_pending(work, among(_KEY, [settlement.claim.key for settlement in settlements]))
     for settlement in settlements:
+        # No row: the subscription or the room was deleted during the push.
         if (row := rows.get(settlement.claim.key)) is not None:
             await _settle(work, row, settlement)
     return [None for _ in settlements]
 
 
-async def _settle(work: Work, row: PendingPush, settlements: Settlement) -> None:
-    if not settlements.failed and row.newest_seq <= settlements.seen_seq:
+async def _settle(work: Work, row: PendingPush, settlement: Settlement) -> None:
+    if not settlement.failed and row.newest_seq <= settlement.seen_seq:
         await work.session.delete(row)
         return
-    row.due_at = settlements.due_again_at
-    row.attempts = settlements.claim.attempts + 1 if settlements.failed else 0
-    if not settlements.failed:
-        row.after_seq = settlements.seen_seq
+    # The push failed, or a scan found newer messages while it was sent: they get a push of their own.
+    row.due_at = settlement.due_again_at
+    row.attempts = settlement.claim.attempts + 1 if settlement.failed else 0
+    if not settlement.failed:
+        row.after_seq = settlement.seen_seq

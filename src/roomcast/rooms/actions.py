@@ -53,7 +53,7 @@ async def create_room(work: Work, actor: Actor, new: NewRoom) -> RoomChange:
     others = [id_ for id_ in await existing_user_ids(work, new.member_ids, "memberIds") if id_ != actor.user_id]
     room = _build_room(actor, new)
     try:
-        async with work.session.begin_nested():
+        async with work.session.begin_nested():  # A savepoint: after a conflict the transaction is still usable.
             work.session.add(room)
     except IntegrityError:  # Another room has the name, or a concurrent request with the same key was first.
         if new.idempotency_key is not None and (existing := await _existing_room(work, actor, new.idempotency_key)):

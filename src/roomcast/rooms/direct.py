@@ -38,7 +38,7 @@ async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID 
         created_by_id=actor.user_id,
     )
     try:
-        async with work.session.begin_nested():
+        async with work.session.begin_nested():  # A savepoint: after a conflict the transaction is still usable.
             work.session.add(room)
     except IntegrityError:  # A concurrent request of another member was first.
         existing = await _open_existing(work, actor, key)

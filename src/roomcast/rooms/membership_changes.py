@@ -81,6 +81,7 @@ async def add_memberships(
     recorded = await work.record_all(
         [member_changed_event(member, MemberChange.JOINED, joined_at, by) for member in members]
     )
+    # After the events were recorded: they have moved the head, and new members have read their own joining.
     for member in members:
         member.last_read_seq = head.last_seq
     work.session.add_all(members)
