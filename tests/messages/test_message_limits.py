@@ -11,7 +11,7 @@ import pytest
 from roomcast.core.errors import Refused, SlowMode
 from roomcast.messages import policy
 from roomcast.messages.models import Message, MessageKind
-from roomcast.rooms.models import RoomRole
+from roomcast.rooms.models import Room, RoomRole
 from tests.permissions import ARCHIVED, ME, NOON, OTHER, PUBLIC, ROOM_ID, actor, member
 
 
@@ -159,10 +159,8 @@ def test_a_moderator_deletes_messages_in_an_archived_room_and_an_author_does_not
         (ARCHIVED, None, "NOT_A_MEMBER"),
     ],
 )
-def test_any_member_removes_their_reaction_in_an_open_room(
-    room: object, role: RoomRole | None, code: str | None
-) -> None:
-    found = refusal(lambda: policy.check_remove_reaction(room, member(role)))  # type: ignore[arg-type]
+def test_any_member_removes_their_reaction_in_an_open_room(room: Room, role: RoomRole | None, code: str | None) -> None:
+    found = refusal(lambda: policy.check_remove_reaction(room, member(role)))
     assert found == ((code, None) if code else None)
 
 

@@ -38,7 +38,7 @@ async def test_all_invalid_invites_get_the_same_answer(
     revoked, short = await invite(bob, den), await invite(bob, den, expiresInSeconds=1)
     assert (await bob.mutate(REVOKE_INVITE, code=revoked))["errors"] == []
     async with asyncio.timeout(5):
-        while (await visitor.execute(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (nothing signals that time has passed)
+        while (await visitor.execute(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (only time ends it)
             await asyncio.sleep(0.05)
     for code in (revoked, short, "0" * 24, "nonsense\0"):
         assert (await visitor.execute(INVITE, code=code))["invite"] is None

@@ -77,9 +77,8 @@ async def load_message_locked(work: Work, actor: Actor, message_id: UUID | None)
     """The message and its room, with the room's head locked. What is decided on them still holds at the commit."""
     found = await queries.readable_message(work.session, actor, message_id)
     view = await reach_room_locked(work, actor, found.room_id)
-    await work.session.refresh(
-        found
-    )  # It was read to find the room, before the lock: another change may have come first.
+    # It was read before the lock, to find the room: another change may have come in between.
+    await work.session.refresh(found)
     return found, view
 
 

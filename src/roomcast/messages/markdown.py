@@ -70,9 +70,8 @@ def markdown_parser() -> MarkdownIt:
     would tell a third-party server who reads the message, and when."""
     options = {"html": False, "xhtmlOut": False, "breaks": True}
     parser = MarkdownIt("commonmark", options).enable("strikethrough").disable("image")
-    for rule in (
-        parser.block.ruler.__rules__
-    ):  # The public `at` replaces a rule only with its `alt` chains, which it cannot read back.
+    # Private: the public `at` replaces a rule together with its `alt` chains, which cannot be read back.
+    for rule in parser.block.ruler.__rules__:
         rule.fn = _with_step_limit(rule.fn)
     return parser
 

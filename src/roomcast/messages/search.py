@@ -103,7 +103,7 @@ def parse_query(query: str) -> list[str]:
 
 
 async def search_messages(
-    session: AsyncSession, actor: Actor, words: Sequence[str], wanted: SearchFilter, window: Window
+    session: AsyncSession, actor: Actor, words: Sequence[str], filter_: SearchFilter, window: Window
 ) -> Page[tuple[Message]]:
     """Messages that contain every word, newest first. The same statement restricts them to the actor's rooms."""
     on_sqlite = session.get_bind().dialect.name == "sqlite"
@@ -124,20 +124,20 @@ async def search_messages(
         )
         # The same number as the id. Ordered by it, SQLite reads the index in this order and stops at the limit.
         newest = _INDEX.c.rowid
-    return await page(session, "search", _filtered(found, wanted), [Key(newest, descending=True)], window)
+    return await page(session, "search", _filtered(found, filter_), [Key(newest, descending=True)], window)
 
 
-def _filtered(found: "sa.Select[*tuple[Any, ...]]", wanted: SearchFilter) -> "sa.Select[*tuple[Any, ...]]":
-    if wanted.room_ids is not None:
-        found = found.where(col(Message.room_id).in_(_known_ids(wanted.room_ids, "roomIds")))
-    if wanted.author_ids is not None:
-        found = found.where(col(Message.author_id).in_(_known_ids(wanted.author_ids, "authorIds")))
-    if wanted.before is not None:
-        found = found.where(col(Message.created_at) < wanted.before)
-    if wanted.after is not None:
-        found = found.where(col(Message.created_at) > wanted.after)
-    if wanted.has_attachment is not None:
-        found = found.where(col(Message.has_attachments) == wanted.has_attachment)
+def _filtered(found: "sa.Select[*tuple[Any, ...]]", filter_: SearchFilter) -> "sa.Select[*tuple[Any, ...]]":
+    if filter_.room_ids is not None:
+        found = found.where(col(Message.room_id).in_(_known_ids(filter_.room_ids, "roomIds")))
+    if filter_.author_ids is not None:
+        found = found.where(col(Message.author_id).in_(_known_ids(filter_.author_ids, "authorIds")))
+    if filter_.before is not None:
+        found = found.where(col(Message.created_at) < filter_.before)
+    if filter_.after is not None:
+        found = found.where(col(Message.created_at) > filter_.after)
+    if filter_.has_attachment is not None:
+        found = found.where(col(Message.has_attachments) == filter_.has_attachment)
     return found
 
 

@@ -89,8 +89,8 @@ async def still_unseen(session: AsyncSession, keys: Collection[Key], moment: dat
         sa.and_(
             _MESSAGES.c.room_id == _PENDING.c.room_id,
             _MESSAGES.c.seq > _PENDING.c.after_seq,
-            _MESSAGES.c.seq
-            <= _PENDING.c.newest_seq,  # Newer messages are found by the next scan; they would be pushed twice.
+            # Newer messages are found by the next scan; here they would be pushed twice.
+            _MESSAGES.c.seq <= _PENDING.c.newest_seq,
         ),
     )
     chosen = among((_PENDING.c.subscription_id, _PENDING.c.room_id), keys)
@@ -115,7 +115,7 @@ async def _spans(session: AsyncSession, found: "sa.Select[Any]") -> dict[Key, Un
 
 
 def _unseen_query(messages: sa.FromClause, moment: datetime) -> "sa.Select[Any]":
-    """The condition of unseen messages, grouped by the caller."""
+    """Of these messages joined with members: those that are unseen. The caller groups the rows."""
     seq, mentions = _MESSAGES.c.seq, sa.case((_mentions_member(), 1), else_=0)
     return (
         sa.select(
@@ -143,8 +143,8 @@ def _unseen_query(messages: sa.FromClause, moment: datetime) -> "sa.Select[Any]"
 
 
 def _wants_notification() -> sa.ColumnElement[bool]:
-    """Whether the member's notification level covers the message. ALL: the main history and threads in which the member
-    has written. MENTIONS: mentions of the member and @room, also in threads."""
+    """Whether the member's notification level covers the message. ALL: the main history, threads in which the member
+    has written, and mentions. MENTIONS: mentions of the member and @room. Mentions count in all threads."""
     level, thread = _MEMBERS.c.notification_level, _MESSAGES.c.thread_root_id
     in_scope = sa.or_(
         thread.is_(None),
