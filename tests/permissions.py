@@ -60,6 +60,15 @@ def verdict(check: Callable[[], object]) -> str:
     return "yes"
 
 
+def refusal(check: Callable[[], object]) -> tuple[str, list[str] | None] | None:
+    """The code and the path of the check's error; None when it passes."""
+    try:
+        check()
+    except Refused as refused:
+        return refused.code, list(refused.path) if refused.path else None
+    return None
+
+
 def actor_named(who: str) -> tuple[Actor, Membership | None]:
     """The actor for a column, and their membership of the room."""
     role = RoomRole(who) if who in ROLES else None

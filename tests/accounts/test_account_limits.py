@@ -8,18 +8,9 @@ import pytest
 
 from roomcast.accounts import policy
 from roomcast.accounts.policy import AccountRules
-from roomcast.core.errors import Refused
+from tests.permissions import refusal
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-
-
-def refusal(check: Callable[[], object]) -> tuple[str, list[str] | None] | None:
-    """The code and the path of what the check raises; None when it raises nothing."""
-    try:
-        check()
-    except Refused as refused:
-        return refused.code, list(refused.path) if refused.path else None
-    return None
 
 
 @pytest.mark.parametrize(

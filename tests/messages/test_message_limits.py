@@ -1,6 +1,5 @@
 """The limits of the message policy, each tested at its edge: n is allowed, n + 1 is refused. No database."""
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -8,20 +7,11 @@ from uuid import UUID
 
 import pytest
 
-from roomcast.core.errors import Refused, SlowMode
+from roomcast.core.errors import SlowMode
 from roomcast.messages import policy
 from roomcast.messages.models import Message, MessageKind
 from roomcast.rooms.models import Room, RoomRole
-from tests.permissions import ARCHIVED, ME, NOON, OTHER, PUBLIC, ROOM_ID, actor, member
-
-
-def refusal(check: Callable[[], object]) -> tuple[str, list[str] | None] | None:
-    """The code and the path of what the check raises; None when it raises nothing."""
-    try:
-        check()
-    except Refused as refused:
-        return refused.code, list(refused.path) if refused.path else None
-    return None
+from tests.permissions import ARCHIVED, ME, NOON, OTHER, PUBLIC, ROOM_ID, actor, member, refusal
 
 
 def message(**changes: Any) -> Message:

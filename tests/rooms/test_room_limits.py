@@ -6,24 +6,14 @@ from typing import Any
 
 import pytest
 
-from roomcast.core.errors import Refused
 from roomcast.core.text_folding import fold
 from roomcast.rooms import policy
 from roomcast.rooms.models import FormerMember, Invite, Membership, Room, RoomKind, RoomRole
 from roomcast.rooms.policy import Right
-from tests.permissions import ARCHIVED, DIRECT, ME, NOON, OTHER, PRIVATE, PUBLIC, ROOM_ID, actor, member
+from tests.permissions import ARCHIVED, DIRECT, ME, NOON, OTHER, PRIVATE, PUBLIC, ROOM_ID, actor, member, refusal
 
 READ_ONLY, MEMBER, MODERATOR, OWNER = RoomRole.READ_ONLY, RoomRole.MEMBER, RoomRole.MODERATOR, RoomRole.OWNER
 YEAR_SECONDS = 31_536_000
-
-
-def refusal(check: Callable[[], object]) -> tuple[str, list[str] | None] | None:
-    """The code and the path of what the check raises; None when it raises nothing."""
-    try:
-        check()
-    except Refused as refused:
-        return refused.code, list(refused.path) if refused.path else None
-    return None
 
 
 def invalid(argument: str) -> tuple[str, list[str]]:

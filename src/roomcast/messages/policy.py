@@ -1,6 +1,6 @@
 """Who may send, edit, delete, react and pin. Pure functions: they take rows and raise or return."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from roomcast.core.actor import Actor
@@ -10,7 +10,6 @@ from roomcast.core.errors import (
     IdempotencyKeyReused,
     MessageTooLong,
     NotFound,
-    Refused,
     SlowMode,
     ValidationFailed,
 )
@@ -162,16 +161,8 @@ def check_pin(actor: Actor, message: Message, room: Room, membership: Membership
 
 
 def may_edit(actor: Actor, message: Message, room: Room, membership: Membership | None, at: datetime) -> bool:
-    return _passes(lambda: check_edit(actor, message, room, membership, at))
+    return rooms.is_allowed(lambda: check_edit(actor, message, room, membership, at))
 
 
 def may_delete(actor: Actor, message: Message, room: Room, membership: Membership | None) -> bool:
-    return message.deleted_at is None and _passes(lambda: check_delete(actor, message, room, membership))
-
-
-def _passes(check: Callable[[], None]) -> bool:
-    try:
-        check()
-    except Refused:
-        return False
-    return True
+    return message.deleted_at is None and rooms.is_allowed(lambda: check_delete(actor, message, room, membership))

@@ -3,6 +3,7 @@
 `docs/permissions.md` is generated from here, and so is what clients read as `viewerPermissions`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -105,6 +106,15 @@ def effective_role_of(room: Room, membership: Membership | None, *, is_admin: bo
     return RoomRole(membership.role) if membership is not None else None
 
 
+def is_allowed(check: Callable[[], object]) -> bool:
+    """Whether the check passes, for callers that need no error."""
+    try:
+        check()
+    except Refused:
+        return False
+    return True
+
+
 def check_right(actor: Actor, room: Room, membership: Membership | None, right: Right) -> RoomRole:
     """The effective role that has the right. Raises NotAMember, RoomArchived, ReadOnly, Forbidden."""
     role = effective_role(actor, room, membership)
@@ -122,11 +132,7 @@ def check_right(actor: Actor, room: Room, membership: Membership | None, right: 
 
 
 def has_right(actor: Actor, room: Room, membership: Membership | None, right: Right) -> bool:
-    try:
-        check_right(actor, room, membership, right)
-    except Refused:
-        return False
-    return True
+    return is_allowed(lambda: check_right(actor, room, membership, right))
 
 
 def permissions(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> Permissions:
@@ -162,11 +168,7 @@ def check_send(actor: Actor, room: Room, membership: Membership | None, at: date
 
 
 def may_send(actor: Actor, room: Room, membership: Membership | None, at: datetime) -> bool:
-    try:
-        check_send(actor, room, membership, at)
-    except Refused:
-        return False
-    return True
+    return is_allowed(lambda: check_send(actor, room, membership, at))
 
 
 def check_not_archived(room: Room) -> None:
