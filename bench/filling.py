@@ -20,7 +20,7 @@ from roomcast.core.db import Database
 from roomcast.core.event_log import LogEntry, RoomHead, lock_heads
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message, MessageKind, MessageText
-from roomcast.rooms.read_state import move_marks
+from roomcast.rooms.read_state import advance_read_positions
 
 MESSAGES_PER_TRANSACTION = 100_000
 """Messages in one transaction."""
@@ -47,7 +47,7 @@ async def fill(db: Database, room_id: UUID, author_id: UUID, messages: int, *, f
             await _insert_messages(work.session, room_id, author_id, first, last)
             if findable:
                 await _insert_texts(work.session, room_id, first)
-            await move_marks(work, {(room_id, author_id): last})
+            await advance_read_positions(work, {(room_id, author_id): last})
             await work.session.exec(
                 sa.update(table(RoomHead))
                 .where(table(RoomHead).c.room_id == room_id)

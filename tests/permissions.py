@@ -1,4 +1,4 @@
-"""Prints `docs/permissions.md` from the policies themselves: `python -m tests.permissions > docs/permissions.md`."""
+"""Generates `docs/permissions.md` from the policies: `python -m tests.permissions > docs/permissions.md`."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,16 +19,16 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ME, OTHER = UUID(int=1), UUID(int=2)
 ROOM_ID = UUID(int=3)
 ROLES = list(RoomRole)
-PEOPLE = ["outsider", *ROLES, "administrator"]
-"""Who asks: an administrator who is no member, too."""
+VIEWERS = ["outsider", *ROLES, "administrator"]
+"""Roles of the acting user. The administrator of the server is not a member of the room."""
 
 INTRODUCTION = """# Who may do what
 
-Printed from the policies by `python -m tests.permissions > docs/permissions.md`; a test compares the two. A cell says
-`yes`, or the code that the mutation answers with. `viewerPermissions` tells clients the same.
+Generated from the policies by `python -m tests.permissions > docs/permissions.md`. A test checks that it is up to date.
+A cell contains `yes` or the error code of the mutation. Clients read the same from `viewerPermissions`.
 
-Whoever cannot read a room gets `NOT_FOUND` for everything in it, as for a room that never was: outsiders of private
-rooms and direct conversations, administrators of the server among them.
+Users who cannot read a room get `NOT_FOUND` for everything in it, exactly as for a room that does not exist. These are
+the users outside of private rooms and direct conversations, administrators of the server included.
 """
 
 
@@ -40,19 +40,19 @@ def member(role: RoomRole | None, user_id: UUID = ME) -> Membership | None:
     return Membership(room_id=ROOM_ID, user_id=user_id, role=role, joined_at=NOON) if role else None
 
 
-def a_room(
+def make_room(
     kind: RoomKind = RoomKind.CHANNEL, visibility: RoomVisibility = RoomVisibility.PUBLIC, *, archived: bool = False
 ) -> Room:
     return Room(id=ROOM_ID, kind=kind, visibility=visibility, created_at=NOON, archived_at=NOON if archived else None)
 
 
-PUBLIC, PRIVATE = a_room(), a_room(visibility=RoomVisibility.PRIVATE)
-ARCHIVED = a_room(archived=True)
-DIRECT = a_room(RoomKind.DIRECT, RoomVisibility.PRIVATE)
+PUBLIC, PRIVATE = make_room(), make_room(visibility=RoomVisibility.PRIVATE)
+ARCHIVED = make_room(archived=True)
+DIRECT = make_room(RoomKind.DIRECT, RoomVisibility.PRIVATE)
 
 
 def verdict(check: Callable[[], object]) -> str:
-    """`yes`, or the code of the refusal."""
+    """`yes`, or the error code."""
     try:
         check()
     except Refused as refused:
@@ -60,43 +60,53 @@ def verdict(check: Callable[[], object]) -> str:
     return "yes"
 
 
-def asked_by(who: str) -> tuple[Actor, Membership | None]:
-    """The person of that name, and what they are in the room."""
+def refusal(check: Callable[[], object]) -> tuple[str, list[str] | None] | None:
+    """The code and the path of the check's error; None when it passes."""
+    try:
+        check()
+    except Refused as refused:
+        return refused.code, list(refused.path) if refused.path else None
+    return None
+
+
+def actor_named(who: str) -> tuple[Actor, Membership | None]:
+    """The actor for a column, and their membership of the room."""
     role = RoomRole(who) if who in ROLES else None
     return actor(admin=who == "administrator"), member(role)
 
 
 def right_in(room: Room, who: str, right: Right) -> str:
-    asking, membership = asked_by(who)
-    if not policy.may_read(asking, room, membership):
+    acting, membership = actor_named(who)
+    if not policy.may_read(acting, room, membership):
         return "`NOT_FOUND`"
     if right is Right.SEND:
-        return verdict(lambda: messages.check_send(asking, room, membership, NOON))
-    return verdict(lambda: policy.check(asking, room, membership, right))
+        return verdict(lambda: messages.check_send(acting, room, membership, NOON))
+    return verdict(lambda: policy.check_right(acting, room, membership, right))
 
 
-def over(who: str, other: RoomRole, deed: str, owners: int = 2) -> str:
-    """What somebody may do in a public room to another member, a second owner being there."""
-    asking, membership = asked_by(who)
+def moderating(who: str, other: RoomRole, action: str, owners: int = 2) -> str:
+    """The verdict on an action on another member of a public room."""
+    acting, membership = actor_named(who)
     target = member(other, OTHER)
     assert target is not None
     checks: dict[str, Callable[[], object]] = {
-        "mute": lambda: policy.check_over(asking, PUBLIC, membership, target),
-        "remove": lambda: policy.check_remove(asking, PUBLIC, membership, target, owners),
-        "change the role of": lambda: policy.check_set_role(asking, PUBLIC, membership, target, owners),
+        "mute": lambda: policy.check_outranks(acting, PUBLIC, membership, target),
+        "remove": lambda: policy.check_remove(acting, PUBLIC, membership, target, owners),
+        "change the role of": lambda: policy.check_set_role(acting, PUBLIC, membership, target, owners),
     }
-    return verdict(checks[deed])
+    return verdict(checks[action])
 
 
-def giving(who: str, role: RoomRole) -> str:
-    asking, membership = asked_by(who)
-    return verdict(lambda: policy.check_add(asking, PUBLIC, membership, role))
+def adding(who: str, role: RoomRole) -> str:
+    acting, membership = actor_named(who)
+    return verdict(lambda: policy.check_add(acting, PUBLIC, membership, role))
 
 
-def entering(room: Room, *, removed: bool, inviter: RoomRole | None = None, made: datetime = NOON) -> str:
-    """`inviter`: by an invite of such a person, made then. Whoever was removed was so an hour before noon."""
-    gone_at = NOON - timedelta(hours=1) if removed else None
-    former = FormerMember(room_id=ROOM_ID, user_id=ME, role=RoomRole.MEMBER, removed=removed, removed_at=gone_at)
+def joining(room: Room, *, removed: bool, inviter: RoomRole | None = None, made: datetime = NOON) -> str:
+    """The verdict on joining. `inviter`: the role of the invite's creator; `made`: when it was created. The removal was
+    an hour before noon."""
+    removed_at = NOON - timedelta(hours=1) if removed else None
+    former = FormerMember(room_id=ROOM_ID, user_id=ME, role=RoomRole.MEMBER, removed=removed, removed_at=removed_at)
     if inviter is None and not policy.may_read(actor(), room, None):
         return "`NOT_FOUND`"
     invite = Invite(code="", room_id=ROOM_ID, created_by_id=OTHER, created_at=made) if inviter else None
@@ -112,84 +122,89 @@ def table(corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequenc
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-def _rights(title: str, room: Room, people: Sequence[str] = PEOPLE) -> str:
-    rows = [(right.value, [right_in(room, who, right) for who in people]) for right in Right]
-    return f"## {title}\n\n" + table("", people, rows)
+def _rights(title: str, room: Room, columns: Sequence[str] = VIEWERS) -> str:
+    rows = [(right.value, [right_in(room, who, right) for who in columns]) for right in Right]
+    return f"## {title}\n\n" + table("", columns, rows)
 
 
-def _deeds() -> str:
-    parts = ["## To other members of a public room that has two owners\n"]
-    for deed in ("mute", "remove", "change the role of"):
-        rows = [(who, [over(who, other, deed) for other in ROLES]) for who in PEOPLE]
-        parts.append(table(f"{deed} a …", ROLES, rows))
-    parts.append("Of the last owner, nobody changes the role and nobody removes them:\n")
+def _on_members() -> str:
+    parts = ["## Actions on other members of a public room with two owners\n"]
+    for action in ("mute", "remove", "change the role of"):
+        rows = [(who, [moderating(who, other, action) for other in ROLES]) for who in VIEWERS]
+        parts.append(table(f"{action} a …", ROLES, rows))
+    parts.append("Nobody removes the last owner or changes their role:\n")
     last = [
-        (who, [over(who, RoomRole.OWNER, deed, owners=1) for deed in ("remove", "change the role of")])
+        (who, [moderating(who, RoomRole.OWNER, action, owners=1) for action in ("remove", "change the role of")])
         for who in ("OWNER", "administrator")
     ]
     parts.append(table("", ["remove the last owner", "change their role"], last))
-    parts.append("Somebody is added to a public room as:\n")
-    parts.append(table("added by", ROLES, [(who, [giving(who, role) for role in ROLES]) for who in PEOPLE]))
+    parts.append("Adding a user to a public room with a role:\n")
+    parts.append(table("added by", ROLES, [(who, [adding(who, role) for role in ROLES]) for who in VIEWERS]))
     return "\n".join(parts)
 
 
-def _coming_and_going() -> str:
+def _joining_and_leaving() -> str:
     rooms = {"public": PUBLIC, "private": PRIVATE, "archived": ARCHIVED, "direct": DIRECT}
     before = NOON - timedelta(hours=2)
     ways: dict[str, Callable[[Room], str]] = {
-        "by oneself": partial(entering, removed=False),
-        "by any invite": partial(entering, removed=False, inviter=RoomRole.MEMBER),
-        "by oneself, after a removal": partial(entering, removed=True),
-        "by an invite made before the removal": partial(entering, removed=True, inviter=RoomRole.OWNER, made=before),
-        "by a MEMBER's invite, after a removal": partial(entering, removed=True, inviter=RoomRole.MEMBER),
-        "by a MODERATOR's invite, after a removal": partial(entering, removed=True, inviter=RoomRole.MODERATOR),
+        "without an invite": partial(joining, removed=False),
+        "with any invite": partial(joining, removed=False, inviter=RoomRole.MEMBER),
+        "without an invite, after a removal": partial(joining, removed=True),
+        "with an invite created before the removal": partial(
+            joining, removed=True, inviter=RoomRole.OWNER, made=before
+        ),
+        "with a MEMBER's invite, after a removal": partial(joining, removed=True, inviter=RoomRole.MEMBER),
+        "with a MODERATOR's invite, after a removal": partial(joining, removed=True, inviter=RoomRole.MODERATOR),
     }
     enter = [(way, [enters(room) for room in rooms.values()]) for way, enters in ways.items()]
     leave = [
         ("any member but the last owner", [leaving(room, RoomRole.MEMBER, 1) for room in rooms.values()]),
-        ("the last owner", [leaving(room, RoomRole.OWNER, 1) for room in (PUBLIC, PRIVATE, ARCHIVED)] + ["–"]),
+        (
+            "the last owner",
+            [leaving(room, RoomRole.OWNER, 1) for room in (PUBLIC, PRIVATE, ARCHIVED)] + ["–"],
+        ),
     ]
-    return "## Coming and going\n\n" + table("enter", list(rooms), enter) + "\n" + table("leave", list(rooms), leave)
+    return "## Joining and leaving\n\n" + table("join", list(rooms), enter) + "\n" + table("leave", list(rooms), leave)
 
 
-def to_message(who: str, deed: str, author: UUID) -> str:
-    """What somebody may do in a public room to a message of their own or of somebody else."""
-    asking, membership = asked_by(who)
+def to_message(who: str, action: str, author: UUID) -> str:
+    """The verdict on an action on a message in a public room."""
+    acting, membership = actor_named(who)
     message = Message(room_id=ROOM_ID, author_id=author, body="hm", created_at=NOON)
     checks: dict[str, Callable[[], object]] = {
-        "edit": lambda: messages.check_edit(asking, message, PUBLIC, membership, NOON),
-        "delete": lambda: messages.check_delete(asking, message, PUBLIC, membership),
-        "react to": lambda: messages.check_react(asking, message, PUBLIC, membership, NOON),
-        "pin": lambda: messages.check_pin(asking, message, PUBLIC, membership),
+        "edit": lambda: messages.check_edit(acting, message, PUBLIC, membership, NOON),
+        "delete": lambda: messages.check_delete(acting, message, PUBLIC, membership),
+        "react to": lambda: messages.check_react(acting, message, PUBLIC, membership, NOON),
+        "pin": lambda: messages.check_pin(acting, message, PUBLIC, membership),
     }
-    return verdict(checks[deed])
+    return verdict(checks[action])
 
 
 def _messages() -> str:
     rows = [
-        (f"{deed} {whose} message", [to_message(who, deed, author) for who in PEOPLE])
-        for deed in ("edit", "delete", "react to", "pin")
-        for whose, author in (("one's own", ME), ("another's", OTHER))
+        (f"{action} {whose} message", [to_message(who, action, author) for who in VIEWERS])
+        for action in ("edit", "delete", "react to", "pin")
+        for whose, author in (("their own", ME), ("another user's", OTHER))
     ]
-    return "## To messages in a public room\n\n" + table("", PEOPLE, rows)
+    return "## Actions on messages in a public room\n\n" + table("", VIEWERS, rows)
 
 
 def _server() -> str:
-    people = [actor(), actor(admin=True)]
+    columns = [actor(), actor(admin=True)]
     administrators = {True: {ME, OTHER}, False: {OTHER}}
-    audit = [verdict(partial(moderation.check_audit, one)) for one in people]
-    rule = [verdict(partial(accounts.check_administrator, one, administrators[one.is_admin])) for one in people]
+    audit = [verdict(partial(moderation.check_audit, one)) for one in columns]
+    rule = [verdict(partial(accounts.check_administrator, one, administrators[one.is_admin])) for one in columns]
     last = verdict(partial(accounts.check_demotion, ME, {ME}))
     rows = [
         ("read the audit log", audit),
-        ("change people's roles, ban and unban", rule),
+        ("change users' roles, ban and unban", rule),
         ("demote or ban the last administrator", [rule[0], last]),
     ]
     return "## On the whole server\n\n" + table("", ["MEMBER", "ADMIN"], rows)
 
 
 def document() -> str:
-    """The file's text."""
+    """The text of the page."""
     return "\n".join(
         [
             INTRODUCTION,
@@ -197,13 +212,13 @@ def document() -> str:
             _rights("In a private room", PRIVATE),
             _rights("In an archived public room", ARCHIVED),
             _rights("In a direct conversation", DIRECT, ["outsider", RoomRole.MEMBER, "administrator"]),
-            _deeds(),
+            _on_members(),
             _messages(),
-            _coming_and_going(),
+            _joining_and_leaving(),
             _server(),
         ]
     )
 
 
 if __name__ == "__main__":
-    print(document(), end="")  # noqa: T201 (that is what it is for)
+    print(document(), end="")  # noqa: T201 (the page goes to stdout)

@@ -70,7 +70,7 @@ from roomcast.uploads.storage import Folder, Storage
 from roomcast.web import pages
 
 if TYPE_CHECKING:
-    from roomcast.notifications.sender import Sender
+    from roomcast.notifications.sender import PushSender
 
 SWEEP_SECONDS = 3600.0
 FILES_SECONDS = 600.0
@@ -321,15 +321,15 @@ def _notifying(notifier: Notifier | None) -> list[PeriodicTask]:
     if notifier is None:
         return []
     return [
-        PeriodicTask("push", notifier.look_seconds, notifier.scan),
-        PeriodicTask("sweep pushes", SWEEP_SECONDS, notifier.sweep),
+        PeriodicTask("push", notifier.scan_interval_seconds, notifier.scan),
+        PeriodicTask("sweep pushes", SWEEP_SECONDS, notifier.delete_expired_subscriptions),
     ]
 
 
-def _sender(settings: Settings, key: bytes) -> "Sender":
-    from roomcast.notifications.sender import Sender  # noqa: PLC0415 (an extra, and large: most starts push nothing)
+def _sender(settings: Settings, key: bytes) -> "PushSender":
+    from roomcast.notifications.sender import PushSender  # noqa: PLC0415 (an extra, and large: most starts push nothing)
 
-    return Sender(key, push_subject(settings), AddressGuard(frozenset(settings.push_allowed_hosts)))
+    return PushSender(key, push_subject(settings), AddressGuard(frozenset(settings.push_allowed_hosts)))
 
 
 def open_storage(settings: Settings) -> Storage:

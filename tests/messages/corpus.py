@@ -1,4 +1,5 @@
-"""What attackers write where people write: each would run, load or pass for ours, were it taken for more than text."""
+"""Cross-site scripting payloads: each would run a script, load a resource or imitate the page if it were not
+escaped."""
 
 XSS = [
     "<script>alert(1)</script>",

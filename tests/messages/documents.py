@@ -1,4 +1,4 @@
-"""The operations on messages as these tests send them."""
+"""GraphQL documents of message operations."""
 
 MESSAGE = (
     "id seq body revision editedAt deletedAt replyTo { id body } viewerCanEdit viewerCanDelete pinnedAt mentionsRoom "
@@ -15,14 +15,14 @@ def mutation(name: str, kind: str) -> str:
 EDIT = mutation("editMessage", "EditMessageInput")
 DELETE = mutation("deleteMessage", "DeleteMessageInput")
 REACT = mutation("addReaction", "ReactionInput")
-TAKE_BACK = mutation("removeReaction", "ReactionInput")
+REMOVE_REACTION = mutation("removeReaction", "ReactionInput")
 PIN = mutation("pinMessage", "MessageIdInput")
 UNPIN = mutation("unpinMessage", "MessageIdInput")
 REVISIONS = (
     "query Revisions($id: ID!) { message(id: $id) { body revision "
     "revisions(first: 50) { nodes { revision body editedAt editedBy { username } } pageInfo { hasNextPage } } } }"
 )
-SEEN = "query Seen($id: ID!) { message(id: $id) { " + MESSAGE + " } }"
+MESSAGE_BY_ID = "query MessageById($id: ID!) { message(id: $id) { " + MESSAGE + " } }"
 
 
 def codes(payload: dict[str, object]) -> list[str]:

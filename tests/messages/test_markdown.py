@@ -1,4 +1,4 @@
-"""bodyHtml: what Markdown means, and nothing that could run, load or pass for ours."""
+"""bodyHtml: Markdown is rendered, and nothing in it can run a script, load a resource or imitate the page."""
 
 import asyncio
 import threading
@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roomcast.core.offload import offload
-from roomcast.messages.markdown import ATTRIBUTES, REL, TAGS, html, reader, words
+from roomcast.messages.markdown import ATTRIBUTES, REL, TAGS, markdown_parser, plain_texts, render_html
 from roomcast.messages.policy import MAX_BODY
 from tests.api_clients import UserClient
 from tests.messages.corpus import XSS
 from tests.messages.documents import EDIT
 
 
-class Judge(HTMLParser):
-    """Reads HTML as a browser would and refuses what is not on the list."""
+class AllowListParser(HTMLParser):
+    """Parses HTML as a browser would and fails on anything that is not allowed."""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         assert tag in TAGS, tag
@@ -40,20 +40,20 @@ class Judge(HTMLParser):
         raise AssertionError(data)
 
 
-def judge(body: str) -> None:
-    reader = Judge(convert_charrefs=True)
-    reader.feed(html(body))
+def assert_allowed_html(body: str) -> None:
+    reader = AllowListParser(convert_charrefs=True)
+    reader.feed(render_html(body))
     reader.close()
 
 
 @pytest.mark.parametrize("body", XSS)
-def test_nothing_of_the_corpus_gets_through(body: str) -> None:
-    judge(body)
-    for shell in ("**{}**", "> - {}", "[{}](https://x.test)", "# {}", "{}\n\n{}"):
-        judge(shell.replace("{}", body))
+def test_no_payload_of_the_corpus_survives_sanitizing(body: str) -> None:
+    assert_allowed_html(body)
+    for wrapper in ("**{}**", "> - {}", "[{}](https://x.test)", "# {}", "{}\n\n{}"):
+        assert_allowed_html(wrapper.replace("{}", body))
 
 
-PIECES = st.lists(
+FRAGMENTS = st.lists(
     st.one_of(
         st.sampled_from([*XSS, *"<>[]()!`*_~#\"'&\\:/ \n\t@", "javascript:", "https://x", "on=", "\n\n"]), st.text()
     ),
@@ -62,13 +62,13 @@ PIECES = st.lists(
 
 
 @settings(max_examples=300, deadline=None)
-@given(PIECES)
-def test_whatever_is_written_stays_within_the_list(pieces: list[str]) -> None:
-    judge("".join(pieces))
+@given(FRAGMENTS)
+def test_any_body_renders_to_allowed_html_only(fragments: list[str]) -> None:
+    assert_allowed_html("".join(fragments))
 
 
 @pytest.mark.parametrize(
-    ("body", "shown"),
+    ("body", "expected"),
     [
         ("**b** *i* ~~s~~ `c<1`", "<p><strong>b</strong> <em>i</em> <s>s</s> <code>c&lt;1</code></p>"),
         ("one\ntwo", "<p>one<br>\ntwo</p>"),
@@ -80,11 +80,11 @@ def test_whatever_is_written_stays_within_the_list(pieces: list[str]) -> None:
         ("| a |\n|---|\n| b |", "<p>| a |<br>\n|---|<br>\n| b |</p>"),
     ],
 )
-def test_markdown_means_what_it_says(body: str, shown: str) -> None:
-    assert html(body).strip() == shown
+def test_markdown_renders_to_html(body: str, expected: str) -> None:
+    assert render_html(body).strip() == expected
 
 
-async def test_the_html_of_a_message_follows_its_body(ann: UserClient) -> None:
+async def test_the_html_of_a_message_changes_with_its_body(ann: UserClient) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "*one*")
     seen = "query Seen($id: ID!) { message(id: $id) { bodyHtml } }"
@@ -94,29 +94,29 @@ async def test_the_html_of_a_message_follows_its_body(ann: UserClient) -> None:
 
 
 QUADRATIC = ["[\né\n>*\n", "-é\n>*\n", "`\n*[\n>*\n", "(&#\n*[\n>*\n"]
-"""Quotes and lists that interrupt each other: with these, each line looks at all the lines behind it."""
+"""Quotes and lists that interrupt each other: with these, parsing one line looks at all lines before it."""
 
 
 @pytest.mark.parametrize("unit", QUADRATIC)
-def test_a_body_that_would_take_long_to_read_is_shown_as_text(unit: str) -> None:
+def test_a_body_that_takes_too_long_to_parse_is_rendered_as_text(unit: str) -> None:
     body = (unit * 2_000)[:MAX_BODY]
     before = time.thread_time()
-    shown = html.__wrapped__(body)
-    assert time.thread_time() - before < 0.2  # 0.7 seconds without a bound, on a machine at rest
-    assert shown == f"<p>{escape(body, quote=False)}</p>".replace("\n", "<br>")
-    assert list(words(body)) == [body]
+    expected = render_html.__wrapped__(body)
+    assert time.thread_time() - before < 0.2  # 0.7 seconds without the limit, on an idle machine.
+    assert expected == f"<p>{escape(body, quote=False)}</p>".replace("\n", "<br>")
+    assert list(plain_texts(body)) == [body]
 
 
 @pytest.mark.parametrize(
     "unit", ["a\n", "- a\n", "> a\n", "# a\n", "1. a\n   - b\n", "```\na\n```\n", "[a](http://b) "]
 )
-def test_long_bodies_of_ordinary_markdown_are_read(unit: str) -> None:
+def test_long_bodies_of_ordinary_markdown_are_parsed(unit: str) -> None:
     body = (unit * 2_000)[:MAX_BODY]
-    reader().parse(body)  # raises TooComplex where it is
+    markdown_parser().parse(body)  # Raises TooComplex if it is.
 
 
-async def test_one_person_has_one_long_body_rendered_at_a_time() -> None:
-    """However many are asked for at once, others wait for one of them."""
+async def test_one_user_has_one_long_body_rendered_at_a_time() -> None:
+    """Jobs of other users are not queued behind many jobs of one user."""
     order: list[str] = []
 
     def work(name: str) -> None:
@@ -130,18 +130,18 @@ async def test_one_person_has_one_long_body_rendered_at_a_time() -> None:
     assert order.index("ann") <= 2
 
 
-async def test_what_names_people_in_a_long_body_is_read_beside_the_loop(
+async def test_mentions_in_a_long_body_are_parsed_in_a_worker_thread(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     room = await ann.create_room("den")
     threads: set[str] = set()
 
-    def spying(body: str) -> list[str]:
+    def recording_plain_texts(body: str) -> list[str]:
         threads.add(threading.current_thread().name)
-        return list(words(body))
+        return list(plain_texts(body))
 
-    monkeypatch.setattr("roomcast.messages.mentions.words", spying)
-    first, second = [f"@ann {uuid.uuid4()} " + "x" * 3_000 for _ in range(2)]  # nobody has read these before
+    monkeypatch.setattr("roomcast.messages.mentions.plain_texts", recording_plain_texts)
+    first, second = [f"@ann {uuid.uuid4()} " + "x" * 3_000 for _ in range(2)]  # Not in the cache.
     [message] = await ann.say(room, first)
     edit = "mutation ($input: EditMessageInput!) { editMessage(input: $input) { errors { code } } }"
     assert (await ann.mutate(edit, messageId=message["id"], body=second))["errors"] == []

@@ -1,10 +1,10 @@
-"""Mentions: words that name people; code names nobody."""
+"""Mentions: `@name` and `@room` in text, not in code."""
 
 import pytest
 
 from roomcast.messages.mentions import find_mentions
 from tests.api_clients import UserClient
-from tests.messages.documents import DELETE, EDIT, SEEN
+from tests.messages.documents import DELETE, EDIT, MESSAGE_BY_ID
 from tests.replay_invariant import replay_invariant
 
 
@@ -28,29 +28,29 @@ from tests.replay_invariant import replay_invariant
         ("مرحبا@bob", [["bob"]]),
     ],
 )
-def test_names_are_found_in_words_and_not_in_code(body: str, names: list[list[str]]) -> None:
+def test_mentions_are_found_in_text_and_not_in_code(body: str, names: list[list[str]]) -> None:
     assert [list(readings) for readings in find_mentions(body).names] == names
 
 
 @pytest.mark.parametrize(
-    ("body", "calls"),
+    ("body", "mentions_room"),
     [("@room!", True), ("@roomの皆さん", True), ("@rooms", False), ("`@room`", False), ("room", False)],
 )
-def test_the_room_is_called_by_its_word(body: str, calls: bool) -> None:
-    assert find_mentions(body).room is calls
+def test_at_room_mentions_the_room(body: str, mentions_room: bool) -> None:
+    assert find_mentions(body).room is mentions_room
 
 
-async def test_a_message_names_members_only(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+async def test_a_message_mentions_only_members(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
     async with replay_invariant(bob, den):
         [message] = await ann.say(den, "@bob. @cleo @nobody @ann `@room`")
-    seen = (await bob.execute(SEEN, id=message["id"]))["message"]
+    seen = (await bob.execute(MESSAGE_BY_ID, id=message["id"]))["message"]
     assert sorted(user["username"] for user in seen["mentions"]) == ["ann", "bob"]
     assert seen["mentionsRoom"] is False
 
 
-async def test_an_edit_names_whom_the_new_words_name(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+async def test_an_edit_replaces_the_mentions(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     [message] = await ann.say(den, "@bob")
     async with replay_invariant(ann, den):

@@ -1,4 +1,4 @@
-"""Who may do what with a message, as a table: no database, no clock, no server."""
+"""The message policy as tables. No database, no clock, no server."""
 
 from datetime import timedelta
 from typing import Any
@@ -18,23 +18,23 @@ PUBLIC, PRIVATE = RoomVisibility.PUBLIC, RoomVisibility.PRIVATE
 OWNER, MODERATOR, MEMBER, READ_ONLY = RoomRole.OWNER, RoomRole.MODERATOR, RoomRole.MEMBER, RoomRole.READ_ONLY
 
 
-def scene(**told: Any) -> tuple[Actor, Message, Room, Membership | None]:
-    """An actor before a message in a room, as told: role, author, admin, muted, archived, deleted, visibility."""
-    actor = Actor(uuid7(), uuid7(), told.get("admin", False), NOW)
-    room = Room(visibility=told.get("visibility", PUBLIC), created_at=NOW)
-    room.archived_at = NOW if told.get("archived") else None
-    author_id = actor.user_id if told.get("author") else uuid7()
+def make_case(**case: Any) -> tuple[Actor, Message, Room, Membership | None]:
+    """An actor, a message, a room and a membership. Keys: role, author, admin, muted, archived, deleted, visibility."""
+    actor = Actor(uuid7(), uuid7(), case.get("admin", False), NOW)
+    room = Room(visibility=case.get("visibility", PUBLIC), created_at=NOW)
+    room.archived_at = NOW if case.get("archived") else None
+    author_id = actor.user_id if case.get("author") else uuid7()
     message = Message(room_id=room.id, seq=1, author_id=author_id, body="hm", created_at=NOW)
-    message.deleted_at = NOW if told.get("deleted") else None
-    if told.get("role") is None:
+    message.deleted_at = NOW if case.get("deleted") else None
+    if case.get("role") is None:
         return actor, message, room, None
-    member = Membership(room_id=room.id, user_id=actor.user_id, role=told["role"], joined_at=NOW)
-    member.muted_until = NOW + timedelta(hours=1) if told.get("muted") else None
+    member = Membership(room_id=room.id, user_id=actor.user_id, role=case["role"], joined_at=NOW)
+    member.muted_until = NOW + timedelta(hours=1) if case.get("muted") else None
     return actor, message, room, member
 
 
 @pytest.mark.parametrize(
-    ("told", "edits", "deletes"),
+    ("case", "edits", "deletes"),
     [
         ({"role": MEMBER, "author": True}, True, True),
         ({"role": MEMBER}, False, False),
@@ -50,14 +50,14 @@ def scene(**told: Any) -> tuple[Actor, Message, Room, Membership | None]:
         ({"role": MEMBER, "admin": True, "visibility": PRIVATE}, False, False),
     ],
 )
-def test_who_edits_and_who_deletes(told: dict[str, Any], edits: bool, deletes: bool) -> None:
-    actor, message, room, member = scene(**told)
+def test_who_may_edit_and_delete(case: dict[str, Any], edits: bool, deletes: bool) -> None:
+    actor, message, room, member = make_case(**case)
     assert policy.may_edit(actor, message, room, member, NOW) is edits
     assert policy.may_delete(actor, message, room, member) is deletes
 
 
 @pytest.mark.parametrize(
-    ("told", "code"),
+    ("case", "code"),
     [
         ({"role": MEMBER}, None),
         ({"role": MEMBER, "deleted": True}, "CONFLICT"),
@@ -67,12 +67,12 @@ def test_who_edits_and_who_deletes(told: dict[str, Any], edits: bool, deletes: b
         ({"role": None}, "NOT_A_MEMBER"),
     ],
 )
-def test_who_reacts(told: dict[str, Any], code: str | None) -> None:
-    assert refusal(policy.check_react, *scene(**told), NOW) == code
+def test_who_may_react(case: dict[str, Any], code: str | None) -> None:
+    assert refusal(policy.check_react, *make_case(**case), NOW) == code
 
 
 @pytest.mark.parametrize(
-    ("told", "code"),
+    ("case", "code"),
     [
         ({"role": MODERATOR}, None),
         ({"role": OWNER}, None),
@@ -83,8 +83,8 @@ def test_who_reacts(told: dict[str, Any], code: str | None) -> None:
         ({"role": OWNER, "deleted": True}, "CONFLICT"),
     ],
 )
-def test_who_pins(told: dict[str, Any], code: str | None) -> None:
-    assert refusal(policy.check_pin, *scene(**told)) == code
+def test_who_may_pin(case: dict[str, Any], code: str | None) -> None:
+    assert refusal(policy.check_pin, *make_case(**case)) == code
 
 
 def refusal(check: Any, *arguments: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Pins: what moderators keep at hand for everybody in a room."""
+"""Pinned messages."""
 
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE, PIN, UNPIN, codes
@@ -10,11 +10,11 @@ PINNED = (
 )
 
 
-async def pinned(person: UserClient, room_id: str) -> list[str]:
-    """The bodies of all pins, page by page."""
+async def pinned(client: UserClient, room_id: str) -> list[str]:
+    """The bodies of all pinned messages, loaded page by page."""
     bodies, after = list[str](), None
     while True:
-        page = (await person.execute(PINNED, id=room_id, after=after))["room"]["pinnedMessages"]
+        page = (await client.execute(PINNED, id=room_id, after=after))["room"]["pinnedMessages"]
         bodies += [node["body"] for node in page["nodes"]]
         if not page["pageInfo"]["hasNextPage"]:
             return bodies
@@ -25,15 +25,15 @@ async def test_pins_are_announced_and_the_newest_pin_comes_first(ann: UserClient
     den = await ann.create_room("den")
     await bob.join(den)
     rules, menu = await ann.say(den, "rules", "menu")
-    async with replay_invariant(bob, den) as told:
+    async with replay_invariant(bob, den) as events:
         for message in (menu, rules, rules):
             assert codes(await ann.mutate(PIN, messageId=message["id"])) == []
-    assert [event["reason"] for event in told] == ["PINNED", "PINNED"]
+    assert [event["reason"] for event in events] == ["PINNED", "PINNED"]
     assert await pinned(bob, den) == ["rules", "menu"]
-    async with replay_invariant(bob, den) as told:
+    async with replay_invariant(bob, den) as events:
         await ann.mutate(UNPIN, messageId=rules["id"])
         await ann.mutate(UNPIN, messageId=rules["id"])
-    assert [event["reason"] for event in told] == ["UNPINNED"]
+    assert [event["reason"] for event in events] == ["UNPINNED"]
     assert await pinned(bob, den) == ["menu"]
 
 
@@ -47,7 +47,7 @@ async def test_a_deleted_message_is_not_pinned_any_more(ann: UserClient) -> None
     assert codes(await ann.mutate(PIN, messageId=menu["id"])) == ["CONFLICT"]
 
 
-async def test_who_does_not_moderate_pins_nothing(bob: UserClient, cleo: UserClient) -> None:
+async def test_only_moderators_pin_messages(bob: UserClient, cleo: UserClient) -> None:
     den, hall = await bob.create_room("den", visibility="PRIVATE"), await bob.create_room("hall")
     [private], [public] = await bob.say(den, "ours"), await bob.say(hall, "all's")
     assert codes(await cleo.mutate(PIN, messageId=private["id"])) == ["NOT_FOUND"]

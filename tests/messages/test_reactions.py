@@ -1,47 +1,47 @@
-"""Reactions: real emoji, each person's each once, counted alike by those who listened and those who come back."""
+"""Reactions: one per user and emoji, with the same counts in live events and in a replay."""
 
 import asyncio
 
 from tests.api_clients import UserClient
-from tests.messages.documents import DELETE, REACT, SEEN, TAKE_BACK, codes
+from tests.messages.documents import DELETE, MESSAGE_BY_ID, REACT, REMOVE_REACTION, codes
 from tests.replay_invariant import kinds, replay_invariant
 
 
-async def test_a_reaction_is_counted_once_for_each_person(ann: UserClient, bob: UserClient) -> None:
+async def test_a_reaction_is_counted_once_per_user(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
     [message] = await ann.say(den, "lunch?")
-    async with replay_invariant(bob, den) as told:
+    async with replay_invariant(bob, den) as events:
         await ann.mutate(REACT, messageId=message["id"], emoji="👍")
         await bob.mutate(REACT, messageId=message["id"], emoji="👍")
         again = await bob.mutate(REACT, messageId=message["id"], emoji="👍")
-    assert [(event["emoji"], event["count"], event["added"]) for event in told] == [("👍", 1, True), ("👍", 2, True)]
+    assert [(event["emoji"], event["count"], event["added"]) for event in events] == [("👍", 1, True), ("👍", 2, True)]
     assert again["cursor"] is None
     [group] = again["message"]["reactions"]
     assert (group["count"], group["viewerHasReacted"], group["users"]["totalCount"]) == (2, True, 2)
     assert [user["username"] for user in group["users"]["nodes"]] == ["ann", "bob"]
 
 
-async def test_a_reaction_taken_back_is_gone(ann: UserClient, bob: UserClient) -> None:
+async def test_a_removed_reaction_is_gone(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
     [message] = await ann.say(den, "lunch?")
     await bob.mutate(REACT, messageId=message["id"], emoji="🎉")
-    async with replay_invariant(ann, den) as told:
-        gone = await bob.mutate(TAKE_BACK, messageId=message["id"], emoji="🎉")
-        await bob.mutate(TAKE_BACK, messageId=message["id"], emoji="🎉")
-    assert kinds(told) == ["ReactionChanged"]
-    assert (told[0]["added"], told[0]["count"]) == (False, 0)
-    assert gone["message"]["reactions"] == []
+    async with replay_invariant(ann, den) as events:
+        removed = await bob.mutate(REMOVE_REACTION, messageId=message["id"], emoji="🎉")
+        await bob.mutate(REMOVE_REACTION, messageId=message["id"], emoji="🎉")
+    assert kinds(events) == ["ReactionChanged"]
+    assert (events[0]["added"], events[0]["count"]) == (False, 0)
+    assert removed["message"]["reactions"] == []
 
 
-async def test_two_who_react_at_once_are_both_counted(ann: UserClient, bob: UserClient) -> None:
+async def test_two_concurrent_reactions_are_both_counted(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
     [message] = await ann.say(den, "now")
-    async with replay_invariant(ann, den) as told:
-        await asyncio.gather(*(person.mutate(REACT, messageId=message["id"], emoji="⏱️") for person in (ann, bob)))
-    assert [event["count"] for event in told] == [1, 2]
+    async with replay_invariant(ann, den) as events:
+        await asyncio.gather(*(client.mutate(REACT, messageId=message["id"], emoji="⏱️") for client in (ann, bob)))
+    assert [event["count"] for event in events] == [1, 2]
 
 
 async def test_only_an_emoji_is_a_reaction(ann: UserClient) -> None:
@@ -59,7 +59,7 @@ async def test_spellings_of_one_emoji_are_one_reaction(ann: UserClient) -> None:
     assert {group["emoji"] for group in last["message"]["reactions"]} == {"❤️", "🇩🇪", "👩🏽‍🚀", "1️⃣"}
 
 
-async def test_strangers_guests_and_the_dead_have_no_reactions(bob: UserClient, cleo: UserClient) -> None:
+async def test_only_members_react_and_not_to_deleted_messages(bob: UserClient, cleo: UserClient) -> None:
     den, hall = await bob.create_room("den", visibility="PRIVATE"), await bob.create_room("hall")
     [private], [public] = await bob.say(den, "ours"), await bob.say(hall, "all's")
     assert codes(await cleo.mutate(REACT, messageId=private["id"], emoji="👍")) == ["NOT_FOUND"]
@@ -67,5 +67,5 @@ async def test_strangers_guests_and_the_dead_have_no_reactions(bob: UserClient, 
     await bob.mutate(REACT, messageId=public["id"], emoji="👍")
     async with replay_invariant(cleo, hall):
         await bob.mutate(DELETE, messageId=public["id"])
-    assert (await cleo.execute(SEEN, id=public["id"]))["message"]["reactions"] == []
+    assert (await cleo.execute(MESSAGE_BY_ID, id=public["id"]))["message"]["reactions"] == []
     assert codes(await bob.mutate(REACT, messageId=public["id"], emoji="👍")) == ["CONFLICT"]

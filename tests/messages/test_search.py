@@ -1,4 +1,4 @@
-"""Search: words, parts of words, scripts without spaces; only where one is, and only what is still there."""
+"""Search: words, parts of words and scripts without spaces, in the user's rooms only."""
 
 import time
 import uuid
@@ -13,7 +13,7 @@ from roomcast.core.columns import table
 from roomcast.core.direct_queries import fetch
 from roomcast.core.paging import window
 from roomcast.messages.models import MessageText
-from roomcast.messages.search import MAX_TEXT, Filter, search, snippet, words_of
+from roomcast.messages.search import MAX_TEXT, SearchFilter, parse_query, search_messages, snippet
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE, EDIT
 from tests.running_app import RunningApp
@@ -24,7 +24,7 @@ SEARCH = (
     "node { body room { name } } } nodes { id } pageInfo { hasNextPage endCursor } } }"
 )
 
-SAID = [
+BODIES = [
     "The quick brown fox",
     "Uncharacteristically slow",
     "明日は会議です",
@@ -35,15 +35,15 @@ SAID = [
 ]
 
 
-async def found(person: UserClient, query: str, **more: object) -> list[str]:
-    answer = await person.execute(SEARCH, query=query, **more)
+async def found(client: UserClient, query: str, **more: object) -> list[str]:
+    answer = await client.execute(SEARCH, query=query, **more)
     return [edge["node"]["body"] for edge in answer["searchMessages"]["edges"]]
 
 
-async def test_words_parts_of_words_and_every_script_are_found(ann: UserClient) -> None:
+async def test_words_and_parts_of_words_are_found_in_every_script(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    fox, slow, meeting, seoul, price, letters, mother = SAID
-    await ann.say(den, *SAID)
+    fox, slow, meeting, seoul, price, letters, mother = BODIES
+    await ann.say(den, *BODIES)
     for query, bodies in {
         "quick": [fox],
         "QUICK fox": [fox],
@@ -73,7 +73,9 @@ async def test_words_parts_of_words_and_every_script_are_found(ann: UserClient) 
         assert await found(ann, query) == bodies, query
 
 
-async def test_nothing_is_found_where_one_is_not(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+async def test_search_finds_messages_only_in_the_users_rooms(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     hall, den = await bob.create_room("hall"), await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
     await bob.say(hall, "needle in the hall")
     await bob.say(den, "needle in the den")
@@ -85,7 +87,7 @@ async def test_nothing_is_found_where_one_is_not(ann: UserClient, bob: UserClien
     assert await found(cleo, "needle") == []
 
 
-async def test_what_was_edited_is_found_by_its_new_words_and_what_was_deleted_by_none(ann: UserClient) -> None:
+async def test_edited_messages_are_found_by_their_new_body_and_deleted_ones_not_at_all(ann: UserClient) -> None:
     den = await ann.create_room("den")
     edited, deleted = await ann.say(den, "haystack one", "haystack two")
     await ann.mutate(EDIT, messageId=edited["id"], body="a needle")
@@ -96,27 +98,27 @@ async def test_what_was_edited_is_found_by_its_new_words_and_what_was_deleted_by
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("words", [["ow"], ["quick", "ow"]])
-async def test_the_newest_texts_are_looked_at_first_and_no_more_than_a_page_needs(
+async def test_the_query_plan_reads_the_newest_messages_first_and_stops_at_a_page(
     words: list[str], app: RunningApp, ann: UserClient
 ) -> None:
-    nobody = Actor(uuid.uuid4(), uuid.uuid4(), is_admin=False, token_expires_at=now())
+    actor = Actor(uuid.uuid4(), uuid.uuid4(), is_admin=False, token_expires_at=now())
     async with app.roomcast.db.read() as session:
         connection = await session.connection()
-        asked: list[tuple[str, Any]] = []
+        executed: list[tuple[str, Any]] = []
 
-        def noted(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
-            asked.append((statement, parameters))
+        def record_statement(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+            executed.append((statement, parameters))
 
-        sa.event.listen(connection.sync_connection, "before_cursor_execute", noted)
-        await search(session, nobody, words, Filter(), window())
-        statement, parameters = asked[-1]
+        sa.event.listen(connection.sync_connection, "before_cursor_execute", record_statement)
+        await search_messages(session, actor, words, SearchFilter(), window())
+        statement, parameters = executed[-1]
         steps = await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
         plan = [step.detail for step in steps]
     assert plan[0].startswith("SCAN message_"), plan
     assert not any("TEMP B-TREE" in step for step in plan), plan
 
 
-async def test_filters_narrow_and_pages_follow_each_other(ann: UserClient, bob: UserClient) -> None:
+async def test_filters_and_pages(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     await ann.say(den, "needle 1", "needle 2")
     await ann.say(hall, "needle 3")
@@ -140,13 +142,13 @@ async def test_filters_narrow_and_pages_follow_each_other(ann: UserClient, bob: 
     assert page["pageInfo"]["hasNextPage"] is False
 
 
-async def test_a_search_without_words_is_none(ann: UserClient) -> None:
+async def test_a_query_without_words_or_with_too_many_is_refused(ann: UserClient) -> None:
     for query in ("", "  ", "x" * 201, " ".join("abcdefghijk")):
         assert await ann.codes(SEARCH, query=query) == ["BAD_USER_INPUT"], query
 
 
 @pytest.mark.parametrize(
-    ("body", "query", "shown"),
+    ("body", "query", "expected"),
     [
         ("one two three", "two", "one <mark>two</mark> three"),
         ("<b>two</b> & two", "two", "&lt;b&gt;<mark>two</mark>&lt;/b&gt; &amp; <mark>two</mark>"),
@@ -162,20 +164,20 @@ async def test_a_search_without_words_is_none(ann: UserClient) -> None:
         ("Straße", "as", "Str<mark>aß</mark>e"),
     ],
 )
-def test_a_snippet_marks_what_was_found_and_escapes_the_rest(body: str, query: str, shown: str) -> None:
-    assert snippet(body, words_of(query)) == shown
+def test_a_snippet_marks_the_matches_and_escapes_html(body: str, query: str, expected: str) -> None:
+    assert snippet(body, parse_query(query)) == expected
 
 
-async def test_a_snippet_is_made_only_where_it_is_asked_for(ann: UserClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_snippet_is_computed_only_when_it_is_selected(ann: UserClient, monkeypatch: pytest.MonkeyPatch) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "needle " * 100)
     made: list[str] = []
 
-    def spying(body: str, words: list[str]) -> str:
+    def recording_snippet(body: str, words: list[str]) -> str:
         made.append(body)
         return snippet(body, words)
 
-    monkeypatch.setattr("roomcast.messages.search.snippet", spying)
+    monkeypatch.setattr("roomcast.messages.search.snippet", recording_snippet)
     without = '{ searchMessages(query: "needle") { nodes { body } edges { node { id } } } }'
     assert len((await ann.execute(without))["searchMessages"]["nodes"]) == 1
     assert made == []
@@ -184,12 +186,12 @@ async def test_a_snippet_is_made_only_where_it_is_asked_for(ann: UserClient, mon
     assert len(made) == 1
 
 
-def test_words_are_looked_for_once() -> None:
-    assert words_of("Two two ｔｗｏ three") == ["two", "three"]
+def test_repeated_words_are_searched_once() -> None:
+    assert parse_query("Two two ｔｗｏ three") == ["two", "three"]
 
 
-async def test_what_ligatures_come_apart_into_counts(ann: UserClient) -> None:
-    assert await ann.codes(SEARCH, query="ﷺ" * 12) == ["BAD_USER_INPUT"]  # eighteen letters each
+async def test_the_limits_count_characters_after_ligatures_are_expanded(ann: UserClient) -> None:
+    assert await ann.codes(SEARCH, query="ﷺ" * 12) == ["BAD_USER_INPUT"]  # Each folds to eighteen letters.
     den = await ann.create_room("den")
     await ann.say(den, "ﷺ" * 4_000)
     async with ann.app.roomcast.db.read() as session:
@@ -197,18 +199,18 @@ async def test_what_ligatures_come_apart_into_counts(ann: UserClient) -> None:
     assert size <= MAX_TEXT
 
 
-async def test_a_search_is_narrowed_to_a_few_rooms_and_authors(ann: UserClient) -> None:
+async def test_a_filter_has_up_to_100_rooms_and_authors(ann: UserClient) -> None:
     for name in ("roomIds", "authorIds"):
         assert await ann.codes(SEARCH, query="needle", filter={name: ["room_x"] * 101}) == ["BAD_USER_INPUT"]
 
 
 @pytest.mark.parametrize("body", ["ﷺ" * 4_000, "a " * 2_000, "é" * 4_000, "x" * 3_990 + " needle"])
 def test_a_snippet_of_any_message_takes_a_few_milliseconds(body: str) -> None:
-    words = words_of("a e i o u x needle صلى لله")
+    words = parse_query("a e i o u x needle صلى لله")
     snippet(body, words)
-    taken = []
+    durations = []
     for _ in range(3):
         before = time.thread_time()
         snippet(body, words)
-        taken.append(time.thread_time() - before)
-    assert min(taken) < 0.02
+        durations.append(time.thread_time() - before)
+    assert min(durations) < 0.02

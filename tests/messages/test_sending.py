@@ -1,4 +1,4 @@
-"""Sending a message: once, in order, and only where one may."""
+"""Sending messages: idempotent, in order, and with valid bodies."""
 
 import asyncio
 import uuid
@@ -9,22 +9,22 @@ from tests.api_clients import ROOM_MESSAGES, UserClient
 from tests.messages.documents import EDIT, codes
 
 
-async def test_a_message_sent_is_heard_by_those_who_listen(ann: UserClient, bob: UserClient) -> None:
+async def test_a_sent_message_reaches_subscribers(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
-    async with bob.socket() as wire:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with bob.socket() as socket:
+        watching = await socket.watch(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(1)
         sent = await ann.send(den, "hello")
-        heard = await watching.next()
-    assert heard["message"]["id"] == sent["message"]["id"]
-    assert heard["message"]["body"] == "hello"
-    assert heard["message"]["author"] == {"username": "ann"}
-    assert heard["cursor"] == sent["cursor"]
-    assert heard["replayed"] is False
+        received = await watching.next()
+    assert received["message"]["id"] == sent["message"]["id"]
+    assert received["message"]["body"] == "hello"
+    assert received["message"]["author"] == {"username": "ann"}
+    assert received["cursor"] == sent["cursor"]
+    assert received["replayed"] is False
 
 
-async def test_the_same_send_ten_times_at_once_makes_one_message(ann: UserClient) -> None:
+async def test_ten_concurrent_sends_with_one_key_make_one_message(ann: UserClient) -> None:
     den = await ann.create_room("den")
     key = str(uuid.uuid4())
     payloads = await asyncio.gather(*(ann.send(den, "once", clientMessageId=key) for _ in range(10)))
@@ -33,7 +33,7 @@ async def test_the_same_send_ten_times_at_once_makes_one_message(ann: UserClient
     assert (await ann.send(den, "again", clientMessageId=key))["errors"][0]["code"] == "IDEMPOTENCY_KEY_REUSED"
 
 
-async def test_fifty_senders_at_once_leave_no_hole_in_the_sequence(ann: UserClient) -> None:
+async def test_fifty_concurrent_sends_leave_no_gap_in_the_sequence(ann: UserClient) -> None:
     den = await ann.create_room("den")
     payloads = await asyncio.gather(*(ann.send(den, f"number {n}") for n in range(50)))
     assert sorted(payload["message"]["seq"] for payload in payloads) == list(range(2, 52))
@@ -52,7 +52,7 @@ async def test_fifty_senders_at_once_leave_no_hole_in_the_sequence(ann: UserClie
         "a\tb\r\nc",
     ],
 )
-async def test_a_body_is_kept_as_it_was_written_in_any_script(ann: UserClient, body: str) -> None:
+async def test_a_body_in_any_script_is_stored_unchanged(ann: UserClient, body: str) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, body)
     assert message["body"] == body
@@ -62,7 +62,7 @@ async def test_a_body_is_kept_as_it_was_written_in_any_script(ann: UserClient, b
 @pytest.mark.parametrize(
     "body", ["", " \n\u00a0\u3000", "\u200d\u200b", "\ufe0f", "\u3164", "a\0b", "\x1b[31m", "a\x85b"]
 )
-async def test_a_body_shows_something_and_controls_nothing(ann: UserClient, body: str) -> None:
+async def test_a_body_without_visible_text_or_with_control_characters_is_refused(ann: UserClient, body: str) -> None:
     den = await ann.create_room("den")
     [message] = await ann.say(den, "words")
     assert codes(await ann.send(den, body)) == ["VALIDATION_FAILED"]

@@ -14,21 +14,21 @@ HISTORY = (
 )
 
 
-async def bodies(person: UserClient, room_id: str, **more: object) -> list[str]:
-    page = (await person.execute(HISTORY, roomId=room_id, **more))["messages"]
+async def bodies(client: UserClient, room_id: str, **more: object) -> list[str]:
+    page = (await client.execute(HISTORY, roomId=room_id, **more))["messages"]
     return [node["body"] for node in page["nodes"]]
 
 
-async def test_replies_are_in_the_log_and_streams_and_not_in_the_history(ann: UserClient, bob: UserClient) -> None:
+async def test_thread_replies_are_streamed_and_not_in_the_main_history(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     root, other = await ann.say(den, "topic", "other")
-    async with bob.socket() as wire:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with bob.socket() as socket:
+        watching = await socket.watch(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(1)
         async with replay_invariant(bob, den):
             await ann.send(den, "one", threadRootId=root["id"])
             await bob.send(den, "two", threadRootId=root["id"])
-        assert [shown["message"]["body"] for shown in await watching.take(2)] == ["one", "two"]
+        assert [event["message"]["body"] for event in await watching.take(2)] == ["one", "two"]
     seen = await bob.execute(HISTORY, roomId=den)
     assert [node["body"] for node in seen["messages"]["nodes"]] == ["topic", "other"]
     assert seen["messages"]["nodes"][0]["thread"] == {"replyCount": 2, "lastReply": {"body": "two"}}
@@ -46,7 +46,7 @@ async def test_threads_are_not_nested(ann: UserClient) -> None:
     assert answer["errors"][0]["path"] == ["input", "threadRootId"]
 
 
-async def test_a_thread_belongs_to_its_room_and_to_its_key(ann: UserClient) -> None:
+async def test_a_thread_belongs_to_its_room_and_is_part_of_the_idempotency_check(ann: UserClient) -> None:
     den, hall = await ann.create_room("den"), await ann.create_room("hall")
     [root] = await ann.say(den, "topic")
     assert codes(await ann.send(hall, "lost", threadRootId=root["id"])) == ["NOT_FOUND"]
@@ -55,11 +55,11 @@ async def test_a_thread_belongs_to_its_room_and_to_its_key(ann: UserClient) -> N
     await ann.send(den, "one", threadRootId=root["id"], clientMessageId=key)
     assert (await ann.send(den, "one", threadRootId=root["id"], clientMessageId=key))["replayed"] is True
     assert codes(await ann.send(den, "one", clientMessageId=key)) == ["IDEMPOTENCY_KEY_REUSED"]
-    for question in ({"root": root["id"]}, {"root": ""}, {"around": root["id"]}, {"around": ""}):
-        assert await ann.codes(HISTORY, roomId=hall, **question) == ["NOT_FOUND"]
+    for arguments in ({"root": root["id"]}, {"root": ""}, {"around": root["id"]}, {"around": ""}):
+        assert await ann.codes(HISTORY, roomId=hall, **arguments) == ["NOT_FOUND"]
 
 
-async def test_a_history_is_centred_on_a_message_of_its_own(ann: UserClient) -> None:
+async def test_a_history_is_centred_on_one_of_its_messages(ann: UserClient) -> None:
     den = await ann.create_room("den")
     one, two, three = await ann.say(den, "one", "two", "three")
     replies = [(await ann.send(den, f"reply {n}", threadRootId=two["id"]))["message"] for n in range(3)]

@@ -16,20 +16,20 @@ AUDIT = (
     "{ nodes { id at action targetId roomId reason ipAddress actor { username } } "
     "pageInfo { hasNextPage endCursor } } }"
 )
-SAID = SEND.replace("retryable", "retryable retryAfterMs")
+SEND_WITH_RETRY_AFTER = SEND.replace("retryable", "retryable retryAfterMs")
 
 
-async def entries(person: UserClient, **chosen: object) -> list[Json]:
-    return list((await person.execute(AUDIT, filter=chosen))["auditLog"]["nodes"])
+async def entries(client: UserClient, **filter_: object) -> list[Json]:
+    return list((await client.execute(AUDIT, filter=filter_))["auditLog"]["nodes"])
 
 
-async def test_who_is_muted_says_nothing_until_then(bob: UserClient, cleo: UserClient) -> None:
+async def test_a_muted_member_cannot_send_until_the_mute_ends(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     key = str(uuid.uuid4())
     first = await cleo.send(den, "before", clientMessageId=key)
-    async with replay_invariant(cleo, den) as told:
+    async with replay_invariant(cleo, den) as events:
         await change(bob, "muteMember", roomId=den, userId=cleo.id, seconds=600, reason="shouting")
-        [error] = (await cleo.mutate(SAID, roomId=den, body="but"))["errors"]
+        [error] = (await cleo.mutate(SEND_WITH_RETRY_AFTER, roomId=den, body="but"))["errors"]
         assert (error["code"], error["retryable"]) == ("MUTED", True)
         assert 590_000 < error["retryAfterMs"] <= 600_000
         again = await cleo.send(den, "before", clientMessageId=key)
@@ -37,34 +37,34 @@ async def test_who_is_muted_says_nothing_until_then(bob: UserClient, cleo: UserC
         await change(bob, "muteMember", roomId=den, userId=cleo.id, seconds=0)
         assert (await change(bob, "muteMember", roomId=den, userId=cleo.id, seconds=0))["cursor"] is None
         await cleo.say(den, "thanks")
-    assert kinds(told) == ["MUTED", "UNMUTED", "MessageCreated"]
-    assert datetime.fromisoformat(told[0]["mutedUntil"]) > datetime.fromisoformat(told[0]["at"])
+    assert kinds(events) == ["MUTED", "UNMUTED", "MessageCreated"]
+    assert datetime.fromisoformat(events[0]["mutedUntil"]) > datetime.fromisoformat(events[0]["at"])
 
 
-async def test_moderators_mute_people_below_themselves(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+async def test_moderators_mute_members_with_a_lower_role(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
-    wish = {"roomId": den, "userId": bob.id, "seconds": 60}
-    assert await refusal(cleo, "muteMember", **wish) == "NOT_FOUND"
+    arguments = {"roomId": den, "userId": bob.id, "seconds": 60}
+    assert await refusal(cleo, "muteMember", **arguments) == "NOT_FOUND"
     await add(ann, den, bob, role="MODERATOR")
     await add(ann, den, cleo)
-    assert await refusal(cleo, "muteMember", **wish) == "FORBIDDEN"
+    assert await refusal(cleo, "muteMember", **arguments) == "FORBIDDEN"
     assert await refusal(bob, "muteMember", roomId=den, userId=ann.id, seconds=60) == "FORBIDDEN"
-    assert await refusal(bob, "muteMember", **wish) == "FORBIDDEN"
+    assert await refusal(bob, "muteMember", **arguments) == "FORBIDDEN"
     assert await refusal(bob, "muteMember", roomId=den, userId="user_x", seconds=60) == "NOT_FOUND"
     assert await refusal(bob, "muteMember", roomId=den, userId=cleo.id, seconds=-1) == "VALIDATION_FAILED"
     await change(bob, "muteMember", roomId=den, userId=cleo.id, seconds=60)
-    await change(ann, "muteMember", **wish)
+    await change(ann, "muteMember", **arguments)
     assert (await bob.send(den, "hey"))["errors"][0]["code"] == "MUTED"
     await change(ann, "setMemberRole", roomId=den, userId=cleo.id, role="MODERATOR")
-    await cleo.say(den, "who is trusted to moderate may speak")
+    await cleo.say(den, "becoming a moderator lifts a mute")
 
 
-async def test_slow_mode_paces_members_and_not_moderators(bob: UserClient, cleo: UserClient) -> None:
+async def test_slow_mode_limits_members_and_not_moderators(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     await change(bob, "updateRoom", roomId=den, slowModeSeconds=600)
     key = str(uuid.uuid4())
     sent = await cleo.send(den, "one", clientMessageId=key)
-    [error] = (await cleo.mutate(SAID, roomId=den, body="two"))["errors"]
+    [error] = (await cleo.mutate(SEND_WITH_RETRY_AFTER, roomId=den, body="two"))["errors"]
     assert (error["code"], error["retryable"]) == ("SLOW_MODE", True)
     assert 590_000 < error["retryAfterMs"] <= 600_000
     assert (await cleo.send(den, "one", clientMessageId=key))["message"] == sent["message"]
@@ -76,21 +76,21 @@ async def test_slow_mode_paces_members_and_not_moderators(bob: UserClient, cleo:
     await cleo.say(den, "at", "last")
 
 
-async def test_a_report_is_found_once_by_administrators(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+async def test_administrators_find_each_report_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
-    [said] = await bob.say(den, "rude words")
+    [posted] = await bob.say(den, "rude words")
     for _ in range(2):
-        assert (await cleo.mutate(REPORT, messageId=said["id"], reason="rude"))["errors"] == []
+        assert (await cleo.mutate(REPORT, messageId=posted["id"], reason="rude"))["errors"] == []
     [entry] = await entries(ann, action="MESSAGE_REPORTED")
-    assert (entry["actor"], entry["targetId"], entry["reason"]) == ({"username": "cleo"}, said["id"], "rude")
+    assert (entry["actor"], entry["targetId"], entry["reason"]) == ({"username": "cleo"}, posted["id"], "rude")
     assert (entry["roomId"], entry["ipAddress"]) == (den, "127.0.0.1")
-    [blank] = (await cleo.mutate(REPORT, messageId=said["id"], reason=" "))["errors"]
+    [blank] = (await cleo.mutate(REPORT, messageId=posted["id"], reason=" "))["errors"]
     assert blank == {"code": "VALIDATION_FAILED", "path": ["input", "reason"]}
-    for stranger, message in ((ann, said["id"]), (cleo, "msg_nonsense")):
-        assert (await stranger.mutate(REPORT, messageId=message, reason="rude"))["errors"][0]["code"] == "NOT_FOUND"
+    for client, message in ((ann, posted["id"]), (cleo, "msg_nonsense")):
+        assert (await client.mutate(REPORT, messageId=message, reason="rude"))["errors"][0]["code"] == "NOT_FOUND"
 
 
-async def test_every_deed_of_a_moderator_is_in_the_audit_log(
+async def test_every_action_of_a_moderator_is_in_the_audit_log(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
@@ -104,8 +104,8 @@ async def test_every_deed_of_a_moderator_is_in_the_audit_log(
     await change(bob, "archiveRoom", roomId=den)
     await change(bob, "unarchiveRoom", roomId=den)
     await bob.mutate(DELETE, roomId=den)
-    noted = await entries(ann, actorId=bob.id)
-    assert [(entry["action"], entry["targetId"], entry["reason"]) for entry in reversed(noted)] == [
+    found = await entries(ann, actorId=bob.id)
+    assert [(entry["action"], entry["targetId"], entry["reason"]) for entry in reversed(found)] == [
         ("INVITE_REVOKED", den, None),
         ("ROOM_UPDATED", den, None),
         ("MEMBER_MUTED", cleo.id, "loud"),
@@ -116,11 +116,11 @@ async def test_every_deed_of_a_moderator_is_in_the_audit_log(
         ("ROOM_UNARCHIVED", den, None),
         ("ROOM_DELETED", den, None),
     ]
-    assert {entry["roomId"] for entry in noted} == {den}
+    assert {entry["roomId"] for entry in found} == {den}
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_the_audit_log_is_paged_filtered_and_for_administrators(ann: UserClient, bob: UserClient) -> None:
+async def test_the_audit_log_is_paged_filtered_and_only_for_administrators(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     for number in range(5):
         await change(ann, "updateRoom", roomId=den, topic=f"topic {number}")

@@ -1,4 +1,5 @@
-"""A push service as it stands on the internet, and browsers that it can reach: real TLS, real keys, nothing of ours."""
+"""A push service and browsers for tests: a TLS server of its own and an independent implementation of decryption and
+VAPID verification, without roomcast's code."""
 
 import asyncio
 import base64
@@ -61,7 +62,7 @@ def public(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 @dataclass
 class Pushed:
-    """One request of the chat server. `topic`, `urgency` and the rest are its headers."""
+    """One request that the push service received."""
 
     path: str
     headers: dict[str, str]
@@ -70,14 +71,14 @@ class Pushed:
 
 @dataclass
 class PushService:
-    """Takes everything, unless `says` has other answers for a path, each used once: status, headers, or None for
-    silence. Answers nothing before it is `open`."""
+    """Accepts every push, unless `answers` has other answers for its path. Each is used once: status and headers, or
+    None for no answer at all. Nothing is answered while `open` is not set."""
 
     url: str = ""
     pushed: list[Pushed] = field(default_factory=list)
-    says: dict[str, list[tuple[int, dict[str, str]] | None]] = field(default_factory=dict)
+    answers: dict[str, list[tuple[int, dict[str, str]] | None]] = field(default_factory=dict)
     open: asyncio.Event = field(default_factory=asyncio.Event)
-    _came: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def __call__(self, scope: Json, receive: Any, send: Any) -> None:
         body, more = b"", True
@@ -85,24 +86,24 @@ class PushService:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
         headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
-        async with self._came:
+        async with self._arrived:
             self.pushed.append(Pushed(scope["path"], headers, body))
-            self._came.notify_all()
+            self._arrived.notify_all()
         await self.open.wait()
-        answers = self.says.get(scope["path"])
+        answers = self.answers.get(scope["path"])
         answer = answers.pop(0) if answers else (201, {})
         if answer is None:
-            await asyncio.get_running_loop().create_future()  # until it is cancelled at the end
+            await asyncio.get_running_loop().create_future()  # Until the test ends and cancels it.
             return
         status, extra = answer
         found = [(name.encode(), value.encode()) for name, value in {"content-length": "0", **extra}.items()]
         await send({"type": "http.response.start", "status": status, "headers": found})
         await send({"type": "http.response.body"})
 
-    async def until(self, count: int, path: str | None = None) -> list[Pushed]:
-        """All that came for that path, once there are so many."""
-        async with asyncio.timeout(WAIT_SECONDS), self._came:
-            await self._came.wait_for(lambda: len(self.at(path)) >= count)
+    async def wait_for(self, count: int, path: str | None = None) -> list[Pushed]:
+        """Wait until the path has received this many pushes. Returns them."""
+        async with asyncio.timeout(WAIT_SECONDS), self._arrived:
+            await self._arrived.wait_for(lambda: len(self.at(path)) >= count)
             return self.at(path)
 
     def at(self, path: str | None) -> list[Pushed]:
@@ -111,10 +112,10 @@ class PushService:
 
 @asynccontextmanager
 async def push_service(folder: Path) -> AsyncIterator[PushService]:
-    """On https://localhost, under a certificate that is in `folder/service.pem`."""
+    """A push service at https://localhost with the certificate `folder/service.pem`."""
     service = PushService()
     service.open.set()
-    certificate, key = certify(folder)
+    certificate, key = write_certificate(folder)
     config = uvicorn.Config(
         service,
         "127.0.0.1",
@@ -132,14 +133,14 @@ async def push_service(folder: Path) -> AsyncIterator[PushService]:
         yield service
     finally:
         for connection in list(server.server_state.connections):
-            connection.transport.abort()  # a TLS connection that its peer keeps takes half a minute to close
+            connection.transport.abort()  # Closing a TLS connection that its peer keeps open takes half a minute.
         for task in server.server_state.tasks:
             task.cancel()
         await server.end()
 
 
-def certify(folder: Path) -> tuple[Path, Path]:
-    """A certificate for localhost that vouches for itself, and its key."""
+def write_certificate(folder: Path) -> tuple[Path, Path]:
+    """Write a self-signed certificate for localhost and its key. Returns their paths."""
     key = ec.generate_private_key(CURVE)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)
@@ -162,7 +163,8 @@ def certify(folder: Path) -> tuple[Path, Path]:
 
 
 class Browser:
-    """One browser of somebody. `server_key` is what it subscribed with: pushes of anybody else are not taken."""
+    """One browser of a user. `server_key`: the key it subscribed with. A push signed with another key fails the
+    test."""
 
     def __init__(self, service: PushService, server_key: str, host: str = "localhost") -> None:
         self.service, self.server_key = service, server_key
@@ -180,15 +182,15 @@ class Browser:
     def pushed(self) -> list[Pushed]:
         return self.service.at(self.path)
 
-    async def hears(self) -> Json:
-        """What the next push says."""
+    async def next_payload(self) -> Json:
+        """Wait for the next push, verify and decrypt it. Returns its payload."""
         self._read += 1
-        pushed = (await self.service.until(self._read, self.path))[self._read - 1]
+        pushed = (await self.service.wait_for(self._read, self.path))[self._read - 1]
         self.verify(pushed)
         return dict(orjson.loads(self.open(pushed.body)))
 
     def verify(self, pushed: Pushed) -> Json:
-        """Who it is from, as a push service sees it (RFC 8292)."""
+        """Check the headers as a push service does (RFC 8292). Returns the claims of the token."""
         scheme, _, rest = pushed.headers["authorization"].partition(" ")
         parts = dict(part.strip().split("=", 1) for part in rest.split(","))
         assert (scheme, parts["k"]) == ("vapid", self.server_key)
@@ -200,22 +202,22 @@ class Browser:
         return claims
 
     def open(self, body: bytes) -> bytes:
-        """What was sealed for this browser (RFC 8291)."""
+        """Decrypt the body (RFC 8291)."""
         salt, (_, length) = body[:16], struct.unpack(">IB", body[16:21])
-        sender, sealed = body[21 : 21 + length], body[21 + length :]
+        sender, ciphertext = body[21 : 21 + length], body[21 + length :]
         shared = self.key.exchange(ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(CURVE, sender))
         info = b"WebPush: info\0" + public(self.key) + sender
         secret = HKDF(hashes.SHA256(), 32, self.auth, info).derive(shared)
         key = HKDF(hashes.SHA256(), 16, salt, b"Content-Encoding: aes128gcm\0").derive(secret)
         nonce = HKDF(hashes.SHA256(), 12, salt, b"Content-Encoding: nonce\0").derive(secret)
-        return AESGCM(key).decrypt(nonce, sealed, None).rstrip(b"\0").removesuffix(b"\x02")
+        return AESGCM(key).decrypt(nonce, ciphertext, None).rstrip(b"\0").removesuffix(b"\x02")
 
 
-async def subscribe(person: UserClient, service: PushService, host: str = "localhost") -> Browser:
-    """A new browser of this person, which the server knows of."""
-    server_key = (await person.execute(KEY))["serverInfo"]["vapidPublicKey"]
+async def subscribe(client: UserClient, service: PushService, host: str = "localhost") -> Browser:
+    """Register a new browser of this user."""
+    server_key = (await client.execute(KEY))["serverInfo"]["vapidPublicKey"]
     browser = Browser(service, server_key, host)
-    assert await person.mutate(REGISTER, **browser.subscription) == {"errors": []}
+    assert await client.mutate(REGISTER, **browser.subscription) == {"errors": []}
     return browser
 
 
@@ -224,34 +226,35 @@ async def subscribe(person: UserClient, service: PushService, host: str = "local
 _PENDING = table(PendingPush)
 
 
-async def noticed(app: RunningApp) -> list[PendingPush]:
-    """Look through the log now. What is news waits for its time."""
+async def collect_pending(app: RunningApp) -> list[PendingPush]:
+    """Scan the logs now. Returns the pending pushes."""
     assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.gather()
+    await app.roomcast.notifier.collect()
     async with app.roomcast.db.read() as session:
         return list(await session.exec(select(PendingPush)))
 
 
-async def time_comes(app: RunningApp) -> None:
-    """All that waits is due, also what somebody is sending."""
+async def make_all_due(app: RunningApp) -> None:
+    """Make all pending pushes due, claimed ones included."""
     async with app.roomcast.db.work() as work:
         await work.session.exec(sa.update(_PENDING).values(due_at=now()))
 
 
-async def delivered(app: RunningApp) -> None:
-    """What is due is on its way, and has come to something."""
+async def deliver_due(app: RunningApp) -> None:
+    """Send what is due and wait for the results."""
     notifier = app.roomcast.notifier
     assert notifier is not None
     await notifier.deliver()
     await notifier.idle()
 
 
-async def said(app: RunningApp) -> None:
-    await time_comes(app)
-    await delivered(app)
+async def deliver_pending(app: RunningApp) -> None:
+    """Make all pending pushes due and deliver them."""
+    await make_all_due(app)
+    await deliver_due(app)
 
 
-async def told(app: RunningApp) -> None:
-    """Both: whoever is to hear of what was said has heard of it."""
-    await noticed(app)
-    await said(app)
+async def push_everything(app: RunningApp) -> None:
+    """Scan the logs and deliver everything."""
+    await collect_pending(app)
+    await deliver_pending(app)

@@ -1,4 +1,4 @@
-"""A house that pushes to one push service, whose time the tests turn on by hand."""
+"""An app that sends pushes to a local push service. The tests make pushes due themselves."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.notifications.browsers import PushService, push_service
 from tests.running_app import RunningApp
 
 LONG = 300
-"""Seconds: nothing is due in a test by itself."""
+"""Seconds. No push becomes due by itself during a test."""
 
 
 @pytest_asyncio.fixture

@@ -1,35 +1,39 @@
-"""Web push: whoever was called and did not look is told, by their own browser, in words that only it can read."""
+"""Web push from end to end: unseen messages reach the recipient's browsers, encrypted."""
 
 from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeApp
-from tests.notifications.browsers import PushService, noticed, said, subscribe, told
+from tests.notifications.browsers import PushService, collect_pending, deliver_pending, push_everything, subscribe
 from tests.running_app import RunningApp
 
 
-async def test_a_message_comes_to_a_browser_that_was_closed(make_app: MakeApp, service: PushService) -> None:
+async def test_an_unseen_message_is_pushed(make_app: MakeApp, service: PushService) -> None:
     app = await make_app(push_delay_seconds=0.1, push_allowed_hosts=["localhost"])
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
         [message] = await ann.say(den, "are you *there*?")
-        heard = await browser.hears()
-    assert heard["text"] == "are you there?"
-    assert (heard["v"], heard["roomId"], heard["roomName"], heard["roomKind"]) == (1, den, "den", "CHANNEL")
-    assert (heard["messageId"], heard["seq"], heard["at"]) == (message["id"], message["seq"], message["createdAt"])
-    assert (heard["author"], heard["mention"], heard["unread"], heard["badge"]) == ("ann", False, 1, 1)
+        payload = await browser.next_payload()
+    assert payload["text"] == "are you there?"
+    assert (payload["v"], payload["roomId"], payload["roomName"], payload["roomKind"]) == (1, den, "den", "CHANNEL")
+    assert (payload["messageId"], payload["seq"], payload["at"]) == (
+        message["id"],
+        message["seq"],
+        message["createdAt"],
+    )
+    assert (payload["author"], payload["mention"], payload["unread"], payload["badge"]) == ("ann", False, 1, 1)
 
 
-async def test_who_has_read_it_by_then_hears_nothing(
+async def test_a_message_read_before_the_push_is_not_pushed(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "hello")
-    assert len(await noticed(app)) == 1
+    assert len(await collect_pending(app)) == 1
     await bob.say(den, "I am here")
-    await said(app)
+    await deliver_pending(app)
     assert browser.pushed == []
-    assert await noticed(app) == []
+    assert await collect_pending(app) == []
     await ann.say(den, "again")
-    await told(app)
-    assert (await browser.hears())["text"] == "again"
+    await push_everything(app)
+    assert (await browser.next_payload())["text"] == "again"

@@ -1,4 +1,4 @@
-"""Registering a browser: whose it is, for how long, and what nobody learns by trying."""
+"""Registering push subscriptions: who owns them, for how long, and what other users can learn."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,7 +11,15 @@ from roomcast.notifications.policy import MAX_SUBSCRIPTIONS
 from tests.accounts.documents import BAN, LOGOUT
 from tests.api_clients import LOGIN, PASSWORD, AnonymousClient, Json, UserClient, sign_up
 from tests.conftest import MakeApp
-from tests.notifications.browsers import KEY, REGISTER, UNREGISTER, PushService, noticed, subscribe, told
+from tests.notifications.browsers import (
+    KEY,
+    REGISTER,
+    UNREGISTER,
+    PushService,
+    collect_pending,
+    push_everything,
+    subscribe,
+)
 from tests.running_app import RunningApp
 
 ON_CURVE = "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
@@ -39,9 +47,7 @@ async def endpoints(app: RunningApp) -> list[str]:
         ("auth", ON_CURVE),
     ],
 )
-async def test_what_no_browser_would_say_is_refused(
-    app: RunningApp, ann: UserClient, argument: str, value: str
-) -> None:
+async def test_an_invalid_subscription_is_refused(app: RunningApp, ann: UserClient, argument: str, value: str) -> None:
     payload = await ann.mutate(REGISTER, **{**GOOD, argument: value})
     assert payload == {"errors": [{"code": "VALIDATION_FAILED", "path": ["input", argument]}]}
     assert await endpoints(app) == []
@@ -64,12 +70,12 @@ async def test_registering_and_unregistering_may_be_repeated(app: RunningApp, an
     assert await ann.mutate(UNREGISTER, endpoint="nonsense") == OK
 
 
-async def test_a_stranger_registers_nothing(app: RunningApp, visitor: AnonymousClient) -> None:
+async def test_registering_requires_a_login(app: RunningApp, visitor: AnonymousClient) -> None:
     assert await visitor.codes(REGISTER, input=GOOD) == ["UNAUTHENTICATED"]
     assert await visitor.codes(UNREGISTER, input={"endpoint": "https://localhost/"}) == ["UNAUTHENTICATED"]
 
 
-async def test_a_server_without_pushes_says_so(make_app: MakeApp) -> None:
+async def test_a_server_without_push_refuses_subscriptions(make_app: MakeApp) -> None:
     app = await make_app(push="off")
     async with await sign_up(app, "ann") as ann:
         assert await ann.execute(KEY) == {"serverInfo": {"vapidPublicKey": None}}
@@ -77,7 +83,7 @@ async def test_a_server_without_pushes_says_so(make_app: MakeApp) -> None:
         assert await ann.mutate(UNREGISTER, endpoint=GOOD["endpoint"]) == OK
 
 
-async def test_the_key_is_the_same_for_everybody_and_after_a_restart(make_app: MakeApp) -> None:
+async def test_the_server_key_is_the_same_for_all_users_and_after_a_restart(make_app: MakeApp) -> None:
     keys = []
     for app in (await make_app(), await make_app()):
         async with AnonymousClient(app) as visitor:
@@ -86,62 +92,62 @@ async def test_the_key_is_the_same_for_everybody_and_after_a_restart(make_app: M
     assert len(keys[0]["serverInfo"]["vapidPublicKey"]) == 87
 
 
-async def test_a_browser_has_one_person_at_a_time(
+async def test_a_browser_belongs_to_one_user_at_a_time(
     app: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "for bob, who goes")
-    assert len(await noticed(app)) == 1
+    await ann.say(den, "for bob")
+    assert len(await collect_pending(app)) == 1
     assert await cleo.mutate(REGISTER, **browser.subscription) == OK
-    assert await noticed(app) == []
+    assert await collect_pending(app) == []
     assert await bob.mutate(UNREGISTER, endpoint=browser.subscription["endpoint"]) == OK
     await ann.say(den, "for cleo")
-    await told(app)
-    assert ((await browser.hears())["text"], len(browser.pushed)) == ("for cleo", 1)
+    await push_everything(app)
+    assert ((await browser.next_payload())["text"], len(browser.pushed)) == ("for cleo", 1)
 
 
-async def test_a_browser_that_is_registered_twice_at_the_same_moment_is_one(
+async def test_concurrent_registrations_of_one_browser_store_one_subscription(
     app: RunningApp, ann: UserClient, bob: UserClient
 ) -> None:
-    tries = [person.mutate(REGISTER, **GOOD) for person in (ann, bob) * 8]
-    assert await asyncio.gather(*tries) == [OK] * 16
+    attempts = [client.mutate(REGISTER, **GOOD) for client in (ann, bob) * 8]
+    assert await asyncio.gather(*attempts) == [OK] * 16
     assert await endpoints(app) == [GOOD["endpoint"]]
 
 
-async def test_the_oldest_of_too_many_browsers_goes(app: RunningApp, ann: UserClient) -> None:
-    tried = [f"https://localhost/push/{number}" for number in range(MAX_SUBSCRIPTIONS + 2)]
-    for endpoint in tried:
+async def test_registering_too_many_browsers_deletes_the_oldest(app: RunningApp, ann: UserClient) -> None:
+    all_endpoints = [f"https://localhost/push/{number}" for number in range(MAX_SUBSCRIPTIONS + 2)]
+    for endpoint in all_endpoints:
         assert await ann.mutate(REGISTER, **{**GOOD, "endpoint": endpoint}) == OK
-    assert await endpoints(app) == tried[2:]
+    assert await endpoints(app) == all_endpoints[2:]
 
 
-async def banned(ann: UserClient, bob: UserClient) -> None:
+async def ban(ann: UserClient, bob: UserClient) -> None:
     assert (await ann.mutate(BAN, userId=bob.id))["errors"] == []
 
 
-async def signed_out(ann: UserClient, bob: UserClient) -> None:
+async def log_out(ann: UserClient, bob: UserClient) -> None:
     await bob.execute(LOGOUT)
 
 
-@pytest.mark.parametrize("ending", [banned, signed_out])
-async def test_a_session_that_ends_takes_its_browser_along(
+@pytest.mark.parametrize("end_session", [ban, log_out])
+async def test_the_end_of_a_session_deletes_its_subscriptions(
     app: RunningApp,
     ann: UserClient,
     bob: UserClient,
     service: PushService,
-    ending: Callable[[UserClient, UserClient], Awaitable[None]],
+    end_session: Callable[[UserClient, UserClient], Awaitable[None]],
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "before")
-    assert len(await noticed(app)) == 1
-    await ending(ann, bob)
+    assert len(await collect_pending(app)) == 1
+    await end_session(ann, bob)
     await ann.say(den, "after")
-    await told(app)
+    await push_everything(app)
     assert browser.pushed == []
     assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.sweep()
+    await app.roomcast.notifier.delete_expired_subscriptions()
     assert await endpoints(app) == []
 
 
@@ -149,13 +155,13 @@ async def test_other_sessions_keep_their_browsers(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    old = await subscribe(bob, service)
+    first_browser = await subscribe(bob, service)
     async with AnonymousClient(app) as visitor:
         again = await visitor.mutate(LOGIN, usernameOrEmail="bob", password=PASSWORD)
-    async with UserClient(app, "bob", again) as elsewhere:
-        new = await subscribe(elsewhere, service)
+    async with UserClient(app, "bob", again) as second_session:
+        new = await subscribe(second_session, service)
         await bob.execute(LOGOUT)
         await ann.say(den, "hello")
-        await told(app)
-        assert (await new.hears())["text"] == "hello"
-    assert old.pushed == []
+        await push_everything(app)
+        assert (await new.next_payload())["text"] == "hello"
+    assert first_browser.pushed == []

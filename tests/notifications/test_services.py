@@ -1,4 +1,4 @@
-"""Push services that say no, later, or nothing at all: each browser's trouble stays its own."""
+"""Push services that refuse, delay or do not answer: other browsers are not affected."""
 
 import asyncio
 import logging
@@ -13,32 +13,39 @@ from roomcast.notifications.policy import MAX_ATTEMPTS
 from roomcast.notifications.push_message import PushMessage, PushOutcome
 from roomcast.notifications.ssrf_guard import AddressGuard
 from tests.api_clients import UserClient
-from tests.notifications.browsers import Browser, PushService, noticed, said, subscribe, told
+from tests.notifications.browsers import (
+    Browser,
+    PushService,
+    collect_pending,
+    deliver_pending,
+    push_everything,
+    subscribe,
+)
 from tests.notifications.test_registering import endpoints
 from tests.running_app import RunningApp
 
 
-async def called(ann: UserClient, bob: UserClient, app: RunningApp, service: PushService) -> Browser:
-    """A browser of bob's for whom there is news."""
+async def browser_with_pending_push(ann: UserClient, bob: UserClient, app: RunningApp, service: PushService) -> Browser:
+    """A browser of bob with one pending push."""
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     await ann.say(den, "hello")
-    assert len(await noticed(app)) == 1
+    assert len(await collect_pending(app)) == 1
     return browser
 
 
 @pytest.mark.parametrize("status", [404, 410])
-async def test_a_browser_that_is_gone_is_forgotten(
+async def test_an_ended_subscription_is_deleted(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService, status: int
 ) -> None:
-    browser = await called(ann, bob, app, service)
-    service.says[browser.path] = [(status, {})]
-    await said(app)
-    assert (await endpoints(app), await noticed(app), len(browser.pushed)) == ([], [], 1)
+    browser = await browser_with_pending_push(ann, bob, app, service)
+    service.answers[browser.path] = [(status, {})]
+    await deliver_pending(app)
+    assert (await endpoints(app), await collect_pending(app), len(browser.pushed)) == ([], [], 1)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 413, 301])
-async def test_what_is_refused_is_said_once_in_the_log_and_not_tried_again(
+async def test_a_refused_push_is_logged_once_and_not_retried(
     app: RunningApp,
     ann: UserClient,
     bob: UserClient,
@@ -46,13 +53,15 @@ async def test_what_is_refused_is_said_once_in_the_log_and_not_tried_again(
     caplog: pytest.LogCaptureFixture,
     status: int,
 ) -> None:
-    browser = await called(ann, bob, app, service)
-    service.says[browser.path] = [(status, {"location": f"{service.url}/elsewhere"})] * 2
+    browser = await browser_with_pending_push(ann, bob, app, service)
+    service.answers[browser.path] = [(status, {"location": f"{service.url}/elsewhere"})] * 2
     with caplog.at_level(logging.WARNING, "roomcast.notifications"):
-        await said(app)
+        await deliver_pending(app)
         await ann.say((await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
-        await told(app)
-    assert [record.getMessage() for record in caplog.records] == [f"localhost does not take pushes: {status}"]
+        await push_everything(app)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"The push service localhost refuses pushes: {status}"
+    ]
     assert (len(browser.pushed), len(service.pushed)) == (2, 2)
     assert await endpoints(app) == [browser.subscription["endpoint"]]
     assert app.roomcast.notifier is not None
@@ -60,98 +69,101 @@ async def test_what_is_refused_is_said_once_in_the_log_and_not_tried_again(
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
-async def test_a_service_that_asks_for_patience_gets_it(
+async def test_retry_after_is_respected(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService, status: int
 ) -> None:
-    browser = await called(ann, bob, app, service)
-    service.says[browser.path] = [(status, {"retry-after": "200"})]
+    browser = await browser_with_pending_push(ann, bob, app, service)
+    service.answers[browser.path] = [(status, {"retry-after": "200"})]
     before = now()
-    await said(app)
-    [waiting] = await noticed(app)
+    await deliver_pending(app)
+    [waiting] = await collect_pending(app)
     assert (waiting.attempts, (waiting.due_at - before).total_seconds() >= 200) == (1, True)
-    await said(app)
-    assert ([(await browser.hears())["text"] for _ in range(2)], await noticed(app)) == (["hello", "hello"], [])
+    await deliver_pending(app)
+    assert ([(await browser.next_payload())["text"] for _ in range(2)], await collect_pending(app)) == (
+        ["hello", "hello"],
+        [],
+    )
 
 
-async def test_nothing_is_tried_for_ever(
+async def test_retries_end_after_the_last_attempt(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    browser = await called(ann, bob, app, service)
-    service.says[browser.path] = [(503, {})] * 10
+    browser = await browser_with_pending_push(ann, bob, app, service)
+    service.answers[browser.path] = [(503, {})] * 10
     for _ in range(MAX_ATTEMPTS):
-        await said(app)
-    assert (await noticed(app), len(browser.pushed)) == ([], MAX_ATTEMPTS)
+        await deliver_pending(app)
+    assert (await collect_pending(app), len(browser.pushed)) == ([], MAX_ATTEMPTS)
     assert await endpoints(app) == [browser.subscription["endpoint"]]
 
 
-async def test_what_was_read_while_the_service_was_away_is_not_told(
+async def test_a_message_read_during_an_outage_is_not_pushed(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    browser = await called(ann, bob, app, service)
-    service.says[browser.path] = [(503, {})]
-    await said(app)
+    browser = await browser_with_pending_push(ann, bob, app, service)
+    service.answers[browser.path] = [(503, {})]
+    await deliver_pending(app)
     [room] = (await bob.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     await bob.say(room["id"], "I am here")
-    await said(app)
-    assert (await noticed(app), len(browser.pushed)) == ([], 1)
+    await deliver_pending(app)
+    assert (await collect_pending(app), len(browser.pushed)) == ([], 1)
 
 
-async def test_what_is_said_while_a_push_is_on_its_way_is_told_after_it(
+async def test_a_message_sent_during_a_push_is_pushed_after_it(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    browser = await called(ann, bob, app, service)
+    browser = await browser_with_pending_push(ann, bob, app, service)
     service.open.clear()
-    on_its_way = asyncio.create_task(said(app))
-    await service.until(1)
+    delivery = asyncio.create_task(deliver_pending(app))
+    await service.wait_for(1)
     [room] = (await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     await ann.say(room["id"], "more")
-    assert len(await noticed(app)) == 1
+    assert len(await collect_pending(app)) == 1
     service.open.set()
-    await on_its_way
-    await said(app)
-    heard = [await browser.hears() for _ in range(2)]
-    assert [(each["text"], each["unread"]) for each in heard] == [("hello", 1), ("more", 2)]
-    assert await noticed(app) == []
+    await delivery
+    await deliver_pending(app)
+    payloads = [await browser.next_payload() for _ in range(2)]
+    assert [(each["text"], each["unread"]) for each in payloads] == [("hello", 1), ("more", 2)]
+    assert await collect_pending(app) == []
 
 
-async def test_a_service_that_says_nothing_holds_up_nobody_else(
+async def test_an_unresponsive_service_does_not_delay_others(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifier, "OF_HOST", 1)
-    monkeypatch.setattr(sender, "SECONDS", 1.0)
-    silent = await called(ann, bob, app, service)
-    service.says[silent.path] = [None] * 9
-    saying = asyncio.create_task(said(app))
-    await service.until(1, silent.path)
+    monkeypatch.setattr(notifier, "MAX_PER_HOST", 1)
+    monkeypatch.setattr(sender, "TIMEOUT_SECONDS", 1.0)
+    slow = await browser_with_pending_push(ann, bob, app, service)
+    service.answers[slow.path] = [None] * 9
+    delivery = asyncio.create_task(deliver_pending(app))
+    await service.wait_for(1, slow.path)
     [room] = (await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     other = await subscribe(bob, service, "127.0.0.1")
     await ann.say(room["id"], "more")
-    await told(app)
-    assert (await other.hears())["text"] == "more"
-    await saying
-    [waiting] = await noticed(app)
+    await push_everything(app)
+    assert (await other.next_payload())["text"] == "more"
+    await delivery
+    [waiting] = await collect_pending(app)
     assert waiting.attempts == 1
 
 
-async def test_a_name_that_turned_private_is_not_connected_to(
+async def test_a_host_that_now_resolves_to_a_private_address_is_not_connected_to(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    browser = await called(ann, bob, app, service)
+    browser = await browser_with_pending_push(ann, bob, app, service)
     async with app.roomcast.db.read() as session:
         subscription = (await session.exec(select(PushSubscription))).one()
-    strict = sender.Sender(b"\1" * 32, None, AddressGuard())
+    strict = sender.PushSender(b"\1" * 32, None, AddressGuard())
     answer = await strict.push(subscription, PushMessage(b"{}", "topic", urgent=False))
     await strict.close()
     assert (answer.outcome, browser.pushed) == (PushOutcome.REFUSED, [])
 
 
-async def test_a_name_that_nobody_knows_now_may_be_known_later(
+async def test_an_unresolvable_host_is_retried(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    await called(ann, bob, app, service)
+    await browser_with_pending_push(ann, bob, app, service)
     async with app.roomcast.db.work() as work:
         subscription = (await work.session.exec(select(PushSubscription))).one()
         subscription.endpoint = "https://nobody.invalid/push"
-    await said(app)
-    [waiting] = await noticed(app)
+    await deliver_pending(app)
+    [waiting] = await collect_pending(app)
     assert waiting.attempts == 1

@@ -1,4 +1,4 @@
-"""Pushes outlive the servers that owe them, and several servers tell nobody twice."""
+"""Pending pushes survive crashes, and several servers send each push once."""
 
 import asyncio
 import uuid
@@ -11,7 +11,14 @@ from roomcast.notifications.pending import LEASE
 from tests import servers
 from tests.api_clients import sign_up
 from tests.conftest import MakeApp
-from tests.notifications.browsers import PushService, delivered, noticed, said, subscribe, time_comes
+from tests.notifications.browsers import (
+    PushService,
+    collect_pending,
+    deliver_due,
+    deliver_pending,
+    make_all_due,
+    subscribe,
+)
 from tests.notifications.conftest import LONG
 from tests.process import processes
 
@@ -20,7 +27,7 @@ KEY = "yfWPiYE-n46HLnH0KqZOF1fJJU3MYrct3AELtAQ-oRw"
 
 
 @pytest.mark.chaos
-async def test_a_server_killed_between_a_message_and_its_push_pushes_after_its_start(
+async def test_a_server_killed_before_a_push_sends_it_after_a_restart(
     database_url: str, tmp_path: Path, service: PushService
 ) -> None:
     settings = {"push_delay_seconds": 2, "push_allowed_hosts": "localhost"}
@@ -35,12 +42,12 @@ async def test_a_server_killed_between_a_message_and_its_push_pushes_after_its_s
         await server.kill()
         assert browser.pushed == []
         await server.start()
-        assert (await browser.hears())["text"] == "last words"
+        assert (await browser.next_payload())["text"] == "last words"
     assert len(browser.pushed) == 1
 
 
 @pytest.mark.chaos
-async def test_what_a_killed_server_owes_another_one_pays(
+async def test_the_pending_pushes_of_a_killed_server_are_sent_by_another(
     postgres_server: servers.Server, postgres_template: str, tmp_path: Path, service: PushService
 ) -> None:
     url = await servers.create_database(postgres_server.url, f"test_{uuid.uuid4().hex}", postgres_template)
@@ -54,26 +61,26 @@ async def test_what_a_killed_server_owes_another_one_pays(
         browser = await subscribe(bob, service)
         await ann.say(den, "last words")
         await first.kill()
-        assert (await browser.hears())["text"] == "last words"
+        assert (await browser.next_payload())["text"] == "last words"
     assert len(browser.pushed) == 1
 
 
-async def test_two_servers_push_once(make_app: MakeApp, service: PushService) -> None:
-    both = [await make_app(push_delay_seconds=LONG, push_allowed_hosts=["localhost"]) for _ in range(2)]
-    async with await sign_up(both[0], "ann") as ann, await sign_up(both[0], "bob") as bob:
+async def test_two_servers_send_each_push_once(make_app: MakeApp, service: PushService) -> None:
+    apps = [await make_app(push_delay_seconds=LONG, push_allowed_hosts=["localhost"]) for _ in range(2)]
+    async with await sign_up(apps[0], "ann") as ann, await sign_up(apps[0], "bob") as bob:
         browser = await subscribe(bob, service)
         rooms = [await ann.create_room(f"room {number}", memberIds=[bob.id]) for number in range(ROOMS)]
         for room in rooms:
             await ann.say(room, "hello")
-        await asyncio.gather(*(noticed(app) for app in both))
-        await time_comes(both[0])
-        await asyncio.gather(*(delivered(app) for app in both))
+        await asyncio.gather(*(collect_pending(app) for app in apps))
+        await make_all_due(apps[0])
+        await asyncio.gather(*(deliver_due(app) for app in apps))
     assert len(browser.pushed) == ROOMS
-    heard = [await browser.hears() for _ in rooms]
-    assert {each["roomId"] for each in heard} == set(rooms)
+    payloads = [await browser.next_payload() for _ in rooms]
+    assert {each["roomId"] for each in payloads} == set(rooms)
 
 
-async def test_what_a_dead_server_was_sending_is_sent_when_its_lease_is_over(
+async def test_a_push_claimed_by_a_dead_server_is_sent_when_its_lease_ends(
     make_app: MakeApp, service: PushService
 ) -> None:
     first, second = [await make_app(push_delay_seconds=LONG, push_allowed_hosts=["localhost"]) for _ in range(2)]
@@ -81,16 +88,16 @@ async def test_what_a_dead_server_was_sending_is_sent_when_its_lease_is_over(
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
         await ann.say(den, "hello")
-        await noticed(first)
+        await collect_pending(first)
         service.open.clear()
-        dying = asyncio.create_task(said(first))
-        await service.until(1)
-        [leased] = await noticed(second)
+        delivery = asyncio.create_task(deliver_pending(first))
+        await service.wait_for(1)
+        [leased] = await collect_pending(second)
         assert now() < leased.due_at <= now() + LEASE
         assert first.roomcast.notifier is not None
         await first.roomcast.notifier.close()
-        await asyncio.wait([dying])
+        await asyncio.wait([delivery])
         service.open.set()
-        await said(second)
-        heard = [(await browser.hears())["text"] for _ in range(2)]
-        assert (heard, await noticed(second)) == (["hello", "hello"], [])
+        await deliver_pending(second)
+        payloads = [(await browser.next_payload())["text"] for _ in range(2)]
+        assert (payloads, await collect_pending(second)) == (["hello", "hello"], [])

@@ -1,4 +1,4 @@
-"""What the tests of rooms say to the API."""
+"""GraphQL documents of room operations, and helpers that run them."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ ROOM = "{ errors { code path retryAfterMs } cursor room { id memberCount } }"
 
 
 def mutation(name: str, selection: str = ROOM) -> str:
-    """A mutation whose input type has its name."""
+    """A mutation whose input type is named after it."""
     kinds = {
         "archiveRoom": "RoomIdInput",
         "unarchiveRoom": "RoomIdInput",
@@ -31,34 +31,35 @@ NAMES = (
 )
 
 
-async def change(person: UserClient, deed: str, /, **arguments: Any) -> Json:
-    """The payload of a mutation that is expected to succeed."""
-    payload = await person.mutate(mutation(deed), **arguments)
+async def change(client: UserClient, name: str, /, **arguments: Any) -> Json:
+    """Run a mutation that must succeed. Returns its payload."""
+    payload = await client.mutate(mutation(name), **arguments)
     assert payload["errors"] == []
     return payload
 
 
-async def refusal(person: UserClient, deed: str, /, **arguments: Any) -> str:
-    """The code with which the mutation is turned down, nothing else being shown."""
-    payload = await person.mutate(mutation(deed), **arguments)
+async def refusal(client: UserClient, name: str, /, **arguments: Any) -> str:
+    """Run a mutation that must be refused. Returns the code of its only error."""
+    payload = await client.mutate(mutation(name), **arguments)
     assert payload["room"] is None
     assert payload["cursor"] is None
     [error] = payload["errors"]
     return str(error["code"])
 
 
-async def invite(person: UserClient, room_id: str, **terms: Any) -> str:
-    payload = await person.mutate(CREATE_INVITE, roomId=room_id, **terms)
+async def invite(client: UserClient, room_id: str, **terms: Any) -> str:
+    """Create an invite. Returns its code."""
+    payload = await client.mutate(CREATE_INVITE, roomId=room_id, **terms)
     assert payload["errors"] == []
     return str(payload["code"])
 
 
-async def room_names(person: UserClient, order: str = "NAME_ASC", **chosen: Any) -> list[str]:
-    """The names of the rooms that this person is shown."""
-    answer = (await person.execute(NAMES, filter=chosen, orderBy=order))["rooms"]
+async def room_names(client: UserClient, order: str = "NAME_ASC", **filter_: Any) -> list[str]:
+    """The names of the rooms in this user's list."""
+    answer = (await client.execute(NAMES, filter=filter_, orderBy=order))["rooms"]
     assert answer["totalCount"] == len(answer["nodes"])
     return [room["name"] for room in answer["nodes"]]
 
 
-async def add(owner: UserClient, room_id: str, *people: UserClient, role: str = "MEMBER") -> None:
-    await change(owner, "addMembers", roomId=room_id, userIds=[person.id for person in people], role=role)
+async def add(owner: UserClient, room_id: str, *clients: UserClient, role: str = "MEMBER") -> None:
+    await change(owner, "addMembers", roomId=room_id, userIds=[client.id for client in clients], role=role)

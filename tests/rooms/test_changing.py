@@ -1,4 +1,4 @@
-"""Changing, archiving and deleting rooms: who may, who is told, and what open streams feel of it."""
+"""Updating, archiving and deleting rooms, and the effect on open streams."""
 
 import pytest
 
@@ -7,52 +7,52 @@ from tests.replay_invariant import kinds, replay_invariant
 from tests.rooms.documents import DELETE, add, change, refusal
 
 
-async def test_an_owner_changes_what_is_mentioned_and_nothing_else(bob: UserClient, cleo: UserClient) -> None:
+async def test_an_update_changes_only_the_given_fields(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", topic="tea", description="leaves")
-    async with replay_invariant(cleo, den) as told:
+    async with replay_invariant(cleo, den) as recorded:
         await change(bob, "updateRoom", roomId=den, name="  The   Den ", slowModeSeconds=30)
         await change(bob, "updateRoom", roomId=den, topic=None)
-    assert kinds(told) == ["RoomChanged", "@bob renamed the room to “The Den”.", "RoomChanged"]
-    shown = told[-1]["room"]
-    assert (shown["name"], shown["topic"], shown["description"]) == ("The Den", None, "leaves")
-    assert shown["slowModeSeconds"] == 30
+    assert kinds(recorded) == ["RoomChanged", "@bob renamed the room to “The Den”.", "RoomChanged"]
+    room = recorded[-1]["room"]
+    assert (room["name"], room["topic"], room["description"]) == ("The Den", None, "leaves")
+    assert room["slowModeSeconds"] == 30
 
 
-async def test_a_change_to_the_same_is_no_change(bob: UserClient) -> None:
+async def test_an_update_with_the_same_values_changes_nothing(bob: UserClient) -> None:
     den = await bob.create_room("den", topic="tea")
-    async with replay_invariant(bob, den) as told:
+    async with replay_invariant(bob, den) as recorded:
         payload = await change(bob, "updateRoom", roomId=den, name="den", topic="tea", visibility="PUBLIC")
         assert payload["cursor"] is None
         assert (await change(bob, "unarchiveRoom", roomId=den))["cursor"] is None
-    assert told == []
+    assert recorded == []
 
 
-@pytest.mark.parametrize("deed", ["updateRoom", "archiveRoom", "unarchiveRoom"])
-async def test_who_may_change_a_room(deed: str, ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+@pytest.mark.parametrize("mutation", ["updateRoom", "archiveRoom", "unarchiveRoom"])
+async def test_who_may_change_a_room(mutation: str, ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     public = await bob.create_room("open")
     private = await bob.create_room("shut", visibility="PRIVATE")
-    assert await refusal(cleo, deed, roomId=public) == "NOT_A_MEMBER"
-    assert await refusal(cleo, deed, roomId=private) == "NOT_FOUND"
-    assert await refusal(ann, deed, roomId=private) == "NOT_FOUND"
-    assert await refusal(cleo, deed, roomId="room_nonsense") == "NOT_FOUND"
-    await change(ann, deed, roomId=public)
+    assert await refusal(cleo, mutation, roomId=public) == "NOT_A_MEMBER"
+    assert await refusal(cleo, mutation, roomId=private) == "NOT_FOUND"
+    assert await refusal(ann, mutation, roomId=private) == "NOT_FOUND"
+    assert await refusal(cleo, mutation, roomId="room_nonsense") == "NOT_FOUND"
+    await change(ann, mutation, roomId=public)
     for role in ("READ_ONLY", "MODERATOR"):
         room = await bob.create_room(f"with {role}")
         await add(bob, room, cleo, role=role)
-        assert await refusal(cleo, deed, roomId=room) == "FORBIDDEN"
+        assert await refusal(cleo, mutation, roomId=room) == "FORBIDDEN"
 
 
 @pytest.mark.parametrize(
     "wrong", [{"name": " "}, {"name": "x" * 81}, {"slowModeSeconds": -1}, {"topic": "x" * 251}, {"name": "ﷺ" * 80}]
 )
-async def test_a_room_refuses_what_it_cannot_say(wrong: dict[str, object], bob: UserClient) -> None:
+async def test_invalid_fields_are_refused(wrong: dict[str, object], bob: UserClient) -> None:
     den = await bob.create_room("den")
     assert await refusal(bob, "updateRoom", roomId=den, **wrong) == "VALIDATION_FAILED"
 
 
-async def test_an_archived_room_is_read_and_not_written(bob: UserClient, cleo: UserClient) -> None:
+async def test_an_archived_room_is_readable_and_not_writable(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
-    async with replay_invariant(cleo, den) as told:
+    async with replay_invariant(cleo, den) as recorded:
         await change(bob, "archiveRoom", roomId=den)
         assert (await bob.send(den, "too late"))["errors"][0]["code"] == "ROOM_ARCHIVED"
         assert await refusal(cleo, "joinRoom", roomId=den) == "ROOM_ARCHIVED"
@@ -60,10 +60,10 @@ async def test_an_archived_room_is_read_and_not_written(bob: UserClient, cleo: U
         assert await refusal(bob, "updateRoom", roomId=den, name="x") == "ROOM_ARCHIVED"
         await change(bob, "unarchiveRoom", roomId=den)
         await change(cleo, "joinRoom", roomId=den)
-    assert kinds(told) == ["RoomChanged", "RoomChanged", "JOINED", "@cleo joined."]
+    assert kinds(recorded) == ["RoomChanged", "RoomChanged", "JOINED", "@cleo joined."]
 
 
-async def test_a_room_made_private_ends_the_streams_of_outsiders(bob: UserClient, cleo: UserClient) -> None:
+async def test_making_a_room_private_ends_the_streams_of_non_members(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
     async with cleo.socket() as outside, bob.socket() as inside:
         events, messages = await outside.watch(ROOM_EVENTS, roomId=den), await outside.watch(ROOM_MESSAGES, roomId=den)
@@ -82,17 +82,17 @@ async def test_a_room_made_private_ends_the_streams_of_outsiders(bob: UserClient
 
 async def test_a_deleted_room_is_gone_and_its_streams_end(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
-    [said] = await bob.say(den, "hello")
-    async with cleo.socket() as wire:
-        events, messages = await wire.watch(ROOM_EVENTS, roomId=den), await wire.watch(ROOM_MESSAGES, roomId=den)
+    [message] = await bob.say(den, "hello")
+    async with cleo.socket() as socket:
+        events, messages = await socket.watch(ROOM_EVENTS, roomId=den), await socket.watch(ROOM_MESSAGES, roomId=den)
         await events.next()
         await bob.app.wait_for_streams(2)
         assert (await bob.mutate(DELETE, roomId=den)) == {"errors": [], "deletedRoomId": den}
         ended = await events.next()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "ROOM_DELETED")
         assert (await events.message())["type"] == (await messages.message())["type"] == "complete"
-    gone = await bob.execute("query G($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=[den, said["id"]])
-    assert gone == {"nodes": [None, None]}
+    nodes = await bob.execute("query G($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=[den, message["id"]])
+    assert nodes == {"nodes": [None, None]}
     assert (await bob.mutate(DELETE, roomId=den))["errors"][0]["code"] == "NOT_FOUND"
     assert (await bob.send(den, "anyone?"))["errors"][0]["code"] == "NOT_FOUND"
 

@@ -1,4 +1,4 @@
-"""Invites: a way in for people outside, counted exactly, and one answer for all that do not admit."""
+"""Invites: exact counting of uses, and one answer for all invalid invites."""
 
 import asyncio
 
@@ -9,36 +9,36 @@ from tests.replay_invariant import kinds, replay_invariant
 from tests.rooms.documents import CREATE_INVITE, INVITE, REVOKE_INVITE, change, invite, refusal
 
 
-async def test_an_invite_shows_where_it_leads_and_admits(
+async def test_an_invite_can_be_previewed_and_redeemed(
     bob: UserClient, cleo: UserClient, visitor: AnonymousClient
 ) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
-    made = await bob.mutate(CREATE_INVITE, roomId=den, maxUses=2, expiresInSeconds=60)
-    assert made["url"] == f"{bob.app.url}/?invite={made['code']}"
-    shown = (await visitor.execute(INVITE, code=made["code"]))["invite"]
-    assert shown == {
-        "code": made["code"],
+    created = await bob.mutate(CREATE_INVITE, roomId=den, maxUses=2, expiresInSeconds=60)
+    assert created["url"] == f"{bob.app.url}/?invite={created['code']}"
+    preview = (await visitor.execute(INVITE, code=created["code"]))["invite"]
+    assert preview == {
+        "code": created["code"],
         "roomId": den,
         "roomName": "den",
         "inviter": {"username": "bob"},
         "usesLeft": 2,
-        "expiresAt": made["expiresAt"],
+        "expiresAt": created["expiresAt"],
     }
-    async with replay_invariant(bob, den) as told:
-        await change(cleo, "joinRoom", inviteCode=made["code"], roomId=den)
-        assert (await change(cleo, "joinRoom", inviteCode=made["code"]))["cursor"] is None
-    assert kinds(told) == ["JOINED", "@cleo joined."]
-    assert (await visitor.execute(INVITE, code=made["code"]))["invite"]["usesLeft"] == 1
+    async with replay_invariant(bob, den) as events:
+        await change(cleo, "joinRoom", inviteCode=created["code"], roomId=den)
+        assert (await change(cleo, "joinRoom", inviteCode=created["code"]))["cursor"] is None
+    assert kinds(events) == ["JOINED", "@cleo joined."]
+    assert (await visitor.execute(INVITE, code=created["code"]))["invite"]["usesLeft"] == 1
 
 
-async def test_an_invite_that_does_not_admit_says_nothing_of_why(
+async def test_all_invalid_invites_get_the_same_answer(
     bob: UserClient, cleo: UserClient, visitor: AnonymousClient
 ) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     revoked, short = await invite(bob, den), await invite(bob, den, expiresInSeconds=1)
     assert (await bob.mutate(REVOKE_INVITE, code=revoked))["errors"] == []
     async with asyncio.timeout(5):
-        while (await visitor.execute(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (time itself says it)
+        while (await visitor.execute(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (only time ends it)
             await asyncio.sleep(0.05)
     for code in (revoked, short, "0" * 24, "nonsense\0"):
         assert (await visitor.execute(INVITE, code=code))["invite"] is None
@@ -49,28 +49,28 @@ async def test_an_invite_that_does_not_admit_says_nothing_of_why(
     assert await refusal(cleo, "joinRoom") == "VALIDATION_FAILED"
 
 
-async def test_three_uses_admit_three_of_ten_at_once(bob: UserClient) -> None:
+async def test_an_invite_with_three_uses_admits_three_of_ten_concurrent_users(bob: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     code = await invite(bob, den, maxUses=3)
-    crowd = [await sign_up(bob.app, f"guest{number}") for number in range(10)]
-    async with replay_invariant(bob, den) as told:
+    clients = [await sign_up(bob.app, f"client_{number}") for number in range(10)]
+    async with replay_invariant(bob, den) as events:
         payloads = await asyncio.gather(
             *(
-                guest.mutate(
+                client_.mutate(
                     "mutation J($input: JoinRoomInput!) { joinRoom(input: $input) { errors { code } } }",
                     inviteCode=code,
                 )
-                for guest in crowd
+                for client_ in clients
             )
         )
     answers = [[error["code"] for error in payload["errors"]] for payload in payloads]
     assert sorted(answers) == [[]] * 3 + [["INVITE_INVALID"]] * 7
-    assert kinds(told).count("JOINED") == 3
-    for guest in crowd:
-        await guest.http.aclose()
+    assert kinds(events).count("JOINED") == 3
+    for client_ in clients:
+        await client_.http.aclose()
 
 
-async def test_who_may_invite_and_revoke(bob: UserClient, cleo: UserClient, ann: UserClient) -> None:
+async def test_who_may_create_and_revoke_invites(bob: UserClient, cleo: UserClient, ann: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE", memberIds=[ann.id])
     assert await _codes(cleo, CREATE_INVITE, roomId=den) == ["NOT_FOUND"]
     code = await invite(ann, den)
@@ -85,7 +85,7 @@ async def test_who_may_invite_and_revoke(bob: UserClient, cleo: UserClient, ann:
     assert await _codes(cleo, CREATE_INVITE, roomId=public) == ["NOT_A_MEMBER"]
 
 
-async def test_the_invites_of_the_banned_admit_nobody(
+async def test_a_ban_revokes_the_users_invites(
     ann: UserClient, bob: UserClient, cleo: UserClient, visitor: AnonymousClient
 ) -> None:
     shut, den = await bob.create_room("shut", visibility="PRIVATE"), await ann.create_room("den", memberIds=[bob.id])
@@ -98,7 +98,7 @@ async def test_the_invites_of_the_banned_admit_nobody(
     await change(cleo, "joinRoom", inviteCode=good)
 
 
-async def test_who_leaves_takes_their_invites_along(
+async def test_leaving_a_room_revokes_the_users_invites_to_it(
     bob: UserClient, cleo: UserClient, visitor: AnonymousClient
 ) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
@@ -109,34 +109,34 @@ async def test_who_leaves_takes_their_invites_along(
     assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
 
 
-async def test_signup_by_invitation_enters_the_room(make_app: MakeApp) -> None:
-    opened = await make_app()
-    async with await sign_up(opened, "ann") as ann:
+async def test_signup_with_an_invite_joins_its_room(make_app: MakeApp) -> None:
+    open_app = await make_app()
+    async with await sign_up(open_app, "ann") as ann:
         den = await ann.create_room("den", visibility="PRIVATE")
         code = await invite(ann, den, maxUses=1)
         app = await make_app(signup_mode="invite_only", public_url="https://chat.example.org")
         async with AnonymousClient(app) as visitor:
             assert await _signup_codes(visitor, "bob") == ["SIGNUP_CLOSED"]
             assert await _signup_codes(visitor, "bob", inviteCode="f" * 24) == ["INVITE_INVALID"]
-            async with replay_invariant(ann, den) as told:
+            async with replay_invariant(ann, den) as events:
                 assert await _signup_codes(visitor, "bob", inviteCode=code) == []
-            assert kinds(told) == ["JOINED", "@bob joined."]
+            assert kinds(events) == ["JOINED", "@bob joined."]
             assert await _signup_codes(visitor, "cleo", inviteCode=code) == ["INVITE_INVALID"]
-        async with AnonymousClient(app, ann.token) as same:
-            made: Json = await same.mutate(CREATE_INVITE, roomId=den)
-            assert made["url"] == f"https://chat.example.org/?invite={made['code']}"
+        async with AnonymousClient(app, ann.token) as ann_again:
+            created: Json = await ann_again.mutate(CREATE_INVITE, roomId=den)
+            assert created["url"] == f"https://chat.example.org/?invite={created['code']}"
 
 
-async def test_a_closed_house_admits_nobody_with_an_invite(make_app: MakeApp) -> None:
-    opened = await make_app()
-    async with await sign_up(opened, "ann") as ann:
+async def test_a_server_with_closed_signup_refuses_invites(make_app: MakeApp) -> None:
+    open_app = await make_app()
+    async with await sign_up(open_app, "ann") as ann:
         code = await invite(ann, await ann.create_room("den"))
     async with AnonymousClient(await make_app(signup_mode="closed")) as visitor:
         assert await _signup_codes(visitor, "bob", inviteCode=code) == ["SIGNUP_CLOSED"]
 
 
-async def _codes(person: UserClient, document: str, **arguments: object) -> list[str]:
-    return [error["code"] for error in (await person.mutate(document, **arguments))["errors"]]
+async def _codes(client: UserClient, document: str, **arguments: object) -> list[str]:
+    return [error["code"] for error in (await client.mutate(document, **arguments))["errors"]]
 
 
 async def _signup_codes(visitor: AnonymousClient, name: str, **more: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Names: unique among public rooms for the eye too, and a private room's name is nobody else's business."""
+"""Room names: public ones are unique, look-alikes included; private ones are not compared and never revealed."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from roomcast.core.text_folding import fold
 from tests.api_clients import CREATE_ROOM, UserClient
 from tests.rooms.documents import change, refusal, room_names
 
-ALIKE = [
+LOOK_ALIKES = [
     "GENERAL",
     "Gеneral",
     "genera1",
@@ -19,13 +19,13 @@ ALIKE = [
 ]
 
 
-@pytest.mark.parametrize("other", ALIKE)
-def test_names_that_look_alike_are_the_same(other: str) -> None:
-    assert fold(other) == fold("general")
+@pytest.mark.parametrize("second", LOOK_ALIKES)
+def test_look_alike_names_fold_to_the_same_key(second: str) -> None:
+    assert fold(second) == fold("general")
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("first", "second"),
     [
         ("dev", "ops"),
         ("dev team", "devteam"),
@@ -36,20 +36,20 @@ def test_names_that_look_alike_are_the_same(other: str) -> None:
         ("ดู", "ดุ"),
     ],
 )
-def test_names_that_differ_stay_apart(one: str, other: str) -> None:
-    assert fold(one) != fold(other)
+def test_different_names_fold_to_different_keys(first: str, second: str) -> None:
+    assert fold(first) != fold(second)
 
 
-async def test_two_public_rooms_have_no_name_in_common(bob: UserClient, cleo: UserClient) -> None:
+async def test_public_room_names_are_unique(bob: UserClient, cleo: UserClient) -> None:
     await bob.create_room("general")
-    for name in ALIKE[:4]:
+    for name in LOOK_ALIKES[:4]:
         payload = await cleo.mutate(CREATE_ROOM, name=name)
         assert payload["errors"] == [{"code": "CONFLICT", "path": ["input", "name"]}]
-    other = await cleo.create_room("other")
-    assert await refusal(cleo, "updateRoom", roomId=other, name="Genera1") == "CONFLICT"
+    second = await cleo.create_room("second")
+    assert await refusal(cleo, "updateRoom", roomId=second, name="Genera1") == "CONFLICT"
 
 
-async def test_the_name_of_a_private_room_is_in_nobodys_way(bob: UserClient, cleo: UserClient) -> None:
+async def test_private_room_names_need_not_be_unique(bob: UserClient, cleo: UserClient) -> None:
     shut = await bob.create_room("plans", visibility="PRIVATE")
     await cleo.create_room("plans", visibility="PRIVATE")
     await cleo.create_room("plans")
@@ -59,6 +59,6 @@ async def test_the_name_of_a_private_room_is_in_nobodys_way(bob: UserClient, cle
     assert await room_names(cleo, membership="DISCOVERABLE") == ["old plans"]
 
 
-async def test_a_name_holds_emoji_that_this_python_has_not_heard_of(ann: UserClient) -> None:
+async def test_a_name_may_contain_emoji_newer_than_this_python(ann: UserClient) -> None:
     den = await ann.create_room("\U0001faff den")
     assert await refusal(ann, "updateRoom", roomId=den, name="\U000e0fff den") == "VALIDATION_FAILED"

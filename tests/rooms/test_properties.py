@@ -1,5 +1,5 @@
-"""Whatever people do to a room's membership, in whatever order: it keeps an owner, nobody gains what nobody may give,
-what was refused has left no trace, and a private room stays unseen from outside."""
+"""Random sequences of membership changes: a room keeps an owner, nobody gains a role that nobody may give, a refused
+mutation changes nothing, and a private room stays hidden from non-members."""
 
 import json
 import uuid
@@ -19,23 +19,23 @@ from tests.running_app import RunningApp
 
 ACTORS = ["ann", "bob", "cleo", "dora"]
 ROLES = ["READ_ONLY", "MEMBER", "MODERATOR", "OWNER"]
-DEEDS = ["joinRoom", "leaveRoom", "addMembers", "removeMember", "setMemberRole", "invite"]
-FEW = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+MUTATIONS = ["joinRoom", "leaveRoom", "addMembers", "removeMember", "setMemberRole", "invite"]
+FEW_EXAMPLES = settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
-SPEAKS = {"canSend", "canUpload", "canInvite"}
-MODERATES = SPEAKS | {"canManageMembers", "canPin", "canDeleteOthersMessages"}
+SENDER_RIGHTS = {"canSend", "canUpload", "canInvite"}
+MODERATOR_RIGHTS = SENDER_RIGHTS | {"canManageMembers", "canPin", "canDeleteOthersMessages"}
 RIGHTS: dict[str | None, set[str]] = {
     None: set(),
     "READ_ONLY": set(),
-    "MEMBER": SPEAKS,
-    "MODERATOR": MODERATES,
-    "OWNER": MODERATES | {"canEditRoom", "canArchive"},
+    "MEMBER": SENDER_RIGHTS,
+    "MODERATOR": MODERATOR_RIGHTS,
+    "OWNER": MODERATOR_RIGHTS | {"canEditRoom", "canArchive"},
 }
 PERMISSIONS = (
     "query P($id: ID!) { room(id: $id) { viewerPermissions "
     "{ canSend canInvite canEditRoom canManageMembers canPin canDeleteOthersMessages canArchive canUpload } } }"
 )
-FROM_OUTSIDE = (
+READ_EVERYTHING = (
     "query O($room: ID!, $message: ID!, $name: String!) { room(id: $room) { id } message(id: $message) { id } "
     "one: node(id: $room) { id } many: nodes(ids: [$room, $message]) { id } "
     "rooms(filter: { membership: ALL, query: $name }) { totalCount nodes { id } } }"
@@ -44,40 +44,40 @@ FROM_OUTSIDE = (
 
 @pytest_asyncio.fixture
 async def app(make_app: MakeApp) -> RunningApp:
-    """Where what random people do in a hurry is not limited by how fast they do it."""
+    """Without rate limits, because the tests send many requests at once."""
     return await make_app(rate_limits="off")
 
 
 class Step(NamedTuple):
-    deed: str
-    who: str
-    whom: str
+    name: str
+    actor: str
+    target: str
     role: str
 
 
-steps = st.builds(Step, *map(st.sampled_from, (DEEDS, ACTORS, ACTORS, ROLES)))
+steps = st.builds(Step, *map(st.sampled_from, (MUTATIONS, ACTORS, ACTORS, ROLES)))
 
 
-class Stage(NamedTuple):
-    """A room with a name that is said nowhere else, and everybody by name. `watch` reads it and is left alone."""
+class RoomUnderTest(NamedTuple):
+    """A room whose name occurs nowhere else, and all clients by name. `watch` only observes: no step targets it."""
 
-    people: dict[str, UserClient]
+    clients: dict[str, UserClient]
     room_id: str
     message_id: str
     secret: str
-    ruled: bool
-    """Whether administrators rule here."""
+    admin_has_rights: bool
+    """Whether administrators have an owner's rights in this room."""
 
     async def roles(self) -> dict[str, str]:
-        """By name."""
-        names = {person.id: name for name, person in self.people.items()}
-        known, _ = await snapshot(self.people["watch"], self.room_id)
+        """The role of each member by name."""
+        names = {client.id: name for name, client in self.clients.items()}
+        known, _ = await snapshot(self.clients["watch"], self.room_id)
         return {names[user_id]: member["role"] for user_id, member in known.members.items()}
 
-    async def take(self, step: Step) -> list[str]:
-        """Do it; the codes of its refusal."""
-        actor, target = self.people[step.who], self.people[step.whom]
-        if step.deed == "invite":
+    async def run(self, step: Step) -> list[str]:
+        """Run the step. Returns the codes of its errors."""
+        actor, target = self.clients[step.actor], self.clients[step.target]
+        if step.name == "invite":
             code = (await actor.mutate(CREATE_INVITE, roomId=self.room_id, maxUses=1))["code"]
             payload = await target.mutate(mutation("joinRoom"), inviteCode=code or "0" * 24)
         else:
@@ -86,114 +86,123 @@ class Stage(NamedTuple):
                 "removeMember": {"userId": target.id},
                 "setMemberRole": {"userId": target.id, "role": step.role},
             }
-            payload = await actor.mutate(mutation(step.deed), roomId=self.room_id, **more.get(step.deed, {}))
+            payload = await actor.mutate(mutation(step.name), roomId=self.room_id, **more.get(step.name, {}))
         return [error["code"] for error in payload["errors"]]
 
 
-async def stage(people: dict[str, UserClient], visibility: str) -> Stage:
-    bob, secret = people["bob"], uuid.uuid4().hex
+async def create_room_under_test(clients: dict[str, UserClient], visibility: str) -> RoomUnderTest:
+    bob, secret = clients["bob"], uuid.uuid4().hex
     room_id = await bob.create_room(secret, visibility=visibility, topic=secret)
     for name, role in (("watch", "READ_ONLY"), ("cleo", "MODERATOR"), ("dora", "MEMBER")):
-        await change(bob, "addMembers", roomId=room_id, userIds=[people[name].id], role=role)
-    [said] = await bob.say(room_id, secret)
-    return Stage(people, room_id, said["id"], secret, ruled=visibility == "PUBLIC")
+        await change(bob, "addMembers", roomId=room_id, userIds=[clients[name].id], role=role)
+    [first_message] = await bob.say(room_id, secret)
+    return RoomUnderTest(clients, room_id, first_message["id"], secret, admin_has_rights=visibility == "PUBLIC")
 
 
 @pytest_asyncio.fixture
-async def people(app: RunningApp) -> AsyncIterator[dict[str, UserClient]]:
-    """ann is an administrator; eve is nobody's friend."""
+async def clients(app: RunningApp) -> AsyncIterator[dict[str, UserClient]]:
+    """ann is an administrator. eve is never a member."""
     found = {name: await sign_up(app, name) for name in [*ACTORS, "watch", "eve"]}
     yield found
-    for person in found.values():
-        await person.http.aclose()
+    for client in found.values():
+        await client.http.aclose()
 
 
 @pytest.mark.parametrize("visibility", ["PUBLIC", "PRIVATE"])
-@FEW
+@FEW_EXAMPLES
 @given(script=st.lists(steps, min_size=4, max_size=12))
-async def test_no_sequence_of_deeds_breaks_a_room(
-    visibility: str, script: list[Step], people: dict[str, UserClient]
+async def test_no_sequence_of_membership_changes_breaks_a_room(
+    visibility: str, script: list[Step], clients: dict[str, UserClient]
 ) -> None:
-    on = await stage(people, visibility)
-    async with replay_invariant(people["watch"], on.room_id):
-        before = await on.roles()
+    room = await create_room_under_test(clients, visibility)
+    async with replay_invariant(clients["watch"], room.room_id):
+        before = await room.roles()
         for step in script:
-            refused = await on.take(step)
-            after = await on.roles()
+            refused = await room.run(step)
+            after = await room.roles()
             assert "OWNER" in after.values()
-            assert all(_may_cause(on, step, before, name, after.get(name)) for name in people), (step, before, after)
+            assert all(_may_change_role(room, step, before, name, after.get(name)) for name in clients), (
+                step,
+                before,
+                after,
+            )
             assert not refused or after == before
             before = after
-    for name, person in people.items():
-        if name in before or on.ruled:
-            assert await _rights(person, on.room_id) == _deserved(on, name, before.get(name))
+    for name, client in clients.items():
+        if name in before or room.admin_has_rights:
+            assert await _rights(client, room.room_id) == _expected_rights(room, name, before.get(name))
         else:
-            await _sees_nothing(person, on)
+            await _assert_hidden_from(client, room)
 
 
-def _may_cause(on: Stage, step: Step, before: dict[str, str], name: str, role: str | None) -> bool:
-    """Whether who took the step could have made that of somebody: the rules said anew, not asked of the policies."""
-    was, mine = before.get(name), before.get(step.who)
-    rules = step.who == "ann" and on.ruled
-    if role == was:
+def _may_change_role(room: RoomUnderTest, step: Step, before: dict[str, str], name: str, role: str | None) -> bool:
+    """Whether the step may have caused this change of `name`'s role. The rules are written again here, so that the
+    policies are not tested against themselves."""
+    role_before, actor_role = before.get(name), before.get(step.actor)
+    is_admin = step.actor == "ann" and room.admin_has_rights
+    if role == role_before:
         return True
-    if name not in (step.who, step.whom):
+    if name not in (step.actor, step.target):
         return False
-    owns = rules or mine == "OWNER"
-    if was is None:
-        return role in ("READ_ONLY", "MEMBER") or (step.deed == "addMembers" and owns)
+    owns = is_admin or actor_role == "OWNER"
+    if role_before is None:
+        return role in ("READ_ONLY", "MEMBER") or (step.name == "addMembers" and owns)
     if role is None:
-        above = mine is not None and ROLES.index(mine) > max(ROLES.index(was), ROLES.index("MEMBER"))
-        return (step.deed == "leaveRoom" and name == step.who) or (step.deed == "removeMember" and (above or rules))
-    return step.deed == "setMemberRole" and owns and (was != "OWNER" or rules or name == step.who)
+        above = actor_role is not None and ROLES.index(actor_role) > max(
+            ROLES.index(role_before), ROLES.index("MEMBER")
+        )
+        return (step.name == "leaveRoom" and name == step.actor) or (
+            step.name == "removeMember" and (above or is_admin)
+        )
+    return step.name == "setMemberRole" and owns and (role_before != "OWNER" or is_admin or name == step.actor)
 
 
-def _deserved(on: Stage, name: str, role: str | None) -> set[str]:
-    if name == "ann" and on.ruled:
+def _expected_rights(room: RoomUnderTest, name: str, role: str | None) -> set[str]:
+    if name == "ann" and room.admin_has_rights:
         return RIGHTS["OWNER"] if role else RIGHTS["OWNER"] - {"canSend", "canUpload"}
     return RIGHTS[role]
 
 
-async def _rights(person: UserClient, room_id: str) -> set[str]:
-    shown = (await person.execute(PERMISSIONS, id=room_id))["room"]["viewerPermissions"]
-    return {right for right, has in shown.items() if has}
+async def _rights(client: UserClient, room_id: str) -> set[str]:
+    answer = (await client.execute(PERMISSIONS, id=room_id))["room"]["viewerPermissions"]
+    return {right for right, has in answer.items() if has}
 
 
-async def _sees_nothing(person: UserClient, on: Stage) -> None:
-    """Through no field, connection, node, search, stream or refusal can this person tell that the room exists."""
-    shown = await person.execute(FROM_OUTSIDE, room=on.room_id, message=on.message_id, name=on.secret)
-    assert shown == {
+async def _assert_hidden_from(client: UserClient, room: RoomUnderTest) -> None:
+    """That no field, connection, node, search, stream or error tells this client that the room exists."""
+    answer = await client.execute(READ_EVERYTHING, room=room.room_id, message=room.message_id, name=room.secret)
+    assert answer == {
         "room": None,
         "message": None,
         "one": None,
         "many": [None, None],
         "rooms": {"totalCount": 0, "nodes": []},
     }
-    assert on.secret not in await room_names(person, membership="DISCOVERABLE")
-    assert await person.codes("query H($id: ID!) { messages(roomId: $id) { nodes { id } } }", id=on.room_id) == [
+    assert room.secret not in await room_names(client, membership="DISCOVERABLE")
+    assert await client.codes("query H($id: ID!) { messages(roomId: $id) { nodes { id } } }", id=room.room_id) == [
         "NOT_FOUND"
     ]
-    other = {"roomId": on.room_id, "userId": on.people["bob"].id}
-    wishes: list[tuple[str, dict[str, Any]]] = [
-        (SEND, {"roomId": on.room_id, "body": "hello?"}),
-        (CREATE_INVITE, {"roomId": on.room_id}),
-        (DELETE, {"roomId": on.room_id}),
-        (mutation("joinRoom"), {"roomId": on.room_id}),
-        (mutation("leaveRoom"), {"roomId": on.room_id}),
-        (mutation("updateRoom"), {"roomId": on.room_id, "name": "mine"}),
-        (mutation("archiveRoom"), {"roomId": on.room_id}),
-        (mutation("unarchiveRoom"), {"roomId": on.room_id}),
-        (mutation("addMembers"), {"roomId": on.room_id, "userIds": [person.id]}),
+    other = {"roomId": room.room_id, "userId": room.clients["bob"].id}
+    attempts: list[tuple[str, dict[str, Any]]] = [
+        (SEND, {"roomId": room.room_id, "body": "hello?"}),
+        (CREATE_INVITE, {"roomId": room.room_id}),
+        (DELETE, {"roomId": room.room_id}),
+        (mutation("joinRoom"), {"roomId": room.room_id}),
+        (mutation("leaveRoom"), {"roomId": room.room_id}),
+        (mutation("updateRoom"), {"roomId": room.room_id, "name": "mine"}),
+        (mutation("archiveRoom"), {"roomId": room.room_id}),
+        (mutation("unarchiveRoom"), {"roomId": room.room_id}),
+        (mutation("addMembers"), {"roomId": room.room_id, "userIds": [client.id]}),
         (mutation("removeMember"), other),
         (mutation("setMemberRole"), {**other, "role": "MEMBER"}),
         (mutation("muteMember"), {**other, "seconds": 1}),
-        (mutation("reportMessage", "{ errors { code } }"), {"messageId": on.message_id, "reason": "spam"}),
+        (mutation("reportMessage", "{ errors { code } }"), {"messageId": room.message_id, "reason": "spam"}),
     ]
-    for document, arguments in wishes:
-        payload = await person.mutate(document, **arguments)
+    for document, arguments in attempts:
+        payload = await client.mutate(document, **arguments)
         assert [error["code"] for error in payload["errors"]] == ["NOT_FOUND"], document
-        assert on.secret not in json.dumps(payload)
-    async with person.socket() as wire:
+        assert room.secret not in json.dumps(payload)
+    async with client.socket() as socket:
         for document in (ROOM_EVENTS, ROOM_MESSAGES):
-            told = await (await wire.watch(document, roomId=on.room_id)).message()
-            assert (told["type"], told["payload"][0]["extensions"]["code"]) == ("error", "NOT_FOUND")
+            frame = await (await socket.watch(document, roomId=room.room_id)).message()
+            assert (frame["type"], frame["payload"][0]["extensions"]["code"]) == ("error", "NOT_FOUND")

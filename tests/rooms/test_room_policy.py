@@ -1,4 +1,4 @@
-"""The rules of rooms as tables, without a database; and the page of the documentation that is printed from them."""
+"""The room policy as tables, without a database, and the page of the documentation that is generated from it."""
 
 from contextlib import nullcontext
 from datetime import timedelta
@@ -11,34 +11,36 @@ from roomcast.core.errors import Refused
 from roomcast.messages.policy import check_send
 from roomcast.rooms import policy
 from roomcast.rooms.models import FormerMember, Invite, Room, RoomRole
-from roomcast.rooms.policy import LEAST, RANK, Right
-from tests import permissions as asked
+from roomcast.rooms.policy import MINIMUM_ROLE, RANK, Right
+from tests import permissions as permissions
 from tests.permissions import ARCHIVED, DIRECT, ME, NOON, OTHER, PRIVATE, PUBLIC, ROOM_ID, actor, member, verdict
 
 READ_ONLY, MEMBER, MODERATOR, OWNER = RoomRole.READ_ONLY, RoomRole.MEMBER, RoomRole.MODERATOR, RoomRole.OWNER
 
 
-def test_the_documentation_says_what_the_policies_say() -> None:
+def test_the_permissions_page_is_up_to_date() -> None:
     page = Path(__file__).parents[2] / "docs" / "permissions.md"
-    assert page.read_text() == asked.document(), "python -m tests.permissions > docs/permissions.md"
+    assert page.read_text() == permissions.document(), "python -m tests.permissions > docs/permissions.md"
 
 
-def test_a_higher_role_lacks_nothing_that_a_lower_one_has() -> None:
-    ladder = sorted(RANK, key=RANK.__getitem__)
+def test_a_higher_role_has_all_rights_of_a_lower_one() -> None:
+    roles = sorted(RANK, key=RANK.__getitem__)
     for room in (PUBLIC, PRIVATE, ARCHIVED, DIRECT):
-        rights = [{right for right in Right if policy.may(actor(), room, member(role), right)} for role in ladder]
+        rights = [{right for right in Right if policy.has_right(actor(), room, member(role), right)} for role in roles]
         assert all(lower <= higher for lower, higher in zip(rights, rights[1:], strict=False))
-    assert set(LEAST) == set(Right)
+    assert set(MINIMUM_ROLE) == set(Right)
 
 
 @pytest.mark.parametrize("right", Right)
-def test_an_administrator_is_an_owner_in_public_and_a_stranger_in_private(right: Right) -> None:
-    assert asked.right_in(PRIVATE, "administrator", right) == "`NOT_FOUND`"
-    assert asked.right_in(DIRECT, "administrator", right) == "`NOT_FOUND`"
-    as_owner = asked.right_in(PUBLIC, "OWNER", right)
-    assert asked.right_in(PUBLIC, "administrator", right) == ("`NOT_A_MEMBER`" if right is Right.SEND else as_owner)
-    inside = policy.may(actor(admin=True), PRIVATE, member(READ_ONLY), right)
-    assert inside is policy.may(actor(), PRIVATE, member(READ_ONLY), right)
+def test_an_administrator_is_owner_of_public_rooms_and_has_no_access_to_private_ones(right: Right) -> None:
+    assert permissions.right_in(PRIVATE, "administrator", right) == "`NOT_FOUND`"
+    assert permissions.right_in(DIRECT, "administrator", right) == "`NOT_FOUND`"
+    as_owner = permissions.right_in(PUBLIC, "OWNER", right)
+    assert permissions.right_in(PUBLIC, "administrator", right) == (
+        "`NOT_A_MEMBER`" if right is Right.SEND else as_owner
+    )
+    as_member = policy.has_right(actor(admin=True), PRIVATE, member(READ_ONLY), right)
+    assert as_member is policy.has_right(actor(), PRIVATE, member(READ_ONLY), right)
 
 
 @pytest.mark.parametrize(
@@ -55,13 +57,13 @@ def test_an_administrator_is_an_owner_in_public_and_a_stranger_in_private(right:
         ("administrator", MODERATOR, "mute remove change the role of"),
     ],
 )
-def test_what_one_may_do_to_another(who: str, other: RoomRole, allowed: str) -> None:
-    for deed in ("mute", "remove", "change the role of"):
-        assert (asked.over(who, other, deed) == "yes") is (deed in allowed)
+def test_who_may_moderate_whom(who: str, other: RoomRole, allowed: str) -> None:
+    for action in ("mute", "remove", "change the role of"):
+        assert (permissions.moderating(who, other, action) == "yes") is (action in allowed)
 
 
 @pytest.mark.parametrize(
-    ("room", "removed", "inviter", "answer"),
+    ("room", "removed", "inviter", "expected"),
     [
         (PUBLIC, False, None, "yes"),
         (PUBLIC, True, None, "`FORBIDDEN`"),
@@ -73,11 +75,11 @@ def test_what_one_may_do_to_another(who: str, other: RoomRole, allowed: str) -> 
         (DIRECT, False, MEMBER, "`FORBIDDEN`"),
     ],
 )
-def test_ways_into_a_room(room: Room, removed: bool, inviter: RoomRole | None, answer: str) -> None:
-    assert asked.entering(room, removed=removed, inviter=inviter) == answer
+def test_who_may_join(room: Room, removed: bool, inviter: RoomRole | None, expected: str) -> None:
+    assert permissions.joining(room, removed=removed, inviter=inviter) == expected
 
 
-def test_who_steps_down_leaves_an_owner_behind() -> None:
+def test_an_owner_steps_down_only_if_there_is_another_owner() -> None:
     me = member(OWNER)
     assert me is not None
     assert verdict(lambda: policy.check_set_role(actor(), PRIVATE, me, me, 2)) == "yes"
@@ -85,7 +87,7 @@ def test_who_steps_down_leaves_an_owner_behind() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "given", "adder", "becomes"),
+    ("role", "given", "adder", "expected"),
     [
         (MEMBER, MEMBER, None, MEMBER),
         (OWNER, MEMBER, None, MEMBER),
@@ -94,13 +96,15 @@ def test_who_steps_down_leaves_an_owner_behind() -> None:
         (READ_ONLY, MODERATOR, OWNER, MODERATOR),
     ],
 )
-def test_as_what_one_comes_back(role: RoomRole, given: RoomRole, adder: RoomRole | None, becomes: RoomRole) -> None:
+def test_the_role_of_a_returning_member(
+    role: RoomRole, given: RoomRole, adder: RoomRole | None, expected: RoomRole
+) -> None:
     former = FormerMember(room_id=ROOM_ID, user_id=ME, role=role)
-    assert policy.returning_role(given, former, adder) == becomes
+    assert policy.returning_role(given, former, adder) == expected
 
 
 @pytest.mark.parametrize(
-    ("changes", "admits"),
+    ("changes", "valid"),
     [
         ({}, True),
         ({"expires_at": NOON + timedelta(seconds=1), "max_uses": 1}, True),
@@ -110,9 +114,9 @@ def test_as_what_one_comes_back(role: RoomRole, given: RoomRole, adder: RoomRole
         ({"max_uses": 3, "uses": 2}, True),
     ],
 )
-def test_which_invites_admit(changes: dict[str, Any], admits: bool) -> None:
+def test_which_invites_are_valid(changes: dict[str, Any], valid: bool) -> None:
     invite = Invite(code="c", room_id=ROOM_ID, created_by_id=OTHER, created_at=NOON, **changes)
-    assert (verdict(lambda: policy.check_invite(invite, NOON)) == "yes") is admits
+    assert (verdict(lambda: policy.check_invite(invite, NOON)) == "yes") is valid
 
 
 @pytest.mark.parametrize(
@@ -128,7 +132,7 @@ def test_which_invites_admit(changes: dict[str, Any], admits: bool) -> None:
         (READ_ONLY, 30, 4, "READ_ONLY", None),
     ],
 )
-def test_who_speaks_when(
+def test_who_may_send_and_when(
     role: RoomRole, muted: int | None, since_last: int | None, code: str | None, wait_ms: int | None
 ) -> None:
     room = PUBLIC.model_copy(update={"slow_mode_seconds": 10})

@@ -213,7 +213,7 @@ async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Seque
 
 
 QUERIES: Mapping[Any, Mapping[str, Any]] = {
-    rooms: {"readable_room": _readable_room, "rooms_by_id": _rooms_by_id, "readers_among": _readers_among},
+    rooms: {"readable_room": _readable_room, "rooms_by_id": _rooms_by_id, "users_who_can_read": _readers_among},
     event_log: {"events_after": _after, "tails": _tails, "epoch": _epoch},
     receipts: {
         "read_states_of_user": _read_states_of_user,

@@ -58,20 +58,20 @@ async def test_the_notifier_passes_over_a_room_that_was_deleted(
     await ann.say(hall, "kept")
     db = app.roomcast.db
     async with db.read() as session:
-        found = await pending.find(session, [id_of(den), id_of(hall)], now())
+        found = await pending.scan_logs(session, [id_of(den), id_of(hall)], now())
     assert (await ann.mutate(DELETE, roomId=den))["errors"] == []
     async with db.work() as work:
-        await pending.keep(work, found, timedelta(0))
+        await pending.store_findings(work, found, timedelta(0))
     assert app.roomcast.notifier is not None
     await app.roomcast.notifier.deliver()
-    assert (await browser.hears())["text"] == "kept"
+    assert (await browser.next_payload())["text"] == "kept"
 
 
 async def keep(db: Database, room: str) -> None:
     async with db.read() as session:
-        found = await pending.find(session, [id_of(room)], now())
+        found = await pending.scan_logs(session, [id_of(room)], now())
     async with db.work() as work:
-        await pending.keep(work, found, timedelta(0))
+        await pending.store_findings(work, found, timedelta(0))
 
 
 async def until_blocked(database_url: str, count: int) -> None:

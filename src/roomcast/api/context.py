@@ -230,7 +230,7 @@ class Context:
 
     @property
     def direct_people(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("direct_people", rooms.direct_people)
+        return self._loader("direct_people", rooms.direct_member_ids)
 
     @property
     def audit_entries(self) -> Loader[UUID, AuditEntry]:
@@ -249,16 +249,16 @@ class Context:
         return self._loader("last_messages", messages.last_messages)
 
     @property
-    def reactions(self) -> Loader[UUID, list[reactions.Group]]:
-        return self._loader("reactions", reactions.groups)
+    def reactions(self) -> Loader[UUID, list[reactions.ReactionGroup]]:
+        return self._loader("reactions", reactions.reaction_groups)
 
     @property
     def own_emoji(self) -> Loader[tuple[UUID, UUID], frozenset[str]]:
         return self._loader("own_emoji", reactions.own_emoji)
 
     @property
-    def threads(self) -> Loader[UUID, threads.Summary]:
-        return self._loader("threads", threads.summaries)
+    def threads(self) -> Loader[UUID, threads.ThreadSummary]:
+        return self._loader("threads", threads.thread_summaries)
 
     @property
     def unread(self) -> Loader[tuple[UUID, UUID], receipts.RoomReadState]:
@@ -270,7 +270,7 @@ class Context:
 
     @property
     def mentioned(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("mentioned", mentions.mentioned)
+        return self._loader("mentioned", mentions.mentioned_user_ids)
 
     @property
     def active_people(self) -> Loader[UUID, list[UUID]]:

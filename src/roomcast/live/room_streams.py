@@ -140,7 +140,7 @@ class RoomEventSource:
         members = {member.user_id: member for member in audience if isinstance(member, AudienceMember)}
         async with self._db.read() as session:
             exists = await rooms.rooms_by_id(session, [room_id_of(topic)])
-            readers = await rooms.readers_among(session, room_id_of(topic), members.keys())
+            readers = await rooms.users_who_can_read(session, room_id_of(topic), members.keys())
         reason = StreamEndReason.REMOVED_FROM_ROOM if exists else StreamEndReason.ROOM_DELETED
         return {member: reason for user_id, member in members.items() if user_id not in readers}
 

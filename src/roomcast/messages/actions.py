@@ -1,4 +1,8 @@
-"""Changes to messages."""
+"""Sending messages: one call stores a group of messages in one transaction.
+
+The path of a send: `send_messages` → `_load_send_state` (all reads, under the locks of the rooms' heads) → `_decide`
+for each request → `_store_messages` (all writes).
+"""
 
 import hashlib
 from collections.abc import Collection, Hashable, Mapping, Sequence
@@ -31,8 +35,8 @@ from roomcast.rooms.policy import may_read
 from roomcast.uploads.actions import attach
 from roomcast.uploads.queries import locking
 
-REMEMBERED = 1_000
-"""Authors at hand, as everybody may see them."""
+AUTHOR_CACHE_SIZE = 1_000
+"""Author models that are kept between sends."""
 
 _MESSAGES = sa.select(table(Message)).where(table(Message).c.id.in_(sa.bindparam("ids", expanding=True)))
 _INSERT = sa.insert(table(Message))
@@ -40,8 +44,12 @@ _INSERT = sa.insert(table(Message))
 
 @dataclass(frozen=True, slots=True)
 class NewMessage:
-    """One wish to say something. `key`: the clientMessageId. `reply_to` and `thread_root`: ids as clients know
-    them. `made_id` identifies a message without a key, so that the server can repeat it after an uncertain commit."""
+    """A request to send one message.
+
+    `key`: the clientMessageId. `reply_to`, `thread_root` and `attachments`: global ids, as clients send them.
+    `generated_id`: the id of a message without a key. It stays the same when the server retries after an uncertain
+    commit, so that the retry finds the message that the first try may have stored.
+    """
 
     actor: Actor
     room_id: UUID | None
@@ -50,14 +58,14 @@ class NewMessage:
     reply_to: str | None = None
     thread_root: str | None = None
     attachments: Sequence[str] = ()
-    made_id: UUID = field(default_factory=uuid7)
+    generated_id: UUID = field(default_factory=uuid7)
 
     @property
     def message_id(self) -> UUID:
-        return self.key or self.made_id
+        return self.key or self.generated_id
 
     def digest(self) -> str:
-        """Names the content: the same wish again has the same digest, on any machine, in any year."""
+        """A hash of the content. It is stored for ever, so it must not depend on the machine or the version."""
         content = [str(self.room_id), self.body, self.reply_to, self.thread_root, *self.attachments]
         return hashlib.sha256(orjson.dumps(content)).hexdigest()
 
@@ -76,10 +84,12 @@ class NewMessage:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
+    """A stored message. `replayed`: the same clientMessageId was sent before."""
+
     message: Message
     replayed: bool
     is_new: bool
-    """False also for a message without a key that an earlier try has stored, whose commit was not confirmed."""
+    """False for a replay, and for a message without a key that an earlier, unconfirmed try has stored."""
 
 
 class MessageSender(GroupCommit[NewMessage, Sent]):
@@ -98,63 +108,75 @@ class MessageSender(GroupCommit[NewMessage, Sent]):
         return call.room_id
 
 
-async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent | Refused]:
-    """Store each message at the next seq of its room; announces MessageCreated for the new ones.
+async def send_messages(work: Work, requests: Sequence[NewMessage]) -> list[Sent | Refused]:
+    """Store each message at the next seq of its room. Announces MessageCreated for each new message.
 
-    A known key is answered with the message it made, before any policy, as long as its room is readable; within the
-    group too. Each wish is answered on its own: a refused one takes no seq and hinders none of the others.
-    Refuses with Unavailable where the work skips locked rooms and this one is; NotFound, NotAMember, RoomArchived,
-    ReadOnly, Muted, SlowMode, ValidationFailed, MessageTooLong, IdempotencyKeyReused, AttachmentNotReady, Conflict for
-    a file that is used already.
+    A request with a known key returns the existing message before any policy is checked, as long as the actor can read
+    the room. This also holds for two equal requests in one group. Each request has its own result: a refused request
+    takes no seq and does not affect the others.
+
+    Refuses with NotFound, NotAMember, RoomArchived, ReadOnly, Muted, SlowMode, ValidationFailed, MessageTooLong,
+    IdempotencyKeyReused, AttachmentNotReady, Conflict (a file is already attached to a message), and with Unavailable
+    when the work skips locked rooms and another transaction holds this room's lock.
     """
-    desk = await _open_desk(work, wishes)
-    answers = [_answer(desk, wish) for wish in wishes]
-    fresh = [answer.message for answer in answers if isinstance(answer, Sent) and answer.is_new]
-    if fresh:
-        await _store(work, fresh, desk.authors)
-        await read_state.record_send_times(work, {pair: desk.memberships[pair].last_sent_at for pair in desk.paced})
-    if desk.claims.claimed:
-        await attach(work, desk.claims.claimed)
-    return answers
+    state = await _load_send_state(work, requests)
+    results: list[Sent | Refused] = []
+    for request in requests:
+        try:
+            results.append(_decide(state, request))
+        except Refused as refused:
+            results.append(refused)
+    created = [result.message for result in results if isinstance(result, Sent) and result.is_new]
+    if created:
+        await _store_messages(work, created, state.authors)
+        sent_at = {pair: state.memberships[pair].last_sent_at for pair in state.slow_mode_senders}
+        await read_state.record_send_times(work, sent_at)
+    if state.claims.claimed:
+        await attach(work, state.claims.claimed)
+    return results
 
 
 @dataclass(frozen=True, slots=True)
 class SendState:
-    """All that a group of sends is decided on, read under the lock of its rooms' heads and kept up as it is decided."""
+    """Everything that the decisions about a group of sends depend on.
+
+    It is read under the locks of the rooms' heads, so it stays true until the commit. Each accepted request updates
+    it: the next request of the group is decided as if the one before were stored.
+    """
 
     rooms: Mapping[UUID, RoomRow]
     memberships: dict[tuple[UUID, UUID], MembershipRow]
+    """By (room, author)."""
     authors: Mapping[UUID, User]
-    """What everybody may see of them."""
+    """Public profiles only."""
     messages: dict[UUID, MessageRow]
-    """Those that a wish names, as its own key or as what it answers, and those of the group itself."""
-    paced: set[tuple[UUID, UUID]]
-    """By (room, author): whose pace is watched and who has said something."""
+    """The messages that a request refers to (its own id, its reply target, its thread root), and the group's own."""
+    slow_mode_senders: set[tuple[UUID, UUID]]
+    """(room, author) of each message that was accepted in a room with slow mode."""
     claims: AttachmentClaims
-    skipped: Collection[UUID]
-    """Rooms whose heads others have locked: nothing can be decided about them in this transaction."""
+    skipped_room_ids: Collection[UUID]
+    """Rooms whose heads another transaction has locked. This transaction cannot decide anything about them."""
 
 
-async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> SendState:
-    pairs = {(wish.room_id, wish.actor.user_id) for wish in wishes if wish.room_id is not None}
-    room_ids, people = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
-    named = {
-        id_ for wish in wishes for id_ in (wish.message_id, wish.reply_to_id, wish.thread_root_id) if id_ is not None
-    }
+async def _load_send_state(work: Work, requests: Sequence[NewMessage]) -> SendState:
+    pairs = {(request.room_id, request.actor.user_id) for request in requests if request.room_id is not None}
+    room_ids, author_ids = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
+    ids = [id_ for each in requests for id_ in (each.message_id, each.reply_to_id, each.thread_root_id)]
+    # The lock comes first: all that is read after it is what the last committed change of these rooms left.
     heads, found, members, authors, known, files = await fetch_direct(
         work.session,
         event_log.heads_lock_query(room_ids, skip_locked=work.skips_locked_rooms),
         rooms.rooms_query(room_ids),
         rooms.memberships_query(pairs),
-        accounts.public_profiles_query(people),
-        DirectQuery[MessageRow](_MESSAGES, {"ids": list(named)}),
-        locking({id_ for wish in wishes for id_ in wish.file_ids if id_ is not None}),
+        accounts.public_profiles_query(author_ids),
+        DirectQuery[MessageRow](_MESSAGES, {"ids": list({id_ for id_ in ids if id_ is not None})}),
+        locking({id_ for request in requests for id_ in request.file_ids if id_ is not None}),
     )
     event_log.remember_locked_heads(work.session, heads)
     return SendState(
         {room.id: room for room in found},
         {(member.room_id, member.user_id): member for member in members},
-        {author.id: _person(author) for author in authors},
+        {author.id: _author_model(author) for author in authors},
         {message.id: message for message in known},
         set(),
         AttachmentClaims({file.id: file for file in files}),
@@ -162,84 +184,74 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> SendState:
     )
 
 
-@lru_cache(maxsize=REMEMBERED)
-def _person(shown: User) -> User:
-    """A model of what was asked for: making one costs more than asking, and most is said by who spoke before."""
-    return User(**as_dict(shown))
+@lru_cache(maxsize=AUTHOR_CACHE_SIZE)
+def _author_model(row: User) -> User:
+    """A model of a direct query's row. Cached: making a model costs more than the query, and authors repeat."""
+    return User(**as_dict(row))
 
 
-def _answer(desk: SendState, wish: NewMessage) -> Sent | Refused:
-    try:
-        return _decide(desk, wish)
-    except Refused as refused:
-        return refused
-
-
-def _decide(desk: SendState, wish: NewMessage) -> Sent:
-    room = desk.rooms.get(wish.room_id) if wish.room_id else None
-    membership = desk.memberships.get((room.id, wish.actor.user_id)) if room else None
-    if room is None or not may_read(wish.actor, room, membership):
-        raise NotFound("no such room", path=("input", "roomId"))
-    if room.id in desk.skipped:
-        raise Unavailable("Another change of this room is under way.")
-    if original := desk.messages.get(wish.message_id):
-        policy.check_same(original, wish.digest(), wish.actor.user_id)
+def _decide(state: SendState, request: NewMessage) -> Sent:
+    room = state.rooms.get(request.room_id) if request.room_id else None
+    membership = state.memberships.get((room.id, request.actor.user_id)) if room else None
+    if room is None or not may_read(request.actor, room, membership):
+        raise NotFound("There is no such room.", path=("input", "roomId"))
+    if room.id in state.skipped_room_ids:
+        raise Unavailable("Another change of this room is in progress. Try again.")
+    if original := state.messages.get(request.message_id):
+        policy.check_same_request(original, request.digest(), request.actor.user_id)
         found = original if isinstance(original, Message) else Message(**as_dict(original))
-        return Sent(found, replayed=wish.key is not None, is_new=False)
-    policy.check_body(wish.body, bare=not wish.attachments)
-    files = desk.claims.check(wish.actor, wish.file_ids)
-    message = _written(desk, wish, room)
-    member = policy.check_send(wish.actor, room, membership, message.created_at)
+        return Sent(found, replayed=request.key is not None, is_new=False)
+    policy.check_body(request.body, needs_text=not request.attachments)
+    files = state.claims.check(request.actor, request.file_ids)
+    message = _build_message(state, request, room)
+    member = policy.check_send(request.actor, room, membership, message.created_at)
     if room.slow_mode_seconds:
-        pair = room.id, wish.actor.user_id
-        desk.memberships[pair] = with_values(member, last_sent_at=message.created_at)
-        desk.paced.add(pair)
-    desk.messages[message.id] = message
-    desk.claims.claim(files, message.id)
+        pair = room.id, request.actor.user_id
+        state.memberships[pair] = with_values(member, last_sent_at=message.created_at)
+        state.slow_mode_senders.add(pair)
+    state.messages[message.id] = message
+    state.claims.claim(files, message.id)
     return Sent(message, replayed=False, is_new=True)
 
 
-def _written(desk: SendState, wish: NewMessage, room: RoomRow) -> Message:
-    if wish.reply_to is not None:
-        policy.check_reply_to(room, desk.messages.get(wish.reply_to_id) if wish.reply_to_id else None)
-    if wish.thread_root is not None:
-        policy.check_thread_root(room, desk.messages.get(wish.thread_root_id) if wish.thread_root_id else None)
+def _build_message(state: SendState, request: NewMessage, room: RoomRow) -> Message:
+    if request.reply_to is not None:
+        policy.check_reply_to(room, state.messages.get(request.reply_to_id) if request.reply_to_id else None)
+    if request.thread_root is not None:
+        policy.check_thread_root(room, state.messages.get(request.thread_root_id) if request.thread_root_id else None)
     return Message(
-        id=wish.message_id,
+        id=request.message_id,
         room_id=room.id,
-        author_id=wish.actor.user_id,
-        body=wish.body,
-        reply_to_id=wish.reply_to_id,
-        thread_root_id=wish.thread_root_id,
-        mentions_room=mentions.find_mentions(wish.body).room,
-        has_attachments=bool(wish.attachments),
-        content_digest=wish.digest(),
+        author_id=request.actor.user_id,
+        body=request.body,
+        reply_to_id=request.reply_to_id,
+        thread_root_id=request.thread_root_id,
+        mentions_room=mentions.find_mentions(request.body).room,
+        has_attachments=bool(request.attachments),
+        content_digest=request.digest(),
         created_at=now(),
     )
 
 
-async def _store(work: Work, messages: Sequence[Message], authors: Mapping[UUID, User]) -> None:
-    events = [_created(message, authors) for message in messages]
+async def _store_messages(work: Work, messages: Sequence[Message], authors: Mapping[UUID, User]) -> None:
+    """Record the events, which gives each message its seq, then write the rows."""
+    events = [
+        MessageCreated(
+            room_id=message.room_id,
+            at=message.created_at,
+            message_id=message.id,
+            thread_root_id=message.thread_root_id,
+            fresh=message,
+            author=authors.get(message.author_id) if message.author_id else None,
+        )
+        for message in messages
+    ]
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
     await execute_direct(work.session, _INSERT, [message.model_dump() for message in messages])
     await mentions.store_mentions(work.session, messages)
     await search.index_messages(work, messages)
-    # Who says something in a room has read it; a reply in a thread says nothing of the room's own talk.
-    await read_state.move_marks(work, _read_by_writing(messages))
-
-
-def _created(message: Message, authors: Mapping[UUID, User]) -> MessageCreated:
-    return MessageCreated(
-        room_id=message.room_id,
-        at=message.created_at,
-        message_id=message.id,
-        thread_root_id=message.thread_root_id,
-        fresh=message,
-        author=authors.get(message.author_id) if message.author_id else None,
-    )
-
-
-def _read_by_writing(messages: Sequence[Message]) -> dict[tuple[UUID, UUID], int]:
-    """By (room, author)."""
-    return {(m.room_id, m.author_id): m.seq for m in messages if m.author_id and m.thread_root_id is None}
+    # An author has read the room up to their own message. A thread reply does not count: the author may not have
+    # read the room's main history.
+    positions = {(m.room_id, m.author_id): m.seq for m in messages if m.author_id and m.thread_root_id is None}
+    await read_state.advance_read_positions(work, positions)

@@ -1,4 +1,4 @@
-"""Files that go with messages: each with one message, and only its sender's own."""
+"""Files attached to messages. A file is attached to one message only, by its own uploader."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,28 +10,31 @@ from roomcast.uploads.actions import check_free
 from roomcast.uploads.models import FileRow
 
 MAX_ATTACHMENTS = 10
-"""Of one message."""
+"""Per message."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttachmentClaims:
-    """The files that a group of sends names, locked. `taken`: by file, the message that got it and its place there."""
+    """The files that a group of sends refers to, locked. `claimed`: by file id, the message that gets it and its
+    position there."""
 
     files: Mapping[UUID, FileRow]
     claimed: dict[UUID, tuple[UUID, int]] = field(default_factory=dict)
 
     def check(self, actor: Actor, ids: Sequence[UUID | None]) -> list[UUID]:
-        """These files, if the actor may send all of them now.
-
-        Raises ValidationFailed, NotFound, AttachmentNotReady, Conflict.
-        """
+        """The ids of these files, if the actor may attach all of them now. Raises ValidationFailed, NotFound,
+        AttachmentNotReady, Conflict."""
         path = ("input", "attachmentIds")
         known = [id_ for id_ in ids if id_ is not None]
         if len(ids) > MAX_ATTACHMENTS or len(set(known)) < len(known):
-            raise ValidationFailed(f"a message carries at most {MAX_ATTACHMENTS} files, each once", path=path)
+            raise ValidationFailed(
+                f"A message has at most {MAX_ATTACHMENTS} attachments, and no file twice.", path=path
+            )
         found = [check_free(self.files.get(id_) if id_ else None, actor, "attachmentIds").id for id_ in ids]
         if any(id_ in self.claimed for id_ in found):
-            raise Conflict("a file is used once: upload it again", path=path)
+            raise Conflict(
+                "This file is already attached to a message. Upload it again to attach it to another one.", path=path
+            )
         return found
 
     def claim(self, ids: Sequence[UUID], message_id: UUID) -> None:

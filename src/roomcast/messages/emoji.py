@@ -1,20 +1,22 @@
-"""What is an emoji: what Unicode's own list says, in the one spelling that shows it as a picture everywhere."""
+"""Emoji as Unicode's own list defines them, in the fully qualified spelling, which every device shows as a picture."""
 
 from collections.abc import Mapping
 from functools import cache
 
 from emoji import EMOJI_DATA, STATUS
 
-_PICTURE = "\ufe0f"
-"""Asks for the picture; keyboards leave it out as they please, so `❤` and `❤️` are one emoji."""
+_VARIATION_SELECTOR = "\ufe0f"
+"""U+FE0F asks for the picture. Keyboards add it or leave it out, so `❤` and `❤️` must count as one emoji."""
 
 
-def spelled(text: str) -> str | None:
-    """The emoji's full spelling; None for what is none: words, letters, two emoji, a lone skin colour."""
-    return _spellings().get(text.replace(_PICTURE, ""))
+def fully_qualified(text: str) -> str | None:
+    """The fully qualified spelling of one emoji. None for anything else: text, two emoji, a lone skin tone modifier."""
+    return _spellings_by_bare_text().get(text.replace(_VARIATION_SELECTOR, ""))
 
 
 @cache
-def _spellings() -> Mapping[str, str]:
+def _spellings_by_bare_text() -> Mapping[str, str]:
     full = STATUS["fully_qualified"]
-    return {text.replace(_PICTURE, ""): text for text, facts in EMOJI_DATA.items() if facts["status"] == full}
+    return {
+        text.replace(_VARIATION_SELECTOR, ""): text for text, facts in EMOJI_DATA.items() if facts["status"] == full
+    }

@@ -1,4 +1,4 @@
-"""What happens to messages, as facts."""
+"""Events about messages."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,8 +18,8 @@ class MessageUpdateReason(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class MessageCreated(Event):
-    """`fresh` and `author`: the message itself and what everybody may see of who wrote it, so that nobody has to read
-    back what was just written. Live only."""
+    """A message was sent. `fresh` and `author` are the message and its author's public profile, so that subscribers
+    need not read back what was just written. They travel with the live event and are not stored in the log."""
 
     kind: ClassVar[str] = "MESSAGE_CREATED"
 
@@ -30,8 +30,8 @@ class MessageCreated(Event):
 
     @property
     def moves_activity(self) -> bool:
-        by_person = self.fresh is None or self.fresh.kind == MessageKind.USER
-        return by_person and self.thread_root_id is None
+        from_user = self.fresh is None or self.fresh.kind == MessageKind.USER
+        return from_user and self.thread_root_id is None
 
     def transient_payload(self) -> dict[str, Any] | None:
         if self.fresh is None:
@@ -46,7 +46,7 @@ class MessageCreated(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class MessageUpdated(Event):
-    """A message looks different now."""
+    """A message was edited, pinned or unpinned."""
 
     kind: ClassVar[str] = "MESSAGE_UPDATED"
     rewrites_past: ClassVar[bool] = True
@@ -57,7 +57,7 @@ class MessageUpdated(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class MessageDeleted(Event):
-    """Only the message's frame is left: `message_seq` is where it stood."""
+    """A message was deleted. `message_seq`: its position in the room, which stays taken."""
 
     kind: ClassVar[str] = "MESSAGE_DELETED"
     rewrites_past: ClassVar[bool] = True
@@ -69,7 +69,7 @@ class MessageDeleted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class ReactionChanged(Event):
-    """Somebody put an emoji under a message or took it back. `count`: how many have it there now."""
+    """Somebody added or removed a reaction. `count`: how many users have reacted with this emoji now."""
 
     kind: ClassVar[str] = "REACTION_CHANGED"
     rewrites_past: ClassVar[bool] = True

@@ -1,5 +1,5 @@
-"""Markdown as messages have it: CommonMark, read by one library and made safe by another, so that neither must be right
-alone. HTML is rendered from a body whenever it is asked for and kept nowhere but in a small memory."""
+"""Markdown in messages: CommonMark, parsed by markdown-it and sanitized by nh3, so that a fault in one of them does not
+let HTML through. HTML is rendered from the body on demand and cached in memory; it is not stored."""
 
 import re
 from collections.abc import Callable, Hashable, Iterator
@@ -12,18 +12,18 @@ from markdown_it.rules_block import StateBlock
 
 from roomcast.core.offload import offload
 
-REMEMBERED = 2_000
-"""Bodies whose HTML is at hand, of at most a few thousand characters each."""
+CACHE_SIZE = 2_000
+"""Rendered bodies that are kept, of at most a few thousand characters each."""
 
-SHORT = 300
-"""Characters that are rendered within two milliseconds, whatever they are."""
+MAX_INLINE_LENGTH = 300
+"""Bodies up to this many characters are processed on the event loop. Any of them renders within two milliseconds."""
 
 MAX_STEPS = 40_000
-"""Calls of block rules for one body. 2,000 lines of plain text take 25,000. Quotes and lists that interrupt each other
-take a number that grows with the square of the lines: 4,000 characters of them took 0.7 s."""
+"""Calls of block rules for one body. 2,000 lines of plain text take 25,000. For quotes and lists that interrupt each
+other the number grows with the square of the lines: 4,000 characters of them took 0.7 s."""
 
 MAX_HTML = 64 * 1024
-"""Characters of one body's HTML. The largest that was found has 30,000."""
+"""Characters of one body's HTML. The largest HTML found so far has 30,000."""
 
 TAGS = frozenset(
     ["a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s"]
@@ -33,10 +33,10 @@ ATTRIBUTES = {"a": {"href"}, "code": {"class"}, "ol": {"start"}}
 SCHEMES = frozenset(["http", "https", "mailto"])
 REL = "nofollow noopener noreferrer"
 
-_SPEAKS = re.compile(r"[\\`*_\[\]<>&~]")
-"""What means more than itself within a line."""
+_SPECIAL = re.compile(r"[\\`*_\[\]<>&~]")
+"""Characters with a meaning within a line of Markdown."""
 
-_VALUES = {
+_ALLOWED_VALUES = {
     "href": re.compile(r"(?:https?://|mailto:)\S+", re.IGNORECASE),
     "class": re.compile(r"language-[A-Za-z0-9_+#.-]{1,30}"),
     "start": re.compile(r"\d{1,9}"),
@@ -51,34 +51,35 @@ class TooComplex(Exception):
 BlockRule = Callable[[StateBlock, int, int, bool], bool]
 
 
-def _counted(rule: BlockRule) -> BlockRule:
-    """The same rule. Raises TooComplex after `MAX_STEPS` calls of any rules for one text."""
+def _with_step_limit(rule: BlockRule) -> BlockRule:
+    """The same rule with a limit: raises TooComplex after `MAX_STEPS` calls of any rules for one text."""
 
     @wraps(rule)
-    def counting(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    def counted(state: StateBlock, start: int, end: int, silent: bool) -> bool:
         steps = state.env["steps"] = state.env.get("steps", 0) + 1
         if steps > MAX_STEPS:
             raise TooComplex
         return rule(state, start, end, silent)
 
-    return counting
+    return counted
 
 
 @cache
-def reader() -> MarkdownIt:
-    """CommonMark with struck words, where a line ends as it was written. HTML is text, and images are links: showing
-    one would tell a stranger's server who reads what, and when."""
+def markdown_parser() -> MarkdownIt:
+    """CommonMark with strikethrough and hard line breaks. HTML is shown as text. Images are shown as links: loading one
+    would tell a third-party server who reads the message, and when."""
     options = {"html": False, "xhtmlOut": False, "breaks": True}
-    found = MarkdownIt("commonmark", options).enable("strikethrough").disable("image")
-    for rule in found.block.ruler.__rules__:  # `at` would need each one's alternatives, and has no way to read them
-        rule.fn = _counted(rule.fn)
-    return found
+    parser = MarkdownIt("commonmark", options).enable("strikethrough").disable("image")
+    # Private: the public `at` replaces a rule together with its `alt` chains, which cannot be read back.
+    for rule in parser.block.ruler.__rules__:
+        rule.fn = _with_step_limit(rule.fn)
+    return parser
 
 
-def words(body: str) -> Iterator[str]:
-    """The texts of a body without its code and addresses. All of a body that is too complex."""
+def plain_texts(body: str) -> Iterator[str]:
+    """The texts of a body without its code and link addresses. The whole body when it is too complex to parse."""
     try:
-        blocks = reader().parse(body)
+        blocks = markdown_parser().parse(body)
     except TooComplex:
         yield body
         return
@@ -88,42 +89,42 @@ def words(body: str) -> Iterator[str]:
                 yield token.content
 
 
-def literal(text: str) -> str:
-    """Markdown that says just this text, within a line."""
-    return _SPEAKS.sub(r"\\\g<0>", text)
+def escape_markdown(text: str) -> str:
+    """Markdown that renders as exactly this text, within a line."""
+    return _SPECIAL.sub(r"\\\g<0>", text)
 
 
-async def rendered(body: str, owner: Hashable) -> str:
-    """As `html`; a long body beside the event loop, one at a time for each owner."""
-    return html(body) if len(body) <= SHORT else await offload(owner, html, body)
+async def render_html_async(body: str, owner: Hashable) -> str:
+    """`render_html`, in a worker thread for a long body. Each owner has one thread job at a time."""
+    return render_html(body) if len(body) <= MAX_INLINE_LENGTH else await offload(owner, render_html, body)
 
 
-@lru_cache(maxsize=REMEMBERED)
-def html(body: str) -> str:
-    """The body as HTML of `TAGS` and `ATTRIBUTES` alone; its links are absolute and of `SCHEMES`. A body that is too
-    complex is shown as the text that it is."""
+@lru_cache(maxsize=CACHE_SIZE)
+def render_html(body: str) -> str:
+    """The body as HTML that has only `TAGS` and `ATTRIBUTES`, and absolute links of `SCHEMES`. A body that is too
+    complex is rendered as plain text."""
     try:
-        shown = reader().render(body)
+        rendered = markdown_parser().render(body)
     except TooComplex:
         return _as_text(body)
-    return _clean(shown) if len(shown) <= MAX_HTML else _as_text(body)
+    return _clean(rendered) if len(rendered) <= MAX_HTML else _as_text(body)
 
 
 def _as_text(body: str) -> str:
     return "<p>" + escape(body, quote=False).replace("\n", "<br>") + "</p>"
 
 
-def _clean(shown: str) -> str:
+def _clean(rendered: str) -> str:
     return nh3.clean(
-        shown,
+        rendered,
         tags=set(TAGS),
         attributes={tag: set(names) for tag, names in ATTRIBUTES.items()},
-        attribute_filter=_value,
+        attribute_filter=_allowed_value,
         url_schemes=set(SCHEMES),
         link_rel=REL,
     )
 
 
-def _value(_tag: str, name: str, value: str) -> str | None:
-    allowed = _VALUES.get(name)
+def _allowed_value(_tag: str, name: str, value: str) -> str | None:
+    allowed = _ALLOWED_VALUES.get(name)
     return value if allowed and allowed.fullmatch(value) else None

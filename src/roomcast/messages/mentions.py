@@ -1,4 +1,4 @@
-"""Who is meant by a message: `@name` and `@room`, wherever they are words and not code."""
+"""Mentions: `@name` and `@room` in the text of a message, but not in its code."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -13,35 +13,36 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.accounts.models import User
 from roomcast.core.columns import table
 from roomcast.core.direct_queries import fetch
-from roomcast.messages.markdown import words
+from roomcast.messages.markdown import plain_texts
 from roomcast.messages.models import Mention, Message
 from roomcast.rooms.models import Membership
 
 ROOM = "room"
 MAX_NAMES = 100
-"""People that one message can mention; a name beyond them is only a word."""
+"""Users that one message can mention. Further names are plain text."""
 
-REMEMBERED = 2_000
-"""Bodies whose names are at hand: each is read more than once while it is stored."""
+CACHE_SIZE = 2_000
+"""Bodies whose mentions are kept: each is parsed several times while it is stored."""
 
 _NAME = re.compile(r"(?<![\w@/.])@([A-Za-z0-9][A-Za-z0-9_.-]{1,31})(?!\w)", re.ASCII)
-"""ASCII, as usernames are: scripts without spaces write their words right beside a name."""
+"""ASCII only, as usernames are. In scripts without spaces a word can follow a name directly."""
 
 
 @dataclass(frozen=True, slots=True)
 class MentionedNames:
-    """`names`: each as its readings, the longest first, because a name may end with the dot that ends a sentence."""
+    """`names`: for each name its possible readings, longest first, because a trailing dot may end the name or the
+    sentence."""
 
     names: Sequence[Sequence[str]] = ()
     room: bool = False
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHE_SIZE)
 def find_mentions(body: str) -> MentionedNames:
-    """Whom these words name, in the order of their first mention."""
+    """The names that a body mentions, in the order of their first mention."""
     if "@" not in body:
         return MentionedNames()
-    found = [match.casefold() for text in words(body) for match in _NAME.findall(text)]
+    found = [match.casefold() for text in plain_texts(body) for match in _NAME.findall(text)]
     names = dict.fromkeys(found)
     room = any(name.rstrip("._-") == ROOM for name in names)
     return MentionedNames([_readings(name) for name in names][:MAX_NAMES], room)
@@ -53,30 +54,30 @@ def _readings(name: str) -> list[str]:
 
 
 async def store_mentions(session: AsyncSession, messages: Sequence[Message]) -> None:
-    """Write down which members of their rooms these stored messages name. Costs nothing where nobody is named."""
+    """Store which room members these messages mention. Runs no statement when there are no mentions."""
     named = {message.id: find_mentions(message.body or "") for message in messages}
-    wanted = {reading for who in named.values() for readings in who.names for reading in readings}
-    if not wanted:
+    usernames = {reading for found_names in named.values() for readings in found_names.names for reading in readings}
+    if not usernames:
         return
-    members = await _members(session, {message.room_id for message in messages}, wanted)
+    members = await _members_by_name(session, {message.room_id for message in messages}, usernames)
     rows = [
         {"message_id": message.id, "user_id": user_id, "room_id": message.room_id, "seq": message.seq}
         for message in messages
-        for user_id in _meant(named[message.id], members.get(message.room_id, {}))
+        for user_id in _mentioned_members(named[message.id], members.get(message.room_id, {}))
     ]
     if rows:
         await session.exec(sa.insert(table(Mention)), params=rows)
 
 
-def _meant(named: MentionedNames, members: dict[str, UUID]) -> Collection[UUID]:
+def _mentioned_members(named: MentionedNames, members: dict[str, UUID]) -> Collection[UUID]:
     found = (next((members[name] for name in readings if name in members), None) for readings in named.names)
     return {user_id for user_id in found if user_id is not None}
 
 
-async def _members(
+async def _members_by_name(
     session: AsyncSession, room_ids: Collection[UUID], names: Collection[str]
 ) -> dict[UUID, dict[str, UUID]]:
-    """By room and folded username."""
+    """User ids by room and folded username."""
     rows = await fetch(
         session,
         sa.select(col(Membership.room_id), col(User.username_key), col(User.id))
@@ -89,14 +90,14 @@ async def _members(
     return members
 
 
-async def mentioned(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
-    """The people that each of these messages names."""
+async def mentioned_user_ids(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """By message id: the users that each of these messages mentions."""
     rows = await session.exec(
         select(Mention.message_id, Mention.user_id)
         .where(col(Mention.message_id).in_(message_ids))
         .order_by(col(Mention.user_id))
     )
-    people: dict[UUID, list[UUID]] = {}
+    mentioned: dict[UUID, list[UUID]] = {}
     for message_id, user_id in rows:
-        people.setdefault(message_id, []).append(user_id)
-    return people
+        mentioned.setdefault(message_id, []).append(user_id)
+    return mentioned

@@ -1,4 +1,4 @@
-"""What people and the system said. A message keeps the seq of its creation for ever."""
+"""Tables of messages. A message keeps the seq of its creation for ever."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +13,8 @@ from roomcast.core.ids import uuid7
 
 
 def _where(condition: str, on_sqlite: str | None = None) -> dict[str, Any]:
-    """Options of an index over the few rows that it is asked for, in the words that queries have for them."""
+    """Options of a partial index. The condition must be spelled as queries spell it, or the planner ignores the
+    index."""
     return {"postgresql_where": sa.text(condition), "sqlite_where": sa.text(on_sqlite or condition)}
 
 
@@ -42,10 +43,10 @@ class MessageRow(Protocol):
 
 
 class Message(SQLModel, table=True):
-    """`id` is the sender's clientMessageId where one was given: the idempotency key is the message's own name.
+    """`id` is the clientMessageId where one was given, so the primary key of the message is also its idempotency key.
 
-    `content_digest` names what was first sent, so that a repeated send is known from a misused key for ever, edits
-    or not.
+    `content_digest` hashes the message as it was first sent. It tells a repeated request from a reused key even after
+    edits.
     """
 
     __tablename__ = "messages"
@@ -73,7 +74,7 @@ class Message(SQLModel, table=True):
 
 
 class FormerBody(SQLModel, table=True):
-    """What a message said before an edit. `edited_at`: when that body was written."""
+    """A body that an edit replaced. `edited_at`: when this body was written."""
 
     __tablename__ = "former_bodies"
     message_id: UUID = IdField(primary_key=True, foreign_key="messages.id", ondelete="CASCADE")
@@ -83,7 +84,7 @@ class FormerBody(SQLModel, table=True):
 
 
 class Reaction(SQLModel, table=True):
-    """One person's one emoji under a message."""
+    """One user's reaction with one emoji to one message."""
 
     __tablename__ = "reactions"
     message_id: UUID = IdField(primary_key=True, foreign_key="messages.id", ondelete="CASCADE")
@@ -93,7 +94,8 @@ class Reaction(SQLModel, table=True):
 
 
 class Mention(SQLModel, table=True):
-    """Somebody who is named in a message. Room and seq say where, so that what is unread is counted from an index."""
+    """A user mentioned in a message. `room_id` and `seq` are copied here so that unread mentions are counted from an
+    index."""
 
     __tablename__ = "mentions"
     __table_args__ = (sa.Index("ix_mentions_place", "user_id", "room_id", "seq"),)
@@ -104,8 +106,8 @@ class Mention(SQLModel, table=True):
 
 
 class MessageText(SQLModel, table=True):
-    """A body as searches compare it. Ids rise with time. What finds words in it quickly is each database's own, and
-    made by the migration."""
+    """A body in its search form (see `core.text_folding`). Ids rise with time. The search index over it differs by
+    database and is created by the migration."""
 
     __tablename__ = "message_texts"
     id: int | None = Field(

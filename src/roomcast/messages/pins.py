@@ -1,4 +1,4 @@
-"""Pins: what a room's moderators keep at hand for everybody."""
+"""Pinned messages."""
 
 from uuid import UUID
 
@@ -11,17 +11,17 @@ from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.messages import policy
-from roomcast.messages.editing import MessageChange, reach_locked
+from roomcast.messages.editing import MessageChange, load_message_locked
 from roomcast.messages.events import MessageUpdated, MessageUpdateReason
 from roomcast.messages.models import Message
 
 
 async def pin_message(work: Work, actor: Actor, message_id: UUID | None) -> MessageChange:
-    """The message is pinned. Announces MessageUpdated.
+    """Pin the message. Announces MessageUpdated. Pinning it again changes nothing.
 
-    Raises NotFound, NotAMember, RoomArchived, Forbidden, and Conflict for a deleted one.
+    Raises NotFound, NotAMember, RoomArchived, Forbidden, and Conflict when the message is deleted.
     """
-    message, view = await reach_locked(work, actor, message_id)
+    message, view = await load_message_locked(work, actor, message_id)
     policy.check_pin(actor, message, view.room, view.membership)
     if message.pinned_at is not None:
         return MessageChange(message, None)
@@ -30,8 +30,8 @@ async def pin_message(work: Work, actor: Actor, message_id: UUID | None) -> Mess
 
 
 async def unpin_message(work: Work, actor: Actor, message_id: UUID | None) -> MessageChange:
-    """The message is not pinned any more. Announces MessageUpdated. Raises as `pin_message`."""
-    message, view = await reach_locked(work, actor, message_id)
+    """Unpin the message. Announces MessageUpdated. Raises as `pin_message`."""
+    message, view = await load_message_locked(work, actor, message_id)
     policy.check_pin(actor, message, view.room, view.membership)
     if message.pinned_at is None:
         return MessageChange(message, None)
@@ -44,8 +44,8 @@ async def _announce(work: Work, message: Message, reason: MessageUpdateReason) -
     return MessageChange(message, (await work.record(event)).seq)
 
 
-async def pinned(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Message]]:
-    """The pinned messages of a room that the actor has reached, the newest pin first."""
+async def pinned_messages(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Message]]:
+    """The pinned messages of a room, newest pin first. The caller has checked that the actor can read the room."""
     found = sa.select(Message).where(col(Message.room_id) == room_id, col(Message.pinned_at).is_not(None))
     columns = sa.inspect(Message).c
     return await page(

@@ -1,21 +1,21 @@
-"""What storing a message computes of its text, done beside the event loop before the message joins a batch."""
+"""Prepares the text of a message in a worker thread, before the message joins a batch."""
 
 from collections.abc import Hashable
 
 from roomcast.core.offload import offload
-from roomcast.messages.markdown import SHORT
+from roomcast.messages.markdown import MAX_INLINE_LENGTH
 from roomcast.messages.mentions import find_mentions
 from roomcast.messages.policy import MAX_BODY
-from roomcast.messages.search import text_of
+from roomcast.messages.search import searchable_text
 
 
-async def prepare(owner: Hashable, body: str) -> None:
-    """Fill the caches that storing this body reads. A batch holds the loop for all of its messages, and 4,000
+async def warm_text_caches(owner: Hashable, body: str) -> None:
+    """Fill the caches that storing this body reads. A batch blocks the event loop for all of its messages, and 4,000
     characters can be written so that they take forty milliseconds."""
-    if SHORT < len(body) <= MAX_BODY and ("@" in body or not body.isascii()):
+    if MAX_INLINE_LENGTH < len(body) <= MAX_BODY and ("@" in body or not body.isascii()):
         await offload(owner, _compute, body)
 
 
 def _compute(body: str) -> None:
     find_mentions(body)
-    text_of(body)
+    searchable_text(body)

@@ -1,4 +1,4 @@
-"""Questions about messages. History is asked for a room that the actor has reached."""
+"""Reads of messages. For history, the caller has checked that the actor can read the room."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -19,30 +19,30 @@ from roomcast.messages.models import FormerBody, Message, MessageKind
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 
-KEYS = [Key(sa.inspect(Message).c.seq)]
+_KEYS = [Key(sa.inspect(Message).c.seq)]
 
 
 async def history(
     session: AsyncSession, room_id: UUID, window: Window, thread_root_id: UUID | None = None
 ) -> Page[tuple[Message]]:
-    """A page of the room's messages, or of the replies in one of its threads, oldest first."""
-    return await page(session, "messages", _told(room_id, thread_root_id), KEYS, window)
+    """A page of the room's main history, or of the replies in one of its threads, oldest first."""
+    return await page(session, "messages", _history_query(room_id, thread_root_id), _KEYS, window)
 
 
-async def around(
+async def messages_around(
     session: AsyncSession, room_id: UUID, message_id: UUID | None, size: int, thread_root_id: UUID | None = None
 ) -> Page[tuple[Message]]:
-    """`size` messages with the given one in their middle, as far as there are enough on both sides.
+    """`size` messages with the given one in the middle, as far as both sides have enough.
 
-    Raises NotFound when it is none of this history.
+    Raises NotFound when the message is not part of this history.
     """
-    told = _told(room_id, thread_root_id)
-    found = await fetch(session, told.where(col(Message.id) == message_id))
+    within = _history_query(room_id, thread_root_id)
+    found = await fetch(session, within.where(col(Message.id) == message_id))
     if not found:
-        raise NotFound("no such message in this room")
+        raise NotFound("There is no such message in this room.")
     middle: Message = found[0][0]
-    older = await _beside(session, told.where(col(Message.seq) < middle.seq), size, newest_first=True)
-    newer = await _beside(session, told.where(col(Message.seq) > middle.seq), size, newest_first=False)
+    older = await _neighbours(session, within.where(col(Message.seq) < middle.seq), size, newest_first=True)
+    newer = await _neighbours(session, within.where(col(Message.seq) > middle.seq), size, newest_first=False)
     before = min(len(older), max(size // 2, size - 1 - len(newer)))
     after = min(len(newer), size - 1 - before)
     rows = [*reversed(older[:before]), middle, *newer[:after]]
@@ -50,13 +50,16 @@ async def around(
     return Page([(row,) for row in rows], cursors, len(newer) > after, len(older) > before)
 
 
-async def _beside(session: AsyncSession, side: "sa.Select[Message]", size: int, *, newest_first: bool) -> list[Message]:
+async def _neighbours(
+    session: AsyncSession, side: "sa.Select[Message]", size: int, *, newest_first: bool
+) -> list[Message]:
     order = col(Message.seq).desc() if newest_first else col(Message.seq).asc()
     return [message for (message,) in await fetch(session, side.order_by(order).limit(size))]
 
 
-def _told(room_id: UUID, thread_root_id: UUID | None) -> "sa.Select[Message]":
-    """One line of talk: the room's own, or one thread's. The first is read along the primary key, over the replies."""
+def _history_query(room_id: UUID, thread_root_id: UUID | None) -> "sa.Select[Message]":
+    """The messages of the room's main history or of one thread. The main history is read along the primary key and
+    skips thread replies."""
     within = col(Message.thread_root_id)
     return sa.select(Message).where(
         col(Message.room_id) == room_id, within.is_(None) if thread_root_id is None else within == thread_root_id
@@ -64,9 +67,10 @@ def _told(room_id: UUID, thread_root_id: UUID | None) -> "sa.Select[Message]":
 
 
 def has_unread(actor: Actor) -> sa.ColumnElement[bool]:
-    """Of a room, its head and the actor's membership: others' undeleted messages of people after what was read.
+    """A condition on Room, RoomHead and Membership: there are messages after the read position that count as unread: of
+    other users, not deleted, not in threads.
 
-    The head's own columns answer for most rooms; the rest is one look into the index of the room's messages.
+    RoomHead's own columns decide for most rooms. For the rest, one look into the index of the room's messages decides.
     """
     unread = (
         sa.exists()
@@ -88,32 +92,33 @@ async def messages_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[U
     return {message.id: message for message in rows}
 
 
-async def messages_at(session: AsyncSession, places: Collection[tuple[UUID, int]]) -> dict[tuple[UUID, int], Message]:
+async def messages_at(
+    session: AsyncSession, positions: Collection[tuple[UUID, int]]
+) -> dict[tuple[UUID, int], Message]:
     """By (room, seq)."""
-    rows = await session.exec(select(Message).where(among((col(Message.room_id), col(Message.seq)), places)))
+    rows = await session.exec(select(Message).where(among((col(Message.room_id), col(Message.seq)), positions)))
     return {(message.room_id, message.seq): message for message in rows}
 
 
 async def last_messages(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, Message]:
-    """The newest of each of these rooms' own talk: none where nobody has said anything."""
+    """By room id: the newest message of the room's main history. Rooms without messages are left out."""
     last = sa.and_(col(Message.room_id) == RoomHead.room_id, col(Message.seq) == RoomHead.last_activity_seq)
     rows = await session.exec(select(Message).join(RoomHead, last).where(col(RoomHead.room_id).in_(room_ids)))
     return {message.room_id: message for message in rows}
 
 
 async def readable_message(session: AsyncSession, actor: Actor, message_id: UUID | None) -> Message:
-    """The message, if this person may read its room. Raises NotFound to a stranger, exactly as for one that never
-    was."""
+    """The message, if the actor can read its room. Otherwise raises NotFound, exactly as for an unknown id."""
     message = (await messages_by_id(session, [message_id])).get(message_id) if message_id else None
     if message is None or not await rooms.readable_rooms(session, actor, [message.room_id]):
-        raise NotFound("no such message", path=("input", "messageId"))
+        raise NotFound("There is no such message.", path=("input", "messageId"))
     return message
 
 
 async def may_read(session: AsyncSession, message_id: UUID, user_id: UUID) -> bool:
-    """Whether this person, who has an account, may read the message now."""
+    """Whether this user can read the message now."""
     message = (await messages_by_id(session, [message_id])).get(message_id)
-    return message is not None and user_id in await rooms.readers_among(session, message.room_id, [user_id])
+    return message is not None and user_id in await rooms.users_who_can_read(session, message.room_id, [user_id])
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ class Revision:
 
 
 async def revisions(session: AsyncSession, message: Message, window: Window) -> Page[tuple[int, str, datetime]]:
-    """Everything the message has said, its present words included, oldest first. A deleted one says nothing."""
+    """All revisions of the message including the present one, oldest first. A deleted message has none."""
     now = sa.select(
         col(Message.revision),
         col(Message.body),
@@ -136,5 +141,5 @@ async def revisions(session: AsyncSession, message: Message, window: Window) -> 
     before = sa.select(col(FormerBody.revision), col(FormerBody.body), col(FormerBody.edited_at)).where(
         col(FormerBody.message_id) == message.id
     )
-    all_ = before.union_all(now).subquery()
-    return await page(session, "revisions", sa.select(all_), [Key(all_.c.revision)], window)
+    all_revisions = before.union_all(now).subquery()
+    return await page(session, "revisions", sa.select(all_revisions), [Key(all_revisions.c.revision)], window)

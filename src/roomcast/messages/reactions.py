@@ -1,4 +1,4 @@
-"""Reactions: real emoji under a message, each person's each emoji once."""
+"""Reactions: each user can react once with each emoji to a message."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from roomcast.core.db import Work
 from roomcast.core.direct_queries import count, fetch
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.messages import policy
-from roomcast.messages.editing import MessageChange, reach_locked
+from roomcast.messages.editing import MessageChange, load_message_locked
 from roomcast.messages.events import ReactionChanged
 from roomcast.messages.models import Message, Reaction
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """All who put the same emoji under one message."""
+class ReactionGroup:
+    """The reactions with one emoji to one message."""
 
     message_id: UUID
     emoji: str
@@ -35,34 +35,36 @@ class Group:
 
 
 async def add_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji: str) -> MessageChange:
-    """The actor's emoji is under the message, once. Announces ReactionChanged.
+    """React to the message. Announces ReactionChanged. Reacting again changes nothing.
 
-    Raises NotFound, what sending raises, ValidationFailed for what is no emoji, Conflict for a deleted message.
+    Raises NotFound, everything that sending raises, ValidationFailed when the text is not an emoji, Conflict when the
+    message is deleted.
     """
-    spelled = policy.check_emoji(emoji)
-    message, view = await reach_locked(work, actor, message_id)
+    qualified = policy.check_emoji(emoji)
+    message, view = await load_message_locked(work, actor, message_id)
     policy.check_react(actor, message, view.room, view.membership, now())
-    if await _mine(work, actor, message, spelled) is not None:
+    if await _own_reaction(work, actor, message, qualified) is not None:
         return MessageChange(message, None)
-    counts = {group.emoji: group.count for group in (await groups(work.session, [message.id])).get(message.id, [])}
-    policy.check_room_for(spelled, counts)
-    work.session.add(Reaction(message_id=message.id, emoji=spelled, user_id=actor.user_id, created_at=now()))
-    return await _announce(work, actor, message, spelled, added=True)
+    present = (await reaction_groups(work.session, [message.id])).get(message.id, [])
+    policy.check_emoji_limit(qualified, [group.emoji for group in present])
+    work.session.add(Reaction(message_id=message.id, emoji=qualified, user_id=actor.user_id, created_at=now()))
+    return await _announce(work, actor, message, qualified, added=True)
 
 
 async def remove_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji: str) -> MessageChange:
-    """The actor's emoji is not under the message. Announces ReactionChanged. Raises as `add_reaction`."""
-    spelled = policy.check_emoji(emoji)
-    message, view = await reach_locked(work, actor, message_id)
-    policy.check_take_back(view.room, view.membership)
-    mine = await _mine(work, actor, message, spelled)
-    if mine is None:
+    """Remove the actor's reaction. Announces ReactionChanged. Raises NotFound, NotAMember, RoomArchived,
+    ValidationFailed."""
+    qualified = policy.check_emoji(emoji)
+    message, view = await load_message_locked(work, actor, message_id)
+    policy.check_remove_reaction(view.room, view.membership)
+    own = await _own_reaction(work, actor, message, qualified)
+    if own is None:
         return MessageChange(message, None)
-    await work.session.delete(mine)
-    return await _announce(work, actor, message, spelled, added=False)
+    await work.session.delete(own)
+    return await _announce(work, actor, message, qualified, added=False)
 
 
-async def _mine(work: Work, actor: Actor, message: Message, emoji: str) -> Reaction | None:
+async def _own_reaction(work: Work, actor: Actor, message: Message, emoji: str) -> Reaction | None:
     return await work.session.get(Reaction, (message.id, emoji, actor.user_id))
 
 
@@ -75,16 +77,16 @@ async def _announce(work: Work, actor: Actor, message: Message, emoji: str, *, a
         emoji=emoji,
         user_id=actor.user_id,
         added=added,
-        count=await reacted_count(work.session, message.id, emoji),
+        count=await reaction_count(work.session, message.id, emoji),
     )
     return MessageChange(message, (await work.record(event)).seq)
 
 
-# ------------------------------------------------------------------ questions
+# ------------------------------------------------------------------ reads
 
 
-async def groups(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[Group]]:
-    """What is under each of these messages, in the order in which the emoji first came."""
+async def reaction_groups(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[ReactionGroup]]:
+    """By message id: its reaction groups, in the order in which each emoji was first used."""
     rows = await fetch(
         session,
         sa.select(col(Reaction.message_id), col(Reaction.emoji), func.count())
@@ -92,18 +94,18 @@ async def groups(session: AsyncSession, message_ids: Collection[UUID]) -> dict[U
         .group_by(col(Reaction.message_id), col(Reaction.emoji))
         .order_by(func.min(Reaction.created_at), col(Reaction.emoji)),
     )
-    found: dict[UUID, list[Group]] = {}
-    for message_id, emoji, people in rows:
-        found.setdefault(message_id, []).append(Group(message_id, emoji, people))
+    found: dict[UUID, list[ReactionGroup]] = {}
+    for message_id, emoji, user_count in rows:
+        found.setdefault(message_id, []).append(ReactionGroup(message_id, emoji, user_count))
     return found
 
 
 async def own_emoji(
     session: AsyncSession, pairs: Collection[tuple[UUID, UUID]]
 ) -> dict[tuple[UUID, UUID], frozenset[str]]:
-    """By (message, user): the emoji that this person put there."""
-    place = col(Reaction.message_id), col(Reaction.user_id)
-    rows = await session.exec(select(Reaction).where(among(place, pairs)))
+    """By (message, user): the emoji this user reacted with."""
+    columns = col(Reaction.message_id), col(Reaction.user_id)
+    rows = await session.exec(select(Reaction).where(among(columns, pairs)))
     found: dict[tuple[UUID, UUID], frozenset[str]] = {}
     for row in rows:
         key = (row.message_id, row.user_id)
@@ -111,14 +113,14 @@ async def own_emoji(
     return found
 
 
-async def reacted(session: AsyncSession, group: Group, window: Window) -> Page[tuple[User]]:
-    """Who is in a group, the first first."""
+async def reacting_users(session: AsyncSession, group: ReactionGroup, window: Window) -> Page[tuple[User]]:
+    """The users of a group, in the order in which they reacted."""
     keys = [Key(sa.inspect(Reaction).c.created_at), Key(sa.inspect(Reaction).c.user_id)]
-    people = _in_group(sa.select(User).join(Reaction, col(Reaction.user_id) == User.id), group.message_id, group.emoji)
-    return await page(session, "reacted", people, keys, window)
+    users = _in_group(sa.select(User).join(Reaction, col(Reaction.user_id) == User.id), group.message_id, group.emoji)
+    return await page(session, "reacted", users, keys, window)
 
 
-async def reacted_count(session: AsyncSession, message_id: UUID, emoji: str) -> int:
+async def reaction_count(session: AsyncSession, message_id: UUID, emoji: str) -> int:
     return await count(session, _in_group(sa.select(func.count()).select_from(Reaction), message_id, emoji))
 
 

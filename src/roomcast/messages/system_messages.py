@@ -1,5 +1,5 @@
-"""What a room itself says: who came, who went, and what it is called now. Messages without an author, in the room's log
-as all others are; they call nobody, count as unread for nobody and are found by no search."""
+"""System messages: who joined, left, was added or removed, and what the room is called now. They have no author and are
+part of the room's log as all messages are. They mention nobody, are unread for nobody and are not searchable."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,55 +9,56 @@ from roomcast.accounts import queries as accounts
 from roomcast.core.db import Work
 from roomcast.core.events import Event
 from roomcast.messages.events import MessageCreated
-from roomcast.messages.markdown import literal
+from roomcast.messages.markdown import escape_markdown
 from roomcast.messages.models import Message, MessageKind
 from roomcast.rooms.events import MemberChange, MemberChanged, RoomChanged
 
-NAMED = 10
-"""People that one message names; beyond them it counts."""
+MAX_NAMED = 10
+"""Users that one message names. Further users are counted."""
 
 
 async def post_system_messages(work: Work, events: Sequence[Event]) -> None:
-    """Listens to `Work`: says what somebody has just done to a room or its members, in one message for all who were
-    let in at once. Announces MessageCreated."""
-    people = [event for event in events if isinstance(event, MemberChanged) and event.by_id]
-    names = [event for event in events if isinstance(event, RoomChanged) and event.new_name is not None]
-    if people:
-        await _say(work, people[0].room_id, people[0].at, await _of_people(work, people))
-    for renamed in names:
-        await _say(work, renamed.room_id, renamed.at, await _of_name(work, renamed))
+    """A listener of `Work`: posts a message about membership changes and new room names that a user has caused.
+
+    Users who were added together are named in one message. Announces MessageCreated.
+    """
+    member_events = [event for event in events if isinstance(event, MemberChanged) and event.by_id]
+    renames = [event for event in events if isinstance(event, RoomChanged) and event.new_name is not None]
+    if member_events:
+        body = await _membership_text(work, member_events)
+        await _post(work, member_events[0].room_id, member_events[0].at, body)
+    for event in renames:
+        [by] = await _mention_texts(work, event.by_id)
+        body = f"{by} renamed the room to “{escape_markdown(event.new_name or '')}”."
+        await _post(work, event.room_id, event.at, body)
 
 
-async def _say(work: Work, room_id: UUID, at: datetime, body: str) -> None:
+async def _post(work: Work, room_id: UUID, at: datetime, body: str) -> None:
     message = Message(room_id=room_id, kind=MessageKind.SYSTEM, body=body, created_at=at)
     event = await work.record(MessageCreated(room_id=room_id, at=at, message_id=message.id, fresh=message))
     message.seq = event.seq
     work.session.add(message)
 
 
-async def _of_people(work: Work, told: Sequence[MemberChanged]) -> str:
-    """One person's deed: all of `told` is by the same one, to the same room."""
-    deed, everyone = told[0], [event.user_id for event in told]
-    by, *people = await _called(work, deed.by_id, *everyone[:NAMED])
-    if deed.change is MemberChange.LEFT:
+async def _membership_text(work: Work, events: Sequence[MemberChanged]) -> str:
+    """All events come from one action: they have the same room, change and causing user."""
+    first, user_ids = events[0], [event.user_id for event in events]
+    by, *users = await _mention_texts(work, first.by_id, *user_ids[:MAX_NAMED])
+    if first.change is MemberChange.LEFT:
         return f"{by} left."
-    if deed.change is MemberChange.REMOVED:
-        return f"{by} removed {people[0]}."
-    return f"{by} joined." if everyone == [deed.by_id] else f"{by} added {_listed(people, len(everyone))}."
+    if first.change is MemberChange.REMOVED:
+        return f"{by} removed {users[0]}."
+    return f"{by} joined." if user_ids == [first.by_id] else f"{by} added {_join_names(users, len(user_ids))}."
 
 
-async def _of_name(work: Work, told: RoomChanged) -> str:
-    [by] = await _called(work, told.by_id)
-    return f"{by} renamed the room to “{literal(told.new_name or '')}”."
-
-
-async def _called(work: Work, *user_ids: UUID | None) -> list[str]:
-    """Each as a mention is written."""
+async def _mention_texts(work: Work, *user_ids: UUID | None) -> list[str]:
+    """`@username` of each user, escaped for Markdown."""
     found = await accounts.users_by_id(work.session, {id_ for id_ in user_ids if id_})
-    return ["@" + literal(found[id_].username) for id_ in user_ids if id_]
+    return ["@" + escape_markdown(found[id_].username) for id_ in user_ids if id_]
 
 
-def _listed(names: Sequence[str], count: int) -> str:
+def _join_names(names: Sequence[str], count: int) -> str:
+    """The names as an English list. `count`: of all users, named or not."""
     rest = count - len(names)
     *first, last = [*names, f"{rest} others" if rest > 1 else "1 other"] if rest else names
     return f"{', '.join(first)} and {last}" if first else last

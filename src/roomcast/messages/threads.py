@@ -1,4 +1,4 @@
-"""Threads: the replies below one message. Counted when asked for, so that no counter can be wrong."""
+"""Threads: the replies to one message. They are counted on demand, so there is no counter to keep right."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ from roomcast.messages.models import Message
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """A deleted reply keeps its place and is counted: who was told of the deletion need not know whose reply it was."""
+class ThreadSummary:
+    """Deleted replies are counted: subscribers who see a deletion do not know in which thread the message was."""
 
     room_id: UUID
     reply_count: int
     last_reply_seq: int
 
 
-async def summaries(session: AsyncSession, root_ids: Collection[UUID]) -> dict[UUID, Summary]:
-    """Of those messages that have replies."""
+async def thread_summaries(session: AsyncSession, root_ids: Collection[UUID]) -> dict[UUID, ThreadSummary]:
+    """By root id. Messages without replies are left out."""
     root = col(Message.thread_root_id)
     rows = await fetch(
         session,
@@ -31,12 +31,12 @@ async def summaries(session: AsyncSession, root_ids: Collection[UUID]) -> dict[U
         .where(root.in_(root_ids))
         .group_by(root, col(Message.room_id)),
     )
-    return {root_id: Summary(room_id, replies, last) for root_id, room_id, replies, last in rows}
+    return {root_id: ThreadSummary(room_id, replies, last) for root_id, room_id, replies, last in rows}
 
 
-async def check_root(session: AsyncSession, room_id: UUID, root_id: UUID | None) -> UUID:
-    """The id, if a message of this room has it. Raises NotFound."""
+async def existing_thread_root(session: AsyncSession, room_id: UUID, root_id: UUID | None) -> UUID:
+    """The id, if it is a message of this room. Raises NotFound."""
     found = await session.exec(select(Message.id).where(Message.id == root_id, Message.room_id == room_id))
     if root_id is None or found.first() is None:
-        raise NotFound("no such message in this room")
+        raise NotFound("There is no such message in this room.")
     return root_id

@@ -1,4 +1,4 @@
-"""What is done about people who misbehave, and how others call for it."""
+"""Moderation: muting members and reporting messages."""
 
 from uuid import UUID
 
@@ -19,24 +19,26 @@ from roomcast.rooms.membership_changes import RoomChange
 async def mute_member(
     work: Work, actor: Actor, room_id: UUID | None, user_id: UUID | None, seconds: int, reason: str | None
 ) -> RoomChange:
-    """This member says nothing in the room for so many seconds; 0 lifts the mute. Announces MemberChanged.
+    """Mute this member for so many seconds; 0 lifts the mute. Announces MemberChanged.
 
     Raises ValidationFailed, NotFound, NotAMember, Forbidden.
     """
-    until, why = policy.check_mute(seconds, now()), audit.check_reason(reason)
-    return await members.mute_member(work, actor, room_id, user_id, until, why)
+    until, checked_reason = policy.check_mute(seconds, now()), audit.check_reason(reason)
+    return await members.mute_member(work, actor, room_id, user_id, until, checked_reason)
 
 
 async def report_message(work: Work, actor: Actor, message_id: UUID | None, reason: str) -> None:
-    """The administrators find this complaint in the audit log; the same person's second one adds nothing.
+    """Write the report to the audit log, where administrators find it. A second report by the same user adds nothing.
 
-    Raises ValidationFailed, NotFound for what the actor cannot read.
+    Raises ValidationFailed, and NotFound when the actor cannot read the message.
     """
-    told = policy.check_report(reason)
+    checked_reason = policy.check_report(reason)
     message = await messages.readable_message(work.session, actor, message_id)
     try:
-        async with work.session.begin_nested():
+        async with work.session.begin_nested():  # A savepoint: after a conflict the transaction is still usable.
             work.session.add(Report(message_id=message.id, reporter_id=actor.user_id, at=now()))
     except IntegrityError:
         return
-    audit.record_audit_entry(work, actor, "MESSAGE_REPORTED", global_id("msg", message.id), told, message.room_id)
+    audit.record_audit_entry(
+        work, actor, "MESSAGE_REPORTED", global_id("msg", message.id), checked_reason, message.room_id
+    )

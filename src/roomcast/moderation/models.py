@@ -1,4 +1,4 @@
-"""What people have complained about. Who decided what is kept in `core/audit.py`."""
+"""Tables of reports. The audit log itself is in `core/audit.py`."""
 
 from datetime import datetime
 from uuid import UUID
@@ -9,7 +9,7 @@ from roomcast.core.columns import IdField, TimeField
 
 
 class Report(SQLModel, table=True):
-    """One person's one complaint about one message. Its reason stands in the audit log."""
+    """That a user has reported a message. The reason is in the audit log."""
 
     __tablename__ = "reports"
     message_id: UUID = IdField(primary_key=True, foreign_key="messages.id", ondelete="CASCADE")

@@ -1,4 +1,4 @@
-"""Questions about who did what."""
+"""Reads of the audit log."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from roomcast.moderation import policy
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """`target_id`: a global id, as it was noted."""
+    """`target_id`: a global id, as the entry stores it."""
 
     actor_id: UUID | None = None
     action: str | None = None
@@ -27,28 +27,28 @@ class AuditFilter:
 
 
 async def audit_log(
-    session: AsyncSession, actor: Actor, wanted: AuditFilter, window: Window
+    session: AsyncSession, actor: Actor, filter_: AuditFilter, window: Window
 ) -> Page[tuple[AuditEntry]]:
-    """Newest first. Raises Forbidden."""
+    """Entries, newest first. Raises Forbidden."""
     policy.check_audit(actor)
     columns = sa.inspect(AuditEntry).c
-    newest = [Key(columns.at, descending=True), Key(columns.id, descending=True)]
-    return await page(session, "audit", sa.select(AuditEntry).where(*_chosen(wanted)), newest, window)
+    newest_first = [Key(columns.at, descending=True), Key(columns.id, descending=True)]
+    return await page(session, "audit", sa.select(AuditEntry).where(*_conditions(filter_)), newest_first, window)
 
 
-def _chosen(wanted: AuditFilter) -> list[sa.ColumnElement[bool]]:
+def _conditions(filter_: AuditFilter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     for column, value in (
-        (col(AuditEntry.actor_id), wanted.actor_id),
-        (col(AuditEntry.action), wanted.action),
-        (col(AuditEntry.target_id), wanted.target_id),
+        (col(AuditEntry.actor_id), filter_.actor_id),
+        (col(AuditEntry.action), filter_.action),
+        (col(AuditEntry.target_id), filter_.target_id),
     ):
         if value is not None:
-            # PostgreSQL cannot even be asked for a zero byte.
+            # PostgreSQL refuses a parameter with a zero byte.
             unknown = isinstance(value, str) and (len(value) > MAX_FILTER or "\0" in value)
             conditions.append(sa.false() if unknown else column == value)
-    if wanted.since is not None:
-        conditions.append(col(AuditEntry.at) >= wanted.since)
+    if filter_.since is not None:
+        conditions.append(col(AuditEntry.at) >= filter_.since)
     return conditions
 
 

@@ -1,4 +1,4 @@
-"""Changes to where people can be reached."""
+"""Registering and unregistering push subscriptions."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,39 +13,48 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.notifications.models import PushSubscription
-from roomcast.notifications.policy import MAX_SUBSCRIPTIONS, check_endpoint, check_key, digest, encoded
+from roomcast.notifications.policy import (
+    MAX_SUBSCRIPTIONS,
+    base64url_encode,
+    check_endpoint,
+    check_key,
+    subscription_id_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Browser:
-    """What a browser says of itself, as it says it."""
+class NewSubscription:
+    """A subscription as the browser reported it."""
 
     endpoint: str
     p256dh: str
     auth: str
 
 
-async def register(work: Work, actor: Actor, browser: Browser) -> None:
-    """The browser is the actor's, and goes with their session. Whoever had it before has it no more: a browser has one
-    person at a time, and nobody is told whether it had another. Raises ValidationFailed."""
+async def register_subscription(work: Work, actor: Actor, browser: NewSubscription) -> None:
+    """Store the subscription for the actor's session. It ends with the session. A browser belongs to one user at a
+    time: another user's subscription with this endpoint is replaced, and nobody learns that there was one. Raises
+    ValidationFailed."""
     host = check_endpoint(browser.endpoint)
-    p256dh = encoded(check_key(browser.p256dh, 65, "p256dh"))
-    auth = encoded(check_key(browser.auth, 16, "auth"))
-    plain = Browser(browser.endpoint, p256dh, auth)
-    while not await _is_written(work, actor, plain, host):
-        pass  # somebody else was quicker: their row is there now, and is next
-    await _keep_newest(work, actor.user_id)
+    p256dh = base64url_encode(check_key(browser.p256dh, 65, "p256dh"))
+    auth = base64url_encode(check_key(browser.auth, 16, "auth"))
+    normalized = NewSubscription(browser.endpoint, p256dh, auth)
+    while not await _store_subscription(work, actor, normalized, host):
+        pass  # A concurrent request inserted this endpoint first. Now its row is visible and can be replaced.
+    await _delete_oldest(work, actor.user_id)
 
 
-async def _is_written(work: Work, actor: Actor, browser: Browser, host: str) -> bool:
-    """Whether the row is the actor's now. Not where another one with this endpoint came at the same moment."""
-    row, id_ = col(PushSubscription.id), digest(browser.endpoint)
+async def _store_subscription(work: Work, actor: Actor, browser: NewSubscription, host: str) -> bool:
+    """Whether the row is stored. False when a concurrent request inserted the same endpoint."""
+    column, id_ = col(PushSubscription.id), subscription_id_of(browser.endpoint)
     values = {"session_id": actor.session_id, "p256dh": browser.p256dh, "auth": browser.auth}
-    mine = sa.update(PushSubscription).where(row == id_, col(PushSubscription.user_id) == actor.user_id)
-    if (await work.session.exec(mine.values(values).execution_options(synchronize_session=False))).rowcount:
+    own = sa.update(PushSubscription).where(column == id_, col(PushSubscription.user_id) == actor.user_id)
+    if (await work.session.exec(own.values(values).execution_options(synchronize_session=False))).rowcount:
         return True
-    # With what was pending for whoever had it.
-    await work.session.exec(sa.delete(PushSubscription).where(row == id_).execution_options(synchronize_session=False))
+    # Another user's subscription goes, and by cascade the pushes that were pending for it.
+    await work.session.exec(
+        sa.delete(PushSubscription).where(column == id_).execution_options(synchronize_session=False)
+    )
     new = {"id": id_, "user_id": actor.user_id, "endpoint": browser.endpoint, "host": host, "created_at": now()}
     try:
         async with work.session.begin_nested():
@@ -55,7 +64,7 @@ async def _is_written(work: Work, actor: Actor, browser: Browser, host: str) -> 
     return True
 
 
-async def _keep_newest(work: Work, user_id: UUID) -> None:
+async def _delete_oldest(work: Work, user_id: UUID) -> None:
     newest = (
         select(PushSubscription.id)
         .where(PushSubscription.user_id == user_id)
@@ -68,18 +77,20 @@ async def _keep_newest(work: Work, user_id: UUID) -> None:
     await work.session.exec(older.execution_options(synchronize_session=False))
 
 
-async def unregister(work: Work, actor: Actor, endpoint: str) -> None:
-    """The browser is not the actor's, whether it was or not."""
-    mine = sa.and_(col(PushSubscription.id) == digest(endpoint), col(PushSubscription.user_id) == actor.user_id)
-    await work.session.exec(sa.delete(PushSubscription).where(mine))
+async def unregister_subscription(work: Work, actor: Actor, endpoint: str) -> None:
+    """Delete the actor's subscription with this endpoint, if there is one."""
+    own = sa.and_(
+        col(PushSubscription.id) == subscription_id_of(endpoint), col(PushSubscription.user_id) == actor.user_id
+    )
+    await work.session.exec(sa.delete(PushSubscription).where(own))
 
 
-async def forget(work: Work, subscription_id: str) -> None:
-    """The browser is gone."""
+async def delete_subscription(work: Work, subscription_id: str) -> None:
+    """Delete a subscription that the push service does not know any more."""
     await work.session.exec(sa.delete(PushSubscription).where(col(PushSubscription.id) == subscription_id))
 
 
-async def sweep(work: Work, moment: datetime) -> None:
-    """Forget the browsers of sessions that are over. They are told nothing from the end of the session on."""
-    over = select(Session.id).where(sa.or_(col(Session.revoked_at).is_not(None), col(Session.expires_at) <= moment))
-    await work.session.exec(sa.delete(PushSubscription).where(col(PushSubscription.session_id).in_(over)))
+async def delete_expired_subscriptions(work: Work, moment: datetime) -> None:
+    """Delete the subscriptions of ended sessions. No push is sent to them from the end of the session on."""
+    ended = select(Session.id).where(sa.or_(col(Session.revoked_at).is_not(None), col(Session.expires_at) <= moment))
+    await work.session.exec(sa.delete(PushSubscription).where(col(PushSubscription.session_id).in_(ended)))

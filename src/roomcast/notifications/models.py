@@ -1,6 +1,6 @@
-"""Where people's browsers can be reached, how far each room's log has been looked through for them, what is to be said.
+"""Tables of push subscriptions, of the notifier's positions in the rooms' logs, and of pending pushes.
 
-A push is a row from the moment that there is news until a push service has taken it, so that no crash loses one.
+A pending push is a row until a push service has accepted it, so that no crash loses one.
 """
 
 from datetime import datetime
@@ -12,9 +12,9 @@ from roomcast.core.columns import IdField, SeqField, TextField, TimeField
 
 
 class PushSubscription(SQLModel, table=True):
-    """One browser, as its push service knows it. `id` is the endpoint's digest: an address is too long for a key.
+    """A browser's subscription at its push service. `id`: a hash of the endpoint, which is too long for a key.
 
-    It goes with the session that it was made in. Keys are base64url without padding.
+    It belongs to the session it was made in. Keys are base64url without padding.
     """
 
     __tablename__ = "push_subscriptions"
@@ -29,7 +29,7 @@ class PushSubscription(SQLModel, table=True):
 
 
 class PushPosition(SQLModel, table=True):
-    """The notifier's cursor in one room's log: what is above it has not been looked at."""
+    """How far the notifier has read one room's log. Events above `seq` are new to it."""
 
     __tablename__ = "push_positions"
     room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
@@ -37,8 +37,11 @@ class PushPosition(SQLModel, table=True):
 
 
 class PendingPush(SQLModel, table=True):
-    """A browser is to be told that something above `after_seq` was said in a room; `newest_seq` is what was last seen
-    to be news. `due_at` is also a lease: whoever sends it puts it off, and who dies meanwhile has it sent by another.
+    """A push that is due: there are unseen messages in the room above `after_seq`; `newest_seq` is the newest one
+    found.
+
+    `due_at` is also the lease: a process that sends the push moves it into the future. If the process dies, the push is
+    due again and another process sends it.
     """
 
     __tablename__ = "pending_pushes"

@@ -1,7 +1,7 @@
-"""Tells people's browsers what they missed: reads the log behind its own cursor and sends, beside everything else.
+"""The notifier: sends web pushes for messages that their recipients have not seen.
 
-Nobody who sends a message waits for it or tells it anything: it looks for itself, three times in the time that it lets
-people read by themselves. Any number of processes look; each push is sent by one of them, at least once.
+It reads the event log behind a position of its own, three times per push delay, so that sending a message neither waits
+for it nor signals it. Any number of processes may scan. Each push is sent by one of them, at least once.
 """
 
 import asyncio
@@ -17,51 +17,52 @@ from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.notifications import actions, pending, policy, unseen
 from roomcast.notifications.payloads import PushPayload, build_payloads
-from roomcast.notifications.pending import Claim, Done, PushSettler
+from roomcast.notifications.pending import Claim, PushSettler, Settlement
 from roomcast.notifications.push_message import PushMessage, PushOutcome, PushResult
 
 if TYPE_CHECKING:
-    from roomcast.notifications.sender import Sender
+    from roomcast.notifications.sender import PushSender
 
-LOOKS = 3
-"""In the time that people get to read by themselves."""
+SCANS_PER_DELAY = 3
+"""Scans in the time that recipients get to read a message before a push is sent."""
 
-ROOMS = 50
-"""Looked into at once. Nobody who writes waits for that; only for what was found to be written down."""
+ROOMS_PER_SCAN = 50
+"""Rooms per transaction. Scanning blocks no sender; storing the findings locks the rooms' push positions only."""
 
-SENDING, CLAIMED, OF_HOST = 100, 20, 20
-"""Pushes on their way at once; taken up at once; to one host before it gets no more for now."""
+MAX_SENDING, MAX_CLAIMED, MAX_PER_HOST = 100, 20, 20
+"""Pushes in flight; pushes claimed in one transaction; pushes in flight to one host before it gets no further ones."""
 
 
-log = logging.getLogger("roomcast.notifications")
+logger = logging.getLogger("roomcast.notifications")
 
 
 class Notifier:
-    """`delay`: how long people get to read a message by themselves. `open_sender` is called once, in a thread, when
-    there is something to send: what it imports is large."""
+    """`delay`: how long recipients get to read a message before a push is sent. `open_sender` is called once, in a
+    thread, before the first push: the modules it imports are large."""
 
-    def __init__(self, db: Database, open_sender: Callable[[], "Sender"], delay: timedelta) -> None:
+    def __init__(self, db: Database, open_sender: Callable[[], "PushSender"], delay: timedelta) -> None:
         self._db, self._open_sender, self._delay = db, open_sender, delay
         self._opening = asyncio.Lock()
-        self._sender: Sender | None = None
+        self._sender: PushSender | None = None
         self._sending: dict[asyncio.Task[None], str] = {}
         self._settler = PushSettler(db)
         self.stats: Counter[str] = Counter()
-        """What became of pushes since the start, by Fate; only ever rising."""
+        """Results of pushes since the start, by PushOutcome. The counts only rise."""
 
     @property
-    def look_seconds(self) -> float:
-        """How often to look."""
-        return self._delay.total_seconds() / LOOKS
+    def scan_interval_seconds(self) -> float:
+        """How often `scan` is to be called."""
+        return self._delay.total_seconds() / SCANS_PER_DELAY
 
-    async def sender(self) -> "Sender":
+    async def sender(self) -> "PushSender":
         async with self._opening:
             if self._sender is None:
                 self._sender = await asyncio.to_thread(self._open_sender)
             return self._sender
 
     async def close(self) -> None:
-        """What is on its way is given up here, and sent again by whoever looks when its lease is over."""
+        """Cancel the pushes in flight. Another process sends them again when their leases end."""
+        # The tasks first: each of them may be waiting for the group commit that is closed after them.
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
@@ -70,87 +71,87 @@ class Notifier:
             await self._sender.close()
 
     async def scan(self) -> None:
-        await self.gather()
+        await self.collect()
         await self.deliver()
 
     async def idle(self) -> None:
-        """Wait until nothing is on its way."""
+        """Wait until no push is in flight."""
         while self._sending:
             await asyncio.wait(self._sending)
 
-    async def sweep(self) -> None:
+    async def delete_expired_subscriptions(self) -> None:
         async with self._db.work() as work:
-            await actions.sweep(work, now())
+            await actions.delete_expired_subscriptions(work, now())
 
-    async def gather(self) -> None:
-        """What is news in the log is pending, all of it."""
+    async def collect(self) -> None:
+        """Read the new part of all logs and store the pushes that follow from it."""
         rooms = None
-        while rooms is None or len(rooms) == ROOMS:
+        while rooms is None or len(rooms) == ROOMS_PER_SCAN:
             async with self._db.read() as session:
-                rooms = await unseen.rooms_behind(session, ROOMS)
+                rooms = await unseen.rooms_behind(session, ROOMS_PER_SCAN)
                 if not rooms:
                     return
-                found = await pending.find(session, rooms, now())
+                findings = await pending.scan_logs(session, rooms, now())
             try:
                 async with self._db.work() as work:
-                    await pending.keep(work, found, self._delay)
-            except IntegrityError:  # another process is at it
+                    await pending.store_findings(work, findings, self._delay)
+            except IntegrityError:  # Another process is scanning the same rooms.
                 return
 
     # ------------------------------------------------------------------ sending
 
     async def deliver(self) -> None:
-        """Everything that is due now is on its way, or was, or waits for a push service that has enough to do."""
-        while await self._send_some():
-            while len(self._sending) >= SENDING:
+        """Start sending everything that is due, except to hosts that have enough in flight."""
+        while await self._claim_and_send():
+            while len(self._sending) >= MAX_SENDING:
                 await asyncio.wait(self._sending, return_when=asyncio.FIRST_COMPLETED)
 
-    async def _send_some(self) -> bool:
-        """Whether anything was taken up."""
+    async def _claim_and_send(self) -> bool:
+        """Whether anything was claimed."""
         async with self._db.read() as session:
-            if not await pending.is_due(session, now()):
+            if not await pending.has_due(session, now()):
                 return False
-        room = min(CLAIMED, SENDING - len(self._sending))
-        busy = [host for host, count in Counter(self._sending.values()).items() if count >= OF_HOST]
+        limit = min(MAX_CLAIMED, MAX_SENDING - len(self._sending))
+        busy = [host for host, count in Counter(self._sending.values()).items() if count >= MAX_PER_HOST]
         async with self._db.work() as work:
-            claims = await pending.claim(work, now(), room, busy)
+            claims = await pending.claim_due(work, now(), limit, busy)
         if claims:
             await self._send(claims)
         return bool(claims)
 
     async def _send(self, claims: Sequence[Claim]) -> None:
         async with self._db.read() as session:
-            told = await build_payloads(session, claims, now())
+            payloads = await build_payloads(session, claims, now())
         for claim in claims:
-            task = asyncio.create_task(self._say(claim, told.get(claim.key)), name="push")
+            task = asyncio.create_task(self._send_and_settle(claim, payloads.get(claim.key)), name="push")
             self._sending[task] = claim.subscription.host
             task.add_done_callback(self._sending.pop)
 
-    async def _say(self, claim: Claim, notice: PushPayload | None) -> None:
+    async def _send_and_settle(self, claim: Claim, payload: PushPayload | None) -> None:
         try:
-            if notice is None:
-                await self._settler.submit(self._over(claim, claim.newest_seq))
-            else:
-                await self._push(claim, notice)
-        except Exception:  # its lease ends, and then it is tried again
-            log.exception("a push could not be settled")
+            if payload is None:
+                await self._settler.submit(self._settlement(claim, claim.newest_seq))
+                return
+            message = PushMessage(payload.payload, policy.push_topic(*claim.key), payload.urgent)
+            sender = await self.sender()
+            result = await sender.push(claim.subscription, message)
+            self.stats[result.outcome] += 1
+            await self._settle_result(claim, payload, result)
+        except Exception:  # The lease ends, and then the push is due again.
+            logger.exception(
+                "The result of a push to %s could not be stored; it is sent again when its lease ends",
+                claim.subscription.host,
+            )
 
-    async def _push(self, claim: Claim, notice: PushPayload) -> None:
-        letter = PushMessage(notice.payload, policy.topic(*claim.key), notice.urgent)
-        sender = await self.sender()
-        answer = await sender.push(claim.subscription, letter)
-        self.stats[answer.outcome] += 1
-        await self._take(claim, notice, answer)
-
-    async def _take(self, claim: Claim, notice: PushPayload, answer: PushResult) -> None:
-        if answer.outcome == PushOutcome.GONE:
+    async def _settle_result(self, claim: Claim, payload: PushPayload, result: PushResult) -> None:
+        if result.outcome == PushOutcome.GONE:
             async with self._db.work() as work:
-                await actions.forget(work, claim.subscription.id)
-        elif answer.outcome == PushOutcome.LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
-            again_at = now() + policy.pause(self._delay, claim.attempts, answer.after)
-            await self._settler.submit(Done(claim, notice.newest_seq, again_at, failed=True))
+                await actions.delete_subscription(work, claim.subscription.id)
+        elif result.outcome == PushOutcome.RETRY_LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
+            due_again_at = now() + policy.retry_delay(self._delay, claim.attempts, result.retry_after)
+            await self._settler.submit(Settlement(claim, payload.newest_seq, due_again_at, failed=True))
         else:
-            await self._settler.submit(self._over(claim, notice.newest_seq))
+            await self._settler.submit(self._settlement(claim, payload.newest_seq))
 
-    def _over(self, claim: Claim, said_seq: int) -> Done:
-        return Done(claim, said_seq, now() + self._delay)
+    def _settlement(self, claim: Claim, seen_seq: int) -> Settlement:
+        return Settlement(claim, seen_seq, now() + self._delay)

@@ -1,4 +1,5 @@
-"""What a push says: enough to show a notification without asking the server, short enough for every push service."""
+"""Payloads of pushes: enough to show a notification without asking the server, and short enough for every push
+service."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.models import User
 from roomcast.core.ids import global_id
-from roomcast.messages.markdown import reader
+from roomcast.messages.markdown import markdown_parser
 from roomcast.messages.models import Message
 from roomcast.messages.queries import messages_at
 from roomcast.notifications import unseen
@@ -23,28 +24,28 @@ from roomcast.receipts.queries import RoomReadState, UnreadTotals
 from roomcast.rooms.models import Room, RoomKind
 from roomcast.rooms.queries import rooms_by_id
 
-VERSION = 1
-EXCERPT = 200
+PAYLOAD_VERSION = 1
+MAX_EXCERPT = 200
 """Characters of a message."""
 
-READ = 1_000
-"""Characters of a message that are read for its excerpt: a long one can be written so that reading it takes long."""
+MAX_READ = 1_000
+"""Characters of a message that its excerpt is made from: a long one can be written so that parsing it takes long."""
 
-REMEMBERED = 100
-"""Excerpts at hand: one message is told to many."""
+CACHE_SIZE = 100
+"""Excerpts that are kept: one message is pushed to many browsers."""
 
 
 @dataclass(frozen=True, slots=True)
 class PushPayload:
-    """`newest_seq`: all up to it is said by this one."""
+    """`newest_seq`: the newest message that this payload covers."""
 
     payload: bytes
     urgent: bool
     newest_seq: int
 
 
-class Told(NamedTuple):
-    """All that one notice is made of."""
+class PayloadFacts(NamedTuple):
+    """What one payload is built from."""
 
     span: UnseenSpan
     room: Room
@@ -55,32 +56,32 @@ class Told(NamedTuple):
 
 
 async def build_payloads(session: AsyncSession, claims: Collection[Claim], moment: datetime) -> dict[Key, PushPayload]:
-    """What each of these is to say, of those that still have something to say."""
+    """The payloads of these claims. Claims without unseen messages are left out."""
     spans = await unseen.still_unseen(session, [claim.key for claim in claims], moment)
-    people = {claim.key: claim.subscription.user_id for claim in claims if claim.key in spans}
+    user_ids = {claim.key: claim.subscription.user_id for claim in claims if claim.key in spans}
     room_ids = {room_id for _, room_id in spans}
     rooms = await rooms_by_id(session, room_ids)
     messages = await messages_at(session, {(room_id, span.newest) for (_, room_id), span in spans.items()})
     authors = await accounts.users_by_id(session, {m.author_id for m in messages.values() if m.author_id})
-    unread = await receipts.read_states(session, {(key[1], user_id) for key, user_id in people.items()})
-    totals = await receipts.unread_totals(session, set(people.values()))
-    found = {}
-    for key, user_id in people.items():
+    unread = await receipts.read_states(session, {(key[1], user_id) for key, user_id in user_ids.items()})
+    totals = await receipts.unread_totals(session, set(user_ids.values()))
+    payloads = {}
+    for key, user_id in user_ids.items():
         room_id, span = key[1], spans[key]
         message = messages[room_id, span.newest]
         author = authors.get(message.author_id) if message.author_id else None
-        found[key] = _notice(
-            Told(
+        payloads[key] = _build_payload(
+            PayloadFacts(
                 span, rooms[room_id], message, author, unread[room_id, user_id], totals.get(user_id, UnreadTotals(0, 0))
             )
         )
-    return found
+    return payloads
 
 
-def _notice(told: Told) -> PushPayload:
-    room, message = told.room, told.message
+def _build_payload(facts: PayloadFacts) -> PushPayload:
+    room, message = facts.room, facts.message
     payload = {
-        "v": VERSION,
+        "v": PAYLOAD_VERSION,
         "roomId": global_id("room", room.id),
         "roomKind": room.kind,
         "roomName": room.name,
@@ -88,25 +89,25 @@ def _notice(told: Told) -> PushPayload:
         "threadRootId": global_id("msg", message.thread_root_id) if message.thread_root_id else None,
         "seq": message.seq,
         "at": message.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "author": told.author.display_name if told.author else None,
+        "author": facts.author.display_name if facts.author else None,
         "text": excerpt(message.body or ""),
         "hasAttachments": message.has_attachments,
-        "mention": told.span.named,
-        "unread": told.unread.unread_count,
-        "badge": told.totals.unread,
+        "mention": facts.span.has_mention,
+        "unread": facts.unread.unread_count,
+        "badge": facts.totals.unread,
     }
-    return PushPayload(orjson.dumps(payload), told.span.named or room.kind == RoomKind.DIRECT, told.span.newest)
+    return PushPayload(orjson.dumps(payload), facts.span.has_mention or room.kind == RoomKind.DIRECT, facts.span.newest)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHE_SIZE)
 def excerpt(body: str) -> str:
-    """The body's words on one line, without Markdown's signs."""
-    line = " ".join("".join(_texts(body[:READ])).split())
-    return line if len(line) <= EXCERPT and len(body) <= READ else f"{line[: EXCERPT - 1].rstrip()}…"
+    """The text of the body on one line, without Markdown syntax."""
+    line = " ".join("".join(_texts(body[:MAX_READ])).split())
+    return line if len(line) <= MAX_EXCERPT and len(body) <= MAX_READ else f"{line[: MAX_EXCERPT - 1].rstrip()}…"
 
 
 def _texts(body: str) -> Iterator[str]:
-    for block in reader().parse(body):
+    for block in markdown_parser().parse(body):
         if block.type in ("fence", "code_block"):
             yield f"{block.content} "
         for token in block.children or ():

@@ -1,7 +1,7 @@
-"""From the log to what is to be said: looked through once for all processes, sent by one, kept until it is sent.
+"""Pending pushes: found in the logs, claimed by one process at a time, kept until they are settled.
 
 Lock order, here and where a room is deleted: the room's head, the room, its push position, pending pushes by their
-keys. Deleting a room locks it first and its positions and pushes by cascade.
+keys. Deleting a room locks the room first and its positions and pushes by cascade.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -23,59 +23,57 @@ from roomcast.notifications.unseen import Key, UnseenSpan
 from roomcast.rooms.models import Room
 
 LEASE = timedelta(seconds=60)
-"""Whoever has not finished with a push by then has died."""
+"""A process that has not settled a push by then is taken for dead."""
 
-_PLACE = col(PendingPush.subscription_id), col(PendingPush.room_id)
+_KEY = col(PendingPush.subscription_id), col(PendingPush.room_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one look through some rooms' logs found: where it began, where it ended, what is news in between."""
+    """What a scan of some rooms' logs found: by room the seqs it began and ended at, and the unseen messages in
+    between."""
 
-    begun: Mapping[UUID, int]
-    ended: Mapping[UUID, int]
+    from_seq: Mapping[UUID, int]
+    to_seq: Mapping[UUID, int]
     spans: Mapping[Key, UnseenSpan]
 
 
-async def find(session: AsyncSession, room_ids: Collection[UUID], moment: datetime) -> Findings:
-    """Look through the logs of these rooms from the notifier's cursor to their ends."""
+async def scan_logs(session: AsyncSession, room_ids: Collection[UUID], moment: datetime) -> Findings:
+    """Read the logs of these rooms from the notifier's positions to their ends."""
     rows = await session.exec(select(PushPosition).where(col(PushPosition.room_id).in_(room_ids)))
-    begun = dict.fromkeys(room_ids, 0) | {row.room_id: row.seq for row in rows}
+    from_seq = dict.fromkeys(room_ids, 0) | {row.room_id: row.seq for row in rows}
     tails = await event_log.tails(session, room_ids)
-    return Findings(begun, tails, await unseen.unseen_above_positions(session, room_ids, moment))
+    return Findings(from_seq, tails, await unseen.unseen_above_positions(session, room_ids, moment))
 
 
-async def keep(work: Work, found: Findings, delay: timedelta) -> None:
-    """What is news is pending, and the cursor is where the look ended; but for rooms into which another process has
-    looked meanwhile. Raises IntegrityError where that was the first look of all."""
-    positions = await _locked_positions(work, await _kept_rooms(work, found.ended))
-    mine = {room_id: row for room_id, row in positions.items() if row.seq == found.begun[room_id]}
-    await _add(work, {key: span for key, span in found.spans.items() if key[1] in mine}, delay)
-    for room_id, position in mine.items():
-        position.seq = found.ended[room_id]
+async def store_findings(work: Work, findings: Findings, delay: timedelta) -> None:
+    """Store the pending pushes and move the positions. Rooms that another process has scanned in the meantime are
+    skipped. Raises IntegrityError when another process has just inserted a room's first position."""
+    # Lock the rooms that still exist, so that none is deleted before the commit.
+    rooms = select(Room.id).where(col(Room.id).in_(findings.to_seq)).order_by(col(Room.id))
+    existing = (await work.session.exec(rooms.with_for_update(read=True, key_share=True))).all()
+    positions = await _lock_positions(work, existing)
+    unchanged = {room_id: row for room_id, row in positions.items() if row.seq == findings.from_seq[room_id]}
+    await _store_pending(work, {key: span for key, span in findings.spans.items() if key[1] in unchanged}, delay)
+    for room_id, position in unchanged.items():
+        position.seq = findings.to_seq[room_id]
 
 
-async def _kept_rooms(work: Work, room_ids: Collection[UUID]) -> Collection[UUID]:
-    """Those of these rooms that are still there, and are not deleted before the commit."""
-    kept = select(Room.id).where(col(Room.id).in_(room_ids)).order_by(col(Room.id))
-    return (await work.session.exec(kept.with_for_update(read=True, key_share=True))).all()
-
-
-async def _locked_positions(work: Work, room_ids: Collection[UUID]) -> dict[UUID, PushPosition]:
-    wanted = select(PushPosition).where(col(PushPosition.room_id).in_(room_ids)).order_by(col(PushPosition.room_id))
-    found = {row.room_id: row for row in await work.session.exec(wanted.with_for_update())}
-    for room_id in sorted(set(room_ids) - found.keys()):
-        found[room_id] = PushPosition(room_id=room_id, seq=0)
-        work.session.add(found[room_id])
+async def _lock_positions(work: Work, room_ids: Collection[UUID]) -> dict[UUID, PushPosition]:
+    query = select(PushPosition).where(col(PushPosition.room_id).in_(room_ids)).order_by(col(PushPosition.room_id))
+    positions = {row.room_id: row for row in await work.session.exec(query.with_for_update())}
+    for room_id in sorted(set(room_ids) - positions.keys()):
+        positions[room_id] = PushPosition(room_id=room_id, seq=0)
+        work.session.add(positions[room_id])
     await work.session.flush()
-    return found
+    return positions
 
 
-async def _add(work: Work, found: Mapping[Key, UnseenSpan], delay: timedelta) -> None:
-    """What is pending already only learns how far it goes now."""
-    known = await _locked(work, col(PendingPush.room_id).in_({room_id for _, room_id in found}))
-    for key in known.keys() & found.keys():
-        known[key].newest_seq = found[key].newest
+async def _store_pending(work: Work, spans: Mapping[Key, UnseenSpan], delay: timedelta) -> None:
+    """Insert the pushes. For one that is pending already only `newest_seq` changes."""
+    existing = await _lock_pending(work, col(PendingPush.room_id).in_({room_id for _, room_id in spans}))
+    for key in existing.keys() & spans.keys():
+        existing[key].newest_seq = spans[key].newest
     rows = [
         {
             "subscription_id": subscription_id,
@@ -85,16 +83,16 @@ async def _add(work: Work, found: Mapping[Key, UnseenSpan], delay: timedelta) ->
             "due_at": span.since + delay,
             "attempts": 0,
         }
-        for (subscription_id, room_id), span in found.items()
-        if (subscription_id, room_id) not in known
+        for (subscription_id, room_id), span in spans.items()
+        if (subscription_id, room_id) not in existing
     ]
     if rows:
         await work.session.exec(sa.insert(table(PendingPush)), params=rows)
 
 
-async def _locked(work: Work, which: sa.ColumnElement[bool]) -> dict[Key, PendingPush]:
-    wanted = select(PendingPush).where(which).order_by(*_PLACE).with_for_update()
-    return {(row.subscription_id, row.room_id): row for row in await work.session.exec(wanted)}
+async def _lock_pending(work: Work, which: sa.ColumnElement[bool]) -> dict[Key, PendingPush]:
+    query = select(PendingPush).where(which).order_by(*_KEY).with_for_update()
+    return {(row.subscription_id, row.room_id): row for row in await work.session.exec(query)}
 
 
 # ------------------------------------------------------------------ sending
@@ -102,7 +100,8 @@ async def _locked(work: Work, which: sa.ColumnElement[bool]) -> dict[Key, Pendin
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A push that this process alone sends now. `newest_seq`: what had been seen of its room by then."""
+    """A push that only this process sends until the lease ends. `newest_seq`: the newest message found before the
+    claim."""
 
     subscription: PushSubscription
     room_id: UUID
@@ -114,21 +113,21 @@ class Claim:
         return self.subscription.id, self.room_id
 
 
-async def is_due(session: AsyncSession, moment: datetime) -> bool:
+async def has_due(session: AsyncSession, moment: datetime) -> bool:
     return (
         await session.exec(select(PendingPush.room_id).where(PendingPush.due_at <= moment).limit(1))
     ).first() is not None
 
 
-async def claim(work: Work, moment: datetime, limit: int, but: Collection[str]) -> list[Claim]:
-    """At most so many of what is due, the longest due first, to none of these hosts."""
+async def claim_due(work: Work, moment: datetime, limit: int, excluded_hosts: Collection[str]) -> list[Claim]:
+    """Claim up to `limit` due pushes, the longest due first, to other hosts than these."""
     due = (
         select(PendingPush, PushSubscription)
         .join(PushSubscription, col(PushSubscription.id) == PendingPush.subscription_id)
-        .where(PendingPush.due_at <= moment, col(PushSubscription.host).not_in(but))
+        .where(PendingPush.due_at <= moment, col(PushSubscription.host).not_in(excluded_hosts))
         .order_by(col(PendingPush.due_at))
         .limit(limit)
-        .with_for_update(skip_locked=True, of=PendingPush)
+        .with_for_update(skip_locked=True, of=PendingPush)  # Concurrent processes claim different rows and never wait.
     )
     rows = (await work.session.exec(due)).all()
     for row, _ in rows:
@@ -137,37 +136,39 @@ async def claim(work: Work, moment: datetime, limit: int, but: Collection[str]) 
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """What became of a claim: all up to `said_seq` was said or need not be. `again_at`: when the rest is due, or all
-    of it where nothing was said."""
+class Settlement:
+    """The result of a claim: all messages up to `seen_seq` were pushed or need no push. `due_again_at`: when a push for
+    newer messages is due, or the next try where this one failed."""
 
     claim: Claim
-    said_seq: int
-    again_at: datetime
+    seen_seq: int
+    due_again_at: datetime
     failed: bool = False
 
 
-class PushSettler(GroupCommit[Done, None]):
+class PushSettler(GroupCommit[Settlement, None]):
     """Stores the results of pushes. Those that arrive while one transaction commits share the next one."""
 
-    async def run_group(self, work: Work, calls: Sequence[Done]) -> Sequence[None]:
+    async def run_group(self, work: Work, calls: Sequence[Settlement]) -> Sequence[None]:
         return await settle(work, calls)
 
 
-async def settle(work: Work, done: Sequence[Done]) -> list[None]:
-    """Each of these is over, or due again."""
-    rows = await _locked(work, among(_PLACE, [each.claim.key for each in done]))
-    for each in done:
-        if (row := rows.get(each.claim.key)) is not None:
-            await _settle(work, row, each)
-    return [None for _ in done]
+async def settle(work: Work, settlements: Sequence[Settlement]) -> list[None]:
+    """Delete or reschedule each of these pushes."""
+    rows = await _lock_pending(work, among(_KEY, [settlement.claim.key for settlement in settlements]))
+    for settlement in settlements:
+        # No row: the subscription or the room was deleted during the push.
+        if (row := rows.get(settlement.claim.key)) is not None:
+            await _settle(work, row, settlement)
+    return [None for _ in settlements]
 
 
-async def _settle(work: Work, row: PendingPush, done: Done) -> None:
-    if not done.failed and row.newest_seq <= done.said_seq:
+async def _settle(work: Work, row: PendingPush, settlement: Settlement) -> None:
+    if not settlement.failed and row.newest_seq <= settlement.seen_seq:
         await work.session.delete(row)
         return
-    row.due_at = done.again_at
-    row.attempts = done.claim.attempts + 1 if done.failed else 0
-    if not done.failed:
-        row.after_seq = done.said_seq
+    # The push failed, or a scan found newer messages while it was sent: they get a push of their own.
+    row.due_at = settlement.due_again_at
+    row.attempts = settlement.claim.attempts + 1 if settlement.failed else 0
+    if not settlement.failed:
+        row.after_seq = settlement.seen_seq

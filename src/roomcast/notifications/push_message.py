@@ -1,4 +1,4 @@
-"""What is handed to a push service, and what became of it."""
+"""What is sent to a push service, and the result."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 @dataclass(frozen=True, slots=True)
 class PushMessage:
-    """`topic`: a later one of the same topic takes its place while it waits at the push service."""
+    """`topic`: a later message with the same topic replaces this one while the push service still holds it."""
 
     payload: bytes
     topic: str
@@ -15,17 +15,19 @@ class PushMessage:
 
 
 class PushOutcome(StrEnum):
-    TAKEN = "taken"
+    """The values are labels of the metric `roomcast_pushes`."""
+
+    ACCEPTED = "taken"
     GONE = "gone"
-    """The browser wants no more."""
-    LATER = "later"
+    """The subscription has ended."""
+    RETRY_LATER = "later"
     REFUSED = "refused"
-    """It would be refused again."""
+    """A retry would be refused as well."""
 
 
 @dataclass(frozen=True, slots=True)
 class PushResult:
-    """`after`: how long the push service wants to be left alone."""
+    """`retry_after`: how long the push service asked to wait."""
 
     outcome: PushOutcome
-    after: timedelta | None = None
+    retry_after: timedelta | None = None

@@ -1,4 +1,4 @@
-"""The way to push services: one sealed request, to a public address, within seconds; what came of it in one word."""
+"""Sends one push: an encrypted request to a public address, with a time limit."""
 
 import asyncio
 import logging
@@ -19,26 +19,26 @@ from roomcast.core.clock import now
 from roomcast.core.errors import ValidationFailed
 from roomcast.notifications import encryption
 from roomcast.notifications.models import PushSubscription
-from roomcast.notifications.policy import check_endpoint, check_key, encoded
+from roomcast.notifications.policy import base64url_encode, check_endpoint, check_key
 from roomcast.notifications.push_message import PushMessage, PushOutcome, PushResult
-from roomcast.notifications.ssrf_guard import AddressGuard, NotPublic, Unknown
+from roomcast.notifications.ssrf_guard import AddressGuard, NotPublicAddress, UnresolvableHost
 
-SECONDS = 10.0
-"""One request, from looking for the address to the answer's head."""
+TIMEOUT_SECONDS = 10.0
+"""For one request, from the address lookup to the response's headers."""
 
 TTL_SECONDS = 24 * 3600
-"""How long a push service keeps it for a browser that is off."""
+"""How long a push service keeps a message for a browser that is offline."""
 
-CONNECTIONS = 100
+MAX_CONNECTIONS = 100
 
-READ_BYTES = 4_096
-"""Of an answer that says how long it is. Nobody looks at them."""
+MAX_READ_BYTES = 4_096
+"""Responses with a larger or unknown length are not read. Their content is not used."""
 
-log = logging.getLogger("roomcast.notifications")
+logger = logging.getLogger("roomcast.notifications")
 
 
 class PublicInternet(httpcore.AsyncNetworkBackend):
-    """Connects to addresses that the guard has looked at, and to no others."""
+    """Connects only to addresses that the guard has checked."""
 
     def __init__(self, guard: AddressGuard) -> None:
         self._guard, self._inner = guard, httpcore.AnyIOBackend()
@@ -51,8 +51,8 @@ class PublicInternet(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        failure: Exception = Unknown(host)
-        for address in await self._guard.addresses(host, port):
+        failure: Exception = UnresolvableHost(host)
+        for address in await self._guard.resolve(host, port):
             try:
                 return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -64,15 +64,15 @@ class PublicInternet(httpcore.AsyncNetworkBackend):
 
 
 @dataclass(slots=True)
-class Sender:
-    """`raw_key`: 32 bytes, the server's VAPID key. Follows no redirects."""
+class PushSender:
+    """`raw_key`: 32 bytes, the server's VAPID private key. Does not follow redirects."""
 
     raw_key: bytes
     subject: str | None
     guard: AddressGuard
     key: ec.EllipticCurvePrivateKey = field(init=False)
     pool: httpcore.AsyncConnectionPool = field(init=False)
-    _told: set[tuple[str, object]] = field(init=False, default_factory=set)
+    _logged: set[tuple[str, object]] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self.key = encryption.private_key(self.raw_key)
@@ -80,7 +80,7 @@ class Sender:
         context.load_verify_locations(certifi.where())
         self.pool = httpcore.AsyncConnectionPool(
             ssl_context=context,
-            max_connections=CONNECTIONS,
+            max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=20,
             keepalive_expiry=60,
             network_backend=PublicInternet(self.guard),
@@ -92,81 +92,81 @@ class Sender:
 
     @property
     def public_key(self) -> str:
-        """What browsers subscribe with, in base64url."""
-        return encoded(encryption.point(self.key))
+        """The key that browsers subscribe with, in base64url."""
+        return base64url_encode(encryption.public_point(self.key))
 
     async def check(self, endpoint: str, p256dh: str) -> None:
-        """That a push can be sealed for this key, and sent there now. Raises ValidationFailed."""
+        """That messages can be encrypted for this key and sent to this endpoint now. Raises ValidationFailed."""
         host = check_endpoint(endpoint)
-        encryption.check_point(check_key(p256dh, 65, "p256dh"))
+        encryption.check_public_point(check_key(p256dh, 65, "p256dh"))
         try:
-            await self.guard.addresses(host, urlsplit(endpoint).port or 443)
-        except (NotPublic, Unknown, ValueError):
+            await self.guard.resolve(host, urlsplit(endpoint).port or 443)
+        except (NotPublicAddress, UnresolvableHost, ValueError):
             raise ValidationFailed(
-                "an endpoint is an address on the public internet", path=("input", "endpoint")
+                "The endpoint must be an address on the public internet.", path=("input", "endpoint")
             ) from None
 
-    async def push(self, to: PushSubscription, letter: PushMessage) -> PushResult:
-        """Never raises: what cannot be reached may be reachable later."""
+    async def push(self, to: PushSubscription, message: PushMessage) -> PushResult:
+        """Send the message. Never raises: a network error is a result that is retried."""
         try:
-            async with asyncio.timeout(SECONDS):
-                return await self._answer(to, letter)
-        except NotPublic:
-            return self._refused(to.host, "no public address")
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                return await self._request(to, message)
+        except NotPublicAddress:
+            return self._refuse(to.host, "no public address")
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError):
-            return PushResult(PushOutcome.LATER)
-        except Exception:  # one browser's trouble must not become everybody's
-            log.exception("a push to %s failed", to.host)
+            return PushResult(PushOutcome.RETRY_LATER)
+        except Exception:  # One broken subscription must not stop the pushes of others.
+            logger.exception("A push to %s failed", to.host)
             return PushResult(PushOutcome.REFUSED)
 
-    async def _answer(self, to: PushSubscription, letter: PushMessage) -> PushResult:
-        headers, body = self._headers(to, letter), self._body(to, letter)
-        async with self.pool.stream("POST", to.endpoint, headers=headers, content=body) as got:
-            said = {name.lower(): value for name, value in got.headers}
-            if got.status == 204 or int(said.get(b"content-length", str(READ_BYTES + 1))) <= READ_BYTES:
-                await got.aread()  # then the connection is good for the next one
-        return self._read(to.host, got.status, read_after(said.get(b"retry-after", b"").decode("latin-1"), now()))
-
-    def _body(self, to: PushSubscription, letter: PushMessage) -> bytes:
+    async def _request(self, to: PushSubscription, message: PushMessage) -> PushResult:
         p256dh, auth = check_key(to.p256dh, 65, "p256dh"), check_key(to.auth, 16, "auth")
-        fresh = ec.generate_private_key(ec.SECP256R1())
-        return encryption.encrypt(letter.payload, p256dh, auth, fresh, secrets.token_bytes(16))
+        ephemeral_key = ec.generate_private_key(ec.SECP256R1())
+        body = encryption.encrypt(message.payload, p256dh, auth, ephemeral_key, secrets.token_bytes(16))
+        headers = self._headers(to, message)
+        async with self.pool.stream("POST", to.endpoint, headers=headers, content=body) as response:
+            response_headers = {name.lower(): value for name, value in response.headers}
+            length = int(response_headers.get(b"content-length", str(MAX_READ_BYTES + 1)))
+            if response.status == 204 or length <= MAX_READ_BYTES:
+                await response.aread()  # So that the connection can be reused.
+        after = parse_retry_after(response_headers.get(b"retry-after", b"").decode("latin-1"), now())
+        return self._result_of(to.host, response.status, after)
 
-    def _headers(self, to: PushSubscription, letter: PushMessage) -> dict[bytes | str, bytes | str]:
+    def _headers(self, to: PushSubscription, message: PushMessage) -> dict[bytes | str, bytes | str]:
         return {
-            "Authorization": encryption.signature(self.key, origin(to.endpoint), self.subject),
+            "Authorization": encryption.vapid_authorization(self.key, origin(to.endpoint), self.subject),
             "Content-Encoding": "aes128gcm",
             "Content-Type": "application/octet-stream",
             "TTL": str(TTL_SECONDS),
-            "Topic": letter.topic,
-            "Urgency": "high" if letter.urgent else "normal",
+            "Topic": message.topic,
+            "Urgency": "high" if message.urgent else "normal",
         }
 
-    def _read(self, host: str, status: int, after: timedelta | None) -> PushResult:
+    def _result_of(self, host: str, status: int, after: timedelta | None) -> PushResult:
         if 200 <= status < 300:
-            return PushResult(PushOutcome.TAKEN)
+            return PushResult(PushOutcome.ACCEPTED)
         if status in (404, 410):
             return PushResult(PushOutcome.GONE)
         if status in (408, 429) or status >= 500:
-            return PushResult(PushOutcome.LATER, after)
-        return self._refused(host, status)
+            return PushResult(PushOutcome.RETRY_LATER, after)
+        return self._refuse(host, status)
 
-    def _refused(self, host: str, why: object) -> PushResult:
-        """Said once of each host: it would be the same for each message."""
-        if (host, why) not in self._told and len(self._told) < 1_000:
-            self._told.add((host, why))
-            log.warning("%s does not take pushes: %s", host, why)
+    def _refuse(self, host: str, reason: object) -> PushResult:
+        """Logged once for each host and reason: further pushes would be refused likewise."""
+        if (host, reason) not in self._logged and len(self._logged) < 1_000:
+            self._logged.add((host, reason))
+            logger.warning("The push service %s refuses pushes: %s", host, reason)
         return PushResult(PushOutcome.REFUSED)
 
 
 def origin(endpoint: str) -> str:
-    """As browsers write it: without the usual port."""
+    """The origin as browsers write it: without the default port."""
     parts = urlsplit(endpoint)
     return f"https://{parts.hostname}" + (f":{parts.port}" if parts.port not in (None, 443) else "")
 
 
-def read_after(text: str, moment: datetime) -> timedelta | None:
-    """What Retry-After says, in either of its forms."""
+def parse_retry_after(text: str, moment: datetime) -> timedelta | None:
+    """The duration of a Retry-After header, which holds seconds or a date. None when it is neither."""
     if text.isascii() and text.isdigit():
         return timedelta(seconds=int(text[:9]))
     try:

@@ -1,7 +1,7 @@
-"""Which machines this server may be sent to by a stranger's word: those of the public internet alone.
+"""SSRF guard: push endpoints come from users, so the server connects only to addresses on the public internet.
 
-Looked at when an endpoint is registered and again whenever it is connected to, and the connection goes to the very
-address that was looked at: a name that changes its mind in between leads nowhere.
+An endpoint is checked when it is registered and at each connection. The connection goes to the very address that was
+checked, so a name whose DNS answer changes in between (DNS rebinding) gains nothing.
 """
 
 import asyncio
@@ -13,48 +13,48 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 RESOLVE_SECONDS = 5.0
 
-GLOBAL, TUNNELS = IPv6Network("2000::/3"), (IPv6Network("2001::/32"), IPv6Network("2002::/16"))
-"""All that is handed out of IPv6, and what in it is an IPv4 address in disguise."""
+GLOBAL_UNICAST, TUNNELS = IPv6Network("2000::/3"), (IPv6Network("2001::/32"), IPv6Network("2002::/16"))
+"""The allocated part of IPv6, and in it the ranges that embed IPv4 addresses (Teredo, 6to4)."""
 
 
-LOOKUPS = 4
-"""Names that are looked up at once. A name can be made to take long; nothing else waits in these threads."""
+LOOKUP_THREADS = 4
+"""Concurrent DNS lookups. A lookup can be made slow by its owner, so these threads do nothing else."""
 
 
-class Unknown(OSError):
-    """Nobody knows this name now."""
+class UnresolvableHost(OSError):
+    """The name cannot be resolved now."""
 
 
-class NotPublic(Exception):
-    """What has this name is not on the public internet."""
+class NotPublicAddress(Exception):
+    """The name resolves to no public address."""
 
 
 class AddressGuard:
-    """`trusted`: hosts that may be anywhere, because the operator says so."""
+    """`trusted`: hosts that the operator allows at any address."""
 
     def __init__(self, trusted: Collection[str] = ()) -> None:
         self._trusted = trusted
-        self._threads = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="names")
+        self._threads = ThreadPoolExecutor(LOOKUP_THREADS, thread_name_prefix="names")
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def addresses(self, host: str, port: int) -> list[str]:
-        """Where the host may be reached. Raises NotPublic, Unknown."""
-        found = await self._found(host, port)
+    async def resolve(self, host: str, port: int) -> list[str]:
+        """The addresses of the host that may be connected to. Raises NotPublicAddress, UnresolvableHost."""
+        found = await self._look_up(host, port)
         allowed = found if host.lower() in self._trusted else [each for each in found if is_public(each)]
         if not allowed:
-            raise NotPublic(host)
+            raise NotPublicAddress(host)
         return allowed
 
-    async def _found(self, host: str, port: int) -> list[str]:
-        look = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    async def _look_up(self, host: str, port: int) -> list[str]:
+        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
-                found = await asyncio.get_running_loop().run_in_executor(self._threads, look)
+                found = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
         except (OSError, UnicodeError, OverflowError):
-            raise Unknown(host) from None
-        return list(dict.fromkeys(str(place[0]) for *_, place in found))
+            raise UnresolvableHost(host) from None
+        return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 def is_public(text: str) -> bool:
@@ -63,4 +63,4 @@ def is_public(text: str) -> bool:
         address = address.ipv4_mapped
     if isinstance(address, IPv4Address):
         return address.is_global and not address.is_multicast
-    return address in GLOBAL and address.is_global and not any(address in tunnel for tunnel in TUNNELS)
+    return address in GLOBAL_UNICAST and address.is_global and not any(address in tunnel for tunnel in TUNNELS)

@@ -2,7 +2,7 @@
 
 from roomcast.core.errors import ValidationFailed
 from roomcast.core.text_folding import is_printable
-from roomcast.messages.emoji import spelled
+from roomcast.messages.emoji import fully_qualified
 
 MAX_STATUS_TEXT = 100
 """Characters."""
@@ -36,7 +36,7 @@ def check_status_emoji(text: str | None) -> str | None:
     """The emoji in its fully qualified form. Raises ValidationFailed."""
     if text is None:
         return None
-    emoji = spelled(text)
+    emoji = fully_qualified(text)
     if emoji is None:
         raise ValidationFailed("a status has one emoji", path=("input", "statusEmoji"))
     return emoji

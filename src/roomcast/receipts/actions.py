@@ -29,7 +29,7 @@ async def mark_read(
     message = next(iter((await messages_by_id(work.session, ids)).values()), None)
     if message is None or message.room_id != view.room.id:
         raise NotFound("no such message in this room", path=("input", "upToMessageId"))
-    if await read_state.move_mark(work, member, message.seq, back=force):
+    if await read_state.move_read_position(work, member, message.seq, back=force):
         _signal_read_position(work, view.room, member)
     return member
 

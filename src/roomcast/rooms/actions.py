@@ -1,4 +1,4 @@
-"""Changes to rooms themselves. Each records what it changed in the room's log."""
+"""Creating, changing, archiving and deleting rooms. Each change is recorded in the room's event log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from roomcast.core.ids import global_id
 from roomcast.core.text_folding import fold, search_form
 from roomcast.rooms import policy
 from roomcast.rooms.events import RoomChanged, RoomDeleted
-from roomcast.rooms.membership_changes import RoomChange, add_memberships, existing_user_ids, reach_locked
+from roomcast.rooms.membership_changes import RoomChange, add_memberships, existing_user_ids, load_room_locked
 from roomcast.rooms.models import Room, RoomRole, RoomVisibility
 from roomcast.rooms.policy import Right
 
@@ -33,7 +33,7 @@ class NewRoom:
 
 @dataclass(frozen=True, slots=True)
 class RoomPatch:
-    """What a room shall say of itself from now on. None leaves a thing as it is; an empty text takes it away."""
+    """The fields to change. None leaves a field as it is; an empty text clears it."""
 
     name: str | None = None
     topic: str | None = None
@@ -43,21 +43,21 @@ class RoomPatch:
 
 
 async def create_room(work: Work, actor: Actor, new: NewRoom) -> RoomChange:
-    """A room owned by the actor, with the given people in it. Announces MemberChanged for each of them.
+    """Create a room that the actor owns, with these users as members. Announces MemberChanged for each member.
 
-    With an idempotency key used before by the same person, that first room again. Raises ValidationFailed,
-    NotFound for unknown people, Conflict for the name of another public room.
+    An idempotency key that the same user has used before returns the room of that request. Raises ValidationFailed,
+    NotFound (unknown users), Conflict (the name of another public room).
     """
-    if new.idempotency_key is not None and (made := await _made_before(work, actor, new.idempotency_key)):
-        return RoomChange(made, None)
+    if new.idempotency_key is not None and (existing := await _existing_room(work, actor, new.idempotency_key)):
+        return RoomChange(existing, None)
     others = [id_ for id_ in await existing_user_ids(work, new.member_ids, "memberIds") if id_ != actor.user_id]
-    room = _described(actor, new)
+    room = _build_room(actor, new)
     try:
-        async with work.session.begin_nested():
+        async with work.session.begin_nested():  # A savepoint: after a conflict the transaction is still usable.
             work.session.add(room)
-    except IntegrityError:  # the name is taken, or the same request won the race
-        if new.idempotency_key is not None and (made := await _made_before(work, actor, new.idempotency_key)):
-            return RoomChange(made, None)
+    except IntegrityError:  # Another room has the name, or a concurrent request with the same key was first.
+        if new.idempotency_key is not None and (existing := await _existing_room(work, actor, new.idempotency_key)):
+            return RoomChange(existing, None)
         raise _name_taken() from None
     await event_log.open_log(work.session, room.id, room.created_at)
     seq = await add_memberships(work, room, {actor.user_id: RoomRole.OWNER, **dict.fromkeys(others, RoomRole.MEMBER)})
@@ -65,72 +65,73 @@ async def create_room(work: Work, actor: Actor, new: NewRoom) -> RoomChange:
 
 
 async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: RoomPatch) -> RoomChange:
-    """The room says of itself what the patch says. Announces RoomChanged if that is anything new.
+    """Apply the patch. Announces RoomChanged if anything changes.
 
-    Made private, it ends the streams of those who are no members. Raises NotFound, NotAMember, Forbidden,
-    RoomArchived, ValidationFailed, Conflict for the name of another public room.
+    Making the room private ends the streams of users who are not members. Raises NotFound, NotAMember, Forbidden,
+    RoomArchived, ValidationFailed, Conflict (the name of another public room).
     """
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, Right.EDIT_ROOM)
-    before = view.room.model_dump()
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, Right.EDIT_ROOM)
+    values_before = view.room.model_dump()
     _apply(view.room, patch)
-    if view.room.model_dump() == before:
+    if view.room.model_dump() == values_before:
         return RoomChange(view.room, None)
     try:
         await work.session.flush()
     except IntegrityError:
         raise _name_taken() from None
-    renamed = view.room.name if view.room.name != before["name"] else None
-    return await _told(work, actor, view.room, "ROOM_UPDATED", renamed)
+    renamed = view.room.name if view.room.name != values_before["name"] else None
+    return await _record_change(work, actor, view.room, "ROOM_UPDATED", renamed)
 
 
 async def archive_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChange:
-    """Nobody writes in the room any more; it stays readable. Announces RoomChanged. Raises as `update_room`."""
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, Right.ARCHIVE)
+    """Archive the room: it stays readable, nobody can send. Announces RoomChanged. Raises NotFound, NotAMember,
+    Forbidden."""
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, Right.ARCHIVE)
     if view.room.archived_at is not None:
         return RoomChange(view.room, None)
     view.room.archived_at = now()
-    return await _told(work, actor, view.room, "ROOM_ARCHIVED")
+    return await _record_change(work, actor, view.room, "ROOM_ARCHIVED")
 
 
 async def unarchive_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChange:
-    """The room is open again. Announces RoomChanged. Raises NotFound, NotAMember, Forbidden."""
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, Right.ARCHIVE)
+    """Reopen an archived room. Announces RoomChanged. Raises NotFound, NotAMember, Forbidden."""
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, Right.ARCHIVE)
     if view.room.archived_at is None:
         return RoomChange(view.room, None)
     view.room.archived_at = None
-    return await _told(work, actor, view.room, "ROOM_UNARCHIVED")
+    return await _record_change(work, actor, view.room, "ROOM_UNARCHIVED")
 
 
 async def delete_room(work: Work, actor: Actor, room_id: UUID | None) -> UUID:
-    """The room, its log and everything in it are gone, and every stream of it ends. Its id.
+    """Delete the room with everything in it and end its streams. Returns its id.
 
     Raises NotFound, NotAMember, Forbidden.
     """
-    view = await reach_locked(work, actor, room_id)
-    policy.check(actor, view.room, view.membership, Right.DELETE_ROOM)
-    gone = view.room.id
-    audit.record_audit_entry(work, actor, "ROOM_DELETED", global_id("room", gone), room_id=gone)
-    # Locks the head, then the room, then by cascade all that hangs on the room: others lock in this order too.
-    await work.delete_log(RoomDeleted(room_id=gone, at=now()))
+    view = await load_room_locked(work, actor, room_id)
+    policy.check_right(actor, view.room, view.membership, Right.DELETE_ROOM)
+    deleted_id = view.room.id
+    audit.record_audit_entry(work, actor, "ROOM_DELETED", global_id("room", deleted_id), room_id=deleted_id)
+    # Lock order, here and everywhere: the head, the room, then (by cascade) the rows that refer to the room.
+    await work.delete_log(RoomDeleted(room_id=deleted_id, at=now()))
     await work.session.delete(view.room)
-    return gone
+    return deleted_id
 
 
-async def _told(work: Work, actor: Actor, room: Room, deed: str, renamed: str | None = None) -> RoomChange:
-    audit.record_audit_entry(work, actor, deed, global_id("room", room.id), room_id=room.id)
+async def _record_change(work: Work, actor: Actor, room: Room, action: str, renamed: str | None = None) -> RoomChange:
+    audit.record_audit_entry(work, actor, action, global_id("room", room.id), room_id=room.id)
     event = RoomChanged(room_id=room.id, at=now(), new_name=renamed, by_id=actor.user_id)
     return RoomChange(room, (await work.record(event)).seq)
 
 
-async def _made_before(work: Work, actor: Actor, key: UUID) -> Room | None:
-    mine = select(Room).where(Room.created_by_id == actor.user_id, Room.idempotency_key == key)
-    return (await work.session.exec(mine)).first()
+async def _existing_room(work: Work, actor: Actor, key: UUID) -> Room | None:
+    own = select(Room).where(Room.created_by_id == actor.user_id, Room.idempotency_key == key)
+    return (await work.session.exec(own)).first()
 
 
-def _described(actor: Actor, new: NewRoom) -> Room:
+def _build_room(actor: Actor, new: NewRoom) -> Room:
     room = Room(
         visibility=new.visibility,
         topic=policy.check_topic(new.topic),
@@ -139,7 +140,7 @@ def _described(actor: Actor, new: NewRoom) -> Room:
         created_by_id=actor.user_id,
         idempotency_key=new.idempotency_key,
     )
-    _name(room, policy.check_name(new.name))
+    _set_name(room, policy.check_name(new.name))
     return room
 
 
@@ -152,13 +153,15 @@ def _apply(room: Room, patch: RoomPatch) -> None:
         room.description = policy.check_description(patch.description)
     if patch.slow_mode_seconds is not None:
         room.slow_mode_seconds = policy.check_slow_mode(patch.slow_mode_seconds)
-    _name(room, room.name or "" if patch.name is None else policy.check_name(patch.name))
+    _set_name(room, room.name or "" if patch.name is None else policy.check_name(patch.name))
 
 
-def _name(room: Room, name: str) -> None:
+def _set_name(room: Room, name: str) -> None:
     room.name, room.name_key = name, search_form(name)[: policy.MAX_NAME_KEY]
     room.public_name_key = fold(name) if room.visibility == RoomVisibility.PUBLIC else None
 
 
 def _name_taken() -> Conflict:
-    return Conflict("another room has this name, or one that looks like it", path=("input", "name"))
+    return Conflict(
+        "Another public room has this name or one that looks like it. Choose another name.", path=("input", "name")
+    )

@@ -1,4 +1,4 @@
-"""Direct conversations: one room for each set of people, found or made."""
+"""Direct conversations: one room for each set of members."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,16 +18,18 @@ from roomcast.rooms.models import Membership, Room, RoomKind, RoomRole, RoomVisi
 
 
 async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID | None]) -> RoomChange:
-    """The conversation of the actor and these people, made if it is the first time; the others see it at its first
-    message. Two who open it at once get the same. Announces MemberChanged for each person of a new one.
+    """The direct conversation of the actor and these users. It is created on first use and appears in the others' lists
+    with its first message. Concurrent requests get the same room. Announces MemberChanged for each member of a new
+    one.
 
-    Raises ValidationFailed, NotFound for unknown people; with the banned only what was begun before is opened.
+    Raises ValidationFailed, NotFound (unknown users). An existing conversation with a banned user can be opened, a new
+    one cannot be created.
     """
-    everyone = _everyone(actor, user_ids)
-    key = _key(everyone)
-    if (made := await _opened(work, actor, key)) is not None:
-        return RoomChange(made, None)
-    everyone = await existing_user_ids(work, everyone, "userIds")
+    member_ids = _member_ids(actor, user_ids)
+    key = hashlib.sha256(b"".join(id_.bytes for id_ in member_ids)).hexdigest()
+    if (existing := await _open_existing(work, actor, key)) is not None:
+        return RoomChange(existing, None)
+    member_ids = await existing_user_ids(work, member_ids, "userIds")
     room = Room(
         kind=RoomKind.DIRECT,
         visibility=RoomVisibility.PRIVATE,
@@ -36,44 +38,39 @@ async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID 
         created_by_id=actor.user_id,
     )
     try:
-        async with work.session.begin_nested():
+        async with work.session.begin_nested():  # A savepoint: after a conflict the transaction is still usable.
             work.session.add(room)
-    except IntegrityError:  # one of the others was quicker
-        made = await _opened(work, actor, key)
-        if made is None:
+    except IntegrityError:  # A concurrent request of another member was first.
+        existing = await _open_existing(work, actor, key)
+        if existing is None:
             raise
-        return RoomChange(made, None)
+        return RoomChange(existing, None)
     await event_log.open_log(work.session, room.id, room.created_at)
-    seq = await add_memberships(work, room, dict.fromkeys(everyone, RoomRole.MEMBER))
-    await _opened(work, actor, key)
+    seq = await add_memberships(work, room, dict.fromkeys(member_ids, RoomRole.MEMBER))
+    await _open_existing(work, actor, key)
     return RoomChange(room, seq)
 
 
-def _everyone(actor: Actor, user_ids: Sequence[UUID | None]) -> Sequence[UUID]:
-    """Who would be in it."""
+def _member_ids(actor: Actor, user_ids: Sequence[UUID | None]) -> Sequence[UUID]:
+    """The ids of all members, the actor included, sorted. Raises NotFound, ValidationFailed."""
     others = [id_ for id_ in user_ids if id_ is not None]
     if len(others) < len(user_ids):
-        raise NotFound("no such person", path=("input", "userIds"))
-    everyone = sorted({actor.user_id, *others})
-    if not 2 <= len(everyone) <= policy.MAX_DIRECT_PEOPLE:
-        limit = policy.MAX_DIRECT_PEOPLE
-        raise ValidationFailed(f"a direct conversation has 2 to {limit} people", path=("input", "userIds"))
-    return everyone
+        raise NotFound("There is no such user.", path=("input", "userIds"))
+    member_ids = sorted({actor.user_id, *others})
+    if not 2 <= len(member_ids) <= policy.MAX_DIRECT_MEMBERS:
+        limit = policy.MAX_DIRECT_MEMBERS
+        raise ValidationFailed(f"A direct conversation has 2 to {limit} members.", path=("input", "userIds"))
+    return member_ids
 
 
-async def _opened(work: Work, actor: Actor, key: str) -> Room | None:
-    """The conversation, which the actor has in their list from now on."""
-    mine = select(Room, Membership).where(
+async def _open_existing(work: Work, actor: Actor, key: str) -> Room | None:
+    """The conversation with this key, if it exists. Marks it as opened, which puts it into the actor's list."""
+    own = select(Room, Membership).where(
         Room.direct_key == key, col(Membership.room_id) == Room.id, Membership.user_id == actor.user_id
     )
-    found = (await work.session.exec(mine)).first()
+    found = (await work.session.exec(own)).first()
     if found is None:
         return None
     room, membership = found
     membership.opened = True
     return room
-
-
-def _key(everyone: Sequence[UUID]) -> str:
-    """`everyone`: in the order of ids."""
-    return hashlib.sha256(b"".join(id_.bytes for id_ in everyone)).hexdigest()

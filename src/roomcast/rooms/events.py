@@ -1,4 +1,4 @@
-"""What happens to a room and its members, as facts."""
+"""Events about rooms and their members."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,8 +20,8 @@ class MemberChange(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class MemberChanged(Event):
-    """`role` and `muted_until` are the person's afterwards; both None when they are no member any more. `by_id`: who
-    did it, where the room is to be told so."""
+    """A membership changed. `role` and `muted_until`: the values after the change; None when the membership ended.
+    `by_id`: who caused it, when a system message shall name them."""
 
     kind: ClassVar[str] = "MEMBER_CHANGED"
 
@@ -42,11 +42,11 @@ class MemberChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RoomChanged(Event):
-    """Something that the room says of itself: its name, its rules, whom it is open to. `new_name` and who
-    gave it, `by_id`: if it has one."""
+    """The room's own data changed, like its name, visibility or limits. `new_name` and `by_id` (who gave it) are set
+    only when the name changed."""
 
     kind: ClassVar[str] = "ROOM_CHANGED"
-    rewrites_past: ClassVar[bool] = True  # it shows the room as it is now
+    rewrites_past: ClassVar[bool] = True  # Its GraphQL type shows the room as it is now.
 
     new_name: str | None = transient_field()
     by_id: UUID | None = transient_field()
@@ -58,7 +58,7 @@ class RoomChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RoomDeleted(Event):
-    """The last words of a room whose log is gone: never stored, never shown, only felt by open streams at once."""
+    """The room and its log were deleted. The event is not stored; it only ends the open streams of the room."""
 
     kind: ClassVar[str] = "ROOM_DELETED"
 

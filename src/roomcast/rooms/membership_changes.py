@@ -1,4 +1,4 @@
-"""How people get into a room and out of it: what every change of membership is made of, under the room's lock."""
+"""Adding and removing memberships, under the lock of the room's head. All changes of members are built from these."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,26 +27,29 @@ class RoomChange:
     seq: int | None
 
 
-async def reach_locked(work: Work, actor: Actor, room_id: UUID | None) -> RoomView:
-    """As `queries.reach`, with the room's head locked first: what is decided on this view still holds at the commit."""
+async def load_room_locked(work: Work, actor: Actor, room_id: UUID | None) -> RoomView:
+    """As `queries.readable_room`, with the room's head locked first. What is decided on this view still holds at the
+    commit."""
     if room_id is None or not await event_log.lock_heads(work.session, [room_id]):
-        raise NotFound("no such room")
+        raise NotFound("There is no such room.")
     return await queries.readable_room(work.session, actor, room_id)
 
 
 async def existing_user_ids(work: Work, ids: Sequence[UUID | None], argument: str) -> list[UUID]:
-    """These people, each once, who all exist and are not banned. Raises NotFound, ValidationFailed."""
-    if len(ids) > policy.MAX_PEOPLE_AT_ONCE:
-        raise ValidationFailed(f"at most {policy.MAX_PEOPLE_AT_ONCE} people at once", path=("input", argument))
-    wanted = {id_ for id_ in ids if id_ is not None}
-    found = await accounts.users_by_id(work.session, wanted)
-    if None in ids or len([user for user in found.values() if user.banned_at is None]) != len(wanted):
-        raise NotFound("no such person", path=("input", argument))
-    return sorted(wanted)
+    """These ids, each once, sorted. All must be users who are not banned. Raises NotFound, ValidationFailed."""
+    if len(ids) > policy.MAX_USERS_AT_ONCE:
+        raise ValidationFailed(
+            f"At most {policy.MAX_USERS_AT_ONCE} users can be added at once.", path=("input", argument)
+        )
+    unique_ids = {id_ for id_ in ids if id_ is not None}
+    found = await accounts.users_by_id(work.session, unique_ids)
+    if None in ids or len([user for user in found.values() if user.banned_at is None]) != len(unique_ids):
+        raise NotFound("There is no such user.", path=("input", argument))
+    return sorted(unique_ids)
 
 
 async def former_members(work: Work, room_id: UUID, user_ids: Collection[UUID]) -> dict[UUID, FormerMember]:
-    """What the room remembers of those of these people who were in it before."""
+    """By user id: the former memberships of these users in the room."""
     rows = await work.session.exec(
         select(FormerMember).where(FormerMember.room_id == room_id, col(FormerMember.user_id).in_(user_ids))
     )
@@ -60,29 +63,34 @@ async def add_memberships(
     former: Mapping[UUID, FormerMember] | None = None,
     by: Actor | None = None,
 ) -> int:
-    """They become members, having read all there is, with the mutes they left with. Announces MemberChanged for each.
+    """Add these members with everything read, and with the mute and send time they left with. Announces MemberChanged
+    for each. Returns the seq of the last event.
 
-    `by`: whom the room names as who let them in; None where it begins with them. The seq of the last announcement.
+    `by`: whom the system message names as the one who added them; None for the first members of a room.
     """
     [head] = (await event_log.lock_heads(work.session, [room.id])).values()
-    joined = now()
+    joined_at = now()
     members = [
-        Membership(room_id=room.id, user_id=user_id, role=role, joined_at=joined) for user_id, role in roles.items()
+        Membership(room_id=room.id, user_id=user_id, role=role, joined_at=joined_at) for user_id, role in roles.items()
     ]
     for member in members:
-        if former and (before := former.get(member.user_id)):
-            member.muted_until, member.last_sent_at = before.muted_until, before.last_sent_at
-            await work.session.delete(before)
+        if former and (former_member := former.get(member.user_id)):
+            member.muted_until, member.last_sent_at = former_member.muted_until, former_member.last_sent_at
+            await work.session.delete(former_member)
     room.member_count += len(members)
-    told = await work.record_all([member_changed(member, MemberChange.JOINED, joined, by) for member in members])
+    recorded = await work.record_all(
+        [member_changed_event(member, MemberChange.JOINED, joined_at, by) for member in members]
+    )
+    # After the events were recorded: they have moved the head, and new members have read their own joining.
     for member in members:
         member.last_read_seq = head.last_seq
     work.session.add_all(members)
-    return told[-1].seq
+    return recorded[-1].seq
 
 
 async def remove_membership(work: Work, actor: Actor, room: Room, member: Membership, change: MemberChange) -> int:
-    """They are no member any more; the room remembers what a moderator had decided. Announces MemberChanged."""
+    """End the membership and keep what moderators decided about it in FormerMember. Announces MemberChanged. Returns
+    the seq."""
     removed, at = change is MemberChange.REMOVED, now()
     work.session.add(
         FormerMember(
@@ -101,8 +109,10 @@ async def remove_membership(work: Work, actor: Actor, room: Room, member: Member
     return (await work.record(event)).seq
 
 
-def member_changed(member: Membership, change: MemberChange, at: datetime, by: Actor | None = None) -> MemberChanged:
-    """The fact that this member is now as the row says."""
+def member_changed_event(
+    member: Membership, change: MemberChange, at: datetime, by: Actor | None = None
+) -> MemberChanged:
+    """The event that describes the membership as it is now."""
     return MemberChanged(
         room_id=member.room_id,
         at=at,

@@ -1,4 +1,4 @@
-"""Rooms and who is in them. Membership is the permission root: a room is reached through it or by being public."""
+"""Tables of rooms and memberships. A user can read a room when they are a member or the room is public."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -74,9 +74,9 @@ class MembershipRow(Protocol):
 
 
 class Room(SQLModel, table=True):
-    """`name_key` is the plain name, for search and order. `public_name_key` is a public room's folded name and null
-    otherwise, so that a private room's name is unique with nothing and betrays nothing. `direct_key` names the set of
-    people of a direct conversation."""
+    """`name_key`: the name in search form, for search and order. `public_name_key`: the folded name of a public room,
+    null otherwise. So private names need not be unique, and a conflict never reveals one. `direct_key`: a hash of
+    the members of a direct conversation."""
 
     __tablename__ = "rooms"
     __table_args__ = (sa.UniqueConstraint("created_by_id", "idempotency_key"),)
@@ -98,8 +98,8 @@ class Room(SQLModel, table=True):
 
 
 class Membership(SQLModel, table=True):
-    """`muted_until` is the moderators' mute, `last_sent_at` is kept while the room is in slow mode. `opened`: whether
-    this person has opened a direct conversation, which the others see only at its first message."""
+    """`muted_until`: a moderator's mute. `last_sent_at`: kept up while the room is in slow mode. `opened`: whether this
+    user has opened the direct conversation; until its first message it is listed only for them."""
 
     __tablename__ = "memberships"
     room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
@@ -118,9 +118,10 @@ class Membership(SQLModel, table=True):
 
 
 class FormerMember(SQLModel, table=True):
-    """What a room remembers of who is not in it any more: leaving and coming back undoes no moderator's decision.
+    """What a room keeps of a membership that ended, so that leaving and returning does not undo a moderator's decision.
 
-    `removed_at`: only invites made later may bring a removed person back."""
+    `removed_at`: only invites created later can readmit a removed user.
+    """
 
     __tablename__ = "former_members"
     room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
@@ -133,7 +134,7 @@ class FormerMember(SQLModel, table=True):
 
 
 class Invite(SQLModel, table=True):
-    """A way into a room for whoever holds its code."""
+    """A code with which its holder can join a room."""
 
     __tablename__ = "invites"
     code: str = Field(max_length=32, primary_key=True)

@@ -1,4 +1,5 @@
-"""Questions about rooms. The load is the check: a room is reached through one's own membership or its being public."""
+"""Reads of rooms. The load is the permission check: a room is found through the actor's own membership or because it is
+public."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ _ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", e
 _MEMBERSHIPS = sa.select(table(Membership)).where(
     sa.tuple_(table(Membership).c.room_id, table(Membership).c.user_id).in_(sa.bindparam("pairs", expanding=True)),
     table(Membership).c.room_id.in_(sa.bindparam("rooms", expanding=True)),
-    table(Membership).c.user_id.in_(sa.bindparam("people", expanding=True)),
+    table(Membership).c.user_id.in_(sa.bindparam("users", expanding=True)),
 )
 
 
@@ -41,7 +42,8 @@ class RoomMembershipFilter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RoomFilter:
-    """`unread`: what it is to have unread messages, said of Room, RoomHead and Membership by who knows messages."""
+    """`unread`: a condition on Room, RoomHead and Membership, built by the messages feature
+    (`messages.queries.has_unread`)."""
 
     membership: RoomMembershipFilter = RoomMembershipFilter.JOINED
     query: str | None = None
@@ -52,85 +54,85 @@ class RoomFilter:
 
 @dataclass(frozen=True, slots=True)
 class RoomView:
-    """A room as one person reaches it. `head` and room are of one moment."""
+    """A room as one user sees it. `head` and `room` are from one statement, so they belong together."""
 
     room: Room
     head: RoomHead
     membership: Membership | None
 
 
-def _reached(actor: Actor) -> "sa.Select[Room, RoomHead, Membership]":
-    mine = sa.and_(col(Membership.room_id) == Room.id, col(Membership.user_id) == actor.user_id)
+def _readable_rooms_query(actor: Actor) -> "sa.Select[Room, RoomHead, Membership]":
+    own = sa.and_(col(Membership.room_id) == Room.id, col(Membership.user_id) == actor.user_id)
+    # A direct conversation that another member opened is hidden until its first message.
+    is_listed = sa.or_(col(Room.direct_key).is_(None), col(RoomHead.last_activity_seq) > 0, col(Membership.opened))
+    is_listed_member = sa.and_(col(Membership.user_id).is_not(None), is_listed)
     return (
         sa.select(Room, RoomHead, Membership)
         .join(RoomHead, col(RoomHead.room_id) == Room.id)
-        .outerjoin(Membership, mine)
-        .where(sa.or_(_mine(), col(Room.visibility) == RoomVisibility.PUBLIC))
+        .outerjoin(Membership, own)
+        .where(sa.or_(is_listed_member, col(Room.visibility) == RoomVisibility.PUBLIC))
     )
 
 
-def _mine() -> sa.ColumnElement[bool]:
-    """A direct conversation that somebody else opened is nothing yet before its first message."""
-    begun = sa.or_(col(Room.direct_key).is_(None), col(RoomHead.last_activity_seq) > 0, col(Membership.opened))
-    return sa.and_(col(Membership.user_id).is_not(None), begun)
-
-
 async def readable_room(session: AsyncSession, actor: Actor, room_id: UUID | None) -> RoomView:
-    """The room, if this person may read it. Raises NotFound to a stranger, exactly as for a room that never was."""
+    """The room, if the actor can read it. Otherwise raises NotFound, exactly as for an unknown id."""
     found = (await readable_rooms(session, actor, [room_id])).get(room_id) if room_id else None
     if found is None:
-        raise NotFound("no such room")
+        raise NotFound("There is no such room.")
     return found
 
 
 async def readable_rooms(session: AsyncSession, actor: Actor, room_ids: Collection[UUID]) -> dict[UUID, RoomView]:
-    """Those of these rooms that this person may read."""
-    rows = await fetch(session, _reached(actor).where(col(Room.id).in_(room_ids)))
+    """By id: those of these rooms that the actor can read."""
+    rows = await fetch(session, _readable_rooms_query(actor).where(col(Room.id).in_(room_ids)))
     return {room.id: RoomView(room, head, membership) for room, head, membership in rows}
 
 
 async def rooms(
-    session: AsyncSession, actor: Actor, wanted: RoomFilter, order: RoomOrder, window: Window
+    session: AsyncSession, actor: Actor, filter_: RoomFilter, order: RoomOrder, window: Window
 ) -> Page[tuple[Room, Membership | None]]:
-    """The rooms, each with the actor's own membership."""
-    shown = _filtered(actor, wanted).with_only_columns(Room, Membership, maintain_column_froms=True)
-    return await page(session, f"rooms:{order}", shown, _keys(order), window)
+    """A page of rooms, each with the actor's own membership."""
+    shown = _filtered(actor, filter_).with_only_columns(Room, Membership, maintain_column_froms=True)
+    return await page(session, f"rooms:{order}", shown, _sort_keys(order), window)
 
 
-async def room_count(session: AsyncSession, actor: Actor, wanted: RoomFilter) -> int:
-    counted = _filtered(actor, wanted).with_only_columns(func.count(), maintain_column_froms=True)
+async def room_count(session: AsyncSession, actor: Actor, filter_: RoomFilter) -> int:
+    counted = _filtered(actor, filter_).with_only_columns(func.count(), maintain_column_froms=True)
     return await count(session, counted)
 
 
-def _filtered(actor: Actor, wanted: RoomFilter) -> "sa.Select[Room, RoomHead, Membership]":
-    chosen = _reached(actor).where(_in_part(actor, wanted.membership), _archived(wanted))
-    if wanted.kind is not None:
-        chosen = chosen.where(col(Room.kind) == wanted.kind)
-    if wanted.unread is not None:
-        chosen = chosen.where(wanted.unread)
-    if wanted.query is not None and wanted.query.strip():
-        chosen = chosen.where(_called(actor, wanted.query))
-    return chosen
+def _filtered(actor: Actor, filter_: RoomFilter) -> "sa.Select[Room, RoomHead, Membership]":
+    matching = _readable_rooms_query(actor).where(
+        _membership_condition(actor, filter_.membership), _archived_condition(filter_)
+    )
+    if filter_.kind is not None:
+        matching = matching.where(col(Room.kind) == filter_.kind)
+    if filter_.unread is not None:
+        matching = matching.where(filter_.unread)
+    if filter_.query is not None and filter_.query.strip():
+        matching = matching.where(_name_condition(actor, filter_.query))
+    return matching
 
 
-def _in_part(actor: Actor, part: RoomMembershipFilter) -> sa.ColumnElement[bool]:
-    if part is RoomMembershipFilter.ALL:
+def _membership_condition(actor: Actor, which: RoomMembershipFilter) -> sa.ColumnElement[bool]:
+    if which is RoomMembershipFilter.ALL:
         return sa.true()
-    if part is RoomMembershipFilter.DISCOVERABLE:
+    if which is RoomMembershipFilter.DISCOVERABLE:
         return col(Membership.user_id).is_(None)
-    return col(Membership.user_id) == actor.user_id  # said as a value, an index has it: rooms of others are not read
+    return col(Membership.user_id) == actor.user_id  # Compared with a value, so that an index finds the rows.
 
 
-def _archived(wanted: RoomFilter) -> sa.ColumnElement[bool]:
-    """The directory shows nothing archived, whatever else is asked."""
+def _archived_condition(filter_: RoomFilter) -> sa.ColumnElement[bool]:
+    """The directory (DISCOVERABLE) never shows archived rooms."""
     archived = col(Room.archived_at).is_not(None)
-    if wanted.membership is RoomMembershipFilter.DISCOVERABLE:
-        return sa.false() if wanted.archived else sa.not_(archived)
-    return archived if wanted.archived else sa.not_(archived)
+    if filter_.membership is RoomMembershipFilter.DISCOVERABLE:
+        return sa.false() if filter_.archived else sa.not_(archived)
+    return archived if filter_.archived else sa.not_(archived)
 
 
-def _called(actor: Actor, text: str) -> sa.ColumnElement[bool]:
-    """Rooms with this in their name, however it is written: a direct conversation is called by its other people's."""
+def _name_condition(actor: Actor, text: str) -> sa.ColumnElement[bool]:
+    """Rooms with this text in their name, without regard to case and accents. A direct conversation matches by the
+    names of its other members."""
     key = search_key(text, "query")
     if not key or "\0" in key:
         return sa.false()
@@ -145,7 +147,7 @@ def _called(actor: Actor, text: str) -> sa.ColumnElement[bool]:
     return sa.or_(col(Room.name_key).contains(key, autoescape=True), direct)
 
 
-def _keys(order: RoomOrder) -> list[Key]:
+def _sort_keys(order: RoomOrder) -> list[Key]:
     if order is RoomOrder.NAME_ASC:
         return [Key(func.coalesce(col(Room.name_key), "", type_=sa.String)), Key(sa.inspect(Room).c.id)]
     if order is RoomOrder.CREATED_AT_DESC:
@@ -156,7 +158,7 @@ def _keys(order: RoomOrder) -> list[Key]:
 async def members(
     session: AsyncSession, room_id: UUID, role: RoomRole | None, window: Window
 ) -> Page[tuple[Membership]]:
-    """Of a room the actor has reached, longest there first."""
+    """The members of a room, by the time they joined. The caller has checked that the actor can read the room."""
     keys = [Key(sa.inspect(Membership).c.joined_at), Key(sa.inspect(Membership).c.user_id)]
     return await page(session, "members", _members(room_id, role), keys, window)
 
@@ -171,8 +173,8 @@ def _members(room_id: UUID, role: RoomRole | None) -> "sa.Select[Membership]":
     return found if role is None else found.where(col(Membership.role) == role)
 
 
-async def direct_people(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
-    """Who is in each of these conversations, in the order they came: asked for direct ones, which are small."""
+async def direct_member_ids(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, list[UUID]]:
+    """By room id: the members in the order they joined. For direct conversations only, which are small."""
     rows = await session.exec(
         select(Membership.room_id, Membership.user_id)
         .where(col(Membership.room_id).in_(room_ids))
@@ -200,23 +202,23 @@ async def memberships(
 
 
 def rooms_query(room_ids: Collection[UUID]) -> DirectQuery[RoomRow]:
-    """Asks for these rooms themselves."""
+    """Loads these rooms."""
     return DirectQuery(_ROOMS, {"ids": list(room_ids)})
 
 
 def memberships_query(pairs: Collection[tuple[UUID, UUID]]) -> DirectQuery[MembershipRow]:
-    """Asks for the memberships of these (room, user)."""
-    # SQLite finds no index for pairs and would read the whole table; for each column alone it does.
+    """Loads the memberships of these (room, user) pairs."""
+    # SQLite uses no index for pairs and would read the whole table. For each single column it does.
     room_ids, user_ids = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
-    return DirectQuery(_MEMBERSHIPS, {"pairs": list(pairs), "rooms": list(room_ids), "people": list(user_ids)})
+    return DirectQuery(_MEMBERSHIPS, {"pairs": list(pairs), "rooms": list(room_ids), "users": list(user_ids)})
 
 
 async def owner_count(session: AsyncSession, room_id: UUID) -> int:
     return await member_count(session, room_id, RoomRole.OWNER)
 
 
-async def readers_among(session: AsyncSession, room_id: UUID, user_ids: Collection[UUID]) -> set[UUID]:
-    """Which of these people may read the room now: what open streams are checked against."""
+async def users_who_can_read(session: AsyncSession, room_id: UUID, user_ids: Collection[UUID]) -> set[UUID]:
+    """Which of these users can read the room now. Open streams are checked with it."""
     room = await session.get(Room, room_id)
     if room is None:
         return set()

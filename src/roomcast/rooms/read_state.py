@@ -1,6 +1,6 @@
-"""What a membership holds for its own person: how far they have read, and how they want to be called.
+"""The private part of a membership: the read position and the notification preferences.
 
-Not in the room's log: it is nobody else's, so its changes take no seq and wait for no lock of the room.
+Its changes concern only this user. They are not in the room's log, take no seq and need no lock of the room.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,48 +17,48 @@ from roomcast.core.db import Work
 from roomcast.core.direct_queries import execute_direct
 from roomcast.rooms.models import Membership, NotificationLevel
 
-_ROWS = table(Membership)
-_FORWARD = (
-    sa.update(_ROWS)
+_MEMBERSHIPS = table(Membership)
+_ADVANCE = (
+    sa.update(_MEMBERSHIPS)
     .where(
-        _ROWS.c.room_id == sa.bindparam("room"),
-        _ROWS.c.user_id == sa.bindparam("reader"),
-        _ROWS.c.last_read_seq < sa.bindparam("seq"),
+        _MEMBERSHIPS.c.room_id == sa.bindparam("room"),
+        _MEMBERSHIPS.c.user_id == sa.bindparam("reader"),
+        _MEMBERSHIPS.c.last_read_seq < sa.bindparam("seq"),
     )
     .values(last_read_seq=sa.bindparam("seq"))
 )
-_SENT = (
-    sa.update(_ROWS)
-    .where(_ROWS.c.room_id == sa.bindparam("room"), _ROWS.c.user_id == sa.bindparam("author"))
+_SET_SENT_TIME = (
+    sa.update(_MEMBERSHIPS)
+    .where(_MEMBERSHIPS.c.room_id == sa.bindparam("room"), _MEMBERSHIPS.c.user_id == sa.bindparam("author"))
     .values(last_sent_at=sa.bindparam("at"))
 )
 
 
-async def move_marks(work: Work, marks: Mapping[tuple[UUID, UUID], int]) -> None:
-    """By (room, user): everybody has read up to that seq, or further."""
-    if marks:
+async def advance_read_positions(work: Work, positions: Mapping[tuple[UUID, UUID], int]) -> None:
+    """By (room, user): move the read position forward to that seq. A position that is further ahead stays."""
+    if positions:
         rows: Sequence[dict[str, Any]] = [
-            {"room": room_id, "reader": user_id, "seq": seq} for (room_id, user_id), seq in marks.items()
+            {"room": room_id, "reader": user_id, "seq": seq} for (room_id, user_id), seq in positions.items()
         ]
-        await execute_direct(work.session, _FORWARD, rows)
+        await execute_direct(work.session, _ADVANCE, rows)
 
 
 async def record_send_times(work: Work, sent_at: Mapping[tuple[UUID, UUID], datetime | None]) -> None:
-    """By (room, user): when they last said something in a room in slow mode."""
+    """By (room, user): when the user last sent a message in a room with slow mode."""
     if sent_at:
         rows = [{"room": room_id, "author": user_id, "at": at} for (room_id, user_id), at in sent_at.items()]
-        await execute_direct(work.session, _SENT, rows)
+        await execute_direct(work.session, _SET_SENT_TIME, rows)
 
 
-async def move_mark(work: Work, member: Membership, seq: int, *, back: bool) -> bool:
-    """The person has read up to `seq`; only `back` moves the mark to what was read before. Whether it moved."""
-    mark = col(Membership.last_read_seq)
+async def move_read_position(work: Work, member: Membership, seq: int, *, back: bool) -> bool:
+    """Move the read position to `seq`. Only `back` allows moving it backwards. Returns whether it moved."""
+    position = col(Membership.last_read_seq)
     moved = await work.session.exec(
         sa.update(Membership)
         .where(
             col(Membership.room_id) == member.room_id,
             col(Membership.user_id) == member.user_id,
-            mark != seq if back else mark < seq,
+            position != seq if back else position < seq,
         )
         .values(last_read_seq=seq)
         .execution_options(synchronize_session=False)
@@ -69,7 +69,7 @@ async def move_mark(work: Work, member: Membership, seq: int, *, back: bool) -> 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """What is to change. `snooze`: whether `snoozed_until` is meant, which None lifts."""
+    """The changes. `snooze`: whether `snoozed_until` is to be set; None then lifts the snooze."""
 
     notification_level: NotificationLevel | None = None
     snooze: bool = False
@@ -77,11 +77,11 @@ class Preferences:
     favourite: bool | None = None
 
 
-def set_preferences(member: Membership, wanted: Preferences) -> None:
-    """The membership as its person wants it."""
-    if wanted.notification_level is not None:
-        member.notification_level = wanted.notification_level
-    if wanted.snooze:
-        member.snoozed_until = wanted.snoozed_until
-    if wanted.favourite is not None:
-        member.favourite = wanted.favourite
+def set_preferences(member: Membership, preferences: Preferences) -> None:
+    """Apply the changes to the membership."""
+    if preferences.notification_level is not None:
+        member.notification_level = preferences.notification_level
+    if preferences.snooze:
+        member.snoozed_until = preferences.snoozed_until
+    if preferences.favourite is not None:
+        member.favourite = preferences.favourite

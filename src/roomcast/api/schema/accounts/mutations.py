@@ -190,7 +190,7 @@ class Mutation:
         context, user_id = info.context, local_id("user", input.user_id)
         async with context.backend.db.work() as work:
             ended = await administration.ban_user(work, context.actor, user_id, input.reason)
-            await invites.revoke_all_of(work, user_id)
+            await invites.revoke_invites_of(work, user_id)
             end_afterwards(context, work, ended, SessionEndReason.BANNED)
         return AckPayload()
 
@@ -231,7 +231,7 @@ async def _check_invite(context: Context, code: str | None) -> None:
     """Refused before a password is hashed for it."""
     if code is not None:
         async with context.backend.db.read() as session:
-            await invites.open_invite(session, code)
+            await invites.valid_invite(session, code)
 
 
 async def _enter(work: Work, signed_in: SignedIn, code: str | None) -> None:

@@ -32,9 +32,9 @@ async def history(
         head = (await heads_by_id(session, [room_id]))[room_id]
         root_id = None
         if thread_root is not None:
-            root_id = await threads.check_root(session, room_id, local_id("msg", thread_root))
+            root_id = await threads.existing_thread_root(session, room_id, local_id("msg", thread_root))
         if around is not None:
-            page = await queries.around(session, room_id, local_id("msg", around), wanted.size, root_id)
+            page = await queries.messages_around(session, room_id, local_id("msg", around), wanted.size, root_id)
         else:
             page = await queries.history(session, room_id, wanted, root_id)
     await _foresee(context, page)
@@ -45,7 +45,7 @@ async def pinned(context: Context, room_id: UUID, first: int | None, after: str 
     """A page of the pinned messages of a room that the viewer has reached."""
     async with context.snapshot.session() as session:
         head = (await heads_by_id(session, [room_id]))[room_id]
-        page = await pins.pinned(session, room_id, window(first, after))
+        page = await pins.pinned_messages(session, room_id, window(first, after))
     await _foresee(context, page)
     return connected(page, stream_cursor=context.cursor(room_id, head.last_seq))
 

@@ -17,7 +17,7 @@ from roomcast.core.ids import local_id
 from roomcast.messages import editing, models, pins, reactions
 from roomcast.messages.actions import NewMessage
 from roomcast.messages.editing import MessageChange
-from roomcast.messages.preparing import prepare
+from roomcast.messages.preparing import warm_text_caches
 
 
 @strawberry.type
@@ -45,7 +45,7 @@ class Mutation:
     async def send_message(self, info: Info, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002
         """Say something. With a clientMessageId it is said once, however often it is sent."""
         context = info.context
-        await prepare(context.actor.user_id, input.body)
+        await warm_text_caches(context.actor.user_id, input.body)
         new_message = NewMessage(
             context.actor,
             local_id("room", input.room_id),
@@ -68,7 +68,7 @@ class Mutation:
     async def edit_message(self, info: Info, input: EditMessageInput) -> MessagePayload:  # noqa: A002
         """Say it differently. What it said before stays readable in its revisions."""
         actor, message_id = info.context.actor, local_id("msg", input.message_id)
-        await prepare(actor.user_id, input.body)
+        await warm_text_caches(actor.user_id, input.body)
         async with info.context.backend.db.work() as work:
             changed = await editing.edit_message(work, actor, message_id, input.body, input.expected_revision)
         return await payload(info.context, changed)

@@ -52,9 +52,9 @@ class Query:
     ) -> MessageSearchConnection:
         """Messages that hold every word of the query, the newest first, in the viewer's rooms. Quotes hold words
         together; parts of words are found too."""
-        actor, words, pages = info.context.actor, search.words_of(query), window(first, after)
+        actor, words, pages = info.context.actor, search.parse_query(query), window(first, after)
         async with info.context.snapshot.session() as session:
-            page = connected(await search.search(session, actor, words, _wanted(filter), pages))
+            page = connected(await search.search_messages(session, actor, words, _wanted(filter), pages))
         finds = [Find(edge.cursor, edge.node, words) for edge in page.edges]
         return MessageSearchConnection(edges=finds, nodes=page.nodes, page_info=page.page_info)
 
@@ -69,10 +69,10 @@ async def message_or_none(context: Context, message_id: UUID | None) -> models.M
         return None
 
 
-def _wanted(chosen: MessageSearchFilter | None) -> search.Filter:
+def _wanted(chosen: MessageSearchFilter | None) -> search.SearchFilter:
     if chosen is None:
-        return search.Filter()
-    return search.Filter(
+        return search.SearchFilter()
+    return search.SearchFilter(
         None if chosen.room_ids is None else [local_id("room", id_) for id_ in chosen.room_ids],
         None if chosen.author_ids is None else [local_id("user", id_) for id_ in chosen.author_ids],
         chosen.before,

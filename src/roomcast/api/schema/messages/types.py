@@ -20,7 +20,7 @@ from roomcast.core.errors import NotFound
 from roomcast.core.ids import global_id
 from roomcast.core.paging import window
 from roomcast.messages import models, policy, queries, reactions, search, threads
-from roomcast.messages.markdown import rendered
+from roomcast.messages.markdown import render_html_async
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import models as room_rows
 from roomcast.uploads.models import File
@@ -32,23 +32,27 @@ class ReactionGroup:
     count: int
 
     @strawberry.field(graphql_type=bool)
-    def viewer_has_reacted(self, group: strawberry.Parent[reactions.Group], info: Info) -> Maybe[bool]:
+    def viewer_has_reacted(self, group: strawberry.Parent[reactions.ReactionGroup], info: Info) -> Maybe[bool]:
         mine = info.context.own_emoji.now((group.message_id, info.context.actor.user_id))
         return map_maybe(mine, lambda found: group.emoji in (found or ()))
 
     @strawberry.field(graphql_type=UserConnection, metadata=SHARED)
     async def users(
-        self, group: strawberry.Parent[reactions.Group], info: Info, first: int | None = None, after: str | None = None
+        self,
+        group: strawberry.Parent[reactions.ReactionGroup],
+        info: Info,
+        first: int | None = None,
+        after: str | None = None,
     ) -> Connected:
         """The first to react first."""
         async with info.context.snapshot.session() as session:
-            page = await reactions.reacted(session, group, window(first, after))
+            page = await reactions.reacting_users(session, group, window(first, after))
         return connected(page, count=lambda: _count(info.context, group))
 
 
-async def _count(context: Context, group: reactions.Group) -> int:
+async def _count(context: Context, group: reactions.ReactionGroup) -> int:
     async with context.snapshot.session() as session:
-        return await reactions.reacted_count(session, group.message_id, group.emoji)
+        return await reactions.reaction_count(session, group.message_id, group.emoji)
 
 
 strawberry.enum(
@@ -64,7 +68,7 @@ class ThreadSummary:
     reply_count: int
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
-    async def last_reply(self, thread: strawberry.Parent[threads.Summary], info: Info) -> models.Message | None:
+    async def last_reply(self, thread: strawberry.Parent[threads.ThreadSummary], info: Info) -> models.Message | None:
         return await info.context.messages_at.load((thread.room_id, thread.last_reply_seq))
 
 
@@ -107,7 +111,7 @@ class Message(Node):
 
     @strawberry.field(metadata=SHARED, description="Safe HTML rendered from the body. Null once deleted.")
     async def body_html(self, message: strawberry.Parent[models.Message], info: Info) -> str | None:
-        return None if message.body is None else await rendered(message.body, _owner(info.context, message))
+        return None if message.body is None else await render_html_async(message.body, _owner(info.context, message))
 
     @strawberry.field(graphql_type=Room, metadata=SHARED)
     def room(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[room_rows.Room | None]:
@@ -134,7 +138,7 @@ class Message(Node):
         return info.context.messages.now(message.thread_root_id) if message.thread_root_id else None
 
     @strawberry.field(graphql_type=ThreadSummary | None, metadata=SHARED)
-    def thread(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[threads.Summary | None]:
+    def thread(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[threads.ThreadSummary | None]:
         """Null where nobody has replied in a thread."""
         return info.context.threads.now(message.id)
 
@@ -160,7 +164,7 @@ class Message(Node):
         return connected(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
 
     @strawberry.field(graphql_type=list[ReactionGroup], metadata=SHARED)
-    def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[reactions.Group]]:
+    def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[reactions.ReactionGroup]]:
         return map_maybe(info.context.reactions.now(message.id), lambda found: found or [])
 
     @strawberry.field(graphql_type=list[User], metadata=SHARED)
@@ -233,7 +237,7 @@ class MessageSearchEdge:
 
     @strawberry.field(description="HTML-escaped, matches in <mark>.")
     async def snippet_html(self, find: strawberry.Parent[Find], info: Info) -> str:
-        return await search.excerpt(info.context.actor.user_id, find.node.body or "", find.words)
+        return await search.snippet_async(info.context.actor.user_id, find.node.body or "", find.words)
 
 
 @strawberry.type

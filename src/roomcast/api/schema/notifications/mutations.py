@@ -6,8 +6,8 @@ from roomcast.api.context import Info
 from roomcast.api.errors import AckPayload, refusable
 from roomcast.api.schema.notifications.inputs import RegisterPushSubscriptionInput, UnregisterPushSubscriptionInput
 from roomcast.notifications import actions
-from roomcast.notifications.actions import Browser
-from roomcast.notifications.policy import check_on
+from roomcast.notifications.actions import NewSubscription
+from roomcast.notifications.policy import check_push_enabled
 
 
 @strawberry.type
@@ -17,10 +17,10 @@ class Mutation:
     async def register_push_subscription(self, info: Info, input: RegisterPushSubscriptionInput) -> AckPayload:  # noqa: A002
         """This browser is told what the viewer misses, until the session ends. Repeating it changes nothing."""
         actor, backend = info.context.actor, info.context.backend
-        sender = await check_on(backend.notifier).sender()
+        sender = await check_push_enabled(backend.notifier).sender()
         await sender.check(input.endpoint, input.p256dh)
         async with backend.db.work() as work:
-            await actions.register(work, actor, Browser(input.endpoint, input.p256dh, input.auth))
+            await actions.register_subscription(work, actor, NewSubscription(input.endpoint, input.p256dh, input.auth))
         return AckPayload()
 
     @strawberry.mutation
@@ -29,5 +29,5 @@ class Mutation:
         """This browser is told nothing any more, whether it was or not."""
         actor = info.context.actor
         async with info.context.backend.db.work() as work:
-            await actions.unregister(work, actor, input.endpoint)
+            await actions.unregister_subscription(work, actor, input.endpoint)
         return AckPayload()

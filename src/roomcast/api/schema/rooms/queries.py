@@ -62,7 +62,7 @@ class Query:
     async def invite(self, info: Info, code: str) -> Preview | None:
         try:
             async with info.context.snapshot.session() as session:
-                found = await invites.open_invite(session, code)
+                found = await invites.valid_invite(session, code)
         except InviteInvalid:
             return None
         return Preview(found.invite, found.room)
