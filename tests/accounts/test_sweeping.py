@@ -46,16 +46,16 @@ async def test_a_session_that_ran_out_is_forgotten_after_a_month_more(ann: UserC
     assert await rows(ann.app) == (0, 0)
 
 
-async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: UserClient, anonymous: AnonymousClient) -> None:
     tokens = [ann.refresh_token]
     for _ in range(3):
-        tokens.append((await visitor.mutate(REFRESH, refreshToken=tokens[-1]))["tokens"]["refreshToken"])
+        tokens.append((await anonymous.mutate(REFRESH, refreshToken=tokens[-1]))["tokens"]["refreshToken"])
     await sweep_after(ann.app, timedelta(days=8))
     assert await rows(ann.app) == (1, 2)
-    assert codes(await visitor.mutate(REFRESH, refreshToken=tokens[0])) == ["INVALID_CREDENTIALS"]
-    lost = (await visitor.mutate(REFRESH, refreshToken=tokens[2]))["tokens"]["refreshToken"]
+    assert codes(await anonymous.mutate(REFRESH, refreshToken=tokens[0])) == ["INVALID_CREDENTIALS"]
+    lost = (await anonymous.mutate(REFRESH, refreshToken=tokens[2]))["tokens"]["refreshToken"]
     assert lost == tokens[3]
-    assert codes(await visitor.mutate(REFRESH, refreshToken=lost)) == []
+    assert codes(await anonymous.mutate(REFRESH, refreshToken=lost)) == []
 
 
 async def test_sweeping_goes_on_until_there_is_no_more(ann: UserClient) -> None:

@@ -126,7 +126,7 @@ async def push_service(folder: Path) -> AsyncIterator[PushService]:
         timeout_graceful_shutdown=1,
     )
     server = Server(config)
-    await server.begin()
+    await server.start()
     service.url = f"https://localhost:{server.port}"
     try:
         yield service
@@ -135,7 +135,7 @@ async def push_service(folder: Path) -> AsyncIterator[PushService]:
             connection.transport.abort()  # a TLS connection that its peer keeps takes half a minute to close
         for task in server.server_state.tasks:
             task.cancel()
-        await server.end()
+        await server.stop()
 
 
 def certify(folder: Path) -> tuple[Path, Path]:

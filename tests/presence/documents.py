@@ -30,9 +30,9 @@ States = dict[str, str]
 
 async def another_device(person: UserClient) -> UserClient:
     """The same person, signed in once more."""
-    async with AnonymousClient(person.app) as visitor:
+    async with AnonymousClient(person.app) as anonymous:
         return UserClient(
-            person.app, person.name, await visitor.mutate(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
+            person.app, person.name, await anonymous.mutate(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
         )
 
 
@@ -73,7 +73,7 @@ async def until_shown(watching: ClientSubscription, wanted: Callable[[States], b
     """What a client that follows the stream knows once that is so: a snapshot replaces, who is OFFLINE goes."""
     known: States = {}
     while True:
-        change = await watching.next()
+        change = await watching.next_event()
         known = states(change) if change["snapshot"] else {**known, **states(change)}
         known = {name: state for name, state in known.items() if state != "OFFLINE"}
         if wanted(known):
@@ -99,7 +99,7 @@ async def types(person: UserClient, room: str, *, typing: bool = True) -> None:
 async def typed_by(watching: ClientSubscription, wanted: Collection[str]) -> Json:
     """The payload that shows exactly these."""
     while True:
-        shown = await watching.next()
+        shown = await watching.next_event()
         if set(typists(shown)) == set(wanted):
             return shown
 
