@@ -35,7 +35,6 @@ from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.core.epoch import Epoch
 from roomcast.core.events import Event, EventCodec
-from roomcast.core.group_commit import GroupCommit
 from roomcast.core.keys import derive_key
 from roomcast.core.metrics import OperationMetrics
 from roomcast.core.periodic import PeriodicTask
@@ -45,7 +44,7 @@ from roomcast.core.telemetry import configure_logs
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
 from roomcast.live.presence import PresenceService
 from roomcast.messages import system_messages
-from roomcast.messages.actions import NewMessage, Sent, send_messages
+from roomcast.messages.actions import MessageSender
 from roomcast.notifications.notifier import Notifier
 from roomcast.notifications.ssrf_guard import AddressGuard
 from roomcast.realtime.bus.bus import Bus, Frame
@@ -108,7 +107,7 @@ class Roomcast:
             direct_url=settings.database_direct_url if settings.bus_url == settings.database_url else None,
         )
         self.signals = PresenceService(self.db, self.bus, self.watch, settings.presence_grace_seconds)
-        self.send, self.takes_writes = self._open_batch(), WriteProbe(self.db)
+        self.message_sender, self.takes_writes = MessageSender(self.db), WriteProbe(self.db)
         self.passwords = passwords or Passwords()
         self.sweeping = PeriodicTask("sweep sessions", SWEEP_SECONDS, self.sweep_sessions)
         self.buckets = _buckets(settings)
@@ -149,7 +148,7 @@ class Roomcast:
         for chore in self._chores:
             await chore.stop()
         await self.sockets.stop()
-        await self.send.close()
+        await self.message_sender.close()
         await self.intake.close()
         await self.takes_writes.close()
         if self.notifier is not None:
@@ -214,7 +213,7 @@ class Roomcast:
             credentials=self.credentials,
             sessions=self.sessions,
             account_rules=rules,
-            send=self.send,
+            message_sender=self.message_sender,
             watch=self.watch,
             inbox_checks=self.inbox_checks,
             signals=self.signals,
@@ -228,9 +227,6 @@ class Roomcast:
             max_response_bytes=settings.max_response_bytes,
             notifier=self.notifier,
         )
-
-    def _open_batch(self) -> GroupCommit[NewMessage, Sent]:
-        return GroupCommit(self.db, send_messages, lane=lambda message: message.room_id)
 
     def _publish(self, events: Sequence[Event]) -> None:
         self.bus.publish(frame for event in events for frame in _frames(event, self.lines.pack(event)))

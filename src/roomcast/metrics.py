@@ -26,6 +26,7 @@ class Readings(Collector):
 
     def collect(self) -> Iterable[Metric]:
         house, done, bus = self._roomcast, self._roomcast.hub.totals, self._roomcast.bus.stats
+        sender = house.message_sender
         yield InfoMetricFamily("roomcast", "What runs here.", {"version": version("roomcast")})
         for name, value, text in (
             ("sockets", len(house.sockets.open), "Open WebSocket connections and streams over HTTP."),
@@ -35,7 +36,7 @@ class Readings(Collector):
             ("replay_bytes", house.hub.held_bytes, "Events that are kept for subscriptions which are behind."),
             ("unsent_bytes", PROCESS.total, "What waits for sockets that take no more at the moment."),
             ("people_present", len(house.signals.people.shown), "People who are shown as present, by all processes."),
-            ("sends_waiting", house.send.waiting, "Messages that wait for the next transaction."),
+            ("sends_waiting", sender.waiting, "Messages that wait for the next transaction."),
             ("bus_connected", int(house.bus.connected), "1 while frames travel between processes."),
         ):
             yield GaugeMetricFamily(f"roomcast_{name}", text, value)
@@ -43,11 +44,19 @@ class Readings(Collector):
             ("event_executions", done["executions"], "GraphQL executions of events."),
             ("event_deliveries", done["deliveries"], "Frames of events that were handed to live subscriptions."),
             ("streams_failed", house.hub.failed, "Streams and inboxes that an unexpected exception ended."),
-            ("sends", house.send.calls, "Messages that were sent, refused ones included."),
-            ("send_groups", house.send.groups, "Transactions that they were grouped into."),
-            ("send_deferred", house.send.deferred, "Messages that waited for a lock of their room, beside the others."),
-            ("send_fallbacks", house.send.fallbacks, "Groups that failed and were taken apart."),
-            ("send_retries", house.send.retries, "Groups that ran twice because the database did not answer."),
+            ("sends", sender.calls, "Messages that were sent, refused ones included."),
+            ("send_groups", sender.groups, "Transactions that they were grouped into."),
+            (
+                "send_deferred",
+                sender.deferred,
+                "Messages that waited for a lock of their room, beside the others.",
+            ),
+            ("send_fallbacks", sender.fallbacks, "Groups that failed and were taken apart."),
+            (
+                "send_retries",
+                sender.retries,
+                "Groups that ran twice because the database did not answer.",
+            ),
             ("db_refused_connections", house.db.refused_connections, "Connections found in a transaction. A defect."),
             ("bus_published", bus.published, "Frames that the broker took."),
             ("bus_dropped", bus.dropped, "Frames that it did not take; others find the events in the log."),

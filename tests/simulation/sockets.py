@@ -148,7 +148,7 @@ def _engine(
         credentials=nothing,
         sessions=sessions,
         account_rules=nothing,
-        send=nothing,
+        message_sender=nothing,
         watch=watch,
         inbox_checks=checks,
         signals=cast("Any", NoPresence()),

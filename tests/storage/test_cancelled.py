@@ -1,7 +1,7 @@
 """A task that is cancelled at any await leaves no connection inside a transaction."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -157,21 +157,23 @@ async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_aga
 async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ever(app: RunningApp) -> None:
     started = asyncio.Event()
 
-    async def hang(_work: Work, _arguments: object) -> list[None]:
-        started.set()
-        await asyncio.Event().wait()
-        return []
+    class HangingGroups(GroupCommit[int, None]):
+        async def run_group(self, work: Work, calls: Sequence[int]) -> Sequence[None]:
+            started.set()
+            await asyncio.Event().wait()
+            return []
 
     async def load(_session: object, _keys: object) -> dict[int, int]:
         started.set()
         await asyncio.Event().wait()
         return {}
 
-    for shared in (GroupCommit[int, None](app.roomcast.db, hang), CoalescingLoader(app.roomcast.db, load)):
+    groups, loader = HangingGroups(app.roomcast.db), CoalescingLoader(app.roomcast.db, load)
+    for shared, call in ((groups, groups.submit), (loader, loader.__call__)):
         started.clear()
-        callers = [asyncio.create_task(shared(number)) for number in range(3)]
+        callers = [asyncio.create_task(call(number)) for number in range(3)]
         await started.wait()
-        callers.append(asyncio.create_task(shared(9)))
+        callers.append(asyncio.create_task(call(9)))
         await asyncio.sleep(0)
         assert shared._task is not None
         shared._task.cancel()

@@ -25,12 +25,11 @@ from roomcast.core.db import Database, Snapshot
 from roomcast.core.epoch import Epoch
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.event_log import Position, RoomHead
-from roomcast.core.group_commit import GroupCommit
 from roomcast.live.inbox_reconciler import InboxReconciler
 from roomcast.live.presence import PresenceService
 from roomcast.messages import mentions, reactions, threads
 from roomcast.messages import queries as messages
-from roomcast.messages.actions import NewMessage, Sent
+from roomcast.messages.actions import MessageSender
 from roomcast.messages.models import Message
 from roomcast.moderation import queries as moderation
 from roomcast.notifications.notifier import Notifier
@@ -64,7 +63,7 @@ class Backend:
     credentials: Credentials
     sessions: Sessions
     account_rules: AccountRules
-    send: GroupCommit[NewMessage, Sent]
+    message_sender: MessageSender
     watch: WatcherRegistry
     inbox_checks: InboxReconciler
     signals: PresenceService

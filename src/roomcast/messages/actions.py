@@ -1,7 +1,7 @@
 """Changes to messages."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from uuid import UUID
@@ -18,6 +18,7 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.direct_queries import DirectQuery, as_dict, execute_direct, fetch_direct, with_values
 from roomcast.core.errors import NotFound, Refused, Unavailable
+from roomcast.core.group_commit import GroupCommit
 from roomcast.core.ids import local_id, uuid7
 from roomcast.messages import mentions, policy, search
 from roomcast.messages.attachments import AttachmentClaims
@@ -79,6 +80,22 @@ class Sent:
     replayed: bool
     is_new: bool
     """False also for a message without a key that an earlier try has stored, whose commit was not confirmed."""
+
+
+class MessageSender(GroupCommit[NewMessage, Sent]):
+    """Sends messages. Those that arrive while one transaction commits share the next one."""
+
+    uses_lanes = True
+
+    async def send(self, new_message: NewMessage) -> Sent:
+        """Send one message. Raises what `send_messages` refuses it with, Unavailable or OutcomeUnknown."""
+        return await self.submit(new_message)
+
+    async def run_group(self, work: Work, calls: Sequence[NewMessage]) -> Sequence[Sent | Refused]:
+        return await send_messages(work, calls)
+
+    def lane(self, call: NewMessage) -> Hashable:
+        return call.room_id
 
 
 async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent | Refused]:

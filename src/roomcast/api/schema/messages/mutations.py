@@ -46,7 +46,7 @@ class Mutation:
         """Say something. With a clientMessageId it is said once, however often it is sent."""
         context = info.context
         await prepare(context.actor.user_id, input.body)
-        wish = NewMessage(
+        new_message = NewMessage(
             context.actor,
             local_id("room", input.room_id),
             input.body,
@@ -55,7 +55,7 @@ class Mutation:
             input.thread_root_id,
             input.attachment_ids or (),
         )
-        sent = await context.backend.send(wish)
+        sent = await context.backend.message_sender.send(new_message)
         await context.changed()
         return SendMessagePayload(
             message=sent.message,
