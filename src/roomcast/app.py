@@ -26,8 +26,6 @@ from roomcast.api.execution.rates import Rates
 from roomcast.api.http.endpoint import HttpEndpoint
 from roomcast.api.http.files import FilesEndpoint
 from roomcast.api.schema import root
-from roomcast.api.schema.inbox.inbox import user_topic
-from roomcast.api.schema.streams.subscriptions import RoomEventSource, is_room_topic, room_topic
 from roomcast.api.websocket.admission import UNLIMITED, ConnectionLimits
 from roomcast.api.websocket.registry import ConnectionRegistry
 from roomcast.core import migrations
@@ -43,6 +41,8 @@ from roomcast.core.readiness import WriteProbe
 from roomcast.core.telemetry import configure_logs
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
 from roomcast.live.presence import PresenceService
+from roomcast.live.room_streams import RoomEventSource
+from roomcast.live.topics import is_room_topic, room_topic, user_topic
 from roomcast.messages import system_messages
 from roomcast.messages.actions import MessageSender
 from roomcast.notifications.notifier import Notifier

@@ -16,13 +16,14 @@ from roomcast.api.context import Context
 from roomcast.api.execution.documents import RequestErrors
 from roomcast.api.execution.engine import Engine, completed, shown
 from roomcast.api.execution.requests import Request
+from roomcast.api.execution.room_renderer import RoomEventRenderer
 from roomcast.api.execution.viewer_fields import LIVE
-from roomcast.api.execution.viewer_fields import AudienceMember as Onlooker
-from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES, RenderedEvent
-from roomcast.api.schema.streams.subscriptions import RoomEventRenderer, Stream, StreamStart
+from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES
 from roomcast.core.errors import Forbidden
 from roomcast.core.events import Event
 from roomcast.core.ids import local_id
+from roomcast.live.room_streams import AudienceMember as Onlooker
+from roomcast.live.room_streams import RenderedEvent, Stream, StreamStart
 from roomcast.messages.events import MessageCreated
 from roomcast.realtime.ports import FeedEntry
 from tests.api_clients import UserClient
@@ -105,7 +106,7 @@ class Stage:
 
     async def together(self, document: str) -> list[list[bytes | None]]:
         request = Request(document)
-        stream = Stream(self._place, kinds_of(document), speaks=False)
+        stream = Stream(self._place, kinds_of(document), has_control_events=False)
         script = RoomEventRenderer(self._engine, self._engine.operation(request), request, stream)
         async with script.render(self._entries, replayed=False) as showing:
             found = await showing.payloads_for(self._people if script.is_personal else [None])

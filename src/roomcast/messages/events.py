@@ -33,13 +33,13 @@ class MessageCreated(Event):
         by_person = self.fresh is None or self.fresh.kind == MessageKind.USER
         return by_person and self.thread_root_id is None
 
-    def cargo(self) -> dict[str, Any] | None:
+    def transient_payload(self) -> dict[str, Any] | None:
         if self.fresh is None:
             return None
         return {"fresh": self.fresh.model_dump(mode="json"), "author": packed(self.author) if self.author else None}
 
     @classmethod
-    def unload(cls, cargo: dict[str, Any]) -> dict[str, Any]:
+    def read_transient(cls, cargo: dict[str, Any]) -> dict[str, Any]:
         author = unpacked(cargo["author"]) if cargo["author"] else None
         return {"fresh": Message.model_validate(cargo["fresh"]), "author": author}
 

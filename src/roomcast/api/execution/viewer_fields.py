@@ -8,9 +8,7 @@ spread are graphql-core's, never ours.
 
 import asyncio
 from collections.abc import Awaitable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self, TypeVar, cast
-from uuid import UUID
 
 import orjson
 from graphql import GraphQLError, GraphQLObjectType
@@ -21,8 +19,8 @@ from roomcast.api.context import Backend, Caller, Context, SharedContext
 from roomcast.api.execution.bounded_executor import BoundedExecutor
 from roomcast.api.execution.documents import is_shared_field
 from roomcast.api.execution.engine import completed, raise_outage, shown
-from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
+from roomcast.live.room_streams import AudienceMember
 from roomcast.realtime.retry import retry_until_success
 
 Answer = TypeVar("Answer")
@@ -31,14 +29,6 @@ LIVE = Caller(request_id="live")
 
 MARK = b"\0"
 """Stands around a hole's number: JSON never has this byte."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudienceMember:
-    """Somebody in an audience; the same person, whatever the session."""
-
-    user_id: UUID
-    actor: Actor = field(compare=False)
 
 
 class ViewerField(NamedTuple):

@@ -9,10 +9,9 @@ import strawberry
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.schema.accounts.types import User
-from roomcast.api.schema.streams.events import RenderedEvent
-from roomcast.api.schema.streams.subscriptions import Stream, StreamStart
 from roomcast.core.ids import global_id, local_id
 from roomcast.live.presence_feeds import PresenceUpdate, TypingUpdate
+from roomcast.live.room_streams import RenderedEvent, Stream, StreamStart
 from roomcast.presence.policy import MAX_SHOWN, MAX_TYPISTS, TYPING_EXPIRY_SECONDS
 from roomcast.realtime.snapshot_feed import SnapshotFeed
 from roomcast.rooms import queries as rooms
@@ -83,5 +82,6 @@ async def _stream(context: Context, room_id: str, shows: type[Any], state_of: Ca
     """Raises Unauthenticated, NotFound."""
     async with context.snapshot.session() as session:
         view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
-    place = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
-    return Stream(place, frozenset([shows]), speaks=False, address=context.address, state_of=state_of)
+    start_at = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
+    kinds = frozenset([shows])
+    return Stream(start_at, kinds, has_control_events=False, address=context.address, feed_in=state_of)
