@@ -71,7 +71,7 @@ class RunningApp:
         """What should be nothing once every client has gone."""
         hub = self.roomcast.hub
         return {
-            "watched": len(self.roomcast.watch.topics),
+            "watched": len(self.roomcast.backend.watch.topics),
             "topics": len(hub.topics),
             "readers": hub.reader_count,
             "sockets": len(self.roomcast.sockets.open),
@@ -103,7 +103,7 @@ async def open_app(settings: Settings, passwords: Passwords | None = None) -> As
     finally:
         await server.stop()
     await wait_until_tasks_end(before)
-    assert asgi_app.roomcast.db.refused_connections == 0, "a connection was idle in a transaction at check-in"
+    assert app.roomcast.db.refused_connections == 0, "a connection was idle in a transaction at check-in"
 
 
 async def wait_until_all_closed(app: RunningApp, seconds: float = 5.0) -> None:

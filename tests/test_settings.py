@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from roomcast.settings import PREFIX, Settings, WrongSetting, data_folder, incoming, load, secret_keys, vapid_key
+from roomcast.settings import PREFIX, Settings, WrongSetting, data_folder, incoming_folder, load, secret_keys, vapid_key
 
 EXAMPLE = Path(".env.example").read_text()
 SET = re.compile(r"^#(ROOMCAST_[A-Z_]+)=(.*)$")
@@ -115,7 +115,7 @@ def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
         secret_keys(load(data_dir=tmp_path))
     (tmp_path / "uploads").touch()
     with pytest.raises(WrongSetting, match="ROOMCAST_DATA_DIR"):
-        incoming(load(data_dir=tmp_path))
+        incoming_folder(load(data_dir=tmp_path))
 
 
 def test_the_secret_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:

@@ -14,23 +14,14 @@ from roomcast.accounts import administration
 from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api.schema import root
-from roomcast.app import prepare_database, pushes, start_logs
 from roomcast.core import event_log, migrations, sqlite
 from roomcast.core.db import Database, driver_url
 from roomcast.core.errors import Refused
 from roomcast.doctor import examine
 from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.serving import app_alone
-from roomcast.settings import (
-    Settings,
-    WrongSetting,
-    data_folder,
-    incoming,
-    keep_files_private,
-    load,
-    secret_keys,
-    vapid_key,
-)
+from roomcast.settings import Settings, WrongSetting, data_folder, keep_files_private, load
+from roomcast.startup import create_keys_and_folders, prepare_database, start_logs
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
 
@@ -54,10 +45,7 @@ def serve(host: Host = None, port: Port = None) -> None:
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = load(**given)
     start_logs(settings)
-    secret_keys(settings)  # before any worker starts: they must agree on one
-    if pushes(settings):
-        vapid_key(settings)
-    incoming(settings)
+    create_keys_and_folders(settings)
     asyncio.run(prepare_database(settings))
     _run(settings)
 

@@ -4,12 +4,21 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from roomcast.app import open_storage, push_subject, pushes, read_trusted
+from roomcast.components import is_push_enabled, open_storage, push_subject, read_trusted_documents
 from roomcast.core import migrations
 from roomcast.descriptors import ADVICE, FEW, descriptor_limit
 from roomcast.hosts import allowed_names
 from roomcast.realtime.bus.bus import Bus
-from roomcast.settings import OnOff, Profile, Settings, WrongSetting, data_folder, incoming, secret_keys, vapid_key
+from roomcast.settings import (
+    OnOff,
+    Profile,
+    Settings,
+    WrongSetting,
+    data_folder,
+    incoming_folder,
+    secret_keys,
+    vapid_key,
+)
 from roomcast.uploads.storage import prove
 
 BUS_SECONDS = 5.0
@@ -37,7 +46,7 @@ async def _look(subject: str, look: Callable[[Settings], Awaitable[str]], settin
 
 
 async def _profile(settings: Settings) -> str:
-    read_trusted(settings)
+    read_trusted_documents(settings)
     if settings.profile is Profile.DEVELOPMENT and settings.host not in ("127.0.0.1", "localhost", "::1"):
         return "development, though others can reach this machine: ROOMCAST_PROFILE=production is stricter"
     return settings.profile.value
@@ -55,7 +64,7 @@ async def _secret(settings: Settings) -> str:
 
 
 async def _files(settings: Settings) -> str:
-    folder = incoming(settings)
+    folder = incoming_folder(settings)
     if settings.storage_url is None:
         return f"in {folder.parent}"
     try:
@@ -114,7 +123,7 @@ async def _bus(settings: Settings) -> str:
 
 
 async def _push(settings: Settings) -> str:
-    if not pushes(settings):
+    if not is_push_enabled(settings):
         return "off" if settings.push is OnOff.OFF else "off: the extra push is not installed"
     vapid_key(settings)
     kept = f"key kept in {settings.data_dir}" if settings.vapid_private_key is None else "key set"

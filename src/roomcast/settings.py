@@ -325,7 +325,7 @@ def _close_to_others(path: Path, mode: int) -> None:
             path.chmod(mode)
 
 
-def incoming(settings: Settings) -> Path:
+def incoming_folder(settings: Settings) -> Path:
     """The folder for files on their way in, made if need be. Raises WrongSetting where nothing can be written."""
     folder = data_folder(settings) / "uploads" / "incoming"
     try:

@@ -109,7 +109,7 @@ async def test_a_proof_of_a_password_that_has_changed_since_opens_nothing(
 ) -> None:
     imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
     await store(ann, imported)
-    async with ann.app.roomcast.credentials.verify_login("ann", "from the old house", None) as proof:
+    async with ann.app.roomcast.backend.credentials.verify_login("ann", "from the old house", None) as proof:
         pass
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
     async with ann.app.roomcast.db.work() as work:

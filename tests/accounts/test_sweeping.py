@@ -24,7 +24,7 @@ async def rows(app: RunningApp) -> tuple[int, int]:
 
 async def sweep_after(app: RunningApp, passed: timedelta) -> None:
     async with app.roomcast.db.work() as work:
-        assert await refresh_tokens.sweep(work, now() + passed) is False
+        assert await refresh_tokens.delete_expired(work, now() + passed) is False
 
 
 async def test_an_ended_session_is_forgotten_after_a_month(ann: UserClient, bob: UserClient) -> None:
@@ -66,6 +66,6 @@ async def test_sweeping_goes_on_until_there_is_no_more(ann: UserClient) -> None:
         tokens = [{"id": uuid7(), **token} for _ in range(refresh_tokens.SWEPT + 1)]
         await work.session.exec(sa.insert(RefreshToken), params=tokens)
     async with ann.app.roomcast.db.work() as work:
-        assert await refresh_tokens.sweep(work, now()) is True
-    await ann.app.roomcast.sweep_sessions()
+        assert await refresh_tokens.delete_expired(work, now()) is True
+    await ann.app.roomcast.delete_expired_sessions()
     assert await rows(ann.app) == (1, 1)

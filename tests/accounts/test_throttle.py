@@ -138,7 +138,7 @@ async def test_a_sign_in_asks_the_database_four_things(ann: UserClient, anonymou
 
 
 async def test_an_attack_locks_out_everybody_but_the_owner_at_home(ann: UserClient, anonymous: AnonymousClient) -> None:
-    fail(ann.app.roomcast.credentials.tries, ACCOUNT, 12)
+    fail(ann.app.roomcast.backend.credentials.tries, ACCOUNT, 12)
     async with anonymous_from(ann.app, "127.0.0.2") as attacker:
         [limited] = (await attacker.mutate(TRY, usernameOrEmail="ANN", password=PASSWORD))["errors"]
         assert (limited["code"], limited["retryable"]) == ("RATE_LIMITED", True)
@@ -149,7 +149,7 @@ async def test_an_attack_locks_out_everybody_but_the_owner_at_home(ann: UserClie
 async def test_a_colleague_at_the_same_address_keeps_the_owner_waiting_for_half_a_minute_at_most(
     ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
-    tries = ann.app.roomcast.credentials.tries
+    tries = ann.app.roomcast.backend.credentials.tries
     fail(tries, ("known", "ann", "127.0.0.1"), 100)
     [limited] = (await anonymous.mutate(TRY, usernameOrEmail="ann", password=PASSWORD))["errors"]
     assert 0 < limited["retryAfterMs"] <= 30_000
@@ -161,7 +161,7 @@ async def test_what_others_fail_at_elsewhere_locks_nobody_out_of_an_account_that
     ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     """A colleague behind the same router tries names that nobody has."""
-    fail(ann.app.roomcast.credentials.tries, ("address", "127.0.0.1"), 100)
+    fail(ann.app.roomcast.backend.credentials.tries, ("address", "127.0.0.1"), 100)
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="nobody", password=PASSWORD)) == ["RATE_LIMITED"]
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="not this one")) == ["INVALID_CREDENTIALS"]
@@ -170,7 +170,7 @@ async def test_what_others_fail_at_elsewhere_locks_nobody_out_of_an_account_that
 async def test_an_address_is_known_once_it_has_signed_in(ann: UserClient) -> None:
     async with anonymous_from(ann.app, "127.0.0.3") as cafe, anonymous_from(ann.app, "127.0.0.2") as attacker:
         assert codes(await cafe.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
-        fail(ann.app.roomcast.credentials.tries, ACCOUNT, 12)
+        fail(ann.app.roomcast.backend.credentials.tries, ACCOUNT, 12)
         assert codes(await attacker.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == ["RATE_LIMITED"]
         assert codes(await cafe.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
 
@@ -192,7 +192,7 @@ async def test_trying_one_password_on_everybody_is_throttled_too(ann: UserClient
 
 
 async def test_signing_up_is_limited_per_address(ann: UserClient) -> None:
-    await ann.app.roomcast.buckets.take([Charge("signups:127.0.0.1", SIGNUPS, SIGNUPS.burst - 1)])
+    await ann.app.roomcast.backend.credentials._buckets.take([Charge("signups:127.0.0.1", SIGNUPS, SIGNUPS.burst - 1)])
     async with anonymous_from(ann.app, "127.0.0.1") as machine, anonymous_from(ann.app, "127.0.0.2") as person:
         [limited] = (await machine.mutate(SIGNUP, username="one.more", password=PASSWORD))["errors"]
         assert (limited["code"], limited["retryable"]) == ("RATE_LIMITED", True)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from roomcast.api.schema import root
 from roomcast.realtime import per_viewer_group
 from roomcast.realtime.group import Group
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
@@ -141,7 +142,7 @@ async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_v
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    field: Any = ann.app.roomcast.schema._schema.type_map["Room"]
+    field: Any = root.build_schema()._schema.type_map["Room"]
     definition = field.fields["viewerMembership"].extensions["strawberry-definition"]
     monkeypatch.setattr(definition, "metadata", {"shared": True})
     async with ann.connect() as anns, bob.connect() as bobs:
@@ -159,7 +160,7 @@ async def test_beside_other_viewer_fields_one_that_is_wrongly_marked_still_shows
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    field: Any = ann.app.roomcast.schema._schema.type_map["Room"]
+    field: Any = root.build_schema()._schema.type_map["Room"]
     definition = field.fields["viewerMembership"].extensions["strawberry-definition"]
     monkeypatch.setattr(definition, "metadata", {"shared": True})
     document = VIEWER_EVENTS.replace("body", "body viewerCanEdit")

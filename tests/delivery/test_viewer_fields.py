@@ -18,6 +18,7 @@ from roomcast.api.execution.engine import Engine, completed, shown
 from roomcast.api.execution.requests import Request
 from roomcast.api.execution.room_renderer import RoomEventRenderer
 from roomcast.api.execution.viewer_fields import LIVE
+from roomcast.api.schema.root import build_schema
 from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES
 from roomcast.core.errors import Forbidden
 from roomcast.core.events import Event
@@ -149,7 +150,7 @@ async def test_any_document_shows_many_people_what_it_shows_each_alone(
     ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch, root: str, somebody_fails: bool
 ) -> None:
     stage = await Stage.of(ann.app, await lively_room(ann, bob, cleo), ann, bob, cleo)
-    types: Any = ann.app.roomcast.schema._schema.type_map
+    types: Any = build_schema()._schema.type_map
     fields = (("Message", "viewerCanEdit"), ("ReactionGroup", "viewerHasReacted"), ("Room", "viewerMembership"))
     for type_, name in fields if somebody_fails else ():
         field = types[type_].fields[name]

@@ -140,8 +140,8 @@ async def test_a_session_that_ends_takes_its_browser_along(
     await ann.send_messages(den, "after")
     await told(app)
     assert browser.pushed == []
-    assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.sweep()
+    assert app.roomcast.backend.notifier is not None
+    await app.roomcast.backend.notifier.sweep()
     assert await endpoints(app) == []
 
 

@@ -55,8 +55,8 @@ async def test_what_is_refused_is_said_once_in_the_log_and_not_tried_again(
     assert [record.getMessage() for record in caplog.records] == [f"localhost does not take pushes: {status}"]
     assert (len(browser.pushed), len(service.pushed)) == (2, 2)
     assert await endpoints(app) == [browser.subscription["endpoint"]]
-    assert app.roomcast.notifier is not None
-    assert app.roomcast.notifier.stats == {"refused": 2}
+    assert app.roomcast.backend.notifier is not None
+    assert app.roomcast.backend.notifier.stats == {"refused": 2}
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])

@@ -87,8 +87,8 @@ async def test_what_a_dead_server_was_sending_is_sent_when_its_lease_is_over(
         await service.until(1)
         [leased] = await noticed(second)
         assert now() < leased.due_at <= now() + LEASE
-        assert first.roomcast.notifier is not None
-        await first.roomcast.notifier.close()
+        assert first.roomcast.backend.notifier is not None
+        await first.roomcast.backend.notifier.close()
         await asyncio.wait([dying])
         service.open.set()
         await said(second)

@@ -107,7 +107,7 @@ async def typed_by(watching: ClientSubscription, wanted: Collection[str]) -> Jso
 def passes(apps: Collection[RunningApp], seconds: float) -> None:
     """For presence and typing, so much time has gone by, in which the processes have heard each other."""
     for app in apps:
-        signals, clock = app.roomcast.signals, app.roomcast.signals.clock
+        signals, clock = app.roomcast.backend.signals, app.roomcast.backend.signals.clock
         signals.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
         signals._rolls.excuse(signals.clock())
         signals.tick()

@@ -66,7 +66,7 @@ async def test_who_joins_is_shown_and_who_leaves_is_not(ann: UserClient, bob: Us
 async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again(
     ann: UserClient, bob: UserClient
 ) -> None:
-    den, watch = await ann.create_room("den"), ann.app.roomcast.watch
+    den, watch = await ann.create_room("den"), ann.app.roomcast.backend.watch
     async with ann.connect() as wire, bob.connect():
         watching = await wire.subscribe(PRESENCE, roomId=den)
         assert states(await watching.next_event()) == {"ann": "ACTIVE"}
@@ -126,7 +126,7 @@ def groups(app: RunningApp) -> list[Group]:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 400), ann.app.roomcast.signals
+    crowd, signals = await crowd_of(ann, den, 400), ann.app.roomcast.backend.signals
     async with AsyncExitStack() as open_:
         wires = [await open_.enter_async_context(person.connect()) for person in (ann, ann, bob, bob)]
         watching = [await wire.subscribe(PRESENCE, roomId=den) for wire in wires]
@@ -150,7 +150,7 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 300), ann.app.roomcast.signals
+    crowd, signals = await crowd_of(ann, den, 300), ann.app.roomcast.backend.signals
     async with ann.connect() as wire:
         watching = await wire.subscribe(PRESENCE, roomId=den)
         await watching.next_event()
@@ -165,7 +165,7 @@ async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) ->
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_where_somebody_shown_goes_another_comes_in(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, policy.MAX_SHOWN + 10), ann.app.roomcast.signals
+    crowd, signals = await crowd_of(ann, den, policy.MAX_SHOWN + 10), ann.app.roomcast.backend.signals
     for actor in crowd:
         signals.on_connect(actor)
     async with ann.connect() as wire:

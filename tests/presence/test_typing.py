@@ -178,7 +178,11 @@ async def test_ordinary_typing_meets_no_rate_limit(ann: UserClient, bob: UserCli
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals, room_id = await crowd_of(ann, den, 200), ann.app.roomcast.signals, UUID(den.removeprefix("room_"))
+    crowd, signals, room_id = (
+        await crowd_of(ann, den, 200),
+        ann.app.roomcast.backend.signals,
+        UUID(den.removeprefix("room_")),
+    )
     async with ann.connect() as wire:
         watching = await wire.subscribe(TYPING, roomId=den)
         await watching.next_event()

@@ -62,8 +62,8 @@ async def test_the_notifier_passes_over_a_room_that_was_deleted(
     assert (await ann.mutate(DELETE, roomId=den))["errors"] == []
     async with db.work() as work:
         await pending.keep(work, found, timedelta(0))
-    assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.deliver()
+    assert app.roomcast.backend.notifier is not None
+    await app.roomcast.backend.notifier.deliver()
     assert (await browser.hears())["text"] == "kept"
 
 

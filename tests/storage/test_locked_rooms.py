@@ -40,7 +40,7 @@ async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
         assert answer.errors[0]["extensions"]["retryable"] is True
         assert answer.errors[0]["extensions"]["retryAfterMs"] > 0
     assert await stored(database_url, stuck) == []  # what was refused was not stored
-    assert app.roomcast.message_sender.deferred >= 5
+    assert app.roomcast.backend.message_sender.deferred >= 5
 
 
 @ON_POSTGRESQL
@@ -50,7 +50,7 @@ async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
     den = await ann.create_room("den")
     async with locked(database_url, den):
         waiting = [asyncio.create_task(ann.send(den, str(number))) for number in range(5)]
-        while app.roomcast.message_sender.deferred == 0:  # noqa: ASYNC110 (no event says it)
+        while app.roomcast.backend.message_sender.deferred == 0:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.01)
     assert [payload["errors"] for payload in await asyncio.gather(*waiting)] == [[]] * 5
     assert sorted(await stored(database_url, den)) == list("01234")
@@ -139,12 +139,12 @@ async def test_two_processes_that_talk_in_the_same_rooms_wait_in_groups(make_app
     for room in rooms:
         assert sorted(await stored(database_url, room)) == expected
     for app in apps:
-        assert app.roomcast.message_sender.fallbacks == app.roomcast.message_sender.retries == 0
+        assert app.roomcast.backend.message_sender.fallbacks == app.roomcast.backend.message_sender.retries == 0
 
 
 async def test_duplicates_in_one_group_are_one_message_and_one_transaction(app: RunningApp, bob: UserClient) -> None:
     den = await bob.create_room("den")
-    sender = app.roomcast.message_sender
+    sender = app.roomcast.backend.message_sender
     keys = [f"00000000-0000-4000-8000-{number:012}" for number in range(30)]
     sends = [bob.send(den, key, clientMessageId=key) for key in keys for _ in range(3)]
     groups = sender.groups
@@ -159,5 +159,5 @@ async def test_duplicates_in_one_group_are_one_message_and_one_transaction(app: 
 
 async def _until_waiting(app: RunningApp, count: int) -> None:
     async with asyncio.timeout(5):
-        while app.roomcast.message_sender.waiting < count:  # noqa: ASYNC110 (no event says it)
+        while app.roomcast.backend.message_sender.waiting < count:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.005)

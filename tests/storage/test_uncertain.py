@@ -28,7 +28,7 @@ async def test_a_message_without_a_key_is_stored_once(
         assert (await watching.next_event())["message"]["id"] == sent["message"]["id"]
         await watching.stop()
     assert await stored(database_url, den) == ["once"]
-    assert proxied.roomcast.message_sender.retries == 1
+    assert proxied.roomcast.backend.message_sender.retries == 1
 
 
 async def test_another_change_says_that_its_outcome_is_unknown(

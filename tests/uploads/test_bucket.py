@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from roomcast.doctor import examine
-from roomcast.uploads import sweeping
+from roomcast.uploads import cleanup
 from roomcast.uploads.bucket import Bucket
 from tests import servers
 from tests.api_clients import sign_up
@@ -64,7 +64,7 @@ async def test_files_come_and_go_through_a_bucket(make_app: MakeApp, bucket_url:
         given = await ticket(ann, 5)
         assert code(await put(ann, given, b"12345678")) == (413, "FILE_TOO_LARGE")
         await ann.mutate(DELETE, messageId=file["message"])
-        await sweeping.sweep(app.roomcast.db, app.roomcast.storage)
+        await cleanup.delete_unused_files(app.roomcast.db, app.roomcast.storage)
         assert await names(bucket_url) == []
     assert not any((app.roomcast.settings.data_dir / "uploads" / "incoming").iterdir())
 

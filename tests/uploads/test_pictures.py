@@ -84,7 +84,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_picture_that_takes_too_long_is_refused_and_others_go_on(
     ann: UserClient, bob: UserClient, slow: Path
 ) -> None:
-    pool = ann.app.roomcast.intake.pictures
+    pool = ann.app.roomcast.upload_receiver.pictures
     pool.limits = replace(pool.limits, cpu_seconds=1)
     den = await bob.create_room("den")
     bomb = await asyncio.to_thread(slow.read_bytes)

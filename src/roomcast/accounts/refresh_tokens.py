@@ -195,7 +195,7 @@ def _hash(secret: str) -> str:
 # ------------------------------------------------------------------ sweeping
 
 
-async def sweep(work: Work, moment: datetime) -> bool:
+async def delete_expired(work: Work, moment: datetime) -> bool:
     """Forget tokens that have expired or were spent long ago, and sessions that ended long ago, with their tokens.
 
     Whether there may be more of them.

@@ -149,7 +149,7 @@ class UploadReceiver:
         job = Job(arrival.path, content_type, arrival.size, stripped, small)
         return await self.pictures.prepare(file.owner_id, job)
 
-    async def sweep(self) -> None:
+    async def delete_interrupted_uploads(self) -> None:
         """Remove what a process that was killed has left half received."""
         before = time.time() - policy.KEPT.total_seconds()
         await asyncio.to_thread(_clear, self._incoming, before)

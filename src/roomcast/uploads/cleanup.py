@@ -15,7 +15,7 @@ SWEPT = 200
 """Files removed in one go."""
 
 
-async def sweep(db: Database, storage: Storage) -> None:
+async def delete_unused_files(db: Database, storage: Storage) -> None:
     """Give up what was never used in a day, then remove all that was given up, and what messages and people left."""
     async with db.work() as work:
         await actions.give_up(work)
@@ -38,7 +38,7 @@ async def _remove(storage: Storage, file: File) -> None:
         await storage.remove(name)
 
 
-async def sweep_strays(db: Database, storage: Storage) -> None:
+async def delete_orphaned_blobs(db: Database, storage: Storage) -> None:
     """Remove bytes that have lain for a day without a row of their name. Reads the names of all there is."""
     before = now() - policy.KEPT
     async for page in storage.blobs():
