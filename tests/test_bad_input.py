@@ -112,7 +112,7 @@ async def test_a_stream_of_an_unknown_room_or_for_nobody_is_refused(
 def expired(person: UserClient) -> str:
     user = local_id("user", person.id)
     assert user is not None
-    return Tokens([SECRET.encode()], -5).access(user, uuid7())[0]
+    return Tokens([SECRET.encode()], -5).issue_access_token(user, uuid7())[0]
 
 
 async def test_an_expired_token_is_told_from_a_bad_one(app: RunningApp, ann: UserClient) -> None:

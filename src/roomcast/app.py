@@ -195,7 +195,7 @@ async def _open_backend(
 
 async def _has_accounts(db: Database) -> bool:
     async with db.read() as db_session:
-        return not await accounts.is_empty(db_session)
+        return not await accounts.has_no_users(db_session)
 
 
 def _create_engine(settings: Settings, backend: Backend, buckets: Buckets, registry: CollectorRegistry) -> Engine:

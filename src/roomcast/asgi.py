@@ -3,12 +3,12 @@
 import sys
 
 from roomcast.serving import app_alone
-from roomcast.settings import WrongSetting, keep_files_private, load
+from roomcast.settings import WrongSetting, load_settings, set_private_umask
 from roomcast.startup import create_keys_and_folders, start_logs
 
-keep_files_private()
+set_private_umask()
 try:
-    settings = load()
+    settings = load_settings()
     start_logs(settings)
     create_keys_and_folders(settings)
     app = app_alone(settings)

@@ -69,7 +69,7 @@ def open_storage(settings: Settings) -> Storage:
 
 def transfer_limits(settings: Settings) -> TransferLimits:
     limits = TransferLimits(min_free_bytes=settings.min_free_disk_bytes)
-    return limits if settings.rate_limits is OnOff.ON else limits.without_shares()
+    return limits if settings.rate_limits is OnOff.ON else limits.without_client_limits()
 
 
 def persisted_queries(settings: Settings) -> PersistedQueries:

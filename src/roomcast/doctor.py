@@ -19,7 +19,7 @@ from roomcast.settings import (
     secret_keys,
     vapid_key,
 )
-from roomcast.uploads.storage import prove
+from roomcast.uploads.storage import check_storage
 
 BUS_SECONDS = 5.0
 STORAGE_SECONDS = 10.0
@@ -29,18 +29,18 @@ class Finding(NamedTuple):
     """`trouble` says what is wrong and what to do; None when nothing is."""
 
     subject: str
-    trouble: str | None
+    problem: str | None
     note: str = ""
 
 
-async def examine(settings: Settings) -> list[Finding]:
+async def run_checks(settings: Settings) -> list[Finding]:
     """Looks at everything, also after the first trouble. Changes nothing but the data folder and its secret."""
-    return [await _look(subject, look, settings) for subject, look in LOOKS.items()]
+    return [await _run_check(subject, look, settings) for subject, look in CHECKS.items()]
 
 
-async def _look(subject: str, look: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
+async def _run_check(subject: str, check: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
     try:
-        return Finding(subject, None, await look(settings))
+        return Finding(subject, None, await check(settings))
     except (WrongSetting, migrations.Unusable) as error:
         return Finding(subject, str(error))
 
@@ -69,7 +69,7 @@ async def _files(settings: Settings) -> str:
         return f"in {folder.parent}"
     try:
         async with asyncio.timeout(STORAGE_SECONDS):
-            await prove(open_storage(settings), folder)
+            await check_storage(open_storage(settings), folder)
     except WrongSetting:
         raise
     except Exception as error:  # the driver's own, of which there are many
@@ -130,7 +130,7 @@ async def _push(settings: Settings) -> str:
     return kept if push_subject(settings) else f"{kept}; set ROOMCAST_VAPID_SUBJECT, or Apple's browsers hear nothing"
 
 
-LOOKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
+CHECKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
     "profile": _profile,
     "hosts": _hosts,
     "secret": _secret,

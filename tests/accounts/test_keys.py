@@ -35,16 +35,19 @@ def test_each_purpose_has_a_key_of_its_own(purpose: str) -> None:
 def test_what_signs_links_signs_no_access_token() -> None:
     tokens, forged = Tokens([OLD], 900), Tokens([derive_key(OLD, "links")], 900)
     with pytest.raises(Unauthenticated):
-        tokens.read(forged.access(uuid7(), uuid7())[0])
+        tokens.verify(forged.issue_access_token(uuid7(), uuid7())[0])
 
 
 def test_access_tokens_of_old_secrets_and_of_before_keys_were_derived_are_read() -> None:
     user, session = uuid7(), uuid7()
     rotated = Tokens([NEW, OLD], 900)
-    token = Tokens([OLD], 900).access(user, session)[0]
-    claims = rotated.read(token)
+    token = Tokens([OLD], 900).issue_access_token(user, session)[0]
+    claims = rotated.verify(token)
     assert (claims.user_id, claims.session_id) == (user, session)
-    assert jwt.get_unverified_header(rotated.access(user, session)[0])["kid"] != jwt.get_unverified_header(token)["kid"]
+    assert (
+        jwt.get_unverified_header(rotated.issue_access_token(user, session)[0])["kid"]
+        != jwt.get_unverified_header(token)["kid"]
+    )
 
 
 async def test_an_access_token_of_the_former_release_is_still_read(app: RunningApp, anonymous: AnonymousClient) -> None:

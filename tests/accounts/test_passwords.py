@@ -23,7 +23,7 @@ async def passwords() -> Passwords:
 
 
 async def verified(passwords: Passwords, password: str, stored: str | None) -> tuple[bool, str | None]:
-    async with passwords.turn():
+    async with passwords.slot():
         return await passwords.verify(password, stored)
 
 

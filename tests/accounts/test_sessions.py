@@ -197,7 +197,7 @@ async def test_a_session_that_ended_during_a_long_outage_is_found_after_it(
     began = now()
     ended: list[UUID] = []
     sessions = Sessions(app.roomcast.db, Tokens([b"k" * 32], 900))
-    sessions.listen(lambda found: ended.extend(found))
+    sessions.add_listener(lambda found: ended.extend(found))
     async with app.roomcast.db.work() as work:
         await work.session.exec(sa.update(Session).values(revoked_at=began + timedelta(minutes=2)))
     monkeypatch.setattr("roomcast.accounts.sessions.now", lambda: began + timedelta(minutes=10))

@@ -63,7 +63,7 @@ async def test_sweeping_goes_on_until_there_is_no_more(ann: UserClient) -> None:
     async with ann.app.roomcast.db.work() as work:
         session_id = (await work.session.exec(select(Session.id))).one()
         token = {"session_id": session_id, "secret_hash": "", "created_at": past, "expires_at": past}
-        tokens = [{"id": uuid7(), **token} for _ in range(refresh_tokens.SWEPT + 1)]
+        tokens = [{"id": uuid7(), **token} for _ in range(refresh_tokens.DELETE_BATCH + 1)]
         await work.session.exec(sa.insert(RefreshToken), params=tokens)
     async with ann.app.roomcast.db.work() as work:
         assert await refresh_tokens.delete_expired(work, now()) is True

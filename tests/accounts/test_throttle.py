@@ -8,7 +8,7 @@ import pytest
 
 from roomcast.accounts.credentials import SIGNUPS
 from roomcast.accounts.passwords import Passwords
-from roomcast.accounts.throttle import PATIENCE, REMEMBERED, Key, Throttle, keys_of, network
+from roomcast.accounts.throttle import BACKOFF_POLICIES, MAX_KEYS, Key, Throttle, network, throttle_keys
 from roomcast.core.errors import RateLimited
 from roomcast.core.rates import Charge
 from tests.accounts.documents import TRY, anonymous_from, codes
@@ -44,7 +44,7 @@ def fail(throttle: Throttle, key: Key, times: int) -> None:
 
 
 def test_the_wait_doubles_with_every_failure_up_to_a_limit() -> None:
-    pauses = [PATIENCE["account"].pause(failures) for failures in (1, 4, 5, 6, 7, 14, 15, 10_000)]
+    pauses = [BACKOFF_POLICIES["account"].delay_seconds(failures) for failures in (1, 4, 5, 6, 7, 14, 15, 10_000)]
     assert pauses == [0, 0, 1, 2, 4, 512, 900, 900]
 
 
@@ -83,9 +83,9 @@ def test_a_right_password_does_not_buy_tries_at_other_accounts() -> None:
 
 def test_the_memory_of_failures_is_bounded() -> None:
     throttle = Throttle()
-    for number in range(REMEMBERED + 10):
+    for number in range(MAX_KEYS + 10):
         throttle.record_failure([("account", str(number))])
-    assert len(throttle._tallies) == REMEMBERED
+    assert len(throttle._counts) == MAX_KEYS
 
 
 @pytest.mark.parametrize(
@@ -102,9 +102,9 @@ def test_of_ipv6_a_whole_network_counts_as_one_address(address: str | None, plac
 
 
 def test_a_known_address_is_counted_apart() -> None:
-    assert keys_of(" Ann ", "203.0.113.5", set()) == [ACCOUNT, ("address", "203.0.113.5")]
-    assert keys_of("ann", "203.0.113.5", {"203.0.113.5"})[0] == ("known", "ann", "203.0.113.5")
-    assert keys_of("ann", None, {"203.0.113.5"}) == [ACCOUNT]
+    assert throttle_keys(" Ann ", "203.0.113.5", set()) == [ACCOUNT, ("address", "203.0.113.5")]
+    assert throttle_keys("ann", "203.0.113.5", {"203.0.113.5"})[0] == ("known", "ann", "203.0.113.5")
+    assert throttle_keys("ann", None, {"203.0.113.5"}) == [ACCOUNT]
 
 
 # ------------------------------------------------------------------ through the edge
@@ -138,7 +138,7 @@ async def test_a_sign_in_asks_the_database_four_things(ann: UserClient, anonymou
 
 
 async def test_an_attack_locks_out_everybody_but_the_owner_at_home(ann: UserClient, anonymous: AnonymousClient) -> None:
-    fail(ann.app.roomcast.backend.credentials.tries, ACCOUNT, 12)
+    fail(ann.app.roomcast.backend.credentials.throttle, ACCOUNT, 12)
     async with anonymous_from(ann.app, "127.0.0.2") as attacker:
         [limited] = (await attacker.mutate(TRY, usernameOrEmail="ANN", password=PASSWORD))["errors"]
         assert (limited["code"], limited["retryable"]) == ("RATE_LIMITED", True)
@@ -149,7 +149,7 @@ async def test_an_attack_locks_out_everybody_but_the_owner_at_home(ann: UserClie
 async def test_a_colleague_at_the_same_address_keeps_the_owner_waiting_for_half_a_minute_at_most(
     ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
-    tries = ann.app.roomcast.backend.credentials.tries
+    tries = ann.app.roomcast.backend.credentials.throttle
     fail(tries, ("known", "ann", "127.0.0.1"), 100)
     [limited] = (await anonymous.mutate(TRY, usernameOrEmail="ann", password=PASSWORD))["errors"]
     assert 0 < limited["retryAfterMs"] <= 30_000
@@ -161,7 +161,7 @@ async def test_what_others_fail_at_elsewhere_locks_nobody_out_of_an_account_that
     ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     """A colleague behind the same router tries names that nobody has."""
-    fail(ann.app.roomcast.backend.credentials.tries, ("address", "127.0.0.1"), 100)
+    fail(ann.app.roomcast.backend.credentials.throttle, ("address", "127.0.0.1"), 100)
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="nobody", password=PASSWORD)) == ["RATE_LIMITED"]
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="not this one")) == ["INVALID_CREDENTIALS"]
@@ -170,7 +170,7 @@ async def test_what_others_fail_at_elsewhere_locks_nobody_out_of_an_account_that
 async def test_an_address_is_known_once_it_has_signed_in(ann: UserClient) -> None:
     async with anonymous_from(ann.app, "127.0.0.3") as cafe, anonymous_from(ann.app, "127.0.0.2") as attacker:
         assert codes(await cafe.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
-        fail(ann.app.roomcast.backend.credentials.tries, ACCOUNT, 12)
+        fail(ann.app.roomcast.backend.credentials.throttle, ACCOUNT, 12)
         assert codes(await attacker.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == ["RATE_LIMITED"]
         assert codes(await cafe.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == []
 

@@ -102,7 +102,7 @@ class Stage:
     async def of(cls, app: RunningApp, room: str, *people: UserClient) -> "Stage":
         engine, room_id = app.roomcast.sockets._engine, local_id("room", room)
         entries = await app.roomcast.hub._source.after(f"room:{room_id}", 0, 100)
-        actors = [await engine.backend.sessions.actor(person.token or "") for person in people]
+        actors = [await engine.backend.sessions.authenticate(person.token or "") for person in people]
         return cls(engine, room_id, entries, [Onlooker(actor.user_id, actor) for actor in actors])
 
     async def together(self, document: str) -> list[list[bytes | None]]:

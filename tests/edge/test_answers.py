@@ -126,7 +126,7 @@ async def test_a_large_answer_is_made_in_turns_with_everybody_else(app: RunningA
     mine = "viewerMembership { role joinedAt lastReadSeq notificationLevel favourite mutedUntil }"
     request = Request("{ rooms(first: 60) { nodes { " + aliased(mine, 40) + " } } }")
     engine = app.roomcast.http._engine
-    viewer = await app.roomcast.backend.sessions.actor(ann.token or "")
+    viewer = await app.roomcast.backend.sessions.authenticate(ann.token or "")
     engine.limits = replace(Limits(), repeats=500)
     operation, longest = engine.operation(request), []
     for _ in range(3):

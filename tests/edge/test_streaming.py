@@ -106,7 +106,7 @@ async def test_ordinary_questions_are_answered_in_json_whatever_else_is_accepted
 async def test_a_bad_token_is_refused_before_anything_streams(ann: UserClient) -> None:
     user = local_id("user", ann.id)
     assert user is not None
-    ann.token = Tokens([SECRET.encode()], -5).access(user, uuid7())[0]
+    ann.token = Tokens([SECRET.encode()], -5).issue_access_token(user, uuid7())[0]
     answer = await ann.post({"query": ROOM_MESSAGES, "variables": {"roomId": "x"}}, accept=MULTIPART)
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "TOKEN_EXPIRED")
 

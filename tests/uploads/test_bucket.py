@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from roomcast.doctor import examine
+from roomcast.doctor import run_checks
 from roomcast.uploads import cleanup
 from roomcast.uploads.bucket import Bucket
 from tests import servers
@@ -47,7 +47,7 @@ def bucket_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def names(url: str) -> list[str]:
-    return sorted([blob.name async for page in Bucket(url).blobs() for blob in page])
+    return sorted([blob.name async for page in Bucket(url).list_blobs() for blob in page])
 
 
 async def test_files_come_and_go_through_a_bucket(make_app: MakeApp, bucket_url: str) -> None:
@@ -72,8 +72,8 @@ async def test_files_come_and_go_through_a_bucket(make_app: MakeApp, bucket_url:
 async def test_the_doctor_tries_the_bucket(bucket_url: str, tmp_path: Path) -> None:
     async def said(url: str) -> str:
         settings = settings_for(f"sqlite:///{tmp_path}/x.db", tmp_path, storage_url=url)
-        [found] = [finding for finding in await examine(settings) if finding.subject == "files"]
-        return found.trouble or found.note
+        [found] = [finding for finding in await run_checks(settings) if finding.subject == "files"]
+        return found.problem or found.note
 
     assert await said(bucket_url) == "in a bucket"
     assert (await said(bucket_url.replace("/files/", "/nowhere/"))).startswith("ROOMCAST_STORAGE_URL: nothing can be")

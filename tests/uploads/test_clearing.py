@@ -12,7 +12,7 @@ from roomcast.core.clock import now
 from roomcast.core.ids import uuid7
 from roomcast.uploads import actions, cleanup
 from roomcast.uploads.models import File
-from roomcast.uploads.policy import KEPT
+from roomcast.uploads.policy import UNUSED_RETENTION
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE
 from tests.running_app import RunningApp
@@ -31,9 +31,9 @@ async def rows(app: RunningApp) -> int:
 async def a_day_later(app: RunningApp) -> None:
     """Everything was asked for a day earlier than it was, and its bytes have lain as long."""
     async with app.roomcast.db.work() as work:
-        await work.session.exec(sa.update(File).values(created_at=now() - KEPT - timedelta(minutes=1)))
+        await work.session.exec(sa.update(File).values(created_at=now() - UNUSED_RETENTION - timedelta(minutes=1)))
     for path in stored(app):
-        os.utime(path, (time.time() - KEPT.total_seconds() - 60,) * 2)
+        os.utime(path, (time.time() - UNUSED_RETENTION.total_seconds() - 60,) * 2)
 
 
 async def test_a_deleted_messages_files_are_gone_with_the_next_sweep_and_others_stay(ann: UserClient) -> None:
@@ -81,7 +81,7 @@ async def test_a_sweep_that_died_before_the_bytes_is_finished_by_the_next(ann: U
     file = await upload(ann, b"unused")
     await a_day_later(ann.app)
     async with ann.app.roomcast.db.work() as work:
-        await actions.give_up(work)
+        await actions.expire_unused_files(work)
     den = await ann.create_room("den")
     assert codes(await ann.mutate(SEND, roomId=den, body="", attachmentIds=[file])) == ["CONFLICT"]
     await ann.app.roomcast.delete_unused_files()
@@ -95,7 +95,7 @@ async def test_bytes_without_a_row_go_after_a_day_and_foreign_files_are_left_alo
     for stray in (f"{uuid7().hex}-{'0' * 32}", name[:33] + "f" * 32):
         path = ann.app.roomcast.settings.data_dir / stray
         path.write_bytes(b"?")
-        await ann.app.roomcast.storage.keep(stray, path)
+        await ann.app.roomcast.storage.put(stray, path)
     (stored(ann.app)[0].parent / "readme.txt").write_bytes(b"ours")
     await ann.app.roomcast.delete_orphaned_blobs()
     assert len(stored(ann.app)) == 5

@@ -67,7 +67,7 @@ async def test_an_upload_that_trickles_is_given_up_and_its_slot_is_free_again(an
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"TIMEOUT"' in answer
     assert stored(ann.app) == []
-    with ann.app.roomcast.upload_receiver.slots.take("127.0.0.1", None):
+    with ann.app.roomcast.upload_receiver.slots.acquire("127.0.0.1", None):
         assert (await put(ann, given, b"x" * 10_000)).status_code == 200
 
 

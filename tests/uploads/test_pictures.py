@@ -171,8 +171,8 @@ async def test_a_picture_is_measured_as_it_is_shown_and_its_thumbnail_stands_upr
         turned.save(file, "png", exif=exif)
         wanted = job(tmp_path / "a.png", content=file.getvalue())
         assert (await pool.prepare(ANN, wanted)).picture == Picture(60, 90)
-        assert wanted.small is not None
-        with Image.open(wanted.small) as small:
+        assert wanted.thumbnail is not None
+        with Image.open(wanted.thumbnail) as small:
             difference = Image.blend(small.convert("RGB"), upright, 0.5).tobytes()
             assert small.size == (60, 90)
             assert max(abs(a - b) for a, b in zip(difference, upright.tobytes(), strict=True)) < 8

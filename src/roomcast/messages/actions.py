@@ -28,8 +28,8 @@ from roomcast.rooms import queries as rooms
 from roomcast.rooms import read_state
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
-from roomcast.uploads.actions import attach
-from roomcast.uploads.queries import locking
+from roomcast.uploads.actions import attach_to_messages
+from roomcast.uploads.queries import lock_files_query
 
 REMEMBERED = 1_000
 """Authors at hand, as everybody may see them."""
@@ -114,7 +114,7 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
         await _store(work, fresh, desk.authors)
         await read_state.record_send_times(work, {pair: desk.memberships[pair].last_sent_at for pair in desk.paced})
     if desk.claims.claimed:
-        await attach(work, desk.claims.claimed)
+        await attach_to_messages(work, desk.claims.claimed)
     return answers
 
 
@@ -148,7 +148,7 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> SendState:
         rooms.memberships_query(pairs),
         accounts.public_profiles_query(people),
         DirectQuery(_MESSAGES, {"ids": list(named)}),
-        locking({id_ for wish in wishes for id_ in wish.file_ids if id_ is not None}),
+        lock_files_query({id_ for wish in wishes for id_ in wish.file_ids if id_ is not None}),
     )
     event_log.remember_locked_heads(work.session, heads)
     return SendState(
