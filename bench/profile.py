@@ -117,14 +117,13 @@ async def print_profile(client: AsgiClient, name: str, query: str, **variables: 
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         app = App(Settings(_env_file=None, data_dir=Path(folder), rate_limits=OnOff.OFF))
-        await app.roomcast.start()
-        client = AsgiClient(app)
-        signed_up = await client.execute(SIGNUP, input={"username": "ann", "password": PASSWORD})
-        client.token = signed_up["signup"]["tokens"]["accessToken"]
-        room = (await client.execute(ROOM, input={"name": "den"}))["createRoom"]["room"]["id"]
-        await print_profile(client, "sendMessage", SEND, input={"roomId": room, "body": "hello there"})
-        await print_profile(client, "messages", HISTORY, id=room)
-        await app.roomcast.stop()
+        async with app.lifespan():
+            client = AsgiClient(app)
+            signed_up = await client.execute(SIGNUP, input={"username": "ann", "password": PASSWORD})
+            client.token = signed_up["signup"]["tokens"]["accessToken"]
+            room = (await client.execute(ROOM, input={"name": "den"}))["createRoom"]["room"]["id"]
+            await print_profile(client, "sendMessage", SEND, input={"roomId": room, "body": "hello there"})
+            await print_profile(client, "messages", HISTORY, id=room)
 
 
 if __name__ == "__main__":

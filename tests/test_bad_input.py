@@ -55,9 +55,9 @@ async def ask(person: AnonymousClient, over: str, document: str, variables: Json
     """The whole answer, errors included, over either transport."""
     if over == "http":
         return dict((await person.post({"query": document, "variables": variables})).json())
-    async with person.socket() as wire:
-        watching = await wire.watch(document, **variables)
-        message = await watching.message()
+    async with person.connect() as wire:
+        watching = await wire.subscribe(document, **variables)
+        message = await watching.next_message()
         return {"errors": message["payload"]} if message["type"] == "error" else dict(message["payload"])
 
 
@@ -77,8 +77,10 @@ async def test_half_an_emoji_is_a_message_with_a_replacement_character(ann: User
     headers = {"content-type": "application/json", "authorization": f"Bearer {ann.token}"}
     answer = (await ann.http.post("/graphql", content=body, headers=headers)).json()
     assert answer["data"]["sendMessage"]["message"]["body"] == "so \ufffd"
-    async with ann.socket() as wire:
-        assert (await wire.ask(SEND, input={"roomId": den, "body": "\ude00"}))["data"]["sendMessage"]["errors"] == []
+    async with ann.connect() as wire:
+        assert (await wire.execute(SEND, input={"roomId": den, "body": "\ude00"}))["data"]["sendMessage"][
+            "errors"
+        ] == []
 
 
 @pytest.mark.parametrize("over", ["http", "socket"])
@@ -87,15 +89,17 @@ async def test_half_an_emoji_is_a_message_with_a_replacement_character(ann: User
     [(SEND, {"input": {"roomId": NOBODYS_ROOM, "body": "a"}}), (JOIN, {"input": {"roomId": NOBODYS_ROOM}})],
 )
 async def test_without_a_token_there_is_a_code_that_says_so(
-    visitor: AnonymousClient, over: str, document: str, variables: Json
+    anonymous: AnonymousClient, over: str, document: str, variables: Json
 ) -> None:
-    assert codes(await ask(visitor, over, document, variables)) == ["UNAUTHENTICATED"]
+    assert codes(await ask(anonymous, over, document, variables)) == ["UNAUTHENTICATED"]
 
 
-async def test_a_stream_of_an_unknown_room_or_for_nobody_is_refused(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_a_stream_of_an_unknown_room_or_for_nobody_is_refused(
+    ann: UserClient, anonymous: AnonymousClient
+) -> None:
     for room in (NOBODYS_ROOM, "", "den", "room_x"):
         assert codes(await ask(ann, "socket", ROOM_MESSAGES, {"roomId": room})) == ["NOT_FOUND"]
-    assert codes(await ask(visitor, "socket", ROOM_MESSAGES, {"roomId": NOBODYS_ROOM})) == ["UNAUTHENTICATED"]
+    assert codes(await ask(anonymous, "socket", ROOM_MESSAGES, {"roomId": NOBODYS_ROOM})) == ["UNAUTHENTICATED"]
     den = await ann.create_room("den")
     for cursor in ("", "x", "AAAA", "=" * 4000):
         answer = await ask(ann, "socket", ROOM_MESSAGES, {"roomId": den, "after": cursor})
@@ -108,7 +112,7 @@ async def test_a_stream_of_an_unknown_room_or_for_nobody_is_refused(ann: UserCli
 def expired(person: UserClient) -> str:
     user = local_id("user", person.id)
     assert user is not None
-    return Tokens([SECRET.encode()], -5).access(user, uuid7())[0]
+    return Tokens([SECRET.encode()], -5).issue_access_token(user, uuid7())[0]
 
 
 async def test_an_expired_token_is_told_from_a_bad_one(app: RunningApp, ann: UserClient) -> None:
@@ -121,17 +125,17 @@ async def test_an_expired_token_is_told_from_a_bad_one(app: RunningApp, ann: Use
 
 
 @pytest.mark.parametrize("accept", ["application/json", "multipart/mixed", "text/event-stream"])
-async def test_a_request_with_an_unknown_scheme_is_not_anonymous(visitor: AnonymousClient, accept: str) -> None:
+async def test_a_request_with_an_unknown_scheme_is_not_anonymous(anonymous: AnonymousClient, accept: str) -> None:
     document = "{ me { id } }" if accept == "application/json" else "subscription { inboxEvents { __typename } }"
     for scheme in ("Basic YW5uOnNlY3JldA==", "Token abc", "Digest username=ann", "eyJhbGciOiJub25lIn0.e30."):
-        answer = await visitor.post({"query": document}, authorization=scheme, accept=accept)
+        answer = await anonymous.post({"query": document}, authorization=scheme, accept=accept)
         assert (answer.status_code, codes(answer.json())) == (401, ["UNAUTHENTICATED"])
         assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
 @pytest.mark.parametrize("header", ["", "Bearer"])
-async def test_an_empty_authorization_header_is_anonymous(visitor: AnonymousClient, header: str) -> None:
-    answer = await visitor.post({"query": "{ me { id } }"}, authorization=header)
+async def test_an_empty_authorization_header_is_anonymous(anonymous: AnonymousClient, header: str) -> None:
+    answer = await anonymous.post({"query": "{ me { id } }"}, authorization=header)
     assert (answer.status_code, answer.json()) == (200, {"data": {"me": None}})
 
 

@@ -125,7 +125,7 @@ async def test_large_events_are_held_within_limits_for_readers_that_are_behind(
 async def test_a_peer_that_accepts_no_bytes_is_dropped(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     app.roomcast.sockets.timeouts = replace(app.roomcast.sockets.timeouts, stall=0.5)
-    async with stalled(app.ws_url, ann, den), ann.socket():
+    async with stalled(app.ws_url, ann, den), ann.connect():
         await app.wait_for_streams(1)
         assert len(app.roomcast.sockets.open) == 2
         await burst(ann, den, 200)

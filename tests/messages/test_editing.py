@@ -7,16 +7,16 @@ import pytest
 
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE, EDIT, MESSAGE_BY_ID, PIN, REACT, REMOVE_REACTION, REVISIONS, UNPIN, codes
-from tests.replay_invariant import kinds, replay_invariant
+from tests.replay_invariant import event_kinds, replay_invariant
 
 
 async def test_an_edit_is_announced_replayed_and_kept_as_a_revision(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
-    [message] = await ann.say(den, "frist")
+    [message] = await ann.send_messages(den, "frist")
     async with replay_invariant(bob, den) as events:
         edited = await ann.mutate(EDIT, messageId=message["id"], body="first", expectedRevision=1)
-    assert kinds(events) == ["MessageUpdated"]
+    assert event_kinds(events) == ["MessageUpdated"]
     assert events[0]["reason"] == "EDITED"
     assert events[0]["cursor"] == edited["cursor"]
     assert (edited["message"]["body"], edited["message"]["revision"]) == ("first", 2)
@@ -28,7 +28,7 @@ async def test_an_edit_is_announced_replayed_and_kept_as_a_revision(ann: UserCli
 
 async def test_the_second_of_two_edits_of_one_revision_is_a_conflict(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    [message] = await ann.say(den, "one")
+    [message] = await ann.send_messages(den, "one")
     edits = [ann.mutate(EDIT, messageId=message["id"], body=body, expectedRevision=1) for body in ("two", "three")]
     answers = await asyncio.gather(*edits)
     assert sorted(codes(answer) for answer in answers) == [[], ["CONFLICT"]]
@@ -36,7 +36,7 @@ async def test_the_second_of_two_edits_of_one_revision_is_a_conflict(ann: UserCl
 
 async def test_an_edit_with_the_same_body_changes_nothing(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    [message] = await ann.say(den, "one")
+    [message] = await ann.send_messages(den, "one")
     async with replay_invariant(ann, den) as events:
         answer = await ann.mutate(EDIT, messageId=message["id"], body="one")
     assert events == []
@@ -48,7 +48,7 @@ async def test_a_hidden_message_is_refused_like_an_unknown_one(
     ann: UserClient, bob: UserClient, operation: str
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
-    [message] = await ann.say(den, "ours")
+    [message] = await ann.send_messages(den, "ours")
     more = {EDIT: {"body": "mine"}, REACT: {"emoji": "👍"}, REMOVE_REACTION: {"emoji": "👍"}}.get(operation, {})
     document = operation.replace("code path", "code path message")
     hidden, malformed, unknown = [
@@ -62,7 +62,7 @@ async def test_a_hidden_message_is_refused_like_an_unknown_one(
 async def test_only_the_author_edits_a_message_and_not_after_leaving(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
     await cleo.join(den)
-    [message] = await cleo.say(den, "mine")
+    [message] = await cleo.send_messages(den, "mine")
     assert codes(await bob.mutate(EDIT, messageId=message["id"], body="yours")) == ["FORBIDDEN"]
     assert codes(await cleo.mutate(EDIT, messageId=message["id"], body="x" * 4001)) == ["MESSAGE_TOO_LONG"]
     await cleo.leave(den)
@@ -72,11 +72,11 @@ async def test_only_the_author_edits_a_message_and_not_after_leaving(bob: UserCl
 async def test_a_deleted_message_keeps_its_seq_and_loses_its_body(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
-    [message] = await ann.say(den, "secret")
+    [message] = await ann.send_messages(den, "secret")
     await ann.mutate(EDIT, messageId=message["id"], body="more secret")
     async with replay_invariant(bob, den) as events:
         deleted = await ann.mutate(DELETE, messageId=message["id"])
-    assert kinds(events) == ["MessageDeleted"]
+    assert event_kinds(events) == ["MessageDeleted"]
     assert (events[0]["messageId"], events[0]["messageSeq"]) == (message["id"], message["seq"])
     assert events[0]["deletedBy"] == {"username": "ann"}
     assert deleted["message"]["body"] is None
@@ -91,8 +91,8 @@ async def test_a_moderators_deletion_of_another_users_message_is_in_the_audit_lo
     bob: UserClient, cleo: UserClient
 ) -> None:
     den = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
-    [theirs] = await cleo.say(den, "rude")
-    [mine] = await bob.say(den, "stern")
+    [theirs] = await cleo.send_messages(den, "rude")
+    [mine] = await bob.send_messages(den, "stern")
     assert codes(await cleo.mutate(DELETE, messageId=mine["id"])) == ["FORBIDDEN"]
     assert codes(await bob.mutate(DELETE, messageId=theirs["id"], reason="x" * 501)) == ["VALIDATION_FAILED"]
     assert codes(await bob.mutate(DELETE, messageId=theirs["id"], reason="rude")) == []
@@ -107,7 +107,7 @@ async def test_an_administrator_moderates_public_rooms_and_has_no_access_to_priv
 ) -> None:
     hall = await bob.create_room("hall")
     den = await bob.create_room("den", visibility="PRIVATE")
-    [public], [private] = await bob.say(hall, "loud"), await bob.say(den, "quiet")
+    [public], [private] = await bob.send_messages(hall, "loud"), await bob.send_messages(den, "quiet")
     assert codes(await ann.mutate(DELETE, messageId=public["id"])) == []
     assert codes(await ann.mutate(DELETE, messageId=private["id"])) == ["NOT_FOUND"]
 
@@ -115,7 +115,7 @@ async def test_an_administrator_moderates_public_rooms_and_has_no_access_to_priv
 async def test_viewer_fields_show_what_each_user_may_do_with_a_message(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
     await cleo.join(den)
-    [message] = await cleo.say(den, "mine")
+    [message] = await cleo.send_messages(den, "mine")
     seen = [(await client.execute(MESSAGE_BY_ID, id=message["id"]))["message"] for client in (cleo, bob)]
     assert [(one["viewerCanEdit"], one["viewerCanDelete"]) for one in seen] == [(True, True), (False, True)]
     await cleo.mutate(DELETE, messageId=message["id"])
@@ -125,7 +125,7 @@ async def test_viewer_fields_show_what_each_user_may_do_with_a_message(bob: User
 
 async def test_a_reply_refers_to_its_target(ann: UserClient, bob: UserClient) -> None:
     den, hall = await ann.create_room("den"), await ann.create_room("hall")
-    [question] = await ann.say(den, "what?")
+    [question] = await ann.send_messages(den, "what?")
     key = str(uuid.uuid4())
     async with replay_invariant(ann, den):
         answer = await ann.send(den, "that", replyToId=question["id"], clientMessageId=key)

@@ -86,7 +86,7 @@ def test_markdown_renders_to_html(body: str, expected: str) -> None:
 
 async def test_the_html_of_a_message_changes_with_its_body(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    [message] = await ann.say(den, "*one*")
+    [message] = await ann.send_messages(den, "*one*")
     seen = "query Seen($id: ID!) { message(id: $id) { bodyHtml } }"
     assert (await ann.execute(seen, id=message["id"]))["message"]["bodyHtml"].strip() == "<p><em>one</em></p>"
     await ann.mutate(EDIT, messageId=message["id"], body="*two* " * 100)
@@ -142,7 +142,7 @@ async def test_mentions_in_a_long_body_are_parsed_in_a_worker_thread(
 
     monkeypatch.setattr("roomcast.messages.mentions.plain_texts", recording_plain_texts)
     first, second = [f"@ann {uuid.uuid4()} " + "x" * 3_000 for _ in range(2)]  # Not in the cache.
-    [message] = await ann.say(room, first)
+    [message] = await ann.send_messages(room, first)
     edit = "mutation ($input: EditMessageInput!) { editMessage(input: $input) { errors { code } } }"
     assert (await ann.mutate(edit, messageId=message["id"], body=second))["errors"] == []
     assert {name.partition("_")[0] for name in threads} == {"offload"}

@@ -43,7 +43,7 @@ async def found(client: UserClient, query: str, **more: object) -> list[str]:
 async def test_words_and_parts_of_words_are_found_in_every_script(ann: UserClient) -> None:
     den = await ann.create_room("den")
     fox, slow, meeting, seoul, price, letters, mother = BODIES
-    await ann.say(den, *BODIES)
+    await ann.send_messages(den, *BODIES)
     for query, bodies in {
         "quick": [fox],
         "QUICK fox": [fox],
@@ -77,8 +77,8 @@ async def test_search_finds_messages_only_in_the_users_rooms(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     hall, den = await bob.create_room("hall"), await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
-    await bob.say(hall, "needle in the hall")
-    await bob.say(den, "needle in the den")
+    await bob.send_messages(hall, "needle in the hall")
+    await bob.send_messages(den, "needle in the den")
     assert await found(ann, "needle") == []
     assert await found(bob, "needle") == ["needle in the den", "needle in the hall"]
     assert await found(cleo, "needle") == ["needle in the den"]
@@ -89,7 +89,7 @@ async def test_search_finds_messages_only_in_the_users_rooms(
 
 async def test_edited_messages_are_found_by_their_new_body_and_deleted_ones_not_at_all(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    edited, deleted = await ann.say(den, "haystack one", "haystack two")
+    edited, deleted = await ann.send_messages(den, "haystack one", "haystack two")
     await ann.mutate(EDIT, messageId=edited["id"], body="a needle")
     await ann.mutate(DELETE, messageId=deleted["id"])
     assert await found(ann, "haystack") == await found(ann, "ha") == []
@@ -120,9 +120,9 @@ async def test_the_query_plan_reads_the_newest_messages_first_and_stops_at_a_pag
 
 async def test_filters_and_pages(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    await ann.say(den, "needle 1", "needle 2")
-    await ann.say(hall, "needle 3")
-    [last] = await bob.say(den, "needle 4")
+    await ann.send_messages(den, "needle 1", "needle 2")
+    await ann.send_messages(hall, "needle 3")
+    [last] = await bob.send_messages(den, "needle 4")
     for filter_, bodies in (
         ({"roomIds": [hall]}, ["needle 3"]),
         ({"authorIds": [bob.id]}, ["needle 4"]),
@@ -144,7 +144,7 @@ async def test_filters_and_pages(ann: UserClient, bob: UserClient) -> None:
 
 async def test_a_query_without_words_or_with_too_many_is_refused(ann: UserClient) -> None:
     for query in ("", "  ", "x" * 201, " ".join("abcdefghijk")):
-        assert await ann.codes(SEARCH, query=query) == ["BAD_USER_INPUT"], query
+        assert await ann.error_codes(SEARCH, query=query) == ["BAD_USER_INPUT"], query
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_snippet_marks_the_matches_and_escapes_html(body: str, query: str, exp
 
 async def test_a_snippet_is_computed_only_when_it_is_selected(ann: UserClient, monkeypatch: pytest.MonkeyPatch) -> None:
     den = await ann.create_room("den")
-    await ann.say(den, "needle " * 100)
+    await ann.send_messages(den, "needle " * 100)
     made: list[str] = []
 
     def recording_snippet(body: str, words: list[str]) -> str:
@@ -191,9 +191,9 @@ def test_repeated_words_are_searched_once() -> None:
 
 
 async def test_the_limits_count_characters_after_ligatures_are_expanded(ann: UserClient) -> None:
-    assert await ann.codes(SEARCH, query="ﷺ" * 12) == ["BAD_USER_INPUT"]  # Each folds to eighteen letters.
+    assert await ann.error_codes(SEARCH, query="ﷺ" * 12) == ["BAD_USER_INPUT"]  # Each folds to eighteen letters.
     den = await ann.create_room("den")
-    await ann.say(den, "ﷺ" * 4_000)
+    await ann.send_messages(den, "ﷺ" * 4_000)
     async with ann.app.roomcast.db.read() as session:
         [[size]] = await fetch(session, sa.select(sa.func.max(sa.func.length(table(MessageText).c.text))))
     assert size <= MAX_TEXT
@@ -201,7 +201,7 @@ async def test_the_limits_count_characters_after_ligatures_are_expanded(ann: Use
 
 async def test_a_filter_has_up_to_100_rooms_and_authors(ann: UserClient) -> None:
     for name in ("roomIds", "authorIds"):
-        assert await ann.codes(SEARCH, query="needle", filter={name: ["room_x"] * 101}) == ["BAD_USER_INPUT"]
+        assert await ann.error_codes(SEARCH, query="needle", filter={name: ["room_x"] * 101}) == ["BAD_USER_INPUT"]
 
 
 @pytest.mark.parametrize("body", ["ﷺ" * 4_000, "a " * 2_000, "é" * 4_000, "x" * 3_990 + " needle"])

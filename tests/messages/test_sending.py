@@ -12,11 +12,11 @@ from tests.messages.documents import EDIT, codes
 async def test_a_sent_message_reaches_subscribers(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
-    async with bob.socket() as socket:
-        watching = await socket.watch(ROOM_MESSAGES, roomId=den)
+    async with bob.connect() as socket:
+        watching = await socket.subscribe(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(1)
         sent = await ann.send(den, "hello")
-        received = await watching.next()
+        received = await watching.next_event()
     assert received["message"]["id"] == sent["message"]["id"]
     assert received["message"]["body"] == "hello"
     assert received["message"]["author"] == {"username": "ann"}
@@ -54,7 +54,7 @@ async def test_fifty_concurrent_sends_leave_no_gap_in_the_sequence(ann: UserClie
 )
 async def test_a_body_in_any_script_is_stored_unchanged(ann: UserClient, body: str) -> None:
     den = await ann.create_room("den")
-    [message] = await ann.say(den, body)
+    [message] = await ann.send_messages(den, body)
     assert message["body"] == body
     assert (await ann.mutate(EDIT, messageId=message["id"], body=body + "!"))["message"]["body"] == body + "!"
 
@@ -64,6 +64,6 @@ async def test_a_body_in_any_script_is_stored_unchanged(ann: UserClient, body: s
 )
 async def test_a_body_without_visible_text_or_with_control_characters_is_refused(ann: UserClient, body: str) -> None:
     den = await ann.create_room("den")
-    [message] = await ann.say(den, "words")
+    [message] = await ann.send_messages(den, "words")
     assert codes(await ann.send(den, body)) == ["VALIDATION_FAILED"]
     assert codes(await ann.mutate(EDIT, messageId=message["id"], body=body)) == ["VALIDATION_FAILED"]

@@ -54,7 +54,7 @@ async def test_a_change_without_effect_posts_no_system_message(bob: UserClient, 
 
 async def test_system_messages_are_unread_for_nobody(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    await ann.say(den, "hello")
+    await ann.send_messages(den, "hello")
     await add(ann, den, cleo)
     await cleo.leave(den)
     seen = (await bob.execute(ROOM_HISTORY, id=den))["room"]
@@ -68,11 +68,11 @@ async def test_system_messages_are_unread_for_nobody(ann: UserClient, bob: UserC
 
 async def test_system_messages_are_streamed(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
-    async with bob.socket() as socket:
-        live = await socket.watch(ROOM_MESSAGES, roomId=den)
+    async with bob.connect() as socket:
+        live = await socket.subscribe(ROOM_MESSAGES, roomId=den)
         await bob.app.wait_for_streams(1)
         await cleo.join(den)
-        received = (await live.next())["message"]
+        received = (await live.next_event())["message"]
     assert (received["body"], received["author"]) == ("@cleo joined.", None)
     [again] = (await bob.execute(ROOM_HISTORY, id=den))["room"]["messages"]["nodes"]
     assert again["seq"] == received["seq"]

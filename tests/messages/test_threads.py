@@ -21,14 +21,14 @@ async def bodies(client: UserClient, room_id: str, **more: object) -> list[str]:
 
 async def test_thread_replies_are_streamed_and_not_in_the_main_history(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    root, other = await ann.say(den, "topic", "other")
-    async with bob.socket() as socket:
-        watching = await socket.watch(ROOM_MESSAGES, roomId=den)
+    root, other = await ann.send_messages(den, "topic", "other")
+    async with bob.connect() as socket:
+        watching = await socket.subscribe(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(1)
         async with replay_invariant(bob, den):
             await ann.send(den, "one", threadRootId=root["id"])
             await bob.send(den, "two", threadRootId=root["id"])
-        assert [event["message"]["body"] for event in await watching.take(2)] == ["one", "two"]
+        assert [event["message"]["body"] for event in await watching.next_events(2)] == ["one", "two"]
     seen = await bob.execute(HISTORY, roomId=den)
     assert [node["body"] for node in seen["messages"]["nodes"]] == ["topic", "other"]
     assert seen["messages"]["nodes"][0]["thread"] == {"replyCount": 2, "lastReply": {"body": "two"}}
@@ -39,7 +39,7 @@ async def test_thread_replies_are_streamed_and_not_in_the_main_history(ann: User
 
 async def test_threads_are_not_nested(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    [root] = await ann.say(den, "topic")
+    [root] = await ann.send_messages(den, "topic")
     reply = (await ann.send(den, "one", threadRootId=root["id"]))["message"]
     answer = await ann.send(den, "two", threadRootId=reply["id"])
     assert codes(answer) == ["VALIDATION_FAILED"]
@@ -48,7 +48,7 @@ async def test_threads_are_not_nested(ann: UserClient) -> None:
 
 async def test_a_thread_belongs_to_its_room_and_is_part_of_the_idempotency_check(ann: UserClient) -> None:
     den, hall = await ann.create_room("den"), await ann.create_room("hall")
-    [root] = await ann.say(den, "topic")
+    [root] = await ann.send_messages(den, "topic")
     assert codes(await ann.send(hall, "lost", threadRootId=root["id"])) == ["NOT_FOUND"]
     assert codes(await ann.send(den, "lost", threadRootId="msg_nonsense")) == ["NOT_FOUND"]
     key = str(uuid.uuid4())
@@ -56,12 +56,12 @@ async def test_a_thread_belongs_to_its_room_and_is_part_of_the_idempotency_check
     assert (await ann.send(den, "one", threadRootId=root["id"], clientMessageId=key))["replayed"] is True
     assert codes(await ann.send(den, "one", clientMessageId=key)) == ["IDEMPOTENCY_KEY_REUSED"]
     for arguments in ({"root": root["id"]}, {"root": ""}, {"around": root["id"]}, {"around": ""}):
-        assert await ann.codes(HISTORY, roomId=hall, **arguments) == ["NOT_FOUND"]
+        assert await ann.error_codes(HISTORY, roomId=hall, **arguments) == ["NOT_FOUND"]
 
 
 async def test_a_history_is_centred_on_one_of_its_messages(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    one, two, three = await ann.say(den, "one", "two", "three")
+    one, two, three = await ann.send_messages(den, "one", "two", "three")
     replies = [(await ann.send(den, f"reply {n}", threadRootId=two["id"]))["message"] for n in range(3)]
     assert await bodies(ann, den, around=two["id"], first=3) == ["one", "two", "three"]
     thread = {"root": two["id"], "around": replies[1]["id"], "first": 1}
@@ -73,7 +73,7 @@ async def test_a_deleted_reply_keeps_its_place_in_the_thread(ann: UserClient, bo
     den = await ann.create_room("den")
     await bob.join(den)
     async with replay_invariant(bob, den):
-        [root] = await ann.say(den, "topic")
+        [root] = await ann.send_messages(den, "topic")
         reply = (await ann.send(den, "one", threadRootId=root["id"]))["message"]
         await ann.mutate(DELETE, messageId=reply["id"])
         await ann.mutate(DELETE, messageId=root["id"])

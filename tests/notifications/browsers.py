@@ -127,7 +127,7 @@ async def push_service(folder: Path) -> AsyncIterator[PushService]:
         timeout_graceful_shutdown=1,
     )
     server = Server(config)
-    await server.begin()
+    await server.start()
     service.url = f"https://localhost:{server.port}"
     try:
         yield service
@@ -136,7 +136,7 @@ async def push_service(folder: Path) -> AsyncIterator[PushService]:
             connection.transport.abort()  # Closing a TLS connection that its peer keeps open takes half a minute.
         for task in server.server_state.tasks:
             task.cancel()
-        await server.end()
+        await server.stop()
 
 
 def write_certificate(folder: Path) -> tuple[Path, Path]:
@@ -228,8 +228,8 @@ _PENDING = table(PendingPush)
 
 async def collect_pending(app: RunningApp) -> list[PendingPush]:
     """Scan the logs now. Returns the pending pushes."""
-    assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.collect()
+    assert app.roomcast.backend.notifier is not None
+    await app.roomcast.backend.notifier.collect()
     async with app.roomcast.db.read() as session:
         return list(await session.exec(select(PendingPush)))
 
@@ -242,7 +242,7 @@ async def make_all_due(app: RunningApp) -> None:
 
 async def deliver_due(app: RunningApp) -> None:
     """Send what is due and wait for the results."""
-    notifier = app.roomcast.notifier
+    notifier = app.roomcast.backend.notifier
     assert notifier is not None
     await notifier.deliver()
     await notifier.idle()

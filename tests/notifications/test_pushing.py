@@ -11,7 +11,7 @@ async def test_an_unseen_message_is_pushed(make_app: MakeApp, service: PushServi
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        [message] = await ann.say(den, "are you *there*?")
+        [message] = await ann.send_messages(den, "are you *there*?")
         payload = await browser.next_payload()
     assert payload["text"] == "are you there?"
     assert (payload["v"], payload["roomId"], payload["roomName"], payload["roomKind"]) == (1, den, "den", "CHANNEL")
@@ -28,12 +28,12 @@ async def test_a_message_read_before_the_push_is_not_pushed(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "hello")
+    await ann.send_messages(den, "hello")
     assert len(await collect_pending(app)) == 1
-    await bob.say(den, "I am here")
+    await bob.send_messages(den, "I am here")
     await deliver_pending(app)
     assert browser.pushed == []
     assert await collect_pending(app) == []
-    await ann.say(den, "again")
+    await ann.send_messages(den, "again")
     await push_everything(app)
     assert (await browser.next_payload())["text"] == "again"

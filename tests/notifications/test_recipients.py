@@ -48,7 +48,7 @@ async def test_the_notification_level_decides_what_is_pushed(
     texts = []
     for body in ("plain", "by @bob's name", "to @room", "@cleo and others"):
         before = len(browser.pushed)
-        await ann.say(den, body)
+        await ann.send_messages(den, body)
         await push_everything(app)
         texts += [(await browser.next_payload())["text"] for _ in browser.pushed[before:]]
     assert sorted(texts) == pushed_texts
@@ -60,7 +60,7 @@ async def test_a_mention_is_marked_and_urgent(
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     for body, mention, urgency in (("plain", False, "normal"), ("@bob", True, "high")):
-        await ann.say(den, body)
+        await ann.send_messages(den, body)
         await push_everything(app)
         payloads = await browser.next_payload()
         assert (payloads["mention"], browser.pushed[-1].headers["urgency"]) == (mention, urgency)
@@ -71,7 +71,7 @@ async def test_authors_and_non_members_get_no_push(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browsers = [await subscribe(client, service) for client in (ann, bob, cleo)]
-    await ann.say(den, "hello @cleo")
+    await ann.send_messages(den, "hello @cleo")
     await push_everything(app)
     assert [len(browser.pushed) for browser in browsers] == [0, 1, 0]
 
@@ -81,7 +81,7 @@ async def test_a_direct_message_is_pushed_without_a_room_name(
 ) -> None:
     direct = (await ann.mutate(OPEN, userIds=[bob.id]))["room"]["id"]
     browser = await subscribe(bob, service)
-    await ann.say(direct, "psst")
+    await ann.send_messages(direct, "psst")
     await push_everything(app)
     payloads = await browser.next_payload()
     assert (payloads["roomKind"], payloads["roomName"], payloads["author"], payloads["text"]) == (
@@ -97,7 +97,7 @@ async def test_a_thread_reply_is_pushed_to_its_participants(
     app: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
-    [root] = await bob.say(den, "a question")
+    [root] = await bob.send_messages(den, "a question")
     browsers = [await subscribe(client, service) for client in (ann, bob, cleo)]
 
     async def pushes_after_reply(by: UserClient, body: str) -> list[int]:
@@ -144,7 +144,7 @@ async def test_a_message_that_needs_no_push_any_more_is_not_pushed(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    [message] = await ann.say(den, "hello @bob")
+    [message] = await ann.send_messages(den, "hello @bob")
     if when == "between scan and push":
         assert len(await collect_pending(app)) == 1
     await cancel(ann, bob, den, message["id"])  # type: ignore[operator]
@@ -158,14 +158,14 @@ async def test_messages_of_one_room_are_one_push_that_replaces_the_previous_one(
 ) -> None:
     den, attic = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "attic")]
     browser = await subscribe(bob, service)
-    await ann.say(den, "one", "two")
+    await ann.send_messages(den, "one", "two")
     assert len(await collect_pending(app)) == 1
-    await ann.say(den, "three")
+    await ann.send_messages(den, "three")
     assert len(await collect_pending(app)) == 1
     await deliver_pending(app)
-    await ann.say(den, "four")
+    await ann.send_messages(den, "four")
     await push_everything(app)
-    await ann.say(attic, "elsewhere")
+    await ann.send_messages(attic, "elsewhere")
     await push_everything(app)
     payloads = [await browser.next_payload() for _ in range(3)]
     assert [(each["text"], each["unread"], each["badge"]) for each in payloads] == [
@@ -183,9 +183,9 @@ async def test_a_message_sent_just_before_a_push_is_pushed_once(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "before the scan")
+    await ann.send_messages(den, "before the scan")
     assert len(await collect_pending(app)) == 1
-    await ann.say(den, "after the scan")
+    await ann.send_messages(den, "after the scan")
     await deliver_pending(app)
     await push_everything(app)
     payloads = [(await browser.next_payload())["text"] for _ in browser.pushed]
@@ -197,13 +197,13 @@ async def test_an_old_message_is_not_pushed(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "before the power cut")
+    await ann.send_messages(den, "before the power cut")
     assert len(await collect_pending(app)) == 1
     async with app.roomcast.db.work() as work:
         await work.session.exec(sa.update(table(Message)).values(created_at=now() - MAX_MESSAGE_AGE))
     await deliver_pending(app)
     assert await collect_pending(app) == []
-    await ann.say(den, "and after it")
+    await ann.send_messages(den, "and after it")
     await push_everything(app)
     assert ((await browser.next_payload())["text"], len(browser.pushed)) == ("and after it", 1)
 
@@ -212,7 +212,7 @@ async def test_a_message_older_than_the_subscription_is_not_pushed(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    await ann.say(den, "early")
+    await ann.send_messages(den, "early")
     browser = await subscribe(bob, service)
     await push_everything(app)
     assert browser.pushed == []
@@ -223,7 +223,7 @@ async def test_deleting_a_room_deletes_its_pending_pushes(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "hello")
+    await ann.send_messages(den, "hello")
     assert len(await collect_pending(app)) == 1
     assert (
         await ann.mutate(

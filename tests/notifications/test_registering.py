@@ -71,8 +71,8 @@ async def test_registering_and_unregistering_may_be_repeated(app: RunningApp, an
 
 
 async def test_registering_requires_a_login(app: RunningApp, visitor: AnonymousClient) -> None:
-    assert await visitor.codes(REGISTER, input=GOOD) == ["UNAUTHENTICATED"]
-    assert await visitor.codes(UNREGISTER, input={"endpoint": "https://localhost/"}) == ["UNAUTHENTICATED"]
+    assert await visitor.error_codes(REGISTER, input=GOOD) == ["UNAUTHENTICATED"]
+    assert await visitor.error_codes(UNREGISTER, input={"endpoint": "https://localhost/"}) == ["UNAUTHENTICATED"]
 
 
 async def test_a_server_without_push_refuses_subscriptions(make_app: MakeApp) -> None:
@@ -86,8 +86,8 @@ async def test_a_server_without_push_refuses_subscriptions(make_app: MakeApp) ->
 async def test_the_server_key_is_the_same_for_all_users_and_after_a_restart(make_app: MakeApp) -> None:
     keys = []
     for app in (await make_app(), await make_app()):
-        async with AnonymousClient(app) as visitor:
-            keys.append(await visitor.execute(KEY))
+        async with AnonymousClient(app) as anonymous:
+            keys.append(await anonymous.execute(KEY))
     assert keys[0] == keys[1]
     assert len(keys[0]["serverInfo"]["vapidPublicKey"]) == 87
 
@@ -97,12 +97,12 @@ async def test_a_browser_belongs_to_one_user_at_a_time(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "for bob")
+    await ann.send_messages(den, "for bob")
     assert len(await collect_pending(app)) == 1
     assert await cleo.mutate(REGISTER, **browser.subscription) == OK
     assert await collect_pending(app) == []
     assert await bob.mutate(UNREGISTER, endpoint=browser.subscription["endpoint"]) == OK
-    await ann.say(den, "for cleo")
+    await ann.send_messages(den, "for cleo")
     await push_everything(app)
     assert ((await browser.next_payload())["text"], len(browser.pushed)) == ("for cleo", 1)
 
@@ -140,14 +140,14 @@ async def test_the_end_of_a_session_deletes_its_subscriptions(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "before")
+    await ann.send_messages(den, "before")
     assert len(await collect_pending(app)) == 1
     await end_session(ann, bob)
-    await ann.say(den, "after")
+    await ann.send_messages(den, "after")
     await push_everything(app)
     assert browser.pushed == []
-    assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.delete_expired_subscriptions()
+    assert app.roomcast.backend.notifier is not None
+    await app.roomcast.backend.notifier.delete_expired_subscriptions()
     assert await endpoints(app) == []
 
 
@@ -161,7 +161,7 @@ async def test_other_sessions_keep_their_browsers(
     async with UserClient(app, "bob", again) as second_session:
         new = await subscribe(second_session, service)
         await bob.execute(LOGOUT)
-        await ann.say(den, "hello")
+        await ann.send_messages(den, "hello")
         await push_everything(app)
         assert (await new.next_payload())["text"] == "hello"
     assert first_browser.pushed == []

@@ -29,7 +29,7 @@ async def browser_with_pending_push(ann: UserClient, bob: UserClient, app: Runni
     """A browser of bob with one pending push."""
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "hello")
+    await ann.send_messages(den, "hello")
     assert len(await collect_pending(app)) == 1
     return browser
 
@@ -57,15 +57,15 @@ async def test_a_refused_push_is_logged_once_and_not_retried(
     service.answers[browser.path] = [(status, {"location": f"{service.url}/elsewhere"})] * 2
     with caplog.at_level(logging.WARNING, "roomcast.notifications"):
         await deliver_pending(app)
-        await ann.say((await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
+        await ann.send_messages((await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
         await push_everything(app)
     assert [record.getMessage() for record in caplog.records] == [
         f"The push service localhost refuses pushes: {status}"
     ]
     assert (len(browser.pushed), len(service.pushed)) == (2, 2)
     assert await endpoints(app) == [browser.subscription["endpoint"]]
-    assert app.roomcast.notifier is not None
-    assert app.roomcast.notifier.stats == {"refused": 2}
+    assert app.roomcast.backend.notifier is not None
+    assert app.roomcast.backend.notifier.stats == {"refused": 2}
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -103,7 +103,7 @@ async def test_a_message_read_during_an_outage_is_not_pushed(
     service.answers[browser.path] = [(503, {})]
     await deliver_pending(app)
     [room] = (await bob.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
-    await bob.say(room["id"], "I am here")
+    await bob.send_messages(room["id"], "I am here")
     await deliver_pending(app)
     assert (await collect_pending(app), len(browser.pushed)) == ([], 1)
 
@@ -116,7 +116,7 @@ async def test_a_message_sent_during_a_push_is_pushed_after_it(
     delivery = asyncio.create_task(deliver_pending(app))
     await service.wait_for(1)
     [room] = (await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
-    await ann.say(room["id"], "more")
+    await ann.send_messages(room["id"], "more")
     assert len(await collect_pending(app)) == 1
     service.open.set()
     await delivery
@@ -137,7 +137,7 @@ async def test_an_unresponsive_service_does_not_delay_others(
     await service.wait_for(1, slow.path)
     [room] = (await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     other = await subscribe(bob, service, "127.0.0.1")
-    await ann.say(room["id"], "more")
+    await ann.send_messages(room["id"], "more")
     await push_everything(app)
     assert (await other.next_payload())["text"] == "more"
     await delivery

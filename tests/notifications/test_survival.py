@@ -38,7 +38,7 @@ async def test_a_server_killed_before_a_push_sends_it_after_a_restart(
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        await ann.say(den, "last words")
+        await ann.send_messages(den, "last words")
         await server.kill()
         assert browser.pushed == []
         await server.start()
@@ -59,7 +59,7 @@ async def test_the_pending_pushes_of_a_killed_server_are_sent_by_another(
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        await ann.say(den, "last words")
+        await ann.send_messages(den, "last words")
         await first.kill()
         assert (await browser.next_payload())["text"] == "last words"
     assert len(browser.pushed) == 1
@@ -71,7 +71,7 @@ async def test_two_servers_send_each_push_once(make_app: MakeApp, service: PushS
         browser = await subscribe(bob, service)
         rooms = [await ann.create_room(f"room {number}", memberIds=[bob.id]) for number in range(ROOMS)]
         for room in rooms:
-            await ann.say(room, "hello")
+            await ann.send_messages(room, "hello")
         await asyncio.gather(*(collect_pending(app) for app in apps))
         await make_all_due(apps[0])
         await asyncio.gather(*(deliver_due(app) for app in apps))
@@ -87,15 +87,15 @@ async def test_a_push_claimed_by_a_dead_server_is_sent_when_its_lease_ends(
     async with await sign_up(first, "ann") as ann, await sign_up(first, "bob") as bob:
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        await ann.say(den, "hello")
+        await ann.send_messages(den, "hello")
         await collect_pending(first)
         service.open.clear()
         delivery = asyncio.create_task(deliver_pending(first))
         await service.wait_for(1)
         [leased] = await collect_pending(second)
         assert now() < leased.due_at <= now() + LEASE
-        assert first.roomcast.notifier is not None
-        await first.roomcast.notifier.close()
+        assert first.roomcast.backend.notifier is not None
+        await first.roomcast.backend.notifier.close()
         await asyncio.wait([delivery])
         service.open.set()
         await deliver_pending(second)

@@ -9,13 +9,13 @@ ROOM = "{ errors { code path retryAfterMs } cursor room { id memberCount } }"
 
 def mutation(name: str, selection: str = ROOM) -> str:
     """A mutation whose input type is named after it."""
-    kinds = {
+    event_kinds = {
         "archiveRoom": "RoomIdInput",
         "unarchiveRoom": "RoomIdInput",
         "deleteRoom": "RoomIdInput",
         "leaveRoom": "RoomIdInput",
     }
-    kind = kinds.get(name, name[0].upper() + name[1:] + "Input")
+    kind = event_kinds.get(name, name[0].upper() + name[1:] + "Input")
     return f"mutation M($input: {kind}!) {{ {name}(input: $input) {selection} }}"
 
 

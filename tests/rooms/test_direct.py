@@ -4,7 +4,7 @@ import asyncio
 
 from tests.accounts.documents import BAN
 from tests.api_clients import UserClient, sign_up
-from tests.replay_invariant import kinds, replay_invariant
+from tests.replay_invariant import event_kinds, replay_invariant
 from tests.rooms.documents import CREATE_INVITE, DELETE, change, mutation, refusal
 
 OPEN = mutation(
@@ -49,8 +49,8 @@ async def test_other_members_see_a_conversation_from_its_first_message_on(bob: U
     assert (await cleo.execute(OWN_DIRECT_ROOMS))["rooms"] == {"totalCount": 0, "nodes": []}
     assert (await cleo.execute("query N($id: ID!) { node(id: $id) { id } }", id=room))["node"] is None
     async with replay_invariant(bob, room) as events:
-        await bob.say(room, "psst")
-    assert kinds(events) == ["MessageCreated"]
+        await bob.send_messages(room, "psst")
+    assert event_kinds(events) == ["MessageCreated"]
     assert (await cleo.execute(OWN_DIRECT_ROOMS))["rooms"]["nodes"] == [
         {"id": room, "directPeers": [{"username": "bob"}]}
     ]
@@ -69,7 +69,7 @@ async def test_a_conversation_is_found_by_the_names_of_its_other_members(
         assert [node["id"] for node in found_rooms["nodes"]] == found, query
     assert (await bob.execute(ROOMS_BY_NAME, query="cleo"))["rooms"]["totalCount"] == 2
     assert (await cleo.execute(ROOMS_BY_NAME, query="bob"))["rooms"]["totalCount"] == 0
-    await bob.say(room, "psst")
+    await bob.send_messages(room, "psst")
     assert [node["id"] for node in (await cleo.execute(ROOMS_BY_NAME, query="BOB"))["rooms"]["nodes"]] == [room]
     assert (await ann.execute(ROOMS_BY_NAME, query="cleo"))["rooms"]["totalCount"] == 0
 

@@ -63,7 +63,7 @@ async def test_the_name_filter_ignores_case_and_accents(bob: UserClient) -> None
 async def test_rooms_are_ordered_by_activity_name_or_age_across_pages(bob: UserClient) -> None:
     rooms = {name: await bob.create_room(name) for name in ("beta", "Alpha", "gamma", "delta")}
     for name in ("gamma", "beta"):
-        await bob.say(rooms[name], "hi")
+        await bob.send_messages(rooms[name], "hi")
     orders = {
         "LAST_ACTIVITY_DESC": ["beta", "gamma", "delta", "Alpha"],
         "NAME_ASC": ["Alpha", "beta", "delta", "gamma"],
@@ -83,12 +83,12 @@ async def test_rooms_are_ordered_by_activity_name_or_age_across_pages(bob: UserC
 async def test_the_unread_filter_shows_rooms_with_unread_messages_of_others(bob: UserClient, cleo: UserClient) -> None:
     for name in ("unread", "own words", "quiet", "left"):
         room = await bob.create_room(name)
-        await bob.say(room, "before anybody came")
+        await bob.send_messages(room, "before anybody came")
         await add(bob, room, cleo)
         if name == "own words":
-            await cleo.say(room, "talking to myself")
+            await cleo.send_messages(room, "talking to myself")
         elif name != "quiet":
-            await bob.say(room, "unread by cleo")
+            await bob.send_messages(room, "unread by cleo")
         if name == "left":
             await change(cleo, "leaveRoom", roomId=room)
     assert await room_names(cleo, unreadOnly=True) == ["unread"]
@@ -116,7 +116,7 @@ async def test_a_page_of_rooms_takes_as_many_statements_at_any_size(
 ) -> None:
     for number in range(6):
         room = await bob.create_room(f"room {number}", memberIds=[cleo.id])
-        await cleo.say(room, "hi")
+        await cleo.send_messages(room, "hi")
     costs = []
     for size in (2, 6):
         with statements() as executed:

@@ -5,17 +5,17 @@ import asyncio
 from tests.accounts.documents import BAN
 from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient, sign_up
 from tests.conftest import MakeApp
-from tests.replay_invariant import kinds, replay_invariant
+from tests.replay_invariant import event_kinds, replay_invariant
 from tests.rooms.documents import CREATE_INVITE, INVITE, REVOKE_INVITE, change, invite, refusal
 
 
 async def test_an_invite_can_be_previewed_and_redeemed(
-    bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+    bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     created = await bob.mutate(CREATE_INVITE, roomId=den, maxUses=2, expiresInSeconds=60)
     assert created["url"] == f"{bob.app.url}/?invite={created['code']}"
-    preview = (await visitor.execute(INVITE, code=created["code"]))["invite"]
+    preview = (await anonymous.execute(INVITE, code=created["code"]))["invite"]
     assert preview == {
         "code": created["code"],
         "roomId": den,
@@ -27,21 +27,21 @@ async def test_an_invite_can_be_previewed_and_redeemed(
     async with replay_invariant(bob, den) as events:
         await change(cleo, "joinRoom", inviteCode=created["code"], roomId=den)
         assert (await change(cleo, "joinRoom", inviteCode=created["code"]))["cursor"] is None
-    assert kinds(events) == ["JOINED", "@cleo joined."]
-    assert (await visitor.execute(INVITE, code=created["code"]))["invite"]["usesLeft"] == 1
+    assert event_kinds(events) == ["JOINED", "@cleo joined."]
+    assert (await anonymous.execute(INVITE, code=created["code"]))["invite"]["usesLeft"] == 1
 
 
 async def test_all_invalid_invites_get_the_same_answer(
-    bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+    bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     revoked, short = await invite(bob, den), await invite(bob, den, expiresInSeconds=1)
     assert (await bob.mutate(REVOKE_INVITE, code=revoked))["errors"] == []
     async with asyncio.timeout(5):
-        while (await visitor.execute(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (only time ends it)
+        while (await anonymous.execute(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (only time ends it)
             await asyncio.sleep(0.05)
     for code in (revoked, short, "0" * 24, "nonsense\0"):
-        assert (await visitor.execute(INVITE, code=code))["invite"] is None
+        assert (await anonymous.execute(INVITE, code=code))["invite"] is None
         assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
     elsewhere = await cleo.create_room("elsewhere")
     good = await invite(bob, den)
@@ -65,7 +65,7 @@ async def test_an_invite_with_three_uses_admits_three_of_ten_concurrent_users(bo
         )
     answers = [[error["code"] for error in payload["errors"]] for payload in payloads]
     assert sorted(answers) == [[]] * 3 + [["INVITE_INVALID"]] * 7
-    assert kinds(events).count("JOINED") == 3
+    assert event_kinds(events).count("JOINED") == 3
     for client_ in clients:
         await client_.http.aclose()
 
@@ -86,26 +86,26 @@ async def test_who_may_create_and_revoke_invites(bob: UserClient, cleo: UserClie
 
 
 async def test_a_ban_revokes_the_users_invites(
-    ann: UserClient, bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+    ann: UserClient, bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
     shut, den = await bob.create_room("shut", visibility="PRIVATE"), await ann.create_room("den", memberIds=[bob.id])
     codes = [await invite(bob, shut), await invite(bob, den)]
     good = await invite(ann, den)
     assert await _codes(ann, BAN, userId=bob.id) == []
     for code in codes:
-        assert (await visitor.execute(INVITE, code=code))["invite"] is None
+        assert (await anonymous.execute(INVITE, code=code))["invite"] is None
         assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
     await change(cleo, "joinRoom", inviteCode=good)
 
 
 async def test_leaving_a_room_revokes_the_users_invites_to_it(
-    bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+    bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     code = await invite(cleo, den)
     await change(cleo, "leaveRoom", roomId=den)
     await change(bob, "updateRoom", roomId=den, visibility="PRIVATE")
-    assert (await visitor.execute(INVITE, code=code))["invite"] is None
+    assert (await anonymous.execute(INVITE, code=code))["invite"] is None
     assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
 
 
@@ -115,13 +115,13 @@ async def test_signup_with_an_invite_joins_its_room(make_app: MakeApp) -> None:
         den = await ann.create_room("den", visibility="PRIVATE")
         code = await invite(ann, den, maxUses=1)
         app = await make_app(signup_mode="invite_only", public_url="https://chat.example.org")
-        async with AnonymousClient(app) as visitor:
-            assert await _signup_codes(visitor, "bob") == ["SIGNUP_CLOSED"]
-            assert await _signup_codes(visitor, "bob", inviteCode="f" * 24) == ["INVITE_INVALID"]
+        async with AnonymousClient(app) as anonymous:
+            assert await _signup_codes(anonymous, "bob") == ["SIGNUP_CLOSED"]
+            assert await _signup_codes(anonymous, "bob", inviteCode="f" * 24) == ["INVITE_INVALID"]
             async with replay_invariant(ann, den) as events:
-                assert await _signup_codes(visitor, "bob", inviteCode=code) == []
-            assert kinds(events) == ["JOINED", "@bob joined."]
-            assert await _signup_codes(visitor, "cleo", inviteCode=code) == ["INVITE_INVALID"]
+                assert await _signup_codes(anonymous, "bob", inviteCode=code) == []
+            assert event_kinds(events) == ["JOINED", "@bob joined."]
+            assert await _signup_codes(anonymous, "cleo", inviteCode=code) == ["INVITE_INVALID"]
         async with AnonymousClient(app, ann.token) as ann_again:
             created: Json = await ann_again.mutate(CREATE_INVITE, roomId=den)
             assert created["url"] == f"https://chat.example.org/?invite={created['code']}"
@@ -131,14 +131,14 @@ async def test_a_server_with_closed_signup_refuses_invites(make_app: MakeApp) ->
     open_app = await make_app()
     async with await sign_up(open_app, "ann") as ann:
         code = await invite(ann, await ann.create_room("den"))
-    async with AnonymousClient(await make_app(signup_mode="closed")) as visitor:
-        assert await _signup_codes(visitor, "bob", inviteCode=code) == ["SIGNUP_CLOSED"]
+    async with AnonymousClient(await make_app(signup_mode="closed")) as anonymous:
+        assert await _signup_codes(anonymous, "bob", inviteCode=code) == ["SIGNUP_CLOSED"]
 
 
 async def _codes(client: UserClient, document: str, **arguments: object) -> list[str]:
     return [error["code"] for error in (await client.mutate(document, **arguments))["errors"]]
 
 
-async def _signup_codes(visitor: AnonymousClient, name: str, **more: str) -> list[str]:
-    payload = await visitor.mutate(SIGNUP, username=name, password=PASSWORD, **more)
+async def _signup_codes(anonymous: AnonymousClient, name: str, **more: str) -> list[str]:
+    payload = await anonymous.mutate(SIGNUP, username=name, password=PASSWORD, **more)
     return [error["code"] for error in payload["errors"]]

@@ -1,7 +1,7 @@
 """Members and roles: who may change whom, and that a room always has an owner."""
 
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
-from tests.replay_invariant import kinds, replay_invariant
+from tests.replay_invariant import event_kinds, replay_invariant
 from tests.rooms.documents import add, change, invite, refusal
 
 
@@ -12,7 +12,7 @@ async def test_joining_twice_changes_nothing(bob: UserClient, cleo: UserClient) 
         assert (await change(cleo, "joinRoom", roomId=den))["cursor"] is None
         assert (await change(cleo, "leaveRoom", roomId=den))["room"]["memberCount"] == 1
         assert await refusal(cleo, "leaveRoom", roomId=den) == "NOT_A_MEMBER"
-    assert kinds(recorded) == ["JOINED", "@cleo joined.", "LEFT", "@cleo left."]
+    assert event_kinds(recorded) == ["JOINED", "@cleo joined.", "LEFT", "@cleo left."]
 
 
 async def test_users_are_added_to_a_private_room(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
@@ -23,7 +23,7 @@ async def test_users_are_added_to_a_private_room(ann: UserClient, bob: UserClien
         await add(bob, den, cleo, ann, bob)
         assert (await change(bob, "addMembers", roomId=den, userIds=[cleo.id]))["cursor"] is None
         assert await refusal(bob, "addMembers", roomId=den, userIds=["user_nobody"]) == "NOT_FOUND"
-    assert kinds(recorded) == ["JOINED", "JOINED", "@bob added @ann and @cleo."]
+    assert event_kinds(recorded) == ["JOINED", "JOINED", "@bob added @ann and @cleo."]
     left = await change(cleo, "leaveRoom", roomId=den)
     assert left["room"] is None, "a room that the user cannot read any more is not returned"
     assert left["cursor"] is not None
@@ -52,7 +52,7 @@ async def test_only_owners_change_roles(ann: UserClient, bob: UserClient, cleo: 
         assert (await cleo.send(den, "hm"))["errors"][0]["code"] == "READ_ONLY"
         await change(ann, "setMemberRole", **arguments)
         assert (await change(bob, "setMemberRole", **arguments))["cursor"] is None
-    assert kinds(recorded) == ["ROLE_CHANGED", "ROLE_CHANGED"]
+    assert event_kinds(recorded) == ["ROLE_CHANGED", "ROLE_CHANGED"]
     shut = await bob.create_room("shut", visibility="PRIVATE")
     assert await refusal(ann, "setMemberRole", roomId=shut, userId=bob.id, role="MEMBER") == "NOT_FOUND"
 
@@ -80,7 +80,7 @@ async def test_an_owners_role_is_changed_by_themselves_or_an_administrator(
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "FORBIDDEN"
     async with replay_invariant(cleo, den) as recorded:
         await change(ann, "removeMember", roomId=den, userId=bob.id)
-    assert kinds(recorded) == ["REMOVED", "@ann removed @bob."]
+    assert event_kinds(recorded) == ["REMOVED", "@ann removed @bob."]
 
 
 async def test_moderators_remove_members_with_a_lower_role(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
@@ -93,21 +93,22 @@ async def test_moderators_remove_members_with_a_lower_role(ann: UserClient, bob:
     async with replay_invariant(ann, den) as recorded:
         await change(bob, "removeMember", roomId=den, userId=cleo.id, reason="spam")
         assert (await change(bob, "removeMember", roomId=den, userId=cleo.id))["cursor"] is None
-    assert kinds(recorded) == ["REMOVED", "@bob removed @cleo."]
+    assert event_kinds(recorded) == ["REMOVED", "@bob removed @cleo."]
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "NOT_FOUND"
 
 
 async def test_a_removed_member_gets_no_more_events(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
-    async with cleo.socket() as socket:
-        events, messages = await socket.watch(ROOM_EVENTS, roomId=den), await socket.watch(ROOM_MESSAGES, roomId=den)
-        await events.next()
+    async with cleo.connect() as socket:
+        events = await socket.subscribe(ROOM_EVENTS, roomId=den)
+        messages = await socket.subscribe(ROOM_MESSAGES, roomId=den)
+        await events.next_event()
         await bob.app.wait_for_streams(2)
         await change(bob, "removeMember", roomId=den, userId=cleo.id)
-        await bob.say(den, "they are gone")
-        ended = await events.next()
+        await bob.send_messages(den, "they are gone")
+        ended = await events.next_event()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "REMOVED_FROM_ROOM")
-        assert (await events.message())["type"] == (await messages.message())["type"] == "complete"
+        assert (await events.next_message())["type"] == (await messages.next_message())["type"] == "complete"
     await bob.app.wait_for_streams(0)
 
 
@@ -147,7 +148,7 @@ async def test_leaving_and_returning_keeps_role_and_mute(bob: UserClient, cleo: 
     async with replay_invariant(bob, den) as recorded:
         await change(cleo, "leaveRoom", roomId=den)
         await change(cleo, "joinRoom", roomId=den)
-    assert kinds(recorded) == ["LEFT", "@cleo left.", "JOINED", "@cleo joined."]
+    assert event_kinds(recorded) == ["LEFT", "@cleo left.", "JOINED", "@cleo joined."]
     assert recorded[2]["role"] == "READ_ONLY"
     assert recorded[2]["mutedUntil"] is not None
     await change(cleo, "leaveRoom", roomId=den)

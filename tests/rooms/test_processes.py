@@ -23,18 +23,18 @@ async def test_losing_a_room_ends_streams_in_a_process_without_broker_messages(
     async with await sign_up(here, "ann") as _, await sign_up(here, "bob") as bob, await sign_up(there, "cleo") as cleo:
         members = [cleo.id] if mutation == "removeMember" else []
         den = await bob.create_room("den", visibility="PRIVATE" if members else "PUBLIC", memberIds=members)
-        async with cleo.socket() as socket:
+        async with cleo.connect() as socket:
             events, messages = (
-                await socket.watch(ROOM_EVENTS, roomId=den),
-                await socket.watch(ROOM_MESSAGES, roomId=den),
+                await socket.subscribe(ROOM_EVENTS, roomId=den),
+                await socket.subscribe(ROOM_MESSAGES, roomId=den),
             )
-            await events.next()
+            await events.next_event()
             await there.wait_for_streams(2)
             started_at = time.monotonic()
             await _end_access(mutation, bob, cleo, den)
-            ended = await events.next()
+            ended = await events.next_event()
             assert (ended["__typename"], ended["reason"]) == ("StreamEnded", END_REASONS[mutation])
-            assert (await events.message())["type"] == (await messages.message())["type"] == "complete"
+            assert (await events.next_message())["type"] == (await messages.next_message())["type"] == "complete"
             assert time.monotonic() - started_at < 2.5  # One second, plus slack for a busy machine.
 
 

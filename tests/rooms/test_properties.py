@@ -95,7 +95,7 @@ async def create_room_under_test(clients: dict[str, UserClient], visibility: str
     room_id = await bob.create_room(secret, visibility=visibility, topic=secret)
     for name, role in (("watch", "READ_ONLY"), ("cleo", "MODERATOR"), ("dora", "MEMBER")):
         await change(bob, "addMembers", roomId=room_id, userIds=[clients[name].id], role=role)
-    [first_message] = await bob.say(room_id, secret)
+    [first_message] = await bob.send_messages(room_id, secret)
     return RoomUnderTest(clients, room_id, first_message["id"], secret, admin_has_rights=visibility == "PUBLIC")
 
 
@@ -179,9 +179,8 @@ async def _assert_hidden_from(client: UserClient, room: RoomUnderTest) -> None:
         "rooms": {"totalCount": 0, "nodes": []},
     }
     assert room.secret not in await room_names(client, membership="DISCOVERABLE")
-    assert await client.codes("query H($id: ID!) { messages(roomId: $id) { nodes { id } } }", id=room.room_id) == [
-        "NOT_FOUND"
-    ]
+    history = "query H($id: ID!) { messages(roomId: $id) { nodes { id } } }"
+    assert await client.error_codes(history, id=room.room_id) == ["NOT_FOUND"]
     other = {"roomId": room.room_id, "userId": room.clients["bob"].id}
     attempts: list[tuple[str, dict[str, Any]]] = [
         (SEND, {"roomId": room.room_id, "body": "hello?"}),
@@ -202,7 +201,7 @@ async def _assert_hidden_from(client: UserClient, room: RoomUnderTest) -> None:
         payload = await client.mutate(document, **arguments)
         assert [error["code"] for error in payload["errors"]] == ["NOT_FOUND"], document
         assert room.secret not in json.dumps(payload)
-    async with client.socket() as socket:
+    async with client.connect() as socket:
         for document in (ROOM_EVENTS, ROOM_MESSAGES):
-            frame = await (await socket.watch(document, roomId=room.room_id)).message()
+            frame = await (await socket.subscribe(document, roomId=room.room_id)).next_message()
             assert (frame["type"], frame["payload"][0]["extensions"]["code"]) == ("error", "NOT_FOUND")

@@ -90,15 +90,15 @@ async def test_cancelled_at_any_moment_nothing_is_lost_later(app: RunningApp, st
 async def test_a_stopped_send_whose_transaction_was_beginning_loses_nothing_later(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await sign_up(proxied, "ann") as ann, ann.socket() as wire:
+    async with await sign_up(proxied, "ann") as ann, ann.connect() as wire:
         den = await ann.create_room("den")
         for round_ in range(3):
             fault = proxy.stall(b"BEGIN")
-            stopped = await wire.watch(SEND, input={"roomId": den, "body": f"stopped {round_}"})
+            stopped = await wire.subscribe(SEND, input={"roomId": den, "body": f"stopped {round_}"})
             await fault.reached.wait()
             await stopped.stop()
             fault.release()
-        acknowledged = [message["body"] for message in await ann.say(den, *(f"kept {n}" for n in range(20)))]
+        acknowledged = [message["body"] for message in await ann.send_messages(den, *(f"kept {n}" for n in range(20)))]
     found = await stored(database_url, den)
     assert [body for body in found if body.startswith("kept")] == acknowledged
 

@@ -278,7 +278,7 @@ class Context:
 
     @property
     def attachments(self) -> Loader[UUID, list[File]]:
-        return self._loader("attachments", files.attached)
+        return self._loader("attachments", files.files_by_message)
 
     def _loader(
         self, name: str, query: Callable[[Any, Collection[Key]], Awaitable[Mapping[Key, Row]]]

@@ -32,8 +32,8 @@ from roomcast.rooms import queries as rooms
 from roomcast.rooms import read_state
 from roomcast.rooms.models import MembershipRow, RoomRow
 from roomcast.rooms.policy import may_read
-from roomcast.uploads.actions import attach
-from roomcast.uploads.queries import locking
+from roomcast.uploads.actions import attach_to_messages
+from roomcast.uploads.queries import lock_files_query
 
 AUTHOR_CACHE_SIZE = 1_000
 """Author models that are kept between sends."""
@@ -132,7 +132,7 @@ async def send_messages(work: Work, requests: Sequence[NewMessage]) -> list[Sent
         sent_at = {pair: state.memberships[pair].last_sent_at for pair in state.slow_mode_senders}
         await read_state.record_send_times(work, sent_at)
     if state.claims.claimed:
-        await attach(work, state.claims.claimed)
+        await attach_to_messages(work, state.claims.claimed)
     return results
 
 
@@ -170,7 +170,7 @@ async def _load_send_state(work: Work, requests: Sequence[NewMessage]) -> SendSt
         rooms.memberships_query(pairs),
         accounts.public_profiles_query(author_ids),
         DirectQuery[MessageRow](_MESSAGES, {"ids": list({id_ for id_ in ids if id_ is not None})}),
-        locking({id_ for request in requests for id_ in request.file_ids if id_ is not None}),
+        lock_files_query({id_ for request in requests for id_ in request.file_ids if id_ is not None}),
     )
     event_log.remember_locked_heads(work.session, heads)
     return SendState(

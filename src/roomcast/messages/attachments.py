@@ -6,7 +6,7 @@ from uuid import UUID
 
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Conflict, ValidationFailed
-from roomcast.uploads.actions import check_free
+from roomcast.uploads.actions import check_usable
 from roomcast.uploads.models import FileRow
 
 MAX_ATTACHMENTS = 10
@@ -30,7 +30,7 @@ class AttachmentClaims:
             raise ValidationFailed(
                 f"A message has at most {MAX_ATTACHMENTS} attachments, and no file twice.", path=path
             )
-        found = [check_free(self.files.get(id_) if id_ else None, actor, "attachmentIds").id for id_ in ids]
+        found = [check_usable(self.files.get(id_) if id_ else None, actor, "attachmentIds").id for id_ in ids]
         if any(id_ in self.claimed for id_ in found):
             raise Conflict(
                 "This file is already attached to a message. Upload it again to attach it to another one.", path=path

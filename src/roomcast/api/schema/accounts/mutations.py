@@ -80,7 +80,7 @@ class Mutation:
         backend.passwords.check(input.password, username=input.username, path=("input", "password"))
         hashed = await backend.credentials.hash_for_signup(input.password, device.ip_address)
         account = NewAccount(input.username, hashed, input.email, input.display_name, input.setup_token or None)
-        async with backend.credentials.claiming(input.email, device.ip_address), backend.db.work() as work:
+        async with backend.credentials.limit_email_probing(input.email, device.ip_address), backend.db.work() as work:
             signed_in = await actions.signup(work, account, device, backend.account_rules)
             await _enter(work, signed_in, input.invite_code)
         welcome = await _welcome(context, signed_in)
@@ -112,7 +112,7 @@ class Mutation:
             if isinstance(outcome, ReusedRefreshToken):
                 end_afterwards(context, work, [outcome.session_id], SessionEndReason.SESSION_REVOKED)
         if isinstance(outcome, ReusedRefreshToken):  # committed, and refused
-            raise outcome.refusal
+            raise outcome.error
         return await _login_payload(context, outcome)
 
     @strawberry.mutation
@@ -166,7 +166,7 @@ class Mutation:
         actions.check_profile(profile)
         is_claim = await _check_email_change(context, input)
         claimed = (input.email or None) if is_claim else None
-        claiming = backend.credentials.claiming(claimed, context.caller.ip_address, actor)
+        claiming = backend.credentials.limit_email_probing(claimed, context.caller.ip_address, actor)
         async with claiming, backend.db.work() as work:
             user = await actions.update_profile(work, actor, profile)
         await context.changed()
@@ -179,7 +179,7 @@ class Mutation:
         context, user_id = info.context, local_id("user", input.user_id)
         async with context.backend.db.work() as work:
             user = await administration.set_user_role(work, context.actor, user_id, input.role)
-            work.after_commit.append(lambda: context.backend.sessions.forget(user.id))
+            work.after_commit.append(lambda: context.backend.sessions.invalidate_user(user.id))
         await context.changed()
         return UserPayload(user=user)
 
@@ -206,7 +206,7 @@ class Mutation:
 def end_afterwards(context: Context, work: Work, session_ids: Collection[UUID], why: SessionEndReason) -> None:
     """After the commit these sessions are over in this process, sockets included; the others notice by themselves."""
     if session_ids:
-        work.after_commit.append(partial(context.backend.sessions.end, dict.fromkeys(session_ids, why)))
+        work.after_commit.append(partial(context.backend.sessions.mark_ended, dict.fromkeys(session_ids, why)))
 
 
 async def _check_email_change(context: Context, given: UpdateProfileInput) -> bool:
@@ -256,7 +256,7 @@ async def _login_payload(context: Context, signed_in: SignedIn) -> LoginPayload:
 async def _welcome(context: Context, signed_in: SignedIn) -> Welcome:
     """The rest of this operation, and the socket it came over, act for the person who has just signed in."""
     user, session = signed_in.user, signed_in.session
-    token, expires_at = context.backend.tokens.access(user.id, session.id)
+    token, expires_at = context.backend.tokens.issue_access_token(user.id, session.id)
     is_admin = user.role == models.UserRole.ADMIN
     context.viewer = Actor(user.id, session.id, is_admin, expires_at, context.caller.ip_address)
     if context.caller.adopt is not None:

@@ -16,7 +16,7 @@ from roomcast.api.schema.scalars import URL
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.presence import registry
-from roomcast.uploads.links import SHOWING
+from roomcast.uploads.links import AVATAR_LINK_WINDOW
 
 strawberry.enum(models.UserRole)
 
@@ -39,7 +39,8 @@ class User(Node):
         if user.avatar_id is None:
             return None
         return URL(
-            info.context.address + info.context.backend.links.reading("thumbnails", user.avatar_id, now(), SHOWING)
+            info.context.address
+            + info.context.backend.links.read_path("thumbnails", user.avatar_id, now(), AVATAR_LINK_WINDOW)
         )
 
 
@@ -105,7 +106,7 @@ class Viewer(Node):
     async def sessions(self, actor: strawberry.Parent[Actor], info: Info) -> Sequence[models.Session]:
         """Where the account is signed in, the most recently used first."""
         async with info.context.snapshot.session() as session:
-            return await accounts.sessions_of(session, actor)
+            return await accounts.active_sessions(session, actor)
 
 
 @strawberry.type
