@@ -21,8 +21,8 @@ from roomcast.accounts.tokens import Tokens
 from roomcast.api.context import Backend
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.limits import Limits
-from roomcast.api.execution.persisted import Manifest, PersistedQueries, WrongManifest, read_manifest
-from roomcast.api.execution.rates import Rates
+from roomcast.api.execution.persisted import InvalidManifest, Manifest, PersistedQueries, read_manifest
+from roomcast.api.execution.rates import RateLimiter
 from roomcast.api.http.endpoint import HttpEndpoint
 from roomcast.api.http.files import FilesEndpoint
 from roomcast.api.schema import root
@@ -188,8 +188,8 @@ class Roomcast:
         return self.sweeping, self.sweeping_files, self.sweeping_strays, self.checking_inboxes, *self.notifying
 
     @property
-    def _rates(self) -> Rates | None:
-        return Rates(self.buckets) if self.settings.rate_limits is OnOff.ON else None
+    def _rates(self) -> RateLimiter | None:
+        return RateLimiter(self.buckets) if self.settings.rate_limits is OnOff.ON else None
 
     @property
     def _places(self) -> ConnectionLimits:
@@ -208,17 +208,17 @@ class Roomcast:
             log_setup_token(rules.setup_token, settings.public_url)
         return Backend(
             db=self.db,
-            store=self.epoch,
+            epoch_tracker=self.epoch,
             tokens=tokens,
             passwords=self.passwords,
             credentials=self.credentials,
             sessions=self.sessions,
             account_rules=rules,
             send=self.send,
-            watch=self.watch,
-            inbox_checks=self.inbox_checks,
-            signals=self.signals,
-            everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
+            watchers=self.watch,
+            inbox_reconciler=self.inbox_checks,
+            presence=self.signals,
+            members_may_create_rooms=settings.room_creation is RoomCreation.EVERYONE,
             public_url=settings.public_url,
             links=Links(
                 [*(derive_key(key, "links") for key in keys), *keys]
@@ -362,7 +362,7 @@ def read_trusted(settings: Settings) -> Manifest | None:
     """The documents that alone may run. Raises WrongSetting."""
     try:
         return read_manifest(settings.trusted_documents) if settings.trusted_documents else None
-    except WrongManifest as error:
+    except InvalidManifest as error:
         raise WrongSetting(f"ROOMCAST_TRUSTED_DOCUMENTS: {error}") from None
 
 

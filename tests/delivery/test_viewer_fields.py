@@ -14,9 +14,9 @@ from hypothesis_graphql import nodes, queries
 
 from roomcast.api.context import Context
 from roomcast.api.execution.documents import RequestErrors
-from roomcast.api.execution.engine import Engine, completed, shown
+from roomcast.api.execution.engine import Engine, execute, result_payload
 from roomcast.api.execution.requests import Request
-from roomcast.api.execution.viewer_fields import LIVE
+from roomcast.api.execution.viewer_fields import LIVE_CALLER
 from roomcast.api.execution.viewer_fields import AudienceMember as Onlooker
 from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES, RenderedEvent
 from roomcast.api.schema.streams.subscriptions import RoomEventRenderer, Stream, StreamStart
@@ -117,13 +117,13 @@ class Stage:
     async def _alone(self, document: str, entry: FeedEntry, person: Onlooker) -> bytes | None:
         if type(entry.event) not in kinds_of(document):
             return None
-        context = Context(self._engine.backend, person.actor, LIVE)
+        context = Context(self._engine.backend, person.actor, LIVE_CALLER)
         executor = self._engine.executor(self._engine.operation(Request(document)), {}, context)
         try:
-            result = await completed(executor.build_per_event_executor(RenderedEvent(entry.event, replayed=False)))
+            result = await execute(executor.build_per_event_executor(RenderedEvent(entry.event, replayed=False)))
         finally:
             await context.close()
-        return orjson.dumps(shown(result, LIVE.request_id))
+        return orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
 
 
 def failing(resolve: Callable[..., Awaitable[Any]], person: UserClient) -> Callable[..., Awaitable[Any]]:

@@ -58,28 +58,28 @@ class Backend:
     """The product below the edge, as `app.py` put it together."""
 
     db: Database
-    store: Epoch
+    epoch_tracker: Epoch
     tokens: Tokens
     passwords: Passwords
     credentials: Credentials
     sessions: Sessions
     account_rules: AccountRules
     send: GroupCommit[NewMessage, Sent]
-    watch: WatcherRegistry
-    inbox_checks: InboxReconciler
-    signals: PresenceService
+    watchers: WatcherRegistry
+    inbox_reconciler: InboxReconciler
+    presence: PresenceService
     links: Links
     max_upload_bytes: int
     upload_quota_bytes: int
     max_response_bytes: int
     notifier: Notifier | None = None
-    everyone_creates_rooms: bool = True
+    members_may_create_rooms: bool = True
     public_url: str | None = None
 
     @property
     def epoch(self) -> UUID:
         """In which cursors are made, and count."""
-        return self.store.current
+        return self.epoch_tracker.current
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ class Caller:
 
     request_id: str
     ip_address: str | None = None
-    adopt: Callable[[Actor], None] | None = None
-    resume: Callable[[str, str], str | None] | None = None
+    on_sign_in: Callable[[Actor], None] | None = None
+    resume_cursor: Callable[[str, str], str | None] | None = None
     origin: str | None = None
 
 
@@ -123,7 +123,7 @@ class Loader(DataLoader[Key, Row | None]):
         self._ask = ask
         self._known: dict[Key, Row | None] = {}
 
-    def now(self, key: Key) -> Maybe[Row | None]:
+    def load_now(self, key: Key) -> Maybe[Row | None]:
         """The row under this key; what to await for it where it has not been loaded yet."""
         try:
             return self._known[key]
@@ -171,9 +171,9 @@ class Context:
         viewer: Actor | None,
         caller: Caller,
         beside: "Context | None" = None,
-        words: Collection[str] = frozenset(),
+        field_names: Collection[str] = frozenset(),
     ) -> None:
-        self.backend, self.caller, self._words = backend, caller, words
+        self.backend, self.caller, self._field_names = backend, caller, field_names
         self.viewer = replace(viewer, ip_address=caller.ip_address) if viewer and caller.ip_address else viewer
         self.snapshot: Snapshot = beside.snapshot if beside else Snapshot(backend.db)
         self._loaders: dict[str, Loader[Any, Any]] = beside._loaders if beside else {}
@@ -186,14 +186,14 @@ class Context:
         return self.viewer
 
     @property
-    def address(self) -> str:
+    def base_url(self) -> str:
         """The web address of this server, as those who are answered reach it."""
         return self.backend.public_url or self.caller.origin or ""
 
     def cursor(self, room_id: UUID, seq: int) -> str:
         return Position(self.backend.epoch, room_id, seq).encode()
 
-    async def changed(self) -> None:
+    async def reset_reads(self) -> None:
         """Something was committed: what this operation reads from here on must see it."""
         self._loaders.clear()
         await self.snapshot.release()
@@ -204,7 +204,7 @@ class Context:
     async def prefetch(self, *foreseen: "Prefetch") -> None:
         """Load now what the fields of a page are going to ask for, if the document has any of them."""
         for wanted in foreseen:
-            if not wanted.fields.isdisjoint(self._words):
+            if not wanted.fields.isdisjoint(self._field_names):
                 await wanted.loader.prefetch(wanted.keys)
 
     # ---- loaders: batches by id, of rows that the actor has already reached
@@ -222,7 +222,7 @@ class Context:
         return self._loader("rooms", rooms.rooms_by_id)
 
     @property
-    def heads(self) -> Loader[UUID, RoomHead]:
+    def room_heads(self) -> Loader[UUID, RoomHead]:
         return self._loader("heads", event_log.heads_by_id)
 
     @property
@@ -230,7 +230,7 @@ class Context:
         return self._loader("memberships", rooms.memberships)
 
     @property
-    def direct_people(self) -> Loader[UUID, list[UUID]]:
+    def direct_member_ids(self) -> Loader[UUID, list[UUID]]:
         return self._loader("direct_people", rooms.direct_people)
 
     @property
@@ -270,12 +270,12 @@ class Context:
         return self._loader("totals", receipts.totals)
 
     @property
-    def mentioned(self) -> Loader[UUID, list[UUID]]:
+    def mentioned_user_ids(self) -> Loader[UUID, list[UUID]]:
         return self._loader("mentioned", mentions.mentioned)
 
     @property
-    def active_people(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("active_people", partial(presence.active_people, people=self.backend.signals.people))
+    def active_user_ids(self) -> Loader[UUID, list[UUID]]:
+        return self._loader("active_people", partial(presence.active_people, people=self.backend.presence.people))
 
     @property
     def attachments(self) -> Loader[UUID, list[File]]:

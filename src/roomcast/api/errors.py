@@ -15,7 +15,7 @@ from graphql import GraphQLError
 from roomcast.core.errors import OutcomeUnknown, Refused
 from roomcast.realtime.ports import Failure
 
-log = logging.getLogger("roomcast.api")
+logger = logging.getLogger("roomcast.api")
 
 P = ParamSpec("P")
 Payload = TypeVar("Payload")
@@ -78,7 +78,7 @@ class AckPayload(MutationPayload):
     """Done, and there is nothing to show."""
 
 
-def refusable(
+def errors_in_payload(
     payload: Callable[..., Payload],
 ) -> Callable[[Callable[P, Awaitable[Payload]]], Callable[P, Awaitable[Payload]]]:
     """A mutation whose refusals are answered in its payload's `errors`. Refusals of the request itself pass."""
@@ -121,14 +121,14 @@ FAILURES = {
 }
 
 
-def coded(code: str, message: str, **extensions: Any) -> GraphQLError:
+def coded_error(code: str, message: str, **extensions: Any) -> GraphQLError:
     """A top-level error of ours."""
     return GraphQLError(message, extensions={"code": code, **extensions})
 
 
-def failed(failure: Failure) -> GraphQLError:
+def stream_failure(failure: Failure) -> GraphQLError:
     """What a stream that cannot go on tells its client."""
-    return coded(failure.value, FAILURES[failure])
+    return coded_error(failure.value, FAILURES[failure])
 
 
 def with_code(error: GraphQLError, code: str) -> GraphQLError:
@@ -136,7 +136,7 @@ def with_code(error: GraphQLError, code: str) -> GraphQLError:
     return GraphQLError(error.message, error.nodes, error.source, error.positions, extensions={"code": code})
 
 
-def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
+def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """What a client reads of an error: message, place, and extensions with code, retryable and requestId."""
     message, extensions = _told(error, request_id)
     shown: dict[str, Any] = {"message": message}
@@ -149,7 +149,7 @@ def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
 
 
 def _told(error: GraphQLError, request_id: str) -> tuple[str, dict[str, Any]]:
-    cause = cause_of(error)
+    cause = root_cause(error)
     if isinstance(cause, Refused):
         return cause.message, _of_refusal(cause)
     if isinstance(cause, OutcomeUnknown):
@@ -159,11 +159,11 @@ def _told(error: GraphQLError, request_id: str) -> tuple[str, dict[str, Any]]:
     # The one library error that a client can cause while an operation runs: a variable in an argument that is not null.
     if cause is None and error.message.startswith("Argument "):
         return error.message, {"code": "BAD_USER_INPUT"}
-    log.error("internal error, request %s", request_id, exc_info=cause or error)
+    logger.error("internal error, request %s", request_id, exc_info=cause or error)
     return "Something went wrong on our side.", {"code": "INTERNAL"}
 
 
-def cause_of(error: GraphQLError) -> BaseException | None:
+def root_cause(error: GraphQLError) -> BaseException | None:
     """The exception at the bottom: the library wraps one error in another."""
     cause = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:

@@ -41,7 +41,7 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
     _sizes: dict[int, tuple[Any, int]] | None = None
     """Bytes of a selection's names, by its identity. The selection is kept so that nothing else gets that."""
 
-    def bound(self, limits: Limits) -> None:
+    def apply_limits(self, limits: Limits) -> None:
         """Events have no limit of fields: an inbox has as many rooms as a person is in."""
         self.max_bytes = limits.response_bytes
         self.max_fields = None if self.operation.operation is OperationType.SUBSCRIPTION else limits.cost
@@ -52,7 +52,7 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         executor.exceeded = executor._turns = executor._sizes = None
         return executor
 
-    def checked(self, result: ExecutionResult) -> ExecutionResult:
+    def check_result(self, result: ExecutionResult) -> ExecutionResult:
         """The result, or the error that it has become too large."""
         self._check()
         return result if self.exceeded is None else ExecutionResult(None, [too_complex(self.exceeded)])

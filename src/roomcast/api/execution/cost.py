@@ -31,7 +31,7 @@ LIST_ITEMS = 5
 
 SIZES = ("first", "last")
 
-LENGTHS: Final[Mapping[str, str]] = {"Query.nodes": "ids"}
+LIST_LENGTH_ARGUMENTS: Final[Mapping[str, str]] = {"Query.nodes": "ids"}
 """Lists with one item for each item of that argument."""
 
 LOOKUP, STATEMENT, COUNT, SCAN, SEARCH = 5, 25, 50, 100, 500
@@ -39,10 +39,10 @@ LOOKUP, STATEMENT, COUNT, SCAN, SEARCH = 5, 25, 50, 100, 500
 
 INTROSPECTION = 1_000
 
-ROWS: Final[Mapping[str, int]] = {"Message": 10, "MessageRevision": 10, "AuditEntry": 5, "Room": 2}
+ROW_COSTS: Final[Mapping[str, int]] = {"Message": 10, "MessageRevision": 10, "AuditEntry": 5, "Room": 2}
 """Loading one row of a type, which may carry a long text whether or not that is selected."""
 
-FIELDS: Final[Mapping[str, int]] = {
+FIELD_COSTS: Final[Mapping[str, int]] = {
     # Text by its size: up to 4,000 characters, and up to ten times as many once rendered.
     "Message.body": 10,
     "Message.bodyHtml": 20,
@@ -100,7 +100,7 @@ class PageSize(NamedTuple):
     number: int
     variable: str | None = None
 
-    def of(self, variables: Mapping[str, Any]) -> int:
+    def resolve(self, variables: Mapping[str, Any]) -> int:
         return _clamped(variables.get(self.variable, self.number) if self.variable else self.number)
 
 
@@ -124,8 +124,8 @@ class Cost:
     fixed: int = 0
     pages: tuple[tuple[PageSize, "Cost"], ...] = ()
 
-    def of(self, variables: Mapping[str, Any]) -> int:
-        return self.fixed + sum(size.of(variables) * item.of(variables) for size, item in self.pages)
+    def total(self, variables: Mapping[str, Any]) -> int:
+        return self.fixed + sum(size.resolve(variables) * item.total(variables) for size, item in self.pages)
 
     def plus(self, other: "Cost") -> "Cost":
         return Cost(self.fixed + other.fixed, self.pages + other.pages)
@@ -133,18 +133,18 @@ class Cost:
     def times(self, size: PageSize) -> "Cost":
         if size.variable is not None:
             return Cost(0, ((size, self),))
-        number = size.of({})
+        number = size.resolve({})
         return Cost(self.fixed * number, tuple((page, item.times(size)) for page, item in self.pages))
 
 
-class Pricing:
+class CostEstimator:
     """Prices the operations of one valid document whose expanded size has been checked."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:
         self._schema = schema
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
 
-    def of(self, operation: OperationDefinitionNode) -> Cost:
+    def estimate(self, operation: OperationDefinitionNode) -> Cost:
         root = self._schema.get_root_type(operation.operation)
         defaults = {
             definition.variable.name.value: _literal(definition.default_value)
@@ -176,15 +176,15 @@ class Pricing:
     ) -> Cost:
         """1, and what is selected of it: for each item of a list. `page`: the size of the connection it belongs to."""
         coordinate = f"{parent.name if parent else ''}.{node.name.value}"
-        price = Cost(FIELDS.get(coordinate, 0))
+        price = Cost(FIELD_COSTS.get(coordinate, 0))
         field = getattr(parent, "fields", {}).get(node.name.value)
         if field is None:  # what the schema says of itself lies ready
             return Cost(1).plus(price)
         inside = _size(node, SIZES, defaults) if any(name in field.args for name in SIZES) else None
         kind = get_named_type(field.type)
-        selected = Cost(ROWS.get(kind.name, 0)).plus(self._of(node.selection_set, kind, inside, defaults))
-        if coordinate in LENGTHS:
-            return Cost(1).plus(selected.plus(price).times(_size(node, (LENGTHS[coordinate],), defaults)))
+        selected = Cost(ROW_COSTS.get(kind.name, 0)).plus(self._of(node.selection_set, kind, inside, defaults))
+        if coordinate in LIST_LENGTH_ARGUMENTS:
+            return Cost(1).plus(selected.plus(price).times(_size(node, (LIST_LENGTH_ARGUMENTS[coordinate],), defaults)))
         if is_list_type(get_nullable_type(field.type)):
             selected = selected.times(page or PageSize(_items(field)))
         return Cost(1).plus(price).plus(selected)

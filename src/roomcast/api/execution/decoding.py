@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 
-def decoded(text: str | bytes) -> Any:
+def decode_json(text: str | bytes) -> Any:
     """Raises ValueError for what is no JSON.
 
     JSON may name half of a surrogate pair, which a text cut off in the middle of an emoji holds and no database stores.

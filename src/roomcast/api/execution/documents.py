@@ -29,17 +29,17 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from roomcast.api.errors import coded, with_code
-from roomcast.api.execution.cost import Cost, Pricing
-from roomcast.api.execution.limits import Limits, Measure, too_complex
+from roomcast.api.errors import coded_error, with_code
+from roomcast.api.execution.cost import Cost, CostEstimator
+from roomcast.api.execution.limits import Limits, SizeChecker, too_complex
 
-REMEMBERED = 1_000
-REMEMBERED_CHARACTERS = 2_000_000
+MAX_CACHED_DOCUMENTS = 1_000
+MAX_CACHED_CHARACTERS = 2_000_000
 """A parsed document takes some hundred times the memory of its text."""
 
 MAX_ERRORS = 5
 
-SIGN_IN = frozenset({"signup", "login", "refreshSession", "changePassword"})
+CREDENTIAL_MUTATIONS = frozenset({"signup", "login", "refreshSession", "changePassword"})
 """Mutations that try a secret: one to a document, or a document would be a thousand guesses."""
 
 
@@ -83,7 +83,7 @@ class Operation:
         return self.definition.name.value if self.definition.name else None
 
 
-class Documents:
+class DocumentCache:
     """`introspection`: whether clients may ask what the schema is."""
 
     def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool) -> None:
@@ -94,7 +94,7 @@ class Documents:
         self._known: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
         self._characters = 0
 
-    def knows(self, query: str) -> bool:
+    def is_cached(self, query: str) -> bool:
         return query in self._known
 
     def operation(self, query: str, name: str | None) -> Operation:
@@ -109,22 +109,22 @@ class Documents:
             return next(iter(operations.values()))
         if name is None:
             raise RequestErrors(
-                coded("OPERATION_NOT_FOUND", "Say which of the document's operations by operationName.")
+                coded_error("OPERATION_NOT_FOUND", "Say which of the document's operations by operationName.")
             )
         if name not in operations:
-            raise RequestErrors(coded("OPERATION_NOT_FOUND", "The document has no operation of that name."))
+            raise RequestErrors(coded_error("OPERATION_NOT_FOUND", "The document has no operation of that name."))
         return operations[name]
 
     def _remember(self, query: str, operations: dict[str | None, Operation]) -> None:
         self._known[query] = operations
         self._characters += len(query)
-        while len(self._known) > REMEMBERED or self._characters > REMEMBERED_CHARACTERS:
+        while len(self._known) > MAX_CACHED_DOCUMENTS or self._characters > MAX_CACHED_CHARACTERS:
             self._characters -= len(self._known.popitem(last=False)[0])
 
     def _read(self, query: str) -> dict[str | None, Operation]:
         try:
             document = self._parse(query)
-            measure = Measure(document, self._limits)
+            measure = SizeChecker(document, self._limits)
             fields = {id(each): measure.root_fields(each) for each in operations_of(document)}
         except GraphQLError as error:
             raise RequestErrors(error) from None
@@ -136,15 +136,15 @@ class Documents:
         return self._operations(document, fields)
 
     def _operations(self, document: DocumentNode, fields: Mapping[int, list[str]]) -> dict[str | None, Operation]:
-        pricing, identity = Pricing(self._schema, document), print_ast(document)
+        pricing, identity = CostEstimator(self._schema, document), print_ast(document)
         words = frozenset(_NAME.findall(identity))
         found: dict[str | None, Operation] = {}
         for each in operations_of(document):
             roots = tuple(fields[id(each)])
-            if sum(name in SIGN_IN for name in roots) > 1:
+            if sum(name in CREDENTIAL_MUTATIONS for name in roots) > 1:
                 raise RequestErrors(too_complex("more than one sign-in"))
             name = each.name.value if each.name else None
-            is_shared, cost = self._is_shared(document, each), pricing.of(each)
+            is_shared, cost = self._is_shared(document, each), pricing.estimate(each)
             found[name] = Operation(document, each, is_shared, identity, roots, cost, words)
         return found
 
@@ -160,7 +160,7 @@ class Documents:
         if definition.operation is not OperationType.SUBSCRIPTION:
             return False
         type_info = TypeInfo(self._schema)
-        finder = ViewerFields(self._schema, type_info)
+        finder = ViewerFieldFinder(self._schema, type_info)
         visit(document, TypeInfoVisitor(type_info, finder))
         return not finder.found
 
@@ -169,7 +169,7 @@ def operations_of(document: DocumentNode) -> list[OperationDefinitionNode]:
     return [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
 
 
-class ViewerFields(Visitor):
+class ViewerFieldFinder(Visitor):
     """Finds fields whose value may depend on who asks. An allow-list: a field with a resolver counts as such unless it
     is marked as shared, and behind an interface every possible type's field is looked at."""
 

@@ -12,12 +12,12 @@ from graphql import ExecutionResult, GraphQLError, OperationType, create_source_
 from prometheus_client import CollectorRegistry
 
 from roomcast.api.context import PENDING, Backend, Caller, Context
-from roomcast.api.errors import cause_of, coded, formatted, with_code
+from roomcast.api.errors import coded_error, format_error, root_cause, with_code
 from roomcast.api.execution.bounded_executor import BoundedExecutor
-from roomcast.api.execution.documents import Documents, Operation, RequestErrors
+from roomcast.api.execution.documents import DocumentCache, Operation, RequestErrors
 from roomcast.api.execution.limits import Limits, too_complex
 from roomcast.api.execution.persisted import PersistedQueries
-from roomcast.api.execution.rates import NEW_MESSAGES, Rates
+from roomcast.api.execution.rates import MESSAGE_WEIGHTS, RateLimiter
 from roomcast.api.execution.requests import Request
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
@@ -26,11 +26,11 @@ from roomcast.realtime.retry import retry_until_success
 
 Payload = dict[str, Any]
 
-AT_ONCE = 4
+MAX_CONCURRENT_OPERATIONS = 4
 """Operations of one person that are executed at a time; the others wait for these. A person who asks for hundreds would
 have all connections to the database."""
 
-BEGIN_AT_ONCE = 16
+MAX_CONCURRENT_SUBSCRIBES = 16
 """Subscriptions that begin together. When thousands come back at once, the loop still has time for everybody else."""
 
 
@@ -44,25 +44,25 @@ class Engine:
         backend: Backend,
         limits: Limits,
         persisted: PersistedQueries | None = None,
-        rates: Rates | None = None,
+        rates: RateLimiter | None = None,
         operations: OperationMetrics | None = None,
         *,
         introspection: bool,
     ) -> None:
         """Without `rates`, everybody may ask for as much as they like."""
         self.schema, self.backend, self.limits = schema._schema, backend, limits
-        self.documents = Documents(self.schema, limits, introspection=introspection)
-        self._turn = asyncio.Semaphore(BEGIN_AT_ONCE)
+        self.documents = DocumentCache(self.schema, limits, introspection=introspection)
+        self._turn = asyncio.Semaphore(MAX_CONCURRENT_SUBSCRIBES)
         self._shares: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
         self._operations = operations or OperationMetrics(CollectorRegistry())
 
-    async def read(self, request: Request, caller: Caller) -> Operation:
+    async def parse_operation(self, request: Request, caller: Caller) -> Operation:
         """The operation that is meant; a document that is new counts against the caller. Raises RequestErrors."""
         try:
-            text = self._persisted.text(request)
-            if self._rates is not None and not self.documents.knows(text):
-                await self._rates.admit_reading(text, caller)
+            text = self._persisted.document_text(request)
+            if self._rates is not None and not self.documents.is_cached(text):
+                await self._rates.admit_parsing(text, caller)
             return self.operation(request)
         except RequestErrors as errors:
             self._operations.refused(errors.code)
@@ -70,11 +70,11 @@ class Engine:
 
     def operation(self, request: Request) -> Operation:
         """Raises RequestErrors."""
-        found = self.documents.operation(self._persisted.text(request), request.operation_name)
-        self._persisted.learn(request)
+        found = self.documents.operation(self._persisted.document_text(request), request.operation_name)
+        self._persisted.register(request)
         is_stream = found.kind is OperationType.SUBSCRIPTION
         limit = self.limits.event_cost if is_stream else self.limits.cost
-        if (cost := found.cost.of(request.variables)) > limit:
+        if (cost := found.cost.total(request.variables)) > limit:
             raise RequestErrors(too_complex(f"a cost of {cost}, above {limit}"))
         return found
 
@@ -88,26 +88,26 @@ class Engine:
 
     async def _run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
         await self._admit(operation, request, viewer, caller)
-        context = Context(self.backend, viewer, caller, words=operation.field_names)
+        context = Context(self.backend, viewer, caller, field_names=operation.field_names)
         executor = self.executor(operation, request.variables, context)
         try:
             async with asyncio.timeout(self.limits.operation_seconds), self._share(operation, viewer):
-                payload = shown(await completed(executor), caller.request_id)
+                payload = result_payload(await execute(executor), caller.request_id)
         except TimeoutError:
-            late = coded("TIMEOUT", "The operation took too long and was stopped.")
-            return {"data": None, "errors": [formatted(late, caller.request_id)]}
+            late = coded_error("TIMEOUT", "The operation took too long and was stopped.")
+            return {"data": None, "errors": [format_error(late, caller.request_id)]}
         finally:
             await context.close()
         if request.extensions.get("cost"):
-            cost = {"requested": operation.cost.of(request.variables), "limit": self.limits.cost}
+            cost = {"requested": operation.cost.total(request.variables), "limit": self.limits.cost}
             payload["extensions"] = {"cost": cost}
         return payload
 
     def _share(self, operation: Operation, viewer: Actor | None) -> AbstractAsyncContextManager[None]:
         """Held while an operation is executed. Messages need none: a batch takes them all over one connection."""
-        if self._rates is None or viewer is None or set(operation.root_fields) <= NEW_MESSAGES.keys():
+        if self._rates is None or viewer is None or set(operation.root_fields) <= MESSAGE_WEIGHTS.keys():
             return nullcontext()
-        return self._shares.setdefault(viewer.user_id, asyncio.Semaphore(AT_ONCE))
+        return self._shares.setdefault(viewer.user_id, asyncio.Semaphore(MAX_CONCURRENT_OPERATIONS))
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         """What the subscription's field resolves to, for this viewer. Raises RequestErrors.
@@ -139,7 +139,7 @@ class Engine:
 
     async def _admit(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> None:
         if self._rates is not None:
-            await self._rates.admit(operation, operation.cost.of(request.variables), viewer, caller)
+            await self._rates.admit(operation, operation.cost.total(request.variables), viewer, caller)
 
     def executor(
         self,
@@ -163,36 +163,36 @@ class Engine:
         if isinstance(built, list):
             raise RequestErrors(*(with_code(error, "BAD_USER_INPUT") for error in built))
         bounded = cast("BoundedExecutor", built)
-        bounded.bound(self.limits)
+        bounded.apply_limits(self.limits)
         return bounded
 
 
-async def completed(executor: BoundedExecutor) -> ExecutionResult:
+async def execute(executor: BoundedExecutor) -> ExecutionResult:
     result = executor.execute_operation()
-    return executor.checked(cast("ExecutionResult", await result if isinstance(result, Awaitable) else result))
+    return executor.check_result(cast("ExecutionResult", await result if isinstance(result, Awaitable) else result))
 
 
 def raise_outage(errors: Sequence[GraphQLError] | None) -> None:
     """Raise what lies behind these errors if it is that the database could not be asked."""
-    for cause in map(cause_of, errors or ()):
+    for cause in map(root_cause, errors or ()):
         if cause is not None and is_outage(cause):
             raise cause
 
 
-def shown(result: ExecutionResult, request_id: str) -> Payload:
+def result_payload(result: ExecutionResult, request_id: str) -> Payload:
     payload: Payload = {"data": result.data}
     if result.errors:
-        payload["errors"] = [formatted(error, request_id) for error in result.errors]
+        payload["errors"] = [format_error(error, request_id) for error in result.errors]
     return payload
 
 
-def refused(errors: RequestErrors, request_id: str) -> Payload:
+def request_errors_payload(errors: RequestErrors, request_id: str) -> Payload:
     """The answer to a request that was not executed: no `data` at all, as the specification says."""
-    return {"errors": [formatted(error, request_id) for error in errors.errors]}
+    return {"errors": [format_error(error, request_id) for error in errors.errors]}
 
 
-def refusal(error: GraphQLError, request_id: str) -> Payload:
-    return {"errors": [formatted(error, request_id)]}
+def error_payload(error: GraphQLError, request_id: str) -> Payload:
+    return {"errors": [format_error(error, request_id)]}
 
 
 def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:

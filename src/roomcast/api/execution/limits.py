@@ -20,7 +20,7 @@ from graphql import (
     SelectionSetNode,
 )
 
-from roomcast.api.errors import coded
+from roomcast.api.errors import coded_error
 
 DEFAULT_RESPONSE_BYTES = 4 * 1024 * 1024
 
@@ -50,7 +50,7 @@ class Limits:
     response_bytes: int = DEFAULT_RESPONSE_BYTES
 
 
-class Size(NamedTuple):
+class ExpandedSize(NamedTuple):
     """Of a selection set, expanded. The names are those of the limits."""
 
     selections: int = 0
@@ -59,8 +59,8 @@ class Size(NamedTuple):
     depth: int = 0
     nesting: int = 0
 
-    def beside(self, other: "Size") -> "Size":
-        return Size(
+    def beside(self, other: "ExpandedSize") -> "ExpandedSize":
+        return ExpandedSize(
             self.selections + other.selections,
             self.aliases + other.aliases,
             self.directives + other.directives,
@@ -69,13 +69,13 @@ class Size(NamedTuple):
         )
 
 
-class Measure:
+class SizeChecker:
     """One document's sizes. Raises QUERY_TOO_COMPLEX at the first limit that is passed."""
 
     def __init__(self, document: DocumentNode, limits: Limits) -> None:
         self._limits = limits
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
-        self._known: dict[str, Size] = {}
+        self._known: dict[str, ExpandedSize] = {}
         self._open: set[str] = set()
         self._asked: Counter[str] = Counter()
         for definition in document.definitions:
@@ -105,14 +105,14 @@ class Measure:
             raise too_complex(f"root_fields above {self._limits.root_fields}")
         return found
 
-    def _of(self, selections: SelectionSetNode | None) -> Size:
-        total = Size()
+    def _of(self, selections: SelectionSetNode | None) -> ExpandedSize:
+        total = ExpandedSize()
         for node in selections.selections if selections else ():
             inner = self._inside(node)
             if isinstance(node, FieldNode) and node.selection_set:
                 self._asked[(node.alias or node.name).value] += 1
             is_field = isinstance(node, FieldNode)
-            here = Size(
+            here = ExpandedSize(
                 selections=inner.selections + 1,
                 aliases=inner.aliases + (isinstance(node, FieldNode) and node.alias is not None),
                 directives=inner.directives + len(node.directives or ()),
@@ -122,27 +122,27 @@ class Measure:
             total = self._checked(total.beside(here))
         return total
 
-    def _inside(self, node: SelectionNode) -> Size:
+    def _inside(self, node: SelectionNode) -> ExpandedSize:
         if isinstance(node, FragmentSpreadNode):
             return self._of_fragment(node.name.value)
-        return self._of(node.selection_set) if isinstance(node, FieldNode | InlineFragmentNode) else Size()
+        return self._of(node.selection_set) if isinstance(node, FieldNode | InlineFragmentNode) else ExpandedSize()
 
-    def _of_fragment(self, name: str) -> Size:
+    def _of_fragment(self, name: str) -> ExpandedSize:
         fragment = self._fragments.get(name)
         if fragment is None or name in self._open:  # unknown or cyclic: validation says so
-            return Size()
+            return ExpandedSize()
         if name not in self._known:
             self._open.add(name)
             self._known[name] = self._of(fragment.selection_set)
             self._open.discard(name)
         return self._known[name]
 
-    def _checked(self, size: Size) -> Size:
-        for name, value in zip(Size._fields, size, strict=True):
+    def _checked(self, size: ExpandedSize) -> ExpandedSize:
+        for name, value in zip(ExpandedSize._fields, size, strict=True):
             if value > (limit := getattr(self._limits, name)):
                 raise too_complex(f"{name} above {limit}")
         return size
 
 
 def too_complex(why: str) -> GraphQLError:
-    return coded("QUERY_TOO_COMPLEX", f"The document asks for too much: {why}.")
+    return coded_error("QUERY_TOO_COMPLEX", f"The document asks for too much: {why}.")

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from roomcast.api.errors import coded
+from roomcast.api.errors import coded_error
 from roomcast.api.execution.documents import RequestErrors
 from roomcast.api.execution.requests import Request
 
-REMEMBERED = 1_000
-REMEMBERED_CHARACTERS = 2_000_000
+MAX_CACHED_DOCUMENTS = 1_000
+MAX_CACHED_CHARACTERS = 2_000_000
 
 Manifest = Mapping[str, str]
 """Documents by their id: the SHA-256 of the text, or what the client's build calls it."""
 
 
-class WrongManifest(Exception):
+class InvalidManifest(Exception):
     """The file is no manifest."""
 
 
@@ -32,7 +32,7 @@ class PersistedQueries:
         self._learned: OrderedDict[str, str] = OrderedDict()
         self._characters = 0
 
-    def text(self, request: Request) -> str:
+    def document_text(self, request: Request) -> str:
         """The document that a request means. Raises RequestErrors."""
         if self._trusted is not None:
             return self._of_manifest(request, self._trusted)
@@ -49,35 +49,37 @@ class PersistedQueries:
                 raise not_found()
             return trusted[name.removeprefix("sha256:")]
         if sha256(request.query or "") not in self._hashes:
-            raise RequestErrors(coded("FORBIDDEN", "This server runs the documents of its manifest and no others."))
+            raise RequestErrors(
+                coded_error("FORBIDDEN", "This server runs the documents of its manifest and no others.")
+            )
         return request.query or ""
 
     def _learned_from(self, request: Request, wanted: str) -> str:
         if request.query is None:
             if not self._automatic:
                 # Apollo's clients know this message and stop trying; the code is one that every client retries by.
-                raise RequestErrors(coded("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotSupported"))
+                raise RequestErrors(coded_error("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotSupported"))
             if wanted not in self._learned:
                 raise not_found()
             self._learned.move_to_end(wanted)
             return self._learned[wanted]
         if sha256(request.query) != wanted.lower():
-            raise RequestErrors(coded("BAD_USER_INPUT", "sha256Hash is not the hash of query."))
+            raise RequestErrors(coded_error("BAD_USER_INPUT", "sha256Hash is not the hash of query."))
         return request.query
 
-    def learn(self, request: Request) -> None:
+    def register(self, request: Request) -> None:
         """Keep a document under its hash, now that it has proved good: nobody fills this with anything else."""
         wanted, text = request.query_hash, request.query
         if not self._automatic or wanted is None or text is None or wanted in self._learned:
             return
         self._learned[wanted] = text
         self._characters += len(text)
-        while len(self._learned) > REMEMBERED or self._characters > REMEMBERED_CHARACTERS:
+        while len(self._learned) > MAX_CACHED_DOCUMENTS or self._characters > MAX_CACHED_CHARACTERS:
             self._characters -= len(self._learned.popitem(last=False)[1])
 
 
 def not_found() -> RequestErrors:
-    return RequestErrors(coded("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound"))
+    return RequestErrors(coded_error("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotFound"))
 
 
 def sha256(text: str) -> str:
@@ -95,9 +97,9 @@ def read_manifest(path: Path) -> Manifest:
         documents = {each["id"]: each["body"] for each in listed} if isinstance(listed, list) else found
         return {_name(id_): _document(text) for id_, text in documents.items()}
     except OSError as error:
-        raise WrongManifest(f"{path} cannot be read ({error.strerror})") from None
+        raise InvalidManifest(f"{path} cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise WrongManifest(f"{path} is no manifest: an object from id to document, or Apollo's format") from None
+        raise InvalidManifest(f"{path} is no manifest: an object from id to document, or Apollo's format") from None
 
 
 def _name(id_: str) -> str:

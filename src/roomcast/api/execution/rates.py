@@ -10,17 +10,19 @@ from typing import Final
 from graphql import OperationType
 
 from roomcast.api.context import Caller
-from roomcast.api.errors import coded
+from roomcast.api.errors import coded_error
 from roomcast.api.execution.documents import Operation, RequestErrors
 from roomcast.core.actor import Actor
 from roomcast.core.rates import Buckets, Charge, Rate, counted_address
 
-NEW_MESSAGES: Final[Mapping[str, int]] = {"sendMessage": 1}
-SIGNALS: Final[Mapping[str, int]] = {"setPresence": 5, "setTyping": 1}
+MESSAGE_WEIGHTS: Final[Mapping[str, int]] = {"sendMessage": 1}
+SIGNAL_WEIGHTS: Final[Mapping[str, int]] = {"setPresence": 5, "setTyping": 1}
 """By weight: presence is told in every room of the person, typing in one."""
 
-CHANGES: Final[Mapping[str, int]] = {
-    **dict.fromkeys([*NEW_MESSAGES, *SIGNALS, "login", "refreshSession", "logout"], 0),  # limited elsewhere, or not
+CHANGE_WEIGHTS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(
+        [*MESSAGE_WEIGHTS, *SIGNAL_WEIGHTS, "login", "refreshSession", "logout"], 0
+    ),  # limited elsewhere, or not
     "createRoom": 10,
     "openDirectMessage": 10,
     "addMembers": 10,
@@ -34,7 +36,7 @@ CHANGES: Final[Mapping[str, int]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Allowances:
+class RateLimits:
     """Many people may share an address: a company, a proxy that ROOMCAST_TRUSTED_PROXIES does not name."""
 
     operations: Rate = Rate(per_second=100, burst=1_000)
@@ -44,24 +46,24 @@ class Allowances:
     """Said again every few seconds in each room where one types; each may be told to thousands."""
     changes: Rate = Rate(per_second=20, burst=1_000)
     """Of `CHANGES`: a hundred rooms at once, then two a second."""
-    changes_of_address: Rate = Rate(per_second=200, burst=10_000)
-    operations_of_address: Rate = Rate(per_second=1_000, burst=10_000)
-    cost_of_address: Rate = Rate(per_second=500_000, burst=5_000_000)
-    reading_of_address: Rate = Rate(per_second=50_000, burst=2_000_000)
+    changes_per_address: Rate = Rate(per_second=200, burst=10_000)
+    operations_per_address: Rate = Rate(per_second=1_000, burst=10_000)
+    cost_per_address: Rate = Rate(per_second=500_000, burst=5_000_000)
+    parsing_per_address: Rate = Rate(per_second=50_000, burst=2_000_000)
     """Characters of documents that were not known yet: reading one takes a thousand times as long as finding it."""
 
 
-class Rates:
-    def __init__(self, buckets: Buckets, allowances: Allowances | None = None) -> None:
-        self._buckets, self._allowances = buckets, allowances or Allowances()
+class RateLimiter:
+    def __init__(self, buckets: Buckets, allowances: RateLimits | None = None) -> None:
+        self._buckets, self._allowances = buckets, allowances or RateLimits()
 
     async def admit(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> None:
         """Raises RequestErrors with RATE_LIMITED and how long to wait."""
         await self._take(self._drafts(operation, cost, viewer, caller))
 
-    async def admit_reading(self, document: str, caller: Caller) -> None:
+    async def admit_parsing(self, document: str, caller: Caller) -> None:
         """Raises as `admit` does."""
-        bucket, rate = f"reading:{counted_address(caller.ip_address)}", self._allowances.reading_of_address
+        bucket, rate = f"reading:{counted_address(caller.ip_address)}", self._allowances.parsing_per_address
         await self._take([Charge(bucket, rate, min(len(document), rate.burst))])
 
     async def _take(self, drafts: list[Charge]) -> None:
@@ -69,14 +71,14 @@ class Rates:
         if wait > 0:
             milliseconds = math.ceil(wait * 1000)
             raise RequestErrors(
-                coded("RATE_LIMITED", "Too much in too little time; try again later.", retryAfterMs=milliseconds)
+                coded_error("RATE_LIMITED", "Too much in too little time; try again later.", retryAfterMs=milliseconds)
             )
 
     def _drafts(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> list[Charge]:
         allowed, address = self._allowances, counted_address(caller.ip_address)
         drafts = [
-            Charge(f"operations:{address}", allowed.operations_of_address),
-            Charge(f"cost:{address}", allowed.cost_of_address, cost),
+            Charge(f"operations:{address}", allowed.operations_per_address),
+            Charge(f"cost:{address}", allowed.cost_per_address, cost),
         ]
         if viewer is not None:
             drafts += [
@@ -90,10 +92,12 @@ class Rates:
     def _changes(self, fields: Sequence[str], viewer: Actor | None, address: str) -> list[Charge]:
         """For each mutation that is asked for, under whatever alias."""
         allowed = self._allowances
-        changes = sum(CHANGES.get(name, 1) for name in fields)
-        drafts = [_draft(f"changes:{address}", allowed.changes_of_address, changes)]
+        changes = sum(CHANGE_WEIGHTS.get(name, 1) for name in fields)
+        drafts = [_draft(f"changes:{address}", allowed.changes_per_address, changes)]
         if viewer is not None:
-            messages, signals = (sum(map(weights.get, fields, repeat(0))) for weights in (NEW_MESSAGES, SIGNALS))
+            messages, signals = (
+                sum(map(weights.get, fields, repeat(0))) for weights in (MESSAGE_WEIGHTS, SIGNAL_WEIGHTS)
+            )
             drafts += [
                 _draft(f"changes:{viewer.user_id}", allowed.changes, changes),
                 _draft(f"messages:{viewer.user_id}", allowed.messages, messages),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-class NotARequest(Exception):
+class InvalidRequest(Exception):
     """The text says what a request looks like."""
 
 
@@ -26,7 +26,7 @@ class Request:
         return persisted.get("sha256Hash") if isinstance(persisted, dict) else None
 
 
-def read_request(found: Mapping[str, Any]) -> Request:
+def parse_request(found: Mapping[str, Any]) -> Request:
     """Raises NotARequest."""
     extensions = _optional(found, "extensions", dict, "an object")
     persisted = extensions.get("persistedQuery") if extensions else None
@@ -38,14 +38,14 @@ def read_request(found: Mapping[str, Any]) -> Request:
         _optional(found, "documentId", str, "a string"),
     )
     if persisted is not None and not (isinstance(persisted, dict) and isinstance(persisted.get("sha256Hash"), str)):
-        raise NotARequest("persistedQuery is an object with a sha256Hash.")
+        raise InvalidRequest("persistedQuery is an object with a sha256Hash.")
     if request.query is None and request.document_id is None and request.query_hash is None:
-        raise NotARequest("query is a string with a GraphQL document.")
+        raise InvalidRequest("query is a string with a GraphQL document.")
     return request
 
 
 def _optional(found: Mapping[str, Any], name: str, kind: type, shape: str) -> Any:
     value = found.get(name)
     if value is not None and not isinstance(value, kind):
-        raise NotARequest(f"{name} is {shape} or null.")
+        raise InvalidRequest(f"{name} is {shape} or null.")
     return value

@@ -20,14 +20,14 @@ from graphql.pyutils import Path
 from roomcast.api.context import Backend, Caller, Context, SharedContext
 from roomcast.api.execution.bounded_executor import BoundedExecutor
 from roomcast.api.execution.documents import is_shared_field
-from roomcast.api.execution.engine import completed, raise_outage, shown
+from roomcast.api.execution.engine import execute, raise_outage, result_payload
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.realtime.retry import retry_until_success
 
 Answer = TypeVar("Answer")
 
-LIVE = Caller(request_id="live")
+LIVE_CALLER = Caller(request_id="live")
 
 MARK = b"\0"
 """Stands around a hole's number: JSON never has this byte."""
@@ -54,15 +54,15 @@ class ViewerField(NamedTuple):
 class ViewerFieldExecutor(BoundedExecutor):
     """Executes an operation whole; with `holes`, without the fields that depend on the viewer, which it puts there."""
 
-    holes: list[ViewerField] | None = None
+    viewer_fields: list[ViewerField] | None = None
 
     def execute_field(
         self, parent_type: GraphQLObjectType, source: Any, details: FieldDetailsList, path: Path, position: Any
     ) -> Any:
-        if self.holes is None or _is_shared(parent_type, details[0].node.name.value):
+        if self.viewer_fields is None or _is_shared(parent_type, details[0].node.name.value):
             return super().execute_field(parent_type, source, details, path, position)
-        self.holes.append(ViewerField(parent_type, source, details, path))
-        return orjson.Fragment(b"%b%d%b" % (MARK, len(self.holes) - 1, MARK))
+        self.viewer_fields.append(ViewerField(parent_type, source, details, path))
+        return orjson.Fragment(b"%b%d%b" % (MARK, len(self.viewer_fields) - 1, MARK))
 
     def __copy__(self) -> "ViewerFieldExecutor":
         """As `copy` makes it, for a fifth of the time: one is made for each person and event."""
@@ -70,10 +70,10 @@ class ViewerFieldExecutor(BoundedExecutor):
         twin.__dict__.update(self.__dict__)
         return twin
 
-    def of(self, root: Any, context: Context, holes: list[ViewerField] | None = None) -> "ViewerFieldExecutor":
+    def for_event(self, root: Any, context: Context, holes: list[ViewerField] | None = None) -> "ViewerFieldExecutor":
         """One that executes one event for one context."""
         executor = self.build_per_event_executor(root)
-        executor.context_value, executor.holes = context, holes
+        executor.context_value, executor.viewer_fields = context, holes
         return executor
 
 
@@ -131,7 +131,7 @@ class EventRenderPass:
             payloads = await _all(_payload(common, context) for context in contexts for common in self._commons)
         except Exception:  # the next try looks at another moment
             self._commons = None
-            await self._context.changed()
+            await self._context.reset_reads()
             raise
         size = len(self._roots)
         return {person: payloads[number * size :][:size] for number, person in enumerate(people)}
@@ -146,13 +146,13 @@ class EventRenderPass:
         if root is None:
             return None
         holes: list[ViewerField] = []
-        executor = self._executor.of(root, self._context, holes if self._is_personal else None)
+        executor = self._executor.for_event(root, self._context, holes if self._is_personal else None)
         executor._relevant_sub_fields = {}  # the copy shares this cache, which would keep some of every event for ever
-        result = await completed(executor)
+        result = await execute(executor)
         raise_outage(result.errors)
         if self._is_personal and result.errors and executor.exceeded is None:
             return SharedPart(executor, (), None)
-        encoded = orjson.dumps(shown(result, LIVE.request_id))
+        encoded = orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
         if not holes:
             return encoded
         pieces = encoded.split(MARK)
@@ -169,7 +169,7 @@ async def _filled(common: SharedPart, context: Context) -> bytes | None:
     """None where it has to be executed whole."""
     if common.pieces is None:
         return None
-    executor, pieces = common.executor.of(common.executor.root_value, context), list(common.pieces)
+    executor, pieces = common.executor.for_event(common.executor.root_value, context), list(common.pieces)
     try:
         values = await _all(_value(executor, hole) for hole in common.holes)
     except GraphQLError:
@@ -186,11 +186,11 @@ async def _value(executor: ViewerFieldExecutor, hole: ViewerField) -> Any:
 
 
 async def _whole(common: SharedPart, context: Context) -> bytes:
-    executor = common.executor.of(common.executor.root_value, context)
+    executor = common.executor.for_event(common.executor.root_value, context)
     executor._relevant_sub_fields = {}
-    result = await completed(executor)
+    result = await execute(executor)
     raise_outage(result.errors)
-    return orjson.dumps(shown(result, LIVE.request_id))
+    return orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
 
 
 async def _all(steps: Iterable[Awaitable[Answer]]) -> list[Answer]:

@@ -24,7 +24,7 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
+class ConnectionPage:
     """One page, as every connection type reads it. `count` is asked only where totalCount is selected."""
 
     edges: list[Edge]
@@ -36,13 +36,18 @@ class Connected:
     def nodes(self) -> list[Any]:
         return [edge.node for edge in self.edges]
 
+    async def total_count(self) -> int:
+        if self.count is None:
+            raise LookupError("this connection has no total count")
+        return await self.count()
 
-def connected(
+
+def connection_of(
     page: Page[Any],
     node: Callable[..., Any] = lambda row: row,
     count: Callable[[], Awaitable[int]] | None = None,
     stream_cursor: str | None = None,
-) -> Connected:
+) -> ConnectionPage:
     """`node` makes what the edge shows of the columns of a row."""
     edges = [Edge(cursor, node(*row)) for cursor, row in zip(page.cursors, page.rows, strict=True)]
     info = PageInfo(
@@ -51,10 +56,4 @@ def connected(
         start_cursor=edges[0].cursor if edges else None,
         end_cursor=edges[-1].cursor if edges else None,
     )
-    return Connected(edges, info, count, stream_cursor)
-
-
-async def total(connection: Connected) -> int:
-    if connection.count is None:
-        raise LookupError("this connection counts nothing")
-    return await connection.count()
+    return ConnectionPage(edges, info, count, stream_cursor)

@@ -15,12 +15,12 @@ URL = NewType("URL", str)
 MAX_SEQ = 2**53 - 1
 
 
-def show_time(moment: datetime) -> str:
+def serialize_time(moment: datetime) -> str:
     """RFC 3339 with milliseconds and Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def read_time(text: Any) -> datetime:
+def parse_time(text: Any) -> datetime:
     if not isinstance(text, str):
         raise ValueError("a DateTime is an RFC 3339 string")
     moment = datetime.fromisoformat(text)
@@ -29,20 +29,20 @@ def read_time(text: Any) -> datetime:
     return moment.astimezone(UTC)
 
 
-def read_text(value: Any) -> str:
+def parse_text(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError("a string is expected")
     return value
 
 
-def read_seq(value: Any) -> int:
+def parse_seq(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEQ:
         raise ValueError("a sequence number is an integer from 0 to 2^53-1")
     return value
 
 
-def read_uuid(value: Any) -> UUID:
-    text = read_text(value)
+def parse_uuid(value: Any) -> UUID:
+    text = parse_text(value)
     if len(text) != 36:  # the library also takes braces, "urn:" and missing dashes
         raise ValueError("a UUID is written as 8-4-4-4-12 hexadecimal digits")
     return UUID(text)
@@ -53,20 +53,20 @@ SCALARS: dict[object, ScalarDefinition] = {
         name="Cursor",
         description="Opaque position in a room's log (epoch, room, sequence). Store it, send it back, never parse it.",
         serialize=str,
-        parse_value=read_text,
+        parse_value=parse_text,
     ),
     datetime: strawberry.scalar(
         name="DateTime",
         description="RFC 3339 timestamp, always UTC.",
-        serialize=show_time,
-        parse_value=read_time,
+        serialize=serialize_time,
+        parse_value=parse_time,
     ),
     Seq: strawberry.scalar(
         name="Seq",
         description="A room's sequence number: a JSON integer up to 2^53-1 (GraphQL Int ends at 32 bits).",
         serialize=int,
-        parse_value=read_seq,
+        parse_value=parse_seq,
     ),
-    URL: strawberry.scalar(name="URL", serialize=str, parse_value=read_text),
-    UUID: strawberry.scalar(name="UUID", serialize=str, parse_value=read_uuid),
+    URL: strawberry.scalar(name="URL", serialize=str, parse_value=parse_text),
+    UUID: strawberry.scalar(name="UUID", serialize=str, parse_value=parse_uuid),
 }

@@ -11,7 +11,7 @@ from roomcast.accounts.actions import Device, NewAccount, Profile
 from roomcast.accounts.policy import SessionEndReason
 from roomcast.accounts.refresh_tokens import ReusedRefreshToken, SignedIn
 from roomcast.api.context import Context, Info
-from roomcast.api.errors import AckPayload, MutationPayload, refusable
+from roomcast.api.errors import AckPayload, MutationPayload, errors_in_payload
 from roomcast.api.schema.accounts.inputs import (
     BanUserInput,
     ChangePasswordInput,
@@ -69,7 +69,7 @@ class ChangePasswordPayload(MutationPayload):
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    @refusable(SignupPayload)
+    @errors_in_payload(SignupPayload)
     async def signup(self, info: Info, input: SignupInput) -> SignupPayload:  # noqa: A002
         """Open an account and sign in to it."""
         context, backend = info.context, info.context.backend
@@ -87,7 +87,7 @@ class Mutation:
         return SignupPayload(user=welcome.user, session=welcome.session, tokens=welcome.tokens)
 
     @strawberry.mutation
-    @refusable(LoginPayload)
+    @errors_in_payload(LoginPayload)
     async def login(self, info: Info, input: LoginInput) -> LoginPayload:  # noqa: A002
         """Sign in with username or e-mail. An unknown person gets the same answer, as late, as a wrong password."""
         context, backend = info.context, info.context.backend
@@ -101,7 +101,7 @@ class Mutation:
         raise _keeps_changing()
 
     @strawberry.mutation
-    @refusable(LoginPayload)
+    @errors_in_payload(LoginPayload)
     async def refresh_session(self, info: Info, input: RefreshSessionInput) -> LoginPayload:  # noqa: A002
         """Rotates the refresh token. Sent over a WebSocket, it also extends that open connection in place."""
         context, backend = info.context, info.context.backend
@@ -110,31 +110,31 @@ class Mutation:
                 work, input.refresh_token, backend.tokens, backend.account_rules
             )
             if isinstance(outcome, ReusedRefreshToken):
-                end_afterwards(context, work, [outcome.session_id], SessionEndReason.SESSION_REVOKED)
+                end_sessions_after_commit(context, work, [outcome.session_id], SessionEndReason.SESSION_REVOKED)
         if isinstance(outcome, ReusedRefreshToken):  # committed, and refused
             raise outcome.refusal
         return await _login_payload(context, outcome)
 
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def logout(self, info: Info) -> AckPayload:
         """End the session of this request. Its tokens are worth nothing from now on, and its sockets close."""
         async with info.context.backend.db.work() as work:
             ended = await actions.logout(work, info.context.actor)
-            end_afterwards(info.context, work, ended, SessionEndReason.SESSION_REVOKED)
+            end_sessions_after_commit(info.context, work, ended, SessionEndReason.SESSION_REVOKED)
         return AckPayload()
 
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def revoke_session(self, info: Info, input: RevokeSessionInput) -> AckPayload:  # noqa: A002
         """End one of one's own sessions, as logout would there."""
         async with info.context.backend.db.work() as work:
             ended = await actions.revoke_session(work, info.context.actor, local_id("session", input.session_id))
-            end_afterwards(info.context, work, ended, SessionEndReason.SESSION_REVOKED)
+            end_sessions_after_commit(info.context, work, ended, SessionEndReason.SESSION_REVOKED)
         return AckPayload()
 
     @strawberry.mutation
-    @refusable(ChangePasswordPayload)
+    @errors_in_payload(ChangePasswordPayload)
     async def change_password(self, info: Info, input: ChangePasswordInput) -> ChangePasswordPayload:  # noqa: A002
         """Ends all other sessions of the account, and answers with new tokens for this one: keep them."""
         context, backend, actor = info.context, info.context.backend, info.context.actor
@@ -146,14 +146,16 @@ class Mutation:
             new_hash = await backend.passwords.hash(input.new_password)
             async with backend.db.work() as work:
                 changed = await actions.change_password(work, actor, proof, new_hash)
-                end_afterwards(context, work, changed[0] if changed else (), SessionEndReason.SESSION_REVOKED)
+                end_sessions_after_commit(
+                    context, work, changed[0] if changed else (), SessionEndReason.SESSION_REVOKED
+                )
             if changed is not None:
                 tokens = (await _welcome(context, changed[1])).tokens
                 return ChangePasswordPayload(viewer=context.viewer, tokens=tokens)
         raise _keeps_changing()
 
     @strawberry.mutation
-    @refusable(UserPayload)
+    @errors_in_payload(UserPayload)
     async def update_profile(self, info: Info, input: UpdateProfileInput) -> UserPayload:  # noqa: A002
         """Change what others see of the viewer, and the e-mail address, which only the viewer sees."""
         profile = Profile(
@@ -169,33 +171,33 @@ class Mutation:
         claiming = backend.credentials.claiming(claimed, context.caller.ip_address, actor)
         async with claiming, backend.db.work() as work:
             user = await actions.update_profile(work, actor, profile)
-        await context.changed()
+        await context.reset_reads()
         return UserPayload(user=user)
 
     @strawberry.mutation
-    @refusable(UserPayload)
+    @errors_in_payload(UserPayload)
     async def set_user_role(self, info: Info, input: SetUserRoleInput) -> UserPayload:  # noqa: A002
         """Administrators only. The last one of them cannot become less."""
         context, user_id = info.context, local_id("user", input.user_id)
         async with context.backend.db.work() as work:
             user = await administration.set_user_role(work, context.actor, user_id, input.role)
             work.afterwards.append(lambda: context.backend.sessions.forget(user.id))
-        await context.changed()
+        await context.reset_reads()
         return UserPayload(user=user)
 
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def ban_user(self, info: Info, input: BanUserInput) -> AckPayload:  # noqa: A002
         """Administrators only. The account cannot be used any more: sessions, sockets and invites end everywhere."""
         context, user_id = info.context, local_id("user", input.user_id)
         async with context.backend.db.work() as work:
             ended = await administration.ban_user(work, context.actor, user_id, input.reason)
             await invites.revoke_all_of(work, user_id)
-            end_afterwards(context, work, ended, SessionEndReason.BANNED)
+            end_sessions_after_commit(context, work, ended, SessionEndReason.BANNED)
         return AckPayload()
 
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def unban_user(self, info: Info, input: UnbanUserInput) -> AckPayload:  # noqa: A002
         """Administrators only. The account may sign in again."""
         async with info.context.backend.db.work() as work:
@@ -203,7 +205,9 @@ class Mutation:
         return AckPayload()
 
 
-def end_afterwards(context: Context, work: Work, session_ids: Collection[UUID], why: SessionEndReason) -> None:
+def end_sessions_after_commit(
+    context: Context, work: Work, session_ids: Collection[UUID], why: SessionEndReason
+) -> None:
     """After the commit these sessions are over in this process, sockets included; the others notice by themselves."""
     if session_ids:
         work.afterwards.append(partial(context.backend.sessions.end, dict.fromkeys(session_ids, why)))
@@ -259,9 +263,9 @@ async def _welcome(context: Context, signed_in: SignedIn) -> Welcome:
     token, expires_at = context.backend.tokens.access(user.id, session.id)
     is_admin = user.role == models.UserRole.ADMIN
     context.viewer = Actor(user.id, session.id, is_admin, expires_at, context.caller.ip_address)
-    if context.caller.adopt is not None:
-        context.caller.adopt(context.viewer)
-    await context.changed()
+    if context.caller.on_sign_in is not None:
+        context.caller.on_sign_in(context.viewer)
+    await context.reset_reads()
     pair = TokenPair(
         access_token=token,
         access_token_expires_at=expires_at,

@@ -20,4 +20,4 @@ class Presence:
 
 
 def presence_of(user: strawberry.Parent[account_rows.User], info: Info) -> people.Presence:
-    return info.context.backend.signals.people.presence(user.id)
+    return info.context.backend.presence.people.presence(user.id)

@@ -9,7 +9,7 @@ from roomcast.api.schema.accounts.inputs import (
     UserFilter,
 )
 from roomcast.api.schema.accounts.types import User, UserConnection, Viewer
-from roomcast.api.schema.connections import Connected, connected
+from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.core.actor import Actor
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
@@ -36,13 +36,13 @@ class Query:
         last: int | None = None,
         before: str | None = None,
         filter: UserFilter | None = None,  # noqa: A002 (the contract's word)
-    ) -> Connected:
+    ) -> ConnectionPage:
         """Everybody with an account, by username."""
         context, page = info.context, window(first, after, last, before)
         wanted = accounts.UserFilter(filter.query, filter.role) if filter else accounts.UserFilter()
         async with context.snapshot.session() as session:
             found = await accounts.users(session, context.actor, wanted, page)
-        return connected(found, count=lambda: _user_count(context, wanted))
+        return connection_of(found, count=lambda: _user_count(context, wanted))
 
 
 async def _user_count(context: Context, wanted: accounts.UserFilter) -> int:

@@ -10,7 +10,7 @@ from roomcast.accounts import models, policy
 from roomcast.accounts import queries as accounts
 from roomcast.api.context import SHARED, Info
 from roomcast.api.schema.accounts.presence import Presence, presence_of
-from roomcast.api.schema.connections import Connected, Edge, PageInfo, total
+from roomcast.api.schema.connections import ConnectionPage, Edge, PageInfo
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.scalars import URL
 from roomcast.core.actor import Actor
@@ -39,7 +39,7 @@ class User(Node):
         if user.avatar_id is None:
             return None
         return URL(
-            info.context.address + info.context.backend.links.reading("thumbnails", user.avatar_id, now(), SHOWING)
+            info.context.base_url + info.context.backend.links.reading("thumbnails", user.avatar_id, now(), SHOWING)
         )
 
 
@@ -56,8 +56,8 @@ class UserConnection:
     page_info: PageInfo
 
     @strawberry.field(metadata=SHARED)
-    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
-        return await total(connection)
+    async def total_count(self, connection: strawberry.Parent[ConnectionPage]) -> int:
+        return await connection.total_count()
 
 
 @strawberry.type(description="One sign-in of one device.")

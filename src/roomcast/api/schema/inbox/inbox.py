@@ -16,7 +16,7 @@ import strawberry
 
 from roomcast.api.context import Caller, Context, Info
 from roomcast.api.execution.documents import Operation
-from roomcast.api.execution.engine import Engine, completed, raise_outage, shown
+from roomcast.api.execution.engine import Engine, execute, raise_outage, result_payload
 from roomcast.api.execution.requests import Request
 from roomcast.api.schema.inbox.types import InboxSnapshot, RoomListChange, RoomListChanged, RoomUnread, UnreadChanged
 from roomcast.core.actor import Actor
@@ -59,7 +59,7 @@ class Subscription:
     )
     async def inbox_events(self, info: Info) -> InboxStream:
         _ = info.context.actor
-        return InboxStream(info.context.address)
+        return InboxStream(info.context.base_url)
 
 
 def user_topic(user_id: UUID) -> str:
@@ -93,11 +93,11 @@ class Inbox:
     def start(self, outbox: Outbox, failed: Callable[[], None]) -> None:
         """`failed` is called when it cannot go on, which nobody expects."""
         self._task = asyncio.create_task(self._guarded(outbox, failed), name="inbox")
-        self._backend.inbox_checks.add(self)
+        self._backend.inbox_reconciler.add(self)
 
     def stop(self) -> None:
-        self._backend.watch.unfollow(self, self._followed)
-        self._backend.inbox_checks.discard(self)
+        self._backend.watchers.unfollow(self, self._followed)
+        self._backend.inbox_reconciler.discard(self)
         if self._task is not None:
             self._task.cancel()
 
@@ -143,7 +143,7 @@ class Inbox:
     def _follow(self, room_ids: Collection[UUID]) -> None:
         for topic in {f"room:{room_id}" for room_id in room_ids} - self._followed:
             self._followed.add(topic)
-            self._backend.watch.follow(self, topic)
+            self._backend.watchers.follow(self, topic)
 
     # ------------------------------------------------------------------ what is said of it
 
@@ -157,7 +157,7 @@ class Inbox:
     async def _run(self, outbox: Outbox) -> None:
         own = user_topic(self._viewer.user_id)
         self._followed.add(own)
-        self._backend.watch.follow(self, own)
+        self._backend.watchers.follow(self, own)
         await self._follow_all()
         await self._say(outbox, self._snapshot(await self._count(None)))
         while not outbox.closed:
@@ -245,11 +245,11 @@ class Inbox:
             executor = self._executor.build_per_event_executor(event)
             executor._relevant_sub_fields = {}  # shared by the copies, it would keep some of every event
             executor.context_value = context
-            result = await completed(executor)
+            result = await execute(executor)
         finally:
             await context.close()
         raise_outage(result.errors)
-        return orjson.dumps(shown(result, LIVE.request_id))
+        return orjson.dumps(result_payload(result, LIVE.request_id))
 
     def _context(self) -> Context:
         return Context(self._backend, self._viewer, self._caller)

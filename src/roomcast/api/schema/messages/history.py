@@ -5,7 +5,7 @@ from uuid import UUID
 import strawberry
 
 from roomcast.api.context import Context, Prefetch
-from roomcast.api.schema.connections import Connected, connected
+from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.core.event_log import heads_by_id
 from roomcast.core.ids import local_id
 from roomcast.core.paging import Page, window
@@ -22,7 +22,7 @@ async def history(
     bounds: Bounds,
     around: strawberry.ID | None,
     thread_root: strawberry.ID | None = None,
-) -> Connected:
+) -> ConnectionPage:
     """A page of a room that the viewer has reached, with the position of the log at the moment it was read.
 
     `around` a message takes `first` as its size. With `thread_root` the replies of that thread and nothing else.
@@ -38,16 +38,16 @@ async def history(
         else:
             page = await queries.history(session, room_id, wanted, root_id)
     await _foresee(context, page)
-    return connected(page, stream_cursor=context.cursor(room_id, head.last_seq))
+    return connection_of(page, stream_cursor=context.cursor(room_id, head.last_seq))
 
 
-async def pinned(context: Context, room_id: UUID, first: int | None, after: str | None) -> Connected:
+async def pinned(context: Context, room_id: UUID, first: int | None, after: str | None) -> ConnectionPage:
     """A page of the pinned messages of a room that the viewer has reached."""
     async with context.snapshot.session() as session:
         head = (await heads_by_id(session, [room_id]))[room_id]
         page = await pins.pinned(session, room_id, window(first, after))
     await _foresee(context, page)
-    return connected(page, stream_cursor=context.cursor(room_id, head.last_seq))
+    return connection_of(page, stream_cursor=context.cursor(room_id, head.last_seq))
 
 
 async def _foresee(context: Context, page: Page[tuple[Message]]) -> None:

@@ -3,7 +3,7 @@
 import strawberry
 
 from roomcast.api.context import Context, Info
-from roomcast.api.errors import MutationPayload, refusable
+from roomcast.api.errors import MutationPayload, errors_in_payload
 from roomcast.api.schema.messages.inputs import (
     DeleteMessageInput,
     EditMessageInput,
@@ -41,7 +41,7 @@ class MessagePayload(MutationPayload):
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    @refusable(SendMessagePayload)
+    @errors_in_payload(SendMessagePayload)
     async def send_message(self, info: Info, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002
         """Say something. With a clientMessageId it is said once, however often it is sent."""
         context = info.context
@@ -56,7 +56,7 @@ class Mutation:
             input.attachment_ids or (),
         )
         sent = await context.backend.send(wish)
-        await context.changed()
+        await context.reset_reads()
         return SendMessagePayload(
             message=sent.message,
             cursor=Cursor(context.cursor(sent.message.room_id, sent.message.seq)),
@@ -64,7 +64,7 @@ class Mutation:
         )
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def edit_message(self, info: Info, input: EditMessageInput) -> MessagePayload:  # noqa: A002
         """Say it differently. What it said before stays readable in its revisions."""
         actor, message_id = info.context.actor, local_id("msg", input.message_id)
@@ -74,7 +74,7 @@ class Mutation:
         return await payload(info.context, changed)
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def delete_message(self, info: Info, input: DeleteMessageInput) -> MessagePayload:  # noqa: A002
         """Take it back. Its place in the room stays, with nothing in it."""
         actor, message_id = info.context.actor, local_id("msg", input.message_id)
@@ -83,7 +83,7 @@ class Mutation:
         return await payload(info.context, changed)
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def add_reaction(self, info: Info, input: ReactionInput) -> MessagePayload:  # noqa: A002
         """Put an emoji under a message. The same one again changes nothing."""
         actor, message_id = info.context.actor, local_id("msg", input.message_id)
@@ -92,7 +92,7 @@ class Mutation:
         return await payload(info.context, changed)
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def remove_reaction(self, info: Info, input: ReactionInput) -> MessagePayload:  # noqa: A002
         """Take one's emoji back."""
         actor, message_id = info.context.actor, local_id("msg", input.message_id)
@@ -101,7 +101,7 @@ class Mutation:
         return await payload(info.context, changed)
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def pin_message(self, info: Info, input: MessageIdInput) -> MessagePayload:  # noqa: A002
         """Keep a message at hand for everybody in its room."""
         actor, message_id = info.context.actor, local_id("msg", input.message_id)
@@ -110,7 +110,7 @@ class Mutation:
         return await payload(info.context, changed)
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def unpin_message(self, info: Info, input: MessageIdInput) -> MessagePayload:  # noqa: A002
         """Pin it no longer."""
         actor, message_id = info.context.actor, local_id("msg", input.message_id)
@@ -120,6 +120,6 @@ class Mutation:
 
 
 async def payload(context: Context, changed: MessageChange) -> MessagePayload:
-    await context.changed()
+    await context.reset_reads()
     cursor = None if changed.seq is None else Cursor(context.cursor(changed.message.room_id, changed.seq))
     return MessagePayload(message=changed.message, cursor=cursor)

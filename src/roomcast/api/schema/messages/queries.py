@@ -5,7 +5,7 @@ from uuid import UUID
 import strawberry
 
 from roomcast.api.context import Context, Info
-from roomcast.api.schema.connections import Connected, connected
+from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.api.schema.messages.history import history
 from roomcast.api.schema.messages.inputs import MessageSearchFilter
 from roomcast.api.schema.messages.types import Find, Message, MessageConnection, MessageSearchConnection
@@ -36,7 +36,7 @@ class Query:
         before: str | None = None,
         around: strawberry.ID | None = None,
         thread_root_id: strawberry.ID | None = None,
-    ) -> Connected:
+    ) -> ConnectionPage:
         async with info.context.snapshot.session() as session:
             view = await rooms.readable_room(session, info.context.actor, local_id("room", room_id))
         return await history(info.context, view.room.id, (first, after, last, before), around, thread_root_id)
@@ -54,7 +54,7 @@ class Query:
         together; parts of words are found too."""
         actor, words, pages = info.context.actor, search.words_of(query), window(first, after)
         async with info.context.snapshot.session() as session:
-            page = connected(await search.search(session, actor, words, _wanted(filter), pages))
+            page = connection_of(await search.search(session, actor, words, _wanted(filter), pages))
         finds = [Find(edge.cursor, edge.node, words) for edge in page.edges]
         return MessageSearchConnection(edges=finds, nodes=page.nodes, page_info=page.page_info)
 

@@ -10,7 +10,7 @@ import strawberry
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info, Maybe, map_maybe
 from roomcast.api.schema.accounts.types import User, UserConnection
-from roomcast.api.schema.connections import Connected, Edge, PageInfo, connected
+from roomcast.api.schema.connections import ConnectionPage, Edge, PageInfo, connection_of
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import Cursor, Seq
@@ -33,17 +33,17 @@ class ReactionGroup:
 
     @strawberry.field(graphql_type=bool)
     def viewer_has_reacted(self, group: strawberry.Parent[reactions.Group], info: Info) -> Maybe[bool]:
-        mine = info.context.own_emoji.now((group.message_id, info.context.actor.user_id))
+        mine = info.context.own_emoji.load_now((group.message_id, info.context.actor.user_id))
         return map_maybe(mine, lambda found: group.emoji in (found or ()))
 
     @strawberry.field(graphql_type=UserConnection, metadata=SHARED)
     async def users(
         self, group: strawberry.Parent[reactions.Group], info: Info, first: int | None = None, after: str | None = None
-    ) -> Connected:
+    ) -> ConnectionPage:
         """The first to react first."""
         async with info.context.snapshot.session() as session:
             page = await reactions.reacted(session, group, window(first, after))
-        return connected(page, count=lambda: _count(info.context, group))
+        return connection_of(page, count=lambda: _count(info.context, group))
 
 
 async def _count(context: Context, group: reactions.Group) -> int:
@@ -111,15 +111,15 @@ class Message(Node):
 
     @strawberry.field(graphql_type=Room, metadata=SHARED)
     def room(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[room_rows.Room | None]:
-        return info.context.rooms.now(message.room_id)
+        return info.context.rooms.load_now(message.room_id)
 
     @strawberry.field(graphql_type=User | None, metadata=SHARED, description="Null for system messages.")
     def author(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[account_rows.User | None]:
-        return info.context.users.now(message.author_id) if message.author_id else None
+        return info.context.users.load_now(message.author_id) if message.author_id else None
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
     def reply_to(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[models.Message | None]:
-        return info.context.messages.now(message.reply_to_id) if message.reply_to_id else None
+        return info.context.messages.load_now(message.reply_to_id) if message.reply_to_id else None
 
     @strawberry.field(metadata=SHARED)
     def thread_root_id(self, message: strawberry.Parent[models.Message]) -> strawberry.ID | None:
@@ -131,12 +131,12 @@ class Message(Node):
         description="The message whose thread this is in. With a new reply, its `thread` is the summary as it is now.",
     )
     def thread_root(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[models.Message | None]:
-        return info.context.messages.now(message.thread_root_id) if message.thread_root_id else None
+        return info.context.messages.load_now(message.thread_root_id) if message.thread_root_id else None
 
     @strawberry.field(graphql_type=ThreadSummary | None, metadata=SHARED)
     def thread(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[threads.Summary | None]:
         """Null where nobody has replied in a thread."""
-        return info.context.threads.now(message.id)
+        return info.context.threads.load_now(message.id)
 
     @strawberry.field(
         graphql_type=UserConnection,
@@ -145,35 +145,35 @@ class Message(Node):
     )
     async def read_by(
         self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
-    ) -> Connected:
+    ) -> ConnectionPage:
         async with info.context.snapshot.session() as session:
             page = await receipts.readers(session, message, window(first, after))
-        return connected(page, count=lambda: _reader_count(info.context, message))
+        return connection_of(page, count=lambda: _reader_count(info.context, message))
 
     @strawberry.field(graphql_type=MessageRevisionConnection, metadata=SHARED)
     async def revisions(
         self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
-    ) -> Connected:
+    ) -> ConnectionPage:
         """Everything it has said, its present words included, oldest first. Empty once deleted."""
         async with info.context.snapshot.session() as session:
             page = await queries.revisions(session, message, window(first, after))
-        return connected(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
+        return connection_of(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
 
     @strawberry.field(graphql_type=list[ReactionGroup], metadata=SHARED)
     def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[reactions.Group]]:
-        return map_maybe(info.context.reactions.now(message.id), lambda found: found or [])
+        return map_maybe(info.context.reactions.load_now(message.id), lambda found: found or [])
 
     @strawberry.field(graphql_type=list[User], metadata=SHARED)
     async def mentions(self, message: strawberry.Parent[models.Message], info: Info) -> list[account_rows.User]:
         """The members of the room that it names."""
-        people = await info.context.mentioned.load(message.id) or []
+        people = await info.context.mentioned_user_ids.load(message.id) or []
         return [user for user in await info.context.users.load_many(people) if user is not None]
 
     @strawberry.field(graphql_type=list[Attachment], metadata=SHARED)
     def attachments(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[File]]:
         if not message.has_attachments:
             return []
-        return map_maybe(info.context.attachments.now(message.id), lambda found: found or [])
+        return map_maybe(info.context.attachments.load_now(message.id), lambda found: found or [])
 
     @strawberry.field
     async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:

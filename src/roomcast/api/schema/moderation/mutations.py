@@ -3,7 +3,7 @@
 import strawberry
 
 from roomcast.api.context import Info
-from roomcast.api.errors import AckPayload, refusable
+from roomcast.api.errors import AckPayload, errors_in_payload
 from roomcast.api.schema.moderation.inputs import MuteMemberInput, ReportMessageInput
 from roomcast.api.schema.rooms.mutations import RoomPayload, room_payload
 from roomcast.core.ids import local_id
@@ -13,7 +13,7 @@ from roomcast.moderation import actions
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def mute_member(self, info: Info, input: MuteMemberInput) -> RoomPayload:  # noqa: A002
         """Moderators silence people below themselves for a while; sending answers MUTED until then."""
         context = info.context
@@ -24,11 +24,11 @@ class Mutation:
         )
 
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def report_message(self, info: Info, input: ReportMessageInput) -> AckPayload:  # noqa: A002
         """Call the administrators; they find it by `auditLog(filter: {action: "MESSAGE_REPORTED"})`."""
         context = info.context
         async with context.backend.db.work() as work:
             await actions.report_message(work, context.actor, local_id("msg", input.message_id), input.reason)
-        await context.changed()
+        await context.reset_reads()
         return AckPayload()

@@ -5,7 +5,7 @@ from uuid import UUID
 import strawberry
 
 from roomcast.api.context import Info
-from roomcast.api.schema.connections import Connected, connected
+from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.api.schema.moderation.inputs import AuditFilter
 from roomcast.api.schema.moderation.types import AuditEntryConnection
 from roomcast.core.ids import local_id
@@ -25,11 +25,11 @@ class Query:
         first: int | None = None,
         after: str | None = None,
         filter: AuditFilter | None = None,  # noqa: A002 (the contract's word)
-    ) -> Connected:
+    ) -> ConnectionPage:
         """Newest first."""
         actor, wanted = info.context.actor, _wanted(filter or AuditFilter())
         async with info.context.snapshot.session() as session:
-            return connected(await queries.audit_log(session, actor, wanted, window(first, after)))
+            return connection_of(await queries.audit_log(session, actor, wanted, window(first, after)))
 
 
 def _wanted(chosen: AuditFilter) -> queries.AuditFilter:

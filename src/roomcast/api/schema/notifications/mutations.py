@@ -3,7 +3,7 @@
 import strawberry
 
 from roomcast.api.context import Info
-from roomcast.api.errors import AckPayload, refusable
+from roomcast.api.errors import AckPayload, errors_in_payload
 from roomcast.api.schema.notifications.inputs import RegisterPushSubscriptionInput, UnregisterPushSubscriptionInput
 from roomcast.notifications import actions
 from roomcast.notifications.actions import Browser
@@ -13,7 +13,7 @@ from roomcast.notifications.policy import check_on
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def register_push_subscription(self, info: Info, input: RegisterPushSubscriptionInput) -> AckPayload:  # noqa: A002
         """This browser is told what the viewer misses, until the session ends. Repeating it changes nothing."""
         actor, backend = info.context.actor, info.context.backend
@@ -24,7 +24,7 @@ class Mutation:
         return AckPayload()
 
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def unregister_push_subscription(self, info: Info, input: UnregisterPushSubscriptionInput) -> AckPayload:  # noqa: A002
         """This browser is told nothing any more, whether it was or not."""
         actor = info.context.actor

@@ -3,7 +3,7 @@
 import strawberry
 
 from roomcast.api.context import Info
-from roomcast.api.errors import AckPayload, refusable
+from roomcast.api.errors import AckPayload, errors_in_payload
 from roomcast.api.schema.inputs import mentioned
 from roomcast.api.schema.presence.inputs import SetPresenceInput, SetTypingInput
 from roomcast.core.ids import local_id
@@ -14,15 +14,15 @@ from roomcast.presence.status_updates import StatusUpdate
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def set_presence(self, info: Info, input: SetPresenceInput) -> AckPayload:  # noqa: A002
         """How the viewer is shown to others. Not stored: a client says it again when it has connected anew."""
         wish = StatusUpdate(mentioned(input.state), mentioned(input.status_text), mentioned(input.status_emoji))
-        info.context.backend.signals.set_presence(info.context.actor, wish)
+        info.context.backend.presence.set_presence(info.context.actor, wish)
         return AckPayload()
 
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def set_typing(self, info: Info, input: SetTypingInput) -> AckPayload:  # noqa: A002
         """The viewer types in a room; to be said again every typingRefreshMs. Sending a message ends it."""
         context, actor = info.context, info.context.actor
@@ -30,5 +30,5 @@ class Mutation:
             room_id = await queries.room_to_type_in(
                 session, actor, local_id("room", input.room_id), typing=input.typing
             )
-        context.backend.signals.set_typing(actor, room_id, typing=input.typing)
+        context.backend.presence.set_typing(actor, room_id, typing=input.typing)
         return AckPayload()

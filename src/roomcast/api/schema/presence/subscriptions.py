@@ -64,7 +64,7 @@ class Subscription:
         graphql_type=TypingState, metadata=SHARED, description="Not stored. Each payload replaces the one before."
     )
     async def typing(self, info: Info, room_id: strawberry.ID) -> Stream:
-        return await _stream(info.context, room_id, TypingUpdate, info.context.backend.signals.typing_in)
+        return await _stream(info.context, room_id, TypingUpdate, info.context.backend.presence.typing_in)
 
     @strawberry.subscription(
         graphql_type=PresenceChange,
@@ -72,7 +72,7 @@ class Subscription:
         description="Not stored. The people of one room: a snapshot first, then coalesced changes.",
     )
     async def presence(self, info: Info, room_id: strawberry.ID) -> Stream:
-        return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.signals.presence_in)
+        return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.presence.presence_in)
 
 
 async def _users(context: Context, told: RenderedEvent) -> list[account_rows.User]:
@@ -84,4 +84,4 @@ async def _stream(context: Context, room_id: str, shows: type[Any], state_of: Ca
     async with context.snapshot.session() as session:
         view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
     place = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
-    return Stream(place, frozenset([shows]), speaks=False, address=context.address, state_of=state_of)
+    return Stream(place, frozenset([shows]), speaks=False, address=context.base_url, state_of=state_of)

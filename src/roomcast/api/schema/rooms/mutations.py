@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import strawberry
 
 from roomcast.api.context import Context, Info
-from roomcast.api.errors import AckPayload, MutationPayload, refusable
+from roomcast.api.errors import AckPayload, MutationPayload, errors_in_payload
 from roomcast.api.schema.rooms.inputs import (
     AddMembersInput,
     CreateInviteInput,
@@ -63,11 +63,11 @@ class CreateInvitePayload(MutationPayload):
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def create_room(self, info: Info, input: CreateRoomInput) -> RoomPayload:  # noqa: A002
         """A room owned by the viewer. With an idempotencyKey, however often it is sent, one room."""
         actor, backend = info.context.actor, info.context.backend
-        if not backend.everyone_creates_rooms and not actor.is_admin:
+        if not backend.members_may_create_rooms and not actor.is_admin:
             raise Forbidden("only administrators create rooms on this server")
         new = NewRoom(
             name=input.name,
@@ -80,7 +80,7 @@ class Mutation:
         return await room_payload(info.context, lambda work: actions.create_room(work, actor, new))
 
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def update_room(self, info: Info, input: UpdateRoomInput) -> RoomPayload:  # noqa: A002
         """Owners only. A room made private ends the streams of those who are no members."""
         patch = RoomPatch(
@@ -94,31 +94,31 @@ class Mutation:
         return await room_payload(context, lambda work: actions.update_room(work, context.actor, room_id, patch))
 
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def archive_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
         """Close the room for writing; it stays readable."""
         context, room_id = info.context, local_id("room", input.room_id)
         return await room_payload(context, lambda work: actions.archive_room(work, context.actor, room_id))
 
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def unarchive_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
         """Open an archived room again."""
         context, room_id = info.context, local_id("room", input.room_id)
         return await room_payload(context, lambda work: actions.unarchive_room(work, context.actor, room_id))
 
     @strawberry.mutation
-    @refusable(DeleteRoomPayload)
+    @errors_in_payload(DeleteRoomPayload)
     async def delete_room(self, info: Info, input: RoomIdInput) -> DeleteRoomPayload:  # noqa: A002
         """Everything in it is gone for good, and every stream of it ends."""
         context = info.context
         async with context.backend.db.work() as work:
             gone = await actions.delete_room(work, context.actor, local_id("room", input.room_id))
-        await context.changed()
+        await context.reset_reads()
         return DeleteRoomPayload(deleted_room_id=strawberry.ID(global_id("room", gone)))
 
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def open_direct_message(self, info: Info, input: OpenDirectMessageInput) -> RoomPayload:  # noqa: A002
         """Find or create: the same set of people always yields the same room."""
         context = info.context
@@ -126,7 +126,7 @@ class Mutation:
         return await room_payload(context, lambda work: open_direct_message(work, context.actor, user_ids))
 
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def join_room(self, info: Info, input: JoinRoomInput) -> RoomPayload:  # noqa: A002
         """Become a member of a public room by its id, or of any room by an invite to it."""
         context, actor = info.context, info.context.actor
@@ -141,14 +141,14 @@ class Mutation:
         return await room_payload(context, lambda work: invites.redeem_invite(work, actor, code, room_id))
 
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def leave_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
         """Be no member any more. The room is null afterwards if the viewer cannot read it any more."""
         context, room_id = info.context, local_id("room", input.room_id)
         return await room_payload(context, lambda work: members.leave_room(work, context.actor, room_id))
 
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def add_members(self, info: Info, input: AddMembersInput) -> RoomPayload:  # noqa: A002
         """Make people members, at most 100 at once. Roles above MEMBER are an owner's to give."""
         context, room_id = info.context, local_id("room", input.room_id)
@@ -158,7 +158,7 @@ class Mutation:
         )
 
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def remove_member(self, info: Info, input: RemoveMemberInput) -> RoomPayload:  # noqa: A002
         """Moderators remove people below themselves; they come back only by an invite or addMembers."""
         context, reason = info.context, check_reason(input.reason)
@@ -168,7 +168,7 @@ class Mutation:
         )
 
     @strawberry.mutation
-    @refusable(RoomPayload)
+    @errors_in_payload(RoomPayload)
     async def set_member_role(self, info: Info, input: SetMemberRoleInput) -> RoomPayload:  # noqa: A002
         """Owners only. A room always keeps one, and an owner steps down by themselves."""
         context = info.context
@@ -178,24 +178,24 @@ class Mutation:
         )
 
     @strawberry.mutation
-    @refusable(CreateInvitePayload)
+    @errors_in_payload(CreateInvitePayload)
     async def create_invite(self, info: Info, input: CreateInviteInput) -> CreateInvitePayload:  # noqa: A002
         """A code that admits whoever holds it, without end and limit where none are given."""
         context, room_id = info.context, local_id("room", input.room_id)
         async with context.backend.db.work() as work:
             invite = await invites.create_invite(work, context.actor, room_id, input.expires_in_seconds, input.max_uses)
         return CreateInvitePayload(
-            code=invite.code, url=URL(f"{context.address}/?invite={invite.code}"), expires_at=invite.expires_at
+            code=invite.code, url=URL(f"{context.base_url}/?invite={invite.code}"), expires_at=invite.expires_at
         )
 
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def revoke_invite(self, info: Info, input: RevokeInviteInput) -> AckPayload:  # noqa: A002
         """The code admits nobody any more. One's own, or anybody's as a moderator of the room."""
         context = info.context
         async with context.backend.db.work() as work:
             await invites.revoke_invite(work, context.actor, input.code)
-        await context.changed()
+        await context.reset_reads()
         return AckPayload()
 
 
@@ -203,7 +203,7 @@ async def room_payload(context: Context, change: Callable[[Work], Awaitable[Room
     """Commit the change; the room as it is now, if the viewer may still read it, and where that was announced."""
     async with context.backend.db.work() as work:
         changed = await change(work)
-    await context.changed()
+    await context.reset_reads()
     cursor = None if changed.seq is None else Cursor(context.cursor(changed.room.id, changed.seq))
     return RoomPayload(room=await room_or_none(context, changed.room.id), cursor=cursor)
 

@@ -5,7 +5,7 @@ from uuid import UUID
 import strawberry
 
 from roomcast.api.context import Context, Info, Prefetch
-from roomcast.api.schema.connections import Connected, connected
+from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.api.schema.rooms.inputs import RoomFilter
 from roomcast.api.schema.rooms.types import ACTIVE, LAST, PLACE, InvitePreview, Preview, Room, RoomConnection
 from roomcast.core.actor import Actor
@@ -38,7 +38,7 @@ class Query:
         before: str | None = None,
         filter: RoomFilter | None = None,  # noqa: A002
         order_by: queries.RoomOrder = queries.RoomOrder.LAST_ACTIVITY_DESC,
-    ) -> Connected:
+    ) -> ConnectionPage:
         context, actor, pages = info.context, info.context.actor, window(first, after, last, before)
         wanted = _wanted(actor, filter or RoomFilter())
         async with context.snapshot.session() as session:
@@ -50,10 +50,10 @@ class Query:
         await context.prefetch(
             Prefetch(COUNTS, context.unread, mine),
             Prefetch(LAST, context.last_messages, ids),
-            Prefetch(PLACE, context.heads, ids),
-            Prefetch(ACTIVE, context.active_people, ids),
+            Prefetch(PLACE, context.room_heads, ids),
+            Prefetch(ACTIVE, context.active_user_ids, ids),
         )
-        return connected(page, lambda room, _membership: room, lambda: _room_count(context, wanted))
+        return connection_of(page, lambda room, _membership: room, lambda: _room_count(context, wanted))
 
     @strawberry.field(
         graphql_type=InvitePreview | None,
@@ -76,7 +76,7 @@ async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | 
             view = await queries.readable_room(session, actor, room_id)
     except NotFound:
         return None
-    context.heads.prime(view.room.id, view.head)
+    context.room_heads.prime(view.room.id, view.head)
     context.memberships.prime((view.room.id, actor.user_id), view.membership)
     return view.room
 

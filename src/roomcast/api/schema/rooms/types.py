@@ -11,7 +11,7 @@ import strawberry
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info, Maybe, map_maybe
 from roomcast.api.schema.accounts.types import User
-from roomcast.api.schema.connections import Connected, Edge, PageInfo, connected, total
+from roomcast.api.schema.connections import ConnectionPage, Edge, PageInfo, connection_of
 from roomcast.api.schema.messages.history import history, pinned
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.scalars import Cursor, Seq
@@ -120,8 +120,8 @@ class RoomMemberConnection:
     page_info: PageInfo
 
     @strawberry.field(metadata=SHARED)
-    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
-        return await total(connection)
+    async def total_count(self, connection: strawberry.Parent[ConnectionPage]) -> int:
+        return await connection.total_count()
 
 
 @strawberry.type
@@ -148,7 +148,7 @@ class Room(Node):
         if room.kind != models.RoomKind.DIRECT:
             return []
         context = info.context
-        people = await context.direct_people.load(room.id) or []
+        people = await context.direct_member_ids.load(room.id) or []
         return await context.users.load_many([id_ for id_ in people if id_ != context.actor.user_id])
 
     @strawberry.field(graphql_type=RoomMemberConnection, metadata=SHARED)
@@ -161,12 +161,12 @@ class Room(Node):
         last: int | None = None,
         before: str | None = None,
         role: models.RoomRole | None = None,
-    ) -> Connected:
+    ) -> ConnectionPage:
         """Longest there first."""
         wanted = window(first, after, last, before)
         async with info.context.snapshot.session() as session:
             page = await queries.members(session, room.id, role, wanted)
-        return connected(page, count=lambda: _member_count(info.context, room.id, role))
+        return connection_of(page, count=lambda: _member_count(info.context, room.id, role))
 
     @strawberry.field(graphql_type=LazyMessages, metadata=SHARED)
     async def messages(
@@ -179,20 +179,20 @@ class Room(Node):
         before: str | None = None,
         around: strawberry.ID | None = None,
         thread_root_id: strawberry.ID | None = None,
-    ) -> Connected:
+    ) -> ConnectionPage:
         """The room's history, oldest first; without arguments its newest page. A thread's is asked for by its root."""
         return await history(info.context, room.id, (first, after, last, before), around, thread_root_id)
 
     @strawberry.field(graphql_type=LazyMessages, metadata=SHARED)
     async def pinned_messages(
         self, room: strawberry.Parent[models.Room], info: Info, first: int | None = None, after: str | None = None
-    ) -> Connected:
+    ) -> ConnectionPage:
         """The newest pin first."""
         return await pinned(info.context, room.id, first, after)
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
     def last_message(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[message_rows.Message | None]:
-        return info.context.last_messages.now(room.id)
+        return info.context.last_messages.load_now(room.id)
 
     @strawberry.field(
         graphql_type=list[User],
@@ -200,17 +200,17 @@ class Room(Node):
         description="People connected to this room now, at most 100.",
     )
     async def active_users(self, room: strawberry.Parent[models.Room], info: Info) -> Sequence[account_rows.User]:
-        active = await info.context.active_people.load(room.id) or []
+        active = await info.context.active_user_ids.load(room.id) or []
         return [user for user in await info.context.users.load_many(active) if user is not None]
 
     @strawberry.field(graphql_type=RoomMembership | None, description="Null when the viewer is not a member.")
     def viewer_membership(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[models.Membership | None]:
-        return info.context.memberships.now((room.id, info.context.actor.user_id))
+        return info.context.memberships.load_now((room.id, info.context.actor.user_id))
 
     @strawberry.field(graphql_type=RoomPermissions)
     def viewer_permissions(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[policy.Permissions]:
         actor = info.context.actor
-        membership = info.context.memberships.now((room.id, actor.user_id))
+        membership = info.context.memberships.load_now((room.id, actor.user_id))
         return map_maybe(membership, lambda found: policy.permissions(actor, room, found, now()))
 
     @strawberry.field(
@@ -235,19 +235,19 @@ class RoomConnection:
     page_info: PageInfo
 
     @strawberry.field
-    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
-        return await total(connection)
+    async def total_count(self, connection: strawberry.Parent[ConnectionPage]) -> int:
+        return await connection.total_count()
 
 
 async def _head(context: Context, room_id: UUID) -> RoomHead:
-    head = await context.heads.load(room_id)
+    head = await context.room_heads.load(room_id)
     if head is None:
         raise NotFound("no such room")
     return head
 
 
 def _unread(context: Context, membership: models.Membership) -> Maybe[Unread | None]:
-    return context.unread.now((membership.room_id, membership.user_id))
+    return context.unread.load_now((membership.room_id, membership.user_id))
 
 
 async def _member_count(context: Context, room_id: UUID, role: models.RoomRole | None) -> int:

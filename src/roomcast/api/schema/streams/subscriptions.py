@@ -16,7 +16,7 @@ from roomcast.api.context import SHARED, Context, Info, SharedContext
 from roomcast.api.execution.documents import Operation
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.requests import Request
-from roomcast.api.execution.viewer_fields import LIVE, AudienceMember, EventRenderPass, ViewerFieldExecutor
+from roomcast.api.execution.viewer_fields import LIVE_CALLER, AudienceMember, EventRenderPass, ViewerFieldExecutor
 from roomcast.api.schema.scalars import Cursor
 from roomcast.api.schema.streams.events import (
     ROOM_EVENT_TYPES,
@@ -96,7 +96,7 @@ class Subscription:
         place = await _start(info.context, "roomMessages", room_id, after)
         if place.expired:
             raise ResumeExpired("the log does not reach back to this cursor; fetch the history and subscribe anew")
-        return Stream(place, frozenset([MessageCreated]), speaks=False, address=info.context.address)
+        return Stream(place, frozenset([MessageCreated]), speaks=False, address=info.context.base_url)
 
     @strawberry.subscription(
         graphql_type=RoomEvent,
@@ -105,14 +105,16 @@ class Subscription:
     )
     async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
         place = await _start(info.context, "roomEvents", room_id, after)
-        return Stream(place, ROOM_EVENT_TYPES, speaks=True, address=info.context.address)
+        return Stream(place, ROOM_EVENT_TYPES, speaks=True, address=info.context.base_url)
 
 
 async def _start(context: Context, field: str, room_id: str, after: str | None) -> StreamStart:
     """Raises Unauthenticated, NotFound, BadUserInput."""
     async with context.snapshot.session() as session:
         view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
-    resumed = context.caller.resume(global_id("room", view.room.id), field) if context.caller.resume else None
+    resumed = (
+        context.caller.resume_cursor(global_id("room", view.room.id), field) if context.caller.resume_cursor else None
+    )
     cursors = [_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
     epoch, tail = context.backend.epoch, view.head.last_seq
     good = [cursor.seq for cursor in cursors if cursor.is_of(epoch) and cursor.seq <= tail]
@@ -137,7 +139,7 @@ class RoomEventRenderer:
         self.state = stream.state_of(stream.place.room_id) if stream.state_of else None
         self._backend, self._stream = engine.backend, stream
         self._kinds = stream.kinds | ({Ready, Ended} if stream.speaks else set())
-        self._caller = replace(LIVE, origin=stream.address)
+        self._caller = replace(LIVE_CALLER, origin=stream.address)
         nobody = SharedContext(engine.backend, self._caller)
         self._executor = cast(
             "ViewerFieldExecutor", engine.executor(operation, request.variables, nobody, ViewerFieldExecutor)

@@ -5,7 +5,7 @@ from datetime import datetime
 import strawberry
 
 from roomcast.api.context import Info
-from roomcast.api.errors import MutationPayload, refusable
+from roomcast.api.errors import MutationPayload, errors_in_payload
 from roomcast.api.schema.scalars import URL
 from roomcast.api.schema.uploads.inputs import CreateUploadInput
 from roomcast.api.schema.uploads.types import HttpHeader
@@ -25,7 +25,7 @@ class CreateUploadPayload(MutationPayload):
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    @refusable(CreateUploadPayload)
+    @errors_in_payload(CreateUploadPayload)
     async def create_upload(self, info: Info, input: CreateUploadInput) -> CreateUploadPayload:  # noqa: A002
         """A ticket for one file. What is not used within a day is removed.
 
@@ -39,7 +39,7 @@ class Mutation:
         expires_at = file.created_at + policy.TICKET
         return CreateUploadPayload(
             upload_id=strawberry.ID(global_id("file", file.id)),
-            upload_url=URL(context.address + backend.links.path("uploads", file.id, expires_at)),
+            upload_url=URL(context.base_url + backend.links.path("uploads", file.id, expires_at)),
             headers=[HttpHeader(name="Content-Type", value=file.declared_type)],
             expires_at=expires_at,
         )

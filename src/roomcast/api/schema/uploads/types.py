@@ -38,7 +38,7 @@ class Attachment(Node):
 
 
 def _address(context: Context, purpose: Purpose, file: models.File) -> URL:
-    return URL(context.address + context.backend.links.reading(purpose, file.id, now(), reader=context.actor.user_id))
+    return URL(context.base_url + context.backend.links.reading(purpose, file.id, now(), reader=context.actor.user_id))
 
 
 @strawberry.type
