@@ -224,7 +224,7 @@ ROOM, MESSAGE = ROW_COSTS["Room"], ROW_COSTS["Message"]
 def test_the_cost_is_what_is_run_and_loaded_times_the_sizes_of_its_lists(
     document: str, variables: dict[str, Any], cost: int
 ) -> None:
-    assert read(document).cost.of(variables) == cost
+    assert read(document).cost.total(variables) == cost
 
 
 @given(st.integers(1, 100), st.integers(1, 100))

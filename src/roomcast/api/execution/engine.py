@@ -11,7 +11,7 @@ import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType, create_source_event_stream
 from prometheus_client import CollectorRegistry
 
-from roomcast.api.context import PENDING, Backend, Caller, Context
+from roomcast.api.context import Backend, Caller, Context
 from roomcast.api.errors import coded_error, format_error, root_cause, with_code
 from roomcast.api.execution.bounded_executor import BoundedExecutor
 from roomcast.api.execution.documents import DocumentCache, Operation, RequestErrors
@@ -19,6 +19,7 @@ from roomcast.api.execution.limits import Limits, too_complex
 from roomcast.api.execution.persisted import PersistedQueries
 from roomcast.api.execution.rates import MESSAGE_WEIGHTS, RateLimiter
 from roomcast.api.execution.requests import Request
+from roomcast.api.loaders import AWAITABLE_TYPES
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.metrics import OperationMetrics
@@ -198,4 +199,4 @@ def error_payload(error: GraphQLError, request_id: str) -> Payload:
 def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
     """Resolvers give coroutines and futures, nothing else that waits. The library's general question, asked of every
     value, costs more than most fields."""
-    return isinstance(value, PENDING)
+    return isinstance(value, AWAITABLE_TYPES)

@@ -4,7 +4,8 @@ from uuid import UUID
 
 import strawberry
 
-from roomcast.api.context import Context, Prefetch
+from roomcast.api.context import Context
+from roomcast.api.loaders import Prefetch
 from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.core.event_log import heads_by_id
 from roomcast.core.ids import local_id

@@ -4,7 +4,8 @@ from uuid import UUID
 
 import strawberry
 
-from roomcast.api.context import Context, Info, Prefetch
+from roomcast.api.context import Context, Info
+from roomcast.api.loaders import Prefetch
 from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.api.schema.rooms.inputs import RoomFilter
 from roomcast.api.schema.rooms.types import ACTIVE, LAST, PLACE, InvitePreview, Preview, Room, RoomConnection

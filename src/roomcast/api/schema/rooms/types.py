@@ -9,7 +9,8 @@ from uuid import UUID
 import strawberry
 
 from roomcast.accounts import models as account_rows
-from roomcast.api.context import SHARED, Context, Info, Maybe, map_maybe
+from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.loaders import Maybe, map_maybe
 from roomcast.api.schema.accounts.types import User
 from roomcast.api.schema.connections import ConnectionPage, Edge, PageInfo, connection_of
 from roomcast.api.schema.messages.history import history, pinned
