@@ -1,4 +1,4 @@
-"""Documents: each text is parsed, measured, validated and classified once, however often it is sent."""
+"""A cache of GraphQL documents. Each text is parsed, measured, validated and priced once."""
 
 import re
 from collections import OrderedDict
@@ -35,16 +35,17 @@ from roomcast.api.execution.limits import Limits, SizeChecker, too_complex
 
 MAX_CACHED_DOCUMENTS = 1_000
 MAX_CACHED_CHARACTERS = 2_000_000
-"""A parsed document takes some hundred times the memory of its text."""
+"""Limit of all cached texts together. A parsed document takes about a hundred times the memory of its text."""
 
 MAX_ERRORS = 5
+"""Validation errors that are reported. A document can have thousands, and each takes time."""
 
 CREDENTIAL_MUTATIONS = frozenset({"signup", "login", "refreshSession", "changePassword"})
-"""Mutations that try a secret: one to a document, or a document would be a thousand guesses."""
+"""Mutations that check a secret. A document may have one of them; otherwise one request could guess many passwords."""
 
 
 class RequestErrors(Exception):
-    """The request cannot be executed at all; there is no data."""
+    """The request is not executed. The response has only these errors and no data."""
 
     def __init__(self, *errors: GraphQLError) -> None:
         super().__init__(errors)
@@ -52,27 +53,28 @@ class RequestErrors(Exception):
 
     @property
     def code(self) -> str:
-        """That of the first."""
+        """The code of the first error."""
         return str((self.errors[0].extensions or {}).get("code", "INTERNAL")) if self.errors else "INTERNAL"
 
 
-_NAME = re.compile(r"\w+")
+NAME = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of a document. `is_shared`: a subscription that shows everybody the same."""
+    """One operation of a document."""
 
     document: DocumentNode
     definition: OperationDefinitionNode
     is_shared: bool
+    """Whether this is a subscription without viewer fields: all subscribers receive the same payloads."""
     identity: str
-    """The document without its layout: clients that only format differently are one group."""
+    """The document in a normal layout. Clients whose documents differ only in white space share a group."""
     root_fields: tuple[str, ...]
-    """As often as they are asked for, under whatever alias or fragment."""
+    """The names of the root fields, aliases and fragments resolved. A name occurs once for each selection."""
     cost: Cost
     field_names: frozenset[str]
-    """Every name in the document: a field that is not among them is not selected."""
+    """Every name in the document. A field whose name is missing here is not selected."""
 
     @property
     def kind(self) -> OperationType:
@@ -84,48 +86,48 @@ class Operation:
 
 
 class DocumentCache:
-    """`introspection`: whether clients may ask what the schema is."""
+    """`introspection`: whether documents may query the schema."""
 
     def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool) -> None:
         self._schema, self._limits = schema, limits
         self._rules = [*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule]
         if not introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
-        self._known: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
+        self._cache: OrderedDict[str, dict[str | None, Operation]] = OrderedDict()
         self._characters = 0
 
     def is_cached(self, query: str) -> bool:
-        return query in self._known
+        return query in self._cache
 
     def operation(self, query: str, name: str | None) -> Operation:
-        """The operation that a request means. Raises RequestErrors."""
-        operations = self._known.get(query)
+        """The named operation of a document, or its only one. Raises RequestErrors."""
+        operations = self._cache.get(query)
         if operations is None:
-            operations = self._read(query)
-            self._remember(query, operations)
+            operations = self._analyze(query)
+            self._store(query, operations)
         else:
-            self._known.move_to_end(query)
+            self._cache.move_to_end(query)
         if name is None and len(operations) == 1:
             return next(iter(operations.values()))
         if name is None:
             raise RequestErrors(
-                coded_error("OPERATION_NOT_FOUND", "Say which of the document's operations by operationName.")
+                coded_error("OPERATION_NOT_FOUND", "The document has several operations. Name one with operationName.")
             )
         if name not in operations:
             raise RequestErrors(coded_error("OPERATION_NOT_FOUND", "The document has no operation of that name."))
         return operations[name]
 
-    def _remember(self, query: str, operations: dict[str | None, Operation]) -> None:
-        self._known[query] = operations
+    def _store(self, query: str, operations: dict[str | None, Operation]) -> None:
+        self._cache[query] = operations
         self._characters += len(query)
-        while len(self._known) > MAX_CACHED_DOCUMENTS or self._characters > MAX_CACHED_CHARACTERS:
-            self._characters -= len(self._known.popitem(last=False)[0])
+        while len(self._cache) > MAX_CACHED_DOCUMENTS or self._characters > MAX_CACHED_CHARACTERS:
+            self._characters -= len(self._cache.popitem(last=False)[0])
 
-    def _read(self, query: str) -> dict[str | None, Operation]:
+    def _analyze(self, query: str) -> dict[str | None, Operation]:
         try:
             document = self._parse(query)
-            measure = SizeChecker(document, self._limits)
-            fields = {id(each): measure.root_fields(each) for each in operations_of(document)}
+            sizes = SizeChecker(document, self._limits)
+            root_fields = {id(each): sizes.root_fields(each) for each in operations_of(document)}
         except GraphQLError as error:
             raise RequestErrors(error) from None
         except RecursionError:
@@ -133,20 +135,22 @@ class DocumentCache:
         errors = validate(self._schema, document, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
             raise RequestErrors(*(with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
-        return self._operations(document, fields)
+        return self._build_operations(document, root_fields)
 
-    def _operations(self, document: DocumentNode, fields: Mapping[int, list[str]]) -> dict[str | None, Operation]:
-        pricing, identity = CostEstimator(self._schema, document), print_ast(document)
-        words = frozenset(_NAME.findall(identity))
-        found: dict[str | None, Operation] = {}
+    def _build_operations(
+        self, document: DocumentNode, root_fields: Mapping[int, list[str]]
+    ) -> dict[str | None, Operation]:
+        estimator, identity = CostEstimator(self._schema, document), print_ast(document)
+        names = frozenset(NAME.findall(identity))
+        operations: dict[str | None, Operation] = {}
         for each in operations_of(document):
-            roots = tuple(fields[id(each)])
+            roots = tuple(root_fields[id(each)])
             if sum(name in CREDENTIAL_MUTATIONS for name in roots) > 1:
-                raise RequestErrors(too_complex("more than one sign-in"))
+                raise RequestErrors(too_complex("more than one mutation that checks a password or token"))
             name = each.name.value if each.name else None
-            is_shared, cost = self._is_shared(document, each), pricing.estimate(each)
-            found[name] = Operation(document, each, is_shared, identity, roots, cost, words)
-        return found
+            is_shared, cost = self._is_shared(document, each), estimator.estimate(each)
+            operations[name] = Operation(document, each, is_shared, identity, roots, cost, names)
+        return operations
 
     def _parse(self, query: str) -> DocumentNode:
         if len(query) > self._limits.source_characters:
@@ -170,8 +174,11 @@ def operations_of(document: DocumentNode) -> list[OperationDefinitionNode]:
 
 
 class ViewerFieldFinder(Visitor):
-    """Finds fields whose value may depend on who asks. An allow-list: a field with a resolver counts as such unless it
-    is marked as shared, and behind an interface every possible type's field is looked at."""
+    """Finds fields whose value may depend on the viewer.
+
+    A field with a resolver counts as a viewer field unless it is marked as shared. For a field of an interface, the
+    fields of all its types are checked.
+    """
 
     def __init__(self, schema: GraphQLSchema, type_info: TypeInfo) -> None:
         super().__init__()
@@ -192,7 +199,7 @@ class ViewerFieldFinder(Visitor):
 
 
 def is_shared_field(field: GraphQLField) -> bool:
-    """Whether it shows everybody the same."""
+    """Whether the field has the same value for all viewers."""
     definition = (field.extensions or {}).get("strawberry-definition")
     if definition is None:
         return False

@@ -1,4 +1,4 @@
-"""Running operations: one request in, one answer out, with every error translated and every wait limited."""
+"""Executes operations: checks limits and rates, runs the executor with a timeout, and translates errors."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -28,16 +28,19 @@ from roomcast.realtime.retry import retry_until_success
 Payload = dict[str, Any]
 
 MAX_CONCURRENT_OPERATIONS = 4
-"""Operations of one person that are executed at a time; the others wait for these. A person who asks for hundreds would
-have all connections to the database."""
+"""Operations of one user that are executed at the same time; further ones wait. Otherwise one user with hundreds of
+requests would occupy all database connections."""
 
 MAX_CONCURRENT_SUBSCRIBES = 16
-"""Subscriptions that begin together. When thousands come back at once, the loop still has time for everybody else."""
+"""Subscriptions that start at the same time. When thousands of clients reconnect at once, other requests still run."""
 
 
 class Engine:
-    """The schema with what it works on. `operation` says what a request means, `run` answers it, `subscribe` asks its
-    field for a stream."""
+    """Executes requests against the schema.
+
+    `parse_operation` finds the operation of a request, `run` executes a query or mutation, and `subscribe` returns the
+    stream of a subscription.
+    """
 
     def __init__(
         self,
@@ -50,16 +53,16 @@ class Engine:
         *,
         introspection: bool,
     ) -> None:
-        """Without `rates`, everybody may ask for as much as they like."""
+        """Without `rates`, there are no rate limits."""
         self.schema, self.backend, self.limits = schema._schema, backend, limits
         self.documents = DocumentCache(self.schema, limits, introspection=introspection)
-        self._turn = asyncio.Semaphore(MAX_CONCURRENT_SUBSCRIBES)
-        self._shares: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+        self._subscribe_slots = asyncio.Semaphore(MAX_CONCURRENT_SUBSCRIBES)
+        self._user_slots: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
         self._operations = operations or OperationMetrics(CollectorRegistry())
 
     async def parse_operation(self, request: Request, caller: Caller) -> Operation:
-        """The operation that is meant; a document that is new counts against the caller. Raises RequestErrors."""
+        """The operation of a request. Parsing a new document counts against a rate limit. Raises RequestErrors."""
         try:
             text = self._persisted.document_text(request)
             if self._rates is not None and not self.documents.is_cached(text):
@@ -70,17 +73,17 @@ class Engine:
             raise
 
     def operation(self, request: Request) -> Operation:
-        """Raises RequestErrors."""
-        found = self.documents.operation(self._persisted.document_text(request), request.operation_name)
+        """The operation of a request, if its cost is within the limit. Raises RequestErrors."""
+        operation = self.documents.operation(self._persisted.document_text(request), request.operation_name)
         self._persisted.register(request)
-        is_stream = found.kind is OperationType.SUBSCRIPTION
+        is_stream = operation.kind is OperationType.SUBSCRIPTION
         limit = self.limits.event_cost if is_stream else self.limits.cost
-        if (cost := found.cost.total(request.variables)) > limit:
+        if (cost := operation.cost.total(request.variables)) > limit:
             raise RequestErrors(too_complex(f"a cost of {cost}, above {limit}"))
-        return found
+        return operation
 
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
-        """The answer to a query or mutation. Raises RequestErrors for variables that do not fit, and RATE_LIMITED."""
+        """The response to a query or mutation. Raises RequestErrors for invalid variables and for RATE_LIMITED."""
         with self._operations.timed(operation.kind.value) as outcome:
             payload = await self._run(operation, request, viewer, caller)
             if errors := payload.get("errors"):
@@ -92,11 +95,11 @@ class Engine:
         context = Context(self.backend, viewer, caller, field_names=operation.field_names)
         executor = self.executor(operation, request.variables, context)
         try:
-            async with asyncio.timeout(self.limits.operation_seconds), self._share(operation, viewer):
+            async with asyncio.timeout(self.limits.operation_seconds), self._user_slot(operation, viewer):
                 payload = result_payload(await execute(executor), caller.request_id)
         except TimeoutError:
-            late = coded_error("TIMEOUT", "The operation took too long and was stopped.")
-            return {"data": None, "errors": [format_error(late, caller.request_id)]}
+            error = coded_error("TIMEOUT", "The operation took too long and was stopped.")
+            return {"data": None, "errors": [format_error(error, caller.request_id)]}
         finally:
             await context.close()
         if request.extensions.get("cost"):
@@ -104,16 +107,16 @@ class Engine:
             payload["extensions"] = {"cost": cost}
         return payload
 
-    def _share(self, operation: Operation, viewer: Actor | None) -> AbstractAsyncContextManager[None]:
-        """Held while an operation is executed. Messages need none: a batch takes them all over one connection."""
+    def _user_slot(self, operation: Operation, viewer: Actor | None) -> AbstractAsyncContextManager[None]:
+        """A slot to hold during execution. Sending messages needs none: all of them share one database connection."""
         if self._rates is None or viewer is None or set(operation.root_fields) <= MESSAGE_WEIGHTS.keys():
             return nullcontext()
-        return self._shares.setdefault(viewer.user_id, asyncio.Semaphore(MAX_CONCURRENT_OPERATIONS))
+        return self._user_slots.setdefault(viewer.user_id, asyncio.Semaphore(MAX_CONCURRENT_OPERATIONS))
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
-        """What the subscription's field resolves to, for this viewer. Raises RequestErrors.
+        """The stream that the subscription's field returns for this viewer. Raises RequestErrors.
 
-        A database that cannot be asked is asked again until it answers, which counts once against the viewer's rate.
+        During an outage of the database it retries until it succeeds. The rate limit counts that once.
         """
         with self._operations.timed("subscription"):
             await self._admit(operation, request, context.viewer, context.caller)
@@ -122,7 +125,7 @@ class Engine:
             )
 
     async def _subscribe_in_turn(self, operation: Operation, request: Request, context: Context) -> Any:
-        async with self._turn:
+        async with self._subscribe_slots:
             return await self._subscribe(operation, request, context)
 
     async def _subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
@@ -130,13 +133,13 @@ class Engine:
         try:
             async with asyncio.timeout(self.limits.operation_seconds):
                 stream = create_source_event_stream(executor)
-                found = await stream if isinstance(stream, Awaitable) else stream
-        finally:  # too late is an outage like any other: an error would end the subscription for good
+                result = await stream if isinstance(stream, Awaitable) else stream
+        finally:  # a timeout is retried like an outage: an error would end the subscription
             await context.close()
-        if isinstance(found, ExecutionResult):
-            raise_outage(found.errors)
-            raise RequestErrors(*(found.errors or ()))
-        return found
+        if isinstance(result, ExecutionResult):
+            raise_outage(result.errors)
+            raise RequestErrors(*(result.errors or ()))
+        return result
 
     async def _admit(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> None:
         if self._rates is not None:
@@ -149,7 +152,7 @@ class Engine:
         context: Context,
         kind: type[BoundedExecutor] = BoundedExecutor,
     ) -> BoundedExecutor:
-        """Raises RequestErrors for variables that do not fit."""
+        """An executor for one execution. Raises RequestErrors for invalid variables."""
         built = kind.build(
             self.schema,
             operation.document,
@@ -174,7 +177,7 @@ async def execute(executor: BoundedExecutor) -> ExecutionResult:
 
 
 def raise_outage(errors: Sequence[GraphQLError] | None) -> None:
-    """Raise what lies behind these errors if it is that the database could not be asked."""
+    """Raise the exception behind one of these errors if it is an outage of the database."""
     for cause in map(root_cause, errors or ()):
         if cause is not None and is_outage(cause):
             raise cause
@@ -188,7 +191,7 @@ def result_payload(result: ExecutionResult, request_id: str) -> Payload:
 
 
 def request_errors_payload(errors: RequestErrors, request_id: str) -> Payload:
-    """The answer to a request that was not executed: no `data` at all, as the specification says."""
+    """The response to a request that was not executed. It has no `data`, as the GraphQL specification requires."""
     return {"errors": [format_error(error, request_id) for error in errors.errors]}
 
 
@@ -197,6 +200,5 @@ def error_payload(error: GraphQLError, request_id: str) -> Payload:
 
 
 def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
-    """Resolvers give coroutines and futures, nothing else that waits. The library's general question, asked of every
-    value, costs more than most fields."""
+    """Whether to await a resolver's value. graphql-core's own check costs more than most fields do."""
     return isinstance(value, AWAITABLE_TYPES)

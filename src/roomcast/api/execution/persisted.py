@@ -1,4 +1,4 @@
-"""Documents that are named instead of sent: automatic persisted queries, and a manifest of the only ones that run."""
+"""Persisted documents: automatic persisted queries of Apollo clients, and a manifest of trusted documents."""
 
 import hashlib
 import json
@@ -13,69 +13,68 @@ from roomcast.api.execution.requests import Request
 
 MAX_CACHED_DOCUMENTS = 1_000
 MAX_CACHED_CHARACTERS = 2_000_000
+"""The same limits as those of the document cache: more texts would not be kept parsed anyway."""
 
 Manifest = Mapping[str, str]
-"""Documents by their id: the SHA-256 of the text, or what the client's build calls it."""
+"""Documents by id. The id is the SHA-256 hash of the text, or a name that the client's build tool chose."""
 
 
 class InvalidManifest(Exception):
-    """The file is no manifest."""
+    """The file cannot be read or is not a manifest."""
 
 
 class PersistedQueries:
-    """`automatic`: clients may teach us documents (Apollo's protocol). `trusted`: nothing but these is ever run."""
+    """`automatic`: clients may register documents (Apollo's protocol). `trusted`: only these documents are executed."""
 
     def __init__(self, *, automatic: bool, trusted: Manifest | None = None) -> None:
         self._automatic = automatic and trusted is None
         self._trusted = trusted
         self._hashes = {sha256(text) for text in trusted.values()} if trusted is not None else set()
-        self._learned: OrderedDict[str, str] = OrderedDict()
+        self._registered: OrderedDict[str, str] = OrderedDict()
         self._characters = 0
 
     def document_text(self, request: Request) -> str:
-        """The document that a request means. Raises RequestErrors."""
+        """The text of the document that the request sends or names. Raises RequestErrors."""
         if self._trusted is not None:
-            return self._of_manifest(request, self._trusted)
+            return self._trusted_document(request, self._trusted)
         if request.query_hash is None:
             if request.query is None:
                 raise not_found()
             return request.query
-        return self._learned_from(request, request.query_hash)
+        return self._automatic_document(request, request.query_hash)
 
-    def _of_manifest(self, request: Request, trusted: Manifest) -> str:
+    def _trusted_document(self, request: Request, trusted: Manifest) -> str:
         name = request.document_id or request.query_hash
         if name is not None:
             if name.removeprefix("sha256:") not in trusted:
                 raise not_found()
             return trusted[name.removeprefix("sha256:")]
         if sha256(request.query or "") not in self._hashes:
-            raise RequestErrors(
-                coded_error("FORBIDDEN", "This server runs the documents of its manifest and no others.")
-            )
+            raise RequestErrors(coded_error("FORBIDDEN", "This server executes only the documents of its manifest."))
         return request.query or ""
 
-    def _learned_from(self, request: Request, wanted: str) -> str:
+    def _automatic_document(self, request: Request, query_hash: str) -> str:
         if request.query is None:
             if not self._automatic:
-                # Apollo's clients know this message and stop trying; the code is one that every client retries by.
+                # Apollo clients stop using hashes because of the message. Others send the text because of the code.
                 raise RequestErrors(coded_error("PERSISTED_QUERY_NOT_FOUND", "PersistedQueryNotSupported"))
-            if wanted not in self._learned:
+            if query_hash not in self._registered:
                 raise not_found()
-            self._learned.move_to_end(wanted)
-            return self._learned[wanted]
-        if sha256(request.query) != wanted.lower():
+            self._registered.move_to_end(query_hash)
+            return self._registered[query_hash]
+        if sha256(request.query) != query_hash.lower():
             raise RequestErrors(coded_error("BAD_USER_INPUT", "sha256Hash is not the hash of query."))
         return request.query
 
     def register(self, request: Request) -> None:
-        """Keep a document under its hash, now that it has proved good: nobody fills this with anything else."""
-        wanted, text = request.query_hash, request.query
-        if not self._automatic or wanted is None or text is None or wanted in self._learned:
+        """Store a document under its hash. Call it for valid documents only: invalid ones would fill the cache."""
+        query_hash, text = request.query_hash, request.query
+        if not self._automatic or query_hash is None or text is None or query_hash in self._registered:
             return
-        self._learned[wanted] = text
+        self._registered[query_hash] = text
         self._characters += len(text)
-        while len(self._learned) > MAX_CACHED_DOCUMENTS or self._characters > MAX_CACHED_CHARACTERS:
-            self._characters -= len(self._learned.popitem(last=False)[1])
+        while len(self._registered) > MAX_CACHED_DOCUMENTS or self._characters > MAX_CACHED_CHARACTERS:
+            self._characters -= len(self._registered.popitem(last=False)[1])
 
 
 def not_found() -> RequestErrors:
@@ -87,26 +86,22 @@ def sha256(text: str) -> str:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """Apollo's manifest, or a plain object from id to document as Relay and GraphQL Codegen write it.
+    """Read Apollo's manifest format, or an object from id to document as Relay and GraphQL Codegen write it.
 
     Raises WrongManifest.
     """
     try:
-        found = json.loads(path.read_bytes())
-        listed = found.get("operations")
-        documents = {each["id"]: each["body"] for each in listed} if isinstance(listed, list) else found
-        return {_name(id_): _document(text) for id_, text in documents.items()}
+        manifest = json.loads(path.read_bytes())
+        operations = manifest.get("operations")
+        documents = {each["id"]: each["body"] for each in operations} if isinstance(operations, list) else manifest
+        return {id_.removeprefix("sha256:"): _checked_document(text) for id_, text in documents.items()}
     except OSError as error:
         raise InvalidManifest(f"{path} cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InvalidManifest(f"{path} is no manifest: an object from id to document, or Apollo's format") from None
+        raise InvalidManifest(f"{path} is neither an object from id to document nor an Apollo manifest") from None
 
 
-def _name(id_: str) -> str:
-    return id_.removeprefix("sha256:")
-
-
-def _document(text: Any) -> str:
+def _checked_document(text: Any) -> str:
     if not isinstance(text, str):
-        raise TypeError
+        raise TypeError("a document must be a string")
     return text
