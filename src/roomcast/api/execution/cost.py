@@ -37,7 +37,7 @@ LIST_LENGTH_ARGUMENTS: Final[Mapping[str, str]] = {"Query.nodes": "ids"}
 """Lists that have one item for each item of this argument."""
 
 LOOKUP, STATEMENT, COUNT, SCAN, SEARCH = 5, 25, 50, 100, 500
-"""Of a row loaded in a batch; of a statement; of one that counts rows; of one that scans a table; of a text search."""
+"""Costs of a row loaded in a batch, of one SQL statement, of counting rows, of scanning a table, of a text search."""
 
 INTROSPECTION = 1_000
 """Of `__schema`: the whole schema is in the response."""

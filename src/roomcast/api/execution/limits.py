@@ -31,23 +31,27 @@ class Limits:
 
     source_characters: int = 20_000
     tokens: int = 2_000
+    """Bounds the time of parsing, which comes before all other limits. Introspection by GraphiQL takes 163 tokens."""
     selections: int = 500
+    """Introspection by GraphiQL expands to 230."""
     aliases: int = 50
+    """Aliases let a document select the same expensive field many times."""
     directives: int = 50
     depth: int = 16
-    """Fields within fields."""
+    """Fields within fields. Introspection by GraphiQL takes 15."""
     nesting: int = 64
-    """Selection sets within selection sets: fields, inline fragments and fragment spreads. graphql-core recurses."""
+    """Fields and fragments within each other. graphql-core recurses for each level."""
     root_fields: int = 20
     repeats: int = 30
-    """Places in the text that select one object under the same name. Validation compares them in pairs."""
+    """Places in the text that select objects under one name. Validation compares them in pairs, in quadratic time."""
     cost: int = 30_000
-    """In fields, multiplied by page sizes (see `cost.py`). It also limits the fields that are really executed: the
+    """In units of `cost.py`: about 150 ms and 3 MB. It also limits the fields that are really executed, because the
     estimate may be too low for lists of unknown length."""
     operation_seconds: float = 20.0
+    """As long as one SQL statement may take."""
     event_cost: int = 5_000
-    """The limit of cost for a subscription. It is lower because each event executes the document again, and no rate
-    limit counts that."""
+    """The limit of cost for a subscription: about 25 ms per event. It is lower than `cost` because each event executes
+    the document again, and no rate limit counts that."""
     response_bytes: int = DEFAULT_RESPONSE_BYTES
     """Bytes of one response or one event."""
 

@@ -1,4 +1,4 @@
-"""Pages as connections (Relay's cursor specification, plus `nodes` for those who need no cursors)."""
+"""Connections as in Relay's cursor specification, with `nodes` as a shortcut for clients that need no cursors."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Edge:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionPage:
-    """One page, as every connection type reads it. `count` is asked only where totalCount is selected."""
+    """The page behind every GraphQL connection type. `count` is called only if totalCount is selected."""
 
     edges: list[Edge]
     page_info: PageInfo
@@ -48,7 +48,7 @@ def connection_of(
     count: Callable[[], Awaitable[int]] | None = None,
     stream_cursor: str | None = None,
 ) -> ConnectionPage:
-    """`node` makes what the edge shows of the columns of a row."""
+    """A connection with the rows of a page. `node` maps the columns of a row to the node of its edge."""
     edges = [Edge(cursor, node(*row)) for cursor, row in zip(page.cursors, page.rows, strict=True)]
     info = PageInfo(
         has_next_page=page.has_next,

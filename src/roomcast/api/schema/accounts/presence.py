@@ -1,4 +1,4 @@
-"""GraphQL types of presence."""
+"""The GraphQL type of a user's presence."""
 
 from datetime import datetime
 
@@ -14,7 +14,9 @@ strawberry.enum(people.PresenceState)
 @strawberry.type
 class Presence:
     state: people.PresenceState
-    last_active_at: datetime | None = strawberry.field(description="To half a minute. Null where it is not known.")
+    last_active_at: datetime | None = strawberry.field(
+        description="Accurate to half a minute. Null if it is not known."
+    )
     status_text: str | None
     status_emoji: str | None
 

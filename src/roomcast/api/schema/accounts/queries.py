@@ -1,4 +1,4 @@
-"""Queries about accounts."""
+"""Queries for the viewer and other users."""
 
 import strawberry
 
@@ -17,13 +17,13 @@ from roomcast.core.paging import window
 
 @strawberry.type
 class Query:
-    @strawberry.field(graphql_type=Viewer | None, description="The signed-in account; null without credentials.")
+    @strawberry.field(graphql_type=Viewer | None, description="The signed-in user. Null without credentials.")
     def me(self, info: Info) -> Actor | None:
         return info.context.viewer
 
     @strawberry.field(graphql_type=User | None)
-    async def user(self, info: Info, id: strawberry.ID) -> models.User | None:  # noqa: A002 (the contract's word)
-        _ = info.context.actor
+    async def user(self, info: Info, id: strawberry.ID) -> models.User | None:  # noqa: A002 (GraphQL's name)
+        _ = info.context.actor  # raises Unauthenticated
         user_id = local_id("user", id)
         return await info.context.users.load(user_id) if user_id else None
 
@@ -35,16 +35,16 @@ class Query:
         after: str | None = None,
         last: int | None = None,
         before: str | None = None,
-        filter: UserFilter | None = None,  # noqa: A002 (the contract's word)
+        filter: UserFilter | None = None,  # noqa: A002 (GraphQL's name)
     ) -> ConnectionPage:
-        """Everybody with an account, by username."""
+        """All users, ordered by username."""
         context, page = info.context, window(first, after, last, before)
-        wanted = accounts.UserFilter(filter.query, filter.role) if filter else accounts.UserFilter()
+        user_filter = accounts.UserFilter(filter.query, filter.role) if filter else accounts.UserFilter()
         async with context.snapshot.session() as session:
-            found = await accounts.users(session, context.actor, wanted, page)
-        return connection_of(found, count=lambda: _user_count(context, wanted))
+            users = await accounts.users(session, context.actor, user_filter, page)
+        return connection_of(users, count=lambda: _user_count(context, user_filter))
 
 
-async def _user_count(context: Context, wanted: accounts.UserFilter) -> int:
+async def _user_count(context: Context, user_filter: accounts.UserFilter) -> int:
     async with context.snapshot.session() as session:
-        return await accounts.user_count(session, context.actor, wanted)
+        return await accounts.user_count(session, context.actor, user_filter)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import strawberry
 
@@ -19,8 +19,6 @@ from roomcast.presence import people
 from roomcast.uploads.links import SHOWING
 
 strawberry.enum(models.UserRole)
-
-
 strawberry.enum(policy.SignupMode)
 
 
@@ -34,7 +32,7 @@ class User(Node):
     created_at: datetime
     presence: people.Presence = strawberry.field(resolver=presence_of, graphql_type=Presence, metadata=SHARED)
 
-    @strawberry.field(metadata=SHARED, description="Signed; good for a day or two.")
+    @strawberry.field(metadata=SHARED, description="A signed URL. It is valid for one to two days.")
     def avatar_url(self, user: strawberry.Parent[models.User], info: Info) -> URL | None:
         if user.avatar_id is None:
             return None
@@ -60,7 +58,7 @@ class UserConnection:
         return await connection.total_count()
 
 
-@strawberry.type(description="One sign-in of one device.")
+@strawberry.type(description="One sign-in on one device.")
 class Session(Node):
     row: ClassVar = models.Session
     device_name: str | None
@@ -74,7 +72,7 @@ class Session(Node):
         return viewer is not None and viewer.session_id == session.id
 
 
-@strawberry.type(description="The signed-in account, with what only its owner may see.")
+@strawberry.type(description="The signed-in user, with the fields that only this user may read.")
 class Viewer(Node):
     row: ClassVar = Actor
 
@@ -91,7 +89,7 @@ class Viewer(Node):
     async def role(self, actor: strawberry.Parent[Actor]) -> models.UserRole:
         return models.UserRole.ADMIN if actor.is_admin else models.UserRole.MEMBER
 
-    @strawberry.field(description="In all rooms together; a capped room counts as its cap.")
+    @strawberry.field(description="The sum over all rooms. Each room counts at most 100 unread messages.")
     async def total_unread(self, actor: strawberry.Parent[Actor], info: Info) -> int:
         totals = await info.context.totals.load(actor.user_id)
         return totals.unread if totals else 0
@@ -103,7 +101,7 @@ class Viewer(Node):
 
     @strawberry.field(graphql_type=list[Session])
     async def sessions(self, actor: strawberry.Parent[Actor], info: Info) -> Sequence[models.Session]:
-        """Where the account is signed in, the most recently used first."""
+        """The open sessions of the account, the most recently used first."""
         async with info.context.snapshot.session() as session:
             return await accounts.sessions_of(session, actor)
 
@@ -114,10 +112,4 @@ class TokenPair:
     access_token_expires_at: datetime
     refresh_token: str
     refresh_token_expires_at: datetime
-    token_type: str = "Bearer"  # noqa: S105 (the word of RFC 6750)
-
-
-class Welcome(NamedTuple):
-    user: models.User
-    session: models.Session
-    tokens: TokenPair
+    token_type: str = "Bearer"  # noqa: S105 (the token type of RFC 6750, not a secret)

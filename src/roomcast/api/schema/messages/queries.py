@@ -1,4 +1,4 @@
-"""Queries about messages."""
+"""Queries for messages: single ones, the history of a room, and search."""
 
 from uuid import UUID
 
@@ -6,9 +6,9 @@ import strawberry
 
 from roomcast.api.context import Context, Info
 from roomcast.api.schema.connections import ConnectionPage, connection_of
-from roomcast.api.schema.messages.history import history
 from roomcast.api.schema.messages.inputs import MessageSearchFilter
-from roomcast.api.schema.messages.types import Find, Message, MessageConnection, MessageSearchConnection
+from roomcast.api.schema.messages.types import Message, MessageConnection, MessageSearchConnection, SearchHit
+from roomcast.api.schema.rooms.history import history
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
@@ -24,7 +24,8 @@ class Query:
 
     @strawberry.field(
         graphql_type=MessageConnection,
-        description="A room's history, oldest first. The newest page is `last: 50`; older pages add `before`.",
+        description="The messages of a room, oldest first. `last: 50` is the newest page. Add `before` for older "
+        "pages.",
     )
     async def messages(
         self,
@@ -46,21 +47,23 @@ class Query:
         self,
         info: Info,
         query: str,
-        filter: MessageSearchFilter | None = None,  # noqa: A002 (the contract's word)
+        filter: MessageSearchFilter | None = None,  # noqa: A002 (GraphQL's name)
         first: int | None = None,
         after: str | None = None,
     ) -> MessageSearchConnection:
-        """Messages that hold every word of the query, the newest first, in the viewer's rooms. Quotes hold words
-        together; parts of words are found too."""
-        actor, words, pages = info.context.actor, search.words_of(query), window(first, after)
+        """Messages in the viewer's rooms that contain every word of the query, the newest first.
+
+        Words in quotes must be adjacent. Parts of words match too.
+        """
+        actor, words, page_window = info.context.actor, search.words_of(query), window(first, after)
         async with info.context.snapshot.session() as session:
-            page = connection_of(await search.search(session, actor, words, _wanted(filter), pages))
-        finds = [Find(edge.cursor, edge.node, words) for edge in page.edges]
-        return MessageSearchConnection(edges=finds, nodes=page.nodes, page_info=page.page_info)
+            page = connection_of(await search.search(session, actor, words, _search_filter(filter), page_window))
+        hits = [SearchHit(edge.cursor, edge.node, words) for edge in page.edges]
+        return MessageSearchConnection(edges=hits, nodes=page.nodes, page_info=page.page_info)
 
 
 async def message_or_none(context: Context, message_id: UUID | None) -> models.Message | None:
-    """The message, if the viewer may read its room."""
+    """The message, or None if the viewer may not read it."""
     actor = context.actor
     try:
         async with context.snapshot.session() as session:
@@ -69,7 +72,7 @@ async def message_or_none(context: Context, message_id: UUID | None) -> models.M
         return None
 
 
-def _wanted(chosen: MessageSearchFilter | None) -> search.Filter:
+def _search_filter(chosen: MessageSearchFilter | None) -> search.Filter:
     if chosen is None:
         return search.Filter()
     return search.Filter(

@@ -1,4 +1,4 @@
-"""Queries about moderation."""
+"""The query of the audit log."""
 
 from uuid import UUID
 
@@ -13,25 +13,22 @@ from roomcast.core.paging import window
 from roomcast.moderation import queries
 
 NOBODY = UUID(int=0)
-"""Whom a malformed id names."""
+"""Stands for a malformed user id in a filter: it matches nothing."""
 
 
 @strawberry.type
 class Query:
-    @strawberry.field(graphql_type=AuditEntryConnection, description="Administrators only.")
+    @strawberry.field(graphql_type=AuditEntryConnection, description="For administrators only.")
     async def audit_log(
         self,
         info: Info,
         first: int | None = None,
         after: str | None = None,
-        filter: AuditFilter | None = None,  # noqa: A002 (the contract's word)
+        filter: AuditFilter | None = None,  # noqa: A002 (GraphQL's name)
     ) -> ConnectionPage:
-        """Newest first."""
-        actor, wanted = info.context.actor, _wanted(filter or AuditFilter())
+        """The newest entries first."""
+        actor, chosen = info.context.actor, filter or AuditFilter()
+        actor_id = None if chosen.actor_id is None else local_id("user", chosen.actor_id) or NOBODY
+        audit_filter = queries.AuditFilter(actor_id, chosen.action, chosen.target_id, chosen.since)
         async with info.context.snapshot.session() as session:
-            return connection_of(await queries.audit_log(session, actor, wanted, window(first, after)))
-
-
-def _wanted(chosen: AuditFilter) -> queries.AuditFilter:
-    actor_id = None if chosen.actor_id is None else local_id("user", chosen.actor_id) or NOBODY
-    return queries.AuditFilter(actor_id, chosen.action, chosen.target_id, chosen.since)
+            return connection_of(await queries.audit_log(session, actor, audit_filter, window(first, after)))

@@ -1,4 +1,4 @@
-"""Mutations of notifications."""
+"""Mutations that register browsers for push notifications."""
 
 import strawberry
 
@@ -15,7 +15,7 @@ class Mutation:
     @strawberry.mutation
     @errors_in_payload(AckPayload)
     async def register_push_subscription(self, info: Info, input: RegisterPushSubscriptionInput) -> AckPayload:  # noqa: A002
-        """This browser is told what the viewer misses, until the session ends. Repeating it changes nothing."""
+        """Send push notifications to this browser until the session ends. Repeating it changes nothing."""
         actor, backend = info.context.actor, info.context.backend
         sender = await check_on(backend.notifier).sender()
         await sender.check(input.endpoint, input.p256dh)
@@ -26,7 +26,7 @@ class Mutation:
     @strawberry.mutation
     @errors_in_payload(AckPayload)
     async def unregister_push_subscription(self, info: Info, input: UnregisterPushSubscriptionInput) -> AckPayload:  # noqa: A002
-        """This browser is told nothing any more, whether it was or not."""
+        """Stop push notifications to this browser. It succeeds even if the browser is not registered."""
         actor = info.context.actor
         async with info.context.backend.db.work() as work:
             await actions.unregister(work, actor, input.endpoint)

@@ -1,4 +1,4 @@
-"""Mutations of receipts."""
+"""Mutations of the viewer's read marker and room preferences."""
 
 import strawberry
 
@@ -23,7 +23,7 @@ class Mutation:
     @strawberry.mutation
     @errors_in_payload(MarkReadPayload)
     async def mark_read(self, info: Info, input: MarkReadInput) -> MarkReadPayload:  # noqa: A002
-        """The viewer has read up to a message."""
+        """Move the viewer's read marker to a message."""
         actor = info.context.actor
         room_id, message_id = local_id("room", input.room_id), local_id("msg", input.up_to_message_id)
         async with info.context.backend.db.work() as work:
@@ -34,15 +34,15 @@ class Mutation:
     @strawberry.mutation
     @errors_in_payload(RoomPayload)
     async def set_room_preferences(self, info: Info, input: SetRoomPreferencesInput) -> RoomPayload:  # noqa: A002
-        """How a room calls the viewer, and where it stands in their list."""
+        """Change the viewer's notifications for a room, and whether it is a favourite."""
         actor = info.context.actor
-        wanted = Preferences(
+        preferences = Preferences(
             input.notification_level,
             input.muted_until is not strawberry.UNSET,
             input.muted_until or None,
             input.favourite,
         )
         async with info.context.backend.db.work() as work:
-            preferred = await actions.set_room_preferences(work, actor, local_id("room", input.room_id), wanted)
+            changed = await actions.set_room_preferences(work, actor, local_id("room", input.room_id), preferences)
         await info.context.reset_reads()
-        return RoomPayload(room=preferred.room)
+        return RoomPayload(room=changed.room)

@@ -1,4 +1,4 @@
-"""Queries about rooms."""
+"""Queries for rooms, the room directory and invites."""
 
 from uuid import UUID
 
@@ -8,27 +8,31 @@ from roomcast.api.context import Context, Info
 from roomcast.api.loaders import Prefetch
 from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.api.schema.rooms.inputs import RoomFilter
-from roomcast.api.schema.rooms.types import ACTIVE, LAST, PLACE, InvitePreview, Preview, Room, RoomConnection
+from roomcast.api.schema.rooms.types import InvitePreview, Preview, Room, RoomConnection
 from roomcast.core.actor import Actor
 from roomcast.core.errors import InviteInvalid, NotFound
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
 from roomcast.messages import queries as messages
 from roomcast.rooms import invites, models, queries
-from roomcast.rooms.queries import RoomFilter as Wanted
 
-COUNTS = frozenset({"unreadCount", "unreadIsCapped", "mentionCount"})
+UNREAD_FIELDS = frozenset({"unreadCount", "unreadIsCapped", "mentionCount"})
+LAST_MESSAGE_FIELDS = frozenset({"lastMessage"})
+HEAD_FIELDS = frozenset({"streamCursor"})
+ACTIVE_USER_FIELDS = frozenset({"activeUsers"})
+"""Fields whose rows are loaded for a whole page of rooms at once."""
 
 
 @strawberry.type
 class Query:
     @strawberry.field(graphql_type=Room | None)
-    async def room(self, info: Info, id: strawberry.ID) -> models.Room | None:  # noqa: A002 (the contract's word)
+    async def room(self, info: Info, id: strawberry.ID) -> models.Room | None:  # noqa: A002 (GraphQL's name)
         return await room_or_none(info.context, local_id("room", id))
 
     @strawberry.field(
         graphql_type=RoomConnection,
-        description="Rooms the viewer can see. membership JOINED is 'my chats', DISCOVERABLE the directory.",
+        description="Rooms that the viewer can see. `membership: JOINED` is the viewer's room list, `DISCOVERABLE` the "
+        "directory of rooms to join.",
     )
     async def rooms(
         self,
@@ -41,36 +45,36 @@ class Query:
         order_by: queries.RoomOrder = queries.RoomOrder.LAST_ACTIVITY_DESC,
     ) -> ConnectionPage:
         context, actor, pages = info.context, info.context.actor, window(first, after, last, before)
-        wanted = _wanted(actor, filter or RoomFilter())
+        room_filter = _room_filter(actor, filter or RoomFilter())
         async with context.snapshot.session() as session:
-            page = await queries.rooms(session, actor, wanted, order_by, pages)
+            page = await queries.rooms(session, actor, room_filter, order_by, pages)
         for room, membership in page.rows:
             context.memberships.prime((room.id, actor.user_id), membership)
         ids = [room.id for room, _ in page.rows]
-        mine = [(room.id, actor.user_id) for room, membership in page.rows if membership is not None]
+        member_keys = [(room.id, actor.user_id) for room, membership in page.rows if membership is not None]
         await context.prefetch(
-            Prefetch(COUNTS, context.unread, mine),
-            Prefetch(LAST, context.last_messages, ids),
-            Prefetch(PLACE, context.room_heads, ids),
-            Prefetch(ACTIVE, context.active_user_ids, ids),
+            Prefetch(UNREAD_FIELDS, context.unread, member_keys),
+            Prefetch(LAST_MESSAGE_FIELDS, context.last_messages, ids),
+            Prefetch(HEAD_FIELDS, context.room_heads, ids),
+            Prefetch(ACTIVE_USER_FIELDS, context.active_user_ids, ids),
         )
-        return connection_of(page, lambda room, _membership: room, lambda: _room_count(context, wanted))
+        return connection_of(page, lambda room, _membership: room, lambda: _room_count(context, room_filter))
 
     @strawberry.field(
         graphql_type=InvitePreview | None,
-        description="Where an invite leads; null when it is not valid (any more). Needs no sign-in.",
+        description="A preview of the room of an invite. Null if the invite is not valid. No sign-in is required.",
     )
     async def invite(self, info: Info, code: str) -> Preview | None:
         try:
             async with info.context.snapshot.session() as session:
-                found = await invites.open_invite(session, code)
+                opened = await invites.open_invite(session, code)
         except InviteInvalid:
             return None
-        return Preview(found.invite, found.room)
+        return Preview(opened.invite, opened.room)
 
 
 async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | None:
-    """The room, if the viewer may read it."""
+    """The room, or None if the viewer may not read it."""
     actor = context.actor
     try:
         async with context.snapshot.session() as session:
@@ -82,11 +86,11 @@ async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | 
     return view.room
 
 
-async def _room_count(context: Context, wanted: Wanted) -> int:
+async def _room_count(context: Context, room_filter: queries.RoomFilter) -> int:
     async with context.snapshot.session() as session:
-        return await queries.room_count(session, context.actor, wanted)
+        return await queries.room_count(session, context.actor, room_filter)
 
 
-def _wanted(actor: Actor, chosen: RoomFilter) -> Wanted:
+def _room_filter(actor: Actor, chosen: RoomFilter) -> queries.RoomFilter:
     unread = messages.has_unread(actor) if chosen.unread_only else None
-    return Wanted(chosen.membership, chosen.query, chosen.kind, chosen.archived, unread)
+    return queries.RoomFilter(chosen.membership, chosen.query, chosen.kind, chosen.archived, unread)
