@@ -31,14 +31,14 @@ class Limits:
 
     source_characters: int = 20_000
     tokens: int = 2_000
-    """Bounds the time of parsing, which comes before all other limits. Introspection by GraphiQL takes 163 tokens."""
+    """Bounds the time of parsing, which comes before all other limits. The standard introspection query has 163."""
     selections: int = 500
-    """Introspection by GraphiQL expands to 230."""
+    """The standard introspection query expands to 230."""
     aliases: int = 50
     """Aliases let a document select the same expensive field many times."""
     directives: int = 50
     depth: int = 16
-    """Fields within fields. Introspection by GraphiQL takes 15."""
+    """Fields within fields. The standard introspection query has 15."""
     nesting: int = 64
     """Fields and fragments within each other. graphql-core recurses for each level."""
     root_fields: int = 20
