@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 from uuid import UUID
 
 import strawberry
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.credentials import Credentials
@@ -40,6 +41,9 @@ from roomcast.rooms.models import Membership, Room
 from roomcast.uploads import queries as files
 from roomcast.uploads.links import Links
 from roomcast.uploads.models import File
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 SHARED = {"shared": True}
 """Metadata of a field whose value is the same for all viewers who may see it. It is executed once for a whole group."""
@@ -127,6 +131,13 @@ class Context:
     def cursor(self, room_id: UUID, seq: int) -> str:
         return Position(self.backend.epoch, room_id, seq).encode()
 
+    async def read(
+        self, query: Callable[Concatenate[AsyncSession, P], Awaitable[Result]], *args: P.args, **kwargs: P.kwargs
+    ) -> Result:
+        """Run one query in the snapshot."""
+        async with self.snapshot.session() as session:
+            return await query(session, *args, **kwargs)
+
     async def reset_reads(self) -> None:
         """Drop the snapshot and everything loaded from it. Call it after a commit: later reads must see the change."""
         self._loaders.clear()
@@ -157,7 +168,7 @@ class Context:
 
     @property
     def room_heads(self) -> Loader[UUID, RoomHead]:
-        return self._loader("heads", event_log.heads_by_id)
+        return self._loader("room_heads", event_log.heads_by_id)
 
     @property
     def memberships(self) -> Loader[tuple[UUID, UUID], Membership]:
@@ -165,7 +176,7 @@ class Context:
 
     @property
     def direct_member_ids(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("direct_people", rooms.direct_people)
+        return self._loader("direct_member_ids", rooms.direct_people)
 
     @property
     def audit_entries(self) -> Loader[UUID, AuditEntry]:
@@ -205,11 +216,11 @@ class Context:
 
     @property
     def mentioned_user_ids(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("mentioned", mentions.mentioned)
+        return self._loader("mentioned_user_ids", mentions.mentioned)
 
     @property
     def active_user_ids(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("active_people", partial(presence.active_people, people=self.backend.presence.people))
+        return self._loader("active_user_ids", partial(presence.active_people, people=self.backend.presence.people))
 
     @property
     def attachments(self) -> Loader[UUID, list[File]]:

@@ -120,22 +120,17 @@ class Engine:
         """
         with self._operations.timed("subscription"):
             await self._admit(operation, request, context.viewer, context.caller)
-            return await retry_until_success(
-                lambda: self._subscribe_in_turn(operation, request, context), worth=is_outage
-            )
-
-    async def _subscribe_in_turn(self, operation: Operation, request: Request, context: Context) -> Any:
-        async with self._subscribe_slots:
-            return await self._subscribe(operation, request, context)
+            return await retry_until_success(lambda: self._subscribe(operation, request, context), worth=is_outage)
 
     async def _subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
-        executor = self.executor(operation, request.variables, context)
-        try:
-            async with asyncio.timeout(self.limits.operation_seconds):
-                stream = create_source_event_stream(executor)
-                result = await stream if isinstance(stream, Awaitable) else stream
-        finally:  # a timeout is retried like an outage: an error would end the subscription
-            await context.close()
+        async with self._subscribe_slots:
+            executor = self.executor(operation, request.variables, context)
+            try:
+                async with asyncio.timeout(self.limits.operation_seconds):
+                    stream = create_source_event_stream(executor)
+                    result = await stream if isinstance(stream, Awaitable) else stream
+            finally:  # a timeout is retried like an outage: an error would end the subscription
+                await context.close()
         if isinstance(result, ExecutionResult):
             raise_outage(result.errors)
             raise RequestErrors(*(result.errors or ()))

@@ -1,4 +1,4 @@
-"""Calls the resolvers of fields without arguments directly, without Strawberry's wrapper.
+"""Fast resolvers: calls the resolvers of fields without arguments directly instead of through Strawberry.
 
 For each value of a field, Strawberry converts arguments, runs field extensions and collects the resolver's parameters.
 A field without arguments needs only the source object and `info`. A page of fifty rooms has hundreds of such values.

@@ -5,7 +5,6 @@ import json
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from roomcast.api.errors import coded_error
 from roomcast.api.execution.documents import RequestErrors
@@ -94,14 +93,10 @@ def read_manifest(path: Path) -> Manifest:
         manifest = json.loads(path.read_bytes())
         operations = manifest.get("operations")
         documents = {each["id"]: each["body"] for each in operations} if isinstance(operations, list) else manifest
-        return {id_.removeprefix("sha256:"): _checked_document(text) for id_, text in documents.items()}
+        if not all(isinstance(text, str) for text in documents.values()):
+            raise TypeError("a document must be a string")
+        return {id_.removeprefix("sha256:"): text for id_, text in documents.items()}
     except OSError as error:
         raise InvalidManifest(f"{path} cannot be read ({error.strerror})") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise InvalidManifest(f"{path} is neither an object from id to document nor an Apollo manifest") from None
-
-
-def _checked_document(text: Any) -> str:
-    if not isinstance(text, str):
-        raise TypeError("a document must be a string")
-    return text

@@ -59,7 +59,8 @@ class ViewerFieldExecutor(BoundedExecutor):
     def execute_field(
         self, parent_type: GraphQLObjectType, source: Any, details: FieldDetailsList, path: Path, position: Any
     ) -> Any:
-        if self.viewer_fields is None or _is_shared(parent_type, details[0].node.name.value):
+        name = details[0].node.name.value
+        if self.viewer_fields is None or name.startswith("__") or is_shared_field(parent_type.fields[name]):
             return super().execute_field(parent_type, source, details, path, position)
         self.viewer_fields.append(ViewerField(parent_type, source, details, path))
         return orjson.Fragment(b"%b%d%b" % (PLACEHOLDER, len(self.viewer_fields) - 1, PLACEHOLDER))
@@ -77,10 +78,6 @@ class ViewerFieldExecutor(BoundedExecutor):
         executor = self.build_per_event_executor(root)
         executor.context_value, executor.viewer_fields = context, viewer_fields
         return executor
-
-
-def _is_shared(parent: GraphQLObjectType, name: str) -> bool:
-    return name.startswith("__") or is_shared_field(parent.fields[name])
 
 
 class SharedPart(NamedTuple):
@@ -158,12 +155,13 @@ class EventRenderPass:
         executor._relevant_sub_fields = {}  # shared by all copies: it would keep parts of every event
         result = await execute(executor)
         raise_outage(result.errors)
-        if self._is_personal and result.errors and executor.exceeded is None:
+        if self._is_personal and result.errors and executor.exceeded is None:  # a response that is too large is final
             return SharedPart(executor, (), None)
         encoded = orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
         if not viewer_fields:
             return encoded
         pieces = encoded.split(PLACEHOLDER)
+        # The odd pieces are the numbers of the fields, in the order of the JSON. It may differ from that of execution.
         return SharedPart(executor, [viewer_fields[int(number)] for number in pieces[1::2]], pieces)
 
 

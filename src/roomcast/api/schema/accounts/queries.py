@@ -4,7 +4,7 @@ import strawberry
 
 from roomcast.accounts import models
 from roomcast.accounts import queries as accounts
-from roomcast.api.context import Context, Info
+from roomcast.api.context import Info
 from roomcast.api.schema.accounts.inputs import (
     UserFilter,
 )
@@ -40,11 +40,5 @@ class Query:
         """All users, ordered by username."""
         context, page = info.context, window(first, after, last, before)
         user_filter = accounts.UserFilter(filter.query, filter.role) if filter else accounts.UserFilter()
-        async with context.snapshot.session() as session:
-            users = await accounts.users(session, context.actor, user_filter, page)
-        return connection_of(users, count=lambda: _user_count(context, user_filter))
-
-
-async def _user_count(context: Context, user_filter: accounts.UserFilter) -> int:
-    async with context.snapshot.session() as session:
-        return await accounts.user_count(session, context.actor, user_filter)
+        users = await context.read(accounts.users, context.actor, user_filter, page)
+        return connection_of(users, count=lambda: context.read(accounts.user_count, context.actor, user_filter))

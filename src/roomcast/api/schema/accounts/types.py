@@ -102,8 +102,7 @@ class Viewer(Node):
     @strawberry.field(graphql_type=list[Session])
     async def sessions(self, actor: strawberry.Parent[Actor], info: Info) -> Sequence[models.Session]:
         """The open sessions of the account, the most recently used first."""
-        async with info.context.snapshot.session() as session:
-            return await accounts.sessions_of(session, actor)
+        return await info.context.read(accounts.sessions_of, actor)
 
 
 @strawberry.type

@@ -38,9 +38,9 @@ class Query:
         around: strawberry.ID | None = None,
         thread_root_id: strawberry.ID | None = None,
     ) -> ConnectionPage:
-        async with info.context.snapshot.session() as session:
-            view = await rooms.readable_room(session, info.context.actor, local_id("room", room_id))
-        return await history(info.context, view.room.id, (first, after, last, before), around, thread_root_id)
+        context = info.context
+        view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
+        return await history(context, view.room.id, (first, after, last, before), around, thread_root_id)
 
     @strawberry.field(graphql_type=MessageSearchConnection)
     async def search_messages(
@@ -56,8 +56,8 @@ class Query:
         Words in quotes must be adjacent. Parts of words match too.
         """
         actor, words, page_window = info.context.actor, search.words_of(query), window(first, after)
-        async with info.context.snapshot.session() as session:
-            page = connection_of(await search.search(session, actor, words, _search_filter(filter), page_window))
+        found = await info.context.read(search.search, actor, words, _search_filter(filter), page_window)
+        page = connection_of(found)
         hits = [SearchHit(edge.cursor, edge.node, words) for edge in page.edges]
         return MessageSearchConnection(edges=hits, nodes=page.nodes, page_info=page.page_info)
 
@@ -66,8 +66,7 @@ async def message_or_none(context: Context, message_id: UUID | None) -> models.M
     """The message, or None if the viewer may not read it."""
     actor = context.actor
     try:
-        async with context.snapshot.session() as session:
-            return await queries.readable_message(session, actor, message_id)
+        return await context.read(queries.readable_message, actor, message_id)
     except NotFound:
         return None
 

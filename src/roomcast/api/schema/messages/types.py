@@ -1,6 +1,6 @@
 """GraphQL types of messages, reactions, threads, revisions and search results."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar
@@ -42,14 +42,9 @@ class ReactionGroup:
         self, group: strawberry.Parent[reactions.Group], info: Info, first: int | None = None, after: str | None = None
     ) -> ConnectionPage:
         """The users who reacted, in order of their reactions."""
-        async with info.context.snapshot.session() as session:
-            page = await reactions.reacted(session, group, window(first, after))
-        return connection_of(page, count=lambda: _reacted_count(info.context, group))
-
-
-async def _reacted_count(context: Context, group: reactions.Group) -> int:
-    async with context.snapshot.session() as session:
-        return await reactions.reacted_count(session, group.message_id, group.emoji)
+        read = info.context.read
+        page = await read(reactions.reacted, group, window(first, after))
+        return connection_of(page, count=lambda: read(reactions.reacted_count, group.message_id, group.emoji))
 
 
 strawberry.enum(
@@ -109,7 +104,11 @@ class Message(Node):
 
     @strawberry.field(metadata=SHARED, description="The body as safe HTML. Null if the message is deleted.")
     async def body_html(self, message: strawberry.Parent[models.Message], info: Info) -> str | None:
-        return None if message.body is None else await rendered(message.body, _render_owner(info.context, message))
+        if message.body is None:
+            return None
+        viewer = info.context.viewer
+        # One long text is rendered at a time for each pair of viewer and author, see `core.offload`.
+        return await rendered(message.body, (viewer and viewer.user_id, message.author_id))
 
     @strawberry.field(graphql_type=Room, metadata=SHARED)
     def room(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[room_rows.Room | None]:
@@ -148,17 +147,16 @@ class Message(Node):
     async def read_by(
         self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
     ) -> ConnectionPage:
-        async with info.context.snapshot.session() as session:
-            page = await receipts.readers(session, message, window(first, after))
-        return connection_of(page, count=lambda: _reader_count(info.context, message))
+        read = info.context.read
+        page = await read(receipts.readers, message, window(first, after))
+        return connection_of(page, count=lambda: read(receipts.reader_count, message))
 
     @strawberry.field(graphql_type=MessageRevisionConnection, metadata=SHARED)
     async def revisions(
         self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
     ) -> ConnectionPage:
         """All bodies of the message, oldest first, including the current one. Empty if the message is deleted."""
-        async with info.context.snapshot.session() as session:
-            page = await queries.revisions(session, message, window(first, after))
+        page = await info.context.read(queries.revisions, message, window(first, after))
         return connection_of(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
 
     @strawberry.field(graphql_type=list[ReactionGroup], metadata=SHARED)
@@ -202,16 +200,6 @@ class MessageConnection:
         "continue"
         "without missing or repeating events."
     )
-
-
-def _render_owner(context: Context, message: models.Message) -> Hashable:
-    """The owner of the rendering (see `core.offload`): one at a time for each pair of viewer and author."""
-    return context.viewer and context.viewer.user_id, message.author_id
-
-
-async def _reader_count(context: Context, message: models.Message) -> int:
-    async with context.snapshot.session() as session:
-        return await receipts.reader_count(session, message)
 
 
 async def _room_and_membership(

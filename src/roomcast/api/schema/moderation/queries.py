@@ -12,7 +12,7 @@ from roomcast.core.ids import local_id
 from roomcast.core.paging import window
 from roomcast.moderation import queries
 
-NOBODY = UUID(int=0)
+NO_USER_ID = UUID(int=0)
 """Stands for a malformed user id in a filter: it matches nothing."""
 
 
@@ -28,7 +28,7 @@ class Query:
     ) -> ConnectionPage:
         """The newest entries first."""
         actor, chosen = info.context.actor, filter or AuditFilter()
-        actor_id = None if chosen.actor_id is None else local_id("user", chosen.actor_id) or NOBODY
+        actor_id = None if chosen.actor_id is None else local_id("user", chosen.actor_id) or NO_USER_ID
         audit_filter = queries.AuditFilter(actor_id, chosen.action, chosen.target_id, chosen.since)
-        async with info.context.snapshot.session() as session:
-            return connection_of(await queries.audit_log(session, actor, audit_filter, window(first, after)))
+        page = await info.context.read(queries.audit_log, actor, audit_filter, window(first, after))
+        return connection_of(page)

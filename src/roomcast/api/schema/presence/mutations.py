@@ -26,9 +26,7 @@ class Mutation:
     async def set_typing(self, info: Info, input: SetTypingInput) -> AckPayload:  # noqa: A002
         """Tell a room that the viewer is typing. Clients repeat it every typingRefreshMs. Sending a message ends it."""
         context, actor = info.context, info.context.actor
-        async with context.snapshot.session() as session:
-            room_id = await queries.room_to_type_in(
-                session, actor, local_id("room", input.room_id), typing=input.typing
-            )
+        room_id = local_id("room", input.room_id)
+        room_id = await context.read(queries.room_to_type_in, actor, room_id, typing=input.typing)
         context.backend.presence.set_typing(actor, room_id, typing=input.typing)
         return AckPayload()

@@ -58,7 +58,7 @@ class PresenceChange:
     @strawberry.field(
         graphql_type=list[User],
         metadata=SHARED | {"items": MAX_SHOWN},
-        description=f"At most {MAX_SHOWN} users of the room are shown. When one of them leaves, another is added.",
+        description=f"At most {MAX_SHOWN} users of the room are reported. When one of them leaves, another is added.",
     )
     async def users(self, rendered: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
         return await _users(info.context, rendered)
@@ -92,8 +92,7 @@ async def _users(context: Context, rendered: RenderedEvent) -> list[account_rows
 async def _stream(
     context: Context, room_id: str, event_type: type[Any], state_of: Callable[[UUID], SnapshotFeed]
 ) -> Stream:
-    """Raises Unauthenticated, NotFound."""
-    async with context.snapshot.session() as session:
-        view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
+    """The stream of a room that the viewer may read. Raises Unauthenticated and NotFound."""
+    view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
     place = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
     return Stream(place, frozenset([event_type]), speaks=False, address=context.base_url, state_of=state_of)

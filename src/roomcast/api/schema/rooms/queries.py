@@ -1,5 +1,6 @@
 """Queries for rooms, the room directory and invites."""
 
+from functools import partial
 from uuid import UUID
 
 import strawberry
@@ -9,7 +10,6 @@ from roomcast.api.loaders import Prefetch
 from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.api.schema.rooms.inputs import RoomFilter
 from roomcast.api.schema.rooms.types import InvitePreview, Preview, Room, RoomConnection
-from roomcast.core.actor import Actor
 from roomcast.core.errors import InviteInvalid, NotFound
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
@@ -44,10 +44,12 @@ class Query:
         filter: RoomFilter | None = None,  # noqa: A002
         order_by: queries.RoomOrder = queries.RoomOrder.LAST_ACTIVITY_DESC,
     ) -> ConnectionPage:
-        context, actor, pages = info.context, info.context.actor, window(first, after, last, before)
-        room_filter = _room_filter(actor, filter or RoomFilter())
-        async with context.snapshot.session() as session:
-            page = await queries.rooms(session, actor, room_filter, order_by, pages)
+        context, actor = info.context, info.context.actor
+        page_window = window(first, after, last, before)
+        chosen = filter or RoomFilter()
+        unread = messages.has_unread(actor) if chosen.unread_only else None
+        room_filter = queries.RoomFilter(chosen.membership, chosen.query, chosen.kind, chosen.archived, unread)
+        page = await context.read(queries.rooms, actor, room_filter, order_by, page_window)
         for room, membership in page.rows:
             context.memberships.prime((room.id, actor.user_id), membership)
         ids = [room.id for room, _ in page.rows]
@@ -58,7 +60,8 @@ class Query:
             Prefetch(HEAD_FIELDS, context.room_heads, ids),
             Prefetch(ACTIVE_USER_FIELDS, context.active_user_ids, ids),
         )
-        return connection_of(page, lambda room, _membership: room, lambda: _room_count(context, room_filter))
+        count = partial(context.read, queries.room_count, actor, room_filter)
+        return connection_of(page, lambda room, _membership: room, count)
 
     @strawberry.field(
         graphql_type=InvitePreview | None,
@@ -66,8 +69,7 @@ class Query:
     )
     async def invite(self, info: Info, code: str) -> Preview | None:
         try:
-            async with info.context.snapshot.session() as session:
-                opened = await invites.open_invite(session, code)
+            opened = await info.context.read(invites.open_invite, code)
         except InviteInvalid:
             return None
         return Preview(opened.invite, opened.room)
@@ -77,20 +79,9 @@ async def room_or_none(context: Context, room_id: UUID | None) -> models.Room | 
     """The room, or None if the viewer may not read it."""
     actor = context.actor
     try:
-        async with context.snapshot.session() as session:
-            view = await queries.readable_room(session, actor, room_id)
+        view = await context.read(queries.readable_room, actor, room_id)
     except NotFound:
         return None
     context.room_heads.prime(view.room.id, view.head)
     context.memberships.prime((view.room.id, actor.user_id), view.membership)
     return view.room
-
-
-async def _room_count(context: Context, room_filter: queries.RoomFilter) -> int:
-    async with context.snapshot.session() as session:
-        return await queries.room_count(session, context.actor, room_filter)
-
-
-def _room_filter(actor: Actor, chosen: RoomFilter) -> queries.RoomFilter:
-    unread = messages.has_unread(actor) if chosen.unread_only else None
-    return queries.RoomFilter(chosen.membership, chosen.query, chosen.kind, chosen.archived, unread)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
-from uuid import UUID
 
 import strawberry
 
@@ -152,9 +151,8 @@ class Room(Node):
     ) -> ConnectionPage:
         """The members, longest membership first."""
         page_window = window(first, after, last, before)
-        async with info.context.snapshot.session() as session:
-            page = await queries.members(session, room.id, role, page_window)
-        return connection_of(page, count=lambda: _member_count(info.context, room.id, role))
+        page = await info.context.read(queries.members, room.id, role, page_window)
+        return connection_of(page, count=lambda: info.context.read(queries.member_count, room.id, role))
 
     @strawberry.field(graphql_type=LazyMessages, metadata=SHARED)
     async def messages(
@@ -235,11 +233,6 @@ class RoomConnection:
 
 def _unread(context: Context, membership: models.Membership) -> Maybe[Unread | None]:
     return context.unread.load_now((membership.room_id, membership.user_id))
-
-
-async def _member_count(context: Context, room_id: UUID, role: models.RoomRole | None) -> int:
-    async with context.snapshot.session() as session:
-        return await queries.member_count(session, room_id, role)
 
 
 class Preview(NamedTuple):
