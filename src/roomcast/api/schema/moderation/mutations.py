@@ -18,10 +18,7 @@ class Mutation:
         """Mute a member of a lower role for some time. Sending fails with MUTED until then."""
         context = info.context
         room_id, user_id = local_id("room", input.room_id), local_id("user", input.user_id)
-        return await change_room(
-            context,
-            lambda work: actions.mute_member(work, context.actor, room_id, user_id, input.seconds, input.reason),
-        )
+        return await change_room(context, actions.mute_member, room_id, user_id, input.seconds, input.reason)
 
     @strawberry.mutation
     @errors_in_payload(AckPayload)

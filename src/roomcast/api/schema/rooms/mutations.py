@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Concatenate, ParamSpec
 
 import strawberry
 
@@ -22,6 +23,7 @@ from roomcast.api.schema.rooms.inputs import (
 from roomcast.api.schema.rooms.queries import room_or_none
 from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import URL, Cursor
+from roomcast.core.actor import Actor
 from roomcast.core.audit import check_reason
 from roomcast.core.db import Work
 from roomcast.core.errors import Forbidden, InviteInvalid, ValidationFailed
@@ -30,6 +32,8 @@ from roomcast.rooms import actions, invites, members, models
 from roomcast.rooms.actions import NewRoom, RoomPatch
 from roomcast.rooms.direct import open_direct_message
 from roomcast.rooms.membership_changes import RoomChange
+
+P = ParamSpec("P")
 
 
 @strawberry.type
@@ -73,7 +77,7 @@ class Mutation:
             member_ids=[local_id("user", id_) for id_ in input.member_ids or ()],
             idempotency_key=input.idempotency_key,
         )
-        return await change_room(info.context, lambda work: actions.create_room(work, actor, new))
+        return await change_room(info.context, actions.create_room, new)
 
     @strawberry.mutation
     @errors_in_payload(RoomPayload)
@@ -87,21 +91,21 @@ class Mutation:
             slow_mode_seconds=input.slow_mode_seconds,
         )
         context, room_id = info.context, local_id("room", input.room_id)
-        return await change_room(context, lambda work: actions.update_room(work, context.actor, room_id, patch))
+        return await change_room(context, actions.update_room, room_id, patch)
 
     @strawberry.mutation
     @errors_in_payload(RoomPayload)
     async def archive_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
         """Make a room read-only. Members can still read it."""
         context, room_id = info.context, local_id("room", input.room_id)
-        return await change_room(context, lambda work: actions.archive_room(work, context.actor, room_id))
+        return await change_room(context, actions.archive_room, room_id)
 
     @strawberry.mutation
     @errors_in_payload(RoomPayload)
     async def unarchive_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
         """Make an archived room writable again."""
         context, room_id = info.context, local_id("room", input.room_id)
-        return await change_room(context, lambda work: actions.unarchive_room(work, context.actor, room_id))
+        return await change_room(context, actions.unarchive_room, room_id)
 
     @strawberry.mutation
     @errors_in_payload(DeleteRoomPayload)
@@ -119,29 +123,30 @@ class Mutation:
         """Find or create a direct conversation. The same set of users always has the same room."""
         context = info.context
         user_ids = [local_id("user", id_) for id_ in input.user_ids]
-        return await change_room(context, lambda work: open_direct_message(work, context.actor, user_ids))
+        return await change_room(context, open_direct_message, user_ids)
 
     @strawberry.mutation
     @errors_in_payload(RoomPayload)
     async def join_room(self, info: Info, input: JoinRoomInput) -> RoomPayload:  # noqa: A002
         """Join a public room by its id, or any room by an invite."""
-        context, actor = info.context, info.context.actor
+        context = info.context
+        _ = context.actor  # raises Unauthenticated before the input is checked
         room_id = local_id("room", input.room_id) if input.room_id is not None else None
         code = input.invite_code
         if code is None and input.room_id is None:
             raise ValidationFailed("a roomId or an inviteCode is required", path=("input",))
         if code is None:
-            return await change_room(context, lambda work: members.join_room(work, actor, room_id))
+            return await change_room(context, members.join_room, room_id)
         if input.room_id is not None and room_id is None:
             raise InviteInvalid("this invite is for another room", path=("input", "inviteCode"))
-        return await change_room(context, lambda work: invites.redeem_invite(work, actor, code, room_id))
+        return await change_room(context, invites.redeem_invite, code, room_id)
 
     @strawberry.mutation
     @errors_in_payload(RoomPayload)
     async def leave_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
         """End the viewer's membership. The room in the payload is null if the viewer can no longer read it."""
         context, room_id = info.context, local_id("room", input.room_id)
-        return await change_room(context, lambda work: members.leave_room(work, context.actor, room_id))
+        return await change_room(context, members.leave_room, room_id)
 
     @strawberry.mutation
     @errors_in_payload(RoomPayload)
@@ -149,9 +154,7 @@ class Mutation:
         """Add up to 100 users. Only owners may assign a role above MEMBER."""
         context, room_id = info.context, local_id("room", input.room_id)
         user_ids = [local_id("user", id_) for id_ in input.user_ids]
-        return await change_room(
-            context, lambda work: members.add_members(work, context.actor, room_id, user_ids, input.role)
-        )
+        return await change_room(context, members.add_members, room_id, user_ids, input.role)
 
     @strawberry.mutation
     @errors_in_payload(RoomPayload)
@@ -159,9 +162,7 @@ class Mutation:
         """Remove a member of a lower role. The user can return only by an invite or addMembers."""
         context, reason = info.context, check_reason(input.reason)
         room_id, user_id = local_id("room", input.room_id), local_id("user", input.user_id)
-        return await change_room(
-            context, lambda work: members.remove_member(work, context.actor, room_id, user_id, reason)
-        )
+        return await change_room(context, members.remove_member, room_id, user_id, reason)
 
     @strawberry.mutation
     @errors_in_payload(RoomPayload)
@@ -172,9 +173,7 @@ class Mutation:
         """
         context = info.context
         room_id, user_id = local_id("room", input.room_id), local_id("user", input.user_id)
-        return await change_room(
-            context, lambda work: members.set_member_role(work, context.actor, room_id, user_id, input.role)
-        )
+        return await change_room(context, members.set_member_role, room_id, user_id, input.role)
 
     @strawberry.mutation
     @errors_in_payload(CreateInvitePayload)
@@ -198,13 +197,19 @@ class Mutation:
         return AckPayload()
 
 
-async def change_room(context: Context, action: Callable[[Work], Awaitable[RoomChange]]) -> RoomPayload:
+async def change_room(
+    context: Context,
+    action: Callable[Concatenate[Work, Actor, P], Awaitable[RoomChange]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> RoomPayload:
     """Run an action on a room in one transaction.
 
     The payload has the room, if it is readable, and the change's cursor.
     """
+    actor = context.actor
     async with context.backend.db.work() as work:
-        changed = await action(work)
+        changed = await action(work, actor, *args, **kwargs)
     await context.reset_reads()
     cursor = None if changed.seq is None else Cursor(context.cursor(changed.room.id, changed.seq))
     return RoomPayload(room=await room_or_none(context, changed.room.id), cursor=cursor)
