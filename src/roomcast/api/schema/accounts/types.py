@@ -1,4 +1,4 @@
-"""GraphQL types of accounts."""
+"""GraphQL types of users, their presence, sessions and the viewer."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,7 +9,6 @@ import strawberry
 from roomcast.accounts import models, policy
 from roomcast.accounts import queries as accounts
 from roomcast.api.context import SHARED, Info
-from roomcast.api.schema.accounts.presence import Presence, presence_of
 from roomcast.api.schema.connections import ConnectionPage, Edge, PageInfo
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.scalars import URL
@@ -20,6 +19,17 @@ from roomcast.uploads.links import SHOWING
 
 strawberry.enum(models.UserRole)
 strawberry.enum(policy.SignupMode)
+strawberry.enum(people.PresenceState)
+
+
+@strawberry.type
+class Presence:
+    state: people.PresenceState
+    last_active_at: datetime | None = strawberry.field(
+        description="Accurate to half a minute. Null if it is not known."
+    )
+    status_text: str | None
+    status_emoji: str | None
 
 
 @strawberry.type
@@ -30,7 +40,10 @@ class User(Node):
     bio: str | None
     role: models.UserRole
     created_at: datetime
-    presence: people.Presence = strawberry.field(resolver=presence_of, graphql_type=Presence, metadata=SHARED)
+
+    @strawberry.field(graphql_type=Presence, metadata=SHARED)
+    def presence(self, user: strawberry.Parent[models.User], info: Info) -> people.Presence:
+        return info.context.backend.presence.people.presence(user.id)
 
     @strawberry.field(metadata=SHARED, description="A signed URL. It is valid for one to two days.")
     def avatar_url(self, user: strawberry.Parent[models.User], info: Info) -> URL | None:
