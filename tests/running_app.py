@@ -71,7 +71,7 @@ class RunningApp:
         """What should be nothing once every client has gone."""
         hub = self.roomcast.hub
         return {
-            "watched": len(self.roomcast.backend.watch.topics),
+            "watched": len(self.roomcast.backend.watchers.topics),
             "topics": len(hub.topics),
             "readers": hub.reader_count,
             "sockets": len(self.roomcast.sockets.open),

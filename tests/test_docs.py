@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roomcast.api.errors import ErrorCode, coded, formatted
+from roomcast.api.errors import ErrorCode, coded_error, format_error
 from roomcast.core.errors import OutcomeUnknown, Refused
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +45,7 @@ def test_the_documentation_lists_the_codes_of_top_level_errors() -> None:
     found = codes_in_source() | others | {OutcomeUnknown.code}
     assert {"GRAPHQL_PARSE_FAILED", "QUERY_TOO_COMPLEX"} <= found
     assert table("Top-level codes") == {
-        code: "yes" if formatted(coded(code, ""), "")["extensions"]["retryable"] else "no" for code in found
+        code: "yes" if format_error(coded_error(code, ""), "")["extensions"]["retryable"] else "no" for code in found
     }
 
 

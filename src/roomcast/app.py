@@ -15,7 +15,7 @@ from roomcast.accounts.tokens import Tokens
 from roomcast.api.context import Backend
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.limits import Limits
-from roomcast.api.execution.rates import Rates
+from roomcast.api.execution.rates import RateLimiter
 from roomcast.api.http.endpoint import HttpEndpoint
 from roomcast.api.http.files import FilesEndpoint
 from roomcast.api.schema import root
@@ -88,7 +88,7 @@ class Roomcast:
         await cleanup.delete_orphaned_blobs(self.db, self.storage)
 
     def periodic_tasks(self) -> list[PeriodicTask]:
-        notifier, inboxes = self.backend.notifier, self.backend.inbox_checks
+        notifier, inboxes = self.backend.notifier, self.backend.inbox_reconciler
         tasks = [
             PeriodicTask("delete expired sessions", SESSION_CLEANUP_SECONDS, self.delete_expired_sessions),
             PeriodicTask("delete unused files", FILE_CLEANUP_SECONDS, self.delete_unused_files),
@@ -172,17 +172,17 @@ async def _open_backend(
     stack.push_async_callback(message_sender.close)
     return Backend(
         db=db,
-        store=router.epoch,
+        epoch_tracker=router.epoch,
         tokens=tokens,
         passwords=passwords,
         credentials=Credentials(db, passwords, buckets, limited=settings.rate_limits is OnOff.ON),
         sessions=sessions,
         account_rules=rules,
         message_sender=message_sender,
-        watch=router.watchers,
-        inbox_checks=InboxReconciler(db),
-        signals=router.presence,
-        everyone_creates_rooms=settings.room_creation is RoomCreation.EVERYONE,
+        watchers=router.watchers,
+        inbox_reconciler=InboxReconciler(db),
+        presence=router.presence,
+        members_may_create_rooms=settings.room_creation is RoomCreation.EVERYONE,
         public_url=settings.public_url,
         # The keys themselves verify links that were signed before keys were derived.
         links=Links([*(derive_key(key, "links") for key in keys), *keys]),
@@ -204,7 +204,7 @@ def _create_engine(settings: Settings, backend: Backend, buckets: Buckets, regis
         backend,
         Limits(response_bytes=settings.max_response_bytes),
         persisted_queries(settings),
-        Rates(buckets) if settings.rate_limits is OnOff.ON else None,
+        RateLimiter(buckets) if settings.rate_limits is OnOff.ON else None,
         OperationMetrics(registry),
         introspection=settings.is_on(settings.introspection),
     )

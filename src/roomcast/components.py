@@ -4,7 +4,7 @@ from datetime import timedelta
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from roomcast.api.execution.persisted import Manifest, PersistedQueries, WrongManifest, read_manifest
+from roomcast.api.execution.persisted import InvalidManifest, Manifest, PersistedQueries, read_manifest
 from roomcast.core.db import Database
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.notifications.notifier import Notifier
@@ -82,5 +82,5 @@ def read_trusted_documents(settings: Settings) -> Manifest | None:
     """The only documents that may be executed; None where all may. Raises WrongSetting."""
     try:
         return read_manifest(settings.trusted_documents) if settings.trusted_documents else None
-    except WrongManifest as error:
+    except InvalidManifest as error:
         raise WrongSetting(f"ROOMCAST_TRUSTED_DOCUMENTS: {error}") from None

@@ -45,7 +45,7 @@ class ProcessMetrics(Collector):
 
 def _gauges(roomcast: Roomcast) -> Iterable[Value]:
     hub, backend = roomcast.hub, roomcast.backend
-    people = len(backend.signals.registry.visible_user_ids)
+    people = len(backend.presence.registry.visible_user_ids)
     return (
         ("sockets", len(roomcast.sockets.open), "Open WebSocket connections and streams over HTTP."),
         ("subscriptions", hub.reader_count, "Running subscriptions to rooms."),

@@ -100,6 +100,6 @@ async def test_an_inbox_that_fails_ends_with_an_error_and_is_counted(
     async with inbox(bob) as (watching, _):
         await execute(app, "ALTER TABLE mentions RENAME COLUMN user_id TO nobody")
         await execute(app, "UPDATE memberships SET last_read_seq = 0")
-        app.roomcast.backend.watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        app.roomcast.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
         assert error_of(await watching.next_message()) == "INTERNAL"
     assert "roomcast_streams_failed_total 1.0" in (await ann.http.get("/metrics")).text

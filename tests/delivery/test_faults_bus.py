@@ -46,12 +46,12 @@ class FaultyWire:
 
 async def test_lost_repeated_and_reordered_frames_change_nothing(app: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(2_000, 300)
-    wire, epoch = FaultyWire(app, lost=0.2, repeated=0.2, delayed=0.3), app.roomcast.backend.store.current
+    wire, epoch = FaultyWire(app, lost=0.2, repeated=0.2, delayed=0.3), app.roomcast.backend.epoch_tracker.current
     async with surviving(many(50, 8), [app], ann, den) as survivors:
         await crowd_talks([app], ann, den, count)
         await all_agree(survivors, ann, den, count)
     assert wire.dropped > count / 10
-    assert app.roomcast.backend.store.current == epoch  # nothing of it looks like a log that has lost events
+    assert app.roomcast.backend.epoch_tracker.current == epoch  # nothing of it looks like a log that has lost events
 
 
 async def test_a_lost_last_frame_is_found_in_the_log_soon(app: RunningApp, ann: UserClient) -> None:

@@ -53,5 +53,5 @@ async def test_sockets_that_connect_and_vanish_leave_nothing_behind(app: Running
     tracemalloc.stop()
     assert len(asyncio.all_tasks()) <= tasks
     assert app.roomcast.bus._joined == {PRESENCE_TOPIC: 1}  # where processes tell each other of their people
-    assert not app.roomcast.backend.signals._watched_members.feeds_by_user
+    assert not app.roomcast.backend.presence._watched_members.feeds_by_user
     assert grown < max(count * BYTES_PER_CYCLE, 2_000_000)

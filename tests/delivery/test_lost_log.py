@@ -47,7 +47,7 @@ async def until_lost_is_said(watching: ClientSubscription) -> str:
 
 async def until_new_epoch(app: RunningApp, before: object) -> None:
     async with asyncio.timeout(10):
-        while app.roomcast.backend.store.current == before:  # noqa: ASYNC110 (no one event says it)
+        while app.roomcast.backend.epoch_tracker.current == before:  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.02)
 
 
@@ -124,7 +124,7 @@ async def test_a_gap_after_a_cut_bus_reveals_a_replaced_log(
 async def test_other_processes_follow(make_app: MakeApp, app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     other, den = await make_app(), await ann.create_room("den", memberIds=[bob.id])
     hall = await ann.create_room("hall")
-    kept, before = await position(ann, den), app.roomcast.backend.store.current
+    kept, before = await position(ann, den), app.roomcast.backend.epoch_tracker.current
     await ann.send_messages(den, "lost")
     lost = await position(ann, den)
     async with at(other, ann) as ann_there, ann_there.connect() as wire, ann.connect() as here:
@@ -134,7 +134,7 @@ async def test_other_processes_follow(make_app: MakeApp, app: RunningApp, ann: U
         await lose_after(app, kept)
         await until_lost_is_said(events)
         await until_new_epoch(app, before)
-        assert app.roomcast.backend.store.current == other.roomcast.backend.store.current
+        assert app.roomcast.backend.epoch_tracker.current == other.roomcast.backend.epoch_tracker.current
         await ann.send_messages(den, "instead", "more")
         again = await wire.subscribe(ROOM_EVENTS, roomId=den, after=lost)
         assert (await again.next_event())["recovered"] is False
@@ -142,7 +142,7 @@ async def test_other_processes_follow(make_app: MakeApp, app: RunningApp, ann: U
 
 async def test_lost_events_are_noticed_in_a_process_without_readers(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    kept, before = await position(ann, den), app.roomcast.backend.store.current
+    kept, before = await position(ann, den), app.roomcast.backend.epoch_tracker.current
     await ann.send_messages(den, "lost")
     lost = await position(ann, den)
     await lose_after(app, kept)
@@ -167,13 +167,13 @@ async def test_an_inbox_drops_lost_events(app: RunningApp, ann: UserClient, bob:
 
 async def test_a_lost_epoch_is_never_used_again(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    kept, first = await position(ann, den), app.roomcast.backend.store.current
+    kept, first = await position(ann, den), app.roomcast.backend.epoch_tracker.current
     await ann.send_messages(den, "lost")
     await lose_after(app, kept)
     await until_new_epoch(app, first)
-    second = app.roomcast.backend.store.current
+    second = app.roomcast.backend.epoch_tracker.current
     async with app.roomcast.db.work() as work:
         epoch = first.hex if app.roomcast.db.is_sqlite else first
         await (await work.session.connection()).execute(sa.text("UPDATE store SET epoch = :epoch"), {"epoch": epoch})
     await until_new_epoch(app, second)
-    assert app.roomcast.backend.store.current not in (first, second)
+    assert app.roomcast.backend.epoch_tracker.current not in (first, second)

@@ -16,7 +16,7 @@ from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
 LIMIT = 64 * 1024
-TOO_LARGE = f"an answer of more than {LIMIT} bytes (maxResponseBytes)"
+TOO_LARGE = f"a response of more than {LIMIT} bytes (maxResponseBytes)"
 PAGE = "query ($room: ID!) { messages(roomId: $room, last: 100) { nodes { %s } } }"
 
 

@@ -7,7 +7,7 @@ import pytest
 from graphql import GraphQLError
 
 from roomcast.api import errors
-from roomcast.api.errors import formatted
+from roomcast.api.errors import format_error
 from roomcast.api.execution.limits import Limits
 from roomcast.core.errors import Forbidden, RateLimited, ResumeExpired
 from tests.api_clients import AnonymousClient, Json, UserClient
@@ -40,7 +40,7 @@ async def test_a_clients_mistake_has_its_code_and_no_place_in_the_log(
 
 def shown(cause: Exception) -> Json:
     error = GraphQLError(str(cause), original_error=cause)
-    return formatted(error, "request-7")
+    return format_error(error, "request-7")
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: str(refusal.code))

@@ -10,9 +10,19 @@ from graphql import GraphQLError, OperationDefinitionNode, is_object_type, parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roomcast.api.execution.cost import COUNT, FIELDS, INTROSPECTION, LENGTHS, LOOKUP, ROWS, SEARCH, STATEMENT, Pricing
-from roomcast.api.execution.documents import Documents, RequestErrors
-from roomcast.api.execution.limits import Limits, Measure
+from roomcast.api.execution.cost import (
+    COUNT,
+    FIELD_COSTS,
+    INTROSPECTION,
+    LIST_LENGTH_ARGUMENTS,
+    LOOKUP,
+    ROW_COSTS,
+    SEARCH,
+    STATEMENT,
+    CostEstimator,
+)
+from roomcast.api.execution.documents import DocumentCache, RequestErrors
+from roomcast.api.execution.limits import Limits, SizeChecker
 from roomcast.api.schema import root
 from roomcast.core.paging import write_cursor
 from tests.api_clients import UserClient
@@ -52,7 +62,7 @@ HOSTILE = {
 
 
 def read(document: str, **changes: Any) -> Any:
-    return Documents(SCHEMA, Limits(**changes), introspection=True).operation(document, None)
+    return DocumentCache(SCHEMA, Limits(**changes), introspection=True).operation(document, None)
 
 
 def least_seconds(step: Callable[[], Any]) -> float:
@@ -136,7 +146,7 @@ def counted(tree: Tree | None) -> tuple[int, int, int]:
 @given(trees)
 @settings(max_examples=200, deadline=None)
 def test_the_measure_counts_as_one_would_by_hand(tree: Tree) -> None:
-    size = Measure(parse(written(tree)), UNLIMITED).size
+    size = SizeChecker(parse(written(tree)), UNLIMITED).size
     assert (size.selections, size.aliases, size.depth) == counted(tree)
 
 
@@ -145,7 +155,7 @@ def test_the_measure_counts_as_one_would_by_hand(tree: Tree) -> None:
 def test_fragments_count_as_often_as_they_are_spread(levels: int, spreads: int) -> None:
     chain = (f"fragment F{n} on Query {{ {f'...F{n + 1} ' * spreads} }}" for n in range(levels))
     text = "{ ...F0 } " + " ".join(chain)
-    size = Measure(parse(text + f" fragment F{levels} on Query {{ f }}"), UNLIMITED).size
+    size = SizeChecker(parse(text + f" fragment F{levels} on Query {{ f }}"), UNLIMITED).size
     assert size.selections == 1 + sum(spreads**n for n in range(1, levels + 1)) + spreads**levels
     assert size.nesting == levels + 2
 
@@ -156,7 +166,7 @@ def test_measuring_takes_time_linear_in_the_document() -> None:
         document = parse(text + f" fragment F{levels} on Query {{ f }}")
         before = time.thread_time()
         for _ in range(20):
-            Measure(document, UNLIMITED)
+            SizeChecker(document, UNLIMITED)
         return time.thread_time() - before
 
     assert seconds(200) < 20 * seconds(20) + 0.05
@@ -167,7 +177,7 @@ def test_measuring_takes_time_linear_in_the_document() -> None:
 ROOMS = 2 + STATEMENT
 """Of `rooms` and `nodes`, without what is in them."""
 
-ROOM, MESSAGE = ROWS["Room"], ROWS["Message"]
+ROOM, MESSAGE = ROW_COSTS["Room"], ROW_COSTS["Message"]
 
 
 @pytest.mark.parametrize(
@@ -201,12 +211,12 @@ ROOM, MESSAGE = ROWS["Room"], ROWS["Message"]
         (
             '{ searchMessages(query: "x", first: 2) { edges { snippetHtml } } }',
             {},
-            2 + SEARCH + 2 * (1 + FIELDS["MessageSearchEdge.snippetHtml"]),
+            2 + SEARCH + 2 * (1 + FIELD_COSTS["MessageSearchEdge.snippetHtml"]),
         ),
         (
             '{ message(id: "x") { body bodyHtml thread { replyCount } } }',
             {},
-            1 + STATEMENT + MESSAGE + 4 + FIELDS["Message.body"] + FIELDS["Message.bodyHtml"] + LOOKUP,
+            1 + STATEMENT + MESSAGE + 4 + FIELD_COSTS["Message.body"] + FIELD_COSTS["Message.bodyHtml"] + LOOKUP,
         ),
         ('mutation { login(input: {usernameOrEmail: "", password: ""}) { errors { code } } }', {}, 2 + 5),
     ],
@@ -214,7 +224,7 @@ ROOM, MESSAGE = ROWS["Room"], ROWS["Message"]
 def test_the_cost_is_what_is_run_and_loaded_times_the_sizes_of_its_lists(
     document: str, variables: dict[str, Any], cost: int
 ) -> None:
-    assert read(document).cost.of(variables) == cost
+    assert read(document).cost.total(variables) == cost
 
 
 @given(st.integers(1, 100), st.integers(1, 100))
@@ -224,10 +234,10 @@ def test_a_page_size_costs_the_same_as_a_literal_and_as_a_variable(outer: int, i
     [first], [second] = literal.definitions, varying.definitions
     assert isinstance(first, OperationDefinitionNode)
     assert isinstance(second, OperationDefinitionNode)
-    fixed, open_ = Pricing(SCHEMA, literal).of(first), Pricing(SCHEMA, varying).of(second)
+    fixed, open_ = CostEstimator(SCHEMA, literal).estimate(first), CostEstimator(SCHEMA, varying).estimate(second)
     assert (
-        fixed.of({})
-        == open_.of({"o": outer, "i": inner})
+        fixed.total({})
+        == open_.total({"o": outer, "i": inner})
         == (ROOMS + outer * (ROOM + 3 + STATEMENT + inner * (MESSAGE + 2)))
     )
 
@@ -235,7 +245,7 @@ def test_a_page_size_costs_the_same_as_a_literal_and_as_a_variable(outer: int, i
 async def test_an_operation_that_costs_too_much_is_refused_and_one_that_asks_hears_its_cost(ann: UserClient) -> None:
     many = "query ($n: Int) { rooms(first: $n) { nodes { messages(first: $n) { nodes { id seq body createdAt } } } } }"
     assert await ann.error_codes(many, n=100) == ["QUERY_TOO_COMPLEX"]
-    each = MESSAGE + 4 + FIELDS["Message.body"]
+    each = MESSAGE + 4 + FIELD_COSTS["Message.body"]
     answer = (await ann.post({"query": many, "variables": {"n": 10}, "extensions": {"cost": True}})).json()
     assert answer["extensions"] == {
         "cost": {"requested": ROOMS + 10 * (ROOM + 2 + STATEMENT + 10 * each), "limit": Limits().cost}
@@ -244,19 +254,19 @@ async def test_an_operation_that_costs_too_much_is_refused_and_one_that_asks_hea
 
 
 def test_prices_are_of_fields_that_there_are() -> None:
-    for coordinate in {*FIELDS, *LENGTHS}:
+    for coordinate in {*FIELD_COSTS, *LIST_LENGTH_ARGUMENTS}:
         kind, _, name = coordinate.partition(".")
         assert name in SCHEMA.type_map[kind].fields or name.startswith("__"), coordinate  # type: ignore[attr-defined]
-    assert ROWS.keys() <= SCHEMA.type_map.keys()
+    assert ROW_COSTS.keys() <= SCHEMA.type_map.keys()
 
 
 def test_every_list_and_page_that_runs_a_statement_has_a_price() -> None:
     """A field that takes page sizes asks for a page of its own, for each object that it is selected of."""
     kinds = [kind for kind in SCHEMA.type_map.values() if is_object_type(kind)]
     paged = {f"{kind.name}.{name}" for kind in kinds for name, field in kind.fields.items() if "first" in field.args}
-    assert {coordinate for coordinate in paged if FIELDS.get(coordinate, 0) < STATEMENT} == set()
+    assert {coordinate for coordinate in paged if FIELD_COSTS.get(coordinate, 0) < STATEMENT} == set()
     counting = {f"{kind.name}.totalCount" for kind in kinds if "totalCount" in kind.fields}
-    assert {coordinate for coordinate in counting if FIELDS.get(coordinate, 0) < COUNT} == set()
+    assert {coordinate for coordinate in counting if FIELD_COSTS.get(coordinate, 0) < COUNT} == set()
 
 
 async def test_a_list_of_ids_in_a_variable_is_refused_by_its_length(ann: UserClient) -> None:
@@ -278,7 +288,7 @@ async def test_a_subscription_costs_less_than_a_query_may_since_every_event_is_e
 
 def test_a_limit_is_an_error_that_names_it() -> None:
     with pytest.raises(GraphQLError, match="depth above 1"):
-        Measure(parse("{ a { b } }"), Limits(depth=1))
+        SizeChecker(parse("{ a { b } }"), Limits(depth=1))
 
 
 # ------------------------------------------------------------------ arguments

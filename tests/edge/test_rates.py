@@ -8,8 +8,8 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from roomcast.api.execution.engine import AT_ONCE
-from roomcast.api.execution.rates import Allowances, Rates
+from roomcast.api.execution.engine import MAX_CONCURRENT_OPERATIONS
+from roomcast.api.execution.rates import RateLimiter, RateLimits
 from roomcast.api.websocket.admission import ConnectionLimits
 from roomcast.core.rates import Buckets, Charge, MemoryBuckets, Rate, RedisBuckets, counted_address
 from tests import servers
@@ -83,8 +83,8 @@ async def ask_until_refused(person: UserClient) -> int:
 
 async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_not(make_app: MakeApp) -> None:
     app = await make_app()
-    allowances = Allowances(operations=Rate(per_second=1, burst=1000))
-    app.roomcast.http._engine._rates = Rates(MemoryBuckets(), allowances)
+    allowances = RateLimits(operations=Rate(per_second=1, burst=1000))
+    app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), allowances)
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         assert await ask_until_refused(ann) >= 1000
         refused = [answer for _ in range(9) if (answer := await ann.post({"query": QUESTION})).status_code == 429]
@@ -98,7 +98,7 @@ async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_n
 
 async def test_signals_have_an_allowance_of_their_own(make_app: MakeApp) -> None:
     app = await make_app()
-    app.roomcast.http._engine._rates = Rates(MemoryBuckets(), Allowances(signals=SLOW))
+    app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), RateLimits(signals=SLOW))
     async with await sign_up(app, "ann") as ann:
         room = await ann.create_room("den")
         typing = "mutation ($room: ID!) { setTyping(input: {roomId: $room, typing: true}) { errors { code } } }"
@@ -134,7 +134,7 @@ async def test_one_person_takes_only_a_share_of_the_connections_to_the_database(
             await asyncio.sleep(0)
         assert (await bob.execute(QUESTION)) == {"__typename": "Query"}
         await asyncio.gather(*asking)
-    assert 1 <= most <= AT_ONCE + 1  # one more may look for what is to be swept
+    assert 1 <= most <= MAX_CONCURRENT_OPERATIONS + 1  # one more may look for what is to be swept
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_an_address_is_counted_as_what_one_customer_gets(address: str | None, co
 async def test_all_addresses_of_one_network_share_their_limits(make_app: MakeApp) -> None:
     """uvicorn believes what this machine forwards, as it would a proxy."""
     app = await make_app()
-    app.roomcast.http._engine._rates = Rates(MemoryBuckets(), Allowances(operations_of_address=SLOW))
+    app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), RateLimits(operations_per_address=SLOW))
     async with AnonymousClient(app) as anonymous:
         said = [
             (await anonymous.post({"query": QUESTION}, **{"x-forwarded-for": f"2001:db8:1:{net}::{n}"})).status_code
@@ -188,8 +188,8 @@ async def test_switched_off_there_is_no_limit(make_app: MakeApp) -> None:
 async def test_new_documents_take_from_the_address_and_known_ones_do_not(make_app: MakeApp) -> None:
     app = await make_app()
     async with await sign_up(app, "ann") as ann:
-        allowances = Allowances(reading_of_address=Rate(per_second=0.001, burst=120))
-        app.roomcast.http._engine._rates = Rates(MemoryBuckets(), allowances)
+        allowances = RateLimits(parsing_per_address=Rate(per_second=0.001, burst=120))
+        app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), allowances)
         known, long = "{ __typename }", "{ " + "x: __typename " * 6 + "}"
         assert [(await ann.post({"query": each})).status_code for each in (known, long, known)] == [200, 200, 200]
         refused = await ann.post({"query": "{ nothing of the kind }"})

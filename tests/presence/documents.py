@@ -107,10 +107,10 @@ async def typed_by(watching: ClientSubscription, wanted: Collection[str]) -> Jso
 def passes(apps: Collection[RunningApp], seconds: float) -> None:
     """For presence and typing, so much time has gone by, in which the processes have heard each other."""
     for app in apps:
-        signals, clock = app.roomcast.backend.signals, app.roomcast.backend.signals.clock
-        signals.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
-        signals._peer_sync.reset_timeouts(signals.clock())
-        signals.tick()
+        presence, clock = app.roomcast.backend.presence, app.roomcast.backend.presence.clock
+        presence.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
+        presence._peer_sync.reset_timeouts(presence.clock())
+        presence.tick()
 
 
 async def crowd_of(ann: UserClient, room: str, count: int) -> list[Actor]:

@@ -120,12 +120,12 @@ async def test_a_process_that_starts_soon_knows_who_is_here(
 async def test_what_the_bus_lost_is_asked_for(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     lost: list[str] = []
-    heard = there.roomcast.backend.signals.on_frame
-    there.roomcast.backend.signals.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
+    heard = there.roomcast.backend.presence.on_frame
+    there.roomcast.backend.presence.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
     async with bob.connect(), at(there, bob) as beyond:
         await sets(bob, statusText="not heard")
         await until(lambda: any("not heard" in line for line in lost))
-        there.roomcast.backend.signals.on_frame = heard  # type: ignore[method-assign]
+        there.roomcast.backend.presence.on_frame = heard  # type: ignore[method-assign]
         assert await state(beyond, bob) == "OFFLINE"
         passes(both, 6)  # the next beat betrays the gap
         await until_state(beyond, bob, "ACTIVE")
@@ -140,33 +140,33 @@ async def test_a_status_that_only_one_process_knows_is_told_where_its_person_com
     async with at(newcomer, bob) as beyond, beyond.connect():
         await until_state(bob, bob, "ACTIVE")
         user_id = UUID(bob.id.removeprefix("user_"))
-        await until(lambda: newcomer.roomcast.backend.signals.registry.status_of(user_id).text == "away")
+        await until(lambda: newcomer.roomcast.backend.presence.registry.status_of(user_id).text == "away")
 
 
 async def test_hundreds_of_people_travel_in_small_lines(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     sizes: list[int] = []
-    heard = there.roomcast.backend.signals.on_frame
+    heard = there.roomcast.backend.presence.on_frame
 
     def measured(frame: Frame) -> None:
         sizes.append(len(frame.body.encode()))
         heard(frame)
 
-    there.roomcast.backend.signals.on_frame = measured  # type: ignore[method-assign]
+    there.roomcast.backend.presence.on_frame = measured  # type: ignore[method-assign]
     people = [Actor(uuid7(), uuid7(), False, now()) for _ in range(500)]
     for person in people:
-        here.roomcast.backend.signals.on_connect(person)
-        here.roomcast.backend.signals.set_presence(
+        here.roomcast.backend.presence.on_connect(person)
+        here.roomcast.backend.presence.set_presence(
             person, StatusUpdate(PresenceState.IDLE, "\N{CYRILLIC SMALL LETTER A}" * 100, "👍")
         )
-    registry = there.roomcast.backend.signals.registry
+    registry = there.roomcast.backend.presence.registry
     await until(lambda: len(registry.visible_user_ids) == 500)
     await until(lambda: all(registry.status_of(each.user_id).emoji == "👍" for each in people))
     assert max(sizes) < 7_000
     assert len(sizes) < 150
     for person in people:
-        here.roomcast.backend.signals.on_disconnect(person, for_good=True)
-    await until(lambda: not there.roomcast.backend.signals.registry.visible_user_ids)
+        here.roomcast.backend.presence.on_disconnect(person, for_good=True)
+    await until(lambda: not there.roomcast.backend.presence.registry.visible_user_ids)
 
 
 async def test_who_types_there_is_shown_here_and_every_end_of_it(

@@ -66,14 +66,14 @@ async def test_who_joins_is_shown_and_who_leaves_is_not(ann: UserClient, bob: Us
 async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again(
     ann: UserClient, bob: UserClient
 ) -> None:
-    den, watch = await ann.create_room("den"), ann.app.roomcast.backend.watch
+    den, watchers = await ann.create_room("den"), ann.app.roomcast.backend.watchers
     async with ann.connect() as wire, bob.connect():
         watching = await wire.subscribe(PRESENCE, roomId=den)
         assert states(await watching.next_event()) == {"ann": "ACTIVE"}
-        heard, watch.on_frame = watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        heard, watchers.on_frame = watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
         await bob.join(den)
-        watch.on_frame = heard  # type: ignore[method-assign]
-        watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        watchers.on_frame = heard  # type: ignore[method-assign]
+        watchers.on_resync([f"room:{den.removeprefix('room_')}"])
         assert states(await watching.next_event()) == {"bob": "ACTIVE"}
 
 
@@ -126,7 +126,7 @@ def groups(app: RunningApp) -> list[Group]:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 400), ann.app.roomcast.backend.signals
+    crowd, presence = await crowd_of(ann, den, 400), ann.app.roomcast.backend.presence
     async with AsyncExitStack() as open_:
         wires = [await open_.enter_async_context(person.connect()) for person in (ann, ann, bob, bob)]
         watching = [await wire.subscribe(PRESENCE, roomId=den) for wire in wires]
@@ -135,12 +135,12 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
         [group] = groups(ann.app)
         before = group.executions
         for actor in crowd:
-            signals.on_connect(actor)
+            presence.on_connect(actor)
         for each in watching:
             known = await until_shown(each, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
         assert group.executions - before <= 2
         for actor in crowd:
-            signals.on_disconnect(actor, for_good=True)
+            presence.on_disconnect(actor, for_good=True)
         for each in watching:
             assert await until_shown(each, are()) == {}
         assert group.executions - before <= 4
@@ -150,13 +150,13 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 300), ann.app.roomcast.backend.signals
+    crowd, presence = await crowd_of(ann, den, 300), ann.app.roomcast.backend.presence
     async with ann.connect() as wire:
         watching = await wire.subscribe(PRESENCE, roomId=den)
         await watching.next_event()
         with statements() as seen:
             for actor in crowd:
-                signals.on_connect(actor)
+                presence.on_connect(actor)
             await until_shown(watching, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
         assert len(seen) <= 2
         assert all(statement.startswith("SELECT users.") for statement in seen), seen
@@ -165,16 +165,16 @@ async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) ->
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_where_somebody_shown_goes_another_comes_in(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.backend.signals
+    crowd, presence = await crowd_of(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.backend.presence
     for actor in crowd:
-        signals.on_connect(actor)
+        presence.on_connect(actor)
     async with ann.connect() as wire:
         watching = await wire.subscribe(PRESENCE, roomId=den)
         known = states(await watching.next_event())
         assert len(known) == policy.MAX_VISIBLE_USERS
         names = {f"person{number}": actor for number, actor in enumerate(crowd)}
         gone = next(name for name in known if name in names)
-        signals.on_disconnect(names[gone], for_good=True)
+        presence.on_disconnect(names[gone], for_good=True)
         told = states(await watching.next_event())
         assert (told.pop(gone), list(told.values())) == ("OFFLINE", ["ACTIVE"])
 

@@ -180,7 +180,7 @@ async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: UserClie
     den = await ann.create_room("den")
     crowd, signals, room_id = (
         await crowd_of(ann, den, 200),
-        ann.app.roomcast.backend.signals,
+        ann.app.roomcast.backend.presence,
         UUID(den.removeprefix("room_")),
     )
     async with ann.connect() as wire:

@@ -89,10 +89,10 @@ async def test_after_a_gap_of_the_bus_a_fresh_snapshot_says_what_was_missed(ann:
     async with inbox(bob) as (watching, _):
         await ann.send_messages(den, "heard")
         await until(watching, "UnreadChanged", unreadCount=1)
-        deaf, app.backend.watch.on_frame = app.backend.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
         await ann.send_messages(den, "not heard")
-        app.backend.watch.on_frame = deaf  # type: ignore[method-assign]
-        app.backend.watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
         snapshot = await until(watching, "InboxSnapshot")
         assert [room["unreadCount"] for room in snapshot["rooms"]] == [2]
 
@@ -101,10 +101,10 @@ async def test_a_new_name_that_was_not_heard_is_told_after_the_gap(ann: UserClie
     den, _ = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     app = ann.app.roomcast
     async with inbox(bob) as (watching, _):
-        deaf, app.backend.watch.on_frame = app.backend.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
         await change(ann, "updateRoom", roomId=den, name="lair")
-        app.backend.watch.on_frame = deaf  # type: ignore[method-assign]
-        app.backend.watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
         event = await watching.next_event()
     assert (event["__typename"], event["roomId"], event["change"]) == ("RoomListChanged", den, "UPDATED")
     assert event["now"]["name"] == "lair"
@@ -114,10 +114,10 @@ async def test_a_snapshot_after_a_gap_swallows_no_change_that_was_heard(ann: Use
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     app = ann.app.roomcast
     async with inbox(bob) as (watching, _):
-        deaf, app.backend.watch.on_frame = app.backend.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
         await ann.send_messages(hall, "not heard")
-        app.backend.watch.on_frame = deaf  # type: ignore[method-assign]
-        app.backend.watch.on_resync([f"room:{hall.removeprefix('room_')}"])
+        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"room:{hall.removeprefix('room_')}"])
         await change(ann, "updateRoom", roomId=den, name="lair")
         told = list[Json]()
         while not {"InboxSnapshot", den} <= {event.get("roomId", event["__typename"]) for event in told}:
@@ -132,15 +132,15 @@ async def test_a_room_that_one_came_into_during_a_gap_is_heard_after_it(
 ) -> None:
     app = ann.app.roomcast
     async with inbox(bob) as (watching, _):
-        deaf, app.backend.watch.on_frame = app.backend.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
         if kind == "a room":
             den = await ann.create_room("den", memberIds=[bob.id])
         else:
             den = (await ann.mutate(mutation("openDirectMessage"), userIds=[bob.id]))["room"]["id"]
-        app.backend.watch.on_frame = deaf  # type: ignore[method-assign]
-        app.backend.watch.on_resync([f"user:{bob.id.removeprefix('user_')}"])
+        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"user:{bob.id.removeprefix('user_')}"])
         async with asyncio.timeout(5):
-            while f"room:{den.removeprefix('room_')}" not in app.backend.watch.topics:  # noqa: ASYNC110 (no one event says it)
+            while f"room:{den.removeprefix('room_')}" not in app.backend.watchers.topics:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.01)
         await ann.send_messages(den, "heard")
         await until(watching, "UnreadChanged", unreadCount=1)

@@ -1,15 +1,13 @@
-"""What a resolver gets: one context per operation, and per event of a subscription; never one per connection."""
+"""The context that resolvers receive: one per operation and one per subscription event, never one per connection."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from types import CoroutineType
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 from uuid import UUID
 
 import strawberry
-from strawberry.dataloader import DataLoader
+from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.credentials import Credentials
@@ -18,6 +16,7 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Tokens
+from roomcast.api.loaders import Key, Loader, Prefetch, Row
 from roomcast.core import event_log
 from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
@@ -42,126 +41,64 @@ from roomcast.uploads import queries as files
 from roomcast.uploads.links import Links
 from roomcast.uploads.models import File
 
-Key = TypeVar("Key")
-Row = TypeVar("Row")
-
-BATCH = 500
-"""Keys of one statement of a loader."""
+P = ParamSpec("P")
+Result = TypeVar("Result")
 
 SHARED = {"shared": True}
-"""Metadata of a field whose value is the same for everybody who may see it: it may be executed once for a group."""
+"""Metadata of a field whose value is the same for all viewers who may see it. It is executed once for a whole group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The product below the edge, as `app.py` put it together."""
+    """The services that resolvers call. `app.py` builds it once per process."""
 
     db: Database
-    store: Epoch
+    epoch_tracker: Epoch
     tokens: Tokens
     passwords: Passwords
     credentials: Credentials
     sessions: Sessions
     account_rules: AccountRules
     message_sender: MessageSender
-    watch: WatcherRegistry
-    inbox_checks: InboxReconciler
-    signals: PresenceService
+    watchers: WatcherRegistry
+    inbox_reconciler: InboxReconciler
+    presence: PresenceService
     links: Links
     max_upload_bytes: int
     upload_quota_bytes: int
     max_response_bytes: int
     notifier: Notifier | None = None
-    everyone_creates_rooms: bool = True
+    members_may_create_rooms: bool = True
     public_url: str | None = None
 
     @property
     def epoch(self) -> UUID:
-        """In which cursors are made, and count."""
-        return self.store.current
+        """The current epoch of the database. Cursors of other epochs are not valid."""
+        return self.epoch_tracker.current
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Where an operation comes from.
 
-    `origin`: the web address at which the client found us. Only sockets have: `adopt`, which makes the socket the
-    session's own after a sign-in, and `resume`, the cursor that the client sent for a room and field when it connected
-    (used up once a stream has started from it).
+    `origin`: the base URL under which the client reached this server. Two callbacks are set for WebSockets only.
+    `on_sign_in`: after a sign-in, the connection acts for the new session. `resume_cursor`: the cursor that the client
+    sent in `connection_init` for a room and a subscription field. It is used up once a stream has started from it.
     """
 
     request_id: str
     ip_address: str | None = None
-    adopt: Callable[[Actor], None] | None = None
-    resume: Callable[[str, str], str | None] | None = None
+    on_sign_in: Callable[[Actor], None] | None = None
+    resume_cursor: Callable[[str, str], str | None] | None = None
     origin: str | None = None
 
 
-Maybe: TypeAlias = Row | Awaitable[Row]
-"""What a field shows, or what to await for it."""
-
-PENDING = (CoroutineType, asyncio.Future)
-"""All that is ever awaited for a field."""
-
-
-def map_maybe(found: Maybe[Row], take: Callable[[Row], Key]) -> Maybe[Key]:
-    """`take` of what was found, now if it is there."""
-    return _later(found, take) if isinstance(found, PENDING) else take(found)  # type: ignore[arg-type]
-
-
-async def _later(found: Awaitable[Row], take: Callable[[Row], Key]) -> Key:
-    return take(await found)
-
-
-class Loader(DataLoader[Key, Row | None]):
-    """A batch loader that does not let anybody wait for what is there: a task for each field of each row of a page
-    costs more than all the rest of it."""
-
-    def __init__(self, ask: Callable[[list[Key]], Awaitable[Sequence[Row | None]]]) -> None:
-        super().__init__(ask, max_batch_size=BATCH)
-        self._ask = ask
-        self._known: dict[Key, Row | None] = {}
-
-    def now(self, key: Key) -> Maybe[Row | None]:
-        """The row under this key; what to await for it where it has not been loaded yet."""
-        try:
-            return self._known[key]
-        except KeyError:
-            return self.load(key)
-
-    def load(self, key: Key) -> Awaitable[Row | None]:
-        if key not in self._known:
-            return super().load(key)
-        found: asyncio.Future[Row | None] = self.loop.create_future()
-        found.set_result(self._known[key])
-        return found
-
-    def prime(self, key: Key, value: Row | None, force: bool = False) -> None:
-        """The row under this key is known; the first one that is said stays, unless `force`."""
-        if force or key not in self._known:
-            self._known[key] = value
-
-    async def prefetch(self, keys: Iterable[Key]) -> None:
-        """Load these now."""
-        wanted = [key for key in dict.fromkeys(keys) if key not in self._known]
-        for start in range(0, len(wanted), BATCH):
-            batch = wanted[start : start + BATCH]
-            self._known.update(zip(batch, await self._ask(batch), strict=True))
-
-
-class Prefetch(NamedTuple):
-    """What fields of these names ask a loader for."""
-
-    fields: frozenset[str]
-    loader: Loader[Any, Any]
-    keys: Iterable[Any]
-
-
 class Context:
-    """The operation's viewer, its one snapshot of the data, and loaders that live no longer than both.
+    """The viewer of an operation, one database snapshot, and loaders that live as long as the snapshot.
 
-    `words`: every name in the document. `beside`: whose snapshot it shares, and the rows that were loaded from it. What
-    a loader finds depends on its key alone, and the key names the person where it is a person's.
+    `field_names`: every name in the document. `shares_reads_of`: the context whose snapshot and loaders this one uses.
+    That is safe for another viewer: what a loader finds depends on its key alone, and keys of personal data contain the
+    user's id.
     """
 
     def __init__(
@@ -169,44 +106,51 @@ class Context:
         backend: Backend,
         viewer: Actor | None,
         caller: Caller,
-        beside: "Context | None" = None,
-        words: Collection[str] = frozenset(),
+        shares_reads_of: "Context | None" = None,
+        field_names: Collection[str] = frozenset(),
     ) -> None:
-        self.backend, self.caller, self._words = backend, caller, words
+        self.backend, self.caller, self._field_names = backend, caller, field_names
         self.viewer = replace(viewer, ip_address=caller.ip_address) if viewer and caller.ip_address else viewer
-        self.snapshot: Snapshot = beside.snapshot if beside else Snapshot(backend.db)
-        self._loaders: dict[str, Loader[Any, Any]] = beside._loaders if beside else {}
+        self.snapshot: Snapshot = shares_reads_of.snapshot if shares_reads_of else Snapshot(backend.db)
+        self._loaders: dict[str, Loader[Any, Any]] = shares_reads_of._loaders if shares_reads_of else {}
 
     @property
     def actor(self) -> Actor:
-        """The signed-in person. Raises Unauthenticated."""
+        """The signed-in user. Raises Unauthenticated."""
         if self.viewer is None:
             raise Unauthenticated("sign in first")
         return self.viewer
 
     @property
-    def address(self) -> str:
-        """The web address of this server, as those who are answered reach it."""
+    def base_url(self) -> str:
+        """The base URL of this server, for links in the response."""
         return self.backend.public_url or self.caller.origin or ""
 
     def cursor(self, room_id: UUID, seq: int) -> str:
         return Position(self.backend.epoch, room_id, seq).encode()
 
-    async def changed(self) -> None:
-        """Something was committed: what this operation reads from here on must see it."""
+    async def read(
+        self, query: Callable[Concatenate[AsyncSession, P], Awaitable[Result]], *args: P.args, **kwargs: P.kwargs
+    ) -> Result:
+        """Run one query in the snapshot."""
+        async with self.snapshot.session() as session:
+            return await query(session, *args, **kwargs)
+
+    async def reset_reads(self) -> None:
+        """Drop the snapshot and everything loaded from it. Call it after a commit: later reads must see the change."""
         self._loaders.clear()
         await self.snapshot.release()
 
     async def close(self) -> None:
         await self.snapshot.release()
 
-    async def prefetch(self, *foreseen: "Prefetch") -> None:
-        """Load now what the fields of a page are going to ask for, if the document has any of them."""
-        for wanted in foreseen:
-            if not wanted.fields.isdisjoint(self._words):
-                await wanted.loader.prefetch(wanted.keys)
+    async def prefetch(self, *prefetches: Prefetch) -> None:
+        """Load the rows that the fields of a page will ask for. Fields that the document does not name are skipped."""
+        for prefetch in prefetches:
+            if not prefetch.fields.isdisjoint(self._field_names):
+                await prefetch.loader.prefetch(prefetch.keys)
 
-    # ---- loaders: batches by id, of rows that the actor has already reached
+    # ---- loaders. They check no permissions: ask only for rows that the actor has reached through a checked query.
 
     @property
     def users(self) -> Loader[UUID, User]:
@@ -221,16 +165,16 @@ class Context:
         return self._loader("rooms", rooms.rooms_by_id)
 
     @property
-    def heads(self) -> Loader[UUID, RoomHead]:
-        return self._loader("heads", event_log.heads_by_id)
+    def room_heads(self) -> Loader[UUID, RoomHead]:
+        return self._loader("room_heads", event_log.heads_by_id)
 
     @property
     def memberships(self) -> Loader[tuple[UUID, UUID], Membership]:
         return self._loader("memberships", rooms.memberships)
 
     @property
-    def direct_people(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("direct_people", rooms.direct_member_ids)
+    def direct_member_ids(self) -> Loader[UUID, list[UUID]]:
+        return self._loader("direct_member_ids", rooms.direct_member_ids)
 
     @property
     def audit_entries(self) -> Loader[UUID, AuditEntry]:
@@ -269,12 +213,13 @@ class Context:
         return self._loader("totals", receipts.unread_totals)
 
     @property
-    def mentioned(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("mentioned", mentions.mentioned_user_ids)
+    def mentioned_user_ids(self) -> Loader[UUID, list[UUID]]:
+        return self._loader("mentioned_user_ids", mentions.mentioned_user_ids)
 
     @property
-    def active_people(self) -> Loader[UUID, list[UUID]]:
-        return self._loader("active_people", partial(presence.visible_members, registry=self.backend.signals.registry))
+    def active_user_ids(self) -> Loader[UUID, list[UUID]]:
+        registry = self.backend.presence.registry
+        return self._loader("active_user_ids", partial(presence.visible_members, registry=registry))
 
     @property
     def attachments(self) -> Loader[UUID, list[File]]:
@@ -287,16 +232,18 @@ class Context:
 
             async def load(keys: list[Key]) -> Sequence[Row | None]:
                 async with self.snapshot.session() as session:
-                    found = await query(session, keys)
-                return [found.get(key) for key in keys]
+                    rows = await query(session, keys)
+                return [rows.get(key) for key in keys]
 
             self._loaders[name] = Loader(load)
         return self._loaders[name]
 
 
 class SharedContext(Context):
-    """The context of an execution that a whole group reads. It has no viewer, so a field that wrongly counts as shared
-    fails here instead of showing one person's value to another."""
+    """The context of an execution whose result is sent to a whole group.
+
+    It has no viewer. A field that is wrongly marked as shared raises here instead of showing one user's data to others.
+    """
 
     def __init__(self, backend: Backend, caller: Caller) -> None:
         super().__init__(backend, None, caller)

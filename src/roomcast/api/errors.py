@@ -1,6 +1,7 @@
-"""The one table from what goes wrong to what a client reads: payload errors, coded top-level errors, HTTP statuses.
+"""Translates exceptions into the errors that clients read: errors in mutation payloads and coded top-level errors.
 
-Whatever is in none of its rows is ours, not the client's: masked, and logged once with the request's id.
+An exception without a code is a defect of the server. The client reads INTERNAL without details, and the exception is
+logged once with the request id.
 """
 
 import functools
@@ -15,7 +16,7 @@ from graphql import GraphQLError
 from roomcast.core.errors import OutcomeUnknown, Refused
 from roomcast.realtime.ports import Failure
 
-log = logging.getLogger("roomcast.api")
+logger = logging.getLogger("roomcast.api")
 
 P = ParamSpec("P")
 Payload = TypeVar("Payload")
@@ -54,20 +55,22 @@ class ErrorCode(StrEnum):
 class UserError:
     code: ErrorCode
     message: str = strawberry.field(
-        description="English, for developers. Clients switch on `code`, never on `message`."
+        description="An explanation for developers, in English. Programs should check `code`, not `message`."
     )
     path: list[str] | None = strawberry.field(
         default=None,
-        description='Path inside the arguments, e.g. ["input", "body"]. Null when no single field is at fault.',
+        description='The argument that caused the error, e.g. ["input", "body"]. Null when no single one did.',
     )
     retryable: bool = strawberry.field(
-        default=False, description="True when the same request, with the same idempotency key, may succeed later."
+        default=False,
+        description="Whether the same request may succeed later. If it has an idempotency key, keep the key.",
     )
     retry_after_ms: int | None = None
 
 
 @strawberry.interface(
-    description="Every mutation payload. An empty list means success; on failure the other fields are null."
+    description="Implemented by the payloads of all mutations. `errors` is empty on success. After an error, the other "
+    "fields are null."
 )
 class MutationPayload:
     errors: list[UserError] = strawberry.field(default_factory=list)
@@ -75,30 +78,33 @@ class MutationPayload:
 
 @strawberry.type
 class AckPayload(MutationPayload):
-    """Done, and there is nothing to show."""
+    """The payload of mutations that return nothing but errors."""
 
 
-def refusable(
+def errors_in_payload(
     payload: Callable[..., Payload],
 ) -> Callable[[Callable[P, Awaitable[Payload]]], Callable[P, Awaitable[Payload]]]:
-    """A mutation whose refusals are answered in its payload's `errors`. Refusals of the request itself pass."""
+    """Decorate a mutation so that it returns refusals in the `errors` of its payload.
+
+    Refusals without a payload code, e.g. UNAUTHENTICATED, propagate and become top-level errors.
+    """
 
     def decorate(resolver: Callable[P, Awaitable[Payload]]) -> Callable[P, Awaitable[Payload]]:
         @functools.wraps(resolver)
-        async def answered(*args: P.args, **kwargs: P.kwargs) -> Payload:
+        async def resolve(*args: P.args, **kwargs: P.kwargs) -> Payload:
             try:
                 return await resolver(*args, **kwargs)
             except Refused as refused:
                 if refused.code not in ErrorCode.__members__:
                     raise
-                return payload(errors=[user_error(refused)])
+                return payload(errors=[_user_error(refused)])
 
-        return answered
+        return resolve
 
     return decorate
 
 
-def user_error(refused: Refused) -> UserError:
+def _user_error(refused: Refused) -> UserError:
     return UserError(
         code=ErrorCode(refused.code),
         message=refused.message,
@@ -108,70 +114,76 @@ def user_error(refused: Refused) -> UserError:
     )
 
 
-# ------------------------------------------------------------------ top level
+# ------------------------------------------------------------------ top-level errors
 
-RETRYABLE = frozenset(
-    {"RATE_LIMITED", "TIMEOUT", "TOKEN_EXPIRED", "PERSISTED_QUERY_NOT_FOUND", "STORAGE_FULL", "INTERNAL"}
-)
+RETRYABLE = frozenset({refusal.code for refusal in Refused.__subclasses__() if refusal.retryable}) | {
+    "PERSISTED_QUERY_NOT_FOUND"
+}
+"""Codes of retryable errors. `core/errors.py` decides for each class of refusals. Persisted queries have no class: the
+client sends the request again with the text of the document."""
 
+INTERNAL_MESSAGE = "Something went wrong on our side."
 
-FAILURES = {
-    Failure.INTERNAL: "Something went wrong on our side.",
-    Failure.EXPIRED: "the log has lost what this stream would go on from; fetch the history and subscribe anew",
+STREAM_FAILURES = {
+    Failure.INTERNAL: INTERNAL_MESSAGE,
+    Failure.EXPIRED: "the stream's position is no longer in the event log; fetch the history and subscribe again",
 }
 
 
-def coded(code: str, message: str, **extensions: Any) -> GraphQLError:
-    """A top-level error of ours."""
+def coded_error(code: str, message: str, **extensions: Any) -> GraphQLError:
+    """A top-level error with a code that clients know."""
     return GraphQLError(message, extensions={"code": code, **extensions})
 
 
-def failed(failure: Failure) -> GraphQLError:
-    """What a stream that cannot go on tells its client."""
-    return coded(failure.value, FAILURES[failure])
+def stream_failure(failure: Failure) -> GraphQLError:
+    """The error that ends a subscription which cannot continue."""
+    return coded_error(failure.value, STREAM_FAILURES[failure])
 
 
 def with_code(error: GraphQLError, code: str) -> GraphQLError:
-    """The library's own error about what a client sent, under a code of ours. Its cause is the client's doing too."""
+    """Give a code to an error of graphql-core that the client caused.
+
+    The original exception is dropped: it would be reported as a defect of the server.
+    """
     return GraphQLError(error.message, error.nodes, error.source, error.positions, extensions={"code": code})
 
 
-def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """What a client reads of an error: message, place, and extensions with code, retryable and requestId."""
-    message, extensions = _told(error, request_id)
-    shown: dict[str, Any] = {"message": message}
+def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
+    """The error as clients read it: message, locations, path, and extensions with code, retryable and requestId."""
+    message, extensions = _message_and_extensions(error, request_id)
+    formatted: dict[str, Any] = {"message": message}
     if error.locations:
-        shown["locations"] = [{"line": place.line, "column": place.column} for place in error.locations]
+        formatted["locations"] = [{"line": location.line, "column": location.column} for location in error.locations]
     if error.path:
-        shown["path"] = error.path
-    shown["extensions"] = {"requestId": request_id, "retryable": extensions["code"] in RETRYABLE, **extensions}
-    return shown
+        formatted["path"] = error.path
+    formatted["extensions"] = {"requestId": request_id, "retryable": extensions["code"] in RETRYABLE, **extensions}
+    return formatted
 
 
-def _told(error: GraphQLError, request_id: str) -> tuple[str, dict[str, Any]]:
-    cause = cause_of(error)
+def _message_and_extensions(error: GraphQLError, request_id: str) -> tuple[str, dict[str, Any]]:
+    cause = root_cause(error)
     if isinstance(cause, Refused):
-        return cause.message, _of_refusal(cause)
+        return cause.message, _refusal_extensions(cause)
     if isinstance(cause, OutcomeUnknown):
         return cause.message, {"code": cause.code}
     if error.extensions and "code" in error.extensions:
         return error.message, dict(error.extensions)
-    # The one library error that a client can cause while an operation runs: a variable in an argument that is not null.
+    # graphql-core reports one mistake of clients only during execution: a null variable for a non-null argument.
     if cause is None and error.message.startswith("Argument "):
         return error.message, {"code": "BAD_USER_INPUT"}
-    log.error("internal error, request %s", request_id, exc_info=cause or error)
-    return "Something went wrong on our side.", {"code": "INTERNAL"}
+    logger.error("internal error, request %s", request_id, exc_info=cause or error)
+    return INTERNAL_MESSAGE, {"code": "INTERNAL"}
 
 
-def cause_of(error: GraphQLError) -> BaseException | None:
-    """The exception at the bottom: the library wraps one error in another."""
+def root_cause(error: GraphQLError) -> BaseException | None:
+    """The exception behind the error. graphql-core may wrap one GraphQLError in another."""
     cause = error.original_error
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error
     return cause
 
 
-def _of_refusal(refused: Refused) -> dict[str, Any]:
+def _refusal_extensions(refused: Refused) -> dict[str, Any]:
     extensions: dict[str, Any] = {"code": refused.code}
     if refused.retry_after_ms is not None:
         extensions["retryAfterMs"] = refused.retry_after_ms

@@ -1,4 +1,4 @@
-"""What one execution may use, counted while values are completed: fields, bytes of the answer, time on the loop."""
+"""An executor that limits one execution: its fields, the bytes of its response, and its time on the event loop."""
 
 from collections.abc import Awaitable, Mapping
 from typing import Any, Final, Self, cast
@@ -11,25 +11,26 @@ from roomcast.api.execution.limits import DEFAULT_RESPONSE_BYTES, Limits, too_co
 from roomcast.realtime.fair_limiter import FairLimiter
 
 FIELD_BYTES: Final = 8
-"""Of a field besides its name and text: quotes, colon, comma, and the shortest values."""
+"""Bytes of a field besides its name and text: quotes, colon, comma, and a short value."""
 
 ERROR_BYTES: Final = 300
+"""Estimated bytes of one formatted error: message, path, locations and extensions."""
 
-SHORT: Final = 256
-"""Characters of texts that are counted by their length. The characters of longer ones are looked at."""
+SHORT_TEXT: Final = 256
+"""Texts below this number of characters count one byte per character. Longer texts are measured exactly."""
 
-STRETCH: Final = 2_000
-"""Fields that are executed before others get their turn on the loop: some ten milliseconds."""
+FIELDS_BEFORE_YIELDING: Final = 2_000
+"""Fields that an execution completes before it yields to the event loop: about ten milliseconds."""
 
-PASS: Final = 400
-"""Fields that are executed in one pass of the loop from then on."""
+FIELDS_PER_TURN: Final = 400
+"""Fields that it then completes in each pass of the event loop: about two milliseconds."""
 
 
 class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
-    """Stops executing where an answer has become too large: from there on every object is empty, which takes little,
-    and `checked` puts the error in place of the answer. An error for each field instead would be the next flood.
+    """Stops an execution whose response has become too large.
 
-    `exceeded` names the limit that was passed; what is completed from then on is thrown away.
+    `exceeded` then names the limit. Every further object is completed as an empty one, which is cheap, and
+    `check_result` returns one error in place of the result. An error for each field would only add to the response.
     """
 
     max_bytes: int = DEFAULT_RESPONSE_BYTES
@@ -37,42 +38,42 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
     bytes: int = 0
     fields: int = 0
     exceeded: str | None = None
-    _turns: FairLimiter | None = None
+    _limiter: FairLimiter | None = None
     _sizes: dict[int, tuple[Any, int]] | None = None
-    """Bytes of a selection's names, by its identity. The selection is kept so that nothing else gets that."""
+    """Bytes of the field names of a selection, by `id`. Keeping the selection prevents the reuse of its id."""
 
-    def bound(self, limits: Limits) -> None:
-        """Events have no limit of fields: an inbox has as many rooms as a person is in."""
+    def apply_limits(self, limits: Limits) -> None:
+        """Subscription events have no limit of fields: an inbox snapshot has one item for each room of the viewer."""
         self.max_bytes = limits.response_bytes
         self.max_fields = None if self.operation.operation is OperationType.SUBSCRIPTION else limits.cost
 
     def build_per_event_executor(self, payload: Any) -> Self:
         executor = cast("Self", super().build_per_event_executor(payload))
-        executor.bytes = executor.fields = 0  # it is a copy of this one
-        executor.exceeded = executor._turns = executor._sizes = None
+        executor.bytes = executor.fields = 0  # the new executor is a copy of this one
+        executor.exceeded = executor._limiter = executor._sizes = None
         return executor
 
-    def checked(self, result: ExecutionResult) -> ExecutionResult:
-        """The result, or the error that it has become too large."""
+    def check_result(self, result: ExecutionResult) -> ExecutionResult:
+        """The result, or an error if it exceeds a limit."""
         self._check()
         return result if self.exceeded is None else ExecutionResult(None, [too_complex(self.exceeded)])
 
     def _check(self) -> None:
         if self.bytes > self.max_bytes:
-            self.exceeded = f"an answer of more than {self.max_bytes} bytes (maxResponseBytes)"
+            self.exceeded = f"a response of more than {self.max_bytes} bytes (maxResponseBytes)"
         elif self.max_fields is not None and self.fields > self.max_fields:
             self.exceeded = f"more than {self.max_fields} fields in its lists"
 
-    def _names(self, selection: Mapping[str, Any]) -> int:
+    def _names_size(self, selection: Mapping[str, Any]) -> int:
         if self._sizes is None:
             self._sizes = {}
-        known = self._sizes.get(id(selection))
-        if known is None:
+        cached = self._sizes.get(id(selection))
+        if cached is None:
             size = sum(map(len, selection)) + FIELD_BYTES * len(selection)
-            known = self._sizes[id(selection)] = selection, size
-        return known[1]
+            cached = self._sizes[id(selection)] = selection, size
+        return cached[1]
 
-    # ------------------------------------------------------------------ what graphql-core calls
+    # ------------------------------------------------------------------ methods of graphql-core's executor
 
     def execute_fields(
         self,
@@ -83,36 +84,36 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         self.fields += len(grouped_field_set)
-        self.bytes += self._names(grouped_field_set)
-        if self.bytes > self.max_bytes or self.fields > STRETCH:
+        self.bytes += self._names_size(grouped_field_set)
+        if self.bytes > self.max_bytes or self.fields > FIELDS_BEFORE_YIELDING:
             self._check()
             if self.exceeded is not None:
                 return {}
-            if self.fields > STRETCH:
-                return self._later(parent_type, source_value, path, grouped_field_set, position_context)
+            if self.fields > FIELDS_BEFORE_YIELDING:
+                return self._execute_in_turn(parent_type, source_value, path, grouped_field_set, position_context)
         return super().execute_fields(parent_type, source_value, path, grouped_field_set, position_context)
 
-    async def _later(
+    async def _execute_in_turn(
         self, parent_type: GraphQLObjectType, source: Any, path: Path | None, selection: dict[str, Any], position: Any
     ) -> Any:
-        """Execute the fields of one object in one of the next passes of the loop."""
-        if self._turns is None:
-            self._turns = FairLimiter(max(1, PASS // len(selection)))
-        await self._turns.acquire()
+        """Execute the fields of one object in a later pass of the event loop, so that other requests run in between."""
+        if self._limiter is None:
+            self._limiter = FairLimiter(max(1, FIELDS_PER_TURN // len(selection)))
+        await self._limiter.acquire()
         if self.exceeded is not None:
             return {}
-        found = super().execute_fields(parent_type, source, path, selection, position)
-        return await found if isinstance(found, Awaitable) else found
+        fields = super().execute_fields(parent_type, source, path, selection, position)
+        return await fields if isinstance(fields, Awaitable) else fields
 
-    def complete_leaf_value(  # type: ignore[override]  # a static method there
+    def complete_leaf_value(  # type: ignore[override]  # a static method in graphql-core
         self, return_type: GraphQLLeafType, result: Any
     ) -> Any:
         coerced = return_type.coerce_output_value(result)
         if type(coerced) is str:
-            self.bytes += len(coerced) if len(coerced) < SHORT else _encoded(coerced)
+            self.bytes += len(coerced) if len(coerced) < SHORT_TEXT else _json_size(coerced)
             return coerced
         if coerced is None or coerced is Undefined:
-            return super().complete_leaf_value(return_type, result)  # which says what is wrong
+            return super().complete_leaf_value(return_type, result)  # raises the fitting error
         return coerced
 
     def handle_field_error(self, raw_error: Exception, *where: Any) -> None:
@@ -123,7 +124,7 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
             super().handle_field_error(raw_error, *where)
 
 
-def _encoded(text: str) -> int:
-    """Bytes of the text as JSON."""
+def _json_size(text: str) -> int:
+    """Bytes of the text in JSON, without quotes."""
     plain = len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
     return plain + sum(map(text.count, '"\\\n\t\r'))

@@ -1,5 +1,7 @@
-"""What an operation may make the server do, priced before anything runs: fields, rows, statements and text, with page
-sizes and list lengths multiplied in. One unit is about what a plain field takes: five microseconds, a hundred bytes."""
+"""Estimates the cost of an operation before it is executed: fields, rows, statements and text, times page sizes.
+
+One unit is about the cost of a plain field: five microseconds and a hundred bytes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,30 +29,31 @@ from graphql import (
 from roomcast.core.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 LIST_ITEMS = 5
-"""How many items a list is taken to have whose size nobody can name, like the reactions of a message."""
+"""The assumed length of a list without a page size, e.g. the reactions of a message."""
 
-SIZES = ("first", "last")
+PAGE_SIZE_ARGUMENTS = ("first", "last")
 
-LENGTHS: Final[Mapping[str, str]] = {"Query.nodes": "ids"}
-"""Lists with one item for each item of that argument."""
+LIST_LENGTH_ARGUMENTS: Final[Mapping[str, str]] = {"Query.nodes": "ids"}
+"""Lists that have one item for each item of this argument."""
 
 LOOKUP, STATEMENT, COUNT, SCAN, SEARCH = 5, 25, 50, 100, 500
-"""A row from a batch; a statement of its own; one that counts rows, one that reads through a table; a text search."""
+"""Costs of a row loaded in a batch, of one SQL statement, of counting rows, of scanning a table, of a text search."""
 
 INTROSPECTION = 1_000
+"""Of `__schema`: the whole schema is in the response."""
 
-ROWS: Final[Mapping[str, int]] = {"Message": 10, "MessageRevision": 10, "AuditEntry": 5, "Room": 2}
-"""Loading one row of a type, which may carry a long text whether or not that is selected."""
+ROW_COSTS: Final[Mapping[str, int]] = {"Message": 10, "MessageRevision": 10, "AuditEntry": 5, "Room": 2}
+"""Cost of loading one row of a type. A row may have a long text, which is loaded even if it is not selected."""
 
-FIELDS: Final[Mapping[str, int]] = {
-    # Text by its size: up to 4,000 characters, and up to ten times as many once rendered.
+FIELD_COSTS: Final[Mapping[str, int]] = {
+    # Text, by its size: up to 4,000 characters, and up to ten times as many in HTML.
     "Message.body": 10,
     "Message.bodyHtml": 20,
     "MessageRevision.body": 10,
     "MessageSearchEdge.snippetHtml": 20,
     "Room.description": 5,
     "User.bio": 2,
-    # What runs statements.
+    # Fields that execute statements.
     "Message.readBy": STATEMENT,
     "Message.revisions": STATEMENT,
     "Message.mentions": LOOKUP,
@@ -61,7 +64,7 @@ FIELDS: Final[Mapping[str, int]] = {
     "Message.viewerCanEdit": LOOKUP,
     "Message.viewerCanDelete": LOOKUP,
     "Message.attachments": LOOKUP,
-    "ReactionGroup.users": STATEMENT * 4,  # a message may have ten times the groups that a list is taken to have
+    "ReactionGroup.users": STATEMENT * 4,  # a message may have ten times as many groups as LIST_ITEMS
     "Room.activeUsers": LOOKUP,
     "Room.directPeers": LOOKUP,
     "Room.lastMessage": LOOKUP,
@@ -91,26 +94,28 @@ FIELDS: Final[Mapping[str, int]] = {
     "Query.__schema": INTROSPECTION,
     "Query.__type": INTROSPECTION // 10,
 }
-"""What a field takes beyond its own unit. In a list that `LENGTHS` names: for each item."""
+"""Cost of a field in addition to its own unit. For a list in `LIST_LENGTH_ARGUMENTS`: the cost of each item."""
 
 
 class PageSize(NamedTuple):
-    """The items of a page or list: a number, or the variable that will say it (`number` where it does not)."""
+    """The number of items of a page or list, or the variable that has it (`number` if it is omitted)."""
 
     number: int
     variable: str | None = None
 
-    def of(self, variables: Mapping[str, Any]) -> int:
+    def resolve(self, variables: Mapping[str, Any]) -> int:
         return _clamped(variables.get(self.variable, self.number) if self.variable else self.number)
 
 
 def _clamped(size: object) -> int:
-    """The size that a value means, as input coercion takes it: 10.0 is 10, and a list that is one item has one.
+    """The size that a value of a variable stands for, from 1 to the largest page.
 
-    What is outside of the limits is refused later."""
+    It follows the coercion of inputs: 10.0 is 10, and a single item counts as a list of one. Resolvers refuse sizes
+    that are not allowed.
+    """
     if isinstance(size, list):
         size = len(size)
-    elif isinstance(size, str):  # one id where a list is wanted
+    elif isinstance(size, str):  # one id in place of a list
         size = 1
     elif isinstance(size, bool) or not isinstance(size, int | float) or size != size:
         size = DEFAULT_PAGE_SIZE
@@ -119,13 +124,13 @@ def _clamped(size: object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """`fixed`, and for each page whose size a variable says, that many times what an item costs."""
+    """`fixed`, plus the cost of an item times the page size, for each page whose size is a variable."""
 
     fixed: int = 0
     pages: tuple[tuple[PageSize, "Cost"], ...] = ()
 
-    def of(self, variables: Mapping[str, Any]) -> int:
-        return self.fixed + sum(size.of(variables) * item.of(variables) for size, item in self.pages)
+    def total(self, variables: Mapping[str, Any]) -> int:
+        return self.fixed + sum(size.resolve(variables) * item.total(variables) for size, item in self.pages)
 
     def plus(self, other: "Cost") -> "Cost":
         return Cost(self.fixed + other.fixed, self.pages + other.pages)
@@ -133,27 +138,27 @@ class Cost:
     def times(self, size: PageSize) -> "Cost":
         if size.variable is not None:
             return Cost(0, ((size, self),))
-        number = size.of({})
+        number = size.resolve({})
         return Cost(self.fixed * number, tuple((page, item.times(size)) for page, item in self.pages))
 
 
-class Pricing:
-    """Prices the operations of one valid document whose expanded size has been checked."""
+class CostEstimator:
+    """Estimates the operations of one document, which must be valid and checked by `limits.SizeChecker`."""
 
     def __init__(self, schema: GraphQLSchema, document: DocumentNode) -> None:
         self._schema = schema
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
 
-    def of(self, operation: OperationDefinitionNode) -> Cost:
+    def estimate(self, operation: OperationDefinitionNode) -> Cost:
         root = self._schema.get_root_type(operation.operation)
         defaults = {
-            definition.variable.name.value: _literal(definition.default_value)
+            definition.variable.name.value: _literal_size(definition.default_value)
             for definition in operation.variable_definitions or ()
             if definition.default_value is not None
         }
-        return self._of(operation.selection_set, root, None, defaults)
+        return self._selection_cost(operation.selection_set, root, None, defaults)
 
-    def _of(
+    def _selection_cost(
         self,
         selections: SelectionSetNode | None,
         parent: GraphQLNamedType | None,
@@ -163,56 +168,59 @@ class Pricing:
         total = Cost()
         for node in selections.selections if selections else ():
             if isinstance(node, FieldNode):
-                total = total.plus(self._of_field(node, parent, page, defaults))
+                total = total.plus(self._field_cost(node, parent, page, defaults))
             elif isinstance(node, FragmentSpreadNode | InlineFragmentNode):
-                within = self._fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
-                condition = within.type_condition
+                fragment = self._fragments[node.name.value] if isinstance(node, FragmentSpreadNode) else node
+                condition = fragment.type_condition
                 narrowed = self._schema.get_type(condition.name.value) if condition else parent
-                total = total.plus(self._of(within.selection_set, narrowed, page, defaults))
+                total = total.plus(self._selection_cost(fragment.selection_set, narrowed, page, defaults))
         return total
 
-    def _of_field(
+    def _field_cost(
         self, node: FieldNode, parent: GraphQLNamedType | None, page: PageSize | None, defaults: Mapping[str, int]
     ) -> Cost:
-        """1, and what is selected of it: for each item of a list. `page`: the size of the connection it belongs to."""
+        """One unit, the field's own cost and that of its selections. `page`: the size of the enclosing connection."""
         coordinate = f"{parent.name if parent else ''}.{node.name.value}"
-        price = Cost(FIELDS.get(coordinate, 0))
+        price = Cost(FIELD_COSTS.get(coordinate, 0))
         field = getattr(parent, "fields", {}).get(node.name.value)
-        if field is None:  # what the schema says of itself lies ready
+        if field is None:  # introspection fields: their values are in memory
             return Cost(1).plus(price)
-        inside = _size(node, SIZES, defaults) if any(name in field.args for name in SIZES) else None
-        kind = get_named_type(field.type)
-        selected = Cost(ROWS.get(kind.name, 0)).plus(self._of(node.selection_set, kind, inside, defaults))
-        if coordinate in LENGTHS:
-            return Cost(1).plus(selected.plus(price).times(_size(node, (LENGTHS[coordinate],), defaults)))
+        is_page = any(name in field.args for name in PAGE_SIZE_ARGUMENTS)
+        inner_page = _page_size(node, PAGE_SIZE_ARGUMENTS, defaults) if is_page else None
+        type_ = get_named_type(field.type)
+        selected = Cost(ROW_COSTS.get(type_.name, 0))
+        selected = selected.plus(self._selection_cost(node.selection_set, type_, inner_page, defaults))
+        if coordinate in LIST_LENGTH_ARGUMENTS:
+            length = _page_size(node, (LIST_LENGTH_ARGUMENTS[coordinate],), defaults)
+            return Cost(1).plus(selected.plus(price).times(length))
         if is_list_type(get_nullable_type(field.type)):
-            selected = selected.times(page or PageSize(_items(field)))
+            selected = selected.times(page or PageSize(_list_length(field)))
         return Cost(1).plus(price).plus(selected)
 
 
-def _items(field: GraphQLField) -> int:
-    """Of a list that is no page: so many as it says of itself."""
+def _list_length(field: GraphQLField) -> int:
+    """The length of a list that is not a page: the `items` in its metadata, or LIST_ITEMS."""
     definition = (field.extensions or {}).get("strawberry-definition")
     items: int = definition.metadata.get("items", LIST_ITEMS) if definition else LIST_ITEMS
     return items
 
 
-def _size(node: FieldNode, names: tuple[str, ...], defaults: Mapping[str, int]) -> PageSize:
-    """The size that an argument of these names says."""
-    found = [_argument(each.value, defaults) for each in node.arguments or () if each.name.value in names]
-    varying = [size for size in found if size.variable is not None]
-    return [*varying, *found, PageSize(DEFAULT_PAGE_SIZE)][0]
+def _page_size(node: FieldNode, names: tuple[str, ...], defaults: Mapping[str, int]) -> PageSize:
+    """The page size in the arguments of these names."""
+    sizes = [_argument_size(each.value, defaults) for each in node.arguments or () if each.name.value in names]
+    varying = [size for size in sizes if size.variable is not None]
+    return [*varying, *sizes, PageSize(DEFAULT_PAGE_SIZE)][0]
 
 
-def _argument(value: ValueNode, defaults: Mapping[str, int]) -> PageSize:
+def _argument_size(value: ValueNode, defaults: Mapping[str, int]) -> PageSize:
     if isinstance(value, VariableNode):
         name = value.name.value
         return PageSize(defaults.get(name, DEFAULT_PAGE_SIZE), name)
-    return PageSize(_literal(value))
+    return PageSize(_literal_size(value))
 
 
-def _literal(node: ValueNode) -> int:
-    """The size that a literal means. It may have thousands of digits."""
+def _literal_size(node: ValueNode) -> int:
+    """The size that a literal stands for. The literal may have thousands of digits, or be an id."""
     if isinstance(node, ListValueNode):
         return len(node.values)
     text = getattr(node, "value", None)
@@ -220,5 +228,5 @@ def _literal(node: ValueNode) -> int:
         return DEFAULT_PAGE_SIZE
     try:
         return _clamped(float(text)) if len(text) < 20 else MAX_PAGE_SIZE
-    except ValueError:  # an id, where a list is wanted
+    except ValueError:  # one id in place of a list
         return 1

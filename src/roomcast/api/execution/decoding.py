@@ -1,4 +1,4 @@
-"""JSON as clients send it, half an emoji included."""
+"""Decodes the JSON that clients send, lone surrogates included."""
 
 import json
 from typing import Any
@@ -6,21 +6,22 @@ from typing import Any
 import orjson
 
 
-def decoded(text: str | bytes) -> Any:
-    """Raises ValueError for what is no JSON.
+def decode_json(text: str | bytes) -> Any:
+    """Decode JSON. Raises ValueError if the text is not JSON.
 
-    JSON may name half of a surrogate pair, which a text cut off in the middle of an emoji holds and no database stores.
-    It becomes U+FFFD, as browsers make of it, so that one message is odd instead of a whole socket closed.
+    JSON can express half of a surrogate pair, e.g. when a client truncates a text in the middle of an emoji. orjson
+    refuses it, and databases cannot store it. Each lone surrogate becomes U+FFFD, as browsers replace it, so that only
+    one message looks odd and the connection stays open.
     """
     try:
         return orjson.loads(text)
     except ValueError:
-        return orjson.loads(_without_halves(text if isinstance(text, str) else text.decode()))
+        return orjson.loads(_replace_lone_surrogates(text if isinstance(text, str) else text.decode()))
 
 
-def _without_halves(text: str) -> str:
+def _replace_lone_surrogates(text: str) -> str:
     try:
-        spelled = json.dumps(json.loads(text), ensure_ascii=False)
+        unescaped = json.dumps(json.loads(text), ensure_ascii=False)
     except RecursionError:
         raise ValueError("nested too deeply") from None
-    return spelled.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return unescaped.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

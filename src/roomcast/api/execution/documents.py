@@ -1,4 +1,4 @@
-"""Documents: each text is parsed, measured, validated and classified once, however often it is sent."""
+"""A cache of GraphQL documents. Each text is parsed, measured, validated and priced once."""
 
 import re
 from collections.abc import Mapping
@@ -28,23 +28,24 @@ from graphql import (
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
-from roomcast.api.errors import coded, with_code
-from roomcast.api.execution.cost import Cost, Pricing
-from roomcast.api.execution.limits import Limits, Measure, too_complex
+from roomcast.api.errors import coded_error, with_code
+from roomcast.api.execution.cost import Cost, CostEstimator
+from roomcast.api.execution.limits import Limits, SizeChecker, too_complex
 from roomcast.core.bounded_cache import BoundedCache
 
-REMEMBERED = 1_000
-REMEMBERED_CHARACTERS = 2_000_000
-"""A parsed document takes some hundred times the memory of its text."""
+MAX_CACHED_DOCUMENTS = 1_000
+MAX_CACHED_CHARACTERS = 2_000_000
+"""Limit of all cached texts together. A parsed document takes about a hundred times the memory of its text."""
 
 MAX_ERRORS = 5
+"""Validation errors that are reported. A document can have thousands, and each takes time."""
 
-SIGN_IN = frozenset({"signup", "login", "refreshSession", "changePassword"})
-"""Mutations that try a secret: one to a document, or a document would be a thousand guesses."""
+CREDENTIAL_MUTATIONS = frozenset({"signup", "login", "refreshSession", "changePassword"})
+"""Mutations that check a secret. A document may have one of them; otherwise one request could guess many passwords."""
 
 
 class RequestErrors(Exception):
-    """The request cannot be executed at all; there is no data."""
+    """The request is not executed. The response has only these errors and no data."""
 
     def __init__(self, *errors: GraphQLError) -> None:
         super().__init__(errors)
@@ -52,27 +53,28 @@ class RequestErrors(Exception):
 
     @property
     def code(self) -> str:
-        """That of the first."""
+        """The code of the first error."""
         return str((self.errors[0].extensions or {}).get("code", "INTERNAL")) if self.errors else "INTERNAL"
 
 
-_NAME = re.compile(r"\w+")
+NAME = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation of a document. `is_shared`: a subscription that shows everybody the same."""
+    """One operation of a document."""
 
     document: DocumentNode
     definition: OperationDefinitionNode
     is_shared: bool
+    """Whether this is a subscription without viewer fields: all subscribers receive the same payloads."""
     identity: str
-    """The document without its layout: clients that only format differently are one group."""
+    """The document in a normal layout. Clients whose documents differ only in white space share a group."""
     root_fields: tuple[str, ...]
-    """As often as they are asked for, under whatever alias or fragment."""
+    """The names of the root fields, aliases and fragments resolved. A name occurs once for each selection."""
     cost: Cost
     field_names: frozenset[str]
-    """Every name in the document: a field that is not among them is not selected."""
+    """Every name in the document. A field whose name is missing here is not selected."""
 
     @property
     def kind(self) -> OperationType:
@@ -83,42 +85,42 @@ class Operation:
         return self.definition.name.value if self.definition.name else None
 
 
-class Documents:
-    """`introspection`: whether clients may ask what the schema is."""
+class DocumentCache:
+    """`introspection`: whether documents may query the schema."""
 
     def __init__(self, schema: GraphQLSchema, limits: Limits, *, introspection: bool) -> None:
         self._schema, self._limits = schema, limits
         self._rules = [*specified_rules, MaybeNullValidationRule, OneOfInputValidationRule]
         if not introspection:
             self._rules.append(NoSchemaIntrospectionCustomRule)
-        self._known: BoundedCache[str, dict[str | None, Operation]] = BoundedCache(
-            REMEMBERED, max_weight=REMEMBERED_CHARACTERS, weigh=lambda query, _: len(query)
+        self._cache: BoundedCache[str, dict[str | None, Operation]] = BoundedCache(
+            MAX_CACHED_DOCUMENTS, max_weight=MAX_CACHED_CHARACTERS, weigh=lambda query, _: len(query)
         )
 
-    def knows(self, query: str) -> bool:
-        return query in self._known
+    def is_cached(self, query: str) -> bool:
+        return query in self._cache
 
     def operation(self, query: str, name: str | None) -> Operation:
-        """The operation that a request means. Raises RequestErrors."""
-        operations = self._known.get(query)
+        """The named operation of a document, or its only one. Raises RequestErrors."""
+        operations = self._cache.get(query)
         if operations is None:
-            operations = self._read(query)
-            self._known.put(query, operations)
+            operations = self._analyze(query)
+            self._cache.put(query, operations)
         if name is None and len(operations) == 1:
             return next(iter(operations.values()))
         if name is None:
             raise RequestErrors(
-                coded("OPERATION_NOT_FOUND", "Say which of the document's operations by operationName.")
+                coded_error("OPERATION_NOT_FOUND", "The document has several operations. Name one with operationName.")
             )
         if name not in operations:
-            raise RequestErrors(coded("OPERATION_NOT_FOUND", "The document has no operation of that name."))
+            raise RequestErrors(coded_error("OPERATION_NOT_FOUND", "The document has no operation of that name."))
         return operations[name]
 
-    def _read(self, query: str) -> dict[str | None, Operation]:
+    def _analyze(self, query: str) -> dict[str | None, Operation]:
         try:
             document = self._parse(query)
-            measure = Measure(document, self._limits)
-            fields = {id(each): measure.root_fields(each) for each in operations_of(document)}
+            sizes = SizeChecker(document, self._limits)
+            root_fields = {id(each): sizes.root_fields(each) for each in operations_of(document)}
         except GraphQLError as error:
             raise RequestErrors(error) from None
         except RecursionError:
@@ -126,20 +128,22 @@ class Documents:
         errors = validate(self._schema, document, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
         if errors:
             raise RequestErrors(*(with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
-        return self._operations(document, fields)
+        return self._build_operations(document, root_fields)
 
-    def _operations(self, document: DocumentNode, fields: Mapping[int, list[str]]) -> dict[str | None, Operation]:
-        pricing, identity = Pricing(self._schema, document), print_ast(document)
-        words = frozenset(_NAME.findall(identity))
-        found: dict[str | None, Operation] = {}
+    def _build_operations(
+        self, document: DocumentNode, root_fields: Mapping[int, list[str]]
+    ) -> dict[str | None, Operation]:
+        estimator, identity = CostEstimator(self._schema, document), print_ast(document)
+        names = frozenset(NAME.findall(identity))
+        operations: dict[str | None, Operation] = {}
         for each in operations_of(document):
-            roots = tuple(fields[id(each)])
-            if sum(name in SIGN_IN for name in roots) > 1:
-                raise RequestErrors(too_complex("more than one sign-in"))
+            roots = tuple(root_fields[id(each)])
+            if sum(name in CREDENTIAL_MUTATIONS for name in roots) > 1:
+                raise RequestErrors(too_complex("more than one mutation that checks a password or token"))
             name = each.name.value if each.name else None
-            is_shared, cost = self._is_shared(document, each), pricing.of(each)
-            found[name] = Operation(document, each, is_shared, identity, roots, cost, words)
-        return found
+            is_shared, cost = self._is_shared(document, each), estimator.estimate(each)
+            operations[name] = Operation(document, each, is_shared, identity, roots, cost, names)
+        return operations
 
     def _parse(self, query: str) -> DocumentNode:
         if len(query) > self._limits.source_characters:
@@ -153,7 +157,7 @@ class Documents:
         if definition.operation is not OperationType.SUBSCRIPTION:
             return False
         type_info = TypeInfo(self._schema)
-        finder = ViewerFields(self._schema, type_info)
+        finder = ViewerFieldFinder(self._schema, type_info)
         visit(document, TypeInfoVisitor(type_info, finder))
         return not finder.found
 
@@ -162,9 +166,12 @@ def operations_of(document: DocumentNode) -> list[OperationDefinitionNode]:
     return [each for each in document.definitions if isinstance(each, OperationDefinitionNode)]
 
 
-class ViewerFields(Visitor):
-    """Finds fields whose value may depend on who asks. An allow-list: a field with a resolver counts as such unless it
-    is marked as shared, and behind an interface every possible type's field is looked at."""
+class ViewerFieldFinder(Visitor):
+    """Finds fields whose value may depend on the viewer.
+
+    A field with a resolver counts as a viewer field unless it is marked as shared. For a field of an interface, the
+    fields of all its types are checked.
+    """
 
     def __init__(self, schema: GraphQLSchema, type_info: TypeInfo) -> None:
         super().__init__()
@@ -185,7 +192,7 @@ class ViewerFields(Visitor):
 
 
 def is_shared_field(field: GraphQLField) -> bool:
-    """Whether it shows everybody the same."""
+    """Whether the field has the same value for all viewers."""
     definition = (field.extensions or {}).get("strawberry-definition")
     if definition is None:
         return False

@@ -1,4 +1,4 @@
-"""Running operations: one request in, one answer out, with every error translated and every wait limited."""
+"""Executes operations: checks limits and rates, runs the executor with a timeout, and translates errors."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -11,14 +11,15 @@ import strawberry
 from graphql import ExecutionResult, GraphQLError, OperationType, create_source_event_stream
 from prometheus_client import CollectorRegistry
 
-from roomcast.api.context import PENDING, Backend, Caller, Context
-from roomcast.api.errors import cause_of, coded, formatted, with_code
+from roomcast.api.context import Backend, Caller, Context
+from roomcast.api.errors import coded_error, format_error, root_cause, with_code
 from roomcast.api.execution.bounded_executor import BoundedExecutor
-from roomcast.api.execution.documents import Documents, Operation, RequestErrors
+from roomcast.api.execution.documents import DocumentCache, Operation, RequestErrors
 from roomcast.api.execution.limits import Limits, too_complex
 from roomcast.api.execution.persisted import PersistedQueries
-from roomcast.api.execution.rates import NEW_MESSAGES, Rates
+from roomcast.api.execution.rates import MESSAGE_WEIGHTS, RateLimiter
 from roomcast.api.execution.requests import Request
+from roomcast.api.loaders import AWAITABLE_TYPES
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.metrics import OperationMetrics
@@ -26,17 +27,20 @@ from roomcast.realtime.retry import retry_until_success
 
 Payload = dict[str, Any]
 
-AT_ONCE = 4
-"""Operations of one person that are executed at a time; the others wait for these. A person who asks for hundreds would
-have all connections to the database."""
+MAX_CONCURRENT_OPERATIONS = 4
+"""Operations of one user that are executed at the same time; further ones wait. Otherwise one user with hundreds of
+requests would occupy all database connections."""
 
-BEGIN_AT_ONCE = 16
-"""Subscriptions that begin together. When thousands come back at once, the loop still has time for everybody else."""
+MAX_CONCURRENT_SUBSCRIBES = 16
+"""Subscriptions that start at the same time. When thousands of clients reconnect at once, other requests still run."""
 
 
 class Engine:
-    """The schema with what it works on. `operation` says what a request means, `run` answers it, `subscribe` asks its
-    field for a stream."""
+    """Executes requests against the schema.
+
+    `parse_operation` finds the operation of a request, `run` executes a query or mutation, and `subscribe` returns the
+    stream of a subscription.
+    """
 
     def __init__(
         self,
@@ -44,42 +48,42 @@ class Engine:
         backend: Backend,
         limits: Limits,
         persisted: PersistedQueries | None = None,
-        rates: Rates | None = None,
+        rates: RateLimiter | None = None,
         operations: OperationMetrics | None = None,
         *,
         introspection: bool,
     ) -> None:
-        """Without `rates`, everybody may ask for as much as they like."""
+        """Without `rates`, there are no rate limits."""
         self.schema, self.backend, self.limits = schema._schema, backend, limits
-        self.documents = Documents(self.schema, limits, introspection=introspection)
-        self._turn = asyncio.Semaphore(BEGIN_AT_ONCE)
-        self._shares: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
+        self.documents = DocumentCache(self.schema, limits, introspection=introspection)
+        self._subscribe_slots = asyncio.Semaphore(MAX_CONCURRENT_SUBSCRIBES)
+        self._user_slots: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
         self._operations = operations or OperationMetrics(CollectorRegistry())
 
-    async def read(self, request: Request, caller: Caller) -> Operation:
-        """The operation that is meant; a document that is new counts against the caller. Raises RequestErrors."""
+    async def parse_operation(self, request: Request, caller: Caller) -> Operation:
+        """The operation of a request. Parsing a new document counts against a rate limit. Raises RequestErrors."""
         try:
-            text = self._persisted.text(request)
-            if self._rates is not None and not self.documents.knows(text):
-                await self._rates.admit_reading(text, caller)
+            text = self._persisted.document_text(request)
+            if self._rates is not None and not self.documents.is_cached(text):
+                await self._rates.admit_parsing(text, caller)
             return self.operation(request)
         except RequestErrors as errors:
             self._operations.refused(errors.code)
             raise
 
     def operation(self, request: Request) -> Operation:
-        """Raises RequestErrors."""
-        found = self.documents.operation(self._persisted.text(request), request.operation_name)
-        self._persisted.learn(request)
-        is_stream = found.kind is OperationType.SUBSCRIPTION
+        """The operation of a request, if its cost is within the limit. Raises RequestErrors."""
+        operation = self.documents.operation(self._persisted.document_text(request), request.operation_name)
+        self._persisted.register(request)
+        is_stream = operation.kind is OperationType.SUBSCRIPTION
         limit = self.limits.event_cost if is_stream else self.limits.cost
-        if (cost := found.cost.of(request.variables)) > limit:
+        if (cost := operation.cost.total(request.variables)) > limit:
             raise RequestErrors(too_complex(f"a cost of {cost}, above {limit}"))
-        return found
+        return operation
 
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
-        """The answer to a query or mutation. Raises RequestErrors for variables that do not fit, and RATE_LIMITED."""
+        """The response to a query or mutation. Raises RequestErrors for invalid variables and for RATE_LIMITED."""
         with self._operations.timed(operation.kind.value) as outcome:
             payload = await self._run(operation, request, viewer, caller)
             if errors := payload.get("errors"):
@@ -88,58 +92,53 @@ class Engine:
 
     async def _run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
         await self._admit(operation, request, viewer, caller)
-        context = Context(self.backend, viewer, caller, words=operation.field_names)
+        context = Context(self.backend, viewer, caller, field_names=operation.field_names)
         executor = self.executor(operation, request.variables, context)
         try:
-            async with asyncio.timeout(self.limits.operation_seconds), self._share(operation, viewer):
-                payload = shown(await completed(executor), caller.request_id)
+            async with asyncio.timeout(self.limits.operation_seconds), self._user_slot(operation, viewer):
+                payload = result_payload(await execute(executor), caller.request_id)
         except TimeoutError:
-            late = coded("TIMEOUT", "The operation took too long and was stopped.")
-            return {"data": None, "errors": [formatted(late, caller.request_id)]}
+            error = coded_error("TIMEOUT", "The operation took too long and was stopped.")
+            return {"data": None, "errors": [format_error(error, caller.request_id)]}
         finally:
             await context.close()
         if request.extensions.get("cost"):
-            cost = {"requested": operation.cost.of(request.variables), "limit": self.limits.cost}
+            cost = {"requested": operation.cost.total(request.variables), "limit": self.limits.cost}
             payload["extensions"] = {"cost": cost}
         return payload
 
-    def _share(self, operation: Operation, viewer: Actor | None) -> AbstractAsyncContextManager[None]:
-        """Held while an operation is executed. Messages need none: a batch takes them all over one connection."""
-        if self._rates is None or viewer is None or set(operation.root_fields) <= NEW_MESSAGES.keys():
+    def _user_slot(self, operation: Operation, viewer: Actor | None) -> AbstractAsyncContextManager[None]:
+        """A slot to hold during execution. Sending messages needs none: all of them share one database connection."""
+        if self._rates is None or viewer is None or set(operation.root_fields) <= MESSAGE_WEIGHTS.keys():
             return nullcontext()
-        return self._shares.setdefault(viewer.user_id, asyncio.Semaphore(AT_ONCE))
+        return self._user_slots.setdefault(viewer.user_id, asyncio.Semaphore(MAX_CONCURRENT_OPERATIONS))
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
-        """What the subscription's field resolves to, for this viewer. Raises RequestErrors.
+        """The stream that the subscription's field returns for this viewer. Raises RequestErrors.
 
-        A database that cannot be asked is asked again until it answers, which counts once against the viewer's rate.
+        During an outage of the database it retries until it succeeds. The rate limit counts that once.
         """
         with self._operations.timed("subscription"):
             await self._admit(operation, request, context.viewer, context.caller)
-            return await retry_until_success(
-                lambda: self._subscribe_in_turn(operation, request, context), worth=is_outage
-            )
-
-    async def _subscribe_in_turn(self, operation: Operation, request: Request, context: Context) -> Any:
-        async with self._turn:
-            return await self._subscribe(operation, request, context)
+            return await retry_until_success(lambda: self._subscribe(operation, request, context), worth=is_outage)
 
     async def _subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
-        executor = self.executor(operation, request.variables, context)
-        try:
-            async with asyncio.timeout(self.limits.operation_seconds):
-                stream = create_source_event_stream(executor)
-                found = await stream if isinstance(stream, Awaitable) else stream
-        finally:  # too late is an outage like any other: an error would end the subscription for good
-            await context.close()
-        if isinstance(found, ExecutionResult):
-            raise_outage(found.errors)
-            raise RequestErrors(*(found.errors or ()))
-        return found
+        async with self._subscribe_slots:
+            executor = self.executor(operation, request.variables, context)
+            try:
+                async with asyncio.timeout(self.limits.operation_seconds):
+                    stream = create_source_event_stream(executor)
+                    result = await stream if isinstance(stream, Awaitable) else stream
+            finally:  # a timeout is retried like an outage: an error would end the subscription
+                await context.close()
+        if isinstance(result, ExecutionResult):
+            raise_outage(result.errors)
+            raise RequestErrors(*(result.errors or ()))
+        return result
 
     async def _admit(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> None:
         if self._rates is not None:
-            await self._rates.admit(operation, operation.cost.of(request.variables), viewer, caller)
+            await self._rates.admit(operation, operation.cost.total(request.variables), viewer, caller)
 
     def executor(
         self,
@@ -148,7 +147,7 @@ class Engine:
         context: Context,
         kind: type[BoundedExecutor] = BoundedExecutor,
     ) -> BoundedExecutor:
-        """Raises RequestErrors for variables that do not fit."""
+        """An executor for one execution. Raises RequestErrors for invalid variables."""
         built = kind.build(
             self.schema,
             operation.document,
@@ -163,39 +162,38 @@ class Engine:
         if isinstance(built, list):
             raise RequestErrors(*(with_code(error, "BAD_USER_INPUT") for error in built))
         bounded = cast("BoundedExecutor", built)
-        bounded.bound(self.limits)
+        bounded.apply_limits(self.limits)
         return bounded
 
 
-async def completed(executor: BoundedExecutor) -> ExecutionResult:
+async def execute(executor: BoundedExecutor) -> ExecutionResult:
     result = executor.execute_operation()
-    return executor.checked(cast("ExecutionResult", await result if isinstance(result, Awaitable) else result))
+    return executor.check_result(cast("ExecutionResult", await result if isinstance(result, Awaitable) else result))
 
 
 def raise_outage(errors: Sequence[GraphQLError] | None) -> None:
-    """Raise what lies behind these errors if it is that the database could not be asked."""
-    for cause in map(cause_of, errors or ()):
+    """Raise the exception behind one of these errors if it is an outage of the database."""
+    for cause in map(root_cause, errors or ()):
         if cause is not None and is_outage(cause):
             raise cause
 
 
-def shown(result: ExecutionResult, request_id: str) -> Payload:
+def result_payload(result: ExecutionResult, request_id: str) -> Payload:
     payload: Payload = {"data": result.data}
     if result.errors:
-        payload["errors"] = [formatted(error, request_id) for error in result.errors]
+        payload["errors"] = [format_error(error, request_id) for error in result.errors]
     return payload
 
 
-def refused(errors: RequestErrors, request_id: str) -> Payload:
-    """The answer to a request that was not executed: no `data` at all, as the specification says."""
-    return {"errors": [formatted(error, request_id) for error in errors.errors]}
+def request_errors_payload(errors: RequestErrors, request_id: str) -> Payload:
+    """The response to a request that was not executed. It has no `data`, as the GraphQL specification requires."""
+    return {"errors": [format_error(error, request_id) for error in errors.errors]}
 
 
-def refusal(error: GraphQLError, request_id: str) -> Payload:
-    return {"errors": [formatted(error, request_id)]}
+def error_payload(error: GraphQLError, request_id: str) -> Payload:
+    return {"errors": [format_error(error, request_id)]}
 
 
 def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
-    """Resolvers give coroutines and futures, nothing else that waits. The library's general question, asked of every
-    value, costs more than most fields."""
-    return isinstance(value, PENDING)
+    """Whether to await a resolver's value. graphql-core's own check costs more than most fields do."""
+    return isinstance(value, AWAITABLE_TYPES)

@@ -1,7 +1,7 @@
-"""Resolvers without arguments, called straight.
+"""Fast resolvers: calls the resolvers of fields without arguments directly instead of through Strawberry.
 
-Strawberry converts arguments, runs field extensions and gathers what a resolver asks for, for each value of a field
-anew. A field without arguments needs nothing of it but the source and `info`; a page of fifty rooms has hundreds.
+For each value of a field, Strawberry converts arguments, runs field extensions and collects the resolver's parameters.
+A field without arguments needs only the source object and `info`. A page of fifty rooms has hundreds of such values.
 """
 
 from collections.abc import Callable
@@ -17,39 +17,36 @@ Resolve = Callable[[Any, GraphQLResolveInfo[Any]], Any]
 
 
 def install_fast_resolvers(schema: GraphQLSchema) -> None:
-    """Have the fields that need nothing more answer so; the answers stay the same."""
-    kinds = (kind for kind in schema.type_map.values() if isinstance(kind, GraphQLObjectType))
-    for kind in kinds:
-        if kind is not schema.subscription_type:
-            for field in kind.fields.values():
-                field.resolve = _straight(field) or field.resolve
+    """Replace the resolver of every field that has no arguments and no extensions. The values stay the same."""
+    types = (type_ for type_ in schema.type_map.values() if isinstance(type_, GraphQLObjectType))
+    for type_ in types:
+        if type_ is not schema.subscription_type:
+            for field in type_.fields.values():
+                field.resolve = _fast_resolver(field) or field.resolve
 
 
-def _straight(field: GraphQLField) -> Resolve | None:
+def _fast_resolver(field: GraphQLField) -> Resolve | None:
     definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     if not isinstance(definition, StrawberryField) or definition.extensions or field.args:
         return None
     if definition.base_resolver is None:
-        return _attribute(definition.python_name)
-    return _called(definition, definition.base_resolver)
+        name = definition.python_name
+        return lambda source, _info: getattr(source, name)
+    return _function_resolver(definition, definition.base_resolver)
 
 
-def _attribute(name: str) -> Resolve:
-    return lambda source, _info: getattr(source, name)
-
-
-def _called(definition: StrawberryField, resolver: StrawberryResolver[Any]) -> Resolve | None:
+def _function_resolver(definition: StrawberryField, resolver: StrawberryResolver[Any]) -> Resolve:
     function: Any = resolver.wrapped_func
     source_name = next((p.name for p in (resolver.parent_parameter, resolver.root_parameter) if p), None)
     info_name = resolver.info_parameter.name if resolver.info_parameter else None
     is_method = resolver.self_parameter is not None
 
     def resolve(source: Any, raw: GraphQLResolveInfo[Any]) -> Any:
-        given: dict[str, Any] = {}
+        arguments: dict[str, Any] = {}
         if source_name is not None:
-            given[source_name] = source
+            arguments[source_name] = source
         if info_name is not None:
-            given[info_name] = Info(raw, definition)
-        return function(source, **given) if is_method else function(**given)
+            arguments[info_name] = Info(raw, definition)
+        return function(source, **arguments) if is_method else function(**arguments)
 
     return resolve

@@ -8,9 +8,9 @@ import orjson
 
 from roomcast.api.context import Context
 from roomcast.api.execution.documents import Operation
-from roomcast.api.execution.engine import Engine, completed, raise_outage, shown
+from roomcast.api.execution.engine import Engine, execute, raise_outage, result_payload
 from roomcast.api.execution.requests import Request
-from roomcast.api.execution.viewer_fields import LIVE
+from roomcast.api.execution.viewer_fields import LIVE_CALLER
 from roomcast.core.actor import Actor
 from roomcast.live.inbox import Inbox, InboxServices, InboxUpdate
 
@@ -37,7 +37,7 @@ class InboxRenderer:
     ) -> None:
         """Raises RequestErrors for variables that do not fit."""
         self._backend, self._viewer, self._to_graphql = engine.backend, viewer, stream.to_graphql
-        self._caller = replace(LIVE, origin=stream.address)
+        self._caller = replace(LIVE_CALLER, origin=stream.address)
         self._executor = engine.executor(operation, request.variables, self._context())
 
     async def render(self, update: InboxUpdate) -> bytes:
@@ -48,11 +48,11 @@ class InboxRenderer:
             # All copies of an executor share this cache. It would keep parts of every event.
             executor._relevant_sub_fields = {}
             executor.context_value = context
-            result = await completed(executor)
+            result = await execute(executor)
         finally:
             await context.close()
         raise_outage(result.errors)
-        return orjson.dumps(shown(result, LIVE.request_id))
+        return orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
 
     def _context(self) -> Context:
         return Context(self._backend, self._viewer, self._caller)
@@ -69,5 +69,5 @@ def create_inbox(
     """The inbox of this subscription, not started. Raises RequestErrors for variables that do not fit."""
     backend = engine.backend
     renderer = InboxRenderer(engine, operation, request, stream, viewer)
-    services = InboxServices(backend.db, backend.watch, backend.inbox_checks)
+    services = InboxServices(backend.db, backend.watchers, backend.inbox_reconciler)
     return Inbox(services, viewer.user_id, renderer.render, send)

@@ -1,7 +1,7 @@
-"""What a document may ask for before anything of it runs. Every measure takes time linear in the document's size.
+"""Limits of a document's size, checked before validation and execution in time linear to the size of its text.
 
-The limits that libraries ship were exponential on nested fragments, so a fragment is measured once here and counted
-as often as it is spread.
+The limiters of libraries take exponential time on nested fragments. Here each fragment is measured once, and its size
+is added wherever it is spread.
 """
 
 from collections import Counter
@@ -20,38 +20,44 @@ from graphql import (
     SelectionSetNode,
 )
 
-from roomcast.api.errors import coded
+from roomcast.api.errors import coded_error
 
 DEFAULT_RESPONSE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`selections` to `nesting` count what the document expands to, fragments included.
-
-    `depth` counts fields within fields, `nesting` fragments within fragments too. `cost` is in fields, pages
-    multiplied in; also the fields that are executed, whatever was expected of lists. `event_cost`: that of a
-    subscription, which is executed for every event and for nobody's allowance. `repeats`: places in the text that ask
-    for one object, which validation compares in pairs. `response_bytes`: of one answer or event.
-    """
+    """`selections` to `nesting` apply to the expanded document: each fragment counts wherever it is spread."""
 
     source_characters: int = 20_000
     tokens: int = 2_000
+    """Bounds the time of parsing, which comes before all other limits. The standard introspection query has 163."""
     selections: int = 500
+    """The standard introspection query expands to 230."""
     aliases: int = 50
+    """Aliases let a document select the same expensive field many times."""
     directives: int = 50
     depth: int = 16
+    """Fields within fields. The standard introspection query has 15."""
     nesting: int = 64
+    """Fields and fragments within each other. graphql-core recurses for each level."""
     root_fields: int = 20
     repeats: int = 30
+    """Places in the text that select objects under one name. Validation compares them in pairs, in quadratic time."""
     cost: int = 30_000
+    """In units of `cost.py`: about 150 ms and 3 MB. It also limits the fields that are really executed, because the
+    estimate may be too low for lists of unknown length."""
     operation_seconds: float = 20.0
+    """As long as one SQL statement may take."""
     event_cost: int = 5_000
+    """The limit of cost for a subscription: about 25 ms per event. It is lower than `cost` because each event executes
+    the document again, and no rate limit counts that."""
     response_bytes: int = DEFAULT_RESPONSE_BYTES
+    """Bytes of one response or one event."""
 
 
-class Size(NamedTuple):
-    """Of a selection set, expanded. The names are those of the limits."""
+class ExpandedSize(NamedTuple):
+    """The size of an expanded selection set. Its fields have the names of the limits."""
 
     selections: int = 0
     aliases: int = 0
@@ -59,8 +65,8 @@ class Size(NamedTuple):
     depth: int = 0
     nesting: int = 0
 
-    def beside(self, other: "Size") -> "Size":
-        return Size(
+    def combine(self, other: "ExpandedSize") -> "ExpandedSize":
+        return ExpandedSize(
             self.selections + other.selections,
             self.aliases + other.aliases,
             self.directives + other.directives,
@@ -69,80 +75,84 @@ class Size(NamedTuple):
         )
 
 
-class Measure:
-    """One document's sizes. Raises QUERY_TOO_COMPLEX at the first limit that is passed."""
+class SizeChecker:
+    """Measures one document. Raises a GraphQLError with QUERY_TOO_COMPLEX at the first limit that it exceeds."""
 
     def __init__(self, document: DocumentNode, limits: Limits) -> None:
         self._limits = limits
         self._fragments = {d.name.value: d for d in document.definitions if isinstance(d, FragmentDefinitionNode)}
-        self._known: dict[str, Size] = {}
-        self._open: set[str] = set()
-        self._asked: Counter[str] = Counter()
+        self._sizes: dict[str, ExpandedSize] = {}
+        self._visiting: set[str] = set()
+        self._object_selections: Counter[str] = Counter()
         for definition in document.definitions:
             if isinstance(definition, OperationDefinitionNode):
-                self.size = self._checked(self._of(definition.selection_set))
-        for name in self._fragments:  # unused ones too: validation walks them
-            self._of_fragment(name)
-        if max(self._asked.values(), default=0) > limits.repeats:
+                self.size = self._checked(self._selection_set_size(definition.selection_set))
+        for name in self._fragments:  # unused fragments too: validation visits them
+            self._fragment_size(name)
+        if max(self._object_selections.values(), default=0) > limits.repeats:
             raise too_complex(f"repeats above {limits.repeats}")
 
     def root_fields(self, operation: OperationDefinitionNode) -> list[str]:
-        """The names of an operation's fields, as often as it asks for them, whatever fragments hide them.
+        """The names of the operation's root fields, fragments expanded. A name occurs once for each selection.
 
         Raises QUERY_TOO_COMPLEX.
         """
-        found, waiting, seen = [], [operation.selection_set], 0
-        while waiting and seen <= self._limits.selections:
-            for node in waiting.pop().selections:
+        names, pending, seen = [], [operation.selection_set], 0
+        while pending and seen <= self._limits.selections:
+            for node in pending.pop().selections:
                 seen += 1
                 if isinstance(node, FieldNode):
-                    found.append(node.name.value)
+                    names.append(node.name.value)
                 elif isinstance(node, InlineFragmentNode):
-                    waiting.append(node.selection_set)
+                    pending.append(node.selection_set)
                 elif isinstance(node, FragmentSpreadNode) and (fragment := self._fragments.get(node.name.value)):
-                    waiting.append(fragment.selection_set)
-        if len(found) > self._limits.root_fields:
+                    pending.append(fragment.selection_set)
+        if len(names) > self._limits.root_fields:
             raise too_complex(f"root_fields above {self._limits.root_fields}")
-        return found
+        return names
 
-    def _of(self, selections: SelectionSetNode | None) -> Size:
-        total = Size()
+    def _selection_set_size(self, selections: SelectionSetNode | None) -> ExpandedSize:
+        total = ExpandedSize()
         for node in selections.selections if selections else ():
-            inner = self._inside(node)
-            if isinstance(node, FieldNode) and node.selection_set:
-                self._asked[(node.alias or node.name).value] += 1
+            inner = self._inner_size(node)
             is_field = isinstance(node, FieldNode)
-            here = Size(
+            if isinstance(node, FieldNode) and node.selection_set:
+                self._object_selections[(node.alias or node.name).value] += 1
+            outer = ExpandedSize(
                 selections=inner.selections + 1,
                 aliases=inner.aliases + (isinstance(node, FieldNode) and node.alias is not None),
                 directives=inner.directives + len(node.directives or ()),
                 depth=inner.depth + is_field,
                 nesting=inner.nesting + 1,
             )
-            total = self._checked(total.beside(here))
+            total = self._checked(total.combine(outer))
         return total
 
-    def _inside(self, node: SelectionNode) -> Size:
+    def _inner_size(self, node: SelectionNode) -> ExpandedSize:
         if isinstance(node, FragmentSpreadNode):
-            return self._of_fragment(node.name.value)
-        return self._of(node.selection_set) if isinstance(node, FieldNode | InlineFragmentNode) else Size()
+            return self._fragment_size(node.name.value)
+        return (
+            self._selection_set_size(node.selection_set)
+            if isinstance(node, FieldNode | InlineFragmentNode)
+            else ExpandedSize()
+        )
 
-    def _of_fragment(self, name: str) -> Size:
+    def _fragment_size(self, name: str) -> ExpandedSize:
         fragment = self._fragments.get(name)
-        if fragment is None or name in self._open:  # unknown or cyclic: validation says so
-            return Size()
-        if name not in self._known:
-            self._open.add(name)
-            self._known[name] = self._of(fragment.selection_set)
-            self._open.discard(name)
-        return self._known[name]
+        if fragment is None or name in self._visiting:  # unknown or cyclic: validation reports it
+            return ExpandedSize()
+        if name not in self._sizes:
+            self._visiting.add(name)
+            self._sizes[name] = self._selection_set_size(fragment.selection_set)
+            self._visiting.discard(name)
+        return self._sizes[name]
 
-    def _checked(self, size: Size) -> Size:
-        for name, value in zip(Size._fields, size, strict=True):
+    def _checked(self, size: ExpandedSize) -> ExpandedSize:
+        for name, value in zip(ExpandedSize._fields, size, strict=True):
             if value > (limit := getattr(self._limits, name)):
                 raise too_complex(f"{name} above {limit}")
         return size
 
 
-def too_complex(why: str) -> GraphQLError:
-    return coded("QUERY_TOO_COMPLEX", f"The document asks for too much: {why}.")
+def too_complex(reason: str) -> GraphQLError:
+    return coded_error("QUERY_TOO_COMPLEX", f"The document asks for too much: {reason}.")

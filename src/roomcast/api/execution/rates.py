@@ -1,5 +1,4 @@
-"""How much a person and an address may ask for: operations, cost, changes, messages, signals. Refused before anything
-runs."""
+"""Rate limits of operations, checked before execution: per user and per IP address."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,17 +9,19 @@ from typing import Final
 from graphql import OperationType
 
 from roomcast.api.context import Caller
-from roomcast.api.errors import coded
+from roomcast.api.errors import coded_error
 from roomcast.api.execution.documents import Operation, RequestErrors
 from roomcast.core.actor import Actor
 from roomcast.core.rates import Buckets, Charge, Rate, counted_address
 
-NEW_MESSAGES: Final[Mapping[str, int]] = {"sendMessage": 1}
-SIGNALS: Final[Mapping[str, int]] = {"setPresence": 5, "setTyping": 1}
-"""By weight: presence is told in every room of the person, typing in one."""
+MESSAGE_WEIGHTS: Final[Mapping[str, int]] = {"sendMessage": 1}
+SIGNAL_WEIGHTS: Final[Mapping[str, int]] = {"setPresence": 5, "setTyping": 1}
+"""Weights: a presence change is sent to every room of the user, a typing signal to one."""
 
-CHANGES: Final[Mapping[str, int]] = {
-    **dict.fromkeys([*NEW_MESSAGES, *SIGNALS, "login", "refreshSession", "logout"], 0),  # limited elsewhere, or not
+CHANGE_WEIGHTS: Final[Mapping[str, int]] = {
+    **dict.fromkeys(
+        [*MESSAGE_WEIGHTS, *SIGNAL_WEIGHTS, "login", "refreshSession", "logout"], 0
+    ),  # other limits apply, or none
     "createRoom": 10,
     "openDirectMessage": 10,
     "addMembers": 10,
@@ -30,78 +31,84 @@ CHANGES: Final[Mapping[str, int]] = {
     "editMessage": 2,
     "updateProfile": 5,
 }
-"""Weights of mutations, for each time a document asks for one; 1 for the others."""
+"""Weights of mutations, counted for each time that a document selects one. The weight of all others is 1."""
 
 
 @dataclass(frozen=True, slots=True)
-class Allowances:
-    """Many people may share an address: a company, a proxy that ROOMCAST_TRUSTED_PROXIES does not name."""
+class RateLimits:
+    """Limits per user, and per address.
+
+    Limits per address are ten times as high, because many users may share an address: in an office, or behind a
+    proxy that ROOMCAST_TRUSTED_PROXIES does not name.
+    """
 
     operations: Rate = Rate(per_second=100, burst=1_000)
     cost: Rate = Rate(per_second=50_000, burst=500_000)
     messages: Rate = Rate(per_second=20, burst=500)
     signals: Rate = Rate(per_second=10, burst=500)
-    """Said again every few seconds in each room where one types; each may be told to thousands."""
+    """Clients repeat a typing signal every few seconds. Each one may be sent to thousands of connections."""
     changes: Rate = Rate(per_second=20, burst=1_000)
-    """Of `CHANGES`: a hundred rooms at once, then two a second."""
-    changes_of_address: Rate = Rate(per_second=200, burst=10_000)
-    operations_of_address: Rate = Rate(per_second=1_000, burst=10_000)
-    cost_of_address: Rate = Rate(per_second=500_000, burst=5_000_000)
-    reading_of_address: Rate = Rate(per_second=50_000, burst=2_000_000)
-    """Characters of documents that were not known yet: reading one takes a thousand times as long as finding it."""
+    """In units of `CHANGE_WEIGHTS`: a hundred new rooms at once, then two per second."""
+    changes_per_address: Rate = Rate(per_second=200, burst=10_000)
+    operations_per_address: Rate = Rate(per_second=1_000, burst=10_000)
+    cost_per_address: Rate = Rate(per_second=500_000, burst=5_000_000)
+    parsing_per_address: Rate = Rate(per_second=50_000, burst=2_000_000)
+    """Characters of documents that are not cached. Parsing one takes a thousand times as long as a cache hit."""
 
 
-class Rates:
-    def __init__(self, buckets: Buckets, allowances: Allowances | None = None) -> None:
-        self._buckets, self._allowances = buckets, allowances or Allowances()
+class RateLimiter:
+    def __init__(self, buckets: Buckets, limits: RateLimits | None = None) -> None:
+        self._buckets, self._limits = buckets, limits or RateLimits()
 
     async def admit(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> None:
-        """Raises RequestErrors with RATE_LIMITED and how long to wait."""
-        await self._take(self._drafts(operation, cost, viewer, caller))
+        """Charge the operation to viewer and address. Raises RequestErrors with RATE_LIMITED and retryAfterMs."""
+        await self._take(self._charges(operation, cost, viewer, caller))
 
-    async def admit_reading(self, document: str, caller: Caller) -> None:
-        """Raises as `admit` does."""
-        bucket, rate = f"reading:{counted_address(caller.ip_address)}", self._allowances.reading_of_address
+    async def admit_parsing(self, document: str, caller: Caller) -> None:
+        """Charge the parsing of a document to the address. Raises as `admit` does."""
+        bucket, rate = f"reading:{counted_address(caller.ip_address)}", self._limits.parsing_per_address
         await self._take([Charge(bucket, rate, min(len(document), rate.burst))])
 
-    async def _take(self, drafts: list[Charge]) -> None:
-        wait = await self._buckets.take(drafts)
+    async def _take(self, charges: list[Charge]) -> None:
+        wait = await self._buckets.take(charges)
         if wait > 0:
             milliseconds = math.ceil(wait * 1000)
             raise RequestErrors(
-                coded("RATE_LIMITED", "Too much in too little time; try again later.", retryAfterMs=milliseconds)
+                coded_error("RATE_LIMITED", "Too many requests. Try again later.", retryAfterMs=milliseconds)
             )
 
-    def _drafts(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> list[Charge]:
-        allowed, address = self._allowances, counted_address(caller.ip_address)
-        drafts = [
-            Charge(f"operations:{address}", allowed.operations_of_address),
-            Charge(f"cost:{address}", allowed.cost_of_address, cost),
+    def _charges(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> list[Charge]:
+        allowed, address = self._limits, counted_address(caller.ip_address)
+        charges = [
+            Charge(f"operations:{address}", allowed.operations_per_address),
+            Charge(f"cost:{address}", allowed.cost_per_address, cost),
         ]
         if viewer is not None:
-            drafts += [
+            charges += [
                 Charge(f"operations:{viewer.user_id}", allowed.operations),
                 Charge(f"cost:{viewer.user_id}", allowed.cost, cost),
             ]
         if operation.kind is OperationType.MUTATION:
-            drafts += self._changes(operation.root_fields, viewer, address)
-        return drafts
+            charges += self._mutation_charges(operation.root_fields, viewer, address)
+        return charges
 
-    def _changes(self, fields: Sequence[str], viewer: Actor | None, address: str) -> list[Charge]:
-        """For each mutation that is asked for, under whatever alias."""
-        allowed = self._allowances
-        changes = sum(CHANGES.get(name, 1) for name in fields)
-        drafts = [_draft(f"changes:{address}", allowed.changes_of_address, changes)]
+    def _mutation_charges(self, fields: Sequence[str], viewer: Actor | None, address: str) -> list[Charge]:
+        """Charges for the mutations of a document: changes, messages and signals by their weights."""
+        allowed = self._limits
+        changes = sum(CHANGE_WEIGHTS.get(name, 1) for name in fields)
+        charges = [_capped_charge(f"changes:{address}", allowed.changes_per_address, changes)]
         if viewer is not None:
-            messages, signals = (sum(map(weights.get, fields, repeat(0))) for weights in (NEW_MESSAGES, SIGNALS))
-            drafts += [
-                _draft(f"changes:{viewer.user_id}", allowed.changes, changes),
-                _draft(f"messages:{viewer.user_id}", allowed.messages, messages),
-                _draft(f"signals:{viewer.user_id}", allowed.signals, signals),
+            messages, signals = (
+                sum(map(weights.get, fields, repeat(0))) for weights in (MESSAGE_WEIGHTS, SIGNAL_WEIGHTS)
+            )
+            charges += [
+                _capped_charge(f"changes:{viewer.user_id}", allowed.changes, changes),
+                _capped_charge(f"messages:{viewer.user_id}", allowed.messages, messages),
+                _capped_charge(f"signals:{viewer.user_id}", allowed.signals, signals),
             ]
-        return [draft for draft in drafts if draft.amount]
+        return [charge for charge in charges if charge.amount]
 
 
-def _draft(bucket: str, rate: Rate, amount: float) -> Charge:
-    """No more than the bucket holds: what weighs more waits until it is full."""
+def _capped_charge(bucket: str, rate: Rate, amount: float) -> Charge:
+    """A charge of at most the size of the bucket: a larger one would never be accepted."""
     return Charge(bucket, rate, min(amount, rate.burst))

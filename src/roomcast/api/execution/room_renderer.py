@@ -10,7 +10,7 @@ from roomcast.api.context import SharedContext
 from roomcast.api.execution.documents import Operation
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.requests import Request
-from roomcast.api.execution.viewer_fields import LIVE, EventRenderPass, ViewerFieldExecutor
+from roomcast.api.execution.viewer_fields import LIVE_CALLER, EventRenderPass, ViewerFieldExecutor
 from roomcast.core.clock import now
 from roomcast.core.events import Event
 from roomcast.live.room_streams import Ended, Ready, RenderedEvent, Stream
@@ -25,7 +25,7 @@ class RoomEventRenderer:
         self.state = stream.feed_in(stream.start_at.room_id) if stream.feed_in else None
         self._backend, self._stream = engine.backend, stream
         self._kinds = stream.kinds | ({Ready, Ended} if stream.has_control_events else set())
-        self._caller = replace(LIVE, origin=stream.address)
+        self._caller = replace(LIVE_CALLER, origin=stream.address)
         context = SharedContext(engine.backend, self._caller)
         self._executor = cast(
             "ViewerFieldExecutor", engine.executor(operation, request.variables, context, ViewerFieldExecutor)

@@ -1,9 +1,8 @@
-"""Showing events to many people at one moment: one snapshot, one execution of all that is the same for everybody, and
-for each person only the fields that depend on who looks.
+"""Renders subscription events for many viewers: the shared fields once, the viewer fields for each viewer.
 
-The common part is executed without a viewer, so a field that wrongly counts as shared fails there. Whatever fails, in
-the common part or in a person's own, that person's answer is executed anew and whole: errors and the nulls that they
-spread are graphql-core's, never ours.
+All executions of one pass read one database snapshot. The shared part is executed without a viewer, so a field that is
+wrongly marked as shared raises there. If any field fails, in the shared part or for a viewer, that viewer's payload is
+executed again in full: graphql-core alone decides about errors and the nulls that they cause.
 """
 
 import asyncio
@@ -18,21 +17,22 @@ from graphql.pyutils import Path
 from roomcast.api.context import Backend, Caller, Context, SharedContext
 from roomcast.api.execution.bounded_executor import BoundedExecutor
 from roomcast.api.execution.documents import is_shared_field
-from roomcast.api.execution.engine import completed, raise_outage, shown
+from roomcast.api.execution.engine import execute, raise_outage, result_payload
 from roomcast.core.db import is_outage
 from roomcast.live.room_streams import AudienceMember
 from roomcast.realtime.retry import retry_until_success
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-LIVE = Caller(request_id="live")
+LIVE_CALLER = Caller(request_id="live")
+"""The caller of executions that no request started."""
 
-MARK = b"\0"
-"""Stands around a hole's number: JSON never has this byte."""
+PLACEHOLDER = b"\0"
+"""Encloses the number of a viewer field in the shared JSON. This byte does not occur in JSON."""
 
 
 class ViewerField(NamedTuple):
-    """A field that was left out: what graphql-core executes it with."""
+    """A field that the shared part omits: the arguments of `execute_field`."""
 
     parent: GraphQLObjectType
     source: Any
@@ -42,49 +42,50 @@ class ViewerField(NamedTuple):
 
 
 class ViewerFieldExecutor(BoundedExecutor):
-    """Executes an operation whole; with `holes`, without the fields that depend on the viewer, which it puts there."""
+    """Executes an operation in full. If `viewer_fields` is a list, it collects the viewer fields there instead."""
 
-    holes: list[ViewerField] | None = None
+    viewer_fields: list[ViewerField] | None = None
 
     def execute_field(
         self, parent_type: GraphQLObjectType, source: Any, details: FieldDetailsList, path: Path, position: Any
     ) -> Any:
-        if self.holes is None or _is_shared(parent_type, details[0].node.name.value):
+        name = details[0].node.name.value
+        if self.viewer_fields is None or name.startswith("__") or is_shared_field(parent_type.fields[name]):
             return super().execute_field(parent_type, source, details, path, position)
-        self.holes.append(ViewerField(parent_type, source, details, path))
-        return orjson.Fragment(b"%b%d%b" % (MARK, len(self.holes) - 1, MARK))
+        self.viewer_fields.append(ViewerField(parent_type, source, details, path))
+        return orjson.Fragment(b"%b%d%b" % (PLACEHOLDER, len(self.viewer_fields) - 1, PLACEHOLDER))
 
     def __copy__(self) -> "ViewerFieldExecutor":
-        """As `copy` makes it, for a fifth of the time: one is made for each person and event."""
+        """A shallow copy in a fifth of the time of `copy`. One copy is made for each viewer and event."""
         twin = object.__new__(ViewerFieldExecutor)
         twin.__dict__.update(self.__dict__)
         return twin
 
-    def of(self, root: Any, context: Context, holes: list[ViewerField] | None = None) -> "ViewerFieldExecutor":
-        """One that executes one event for one context."""
+    def for_event(
+        self, root: Any, context: Context, viewer_fields: list[ViewerField] | None = None
+    ) -> "ViewerFieldExecutor":
+        """An executor of one event in one context."""
         executor = self.build_per_event_executor(root)
-        executor.context_value, executor.holes = context, holes
+        executor.context_value, executor.viewer_fields = context, viewer_fields
         return executor
 
 
-def _is_shared(parent: GraphQLObjectType, name: str) -> bool:
-    return name.startswith("__") or is_shared_field(parent.fields[name])
-
-
 class SharedPart(NamedTuple):
-    """What an event that looks different to everybody shows to all of them: its holes, and the JSON around them; None
-    where it cannot be had without a viewer."""
+    """The part of a payload that is the same for all viewers: its JSON, cut at the viewer fields.
+
+    `pieces` alternates JSON and the numbers of viewer fields. It is None if the shared part failed.
+    """
 
     executor: ViewerFieldExecutor
-    holes: Sequence[ViewerField]
+    viewer_fields: Sequence[ViewerField]
     pieces: Sequence[bytes] | None
 
 
 class EventRenderPass:
-    """Some events, about to be shown. `caller` says where from; `roots`: what each is executed on, None for one that is
-    not to be shown.
+    """Renders some events for any number of viewers, from one database snapshot.
 
-    Every payload is of one moment, for as long as the database answers.
+    `roots`: the root value of each event, None for an event that the stream does not show. After an outage of the
+    database, the pass continues with a new snapshot.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class EventRenderPass:
     ) -> None:
         self._backend, self._executor, self._roots, self._is_personal = backend, executor, roots, is_personal
         self._caller, self._context = caller, SharedContext(backend, caller)
-        self._commons: Sequence[SharedPart | bytes | None] | None = None
+        self._shared_parts: Sequence[SharedPart | bytes | None] | None = None
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,62 +107,67 @@ class EventRenderPass:
     async def __aexit__(self, *_: object) -> None:
         await self._context.close()
 
-    async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
-        """The payload of each event, for each of these. An outage is waited for: an event that is shown as an error is
-        an event that is lost."""
-        return await retry_until_success(lambda: self._to(people), worth=is_outage)
+    async def payloads_for(self, audience: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+        """The payload of each event, for each audience member.
 
-    async def _to(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+        It retries during an outage of the database: an event that arrives as an error would be lost for the client.
+        """
+        return await retry_until_success(lambda: self._render(audience), worth=is_outage)
+
+    async def _render(self, audience: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
         try:
-            if self._commons is None:
-                self._commons = await _all(self._common(root) for root in self._roots)
-            if not any(isinstance(common, SharedPart) for common in self._commons):
-                return dict.fromkeys(people, cast("Sequence[bytes | None]", self._commons))
-            contexts = [self._seen_by(person) for person in people]
-            payloads = await _all(_payload(common, context) for context in contexts for common in self._commons)
-        except Exception:  # the next try looks at another moment
-            self._commons = None
-            await self._context.changed()
+            if self._shared_parts is None:
+                self._shared_parts = await _gather(self._render_shared(root) for root in self._roots)
+            if not any(isinstance(shared, SharedPart) for shared in self._shared_parts):
+                return dict.fromkeys(audience, cast("Sequence[bytes | None]", self._shared_parts))
+            contexts = [self._context_for(member) for member in audience]
+            payloads = await _gather(
+                _render_for(shared, context) for context in contexts for shared in self._shared_parts
+            )
+        except Exception:  # the next try needs a new snapshot
+            self._shared_parts = None
+            await self._context.reset_reads()
             raise
         size = len(self._roots)
-        return {person: payloads[number * size :][:size] for number, person in enumerate(people)}
+        return {member: payloads[number * size :][:size] for number, member in enumerate(audience)}
 
-    def _seen_by(self, person: Hashable) -> Context:
-        if not isinstance(person, AudienceMember):
-            raise TypeError("who looks at what is personal is a person")
-        return Context(self._backend, person.actor, self._caller, self._context)
+    def _context_for(self, member: Hashable) -> Context:
+        if not isinstance(member, AudienceMember):
+            raise TypeError("viewer fields need an AudienceMember")
+        return Context(self._backend, member.actor, self._caller, self._context)
 
-    async def _common(self, root: Any) -> SharedPart | bytes | None:
-        """The payload itself where it is the same for everybody."""
+    async def _render_shared(self, root: Any) -> SharedPart | bytes | None:
+        """The shared part of an event, or its whole payload if that is the same for all viewers."""
         if root is None:
             return None
-        holes: list[ViewerField] = []
-        executor = self._executor.of(root, self._context, holes if self._is_personal else None)
-        executor._relevant_sub_fields = {}  # the copy shares this cache, which would keep some of every event for ever
-        result = await completed(executor)
+        viewer_fields: list[ViewerField] = []
+        executor = self._executor.for_event(root, self._context, viewer_fields if self._is_personal else None)
+        executor._relevant_sub_fields = {}  # shared by all copies: it would keep parts of every event
+        result = await execute(executor)
         raise_outage(result.errors)
-        if self._is_personal and result.errors and executor.exceeded is None:
+        if self._is_personal and result.errors and executor.exceeded is None:  # a response that is too large is final
             return SharedPart(executor, (), None)
-        encoded = orjson.dumps(shown(result, LIVE.request_id))
-        if not holes:
+        encoded = orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
+        if not viewer_fields:
             return encoded
-        pieces = encoded.split(MARK)
-        return SharedPart(executor, [holes[int(number)] for number in pieces[1::2]], pieces)
+        pieces = encoded.split(PLACEHOLDER)
+        # The odd pieces are the numbers of the fields, in the order of the JSON. It may differ from that of execution.
+        return SharedPart(executor, [viewer_fields[int(number)] for number in pieces[1::2]], pieces)
 
 
-async def _payload(common: SharedPart | bytes | None, context: Context) -> bytes | None:
-    if not isinstance(common, SharedPart):
-        return common
-    return await _filled(common, context) or await _whole(common, context)
+async def _render_for(shared: SharedPart | bytes | None, context: Context) -> bytes | None:
+    if not isinstance(shared, SharedPart):
+        return shared
+    return await _fill_in(shared, context) or await _render_in_full(shared, context)
 
 
-async def _filled(common: SharedPart, context: Context) -> bytes | None:
-    """None where it has to be executed whole."""
-    if common.pieces is None:
+async def _fill_in(shared: SharedPart, context: Context) -> bytes | None:
+    """The payload with the values of this viewer. None if it must be rendered in full."""
+    if shared.pieces is None:
         return None
-    executor, pieces = common.executor.of(common.executor.root_value, context), list(common.pieces)
+    executor, pieces = shared.executor.for_event(shared.executor.root_value, context), list(shared.pieces)
     try:
-        values = await _all(_value(executor, hole) for hole in common.holes)
+        values = await _gather(_value(executor, field) for field in shared.viewer_fields)
     except GraphQLError:
         return None
     if executor.collected_errors.errors:
@@ -170,26 +176,29 @@ async def _filled(common: SharedPart, context: Context) -> bytes | None:
     return b"".join(pieces) if sum(map(len, pieces)) <= executor.max_bytes else None
 
 
-async def _value(executor: ViewerFieldExecutor, hole: ViewerField) -> Any:
-    found = executor.execute_field(*hole)
-    return await found if executor.is_awaitable(found) else found
+async def _value(executor: ViewerFieldExecutor, field: ViewerField) -> Any:
+    value = executor.execute_field(*field)
+    return await value if executor.is_awaitable(value) else value
 
 
-async def _whole(common: SharedPart, context: Context) -> bytes:
-    executor = common.executor.of(common.executor.root_value, context)
+async def _render_in_full(shared: SharedPart, context: Context) -> bytes:
+    executor = shared.executor.for_event(shared.executor.root_value, context)
     executor._relevant_sub_fields = {}
-    result = await completed(executor)
+    result = await execute(executor)
     raise_outage(result.errors)
-    return orjson.dumps(shown(result, LIVE.request_id))
+    return orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
 
 
-async def _all(steps: Iterable[Awaitable[Answer]]) -> list[Answer]:
-    """Their answers. If one fails, only after the others have ended too: none reads on in a snapshot that is closed."""
-    begun = list(steps)
-    if len(begun) == 1:
-        return [await begun[0]]
-    found = await asyncio.gather(*begun, return_exceptions=True)
-    for answer in found:
-        if isinstance(answer, BaseException):
-            raise answer
-    return cast("list[Answer]", found)
+async def _gather(steps: Iterable[Awaitable[Result]]) -> list[Result]:
+    """Run all steps and return their results.
+
+    An exception is raised only after every step has ended. Otherwise a step would read from a snapshot that is closed.
+    """
+    pending = list(steps)
+    if len(pending) == 1:
+        return [await pending[0]]
+    results = await asyncio.gather(*pending, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return cast("list[Result]", results)

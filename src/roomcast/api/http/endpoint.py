@@ -14,11 +14,11 @@ from starlette.types import ASGIApp
 
 from roomcast.api import access_tokens
 from roomcast.api.context import Caller
-from roomcast.api.errors import coded, log
-from roomcast.api.execution.decoding import decoded
+from roomcast.api.errors import coded_error, logger
+from roomcast.api.execution.decoding import decode_json
 from roomcast.api.execution.documents import Operation, RequestErrors
-from roomcast.api.execution.engine import Engine, Payload, refused
-from roomcast.api.execution.requests import NotARequest, read_request
+from roomcast.api.execution.engine import Engine, Payload, request_errors_payload
+from roomcast.api.execution.requests import InvalidRequest, parse_request
 from roomcast.api.execution.requests import Request as Wanted
 from roomcast.api.http.streaming import Framing, Serve, Stream, framing
 from roomcast.core.actor import Actor
@@ -66,13 +66,13 @@ def _framing(request: Request) -> Framing:
     liked = framing(dict(_preferences(request.headers.get("accept", ""))))
     if liked is None or request.method == "HEAD":
         message = "Subscriptions need a WebSocket (graphql-transport-ws), or Accept: multipart/mixed."
-        raise Rejected(400, coded("BAD_USER_INPUT", message))
+        raise Rejected(400, coded_error("BAD_USER_INPUT", message))
     return liked
 
 
 def _refusal(errors: RequestErrors, media_type: str, request_id: str) -> Answer:
     """Under the older media type a request that cannot be run is still answered by 200, which its clients expect."""
-    payload = refused(errors, request_id)
+    payload = request_errors_payload(errors, request_id)
     wait = payload["errors"][0]["extensions"].get("retryAfterMs")
     if wait is not None:
         return Answer(429, payload, {"Retry-After": str(math.ceil(wait / 1000))})
@@ -101,8 +101,8 @@ class HttpEndpoint:
         except RequestErrors as errors:
             answer = _refusal(errors, media_type, request_id)
         except Exception as error:
-            log.error("request %s failed", request_id, exc_info=error)
-            answer = Answer(500, _errors(coded("INTERNAL", "Something went wrong on our side."), request_id), {})
+            logger.error("request %s failed", request_id, exc_info=error)
+            answer = Answer(500, _errors(coded_error("INTERNAL", "Something went wrong on our side."), request_id), {})
         headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
         if isinstance(answer, Streamed):
             return Stream(self._serve, answer.framing, answer.found, headers)
@@ -112,12 +112,12 @@ class HttpEndpoint:
     async def _answer(self, request: Request, request_id: str) -> Answer | Streamed:
         found = await self._read(request)
         wanted, caller = _wanted(found), _caller(request, request_id)
-        operation = await self._engine.read(wanted, caller)
+        operation = await self._engine.parse_operation(wanted, caller)
         if operation.kind is OperationType.SUBSCRIPTION:
             await self._viewer(request, operation)
             return Streamed(_framing(request), found)
         if operation.kind is OperationType.MUTATION and request.method != "POST":
-            raise Rejected(405, coded("BAD_USER_INPUT", "Mutations are sent by POST."), Allow="POST")
+            raise Rejected(405, coded_error("BAD_USER_INPUT", "Mutations are sent by POST."), Allow="POST")
         viewer = await self._viewer(request, operation)
         return Answer(200, await self._engine.run(operation, wanted, viewer, caller), {})
 
@@ -129,7 +129,7 @@ class HttpEndpoint:
             return await self._engine.backend.sessions.authenticate(token) if token else None
         except Refused as error:
             challenge = 'Bearer error="invalid_token"'
-            raise Rejected(401, coded(error.code, error.message), **{"WWW-Authenticate": challenge}) from None
+            raise Rejected(401, coded_error(error.code, error.message), **{"WWW-Authenticate": challenge}) from None
 
     # ------------------------------------------------------------------ reading
 
@@ -147,7 +147,7 @@ def not_served(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(getattr(error, "headers", None) or {})
     code = "NOT_FOUND" if status == 404 else "BAD_USER_INPUT"
-    payload = _errors(coded(code, str(getattr(error, "detail", ""))), str(uuid7()))
+    payload = _errors(coded_error(code, str(getattr(error, "detail", ""))), str(uuid7()))
     return Response(orjson.dumps(payload), status, headers, JSON)
 
 
@@ -171,7 +171,7 @@ async def _body(request: Request, seconds: float) -> bytes:
     except ClientDisconnect:
         raise Rejected(400, _bad("The body was not complete.")) from None
     except TimeoutError:
-        raise Rejected(408, coded("TIMEOUT", "The body took too long to arrive."), Connection="close") from None
+        raise Rejected(408, coded_error("TIMEOUT", "The body took too long to arrive."), Connection="close") from None
 
 
 async def _received(request: Request) -> bytes:
@@ -195,7 +195,7 @@ def _too_large() -> Rejected:
 
 def _object(body: bytes) -> dict[str, Any]:
     try:
-        found = decoded(body)
+        found = decode_json(body)
     except ValueError:
         raise Rejected(400, _bad("The body is no JSON.")) from None
     if not isinstance(found, dict):
@@ -208,7 +208,7 @@ def _from_query(request: Request) -> dict[str, Any]:
     for name in ("variables", "extensions"):
         if name in found:
             try:
-                found[name] = decoded(found[name])
+                found[name] = decode_json(found[name])
             except ValueError:
                 raise Rejected(400, _bad(f"{name} is no JSON.")) from None
     return found
@@ -216,17 +216,17 @@ def _from_query(request: Request) -> dict[str, Any]:
 
 def _wanted(found: dict[str, Any]) -> Wanted:
     try:
-        return read_request(found)
-    except NotARequest as error:
+        return parse_request(found)
+    except InvalidRequest as error:
         raise Rejected(400, _bad(str(error))) from None
 
 
 def _bad(message: str) -> GraphQLError:
-    return coded("BAD_USER_INPUT", message)
+    return coded_error("BAD_USER_INPUT", message)
 
 
 def _errors(error: GraphQLError, request_id: str) -> Payload:
-    return refused(RequestErrors(error), request_id)
+    return request_errors_payload(RequestErrors(error), request_id)
 
 
 # ------------------------------------------------------------------ negotiating

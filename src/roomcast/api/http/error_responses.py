@@ -6,8 +6,8 @@ from typing import Final
 
 import orjson
 
-from roomcast.api.errors import coded
-from roomcast.api.execution.engine import refusal
+from roomcast.api.errors import coded_error
+from roomcast.api.execution.engine import error_payload
 from roomcast.core.ids import uuid7
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
 
@@ -20,7 +20,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 def body(status: int, message: str) -> bytes:
     code = {403: "FORBIDDEN", 404: "NOT_FOUND", 429: "RATE_LIMITED"}.get(status, "BAD_USER_INPUT")
-    return orjson.dumps(refusal(coded(code, message), str(uuid7())))
+    return orjson.dumps(error_payload(coded_error(code, message), str(uuid7())))
 
 
 def raw_response(status: int, message: str) -> bytes:

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.throttle import network
-from roomcast.api.errors import coded, formatted, log
+from roomcast.api.errors import coded_error, format_error, logger
 from roomcast.api.http.ranges import Unsatisfiable, disposition, is_known, wanted_range
 from roomcast.core.clock import now
 from roomcast.core.db import Database
@@ -281,7 +281,7 @@ def _answered(handler: Handler) -> Handler:
         try:
             return await handler(request)
         except FileNotFoundError:
-            log.error("a file's bytes are missing: %s", request.path_params["id"])
+            logger.error("a file's bytes are missing: %s", request.path_params["id"])
             return _refused(NotFound("no such file"), 404)
         except Refused as refused:
             wait = (
@@ -290,8 +290,8 @@ def _answered(handler: Handler) -> Handler:
             return _refused(refused, STATUS.get(refused.code, 400), wait)
         except Exception as error:
             request_id = str(uuid7())
-            log.error("request %s failed", request_id, exc_info=error)
-            return _told(coded("INTERNAL", "Something went wrong on our side."), 500, {}, request_id)
+            logger.error("request %s failed", request_id, exc_info=error)
+            return _told(coded_error("INTERNAL", "Something went wrong on our side."), 500, {}, request_id)
 
     return answer
 
@@ -301,5 +301,5 @@ def _refused(refused: Refused, status: int, headers: Mapping[str, str] = Mapping
 
 
 def _told(error: GraphQLError, status: int, headers: Mapping[str, str], request_id: str) -> Response:
-    told = {"errors": [formatted(error, request_id)]}
+    told = {"errors": [format_error(error, request_id)]}
     return JSONResponse(told, status, {"X-Request-Id": request_id, "Cache-Control": "no-store", **headers})

@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 from starlette.types import Message, Receive, Scope, Send
 
-from roomcast.api.errors import coded, formatted
+from roomcast.api.errors import coded_error, format_error
 from roomcast.api.websocket import protocol
 from roomcast.api.websocket.protocol import CloseCode
 from roomcast.server.websocket_protocol import ABORT
@@ -140,8 +140,8 @@ class Stream:
             self._say(GONE)
             closed = message.get("code", 1000)
             if code := REASONS.get(closed):
-                error = coded(code, message.get("reason", ""), retryable=closed in LATER)
-                shown = formatted(error, self._headers["X-Request-Id"])
+                error = coded_error(code, message.get("reason", ""), retryable=closed in LATER)
+                shown = format_error(error, self._headers["X-Request-Id"])
                 await self._body(self._framing.errors(orjson.dumps([shown]).decode()))
 
     async def _translate(self, text: str) -> None:

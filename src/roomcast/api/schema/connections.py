@@ -1,4 +1,4 @@
-"""Pages as connections (Relay's cursor specification, plus `nodes` for those who need no cursors)."""
+"""Connections as in Relay's cursor specification, with `nodes` as a shortcut for clients that need no cursors."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Edge:
 
 
 @dataclass(frozen=True, slots=True)
-class Connected:
-    """One page, as every connection type reads it. `count` is asked only where totalCount is selected."""
+class ConnectionPage:
+    """The page behind every GraphQL connection type. `count` is called only if totalCount is selected."""
 
     edges: list[Edge]
     page_info: PageInfo
@@ -36,14 +36,19 @@ class Connected:
     def nodes(self) -> list[Any]:
         return [edge.node for edge in self.edges]
 
+    async def total_count(self) -> int:
+        if self.count is None:
+            raise LookupError("this connection has no total count")
+        return await self.count()
 
-def connected(
+
+def connection_of(
     page: Page[Any],
     node: Callable[..., Any] = lambda row: row,
     count: Callable[[], Awaitable[int]] | None = None,
     stream_cursor: str | None = None,
-) -> Connected:
-    """`node` makes what the edge shows of the columns of a row."""
+) -> ConnectionPage:
+    """A connection with the rows of a page. `node` maps the columns of a row to the node of its edge."""
     edges = [Edge(cursor, node(*row)) for cursor, row in zip(page.cursors, page.rows, strict=True)]
     info = PageInfo(
         has_next_page=page.has_next,
@@ -51,10 +56,4 @@ def connected(
         start_cursor=edges[0].cursor if edges else None,
         end_cursor=edges[-1].cursor if edges else None,
     )
-    return Connected(edges, info, count, stream_cursor)
-
-
-async def total(connection: Connected) -> int:
-    if connection.count is None:
-        raise LookupError("this connection counts nothing")
-    return await connection.count()
+    return ConnectionPage(edges, info, count, stream_cursor)

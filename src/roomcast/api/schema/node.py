@@ -1,4 +1,4 @@
-"""What everything with a global id has in common."""
+"""The Node interface: objects with a global id."""
 
 from typing import Any, ClassVar
 
@@ -22,16 +22,16 @@ KINDS: dict[type[Any], Kind] = {
     AuditEntry: "audit",
     File: "file",
 }
-"""What has a global id, and the word it begins with."""
+"""The prefix of the global ids of each row type."""
 
 
 @strawberry.interface(
-    description="Anything with an id of its own, typed (`user_…`, `room_…`) and opaque. A message's id is `msg_` "
-    "and the sender's clientMessageId when one was given, so an optimistic cache entry keeps its key."
+    description="An object with a global id. Ids are opaque. Their prefix is the type: `user_…`, `room_…`. The id of a "
+    "message is `msg_` and its clientMessageId, if the sender set one, so that optimistic cache entries keep their key."
 )
 class Node:
     row: ClassVar[type[Any]]
-    """What stands behind this type."""
+    """The class of the rows that this type shows."""
 
     @strawberry.field(metadata=SHARED)
     def id(self, row: strawberry.Parent[Any]) -> strawberry.ID:

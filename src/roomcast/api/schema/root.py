@@ -1,4 +1,4 @@
-"""The schema: each feature's part of Query, Mutation and Subscription, merged."""
+"""The GraphQL schema: merges the Query, Mutation and Subscription types of all features."""
 
 from functools import cache
 
@@ -42,7 +42,7 @@ SUBSCRIPTIONS = (subscriptions, inbox_subscriptions, presence_subscriptions)
 
 @cache
 def build_schema() -> strawberry.Schema:
-    """One schema for every app of this process: nothing in it changes."""
+    """The schema. It never changes, so all apps of a process share it."""
     schema = strawberry.Schema(
         query=merge_types("Query", tuple(module.Query for module in QUERIES)),
         mutation=merge_types("Mutation", tuple(module.Mutation for module in MUTATIONS)),
@@ -56,5 +56,5 @@ def build_schema() -> strawberry.Schema:
 
 @cache
 def printed_schema() -> str:
-    """The schema definition language that clients read."""
+    """The schema in GraphQL's schema definition language."""
     return build_schema().as_str() + "\n"

@@ -1,4 +1,4 @@
-"""The contract's own scalars."""
+"""Custom scalars."""
 
 from datetime import UTC, datetime
 from typing import Any, NewType
@@ -13,60 +13,62 @@ Seq = NewType("Seq", int)
 URL = NewType("URL", str)
 
 MAX_SEQ = 2**53 - 1
+"""The largest integer that JavaScript numbers hold exactly."""
 
 
-def show_time(moment: datetime) -> str:
+def serialize_time(moment: datetime) -> str:
     """RFC 3339 with milliseconds and Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def read_time(text: Any) -> datetime:
+def parse_time(text: Any) -> datetime:
     if not isinstance(text, str):
-        raise ValueError("a DateTime is an RFC 3339 string")
+        raise ValueError("a DateTime must be an RFC 3339 string")
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
-        raise ValueError("a DateTime names its offset from UTC, for example Z")
+        raise ValueError("a DateTime must have an offset from UTC, for example Z")
     return moment.astimezone(UTC)
 
 
-def read_text(value: Any) -> str:
+def parse_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise ValueError("a string is expected")
+        raise ValueError("the value must be a string")
     return value
 
 
-def read_seq(value: Any) -> int:
+def parse_seq(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEQ:
-        raise ValueError("a sequence number is an integer from 0 to 2^53-1")
+        raise ValueError("a sequence number must be an integer from 0 to 2^53-1")
     return value
 
 
-def read_uuid(value: Any) -> UUID:
-    text = read_text(value)
-    if len(text) != 36:  # the library also takes braces, "urn:" and missing dashes
-        raise ValueError("a UUID is written as 8-4-4-4-12 hexadecimal digits")
+def parse_uuid(value: Any) -> UUID:
+    text = parse_text(value)
+    if len(text) != 36:  # UUID() also accepts braces, "urn:" and missing dashes
+        raise ValueError("a UUID must be written as 8-4-4-4-12 hexadecimal digits")
     return UUID(text)
 
 
 SCALARS: dict[object, ScalarDefinition] = {
     Cursor: strawberry.scalar(
         name="Cursor",
-        description="Opaque position in a room's log (epoch, room, sequence). Store it, send it back, never parse it.",
+        description="A position in the event log of a room. It is opaque: store it and send it back, but never "
+        "parse it.",
         serialize=str,
-        parse_value=read_text,
+        parse_value=parse_text,
     ),
     datetime: strawberry.scalar(
         name="DateTime",
-        description="RFC 3339 timestamp, always UTC.",
-        serialize=show_time,
-        parse_value=read_time,
+        description="An RFC 3339 timestamp in UTC.",
+        serialize=serialize_time,
+        parse_value=parse_time,
     ),
     Seq: strawberry.scalar(
         name="Seq",
-        description="A room's sequence number: a JSON integer up to 2^53-1 (GraphQL Int ends at 32 bits).",
+        description="The sequence number of an event in its room: a JSON integer up to 2^53-1. Int has only 32 bits.",
         serialize=int,
-        parse_value=read_seq,
+        parse_value=parse_seq,
     ),
-    URL: strawberry.scalar(name="URL", serialize=str, parse_value=read_text),
-    UUID: strawberry.scalar(name="UUID", serialize=str, parse_value=read_uuid),
+    URL: strawberry.scalar(name="URL", serialize=str, parse_value=parse_text),
+    UUID: strawberry.scalar(name="UUID", serialize=str, parse_value=parse_uuid),
 }

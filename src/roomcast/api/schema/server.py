@@ -1,4 +1,4 @@
-"""The door of the server itself: its limits, and looking anything up by its global id."""
+"""Queries about the server and its limits, and the lookup of any object by its global id."""
 
 from importlib.metadata import version
 from typing import Any
@@ -25,13 +25,13 @@ MAX_NODES = 100
 class ServerLimits:
     max_page_size: int = MAX_PAGE_SIZE
     max_upload_bytes: int
-    max_message_length: int = strawberry.field(default=MAX_BODY, description="Characters.")
+    max_message_length: int = strawberry.field(default=MAX_BODY, description="In characters.")
     typing_refresh_ms: int = round(TYPING_REFRESH_SECONDS * 1000)
     typing_expiry_ms: int = round(TYPING_EXPIRY_SECONDS * 1000)
     heartbeat_ms: int = HEARTBEAT_MS
     max_subscriptions_per_connection: int = MAX_SUBSCRIPTIONS
     max_response_bytes: int = strawberry.field(
-        description="Of one answer or event. A larger one is refused with QUERY_TOO_COMPLEX."
+        description="The size limit of one response or event. A larger one becomes the error QUERY_TOO_COMPLEX."
     )
 
 
@@ -41,7 +41,9 @@ class ServerInfo:
     signup_mode: accounts.SignupMode
     limits: ServerLimits
 
-    @strawberry.field(description="What browsers subscribe to pushes with; null where none are sent.")
+    @strawberry.field(
+        description="The key for push subscriptions of browsers. Null if the server sends no push notifications."
+    )
     async def vapid_public_key(self, info: Info) -> str | None:
         notifier = info.context.backend.notifier
         return (await notifier.sender()).public_key if notifier is not None else None
@@ -49,7 +51,10 @@ class ServerInfo:
 
 @strawberry.type
 class Query:
-    @strawberry.field(description="Limits and timing constants, so that clients hard-code none.")
+    @strawberry.field(
+        description="The limits and timing constants of this server. Clients should read them instead of hard-coding "
+        "values."
+    )
     def server_info(self, info: Info) -> ServerInfo:
         backend = info.context.backend
         mode: accounts.SignupMode = backend.account_rules.signup_mode
@@ -57,17 +62,17 @@ class Query:
         return ServerInfo(version=version("roomcast"), signup_mode=mode, limits=limits)
 
     @strawberry.field(graphql_type=Node | None)
-    async def node(self, info: Info, id: strawberry.ID) -> Any:  # noqa: A002 (the contract's word)
+    async def node(self, info: Info, id: strawberry.ID) -> Any:  # noqa: A002 (GraphQL's name)
         return await _node(info.context, id)
 
     @strawberry.field(graphql_type=list[Node | None])
     async def nodes(self, info: Info, ids: list[strawberry.ID]) -> list[Any]:
-        """At most 100 of them, in the order asked for; null for what is unknown to the viewer."""
+        """The objects of the first 100 ids, in their order. Null for each object that the viewer cannot see."""
         return [await _node(info.context, id_) for id_ in ids[:MAX_NODES]]
 
 
 async def _node(context: Context, global_id: str) -> Any:
-    """Whatever the viewer may see under this id; None for the rest."""
+    """The object with this id. None if it does not exist or the viewer may not see it."""
     actor, kind = context.actor, kind_of(global_id)
     if kind == "user" and (user_id := local_id("user", global_id)):
         return await context.users.load(user_id)
@@ -78,8 +83,8 @@ async def _node(context: Context, global_id: str) -> Any:
     if kind == "file":
         return await attachment_or_none(context, local_id("file", global_id))
     if kind == "session" and (session_id := local_id("session", global_id)):
-        found = await context.user_sessions.load(session_id)
-        return found if found and found.user_id == actor.user_id and found.revoked_at is None else None
+        session = await context.user_sessions.load(session_id)
+        return session if session and session.user_id == actor.user_id and session.revoked_at is None else None
     if kind == "audit" and actor.is_admin and (entry_id := local_id("audit", global_id)):
         return await context.audit_entries.load(entry_id)
     return actor if kind == "viewer" and local_id("viewer", global_id) == actor.user_id else None

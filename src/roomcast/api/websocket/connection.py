@@ -18,11 +18,11 @@ from graphql import OperationType
 
 from roomcast.accounts.policy import SessionEndReason
 from roomcast.api.context import Caller, Context
-from roomcast.api.errors import cause_of, coded, failed
+from roomcast.api.errors import coded_error, root_cause, stream_failure
 from roomcast.api.execution.documents import Operation, RequestErrors
-from roomcast.api.execution.engine import Engine, refused
+from roomcast.api.execution.engine import Engine, request_errors_payload
 from roomcast.api.execution.inbox_renderer import InboxStream, create_inbox
-from roomcast.api.execution.requests import Request, read_request
+from roomcast.api.execution.requests import Request, parse_request
 from roomcast.api.execution.room_renderer import RoomEventRenderer, group_key
 from roomcast.api.schema.server import MAX_SUBSCRIPTIONS
 from roomcast.api.websocket import operations, protocol, timeouts
@@ -229,15 +229,15 @@ class Connection:
     async def _operate(self, active: ActiveOperation, message: Message) -> None:
         caller = self._caller(active)
         try:
-            await self._run(active, read_request(message.payload), caller)
+            await self._run(active, parse_request(message.payload), caller)
         except RequestErrors as errors:
-            if any(isinstance(cause_of(error), ResumeExpired) for error in errors.errors):
+            if any(isinstance(root_cause(error), ResumeExpired) for error in errors.errors):
                 self._operations.use_cursor(active)
             self._error(active.id, errors, caller.request_id)
         except TimeoutError:  # an error message would end the subscription for good; this brings the client back
             await self.close(CloseCode.TRY_AGAIN_LATER, "Try again later")
         except Exception as error:  # ours: this operation fails, the socket lives on
-            internal = coded("INTERNAL", "Something went wrong on our side.")
+            internal = coded_error("INTERNAL", "Something went wrong on our side.")
             self._error(active.id, RequestErrors(internal), caller.request_id)
             log.error("operation failed, request %s", caller.request_id, exc_info=error)
         finally:
@@ -246,7 +246,7 @@ class Connection:
                 self._operations.stop(active)
 
     async def _run(self, active: ActiveOperation, request: Request, caller: Caller) -> None:
-        operation = await self._engine.read(request, caller)
+        operation = await self._engine.parse_operation(request, caller)
         if operation.kind is OperationType.SUBSCRIPTION:
             active.is_subscription = True
             async with asyncio.timeout(self._pace.patience):
@@ -278,7 +278,7 @@ class Connection:
         if self.is_over or active.session_ended:
             raise operations.session_over()
         if self.viewer is None or self.viewer.user_id != viewer.user_id:
-            raise RequestErrors(coded("UNAUTHENTICATED", "this connection acts for somebody else now"))
+            raise RequestErrors(coded_error("UNAUTHENTICATED", "this connection acts for somebody else now"))
         if not self._crowd.may_stream(viewer.user_id):
             raise operations.limit_reached("You have as many subscriptions open as one person may have.")
 
@@ -288,7 +288,7 @@ class Connection:
         script = partial(RoomEventRenderer, self._engine, operation, request, stream)
         async with self._hub.topic(room_topic(stream.start_at.room_id)) as topic:
             if topic is None:
-                raise RequestErrors(coded("NOT_FOUND", "no such room"))
+                raise RequestErrors(coded_error("NOT_FOUND", "no such room"))
             self._admit_stream(active, viewer)
             listener = Subscriber(
                 self._outbox,
@@ -349,14 +349,14 @@ class Connection:
             return
         self._operations.stop(active)
         self._hub.failed += failure is Failure.INTERNAL
-        self._error(active.id, RequestErrors(failed(failure)), str(uuid7()))
+        self._error(active.id, RequestErrors(stream_failure(failure)), str(uuid7()))
 
     def _say(self, kind: str, id_: str, payload: bytes | None = None) -> None:
         body = b',"payload":' + payload if payload is not None else b""
         self._outbox.put(protocol.head(kind, id_) + body + b"}")
 
     def _error(self, id_: str, errors: RequestErrors, request_id: str) -> None:
-        self._say("error", id_, orjson.dumps(refused(errors, request_id)["errors"]))
+        self._say("error", id_, orjson.dumps(request_errors_payload(errors, request_id)["errors"]))
 
     # ------------------------------------------------------------------ its person
 

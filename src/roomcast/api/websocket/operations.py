@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from roomcast.api.errors import coded
+from roomcast.api.errors import coded_error
 from roomcast.api.execution.documents import RequestErrors
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
@@ -17,11 +17,11 @@ from roomcast.realtime.topic import Topic
 
 
 def limit_reached(message: str) -> RequestErrors:
-    return RequestErrors(coded("SUBSCRIPTION_LIMIT", message))
+    return RequestErrors(coded_error("SUBSCRIPTION_LIMIT", message))
 
 
 def session_over() -> RequestErrors:
-    return RequestErrors(coded("UNAUTHENTICATED", "this session has ended; sign in again"))
+    return RequestErrors(coded_error("UNAUTHENTICATED", "this session has ended; sign in again"))
 
 
 class Attached(NamedTuple):

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from roomcast.api.execution.decoding import decoded
-from roomcast.api.execution.requests import NotARequest, read_request
+from roomcast.api.execution.decoding import decode_json
+from roomcast.api.execution.requests import InvalidRequest, parse_request
 
 SUBPROTOCOL = "graphql-transport-ws"
 MAX_ID = 128
@@ -49,7 +49,7 @@ def read(text: str | None) -> Message:
     if text is None:
         raise Malformed("Messages are text frames")
     try:
-        found = decoded(text)
+        found = decode_json(text)
     except ValueError:
         raise Malformed("Messages are JSON") from None
     if not isinstance(found, dict) or not isinstance(found.get("type"), str):
@@ -76,8 +76,8 @@ def _operation(found: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(payload, dict):
         raise Malformed("A subscribe payload is an object")
     try:
-        read_request(payload)
-    except NotARequest as error:
+        parse_request(payload)
+    except InvalidRequest as error:
         raise Malformed(str(error)) from None
     return payload
 

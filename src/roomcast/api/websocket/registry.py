@@ -29,7 +29,7 @@ class ConnectionRegistry:
 
     def __init__(self, engine: Engine, hub: Hub, origins: Collection[str], places: ConnectionLimits) -> None:
         self._engine, self._hub, self._origins = engine, hub, frozenset(origins)
-        self.admission: Admission[Connection] = Admission(places, engine.backend.signals)
+        self.admission: Admission[Connection] = Admission(places, engine.backend.presence)
         self.timeouts = Timeouts()
         self._sessions = engine.backend.sessions
         self._tasks: list[asyncio.Task[None]] = []

@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 from roomcast.accounts.sessions import Sessions
 from roomcast.api import access_tokens
-from roomcast.api.schema.scalars import show_time
+from roomcast.api.schema.scalars import serialize_time
 from roomcast.api.schema.server import HEARTBEAT_MS
 from roomcast.api.websocket.protocol import CloseCode
 from roomcast.core.actor import Actor
@@ -98,5 +98,5 @@ def acknowledgement(viewer: Actor | None, pace: Timeouts) -> dict[str, Any]:
     return {
         "heartbeatMs": round(pace.heartbeat * 1000),
         "sessionId": global_id("session", viewer.session_id) if viewer else None,
-        "accessTokenExpiresAt": show_time(viewer.token_expires_at) if viewer else None,
+        "accessTokenExpiresAt": serialize_time(viewer.token_expires_at) if viewer else None,
     }

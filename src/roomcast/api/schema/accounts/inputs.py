@@ -1,14 +1,22 @@
 """GraphQL inputs of accounts."""
 
+from typing import Any
+
 import strawberry
 
 from roomcast.accounts import models
+from roomcast.accounts.actions import UNCHANGED
+
+
+def unset_to_unchanged(value: Any) -> Any:
+    """The value of an input field, null included. UNCHANGED if the client omitted the field."""
+    return UNCHANGED if value is strawberry.UNSET else value
 
 
 @strawberry.input
 class UserFilter:
     query: str | None = strawberry.field(
-        default=None, description="Found anywhere in a username or display name, whatever its case and accents."
+        default=None, description="Text anywhere in a username or display name. Case and accents are ignored."
     )
     role: models.UserRole | None = None
 
@@ -20,12 +28,13 @@ class SignupInput:
     email: str | None = None
     display_name: str | None = None
     invite_code: str | None = strawberry.field(
-        default=None, description="An invite to a room: it also admits where signup is by invitation, and is joined."
+        default=None,
+        description="An invite to a room, which the new account joins. Required if the signup mode is INVITE_ONLY.",
     )
     device_name: str | None = None
     setup_token: str | None = strawberry.field(
         default=strawberry.UNSET,
-        description="In production the first account needs it: the server logs it when it starts without accounts.",
+        description="Required for the first account in production. The server logs it when it starts without accounts.",
     )
 
 
@@ -53,15 +62,16 @@ class ChangePasswordInput:
 
 
 @strawberry.input(
-    description="What is left out stays as it is. Null clears a field; a display name becomes the username."
+    description="Omitted fields stay unchanged. Null clears a field; a cleared display name becomes the username."
 )
 class UpdateProfileInput:
     display_name: str | None = strawberry.UNSET
     bio: str | None = strawberry.UNSET
     email: str | None = strawberry.UNSET
-    current_password: str | None = strawberry.field(default=strawberry.UNSET, description="Needed for another `email`.")
+    current_password: str | None = strawberry.field(default=strawberry.UNSET, description="Required to change `email`.")
     avatar_upload_id: strawberry.ID | None = strawberry.field(
-        default=strawberry.UNSET, description="A finished upload of the viewer's: a PNG, JPEG, GIF or WebP."
+        default=strawberry.UNSET,
+        description="A completed upload of the viewer. It must be a PNG, JPEG, GIF or WebP picture.",
     )
 
 

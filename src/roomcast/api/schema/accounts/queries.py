@@ -1,15 +1,15 @@
-"""Queries about accounts."""
+"""Queries for the viewer and other users."""
 
 import strawberry
 
 from roomcast.accounts import models
 from roomcast.accounts import queries as accounts
-from roomcast.api.context import Context, Info
+from roomcast.api.context import Info
 from roomcast.api.schema.accounts.inputs import (
     UserFilter,
 )
 from roomcast.api.schema.accounts.types import User, UserConnection, Viewer
-from roomcast.api.schema.connections import Connected, connected
+from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.core.actor import Actor
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
@@ -17,13 +17,13 @@ from roomcast.core.paging import window
 
 @strawberry.type
 class Query:
-    @strawberry.field(graphql_type=Viewer | None, description="The signed-in account; null without credentials.")
+    @strawberry.field(graphql_type=Viewer | None, description="The signed-in user. Null without credentials.")
     def me(self, info: Info) -> Actor | None:
         return info.context.viewer
 
     @strawberry.field(graphql_type=User | None)
-    async def user(self, info: Info, id: strawberry.ID) -> models.User | None:  # noqa: A002 (the contract's word)
-        _ = info.context.actor
+    async def user(self, info: Info, id: strawberry.ID) -> models.User | None:  # noqa: A002 (GraphQL's name)
+        _ = info.context.actor  # raises Unauthenticated
         user_id = local_id("user", id)
         return await info.context.users.load(user_id) if user_id else None
 
@@ -35,16 +35,10 @@ class Query:
         after: str | None = None,
         last: int | None = None,
         before: str | None = None,
-        filter: UserFilter | None = None,  # noqa: A002 (the contract's word)
-    ) -> Connected:
-        """Everybody with an account, by username."""
+        filter: UserFilter | None = None,  # noqa: A002 (GraphQL's name)
+    ) -> ConnectionPage:
+        """All users, ordered by username."""
         context, page = info.context, window(first, after, last, before)
-        wanted = accounts.UserFilter(filter.query, filter.role) if filter else accounts.UserFilter()
-        async with context.snapshot.session() as session:
-            found = await accounts.users(session, context.actor, wanted, page)
-        return connected(found, count=lambda: _user_count(context, wanted))
-
-
-async def _user_count(context: Context, wanted: accounts.UserFilter) -> int:
-    async with context.snapshot.session() as session:
-        return await accounts.user_count(session, context.actor, wanted)
+        user_filter = accounts.UserFilter(filter.query, filter.role) if filter else accounts.UserFilter()
+        users = await context.read(accounts.users, context.actor, user_filter, page)
+        return connection_of(users, count=lambda: context.read(accounts.user_count, context.actor, user_filter))

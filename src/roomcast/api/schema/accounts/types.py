@@ -1,16 +1,15 @@
-"""GraphQL types of accounts."""
+"""GraphQL types of users, their presence, sessions and the viewer."""
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 import strawberry
 
 from roomcast.accounts import models, policy
 from roomcast.accounts import queries as accounts
 from roomcast.api.context import SHARED, Info
-from roomcast.api.schema.accounts.presence import Presence, presence_of
-from roomcast.api.schema.connections import Connected, Edge, PageInfo, total
+from roomcast.api.schema.connections import ConnectionPage, Edge, PageInfo
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.scalars import URL
 from roomcast.core.actor import Actor
@@ -19,9 +18,18 @@ from roomcast.presence import registry
 from roomcast.uploads.links import AVATAR_LINK_WINDOW
 
 strawberry.enum(models.UserRole)
-
-
 strawberry.enum(policy.SignupMode)
+strawberry.enum(registry.PresenceState)
+
+
+@strawberry.type
+class Presence:
+    state: registry.PresenceState
+    last_active_at: datetime | None = strawberry.field(
+        description="Accurate to half a minute. Null if it is not known."
+    )
+    status_text: str | None
+    status_emoji: str | None
 
 
 @strawberry.type
@@ -32,14 +40,17 @@ class User(Node):
     bio: str | None
     role: models.UserRole
     created_at: datetime
-    presence: registry.Presence = strawberry.field(resolver=presence_of, graphql_type=Presence, metadata=SHARED)
 
-    @strawberry.field(metadata=SHARED, description="Signed; good for a day or two.")
+    @strawberry.field(graphql_type=Presence, metadata=SHARED)
+    def presence(self, user: strawberry.Parent[models.User], info: Info) -> registry.Presence:
+        return info.context.backend.presence.registry.presence_of(user.id)
+
+    @strawberry.field(metadata=SHARED, description="A signed URL. It is valid for one to two days.")
     def avatar_url(self, user: strawberry.Parent[models.User], info: Info) -> URL | None:
         if user.avatar_id is None:
             return None
         return URL(
-            info.context.address
+            info.context.base_url
             + info.context.backend.links.read_path("thumbnails", user.avatar_id, now(), AVATAR_LINK_WINDOW)
         )
 
@@ -57,11 +68,11 @@ class UserConnection:
     page_info: PageInfo
 
     @strawberry.field(metadata=SHARED)
-    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
-        return await total(connection)
+    async def total_count(self, connection: strawberry.Parent[ConnectionPage]) -> int:
+        return await connection.total_count()
 
 
-@strawberry.type(description="One sign-in of one device.")
+@strawberry.type(description="One sign-in on one device.")
 class Session(Node):
     row: ClassVar = models.Session
     device_name: str | None
@@ -75,7 +86,7 @@ class Session(Node):
         return viewer is not None and viewer.session_id == session.id
 
 
-@strawberry.type(description="The signed-in account, with what only its owner may see.")
+@strawberry.type(description="The signed-in user, with the fields that only this user may read.")
 class Viewer(Node):
     row: ClassVar = Actor
 
@@ -92,7 +103,7 @@ class Viewer(Node):
     async def role(self, actor: strawberry.Parent[Actor]) -> models.UserRole:
         return models.UserRole.ADMIN if actor.is_admin else models.UserRole.MEMBER
 
-    @strawberry.field(description="In all rooms together; a capped room counts as its cap.")
+    @strawberry.field(description="The sum over all rooms. Each room counts at most 100 unread messages.")
     async def total_unread(self, actor: strawberry.Parent[Actor], info: Info) -> int:
         totals = await info.context.totals.load(actor.user_id)
         return totals.unread if totals else 0
@@ -104,9 +115,8 @@ class Viewer(Node):
 
     @strawberry.field(graphql_type=list[Session])
     async def sessions(self, actor: strawberry.Parent[Actor], info: Info) -> Sequence[models.Session]:
-        """Where the account is signed in, the most recently used first."""
-        async with info.context.snapshot.session() as session:
-            return await accounts.active_sessions(session, actor)
+        """The open sessions of the account, the most recently used first."""
+        return await info.context.read(accounts.active_sessions, actor)
 
 
 @strawberry.type
@@ -115,10 +125,4 @@ class TokenPair:
     access_token_expires_at: datetime
     refresh_token: str
     refresh_token_expires_at: datetime
-    token_type: str = "Bearer"  # noqa: S105 (the word of RFC 6750)
-
-
-class Welcome(NamedTuple):
-    user: models.User
-    session: models.Session
-    tokens: TokenPair
+    token_type: str = "Bearer"  # noqa: S105 (the token type of RFC 6750, not a secret)

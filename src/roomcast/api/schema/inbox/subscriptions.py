@@ -20,4 +20,4 @@ class Subscription:
     )
     async def inbox_events(self, info: Info) -> InboxStream:
         _ = info.context.actor  # raises Unauthenticated
-        return InboxStream(info.context.address, inbox_event)
+        return InboxStream(info.context.base_url, inbox_event)

@@ -12,16 +12,20 @@ class SendMessageInput:
     body: str
     client_message_id: UUID | None = strawberry.field(
         default=None,
-        description="Idempotency key and optimistic id. Same key and content: the original message again. Same key, "
-        "other content: IDEMPOTENCY_KEY_REUSED. It never expires.",
+        description="A new UUID for each message: its idempotency key and its id for optimistic updates. Sending "
+        "the same"
+        "key and content again returns the original message. Other content with the same key fails with "
+        "IDEMPOTENCY_KEY_REUSED. Keys never expire.",
     )
     reply_to_id: strawberry.ID | None = None
     thread_root_id: strawberry.ID | None = strawberry.field(
-        default=None, description="The message whose thread this is said in. Threads are not nested."
+        default=None, description="Send a reply in the thread of this message. Threads are not nested."
     )
     attachment_ids: list[strawberry.ID] | None = strawberry.field(
         default=None,
-        description="Finished uploads of the sender's, at most 10, each used once. With them the body may be empty.",
+        description="Completed uploads of the sender, at most 10. Each can be used once. With attachments, the "
+        "body may be"
+        "empty.",
     )
 
 
@@ -30,7 +34,7 @@ class EditMessageInput:
     message_id: strawberry.ID
     body: str
     expected_revision: int | None = strawberry.field(
-        default=None, description="CONFLICT when the stored revision differs."
+        default=None, description="Fail with CONFLICT if the message has another revision."
     )
 
 

@@ -1,9 +1,13 @@
-"""Mutations of messages."""
+"""Mutations that send and change messages."""
+
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, ParamSpec
+from uuid import UUID
 
 import strawberry
 
 from roomcast.api.context import Context, Info
-from roomcast.api.errors import MutationPayload, refusable
+from roomcast.api.errors import MutationPayload, errors_in_payload
 from roomcast.api.schema.messages.inputs import (
     DeleteMessageInput,
     EditMessageInput,
@@ -13,11 +17,15 @@ from roomcast.api.schema.messages.inputs import (
 )
 from roomcast.api.schema.messages.types import Message
 from roomcast.api.schema.scalars import Cursor
+from roomcast.core.actor import Actor
+from roomcast.core.db import Work
 from roomcast.core.ids import local_id
 from roomcast.messages import editing, models, pins, reactions
 from roomcast.messages.actions import NewMessage
 from roomcast.messages.editing import MessageChange
 from roomcast.messages.preparing import warm_text_caches
+
+P = ParamSpec("P")
 
 
 @strawberry.type
@@ -26,7 +34,7 @@ class SendMessagePayload(MutationPayload):
     cursor: Cursor | None = None
     replayed: bool = strawberry.field(
         default=False,
-        description="True when this clientMessageId had been used before and `message` is the original.",
+        description="True when this clientMessageId was used before. `message` is then the original message.",
     )
 
 
@@ -34,16 +42,16 @@ class SendMessagePayload(MutationPayload):
 class MessagePayload(MutationPayload):
     message: models.Message | None = strawberry.field(graphql_type=Message | None, default=None)
     cursor: Cursor | None = strawberry.field(
-        default=None, description="The position of the event that this change caused; null when nothing changed."
+        default=None, description="The position of the event that this change caused. Null when nothing changed."
     )
 
 
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    @refusable(SendMessagePayload)
+    @errors_in_payload(SendMessagePayload)
     async def send_message(self, info: Info, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002
-        """Say something. With a clientMessageId it is said once, however often it is sent."""
+        """Send a message to a room. With a clientMessageId, repeated calls send it only once."""
         context = info.context
         await warm_text_caches(context.actor.user_id, input.body)
         new_message = NewMessage(
@@ -56,7 +64,7 @@ class Mutation:
             input.attachment_ids or (),
         )
         sent = await context.backend.message_sender.send(new_message)
-        await context.changed()
+        await context.reset_reads()
         return SendMessagePayload(
             message=sent.message,
             cursor=Cursor(context.cursor(sent.message.room_id, sent.message.seq)),
@@ -64,62 +72,56 @@ class Mutation:
         )
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def edit_message(self, info: Info, input: EditMessageInput) -> MessagePayload:  # noqa: A002
-        """Say it differently. What it said before stays readable in its revisions."""
-        actor, message_id = info.context.actor, local_id("msg", input.message_id)
-        await warm_text_caches(actor.user_id, input.body)
-        async with info.context.backend.db.work() as work:
-            changed = await editing.edit_message(work, actor, message_id, input.body, input.expected_revision)
-        return await payload(info.context, changed)
+        """Replace the body of a message. Earlier bodies stay readable as revisions."""
+        await warm_text_caches(info.context.actor.user_id, input.body)
+        return await _change_message(
+            info.context, input.message_id, editing.edit_message, input.body, input.expected_revision
+        )
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def delete_message(self, info: Info, input: DeleteMessageInput) -> MessagePayload:  # noqa: A002
-        """Take it back. Its place in the room stays, with nothing in it."""
-        actor, message_id = info.context.actor, local_id("msg", input.message_id)
-        async with info.context.backend.db.work() as work:
-            changed = await editing.delete_message(work, actor, message_id, input.reason)
-        return await payload(info.context, changed)
+        """Delete a message. It keeps its place in the room, without a body."""
+        return await _change_message(info.context, input.message_id, editing.delete_message, input.reason)
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def add_reaction(self, info: Info, input: ReactionInput) -> MessagePayload:  # noqa: A002
-        """Put an emoji under a message. The same one again changes nothing."""
-        actor, message_id = info.context.actor, local_id("msg", input.message_id)
-        async with info.context.backend.db.work() as work:
-            changed = await reactions.add_reaction(work, actor, message_id, input.emoji)
-        return await payload(info.context, changed)
+        """Add a reaction of the viewer to a message. Adding the same emoji again changes nothing."""
+        return await _change_message(info.context, input.message_id, reactions.add_reaction, input.emoji)
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def remove_reaction(self, info: Info, input: ReactionInput) -> MessagePayload:  # noqa: A002
-        """Take one's emoji back."""
-        actor, message_id = info.context.actor, local_id("msg", input.message_id)
-        async with info.context.backend.db.work() as work:
-            changed = await reactions.remove_reaction(work, actor, message_id, input.emoji)
-        return await payload(info.context, changed)
+        """Remove a reaction of the viewer from a message."""
+        return await _change_message(info.context, input.message_id, reactions.remove_reaction, input.emoji)
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def pin_message(self, info: Info, input: MessageIdInput) -> MessagePayload:  # noqa: A002
-        """Keep a message at hand for everybody in its room."""
-        actor, message_id = info.context.actor, local_id("msg", input.message_id)
-        async with info.context.backend.db.work() as work:
-            changed = await pins.pin_message(work, actor, message_id)
-        return await payload(info.context, changed)
+        """Pin a message for all members of its room."""
+        return await _change_message(info.context, input.message_id, pins.pin_message)
 
     @strawberry.mutation
-    @refusable(MessagePayload)
+    @errors_in_payload(MessagePayload)
     async def unpin_message(self, info: Info, input: MessageIdInput) -> MessagePayload:  # noqa: A002
-        """Pin it no longer."""
-        actor, message_id = info.context.actor, local_id("msg", input.message_id)
-        async with info.context.backend.db.work() as work:
-            changed = await pins.unpin_message(work, actor, message_id)
-        return await payload(info.context, changed)
+        """Unpin a message."""
+        return await _change_message(info.context, input.message_id, pins.unpin_message)
 
 
-async def payload(context: Context, changed: MessageChange) -> MessagePayload:
-    await context.changed()
+async def _change_message(
+    context: Context,
+    message_id: strawberry.ID,
+    action: Callable[Concatenate[Work, Actor, UUID | None, P], Awaitable[MessageChange]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> MessagePayload:
+    """Run an action on a message in one transaction. The payload has the message and the cursor of the change."""
+    actor = context.actor
+    async with context.backend.db.work() as work:
+        changed = await action(work, actor, local_id("msg", message_id), *args, **kwargs)
+    await context.reset_reads()
     cursor = None if changed.seq is None else Cursor(context.cursor(changed.message.room_id, changed.seq))
     return MessagePayload(message=changed.message, cursor=cursor)

@@ -1,14 +1,14 @@
-"""Queries about messages."""
+"""Queries for messages: single ones, the history of a room, and search."""
 
 from uuid import UUID
 
 import strawberry
 
 from roomcast.api.context import Context, Info
-from roomcast.api.schema.connections import Connected, connected
-from roomcast.api.schema.messages.history import history
+from roomcast.api.schema.connections import ConnectionPage, connection_of
 from roomcast.api.schema.messages.inputs import MessageSearchFilter
-from roomcast.api.schema.messages.types import Find, Message, MessageConnection, MessageSearchConnection
+from roomcast.api.schema.messages.types import Message, MessageConnection, MessageSearchConnection, SearchHit
+from roomcast.api.schema.rooms.history import history
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
@@ -24,7 +24,8 @@ class Query:
 
     @strawberry.field(
         graphql_type=MessageConnection,
-        description="A room's history, oldest first. The newest page is `last: 50`; older pages add `before`.",
+        description="The messages of a room, oldest first. `last: 50` is the newest page. Add `before` for older "
+        "pages.",
     )
     async def messages(
         self,
@@ -36,40 +37,42 @@ class Query:
         before: str | None = None,
         around: strawberry.ID | None = None,
         thread_root_id: strawberry.ID | None = None,
-    ) -> Connected:
-        async with info.context.snapshot.session() as session:
-            view = await rooms.readable_room(session, info.context.actor, local_id("room", room_id))
-        return await history(info.context, view.room.id, (first, after, last, before), around, thread_root_id)
+    ) -> ConnectionPage:
+        context = info.context
+        view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
+        return await history(context, view.room.id, (first, after, last, before), around, thread_root_id)
 
     @strawberry.field(graphql_type=MessageSearchConnection)
     async def search_messages(
         self,
         info: Info,
         query: str,
-        filter: MessageSearchFilter | None = None,  # noqa: A002 (the contract's word)
+        filter: MessageSearchFilter | None = None,  # noqa: A002 (GraphQL's name)
         first: int | None = None,
         after: str | None = None,
     ) -> MessageSearchConnection:
-        """Messages that hold every word of the query, the newest first, in the viewer's rooms. Quotes hold words
-        together; parts of words are found too."""
-        actor, words, pages = info.context.actor, search.parse_query(query), window(first, after)
-        async with info.context.snapshot.session() as session:
-            page = connected(await search.search_messages(session, actor, words, _wanted(filter), pages))
-        finds = [Find(edge.cursor, edge.node, words) for edge in page.edges]
-        return MessageSearchConnection(edges=finds, nodes=page.nodes, page_info=page.page_info)
+        """Messages in the viewer's rooms that contain every word of the query, the newest first.
+
+        Words in quotes must be adjacent. Parts of words match too.
+        """
+        actor, words, page_window = info.context.actor, search.parse_query(query), window(first, after)
+        chosen = _search_filter(filter)
+        found = await info.context.read(search.search_messages, actor, words, chosen, page_window)
+        page = connection_of(found)
+        hits = [SearchHit(edge.cursor, edge.node, words) for edge in page.edges]
+        return MessageSearchConnection(edges=hits, nodes=page.nodes, page_info=page.page_info)
 
 
 async def message_or_none(context: Context, message_id: UUID | None) -> models.Message | None:
-    """The message, if the viewer may read its room."""
+    """The message, or None if the viewer may not read it."""
     actor = context.actor
     try:
-        async with context.snapshot.session() as session:
-            return await queries.readable_message(session, actor, message_id)
+        return await context.read(queries.readable_message, actor, message_id)
     except NotFound:
         return None
 
 
-def _wanted(chosen: MessageSearchFilter | None) -> search.SearchFilter:
+def _search_filter(chosen: MessageSearchFilter | None) -> search.SearchFilter:
     if chosen is None:
         return search.SearchFilter()
     return search.SearchFilter(

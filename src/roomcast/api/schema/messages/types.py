@@ -1,6 +1,6 @@
-"""GraphQL types of messages."""
+"""GraphQL types of messages, reactions, threads, revisions and search results."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, ClassVar
@@ -8,9 +8,10 @@ from typing import Annotated, ClassVar
 import strawberry
 
 from roomcast.accounts import models as account_rows
-from roomcast.api.context import SHARED, Context, Info, Maybe, map_maybe
+from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.loaders import Maybe, map_maybe
 from roomcast.api.schema.accounts.types import User, UserConnection
-from roomcast.api.schema.connections import Connected, Edge, PageInfo, connected
+from roomcast.api.schema.connections import ConnectionPage, Edge, PageInfo, connection_of
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import Cursor, Seq
@@ -26,15 +27,15 @@ from roomcast.rooms import models as room_rows
 from roomcast.uploads.models import File
 
 
-@strawberry.type(description="All who put the same emoji under a message.")
+@strawberry.type(description="All reactions to a message with the same emoji.")
 class ReactionGroup:
     emoji: str
     count: int
 
     @strawberry.field(graphql_type=bool)
     def viewer_has_reacted(self, group: strawberry.Parent[reactions.ReactionGroup], info: Info) -> Maybe[bool]:
-        mine = info.context.own_emoji.now((group.message_id, info.context.actor.user_id))
-        return map_maybe(mine, lambda found: group.emoji in (found or ()))
+        own_emoji = info.context.own_emoji.load_now((group.message_id, info.context.actor.user_id))
+        return map_maybe(own_emoji, lambda reacted: group.emoji in (reacted or ()))
 
     @strawberry.field(graphql_type=UserConnection, metadata=SHARED)
     async def users(
@@ -43,27 +44,23 @@ class ReactionGroup:
         info: Info,
         first: int | None = None,
         after: str | None = None,
-    ) -> Connected:
-        """The first to react first."""
-        async with info.context.snapshot.session() as session:
-            page = await reactions.reacting_users(session, group, window(first, after))
-        return connected(page, count=lambda: _count(info.context, group))
-
-
-async def _count(context: Context, group: reactions.ReactionGroup) -> int:
-    async with context.snapshot.session() as session:
-        return await reactions.reaction_count(session, group.message_id, group.emoji)
+    ) -> ConnectionPage:
+        """The users who reacted, in order of their reactions."""
+        read = info.context.read
+        page = await read(reactions.reacting_users, group, window(first, after))
+        return connection_of(page, count=lambda: read(reactions.reaction_count, group.message_id, group.emoji))
 
 
 strawberry.enum(
-    models.MessageKind, description="SYSTEM: what the room itself says of who came, who went and what it is called now."
+    models.MessageKind,
+    description="SYSTEM messages are written by the server when members join or leave, or the room is renamed.",
 )
 
 
 LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.schema.messages.types")]
 
 
-@strawberry.type(description="Deleted replies keep their place in a thread and are counted.")
+@strawberry.type(description="A summary of the replies to a message in its thread. Deleted replies are counted too.")
 class ThreadSummary:
     reply_count: int
 
@@ -101,29 +98,33 @@ class Message(Node):
     row: ClassVar = models.Message
     seq: Seq
     kind: models.MessageKind
-    body: str | None = strawberry.field(description="Markdown. Null once deleted.")
+    body: str | None = strawberry.field(description="Markdown. Null if the message is deleted.")
     created_at: datetime
     edited_at: datetime | None
     revision: int
     deleted_at: datetime | None
     pinned_at: datetime | None
-    mentions_room: bool = strawberry.field(description="Whether it calls everybody in the room, by `@room`.")
+    mentions_room: bool = strawberry.field(description="Whether the message mentions all members by `@room`.")
 
-    @strawberry.field(metadata=SHARED, description="Safe HTML rendered from the body. Null once deleted.")
+    @strawberry.field(metadata=SHARED, description="The body as safe HTML. Null if the message is deleted.")
     async def body_html(self, message: strawberry.Parent[models.Message], info: Info) -> str | None:
-        return None if message.body is None else await render_html_async(message.body, _owner(info.context, message))
+        if message.body is None:
+            return None
+        viewer = info.context.viewer
+        # One long text is rendered at a time for each pair of viewer and author, see `core.offload`.
+        return await render_html_async(message.body, (viewer and viewer.user_id, message.author_id))
 
     @strawberry.field(graphql_type=Room, metadata=SHARED)
     def room(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[room_rows.Room | None]:
-        return info.context.rooms.now(message.room_id)
+        return info.context.rooms.load_now(message.room_id)
 
-    @strawberry.field(graphql_type=User | None, metadata=SHARED, description="Null for system messages.")
+    @strawberry.field(graphql_type=User | None, metadata=SHARED, description="Null for SYSTEM messages.")
     def author(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[account_rows.User | None]:
-        return info.context.users.now(message.author_id) if message.author_id else None
+        return info.context.users.load_now(message.author_id) if message.author_id else None
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
     def reply_to(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[models.Message | None]:
-        return info.context.messages.now(message.reply_to_id) if message.reply_to_id else None
+        return info.context.messages.load_now(message.reply_to_id) if message.reply_to_id else None
 
     @strawberry.field(metadata=SHARED)
     def thread_root_id(self, message: strawberry.Parent[models.Message]) -> strawberry.ID | None:
@@ -132,60 +133,59 @@ class Message(Node):
     @strawberry.field(
         graphql_type=LazyMessage | None,
         metadata=SHARED,
-        description="The message whose thread this is in. With a new reply, its `thread` is the summary as it is now.",
+        description="The message whose thread this reply is in. Its `thread` summary already includes this reply.",
     )
     def thread_root(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[models.Message | None]:
-        return info.context.messages.now(message.thread_root_id) if message.thread_root_id else None
+        return info.context.messages.load_now(message.thread_root_id) if message.thread_root_id else None
 
     @strawberry.field(graphql_type=ThreadSummary | None, metadata=SHARED)
     def thread(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[threads.ThreadSummary | None]:
-        """Null where nobody has replied in a thread."""
-        return info.context.threads.now(message.id)
+        """The summary of the message's thread. None if it has no replies."""
+        return info.context.threads.load_now(message.id)
 
     @strawberry.field(
         graphql_type=UserConnection,
         metadata=SHARED,
-        description="The people besides its author who have read this far.",
+        description="Users who have read up to this message, without its author.",
     )
     async def read_by(
         self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
-    ) -> Connected:
-        async with info.context.snapshot.session() as session:
-            page = await receipts.readers(session, message, window(first, after))
-        return connected(page, count=lambda: _reader_count(info.context, message))
+    ) -> ConnectionPage:
+        read = info.context.read
+        page = await read(receipts.readers, message, window(first, after))
+        return connection_of(page, count=lambda: read(receipts.reader_count, message))
 
     @strawberry.field(graphql_type=MessageRevisionConnection, metadata=SHARED)
     async def revisions(
         self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
-    ) -> Connected:
-        """Everything it has said, its present words included, oldest first. Empty once deleted."""
-        async with info.context.snapshot.session() as session:
-            page = await queries.revisions(session, message, window(first, after))
-        return connected(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
+    ) -> ConnectionPage:
+        """All bodies of the message, oldest first, including the current one. Empty if the message is deleted."""
+        page = await info.context.read(queries.revisions, message, window(first, after))
+        return connection_of(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
 
     @strawberry.field(graphql_type=list[ReactionGroup], metadata=SHARED)
     def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[reactions.ReactionGroup]]:
-        return map_maybe(info.context.reactions.now(message.id), lambda found: found or [])
+        return map_maybe(info.context.reactions.load_now(message.id), lambda rows: rows or [])
 
     @strawberry.field(graphql_type=list[User], metadata=SHARED)
     async def mentions(self, message: strawberry.Parent[models.Message], info: Info) -> list[account_rows.User]:
-        """The members of the room that it names."""
-        people = await info.context.mentioned.load(message.id) or []
-        return [user for user in await info.context.users.load_many(people) if user is not None]
+        """The members whom the message mentions."""
+        user_ids = await info.context.mentioned_user_ids.load(message.id) or []
+        return [user for user in await info.context.users.load_many(user_ids) if user is not None]
 
     @strawberry.field(graphql_type=list[Attachment], metadata=SHARED)
     def attachments(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[File]]:
         if not message.has_attachments:
             return []
-        return map_maybe(info.context.attachments.now(message.id), lambda found: found or [])
+        return map_maybe(info.context.attachments.load_now(message.id), lambda rows: rows or [])
 
     @strawberry.field
     async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
-        return policy.may_edit(info.context.actor, message, *await _standing(info.context, message), now())
+        return policy.may_edit(info.context.actor, message, *await _room_and_membership(info.context, message), now())
 
     @strawberry.field
     async def viewer_can_delete(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
-        return policy.may_delete(info.context.actor, message, *await _standing(info.context, message))
+        return policy.may_delete(info.context.actor, message, *await _room_and_membership(info.context, message))
 
 
 @strawberry.type
@@ -200,23 +200,16 @@ class MessageConnection:
     nodes: list[models.Message] = strawberry.field(graphql_type=list[Message])
     page_info: PageInfo
     stream_cursor: Cursor = strawberry.field(
-        description="From the same snapshot as the page: subscribe with `after: streamCursor` and nothing is missed "
-        "or repeated."
+        description="The position of this page in the room's event log. Subscribe with `after: streamCursor` to "
+        "continue"
+        "without missing or repeating events."
     )
 
 
-def _owner(context: Context, message: models.Message) -> Hashable:
-    """Whom rendering the message is counted for: its author's texts wait for each other, with each reader apart."""
-    return context.viewer and context.viewer.user_id, message.author_id
-
-
-async def _reader_count(context: Context, message: models.Message) -> int:
-    async with context.snapshot.session() as session:
-        return await receipts.reader_count(session, message)
-
-
-async def _standing(context: Context, message: models.Message) -> tuple[room_rows.Room, room_rows.Membership | None]:
-    """The viewer's place in the message's room."""
+async def _room_and_membership(
+    context: Context, message: models.Message
+) -> tuple[room_rows.Room, room_rows.Membership | None]:
+    """The room of the message and the viewer's membership in it."""
     room = await context.rooms.load(message.room_id)
     if room is None:
         raise NotFound("no such room")
@@ -224,7 +217,9 @@ async def _standing(context: Context, message: models.Message) -> tuple[room_row
 
 
 @dataclass(frozen=True, slots=True)
-class Find:
+class SearchHit:
+    """A row of a page of search results."""
+
     cursor: str
     node: models.Message
     words: Sequence[str]
@@ -235,13 +230,13 @@ class MessageSearchEdge:
     cursor: str
     node: models.Message = strawberry.field(graphql_type=Message)
 
-    @strawberry.field(description="HTML-escaped, matches in <mark>.")
-    async def snippet_html(self, find: strawberry.Parent[Find], info: Info) -> str:
-        return await search.snippet_async(info.context.actor.user_id, find.node.body or "", find.words)
+    @strawberry.field(description="An excerpt of the body as escaped HTML, with the matches in <mark> elements.")
+    async def snippet_html(self, hit: strawberry.Parent[SearchHit], info: Info) -> str:
+        return await search.snippet_async(info.context.actor.user_id, hit.node.body or "", hit.words)
 
 
 @strawberry.type
 class MessageSearchConnection:
-    edges: list[Find] = strawberry.field(graphql_type=list[MessageSearchEdge])
+    edges: list[SearchHit] = strawberry.field(graphql_type=list[MessageSearchEdge])
     nodes: list[models.Message] = strawberry.field(graphql_type=list[Message])
     page_info: PageInfo

@@ -17,7 +17,7 @@ class AuditFilter:
 class MuteMemberInput:
     room_id: strawberry.ID
     user_id: strawberry.ID
-    seconds: int = strawberry.field(description="0 lifts the mute.")
+    seconds: int = strawberry.field(description="The duration of the mute. 0 ends a mute.")
     reason: str | None = None
 
 

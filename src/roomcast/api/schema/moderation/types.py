@@ -15,7 +15,7 @@ from roomcast.core.ids import global_id
 
 
 @strawberry.type(
-    description="A deed and its circumstances. Actions are in the past tense: MEMBER_REMOVED, USER_BANNED, …"
+    description="An entry of the audit log: an action, e.g. MEMBER_REMOVED or USER_BANNED, and its circumstances."
 )
 class AuditEntry(Node):
     row: ClassVar = audit.AuditEntry
@@ -29,7 +29,7 @@ class AuditEntry(Node):
     async def actor(self, entry: strawberry.Parent[audit.AuditEntry], info: Info) -> account_rows.User | None:
         return await info.context.users.load(entry.actor_id) if entry.actor_id else None
 
-    @strawberry.field(description="Where it was done, if in a room.")
+    @strawberry.field(description="The room in which the action took place. Null if it was not in a room.")
     def room_id(self, entry: strawberry.Parent[audit.AuditEntry]) -> strawberry.ID | None:
         return strawberry.ID(global_id("room", entry.room_id)) if entry.room_id else None
 

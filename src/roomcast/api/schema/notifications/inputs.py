@@ -1,4 +1,4 @@
-"""GraphQL inputs of notifications."""
+"""GraphQL inputs of push notifications. The fields are those of a browser's PushSubscription."""
 
 import strawberry
 

@@ -5,15 +5,15 @@ import strawberry
 from roomcast.presence.registry import PresenceState
 
 
-@strawberry.input(description="What is left out stays as it is.")
+@strawberry.input(description="Omitted fields stay unchanged.")
 class SetPresenceInput:
     state: PresenceState | None = strawberry.field(
         default=strawberry.UNSET,
-        description="IDLE holds for this device, until it says ACTIVE or is gone. OFFLINE hides the viewer on all "
-        "devices, until this one says ACTIVE or any of them null, which is the automatic state.",
+        description="IDLE applies to this device until it sends ACTIVE or disconnects. OFFLINE hides the viewer on all "
+        "devices, until this device sends ACTIVE or any device sends null. Null is the automatic state.",
     )
-    status_text: str | None = strawberry.field(default=strawberry.UNSET, description="Null clears it.")
-    status_emoji: str | None = strawberry.field(default=strawberry.UNSET, description="One emoji; null clears it.")
+    status_text: str | None = strawberry.field(default=strawberry.UNSET, description="Null removes the text.")
+    status_emoji: str | None = strawberry.field(default=strawberry.UNSET, description="One emoji. Null removes it.")
 
 
 @strawberry.input

@@ -1,10 +1,10 @@
-"""Mutations of presence."""
+"""Mutations that set the viewer's presence and typing state."""
 
 import strawberry
 
 from roomcast.api.context import Info
-from roomcast.api.errors import AckPayload, refusable
-from roomcast.api.schema.inputs import mentioned
+from roomcast.api.errors import AckPayload, errors_in_payload
+from roomcast.api.schema.accounts.inputs import unset_to_unchanged
 from roomcast.api.schema.presence.inputs import SetPresenceInput, SetTypingInput
 from roomcast.core.ids import local_id
 from roomcast.presence import queries
@@ -14,21 +14,19 @@ from roomcast.presence.status_updates import StatusUpdate
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def set_presence(self, info: Info, input: SetPresenceInput) -> AckPayload:  # noqa: A002
-        """How the viewer is shown to others. Not stored: a client says it again when it has connected anew."""
-        wish = StatusUpdate(mentioned(input.state), mentioned(input.status_text), mentioned(input.status_emoji))
-        info.context.backend.signals.set_presence(info.context.actor, wish)
+        """Set how other users see the viewer. The server does not store it: clients repeat it after reconnecting."""
+        state, text, emoji = map(unset_to_unchanged, (input.state, input.status_text, input.status_emoji))
+        info.context.backend.presence.set_presence(info.context.actor, StatusUpdate(state, text, emoji))
         return AckPayload()
 
     @strawberry.mutation
-    @refusable(AckPayload)
+    @errors_in_payload(AckPayload)
     async def set_typing(self, info: Info, input: SetTypingInput) -> AckPayload:  # noqa: A002
-        """The viewer types in a room; to be said again every typingRefreshMs. Sending a message ends it."""
+        """Tell a room that the viewer is typing. Clients repeat it every typingRefreshMs. Sending a message ends it."""
         context, actor = info.context, info.context.actor
-        async with context.snapshot.session() as session:
-            room_id = await queries.room_for_typing(
-                session, actor, local_id("room", input.room_id), typing=input.typing
-            )
-        context.backend.signals.set_typing(actor, room_id, typing=input.typing)
+        room_id = local_id("room", input.room_id)
+        room_id = await context.read(queries.room_for_typing, actor, room_id, typing=input.typing)
+        context.backend.presence.set_typing(actor, room_id, typing=input.typing)
         return AckPayload()

@@ -1,4 +1,4 @@
-"""Subscriptions to presence."""
+"""Subscriptions to the presence and typing users of a room. These events are not stored."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,22 +17,27 @@ from roomcast.realtime.snapshot_feed import SnapshotFeed
 from roomcast.rooms import queries as rooms
 
 
-@strawberry.type(description="Replaces the one before. People are told of themselves too: clients leave their own out.")
+@strawberry.type(
+    description="All users who are typing in a room. It replaces the previous payload. "
+    "It may include the viewer, whom clients should leave out."
+)
 class TypingState:
     @strawberry.field(metadata=SHARED)
-    def room_id(self, told: strawberry.Parent[RenderedEvent]) -> strawberry.ID:
-        return strawberry.ID(global_id("room", told.event.room_id))
+    def room_id(self, rendered: strawberry.Parent[RenderedEvent]) -> strawberry.ID:
+        return strawberry.ID(global_id("room", rendered.event.room_id))
 
     @strawberry.field(
         graphql_type=list[User],
         metadata=SHARED | {"items": MAX_TYPING_USERS},
-        description=f"Who began first comes first; at most {MAX_TYPING_USERS}.",
+        description=f"At most {MAX_TYPING_USERS} users, the first who began to type first.",
     )
-    async def users(self, told: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
-        return await _users(info.context, told)
+    async def users(self, rendered: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
+        return await _users(info.context, rendered)
 
     @strawberry.field(
-        metadata=SHARED, description="Without another payload in this time, nobody types: the server is not heard."
+        metadata=SHARED,
+        description="Treat `users` as empty if no further payload arrives within this time: the connection may be "
+        "lost.",
     )
     def expires_in_ms(self) -> int:
         return round(TYPING_EXPIRY_SECONDS * 1000)
@@ -42,47 +47,52 @@ class TypingState:
 class PresenceChange:
     @strawberry.field(
         metadata=SHARED,
-        description="These people are all who are here, whatever was known before. Otherwise these have changed, and "
-        "who is OFFLINE now is not here any more.",
+        description="If true, `users` are all users who are present, and replace everything known before. If "
+        "false, they"
+        "are the users whose presence has changed. Users who are now OFFLINE have left.",
     )
-    def snapshot(self, told: strawberry.Parent[RenderedEvent]) -> bool:
-        return bool(told.event.snapshot)
+    def snapshot(self, rendered: strawberry.Parent[RenderedEvent]) -> bool:
+        return bool(rendered.event.snapshot)
 
     @strawberry.field(
         graphql_type=list[User],
         metadata=SHARED | {"items": MAX_VISIBLE_USERS},
-        description=f"At most {MAX_VISIBLE_USERS} of the room's people are shown; where one of them goes, another "
-        "comes in.",
+        description=f"At most {MAX_VISIBLE_USERS} users of the room are reported. "
+        "When one of them leaves, another is added.",
     )
-    async def users(self, told: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
-        return await _users(info.context, told)
+    async def users(self, rendered: strawberry.Parent[RenderedEvent], info: Info) -> list[account_rows.User]:
+        return await _users(info.context, rendered)
 
 
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
-        graphql_type=TypingState, metadata=SHARED, description="Not stored. Each payload replaces the one before."
+        graphql_type=TypingState,
+        metadata=SHARED,
+        description="The users who are typing in a room. Each payload replaces the previous one. Events are not "
+        "stored.",
     )
     async def typing(self, info: Info, room_id: strawberry.ID) -> Stream:
-        return await _stream(info.context, room_id, TypingUpdate, info.context.backend.signals.typing_in)
+        return await _stream(info.context, room_id, TypingUpdate, info.context.backend.presence.typing_in)
 
     @strawberry.subscription(
         graphql_type=PresenceChange,
         metadata=SHARED,
-        description="Not stored. The people of one room: a snapshot first, then coalesced changes.",
+        description="The presence of the users in a room: first a snapshot, then batches of changes. Events are "
+        "not stored.",
     )
     async def presence(self, info: Info, room_id: strawberry.ID) -> Stream:
-        return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.signals.presence_in)
+        return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.presence.presence_in)
 
 
-async def _users(context: Context, told: RenderedEvent) -> list[account_rows.User]:
-    return [user for user in await context.users.load_many(list(told.event.user_ids)) if user is not None]
+async def _users(context: Context, rendered: RenderedEvent) -> list[account_rows.User]:
+    return [user for user in await context.users.load_many(list(rendered.event.user_ids)) if user is not None]
 
 
-async def _stream(context: Context, room_id: str, shows: type[Any], state_of: Callable[[UUID], SnapshotFeed]) -> Stream:
-    """Raises Unauthenticated, NotFound."""
-    async with context.snapshot.session() as session:
-        view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
-    start_at = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
-    kinds = frozenset([shows])
-    return Stream(start_at, kinds, has_control_events=False, address=context.address, feed_in=state_of)
+async def _stream(
+    context: Context, room_id: str, event_type: type[Any], state_of: Callable[[UUID], SnapshotFeed]
+) -> Stream:
+    """The stream of a room that the viewer may read. Raises Unauthenticated and NotFound."""
+    view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
+    place = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
+    return Stream(place, frozenset([event_type]), has_control_events=False, address=context.base_url, feed_in=state_of)

@@ -11,18 +11,18 @@ from roomcast.rooms import models
 class MarkReadInput:
     room_id: strawberry.ID
     up_to_message_id: strawberry.ID = strawberry.field(
-        description="Up to and including. Moves forward only, unless `force`."
+        description="The last message that the viewer has read. The read marker moves backward only with `force`."
     )
     force: bool = False
 
 
 @strawberry.input
 class SetRoomPreferencesInput:
-    """What is left out stays as it is."""
+    """Omitted fields stay unchanged."""
 
     room_id: strawberry.ID
     notification_level: models.NotificationLevel | None = None
     muted_until: datetime | None = strawberry.field(
-        default=strawberry.UNSET, description="The person's own snooze; null lifts it."
+        default=strawberry.UNSET, description="The end of the viewer's own mute of this room. Null unmutes it."
     )
     favourite: bool | None = None

@@ -1,14 +1,10 @@
 """GraphQL inputs of rooms."""
 
-from typing import TYPE_CHECKING
 from uuid import UUID
 
 import strawberry
 
 from roomcast.rooms import models, queries
-
-if TYPE_CHECKING:
-    pass
 
 
 @strawberry.input
@@ -16,12 +12,13 @@ class RoomFilter:
     membership: queries.RoomMembershipFilter = queries.RoomMembershipFilter.JOINED
     query: str | None = strawberry.field(
         default=None,
-        description="Found anywhere in a room's name, or in those of the other people of a direct conversation, "
-        "whatever its case and accents.",
+        description="Text anywhere in the room's name, or in the names of the other users of a direct "
+        "conversation. Case"
+        "and accents are ignored.",
     )
     kind: models.RoomKind | None = None
     unread_only: bool = strawberry.field(
-        default=False, description="With others' messages outside threads that the viewer has not read."
+        default=False, description="Only rooms with unread messages of other users. Replies in threads do not count."
     )
     archived: bool = False
 
@@ -43,7 +40,7 @@ class CreateRoomInput:
 
 @strawberry.input
 class UpdateRoomInput:
-    """What is left out stays as it is. Null takes topic and description away; the rest cannot be nothing."""
+    """Omitted fields stay unchanged. Null removes the topic or the description. The other fields ignore null."""
 
     room_id: strawberry.ID
     name: str | None = None
@@ -51,7 +48,7 @@ class UpdateRoomInput:
     description: str | None = strawberry.UNSET
     visibility: models.RoomVisibility | None = None
     slow_mode_seconds: int | None = strawberry.field(
-        default=None, description="The pause between two messages of one member; 0 ends slow mode."
+        default=None, description="The least number of seconds between two messages of a member. 0 turns slow mode off."
     )
 
 

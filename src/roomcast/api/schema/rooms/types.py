@@ -1,23 +1,22 @@
-"""GraphQL types of rooms."""
+"""GraphQL types of rooms, members and invites."""
 
 from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
-from uuid import UUID
 
 import strawberry
 
 from roomcast.accounts import models as account_rows
-from roomcast.api.context import SHARED, Context, Info, Maybe, map_maybe
+from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.loaders import Maybe, map_maybe
 from roomcast.api.schema.accounts.types import User
-from roomcast.api.schema.connections import Connected, Edge, PageInfo, connected, total
-from roomcast.api.schema.messages.history import history, pinned
+from roomcast.api.schema.connections import ConnectionPage, Edge, PageInfo, connection_of
 from roomcast.api.schema.node import Node
+from roomcast.api.schema.rooms.history import history, pinned
 from roomcast.api.schema.scalars import Cursor, Seq
 from roomcast.core.clock import now
 from roomcast.core.errors import NotFound
-from roomcast.core.event_log import RoomHead
 from roomcast.core.ids import global_id
 from roomcast.core.paging import window
 from roomcast.messages import models as message_rows
@@ -28,32 +27,18 @@ from roomcast.rooms import models, policy, queries
 if TYPE_CHECKING:
     from roomcast.api.schema.messages.types import Message, MessageConnection
 
+# Messages refer to their room, and rooms to their messages. This is the only reference from rooms to messages.
+# Strawberry resolves it after both modules are imported.
 LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.schema.messages.types")]
-
-
 LazyMessages = Annotated["MessageConnection", strawberry.lazy("roomcast.api.schema.messages.types")]
 
 
 strawberry.enum(models.RoomKind)
-
-
 strawberry.enum(models.RoomVisibility)
-
-
 strawberry.enum(models.RoomRole)
-
-
 strawberry.enum(models.NotificationLevel)
-
-
 strawberry.enum(queries.RoomOrder)
-
-
 strawberry.enum(queries.RoomMembershipFilter)
-
-
-LAST, PLACE, ACTIVE = frozenset({"lastMessage"}), frozenset({"streamCursor"}), frozenset({"activeUsers"})
-"""Fields of a page of rooms that are loaded with it."""
 
 
 @strawberry.type
@@ -64,11 +49,11 @@ class RoomMembership:
     notification_level: models.NotificationLevel
     favourite: bool
 
-    @strawberry.field(description="The person's own snooze.")
+    @strawberry.field(description="The end of the viewer's own mute of this room.")
     def muted_until(self, membership: strawberry.Parent[models.Membership]) -> datetime | None:
         return membership.snoozed_until
 
-    @strawberry.field(graphql_type=int, description="Exact up to 100, then capped.")
+    @strawberry.field(graphql_type=int, description="Exact up to 100. Larger counts are capped, see `unreadIsCapped`.")
     def unread_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> Maybe[int]:
         return map_maybe(_unread(info.context, membership), attrgetter("unread_count"))
 
@@ -77,13 +62,13 @@ class RoomMembership:
         return map_maybe(_unread(info.context, membership), attrgetter("is_capped"))
 
     @strawberry.field(
-        graphql_type=int, description="Unread messages that call the viewer, in threads too. Exact up to 100."
+        graphql_type=int, description="Unread messages that mention the viewer, in threads too. Exact up to 100."
     )
     def mention_count(self, membership: strawberry.Parent[models.Membership], info: Info) -> Maybe[int]:
         return map_maybe(_unread(info.context, membership), attrgetter("mention_count"))
 
 
-@strawberry.type(description="What the viewer may do here now; the server refuses the rest.")
+@strawberry.type(description="What the viewer may do in the room at this moment. The server refuses everything else.")
 class RoomPermissions:
     can_send: bool
     can_invite: bool
@@ -100,7 +85,7 @@ class RoomMember:
     role: models.RoomRole
     joined_at: datetime
     last_read_seq: Seq
-    muted_until: datetime | None = strawberry.field(description="Muted by a moderator until then.")
+    muted_until: datetime | None = strawberry.field(description="The end of a mute by a moderator.")
 
     @strawberry.field(graphql_type=User, metadata=SHARED)
     async def user(self, member: strawberry.Parent[models.Membership], info: Info) -> account_rows.User | None:
@@ -120,8 +105,8 @@ class RoomMemberConnection:
     page_info: PageInfo
 
     @strawberry.field(metadata=SHARED)
-    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
-        return await total(connection)
+    async def total_count(self, connection: strawberry.Parent[ConnectionPage]) -> int:
+        return await connection.total_count()
 
 
 @strawberry.type
@@ -129,7 +114,7 @@ class Room(Node):
     row: ClassVar = models.Room
     kind: models.RoomKind
     visibility: models.RoomVisibility
-    name: str | None = strawberry.field(description="Null for kind DIRECT.")
+    name: str | None = strawberry.field(description="Null for rooms of kind DIRECT.")
     topic: str | None
     description: str | None
     created_at: datetime
@@ -141,15 +126,17 @@ class Room(Node):
     async def created_by(self, room: strawberry.Parent[models.Room], info: Info) -> account_rows.User | None:
         return await info.context.users.load(room.created_by_id) if room.created_by_id else None
 
-    @strawberry.field(graphql_type=list[User], description="The other people of a DIRECT room.")
+    @strawberry.field(
+        graphql_type=list[User], description="The other users of a room of kind DIRECT. Empty for other rooms."
+    )
     async def direct_peers(
         self, room: strawberry.Parent[models.Room], info: Info
     ) -> Sequence[account_rows.User | None]:
         if room.kind != models.RoomKind.DIRECT:
             return []
         context = info.context
-        people = await context.direct_people.load(room.id) or []
-        return await context.users.load_many([id_ for id_ in people if id_ != context.actor.user_id])
+        user_ids = await context.direct_member_ids.load(room.id) or []
+        return await context.users.load_many([id_ for id_ in user_ids if id_ != context.actor.user_id])
 
     @strawberry.field(graphql_type=RoomMemberConnection, metadata=SHARED)
     async def members(
@@ -161,12 +148,11 @@ class Room(Node):
         last: int | None = None,
         before: str | None = None,
         role: models.RoomRole | None = None,
-    ) -> Connected:
-        """Longest there first."""
-        wanted = window(first, after, last, before)
-        async with info.context.snapshot.session() as session:
-            page = await queries.members(session, room.id, role, wanted)
-        return connected(page, count=lambda: _member_count(info.context, room.id, role))
+    ) -> ConnectionPage:
+        """The members, longest membership first."""
+        page_window = window(first, after, last, before)
+        page = await info.context.read(queries.members, room.id, role, page_window)
+        return connection_of(page, count=lambda: info.context.read(queries.member_count, room.id, role))
 
     @strawberry.field(graphql_type=LazyMessages, metadata=SHARED)
     async def messages(
@@ -179,46 +165,52 @@ class Room(Node):
         before: str | None = None,
         around: strawberry.ID | None = None,
         thread_root_id: strawberry.ID | None = None,
-    ) -> Connected:
-        """The room's history, oldest first; without arguments its newest page. A thread's is asked for by its root."""
+    ) -> ConnectionPage:
+        """The messages of the room or, with threadRootId, of one thread. Oldest first; the newest page by default."""
         return await history(info.context, room.id, (first, after, last, before), around, thread_root_id)
 
     @strawberry.field(graphql_type=LazyMessages, metadata=SHARED)
     async def pinned_messages(
         self, room: strawberry.Parent[models.Room], info: Info, first: int | None = None, after: str | None = None
-    ) -> Connected:
-        """The newest pin first."""
+    ) -> ConnectionPage:
+        """The pinned messages, the newest pin first."""
         return await pinned(info.context, room.id, first, after)
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
     def last_message(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[message_rows.Message | None]:
-        return info.context.last_messages.now(room.id)
+        return info.context.last_messages.load_now(room.id)
 
     @strawberry.field(
         graphql_type=list[User],
         metadata=SHARED | {"items": MAX_VISIBLE_USERS},
-        description="People connected to this room now, at most 100.",
+        description="Users who are connected to this room now, at most 100.",
     )
     async def active_users(self, room: strawberry.Parent[models.Room], info: Info) -> Sequence[account_rows.User]:
-        active = await info.context.active_people.load(room.id) or []
+        active = await info.context.active_user_ids.load(room.id) or []
         return [user for user in await info.context.users.load_many(active) if user is not None]
 
-    @strawberry.field(graphql_type=RoomMembership | None, description="Null when the viewer is not a member.")
+    @strawberry.field(
+        graphql_type=RoomMembership | None, description="The viewer's membership. Null if the viewer is not a member."
+    )
     def viewer_membership(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[models.Membership | None]:
-        return info.context.memberships.now((room.id, info.context.actor.user_id))
+        return info.context.memberships.load_now((room.id, info.context.actor.user_id))
 
     @strawberry.field(graphql_type=RoomPermissions)
     def viewer_permissions(self, room: strawberry.Parent[models.Room], info: Info) -> Maybe[policy.Permissions]:
         actor = info.context.actor
-        membership = info.context.memberships.now((room.id, actor.user_id))
-        return map_maybe(membership, lambda found: policy.permissions(actor, room, found, now()))
+        membership = info.context.memberships.load_now((room.id, actor.user_id))
+        return map_maybe(membership, lambda member: policy.permissions(actor, room, member, now()))
 
     @strawberry.field(
         metadata=SHARED,
-        description="Position for `after:` of this room's subscriptions, exact for this response's snapshot.",
+        description="The position of this response in the room's event log. Use it as `after` of a subscription "
+        "to continue"
+        "from here.",
     )
     async def stream_cursor(self, room: strawberry.Parent[models.Room], info: Info) -> Cursor:
-        head = await _head(info.context, room.id)
+        head = await info.context.room_heads.load(room.id)
+        if head is None:
+            raise NotFound("no such room")
         return Cursor(info.context.cursor(room.id, head.last_seq))
 
 
@@ -235,32 +227,22 @@ class RoomConnection:
     page_info: PageInfo
 
     @strawberry.field
-    async def total_count(self, connection: strawberry.Parent[Connected]) -> int:
-        return await total(connection)
-
-
-async def _head(context: Context, room_id: UUID) -> RoomHead:
-    head = await context.heads.load(room_id)
-    if head is None:
-        raise NotFound("no such room")
-    return head
+    async def total_count(self, connection: strawberry.Parent[ConnectionPage]) -> int:
+        return await connection.total_count()
 
 
 def _unread(context: Context, membership: models.Membership) -> Maybe[RoomReadState | None]:
-    return context.unread.now((membership.room_id, membership.user_id))
-
-
-async def _member_count(context: Context, room_id: UUID, role: models.RoomRole | None) -> int:
-    async with context.snapshot.session() as session:
-        return await queries.member_count(session, room_id, role)
+    return context.unread.load_now((membership.room_id, membership.user_id))
 
 
 class Preview(NamedTuple):
+    """The rows behind an InvitePreview."""
+
     invite: models.Invite
     room: models.Room
 
 
-@strawberry.type(description="What an invite shows to people outside, signed in or not.")
+@strawberry.type(description="What an invite shows to users who have not joined the room, signed in or not.")
 class InvitePreview:
     @strawberry.field
     def code(self, preview: strawberry.Parent[Preview]) -> str:

@@ -34,7 +34,7 @@ class Subscription:
                 "the log does not reach back to this cursor; fetch the history and subscribe without a cursor"
             )
         kinds = frozenset([MessageCreated])
-        return Stream(start_at, kinds, has_control_events=False, address=info.context.address)
+        return Stream(start_at, kinds, has_control_events=False, address=info.context.base_url)
 
     @strawberry.subscription(
         graphql_type=RoomEvent,
@@ -43,7 +43,7 @@ class Subscription:
     )
     async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
         start_at = await _start_at(info.context, "roomEvents", room_id, after)
-        return Stream(start_at, ROOM_EVENT_TYPES, has_control_events=True, address=info.context.address)
+        return Stream(start_at, ROOM_EVENT_TYPES, has_control_events=True, address=info.context.base_url)
 
 
 async def _start_at(context: Context, field: str, room_id: str, after: str | None) -> StreamStart:
@@ -54,7 +54,8 @@ async def _start_at(context: Context, field: str, room_id: str, after: str | Non
     """
     async with context.snapshot.session() as session:
         view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
-    resumed = context.caller.resume(global_id("room", view.room.id), field) if context.caller.resume else None
+    resume_cursor = context.caller.resume_cursor
+    resumed = resume_cursor(global_id("room", view.room.id), field) if resume_cursor else None
     cursors = [_read_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
     epoch, tail = context.backend.epoch, view.head.last_seq
     valid = [cursor.seq for cursor in cursors if cursor.belongs_to(epoch) and cursor.seq <= tail]

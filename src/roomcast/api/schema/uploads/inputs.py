@@ -7,4 +7,4 @@ import strawberry
 class CreateUploadInput:
     filename: str
     content_type: str
-    byte_size: int = strawberry.field(description="Exactly: more or fewer bytes are refused.")
+    byte_size: int = strawberry.field(description="The exact size. An upload of more or fewer bytes is refused.")

@@ -1,11 +1,11 @@
-"""Mutations of uploads."""
+"""The mutation that starts an upload."""
 
 from datetime import datetime
 
 import strawberry
 
 from roomcast.api.context import Info
-from roomcast.api.errors import MutationPayload, refusable
+from roomcast.api.errors import MutationPayload, errors_in_payload
 from roomcast.api.schema.scalars import URL
 from roomcast.api.schema.uploads.inputs import CreateUploadInput
 from roomcast.api.schema.uploads.types import HttpHeader
@@ -14,22 +14,26 @@ from roomcast.uploads import actions, policy
 from roomcast.uploads.actions import NewFile, SizeLimits
 
 
-@strawberry.type(description="PUT the bytes to uploadUrl, then name uploadId in attachmentIds.")
+@strawberry.type(
+    description="Send the bytes to uploadUrl with PUT, then use uploadId in `attachmentIds` or `avatarUploadId`."
+)
 class CreateUploadPayload(MutationPayload):
     upload_id: strawberry.ID | None = None
     upload_url: URL | None = None
-    headers: list[HttpHeader] | None = strawberry.field(default=None, description="To send with the PUT.")
-    expires_at: datetime | None = strawberry.field(default=None, description="How long the address takes bytes.")
+    headers: list[HttpHeader] | None = strawberry.field(
+        default=None, description="Headers that the PUT request must have."
+    )
+    expires_at: datetime | None = strawberry.field(default=None, description="The URL accepts bytes until this time.")
 
 
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    @refusable(CreateUploadPayload)
+    @errors_in_payload(CreateUploadPayload)
     async def create_upload(self, info: Info, input: CreateUploadInput) -> CreateUploadPayload:  # noqa: A002
-        """A ticket for one file. What is not used within a day is removed.
+        """Reserve an upload of one file. It is removed if it is not used within a day.
 
-        QUOTA_EXCEEDED when all files of this person would take more bytes than a person may store.
+        QUOTA_EXCEEDED if the files of this user would exceed the user's quota.
         """
         context, backend = info.context, info.context.backend
         new = NewFile(input.filename, input.content_type, input.byte_size)
@@ -39,7 +43,7 @@ class Mutation:
         expires_at = file.created_at + policy.TICKET_LIFETIME
         return CreateUploadPayload(
             upload_id=strawberry.ID(global_id("file", file.id)),
-            upload_url=URL(context.address + backend.links.path("uploads", file.id, expires_at)),
+            upload_url=URL(context.base_url + backend.links.path("uploads", file.id, expires_at)),
             headers=[HttpHeader(name="Content-Type", value=file.declared_type)],
             expires_at=expires_at,
         )

@@ -20,25 +20,33 @@ from roomcast.uploads.links import Purpose
 class Attachment(Node):
     row: ClassVar = models.File
     filename: str
-    content_type: str = strawberry.field(description="What its bytes are, where they say so; else what it was called.")
-    byte_size: int = strawberry.field(description="Of what is served: pictures are stored without their metadata.")
-    width: int | None = strawberry.field(description="Of a picture, in pixels, as it is shown.")
+    content_type: str = strawberry.field(
+        description="The type detected from the bytes, or else the type that the sender declared."
+    )
+    byte_size: int = strawberry.field(
+        description="The size of the stored file. Pictures are stored without metadata, so it may differ from the "
+        "upload."
+    )
+    width: int | None = strawberry.field(description="In pixels, as displayed. Null if the file is not a picture.")
     height: int | None
-    sha256: str = strawberry.field(description="Of the bytes that are served, hexadecimal.")
+    sha256: str = strawberry.field(description="The SHA-256 hash of the stored file, in hexadecimal.")
 
     @strawberry.field(
-        description="Signed, short-lived, and good only while the viewer may read it; select it again to renew."
+        description="A signed URL that expires soon. It works only for as long as the viewer may read the "
+        "message. Query it"
+        "again for a new one."
     )
     def url(self, file: strawberry.Parent[models.File], info: Info) -> URL:
-        return _address(info.context, "files", file)
+        return _signed_url(info.context, "files", file)
 
-    @strawberry.field(description="A small WebP without metadata. Null for what is no picture.")
+    @strawberry.field(description="A small WebP picture. Null if the file is not a picture.")
     def thumbnail_url(self, file: strawberry.Parent[models.File], info: Info) -> URL | None:
-        return _address(info.context, "thumbnails", file) if file.has_thumbnail else None
+        return _signed_url(info.context, "thumbnails", file) if file.has_thumbnail else None
 
 
-def _address(context: Context, purpose: Purpose, file: models.File) -> URL:
-    return URL(context.address + context.backend.links.read_path(purpose, file.id, now(), reader=context.actor.user_id))
+def _signed_url(context: Context, purpose: Purpose, file: models.File) -> URL:
+    path = context.backend.links.read_path(purpose, file.id, now(), reader=context.actor.user_id)
+    return URL(context.base_url + path)
 
 
 @strawberry.type
@@ -48,7 +56,7 @@ class HttpHeader:
 
 
 async def attachment_or_none(context: Context, file_id: UUID | None) -> models.File | None:
-    """The file, if it goes with a message that the viewer may read."""
+    """The file, if it is attached to a message that the viewer may read."""
     actor = context.actor
     try:
         async with context.snapshot.session() as session:
