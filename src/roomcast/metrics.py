@@ -28,7 +28,7 @@ class Readings(Collector):
         house, done, bus = self._roomcast, self._roomcast.hub.totals, self._roomcast.bus.stats
         yield InfoMetricFamily("roomcast", "What runs here.", {"version": version("roomcast")})
         for name, value, text in (
-            ("sockets", len(house.sockets.open), "Open WebSocket connections and streams over HTTP."),
+            ("sockets", len(house.sockets.connections), "Open WebSocket connections and streams over HTTP."),
             ("subscriptions", house.hub.reader_count, "Subscriptions of rooms."),
             ("groups", len(house.hub.groups), "Audiences that share an execution."),
             ("topics", len(house.hub.topics), "Rooms that somebody here listens to."),

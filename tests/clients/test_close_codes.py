@@ -26,8 +26,8 @@ def _node() -> None:
 
 
 def restart(app: RunningApp) -> None:
-    for socket in list(app.roomcast.sockets.open):
-        socket.leave()
+    for socket in list(app.roomcast.sockets.connections):
+        socket.on_server_stop()
 
 
 @pytest.mark.parametrize("code", [4400, 4406, 4409, 4429])
@@ -76,14 +76,14 @@ async def test_a_client_comes_back_after_a_restart_with_1012(ann: UserClient) ->
 async def test_a_client_tries_again_after_1013_until_there_is_a_place(ann: UserClient) -> None:
     den = await ann.create_room("den")
     crowd = ann.app.roomcast.sockets.admission
-    crowd.places = ConnectionLimits(sockets=0)
+    crowd.limits = ConnectionLimits(connections=0)
     async with (
         Proxy(ann.app.url) as proxy,
         Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
     ):
         for _ in range(2):
             await listening.says("closed", 1013)
-        crowd.places = ConnectionLimits()
+        crowd.limits = ConnectionLimits()
         await listening.says("connected")
         await ann.app.wait_for_streams(1)
         await ann.say(den, "welcome")

@@ -215,7 +215,7 @@ async def test_bad_operations_of_every_kind_leave_the_others_alone(ann: UserClie
 
 async def test_a_person_an_address_and_a_process_have_their_number_of_sockets(ann: UserClient, bob: UserClient) -> None:
     crowd = ann.app.roomcast.sockets.admission
-    crowd.places = ConnectionLimits(sockets=6, sockets_per_address=5, sockets_per_person=2)
+    crowd.limits = ConnectionLimits(connections=6, connections_per_address=5, connections_per_user=2)
     async with AsyncExitStack() as stack:
         for person in (ann, ann, bob):
             await stack.enter_async_context(person.socket())
@@ -226,17 +226,17 @@ async def test_a_person_an_address_and_a_process_have_their_number_of_sockets(an
             await stack.enter_async_context(SocketClient(ann.app.ws_url))
         async with SocketClient(ann.app.ws_url) as sixth:
             assert await sixth.closed() == (1013, "Too many connections")
-        crowd.places = ConnectionLimits(sockets=5)
+        crowd.limits = ConnectionLimits(connections=5)
         async with SocketClient(ann.app.ws_url) as sixth:
             assert (await sixth.closed())[0] == 1013
-    crowd.places = ConnectionLimits(sockets_per_person=1)
+    crowd.limits = ConnectionLimits(connections_per_user=1)
     async with bob.socket() as wire:  # all places are free again
         await ping_is_answered(wire)
 
 
 async def test_a_connection_and_a_person_have_their_number_of_streams(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    ann.app.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=120)
+    ann.app.roomcast.sockets.admission.limits = ConnectionLimits(streams_per_user=120)
     async with ann.socket() as first, ann.socket() as second:
         for _ in range(100):
             await first.watch(ROOM_MESSAGES, roomId=den)
@@ -258,8 +258,8 @@ async def _refused(wire: SocketClient, room_id: str) -> str:
 
 
 async def test_limits_of_people_and_addresses_can_be_lifted(make_app: MakeApp) -> None:
-    places = (await make_app(rate_limits="off")).roomcast.sockets.admission.places
-    assert (places.sockets_per_address, places.sockets_per_person, places.streams_per_person) == (None, None, None)
+    places = (await make_app(rate_limits="off")).roomcast.sockets.admission.limits
+    assert (places.connections_per_address, places.connections_per_user, places.streams_per_user) == (None, None, None)
 
 
 # ------------------------------------------------------------------ shutdown
@@ -272,8 +272,8 @@ async def test_a_server_that_stops_answers_what_was_asked_and_closes_with_1012(a
         async with inside.db.work():  # on SQLite the one writer is taken: the send has to wait
             sending = await wire.watch(SEND, input={"roomId": den, "body": "last words"})
             await ping_is_answered(wire)
-            for socket in list(inside.sockets.open):
-                socket.leave()
+            for socket in list(inside.sockets.connections):
+                socket.on_server_stop()
             ignored = await wire.watch("{ me { id } }")
             assert await idle.closed() == (1012, "Service restart")
         answer = await sending.message()
@@ -290,11 +290,11 @@ async def test_a_socket_that_has_ended_leaves_nothing_to_the_garbage_collector(a
     async with ann.socket() as wire:
         await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
         async with asyncio.timeout(5):
-            while any(socket._operations.tasks for socket in ann.app.roomcast.sockets.open):  # noqa: ASYNC110
+            while any(socket.operations.tasks for socket in ann.app.roomcast.sockets.connections):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         gc.collect()  # what the operation has left
         gc.disable()
-        [trace] = [weakref.ref(socket) for socket in ann.app.roomcast.sockets.open]
+        [trace] = [weakref.ref(socket) for socket in ann.app.roomcast.sockets.connections]
     try:
         async with asyncio.timeout(5):
             while trace() is not None:  # noqa: ASYNC110 (nothing tells of it)

@@ -74,7 +74,7 @@ async def test_a_hundred_megabytes_in_pieces_are_hung_up_on_early(app: RunningAp
 
 
 async def test_a_body_that_comes_drop_by_drop_is_not_waited_for(app: RunningApp) -> None:
-    app.roomcast.http.body_seconds = 0.05
+    app.roomcast.http.body_timeout = 0.05
     async with line(app.url) as it:
         await it.say(HEAD + b'Content-Length: 100\r\n\r\n{"query":')
         answer = await it.rest()

@@ -11,7 +11,7 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from roomcast.server.http_connections import HttpConnections
-from roomcast.server.http_protocol import MAX_HEAD_BYTES, HttpProtocol
+from roomcast.server.http_protocol import MAX_HEADER_BYTES, HttpProtocol
 from roomcast.server.read_chunking import ChunkedReads
 from roomcast.server.websocket_protocol import WebSocketProtocol
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
@@ -73,7 +73,7 @@ async def test_endless_headers_are_cut_off(app: RunningApp) -> None:
 
 async def test_one_endless_header_is_cut_off(app: RunningApp) -> None:
     async with line(app.url) as it:
-        await it.say(GET + b"Cookie: ", *[b"a" * 4096] * (MAX_HEAD_BYTES // 4096 + 2))
+        await it.say(GET + b"Cookie: ", *[b"a" * 4096] * (MAX_HEADER_BYTES // 4096 + 2))
         answer = await it.rest()
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert is_protected(answer)
@@ -85,7 +85,7 @@ async def test_one_endless_header_is_cut_off(app: RunningApp) -> None:
 async def test_a_client_that_does_not_say_what_it_wants_is_not_waited_for(
     app: RunningApp, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
-    monkeypatch.setattr(HttpProtocol, "head_seconds", 0.05)
+    monkeypatch.setattr(HttpProtocol, "header_timeout", 0.05)
     async with line(app.url) as it:
         await it.say(said)
         assert (await it.rest()).count(b"HTTP/1.1") == said.count(b"\r\n\r\n")
@@ -123,7 +123,7 @@ async def test_requests_one_after_another_are_answered_in_their_order(app: Runni
 async def test_a_client_that_never_takes_its_answer_is_dropped(
     app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(HttpProtocol, "stall_seconds", 0.05)
+    monkeypatch.setattr(HttpProtocol, "stall_timeout", 0.05)
     files = 20
     async with line(app.url, limit=2**10) as it, asyncio.timeout(WAIT_SECONDS):
         await it.say(b"GET /static/graphiql/vendor/graphiql.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * files)
@@ -209,12 +209,12 @@ async def test_a_client_that_pings_and_never_reads_is_not_kept_pongs_for(app: Ru
     ping = frame(Opcode.TEXT, b'{"type":"ping","payload":{"say":"' + b"x" * 900 + b'"}}')
     async with shaken(app) as it:
         await it.say(frame(Opcode.TEXT, INIT), *[ping * 100] * 150)
-        [socket] = app.roomcast.sockets.open
+        [socket] = app.roomcast.sockets.connections
         async with asyncio.timeout(WAIT_SECONDS):
-            while not socket._outbox.is_blocked:  # noqa: ASYNC110 (no event says it)
+            while not socket.transport.outbox.is_blocked:  # noqa: ASYNC110 (no event says it)
                 await asyncio.sleep(0.01)
         await it.say(*[ping * 100] * 20)
-        assert len(socket._outbox._waiting) == 0
+        assert len(socket.transport.outbox._waiting) == 0
         assert protocol().transport.get_write_buffer_size() < 500_000
 
 
@@ -232,7 +232,7 @@ async def test_an_address_has_no_more_connections_than_its_share(
 ) -> None:
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")  # uvicorn would take this test for a proxy
     places = HttpConnections(max_per_address=2)
-    monkeypatch.setattr(HttpProtocol, "places", places)
+    monkeypatch.setattr(HttpProtocol, "http_connections", places)
     app = await make_app()
     async with line(app.url) as one, line(app.url) as two, line(app.url) as three:
         answer = await three.rest()
@@ -263,11 +263,11 @@ def test_the_address_that_leaves_most_unread_loses_its_oldest_connections() -> N
     places = HttpConnections(max_unread_bytes=100)
     greedy, modest = [Unread("10.0.0.1", 30) for _ in range(4)], Unread("10.0.0.2", 40)
     for each in (modest, *greedy):
-        places.blocked(each)
+        places.on_blocked(each)
     assert [each.is_dropped for each in (modest, *greedy)] == [False, True, True, False, False]
     for each in greedy[2:]:
-        places.unblocked(each)
-    places.blocked(Unread("10.0.0.3", 60))
+        places.on_unblocked(each)
+    places.on_blocked(Unread("10.0.0.3", 60))
     assert modest.is_dropped is False
 
 
@@ -289,8 +289,8 @@ class Tape(asyncio.Protocol):
 
 
 class Reel(ChunkedReads, Tape):
-    def caught_up(self) -> None:
-        self.told.append("caught_up")
+    def on_all_fed(self) -> None:
+        self.told.append("on_all_fed")
 
 
 async def test_a_flood_is_taken_in_turns_with_everybody_else() -> None:
@@ -303,4 +303,4 @@ async def test_a_flood_is_taken_in_turns_with_everybody_else() -> None:
         await asyncio.sleep(0)
         assert len(reel.taken) == turn
     assert b"".join(reel.taken) == flood
-    assert (reel.told[0], reel.told[-1]) == ("pause_reading", "caught_up")
+    assert (reel.told[0], reel.told[-1]) == ("pause_reading", "on_all_fed")

@@ -167,7 +167,7 @@ async def test_all_addresses_of_one_network_share_their_limits(make_app: MakeApp
 
 async def test_sockets_of_one_network_share_its_places(make_app: MakeApp) -> None:
     app = await make_app()
-    app.roomcast.sockets.admission.places = ConnectionLimits(sockets_per_address=1)
+    app.roomcast.sockets.admission.limits = ConnectionLimits(connections_per_address=1)
     async with AsyncExitStack() as stack:
         wires = [
             await stack.enter_async_context(SocketClient(app.ws_url, forwarded=f"2001:db8:1:{net}::{n}"))

@@ -75,9 +75,9 @@ class IssuedTokens:
 class NoPresence:
     """Who is online is of no interest here."""
 
-    def come(self, _actor: Actor) -> None: ...
+    def on_connect(self, _actor: Actor) -> None: ...
 
-    def go(self, _actor: Actor, *, for_good: bool) -> None: ...
+    def on_disconnect(self, _actor: Actor, *, for_good: bool) -> None: ...
 
 
 class Process:
@@ -124,7 +124,7 @@ class Process:
             "topics": len(self.hub.topics),
             "watched": len(self.watch.topics),
             "joined": len(self.bus._joined),
-            "sockets": len(self.sockets.open),
+            "sockets": len(self.sockets.connections),
         }
         if any(left.values()):
             raise Violation(f"left behind when all clients had gone: {left}")

@@ -191,10 +191,6 @@ def refused(errors: RequestErrors, request_id: str) -> Payload:
     return {"errors": [formatted(error, request_id) for error in errors.errors]}
 
 
-def refusal(error: GraphQLError, request_id: str) -> Payload:
-    return {"errors": [formatted(error, request_id)]}
-
-
 def _is_awaitable(value: Any) -> TypeGuard[Awaitable[Any]]:
     """Resolvers give coroutines and futures, nothing else that waits. The library's general question, asked of every
     value, costs more than most fields."""

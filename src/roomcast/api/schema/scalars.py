@@ -7,17 +7,14 @@ from uuid import UUID
 import strawberry
 from strawberry.types.scalar import ScalarDefinition
 
+from roomcast.api.timestamps import format_timestamp
+
 Cursor = NewType("Cursor", str)
 DateTime = datetime
 Seq = NewType("Seq", int)
 URL = NewType("URL", str)
 
 MAX_SEQ = 2**53 - 1
-
-
-def show_time(moment: datetime) -> str:
-    """RFC 3339 with milliseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read_time(text: Any) -> datetime:
@@ -58,7 +55,7 @@ SCALARS: dict[object, ScalarDefinition] = {
     datetime: strawberry.scalar(
         name="DateTime",
         description="RFC 3339 timestamp, always UTC.",
-        serialize=show_time,
+        serialize=format_timestamp,
         parse_value=read_time,
     ),
     Seq: strawberry.scalar(

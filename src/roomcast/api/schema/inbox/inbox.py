@@ -8,22 +8,26 @@ import asyncio
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, NoReturn, TypeAlias
 from uuid import UUID
 
 import orjson
 import strawberry
 
+from roomcast.accounts.policy import SessionEndReason
 from roomcast.api.context import Caller, Context, Info
 from roomcast.api.execution.documents import Operation
 from roomcast.api.execution.engine import Engine, completed, raise_outage, shown
 from roomcast.api.execution.requests import Request
+from roomcast.api.execution.streams import OpenResult, StreamOpening
 from roomcast.api.schema.inbox.types import InboxSnapshot, RoomListChange, RoomListChanged, RoomUnread, UnreadChanged
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.events import kind_of_packed, unpack
 from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.outbox import Outbox
+from roomcast.realtime.ports import Failure
 from roomcast.realtime.retry import retry_until_success
 from roomcast.receipts import queries
 from roomcast.receipts.events import MembershipStateChanged, ReadMarkerMoved
@@ -45,6 +49,18 @@ class InboxStream:
 
     def __init__(self, address: str) -> None:
         self.address = address
+
+    async def open(self, opening: StreamOpening) -> OpenResult:
+        """Open the inbox on a connection and start it."""
+
+        def send(payload: bytes) -> bool:
+            return opening.outbox.offer(opening.head, payload, opening.tail)
+
+        inbox = opening.attach(
+            lambda: Inbox(opening.engine, opening.operation, opening.request, self, opening.viewer, send)
+        )
+        inbox.start(opening.outbox, partial(opening.on_failure, Failure.INTERNAL))
+        return OpenResult.LIVE
 
     def __aiter__(self) -> NoReturn:
         raise TypeError("an inbox is run by roomcast's socket")
@@ -100,6 +116,12 @@ class Inbox:
         self._backend.inbox_checks.discard(self)
         if self._task is not None:
             self._task.cancel()
+
+    def end(self, _reason: SessionEndReason) -> None:
+        """An inbox has no event that says why it ends."""
+
+    def announced_position(self) -> None:
+        """An inbox is not resumed."""
 
     @property
     def user_id(self) -> UUID:

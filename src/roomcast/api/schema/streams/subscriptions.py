@@ -16,6 +16,7 @@ from roomcast.api.context import SHARED, Context, Info, SharedContext
 from roomcast.api.execution.documents import Operation
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.requests import Request
+from roomcast.api.execution.streams import OpenResult, StreamOpening, open_topic_stream
 from roomcast.api.execution.viewer_fields import LIVE, AudienceMember, EventRenderPass, ViewerFieldExecutor
 from roomcast.api.schema.scalars import Cursor
 from roomcast.api.schema.streams.events import (
@@ -66,6 +67,31 @@ class Stream:
     speaks: bool
     address: str = ""
     state_of: Callable[[UUID], SnapshotFeed] | None = None
+
+    async def open(self, opening: StreamOpening) -> OpenResult:
+        return await open_topic_stream(self, opening)
+
+    @property
+    def topic(self) -> str:
+        return room_topic(self.place.room_id)
+
+    @property
+    def after(self) -> int | None:
+        return self.place.after
+
+    @property
+    def tail(self) -> int:
+        return self.place.tail
+
+    @property
+    def announced_room_id(self) -> UUID | None:
+        return None if self.speaks or self.state_of is not None else self.place.room_id
+
+    def group_key(self, operation: Operation, request: Request) -> Hashable:
+        return group_key(operation, request, self)
+
+    def renderer(self, engine: Engine, operation: Operation, request: Request) -> "RoomEventRenderer":
+        return RoomEventRenderer(engine, operation, request, self)
 
     def start(self, reader: Reader, epoch: UUID) -> None:
         """Start the reader where the stream begins. `epoch` is the store's present one."""
