@@ -107,11 +107,15 @@ class ConnectionRegistry:
         while True:
             await asyncio.sleep(self.timeouts.tick)
             tick += 1
-            ticks_per_heartbeat = max(1, round(self.timeouts.heartbeat / self.timeouts.tick))
-            for connection in list(self.connections):
-                # Spread over the interval, so that ten thousand pings are not sent at one moment.
-                slot = (id(connection) >> 6) % ticks_per_heartbeat
-                self._tick(connection, heartbeat=slot == tick % ticks_per_heartbeat)
+            self._tick_all(tick)
+
+    def _tick_all(self, tick: int) -> None:
+        # Not in the loop above: its variable would keep the last connection alive until the next tick.
+        ticks_per_heartbeat = max(1, round(self.timeouts.heartbeat / self.timeouts.tick))
+        for connection in list(self.connections):
+            # Spread over the interval, so that ten thousand pings are not sent at one moment.
+            slot = (id(connection) >> 6) % ticks_per_heartbeat
+            self._tick(connection, heartbeat=slot == tick % ticks_per_heartbeat)
 
     def _tick(self, connection: Connection, *, heartbeat: bool) -> None:
         try:
