@@ -74,7 +74,7 @@ class RunningApp:
             "watched": len(self.roomcast.backend.watchers.topics),
             "topics": len(hub.topics),
             "readers": hub.reader_count,
-            "sockets": len(self.roomcast.sockets.open),
+            "sockets": len(self.roomcast.sockets.connections),
         }
 
 

@@ -121,7 +121,7 @@ async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: 
     assert advice
     lines = [line for line in "".join(advice).splitlines() if "roomcast serve" in line]
     assert len(lines) == 1
-    assert "ws=roomcast.server.websocket_protocol:DirectProtocol" in lines[0]
+    assert "ws=roomcast.server.websocket_protocol:WebSocketProtocol" in lines[0]
     assert "http=roomcast.server.http_protocol:HttpProtocol" in lines[0]
     assert "ws_ping_interval=None" in lines[0]
 

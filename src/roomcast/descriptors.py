@@ -1,36 +1,36 @@
-"""File descriptors of this process: every connection takes one."""
+"""The limit of open file descriptors: every connection takes one."""
 
 import logging
 import sys
 
-FEW = 4_096
-"""A server with fewer is full before any of its own limits is reached."""
+RECOMMENDED_DESCRIPTORS = 4_096
+"""With fewer, the process runs out of descriptors before it reaches any limit of its own."""
 
-MOST = 1_048_576
+MAX_DESCRIPTORS = 1_048_576
 
-log = logging.getLogger("roomcast")
+logger = logging.getLogger("roomcast")
 
 
 def raise_descriptor_limit() -> None:
-    """Raise the soft limit to the hard one, and warn where that is low."""
-    if (limit := _raised()) is not None and limit < FEW:
-        log.warning("this process may open only %d files and connections: %s", limit, ADVICE)
+    """Raise the soft limit to the hard limit, and log a warning if that is low."""
+    if (limit := _raise_soft_limit()) is not None and limit < RECOMMENDED_DESCRIPTORS:
+        logger.warning("this process may open only %d files and connections: %s", limit, ADVICE)
 
 
 ADVICE = "raise the hard limit (ulimit -Hn, or LimitNOFILE= of a systemd service) to 65536"
 
 
 def descriptor_limit() -> int | None:
-    """What the limit is or can be raised to; None where there is none."""
+    """The limit that this process has or can raise its own to; None on Windows, which has none."""
     if sys.platform == "win32":
         return None
     import resource  # noqa: PLC0415 (POSIX only)
 
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return MOST if hard == resource.RLIM_INFINITY else min(hard, MOST)
+    return MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
 
 
-def _raised() -> int | None:
+def _raise_soft_limit() -> int | None:
     wanted = descriptor_limit()
     if sys.platform == "win32" or wanted is None:
         return None
@@ -40,6 +40,6 @@ def _raised() -> int | None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-        except (OSError, ValueError):  # some systems have a limit below the one they name
+        except (OSError, ValueError):  # some systems enforce less than the hard limit they report
             return soft
     return wanted

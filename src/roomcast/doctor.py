@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from roomcast.components import is_push_enabled, open_storage, push_subject, read_trusted_documents
 from roomcast.core import migrations
-from roomcast.descriptors import ADVICE, FEW, descriptor_limit
+from roomcast.descriptors import ADVICE, RECOMMENDED_DESCRIPTORS, descriptor_limit
 from roomcast.hosts import allowed_names
 from roomcast.realtime.bus.bus import Bus
 from roomcast.settings import (
@@ -83,7 +83,7 @@ def _first_line(error: Exception) -> str:
 
 async def _descriptors(_settings: Settings) -> str:
     limit = descriptor_limit()
-    if limit is not None and limit < FEW:
+    if limit is not None and limit < RECOMMENDED_DESCRIPTORS:
         return f"only {limit} files and connections: {ADVICE}"
     return "no limit" if limit is None else f"up to {limit} files and connections"
 

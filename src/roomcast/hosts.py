@@ -1,7 +1,8 @@
-"""Host headers: which names this server answers to.
+"""The Host header check: which host names this server responds to.
 
-A web page can point its own name at our address (DNS rebinding), and a browser then takes us for the page's own origin.
-The Host header still has the page's name. An IP address cannot be pointed anywhere, and nor can `localhost`.
+An attacker's web page can point its own host name at this server's address (DNS rebinding). The browser then treats
+this server as the page's own origin, but still sends the page's name in the Host header. IP addresses and `localhost`
+are always accepted: no DNS record can redirect them.
 """
 
 import logging
@@ -13,35 +14,35 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from roomcast.api.http import error_responses
+from roomcast.server import error_responses
 from roomcast.settings import Settings
 
 logger = logging.getLogger("roomcast")
 
-PROBES = "/health/"
-"""Paths that are answered under any name: probes ask by the names of containers, and learn nothing."""
+PROBE_PATHS = "/health/"
+"""Paths that accept any host name: probes use the names of containers, and the responses hold no data."""
 
-MESSAGE = "This server does not answer to this host name: name it in ROOMCAST_ALLOWED_HOSTS or ROOMCAST_PUBLIC_URL."
+MESSAGE = "This host name is not allowed. Add it to ROOMCAST_ALLOWED_HOSTS, or set it in ROOMCAST_PUBLIC_URL."
 
 
 class HostCheck:
-    """ASGI middleware: 421 for HTTP requests and socket handshakes under a name that is not ours.
+    """ASGI middleware: responds 421 to HTTP requests and WebSocket handshakes under a host name that is not allowed.
 
-    A request without a Host header passes: browsers always send one.
+    A request without a Host header passes, as browsers always send one.
     """
 
     def __init__(self, app: ASGIApp, names: Collection[str]) -> None:
         self._app = app
-        self._is_ours = lru_cache(1000)(lambda host: _is_ours(host, names))
+        self._is_allowed = lru_cache(1000)(lambda host: _is_allowed(host, names))
         self._has_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or _is_probe(scope) or all(map(self._is_ours, _hosts(scope))):
+        if scope["type"] == "lifespan" or _is_probe(scope) or all(map(self._is_allowed, _hosts(scope))):
             await self._app(scope, receive, send)
             return
         self._warn(next(iter(_hosts(scope))))
         headers = dict(error_responses.HEADERS)
-        response = Response(error_responses.body(421, MESSAGE), 421, headers)
+        response = Response(error_responses.error_body(421, MESSAGE), 421, headers)
         if scope["type"] == "websocket":
             await receive()  # websocket.connect
             if "websocket.http.response" not in scope.get("extensions", {}):
@@ -50,14 +51,14 @@ class HostCheck:
         await response(scope, receive, send)
 
     def _warn(self, host: bytes) -> None:
-        """Once: for an operator whose proxy names this server otherwise. More lines would be anybody's to write."""
+        """Log a warning, for an operator whose proxy uses another name. Once: any client could flood the log."""
         if not self._has_warned:
             self._has_warned = True
-            logger.warning("refused a request to the host %r: %s", host[:100].decode("latin-1"), MESSAGE)
+            logger.warning("rejected a request to the host %r: %s", host[:100].decode("latin-1"), MESSAGE)
 
 
 def allowed_names(settings: Settings) -> frozenset[str]:
-    """The names, besides IP addresses, that the settings say are ours."""
+    """The host names, besides IP addresses, that the settings allow."""
     public = urlsplit(settings.public_url).hostname if settings.public_url else None
     named = ("localhost", settings.host, public or "", *settings.allowed_hosts)
     ascii_names = (name if name.isascii() else name.encode("idna").decode() for name in named if name)
@@ -70,10 +71,10 @@ def _hosts(scope: Scope) -> Iterable[bytes]:
 
 def _is_probe(scope: Scope) -> bool:
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return scope["type"] == "http" and path.startswith(PROBES)
+    return scope["type"] == "http" and path.startswith(PROBE_PATHS)
 
 
-def _is_ours(host: bytes, names: Collection[str]) -> bool:
+def _is_allowed(host: bytes, names: Collection[str]) -> bool:
     try:
         name = (urlsplit(f"//{host.decode('ascii')}").hostname or "").rstrip(".")
         return name in names or bool(ip_address(name))

@@ -47,7 +47,7 @@ def _gauges(roomcast: Roomcast) -> Iterable[Value]:
     hub, backend = roomcast.hub, roomcast.backend
     people = len(backend.presence.registry.visible_user_ids)
     return (
-        ("sockets", len(roomcast.sockets.open), "Open WebSocket connections and streams over HTTP."),
+        ("sockets", len(roomcast.sockets.connections), "Open WebSocket connections and streams over HTTP."),
         ("subscriptions", hub.reader_count, "Running subscriptions to rooms."),
         ("groups", len(hub.groups), "Groups of subscriptions that share one execution per event."),
         ("topics", len(hub.topics), "Rooms with subscriptions in this process."),

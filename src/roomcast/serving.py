@@ -1,4 +1,4 @@
-"""The whole product as one ASGI app: `/graphql` straight to its handlers, the rest through Starlette's routes."""
+"""The ASGI app: `/graphql` goes straight to its handlers, everything else through Starlette's routes."""
 
 import gc
 import sys
@@ -16,44 +16,47 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roomcast import metrics
 from roomcast.accounts.passwords import Passwords
-from roomcast.api.http import error_responses, files
-from roomcast.api.http.endpoint import not_served
+from roomcast.api.http import files
+from roomcast.api.http.endpoint import on_http_exception
 from roomcast.api.schema import root
 from roomcast.app import Roomcast, open_roomcast
+from roomcast.core.rates import counted_address
 from roomcast.descriptors import raise_descriptor_limit
 from roomcast.hosts import HostCheck, allowed_names
+from roomcast.server import error_responses
 from roomcast.server.http_connections import CONNECTIONS
 from roomcast.settings import OnOff, Settings
 from roomcast.web import pages
 
-SWITCH_SECONDS = 0.001
-"""How long a thread that runs Python keeps the interpreter while the event loop wants it: a request asks several
-times. Python's own figure is five times as long."""
+SWITCH_INTERVAL_SECONDS = 0.001
+"""How long another thread may run Python code while the event loop waits for the interpreter lock, which a request does
+several times. Python's default is five times as long."""
 
-COLLECT_AFTER = 10_000
-"""Objects made and not yet gone since the last look for cycles among them."""
+GC_THRESHOLD = 10_000
+"""Allocations minus deallocations after which the youngest generation is collected."""
 
 
 class App:
-    """Every operation and every listener's every event pass here: they are spared the layers that pages go through."""
+    """Every operation passes here, so GraphQL requests skip Starlette's routing and exception middleware."""
 
     def __init__(self, settings: Settings, passwords: Passwords | None = None) -> None:
+        CONNECTIONS.address_key = counted_address
         self._settings, self._passwords = settings, passwords
         self._roomcast: Roomcast | None = None
         root.build_schema()  # now: `app_alone` freezes what is there when the app has been built
         app = Starlette(
             routes=_routes(settings, lambda: self.roomcast),
-            exception_handlers={HTTPException: not_served},
+            exception_handlers={HTTPException: on_http_exception},
             lifespan=self.lifespan,
         )
-        # Outside of Starlette, so that the answers it gives on its own leave with the headers too.
+        # Around Starlette, so that the error responses that it makes itself get the headers too.
         is_https = (settings.public_url or "").startswith("https:")
         self._http = pages.SecurityHeaders(_with_cors(app, settings), is_https=is_https)
-        self._graphql = pages.SecurityHeaders(_with_cors(self._answer, settings), is_https=is_https)
-        self._checked = HostCheck(self._route, allowed_names(settings))
+        self._graphql = pages.SecurityHeaders(_with_cors(self._respond, settings), is_https=is_https)
+        self._app = HostCheck(self._route, allowed_names(settings))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._checked(scope, receive, send)
+        await self._app(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_graphql = scope.get("path") == scope.get("root_path", "") + "/graphql"
@@ -66,7 +69,7 @@ class App:
         else:
             await self._http(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         response = await self.roomcast.http(Request(scope, receive))
         await response(scope, receive, send)
 
@@ -87,31 +90,34 @@ class App:
 
 
 def app_alone(settings: Settings) -> App:
-    """The app, in a process that does nothing else.
+    """The app for a process that runs nothing else: also sets process-wide limits and garbage collection.
 
-    A pause of the garbage collector is everybody's. What was imported and built for the app stays until the end, so
-    it is never looked at again; what an event makes for many people goes without it, and was a third of their time;
-    and all sockets together, which live long too, are looked at once in millions of new objects.
+    A pause of the garbage collector delays all connections. Modules and the app's own objects live until the end of the
+    process, so they are frozen and never visited again. The objects of an event's delivery are freed without the
+    collector; with Python's default thresholds it took a third of the delivery time. Connections live long too: the
+    oldest generation is collected once in millions of allocations.
     """
     raise_descriptor_limit()
-    sys.setswitchinterval(SWITCH_SECONDS)
+    sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     if settings.rate_limits is OnOff.OFF:
         CONNECTIONS.max_per_address = None
     app = App(settings)
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER, 10, 50)
+    gc.set_threshold(GC_THRESHOLD, 10, 50)
     return app
 
 
 class Cors(CORSMiddleware):
-    """Says in JSON, as everybody does here, why a preflight is refused."""
+    """CORS whose rejected preflights are JSON errors like all others."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        found = super().preflight_response(request_headers)
-        if found.status_code < 400:
-            return found
-        headers = {name: value for name, value in found.headers.items() if not name.startswith("content-")}
-        return Response(error_responses.body(403, bytes(found.body).decode()), 403, headers, "application/json")
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
+        return Response(
+            error_responses.error_body(403, bytes(response.body).decode()), 403, headers, "application/json"
+        )
 
 
 def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
@@ -135,9 +141,9 @@ def _routes(settings: Settings, roomcast: Callable[[], Roomcast]) -> list[BaseRo
 
     async def ready(_request: Request) -> Response:
         parts = await roomcast().is_ready()
-        good = all(parts.values())
-        shown = {name: "ok" if part else "down" for name, part in parts.items()}
-        return JSONResponse({"status": "ok" if good else "down", **shown}, 200 if good else 503)
+        is_ready = all(parts.values())
+        statuses = {name: "ok" if works else "down" for name, works in parts.items()}
+        return JSONResponse({"status": "ok" if is_ready else "down", **statuses}, 200 if is_ready else 503)
 
     return [
         Route("/schema.graphql", schema_file),

@@ -161,7 +161,7 @@ async def test_a_dead_session_cannot_open_a_socket(ann: UserClient, anonymous: A
 
 async def test_what_a_dead_session_still_asks_over_its_socket_is_refused(ann: UserClient) -> None:
     async with ann.connect() as wire:
-        ann.app.roomcast.sockets.admission._of_session.clear()  # nobody tells it
+        ann.app.roomcast.sockets.admission._by_session.clear()  # nobody tells it
         await ann.execute(LOGOUT)
         watching = await wire.subscribe(ME)
         message = await watching.next_message()
@@ -185,7 +185,7 @@ async def test_a_stream_that_was_behind_names_the_position_it_had_reached(
 
 async def test_ids_of_sessions_are_of_their_own_kind(ann: UserClient) -> None:
     async with ann.connect() as wire:
-        [socket] = ann.app.roomcast.sockets.open
+        [socket] = ann.app.roomcast.sockets.connections
         assert socket.viewer is not None
         shown = (await wire.execute(SESSIONS))["data"]["me"]["sessions"]
         assert [session["id"] for session in shown] == [global_id("session", socket.viewer.session_id)]

@@ -99,11 +99,11 @@ async def test_a_cut_wire_loses_and_repeats_nothing(chromium: Browser, server: s
         page = await enter(open_page, ann, room_id)
         for number in range(2):
             say(server, bob.token, room_id, f"before {number}")
-            wire.refuses = True
+            wire.rejects = True
             wire.cut()
             say(server, bob.token, room_id, f"during {number}")
             await expect(page.get_by_role("status")).to_have_text(LOST)
-            wire.refuses = False
+            wire.rejects = False
             say(server, bob.token, room_id, f"after {number}")
             await expect(row(page, f"after {number}")).to_be_visible()
             await expect(page.get_by_role("status")).to_have_text("")

@@ -1,4 +1,4 @@
-"""A Node program under a real GraphQL client, and what its user sees, line by line."""
+"""Runs a Node program with a real GraphQL client, and reads what it prints."""
 
 import asyncio
 import json
@@ -16,15 +16,15 @@ WAIT_SECONDS = 30.0
 
 
 def require() -> None:
-    """Skips, or fails in CI, where Node or the clients are missing."""
+    """Skip the test, or fail it in CI, where Node or the client packages are missing."""
     if shutil.which("node") is None:
-        servers.skip("no node here: install Node.js 20 or newer")
+        servers.skip("Node is not installed: install Node.js 20 or newer")
     if not (FOLDER / "node_modules" / "graphql-ws").is_dir():
         servers.skip("the JavaScript clients are not installed: run make test, or npm ci in tests/clients")
 
 
-class Listening:
-    """A script here, run by Node with these settings."""
+class NodeClient:
+    """A script of this folder, run by Node with these settings as its argument."""
 
     def __init__(self, script: str = "listen.mjs", **settings: Any) -> None:
         self._script, self._settings = script, json.dumps(settings)
@@ -44,7 +44,7 @@ class Listening:
             self._process.kill()
         await self._process.communicate()
         if error is not None:
-            error.add_note(f"the client had said {self.seen}")
+            error.add_note(f"the client printed {self.seen}")
 
     def freeze(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
@@ -52,8 +52,8 @@ class Listening:
     def thaw(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
-    async def says(self, key: str, value: Any = ...) -> Any:
-        """Wait until it says this; what it said."""
+    async def wait_for(self, key: str, value: Any = ...) -> Any:
+        """Wait until the program prints an object with this key, and value if given. Returns the value."""
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 line = await self._line()

@@ -1,4 +1,4 @@
-"""A wire between client and server that can be cut with a reset, and refuse to be mended for a while."""
+"""A TCP proxy between client and server that can reset connections and reject new ones for a while."""
 
 import asyncio
 import socket
@@ -8,17 +8,17 @@ from typing import Self
 from urllib.parse import urlsplit
 
 NO_LINGER = struct.pack("ii", 1, 0)
-"""A close that is a reset: what was under way is lost, as when a machine or a route disappears."""
+"""The SO_LINGER value with which a close sends a TCP reset. Data in flight is lost, as when a host or route fails."""
 
 
 class Proxy:
-    """`ws_url` and `url` lead to the same server as those it was given."""
+    """`url` and `ws_url` are the proxy's addresses; `url` of the constructor is the server's."""
 
     def __init__(self, url: str) -> None:
-        self._there = urlsplit(url)
+        self._server_address = urlsplit(url)
         self._open: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.refuses = False
+        self.rejects = False
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -44,17 +44,17 @@ class Proxy:
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
-        if self.refuses:
+        if self.rejects:
             self.cut()
             return
-        there = await asyncio.open_connection(self._there.hostname, self._there.port)
-        self._open.add(there[1])
-        for source, sink in ((reader, there[1]), (there[0], writer)):
-            task = asyncio.create_task(self._pass_on(source, sink))
+        upstream = await asyncio.open_connection(self._server_address.hostname, self._server_address.port)
+        self._open.add(upstream[1])
+        for source, sink in ((reader, upstream[1]), (upstream[0], writer)):
+            task = asyncio.create_task(self._copy(source, sink))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+    async def _copy(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while data := await source.read(65_536):
                 sink.write(data)

@@ -1,11 +1,11 @@
-"""The clients that people use, cut off in mid-stream: nothing lost, nothing twice. They run the recipes of docs/."""
+"""JavaScript clients lose and repeat nothing when their connection is cut. They run the recipes of docs/delivery.md."""
 
 from typing import Any
 
 import pytest
 
 from tests.api_clients import UserClient
-from tests.clients.node import Listening, require
+from tests.clients.node import NodeClient, require
 from tests.clients.proxy import Proxy
 
 pytestmark = pytest.mark.node
@@ -24,22 +24,22 @@ def settings(person: UserClient, proxy: Proxy, room_id: str, **more: Any) -> dic
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-async def test_a_client_whose_socket_is_cut_misses_nothing_and_repeats_nothing(ann: UserClient, client: str) -> None:
+async def test_a_javascript_client_that_reconnects_loses_and_repeats_nothing(ann: UserClient, client: str) -> None:
     den = await ann.create_room("den")
     async with (
         Proxy(ann.app.url) as proxy,
-        Listening(client=client, **settings(ann, proxy, den)) as listening,
+        NodeClient(client=client, **settings(ann, proxy, den)) as reader,
     ):
         await ann.app.wait_for_streams(1)
         await ann.send_messages(den, "one", "two")
-        await listening.says("body", "two")
+        await reader.wait_for("body", "two")
         for missed in ("three", "four"):
-            proxy.refuses = True
+            proxy.rejects = True
             proxy.cut()
-            await listening.says("closed")
+            await reader.wait_for("closed")
             await ann.send_messages(den, missed, f"{missed} again")
-            proxy.refuses = False
-            await listening.says("body", f"{missed} again")
+            proxy.rejects = False
+            await reader.wait_for("body", f"{missed} again")
         await ann.send_messages(den, "five")
-        await listening.says("body", "five")
-        assert listening.bodies == ["one", "two", "three", "three again", "four", "four again", "five"]
+        await reader.wait_for("body", "five")
+        assert reader.bodies == ["one", "two", "three", "three again", "four", "four again", "five"]

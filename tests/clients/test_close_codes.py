@@ -1,4 +1,4 @@
-"""Every close code against the real graphql-ws client: it comes back after some, and gives up after the others."""
+"""How the real graphql-ws client reacts to every close code: it reconnects after some and gives up after the others."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,7 +9,7 @@ from roomcast.api.websocket.admission import ConnectionLimits
 from roomcast.api.websocket.timeouts import Timeouts
 from tests.accounts.documents import BAN
 from tests.api_clients import UserClient, sign_up
-from tests.clients.node import Listening, require
+from tests.clients.node import NodeClient, require
 from tests.clients.proxy import Proxy
 from tests.clients.test_clients import settings
 from tests.conftest import MakeApp
@@ -26,8 +26,8 @@ def _node() -> None:
 
 
 def restart(app: RunningApp) -> None:
-    for socket in list(app.roomcast.sockets.open):
-        socket.leave()
+    for socket in list(app.roomcast.sockets.connections):
+        socket.on_server_stop()
 
 
 @pytest.mark.parametrize("code", [4400, 4406, 4409, 4429])
@@ -35,59 +35,57 @@ async def test_a_client_that_breaks_the_protocol_gives_up(ann: UserClient, code:
     den = await ann.create_room("den")
     async with (
         Proxy(ann.app.url) as proxy,
-        Listening(client="graphql-ws", **settings(ann, proxy, den, mischief=code)) as listening,
+        NodeClient(client="graphql-ws", **settings(ann, proxy, den, mischief=code)) as client,
     ):
-        assert await listening.says("failed") == code
-        assert [line["closed"] for line in listening.seen if "closed" in line] == [code]
+        assert await client.wait_for("failed") == code
+        assert [line["closed"] for line in client.seen if "closed" in line] == [code]
 
 
 async def test_a_client_with_a_bad_token_gives_up_after_4401(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with (
         Proxy(ann.app.url) as proxy,
-        Listening(client="graphql-ws", **settings(ann, proxy, den, token="nonsense")) as listening,
+        NodeClient(client="graphql-ws", **settings(ann, proxy, den, token="nonsense")) as client,
     ):
-        assert await listening.says("failed") == 4401
+        assert await client.wait_for("failed") == 4401
 
 
-async def test_a_client_whose_person_is_banned_hears_the_end_and_is_closed_with_4401(
-    ann: UserClient, bob: UserClient
-) -> None:
+async def test_the_client_of_a_banned_user_gets_the_end_event_and_a_4401(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with (
         Proxy(bob.app.url) as proxy,
-        Listening(client="graphql-ws", **settings(bob, proxy, den)) as listening,
+        NodeClient(client="graphql-ws", **settings(bob, proxy, den)) as client,
     ):
         await bob.app.wait_for_streams(1)
         await ann.mutate(BAN, userId=bob.id)
-        await listening.says("complete")
-        assert await listening.says("closed") == 4401
+        await client.wait_for("complete")
+        assert await client.wait_for("closed") == 4401
 
 
-async def test_a_client_comes_back_after_a_restart_with_1012(ann: UserClient) -> None:
+async def test_a_client_reconnects_after_1012(ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with (
         Proxy(ann.app.url) as proxy,
-        Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
+        NodeClient(client="graphql-ws", **settings(ann, proxy, den)) as client,
     ):
-        await goes_on_after(1012, listening, ann, den, lambda: restart(ann.app))
+        await goes_on_after(1012, client, ann, den, lambda: restart(ann.app))
 
 
-async def test_a_client_tries_again_after_1013_until_there_is_a_place(ann: UserClient) -> None:
+async def test_a_client_retries_after_1013_until_it_is_admitted(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd = ann.app.roomcast.sockets.admission
-    crowd.places = ConnectionLimits(sockets=0)
+    admission = ann.app.roomcast.sockets.admission
+    admission.limits = ConnectionLimits(connections=0)
     async with (
         Proxy(ann.app.url) as proxy,
-        Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
+        NodeClient(client="graphql-ws", **settings(ann, proxy, den)) as client,
     ):
         for _ in range(2):
-            await listening.says("closed", 1013)
-        crowd.places = ConnectionLimits()
-        await listening.says("connected")
+            await client.wait_for("closed", 1013)
+        admission.limits = ConnectionLimits()
+        await client.wait_for("connected")
         await ann.app.wait_for_streams(1)
         await ann.send_messages(den, "welcome")
-        await listening.says("body", "welcome")
+        await client.wait_for("body", "welcome")
 
 
 async def test_a_client_that_was_frozen_is_closed_with_4408_and_catches_up(ann: UserClient) -> None:
@@ -95,47 +93,47 @@ async def test_a_client_that_was_frozen_is_closed_with_4408_and_catches_up(ann: 
     ann.app.roomcast.sockets.timeouts = QUICK
     async with (
         Proxy(ann.app.url) as proxy,
-        Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
+        NodeClient(client="graphql-ws", **settings(ann, proxy, den)) as client,
     ):
         await ann.app.wait_for_streams(1)
         await ann.send_messages(den, "before")
-        await listening.says("body", "before")
-        listening.freeze()
+        await client.wait_for("body", "before")
+        client.freeze()
         await ann.app.wait_for_streams(0)
         await ann.send_messages(den, "meanwhile")
-        listening.thaw()
-        await listening.says("closed", 4408)
-        await listening.says("body", "meanwhile")
-        assert listening.bodies == ["before", "meanwhile"]
+        client.thaw()
+        await client.wait_for("closed", 4408)
+        await client.wait_for("body", "meanwhile")
+        assert client.bodies == ["before", "meanwhile"]
 
 
-async def test_a_client_renews_its_token_after_4403_and_goes_on(make_app: MakeApp) -> None:
+async def test_a_client_refreshes_its_token_after_4403_and_goes_on(make_app: MakeApp) -> None:
     app = await make_app(access_token_seconds=2)
     app.roomcast.sockets.timeouts = replace(QUICK, heartbeat=12)
     async with await sign_up(app, "ann") as ann, Proxy(app.url) as proxy:
         den = await ann.create_room("den")
         more = settings(ann, proxy, den, refreshToken=ann.refresh_token)
-        async with Listening(client="graphql-ws", **more) as listening:
+        async with NodeClient(client="graphql-ws", **more) as client:
             await app.wait_for_streams(1)
             await ann.send_messages(den, "with the first token")
-            await listening.says("body", "with the first token")
-            await listening.says("closed", 4403)
-            await listening.says("renewed")
+            await client.wait_for("body", "with the first token")
+            await client.wait_for("closed", 4403)
+            await client.wait_for("renewed")
             async with await sign_up(app, "bob") as bob:
                 await bob.join(den)
                 await bob.send_messages(den, "with the second")
-            await listening.says("body", "with the second")
-            assert listening.bodies == ["with the first token", "@bob joined.", "with the second"]
+            await client.wait_for("body", "with the second")
+            assert client.bodies == ["with the first token", "@bob joined.", "with the second"]
 
 
 async def goes_on_after(
-    code: int, listening: Listening, person: UserClient, room_id: str, end: Callable[[], None]
+    code: int, client: NodeClient, person: UserClient, room_id: str, end: Callable[[], None]
 ) -> None:
     await person.app.wait_for_streams(1)
     await person.send_messages(room_id, "before")
-    await listening.says("body", "before")
+    await client.wait_for("body", "before")
     end()
-    await listening.says("closed", code)
+    await client.wait_for("closed", code)
     await person.send_messages(room_id, "after")
-    await listening.says("body", "after")
-    assert listening.bodies == ["before", "after"]
+    await client.wait_for("body", "after")
+    assert client.bodies == ["before", "after"]

@@ -1,4 +1,4 @@
-"""Python programs, cut off in mid-stream: nothing lost, nothing twice. They run the recipes of docs/."""
+"""Python clients lose and repeat nothing when their connection is cut. They run the recipes of docs/delivery.md."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -20,9 +20,7 @@ every_recipe = pytest.mark.parametrize(
 
 
 @every_recipe
-async def test_a_program_whose_socket_is_cut_misses_nothing_and_repeats_nothing(
-    ann: UserClient, messages: Messages
-) -> None:
+async def test_a_python_client_that_reconnects_loses_and_repeats_nothing(ann: UserClient, messages: Messages) -> None:
     den = await ann.create_room("den")
 
     async def access_token() -> str:
@@ -46,7 +44,7 @@ async def test_a_program_whose_socket_is_cut_misses_nothing_and_repeats_nothing(
 
 
 @every_recipe
-async def test_a_program_with_a_bad_token_is_told_so_at_once(ann: UserClient, messages: Messages) -> None:
+async def test_a_python_client_with_a_bad_token_fails_at_once(ann: UserClient, messages: Messages) -> None:
     den = await ann.create_room("den")
 
     async def access_token() -> str:

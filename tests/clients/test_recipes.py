@@ -1,4 +1,4 @@
-"""The recipes of docs/delivery.md are the files that the tests run."""
+"""The recipes in docs/delivery.md are the files that the tests run."""
 
 import re
 import subprocess
@@ -13,7 +13,7 @@ RECIPES = sorted((ROOT / "tests" / "clients" / "recipes").glob("*.*"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: str(path.name))
-def test_a_recipe_in_the_documentation_is_the_one_that_is_tried(recipe: Path) -> None:
+def test_each_recipe_in_the_documentation_is_the_tested_file(recipe: Path) -> None:
     text = (ROOT / "docs" / "delivery.md").read_text()
     printed = re.findall(r"```(?:js|python)\n(.*?)```", text, re.DOTALL)
     assert recipe.read_text() in printed

@@ -1,4 +1,4 @@
-"""Several subscriptions of one client: each resumes from its own place, whatever the others do."""
+"""Several subscriptions of one client: each resumes from its own position."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.api_clients import UserClient
-from tests.clients.node import Listening, require
+from tests.clients.node import NodeClient, require
 from tests.clients.proxy import Proxy
 
 pytestmark = pytest.mark.node
@@ -36,38 +36,38 @@ def streams_of(document: str, room_id: str) -> dict[str, Any]:
     }
 
 
-async def all_show(client: Listening, body: str, names: Iterable[str]) -> None:
+async def all_show(client: NodeClient, body: str, names: Iterable[str]) -> None:
     waiting = set(names) - {line["name"] for line in client.seen if line.get("body") == body}
     while waiting:
-        await client.says("body", body)
+        await client.wait_for("body", body)
         waiting -= {line["name"] for line in client.seen if line.get("body") == body}
 
 
-def shown_by(client: Listening, name: str) -> list[str]:
+def shown_by(client: NodeClient, name: str) -> list[str]:
     return [line["body"] for line in client.seen if line.get("name") == name]
 
 
-async def cut_off(proxy: Proxy, client: Listening, person: UserClient, room_id: str, *missed: str) -> None:
+async def cut_off(proxy: Proxy, client: NodeClient, person: UserClient, room_id: str, *missed: str) -> None:
     """The connection is lost for as long as it takes to send these."""
-    proxy.refuses = True
+    proxy.rejects = True
     proxy.cut()
-    await client.says("closed")
+    await client.wait_for("closed")
     await person.send_messages(room_id, *missed)
-    proxy.refuses = False
+    proxy.rejects = False
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["", "strict-mode"])
 @pytest.mark.parametrize(("recipe", "document"), [("roomcast", RESUMING), ("map", PLAIN)], ids=["after", "map"])
-async def test_streams_of_one_room_and_field_resume_each_from_its_own_place(
+async def test_two_streams_of_one_room_and_field_resume_from_their_own_positions(
     ann: UserClient, recipe: str, document: str, strict: bool
 ) -> None:
     den = await ann.create_room("den")
     streams = streams_of(document, den)
     async with Proxy(ann.app.url) as proxy:
         settings = {"recipe": recipe, "wsUrl": proxy.ws_url, "token": ann.token, "streams": streams, "strict": strict}
-        async with Listening("streams.mjs", **settings) as client:
+        async with NodeClient("streams.mjs", **settings) as client:
             for _ in streams:
-                await client.says("position")  # before any message
+                await client.wait_for("position")  # before any message
             await cut_off(proxy, client, ann, den, "missed before the first", "another")
             await all_show(client, "another", streams)
             await ann.send_messages(den, "end second")
@@ -82,23 +82,23 @@ async def test_streams_of_one_room_and_field_resume_each_from_its_own_place(
             }
 
 
-async def test_what_is_iterated_resumes_too(ann: UserClient) -> None:
+async def test_an_iterated_subscription_resumes(ann: UserClient) -> None:
     den = await ann.create_room("den")
     streams = {"iterate": streams_of(RESUMING, den)["first"]}
     async with Proxy(ann.app.url) as proxy:
         settings = {"recipe": "roomcast", "wsUrl": proxy.ws_url, "token": ann.token, "streams": streams}
-        async with Listening("streams.mjs", **settings) as client:
-            await client.says("position")
+        async with NodeClient("streams.mjs", **settings) as client:
+            await client.wait_for("position")
             await cut_off(proxy, client, ann, den, "missed")
-            await client.says("body", "missed")
+            await client.wait_for("body", "missed")
             await cut_off(proxy, client, ann, den, "missed again")
-            await client.says("body", "missed again")
+            await client.wait_for("body", "missed again")
             assert shown_by(client, "iterate") == ["missed", "missed again"]
 
 
-async def test_a_document_that_could_not_resume_is_refused_by_the_recipe(ann: UserClient) -> None:
+async def test_the_recipe_rejects_a_document_that_cannot_resume(ann: UserClient) -> None:
     den = await ann.create_room("den")
     settings = {"recipe": "roomcast", "wsUrl": ann.app.ws_url, "token": ann.token, "streams": streams_of(PLAIN, den)}
-    async with Listening("streams.mjs", **settings) as client:
+    async with NodeClient("streams.mjs", **settings) as client:
         with pytest.raises(EOFError):
-            await client.says("position")
+            await client.wait_for("position")

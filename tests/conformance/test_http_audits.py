@@ -1,4 +1,4 @@
-"""GraphQL over HTTP: every audit of the specification's own suite, the npm package graphql-http."""
+"""Runs the audits of GraphQL over HTTP from the npm package graphql-http."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ AUDITS = 61
 
 
 @pytest.mark.node
-async def test_every_audit_of_graphql_http_is_green(app: RunningApp) -> None:
+async def test_every_graphql_http_audit_passes(app: RunningApp) -> None:
     node = shutil.which("node")
     if node is None or not (FOLDER / "node_modules" / "graphql-http").exists():
         servers.skip("the audits run on Node: install npm, then `make test` brings the rest")

@@ -1,4 +1,4 @@
-"""graphql-transport-ws, rule by rule: PROTOCOL.md and the reference implementation's own checks."""
+"""The rules of graphql-transport-ws, from PROTOCOL.md and the tests of the reference implementation."""
 
 import json
 from typing import Any
@@ -8,12 +8,12 @@ import pytest
 from tests.api_clients import ROOM_MESSAGES, SocketClient, UserClient
 from tests.running_app import RunningApp
 
-ASK = {"query": "{ __typename }"}
+QUERY = {"query": "{ __typename }"}
 LONG = "x" * 1000
 
 
 async def close_of(app: RunningApp, *messages: Any, acknowledged: bool = True) -> tuple[int | None, str | None]:
-    """How the server ends a socket that says these things."""
+    """The close code and reason after a client has sent these messages."""
     async with SocketClient(app.ws_url) as wire:
         if acknowledged:
             await wire.init()
@@ -26,7 +26,7 @@ async def close_of(app: RunningApp, *messages: Any, acknowledged: bool = True) -
 
 
 @pytest.mark.parametrize("subprotocol", [None, "graphql-ws", "something-else"])
-async def test_another_subprotocol_is_not_acceptable(app: RunningApp, subprotocol: str | None) -> None:
+async def test_another_subprotocol_closes_with_4406(app: RunningApp, subprotocol: str | None) -> None:
     async with SocketClient(app.ws_url, subprotocol=subprotocol) as wire:
         assert await wire.closed() == (4406, "Subprotocol not acceptable")
 
@@ -38,27 +38,27 @@ async def test_a_connection_is_acknowledged(app: RunningApp, payload: dict[str, 
         assert (await wire.next_control())["type"] == "connection_ack"
 
 
-async def test_a_second_init_is_one_too_many_even_before_the_acknowledgement(app: RunningApp) -> None:
+async def test_a_second_connection_init_closes_with_4429_even_before_the_ack(app: RunningApp) -> None:
     init = {"type": "connection_init"}
     assert await close_of(app, init) == (4429, "Too many initialisation requests")
     assert (await close_of(app, init, init, acknowledged=False))[0] == 4429
 
 
-async def test_nothing_is_run_before_the_acknowledgement(app: RunningApp) -> None:
-    subscribe = {"type": "subscribe", "id": "1", "payload": ASK}
+async def test_no_operation_runs_before_the_ack(app: RunningApp) -> None:
+    subscribe = {"type": "subscribe", "id": "1", "payload": QUERY}
     assert await close_of(app, subscribe, acknowledged=False) == (4401, "Unauthorized")
 
 
 # ------------------------------------------------------------------ malformed messages of every shape
 
-SUBSCRIBE = {"type": "subscribe", "id": "1", "payload": ASK}
+SUBSCRIBE = {"type": "subscribe", "id": "1", "payload": QUERY}
 NO_OBJECTS: list[Any] = [1, "x", [], True]
 NO_STRINGS: list[Any] = [1, [], {}, True]
 
 
 def changed(name: str, *values: Any) -> list[Any]:
     """A subscribe message whose payload has each of these under that name."""
-    return [{**SUBSCRIBE, "payload": {**ASK, name: value}} for value in values]
+    return [{**SUBSCRIBE, "payload": {**QUERY, name: value}} for value in values]
 
 
 MALFORMED: list[Any] = [
@@ -72,7 +72,7 @@ MALFORMED: list[Any] = [
     *changed("extensions", *NO_OBJECTS, {"persistedQuery": 1}, {"persistedQuery": {"sha256Hash": 1}}),
     *changed("operationName", *NO_STRINGS),
     *[{"type": "complete", "id": id_} for id_ in [*NO_STRINGS, None, ""]],
-    *[{"type": "subscribe", "id": "1"}, {"type": "subscribe", "payload": ASK}, {"type": "complete"}],
+    *[{"type": "subscribe", "id": "1"}, {"type": "subscribe", "payload": QUERY}, {"type": "complete"}],
     *[b"", b"{", b"\xff", b"null", b"[" * 200_000],  # binary frames, JSON or not
 ]
 
@@ -85,7 +85,7 @@ async def test_a_malformed_message_closes_with_4400_and_a_reason_that_fits(app: 
         assert len(reason.encode()) <= 123, message
 
 
-async def test_malformed_messages_leave_nothing_and_hurt_nobody(app: RunningApp, ann: UserClient) -> None:
+async def test_malformed_messages_affect_no_other_connection(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.connect() as good:
         watching = await good.subscribe(ROOM_MESSAGES, roomId=den)
@@ -136,7 +136,7 @@ async def test_a_query_is_answered_once_and_completed(app: RunningApp) -> None:
         ({"query": "{ __schema { types { name } } } " + "#" * 30_000}, "QUERY_TOO_COMPLEX"),
     ],
 )
-async def test_a_bad_operation_is_one_error_and_the_socket_lives(
+async def test_a_bad_operation_gets_an_error_and_the_connection_stays_open(
     app: RunningApp, payload: dict[str, Any], code: str
 ) -> None:
     async with SocketClient(app.ws_url) as wire:
@@ -156,13 +156,13 @@ async def test_a_duplicate_id_closes_with_4409_however_long_it_is(app: RunningAp
             watch = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
             await wire.send(type="subscribe", id=id_, payload=watch)
             await app.wait_for_streams(1)
-            await wire.send(type="subscribe", id=id_, payload=ASK)
+            await wire.send(type="subscribe", id=id_, payload=QUERY)
             code, reason = await wire.closed()
             assert (code, reason) == (4409, f"Subscriber for {id_} already exists"[: len(reason or "")])
         await app.wait_for_streams(0)
 
 
-async def test_completing_what_is_unknown_or_over_is_ignored(app: RunningApp) -> None:
+async def test_complete_for_an_unknown_or_finished_operation_is_ignored(app: RunningApp) -> None:
     async with SocketClient(app.ws_url) as wire:
         await wire.init()
         for _ in range(3):
@@ -174,7 +174,7 @@ async def test_completing_what_is_unknown_or_over_is_ignored(app: RunningApp) ->
         assert await wire.next_control() == {"type": "pong"}
 
 
-async def test_a_completed_stream_is_silent_and_its_id_free(app: RunningApp, ann: UserClient) -> None:
+async def test_a_completed_stream_sends_nothing_and_its_id_can_be_used_again(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.connect() as wire:
         watch = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}

@@ -127,11 +127,11 @@ async def test_a_peer_that_accepts_no_bytes_is_dropped(app: RunningApp, ann: Use
     app.roomcast.sockets.timeouts = replace(app.roomcast.sockets.timeouts, stall=0.5)
     async with stalled(app.ws_url, ann, den), ann.connect():
         await app.wait_for_streams(1)
-        assert len(app.roomcast.sockets.open) == 2
+        assert len(app.roomcast.sockets.connections) == 2
         await burst(ann, den, 200)
         await app.wait_for_streams(0)
         async with asyncio.timeout(5):
-            while len(app.roomcast.sockets.open) > 1:  # noqa: ASYNC110 (no one event says it)
+            while len(app.roomcast.sockets.connections) > 1:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.01)
 
 

@@ -215,7 +215,7 @@ async def test_failing_operations_do_not_affect_the_others(ann: UserClient) -> N
 
 async def test_sockets_per_user_address_and_process_are_limited(ann: UserClient, bob: UserClient) -> None:
     crowd = ann.app.roomcast.sockets.admission
-    crowd.places = ConnectionLimits(sockets=6, sockets_per_address=5, sockets_per_person=2)
+    crowd.limits = ConnectionLimits(connections=6, connections_per_address=5, connections_per_user=2)
     async with AsyncExitStack() as stack:
         for person in (ann, ann, bob):
             await stack.enter_async_context(person.connect())
@@ -226,17 +226,17 @@ async def test_sockets_per_user_address_and_process_are_limited(ann: UserClient,
             await stack.enter_async_context(SocketClient(ann.app.ws_url))
         async with SocketClient(ann.app.ws_url) as sixth:
             assert await sixth.closed() == (1013, "Too many connections")
-        crowd.places = ConnectionLimits(sockets=5)
+        crowd.limits = ConnectionLimits(connections=5)
         async with SocketClient(ann.app.ws_url) as sixth:
             assert (await sixth.closed())[0] == 1013
-    crowd.places = ConnectionLimits(sockets_per_person=1)
+    crowd.limits = ConnectionLimits(connections_per_user=1)
     async with bob.connect() as wire:  # all places are free again
         await ping_is_answered(wire)
 
 
 async def test_streams_per_connection_and_user_are_limited(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    ann.app.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=120)
+    ann.app.roomcast.sockets.admission.limits = ConnectionLimits(streams_per_user=120)
     async with ann.connect() as first, ann.connect() as second:
         for _ in range(100):
             await first.subscribe(ROOM_MESSAGES, roomId=den)
@@ -258,8 +258,8 @@ async def _refused(wire: SocketClient, room_id: str) -> str:
 
 
 async def test_limits_per_user_and_address_can_be_disabled(make_app: MakeApp) -> None:
-    places = (await make_app(rate_limits="off")).roomcast.sockets.admission.places
-    assert (places.sockets_per_address, places.sockets_per_person, places.streams_per_person) == (None, None, None)
+    places = (await make_app(rate_limits="off")).roomcast.sockets.admission.limits
+    assert (places.connections_per_address, places.connections_per_user, places.streams_per_user) == (None, None, None)
 
 
 # ------------------------------------------------------------------ shutdown
@@ -272,8 +272,8 @@ async def test_a_stopping_server_answers_running_operations_and_closes_with_1012
         async with inside.db.work():  # on SQLite the one writer is taken: the send has to wait
             sending = await wire.subscribe(SEND, input={"roomId": den, "body": "last words"})
             await ping_is_answered(wire)
-            for socket in list(inside.sockets.open):
-                socket.leave()
+            for socket in list(inside.sockets.connections):
+                socket.on_server_stop()
             ignored = await wire.subscribe("{ me { id } }")
             assert await idle.closed() == (1012, "Service restart")
         answer = await sending.next_message()
@@ -290,11 +290,11 @@ async def test_a_closed_socket_leaves_no_reference_cycles(ann: UserClient) -> No
     async with ann.connect() as wire:
         await (await wire.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
         async with asyncio.timeout(5):
-            while any(socket._operations.tasks for socket in ann.app.roomcast.sockets.open):  # noqa: ASYNC110
+            while any(socket.operations.tasks for socket in ann.app.roomcast.sockets.connections):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         gc.collect()  # what the operation has left
         gc.disable()
-        [trace] = [weakref.ref(socket) for socket in ann.app.roomcast.sockets.open]
+        [trace] = [weakref.ref(socket) for socket in ann.app.roomcast.sockets.connections]
     try:
         async with asyncio.timeout(5):
             while trace() is not None:  # noqa: ASYNC110 (nothing tells of it)

@@ -133,7 +133,7 @@ async def test_an_ended_session_closes_its_connections_and_no_others(
 
 
 async def test_a_connection_that_signs_in_later_counts_against_the_limit(ann: UserClient) -> None:
-    ann.app.roomcast.sockets.admission.places = ConnectionLimits(sockets_per_person=1)
+    ann.app.roomcast.sockets.admission.limits = ConnectionLimits(connections_per_user=1)
     async with ann.connect(), SocketClient(ann.app.ws_url) as late:
         await late.init()
         answer = await late.execute(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
@@ -148,7 +148,7 @@ async def test_a_connection_that_signs_in_later_counts_against_the_limit(ann: Us
 
 async def test_inboxes_and_streams_of_late_sign_ins_count_against_the_limit(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    ann.app.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=2)
+    ann.app.roomcast.sockets.admission.limits = ConnectionLimits(streams_per_user=2)
     async with ann.connect() as early, SocketClient(ann.app.ws_url) as late:
         await (await early.subscribe(INBOX)).next_event()
         await late.init()

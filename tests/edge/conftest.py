@@ -1,4 +1,4 @@
-"""What happens before anything reaches the database is tested on one of the two."""
+"""These tests run on SQLite only: what they test happens before a request reaches the database."""
 
 import shutil
 from pathlib import Path

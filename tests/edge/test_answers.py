@@ -1,4 +1,4 @@
-"""Answers: how large one may become, what is said of a larger one, and that making one leaves time to others."""
+"""The response size limit, for results, events and streams, and that large responses do not block the event loop."""
 
 import asyncio
 import time
@@ -21,20 +21,20 @@ PAGE = "query ($room: ID!) { messages(roomId: $room, last: 100) { nodes { %s } }
 
 
 @pytest_asyncio.fixture
-async def small(make_app: MakeApp) -> RunningApp:
-    """A house whose answers have at most 64 KiB."""
+async def small_limit_app(make_app: MakeApp) -> RunningApp:
+    """An app whose responses have at most 64 KiB."""
     return await make_app(max_response_bytes=LIMIT)
 
 
 @pytest_asyncio.fixture
-async def talker(small: RunningApp) -> Any:
-    async with await sign_up(small, "ann") as person:
-        yield person
+async def member(small_limit_app: RunningApp) -> Any:
+    async with await sign_up(small_limit_app, "ann") as user:
+        yield user
 
 
-async def refusal(person: UserClient, document: str, **variables: Any) -> str:
+async def error_code(user: UserClient, document: str, **variables: Any) -> str:
     """The message of the one error that comes in place of all data."""
-    answer = (await person.post({"query": document, "variables": variables})).json()
+    answer = (await user.post({"query": document, "variables": variables})).json()
     assert answer["data"] is None
     [error] = answer["errors"]
     assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
@@ -46,36 +46,36 @@ def aliased(field: str, count: int) -> str:
     return " ".join(f"a{number}: {field}" for number in range(count))
 
 
-async def test_an_answer_that_grows_too_large_is_refused_and_one_within_the_limit_is_not(talker: UserClient) -> None:
-    room = await talker.create_room("den")
-    await talker.send_messages(room, *["x" * 3_000 for _ in range(20)])
-    whole = await talker.execute(PAGE % "body", room=room)
+async def test_a_response_above_the_size_limit_is_an_error_and_one_below_is_not(member: UserClient) -> None:
+    room = await member.create_room("den")
+    await member.send_messages(room, *["x" * 3_000 for _ in range(20)])
+    whole = await member.execute(PAGE % "body", room=room)
     assert len(whole["messages"]["nodes"]) == 20
-    assert TOO_LARGE in await refusal(talker, PAGE % "body again: body", room=room)
-    assert TOO_LARGE in await refusal(talker, PAGE % aliased("body", 20), room=room)
+    assert TOO_LARGE in await error_code(member, PAGE % "body again: body", room=room)
+    assert TOO_LARGE in await error_code(member, PAGE % aliased("body", 20), room=room)
 
 
 @pytest.mark.parametrize("body", ["é" * 1_600, '"' * 1_600, "\n" * 1_599 + "x"])
-async def test_what_json_makes_longer_counts_by_the_bytes_it_becomes(talker: UserClient, body: str) -> None:
-    room = await talker.create_room("den")
-    await talker.send_messages(room, *[body] * 22)
-    assert TOO_LARGE in await refusal(talker, PAGE % "body", room=room)
+async def test_response_size_counts_the_bytes_after_json_escaping(member: UserClient, body: str) -> None:
+    room = await member.create_room("den")
+    await member.send_messages(room, *[body] * 22)
+    assert TOO_LARGE in await error_code(member, PAGE % "body", room=room)
 
 
-async def test_long_names_of_fields_count_too(talker: UserClient) -> None:
-    room = await talker.create_room("den")
-    await talker.send_messages(room, *map(str, range(9)))
-    assert TOO_LARGE in await refusal(talker, PAGE % ("a" * 15_000 + ": seq"), room=room)
+async def test_response_size_counts_field_names(member: UserClient) -> None:
+    room = await member.create_room("den")
+    await member.send_messages(room, *map(str, range(9)))
+    assert TOO_LARGE in await error_code(member, PAGE % ("a" * 15_000 + ": seq"), room=room)
 
 
-async def test_an_event_that_is_too_large_is_an_error_and_the_stream_goes_on(talker: UserClient) -> None:
-    room = await talker.create_room("den")
+async def test_an_event_above_the_size_limit_is_an_error_and_the_stream_goes_on(member: UserClient) -> None:
+    room = await member.create_room("den")
     watch = "subscription ($room: ID!) { roomMessages(roomId: $room) { message { seq %s } } }"
     personal = "viewerCanEdit " + aliased("body", 20)
-    async with talker.connect() as wire:
+    async with member.connect() as wire:
         streams = [await wire.subscribe(watch % fields, room=room) for fields in (aliased("body", 20), personal)]
-        await talker.app.wait_for_streams(2)
-        await talker.send_messages(room, "x" * 4_000, "short")
+        await member.app.wait_for_streams(2)
+        await member.send_messages(room, "x" * 4_000, "short")
         for stream in streams:
             large, short = [(await stream.next_message())["payload"] for _ in range(2)]
             assert large["data"] is None
@@ -83,18 +83,18 @@ async def test_an_event_that_is_too_large_is_an_error_and_the_stream_goes_on(tal
             assert short["data"]["roomMessages"]["message"]["a0"] == "short"
 
 
-async def test_a_stream_over_http_has_the_same_limit(talker: UserClient) -> None:
-    room = await talker.create_room("den")
-    [message] = await talker.send_messages(room, "x" * 4_000)
-    cursor = (await talker.execute(PAGE.replace("nodes { %s }", "streamCursor"), room=room))["messages"]["streamCursor"]
+async def test_a_stream_over_http_has_the_same_size_limit(member: UserClient) -> None:
+    room = await member.create_room("den")
+    [message] = await member.send_messages(room, "x" * 4_000)
+    cursor = (await member.execute(PAGE.replace("nodes { %s }", "streamCursor"), room=room))["messages"]["streamCursor"]
     watch = (
         "subscription ($room: ID!, $after: Cursor) { roomMessages(roomId: $room, after: $after) { message { %s } } }"
     )
     body = {"query": watch % aliased("body", 20), "variables": {"room": room, "after": cursor}}
-    headers = {"authorization": f"Bearer {talker.token}", "accept": "text/event-stream"}
-    async with talker.http.stream("POST", "/graphql", json=body, headers=headers) as stream:
-        await talker.app.wait_for_streams(1)
-        await talker.send_messages(room, "y" * 4_000)
+    headers = {"authorization": f"Bearer {member.token}", "accept": "text/event-stream"}
+    async with member.http.stream("POST", "/graphql", json=body, headers=headers) as stream:
+        await member.app.wait_for_streams(1)
+        await member.send_messages(room, "y" * 4_000)
         async for text in stream.aiter_lines():
             if text.startswith("data: {"):
                 assert TOO_LARGE in text
@@ -102,7 +102,7 @@ async def test_a_stream_over_http_has_the_same_limit(talker: UserClient) -> None
     assert message["seq"] > 0
 
 
-async def test_lists_that_are_longer_than_expected_are_counted_as_they_are(app: RunningApp, ann: UserClient) -> None:
+async def test_lists_longer_than_estimated_count_with_their_real_length(app: RunningApp, ann: UserClient) -> None:
     room = await ann.create_room("den")
     [message] = await ann.send_messages(room, "hello")
     add = "mutation ($input: ReactionInput!) { addReaction(input: $input) { errors { code } } }"
@@ -111,15 +111,15 @@ async def test_lists_that_are_longer_than_expected_are_counted_as_they_are(app: 
     document = "query ($id: ID!) { message(id: $id) { reactions { emoji count viewerHasReacted } } }"
     assert len((await ann.execute(document, id=message["id"]))["message"]["reactions"]) == 30
     app.roomcast.http._engine.limits = Limits(cost=80)  # what is expected of it costs less
-    assert "more than 80 fields in its lists" in await refusal(ann, document, id=message["id"])
+    assert "more than 80 fields in its lists" in await error_code(ann, document, id=message["id"])
 
 
-async def test_the_limit_is_one_that_clients_can_ask_for(talker: UserClient) -> None:
+async def test_server_info_tells_the_response_size_limit(member: UserClient) -> None:
     asked = "{ serverInfo { limits { maxResponseBytes } } }"
-    assert (await talker.execute(asked))["serverInfo"]["limits"]["maxResponseBytes"] == LIMIT
+    assert (await member.execute(asked))["serverInfo"]["limits"]["maxResponseBytes"] == LIMIT
 
 
-async def test_a_large_answer_is_made_in_turns_with_everybody_else(app: RunningApp, ann: UserClient) -> None:
+async def test_a_large_response_does_not_block_the_event_loop(app: RunningApp, ann: UserClient) -> None:
     for number in range(60):
         await ann.create_room(f"room {number}")
     # A page of rooms has the memberships at hand: nothing of this waits for a statement.

@@ -1,4 +1,4 @@
-"""Bytes that are no request, over HTTP and over a socket: a coded answer or a close code, and the others are served."""
+"""Invalid request bodies and frames get an error with a code, or a close code, and affect no other client."""
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.api_clients import AnonymousClient, SocketClient, UserClient
-from tests.edge.lines import line
+from tests.edge.raw_connections import raw_connection
 from tests.running_app import RunningApp
 
 NO_JSON = [b"", b"{", b"nope", b'{"query": "{ me { id } }"', b"\xff\xfe", b"[" * 100_000, b'{"query": "\xc3"}']
@@ -33,7 +33,7 @@ def codes(answer: httpx.Response) -> list[str]:
 
 
 @pytest.mark.parametrize("body", [*NO_JSON, *NO_REQUEST], ids=lambda body: repr(body[:40]))
-async def test_a_body_that_is_no_request_is_refused_in_json(app: RunningApp, body: bytes) -> None:
+async def test_a_body_that_is_not_a_request_gets_a_json_error(app: RunningApp, body: bytes) -> None:
     async with AnonymousClient(app) as anonymous:
         answer = await anonymous.http.post("/graphql", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, codes(answer)) == (400, ["BAD_USER_INPUT"])
@@ -41,7 +41,7 @@ async def test_a_body_that_is_no_request_is_refused_in_json(app: RunningApp, bod
     assert error["extensions"]["requestId"] == answer.headers["x-request-id"]
 
 
-async def test_a_body_that_is_too_large_is_refused_and_the_client_hears_why(app: RunningApp) -> None:
+async def test_a_body_that_is_too_large_gets_a_413_that_the_client_can_read(app: RunningApp) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(10):
             yield b" " * 30_000
@@ -57,27 +57,27 @@ HEAD = b"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/
 CHUNK = b"10000\r\n" + b"[" * 0x10000 + b"\r\n"
 
 
-async def test_a_huge_body_is_refused_without_being_read(app: RunningApp) -> None:
-    async with line(app.url) as it:
-        await it.say(HEAD + b"Content-Length: 100000000\r\n\r\n")
-        assert (await it.rest()).startswith(b"HTTP/1.1 413 ")  # to the end: the server hangs up
+async def test_a_huge_body_is_rejected_without_being_read(app: RunningApp) -> None:
+    async with raw_connection(app.url) as it:
+        await it.send(HEAD + b"Content-Length: 100000000\r\n\r\n")
+        assert (await it.read_rest()).startswith(b"HTTP/1.1 413 ")  # to the end: the server hangs up
 
 
-async def test_a_hundred_megabytes_in_pieces_are_hung_up_on_early(app: RunningApp) -> None:
+async def test_a_chunked_body_of_a_hundred_megabytes_is_cut_off_early(app: RunningApp) -> None:
     sent = 0
-    async with line(app.url) as it:
-        await it.say(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+    async with raw_connection(app.url) as it:
+        await it.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         with suppress(ConnectionError):
             for sent in range(0, 100_000_000, len(CHUNK)):  # noqa: B007
-                await it.say(CHUNK)
+                await it.send(CHUNK)
     assert sent < 30_000_000  # the sockets' own buffers included
 
 
-async def test_a_body_that_comes_drop_by_drop_is_not_waited_for(app: RunningApp) -> None:
-    app.roomcast.http.body_seconds = 0.05
-    async with line(app.url) as it:
-        await it.say(HEAD + b'Content-Length: 100\r\n\r\n{"query":')
-        answer = await it.rest()
+async def test_a_body_that_arrives_too_slowly_times_out(app: RunningApp) -> None:
+    app.roomcast.http.body_timeout = 0.05
+    async with raw_connection(app.url) as it:
+        await it.send(HEAD + b'Content-Length: 100\r\n\r\n{"query":')
+        answer = await it.read_rest()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"TIMEOUT"' in answer
     async with AnonymousClient(app) as anonymous:
@@ -85,7 +85,7 @@ async def test_a_body_that_comes_drop_by_drop_is_not_waited_for(app: RunningApp)
 
 
 @pytest.mark.parametrize("body", NO_JSON, ids=lambda body: repr(body[:40]))
-async def test_a_frame_that_is_no_json_closes_the_socket_with_4400(app: RunningApp, body: bytes) -> None:
+async def test_a_frame_that_is_not_json_closes_the_connection_with_4400(app: RunningApp, body: bytes) -> None:
     async with SocketClient(app.ws_url) as wire:
         await wire.init()
         try:
@@ -95,7 +95,7 @@ async def test_a_frame_that_is_no_json_closes_the_socket_with_4400(app: RunningA
         assert (await wire.closed())[0] == 4400
 
 
-async def test_a_frame_that_is_too_large_closes_the_socket(app: RunningApp, ann: UserClient) -> None:
+async def test_a_frame_that_is_too_large_closes_the_connection(app: RunningApp, ann: UserClient) -> None:
     async with SocketClient(app.ws_url) as wire:
         await wire.init()
         with suppress(ConnectionClosed):

@@ -1,4 +1,4 @@
-"""Below requests: heads without end, no HTTP, failing handshakes, floods. Answered or hung up on, and nobody waits."""
+"""Byte-level limits of the server: header size and time, failed handshakes, slow readers, connections per address."""
 
 import asyncio
 import gc
@@ -11,13 +11,13 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from roomcast.server.http_connections import HttpConnections
-from roomcast.server.http_protocol import MAX_HEAD_BYTES, HttpProtocol
+from roomcast.server.http_protocol import MAX_HEADER_BYTES, HttpProtocol
 from roomcast.server.read_chunking import ChunkedReads
 from roomcast.server.websocket_protocol import WebSocketProtocol
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
 from tests.api_clients import WAIT_SECONDS, SocketClient
 from tests.conftest import MakeApp
-from tests.edge.lines import HANDSHAKE, Line, line
+from tests.edge.raw_connections import HANDSHAKE, RawConnection, raw_connection
 from tests.running_app import RunningApp
 
 Kind = TypeVar("Kind")
@@ -26,11 +26,11 @@ INIT = b'{"type":"connection_init"}'
 
 
 @asynccontextmanager
-async def shaken(app: RunningApp) -> AsyncIterator[Line]:
-    """A WebSocket whose frames are written by hand."""
-    async with line(app.url, limit=2**10) as it:
-        await it.say(HANDSHAKE + b"\r\n")
-        assert b" 101 " in await it.head()
+async def raw_websocket(app: RunningApp) -> AsyncIterator[RawConnection]:
+    """A WebSocket connection on which the test writes raw frames."""
+    async with raw_connection(app.url, limit=2**10) as it:
+        await it.send(HANDSHAKE + b"\r\n")
+        assert b" 101 " in await it.read_head()
         yield it
 
 
@@ -38,25 +38,25 @@ def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
     return Frame(opcode, data, fin).serialize(mask=True)
 
 
-def living(kind: type[Kind]) -> list[Kind]:
+def live_instances(kind: type[Kind]) -> list[Kind]:
     # `isinstance` would ask weak proxies too, which may stand for something that is gone.
     return [each for each in gc.get_objects() if issubclass(type(each), kind)]
 
 
-def protocol() -> WebSocketProtocol:
-    """The one socket's, as the server has it."""
-    [found] = [each for each in living(WebSocketProtocol) if not each.disconnected]
+def websocket_protocol() -> WebSocketProtocol:
+    """The server's protocol object of the one open WebSocket."""
+    [found] = [each for each in live_instances(WebSocketProtocol) if not each.disconnected]
     return found
 
 
-def served() -> list[HttpProtocol]:
-    """The connections of requests, as this test's server has them."""
+def http_protocols() -> list[HttpProtocol]:
+    """The protocol objects of all HTTP connections of this test's server."""
     loop = asyncio.get_running_loop()
-    return [each for each in living(HttpProtocol) if each.loop is loop]
+    return [each for each in live_instances(HttpProtocol) if each.loop is loop]
 
 
 def is_protected(answer: bytes) -> bool:
-    """Whether it is JSON with a code, under the headers that every response has."""
+    """Whether the response is JSON with an error code and has the headers of every response."""
     wanted = {**SECURITY_HEADERS, "Content-Security-Policy": DATA_POLICY, "Content-Type": "application/json"}
     lines = answer.decode().split("\r\n")
     return all(f"{name}: {value}" in lines for name, value in wanted.items()) and '"code":' in lines[-1]
@@ -65,16 +65,16 @@ def is_protected(answer: bytes) -> bool:
 # ------------------------------------------------------------------ requests
 
 
-async def test_endless_headers_are_cut_off(app: RunningApp) -> None:
-    async with line(app.url) as it:
+async def test_headers_above_the_size_limit_get_a_431(app: RunningApp) -> None:
+    async with raw_connection(app.url) as it:
         with pytest.raises(ConnectionError):
-            await it.say(GET, *(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(20_000)))
+            await it.send(GET, *(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(20_000)))
 
 
-async def test_one_endless_header_is_cut_off(app: RunningApp) -> None:
-    async with line(app.url) as it:
-        await it.say(GET + b"Cookie: ", *[b"a" * 4096] * (MAX_HEAD_BYTES // 4096 + 2))
-        answer = await it.rest()
+async def test_one_header_above_the_size_limit_gets_a_431(app: RunningApp) -> None:
+    async with raw_connection(app.url) as it:
+        await it.send(GET + b"Cookie: ", *[b"a" * 4096] * (MAX_HEADER_BYTES // 4096 + 2))
+        answer = await it.read_rest()
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert is_protected(answer)
 
@@ -82,13 +82,13 @@ async def test_one_endless_header_is_cut_off(app: RunningApp) -> None:
 @pytest.mark.parametrize(
     "said", [b"", b"\r\n", GET, GET + b"\r\n" + GET, b"PUT /graphql HTTP/1.1\r\nContent-Length: 9\r\n\r\n"]
 )
-async def test_a_client_that_does_not_say_what_it_wants_is_not_waited_for(
+async def test_a_client_that_sends_no_complete_request_is_disconnected(
     app: RunningApp, monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
-    monkeypatch.setattr(HttpProtocol, "head_seconds", 0.05)
-    async with line(app.url) as it:
-        await it.say(said)
-        assert (await it.rest()).count(b"HTTP/1.1") == said.count(b"\r\n\r\n")
+    monkeypatch.setattr(HttpProtocol, "header_timeout", 0.05)
+    async with raw_connection(app.url) as it:
+        await it.send(said)
+        assert (await it.read_rest()).count(b"HTTP/1.1") == said.count(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(
@@ -103,33 +103,33 @@ async def test_a_client_that_does_not_say_what_it_wants_is_not_waited_for(
         b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
     ],
 )
-async def test_what_is_no_http_is_refused_as_everything_is(app: RunningApp, said: bytes) -> None:
-    async with line(app.url) as it:
-        await it.say(said)
-        answer = await it.rest()
+async def test_bytes_that_are_not_http_get_a_json_error(app: RunningApp, said: bytes) -> None:
+    async with raw_connection(app.url) as it:
+        await it.send(said)
+        answer = await it.read_rest()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert is_protected(answer)
 
 
-async def test_requests_one_after_another_are_answered_in_their_order(app: RunningApp) -> None:
+async def test_pipelined_requests_are_answered_in_order(app: RunningApp) -> None:
     paths = [b"/health/live", b"/nowhere"] * 500
-    async with line(app.url) as it:
+    async with raw_connection(app.url) as it:
         asked = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in paths)
-        await it.say(asked + GET + b"Connection: close\r\n\r\n")
-        answers = (await it.rest()).split(b"HTTP/1.1 ")[1:]
+        await it.send(asked + GET + b"Connection: close\r\n\r\n")
+        answers = (await it.read_rest()).split(b"HTTP/1.1 ")[1:]
     assert [answer[:3] for answer in answers] == [b"200", b"404"] * 500 + [b"200"]
 
 
-async def test_a_client_that_never_takes_its_answer_is_dropped(
+async def test_a_client_that_never_reads_its_response_is_disconnected(
     app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(HttpProtocol, "stall_seconds", 0.05)
+    monkeypatch.setattr(HttpProtocol, "stall_timeout", 0.05)
     files = 20
-    async with line(app.url, limit=2**10) as it, asyncio.timeout(WAIT_SECONDS):
-        await it.say(b"GET /static/graphiql/vendor/graphiql.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * files)
-        while not any(each.transport.is_closing() for each in served()):  # noqa: ASYNC110 (no one event says it)
+    async with raw_connection(app.url, limit=2**10) as it, asyncio.timeout(WAIT_SECONDS):
+        await it.send(b"GET /static/graphiql/vendor/graphiql.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * files)
+        while not any(each.transport.is_closing() for each in http_protocols()):  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.01)
-        assert len(await it.rest()) < files * 1_000_000
+        assert len(await it.read_rest()) < files * 1_000_000
 
 
 # ------------------------------------------------------------------ handshakes
@@ -148,11 +148,11 @@ WRONG: dict[str, tuple[bytes, int]] = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-async def test_a_handshake_that_fails_is_answered_and_ended(app: RunningApp, name: str) -> None:
+async def test_a_failed_handshake_gets_an_error_and_the_connection_closes(app: RunningApp, name: str) -> None:
     said, status = WRONG[name]
-    async with line(app.url) as it:
-        await it.say(said)
-        answer = await it.rest()
+    async with raw_connection(app.url) as it:
+        await it.send(said)
+        answer = await it.read_rest()
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert is_protected(answer)
 
@@ -160,62 +160,62 @@ async def test_a_handshake_that_fails_is_answered_and_ended(app: RunningApp, nam
 # ------------------------------------------------------------------ frames
 
 
-async def test_text_that_is_no_text_closes_with_1007_and_no_traceback(
+async def test_a_text_frame_that_is_not_utf8_closes_with_1007_and_no_traceback(
     app: RunningApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     for parts in ((frame(Opcode.TEXT, b"\xff"),), (frame(Opcode.TEXT, b"\xe2", fin=False), frame(Opcode.CONT, b"("))):
-        async with shaken(app) as it:
-            await it.say(*parts)
-            assert (await it.rest())[2:4] == (1007).to_bytes(2, "big")
+        async with raw_websocket(app) as it:
+            await it.send(*parts)
+            assert (await it.read_rest())[2:4] == (1007).to_bytes(2, "big")
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-async def test_a_message_of_endless_empty_parts_takes_no_memory(app: RunningApp) -> None:
-    async with shaken(app) as it:
-        await it.say(frame(Opcode.TEXT, INIT, fin=False), frame(Opcode.CONT, b"", fin=False) * 20_000)
-        await it.say(frame(Opcode.PING, b"heard"))
+async def test_a_message_of_many_empty_fragments_takes_no_memory(app: RunningApp) -> None:
+    async with raw_websocket(app) as it:
+        await it.send(frame(Opcode.TEXT, INIT, fin=False), frame(Opcode.CONT, b"", fin=False) * 20_000)
+        await it.send(frame(Opcode.PING, b"heard"))
         assert await it.reader.readexactly(7) == b"\x8a\x05heard"
-        assert len(protocol().frames) == 1
-        await it.say(frame(Opcode.CONT, b""))
+        assert len(websocket_protocol().frames) == 1
+        await it.send(frame(Opcode.CONT, b""))
         assert b"connection_ack" in await it.reader.readuntil(b"}}")
 
 
-async def test_nothing_is_compressed_and_no_bomb_unpacked(app: RunningApp) -> None:
-    async with line(app.url) as it:
-        await it.say(HANDSHAKE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
-        assert b"permessage-deflate" not in await it.head()
-        await it.say(b"\xc1\x81\0\0\0\0\0")  # a frame that says it is compressed
-        assert (await it.rest())[2:4] == (1002).to_bytes(2, "big")
+async def test_compressed_frames_are_not_accepted(app: RunningApp) -> None:
+    async with raw_connection(app.url) as it:
+        await it.send(HANDSHAKE + b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n")
+        assert b"permessage-deflate" not in await it.read_head()
+        await it.send(b"\xc1\x81\0\0\0\0\0")  # a frame that says it is compressed
+        assert (await it.read_rest())[2:4] == (1002).to_bytes(2, "big")
 
 
-async def test_who_pings_and_never_listens_is_not_kept_pongs_for(app: RunningApp) -> None:
-    async with shaken(app) as it:
-        await it.say(*[frame(Opcode.PING, b"x" * 125) * 1000] * 100)
-        assert protocol().transport.get_write_buffer_size() < 500_000
+async def test_pong_frames_are_not_queued_for_a_client_that_does_not_read(app: RunningApp) -> None:
+    async with raw_websocket(app) as it:
+        await it.send(*[frame(Opcode.PING, b"x" * 125) * 1000] * 100)
+        assert websocket_protocol().transport.get_write_buffer_size() < 500_000
 
 
-async def test_who_asks_for_much_and_never_listens_is_dropped(app: RunningApp) -> None:
+async def test_a_client_that_reads_none_of_many_results_is_disconnected(app: RunningApp) -> None:
     query = b'{"query":"{ ' + b"a" * 15_000 + b': __typename }"}'
-    async with shaken(app) as it:
-        await it.say(frame(Opcode.TEXT, INIT))
+    async with raw_websocket(app) as it:
+        await it.send(frame(Opcode.TEXT, INIT))
         asked = [b'{"type":"subscribe","id":"%d","payload":%s}' % (number, query) for number in range(3_000)]
         with pytest.raises(ConnectionError):
-            await it.say(*(frame(Opcode.TEXT, each) for each in asked))
+            await it.send(*(frame(Opcode.TEXT, each) for each in asked))
     async with SocketClient(app.ws_url) as other:
         await other.init()
 
 
-async def test_a_client_that_pings_and_never_reads_is_not_kept_pongs_for(app: RunningApp) -> None:
+async def test_pong_messages_are_not_queued_for_a_client_that_does_not_read(app: RunningApp) -> None:
     ping = frame(Opcode.TEXT, b'{"type":"ping","payload":{"say":"' + b"x" * 900 + b'"}}')
-    async with shaken(app) as it:
-        await it.say(frame(Opcode.TEXT, INIT), *[ping * 100] * 150)
-        [socket] = app.roomcast.sockets.open
+    async with raw_websocket(app) as it:
+        await it.send(frame(Opcode.TEXT, INIT), *[ping * 100] * 150)
+        [socket] = app.roomcast.sockets.connections
         async with asyncio.timeout(WAIT_SECONDS):
-            while not socket._outbox.is_blocked:  # noqa: ASYNC110 (no event says it)
+            while not socket.transport.outbox.is_blocked:  # noqa: ASYNC110 (there is no event to wait for)
                 await asyncio.sleep(0.01)
-        await it.say(*[ping * 100] * 20)
-        assert len(socket._outbox._waiting) == 0
-        assert protocol().transport.get_write_buffer_size() < 500_000
+        await it.send(*[ping * 100] * 20)
+        assert len(socket.transport.outbox._waiting) == 0
+        assert websocket_protocol().transport.get_write_buffer_size() < 500_000
 
 
 async def test_a_ping_with_a_large_payload_is_malformed(app: RunningApp) -> None:
@@ -227,25 +227,23 @@ async def test_a_ping_with_a_large_payload_is_malformed(app: RunningApp) -> None
         assert await wire.closed() == (4400, "A ping has at most 1024 characters")
 
 
-async def test_an_address_has_no_more_connections_than_its_share(
-    make_app: MakeApp, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")  # uvicorn would take this test for a proxy
-    places = HttpConnections(max_per_address=2)
-    monkeypatch.setattr(HttpProtocol, "places", places)
+async def test_an_address_has_a_limit_of_connections(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")  # else uvicorn takes this test for a proxy
+    connections = HttpConnections(max_per_address=2)
+    monkeypatch.setattr(HttpProtocol, "http_connections", connections)
     app = await make_app()
-    async with line(app.url) as one, line(app.url) as two, line(app.url) as three:
-        answer = await three.rest()
+    async with raw_connection(app.url) as one, raw_connection(app.url) as two, raw_connection(app.url) as three:
+        answer = await three.read_rest()
         assert answer.startswith(b"HTTP/1.1 429 ")
         assert b'"code":"RATE_LIMITED"' in answer
-        await two.say(HANDSHAKE + b"\r\n")
-        assert b" 101 " in await two.head()
-        async with line(app.url) as four:  # a socket is counted as such
+        await two.send(HANDSHAKE + b"\r\n")
+        assert b" 101 " in await two.read_head()
+        async with raw_connection(app.url) as four:  # WebSockets do not count as HTTP connections
             for each in (one, four):
-                await each.say(GET + b"\r\n")
-                assert b" 200 " in await each.head()
+                await each.send(GET + b"\r\n")
+                assert b" 200 " in await each.read_head()
     async with asyncio.timeout(WAIT_SECONDS):
-        while places._open:  # noqa: ASYNC110 (no event says it)
+        while connections._open:  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.01)
 
 
@@ -259,48 +257,48 @@ class Unread:
         self.is_dropped = True
 
 
-def test_the_address_that_leaves_most_unread_loses_its_oldest_connections() -> None:
-    places = HttpConnections(max_unread_bytes=100)
+def test_the_address_with_the_most_unread_bytes_loses_its_longest_blocked_connections() -> None:
+    connections = HttpConnections(max_unread_bytes=100)
     greedy, modest = [Unread("10.0.0.1", 30) for _ in range(4)], Unread("10.0.0.2", 40)
     for each in (modest, *greedy):
-        places.blocked(each)
+        connections.on_blocked(each)
     assert [each.is_dropped for each in (modest, *greedy)] == [False, True, True, False, False]
     for each in greedy[2:]:
-        places.unblocked(each)
-    places.blocked(Unread("10.0.0.3", 60))
+        connections.on_unblocked(each)
+    connections.on_blocked(Unread("10.0.0.3", 60))
     assert modest.is_dropped is False
 
 
-# ------------------------------------------------------------------ turns
+# ------------------------------------------------------------------ chunked reads
 
 
-class Tape(asyncio.Protocol):
-    """What a protocol is given, and what its transport was told."""
+class Recorder(asyncio.Protocol):
+    """Records the data fed to a protocol and the calls to its transport."""
 
     def __init__(self) -> None:
-        self.taken: list[bytes] = []
-        self.told: list[str] = []
+        self.fed: list[bytes] = []
+        self.calls: list[str] = []
 
     def data_received(self, data: bytes) -> None:
-        self.taken.append(data)
+        self.fed.append(data)
 
     def __getattr__(self, name: str) -> Any:
-        return lambda: self.told.append(name)
+        return lambda: self.calls.append(name)
 
 
-class Reel(ChunkedReads, Tape):
-    def caught_up(self) -> None:
-        self.told.append("caught_up")
+class RecordingChunkedReads(ChunkedReads, Recorder):
+    def on_all_fed(self) -> None:
+        self.calls.append("on_all_fed")
 
 
-async def test_a_flood_is_taken_in_turns_with_everybody_else() -> None:
-    reel = Reel()
-    reel.loop, reel.transport = asyncio.get_running_loop(), reel  # type: ignore[assignment]
-    reel.is_closing = lambda: False  # type: ignore[attr-defined]
-    flood = bytes(range(256)) * 40
-    reel.data_received(flood)
+async def test_a_large_read_is_fed_in_chunks_over_several_turns_of_the_loop() -> None:
+    protocol = RecordingChunkedReads()
+    protocol.loop, protocol.transport = asyncio.get_running_loop(), protocol  # type: ignore[assignment]
+    protocol.is_closing = lambda: False  # type: ignore[attr-defined]
+    data = bytes(range(256)) * 40
+    protocol.data_received(data)
     for turn in range(1, 11):
         await asyncio.sleep(0)
-        assert len(reel.taken) == turn
-    assert b"".join(reel.taken) == flood
-    assert (reel.told[0], reel.told[-1]) == ("pause_reading", "caught_up")
+        assert len(protocol.fed) == turn
+    assert b"".join(protocol.fed) == data
+    assert (protocol.calls[0], protocol.calls[-1]) == ("pause_reading", "on_all_fed")

@@ -1,4 +1,4 @@
-"""Top-level errors: every code is produced, ours are masked and logged once, clients' leave no word in the log."""
+"""Top-level errors: every code, masking and logging of internal errors, no log lines for client errors."""
 
 import logging
 from typing import Any
@@ -26,7 +26,7 @@ REFUSALS = [Forbidden("no"), RateLimited("wait", retry_after_ms=1500), ResumeExp
 
 
 @pytest.mark.parametrize(("code", "request_"), REQUESTS, ids=[code for code, _ in REQUESTS])
-async def test_a_clients_mistake_has_its_code_and_no_place_in_the_log(
+async def test_client_errors_have_a_code_and_are_not_logged(
     anonymous: AnonymousClient, caplog: pytest.LogCaptureFixture, code: str, request_: Json
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -44,13 +44,13 @@ def shown(cause: Exception) -> Json:
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: str(refusal.code))
-def test_a_refusal_of_the_product_keeps_its_code_and_its_wait(refusal: Any) -> None:
+def test_domain_errors_keep_their_code_and_retry_time(refusal: Any) -> None:
     extensions = shown(refusal)["extensions"]
     assert extensions["code"] == refusal.code
     assert extensions.get("retryAfterMs") == refusal.retry_after_ms
 
 
-def test_what_is_ours_is_masked_and_logged_once_with_its_request(caplog: pytest.LogCaptureFixture) -> None:
+def test_internal_errors_are_masked_and_logged_once_with_the_request_id(caplog: pytest.LogCaptureFixture) -> None:
     error = shown(RuntimeError("SELECT password_hash FROM users"))
     assert error["message"] == "Something went wrong on our side."
     assert error["extensions"] == {"code": "INTERNAL", "retryable": True, "requestId": "request-7"}
@@ -68,7 +68,7 @@ async def test_an_operation_that_takes_too_long_is_stopped(app: RunningApp, ann:
 
 
 @pytest.mark.parametrize("wrong", ["PUBLI", "public", 5])
-async def test_no_value_is_suggested(ann: UserClient, wrong: object) -> None:
+async def test_error_messages_suggest_no_values(ann: UserClient, wrong: object) -> None:
     document = "mutation ($input: CreateRoomInput!) { createRoom(input: $input) { cursor } }"
     answer = await ann.post({"query": document, "variables": {"input": {"name": "x", "visibility": wrong}}})
     assert "mean" not in answer.text

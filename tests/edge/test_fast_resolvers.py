@@ -1,4 +1,4 @@
-"""Resolvers that are called straight answer as they do through Strawberry."""
+"""Fast resolvers return the same results as Strawberry's own."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -75,7 +75,7 @@ async def answered(*, straight: bool) -> tuple[Any, list[str]]:
     return result.data, [f"{error.path} {error.message}" for error in result.errors or ()]
 
 
-async def test_the_answers_are_the_same() -> None:
+async def test_fast_resolvers_return_the_same_results() -> None:
     through_strawberry = await answered(straight=False)
 
     assert await answered(straight=True) == through_strawberry
@@ -83,7 +83,7 @@ async def test_the_answers_are_the_same() -> None:
     assert through_strawberry[1] == ["['thing', 'failing'] thing"]
 
 
-def test_every_field_without_arguments_is_called_straight() -> None:
+def test_every_field_without_arguments_has_a_fast_resolver() -> None:
     built = root.build_schema()._schema
     kinds = [kind for kind in built.type_map.values() if isinstance(kind, GraphQLObjectType)]
 

@@ -1,4 +1,4 @@
-"""Whatever arrives, over HTTP or a socket: an answer with a code, and nothing in the log. Many more by `make fuzz`."""
+"""Random requests and frames get an error with a code, and the server logs nothing. `make fuzz` runs many more."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.api_clients import Json, SocketClient, UserClient, sign_up
 from tests.conftest import run_in_own_loop
-from tests.edge.lines import HANDSHAKE, line
+from tests.edge.raw_connections import HANDSHAKE, raw_connection
 from tests.process import Process
 
 CASES = int(os.environ.get("ROOMCAST_TEST_FUZZ_CASES", "300"))
@@ -157,9 +157,9 @@ async def drawn(strategy: st.SearchStrategy[Any], count: int = CASES) -> list[An
 async def test_any_bytes_where_a_request_is_expected(server: Process, fuzzer: UserClient) -> None:
     for said in await drawn(heads | st.binary(max_size=200)):
         with printing(said):
-            async with line(server.url) as it:
+            async with raw_connection(server.url) as it:
                 with suppress(ConnectionError):
-                    await it.say(said)
+                    await it.send(said)
                 assert b"HTTP/1.1 5" not in await it.finish()
     await fuzzer.execute("{ me { id } }")
 
@@ -167,11 +167,11 @@ async def test_any_bytes_where_a_request_is_expected(server: Process, fuzzer: Us
 async def test_any_frames_on_a_socket(server: Process, fuzzer: UserClient) -> None:
     for said in await drawn(st.lists(frames | st.binary(max_size=50), max_size=5)):
         with printing(said):
-            async with line(server.url) as it:
+            async with raw_connection(server.url) as it:
                 with suppress(ConnectionError):
-                    await it.say(HANDSHAKE + b"\r\n")
-                    await it.head()
-                    await it.say(*said)
+                    await it.send(HANDSHAKE + b"\r\n")
+                    await it.read_head()
+                    await it.send(*said)
                 await it.finish()
     await fuzzer.execute("{ me { id } }")
 

@@ -1,4 +1,4 @@
-"""HTTP as it is served: which methods and bodies, who may ask from where, what every response carries."""
+"""GraphQL over HTTP: methods, bodies, CORS, response headers, persisted documents."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ def codes(answer: httpx.Response) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
-async def test_other_methods_are_told_which_there_are(anonymous: AnonymousClient, method: str) -> None:
+async def test_other_methods_get_a_405_with_the_allowed_ones(anonymous: AnonymousClient, method: str) -> None:
     answer = await anonymous.http.request(method, "/graphql")
     assert (answer.status_code, codes(answer)) == (405, ["BAD_USER_INPUT"])
     assert {"GET", "HEAD", "POST"} <= {name.strip() for name in answer.headers["allow"].split(",")}
@@ -32,12 +32,12 @@ async def test_other_methods_are_told_which_there_are(anonymous: AnonymousClient
     "kind",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx", ""],
 )
-async def test_a_body_that_a_foreign_form_could_send_is_not_read(anonymous: AnonymousClient, kind: str) -> None:
+async def test_content_types_that_a_form_can_send_are_rejected(anonymous: AnonymousClient, kind: str) -> None:
     answer = await anonymous.http.post("/graphql", content=json.dumps(ASK), headers={"content-type": kind})
     assert (answer.status_code, codes(answer)) == (415, ["BAD_USER_INPUT"])
 
 
-async def test_a_compressed_body_is_not_unpacked(anonymous: AnonymousClient) -> None:
+async def test_a_compressed_body_is_rejected(anonymous: AnonymousClient) -> None:
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
     answer = await anonymous.http.post("/graphql", content=gzip.compress(json.dumps(ASK).encode()), headers=headers)
     assert (answer.status_code, codes(answer), answer.headers["accept-encoding"]) == (
@@ -47,7 +47,7 @@ async def test_a_compressed_body_is_not_unpacked(anonymous: AnonymousClient) -> 
     )
 
 
-async def test_a_url_asks_and_never_changes(anonymous: AnonymousClient) -> None:
+async def test_get_runs_queries_and_no_mutations(anonymous: AnonymousClient) -> None:
     assert (await anonymous.http.get("/graphql", params=ASK)).json() == {"data": {"__typename": "Query"}}
     for document, status in ((CHANGE, 405), ("subscription { roomMessages(roomId: 1) { cursor } }", 400)):
         answer = await anonymous.http.get("/graphql", params={"query": document})
@@ -55,12 +55,12 @@ async def test_a_url_asks_and_never_changes(anonymous: AnonymousClient) -> None:
     assert (await anonymous.http.get("/graphql", params={"query": CHANGE})).headers["allow"] == "POST"
 
 
-async def test_head_is_get_without_the_body(anonymous: AnonymousClient) -> None:
+async def test_head_is_get_without_the_response_body(anonymous: AnonymousClient) -> None:
     head, get = [await anonymous.http.request(method, "/graphql", params=ASK) for method in ("HEAD", "GET")]
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", get.headers["content-length"])
 
 
-async def test_several_operations_need_a_name(anonymous: AnonymousClient) -> None:
+async def test_a_document_with_several_operations_needs_an_operation_name(anonymous: AnonymousClient) -> None:
     document = "query A { __typename } query B { b: __typename }"
     for name, found in ((None, None), ("C", None), ("B", {"b": "Query"})):
         answer = (await anonymous.post({"query": document, "operationName": name})).json()
@@ -70,7 +70,7 @@ async def test_several_operations_need_a_name(anonymous: AnonymousClient) -> Non
 
 @pytest.mark.parametrize("path", ["/nowhere", "/static/nowhere.js", "/graphql/x", "/schema.graphql?x", "/health/live"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
-async def test_every_refusal_is_json_and_every_response_protected(
+async def test_every_error_is_json_and_every_response_has_security_headers(
     anonymous: AnonymousClient, method: str, path: str
 ) -> None:
     answer = await anonymous.http.request(method, path)
@@ -80,7 +80,7 @@ async def test_every_refusal_is_json_and_every_response_protected(
         assert answer.headers["content-security-policy"] == DATA_POLICY
 
 
-async def test_answers_are_kept_by_no_cache_and_name_their_request(anonymous: AnonymousClient) -> None:
+async def test_responses_are_not_cached_and_have_a_request_id(anonymous: AnonymousClient) -> None:
     first, second = await anonymous.post(ASK), await anonymous.post(ASK)
     assert first.headers["cache-control"] == "no-store"
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
@@ -89,7 +89,7 @@ async def test_answers_are_kept_by_no_cache_and_name_their_request(anonymous: An
 # ------------------------------------------------------------------ other origins
 
 
-async def test_only_named_origins_may_use_the_api(make_app: MakeApp) -> None:
+async def test_only_allowed_origins_pass_cors(make_app: MakeApp) -> None:
     app = await make_app(allowed_origins=(FRIEND,))
     wish = {"access-control-request-method": "POST", "access-control-request-headers": "authorization, content-type"}
     async with AnonymousClient(app) as anonymous:
@@ -103,7 +103,7 @@ async def test_only_named_origins_may_use_the_api(make_app: MakeApp) -> None:
             assert "access-control-allow-credentials" not in answer.headers
 
 
-async def test_the_same_setting_opens_sockets(make_app: MakeApp) -> None:
+async def test_allowed_origins_may_open_websockets(make_app: MakeApp) -> None:
     app = await make_app(allowed_origins=(FRIEND,))
     for origin in (None, FRIEND, app.url):
         async with SocketClient(app.ws_url, origin=origin) as wire:
@@ -113,7 +113,7 @@ async def test_the_same_setting_opens_sockets(make_app: MakeApp) -> None:
             await SocketClient(app.ws_url, origin=origin).__aenter__()
 
 
-async def test_without_the_setting_nobody_else_may(app: RunningApp, anonymous: AnonymousClient) -> None:
+async def test_no_other_origin_is_allowed_by_default(app: RunningApp, anonymous: AnonymousClient) -> None:
     answer = await anonymous.post(ASK, origin=FRIEND)
     assert not any(name.startswith("access-control") for name in answer.headers)
 
@@ -125,7 +125,7 @@ def hashed(document: str) -> dict[str, object]:
     return {"persistedQuery": {"version": 1, "sha256Hash": sha256(document.encode()).hexdigest()}}
 
 
-async def test_a_document_is_learned_once_it_is_good_and_then_named(anonymous: AnonymousClient) -> None:
+async def test_a_valid_document_is_persisted_and_found_by_its_hash(anonymous: AnonymousClient) -> None:
     document = "{ serverInfo { version } }"
     only_hash = {"extensions": hashed(document)}
     unknown = (await anonymous.post(only_hash)).json()["errors"][0]
@@ -142,7 +142,7 @@ async def test_a_document_is_learned_once_it_is_good_and_then_named(anonymous: A
         assert (await wire.next_message("1"))["payload"] == taught
 
 
-async def test_nothing_bad_is_learned(anonymous: AnonymousClient) -> None:
+async def test_invalid_documents_are_not_persisted(anonymous: AnonymousClient) -> None:
     for document, named, code in (
         ("{ nothing }", "{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ("{ __typename }", "{ me { id } }", "BAD_USER_INPUT"),
@@ -151,7 +151,7 @@ async def test_nothing_bad_is_learned(anonymous: AnonymousClient) -> None:
         assert codes(await anonymous.post({"extensions": hashed(document)})) == ["PERSISTED_QUERY_NOT_FOUND"]
 
 
-async def test_a_server_with_a_manifest_runs_nothing_else(
+async def test_a_server_with_trusted_documents_runs_no_others(
     make_app: MakeApp, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     document, other = SIGNUP, "{ __typename }"

@@ -1,4 +1,4 @@
-"""Limits of documents: each one refuses, in time linear in the document, and says the right number."""
+"""Document limits: each is enforced, in time linear in the document, and counts correctly."""
 
 import time
 from collections.abc import Callable
@@ -76,7 +76,7 @@ def least_seconds(step: Callable[[], Any]) -> float:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_document_is_refused_in_a_tenth_of_a_second(name: str) -> None:
+def test_a_hostile_document_is_rejected_in_a_tenth_of_a_second(name: str) -> None:
 
     def refuse() -> None:
         with pytest.raises(RequestErrors):
@@ -85,7 +85,7 @@ def test_a_hostile_document_is_refused_in_a_tenth_of_a_second(name: str) -> None
     assert least_seconds(refuse) < 0.1
 
 
-def test_what_passes_costs_little_too() -> None:
+def test_checking_a_valid_document_is_fast() -> None:
     """The worst that the limits let through: validation compares overlapping fields in pairs."""
     same = "messages { nodes { id author { id } } edges { cursor node { id } } pageInfo { endCursor } } "
     for widest in ("{ me { " + "id " * 490 + "} }", "{ rooms(first: 1) { nodes { " + same * 25 + "} } }"):
@@ -145,14 +145,14 @@ def counted(tree: Tree | None) -> tuple[int, int, int]:
 
 @given(trees)
 @settings(max_examples=200, deadline=None)
-def test_the_measure_counts_as_one_would_by_hand(tree: Tree) -> None:
+def test_measured_depth_and_counts_match_a_naive_count(tree: Tree) -> None:
     size = SizeChecker(parse(written(tree)), UNLIMITED).size
     assert (size.selections, size.aliases, size.depth) == counted(tree)
 
 
 @given(st.integers(1, 40), st.integers(1, 5))
 @settings(max_examples=50, deadline=None)
-def test_fragments_count_as_often_as_they_are_spread(levels: int, spreads: int) -> None:
+def test_fragments_count_once_per_spread(levels: int, spreads: int) -> None:
     chain = (f"fragment F{n} on Query {{ {f'...F{n + 1} ' * spreads} }}" for n in range(levels))
     text = "{ ...F0 } " + " ".join(chain)
     size = SizeChecker(parse(text + f" fragment F{levels} on Query {{ f }}"), UNLIMITED).size
@@ -221,7 +221,7 @@ ROOM, MESSAGE = ROW_COSTS["Room"], ROW_COSTS["Message"]
         ('mutation { login(input: {usernameOrEmail: "", password: ""}) { errors { code } } }', {}, 2 + 5),
     ],
 )
-def test_the_cost_is_what_is_run_and_loaded_times_the_sizes_of_its_lists(
+def test_cost_multiplies_fields_and_statements_by_list_sizes(
     document: str, variables: dict[str, Any], cost: int
 ) -> None:
     assert read(document).cost.total(variables) == cost
@@ -242,7 +242,9 @@ def test_a_page_size_costs_the_same_as_a_literal_and_as_a_variable(outer: int, i
     )
 
 
-async def test_an_operation_that_costs_too_much_is_refused_and_one_that_asks_hears_its_cost(ann: UserClient) -> None:
+async def test_an_operation_above_the_cost_limit_is_rejected_and_its_cost_can_be_asked_for(
+    ann: UserClient,
+) -> None:
     many = "query ($n: Int) { rooms(first: $n) { nodes { messages(first: $n) { nodes { id seq body createdAt } } } } }"
     assert await ann.error_codes(many, n=100) == ["QUERY_TOO_COMPLEX"]
     each = MESSAGE + 4 + FIELD_COSTS["Message.body"]
@@ -253,7 +255,7 @@ async def test_an_operation_that_costs_too_much_is_refused_and_one_that_asks_hea
     assert "extensions" not in (await ann.post({"query": "{ me { id } }"})).json()
 
 
-def test_prices_are_of_fields_that_there_are() -> None:
+def test_every_price_belongs_to_an_existing_field() -> None:
     for coordinate in {*FIELD_COSTS, *LIST_LENGTH_ARGUMENTS}:
         kind, _, name = coordinate.partition(".")
         assert name in SCHEMA.type_map[kind].fields or name.startswith("__"), coordinate  # type: ignore[attr-defined]
@@ -269,13 +271,13 @@ def test_every_list_and_page_that_runs_a_statement_has_a_price() -> None:
     assert {coordinate for coordinate in counting if FIELD_COSTS.get(coordinate, 0) < COUNT} == set()
 
 
-async def test_a_list_of_ids_in_a_variable_is_refused_by_its_length(ann: UserClient) -> None:
+async def test_a_long_list_of_ids_in_a_variable_is_rejected(ann: UserClient) -> None:
     text = "query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on Room { messages(first: 20) { nodes { body } } } } }"
     assert await ann.error_codes(text, ids=["room_x"] * 100) == ["QUERY_TOO_COMPLEX"]
     assert (await ann.execute(text, ids=["room_x"] * 3))["nodes"] == [None] * 3
 
 
-async def test_a_subscription_costs_less_than_a_query_may_since_every_event_is_executed(ann: UserClient) -> None:
+async def test_subscriptions_have_a_lower_cost_limit_than_queries(ann: UserClient) -> None:
     room = await ann.create_room("den")
     history = "room { messages(last: 100) { nodes { body bodyHtml reactions { emoji count } } } }"
     async with ann.connect() as wire:
@@ -286,7 +288,7 @@ async def test_a_subscription_costs_less_than_a_query_may_since_every_event_is_e
     assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "QUERY_TOO_COMPLEX")
 
 
-def test_a_limit_is_an_error_that_names_it() -> None:
+def test_a_limit_error_names_the_limit() -> None:
     with pytest.raises(GraphQLError, match="depth above 1"):
         SizeChecker(parse("{ a { b } }"), Limits(depth=1))
 
@@ -302,16 +304,14 @@ def test_a_limit_is_an_error_that_names_it() -> None:
         "query ($text: String!) { searchMessages(query: $text) { nodes { id } } }",
     ],
 )
-async def test_a_text_that_a_list_is_filtered_by_is_short_also_with_its_ligatures_apart(
-    ann: UserClient, document: str
-) -> None:
+async def test_filter_text_is_limited_after_unicode_normalisation(ann: UserClient, document: str) -> None:
     [found] = (await ann.execute(document, text="x" * 200)).values()
     assert found == {"nodes": []}
     for text in ("x" * 201, "\ufdfa" * 12, "x" * 200_000):
         assert await ann.error_codes(document, text=text) == ["BAD_USER_INPUT"]
 
 
-async def test_a_cursor_is_short(ann: UserClient) -> None:
+async def test_long_cursors_are_rejected(ann: UserClient) -> None:
     long = write_cursor("users", ("a" * 3_000,))
     assert await ann.error_codes("query ($after: String) { users(after: $after) { nodes { id } } }", after=long) == [
         "BAD_USER_INPUT"

@@ -1,4 +1,4 @@
-"""/metrics: what an operator sees of a process, and who else may look."""
+"""`/metrics`: its figures and its access token."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,7 +21,7 @@ async def readings(anonymous: AnonymousClient) -> dict[str, float]:
     }
 
 
-async def test_operations_are_counted_by_what_came_of_them(ann: UserClient) -> None:
+async def test_operations_are_counted_by_outcome(ann: UserClient) -> None:
     before = await readings(ann)
     room = await ann.create_room("den")
     await ann.post({"query": "{ me { nobody } }"})
@@ -39,7 +39,7 @@ async def test_operations_are_counted_by_what_came_of_them(ann: UserClient) -> N
     assert rise("roomcast_operation_seconds_count query") == 1
 
 
-async def test_listeners_and_what_they_heard_are_counted(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
+async def test_streams_and_deliveries_are_counted(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     room = await ann.create_room("den")
     async with ann.connect() as hers, bob.connect() as his:
         streams = [await socket.subscribe(ROOM_MESSAGES, roomId=room) for socket in (hers, his)]
@@ -55,7 +55,7 @@ async def test_listeners_and_what_they_heard_are_counted(app: RunningApp, ann: U
     assert now["roomcast_bus_connected"] == 1
 
 
-async def test_what_listeners_heard_stays_counted_when_they_have_gone(app: RunningApp, ann: UserClient) -> None:
+async def test_deliveries_stay_counted_after_the_stream_ends(app: RunningApp, ann: UserClient) -> None:
     room = await ann.create_room("den")
     async with ann.connect() as socket:
         stream = await socket.subscribe(ROOM_MESSAGES, roomId=room)
@@ -69,12 +69,12 @@ async def test_what_listeners_heard_stays_counted_when_they_have_gone(app: Runni
     assert (now["roomcast_groups"], now["roomcast_event_deliveries_total"]) == (0, 1)
 
 
-async def test_production_shows_nothing_without_a_token(make_app: MakeApp) -> None:
+async def test_production_serves_no_metrics_without_a_token(make_app: MakeApp) -> None:
     async with AnonymousClient(await make_app(profile="production")) as somebody:
         assert (await somebody.http.get("/metrics")).status_code == 404
 
 
-async def test_only_the_token_opens_it(make_app: MakeApp) -> None:
+async def test_metrics_need_the_token(make_app: MakeApp) -> None:
     app = await make_app(profile="production", metrics_token=TOKEN)
     async with AnonymousClient(app) as somebody:
         for said in ("", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer ä"):

@@ -1,4 +1,4 @@
-"""The production profile: what graphql-cop looks for is not there. Its twelve checks, written anew."""
+"""The production profile passes the twelve checks of graphql-cop, written here as tests."""
 
 import json
 import re

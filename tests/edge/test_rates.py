@@ -1,4 +1,4 @@
-"""Rates: what is refused, for how long, that nobody pays for anybody else, and that processes share one Redis."""
+"""Rate limits: retry times, separate buckets per user and address, buckets shared through Redis."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -30,21 +30,21 @@ async def buckets(request: pytest.FixtureRequest) -> AsyncIterator[Buckets]:
         await shared.close()
 
 
-async def test_a_burst_is_taken_at_once_and_then_one_waits(buckets: Buckets) -> None:
+async def test_a_burst_is_allowed_and_then_callers_wait(buckets: Buckets) -> None:
     assert [await buckets.take([Charge("ann", SLOW)]) for _ in range(3)] == [0, 0, 0]
     wait = await buckets.take([Charge("ann", SLOW, 2)])
     assert 1.5 < wait <= 2
     assert await buckets.take([Charge("bob", SLOW)]) == 0  # of another bucket
 
 
-async def test_what_is_refused_takes_nothing_from_anywhere(buckets: Buckets) -> None:
+async def test_a_rejected_charge_takes_from_no_bucket(buckets: Buckets) -> None:
     await buckets.take([Charge("full", SLOW, 3)])
     for _ in range(9):
         assert await buckets.take([Charge("other", SLOW), Charge("full", SLOW)]) > 0
     assert await buckets.take([Charge("other", SLOW, 3)]) == 0
 
 
-async def test_a_bucket_fills_again(buckets: Buckets) -> None:
+async def test_a_bucket_refills(buckets: Buckets) -> None:
     quick = Rate(per_second=50, burst=1)
     assert await buckets.take([Charge("ann", quick)]) == 0
     wait = await buckets.take([Charge("ann", quick)])
@@ -52,7 +52,7 @@ async def test_a_bucket_fills_again(buckets: Buckets) -> None:
     assert await buckets.take([Charge("ann", quick)]) == 0
 
 
-async def test_two_processes_share_one_redis() -> None:
+async def test_processes_share_buckets_in_redis() -> None:
     with servers.redis() as server:
         one, two = [RedisBuckets(Redis.from_url(server.url)) for _ in range(2)]
         assert await one.take([Charge("ann", SLOW, 3)]) == 0
@@ -60,7 +60,7 @@ async def test_two_processes_share_one_redis() -> None:
         await asyncio.gather(one.close(), two.close())
 
 
-async def test_without_redis_each_process_keeps_its_own(caplog: pytest.LogCaptureFixture) -> None:
+async def test_without_redis_each_process_counts_alone(caplog: pytest.LogCaptureFixture) -> None:
     alone = RedisBuckets(Redis.from_url("redis://127.0.0.1:1", socket_connect_timeout=0.2))
     waits = [await alone.take([Charge("ann", SLOW)]) for _ in range(4)]
     assert [wait > 0 for wait in waits] == [False, False, False, True]
@@ -81,7 +81,7 @@ async def ask_until_refused(person: UserClient) -> int:
     raise AssertionError("was never refused")
 
 
-async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_not(make_app: MakeApp) -> None:
+async def test_a_rate_limited_user_gets_a_retry_time_and_others_are_unaffected(make_app: MakeApp) -> None:
     app = await make_app()
     allowances = RateLimits(operations=Rate(per_second=1, burst=1000))
     app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), allowances)
@@ -96,7 +96,7 @@ async def test_a_person_who_asks_too_much_hears_how_long_to_wait_and_others_do_n
         assert (await bob.post({"query": QUESTION})).status_code == 200
 
 
-async def test_signals_have_an_allowance_of_their_own(make_app: MakeApp) -> None:
+async def test_signals_have_a_rate_limit_of_their_own(make_app: MakeApp) -> None:
     app = await make_app()
     app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), RateLimits(signals=SLOW))
     async with await sign_up(app, "ann") as ann:
@@ -109,7 +109,7 @@ async def test_signals_have_an_allowance_of_their_own(make_app: MakeApp) -> None
         assert (await ann.post({"query": QUESTION})).status_code == 200
 
 
-async def test_each_mutation_of_a_document_counts_by_its_weight(make_app: MakeApp) -> None:
+async def test_each_mutation_in_a_document_counts(make_app: MakeApp) -> None:
     app = await make_app()
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         one = 'r%d: createRoom(input: {name: "room %d"}) { errors { code } room { id } }'
@@ -121,7 +121,7 @@ async def test_each_mutation_of_a_document_counts_by_its_weight(make_app: MakeAp
         assert (await bob.post({"query": document.replace('"room', '"his')})).status_code == 200
 
 
-async def test_one_person_takes_only_a_share_of_the_connections_to_the_database(make_app: MakeApp) -> None:
+async def test_one_user_runs_a_limited_number_of_operations_at_once(make_app: MakeApp) -> None:
     app = await make_app()
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         room = await ann.create_room("den")
@@ -149,7 +149,7 @@ async def test_one_person_takes_only_a_share_of_the_connections_to_the_database(
         (None, ""),
     ],
 )
-def test_an_address_is_counted_as_what_one_customer_gets(address: str | None, counted: str) -> None:
+def test_ipv6_addresses_count_by_their_network(address: str | None, counted: str) -> None:
     assert counted_address(address) == counted
 
 
@@ -165,9 +165,9 @@ async def test_all_addresses_of_one_network_share_their_limits(make_app: MakeApp
     assert said == [200, 200, 200, 429, 200]
 
 
-async def test_sockets_of_one_network_share_its_places(make_app: MakeApp) -> None:
+async def test_connections_of_one_network_share_the_limit(make_app: MakeApp) -> None:
     app = await make_app()
-    app.roomcast.sockets.admission.places = ConnectionLimits(sockets_per_address=1)
+    app.roomcast.sockets.admission.limits = ConnectionLimits(connections_per_address=1)
     async with AsyncExitStack() as stack:
         wires = [
             await stack.enter_async_context(SocketClient(app.ws_url, forwarded=f"2001:db8:1:{net}::{n}"))
@@ -178,14 +178,14 @@ async def test_sockets_of_one_network_share_its_places(make_app: MakeApp) -> Non
         await wires[2].init()
 
 
-async def test_switched_off_there_is_no_limit(make_app: MakeApp) -> None:
+async def test_rate_limits_can_be_switched_off(make_app: MakeApp) -> None:
     app = await make_app(rate_limits="off")
     async with await sign_up(app, "ann") as ann:
         with pytest.raises(AssertionError, match="never refused"):
             await ask_until_refused(ann)
 
 
-async def test_new_documents_take_from_the_address_and_known_ones_do_not(make_app: MakeApp) -> None:
+async def test_unknown_documents_count_against_the_address_and_known_ones_do_not(make_app: MakeApp) -> None:
     app = await make_app()
     async with await sign_up(app, "ann") as ann:
         allowances = RateLimits(parsing_per_address=Rate(per_second=0.001, burst=120))

@@ -1,4 +1,4 @@
-"""Subscriptions over plain HTTP: the same streams as a socket's, in parts or as events, and gone with their client."""
+"""Subscriptions over plain HTTP, as multipart responses and as server-sent events."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ async def stream(person: UserClient, accept: str, document: str, **variables: ob
 
 
 @pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
-async def test_what_is_said_arrives_and_a_client_that_leaves_leaves_nothing(
+async def test_a_stream_delivers_messages_and_leaves_nothing_after_a_disconnect(
     app: RunningApp, ann: UserClient, accept: str
 ) -> None:
     den = await ann.create_room("den")
@@ -75,14 +75,14 @@ async def test_a_stream_resumes_from_a_cursor(ann: UserClient) -> None:
 
 
 @pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
-async def test_a_stream_that_is_refused_says_why_and_ends(ann: UserClient, accept: str) -> None:
+async def test_a_rejected_stream_sends_its_error_and_ends(ann: UserClient, accept: str) -> None:
     async with stream(ann, accept, ROOM_MESSAGES, roomId="room_unknown") as reading:
         assert (await reading.next())["errors"][0]["extensions"]["code"] == "NOT_FOUND"
         rest = await reading.rest()
     assert rest[-1] == "--graphql--" if accept == MULTIPART else rest[0] == "event: complete"
 
 
-async def test_who_is_put_out_hears_no_more(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
+async def test_a_removed_member_gets_no_more_events(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with stream(bob, MULTIPART, ROOM_EVENTS, roomId=den) as reading:
         assert (await reading.next())["data"]["roomEvents"]["__typename"] == "StreamReady"
@@ -93,7 +93,7 @@ async def test_who_is_put_out_hears_no_more(app: RunningApp, ann: UserClient, bo
     await app.wait_for_streams(0)
 
 
-async def test_ordinary_questions_are_answered_in_json_whatever_else_is_accepted(ann: UserClient) -> None:
+async def test_queries_get_json_whatever_else_the_client_accepts(ann: UserClient) -> None:
     for accept in (URQL, MULTIPART, EVENTS, "*/*"):
         answer = await ann.post({"query": "{ __typename }"}, accept=accept)
         assert answer.headers["content-type"].partition(";")[0].endswith("json")
@@ -103,7 +103,7 @@ async def test_ordinary_questions_are_answered_in_json_whatever_else_is_accepted
     assert (refused.status_code, refused.json()["errors"][0]["extensions"]["code"]) == (400, "BAD_USER_INPUT")
 
 
-async def test_a_bad_token_is_refused_before_anything_streams(ann: UserClient) -> None:
+async def test_a_bad_token_gets_a_401_before_the_stream_starts(ann: UserClient) -> None:
     user = local_id("user", ann.id)
     assert user is not None
     ann.token = Tokens([SECRET.encode()], -5).issue_access_token(user, uuid7())[0]
@@ -112,7 +112,7 @@ async def test_a_bad_token_is_refused_before_anything_streams(ann: UserClient) -
 
 
 @pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
-async def test_a_page_of_a_foreign_origin_hears_that_it_may_not(ann: UserClient, accept: str) -> None:
+async def test_a_stream_for_another_origin_gets_forbidden(ann: UserClient, accept: str) -> None:
     headers = {"accept": accept, "origin": "https://evil.example.org", "authorization": f"Bearer {ann.token}"}
     async with ann.http.stream("POST", "/graphql", json={"query": ROOM_MESSAGES}, headers=headers) as response:
         [error] = (await Reading(response).next())["errors"]
@@ -120,7 +120,7 @@ async def test_a_page_of_a_foreign_origin_hears_that_it_may_not(ann: UserClient,
     assert error["extensions"]["requestId"] == response.headers["x-request-id"]
 
 
-async def test_a_signal_of_life_is_sent_while_nothing_happens(app: RunningApp, ann: UserClient) -> None:
+async def test_heartbeats_are_sent_on_an_idle_stream(app: RunningApp, ann: UserClient) -> None:
     app.roomcast.sockets.timeouts = type(app.roomcast.sockets.timeouts)(tick=0.02, heartbeat=0.04)
     den = await ann.create_room("den")
     async with stream(ann, EVENTS, ROOM_MESSAGES, roomId=den) as reading, asyncio.timeout(WAIT_SECONDS):

@@ -39,7 +39,7 @@ async def another_device(person: UserClient) -> UserClient:
 async def sockets(app: RunningApp, count: int, seconds: float = 5.0) -> None:
     """Wait until the server has so many: it learns a little later that one has closed."""
     async with asyncio.timeout(seconds):
-        while len(app.roomcast.sockets.open) != count:  # noqa: ASYNC110 (no one event says it)
+        while len(app.roomcast.sockets.connections) != count:  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.005)
 
 

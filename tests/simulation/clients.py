@@ -8,12 +8,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from roomcast.api.websocket.connection import ConnectionState
 from roomcast.api.websocket.protocol import SUBPROTOCOL
 from roomcast.core import event_log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.ids import global_id
-from roomcast.server.websocket_protocol import ABORT, LEAVE, WRITE
+from roomcast.server.extensions import ABORT, LEAVE, WRITE
 from tests.simulation.connection import SimulatedConnection
 from tests.simulation.database import BEGINNING, id_of
 from tests.simulation.loop import Violation
@@ -292,14 +293,14 @@ class SocketClient:
         """What a `login` over this socket does. Nothing that happens from now on is shown to the former person."""
         socket = scope["extensions"][LEAVE].__self__
         others = sorted({client.person for client in self._world.clients} - {self.person})
-        if socket.is_over or socket._closed or socket._parting or not others or not self._incoming.empty():
+        if socket.state >= ConnectionState.CLOSING or not others or not self._incoming.empty():
             return  # what was asked for and not yet read would be the new person's
         former = [one.id for one in self.subscriptions if one.id]
         self._become(self._world.random.choice(others))
         self._ended_for.update(dict.fromkeys(former, next(self._world.ids)))
-        login = socket._operations.begin("login", socket.viewer)
+        login = socket.operations.begin("login", socket.viewer)
         socket.adopt(login, Actor(self.person, self._session, False, BEGINNING.replace(year=9000)))
-        socket._operations.forget(login)
+        socket.operations.forget(login)
 
     # ------------------------------------------------------------------ what the server says
 

@@ -125,7 +125,7 @@ class Process:
             "topics": len(self.hub.topics),
             "watched": len(self.watch.topics),
             "joined": len(self.bus._joined),
-            "sockets": len(self.sockets.open),
+            "sockets": len(self.sockets.connections),
         }
         if any(left.values()):
             raise Violation(f"left behind when all clients had gone: {left}")

@@ -1,6 +1,6 @@
-"""Where clients put an access token: in the Authorization header, or in any of the places of `connection_init`.
+"""Reads access tokens from the Authorization header and from the payload of `connection_init`.
 
-A credential that cannot be read is refused. Treating it as none would make its sender anonymous without telling them.
+A credential that cannot be read raises an error. If it were ignored, the client would be anonymous without knowing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 from roomcast.core.errors import Unauthenticated
 
 NAMES = ("authorization", "authtoken", "accesstoken", "token")
-"""Keys of `connection_init`, in lower case, in the order in which they are looked at."""
+"""Keys of `connection_init`, in lower case, in the order of precedence."""
 
 
 def from_headers(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
@@ -27,23 +27,24 @@ def from_headers(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
 
 
 def from_init(payload: Mapping[str, Any]) -> str | None:
-    """The token of a `connection_init`, at the top or under `headers`: what graphql-ws, Apollo, urql, GraphiQL and gql
-    are told to send. `authorization`, `authToken`, `accessToken` or `token` in any letter case, with or without
-    "Bearer"; None where all are absent, null or empty.
+    """The token of a `connection_init` payload, at its top level or under `headers`; None where there is none.
 
-    Raises Unauthenticated for another scheme, and for a token that is no string.
+    Clients of graphql-ws, Apollo, urql, GraphiQL and gql use different keys: `authorization`, `authToken`,
+    `accessToken` and `token` are read in any letter case, with or without "Bearer". Values that are null or empty are
+    skipped. Raises Unauthenticated for another scheme, and for a token that is not a string.
     """
     headers = next((value for name, value in payload.items() if name.lower() == "headers"), None)
-    for place in (payload, headers):
-        if isinstance(place, dict) and (token := _from_place(place)):
+    for mapping in (payload, headers):
+        if isinstance(mapping, dict) and (token := _from_mapping(mapping)):
             return token
     return None
 
 
-def _from_place(place: Mapping[str, Any]) -> str | None:
-    lowered = {name.lower(): value for name, value in place.items()}
-    found = [_token(lowered[name]) for name in NAMES if lowered.get(name) is not None]
-    return next((token for token in found if token), None)
+def _from_mapping(mapping: Mapping[str, Any]) -> str | None:
+    lowered = {name.lower(): value for name, value in mapping.items()}
+    # All are read before the first is taken, so that a malformed one raises wherever it stands.
+    tokens = [_token(lowered[name]) for name in NAMES if lowered.get(name) is not None]
+    return next((token for token in tokens if token), None)
 
 
 def _token(value: Any) -> str | None:

@@ -1,13 +1,15 @@
-"""The HTTP connections of this process: how many one address may have, and what all may leave unread."""
+"""The HTTP connections of this process: a limit per client address, and a limit on unread response bytes."""
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
 MAX_PER_ADDRESS = 1_000
-"""A company behind one router is an address. A browser opens six connections to a server."""
+"""A company behind one router is one address. A browser opens six connections to a server."""
 
 MAX_UNREAD_BYTES = 64 * 1024 * 1024
-"""Of answers that clients do not take. A client that reads slowly has a whole answer waiting."""
+"""Response bytes that wait for their clients, over all connections. A client that reads slowly has one whole response
+waiting."""
 
 
 class CountedConnection(Protocol):
@@ -16,47 +18,55 @@ class CountedConnection(Protocol):
 
     @property
     def unread(self) -> int:
-        """Bytes that wait to be taken."""
+        """Response bytes that wait to be read by the client."""
 
     def abort(self) -> None: ...
 
 
 class HttpConnections:
-    """`max_per_address`: None for no limit."""
+    """`max_per_address` is None for no limit.
+
+    `address_key` maps an IP address to what counts as one address. The app sets it (`serving.App`): the rule about IPv6
+    networks is shared with the app's other limits, and this package imports nothing of the app.
+    """
 
     def __init__(self, max_per_address: int | None = MAX_PER_ADDRESS, max_unread_bytes: int = MAX_UNREAD_BYTES) -> None:
         self.max_per_address, self.max_unread_bytes = max_per_address, max_unread_bytes
+        self.address_key: Callable[[str], str] = str
         self._open: Counter[str] = Counter()
         self._blocked: dict[CountedConnection, None] = {}
 
-    def enter(self, address: str) -> bool:
-        """Whether there was a place. A connection that entered has to `leave`."""
+    def admit(self, address: str) -> bool:
+        """Count one more connection; False where the address has reached its limit. Call `release` at its end."""
         if self.max_per_address is not None and self._open[address] >= self.max_per_address:
             return False
         self._open[address] += 1
         return True
 
-    def leave(self, address: str) -> None:
+    def release(self, address: str) -> None:
         self._open[address] -= 1
         if self._open[address] <= 0:
             del self._open[address]
 
-    def blocked(self, connection: CountedConnection) -> None:
-        """Its client does not take what was sent. Drops connections until the rest is little enough: those of the
-        address that has the most waiting, the longest blocked first."""
+    def on_blocked(self, connection: CountedConnection) -> None:
+        """The client of this connection does not read what was sent.
+
+        While the unread bytes exceed the limit, this drops connections: of the address with the most unread bytes, the
+        one that has been blocked longest.
+        """
         self._blocked[connection] = None
         while sum(each.unread for each in self._blocked) > self.max_unread_bytes:
-            waiting: Counter[str] = Counter()
+            unread: Counter[str] = Counter()
             for each in self._blocked:
-                waiting[each.address] += each.unread
-            [(worst, _)] = waiting.most_common(1)
+                unread[each.address] += each.unread
+            [(worst, _)] = unread.most_common(1)
             dropped = next(each for each in self._blocked if each.address == worst)
-            self.unblocked(dropped)
+            self.on_unblocked(dropped)
             dropped.abort()
 
-    def unblocked(self, connection: CountedConnection) -> None:
+    def on_unblocked(self, connection: CountedConnection) -> None:
         self._blocked.pop(connection, None)
 
 
 CONNECTIONS = HttpConnections()
-"""Those of this process. uvicorn makes the protocols, so nobody can hand it to them."""
+"""Those of this process. It is a global because uvicorn constructs the protocols and passes them nothing of ours."""

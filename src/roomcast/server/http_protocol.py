@@ -1,76 +1,73 @@
-"""uvicorn's HTTP protocol for those who are not polite: nothing of theirs is endless, or waited for without end."""
+"""uvicorn's HTTP protocol with limits on header size, header time, unread responses and connections per address."""
 
 import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from roomcast.api.http import error_responses
-from roomcast.core.rates import counted_address
+from roomcast.server.error_responses import error_response
 from roomcast.server.http_connections import CONNECTIONS
 from roomcast.server.read_chunking import ChunkedReads
 
-MAX_HEAD_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 64 * 1024
+"""Request line and headers together."""
 
-HEAD_SECONDS = 20.0
-"""How long a client may take to say what it wants next: first line and headers."""
+HEADER_TIMEOUT_SECONDS = 20.0
+"""How long a client may take to send the next request line and headers, and how long it may be idle."""
 
-STALL_SECONDS = 60.0
-"""How long a client may take nothing of its answer."""
+STALL_TIMEOUT_SECONDS = 60.0
+"""How long a client may read nothing of its response."""
 
 
 class HttpProtocol(ChunkedReads, HttpToolsProtocol):
-    SLICE_BYTES = 4096
+    CHUNK_BYTES = 4096
 
-    head_seconds, stall_seconds = HEAD_SECONDS, STALL_SECONDS
-    places = CONNECTIONS
+    header_timeout, stall_timeout = HEADER_TIMEOUT_SECONDS, STALL_TIMEOUT_SECONDS
+    http_connections = CONNECTIONS
     address = ""
-    _has_place = False
-    _head_bytes = 0
-    _is_in_head = True
-    _impatience: asyncio.TimerHandle | None = None
-    _stall: asyncio.TimerHandle | None = None
+    _is_counted = False
+    _header_bytes = 0
+    _is_in_headers = True
+    _header_timer: asyncio.TimerHandle | None = None
+    _stall_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         host = self.client[0] if self.client else ""
-        self.address = counted_address(host)
-        if host and host not in getattr(self.app, "trusted_hosts", ()):  # a proxy has everybody's connections
-            self._take_place()
-        self._await_head()
+        self.address = self.http_connections.address_key(host)
+        if host and host not in getattr(self.app, "trusted_hosts", ()):  # a proxy carries all users' connections
+            self._is_counted = self.http_connections.admit(self.address)
+            if not self._is_counted:
+                self._reject(429, "Too many connections from this address.")
+        self._start_header_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end_waiting()
-        self._end_stall()
-        self._leave_place()
+        self._stop_header_timer()
+        self._stop_stall_timer()
+        self._stop_counting()
         super().connection_lost(exc)
 
-    def _take_place(self) -> None:
-        self._has_place = self.places.enter(self.address)
-        if not self._has_place:
-            self._refuse(429, "Too many connections from this address.")
+    def _stop_counting(self) -> None:
+        if self._is_counted:
+            self._is_counted = False
+            self.http_connections.release(self.address)
 
-    def _leave_place(self) -> None:
-        if self._has_place:
-            self._has_place = False
-            self.places.leave(self.address)
+    # ------------------------------------------------------------------ request headers
 
-    # ------------------------------------------------------------------ heads
-
-    def take(self, data: bytes) -> None:
-        was_in_head = self._is_in_head
-        super().take(data)
-        if was_in_head and self._is_in_head:
-            self._head_bytes += len(data)
-        if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
-            self._refuse(431, f"The headers of a request have at most {MAX_HEAD_BYTES} bytes.")
+    def feed(self, data: bytes) -> None:
+        was_in_headers = self._is_in_headers
+        super().feed(data)
+        if was_in_headers and self._is_in_headers:
+            self._header_bytes += len(data)
+        if self._header_bytes > MAX_HEADER_BYTES and not self.transport.is_closing():
+            self._reject(431, f"The headers of a request have at most {MAX_HEADER_BYTES} bytes.")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._is_in_head, self._head_bytes = True, 0
+        self._is_in_headers, self._header_bytes = True, 0
 
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
-        self._end_waiting()
+        self._is_in_headers = False
+        self._stop_header_timer()
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
@@ -79,28 +76,28 @@ class HttpProtocol(ChunkedReads, HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if was_last:
-            self._await_head()
-        if self.rest:
-            self.go_on()
+            self._start_header_timer()
+        if self.unfed:
+            self.schedule_feed()
 
-    def _await_head(self) -> None:
-        self._end_waiting()
-        self._impatience = self.loop.call_later(self.head_seconds, self.transport.close)
+    def _start_header_timer(self) -> None:
+        self._stop_header_timer()
+        self._header_timer = self.loop.call_later(self.header_timeout, self.transport.close)
 
-    def _end_waiting(self) -> None:
-        if self._impatience is not None:
-            self._impatience.cancel()
-            self._impatience = None
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
 
-    # ------------------------------------------------------------------ answers
+    # ------------------------------------------------------------------ responses
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stall = self.loop.call_later(self.stall_seconds, self.transport.abort)
-        self.places.blocked(self)
+        self._stall_timer = self.loop.call_later(self.stall_timeout, self.transport.abort)
+        self.http_connections.on_blocked(self)
 
     def resume_writing(self) -> None:
-        self._end_stall()
+        self._stop_stall_timer()
         super().resume_writing()
 
     @property
@@ -110,31 +107,31 @@ class HttpProtocol(ChunkedReads, HttpToolsProtocol):
     def abort(self) -> None:
         self.transport.abort()
 
-    def _end_stall(self) -> None:
-        self.places.unblocked(self)
-        if self._stall is not None:
-            self._stall.cancel()
-            self._stall = None
+    def _stop_stall_timer(self) -> None:
+        self.http_connections.on_unblocked(self)
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
+            self._stall_timer = None
 
-    # ------------------------------------------------------------------ turns
+    # ------------------------------------------------------------------ reading in chunks
 
-    def may_feed(self) -> bool:
-        return not self.pipeline
+    def can_feed(self) -> bool:
+        return not self.pipeline  # `on_response_complete` schedules the next chunk
 
-    def caught_up(self) -> None:
+    def on_all_fed(self) -> None:
         if not self.flow.read_paused:
             self.transport.resume_reading()
 
     def handle_websocket_upgrade(self) -> None:
-        self._leave_place()  # sockets are counted as such
+        self._stop_counting()  # WebSocket connections have limits of their own
         super().handle_websocket_upgrade()
-        self.rest = b""  # nobody may speak before the handshake is answered
+        self.unfed = b""  # a client must not send frames before the handshake is answered
 
-    # ------------------------------------------------------------------ refusals
+    # ------------------------------------------------------------------ rejections
 
     def send_400_response(self, msg: str) -> None:
-        self._refuse(400, msg)
+        self._reject(400, msg)
 
-    def _refuse(self, status: int, message: str) -> None:
-        self.transport.write(error_responses.raw_response(status, message))
+    def _reject(self, status: int, message: str) -> None:
+        self.transport.write(error_response(status, message))
         self.transport.close()

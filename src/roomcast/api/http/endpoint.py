@@ -1,6 +1,7 @@
-"""GraphQL over HTTP, by the GraphQL-over-HTTP specification: bytes in, a status and JSON out, for every input."""
+"""`/graphql` over HTTP, by the GraphQL-over-HTTP specification. Every input gets a status and a JSON body."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,79 +15,86 @@ from starlette.types import ASGIApp
 
 from roomcast.api import access_tokens
 from roomcast.api.context import Caller
-from roomcast.api.errors import coded_error, logger
+from roomcast.api.errors import coded_error
 from roomcast.api.execution.decoding import decode_json
 from roomcast.api.execution.documents import Operation, RequestErrors
 from roomcast.api.execution.engine import Engine, Payload, request_errors_payload
 from roomcast.api.execution.requests import InvalidRequest, parse_request
-from roomcast.api.execution.requests import Request as Wanted
-from roomcast.api.http.streaming import Framing, Serve, Stream, framing
+from roomcast.api.execution.requests import Request as GraphQLRequest
+from roomcast.api.http.streaming import Framing, Serve, StreamingResponse, preferred_framing
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Refused
 from roomcast.core.ids import uuid7
+
+logger = logging.getLogger("roomcast.api")
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
 
 MAX_BODY_BYTES = 256 * 1024
-BODY_SECONDS = 20.0
-"""How long a client may take to send its body."""
+BODY_TIMEOUT_SECONDS = 20.0
+"""How long a client may take to send its request body."""
 
-DRAINED_BYTES = 4 * MAX_BODY_BYTES
-"""Of a body that is too large: a client that is still writing when the connection closes may never read why."""
+MAX_DRAINED_BYTES = 4 * MAX_BODY_BYTES
+"""So much of a body that is too large is read before the 413 is sent: a client that is still sending when the
+connection closes may never read the response."""
 
-READING = ("GET", "HEAD")
-"""Methods that change nothing: HEAD is GET without the body."""
+SAFE_METHODS = ("GET", "HEAD")
+"""Methods that change nothing. HEAD is GET without the response body."""
 
 WITHOUT_SESSION = frozenset({"signup", "login", "refreshSession"})
-"""What a client with a spent token needs to get a new one."""
+"""Mutations that run without a look at the access token: a client with an expired one needs them to get a new one."""
 
 
 class Rejected(Exception):
-    """The HTTP request is no GraphQL request. `headers` go with the status."""
+    """The HTTP request is not a GraphQL request. `headers` are added to the response."""
 
     def __init__(self, status: int, error: GraphQLError, **headers: str) -> None:
         super().__init__(error.message)
         self.status, self.error, self.headers = status, error, headers
 
 
-class Answer(NamedTuple):
+class Result(NamedTuple):
     status: int
     payload: Payload
     headers: dict[str, str]
 
 
-class Streamed(NamedTuple):
+class StreamResult(NamedTuple):
     framing: Framing
-    found: dict[str, Any]
+    parameters: dict[str, Any]
+    """The request as the client sent it: the stream's connection reads it again."""
 
 
 def _framing(request: Request) -> Framing:
-    """How the client wants its stream. HEAD is not answered for ever."""
-    liked = framing(dict(_preferences(request.headers.get("accept", ""))))
-    if liked is None or request.method == "HEAD":
+    """The framing that the client accepts. Raises Rejected where it accepts none, and for HEAD, which has no body."""
+    accepted = preferred_framing(dict(_preferences(request.headers.get("accept", ""))))
+    if accepted is None or request.method == "HEAD":
         message = "Subscriptions need a WebSocket (graphql-transport-ws), or Accept: multipart/mixed."
         raise Rejected(400, coded_error("BAD_USER_INPUT", message))
-    return liked
+    return accepted
 
 
-def _refusal(errors: RequestErrors, media_type: str, request_id: str) -> Answer:
-    """Under the older media type a request that cannot be run is still answered by 200, which its clients expect."""
+def _request_errors(errors: RequestErrors, media_type: str, request_id: str) -> Result:
+    """The result of a request that was not executed: 429 where waiting helps, else 400.
+
+    Clients of the older media type, application/json, expect 200 instead of 400.
+    """
     payload = request_errors_payload(errors, request_id)
-    wait = payload["errors"][0]["extensions"].get("retryAfterMs")
-    if wait is not None:
-        return Answer(429, payload, {"Retry-After": str(math.ceil(wait / 1000))})
-    return Answer(400 if media_type == GRAPHQL else 200, payload, {})
+    retry_after_ms = payload["errors"][0]["extensions"].get("retryAfterMs")
+    if retry_after_ms is not None:
+        return Result(429, payload, {"Retry-After": str(math.ceil(retry_after_ms / 1000))})
+    return Result(400 if media_type == GRAPHQL else 200, payload, {})
 
 
 class HttpEndpoint:
-    """`playground` answers browsers that come to look; None where there is none. `serve` is that of the sockets, which
-    streams go through too. `allow_get`: queries in the URL."""
+    """`serve` is `ConnectionRegistry.serve`, which runs streams over HTTP too. `playground` responds to browsers; None
+    where it is switched off. `allow_get` accepts queries in the URL."""
 
     def __init__(
         self, engine: Engine, serve: Serve, playground: Callable[[], Response] | None, *, allow_get: bool
     ) -> None:
-        self.body_seconds = BODY_SECONDS
+        self.body_timeout = BODY_TIMEOUT_SECONDS
         self._engine, self._serve, self._playground, self._allow_get = engine, serve, playground, allow_get
 
     async def __call__(self, request: Request) -> ASGIApp:
@@ -95,33 +103,34 @@ class HttpEndpoint:
         request_id = str(uuid7())
         media_type = _media_type(request.headers.get("accept", ""))
         try:
-            answer = await self._answer(request, request_id)
+            result = await self._execute(request, request_id)
         except Rejected as rejected:
-            answer = Answer(rejected.status, _errors(rejected.error, request_id), rejected.headers)
+            result = Result(rejected.status, _errors(rejected.error, request_id), rejected.headers)
         except RequestErrors as errors:
-            answer = _refusal(errors, media_type, request_id)
+            result = _request_errors(errors, media_type, request_id)
         except Exception as error:
             logger.error("request %s failed", request_id, exc_info=error)
-            answer = Answer(500, _errors(coded_error("INTERNAL", "Something went wrong on our side."), request_id), {})
+            result = Result(500, _errors(coded_error("INTERNAL", "Something went wrong on our side."), request_id), {})
         headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
-        if isinstance(answer, Streamed):
-            return Stream(self._serve, answer.framing, answer.found, headers)
-        headers |= answer.headers
-        return Response(orjson.dumps(answer.payload), answer.status, headers, f"{media_type}; charset=utf-8")
+        if isinstance(result, StreamResult):
+            return StreamingResponse(self._serve, result.framing, result.parameters, headers)
+        headers |= result.headers
+        return Response(orjson.dumps(result.payload), result.status, headers, f"{media_type}; charset=utf-8")
 
-    async def _answer(self, request: Request, request_id: str) -> Answer | Streamed:
-        found = await self._read(request)
-        wanted, caller = _wanted(found), _caller(request, request_id)
-        operation = await self._engine.parse_operation(wanted, caller)
+    async def _execute(self, request: Request, request_id: str) -> Result | StreamResult:
+        parameters = await self._read(request)
+        graphql_request, caller = _graphql_request(parameters), _caller(request, request_id)
+        operation = await self._engine.parse_operation(graphql_request, caller)
         if operation.kind is OperationType.SUBSCRIPTION:
-            await self._viewer(request, operation)
-            return Streamed(_framing(request), found)
+            await self._viewer(request, operation)  # a bad token gets a 401 here; the stream could only report it
+            return StreamResult(_framing(request), parameters)
         if operation.kind is OperationType.MUTATION and request.method != "POST":
             raise Rejected(405, coded_error("BAD_USER_INPUT", "Mutations are sent by POST."), Allow="POST")
         viewer = await self._viewer(request, operation)
-        return Answer(200, await self._engine.run(operation, wanted, viewer, caller), {})
+        return Result(200, await self._engine.run(operation, graphql_request, viewer, caller), {})
 
     async def _viewer(self, request: Request, operation: Operation) -> Actor | None:
+        """The actor of the access token; None is anonymous. Raises Rejected for a token that is not valid."""
         if WITHOUT_SESSION.issuperset(operation.root_fields):
             return None
         try:
@@ -135,15 +144,15 @@ class HttpEndpoint:
 
     async def _read(self, request: Request) -> dict[str, Any]:
         if request.method == "POST":
-            return _object(await _body(request, self.body_seconds))
-        if request.method in READING and self._allow_get:
+            return _object(await _body(request, self.body_timeout))
+        if request.method in SAFE_METHODS and self._allow_get:
             return _from_query(request)
-        allowed = [*(READING if self._allow_get else ()), "POST"]
-        raise Rejected(405, _bad("GraphQL is asked by POST."), Allow=", ".join(allowed))
+        allowed = [*(SAFE_METHODS if self._allow_get else ()), "POST"]
+        raise Rejected(405, _bad("GraphQL requests are sent by POST."), Allow=", ".join(allowed))
 
 
-def not_served(_request: Request, error: Exception) -> Response:
-    """The answer to what no route serves: JSON too, whoever asks for whatever."""
+def on_http_exception(_request: Request, error: Exception) -> Response:
+    """The response for a path or method that no route serves, in JSON like every other error."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(getattr(error, "headers", None) or {})
     code = "NOT_FOUND" if status == 404 else "BAD_USER_INPUT"
@@ -164,25 +173,25 @@ async def _body(request: Request, seconds: float) -> bytes:
     if charset not in ("", "utf-8", "utf8"):
         raise Rejected(415, _bad("The body is UTF-8."))
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        raise Rejected(415, _bad("The body is sent as it is, not compressed."), **{"Accept-Encoding": "identity"})
+        raise Rejected(415, _bad("The body must not be compressed."), **{"Accept-Encoding": "identity"})
     try:
         async with asyncio.timeout(seconds):
-            return await _received(request)
+            return await _read_body(request)
     except ClientDisconnect:
-        raise Rejected(400, _bad("The body was not complete.")) from None
+        raise Rejected(400, _bad("The body is incomplete.")) from None
     except TimeoutError:
         raise Rejected(408, coded_error("TIMEOUT", "The body took too long to arrive."), Connection="close") from None
 
 
-async def _received(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     body, size = bytearray(), 0
-    if int(request.headers.get("content-length", 0)) > DRAINED_BYTES:
+    if int(request.headers.get("content-length", 0)) > MAX_DRAINED_BYTES:
         raise _too_large()
     async for chunk in request.stream():
         size += len(chunk)
         if size <= MAX_BODY_BYTES:
             body += chunk
-        elif size > DRAINED_BYTES:
+        elif size > MAX_DRAINED_BYTES:
             raise _too_large()
     if size > MAX_BODY_BYTES:
         raise _too_large()
@@ -197,9 +206,9 @@ def _object(body: bytes) -> dict[str, Any]:
     try:
         found = decode_json(body)
     except ValueError:
-        raise Rejected(400, _bad("The body is no JSON.")) from None
+        raise Rejected(400, _bad("The body is not valid JSON.")) from None
     if not isinstance(found, dict):
-        raise Rejected(400, _bad("The body is one JSON object."))
+        raise Rejected(400, _bad("The body must be one JSON object."))
     return found
 
 
@@ -210,13 +219,13 @@ def _from_query(request: Request) -> dict[str, Any]:
             try:
                 found[name] = decode_json(found[name])
             except ValueError:
-                raise Rejected(400, _bad(f"{name} is no JSON.")) from None
+                raise Rejected(400, _bad(f"{name} is not valid JSON.")) from None
     return found
 
 
-def _wanted(found: dict[str, Any]) -> Wanted:
+def _graphql_request(parameters: dict[str, Any]) -> GraphQLRequest:
     try:
-        return parse_request(found)
+        return parse_request(parameters)
     except InvalidRequest as error:
         raise Rejected(400, _bad(str(error))) from None
 
@@ -233,19 +242,20 @@ def _errors(error: GraphQLError, request_id: str) -> Payload:
 
 
 def _is_browser(request: Request) -> bool:
-    """Somebody typed the address or followed a link: text/html is asked for by name."""
+    """Whether a person opened the address in a browser: the Accept header names text/html."""
     accept = request.headers.get("accept", "")
-    return request.method in READING and "text/html" in accept
+    return request.method in SAFE_METHODS and "text/html" in accept
 
 
 def _media_type(accept: str) -> str:
-    """The one of our two that the client likes better; plain JSON where it does not care."""
-    liked = dict(_preferences(accept))
-    wild = max(liked.get("*/*", 0.0), liked.get("application/*", 0.0))
-    return GRAPHQL if liked.get(GRAPHQL, 0.0) > 0 and liked[GRAPHQL] >= liked.get(JSON, wild * 0.99) else JSON
+    """The media type, of our two, that the client prefers; application/json where it has no preference."""
+    weights = dict(_preferences(accept))
+    wildcard = max(weights.get("*/*", 0.0), weights.get("application/*", 0.0))
+    return GRAPHQL if weights.get(GRAPHQL, 0.0) > 0 and weights[GRAPHQL] >= weights.get(JSON, wildcard * 0.99) else JSON
 
 
 def _preferences(accept: str) -> list[tuple[str, float]]:
+    """The media types of an Accept header with their weights (RFC 9110, section 12.5.1)."""
     found = []
     for part in accept.split(","):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))

@@ -1,10 +1,12 @@
-"""The files themselves, over HTTP: bytes in by a signed ticket, bytes out by a signed address, inert whatever they are.
+"""Upload and download of files over HTTP, by signed URLs.
 
-Nobody is asked who they are here: the address says for whom it was made, and is no better than that person's right.
-What it names is looked up each time, so that a deleted message's file is gone at once, and any for who left its room.
+These routes take no access token. A signed URL names the user for whom it was made and gives no more than that user's
+rights, which are checked at each request: a file is not found once its message is deleted, or once the user has left
+its room. Downloads are sent with headers under which browsers execute nothing.
 """
 
 import asyncio
+import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import ExitStack
@@ -21,8 +23,8 @@ from starlette.types import Receive, Scope, Send
 
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.throttle import network
-from roomcast.api.errors import coded_error, format_error, logger
-from roomcast.api.http.ranges import Unsatisfiable, disposition, is_known, wanted_range
+from roomcast.api.errors import coded_error, format_error
+from roomcast.api.http.ranges import Unsatisfiable, disposition, has_current_version, requested_range
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.core.errors import (
@@ -45,6 +47,8 @@ from roomcast.uploads.policy import TICKET_LIFETIME
 from roomcast.uploads.receiving import UploadReceiver
 from roomcast.uploads.storage import Storage
 
+logger = logging.getLogger("roomcast.api")
+
 STATUS = {
     "FORBIDDEN": 403,
     "NOT_FOUND": 404,
@@ -55,16 +59,16 @@ STATUS = {
     "RATE_LIMITED": 429,
     "STORAGE_FULL": 507,
 }
-"""By the code of a refusal; every other one is 400."""
+"""HTTP status by error code. Every other code is 400."""
 
 INERT = "sandbox; default-src 'none'"
-"""Whatever a file holds, a browser that opens it runs nothing and loads nothing."""
+"""The Content-Security-Policy of files: a browser that opens one runs nothing and loads nothing."""
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-class Shown(NamedTuple):
-    """What is sent for a file: its bytes, or those of its thumbnail."""
+class Variant(NamedTuple):
+    """The bytes that are sent for a file: the original or its thumbnail."""
 
     blob: str
     filename: str
@@ -73,16 +77,16 @@ class Shown(NamedTuple):
 
 
 def routes(endpoint: Callable[[], "FilesEndpoint"]) -> list[BaseRoute]:
-    """`endpoint` is asked for at each request: there is none before the start."""
+    """`endpoint` is called at each request: the endpoint is made when the app starts, after its routes."""
     return [
-        Route("/uploads/{id}", _answered(lambda request: endpoint().put(request)), methods=["PUT"]),
-        Route("/files/{id}", _answered(lambda request: endpoint().get(request))),
-        Route("/thumbnails/{id}", _answered(lambda request: endpoint().get_thumbnail(request))),
+        Route("/uploads/{id}", _with_errors(lambda request: endpoint().put(request)), methods=["PUT"]),
+        Route("/files/{id}", _with_errors(lambda request: endpoint().get(request))),
+        Route("/thumbnails/{id}", _with_errors(lambda request: endpoint().get_thumbnail(request))),
     ]
 
 
 class FilesEndpoint:
-    """Both directions. `intake` fills what `storage` shows."""
+    """Uploads go through `intake` into `storage`; downloads come from `storage`."""
 
     def __init__(
         self, db: Database, links: Links, storage: Storage, intake: UploadReceiver, limits: TransferLimits
@@ -91,10 +95,10 @@ class FilesEndpoint:
         self.limits = limits
         self.downloads = Slots(limits.downloads, limits.downloads_per_address)
 
-    # ------------------------------------------------------------------ in
+    # ------------------------------------------------------------------ uploads
 
     async def put(self, request: Request) -> Response:
-        """All of a file, in one request. Repeating it is harmless."""
+        """Receive a whole file in one request. Repeating the request is harmless."""
         file_id, *_ = self._signed(request, "uploads")
         async with self._db.read() as session:
             file = (await queries.files_by_id(session, [file_id])).get(file_id)
@@ -108,41 +112,41 @@ class FilesEndpoint:
         except Refused:
             await self._intake.discard(file, received)
             raise
-        told = {
+        uploaded = {
             "uploadId": global_id("file", file_id),
             "contentType": filled.content_type,
             "byteSize": filled.byte_size,
             "sha256": filled.sha256,
         }
-        return JSONResponse(told, headers={"Cache-Control": "no-store"})
+        return JSONResponse(uploaded, headers={"Cache-Control": "no-store"})
 
-    # ------------------------------------------------------------------ out
+    # ------------------------------------------------------------------ downloads
 
     async def get(self, request: Request) -> Response:
-        return await self._show(request, "files", _original)
+        return await self._download(request, "files", _original)
 
     async def get_thumbnail(self, request: Request) -> Response:
-        return await self._show(request, "thumbnails", _small)
+        return await self._download(request, "thumbnails", _thumbnail)
 
-    async def _show(self, request: Request, purpose: Purpose, choose: Callable[[File], Shown]) -> Response:
+    async def _download(self, request: Request, purpose: Purpose, choose: Callable[[File], Variant]) -> Response:
         file_id, seconds, reader = self._signed(request, purpose)
         async with self._db.read() as session:
             file = (await queries.files_by_id(session, [file_id])).get(file_id)
-            if file is None or not await _is_open(session, file, reader):
+            if file is None or not await _may_download(session, file, reader):
                 raise NotFound("no such file")
-        shown = choose(file)
-        headers = _headers(shown, seconds)
-        if is_known(request.headers, shown.etag):
+        variant = choose(file)
+        headers = _headers(variant, seconds)
+        if has_current_version(request.headers, variant.etag):
             return Response(status_code=304, headers=headers)
-        return await self._bytes(request, shown, headers)
+        return await self._send_bytes(request, variant, headers)
 
-    async def _bytes(self, request: Request, shown: Shown, headers: dict[str, str]) -> Response:
-        size = await self._storage.size(shown.blob)
+    async def _send_bytes(self, request: Request, variant: Variant, headers: dict[str, str]) -> Response:
+        size = await self._storage.size(variant.blob)
         try:
-            part = wanted_range(request.headers, size, shown.etag) if request.method == "GET" else None
+            part = requested_range(request.headers, size, variant.etag) if request.method == "GET" else None
         except Unsatisfiable:
-            refusal = BadUserInput("the range lies outside of the file")
-            return _refused(refusal, 416, {"Content-Range": f"bytes */{size}"})
+            error = BadUserInput("the range lies outside of the file")
+            return _refusal_response(error, 416, {"Content-Range": f"bytes */{size}"})
         start, end = part or (0, size)
         headers["Content-Length"] = str(end - start)
         if part is not None:
@@ -152,11 +156,12 @@ class FilesEndpoint:
             return Response(status_code=status, headers=headers)
         with ExitStack() as slot:
             slot.enter_context(self.downloads.acquire(_address(request)))
-            chunks = await self._storage.open(shown.blob, start, end)
+            chunks = await self._storage.open(variant.blob, start, end)
             return Download(chunks, status, headers, self.limits, slot.pop_all())
 
     def _signed(self, request: Request, purpose: Purpose) -> tuple[UUID, int, str]:
-        """The file that the address names, for how many seconds more, and whose it is. Raises Forbidden."""
+        """Check the URL's signature. Returns the file id, the seconds until the URL expires, and the id of the user for
+        whom it was made ("" for uploads and avatars). Raises Forbidden, NotFound."""
         try:
             file_id = UUID(request.path_params["id"])
         except ValueError:
@@ -166,8 +171,8 @@ class FilesEndpoint:
         return file_id, math.ceil(left.total_seconds()), reader
 
 
-async def _is_open(session: AsyncSession, file: File, reader: str) -> bool:
-    """An avatar is open to everybody; what goes with a message, to a reader who may read that now."""
+async def _may_download(session: AsyncSession, file: File, reader: str) -> bool:
+    """Everybody may download an avatar; an attachment, users who may read its message now."""
     if file.is_avatar:
         return True
     if file.message_id is None or not reader:
@@ -177,34 +182,36 @@ async def _is_open(session: AsyncSession, file: File, reader: str) -> bool:
     return user is not None and user.banned_at is None and await messages.may_read(session, file.message_id, user_id)
 
 
-def _original(file: File) -> Shown:
+def _original(file: File) -> Variant:
     kind = file.content_type if file.content_type in INLINE else UNKNOWN
-    return Shown(blob_name(file.id, file.sha256 or ""), file.filename, kind, f'"{file.sha256}"')
+    return Variant(blob_name(file.id, file.sha256 or ""), file.filename, kind, f'"{file.sha256}"')
 
 
-def _small(file: File) -> Shown:
-    """The file itself where there is no thumbnail: an avatar, on a server that cannot make any."""
-    whole = _original(file)
+def _thumbnail(file: File) -> Variant:
+    """The original where there is no thumbnail: an avatar, on a server without the extra that makes them."""
+    original = _original(file)
     if not file.has_thumbnail:
-        return whole
-    return Shown(thumbnail_name(whole.blob), "thumbnail.webp", "image/webp", f'"{file.sha256}-thumbnail"')
+        return original
+    return Variant(
+        thumbnail_name(original.blob), "thumbnail_name.webp", "image/webp", f'"{file.sha256}-thumbnail_name"'
+    )
 
 
-def _headers(shown: Shown, seconds: int) -> dict[str, str]:
+def _headers(variant: Variant, seconds: int) -> dict[str, str]:
     return {
-        "Content-Type": shown.content_type,
-        "Content-Disposition": disposition(shown.filename, inline=shown.content_type in INLINE),
+        "Content-Type": variant.content_type,
+        "Content-Disposition": disposition(variant.filename, inline=variant.content_type in INLINE),
         "Content-Security-Policy": INERT,
-        # Pages of ROOMCAST_ALLOWED_ORIGINS show pictures too; who has the address has the file in any case.
+        # Pages of ROOMCAST_ALLOWED_ORIGINS show pictures too. The URL alone gives access, so this protects nothing.
         "Cross-Origin-Resource-Policy": "cross-origin",
         "Cache-Control": f"private, max-age={seconds}, immutable",
         "Accept-Ranges": "bytes",
-        "ETag": shown.etag,
+        "ETag": variant.etag,
     }
 
 
 class Download(StreamingResponse):
-    """A response that gives up a client that takes nothing, or too little. It frees `slot` at its end."""
+    """A response that is aborted for a client that reads nothing, or too slowly. It frees `slot` at its end."""
 
     def __init__(
         self,
@@ -236,25 +243,25 @@ class Download(StreamingResponse):
 
 
 def _check_headers(request: Request, file: File) -> None:
-    """What can be known to be wrong before the first byte."""
+    """Reject what the headers already show to be wrong, before the first byte is read."""
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType("the bytes are sent as they are, without a content encoding")
+        raise UnsupportedMediaType("the file is sent without a content encoding")
     if "content-range" in request.headers:
-        raise ValidationFailed("a file is sent whole")
+        raise ValidationFailed("a file is sent in one request, without Content-Range")
     announced = int(request.headers.get("content-length", file.upload_size))
     if announced > file.upload_size:
-        raise FileTooLarge(f"more than the {file.upload_size} bytes that were announced")
+        raise FileTooLarge(f"the body is larger than the {file.upload_size} bytes that were announced")
     if announced < file.upload_size:
-        raise ValidationFailed(f"{announced} of the {file.upload_size} bytes that were announced")
+        raise ValidationFailed(f"the body has {announced} of the {file.upload_size} bytes that were announced")
 
 
 def _address(request: Request) -> str | None:
-    """What counts as one address."""
+    """The client's address, as limits count it."""
     return network(request.client.host if request.client else None)
 
 
 async def _chunks(request: Request, limits: TransferLimits) -> AsyncIterator[bytes]:
-    """All of the body. Raises TookTooLong, ValidationFailed."""
+    """The chunks of the request body. Raises RequestTimedOut, ValidationFailed."""
     stream, clock = request.stream(), TransferClock(limits)
     end = asyncio.get_running_loop().time() + TICKET_LIFETIME.total_seconds()
     while True:
@@ -262,44 +269,46 @@ async def _chunks(request: Request, limits: TransferLimits) -> AsyncIterator[byt
             async with asyncio.timeout_at(end), clock.waiting():
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise RequestTimedOut("the bytes came too slowly, or no longer") from None
+            raise RequestTimedOut("the bytes arrived too slowly, or stopped") from None
         except ClientDisconnect:
-            raise ValidationFailed("the bytes were not complete") from None
+            raise ValidationFailed("the body is incomplete") from None
         if chunk is None:
             return
         clock.count(len(chunk))
         yield chunk
 
 
-# ------------------------------------------------------------------ answering
+# ------------------------------------------------------------------ error responses
 
 
-def _answered(handler: Handler) -> Handler:
-    """Every refusal in the words of all others; what is ours is masked, and logged once."""
+def _with_errors(handler: Handler) -> Handler:
+    """Turns every exception of a handler into an error response. Internal errors are masked, and logged once."""
 
-    async def answer(request: Request) -> Response:
+    async def respond(request: Request) -> Response:
         try:
             return await handler(request)
         except FileNotFoundError:
-            logger.error("a file's bytes are missing: %s", request.path_params["id"])
-            return _refused(NotFound("no such file"), 404)
+            logger.error("the bytes of file %s are missing in the storage", request.path_params["id"])
+            return _refusal_response(NotFound("no such file"), 404)
         except Refused as refused:
-            wait = (
-                {} if refused.retry_after_ms is None else {"Retry-After": str(math.ceil(refused.retry_after_ms / 1000))}
-            )
-            return _refused(refused, STATUS.get(refused.code, 400), wait)
+            return _refusal_response(refused, STATUS.get(refused.code, 400), _retry_after(refused))
         except Exception as error:
             request_id = str(uuid7())
             logger.error("request %s failed", request_id, exc_info=error)
-            return _told(coded_error("INTERNAL", "Something went wrong on our side."), 500, {}, request_id)
+            return _error_response(coded_error("INTERNAL", "Something went wrong on our side."), 500, {}, request_id)
 
-    return answer
-
-
-def _refused(refused: Refused, status: int, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
-    return _told(GraphQLError(refused.message, original_error=refused), status, headers, str(uuid7()))
+    return respond
 
 
-def _told(error: GraphQLError, status: int, headers: Mapping[str, str], request_id: str) -> Response:
-    told = {"errors": [format_error(error, request_id)]}
-    return JSONResponse(told, status, {"X-Request-Id": request_id, "Cache-Control": "no-store", **headers})
+def _refusal_response(refused: Refused, status: int, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    return _error_response(GraphQLError(refused.message, original_error=refused), status, headers, str(uuid7()))
+
+
+def _retry_after(refused: Refused) -> dict[str, str]:
+    seconds = None if refused.retry_after_ms is None else math.ceil(refused.retry_after_ms / 1000)
+    return {} if seconds is None else {"Retry-After": str(seconds)}
+
+
+def _error_response(error: GraphQLError, status: int, headers: Mapping[str, str], request_id: str) -> Response:
+    body = {"errors": [format_error(error, request_id)]}
+    return JSONResponse(body, status, {"X-Request-Id": request_id, "Cache-Control": "no-store", **headers})

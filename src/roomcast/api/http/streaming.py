@@ -1,7 +1,8 @@
-"""Subscriptions over plain HTTP: multipart, as Apollo and Relay ask for it, and server-sent events.
+"""Subscriptions over plain HTTP: multipart responses for Apollo and Relay clients, and server-sent events.
 
-A stream is a socket with one operation: it goes through `Sockets.serve` like any other, so rights, resumption, limits,
-heartbeats and the end of a session are one path. Here its messages become parts of a response.
+Each such response runs a graphql-transport-ws connection with one operation inside this process. So rights, resumption,
+limits, heartbeats and the end of sessions are the same code as for WebSockets. `StreamingResponse` plays the client of
+that connection and translates its messages into parts of the response.
 """
 
 import asyncio
@@ -17,49 +18,53 @@ from starlette.types import Message, Receive, Scope, Send
 from roomcast.api.errors import coded_error, format_error
 from roomcast.api.websocket import protocol
 from roomcast.api.websocket.protocol import CloseCode
-from roomcast.server.websocket_protocol import ABORT
+from roomcast.server.extensions import ABORT
 
 Serve = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[Any]]], Awaitable[None]]
 
-ID = "1"
-NEXT, ERROR = f'{{"id":"{ID}","type":"next","payload":', f'{{"id":"{ID}","type":"error","payload":'
-LAST_SECONDS = 5.0
+OPERATION_ID = "1"
+NEXT_HEAD = protocol.encode_head("next", OPERATION_ID).decode() + ',"payload":'
+ERROR_HEAD = protocol.encode_head("error", OPERATION_ID).decode() + ',"payload":'
 
-GONE: Message = {"type": "websocket.disconnect", "code": 1001}
+LAST_PART_SECONDS = 5.0
+"""How long the end of the response may wait for the client."""
 
-FOREIGN = 1008
-"""The socket's word for an origin that nobody allowed."""
+DISCONNECT: Message = {"type": "websocket.disconnect", "code": 1001}
 
-LATER = frozenset({CloseCode.FORBIDDEN, CloseCode.TRY_AGAIN_LATER})
+POLICY_VIOLATION = 1008
+"""The close code for an origin that is not allowed."""
 
-REASONS = {
+RETRYABLE = frozenset({CloseCode.FORBIDDEN, CloseCode.TRY_AGAIN_LATER})
+
+ERROR_CODES = {
     CloseCode.UNAUTHORIZED: "UNAUTHENTICATED",
     CloseCode.FORBIDDEN: "TOKEN_EXPIRED",
     CloseCode.TRY_AGAIN_LATER: "SUBSCRIPTION_LIMIT",
-    FOREIGN: "FORBIDDEN",
+    POLICY_VIOLATION: "FORBIDDEN",
 }
-"""What a socket says by closing; a stream that merely ends would look complete."""
+"""The error to send for a close code. Without it, a stream that the server cuts off would look complete."""
 
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """How a stream is written: `part` frames one answer, `errors` the list that a refusal is, `beat` a sign of life."""
+    """The text format of a stream. `part` frames one execution result, `errors` a list of errors without a result.
+    `heartbeat` is a part that clients skip."""
 
     media_type: str
     begin: str
     part: Callable[[str], str]
     errors: Callable[[str], str]
-    beat: str
+    heartbeat: str
     end: str
 
 
 def _part(payload: str) -> str:
-    """With the boundary behind it: a client takes a part for whole when it sees the next one begin."""
+    """One part, followed by the next boundary: clients process a part when they see the boundary after it."""
     return f"\r\nContent-Type: application/json\r\n\r\n{payload}\r\n--graphql"
 
 
 def _event(payload: str) -> str:
-    return f"event: next\ndata: {payload}\n\n"  # LF: urql knows no other
+    return f"event: next\ndata: {payload}\n\n"  # LF only: urql splits at nothing else
 
 
 MULTIPART = Framing(
@@ -67,7 +72,7 @@ MULTIPART = Framing(
     begin="--graphql",
     part=lambda payload: _part(f'{{"payload":{payload}}}'),
     errors=lambda errors: _part(f'{{"payload":null,"errors":{errors}}}'),
-    beat=_part("{}"),
+    heartbeat=_part("{}"),
     end="--\r\n",
 )
 EVENTS = Framing(
@@ -75,93 +80,95 @@ EVENTS = Framing(
     begin="",
     part=_event,
     errors=lambda errors: _event(f'{{"errors":{errors}}}'),
-    beat=":\n\n",
+    heartbeat=":\n\n",
     end="event: complete\ndata: \n\n",
 )
 
 
-def framing(liked: Mapping[str, float]) -> Framing | None:
-    """The stream that a client likes best. Asked for subscriptions only: some clients, urql for one, name
-    text/event-stream with every query and mean JSON."""
-    offers = [(liked.get("multipart/mixed", 0.0), MULTIPART), (liked.get("text/event-stream", 0.0), EVENTS)]
+def preferred_framing(weights: Mapping[str, float]) -> Framing | None:
+    """The framing with the highest weight in the Accept header; None where it names neither.
+
+    For subscriptions only: some clients, such as urql, accept text/event-stream with every query and expect JSON.
+    """
+    offers = [(weights.get("multipart/mixed", 0.0), MULTIPART), (weights.get("text/event-stream", 0.0), EVENTS)]
     weight, best = max(offers, key=lambda offer: offer[0])
     return best if weight > 0 else None
 
 
-class Stream:
-    """The response to one subscription, as an ASGI app."""
+class StreamingResponse:
+    """The response to one subscription, as an ASGI app. `request`: the parameters of the GraphQL request."""
 
     def __init__(self, serve: Serve, framing: Framing, request: Mapping[str, Any], headers: Mapping[str, str]) -> None:
         self._serve, self._framing, self._request = serve, framing, request
-        # The last one is nginx's word: it would hold a stream back until a buffer is full.
+        # X-Accel-Buffering is for nginx, which otherwise holds parts back until its buffer is full.
         self._headers = {**headers, "Content-Type": framing.media_type, "X-Accel-Buffering": "no"}
-        self._inbox: asyncio.Queue[Message] = asyncio.Queue(maxsize=64)
+        self._to_connection: asyncio.Queue[Message] = asyncio.Queue(maxsize=64)
         self._send: Send
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Runs until the stream ends or the client goes."""
+        """Run until the stream ends or the client disconnects."""
         self._send = send
         headers = [(name.lower().encode(), value.encode()) for name, value in self._headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await self._body(self._framing.begin)
-        self._say({"type": "websocket.connect"})
-        self._say_text("connection_init", None)
-        leaving = asyncio.create_task(self._until_gone(receive), name="stream reads")
-        extensions = {ABORT: partial(self._say, GONE)}
+        await self._send_body(self._framing.begin)
+        self._put({"type": "websocket.connect"})
+        self._send_text("connection_init", None)
+        watching = asyncio.create_task(self._watch_disconnect(receive), name="stream disconnect")
+        extensions = {ABORT: partial(self._put, DISCONNECT)}
         socket = {**scope, "type": "websocket", "subprotocols": [protocol.SUBPROTOCOL], "extensions": extensions}
         try:
-            await self._serve(socket, self._inbox.get, self._write)
+            await self._serve(socket, self._to_connection.get, self._on_connection_message)
         finally:
-            leaving.cancel()
-            await asyncio.wait([leaving])
+            watching.cancel()
+            await asyncio.wait([watching])
         with suppress(TimeoutError, OSError):
-            await asyncio.wait_for(self._body(self._framing.end, more=False), LAST_SECONDS)
+            await asyncio.wait_for(self._send_body(self._framing.end, more=False), LAST_PART_SECONDS)
 
-    async def _until_gone(self, receive: Receive) -> None:
+    async def _watch_disconnect(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":
             pass
-        self._say(GONE)
+        self._put(DISCONNECT)
 
-    # ------------------------------------------------------------------ what the client would have said
+    # ------------------------------------------------------------------ messages to the connection
 
-    def _say(self, message: Message) -> None:
-        with suppress(asyncio.QueueFull):  # only pongs can be so many, and nobody misses one
-            self._inbox.put_nowait(message)
+    def _put(self, message: Message) -> None:
+        with suppress(asyncio.QueueFull):  # only pongs can fill the queue, and a lost one does no harm
+            self._to_connection.put_nowait(message)
 
-    def _say_text(self, kind: str, payload: Any, id_: str | None = None) -> None:
-        self._say({"type": "websocket.receive", "text": protocol.write(kind, id_, payload)})
+    def _send_text(self, kind: str, payload: Any, id_: str | None = None) -> None:
+        self._put({"type": "websocket.receive", "text": protocol.encode_message(kind, id_, payload)})
 
-    # ------------------------------------------------------------------ what it hears
+    # ------------------------------------------------------------------ messages from the connection
 
-    async def _write(self, message: Message) -> None:
+    async def _on_connection_message(self, message: Message) -> None:
         if message["type"] == "websocket.send":
             await self._translate(message["text"])
         elif message["type"] == "websocket.close":
-            self._say(GONE)
-            closed = message.get("code", 1000)
-            if code := REASONS.get(closed):
-                error = coded_error(code, message.get("reason", ""), retryable=closed in LATER)
-                shown = format_error(error, self._headers["X-Request-Id"])
-                await self._body(self._framing.errors(orjson.dumps([shown]).decode()))
+            self._put(DISCONNECT)
+            close_code = message.get("code", 1000)
+            if code := ERROR_CODES.get(close_code):
+                error = coded_error(code, message.get("reason", ""), retryable=close_code in RETRYABLE)
+                entry = format_error(error, self._headers["X-Request-Id"])
+                await self._send_body(self._framing.errors(orjson.dumps([entry]).decode()))
 
     async def _translate(self, text: str) -> None:
-        if text.startswith(NEXT):
-            await self._body(self._framing.part(text[len(NEXT) : -1]))
-        elif text.startswith(ERROR):
-            self._say(GONE)
-            await self._body(self._framing.errors(text[len(ERROR) : -1]))
+        if text.startswith(NEXT_HEAD):
+            await self._send_body(self._framing.part(text[len(NEXT_HEAD) : -1]))
+        elif text.startswith(ERROR_HEAD):
+            self._put(DISCONNECT)
+            await self._send_body(self._framing.errors(text[len(ERROR_HEAD) : -1]))
         else:
-            await self._control(orjson.loads(text)["type"])
+            await self._on_control(orjson.loads(text)["type"])
 
-    async def _control(self, kind: str) -> None:
+    async def _on_control(self, kind: str) -> None:
         if kind == "connection_ack":
-            self._say_text("subscribe", self._request, ID)
-            await self._body(self._framing.beat)  # so that the client knows at once that it is heard
+            self._send_text("subscribe", self._request, OPERATION_ID)
+            await self._send_body(self._framing.heartbeat)  # so that the client sees at once that the stream is open
         elif kind == "ping":
-            self._say_text("pong", None)
-            await self._body(self._framing.beat)
+            self._send_text("pong", None)  # the TCP connection tells when the client is gone
+            await self._send_body(self._framing.heartbeat)
         elif kind == "complete":
-            self._say(GONE)
+            self._put(DISCONNECT)
 
-    async def _body(self, text: str, *, more: bool = True) -> None:
+    async def _send_body(self, text: str, *, more: bool = True) -> None:
         await self._send({"type": "http.response.body", "body": text.encode(), "more_body": more})

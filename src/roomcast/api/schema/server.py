@@ -6,6 +6,7 @@ from typing import Any
 import strawberry
 
 from roomcast.accounts import policy as accounts
+from roomcast.api.connection_limits import HEARTBEAT_MS, MAX_SUBSCRIPTIONS_PER_CONNECTION
 from roomcast.api.context import Context, Info
 from roomcast.api.schema.messages.queries import message_or_none
 from roomcast.api.schema.node import Node
@@ -16,8 +17,6 @@ from roomcast.core.paging import MAX_PAGE_SIZE
 from roomcast.messages.policy import MAX_BODY
 from roomcast.presence.policy import TYPING_EXPIRY_SECONDS, TYPING_REFRESH_SECONDS
 
-HEARTBEAT_MS = 12_000
-MAX_SUBSCRIPTIONS = 100
 MAX_NODES = 100
 
 
@@ -29,7 +28,7 @@ class ServerLimits:
     typing_refresh_ms: int = round(TYPING_REFRESH_SECONDS * 1000)
     typing_expiry_ms: int = round(TYPING_EXPIRY_SECONDS * 1000)
     heartbeat_ms: int = HEARTBEAT_MS
-    max_subscriptions_per_connection: int = MAX_SUBSCRIPTIONS
+    max_subscriptions_per_connection: int = MAX_SUBSCRIPTIONS_PER_CONNECTION
     max_response_bytes: int = strawberry.field(
         description="The size limit of one response or event. A larger one becomes the error QUERY_TOO_COMPLEX."
     )

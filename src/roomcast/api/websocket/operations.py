@@ -1,95 +1,62 @@
 """The operations of one connection, from `subscribe` to their end, and the cursors that the connection resumes from."""
 
 import asyncio
-from collections.abc import Collection, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any
 from uuid import UUID
 
-from roomcast.api.errors import coded_error
-from roomcast.api.execution.documents import RequestErrors
+from roomcast.api.execution.streams import OpenStream
+from roomcast.api.websocket.timeouts import is_token_expired
 from roomcast.core.actor import Actor
-from roomcast.core.clock import now
-from roomcast.core.event_log import Position
-from roomcast.live.inbox import Inbox
-from roomcast.realtime.hub import Hub
-from roomcast.realtime.reader import Reader
-from roomcast.realtime.topic import Topic
-
-
-def limit_reached(message: str) -> RequestErrors:
-    return RequestErrors(coded_error("SUBSCRIPTION_LIMIT", message))
-
-
-def session_over() -> RequestErrors:
-    return RequestErrors(coded_error("UNAUTHENTICATED", "this session has ended; sign in again"))
-
-
-class Attached(NamedTuple):
-    topic: Topic
-    reader: Reader
 
 
 class ActiveOperation:
-    """One operation. `actor`: who sent it, whatever the connection does afterwards; None is anonymous.
+    """One operation.
 
-    `number` counts the operations of its connection. `task` answers it, or opens its stream; it is None once that is
-    done. `attached` is a stream that is open, `inbox` an inbox. `session_ended`: the actor's session is over.
+    `actor`: the viewer who sent it, even if the connection changes its viewer later; None is anonymous. `number` counts
+    the operations of the connection. `task` answers the operation or opens its stream; None once that is done. `stream`
+    is set while a stream is attached. `session_ended`: the actor's session is over.
     """
 
     def __init__(self, id_: str, actor: Actor | None, number: int) -> None:
         self.id, self.actor, self.number = id_, actor, number
         self.task: asyncio.Task[None] | None = None
+        self.stream: OpenStream | None = None
         self.is_subscription = self.is_started = self.is_stopped = self.session_ended = False
-        self.attached: Attached | None = None
-        self.inbox: Inbox | None = None
-        self.resumes: tuple[str, str] | None = None
-        """The room and the field that it has asked the resume map for."""
-        self.announces: UUID | None = None
-        """The room whose positions the client is told by pings."""
-        self._announced_seq = -1
+        self.resume_key: tuple[str, str] | None = None
+        """The room and field for which it looked up a cursor in the resume map."""
+        self.announces_position = False
+        """Whether pings tell the client this stream's position."""
+        self.announced_seq = -1
 
-    def stop(self, hub: Hub) -> None:
-        """The client is not interested any more, or is gone."""
+    def stop(self) -> None:
+        """Cancel the task and stop the stream: the client has ended the operation, or is gone."""
         self.is_stopped = True
         if self.task is not None:
             self.task.cancel()
-        if self.attached is not None:
-            hub.detach(*self.attached)
-        if self.inbox is not None:
-            self.inbox.stop()
-        self.attached = self.inbox = None
-
-    def news_of_position(self, epoch: UUID) -> str | None:
-        """The cursor of a stream that has moved since the client was last told, as a ping may say it.
-
-        It is never ahead of what the connection has taken of this stream.
-        """
-        if self.announces is None or self.attached is None:
-            return None
-        seq = self.attached.reader.position
-        if seq == self._announced_seq:
-            return None
-        self._announced_seq = seq
-        return Position(epoch, self.announces, seq).encode()
+        if self.stream is not None:
+            self.stream.stop()
+            self.stream = None  # breaks the cycle operation → stream → callbacks → operation
 
 
 class ResumeMap:
-    """The cursors that a client connected with, by operation id, `<room>:<field>` or `<room>`.
+    """The cursors that a client sent in `connection_init`, by operation id, `<room>:<field>` or `<room>`.
 
     A cursor is used up when a stream has *started* from it, not when it is looked up: an attempt may be cancelled, time
-    out or be tried again. Operations that were sent before that start still get it, so that two streams of one room and
-    field begin at the same place, whichever is ready first.
+    out or be retried. Operations that were sent before that start still get it, so that two streams of one room and
+    field begin at the same position, whichever starts first.
     """
 
-    def __init__(self, found: Any = None) -> None:
-        entries = found if isinstance(found, Mapping) else {}
+    def __init__(self, cursors: Any = None) -> None:
+        entries = cursors if isinstance(cursors, Mapping) else {}
         self._cursors = {key: value for key, value in entries.items() if isinstance(value, str)}
         self._used_at: dict[str, int] = {}
         """For each name of a cursor: the number of the newest operation when it was used."""
 
     def cursor(self, operation: ActiveOperation, room_id: str, field: str) -> str | None:
-        """Where this operation resumes from; None where it is not said, or was said for an earlier one."""
-        operation.resumes = room_id, field
+        """The cursor that this operation resumes from; None where there is none, or where an earlier operation has used
+        it up."""
+        operation.resume_key = room_id, field
         for name, keys in self._names(operation):
             found = next((self._cursors[key] for key in keys if key in self._cursors), None)
             if found is not None and operation.number <= self._used_at.get(name, operation.number):
@@ -103,22 +70,24 @@ class ResumeMap:
                 self._used_at.setdefault(name, newest)
 
     def _names(self, operation: ActiveOperation) -> list[tuple[str, tuple[str, ...]]]:
-        if operation.resumes is None:
+        """The names under which a use is recorded, each with the keys of the client's map that it covers."""
+        if operation.resume_key is None:
             return []
-        room_id, field = operation.resumes
+        room_id, field = operation.resume_key
         pair = f"{room_id}:{field}"
         return [(operation.id, (operation.id,)), (pair, (pair, room_id))]
 
 
 class ActiveOperations:
-    """All of one connection. Iterating goes over a copy, so that they may end meanwhile."""
+    """All operations of one connection. Iteration goes over a copy, so that operations may end meanwhile."""
 
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
+    def __init__(self) -> None:
         self._by_id: dict[str, ActiveOperation] = {}
         self._newest = 0
         self.streams: set[ActiveOperation] = set()
-        """Open streams and inboxes."""
+        """The operations with an attached stream."""
+        self.ending: list[asyncio.Task[None]] = []
+        """Tasks of streams that send their last event because their session has ended."""
         self.resume = ResumeMap()
 
     def __iter__(self) -> Iterator[ActiveOperation]:
@@ -138,47 +107,45 @@ class ActiveOperations:
         return [operation.task for operation in self if operation.task is not None]
 
     def begin(self, id_: str, actor: Actor | None) -> ActiveOperation:
-        """One more; the id is taken from here on."""
+        """Add an operation; its id is taken from here on."""
         self._newest += 1
         operation = self._by_id[id_] = ActiveOperation(id_, actor, self._newest)
         return operation
 
     def stop(self, operation: ActiveOperation) -> None:
         self.forget(operation)
-        operation.stop(self._hub)
+        operation.stop()
 
     def forget(self, operation: ActiveOperation) -> None:
-        """Its id is free. One that was stopped may still be finishing when its id is used again."""
+        """Free its id. The task of a stopped operation may still be finishing when its id is used again, so another
+        operation may be found under that id."""
         if operation in self:
             del self._by_id[operation.id]
         self.streams.discard(operation)
 
     def use_cursor(self, operation: ActiveOperation) -> None:
-        """What the client connected with is used up: the operation has started, or its cursor was called expired."""
+        """Mark the cursor from `connection_init` as used: the operation has started, or the cursor has expired."""
         self.resume.use(operation, self._newest)
 
-    def cursors(self, epoch: UUID, streams: Collection[ActiveOperation]) -> dict[str, str]:
-        """By operation id, those of streams that have moved since the client was last told."""
-        return {stream.id: cursor for stream in streams if (cursor := stream.news_of_position(epoch))}
-
-    def is_expired(self, grace: float) -> bool:
-        """Whether a stream has outlived its own access token by so many seconds."""
-        return any(operation.actor and is_spent(operation.actor, grace) for operation in self.streams)
+    def has_expired_stream(self, grace: float) -> bool:
+        """Whether a stream has outlived its own access token by `grace` seconds."""
+        return any(operation.actor and is_token_expired(operation.actor, grace) for operation in self.streams)
 
     # ------------------------------------------------------------------ sessions
 
     @property
     def sessions(self) -> set[UUID]:
-        """All that they act for."""
+        """The sessions of all operations."""
         return {operation.actor.session_id for operation in self if operation.actor is not None}
 
     def of_session(self, session_id: UUID) -> list[ActiveOperation]:
         return [operation for operation in self if operation.actor and operation.actor.session_id == session_id]
 
-    def hand_over(self, actor: Actor) -> list[ActiveOperation]:
-        """The connection acts for this person from here on. The subscriptions of anybody else, which have to end.
+    def change_actor(self, actor: Actor) -> list[ActiveOperation]:
+        """The connection gets a new viewer. Returns the subscriptions of other users, which have to end.
 
-        Those of another session of the same person stay with that session.
+        Operations of the same session get the new rights and expiry. Those of another session of the same user stay
+        with that session.
         """
         for operation in self.of_session(actor.session_id):
             operation.actor = actor
@@ -187,8 +154,3 @@ class ActiveOperations:
             for operation in self
             if operation.is_subscription and operation.actor and operation.actor.user_id != actor.user_id
         ]
-
-
-def is_spent(actor: Actor, grace: float) -> bool:
-    """Whether this person's access token ended more than so many seconds ago."""
-    return (now() - actor.token_expires_at).total_seconds() > grace

@@ -1,6 +1,6 @@
-"""graphql-transport-ws messages: which ones are well-formed, and which close code answers the others.
+"""Messages and close codes of graphql-transport-ws: parsing, validation and encoding.
 
-The rules are those of PROTOCOL.md in enisdenjo/graphql-ws; the codes are chosen by what its client does with them.
+The rules are those of PROTOCOL.md in enisdenjo/graphql-ws. Close codes are chosen by how its client reacts to them.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from roomcast.api.execution.requests import InvalidRequest, parse_request
 
 SUBPROTOCOL = "graphql-transport-ws"
 MAX_ID = 128
-"""Characters of an operation's id."""
+"""Characters of an operation id."""
 
 MAX_PING = 1024
-"""Characters of a ping or pong: its payload is sent back."""
+"""Characters of a ping or pong message, because a ping's payload is sent back."""
 
 
 class CloseCode(IntEnum):
-    """Clients retry 1012, 1013, 4403 and 4408, and give up on the others."""
+    """graphql-ws clients reconnect after 1012, 1013, 4403 and 4408, and not after the others."""
 
     SERVICE_RESTART = 1012
     TRY_AGAIN_LATER = 1013
@@ -35,7 +35,7 @@ class CloseCode(IntEnum):
 
 
 class Malformed(Exception):
-    """The message breaks the protocol; the socket closes with 4400."""
+    """The message breaks the protocol; the connection closes with 4400."""
 
 
 class Message(NamedTuple):
@@ -44,35 +44,35 @@ class Message(NamedTuple):
     payload: dict[str, Any]
 
 
-def read(text: str | None) -> Message:
-    """A frame as a message. Raises Malformed; binary frames are given as None."""
+def parse_message(text: str | None) -> Message:
+    """Parse and validate a text frame; None stands for a binary frame. Raises Malformed."""
     if text is None:
         raise Malformed("Messages are text frames")
     try:
-        found = decode_json(text)
+        message = decode_json(text)
     except ValueError:
         raise Malformed("Messages are JSON") from None
-    if not isinstance(found, dict) or not isinstance(found.get("type"), str):
+    if not isinstance(message, dict) or not isinstance(message.get("type"), str):
         raise Malformed("A message is an object with a type")
-    if found["type"] in ("ping", "pong") and len(text) > MAX_PING:
-        raise Malformed(f"A {found['type']} has at most {MAX_PING} characters")
-    return _checked(found)
+    if message["type"] in ("ping", "pong") and len(text) > MAX_PING:
+        raise Malformed(f"A {message['type']} has at most {MAX_PING} characters")
+    return _validated(message)
 
 
-def _checked(found: dict[str, Any]) -> Message:
-    kind = found["type"]
+def _validated(message: dict[str, Any]) -> Message:
+    kind = message["type"]
     if kind in ("connection_init", "ping", "pong"):
-        return Message(kind, "", _object(found, "payload"))
+        return Message(kind, "", _object_or_empty(message, "payload"))
     if kind not in ("subscribe", "complete"):
         raise Malformed("Unknown message type")
-    id_ = found.get("id")
+    id_ = message.get("id")
     if not isinstance(id_, str) or not 1 <= len(id_) <= MAX_ID:
         raise Malformed(f"An id is a string of 1 to {MAX_ID} characters")
-    return Message(kind, id_, _operation(found) if kind == "subscribe" else {})
+    return Message(kind, id_, _subscribe_payload(message) if kind == "subscribe" else {})
 
 
-def _operation(found: dict[str, Any]) -> dict[str, Any]:
-    payload = found.get("payload")
+def _subscribe_payload(message: dict[str, Any]) -> dict[str, Any]:
+    payload = message.get("payload")
     if not isinstance(payload, dict):
         raise Malformed("A subscribe payload is an object")
     try:
@@ -82,14 +82,14 @@ def _operation(found: dict[str, Any]) -> dict[str, Any]:
     return payload
 
 
-def _object(found: Mapping[str, Any], name: str) -> dict[str, Any]:
-    value = found.get(name)
+def _object_or_empty(message: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = message.get(name)
     if value is not None and not isinstance(value, dict):
         raise Malformed(f"{name} is an object or null")
     return value or {}
 
 
-def write(kind: str, id_: str | None = None, payload: Any = None) -> bytes:
+def encode_message(kind: str, id_: str | None = None, payload: Any = None) -> bytes:
     message = {"type": kind}
     if id_ is not None:
         message["id"] = id_
@@ -98,12 +98,12 @@ def write(kind: str, id_: str | None = None, payload: Any = None) -> bytes:
     return orjson.dumps(message)
 
 
-def head(kind: str, id_: str) -> bytes:
-    """A message without its end: what comes last, a payload or nothing, is added as bytes."""
+def encode_head(kind: str, id_: str) -> bytes:
+    """The beginning of a message as bytes. The caller adds `,"payload":…` or nothing, and the closing brace."""
     return b'{"id":' + orjson.dumps(id_) + b',"type":"' + kind.encode() + b'"'
 
 
-def short(reason: str) -> str:
-    """A close reason that fits its frame: 123 bytes (RFC 6455)."""
+def truncate_reason(reason: str) -> str:
+    """The reason, cut to the 123 bytes that a close frame holds (RFC 6455)."""
     encoded = reason.encode()
     return reason if len(encoded) <= 123 else encoded[:120].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Every open socket of this process: who may open one, and what happens to all of them together."""
+"""All open WebSocket connections of this process: accepting them, their timeouts, and the end of their sessions."""
 
 import asyncio
 import logging
@@ -9,37 +9,43 @@ from starlette.types import Scope
 
 from roomcast.accounts.policy import SessionEndReason
 from roomcast.api.execution.engine import Engine
-from roomcast.api.websocket import protocol, timeouts
+from roomcast.api.websocket import protocol
 from roomcast.api.websocket.admission import Admission, ConnectionLimits
 from roomcast.api.websocket.connection import Connection
 from roomcast.api.websocket.protocol import CloseCode
-from roomcast.api.websocket.timeouts import Asgi, Timeouts
+from roomcast.api.websocket.runner import Services
+from roomcast.api.websocket.timeouts import Timeouts
+from roomcast.api.websocket.transport import AsgiCallable, Transport
 from roomcast.realtime.hub import Hub
-from roomcast.server.websocket_protocol import ABORT, advice
+from roomcast.server.extensions import ABORT
+from roomcast.server.websocket_protocol import recommended_options
 
-log = logging.getLogger("roomcast.socket")
+logger = logging.getLogger("roomcast.socket")
 
+SESSION_POLL_SECONDS = 0.5
+"""How often this process looks for sessions that another process has ended. Their connections close within a second."""
 
-LOOK_SECONDS = 0.5
-"""How often sessions are looked for that another process has ended. Their sockets close within a second."""
+POLICY_VIOLATION = 1008
+"""The WebSocket close code (RFC 6455) for an origin that is not allowed."""
 
 
 class ConnectionRegistry:
-    """`origins`: web origins besides our own that may connect; a client that names none is no browser."""
+    """`origins`: web origins, besides the server's own, that may connect. A client without an Origin header is no
+    browser and always may."""
 
-    def __init__(self, engine: Engine, hub: Hub, origins: Collection[str], places: ConnectionLimits) -> None:
+    def __init__(self, engine: Engine, hub: Hub, origins: Collection[str], limits: ConnectionLimits) -> None:
         self._engine, self._hub, self._origins = engine, hub, frozenset(origins)
-        self.admission: Admission[Connection] = Admission(places, engine.backend.presence)
+        self.admission: Admission[Connection] = Admission(limits, engine.backend.presence)
         self.timeouts = Timeouts()
         self._sessions = engine.backend.sessions
         self._tasks: list[asyncio.Task[None]] = []
-        self._has_advised = False
+        self._has_warned = False
 
     async def start(self) -> None:
         self._sessions.add_listener(self._end_sessions)
         self._tasks = [
-            asyncio.create_task(self._tick(), name="sockets tick"),
-            asyncio.create_task(self._look(), name="sockets look"),
+            asyncio.create_task(self._check_timeouts(), name="connection timeouts"),
+            asyncio.create_task(self._poll_sessions(), name="connection sessions"),
         ]
 
     async def stop(self) -> None:
@@ -47,73 +53,89 @@ class ConnectionRegistry:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def serve(self, scope: Scope, receive: Asgi, send: Asgi) -> None:
+    @property
+    def connections(self) -> Collection[Connection]:
+        return self.admission.connections
+
+    # ------------------------------------------------------------------ accepting
+
+    async def serve(self, scope: Scope, receive: AsgiCallable, send: AsgiCallable) -> None:
+        """Serve one ASGI WebSocket connection until it is closed."""
         await receive()  # websocket.connect
-        if ABORT not in scope.get("extensions", {}) and not self._has_advised:
-            self._has_advised = True
-            log.warning("this server can abort no dead peer; `roomcast serve` gives uvicorn %s", advice())
-        if not self._is_welcome(scope):
-            await send({"type": "websocket.close", "code": 1008, "reason": "Origin not allowed"})
+        if ABORT not in scope.get("extensions", {}):
+            self._warn_about_server()
+        if not self._is_origin_allowed(scope):
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "Origin not allowed"})
             return
-        spoken = protocol.SUBPROTOCOL in scope.get("subprotocols", ())
-        await send({"type": "websocket.accept", "subprotocol": protocol.SUBPROTOCOL if spoken else None})
-        socket = Connection(self._engine, self._hub, self.admission, self.timeouts, (scope, receive, send))
-        if not spoken:
-            await socket.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+        speaks_protocol = protocol.SUBPROTOCOL in scope.get("subprotocols", ())
+        # A handshake that is rejected tells browsers no reason. So it is accepted, and then closed with a code.
+        await send({"type": "websocket.accept", "subprotocol": protocol.SUBPROTOCOL if speaks_protocol else None})
+        services = Services(self._engine, self._hub, self.admission, self.timeouts)
+        connection = Connection(services, Transport(scope, receive, send, self.timeouts.stall))
+        if not speaks_protocol:
+            await connection.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
             return
-        address = timeouts.address(scope) or ""
-        if not self.admission.enter(socket, address):
-            await socket.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
+        address = connection.transport.ip_address or ""
+        if not self.admission.admit(connection, address):
+            await connection.close(CloseCode.TRY_AGAIN_LATER, "Too many connections")
             return
         try:
-            await socket.run()
+            await connection.run()
         finally:
-            self.admission.leave(socket, address, socket.viewer, for_good=socket.is_over)
+            self.admission.release(connection, address, connection.viewer, for_good=connection.session_ended)
 
-    @property
-    def open(self) -> Collection[Connection]:
-        return self.admission.sockets
+    def _warn_about_server(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "this server cannot disconnect clients that stop reading: use `roomcast serve`, or run uvicorn with %s",
+                recommended_options(),
+            )
 
-    def _is_welcome(self, scope: Scope) -> bool:
+    def _is_origin_allowed(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"").decode("latin-1")
         if not origin or origin in self._origins:
             return True
-        own: str = headers.get(b"host", b"").decode("latin-1")
-        return bool(origin.split("://", 1)[-1] == own)
+        host: str = headers.get(b"host", b"").decode("latin-1")
+        return bool(origin.split("://", 1)[-1] == host)
 
-    async def _tick(self) -> None:
-        beat = 0
+    # ------------------------------------------------------------------ timeouts and heartbeats
+
+    async def _check_timeouts(self) -> None:
+        tick = 0
         while True:
             await asyncio.sleep(self.timeouts.tick)
-            beat += 1
-            self._tick_all(beat)
+            tick += 1
+            self._tick_all(tick)
 
-    def _tick_all(self, beat: int) -> None:
-        beats = max(1, round(self.timeouts.heartbeat / self.timeouts.tick))
-        for socket in list(self.open):
-            # Spread over the interval, so that ten thousand pings do not leave in one moment.
-            self._tick_one(socket, heartbeat=(id(socket) >> 6) % beats == beat % beats)
+    def _tick_all(self, tick: int) -> None:
+        # Not in the loop above: its variable would keep the last connection alive until the next tick.
+        ticks_per_heartbeat = max(1, round(self.timeouts.heartbeat / self.timeouts.tick))
+        for connection in list(self.connections):
+            # Spread over the interval, so that ten thousand pings are not sent at one moment.
+            slot = (id(connection) >> 6) % ticks_per_heartbeat
+            self._tick(connection, heartbeat=slot == tick % ticks_per_heartbeat)
 
-    def _tick_one(self, socket: Connection, *, heartbeat: bool) -> None:
+    def _tick(self, connection: Connection, *, heartbeat: bool) -> None:
         try:
-            socket.tick(heartbeat=heartbeat)
-        except Exception:  # one socket's trouble is not the others'
-            log.exception("a socket could not be ticked")
+            connection.on_tick(heartbeat=heartbeat)
+        except Exception:  # a failure on one connection must not stop the checks of the others
+            logger.exception("the timeouts of a connection could not be checked")
 
     # ------------------------------------------------------------------ sessions that end
 
-    async def _look(self) -> None:
+    async def _poll_sessions(self) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            if not self.open:
+            await asyncio.sleep(SESSION_POLL_SECONDS)
+            if not self.connections:
                 continue
             try:
                 await self._sessions.poll()
-            except Exception as error:  # the next look sees what this one has missed
-                log.warning("ended sessions cannot be looked for: %s", type(error).__name__)
+            except Exception as error:  # the next poll finds what this one has missed
+                logger.warning("ended sessions cannot be read from the database: %s", type(error).__name__)
 
     def _end_sessions(self, ended: Mapping[UUID, SessionEndReason]) -> None:
-        for session_id, why in ended.items():
-            for socket in self.admission.of_session(session_id):
-                socket.end_session(session_id, why)
+        for session_id, reason in ended.items():
+            for connection in self.admission.connections_of_session(session_id):
+                connection.end_session(session_id, reason)

@@ -1,4 +1,4 @@
-"""TCP connections that are spoken by hand."""
+"""Raw TCP connections to the server, for requests that no HTTP client sends."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,42 +11,42 @@ HANDSHAKE = (
     b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
     b"Sec-WebSocket-Protocol: graphql-transport-ws\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
 )
-"""All but its end."""
+"""The request without the empty line that ends it."""
 
 
-class Line:
+class RawConnection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
 
-    async def say(self, *parts: bytes) -> None:
+    async def send(self, *parts: bytes) -> None:
         for part in parts:
             self.writer.write(part)
             async with asyncio.timeout(WAIT_SECONDS):
                 await self.writer.drain()
 
-    async def head(self) -> bytes:
+    async def read_head(self) -> bytes:
         async with asyncio.timeout(WAIT_SECONDS):
             return await self.reader.readuntil(b"\r\n\r\n")
 
     async def finish(self) -> bytes:
-        """Say no more, and hear the rest; empty where the server has hung up before."""
+        """Send EOF and read the rest; empty where the server has already closed the connection."""
         with suppress(OSError):
             self.writer.write_eof()
-            return await self.rest()
+            return await self.read_rest()
         return b""
 
-    async def rest(self) -> bytes:
-        """All that comes until the server hangs up."""
+    async def read_rest(self) -> bytes:
+        """Read until the server closes the connection."""
         async with asyncio.timeout(WAIT_SECONDS):
             return await self.reader.read()
 
 
 @asynccontextmanager
-async def line(url: str, *, limit: int = 2**16) -> AsyncIterator[Line]:
+async def raw_connection(url: str, *, limit: int = 2**16) -> AsyncIterator[RawConnection]:
     port = int(url.rpartition(":")[2])
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=limit)
     try:
-        yield Line(reader, writer)
+        yield RawConnection(reader, writer)
     finally:
         writer.close()
         with suppress(OSError):

@@ -1,0 +1,23 @@
+"""Names of the ASGI scope extensions that our uvicorn protocols offer, shared by the server and the app.
+
+Other ASGI servers offer none of them: the app looks each one up and goes without it where it is absent.
+"""
+
+ABORT = "roomcast.abort"
+"""`() -> None`, set by the server. Drops the connection at once. A closing handshake would wait for ever for a client
+that reads nothing."""
+
+WRITE = "roomcast.write"
+"""`(*parts: bytes) -> bool`, set by the server. Writes one text frame at once; False where it would have to wait. With
+thousands of subscribers, ASGI's `send` for each of them is half of the cost of a delivery."""
+
+DRAINED = "roomcast.drained"
+"""`async () -> None`, set by the server. Returns when the peer reads bytes again."""
+
+LEAVE = "roomcast.leave"
+"""`() -> None`, set by the app. The server calls it when it stops, so that the app can answer what is running. uvicorn
+alone would cut the connection off."""
+
+MAX_DIRECT_WRITE_BYTES = 64 * 1024
+"""`WRITE` refuses frames of this size and more. They go through `send`, so that the app counts them while they wait in
+the server's buffers. The same figure as `realtime.outbox.LARGE_BYTES`."""
