@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
+from roomcast.accounts.policy import SessionEndReason
 from roomcast.core.db import Database, is_outage
 from roomcast.core.events import kind_of_packed, unpack
 from roomcast.live.inbox_reconciler import InboxReconciler
@@ -109,6 +110,12 @@ class Inbox:
         self._services.reconciler.discard(self)
         if self._task is not None:
             self._task.cancel()
+
+    def end(self, _reason: SessionEndReason) -> None:
+        """Do nothing: an inbox has no event that says why it ends."""
+
+    def announced_position(self) -> None:
+        """None: an inbox is not resumed."""
 
     # ------------------------------------------------------------------ watcher of the topics
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any
 from uuid import UUID
 
 from roomcast.core import event_log
@@ -85,7 +85,7 @@ class StreamStart:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What a subscription resolver returns: it has checked the viewer and describes the stream to open.
+    """A stream to open for a viewer whose right to it has been checked.
 
     `kinds`: the event classes to show. `has_control_events`: the stream also sends Ready and Ended. `address`: the
     server's base URL as the client reached it, used in links to files. `feed_in`: returns the feed of the room's
@@ -97,6 +97,11 @@ class Stream:
     has_control_events: bool
     address: str = ""
     feed_in: Callable[[UUID], SnapshotFeed] | None = None
+
+    @property
+    def needs_announcements(self) -> bool:
+        """Whether the client can learn the position of this stream from pings only, before its first event."""
+        return not self.has_control_events and self.feed_in is None
 
     def start(self, reader: Reader, epoch: UUID) -> None:
         """Start the reader where the stream starts. `epoch` is the current one."""
@@ -110,9 +115,6 @@ class Stream:
             reader.start_unrecovered()
         else:
             reader.start_after(self.start_at.after)
-
-    def __aiter__(self) -> NoReturn:
-        raise TypeError("a room's stream is delivered by the WebSocket connection and cannot be iterated")
 
 
 class RoomEventSource:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NoReturn
 
 import orjson
@@ -10,9 +11,11 @@ from roomcast.api.context import Context
 from roomcast.api.execution.documents import Operation
 from roomcast.api.execution.engine import Engine, execute, raise_outage, result_payload
 from roomcast.api.execution.requests import Request
+from roomcast.api.execution.streams import OpenResult, StreamOpening
 from roomcast.api.execution.viewer_fields import LIVE_CALLER
 from roomcast.core.actor import Actor
 from roomcast.live.inbox import Inbox, InboxServices, InboxUpdate
+from roomcast.realtime.ports import Failure
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,16 @@ class InboxStream:
 
     address: str
     to_graphql: Callable[[InboxUpdate], Any]
+
+    async def open(self, opening: StreamOpening) -> OpenResult:
+        def send(payload: bytes) -> bool:
+            return opening.outbox.offer(opening.head, payload, opening.tail)
+
+        inbox = opening.attach(
+            lambda: create_inbox(opening.engine, opening.operation, opening.request, self, opening.viewer, send)
+        )
+        inbox.start(opening.outbox, partial(opening.on_failure, Failure.INTERNAL))
+        return OpenResult.LIVE
 
     def __aiter__(self) -> NoReturn:
         raise TypeError("an inbox is delivered by the WebSocket connection and cannot be iterated")

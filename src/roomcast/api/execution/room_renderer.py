@@ -1,8 +1,12 @@
-"""Executes a subscription's document on the events of a room, once for all subscribers with the same document."""
+"""Streams of a room for GraphQL subscriptions.
+
+A document is executed on each event once for all subscribers who receive the same payload.
+"""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn, cast
+from uuid import UUID
 
 import orjson
 
@@ -10,11 +14,52 @@ from roomcast.api.context import SharedContext
 from roomcast.api.execution.documents import Operation
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.requests import Request
+from roomcast.api.execution.streams import OpenResult, StreamOpening, open_topic_stream
 from roomcast.api.execution.viewer_fields import LIVE_CALLER, EventRenderPass, ViewerFieldExecutor
 from roomcast.core.clock import now
 from roomcast.core.events import Event
-from roomcast.live.room_streams import Ended, Ready, RenderedEvent, Stream
+from roomcast.live.room_streams import Ended, Ready, RenderedEvent, Stream, StreamEndReason
+from roomcast.live.topics import room_topic
 from roomcast.realtime.ports import FeedEntry
+from roomcast.realtime.reader import Reader
+
+
+@dataclass(frozen=True, slots=True)
+class RoomStream:
+    """What a subscription resolver returns: the `SubscriptionStream` of a room, of its presence or of its typing."""
+
+    stream: Stream
+
+    async def open(self, opening: StreamOpening) -> OpenResult:
+        return await open_topic_stream(self, opening)
+
+    @property
+    def topic(self) -> str:
+        return room_topic(self.stream.start_at.room_id)
+
+    @property
+    def after(self) -> int | None:
+        return self.stream.start_at.after
+
+    @property
+    def tail(self) -> int:
+        return self.stream.start_at.tail
+
+    @property
+    def announced_room_id(self) -> UUID | None:
+        return self.stream.start_at.room_id if self.stream.needs_announcements else None
+
+    def group_key(self, operation: Operation, request: Request) -> Hashable:
+        return group_key(operation, request, self.stream)
+
+    def renderer(self, engine: Engine, operation: Operation, request: Request) -> "RoomEventRenderer":
+        return RoomEventRenderer(engine, operation, request, self.stream)
+
+    def start(self, reader: Reader, epoch: UUID) -> None:
+        self.stream.start(reader, epoch)
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError("a room's stream is opened by the WebSocket connection and cannot be iterated")
 
 
 class RoomEventRenderer:
@@ -44,7 +89,8 @@ class RoomEventRenderer:
         return self._control_entry(Ready(self._stream.start_at.room_id, seq, now(), recovered, replayed_count))
 
     def ended(self, seq: int, reason: Any) -> FeedEntry | None:
-        return self._control_entry(Ended(self._stream.start_at.room_id, seq, now(), reason))
+        # The reason is a StreamEndReason, or a SessionEndReason of the same value.
+        return self._control_entry(Ended(self._stream.start_at.room_id, seq, now(), StreamEndReason(reason.value)))
 
     def _control_entry(self, event: Ready | Ended) -> FeedEntry | None:
         return FeedEntry(event.seq, event) if self._stream.has_control_events else None

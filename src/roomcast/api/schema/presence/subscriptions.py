@@ -8,6 +8,7 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.execution.room_renderer import RoomStream
 from roomcast.api.schema.accounts.types import User
 from roomcast.core.ids import global_id, local_id
 from roomcast.live.presence_feeds import PresenceUpdate, TypingUpdate
@@ -72,7 +73,7 @@ class Subscription:
         description="The users who are typing in a room. Each payload replaces the previous one. Events are not "
         "stored.",
     )
-    async def typing(self, info: Info, room_id: strawberry.ID) -> Stream:
+    async def typing(self, info: Info, room_id: strawberry.ID) -> RoomStream:
         return await _stream(info.context, room_id, TypingUpdate, info.context.backend.presence.typing_in)
 
     @strawberry.subscription(
@@ -81,7 +82,7 @@ class Subscription:
         description="The presence of the users in a room: first a snapshot, then batches of changes. Events are "
         "not stored.",
     )
-    async def presence(self, info: Info, room_id: strawberry.ID) -> Stream:
+    async def presence(self, info: Info, room_id: strawberry.ID) -> RoomStream:
         return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.presence.presence_in)
 
 
@@ -91,8 +92,9 @@ async def _users(context: Context, rendered: RenderedEvent) -> list[account_rows
 
 async def _stream(
     context: Context, room_id: str, event_type: type[Any], state_of: Callable[[UUID], SnapshotFeed]
-) -> Stream:
+) -> RoomStream:
     """The stream of a room that the viewer may read. Raises Unauthenticated and NotFound."""
     view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
     place = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
-    return Stream(place, frozenset([event_type]), has_control_events=False, address=context.base_url, feed_in=state_of)
+    kinds = frozenset([event_type])
+    return RoomStream(Stream(place, kinds, has_control_events=False, address=context.base_url, feed_in=state_of))
