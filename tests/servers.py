@@ -151,7 +151,7 @@ class Server:
             launch.scratch.end(process, kill=kill)
 
     def close(self) -> None:
-        """Stops the server for good and removes its files; one that was given by its address is left alone."""
+        """Stop the server and remove its files. Does nothing to a server that was given by its address."""
         if self._launch is None:
             return
         try:
@@ -161,7 +161,7 @@ class Server:
 
     def _own(self) -> Launch:
         if self._launch is None:
-            raise Unavailable(f"{self.url} was given by its address and is not ours to stop")
+            raise Unavailable(f"{self.url} was given by its address, so it is not stopped")
         return self._launch
 
 
@@ -169,9 +169,9 @@ class Server:
 
 
 def start(kind: Kind, *sources: str) -> Server:
-    """A server that answers, from the first of the sources (all three when none is named) that has one.
+    """Start a server from the first of the sources that has one. By default all three are tried.
 
-    Raises Unavailable with what to install, RuntimeError with the program's own words when it is there but fails.
+    Raises Unavailable with what to install, or RuntimeError with the output of the program if it fails.
     """
     sources = sources or ("environment", "PATH", "wheel")
     address = os.environ.get(kind.variable)
@@ -180,26 +180,26 @@ def start(kind: Kind, *sources: str) -> Server:
     with ExitStack() as undo:
         scratch = Scratch()
         undo.callback(scratch.remove)
-        server = _prepared(kind, *_find(kind, sources, scratch.path), scratch)
+        server = _prepare(kind, *_find(kind, sources, scratch.path), scratch)
         undo.callback(server.stop, kill=True)
         server.start()
         undo.pop_all()
     return server
 
 
-def _prepared(kind: Kind, program: Path, source: str, scratch: Scratch) -> Server:
+def _prepare(kind: Kind, program: Path, source: str, scratch: Scratch) -> Server:
     port = free_port()
-    places = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
+    values = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
     if kind.prepare:
-        done = run(_filled(kind.prepare, places), scratch.path)
+        done = run(_fill_in(kind.prepare, values), scratch.path)
         if done.returncode:
             raise RuntimeError(f"{kind.prepare} failed:\n{done.stdout}{done.stderr}")
-    launch = Launch(kind, _filled(kind.command, places), port, scratch)
-    return Server(kind.url.format(**places), source, launch)
+    launch = Launch(kind, _fill_in(kind.command, values), port, scratch)
+    return Server(kind.url.format(**values), source, launch)
 
 
-def _filled(command: str, places: dict[str, object]) -> list[str]:
-    return [part.format(**places) for part in shlex.split(command)]
+def _fill_in(command: str, values: dict[str, object]) -> list[str]:
+    return [part.format(**values) for part in shlex.split(command)]
 
 
 def _find(kind: Kind, sources: tuple[str, ...], scratch: Path) -> tuple[Path, str]:
@@ -210,11 +210,11 @@ def _find(kind: Kind, sources: tuple[str, ...], scratch: Path) -> tuple[Path, st
             for names in kind.programs:
                 if all(_runs(folder / name) for name in names):
                     return folder / names[0], source
-    raise Unavailable(f"no {kind.programs[0][0]} here: {kind.advice}, or set {kind.variable}")
+    raise Unavailable(f"{kind.programs[0][0]} was not found: {kind.advice}, or set {kind.variable}")
 
 
 def _installed(kind: Kind) -> Iterator[Path]:
-    """Folders that may hold the programs: those of the PATH, then where PostgreSQL hides, the newest first."""
+    """Folders that may contain the programs: those of the PATH, then the usual ones of PostgreSQL, the newest first."""
     for name in (name for names in kind.programs for name in names):
         if found := shutil.which(name):
             yield Path(found).resolve().parent

@@ -188,7 +188,7 @@ async def replica_of(primary: servers.Server, link: HeldLink) -> AsyncIterator[s
     assert done.returncode == 0, done.stderr
     hand_over(scratch.path / "data")
     places = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
-    launch = servers.Launch(servers.POSTGRES, servers._filled(servers.POSTGRES.command, places), port, scratch)
+    launch = servers.Launch(servers.POSTGRES, servers._fill_in(servers.POSTGRES.command, places), port, scratch)
     server = servers.Server(servers.POSTGRES.url.format(**places), "replica", launch)
     with closing(server):
         await asyncio.to_thread(server.start)
