@@ -68,7 +68,9 @@ def _compile(
         dialect=dialect, column_keys=names, for_executemany=True
     )
     state = compiled.construct_expanded_state({name: _paths(name, *size) for name, size in shape})
-    converts = {name: _to_driver(bind, dialect) for name, bind in compiled.binds.items()} | dict(state.processors)
+    converts = {
+        name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()
+    } | dict(state.processors)
     order = [(state.parameters[name], converts.get(name)) for name in state.positiontup]
     return CompiledStatement(state.statement, order, _row_maker(compiled, dialect))
 
@@ -79,10 +81,6 @@ def _paths(name: str, length: int, width: int) -> Any:
     if not width:
         return [(name, index) for index in range(length)]
     return [tuple((name, index, inner) for inner in range(width)) for index in range(length)]
-
-
-def _to_driver(bind: sa.BindParameter[Any], dialect: sa.Dialect) -> Convert:
-    return bind.type.dialect_impl(dialect).bind_processor(dialect)
 
 
 def _row_maker(compiled: SQLCompiler, dialect: sa.Dialect) -> Callable[[Sequence[Any]], Any]:

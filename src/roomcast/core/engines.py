@@ -106,9 +106,8 @@ def _configure_sqlite(engine: AsyncEngine, begin: str, *pragmas: str) -> None:
             cursor.execute(pragma)
         cursor.close()
 
+    def on_begin(connection: sa.Connection) -> None:
+        cast("sqlite.Connection", connection.connection.driver_connection).begin(begin)
+
     sa_event.listen(engine.sync_engine, "connect", on_connect)
-    sa_event.listen(engine.sync_engine, "begin", lambda connection: _driver(connection).begin(begin))
-
-
-def _driver(connection: sa.Connection) -> sqlite.Connection:
-    return cast("sqlite.Connection", connection.connection.driver_connection)
+    sa_event.listen(engine.sync_engine, "begin", on_begin)

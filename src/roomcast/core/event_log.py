@@ -135,19 +135,19 @@ async def append(session: AsyncSession, events: Sequence[E]) -> list[E]:
     """Assign each event the next seq of its room and store it, in the given order. Locks the heads of the rooms."""
     heads = await lock_heads(session, {event.room_id for event in events})
     numbered = [_number(heads[event.room_id], event) for event in events]
-    await execute_direct(session, _UPDATE_HEAD, [_head_values(head) for head in heads.values()])
+    changes = [
+        {
+            "head": head.room_id,
+            "new_last_seq": head.last_seq,
+            "new_last_activity_seq": head.last_activity_seq,
+            "new_last_activity_at": head.last_activity_at,
+        }
+        for head in heads.values()
+    ]
+    await execute_direct(session, _UPDATE_HEAD, changes)
     rows = [{"room_id": e.room_id, "seq": e.seq, "kind": e.kind, "at": e.at, "data": e.facts()} for e in numbered]
     await execute_direct(session, _APPEND, rows)
     return numbered
-
-
-def _head_values(head: LockedHead) -> dict[str, Any]:
-    return {
-        "head": head.room_id,
-        "new_last_seq": head.last_seq,
-        "new_last_activity_seq": head.last_activity_seq,
-        "new_last_activity_at": head.last_activity_at,
-    }
 
 
 async def delete_log(session: AsyncSession, room_id: UUID) -> int:

@@ -133,7 +133,9 @@ def _beyond(keys: Sequence[Key], values: tuple[Any, ...], *, reverse: bool = Fal
     if len({key.descending for key in keys}) == 1 and len(keys) > 1:
         row, bound = (
             sa.tuple_(*(k.column for k in keys)),
-            sa.tuple_(*(_bind(k, v) for k, v in zip(keys, values, strict=True))),
+            sa.tuple_(
+                *(sa.bindparam(None, v, type_=k.column.type, unique=True) for k, v in zip(keys, values, strict=True))
+            ),
         )
         return row < bound if keys[0].descending != reverse else row > bound
     alternatives = []
@@ -142,10 +144,6 @@ def _beyond(keys: Sequence[Key], values: tuple[Any, ...], *, reverse: bool = Fal
         further = key.column < values[depth] if key.descending != reverse else key.column > values[depth]
         alternatives.append(sa.and_(*same, further))
     return sa.or_(*alternatives)
-
-
-def _bind(key: Key, value: Any) -> ColumnElement[Any]:
-    return sa.bindparam(None, value, type_=key.column.type, unique=True)
 
 
 def write_cursor(name: str, values: tuple[Any, ...]) -> str:
