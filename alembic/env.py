@@ -1,6 +1,6 @@
-"""How migrations run: one file for both databases, each run in one transaction and under a lock.
+"""Runs migrations on both databases. Each run is one transaction under a lock.
 
-Without the lock, four of eight processes that started together failed. A revision that raises leaves nothing behind.
+Without the lock, four of eight processes that started together failed. A revision that raises is rolled back.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from roomcast.core.db import driver_url
 from roomcast.core.migrations import is_model
 from roomcast.tables import metadata
 
-LOCK = 0x726F6F6D  # "room": any number that nobody else uses on this database
+LOCK = 0x726F6F6D  # "room"; any number that no other program uses on this database
 
 
 def render_item(kind: str, item: object, _autogen: Any) -> str | bool:
@@ -41,7 +41,7 @@ def migrate(connection: sa.Connection) -> None:
         transactional_ddl=True,
     )
     with context.begin_transaction():
-        if not sqlite:  # SQLite's BEGIN IMMEDIATE below is its lock
+        if not sqlite:  # on SQLite, BEGIN IMMEDIATE below is the lock
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         context.run_migrations()
 
@@ -49,12 +49,12 @@ def migrate(connection: sa.Connection) -> None:
 def engine() -> AsyncEngine:
     made = create_async_engine(driver_url(context.config.attributes["url"]), poolclass=NullPool, hide_parameters=True)
     if made.dialect.name == "sqlite":
-        sa.event.listen(made.sync_engine, "connect", _connected)
+        sa.event.listen(made.sync_engine, "connect", _on_connect)
         sa.event.listen(made.sync_engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
     return made
 
 
-def _connected(connection: Any, _record: object) -> None:
+def _on_connect(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in ("busy_timeout=60000", "journal_mode=WAL", "foreign_keys=OFF"):

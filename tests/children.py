@@ -1,4 +1,4 @@
-"""Programs that tests start: never as root, each in a directory of its own, and gone with it however the tests end."""
+"""Child processes of tests: never run as root, each in its own directory, and both removed however the tests end."""
 
 import os
 import pwd
@@ -17,11 +17,11 @@ LIMIT_SECONDS = 30.0
 
 
 class Scratch:
-    """A directory for one child, open to it, and a guard that clears up should this process die without doing so."""
+    """A directory that one child process can access, and a guard that removes both if this process dies."""
 
     def __init__(self) -> None:
         self.path = _make_directory()
-        # A pipe closes however its owner ends, so this shell has its turn even after a SIGKILL.
+        # The shell waits until the pipe closes, which happens however this process ends, even after a SIGKILL.
         self._guard = subprocess.Popen(
             ["sh", "-c", 'read _; kill -9 "$(cat "$1/pid")"; rm -rf "$1"', "guard", str(self.path)],
             stdin=subprocess.PIPE,
@@ -31,7 +31,7 @@ class Scratch:
         )
 
     def spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
-        """Starts the child, which `end` ends; what it says goes to the log."""
+        """Start the child process; stop it with `end`. Its standard error goes to the log."""
         log = self.path / "log"
         with log.open("ab") as stderr:
             hand_over(log)
@@ -41,14 +41,14 @@ class Scratch:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
-                start_new_session=True,  # Ctrl-C is for the tests, which still need their servers in order to end well
+                start_new_session=True,  # Ctrl-C must only reach the tests, which need their servers to clean up
                 **_child_user_options(),
             )
         (self.path / "pid").write_text(str(child.pid))
         return child
 
     def end(self, child: subprocess.Popen[bytes], *, kill: bool) -> None:
-        """Returns when the child and all its children are gone: in good order, or at once by SIGKILL."""
+        """Stop the child by SIGINT, or by SIGKILL. Returns when the child and all its children have ended."""
         child.send_signal(signal.SIGKILL if kill else signal.SIGINT)
         try:
             child.wait(LIMIT_SECONDS)
@@ -67,7 +67,7 @@ class Scratch:
 
 
 def _wait_for_grandchildren(child: subprocess.Popen[bytes]) -> None:
-    """PostgreSQL's children outlive a killed parent for a moment; each holds its standard output open until it ends."""
+    """Wait for PostgreSQL's children, which outlive a killed parent for a moment and keep its standard output open."""
     assert child.stdout is not None
     with child.stdout as output:
         poll = select.poll()  # select.select would refuse a descriptor beyond 1,024
@@ -79,21 +79,21 @@ def _wait_for_grandchildren(child: subprocess.Popen[bytes]) -> None:
 
 
 def run(command: list[str], cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """Runs a short command as a child to its end."""
+    """Run a short command as a child process and wait for its end."""
     return subprocess.run(
         command, cwd=cwd, capture_output=True, text=True, timeout=LIMIT_SECONDS, **_child_user_options()
     )
 
 
 def hand_over(path: Path) -> None:
-    """Gives a file, or a directory with all in it, to the user that children run as."""
+    """Make the user of the child processes the owner of a file, or of a directory and everything in it."""
     if user := _child_user():
         for each in (path, *path.rglob("*")):
             os.chown(each, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
 
 def free_port() -> int:
-    """Below the ports that clients are given, so that none of them takes it while its server is down for a restart."""
+    """A free port below the ephemeral range, so that no client gets it while its server restarts."""
     while True:
         port = 16_000 + secrets.randbelow(16_000)
         with suppress(OSError), socket.socket() as listener:
@@ -102,18 +102,18 @@ def free_port() -> int:
 
 
 def _make_directory() -> Path:
-    """In another place than usual when the usual one is closed to all but root."""
+    """A new temporary directory that child processes can write to: /var/tmp if only root can enter the usual place."""
     for parent in (tempfile.gettempdir(), "/var/tmp"):  # noqa: S108
         path = Path(tempfile.mkdtemp(prefix="roomcast-", dir=parent))
         hand_over(path)
         if run(["test", "-w", str(path)]).returncode == 0:
             return path
         path.rmdir()
-    raise PermissionError("temporary directories are closed to all but root: set TMPDIR to one that is open")
+    raise PermissionError("only root can enter the temporary directories: set TMPDIR to one that other users can enter")
 
 
 def _child_user() -> pwd.struct_passwd | None:
-    """Whom children run as; None means as ourselves. PostgreSQL refuses to be root."""
+    """The user that child processes run as, because PostgreSQL refuses to run as root. None for the current user."""
     if os.geteuid() != 0:
         return None
     users = {user.pw_name: user for user in pwd.getpwall()}

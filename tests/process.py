@@ -1,6 +1,6 @@
-"""Servers as processes of their own, started by the command that operators use: they can be stopped, frozen and killed.
+"""Server processes, started by the command that operators use. Tests can stop, freeze and kill them.
 
-Several on one database and bus are one roomcast.
+Several processes on one database and bus serve the same rooms.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ SERVE = "from roomcast.cli import main; main()"
 
 
 class Process:
-    """One `roomcast serve`. `url` stays the same over restarts."""
+    """One process of `roomcast serve`. It keeps its `url` when it is restarted."""
 
     def __init__(self, database_url: str, folder: Path, **settings: Any) -> None:
         self._port = free_port()
@@ -34,7 +34,7 @@ class Process:
             "port": self._port,
             "secret_key": SECRET,
             "rate_limits": "off",
-            "access_token_seconds": 86_400,  # a long test on a busy machine outlives the usual quarter of an hour
+            "access_token_seconds": 86_400,  # a long test on a busy machine takes more than the default 15 minutes
             "log_format": "json",
             **settings,
         }
@@ -46,11 +46,11 @@ class Process:
 
     @property
     def app(self) -> RunningApp:
-        """As people see it: a house that cannot be looked into."""
+        """The process in the type that API clients take. They use its addresses only."""
         return cast(RunningApp, self)
 
     async def start(self) -> None:
-        """Returns when it is ready; raises RuntimeError with what it said when it ends instead."""
+        """Return when it is ready. Raises RuntimeError with its log if it ends instead."""
         child = self._child = self._spawn()
         async with asyncio.timeout(START_SECONDS):
             while await self.readiness() != 200:
@@ -69,12 +69,12 @@ class Process:
         self._child.send_signal(number)
 
     async def wait_for_end(self, seconds: float = 20.0) -> int:
-        """Wait for its end; its exit code."""
+        """Wait until it has ended and return its exit code."""
         assert self._child is not None
         return await asyncio.to_thread(self._child.wait, seconds)
 
     async def kill(self) -> None:
-        """At once, as a power cut would."""
+        """Stop it by SIGKILL, without any clean-up."""
         self.signal(signal.SIGKILL)
         await self.wait_for_end()
 
@@ -87,7 +87,7 @@ class Process:
                 self._child.kill()
 
     async def readiness(self) -> int:
-        """The status of /health/ready; 0 while nobody listens."""
+        """The status code of /health/ready, 0 while it accepts no connections."""
         try:
             async with httpx.AsyncClient() as http:
                 return (await http.get(f"{self.url}/health/ready", timeout=5)).status_code
@@ -96,12 +96,12 @@ class Process:
 
     async def until_readiness(self, status: int, seconds: float = 20.0) -> None:
         async with asyncio.timeout(seconds):
-            while await self.readiness() != status:  # noqa: ASYNC110 (another process says it to who asks)
+            while await self.readiness() != status:  # noqa: ASYNC110 (another process has to be polled)
                 await asyncio.sleep(0.05)
 
     @property
     def memory_bytes(self) -> int:
-        """What it holds in memory now (Linux)."""
+        """Its resident memory (Linux)."""
         assert self._child is not None
         pages = int(Path(f"/proc/{self._child.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
@@ -112,7 +112,7 @@ class Process:
 
 @asynccontextmanager
 async def processes(count: int, database_url: str, folder: Path, **settings: Any) -> AsyncIterator[list[Process]]:
-    """So many servers that are one roomcast; every one of them has ended afterwards."""
+    """`count` processes on one database and bus. All have ended when the block ends."""
     async with AsyncExitStack() as stack:
         made = [Process(database_url, folder / str(number), **settings) for number in range(count)]
         for process in made:

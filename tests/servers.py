@@ -1,8 +1,8 @@
-"""Real PostgreSQL, Redis and NATS for tests, on loopback, and gone without a trace however the tests end.
+"""Real PostgreSQL, Redis and NATS servers for tests, on loopback. They and their files are removed however tests end.
 
 A server comes from the first of three sources that has one: `environment` (the address in ROOMCAST_TEST_POSTGRES_URL,
 _REDIS_URL or _NATS_URL), `PATH` (a program installed here), `wheel` (a program out of a Python package). Naming
-sources narrows the search: `start_postgres("PATH", "wheel")` is a server of one's own, safe to stop.
+sources narrows the search: `start_postgres("PATH", "wheel")` starts a server of its own, which a test may stop.
 """
 
 import importlib.util
@@ -30,11 +30,11 @@ LOCALE = "en_US.UTF-8" if sys.platform == "darwin" else "C.UTF-8"
 
 
 class Unavailable(Exception):
-    """A server cannot be had, or not be stopped, here; the text says what to install or set."""
+    """A server cannot be started or stopped here. The message says what to install or set."""
 
 
 def skip(reason: object) -> NoReturn:
-    """Skips the running test and says why; in CI, where nothing may be skipped, fails it."""
+    """Skip the running test with a reason. In CI, where no test may be skipped, fail it."""
     if os.environ.get("CI"):
         pytest.fail(f"nothing may be skipped in CI: {reason}")
     pytest.skip(str(reason))
@@ -45,15 +45,15 @@ def skip(reason: object) -> NoReturn:
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of server: where it is found, how it is run, and that it is up once it answers `hello` with `reply`.
+    """One kind of server: where to find it and how to run it. It is ready once it answers `hello` with `reply`.
 
-    In url and commands, {program} is the first of the programs, {folder} where they lie together, {scratch} a
-    directory of the server's own, and {port} a free one.
+    In url and commands, {program} is the first of the programs, {folder} their common folder, {scratch} a
+    directory for this server, and {port} a free one.
     """
 
     variable: str  # the environment variable that may hold an address
-    programs: tuple[tuple[str, ...], ...]  # alternatives; all that one names must lie in one folder
-    wheel: tuple[str, str]  # a Python package, and the folder of programs in it
+    programs: tuple[tuple[str, ...], ...]  # alternatives; all programs of one must be in the same folder
+    wheel: tuple[str, str]  # a Python package, and the folder of its programs
     advice: str
     url: str
     prepare: str
@@ -62,7 +62,7 @@ class Kind:
     reply: bytes
 
 
-# Without fsync a commit still reaches the kernel before it is answered: it survives a SIGKILL, though not a power cut.
+# Without fsync a confirmed commit has still reached the kernel: it survives a SIGKILL, but not a power cut.
 POSTGRES = Kind(
     variable="ROOMCAST_TEST_POSTGRES_URL",
     programs=(("postgres", "initdb"),),
@@ -102,12 +102,12 @@ NATS = Kind(
 )
 
 
-# ------------------------------------------------------------------ a server's life
+# ------------------------------------------------------------------ starting and stopping
 
 
 @dataclass(frozen=True)
 class Launch:
-    """What it takes to start one server, as often as wanted, on the same port with the same files."""
+    """How to start one server, any number of times, on the same port and with the same files."""
 
     kind: Kind
     command: list[str]
@@ -122,7 +122,7 @@ class Launch:
 
 
 class Server:
-    """A server that answers at `url`; stopped and started again it keeps port and files. Every call blocks."""
+    """A server at `url`. It keeps its port and files when it is stopped and started again. All methods block."""
 
     def __init__(self, url: str, source: str, launch: Launch | None = None) -> None:
         self.url = url
@@ -131,7 +131,7 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when the server answers; raises RuntimeError with the end of its log when it will not."""
+        """Return when the server answers. Raises RuntimeError with the end of its log if it does not."""
         launch = self._own()
         if self._process is not None:
             return
@@ -144,14 +144,14 @@ class Server:
             time.sleep(0.01)
 
     def stop(self, *, kill: bool = False) -> None:
-        """Returns when the server and its children are gone: in good order, or at once by SIGKILL."""
+        """Stop the server, with SIGKILL if `kill`. Returns when it and its children have ended."""
         launch = self._own()
         process, self._process = self._process, None
         if process is not None:
             launch.scratch.end(process, kill=kill)
 
     def close(self) -> None:
-        """Stops the server for good and removes its files; one that was given by its address is left alone."""
+        """Stop the server and remove its files. Does nothing to a server that was given by its address."""
         if self._launch is None:
             return
         try:
@@ -161,7 +161,7 @@ class Server:
 
     def _own(self) -> Launch:
         if self._launch is None:
-            raise Unavailable(f"{self.url} was given by its address and is not ours to stop")
+            raise Unavailable(f"{self.url} was given by its address, so it is not stopped")
         return self._launch
 
 
@@ -169,9 +169,9 @@ class Server:
 
 
 def start(kind: Kind, *sources: str) -> Server:
-    """A server that answers, from the first of the sources (all three when none is named) that has one.
+    """Start a server from the first of the sources that has one. By default all three are tried.
 
-    Raises Unavailable with what to install, RuntimeError with the program's own words when it is there but fails.
+    Raises Unavailable with what to install, or RuntimeError with the output of the program if it fails.
     """
     sources = sources or ("environment", "PATH", "wheel")
     address = os.environ.get(kind.variable)
@@ -180,26 +180,26 @@ def start(kind: Kind, *sources: str) -> Server:
     with ExitStack() as undo:
         scratch = Scratch()
         undo.callback(scratch.remove)
-        server = _prepared(kind, *_find(kind, sources, scratch.path), scratch)
+        server = _prepare(kind, *_find(kind, sources, scratch.path), scratch)
         undo.callback(server.stop, kill=True)
         server.start()
         undo.pop_all()
     return server
 
 
-def _prepared(kind: Kind, program: Path, source: str, scratch: Scratch) -> Server:
+def _prepare(kind: Kind, program: Path, source: str, scratch: Scratch) -> Server:
     port = free_port()
-    places = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
+    values = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
     if kind.prepare:
-        done = run(_filled(kind.prepare, places), scratch.path)
+        done = run(_fill_in(kind.prepare, values), scratch.path)
         if done.returncode:
             raise RuntimeError(f"{kind.prepare} failed:\n{done.stdout}{done.stderr}")
-    launch = Launch(kind, _filled(kind.command, places), port, scratch)
-    return Server(kind.url.format(**places), source, launch)
+    launch = Launch(kind, _fill_in(kind.command, values), port, scratch)
+    return Server(kind.url.format(**values), source, launch)
 
 
-def _filled(command: str, places: dict[str, object]) -> list[str]:
-    return [part.format(**places) for part in shlex.split(command)]
+def _fill_in(command: str, values: dict[str, object]) -> list[str]:
+    return [part.format(**values) for part in shlex.split(command)]
 
 
 def _find(kind: Kind, sources: tuple[str, ...], scratch: Path) -> tuple[Path, str]:
@@ -210,11 +210,11 @@ def _find(kind: Kind, sources: tuple[str, ...], scratch: Path) -> tuple[Path, st
             for names in kind.programs:
                 if all(_runs(folder / name) for name in names):
                     return folder / names[0], source
-    raise Unavailable(f"no {kind.programs[0][0]} here: {kind.advice}, or set {kind.variable}")
+    raise Unavailable(f"{kind.programs[0][0]} was not found: {kind.advice}, or set {kind.variable}")
 
 
 def _installed(kind: Kind) -> Iterator[Path]:
-    """Folders that may hold the programs: those of the PATH, then where PostgreSQL hides, the newest first."""
+    """Folders that may contain the programs: those of the PATH, then the usual ones of PostgreSQL, the newest first."""
     for name in (name for names in kind.programs for name in names):
         if found := shutil.which(name):
             yield Path(found).resolve().parent
@@ -223,9 +223,9 @@ def _installed(kind: Kind) -> Iterator[Path]:
 
 
 def _packaged(kind: Kind, scratch: Path) -> Iterator[Path]:
-    """Folders of the package, in place and as a copy that children may enter.
+    """The folders of programs in the package: in place, and as a copy that child processes can enter.
 
-    Only its programs are used: the packages' own launchers change the modes of directories that are not theirs.
+    Only its programs are used, because the packages' own launchers change the modes of directories of others.
     """
     package, folder = kind.wheel
     spec = importlib.util.find_spec(package) if package else None
@@ -243,7 +243,7 @@ def _runs(program: Path) -> bool:
     return False
 
 
-# ------------------------------------------------------------------ what tests ask for
+# ------------------------------------------------------------------ the functions for tests
 
 
 def start_postgres(*sources: str) -> Server:
@@ -271,7 +271,7 @@ def nats(*sources: str) -> AbstractContextManager[Server]:
 
 
 async def create_database(server_url: str, name: str, template: str = "template1") -> str:
-    """The address of a new database; it starts as a copy of `template`, to which nobody may be connected meanwhile."""
+    """Create a copy of the database `template` and return its address. `template` must have no open connection."""
     connection = await asyncpg.connect(server_url)
     try:
         await connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
@@ -281,7 +281,7 @@ async def create_database(server_url: str, name: str, template: str = "template1
 
 
 async def drop_database(server_url: str, name: str) -> None:
-    """Ends every connection to the database and removes it, if it is there."""
+    """Close all connections to the database and drop it, if it exists."""
     connection = await asyncpg.connect(server_url)
     try:
         await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -1,4 +1,4 @@
-"""No question reads a whole table: what people ask for is found by indexes, on each kind of database."""
+"""No query reads a whole table: the usual operations use indexes on both databases."""
 
 import re
 from collections.abc import Iterator
@@ -28,35 +28,37 @@ PAGE = (
     "thread { replyCount lastReply { body } } } } pageInfo { hasNextPage hasPreviousPage } streamCursor } } }"
 )
 
-Question = tuple[str, Any]
+Query = tuple[str, Any]
 
 
 @contextmanager
-def questions() -> Iterator[set[Question]]:
-    """Every statement of this process inside the block that looks for rows and goes through SQLAlchemy."""
-    asked: set[Question] = set()
+def queries() -> Iterator[set[Query]]:
+    """All statements inside the block that search rows and go through SQLAlchemy."""
+    executed: set[Query] = set()
 
-    def noted(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+    def before_cursor_execute(
+        _connection: object, _cursor: object, statement: str, parameters: Any, *_: object
+    ) -> None:
         if statement.startswith(("SELECT", "UPDATE", "DELETE")):
-            asked.add((statement, parameters if isinstance(parameters, tuple) else tuple(parameters[0])))
+            executed.add((statement, parameters if isinstance(parameters, tuple) else tuple(parameters[0])))
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", noted)
+    sa.event.listen(sa.Engine, "before_cursor_execute", before_cursor_execute)
     try:
-        yield asked
+        yield executed
     finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", noted)
+        sa.event.remove(sa.Engine, "before_cursor_execute", before_cursor_execute)
 
 
-async def scans(app: RunningApp, asked: set[Question]) -> dict[str, str]:
-    """By question: the plan of each that reads some table of ours from end to end."""
+async def scans(app: RunningApp, executed: set[Query]) -> dict[str, str]:
+    """The plans of those queries that read one of our tables from end to end, by statement."""
     found = {}
     async with app.roomcast.db.work() as work:
         connection = await work.session.connection()
         explain, scan = "EXPLAIN QUERY PLAN ", r"\bSCAN (\w+)"
-        if connection.dialect.name == "postgresql":  # which reads small tables whole, unless told what that would cost
+        if connection.dialect.name == "postgresql":  # which prefers to read small tables whole
             await connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
             explain, scan = "EXPLAIN ", r"Seq Scan on (\w+)"
-        for statement, parameters in asked:
+        for statement, parameters in executed:
             rows = (await connection.exec_driver_sql(explain + statement, parameters)).all()
             plan = "\n".join(str(row[-1]) for row in rows)
             if set(re.findall(scan, plan)) & tables.metadata.tables.keys() - {"store"}:
@@ -64,33 +66,33 @@ async def scans(app: RunningApp, asked: set[Question]) -> dict[str, str]:
     return found
 
 
-async def test_what_people_do_in_rooms_reads_no_table_whole(app: RunningApp, bob: UserClient, cleo: UserClient) -> None:
+async def test_operations_on_rooms_read_no_whole_table(app: RunningApp, bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     first, *_, last = await bob.send_messages(den, "one", "two", "hello @cleo", "@room")
     await bob.send(den, "a reply", threadRootId=first["id"])
-    with questions() as asked:
+    with queries() as executed:
         await cleo.execute(ROOMS)
         page = await cleo.execute(PAGE, id=den)
         await cleo.execute(PAGE, id=den, before=page["room"]["messages"]["edges"][0]["cursor"])
         await cleo.send_messages(den, "hello @bob")
         await cleo.mutate(REACT, messageId=last["id"], emoji="👍")
         await cleo.mutate(MARK, roomId=den, upToMessageId=last["id"])
-    assert len(asked) > 10
-    assert await scans(app, asked) == {}
+    assert len(executed) > 10
+    assert await scans(app, executed) == {}
 
 
-async def test_what_a_send_is_decided_on_is_found_by_indexes(app: RunningApp) -> None:
-    asked = set()
-    places = [(uuid7(), uuid7()) for _ in range(3)]
-    room_ids, people = {room_id for room_id, _ in places}, {user_id for _, user_id in places}
+async def test_the_queries_of_a_send_use_indexes(app: RunningApp) -> None:
+    executed = set()
+    pairs = [(uuid7(), uuid7()) for _ in range(3)]
+    room_ids, user_ids = {room_id for room_id, _ in pairs}, {user_id for _, user_id in pairs}
     async with app.roomcast.db.read() as session:
         dialect = session.get_bind().dialect
-    for question in (
+    for query in (
         event_log.heads_lock_query(room_ids),
         rooms.rooms_query(room_ids),
-        rooms.memberships_query(places),
-        accounts.public_profiles_query(people),
+        rooms.memberships_query(pairs),
+        accounts.public_profiles_query(user_ids),
     ):
-        plan, parameters = compiled_statement(question.statement, dialect, question.parameters)
-        asked.add((plan.sql, tuple(plan.arguments(parameters))))
-    assert await scans(app, asked) == {}
+        compiled, parameters = compiled_statement(query.statement, dialect, query.parameters)
+        executed.add((compiled.sql, tuple(compiled.arguments(parameters))))
+    assert await scans(app, executed) == {}

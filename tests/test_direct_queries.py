@@ -1,4 +1,4 @@
-"""Statements that go straight to the driver say the same as SQLAlchemy's own, errors too."""
+"""Statements that go straight to the driver return and raise the same as through SQLAlchemy."""
 
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from tests.running_app import RunningApp
 HEADS = sa.select(table(RoomHead)).where(table(RoomHead).c.room_id.in_(sa.bindparam("ids", expanding=True)))
 
 
-async def test_a_list_of_any_length_finds_what_is_there(app: RunningApp) -> None:
+async def test_a_list_of_any_length_selects_its_rows(app: RunningApp) -> None:
     ids = [uuid4() for _ in range(5)]
     async with app.roomcast.db.work() as work:
         for id_ in ids:
@@ -29,7 +29,7 @@ async def test_a_list_of_any_length_finds_what_is_there(app: RunningApp) -> None
             assert {row.room_id for row in rows} == set(ids[:length])
 
 
-async def test_several_questions_are_answered_in_their_order(app: RunningApp) -> None:
+async def test_several_queries_return_their_rows_in_order(app: RunningApp) -> None:
     known, unknown = uuid4(), uuid4()
     async with app.roomcast.db.work() as work:
         await event_log.open_log(work.session, known, now())
@@ -39,7 +39,7 @@ async def test_several_questions_are_answered_in_their_order(app: RunningApp) ->
     assert [len(rows) for rows in found] == [0, 0, 1]
 
 
-async def test_a_change_that_fails_keeps_nothing_of_its_transaction(app: RunningApp) -> None:
+async def test_a_failed_write_rolls_its_transaction_back(app: RunningApp) -> None:
     room_id = uuid4()
     row = {"room_id": room_id, "seq": 1, "kind": "X", "at": now(), "data": {}}
 
@@ -52,11 +52,11 @@ async def test_a_change_that_fails_keeps_nothing_of_its_transaction(app: Running
         await opened_twice()
     async with app.roomcast.db.read() as session:
         assert (await session.exec(select(RoomHead).where(RoomHead.room_id == room_id))).all() == []
-    async with app.roomcast.db.work() as work:  # the connection is in no transaction any more
+    async with app.roomcast.db.work() as work:  # the connection has no open transaction any more
         await event_log.open_log(work.session, room_id, now())
 
 
-async def test_a_wrong_statement_is_no_outage(app: RunningApp) -> None:
+async def test_an_invalid_statement_is_not_an_outage(app: RunningApp) -> None:
     nowhere = sa.select(sa.table("nowhere", sa.column("id")))
     with pytest.raises(DBAPIError) as wrong:
         async with app.roomcast.db.read() as session:

@@ -1,4 +1,4 @@
-"""Migrations: they make what the models say, on both databases, however many processes start at once."""
+"""Migrations create the tables of the models on both databases, also when many processes start at once."""
 
 import asyncio
 import filecmp
@@ -27,7 +27,7 @@ LIMIT_SECONDS = 60
 
 
 def roomcast(*arguments: str, **settings: str) -> subprocess.Popen[str]:
-    """The command in a process of its own, with these settings alone."""
+    """Run the command in a separate process with only these settings."""
     return start("from roomcast.cli import main; main()", *arguments, **settings)
 
 
@@ -47,22 +47,22 @@ async def differences(url: str) -> list[object]:
     engine = create_async_engine(driver_url(url))
     try:
         async with engine.connect() as connection:
-            return await connection.run_sync(_compared)
+            return await connection.run_sync(_compare)
     finally:
         await engine.dispose()
 
 
-def _compared(connection: sa.Connection) -> list[object]:
+def _compare(connection: sa.Connection) -> list[object]:
     options = {"compare_type": True, "compare_server_default": True, "include_object": migrations.is_model}
     return list(compare_metadata(MigrationContext.configure(connection, opts=options), metadata))
 
 
-async def test_the_migrations_make_exactly_what_the_models_say(database_url: str) -> None:
+async def test_the_migrations_create_exactly_the_tables_of_the_models(database_url: str) -> None:
     assert await differences(database_url) == []
     assert await migrations.revision(database_url) == migrations.head()
 
 
-def test_the_newest_revision_is_found_without_alembic_which_a_start_need_not_import() -> None:
+def test_the_newest_revision_is_found_without_importing_alembic() -> None:
     assert migrations.head() == ScriptDirectory(str(migrations.scripts())).get_current_head()
     imported = start("import sys, roomcast.cli; print(*(name for name in sys.modules if name.startswith('alembic')))")
     assert imported.communicate(timeout=LIMIT_SECONDS)[0].strip() == ""
@@ -82,8 +82,8 @@ async def test_eight_processes_that_migrate_at_once_all_succeed(
     url = await empty_database(kind, tmp_path, request)
     program = f"import asyncio; from roomcast.core.migrations import upgrade; asyncio.run(upgrade({url!r}))"
     processes = [start(program) for _ in range(8)]
-    said = [await asyncio.to_thread(process.communicate, timeout=LIMIT_SECONDS) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, said
+    output = [await asyncio.to_thread(process.communicate, timeout=LIMIT_SECONDS) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, output
     assert await migrations.revision(url) == migrations.head()
     assert await differences(url) == []
 
@@ -94,17 +94,17 @@ async def test_the_embedded_database_migrates_itself_at_start(tmp_path: Path) ->
     assert await migrations.revision(url) == migrations.head()
 
 
-async def test_a_database_of_the_operators_refuses_to_start_with_the_command_to_run(
+async def test_a_server_with_an_external_database_that_is_not_migrated_names_the_command_to_run(
     postgres_server: servers.Server, tmp_path: Path
 ) -> None:
     url = await servers.create_database(postgres_server.url, "not_migrated")
     with pytest.raises(WrongSetting, match="`roomcast migrate`"):
         await prepare_database(settings_for(url, tmp_path, migrate_on_start=None))
     server = roomcast("serve", database_url=url, data_dir=str(tmp_path), secret_key=SECRET, port="0")
-    said, _ = await asyncio.to_thread(server.communicate, timeout=LIMIT_SECONDS)
+    output, _ = await asyncio.to_thread(server.communicate, timeout=LIMIT_SECONDS)
     assert server.returncode == 2
-    assert "`roomcast migrate`" in said
-    assert "Traceback" not in said
+    assert "`roomcast migrate`" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
@@ -115,18 +115,18 @@ async def test_a_database_of_the_operators_refuses_to_start_with_the_command_to_
         ("migrate", "sqlite:////dev/null/chat.db"),
     ],
 )
-async def test_a_database_that_cannot_be_used_is_a_sentence(
+async def test_a_database_that_cannot_be_used_is_reported_in_one_line(
     command: str, url: str, tmp_path: Path, postgres_server: servers.Server
 ) -> None:
     url = url.format(server=postgres_server.url.rpartition("/")[0] + "/")
     process = roomcast(command, database_url=url, data_dir=str(tmp_path), secret_key=SECRET, port="0")
-    said, _ = await asyncio.to_thread(process.communicate, timeout=LIMIT_SECONDS)
-    assert process.returncode == 2, said
-    assert said.startswith("ROOMCAST_DATABASE_URL: "), said
-    assert len(said.splitlines()) == 1
+    output, _ = await asyncio.to_thread(process.communicate, timeout=LIMIT_SECONDS)
+    assert process.returncode == 2, output
+    assert output.startswith("ROOMCAST_DATABASE_URL: "), output
+    assert len(output.splitlines()) == 1
 
 
-async def test_a_file_that_is_no_database_is_left_as_it_is(tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_database_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     shutil.copy(__file__, path)
     with pytest.raises(WrongSetting, match="ROOMCAST_DATABASE_URL"):

@@ -1,4 +1,4 @@
-"""The servers that other tests stand on: they start, come back as they were, and leave nothing behind."""
+"""The servers that other tests use: they start, keep their data over a restart, and leave no process or file behind."""
 
 import importlib.util
 import os
@@ -110,25 +110,25 @@ def test_binaries_in_a_directory_closed_to_others_still_run(tmp_path: Path, monk
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
-    """A directory that the children of a session may enter, whoever runs the tests."""
+def open_folder() -> Iterator[Path]:
+    """A directory that child processes can enter, whichever user runs the tests."""
     scratch = Scratch()
     yield scratch.path
     scratch.remove()
 
 
-def test_a_killed_test_session_leaves_no_server_and_no_file_behind(place: Path) -> None:
+def test_a_killed_test_session_leaves_no_server_and_no_file_behind(open_folder: Path) -> None:
     session = (
         "from tests.servers import *; server = start_redis('PATH', 'wheel'); print(server.url, flush=True); input()"
     )
-    command, environment = [sys.executable, "-c", session], {**os.environ, "TMPDIR": str(place)}
+    command, environment = [sys.executable, "-c", session], {**os.environ, "TMPDIR": str(open_folder)}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=PIPE, stdout=PIPE, text=True) as child:
         assert child.stdout is not None
         port = urlsplit(child.stdout.readline().strip()).port
         assert listens(port)
-        assert list(place.iterdir())
+        assert list(open_folder.iterdir())
         child.kill()
-    assert eventually(lambda: not list(place.iterdir()) and not listens(port))
+    assert eventually(lambda: not list(open_folder.iterdir()) and not listens(port))
 
 
 def listens(port: int | None) -> bool:
@@ -167,11 +167,11 @@ def test_a_server_given_by_its_address_is_used_and_never_stopped(monkeypatch: py
     monkeypatch.setenv("ROOMCAST_TEST_REDIS_URL", "redis://127.0.0.1:6379")
     with servers.redis() as server:
         assert (server.url, server.source) == ("redis://127.0.0.1:6379", "environment")
-        with pytest.raises(Unavailable, match="not ours to stop"):
+        with pytest.raises(Unavailable, match="is not stopped"):
             server.stop()
 
 
-def test_what_is_skipped_at_home_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_that_is_skipped_locally_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CI", raising=False)
     with pytest.raises(pytest.skip.Exception, match="no server"):
         servers.skip("no server")

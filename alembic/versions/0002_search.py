@@ -1,4 +1,4 @@
-"""What finds words in messages, where each database has something of its own.
+"""The search index of messages, which is different on each database.
 
 Revision ID: 0002
 Revises: 0001
@@ -13,11 +13,11 @@ branch_labels = None
 depends_on = None
 
 NO_TRIGRAMS = (
-    "Searching needs PostgreSQL's extension pg_trgm, which this user may not create or this server does not have. Let "
-    "an administrator of the database run: CREATE EXTENSION pg_trgm;"
+    "Search needs the PostgreSQL extension pg_trgm. This user may not create it, or this server does not have it. Ask "
+    "an administrator of the database to run: CREATE EXTENSION pg_trgm;"
 )
 
-# Three letters in a row are what both look up: words, parts of words, and scripts that put no spaces between words.
+# Both indexes look up three letters in a row: whole words, parts of words, and scripts without spaces between words.
 SQLITE = (
     "CREATE VIRTUAL TABLE message_search USING fts5(text, content='message_texts', content_rowid='id', "
     "tokenize='trigram')",

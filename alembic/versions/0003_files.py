@@ -1,4 +1,4 @@
-"""Files of people and messages.
+"""Files of users and messages.
 
 Revision ID: 0003
 Revises: 0002

@@ -1,4 +1,4 @@
-"""Web push: people's browsers, the notifier's cursor, and what is to be said.
+"""Web push: subscriptions of browsers, the position of the notifier, and pending pushes.
 
 Revision ID: 0004
 Revises: 0003

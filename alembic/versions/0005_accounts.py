@@ -1,4 +1,4 @@
-"""Removals with their time, usernames that look alike, refresh tokens that were replaced.
+"""Times of removals, a key for look-alike usernames, and replaced refresh tokens.
 
 Revision ID: 0005
 Revises: 0004
@@ -24,7 +24,7 @@ BATCH = 1000
 
 def upgrade() -> None:
     op.add_column("former_members", sa.Column("removed_at", MOMENT, nullable=True))
-    # When these people were removed is not known. The invites of today are older than the next removal can be.
+    # The time of these removals is unknown. With the time of the migration, no existing invite readmits the members.
     op.execute(_FORMER.update().where(_FORMER.c.removed).values(removed_at=datetime.now(UTC)))
     op.add_column("refresh_tokens", sa.Column("replaced_at", MOMENT, nullable=True))
     op.add_column("users", sa.Column("username_skeleton", sa.String(32), nullable=True))

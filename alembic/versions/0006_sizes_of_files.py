@@ -1,4 +1,4 @@
-"""Sizes of files as they were sent, and an index for the sum of a person's.
+"""Announced sizes of files, and an index for the storage of a user.
 
 Revision ID: 0006
 Revises: 0005

@@ -1,4 +1,4 @@
-"""Clients that record what they do and see: senders with and without keys, listeners of both kinds, inboxes."""
+"""Clients that record what they send and receive: senders with and without keys, subscribers of rooms, inboxes."""
 
 import asyncio
 import json
@@ -20,10 +20,10 @@ from tests.process import Process
 
 PAUSE_SECONDS = 0.05
 SEND_SECONDS = 10.0
-"""After which a sender takes the outcome for unknown."""
+"""Time after which a sender counts the outcome as unknown."""
 
 SILENCE_SECONDS = 15.0
-"""After which a client takes its connection for dead: the server pings more often."""
+"""Time without a message after which a client drops its connection. The server pings more often than that."""
 
 INBOX = (
     "subscription Inbox { inboxEvents { __typename ... on InboxSnapshot { rooms { roomId unreadCount lastReadSeq } } "
@@ -32,8 +32,8 @@ INBOX = (
 
 
 @dataclass
-class Place:
-    """What clients need to know: the servers, who they are, and the room."""
+class Scene:
+    """What a client needs: the servers, its access token, the room and a cursor."""
 
     servers: Sequence[Process]
     token: str
@@ -44,22 +44,22 @@ class Place:
 # ------------------------------------------------------------------ sending
 
 
-async def send_on(place: Place, history: History, name: str, keyed: bool) -> None:
-    """Send one message after another until cancelled. Only a send with a key is repeated."""
-    headers = {"authorization": f"Bearer {place.token}"}
-    async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=default_tls_context()) as http:
+async def send_on(scene: Scene, history: History, name: str, keyed: bool) -> None:
+    """Send messages one after another until cancelled. Only a send with a key is retried."""
+    headers = {"authorization": f"Bearer {scene.token}"}
+    async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=certificates()) as http:
         number = 0
         while True:
             number += 1
             send = Send(f"{name}.{number}", str(uuid.uuid4()) if keyed else None)
             history.sends.append(send)
-            while not await _try(http, random.choice(place.servers), place.room_id, send) and keyed:  # noqa: ASYNC110 (nothing says it)
+            while not await _try(http, random.choice(scene.servers), scene.room_id, send) and keyed:  # noqa: ASYNC110 (it has to be polled)
                 await asyncio.sleep(PAUSE_SECONDS)
             await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def _try(http: httpx.AsyncClient, server: Process, room_id: str, send: Send) -> bool:
-    """Whether it was acknowledged."""
+    """Send once. Whether the server acknowledged it."""
     sent = {"roomId": room_id, "body": send.body, **({"clientMessageId": send.key} if send.key else {})}
     try:
         answer = (await http.post(f"{server.url}/graphql", json={"query": SEND, "variables": {"input": sent}})).json()
@@ -76,7 +76,7 @@ async def _try(http: httpx.AsyncClient, server: Process, room_id: str, send: Sen
 
 
 async def stay_connected(servers: Sequence[Process], listen: Callable[[ClientConnection], Awaitable[None]]) -> None:
-    """Connect anew whenever a connection ends or is silent for too long, until cancelled."""
+    """Reconnect whenever a connection ends or is silent for too long, until cancelled."""
     while True:
         with suppress(ConnectionClosed, InvalidHandshake, OSError, EOFError, TimeoutError):
             protocols = [Subprotocol("graphql-transport-ws")]
@@ -97,7 +97,7 @@ async def begin(ws: ClientConnection, init: Json, document: str, variables: Json
 
 
 async def receive(ws: ClientConnection) -> Json:
-    """The next message that is no ping."""
+    """The next message that is not a ping."""
     while True:
         message: Json = json.loads(await asyncio.wait_for(ws.recv(), SILENCE_SECONDS))
         if message["type"] != "ping":
@@ -107,31 +107,32 @@ async def receive(ws: ClientConnection) -> Json:
 
 @dataclass
 class Listener:
-    """Listens to a room from a cursor on: by the subscription's `after`, or by the connection's map."""
+    """Subscribes to a room and resumes from a cursor: by the subscription's `after`, or by the connection's
+    resume map."""
 
-    place: Place
+    scene: Scene
     deliveries: Deliveries
     document: str
     by_map: bool
     cursor: str = ""
 
     async def run(self) -> None:
-        self.cursor = self.place.cursor
-        await stay_connected(self.place.servers, self._listen)
+        self.cursor = self.scene.cursor
+        await stay_connected(self.scene.servers, self._listen)
 
     async def _listen(self, ws: ClientConnection) -> None:
-        cursor = await self._present() if not self.cursor else self.cursor
+        cursor = await self._current_cursor() if not self.cursor else self.cursor
         self.cursor = cursor
-        init: Json = {"authorization": self.place.token}
+        init: Json = {"authorization": self.scene.token}
         if self.by_map:
-            init["resume"] = {self.place.room_id: cursor}
+            init["resume"] = {self.scene.room_id: cursor}
         after = {} if self.by_map else {"after": cursor}
-        await begin(ws, init, self.document, {"roomId": self.place.room_id, **after})
+        await begin(ws, init, self.document, {"roomId": self.scene.room_id, **after})
         while (message := await receive(ws))["type"] == "next":
-            self._show(message["payload"]["data"])
-        self._refused(message)
+            self._on_event(message["payload"]["data"])
+        self._check_end(message)
 
-    def _show(self, data: Json) -> None:
+    def _on_event(self, data: Json) -> None:
         [event] = data.values()
         if event.get("recovered") is False:
             self.deliveries.position_lost()
@@ -139,7 +140,7 @@ class Listener:
         if message := event.get("message"):
             self.deliveries.show(message["seq"], message["body"])
 
-    def _refused(self, message: Json) -> None:
+    def _check_end(self, message: Json) -> None:
         codes = [error["extensions"]["code"] for error in message.get("payload", [])]
         if codes == ["RESUME_EXPIRED"]:
             self.deliveries.position_lost()
@@ -148,27 +149,27 @@ class Listener:
             error["extensions"]["retryable"] for error in message.get("payload", [])
         ), message
 
-    async def _present(self) -> str:
-        """Where the room is now, for a client that has lost its position."""
+    async def _current_cursor(self) -> str:
+        """The current cursor of the room, for a client whose position has expired."""
         document = "query Q($id: ID!) { room(id: $id) { streamCursor } }"
-        data = await ask(random.choice(self.place.servers), self.place.token, document, id=self.place.room_id)
+        data = await ask(random.choice(self.scene.servers), self.scene.token, document, id=self.scene.room_id)
         return str(data["room"]["streamCursor"])
 
 
 @dataclass
 class InboxClient:
-    """Keeps the unread count of each room as the inbox says it."""
+    """Keeps the unread count of each room from the events of the inbox."""
 
-    place: Place
+    scene: Scene
     unread: dict[str, Any] = field(default_factory=dict)
     is_open: bool = False
 
     async def run(self) -> None:
-        await stay_connected(self.place.servers, self._listen)
+        await stay_connected(self.scene.servers, self._listen)
 
     async def _listen(self, ws: ClientConnection) -> None:
         self.is_open = False
-        await begin(ws, {"authorization": self.place.token}, INBOX, {})
+        await begin(ws, {"authorization": self.scene.token}, INBOX, {})
         while (message := await receive(ws))["type"] == "next":
             [event] = message["payload"]["data"].values()
             if event["__typename"] == "InboxSnapshot":
@@ -178,7 +179,7 @@ class InboxClient:
 
 
 async def ask(server: Process, token: str, document: str, **variables: Any) -> Json:
-    """The data of a query. Raises OSError when there is none."""
+    """The data of a query. Raises OSError if the response has none."""
     headers = {"authorization": f"Bearer {token}"}
     try:
         async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=default_tls_context()) as http:
@@ -191,8 +192,8 @@ async def ask(server: Process, token: str, document: str, **variables: Any) -> J
     return data
 
 
-def listeners(place: Place, history: History, count: int) -> list[Listener]:
-    """Clients of both streams, by both ways to resume."""
+def listeners(scene: Scene, history: History, count: int) -> list[Listener]:
+    """Clients of both streams, with both ways to resume."""
     kinds = [(ROOM_MESSAGES, False), (ROOM_EVENTS, False), (ROOM_MESSAGES, True), (ROOM_EVENTS, True)]
     made = []
     for number in range(count):
@@ -200,5 +201,5 @@ def listeners(place: Place, history: History, count: int) -> list[Listener]:
         stream, way = "events" if document is ROOM_EVENTS else "messages", "map" if by_map else "after"
         name = f"listener {number} of {stream} by {way}"
         history.deliveries.append(Deliveries(name))
-        made.append(Listener(place, history.deliveries[-1], document, by_map))
+        made.append(Listener(scene, history.deliveries[-1], document, by_map))
     return made

@@ -1,4 +1,4 @@
-"""Two real server processes on a PostgreSQL and a Redis of their own, with links between them that can be held."""
+"""Two server processes on their own PostgreSQL and Redis, connected through proxies that can hold back bytes."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ READY_SECONDS = 90.0
 
 
 class HeldLink:
-    """A TCP proxy whose two directions can be held one by one: bytes wait, as TCP keeps them, and go on later."""
+    """A TCP proxy that can hold back the bytes of each direction and forward them later."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -64,7 +64,7 @@ class HeldLink:
 
     @contextmanager
     def down(self) -> Iterator[None]:
-        """Connections are cut and new ones refused while the block runs."""
+        """Cut all connections, and refuse new ones while the block runs."""
         self.is_down = True
         self.cut_all()
         try:
@@ -104,15 +104,15 @@ class Cluster:
     database_links: list[HeldLink]
     redis_links: list[HeldLink]
     database_url: str
-    """Past the links; after a promotion that of the new server."""
+    """The address of the database without the links. After a promotion, that of the new server."""
     stack: AsyncExitStack
-    """What ends with the cluster."""
+    """Closed with the cluster."""
 
     async def ready(self) -> None:
         await asyncio.gather(*(process.until_readiness(200, READY_SECONDS) for process in self.processes))
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
-        """Rows straight from the database."""
+        """Rows from the database, without the links."""
         connection = await asyncpg.connect(self.database_url, timeout=10)
         try:
             return list(await connection.fetch(sql, *arguments))
@@ -141,8 +141,8 @@ async def open_cluster(folder: Path) -> AsyncIterator[Cluster]:
 # ------------------------------------------------------------------ processes of a server
 
 
-def family(pid: int) -> list[int]:
-    """A process and its children, the oldest first."""
+def process_tree(pid: int) -> list[int]:
+    """The ids of a process and its children, the process first."""
     children = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and parent(path) == pid]
     return [pid, *sorted(children)]
 
@@ -161,8 +161,8 @@ def server_pid(server: servers.Server) -> int:
 
 @asynccontextmanager
 async def frozen(pid: int) -> AsyncIterator[None]:
-    """The process and its children are stopped while the block runs."""
-    pids = family(pid)
+    """Freeze the process and its children (SIGSTOP) while the block runs."""
+    pids = process_tree(pid)
     for each in pids:
         with suppress(ProcessLookupError):
             os.kill(each, signal.SIGSTOP)
@@ -179,7 +179,7 @@ async def frozen(pid: int) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def replica_of(primary: servers.Server, link: HeldLink) -> AsyncIterator[servers.Server]:
-    """A streaming, asynchronous replica of the server, fed through the link."""
+    """An asynchronous streaming replica of the server, which receives its log through the link."""
     assert primary._launch is not None
     program = Path(primary._launch.command[0])
     scratch, port = Scratch(), free_port()
@@ -187,9 +187,9 @@ async def replica_of(primary: servers.Server, link: HeldLink) -> AsyncIterator[s
     done = await asyncio.to_thread(run, backup.split(), scratch.path)
     assert done.returncode == 0, done.stderr
     hand_over(scratch.path / "data")
-    places = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
-    launch = servers.Launch(servers.POSTGRES, servers._filled(servers.POSTGRES.command, places), port, scratch)
-    server = servers.Server(servers.POSTGRES.url.format(**places), "replica", launch)
+    values = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
+    launch = servers.Launch(servers.POSTGRES, servers._fill_in(servers.POSTGRES.command, values), port, scratch)
+    server = servers.Server(servers.POSTGRES.url.format(**values), "replica", launch)
     with closing(server):
         await asyncio.to_thread(server.start)
         yield server

@@ -1,4 +1,4 @@
-"""Lanes for the tests of one process, made once: opening an app costs more than a trial."""
+"""The lanes that all tests of one process share, because opening an app takes longer than a trial."""
 
 import asyncio
 import uuid
@@ -13,11 +13,11 @@ from tests import servers
 from tests.faults.lanes import Lane, open_lane
 
 LANES = 6
-"""Side by side in one process: most of a trial with a muted connection is waiting."""
+"""How many run at once in one process. A trial with a muted connection mostly waits."""
 
 
 class Lanes:
-    """Hands out lanes. One in which something failed is replaced."""
+    """Opens the lanes, and replaces those in which a trial has failed."""
 
     def __init__(self, server_url: str, template: str, folder: Path) -> None:
         self._server_url, self._template, self._folder = server_url, template, folder
@@ -45,7 +45,7 @@ class Lanes:
 
 
 async def _close(stack: AsyncExitStack) -> None:
-    """A lane that failed may not end well, and has said so already."""
+    """Close a lane and ignore errors: a lane that failed has already reported it."""
     with suppress(Exception):
         await asyncio.wait_for(stack.aclose(), 20)
 

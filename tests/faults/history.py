@@ -1,6 +1,6 @@
-"""What clients did and saw while something was broken, and the rules that their records must keep.
+"""The history of a test: what clients sent and received during a fault, and the rules that it must satisfy.
 
-A send without an answer is *unknown*: it may be stored or not. Everything else is certain.
+A send without a response is *unknown*: it may or may not be stored.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ class Result(StrEnum):
 
 @dataclass
 class Send:
-    """One message that a client wanted to send. Bodies are unique, so a body names its send."""
+    """One message that a client tried to send. Bodies are unique, so a body identifies its send."""
 
     body: str
     key: str | None
@@ -29,7 +29,8 @@ Stored = tuple[int, str]
 
 @dataclass
 class Deliveries:
-    """What one client was shown of a room. A new segment begins where it was told that its position is lost."""
+    """The messages that one client received from a room. A new segment starts where the server reported that
+    the client's position is lost."""
 
     name: str
     segments: list[list[Stored]] = field(default_factory=lambda: [[]])
@@ -55,14 +56,14 @@ class History:
 
 
 def violations(history: History, log: Sequence[Stored]) -> list[str]:
-    """What is wrong with the history of a room whose log is now this. Empty: nothing."""
-    found = [*_of_sends(history, log)]
+    """The rules that the history of a room violates, given its final log."""
+    found = [*_send_violations(history, log)]
     for deliveries in history.deliveries:
-        found += _of_deliveries(deliveries, log, history.commits_lost)
+        found += _delivery_violations(deliveries, log, history.commits_lost)
     return found
 
 
-def _of_sends(history: History, log: Sequence[Stored]) -> list[str]:
+def _send_violations(history: History, log: Sequence[Stored]) -> list[str]:
     stored = Counter(body for _, body in log)
     twice = sorted(body for body, count in stored.items() if count > 1)
     lost = sorted(history.acknowledged - set(stored))
@@ -72,7 +73,7 @@ def _of_sends(history: History, log: Sequence[Stored]) -> list[str]:
     return found + ([f"stored and never sent: {unasked}"] if unasked else [])
 
 
-def _of_deliveries(deliveries: Deliveries, log: Sequence[Stored], commits_lost: bool) -> list[str]:
+def _delivery_violations(deliveries: Deliveries, log: Sequence[Stored], commits_lost: bool) -> list[str]:
     *ended, last = deliveries.segments
     found = []
     if ended and not commits_lost:
@@ -94,7 +95,7 @@ def part_of(log: Sequence[Stored], segment: Sequence[Stored]) -> list[Stored]:
 
 
 def brief(entries: Sequence[Stored]) -> str:
-    """A list of sequence numbers with its runs shortened."""
+    """The sequence numbers as ranges, e.g. 1–5, 8."""
     runs: list[list[int]] = []
     for seq, _ in entries:
         if runs and seq == runs[-1][-1] + 1:

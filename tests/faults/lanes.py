@@ -1,4 +1,4 @@
-"""A lane: one app on a database of its own behind a fault proxy, and the people who use it. Lanes run side by side."""
+"""A lane: one app with its own database behind a fault proxy, and its users. Several lanes run at once."""
 
 import asyncio
 import itertools
@@ -23,13 +23,14 @@ from tests.faults.proxy import FaultProxy
 from tests.running_app import RunningApp, Server, settings_for
 
 COMMAND_SECONDS = 0.5
-"""How long the app waits for an answer of the database here, instead of the usual time-out."""
+"""How long the app waits for a response of the database in these tests, instead of the usual timeout."""
 
 SETTLE_SECONDS = 20.0
 
 
 class Lane:
-    """`admin` reads the database past the proxy; `published` is what the app announced after its commits."""
+    """`admin` is a connection to the database without the proxy. `published` are the events that the app has
+    published."""
 
     def __init__(self, app: RunningApp, proxy: FaultProxy, admin: "asyncpg.Connection[asyncpg.Record]") -> None:
         self.app, self.proxy, self.admin = app, proxy, admin
@@ -52,27 +53,27 @@ class Lane:
         db.publish = recording
 
     def name(self, stem: str = "x") -> str:
-        """A name that nothing else has in this lane."""
+        """A name that is unique in this lane."""
         return f"{stem}{next(self._names)}"
 
     async def person(self, stem: str) -> UserClient:
-        """Somebody new. The caller need not close them: the lane does."""
+        """Sign up a new user. The lane closes the client."""
         person = await sign_up(self.app, self.name(stem))
         self.people[person.name] = person
         return person
 
     def visitor(self, token: str | None) -> AnonymousClient:
-        """Whoever holds this token. The lane closes them."""
+        """A client with this access token. The lane closes it."""
         if token not in self._visitors:
             self._visitors[token] = AnonymousClient(self.app, token)
         return self._visitors[token]
 
     def stranger(self) -> AnonymousClient:
-        """Somebody without an account."""
+        """A client without an account."""
         return self.visitor(None)
 
     async def wire(self, actor: AnonymousClient) -> SocketClient:
-        """An open socket of this person, kept for the next time while it lives."""
+        """An open socket of this user, reused while it is open."""
         wire = self._wires.get(actor.token)
         if wire is None or wire.reading.done():
             wire = self._wires[actor.token] = await self.new_wire(actor)

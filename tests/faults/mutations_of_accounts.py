@@ -1,4 +1,4 @@
-"""The table of mutations, first part: accounts, sessions, presence, pushes and files."""
+"""Trials of the mutations of accounts, sessions, presence, pushes and files."""
 
 import base64
 
@@ -36,7 +36,7 @@ async def login(lane: Lane) -> Trial:
 
 
 async def signed_in(lane: Lane) -> tuple[AnonymousClient, str, str]:
-    """A new session of an old account: its visitor, its refresh token, its device."""
+    """Sign in to an existing account. Returns its client, its refresh token and its device."""
     _, bob = await people(lane)
     device = lane.name("device")
     stranger = lane.stranger()
@@ -114,14 +114,14 @@ async def unban_user(lane: Lane) -> Trial:
 
 @trial_of("setPresence")
 async def set_presence(lane: Lane) -> Trial:
-    """Kept in memory and in no table."""
+    """Kept in memory only, in no table."""
     _, bob = await people(lane)
     return Trial(bob, {"state": "ACTIVE", "statusText": lane.name("status ")}, None)
 
 
 @trial_of("setTyping")
 async def set_typing(lane: Lane) -> Trial:
-    """Kept in memory and in no table."""
+    """Kept in memory only, in no table."""
     _, bob = await people(lane)
     return Trial(bob, {"roomId": await den(lane), "typing": True}, None)
 

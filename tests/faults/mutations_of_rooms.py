@@ -1,4 +1,4 @@
-"""The table of mutations, second part: rooms, members, messages and what moderators do."""
+"""Trials of the mutations of rooms, members, messages and moderation."""
 
 import uuid
 
@@ -74,7 +74,7 @@ async def join_room_by_invite(lane: Lane) -> Trial:
     ann, bob = await people(lane)
     entered = await room(lane, visibility="PRIVATE")
     code = (await do(ann, "createInvite", roomId=entered, maxUses=1))["code"]
-    effect = f"SELECT ({MEMBER}) * uses FROM invites WHERE room_id = $1"  # noqa: S608 (both parts are ours)
+    effect = f"SELECT ({MEMBER}) * uses FROM invites WHERE room_id = $1"  # noqa: S608 (constants of this module)
     return Trial(bob, {"inviteCode": code}, effect, (uid(entered), uid(bob.id)), entered)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong in a cluster for some seconds. Each returns when it is mended, except for commits that are lost."""
+"""Faults of a cluster that last some seconds. Each function returns after its repair; only a failover loses commits."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -35,7 +35,7 @@ async def freeze_a_process(cluster: Cluster, seconds: float) -> None:
 
 
 async def hold_answers_of_postgres(cluster: Cluster, seconds: float) -> None:
-    """One process's requests arrive; it gets no answers."""
+    """PostgreSQL gets the requests of one process, which gets no responses."""
     with cluster.database_links[1].holding(Side.BACKEND):
         await asyncio.sleep(seconds)
 
@@ -46,25 +46,25 @@ async def hold_requests_to_postgres(cluster: Cluster, seconds: float) -> None:
 
 
 async def hold_answers_of_redis(cluster: Cluster, seconds: float) -> None:
-    """One process publishes and hears nothing."""
+    """One process can publish, but receives nothing."""
     with cluster.redis_links[1].holding(Side.BACKEND):
         await asyncio.sleep(seconds)
 
 
 async def hold_requests_to_redis(cluster: Cluster, seconds: float) -> None:
-    """One process hears, and what it publishes is late."""
+    """One process receives, but what it publishes arrives late."""
     with cluster.redis_links[1].holding(Side.FRONTEND):
         await asyncio.sleep(seconds)
 
 
 async def cut_redis(cluster: Cluster, seconds: float) -> None:
-    """One process has no bus: what it publishes is lost, and what others publish does not reach it."""
+    """One process has no bus: what it publishes is lost, and it receives nothing."""
     with cluster.redis_links[1].down():
         await asyncio.sleep(seconds)
 
 
 async def terminate_backends(cluster: Cluster, seconds: float) -> None:
-    """Every database connection is ended by an administrator, again and again."""
+    """Terminate all database connections, every half second."""
     end = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < end:
         await cluster.fetch(
@@ -81,7 +81,7 @@ async def kill_a_process(cluster: Cluster, seconds: float) -> None:
 
 
 async def kill_a_process_with_unsent_frames(cluster: Cluster, seconds: float) -> None:
-    """What it commits is acknowledged; what it publishes is held, and lost with it."""
+    """The process acknowledges its commits, but the events that it publishes are held back and lost with it."""
     link = cluster.redis_links[1]
     with link.holding(Side.FRONTEND):
         await asyncio.sleep(seconds * 2 / 3)
@@ -97,7 +97,7 @@ async def kill_postgres(cluster: Cluster, seconds: float) -> None:
 
 
 async def skew_a_clock(cluster: Cluster, seconds: float) -> None:
-    """One process's clock runs ahead, and in the long form behind after that; each time it is restarted."""
+    """Restart one process with a clock that is ahead; in the long form then with one that is behind."""
     skews = [f"+{SKEW_SECONDS}s", f"-{SKEW_SECONDS}s"] if FULL else [f"+{SKEW_SECONDS}s"]
     process = cluster.processes[1]
     usual = process._environment
@@ -134,11 +134,11 @@ NEMESES: dict[str, Nemesis] = {
 QUIET_AT_THE_END = frozenset(
     {"freeze redis", "hold answers of redis", "cut redis", "kill a process", "kill a process with unsent frames"}
 )
-"""Where senders stop before it is mended: nothing that comes later tells what was lost last."""
+"""Faults during which senders stop before the repair, so that no later message reveals the last lost one."""
 
 
 async def fail_over(cluster: Cluster, seconds: float) -> None:
-    """The primary dies after its replica has fallen behind, and the replica takes its place: commits are lost."""
+    """Kill the primary after its replica has fallen behind, and promote the replica: commits are lost."""
     feed = await cluster.stack.enter_async_context(HeldLink(cluster.database_url).running())
     replica = await cluster.stack.enter_async_context(replica_of(cluster.postgres, feed))
     await asyncio.sleep(1)

@@ -1,7 +1,8 @@
-"""A TCP proxy in front of PostgreSQL that reads its wire protocol and fails at a chosen message.
+"""A TCP proxy in front of PostgreSQL that reads its wire protocol and injects a fault at a chosen message.
 
-Arm it with a `Fault`: the n-th message of the chosen side after that moment, counted over all connections, is where the
-connection is cut, muted or stalled, or where a callback runs before the message goes on. Without a fault it forwards.
+Arm it with a `Fault`. At the n-th message of the chosen side from then on, counted over all connections, the proxy
+cuts, mutes or stalls the connection, or runs a callback before it forwards the message. Without a fault it only
+forwards.
 """
 
 import asyncio
@@ -15,10 +16,10 @@ from urllib.parse import urlsplit
 SSL_REQUEST, GSS_REQUEST = 80877103, 80877104
 
 REPEATED = frozenset("DSN")
-"""DataRow, ParameterStatus and NoticeResponse: a run of one of these is a single place for a fault."""
+"""DataRow, ParameterStatus and NoticeResponse: consecutive messages of one of these types count as one."""
 
 ROUND_TRIPS = frozenset("QSH")
-"""Query, Sync and Flush: the frontend messages after which the client waits for an answer."""
+"""Query, Sync and Flush: the frontend messages after which the client waits for a response."""
 
 
 class Side(StrEnum):
@@ -28,13 +29,13 @@ class Side(StrEnum):
 
 class Kind(StrEnum):
     CUT = "cut"
-    """Both ends are reset; the message is lost."""
+    """Reset both connections; the message is lost."""
     MUTE = "mute"
-    """The message and all that follow on this connection are swallowed, both ways; it stays open."""
+    """Drop this message and all later ones of the connection, in both directions. It stays open."""
     STALL = "stall"
-    """The message and those behind it wait for `stall_seconds`, then go on."""
+    """Delay this message and those behind it by `stall_seconds`."""
     CALL = "call"
-    """`on_fault` runs to its end while the message waits, then it goes on."""
+    """Run `on_fault` to its end, then forward the message."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +78,14 @@ class FaultProxy:
         self._accepted = 0
         self._links: set[Link] = set()
         self.muted: set[Side] = set()
-        """Whole directions that are swallowed, on every connection, until they are taken out of here."""
+        """Directions whose messages are dropped on all connections while they are in this set."""
         self.fired: str | None = None
         """The message at which the armed fault has fired."""
         self.trace: list[str] = []
         self.url = ""
 
     def arm(self, fault: Fault | None, on_fault: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Begin to count anew. With None nothing fails, and `trace` still lists the messages."""
+        """Set the fault and start counting at 0. With None nothing fails; `trace` still records the messages."""
         self._fault, self._on_fault, self._matched = fault, on_fault, 0
         self.fired, self.trace = None, []
 
@@ -133,7 +134,7 @@ class FaultProxy:
             self._links.discard(link)
 
     async def _pump(self, link: Link, side: Side, reader: asyncio.StreamReader) -> None:
-        """Forward until either end closes. Then the other end is closed as well, also on a muted connection."""
+        """Forward until one end closes. Then close the other, also on a muted connection."""
         previous = ""
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             if side is Side.FRONTEND:
@@ -148,7 +149,7 @@ class FaultProxy:
                     (link.server if side is Side.FRONTEND else link.client).write(frame)
 
     async def _pass(self, link: Link, side: Side, type_: str, frame: bytes) -> None:
-        """Count a message, and fail at it where the fault says so."""
+        """Count a message, and inject the fault if it is the chosen one."""
         message = f"{side} {link.number} {describe(side, type_, frame)}"
         self.trace.append(message)
         fault = self._fault
@@ -175,7 +176,7 @@ class FaultProxy:
 
 
 async def _startup(reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> bytes:
-    """The first message of a client. Encryption is declined here, so that the rest can be read."""
+    """The first message of a client. Requests for encryption are declined, so that the proxy can read the rest."""
     while True:
         head = await reader.readexactly(8)
         length, code = struct.unpack("!II", head)
@@ -191,7 +192,7 @@ async def _frame(reader: asyncio.StreamReader) -> tuple[str, bytes]:
 
 
 def describe(side: Side, type_: str, frame: bytes) -> str:
-    """For people: the message type, and the statement or the command tag where it names one."""
+    """A readable form of a message: its type, and its statement or command tag."""
     if (side is Side.FRONTEND and type_ == "Q") or (side is Side.BACKEND and type_ == "C"):
         return f"{type_} {frame[5:-1].decode()}"
     if side is Side.FRONTEND and type_ == "P":

@@ -1,4 +1,4 @@
-"""Runs one trial with one fault and checks what must hold afterwards, whatever was answered."""
+"""Runs one trial with one fault, then checks what must hold whatever the response was."""
 
 import asyncio
 import uuid
@@ -20,49 +20,59 @@ from tests.faults.trials import Trial, den, document, people
 T = TypeVar("T")
 
 ANSWER_SECONDS = 20.0
-"""In which every operation is answered, or its connection closed. Several short time-outs fit in."""
+"""Within this time each operation gets a response, or its connection is closed. Several short timeouts fit in."""
 
 WITNESS_SECONDS = 10.0
 RETRIES = 5
 NEWEST = "query Q($id: ID!) { messages(roomId: $id, last: 1) { nodes { body } } }"
 
 
-class Way(StrEnum):
-    """What goes wrong at the chosen message."""
+class FaultType(StrEnum):
+    """The fault at the chosen message."""
 
     CUT = "cut"
     MUTE = "mute"
     STALL = "stall"
     CANCEL = "cancel"
-    """The client sends `complete` for the operation while the message is on its way."""
+    """The client sends `complete` for the operation while the message is under way."""
     HANG_UP = "hang up"
     """The client of an HTTP request closes its connection."""
 
 
-ANSWERED = frozenset("ZTn")
-"""ReadyForQuery, and what answers a Flush: a client that waits for it does not look at what comes before."""
+RESPONSE_ENDS = frozenset("ZTn")
+"""ReadyForQuery and the responses to a Flush: the messages that a waiting client reacts to."""
 
-EVERY = None if FULL else ANSWERED
-"""Within one answer it makes no difference to the server where it is cut. The long form tries every message."""
+RESPONSE_MESSAGES = None if FULL else RESPONSE_ENDS
+"""Where within one response a connection is cut makes no difference to the app. The long form tries every message."""
 
-WAYS: list[tuple[Way, Side, frozenset[str] | None]] = [
-    (Way.CUT, Side.BACKEND, EVERY),
-    (Way.CUT, Side.FRONTEND, ROUND_TRIPS),
-    (Way.MUTE, Side.BACKEND, ANSWERED),
-    (Way.MUTE, Side.FRONTEND, ROUND_TRIPS),
-    (Way.STALL, Side.BACKEND, ANSWERED),
-    (Way.CANCEL, Side.BACKEND, EVERY),
-    (Way.CANCEL, Side.FRONTEND, ROUND_TRIPS),
-    *([(Way.HANG_UP, Side.BACKEND, ANSWERED), (Way.HANG_UP, Side.FRONTEND, ROUND_TRIPS)] if FULL else []),
+FAULT_TYPES: list[tuple[FaultType, Side, frozenset[str] | None]] = [
+    (FaultType.CUT, Side.BACKEND, RESPONSE_MESSAGES),
+    (FaultType.CUT, Side.FRONTEND, ROUND_TRIPS),
+    (FaultType.MUTE, Side.BACKEND, RESPONSE_ENDS),
+    (FaultType.MUTE, Side.FRONTEND, ROUND_TRIPS),
+    (FaultType.STALL, Side.BACKEND, RESPONSE_ENDS),
+    (FaultType.CANCEL, Side.BACKEND, RESPONSE_MESSAGES),
+    (FaultType.CANCEL, Side.FRONTEND, ROUND_TRIPS),
+    *(
+        [(FaultType.HANG_UP, Side.BACKEND, RESPONSE_ENDS), (FaultType.HANG_UP, Side.FRONTEND, ROUND_TRIPS)]
+        if FULL
+        else []
+    ),
 ]
-"""Each way with the messages that make a difference to it."""
+"""Each fault with the messages at which it makes a difference."""
 
-KINDS = {Way.CUT: Kind.CUT, Way.MUTE: Kind.MUTE, Way.STALL: Kind.STALL, Way.CANCEL: Kind.CALL, Way.HANG_UP: Kind.CALL}
+KINDS = {
+    FaultType.CUT: Kind.CUT,
+    FaultType.MUTE: Kind.MUTE,
+    FaultType.STALL: Kind.STALL,
+    FaultType.CANCEL: Kind.CALL,
+    FaultType.HANG_UP: Kind.CALL,
+}
 
 
 @dataclass
 class Outcome:
-    """`answer`: the payload, where one came without top-level errors. Without an answer the outcome is unknown."""
+    """`answer`: the payload of a response without top-level errors. Without it the outcome is unknown."""
 
     answer: Json | None = None
     errors: list[Json] = field(default_factory=list)
@@ -82,9 +92,9 @@ def outcome_of(answer: Json) -> Outcome:
 # ------------------------------------------------------------------ sending
 
 
-async def send(lane: Lane, name: str, trial: Trial, fault: Fault | None, way: Way | None) -> Outcome:
-    """Send the mutation with the fault in its way."""
-    if way is Way.HANG_UP:
+async def send(lane: Lane, name: str, trial: Trial, fault: Fault | None, fault_type: FaultType | None) -> Outcome:
+    """Send the mutation with the fault armed."""
+    if fault_type is FaultType.HANG_UP:
         return await _send_over_http(lane, name, trial, fault)
     wire = await (lane.wire(trial.actor) if trial.actor.token else lane.new_wire(trial.actor))
     try:
@@ -98,7 +108,7 @@ async def _send_over_socket(lane: Lane, wire: SocketClient, name: str, trial: Tr
     watching: ClientSubscription | None = None
 
     async def cancel() -> None:
-        """Returns when the server has handled the `complete`: it handles a socket's messages in their order."""
+        """Send `complete` and return when the server has handled it. It handles the messages of a socket in order."""
         if watching is not None and not wire.reading.done():
             await watching.stop()
             await wire.send(type="ping")
@@ -122,15 +132,15 @@ async def _send_over_socket(lane: Lane, wire: SocketClient, name: str, trial: Tr
 
 
 async def first_message(wire: SocketClient, watching: ClientSubscription) -> Outcome:
-    """The answer; an unknown outcome where the server closes the socket instead."""
-    told = asyncio.ensure_future(watching.next_message())
+    """The outcome in the response; an unknown one if the server closes the socket instead."""
+    receiving = asyncio.ensure_future(watching.message())
     try:
-        await asyncio.wait([told, wire.reading], return_when=asyncio.FIRST_COMPLETED)
-        if not told.done():
+        await asyncio.wait([receiving, wire.reading], return_when=asyncio.FIRST_COMPLETED)
+        if not receiving.done():
             return Outcome()
-        message = told.result()
+        message = receiving.result()
     finally:
-        told.cancel()
+        receiving.cancel()
     return outcome_of({"errors": message["payload"]} if message["type"] == "error" else message["payload"])
 
 
@@ -138,7 +148,7 @@ async def _send_over_http(lane: Lane, name: str, trial: Trial, fault: Fault | No
     async def hang_up() -> None:
         asking.cancel()
         await asyncio.wait([asking])
-        await asyncio.sleep(0.01)  # the server is told by its own loop
+        await asyncio.sleep(0.01)  # the server learns of it in its own event loop
 
     lane.proxy.arm(fault, hang_up)
     variables = {"input": trial.variables} if trial.variables else {}
@@ -157,7 +167,8 @@ async def _send_over_http(lane: Lane, name: str, trial: Trial, fault: Fault | No
 
 @asynccontextmanager
 async def witness(lane: Lane, room_id: str | None) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Somebody who listens to the room all the while. The check that is given fails unless they see what is stored."""
+    """Subscribe to the room during the block. The check that it yields fails unless the subscriber gets all stored
+    events."""
     if room_id is None:
         yield nothing
         return
@@ -190,19 +201,19 @@ def seq_of(event: Json) -> int:
 
 
 async def check_published(lane: Lane) -> None:
-    """What was announced is stored, and was announced once."""
+    """Published events are stored, and each was published once."""
     events = [event for event in lane.published if event.seq > 0 and event.kind != "ROOM_DELETED"]
     numbers = [(event.room_id, event.seq) for event in events]
-    assert len(numbers) == len(set(numbers)), f"announced twice: {events}"
+    assert len(numbers) == len(set(numbers)), f"published twice: {events}"
     for event in events:
         stored = await lane.admin.fetchval(
             "SELECT kind FROM room_events WHERE room_id = $1 AND seq = $2", event.room_id, event.seq
         )
-        assert stored == event.kind, f"announced and not stored: {event}"
+        assert stored == event.kind, f"published and not stored: {event}"
 
 
 async def check_service(lane: Lane) -> None:
-    """A write is acknowledged and stored; a read that follows shows it."""
+    """A write is acknowledged and stored, and a read after it returns it."""
     ann, _ = await people(lane)
     room_id, body = await den(lane), lane.name("afterwards")
     seq = await post(ann, room_id, body)
@@ -213,7 +224,7 @@ async def check_service(lane: Lane) -> None:
 
 
 async def post(person: UserClient, room_id: str, body: str) -> int:
-    """The sequence number of a new message, sent where nothing is armed any more or yet."""
+    """Send a message while no fault is armed, and return its sequence number."""
     key = str(uuid.uuid4())
     sent = await retried(lambda: person.send(room_id, body, clientMessageId=key))
     assert sent["errors"] == [], sent
@@ -221,7 +232,7 @@ async def post(person: UserClient, room_id: str, body: str) -> int:
 
 
 async def retried(ask: Callable[[], Awaitable[T]]) -> T:
-    """The answer, at the latest to the third try: the database is well, but this machine may be slow."""
+    """The result of the first of three attempts that succeeds: the database works, but this machine may be slow."""
     for _ in range(2):
         try:
             return await ask()
@@ -231,9 +242,9 @@ async def retried(ask: Callable[[], Awaitable[T]]) -> T:
 
 
 async def check_effect(lane: Lane, name: str, trial: Trial, outcome: Outcome) -> None:
-    """Acknowledged is stored; whatever was answered, it happened at most once."""
+    """An acknowledged mutation is stored. Whatever the response, it took effect at most once."""
     for error in outcome.errors:
-        assert error["retryable"], f"turned down for good: {error}"
+        assert error["retryable"], f"refused with an error that is not retryable: {error}"
     if trial.is_keyed and not outcome.is_acknowledged:
         outcome = await repeat(lane, name, trial)
     if trial.effect is None:
@@ -244,7 +255,7 @@ async def check_effect(lane: Lane, name: str, trial: Trial, outcome: Outcome) ->
 
 
 async def repeat(lane: Lane, name: str, trial: Trial) -> Outcome:
-    """The same again, without a fault, until it is acknowledged."""
+    """Send the same mutation without a fault until it is acknowledged."""
     fired = lane.fired
     for _ in range(RETRIES):
         outcome = await send(lane, name, trial, None, None)
@@ -254,16 +265,16 @@ async def repeat(lane: Lane, name: str, trial: Trial) -> Outcome:
     raise AssertionError(f"repeated and never acknowledged: {outcome}")
 
 
-async def run(lane: Lane, name: str, trial: Trial, fault: Fault | None, way: Way | None) -> bool:
-    """Whether the fault has fired: not where the operation has fewer messages. Raises AssertionError."""
+async def run(lane: Lane, name: str, trial: Trial, fault: Fault | None, fault_type: FaultType | None) -> bool:
+    """Run one trial. Returns whether the fault has fired: it has not if the operation has fewer messages."""
     lane.published.clear()
     lane.fired = None
     async with witness(lane, trial.room_id) as check_listener:
-        outcome = await send(lane, name, trial, fault, way)
+        outcome = await send(lane, name, trial, fault, fault_type)
         fired = lane.fired
         await lane.settle()
         lane.proxy.arm(None)
-        assert lane.pooled_in_transaction() == 0, "a connection lies in the pool in a transaction"
+        assert lane.pooled_in_transaction() == 0, "a connection in the pool is inside a transaction"
         await check_effect(lane, name, trial, outcome)
         await check_published(lane)
         await check_service(lane)

@@ -1,4 +1,4 @@
-"""The checker of histories finds what it is there to find."""
+"""The checker of histories finds each kind of violation."""
 
 import pytest
 
@@ -30,11 +30,11 @@ def test_a_good_history_has_no_violations() -> None:
         (LOG[:2], LOG, "shown nothing after"),
     ],
 )
-def test_a_bad_history_is_found(segment: list[Stored], log: list[Stored], what: str) -> None:
+def test_each_violation_of_a_history_is_found(segment: list[Stored], log: list[Stored], what: str) -> None:
     assert any(what in found for found in violations(history(segment), log))
 
 
-def test_lost_commits_are_allowed_only_where_they_are_announced() -> None:
+def test_lost_commits_are_allowed_only_if_the_history_declares_them() -> None:
     assert violations(history(LOG, LOG[1:2], lost=True), LOG[:2]) == []
     assert violations(history(LOG, lost=True), LOG[:2]) != []
     assert violations(history(LOG[:2], LOG[2:]), LOG) != []

@@ -1,7 +1,7 @@
-"""Subscribing with every message of the database cut, muted or stalled: who resumes is shown all that they missed.
+"""Subscriptions, with faults at every message between the app and the database. A client that resumes misses nothing.
 
 The client does what the documentation tells clients to do: when its connection ends, or its subscription ends with a
-retryable error, it connects again and resumes from the newest cursor that it was shown.
+retryable error, it reconnects and resumes from the newest cursor that it has received.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, Js
 from tests.faults.conftest import Lanes
 from tests.faults.lanes import Lane, end
 from tests.faults.proxy import Fault
-from tests.faults.running import WAYS, Way, check_service, post, retried
+from tests.faults.running import FAULT_TYPES, FaultType, check_service, post, retried
 from tests.faults.sweep import Sweep
 from tests.faults.trials import den, people, room
 
 STREAM_SECONDS = 30.0
-"""In which a client that resumes has all that it missed, and what is sent afterwards."""
+"""Within this time a resuming client has received what it missed and what was sent afterwards."""
 
 MISSED = 3
 INBOX = (
@@ -30,12 +30,12 @@ INBOX = (
     "... on InboxSnapshot { rooms { roomId unreadCount } } ... on UnreadChanged { room { roomId unreadCount } } } }"
 )
 
-SUBSCRIBING = [choice for choice in WAYS if choice[0] in (Way.CUT, Way.MUTE, Way.STALL)]
+SUBSCRIBING = [choice for choice in FAULT_TYPES if choice[0] in (FaultType.CUT, FaultType.MUTE, FaultType.STALL)]
 
 
 @dataclass
 class Client:
-    """One client of one stream, which resumes by the subscription's `after` or by the connection's map."""
+    """A client of one stream. It resumes by the subscription's `after` or by the connection's resume map."""
 
     lane: Lane
     person: UserClient
@@ -57,7 +57,7 @@ class Client:
         return {"resume": {self.room_id: self.cursor}} if self.by_map else {}
 
     async def _listen(self, wire: SocketClient, until: Callable[[], bool]) -> None:
-        """Return at the end of the stream, of the connection, or of what is waited for."""
+        """Return when the stream or the connection ends, or when `until` is true."""
         after = {} if self.by_map else {"after": self.cursor}
         watching = await wire.subscribe(self.document, roomId=self.room_id, **after)
         while not until():
@@ -68,9 +68,9 @@ class Client:
                 retryable = [error["extensions"]["retryable"] for error in message["payload"]]
                 assert all(retryable), message
                 return
-            self._note(message["payload"])
+            self._on_next(message["payload"])
 
-    def _note(self, payload: Json) -> None:
+    def _on_next(self, payload: Json) -> None:
         assert "errors" not in payload, payload
         [event] = payload["data"].values()
         assert event.get("recovered") is not False, "the position was not honoured"
@@ -80,7 +80,7 @@ class Client:
 
 
 async def connected(lane: Lane, person: UserClient, **payload: Any) -> SocketClient:
-    """An open socket, at the first try that succeeds."""
+    """An open socket; retries until it succeeds."""
     while True:
         try:
             return await lane.new_wire(person, **payload)
@@ -90,16 +90,16 @@ async def connected(lane: Lane, person: UserClient, **payload: Any) -> SocketCli
 
 async def next_or_closed(wire: SocketClient, watching: ClientSubscription) -> Json | None:
     """The next protocol message; None when the connection is over."""
-    told = asyncio.ensure_future(watching._inbox.get())
+    receiving = asyncio.ensure_future(watching._inbox.get())
     try:
-        await asyncio.wait([told, wire.reading], return_when=asyncio.FIRST_COMPLETED)
-        return told.result() if told.done() else None
+        await asyncio.wait([receiving, wire.reading], return_when=asyncio.FIRST_COMPLETED)
+        return receiving.result() if receiving.done() else None
     finally:
-        told.cancel()
+        receiving.cancel()
 
 
 async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -> bool:
-    """Miss some messages, resume with the fault in the way, and be told one more. Whether the fault has fired."""
+    """Miss some messages, resume with the fault armed, and receive one more. Returns whether the fault has fired."""
     ann, bob = await people(lane)
     room_id = await retried(lambda: den(lane))
     page = await retried(lambda: ann.execute("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id))
@@ -127,17 +127,17 @@ async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -
 
 
 async def check_lane(lane: Lane) -> None:
-    """Nothing is left of the fault."""
+    """The fault has left no trace: no open transaction, and the app works."""
     await lane.settle()
     assert lane.pooled_in_transaction() == 0
     await check_service(lane)
 
 
 async def until_open(lane: Lane, running: "asyncio.Task[None]") -> None:
-    """Return when a stream is open, or after a while: it may have to wait for a database that says nothing."""
+    """Wait until a stream is open. It may have to wait for a database that does not respond."""
     try:
         async with asyncio.timeout(STREAM_SECONDS):
-            while lane.app.roomcast.hub.reader_count == 0 and not running.done():  # noqa: ASYNC110 (nothing says it)
+            while lane.app.roomcast.hub.reader_count == 0 and not running.done():  # noqa: ASYNC110 (it has to be polled)
                 await asyncio.sleep(0.005)
             await asyncio.sleep(0.1)  # the replay is read after the stream is open
     except TimeoutError:
@@ -155,20 +155,20 @@ STREAMS = {
 @pytest.mark.faults
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("name", STREAMS)
-async def test_who_resumes_is_shown_everything_whatever_message_fails(
+async def test_a_client_that_resumes_misses_nothing_whatever_message_fails(
     name: str, lanes: Lanes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
     document, by_map = STREAMS[name]
 
-    async def trial(lane: Lane, fault: Fault | None, _way: Way | None) -> bool:
+    async def trial(lane: Lane, fault: Fault | None, _fault_type: FaultType | None) -> bool:
         return await resume(lane, document, by_map, fault)
 
     await Sweep(lanes, SUBSCRIBING, trial).run()
 
 
 async def open_inbox(lane: Lane, fault: Fault | None) -> bool:
-    """Open an inbox with the fault in the way; in the end it shows what is unread now. Whether the fault has fired."""
+    """Open an inbox with the fault armed and check its unread counts. Returns whether the fault has fired."""
     ann, bob = await people(lane)
     room_id = await retried(lambda: room(lane, bob))
     await post(ann, room_id, "unread")
@@ -201,12 +201,12 @@ async def check_inbox(lane: Lane, watching: ClientSubscription, room_id: str, sn
 
 @pytest.mark.faults
 @pytest.mark.asyncio(loop_scope="session")
-async def test_an_inbox_opens_or_says_that_it_does_not_whatever_message_fails(
+async def test_an_inbox_opens_or_reports_an_error_whatever_message_fails(
     lanes: Lanes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
 
-    async def trial(lane: Lane, fault: Fault | None, _way: Way | None) -> bool:
+    async def trial(lane: Lane, fault: Fault | None, _fault_type: FaultType | None) -> bool:
         return await open_inbox(lane, fault)
 
     await Sweep(lanes, SUBSCRIBING, trial).run()

@@ -1,6 +1,6 @@
-"""Two processes, clients of every kind, and something that breaks: what the clients saw agrees with what is stored.
+"""Two processes and clients of every kind during a fault: what the clients have received agrees with what is stored.
 
-The short form breaks things for some seconds; `make chaos` for as long as time-outs, leases and heartbeats last.
+The faults last some seconds; with `make chaos` longer than the timeouts, leases and heartbeats.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from tests.api_clients import UserClient, sign_up
 from tests.delivery.resuming_clients import FULL
-from tests.faults.chatting import InboxClient, Listener, Place, ask, listeners, send_on
+from tests.faults.chatting import InboxClient, Listener, Scene, ask, listeners, send_on
 from tests.faults.cluster import Cluster, open_cluster
 from tests.faults.history import History, Stored, violations
 from tests.faults.nemesis import NEMESES, QUIET_AT_THE_END, Nemesis, fail_over
@@ -31,7 +31,7 @@ SECONDS = [22.0, 35.0, 65.0] if FULL else [3.0]
 CALM_SECONDS = 3.0 if FULL else 0.7
 LISTENERS = 12 if FULL else 4
 QUIET_SECONDS = 60.0
-"""In which everybody has seen everything, once all is mended."""
+"""Within this time after the repair all clients have received everything."""
 
 PAGE = (
     "query Page($id: ID!, $after: String) { messages(roomId: $id, first: 100, after: $after) "
@@ -40,7 +40,7 @@ PAGE = (
 
 
 class Clusters:
-    """One cluster for many tests. After a failure it is replaced: nobody knows in what state it is."""
+    """One cluster for many tests. It is replaced after a failure, because its state is unknown then."""
 
     def __init__(self, factory: pytest.TempPathFactory) -> None:
         self._factory, self._stack = factory, AsyncExitStack()
@@ -71,23 +71,23 @@ async def clusters(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cl
     await made.drop()
 
 
-async def begin(cluster: Cluster, ann: UserClient, bob: UserClient) -> Place:
+async def begin(cluster: Cluster, ann: UserClient, bob: UserClient) -> Scene:
     room_id = await ann.create_room(f"room {random.getrandbits(64)}", memberIds=[bob.id])
     assert bob.token is not None
     page = await bob.execute("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id)
-    return Place(cluster.processes, bob.token, room_id, page["room"]["streamCursor"])
+    return Scene(cluster.processes, bob.token, room_id, page["room"]["streamCursor"])
 
 
 async def live_through(
     clusters: Clusters, nemesis: Nemesis, seconds: float, history: History, *, quiet: bool = False
 ) -> list[str]:
-    """Let clients talk and listen while the nemesis works. What is wrong afterwards."""
+    """Let clients send and receive during the fault. Returns the violations of their history."""
     cluster, ann, bob = await clusters.get()
-    place = await begin(cluster, ann, bob)
+    scene = await begin(cluster, ann, bob)
     assert ann.token is not None
-    places = [replace(place, servers=[process]) for process in cluster.processes]
-    senders = [places[0], replace(places[1], token=ann.token)]
-    # A room in which bob only counts: all that comes in it comes through one process.
+    scenes = [replace(scene, servers=[process]) for process in cluster.processes]
+    senders = [scenes[0], replace(scenes[1], token=ann.token)]
+    # A room of which bob only has unread counts. All its messages are sent through one process.
     aside = replace(senders[1], room_id=await ann.create_room("aside", visibility="PRIVATE", memberIds=[bob.id]))
     talking = [
         asyncio.create_task(send_on(sender, history, f"{name}{number}", keyed))
@@ -95,7 +95,7 @@ async def live_through(
         for name, keyed in (("keyed", True), ("bare", False))
     ]
     talking.append(asyncio.create_task(send_on(aside, History(), "aside", True)))
-    listening, inboxes = listeners(place, history, LISTENERS), [InboxClient(each) for each in places]
+    listening, inboxes = listeners(scene, history, LISTENERS), [InboxClient(each) for each in scenes]
     clients: list[Listener | InboxClient] = [*listening, *inboxes]
     following = [asyncio.create_task(client.run()) for client in clients]
     try:
@@ -108,13 +108,13 @@ async def live_through(
         await cluster.ready()
         await asyncio.sleep(CALM_SECONDS)
         await stop(talking)
-        return await judged(cluster, place, history, listening, inboxes)
+        return await judged(cluster, scene, history, listening, inboxes)
     finally:
         await stop([*talking, *following])
 
 
 async def stop(tasks: list[asyncio.Task[None]]) -> None:
-    """Raises what one of them raised."""
+    """Cancel the tasks. Raises what one of them raised."""
     for task in tasks:
         task.cancel()
     results = await asyncio.gather(*tasks, return_exceptions=True)
@@ -124,9 +124,9 @@ async def stop(tasks: list[asyncio.Task[None]]) -> None:
 
 
 async def judged(
-    cluster: Cluster, place: Place, history: History, listening: list[Listener], inboxes: list[InboxClient]
+    cluster: Cluster, scene: Scene, history: History, listening: list[Listener], inboxes: list[InboxClient]
 ) -> list[str]:
-    log = await stored(cluster, place.room_id)
+    log = await stored(cluster, scene.room_id)
     found = []
     with suppress(TimeoutError):
         async with asyncio.timeout(QUIET_SECONDS):
@@ -134,10 +134,10 @@ async def judged(
                 await asyncio.sleep(0.05)
     found += violations(history, log)
     for number, process in enumerate(cluster.processes):
-        if await shown(place, number) != log:
+        if await shown(scene, number) != log:
             found.append(f"process {number} ({process.url}) does not show what is stored")
     for inbox in inboxes:
-        found += await wrong_counts(place, inbox)
+        found += await wrong_counts(scene, inbox)
     return found
 
 
@@ -159,21 +159,21 @@ def have_all(listener: Listener, log: list[Stored]) -> bool:
     return bool(last) and last[-1] == log[-1]
 
 
-async def shown(place: Place, number: int) -> list[Stored]:
+async def shown(scene: Scene, number: int) -> list[Stored]:
     """The room's history as one process pages through it."""
     found: list[Stored] = []
     after: str | None = None
     while True:
-        page = (await ask(place.servers[number], place.token, PAGE, id=place.room_id, after=after))["messages"]
+        page = (await ask(scene.servers[number], scene.token, PAGE, id=scene.room_id, after=after))["messages"]
         found += [(node["seq"], node["body"]) for node in page["nodes"]]
         if not page["pageInfo"]["hasNextPage"]:
             return found
         after = page["pageInfo"]["endCursor"]
 
 
-async def wrong_counts(place: Place, inbox: InboxClient) -> list[str]:
+async def wrong_counts(scene: Scene, inbox: InboxClient) -> list[str]:
     """What the inbox shows otherwise than one that is opened now."""
-    fresh = InboxClient(place)
+    fresh = InboxClient(scene)
     opening = asyncio.create_task(fresh.run())
     try:
         async with asyncio.timeout(QUIET_SECONDS / 2):
@@ -181,7 +181,7 @@ async def wrong_counts(place: Place, inbox: InboxClient) -> list[str]:
                 await asyncio.sleep(0.05)
     except TimeoutError:
         wrong = {id_: room for id_, room in inbox.unread.items() if fresh.unread.get(id_) != room}
-        return [f"an inbox of {inbox.place.servers[0].url} shows {wrong}, a fresh one otherwise"]
+        return [f"an inbox of {inbox.scene.servers[0].url} shows {wrong}, a fresh one otherwise"]
     finally:
         await stop([opening])
     return []

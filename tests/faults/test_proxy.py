@@ -1,4 +1,4 @@
-"""The fault proxy itself, with a plain driver behind it."""
+"""The fault proxy, tested with a plain driver."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What a trial of a mutation is, and a document for each mutation, made from the schema itself."""
+"""Trials of mutations: their variables and effects, and a document for each mutation, generated from the schema."""
 
 import uuid
 from collections.abc import Awaitable, Callable
@@ -22,14 +22,14 @@ SELECTIONS = {
     "uploadId": "uploadId",
     "code": "code",
 }
-"""What is selected of a payload where it has such a field, beside its errors."""
+"""The selection for each field that a payload may have besides its errors."""
 
 
 @dataclass
 class Trial:
-    """One mutation about to be sent. `effect` is SQL that counts how often it has happened: 0 before it is sent.
+    """A mutation to send. `effect` is SQL that counts how often it has taken effect: 0 before it is sent.
 
-    `room_id`: a room whose log it may write. `is_keyed`: repeated as it is, it happens once.
+    `room_id`: the room whose log it may write. `is_keyed`: it takes effect once even if it is sent again.
     """
 
     actor: AnonymousClient
@@ -45,7 +45,7 @@ TRIALS: dict[str, Prepare] = {}
 
 
 def trial_of(mutation: str) -> Callable[[Prepare], Prepare]:
-    """Enter a preparation in the table. Several of one mutation have a suffix after a colon."""
+    """Register a function that prepares a trial. Several trials of one mutation have a suffix after a colon."""
 
     def enter(prepare: Prepare) -> Prepare:
         assert mutation not in TRIALS
@@ -80,7 +80,7 @@ def document(name: str) -> str:
 
 
 async def prepared(lane: Lane, name: str) -> Trial:
-    """A new trial. Time-outs are short here, and a busy machine may need a second try without any fault."""
+    """Prepare a trial, with up to three attempts: timeouts are short here, and the machine may be busy."""
     for _ in range(2):
         try:
             return await TRIALS[name](lane)
@@ -95,14 +95,14 @@ def uid(global_id: str) -> uuid.UUID:
 
 
 async def do(actor: AnonymousClient, name: str, /, **arguments: Any) -> Json:
-    """The payload of a preparing mutation, which is expected to succeed."""
+    """Run a mutation that must succeed and return its payload."""
     payload = await actor.mutate(document(name), **arguments)
     assert payload["errors"] == [], (name, payload)
     return payload
 
 
 async def people(lane: Lane) -> tuple[UserClient, UserClient]:
-    """The lane's administrator, and somebody else; the same two for every trial."""
+    """The administrator of the lane and a second user. They are the same for all trials."""
     for name in ("ann", "bob"):
         if name not in lane.people:
             lane.people[name] = await lane.person(name)
@@ -110,7 +110,7 @@ async def people(lane: Lane) -> tuple[UserClient, UserClient]:
 
 
 async def den(lane: Lane) -> str:
-    """A room of the two that trials of messages share."""
+    """The room of these two users that all trials of messages share."""
     ann, bob = await people(lane)
     if not lane.den:
         lane.den = await ann.create_room(lane.name("den"), memberIds=[bob.id])
@@ -126,5 +126,5 @@ async def room(lane: Lane, *members: UserClient, **more: Any) -> str:
 async def message(lane: Lane) -> str:
     """A new message of the administrator's in the shared room."""
     ann, _ = await people(lane)
-    [sent] = await ann.send_messages(await den(lane), lane.name("words"))
+    [sent] = await ann.say(await den(lane), lane.name("text"))
     return str(sent["id"])

@@ -1,4 +1,4 @@
-"""An app whose database is behind a proxy, and the database itself, to see what is really stored."""
+"""Fixtures: an app whose database is behind a proxy, and direct access to the database to see what is stored."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +24,7 @@ async def proxy(database_url: str) -> AsyncIterator[PostgresProxy]:
 
 @pytest_asyncio.fixture
 async def proxied(proxy: PostgresProxy, tmp_path: Path) -> AsyncIterator[RunningApp]:
-    """An app that reaches its database through the proxy, without limits on how fast people may talk."""
+    """An app that connects to its database through the proxy, without rate limits."""
     async with open_app(settings_for(proxy.url, tmp_path, rate_limits="off")) as app:
         yield app
 
@@ -36,7 +36,7 @@ def id_of(room: str) -> UUID:
 
 
 async def stored(database_url: str, room: str) -> list[str]:
-    """The bodies of the room's messages as another client of PostgreSQL sees them, oldest first."""
+    """The bodies of the room's messages, read directly from PostgreSQL, oldest first."""
     connection = await asyncpg.connect(database_url)
     try:
         rows = await connection.fetch(
@@ -49,7 +49,7 @@ async def stored(database_url: str, room: str) -> list[str]:
 
 @asynccontextmanager
 async def locked_rooms(database_url: str, *rooms: str) -> AsyncIterator[None]:
-    """Another transaction holds the heads of these rooms, as that of a frozen process does."""
+    """Lock the heads of these rooms in another transaction, as a frozen process would."""
     connection = await asyncpg.connect(database_url)
     try:
         async with connection.transaction():

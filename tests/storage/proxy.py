@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 
 class Fault:
-    """What happens to the next connection that sends `statement`: its server's answers are held back until `release`,
-    or, with `cuts`, the connection is closed once the server has answered. With `withholds`, the server does not see
-    the statement before `release`."""
+    """A fault of the next connection that sends `statement`. The server's responses are held back until `release`. With
+    `cuts`, the connection is closed once the server has responded. With `withholds`, the server does not get the
+    statement until `release`."""
 
     def __init__(self, statement: bytes, *, cuts: bool = False, withholds: bool = False) -> None:
         self.statement, self.cuts, self.withholds = statement, cuts, withholds
@@ -62,7 +62,7 @@ class PostgresProxy:
 
     @asynccontextmanager
     async def mute(self) -> AsyncIterator[None]:
-        """Nothing passes in either direction, and nobody is told."""
+        """Hold back all bytes in both directions. The connections stay open."""
         self._flows.clear()
         try:
             yield

@@ -1,4 +1,4 @@
-"""A task that is cancelled at any await leaves no connection inside a transaction."""
+"""A task that is cancelled at any await leaves no connection inside a transaction, and loses no later commit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -24,7 +24,7 @@ from tests.storage.conftest import ON_POSTGRESQL, stored
 from tests.storage.proxy import PostgresProxy
 
 MOMENTS = 40
-"""Times after which a task is cancelled, evenly spread over as long as the task takes."""
+"""Points in time at which a task is cancelled, spread evenly over its duration."""
 
 HEADS = sa.select(table(RoomHead)).where(table(RoomHead).c.room_id.in_(sa.bindparam("ids", expanding=True)))
 
@@ -68,7 +68,7 @@ async def room_is_kept(db: Database) -> bool:
 
 
 @pytest.mark.parametrize("step", [writes, writes_models, reads, takes_a_snapshot])
-async def test_cancelled_at_any_moment_nothing_is_lost_later(app: RunningApp, step: Step) -> None:
+async def test_a_task_cancelled_at_any_time_loses_no_later_commit(app: RunningApp, step: Step) -> None:
     db, loop = app.roomcast.db, asyncio.get_running_loop()
     begun = loop.time()
     await step(db)
@@ -87,7 +87,7 @@ async def test_cancelled_at_any_moment_nothing_is_lost_later(app: RunningApp, st
 
 
 @ON_POSTGRESQL
-async def test_a_stopped_send_whose_transaction_was_beginning_loses_nothing_later(
+async def test_a_send_stopped_while_its_transaction_begins_loses_no_later_message(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
     async with await sign_up(proxied, "ann") as ann, ann.connect() as wire:
@@ -104,7 +104,7 @@ async def test_a_stopped_send_whose_transaction_was_beginning_loses_nothing_late
 
 
 @ON_POSTGRESQL
-async def test_a_login_that_is_cut_off_while_its_transaction_begins_loses_nothing_later(
+async def test_a_task_cancelled_while_its_transaction_begins_loses_no_later_commit(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
     db = proxied.roomcast.db
@@ -141,7 +141,7 @@ async def test_a_commit_whose_caller_is_cancelled_publishes_its_events(proxy: Po
     assert db.refused_connections == 0
 
 
-async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_again(app: RunningApp) -> None:
+async def test_a_connection_returned_to_the_pool_inside_a_transaction_is_not_reused(app: RunningApp) -> None:
     db = app.roomcast.db
     async with db._writer.connect() as connection:
         driver: Any = (await connection.get_raw_connection()).driver_connection
@@ -154,7 +154,7 @@ async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_aga
     assert all([await room_is_kept(db) for _ in range(16)])
 
 
-async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ever(app: RunningApp) -> None:
+async def test_callers_of_a_cancelled_group_commit_or_loader_do_not_hang(app: RunningApp) -> None:
     started = asyncio.Event()
 
     class HangingGroups(GroupCommit[int, None]):

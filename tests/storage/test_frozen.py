@@ -1,4 +1,4 @@
-"""PostgreSQL, or one process of ours, stands still for a while: nothing acknowledged is lost, nothing is stale."""
+"""PostgreSQL or a server process is frozen for a while: no acknowledged message is lost, no read is stale."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from roomcast.core import migrations
 from tests import servers
-from tests.api_clients import SEND, GraphQLErrors, SocketClient, UserClient, sign_up
+from tests.api_clients import SEND, SocketClient, UserClient, sign_up
 from tests.delivery.resuming_clients import many
 from tests.process import Process, processes
 from tests.storage.conftest import stored
@@ -25,7 +25,7 @@ ROOMS = 8
 
 @pytest.fixture
 def postgres() -> Iterator[servers.Server]:
-    """A server of our own, to freeze."""
+    """A separate server, which the test freezes."""
     try:
         server = servers.start_postgres("PATH", "wheel")
     except servers.Unavailable as reason:
@@ -43,7 +43,7 @@ async def database(postgres: servers.Server) -> str:
 
 @contextmanager
 def frozen(server: servers.Server) -> Iterator[None]:
-    """The postmaster and all its children stand still."""
+    """Freeze the postmaster and all its children (SIGSTOP)."""
     assert server._process is not None
     parent = server._process.pid
     children = [pid for pid in _processes() if _parent_of(pid) == parent]
@@ -68,7 +68,7 @@ def _parent_of(pid: int) -> int:
 
 
 class Talk:
-    """Messages of one person in several rooms. `acknowledged`: what was answered as stored, by room."""
+    """Messages of one user in several rooms. `acknowledged`: the bodies that the server confirmed, by room."""
 
     def __init__(self, person: UserClient, rooms: list[str]) -> None:
         self._person = person
@@ -77,7 +77,7 @@ class Talk:
     async def send(self, room: str, body: str) -> bool:
         try:
             sent = await self._person.send(room, body)
-        except (GraphQLErrors, httpx.TransportError):  # whether it is stored is not known
+        except (Refused, httpx.TransportError):  # it may or may not be stored
             return False
         assert sent["errors"] == []
         self.acknowledged[room].append(body)
@@ -88,7 +88,7 @@ class Talk:
 
 
 async def start_and_stop(wire: SocketClient, room: str, count: int) -> None:
-    """Operations whose client gives them up, a few milliseconds apart."""
+    """Start operations and stop each a few milliseconds later."""
     for number in range(count):
         operation = await wire.subscribe(SEND, input={"roomId": room, "body": f"given up {number}"})
         await asyncio.sleep(0.005 * (number % 5))
@@ -120,7 +120,7 @@ async def test_a_frozen_database_loses_nothing(database: str, postgres: servers.
             await asyncio.sleep(many(22, 6))
             assert await process.readiness() == 503
         async with asyncio.timeout(5):
-            while not await talk.send_everywhere("after"):  # noqa: ASYNC110 (the server says it to who asks)
+            while not await talk.send_everywhere("after"):  # noqa: ASYNC110 (the server has to be polled)
                 await asyncio.sleep(0.1)
         await process.until_readiness(200)
         await asyncio.gather(giving_up, *late)
@@ -155,7 +155,7 @@ async def test_a_process_frozen_inside_a_transaction_stops_only_its_rooms(
 
 
 def client_at(person: UserClient, process: Process) -> UserClient:
-    """The same person, signed in, at another process."""
+    """A client of the same user at another process."""
     signed_in = {
         "tokens": {"accessToken": person.token, "refreshToken": person.refresh_token},
         "user": {"id": person.id},

@@ -1,4 +1,4 @@
-"""Transactions that meet in one room lock in one order."""
+"""Transactions of one room take their locks in the same order, so they do not deadlock."""
 
 import asyncio
 from datetime import timedelta
@@ -17,7 +17,7 @@ from tests.storage.conftest import ON_POSTGRESQL, id_of
 
 
 @ON_POSTGRESQL
-async def test_a_room_is_deleted_while_the_notifier_works_on_it(
+async def test_deleting_a_room_does_not_deadlock_with_the_notifier(
     app: RunningApp,  # noqa: F811
     ann: UserClient,
     bob: UserClient,
@@ -34,7 +34,7 @@ async def test_a_room_is_deleted_while_the_notifier_works_on_it(
     connection = await asyncpg.connect(database_url)
     transaction = connection.transaction()
     await transaction.start()
-    await connection.execute("SELECT 1 FROM pending_pushes FOR UPDATE")  # where the notifier stops
+    await connection.execute("SELECT 1 FROM pending_pushes FOR UPDATE")  # the notifier waits for these
     keeping = asyncio.create_task(keep(app.roomcast.db, den))
     await until_blocked(database_url, 1)
     deleting = asyncio.create_task(ann.mutate(DELETE, roomId=den))
@@ -46,7 +46,7 @@ async def test_a_room_is_deleted_while_the_notifier_works_on_it(
 
 
 @ON_POSTGRESQL
-async def test_the_notifier_passes_over_a_room_that_was_deleted(
+async def test_the_notifier_skips_a_deleted_room(
     app: RunningApp,  # noqa: F811
     ann: UserClient,
     bob: UserClient,
@@ -75,10 +75,10 @@ async def keep(db: Database, room: str) -> None:
 
 
 async def until_blocked(database_url: str, count: int) -> None:
-    """Wait until so many of the database's sessions wait for a lock."""
+    """Wait until `count` sessions of the database wait for a lock."""
     connection = await asyncpg.connect(database_url)
     query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     async with asyncio.timeout(5):
-        while await connection.fetchval(query) < count:  # noqa: ASYNC110 (the database says it to who asks)
+        while await connection.fetchval(query) < count:  # noqa: ASYNC110 (the database has to be polled)
             await asyncio.sleep(0.01)
     await connection.close()

@@ -1,4 +1,5 @@
-"""A room whose lock is held by somebody else delays nobody but its own people, and them only for seconds."""
+"""A lock that another transaction holds delays only the changes of its own room, and those for a few seconds
+at most."""
 
 import asyncio
 import sqlite3
@@ -39,8 +40,8 @@ async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
         assert answer.codes == ["INTERNAL"]
         assert answer.errors[0]["extensions"]["retryable"] is True
         assert answer.errors[0]["extensions"]["retryAfterMs"] > 0
-    assert await stored(database_url, stuck) == []  # what was refused was not stored
-    assert app.roomcast.backend.message_sender.deferred >= 5
+    assert await stored(database_url, stuck) == []  # refused messages are not stored
+    assert app.roomcast.message_sender.deferred >= 5
 
 
 @ON_POSTGRESQL
@@ -50,14 +51,14 @@ async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
     den = await ann.create_room("den")
     async with locked_rooms(database_url, den):
         waiting = [asyncio.create_task(ann.send(den, str(number))) for number in range(5)]
-        while app.roomcast.backend.message_sender.deferred == 0:  # noqa: ASYNC110 (no event says it)
+        while app.roomcast.message_sender.deferred == 0:  # noqa: ASYNC110 (it has to be polled)
             await asyncio.sleep(0.01)
     assert [payload["errors"] for payload in await asyncio.gather(*waiting)] == [[]] * 5
     assert sorted(await stored(database_url, den)) == list("01234")
 
 
 @ON_POSTGRESQL
-async def test_a_change_of_a_locked_room_fails_soon_and_may_be_repeated(
+async def test_a_change_of_a_locked_room_fails_soon_and_can_be_retried(
     app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     den = await ann.create_room("den")
@@ -71,7 +72,7 @@ async def test_a_change_of_a_locked_room_fails_soon_and_may_be_repeated(
 
 
 @ON_POSTGRESQL
-async def test_a_locked_membership_delays_only_its_person(
+async def test_a_locked_membership_delays_only_its_user(
     app: RunningApp, ann: UserClient, bob: UserClient, database_url: str
 ) -> None:
     den, hall = await ann.create_room("den"), await ann.create_room("hall")
@@ -93,7 +94,7 @@ async def test_a_locked_membership_delays_only_its_person(
 
 
 @ON_POSTGRESQL
-async def test_what_its_client_gave_up_before_it_began_is_not_stored(
+async def test_a_send_stopped_before_its_group_started_is_not_stored(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
     async with await sign_up(proxied, "ann") as ann, ann.connect() as wire:
@@ -105,7 +106,7 @@ async def test_what_its_client_gave_up_before_it_began_is_not_stored(
         await _until_waiting(proxied, 6)
         for operation in stopped:
             await operation.stop()
-        await wire.execute("{ __typename }")  # what was stopped before this has been
+        await wire.ask("{ __typename }")  # sent after the stops, so they have been handled
         fault.release()
         assert (await first)["errors"] == []
         await ann.send_messages(den, "last")
@@ -129,7 +130,7 @@ async def test_a_locked_file_stops_sends_with_a_retryable_error(
 
 
 @ON_POSTGRESQL
-async def test_two_processes_that_talk_in_the_same_rooms_wait_in_groups(make_app: MakeApp, database_url: str) -> None:
+async def test_two_processes_that_send_to_the_same_rooms_wait_in_groups(make_app: MakeApp, database_url: str) -> None:
     apps = [await make_app(rate_limits="off") for _ in range(2)]
     async with await sign_up(apps[0], "ann") as ann, await sign_up(apps[1], "bob") as bob:
         rooms = [await ann.create_room(f"room {number}", memberIds=[bob.id]) for number in range(5)]
@@ -159,5 +160,5 @@ async def test_duplicates_in_one_group_are_one_message_and_one_transaction(app: 
 
 async def _until_waiting(app: RunningApp, count: int) -> None:
     async with asyncio.timeout(5):
-        while app.roomcast.backend.message_sender.waiting < count:  # noqa: ASYNC110 (no event says it)
+        while app.roomcast.message_sender.waiting < count:  # noqa: ASYNC110 (it has to be polled)
             await asyncio.sleep(0.005)

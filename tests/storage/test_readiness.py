@@ -1,4 +1,4 @@
-"""/health/ready says whether messages can be stored, soon and cheaply."""
+"""/health/ready reports within seconds, and with few writes, whether messages can be stored."""
 
 import asyncio
 import sqlite3
@@ -24,12 +24,12 @@ async def readiness(app: RunningApp) -> tuple[int, str]:
 
 async def until_ready(app: RunningApp, status: int) -> None:
     async with asyncio.timeout(10):
-        while (await readiness(app))[0] != status:  # noqa: ASYNC110 (the database says it to who asks)
+        while (await readiness(app))[0] != status:  # noqa: ASYNC110 (the endpoint has to be polled)
             await asyncio.sleep(0.05)
 
 
 @ON_POSTGRESQL
-async def test_a_database_that_only_reads_is_not_ready(app: RunningApp, ann: UserClient, database_url: str) -> None:
+async def test_a_read_only_database_is_not_ready(app: RunningApp, ann: UserClient, database_url: str) -> None:
     await until_ready(app, 200)
     connection = await asyncpg.connect(database_url)
     name = await connection.fetchval("SELECT current_database()")
@@ -38,7 +38,7 @@ async def test_a_database_that_only_reads_is_not_ready(app: RunningApp, ann: Use
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1 AND pid <> pg_backend_pid()", name
     )
     await until_ready(app, 503)
-    await asyncio.sleep(1.1)  # longer than an answer is believed
+    await asyncio.sleep(1.1)  # longer than a result is reused
     assert (await ann.execute("{ rooms { totalCount } }"))["rooms"] is not None
     assert await readiness(app) == (503, "down")
     await connection.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
@@ -52,7 +52,7 @@ async def test_a_database_that_only_reads_is_not_ready(app: RunningApp, ann: Use
 @ON_POSTGRESQL
 async def test_a_silent_database_is_not_ready_within_seconds(proxied: RunningApp, proxy: PostgresProxy) -> None:
     await until_ready(proxied, 200)
-    await asyncio.sleep(1)  # as long as an answer is believed
+    await asyncio.sleep(1)  # as long as a result is reused
     async with proxy.mute():
         begun = time.monotonic()
         assert await readiness(proxied) == (503, "down")
@@ -61,7 +61,7 @@ async def test_a_silent_database_is_not_ready_within_seconds(proxied: RunningApp
 
 
 @ON_POSTGRESQL
-async def test_a_locked_room_is_no_reason_to_be_unready(app: RunningApp, ann: UserClient, database_url: str) -> None:
+async def test_a_server_with_a_locked_room_is_ready(app: RunningApp, ann: UserClient, database_url: str) -> None:
     den = await ann.create_room("den")
     async with locked_rooms(database_url, den):
         assert await readiness(app) == (200, "ok")
@@ -77,7 +77,7 @@ async def test_a_locked_file_is_not_ready(app: RunningApp, tmp_path: Path) -> No
     await until_ready(app, 200)
 
 
-async def test_many_probes_are_one_write(app: RunningApp) -> None:
+async def test_many_readiness_checks_share_one_write(app: RunningApp) -> None:
     await until_ready(app, 200)
     commits: list[object] = []
 

@@ -1,4 +1,4 @@
-"""The connection dies after COMMIT: nothing is done twice, and nobody is told what is not known."""
+"""The connection is lost after COMMIT: no change is made twice, and an unknown outcome is reported as unknown."""
 
 import asyncio
 
@@ -31,7 +31,7 @@ async def test_a_message_without_a_key_is_stored_once(
     assert proxied.roomcast.backend.message_sender.retries == 1
 
 
-async def test_another_change_says_that_its_outcome_is_unknown(
+async def test_another_change_reports_that_its_outcome_is_unknown(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
     async with await sign_up(proxied, "ann") as ann:
@@ -46,7 +46,7 @@ async def test_another_change_says_that_its_outcome_is_unknown(
     assert await stored(database_url, den) == ["after"]
 
 
-async def test_a_silent_commit_delays_the_others_for_seconds_only(
+async def test_an_unconfirmed_commit_delays_other_sends_by_seconds_only(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
     async with await sign_up(proxied, "ann") as ann:
@@ -61,7 +61,7 @@ async def test_a_silent_commit_delays_the_others_for_seconds_only(
     assert await stored(database_url, den) == ["once"]
 
 
-async def test_a_silent_statement_is_given_up_and_repeated(
+async def test_a_statement_without_an_answer_is_abandoned_and_retried(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
     async with await sign_up(proxied, "ann") as ann:

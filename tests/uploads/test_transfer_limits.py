@@ -16,7 +16,7 @@ from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeApp
 from tests.messages.documents import DELETE
 from tests.running_app import RunningApp
-from tests.test_compiled_statements import questions, scans
+from tests.test_compiled_statements import queries, scans
 from tests.uploads.documents import CREATE, code, codes, fetch, picture, post, put, ticket, upload
 
 on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -138,7 +138,7 @@ async def test_a_persons_files_have_a_quota_and_what_is_removed_counts_no_longer
 
 
 async def test_what_a_person_stores_is_summed_up_by_an_index(ann: UserClient) -> None:
-    with questions() as asked:
+    with queries() as asked:
         await ticket(ann, 5)
     assert [statement for statement, _ in asked if "sum(files.byte_size)" in statement]
     assert await scans(ann.app, asked) == {}

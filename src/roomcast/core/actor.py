@@ -1,4 +1,4 @@
-"""Who is asking, and from where: the signed-in person a request acts for. Second argument of every action."""
+"""The signed-in user on whose behalf a request acts, and where it comes from. The second argument of every action."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Who did what to whom, why, from where: written in the action's own transaction, so that no deed lacks its entry."""
+"""The audit log: who did what to whom, why and from where. An entry is written in the transaction of its action."""
 
 from datetime import datetime
 from uuid import UUID
@@ -18,7 +18,8 @@ MAX_REASON = 500
 
 
 class AuditEntry(SQLModel, table=True):
-    """`target_id` is a global id, `room_id` where it was done. Ids sort by time, so the newest entries are last."""
+    """`target_id` is a global id. `room_id` is the room in which it was done. Ids sort by time: the newest entry is
+    last."""
 
     __tablename__ = "audit_entries"
     id: UUID = IdField(default_factory=uuid7, primary_key=True)
@@ -39,10 +40,11 @@ def record_audit_entry(
     reason: str | None = None,
     room_id: UUID | None = None,
 ) -> None:
-    """Enter a deed, e.g. `note(work, actor, "USER_BANNED", "user_…", "spam")`: actions in the past tense.
+    """Record an action, e.g. `record_audit_entry(work, actor, "USER_BANNED", "user_…", "spam")`. Action names
+    are in the past tense.
 
-    `room_id`: where it was done, if in a room. Without an actor it was the house itself: a rule of it, or the command
-    line.
+    `room_id`: the room in which it was done, if any. `actor` is None for the server itself, e.g. for an automatic rule
+    or the command line.
     """
     work.session.add(
         AuditEntry(
@@ -58,7 +60,7 @@ def record_audit_entry(
 
 
 def check_reason(reason: str | None) -> str | None:
-    """Why somebody did it, as it will be stored. Raises ValidationFailed."""
+    """The reason as it will be stored, None for a blank one. Raises ValidationFailed."""
     if reason is not None and (len(reason) > MAX_REASON or not is_printable(reason, lines=True)):
-        raise ValidationFailed(f"a reason has at most {MAX_REASON} printable characters", path=("input", "reason"))
+        raise ValidationFailed(f"A reason has at most {MAX_REASON} printable characters.", path=("input", "reason"))
     return (reason or "").strip() or None

@@ -1,9 +1,9 @@
-"""The time, as the product knows it: aware, UTC, whole milliseconds, so that what is stored equals what is shown."""
+"""The clock: aware UTC times in whole milliseconds, so that a stored time equals the one in a response."""
 
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The present moment in UTC, cut to milliseconds."""
+    """The current UTC time, rounded down to milliseconds."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

@@ -1,7 +1,7 @@
-"""Column types that mean the same on SQLite and PostgreSQL.
+"""Column types that behave the same on SQLite and PostgreSQL.
 
-SQLModel's own `int` is 32 bits on PostgreSQL, and SQLite forgets time zones: both pass every test on one database and
-break on the other, so tables use these instead.
+SQLModel's own `int` is 32 bits wide on PostgreSQL, and SQLite drops time zones. Code that uses them passes its tests on
+one database and breaks on the other, so tables use the types of this module instead.
 """
 
 from collections.abc import Collection, Sequence
@@ -24,25 +24,26 @@ SQLModel.metadata.naming_convention = {
 }
 
 CACHED_IDS = 10_000
-"""Ids at hand."""
+"""Ids of SQLite whose UUIDs are in the cache."""
 
 
 class UTCDateTime(TypeDecorator[datetime]):
-    """An aware UTC moment: `timestamptz` on PostgreSQL, a zone-less UTC text on SQLite. Refuses naive values."""
+    """An aware UTC time: `timestamptz` on PostgreSQL, a UTC text without a zone on SQLite. Raises ValueError for naive
+    values."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     @property
     def python_type(self) -> type[datetime]:
-        """A decorator knows none by itself, and page cursors ask for it."""
+        """Page cursors need it, and a TypeDecorator has none by itself."""
         return datetime
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError("a naive datetime has no place in the database")
+            raise ValueError("the database stores no datetime without a time zone")
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
@@ -53,7 +54,7 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 
 class Id(sa.Uuid[UUID]):
-    """A UUID. SQLite keeps texts, and one page shows the same few ids over and over: each is read once."""
+    """A UUID. SQLite stores it as text; a page repeats the same few ids, so parsed ones are cached."""
 
     cache_ok = True
 
@@ -75,14 +76,14 @@ TextField: Any = partial(Field, sa_type=sa.Text)
 
 
 def SeqField(**options: Any) -> Any:  # noqa: N802 (reads as the field it makes)
-    """A 64-bit sequence number that starts at 0 where nothing else is said."""
+    """A 64-bit sequence number, 0 by default."""
     options.setdefault("sa_column_kwargs", {}).setdefault("server_default", sa.text("0"))
     options["sa_column_kwargs"].setdefault("autoincrement", False)
     return Field(default=options.pop("default", 0), sa_type=sa.BigInteger, **options)
 
 
 def FlagField(**options: Any) -> Any:  # noqa: N802
-    """False unless said otherwise, on both databases: `sa.false()` compares unequal on one of them."""
+    """A boolean, False by default. `sa.false()` as a server default compares unequal on one of the databases."""
     return Field(default=False, sa_column_kwargs={"server_default": sa.text("false")}, **options)
 
 
@@ -93,7 +94,7 @@ def table(model: type[SQLModel]) -> sa.Table:
 
 
 def among(columns: Sequence[sa.SQLColumnExpression[Any]], keys: Collection[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
-    """Whether these columns together are one of the keys."""
-    # SQLite finds no index for tuples and would read the whole table; for each column alone it does.
-    each = [column.in_({key[place] for key in keys}) for place, column in enumerate(columns)]
+    """The condition that these columns together equal one of the keys."""
+    # SQLite uses no index for tuples and would read the whole table. It uses one for a condition on a single column.
+    each = [column.in_({key[index] for key in keys}) for index, column in enumerate(columns)]
     return sa.and_(sa.tuple_(*columns).in_(keys), *each)

@@ -1,5 +1,8 @@
-"""Statements as a driver takes them: compiled once for a dialect and a shape of parameters, with the conversions of
-their types at hand. SQLAlchemy does all of this anew each time; on hot paths that costs more than the statement."""
+"""Statements compiled for a database driver, with the conversions of their parameters and columns.
+
+A statement is compiled once for a dialect and a shape of parameters. SQLAlchemy repeats this work at each execution; on
+hot paths it costs more than the statement itself.
+"""
 
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
@@ -13,14 +16,17 @@ from sqlalchemy.sql.compiler import SQLCompiler
 Parameters = Mapping[str, Any]
 Convert = Callable[[Any], Any] | None
 Path = tuple[Any, ...]
-"""The way to a value inside the parameters: a name; a name and a place in its list; and a place in that pair."""
+"""The path to a value inside the parameters: a name, then an index in its list, then an index in a tuple there."""
 
 CACHED_STATEMENTS = 500
-"""Plans that are kept: a handful for each statement, by the lengths of its lists."""
+"""Compiled statements in the cache: a few for each statement, one for each length of its lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledStatement:
+    """SQL for a driver. `paths` say where its arguments are in the parameters; `make_row` converts a row of
+    the driver."""
+
     sql: str
     paths: Sequence[tuple[Path, Convert]]
     make_row: Callable[[Sequence[Any]], Any]
@@ -32,8 +38,10 @@ class CompiledStatement:
 def compiled_statement(
     statement: sa.Executable, dialect: sa.Dialect, parameters: Parameters
 ) -> tuple[CompiledStatement, Parameters]:
-    """The plan for such parameters, and these as it takes them. Lists are filled up to a power of two with their last
-    member, so that there are few plans for lists of all lengths; none is empty."""
+    """The compiled statement for parameters of this shape, and the parameters for it. Raises for an empty list.
+
+    A list is padded to a power of two with its last member, so that lists of all lengths need few compiled statements.
+    """
     filled = {name: _filled(value) if isinstance(value, list) else value for name, value in parameters.items()}
     shape = tuple((name, _shape(value)) for name, value in filled.items())
     return _compile(statement, dialect, shape), filled
@@ -45,7 +53,7 @@ def _filled(values: list[Any]) -> list[Any]:
 
 
 def _shape(value: Any) -> tuple[int, int]:
-    """How many members, and how many each of these has; (0, 0) for what is no list."""
+    """The length of a list and the length of its tuples, (length, 0) for single values, (0, 0) for no list."""
     if not isinstance(value, list):
         return 0, 0
     return len(value), len(value[0]) if isinstance(value[0], tuple) else 0
@@ -60,7 +68,9 @@ def _compile(
         dialect=dialect, column_keys=names, for_executemany=True
     )
     state = compiled.construct_expanded_state({name: _paths(name, *size) for name, size in shape})
-    converts = {name: _to_driver(bind, dialect) for name, bind in compiled.binds.items()} | dict(state.processors)
+    converts = {
+        name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()
+    } | dict(state.processors)
     order = [(state.parameters[name], converts.get(name)) for name in state.positiontup]
     return CompiledStatement(state.statement, order, _row_maker(compiled, dialect))
 
@@ -69,16 +79,13 @@ def _paths(name: str, length: int, width: int) -> Any:
     if not length:
         return (name,)
     if not width:
-        return [(name, place) for place in range(length)]
-    return [tuple((name, place, inner) for inner in range(width)) for place in range(length)]
-
-
-def _to_driver(bind: sa.BindParameter[Any], dialect: sa.Dialect) -> Convert:
-    return bind.type.dialect_impl(dialect).bind_processor(dialect)
+        return [(name, index) for index in range(length)]
+    return [tuple((name, index, inner) for inner in range(width)) for index in range(length)]
 
 
 def _row_maker(compiled: SQLCompiler, dialect: sa.Dialect) -> Callable[[Sequence[Any]], Any]:
-    """Makes rows whose values have the names of the columns that the statement selects."""
+    """Returns a function that makes named tuples, with the selected columns as their fields, from rows of the
+    driver."""
     columns = getattr(compiled.statement, "selected_columns", ())
     names = [column.key for column in columns]
     make: Any = namedtuple("Row", names)  # type: ignore[misc]

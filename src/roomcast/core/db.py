@@ -1,10 +1,10 @@
-"""One way in and out of the database: `read` and `Snapshot` for questions, `work` for changes.
+"""Access to the database: `Database.read` and `Snapshot` for reads, `Database.work` for changes.
 
-The only commit of the product is here, and only committed events leave.
+This module contains the only commit of the product. Events are published after the commit that stored them.
 
-A task may be cancelled at any await. Between BEGIN and the last statement the connection is then closed, because nobody
-knows what it is doing; the server undoes the transaction. COMMIT runs in a task of its own that nobody cancels, so that
-its events leave whatever becomes of the caller.
+A task can be cancelled at any await. If that happens between BEGIN and the last statement, the connection is closed,
+because the state of its transaction is unknown; the server then rolls back. COMMIT runs in a separate task that is
+never cancelled, so that its events are published even if the caller is gone.
 """
 
 import asyncio
@@ -32,19 +32,20 @@ Result = TypeVar("Result")
 
 Publish = Callable[[Sequence[Event]], None]
 EventListener = Callable[["Work", Sequence[Event]], Awaitable[None]]
-"""What follows from events in the same transaction. It may record more of them."""
+"""Called with the events of a transaction before its commit. It may record more events in the same transaction."""
 
 MAX_KEYS_PER_STATEMENT = 1_000
-"""Rows asked for by key in one statement."""
+"""Keys that `CoalescingLoader` reads in one statement."""
 
 ANSWER_SECONDS = 3.0
-"""PostgreSQL's time for a COMMIT, and for what many wait for. SQLite, a file, cannot fall silent."""
+"""How long PostgreSQL may take for a COMMIT, a group of sends or a shared read. SQLite has no such limit: it is a local
+file, and its driver always answers."""
 
 logger = logging.getLogger("roomcast.db")
 
 
 class Work:
-    """A transaction and the facts it will make true."""
+    """A transaction and the events that are published after its commit."""
 
     def __init__(
         self, session: AsyncSession, listeners: Sequence[EventListener] = (), *, skips_locked_rooms: bool = False
@@ -55,10 +56,11 @@ class Work:
         self.after_commit: list[Callable[[], None]] = []
 
     async def record(self, event: E) -> E:
-        """Write `event` at the next seq of its room; it leaves after the commit. Returns it numbered."""
+        """Store `event` at the next seq of its room and publish it after the commit. Returns it with its seq."""
         return (await self.record_all([event]))[0]
 
     async def record_all(self, events: Sequence[E]) -> list[E]:
+        """As `record`, for several events in one statement."""
         numbered = await event_log.append(self.session, events)
         self.events.extend(numbered)
         for listen in self._listeners:
@@ -66,18 +68,19 @@ class Work:
         return numbered
 
     def signal(self, event: Event) -> None:
-        """Let `event` leave after the commit without a place in the log: whoever does not listen never hears it."""
+        """Publish `event` after the commit without storing it. Clients that are not connected then never get it."""
         self.events.append(event)
 
-    async def delete_log(self, last_words: Event) -> None:
-        """Remove a room's log for good. After the commit its listeners hear the last words, which no log keeps."""
-        last_seq = await event_log.delete_log(self.session, last_words.room_id)
-        self.events.append(replace(last_words, seq=last_seq + 1))
+    async def delete_log(self, final_event: Event) -> None:
+        """Delete a room's log. `final_event` is published to the room's listeners after the commit and is not
+        stored."""
+        last_seq = await event_log.delete_log(self.session, final_event.room_id)
+        self.events.append(replace(final_event, seq=last_seq + 1))
 
 
 class Database:
-    """Both kinds of engine behind one face. `publish` receives the events of each commit, in its order; `listeners`
-    hear of each event before it."""
+    """A SQLite or PostgreSQL database. `publish` receives the events of each commit, in the order they were recorded.
+    `listeners` are called with recorded events before the commit."""
 
     def __init__(
         self, url: str, publish: Publish = lambda events: None, listeners: Sequence[EventListener] = ()
@@ -86,7 +89,7 @@ class Database:
         self.is_sqlite = url.startswith("sqlite")
         self.answer_seconds = None if self.is_sqlite else ANSWER_SECONDS
         self.refused_connections = 0
-        """Connections that came back to the pool inside a transaction. A defect if it is not 0."""
+        """Connections that came back to the pool inside a transaction. Any number but 0 is a defect."""
         self._end_tasks: set[asyncio.Task[None]] = set()
         if self.is_sqlite:
             self._writer, self._reader = sqlite_engines(url)
@@ -96,6 +99,7 @@ class Database:
             guard(engine, self._on_refused_connection)
 
     async def close(self) -> None:
+        """Wait for the transactions that are ending, then close all connections."""
         while self._end_tasks:
             await asyncio.wait(self._end_tasks)
         await self._writer.dispose()
@@ -104,7 +108,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """One snapshot: every question inside sees the same moment, and none can write."""
+        """A read-only session on one snapshot: all reads inside see the same state."""
         session = AsyncSession(self._reader, expire_on_commit=False, autoflush=False)
         try:
             if not self.is_sqlite:
@@ -119,24 +123,27 @@ class Database:
 
     @asynccontextmanager
     async def work(self, *, skips_locked_rooms: bool = False) -> AsyncIterator[Work]:
-        """Commit once, at the end, then let the events go. An error rolls everything back and nothing leaves.
+        """A transaction that commits when the block ends and then publishes its events. An error in the block rolls
+        back, and no event is published.
 
-        Raises Unavailable where another transaction held a lock for too long: nothing was changed. Raises
-        OutcomeUnknown where the connection was lost during the commit, or no answer comes. `skips_locked_rooms`: what
-        this work locks with `log.locking` is to leave out rooms that others hold.
+        Raises Unavailable if another transaction held a lock for too long; nothing was changed then. Raises
+        OutcomeUnknown if the connection was lost during the commit, or if the database did not confirm it in time.
+        `skips_locked_rooms`: queries that lock room heads leave out rooms that other transactions have locked.
         """
         session = AsyncSession(self._writer, expire_on_commit=False)
         work = Work(session, self._listeners, skips_locked_rooms=skips_locked_rooms)
         try:
             yield work
-            await session.flush()  # here, because a caller that is gone can still stop it here
+            await session.flush()  # before the commit task, so that cancelling the caller still stops it
         except BaseException as error:
             await self._roll_back(session, error)
             if is_lock_failure(error):
                 raise _lock_refusal(error) from error
             raise
         commit = self._run_to_end(self._commit(work))
-        await asyncio.wait({commit}, timeout=self.answer_seconds)  # which leaves it alone when the caller is cancelled
+        # `wait` does not cancel the commit when the caller is cancelled or the time is over: its events must be
+        # published.
+        await asyncio.wait({commit}, timeout=self.answer_seconds)
         if not commit.done():
             raise OutcomeUnknown
         commit.result()
@@ -145,7 +152,7 @@ class Database:
         try:
             await work.session.commit()
         except BaseException as error:
-            # SQLAlchemy sends no ROLLBACK after a COMMIT that failed, and SQLite's transaction is still open then.
+            # SQLAlchemy sends no ROLLBACK after a failed COMMIT, and SQLite's transaction is still open then.
             await work.session.invalidate()
             if is_lock_failure(error):
                 raise _lock_refusal(error) from error
@@ -160,22 +167,22 @@ class Database:
             await work.session.close()
 
     async def _roll_back(self, session: AsyncSession, error: BaseException) -> None:
-        """Undo the transaction. Who was cancelled, or got no answer, does not wait for that."""
+        """Roll back. A caller that was cancelled, or whose database does not answer, does not wait for the rollback."""
         ending = self._run_to_end(self._roll_back_or_close(session, error))
         if _leaves_connection_usable(error):
             await asyncio.wait({ending})
 
     async def _roll_back_or_close(self, session: AsyncSession, error: BaseException) -> None:
-        """Undo the transaction. The connection is closed where its state is not known."""
+        """Roll back, or close the connection if its state is unknown; the server then rolls back."""
         try:
-            # SQLite's rollback waits in the connection's thread behind what was cancelled.
+            # On SQLite a rollback is always safe: it is queued in the connection's thread behind the cancelled step.
             await (session.close() if self.is_sqlite or _leaves_connection_usable(error) else session.invalidate())
         except Exception as failure:
             logger.warning("a transaction could not be rolled back: %s", type(failure).__name__)
             await session.invalidate()
 
     def _run_to_end(self, step: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """The end of a transaction, in a task that goes on when the caller is cancelled."""
+        """Run the end of a transaction in a task that continues when the caller is cancelled."""
         task = asyncio.create_task(step, name="transaction end")
         self._end_tasks.add(task)
         task.add_done_callback(self._on_end)
@@ -184,24 +191,25 @@ class Database:
     def _on_end(self, task: "asyncio.Task[None]") -> None:
         self._end_tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # raised to the caller, who may be gone
+            task.exception()  # marks it as retrieved: the caller that would raise it may be gone
 
     def _on_refused_connection(self) -> None:
         self.refused_connections += 1
 
 
 def _leaves_connection_usable(error: BaseException) -> bool:
+    """Whether a rollback can be sent: not after a cancellation or an outage, when a statement may still be running."""
     return isinstance(error, Exception) and (is_lock_failure(error) or not is_outage(error))
 
 
 def _lock_refusal(error: BaseException) -> Unavailable:
-    logger.warning("a change was stopped by another transaction's lock: %s", type(error).__name__)
-    return Unavailable("Another change holds a lock that this one needs.")
+    logger.warning("a change failed because another transaction held a lock: %s", type(error).__name__)
+    return Unavailable("Another change holds a lock that this change needs.")
 
 
 class Snapshot:
-    """The reads of one operation: a single transaction, opened at the first question, so that one answer shows one
-    moment. `renew` forgets it, so that what follows a change sees it."""
+    """The reads of one GraphQL operation: one transaction, opened by the first read, so that a response shows one
+    state. `release` ends it, so that reads after a change see the change."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -211,9 +219,9 @@ class Snapshot:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """The operation's session, for one block at a time: a connection answers one question after another.
+        """The session of the operation, for one block at a time, because a connection runs one statement at a time.
 
-        Where the block is cancelled or the database fails, the snapshot is given up: nothing more can be asked of it.
+        If the block is cancelled or the database fails, the transaction is closed, and the next block opens a new one.
         """
         async with self._lock:
             if self._session is None:
@@ -227,6 +235,7 @@ class Snapshot:
                 raise
 
     async def release(self) -> None:
+        """End the transaction. The next read opens a new one."""
         async with self._lock:
             await self._close()
 
@@ -243,57 +252,59 @@ class Snapshot:
 
 
 class CoalescingLoader(Generic[Arg, Result]):
-    """Questions by key: those that come while others are being asked are the next ones, all in one read.
+    """Loads values by key. Keys that are requested while a read is running are loaded together by the next read.
 
-    When a thousand people come back at once, it is a handful of reads instead of a thousand.
+    When a thousand clients reconnect at once, this makes a handful of reads instead of a thousand.
     """
 
     def __init__(
-        self, db: Database, ask: Callable[[AsyncSession, Sequence[Arg]], Awaitable[Mapping[Arg, Result]]]
+        self, db: Database, load: Callable[[AsyncSession, Sequence[Arg]], Awaitable[Mapping[Arg, Result]]]
     ) -> None:
-        self._db, self._ask = db, ask
+        self._db, self._load = db, load
         self._waiting: dict[Arg, asyncio.Future[Result | None]] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def __call__(self, key: Arg) -> Result | None:
-        """What is there under this key, read after the call. Raises what the read raised."""
+        """The value of this key, None if there is none. The read starts after the call. Raises what the read raises."""
         if key not in self._waiting:
             self._waiting[key] = asyncio.get_running_loop().create_future()
-        answer = self._waiting[key]
+        future = self._waiting[key]
         if self._task is None:
-            self._task = asyncio.create_task(self._drain(), name="together")
-        return await asyncio.shield(answer)
+            self._task = asyncio.create_task(self._drain(), name="coalescing loader")
+        return await asyncio.shield(future)
 
     async def close(self) -> None:
+        """Wait for the keys that are being loaded."""
         if self._task is not None:
             await self._task
 
     async def _drain(self) -> None:
-        asked: dict[Arg, asyncio.Future[Result | None]] = {}
+        loading: dict[Arg, asyncio.Future[Result | None]] = {}
         try:
             while self._waiting:
-                asked = dict(islice(self._waiting.items(), MAX_KEYS_PER_STATEMENT))
-                self._waiting = {key: answer for key, answer in self._waiting.items() if key not in asked}
-                await self._answer(asked)
+                loading = dict(islice(self._waiting.items(), MAX_KEYS_PER_STATEMENT))
+                self._waiting = {key: future for key, future in self._waiting.items() if key not in loading}
+                await self._settle(loading)
         finally:
             self._task = None
-            for answer in (*asked.values(), *self._waiting.values()):  # some are left only if this task is cancelled
-                answer.cancel()
+            # Futures are left only if this task is cancelled. Without this, their callers would wait for ever.
+            for future in (*loading.values(), *self._waiting.values()):
+                future.cancel()
             self._waiting = {}
 
-    async def _answer(self, asked: Mapping[Arg, "asyncio.Future[Result | None]"]) -> None:
+    async def _settle(self, futures: Mapping[Arg, "asyncio.Future[Result | None]"]) -> None:
         try:
-            found = await self._found(list(asked))
-        except Exception as error:  # each asker is told
-            for answer in asked.values():
-                answer.set_exception(error)
-                answer.exception()  # an asker may be gone by now
+            found = await self._read_with_retry(list(futures))
+        except Exception as error:  # raised to each caller
+            for future in futures.values():
+                future.set_exception(error)
+                future.exception()  # marks it as retrieved: a caller may be gone by now
         else:
-            for key, answer in asked.items():
-                answer.set_result(found.get(key))
+            for key, future in futures.items():
+                future.set_result(found.get(key))
 
-    async def _found(self, keys: Sequence[Arg]) -> Mapping[Arg, Result]:
-        """Asked a second time, over another connection, where the first does not answer: everybody waits for this."""
+    async def _read_with_retry(self, keys: Sequence[Arg]) -> Mapping[Arg, Result]:
+        """Read over a second connection if the first does not answer, because many callers wait for this read."""
         try:
             return await self._read(keys)
         except Exception as error:
@@ -303,4 +314,4 @@ class CoalescingLoader(Generic[Arg, Result]):
 
     async def _read(self, keys: Sequence[Arg]) -> Mapping[Arg, Result]:
         async with asyncio.timeout(self._db.answer_seconds), self._db.read() as session:
-            return await self._ask(session, keys)
+            return await self._load(session, keys)

@@ -1,7 +1,7 @@
-"""The engines of both databases, and what their pools never hand out: a connection that is closed or in a transaction.
+"""SQLAlchemy engines for SQLite and PostgreSQL, and a guard for their connection pools.
 
-SQLite gets one writer connection that begins IMMEDIATE and readers that cannot write: SQLAlchemy's default mode
-silently lost updates there (4,928 commits, counter at 385).
+SQLite has one connection that writes, with BEGIN IMMEDIATE, and several that cannot write. With SQLAlchemy's default
+transaction mode, updates were lost without an error (a counter stood at 385 after 4,928 commits).
 """
 
 import logging
@@ -18,14 +18,14 @@ from roomcast.core import postgres, sqlite
 logger = logging.getLogger("roomcast.db")
 
 POOL_SECONDS = 30
-"""The longest wait for a connection out of the pool."""
+"""The longest wait for a connection from the pool."""
 
 CONNECT_SECONDS, STATEMENT_SECONDS = 5, 20
-"""The longest that PostgreSQL may take to accept a connection, and to answer one statement."""
+"""How long PostgreSQL may take to accept a connection, and to answer one statement."""
 
 
 def driver_url(url: str) -> sa.URL:
-    """The operator's `postgresql://` or `sqlite:///` with the driver we use; libpq's `sslmode` becomes asyncpg's."""
+    """An address `postgresql://` or `sqlite:///` with our driver in it. libpq's `sslmode` becomes asyncpg's `ssl`."""
     target = sa.make_url(url)
     if target.get_backend_name() == "sqlite":
         return target.set(drivername="sqlite+aiosqlite")
@@ -42,8 +42,8 @@ def postgres_engine(url: str) -> AsyncEngine:
         max_overflow=5,
         pool_timeout=POOL_SECONDS,
         pool_recycle=1800,
-        pool_reset_on_return=None,  # every session ends its transaction itself
-        hide_parameters=True,  # errors are logged, and parameters are messages and secrets
+        pool_reset_on_return=None,  # each session ends its own transaction
+        hide_parameters=True,  # errors are logged, and parameters contain messages and secrets
         connect_args={
             "timeout": CONNECT_SECONDS,
             "command_timeout": STATEMENT_SECONDS,
@@ -53,35 +53,36 @@ def postgres_engine(url: str) -> AsyncEngine:
 
 
 def sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
-    """The writer's and the readers'."""
+    """The engine that writes and the engine that reads."""
     driver: dict[str, Any] = {
         "pool_timeout": POOL_SECONDS,
-        "pool_reset_on_return": None,  # every session ends its transaction itself
-        "hide_parameters": True,  # errors are logged, and parameters are messages and secrets
+        "pool_reset_on_return": None,  # each session ends its own transaction
+        "hide_parameters": True,  # errors are logged, and parameters contain messages and secrets
         "connect_args": {"async_creator_fn": sqlite.connect},
     }
     writer = create_async_engine(driver_url(url), pool_size=1, max_overflow=0, **driver)
     reader = create_async_engine(driver_url(url), pool_size=8, max_overflow=0, **driver)
-    _prepare(writer, "BEGIN IMMEDIATE")
-    _prepare(reader, "BEGIN", "PRAGMA query_only=ON")
+    _configure_sqlite(writer, "BEGIN IMMEDIATE")
+    _configure_sqlite(reader, "BEGIN", "PRAGMA query_only=ON")
     return writer, reader
 
 
 def guard(engine: AsyncEngine, on_refused: Callable[[], None]) -> None:
-    """Let the pool hand out open, idle connections only. `on_refused`: one came back inside a transaction.
+    """Let the pool hand out only open connections without a transaction. `on_refused` is called when a connection is
+    returned inside a transaction.
 
-    A connection that is reused inside another's transaction reads stale rows, and its own commits are lost: asyncpg
-    turns BEGIN and COMMIT into savepoints there. The sessions end their transactions; this is the second line.
+    A connection that is reused inside an earlier transaction reads stale rows, and its commits are lost, because
+    asyncpg turns BEGIN and COMMIT into savepoints there. Sessions end their own transactions; this is a second check.
     """
-    kind = sqlite if engine.dialect.name == "sqlite" else postgres
+    driver = sqlite if engine.dialect.name == "sqlite" else postgres
 
     def on_checkout(adapted: Any, _record: object, _proxy: object) -> None:
-        if not kind.is_open(adapted.driver_connection):
-            raise DisconnectionError("the connection was lost while it was in the pool")
+        if not driver.is_open(adapted.driver_connection):
+            raise DisconnectionError("the connection was closed while it was in the pool")
 
     def on_checkin(adapted: Any, record: Any) -> None:
-        if adapted is not None and not kind.is_idle(adapted.driver_connection):
-            logger.error("a connection came back to the pool inside a transaction, and was closed")
+        if adapted is not None and not driver.is_idle(adapted.driver_connection):
+            logger.error("a connection was returned to the pool inside a transaction, and was closed")
             on_refused()
             record.invalidate()
 
@@ -89,9 +90,9 @@ def guard(engine: AsyncEngine, on_refused: Callable[[], None]) -> None:
     sa_event.listen(engine.sync_engine, "checkin", on_checkin)
 
 
-def _prepare(engine: AsyncEngine, begin: str, *pragmas: str) -> None:
-    def connected(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver must not begin on its own
+def _configure_sqlite(engine: AsyncEngine, begin: str, *pragmas: str) -> None:
+    def on_connect(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions by itself
         cursor = connection.cursor()
         for pragma in (
             "PRAGMA journal_mode=WAL",
@@ -105,9 +106,8 @@ def _prepare(engine: AsyncEngine, begin: str, *pragmas: str) -> None:
             cursor.execute(pragma)
         cursor.close()
 
-    sa_event.listen(engine.sync_engine, "connect", connected)
-    sa_event.listen(engine.sync_engine, "begin", lambda connection: _driver(connection).begin(begin))
+    def on_begin(connection: sa.Connection) -> None:
+        cast("sqlite.Connection", connection.connection.driver_connection).begin(begin)
 
-
-def _driver(connection: sa.Connection) -> sqlite.Connection:
-    return cast("sqlite.Connection", connection.connection.driver_connection)
+    sa_event.listen(engine.sync_engine, "connect", on_connect)
+    sa_event.listen(engine.sync_engine, "begin", on_begin)

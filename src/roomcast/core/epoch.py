@@ -1,7 +1,7 @@
-"""The store's epoch as this process knows it. A cursor counts only in the epoch that it was made in.
+"""The epoch of the data, as this process knows it. A cursor is valid only in the epoch in which it was made.
 
-A new epoch begins after a restore from backup, and when a process notices that the log has lost events: a failover to a
-standby that lagged. All processes follow, because each of them looks at the epoch once a second.
+A new epoch begins after a restore from a backup, and when a process notices that the log has lost events, e.g. in a
+failover to a standby that lagged behind. Each process reads the epoch once a second and so follows the others.
 """
 
 import asyncio
@@ -17,39 +17,41 @@ from roomcast.core.ids import uuid7
 
 
 class Epoch:
-    """`changed` is called when `current` has become another one."""
+    """`on_change` is called when `current` has changed."""
 
     current: UUID
 
-    def __init__(self, db: Database, changed: Callable[[], None]) -> None:
-        self._db, self._changed = db, changed
+    def __init__(self, db: Database, on_change: Callable[[], None]) -> None:
+        self._db, self._on_change = db, on_change
         self._known: set[UUID] = set()
         self._lock = asyncio.Lock()
 
     async def load(self) -> None:
-        """What counts when the process starts."""
+        """Read the epoch when the process starts."""
         async with self._db.read() as session:
             self.current = await event_log.epoch(session)
         self._known.add(self.current)
 
     async def poll(self) -> None:
-        """Follow an epoch that was begun elsewhere."""
+        """Adopt an epoch that another process has begun."""
         async with self._lock:
             async with self._db.read() as session:
                 found = await event_log.epoch(session)
             if found == self.current:
                 return
-            # A known one that has come back: a failover has lost the later one, so cursors of both are doubtful.
+            # An earlier epoch is back: a failover has lost the later one. Cursors of both may be wrong, so begin a
+            # third.
             self._adopt(await self._begin() if found in self._known else found)
 
     async def renew(self, since: UUID) -> None:
-        """The log has lost events that were there in the epoch `since`: begin another one, unless that is done."""
+        """Begin a new epoch because the log has lost events of the epoch `since`. Does nothing if `since` is over
+        already."""
         async with self._lock:
             if self.current == since:
                 self._adopt(await self._begin())
 
     async def _begin(self) -> UUID:
-        """The new epoch; that of another process if it was quicker."""
+        """Begin a new epoch and return it, or the one that another process has begun first."""
         async with self._db.work() as work:
             known = col(event_log.Store.epoch).in_(self._known)
             await work.session.exec(sa.update(event_log.Store).where(known).values(epoch=uuid7()))
@@ -58,4 +60,4 @@ class Epoch:
     def _adopt(self, epoch: UUID) -> None:
         self.current = epoch
         self._known.add(epoch)
-        self._changed()
+        self._on_change()

@@ -1,13 +1,14 @@
-"""What can go wrong, in the product's words. Features raise these; `api/errors.py` alone translates them."""
+"""Errors that features raise. Only `api/errors.py` translates them into GraphQL errors and payload errors."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 
 class Refused(Exception):
-    """The request was understood and turned down; nothing of it was done.
+    """The request is valid but refused, and nothing was changed.
 
-    `path` names the argument at fault, e.g. ("input", "body"). `retry_after_ms` is set where waiting helps.
+    `path` names the argument at fault, e.g. ("input", "body"). `retry_after_ms` is set if the request can succeed
+    later.
     """
 
     code: ClassVar[str]
@@ -21,7 +22,7 @@ class Refused(Exception):
 
 
 class Unavailable(Refused):
-    """The database could not do it in time, e.g. because another transaction held a lock. Nothing was changed."""
+    """The database could not make the change in time, e.g. because another transaction held a lock."""
 
     code = "INTERNAL"
     retryable = True
@@ -31,12 +32,12 @@ class Unavailable(Refused):
 
 
 class OutcomeUnknown(Exception):
-    """The database did not answer while the change was committed: it may have happened. Not a refusal."""
+    """The database did not confirm a commit, so the change may have been made. For that reason it is no `Refused`."""
 
     code: ClassVar[str] = "TIMEOUT"
 
     def __init__(self) -> None:
-        self.message = "The database did not confirm the change in time: it may have been made, or not."
+        self.message = "The database did not confirm the change in time. It may or may not have been made."
         super().__init__(self.message)
 
 
@@ -45,7 +46,7 @@ class ValidationFailed(Refused):
 
 
 class NotFound(Refused):
-    """Also for what the actor may not know of: a stranger cannot tell it from what never was."""
+    """Also raised for things that the actor may not know of, so that they look the same as things that do not exist."""
 
     code = "NOT_FOUND"
 
@@ -71,7 +72,7 @@ class RefreshTokenReused(Refused):
 
 
 class RateLimited(Refused):
-    """Too much of it at once, or too many failures: `retry_after_ms` says when it may be tried again."""
+    """Too many requests or failed attempts. `retry_after_ms` says when to try again."""
 
     code = "RATE_LIMITED"
     retryable = True
@@ -106,7 +107,7 @@ class ReadOnly(Refused):
 
 
 class Muted(Refused):
-    """By a moderator, for a while."""
+    """A moderator has muted the user in this room for some time."""
 
     code = "MUTED"
     retryable = True
@@ -118,7 +119,7 @@ class SlowMode(Refused):
 
 
 class InviteInvalid(Refused):
-    """Unknown, used up, expired or revoked: nobody is told which."""
+    """The invite is unknown, used up, expired or revoked. The error does not say which."""
 
     code = "INVITE_INVALID"
 
@@ -136,7 +137,7 @@ class MessageTooLong(Refused):
 
 
 class AttachmentNotReady(Refused):
-    """Its bytes have not come yet."""
+    """The bytes of the file have not been uploaded yet."""
 
     code = "ATTACHMENT_NOT_READY"
     retryable = True
@@ -147,18 +148,18 @@ class UnsupportedMediaType(Refused):
 
 
 class FileTooLarge(Refused):
-    """Too many bytes, or too many pixels."""
+    """The file has too many bytes, or the picture too many pixels."""
 
     code = "FILE_TOO_LARGE"
 
 
 class QuotaExceeded(Refused):
-    """The files of this person would take more bytes than a person may store."""
+    """The files of this user would exceed the storage quota of a user."""
 
     code = "QUOTA_EXCEEDED"
 
 
-# ---- refusals of the request itself: they have no place in a payload and are answered at the top level
+# ---- errors of the request itself: they are returned as top-level GraphQL errors, not in a payload
 
 
 class Unauthenticated(Refused):
@@ -166,7 +167,7 @@ class Unauthenticated(Refused):
 
 
 class TokenExpired(Refused):
-    """The access token's time is over; a refreshed one will do."""
+    """The access token has expired. The client can refresh it and retry."""
 
     code = "TOKEN_EXPIRED"
     retryable = True
@@ -177,14 +178,14 @@ class BadUserInput(Refused):
 
 
 class RequestTimedOut(Refused):
-    """The client was waited for, and did not go on."""
+    """The client took too long to send its request."""
 
     code = "TIMEOUT"
     retryable = True
 
 
 class StorageFull(Refused):
-    """The disk has no room for what is sent."""
+    """The disk has no space left for the upload."""
 
     code = "STORAGE_FULL"
     retryable = True

@@ -1,8 +1,8 @@
-"""The log: one gap-free sequence of facts per room, written in the action's own transaction. It is the truth.
+"""The event log: one gap-free sequence of events for each room, written in the transaction of the change itself.
 
-The head's row lock is held to the commit, so commit order is sequence order: whoever has read up to `seq` n will
-never find an n or less appear later. (A cursor over serial ids or timestamps cannot promise that:
-hasura/graphql-engine#8632.)
+A transaction locks the room's head row until its commit, so the order of commits is the order of `seq`: a reader that
+has read up to `seq` n never misses an event with a lower `seq` that is committed later. A cursor over serial ids or
+timestamps cannot guarantee that (hasura/graphql-engine#8632).
 """
 
 import base64
@@ -27,7 +27,8 @@ E = TypeVar("E", bound=Event)
 
 
 class RoomHead(SQLModel, table=True):
-    """The end of one room's log. Its lock orders the room's changes; rooms are independent of each other."""
+    """The last seq of one room's log. Its row lock puts the changes of the room in order; rooms do not wait for each
+    other."""
 
     __tablename__ = "room_heads"
     room_id: UUID = IdField(primary_key=True)
@@ -53,7 +54,7 @@ class HeadRow(Protocol):
 
 
 class LogEntry(SQLModel, table=True):
-    """One fact: ids and small values, never a body. A replay shows messages as they are now."""
+    """One event: ids and small values, never the text of a message. A replay shows messages as they are now."""
 
     __tablename__ = "room_events"
     room_id: UUID = IdField(primary_key=True)
@@ -64,7 +65,7 @@ class LogEntry(SQLModel, table=True):
 
 
 class Store(SQLModel, table=True):
-    """One row that names this incarnation of the data. A restore from backup gives it a new epoch."""
+    """One row with the epoch of the data. A restore from a backup starts a new epoch."""
 
     __tablename__ = "store"
     id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -72,14 +73,14 @@ class Store(SQLModel, table=True):
 
 
 async def open_log(session: AsyncSession, room_id: UUID, at: datetime) -> None:
-    """Give a new room its head, at seq 0."""
+    """Create the head of a new room, at seq 0."""
     session.add(RoomHead(room_id=room_id, last_activity_at=at))
     await session.flush()
 
 
 @dataclass(slots=True)
 class LockedHead:
-    """A head whose row is locked until the commit: the room's next seq is ours to give."""
+    """A head whose row this transaction has locked until its commit, so that it may assign the room's next seq."""
 
     room_id: UUID
     last_seq: int
@@ -104,20 +105,21 @@ _APPEND = sa.insert(table(LogEntry))
 
 
 def heads_lock_query(room_ids: Collection[UUID], *, skip_locked: bool = False) -> DirectQuery[HeadRow]:
-    """Asks for the heads of these rooms and locks them until the commit, in id order so that two groups never deadlock.
-    `locked` is to have the answer. `skip_locked`: heads that others have locked are left out, where rows are locked."""
+    """Selects the heads of these rooms and locks them until the commit, in the order of their ids to avoid deadlocks.
+    Pass the rows to `remember_locked_heads`. `skip_locked` leaves out heads that other transactions have locked
+    (PostgreSQL; SQLite locks the whole file)."""
     return DirectQuery(_LOCK_FREE if skip_locked else _LOCK, {"room_ids": list(room_ids)})
 
 
 def remember_locked_heads(session: AsyncSession, rows: Sequence[HeadRow]) -> None:
-    """These heads are this transaction's own: their next seq is at hand."""
+    """Keep the heads that this transaction has locked, so that `lock_heads` does not select them again."""
     heads = _locked_heads(session)
     for row in rows:
         heads[row.room_id] = LockedHead(row.room_id, row.last_seq, row.last_activity_seq, row.last_activity_at)
 
 
 async def lock_heads(session: AsyncSession, room_ids: Collection[UUID]) -> dict[UUID, LockedHead]:
-    """The heads of those among these rooms that have one, locked until the commit."""
+    """The heads of these rooms, locked until the commit. Rooms without a head are left out."""
     heads = _locked_heads(session)
     if missing := [room_id for room_id in room_ids if room_id not in heads]:
         remember_locked_heads(session, await fetch_direct_rows(session, heads_lock_query(missing)))
@@ -130,26 +132,26 @@ def _locked_heads(session: AsyncSession) -> dict[UUID, LockedHead]:
 
 
 async def append(session: AsyncSession, events: Sequence[E]) -> list[E]:
-    """Give each event the next seq of its room and store it, in the order given. Locks the rooms' heads."""
+    """Assign each event the next seq of its room and store it, in the given order. Locks the heads of the rooms."""
     heads = await lock_heads(session, {event.room_id for event in events})
     numbered = [_number(heads[event.room_id], event) for event in events]
-    await execute_direct(session, _UPDATE_HEAD, [_moved(head) for head in heads.values()])
+    changes = [
+        {
+            "head": head.room_id,
+            "new_last_seq": head.last_seq,
+            "new_last_activity_seq": head.last_activity_seq,
+            "new_last_activity_at": head.last_activity_at,
+        }
+        for head in heads.values()
+    ]
+    await execute_direct(session, _UPDATE_HEAD, changes)
     rows = [{"room_id": e.room_id, "seq": e.seq, "kind": e.kind, "at": e.at, "data": e.facts()} for e in numbered]
     await execute_direct(session, _APPEND, rows)
     return numbered
 
 
-def _moved(head: LockedHead) -> dict[str, Any]:
-    return {
-        "head": head.room_id,
-        "new_last_seq": head.last_seq,
-        "new_last_activity_seq": head.last_activity_seq,
-        "new_last_activity_at": head.last_activity_at,
-    }
-
-
 async def delete_log(session: AsyncSession, room_id: UUID) -> int:
-    """Take away a room's head and everything in its log. Its last seq; 0 if there was none."""
+    """Delete the head and all log entries of a room. Returns its last seq, 0 if it had no head."""
     heads = await lock_heads(session, [room_id])
     await session.exec(sa.delete(LogEntry).where(col(LogEntry.room_id) == room_id))
     await session.exec(sa.delete(RoomHead).where(col(RoomHead.room_id) == room_id))
@@ -181,19 +183,19 @@ async def heads_by_id(session: AsyncSession, room_ids: Collection[UUID]) -> dict
 
 
 async def tails(session: AsyncSession, room_ids: Collection[UUID]) -> Mapping[UUID, int]:
-    """`last_seq` of each of these rooms that exists."""
+    """The `last_seq` of each of these rooms that exists."""
     rows = await session.exec(select(RoomHead.room_id, RoomHead.last_seq).where(col(RoomHead.room_id).in_(room_ids)))
     return dict(rows.all())
 
 
 async def epoch(session: AsyncSession) -> UUID:
-    """This store's incarnation. Every cursor carries it."""
+    """The current epoch. Every cursor contains it."""
     return (await session.exec(select(Store.epoch))).one()
 
 
 async def prove_writable(session: AsyncSession) -> None:
-    """Write something that changes nothing, to be committed. Waits for no lock that a message needs, nor for another
-    process that does the same: on PostgreSQL it is a shared lock on a row, which is a write as well."""
+    """Do a write that changes no data and has to be committed. It waits neither for locks of messages nor for other
+    processes that do the same: on PostgreSQL it takes a shared row lock, which is a write as well."""
     if session.get_bind().dialect.name == "sqlite":
         await session.exec(sa.update(Store).values(id=Store.id))
     else:
@@ -201,7 +203,8 @@ async def prove_writable(session: AsyncSession) -> None:
 
 
 async def begin_epoch(session: AsyncSession) -> None:
-    """No cursor of before counts any more: the data was restored, and the log may go on with other events."""
+    """Start a new epoch, which makes all existing cursors invalid. Used after a restore, when the log may continue
+    differently from what clients have seen."""
     await session.exec(sa.update(Store).values(epoch=uuid7()))
 
 
@@ -210,7 +213,7 @@ async def begin_epoch(session: AsyncSession) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """A place in a room's log. Outside it is one opaque word that nobody parses but us."""
+    """A position in a room's log. Clients get it as an opaque cursor."""
 
     epoch: UUID
     room_id: UUID
@@ -223,13 +226,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """What a client sent back: read, but not yet believed."""
+    """A cursor that a client sent, parsed but not yet checked against the current epoch."""
 
     epoch_mark: bytes
     room_id: UUID
     seq: int
 
     def belongs_to(self, epoch: UUID) -> bool:
+        """Whether the cursor was made in this epoch."""
         return self.epoch_mark == epoch.bytes[-8:]
 
 
@@ -239,7 +243,7 @@ def parse_cursor(text: str) -> Cursor:
         packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         version, mark, room, seq = struct.unpack(">B8s16sQ", packed)
     except (ValueError, struct.error):
-        raise BadUserInput("this is no stream cursor") from None
+        raise BadUserInput("This is not a stream cursor.") from None
     if version != 1:
-        raise BadUserInput("this is no stream cursor")
+        raise BadUserInput("This is not a stream cursor.")
     return Cursor(mark, UUID(bytes=room), seq)

@@ -1,4 +1,5 @@
-"""Facts: frozen, in the past tense. An action records them, the log keeps them, the hub delivers them."""
+"""Events: frozen facts with names in the past tense. An action records them, the log stores them, the hub delivers
+them."""
 
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
@@ -18,8 +19,8 @@ KINDS: dict[str, type["Event"]] = {}
 
 
 def transient_field(**options: Any) -> Any:
-    """A field that travels with the event while it is fresh and is never stored: the log keeps no bodies."""
-    return field(default=None, compare=False, repr=False, metadata={"carried": True}, **options)
+    """A field that is published with a new event and never stored, e.g. the text of a message."""
+    return field(default=None, compare=False, repr=False, metadata={"transient": True}, **options)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +29,9 @@ class Event:
 
     kind: ClassVar[str]
     is_personal: ClassVar[bool] = False
-    """Whether nobody but the person whom it concerns is to hear of it."""
+    """Whether only the affected user receives it."""
     rewrites_past: ClassVar[bool] = False
-    """Whether what was shown before may look different now."""
+    """Whether events that were delivered before may look different now."""
 
     room_id: UUID
     at: datetime
@@ -42,30 +43,31 @@ class Event:
 
     @property
     def moves_activity(self) -> bool:
-        """Whether the room counts as active by it: what people say there does, joins and replies in threads do not."""
+        """Whether it counts as activity of the room. Messages do; joins and replies in threads do not."""
         return False
 
     @property
     def changes_access(self) -> bool:
-        """Whether somebody may have lost the right to read the room by it."""
+        """Whether a user may have lost the right to read the room by it."""
         return False
 
     @property
     def affected_user_id(self) -> UUID | None:
-        """The person whose own list of rooms changes by it, whether they listen to the room or not."""
+        """The user whose list of rooms it changes. They receive it even without a subscription of the room."""
         return None
 
     def facts(self) -> dict[str, Any]:
-        """What the log stores besides room, seq, kind and time: JSON-ready."""
+        """What the log stores besides room, seq, kind and time, as JSON values."""
         return {name: _plain(value) for name in _stored(self.kind) if (value := getattr(self, name)) is not None}
 
     def transient_payload(self) -> dict[str, Any] | None:
-        """What travels with the event while it is fresh, so that no listener reads it back: JSON-ready."""
+        """The transient fields as JSON values. They are published with the event, so that receivers need not
+        load them."""
         return None
 
     @classmethod
-    def read_transient(cls, cargo: dict[str, Any]) -> dict[str, Any]:
-        """The carried fields that `cargo` was made of."""
+    def read_transient(cls, payload: dict[str, Any]) -> dict[str, Any]:
+        """The transient fields from what `transient_payload` returned."""
         return {}
 
 
@@ -78,7 +80,7 @@ def _plain(value: Any) -> Any:
 @cache
 def _stored(kind: str) -> tuple[str, ...]:
     base = {"room_id", "at", "seq"}
-    return tuple(f.name for f in fields(KINDS[kind]) if f.name not in base and not f.metadata.get("carried"))
+    return tuple(f.name for f in fields(KINDS[kind]) if f.name not in base and not f.metadata.get("transient"))
 
 
 @cache
@@ -87,7 +89,7 @@ def _adapter(kind: str) -> TypeAdapter[Any]:
 
 
 def from_facts(kind: str, room_id: UUID, seq: int, at: datetime, data: dict[str, Any]) -> Event:
-    """The event as the log stored it."""
+    """The event from the columns of a log entry."""
     event: Event = _adapter(kind).validate_python({"room_id": room_id, "seq": seq, "at": at, **data})
     return event
 
@@ -96,15 +98,15 @@ def from_facts(kind: str, room_id: UUID, seq: int, at: datetime, data: dict[str,
 
 
 def pack(event: Event) -> str:
-    """One line of text that `unpack` reads in any process of the same release."""
+    """Encode an event as one line of text, which `unpack` reads in any process of the same release."""
     return orjson.dumps(
         [event.kind, str(event.room_id), event.seq, event.at, event.facts(), event.transient_payload()]
     ).decode()
 
 
 class EventCodec:
-    """`pack` and `unpack` for one process, which need not read the lines that it wrote itself: the same line is the
-    same event. It remembers the last `CACHED_EVENTS` of them."""
+    """`pack` and `unpack` with a cache of the last `CACHED_EVENTS` events that this process packed, because it also
+    receives the events that it publishes. Equal lines are equal events."""
 
     def __init__(self) -> None:
         self._own: BoundedCache[str, Event] = BoundedCache(CACHED_EVENTS)
@@ -115,20 +117,20 @@ class EventCodec:
         return line
 
     def unpack(self, line: str) -> Event:
-        """Raises ValueError or KeyError for what `pack` did not make."""
+        """Decode a line. Raises ValueError or KeyError for a line that `pack` did not make."""
         return self._own.get(line) or unpack(line)
 
 
 def kind_of_packed(line: str) -> str:
-    """The kind of what `pack` made, without reading the rest."""
+    """The kind of a packed event, without decoding the rest of the line."""
     return line[2 : line.find('"', 2)]
 
 
 def unpack(line: str) -> Event:
-    """Raises ValueError or KeyError for what `pack` did not make."""
+    """Decode a line. Raises ValueError or KeyError for a line that `pack` did not make."""
     try:
-        kind, room_id, seq, at, data, cargo = orjson.loads(line)
+        kind, room_id, seq, at, data, payload = orjson.loads(line)
         event = from_facts(kind, UUID(room_id), seq, datetime.fromisoformat(at), data)
-        return replace(event, **event.read_transient(cargo)) if cargo else event
-    except (AttributeError, TypeError) as error:  # a part of another type than ours
-        raise ValueError("no event of ours") from error
+        return replace(event, **event.read_transient(payload)) if payload else event
+    except (AttributeError, TypeError) as error:  # a part has another type than `pack` writes
+        raise ValueError("not an event that `pack` made") from error

@@ -1,4 +1,4 @@
-"""Calls that arrive while one transaction commits share the next one."""
+"""Group commit: calls that arrive while one transaction commits share the next transaction."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -16,16 +16,17 @@ Arg = TypeVar("Arg")
 Result = TypeVar("Result")
 
 LOOP_PASSES = 4
-"""Of the loop, from bytes on a socket to the call that they mean."""
+"""Passes of the event loop between the bytes of a request on a socket and the call that the request makes."""
 
 LANES = 4
-"""Transactions of single lanes at once: each may hold a connection until its lock times out."""
+"""How many single lanes may have a transaction at once. Each can hold a connection until its lock times out."""
 
 LANE_WAIT_SECONDS = 3.0
-"""The longest wait for one of them."""
+"""How long a single lane waits for one of these transactions."""
 
 LANE_SECONDS = 1.0
-"""How long calls avoid the common group after their lock was found taken: each look costs it a transaction."""
+"""How long the calls of a lane stay out of the common group after their lock was found taken, because each attempt
+there costs the call a transaction."""
 
 
 @dataclass(slots=True, eq=False)
@@ -34,10 +35,10 @@ class _Call(Generic[Arg, Result]):
     future: "asyncio.Future[Result]"
     lane: Hashable
     is_uncertain: bool = False
-    """A commit of this call was not confirmed: until a later attempt sees what is stored, it may have happened."""
+    """A commit of this call was not confirmed. The call may have been stored, until a later attempt finds out."""
 
     def settle(self, result: Result | Exception) -> None:
-        if self.future.done():  # its caller went away
+        if self.future.done():  # the caller was cancelled
             return
         if isinstance(result, Exception):
             self.future.set_exception(result)
@@ -45,6 +46,7 @@ class _Call(Generic[Arg, Result]):
             self.future.set_result(result)
 
     def fail(self, error: Exception) -> None:
+        """Raise the error to the caller; OutcomeUnknown instead if an earlier attempt may have been stored."""
         self.settle(OutcomeUnknown() if self.is_uncertain else error)
 
 
@@ -77,13 +79,14 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         self._db, self._limit = db, limit
         self._has_lanes = self.uses_lanes and not db.is_sqlite
         self.groups = self.calls = self.deferred = self.fallbacks = self.retries = 0
-        """Transactions, calls, calls that had to wait for a lock, groups taken apart, groups run twice."""
+        """Transactions, calls, calls that had to wait for a lock, groups whose calls ran alone, groups that
+        ran twice."""
         self._waiting: list[_Call[Arg, Result]] = []
         self._task: asyncio.Task[None] | None = None
         self._contended: _Lane[Arg, Result] = _Lane()
-        """The second group."""
+        """The second group: calls whose lock another process holds."""
         self._lanes: dict[Hashable, tuple[_Lane[Arg, Result], float]] = {}
-        """Where the calls of a lane go that avoid the common group, and until when."""
+        """For each lane that stays out of the common group: the queue of its calls, and until which loop time."""
         self._slots = asyncio.Semaphore(LANES)
 
     @abstractmethod
@@ -108,15 +111,16 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         else:
             self._waiting.append(call)
             if self._task is None:
-                self._task = asyncio.create_task(self._drain(), name="batch")
+                self._task = asyncio.create_task(self._drain(), name="group commit")
         return await call.future
 
     @property
     def waiting(self) -> int:
+        """Calls whose group has not started."""
         return len(self._waiting) + sum(len(lane.calls) for lane in self._all_lanes())
 
     async def close(self) -> None:
-        """Wait for what is under way."""
+        """Wait until all submitted calls are settled."""
         while tasks := [t for t in (self._task, *(lane.task for lane in self._all_lanes())) if t is not None]:
             await asyncio.wait(tasks)
 
@@ -138,7 +142,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
             self._task = None
 
     async def _collect_more(self, calls: Sequence[_Call[Arg, Result]]) -> None:
-        """Return when a few passes of the loop have brought nobody else."""
+        """Return when a few passes of the event loop have brought no further call."""
         known = 0
         while known < len(calls) < self._limit:
             known = len(calls)
@@ -146,7 +150,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
                 await asyncio.sleep(0)
 
     def _pop_group(self, calls: list[_Call[Arg, Result]]) -> list[_Call[Arg, Result]]:
-        """The next group; calls whose caller is gone are dropped."""
+        """Remove the next group from `calls` and return it, without the calls whose caller was cancelled."""
         taken, calls[:] = calls[: self._limit], calls[self._limit :]
         return [call for call in taken if not call.future.done()]
 
@@ -169,20 +173,20 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         return lane if lane is not None and (lane.task is not None or _time() < until) else None
 
     def _direct_to(self, key: Hashable, lane: _Lane[Arg, Result]) -> None:
-        """For a while this is where the key's calls go."""
+        """Queue the calls of this key in `lane` for the next LANE_SECONDS."""
         now = _time()
         self._lanes = {key: entry for key, entry in self._lanes.items() if entry[0].task or now < entry[1]}
         self._lanes[key] = lane, now + LANE_SECONDS
 
     def _defer(self, call: _Call[Arg, Result]) -> None:
-        """Let the call wait for its lock."""
+        """Move a call out of the common group to wait for its lock."""
         self.deferred += 1
         lane = self._current_lane(call.lane) or self._contended
         self._direct_to(call.lane, lane)
         self._enqueue(lane, call)
 
     def _separate(self, calls: Sequence[_Call[Arg, Result]]) -> None:
-        """Each lane of a group that failed goes its own way, with what waits behind it."""
+        """Give each lane of a failed group its own queue, together with the calls that wait behind them."""
         self.fallbacks += 1
         keys = {call.lane for call in calls}
         behind = [call for call in self._contended.calls if call.lane in keys]
@@ -195,7 +199,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
     def _enqueue(self, lane: _Lane[Arg, Result], call: _Call[Arg, Result]) -> None:
         lane.calls.append(call)
         if lane.task is None:
-            lane.task = asyncio.create_task(self._drain_lane(lane), name="batch lane")
+            lane.task = asyncio.create_task(self._drain_lane(lane), name="group commit lane")
 
     async def _drain_lane(self, lane: _Lane[Arg, Result]) -> None:
         calls: list[_Call[Arg, Result]] = []
@@ -213,7 +217,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
                         self._slots.release()
                 else:
                     for call in self._pop_group(lane.calls):
-                        call.fail(Unavailable("Too many rooms are busy."))
+                        call.fail(Unavailable("Too many rooms are locked by other changes."))
                 calls = []
         except BaseException:
             _cancel(calls, lane.calls)
@@ -222,7 +226,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
             lane.task = None
 
     async def _has_slot(self) -> bool:
-        """Whether one of the lanes' transactions is this one's, to be released."""
+        """Wait for one of the LANES transactions. Whether it was acquired; the caller then releases it."""
         try:
             async with asyncio.timeout(LANE_WAIT_SECONDS):
                 return await self._slots.acquire()
@@ -245,7 +249,8 @@ class GroupCommit(ABC, Generic[Arg, Result]):
     # ------------------------------------------------------------------ transactions
 
     async def _attempt_twice(self, calls: Sequence[_Call[Arg, Result]], *, skip_locked: bool) -> Exception | None:
-        """As `_attempt`; calls that are locked are deferred."""
+        """As `_attempt`, with a second attempt after an outage. With `skip_locked`, calls that need a taken lock are
+        deferred."""
         if not calls:
             return None
         self.groups += 1
@@ -258,12 +263,12 @@ class GroupCommit(ABC, Generic[Arg, Result]):
     async def _attempt(
         self, calls: Sequence[_Call[Arg, Result]], *, skip_locked: bool, defers: bool = False
     ) -> Exception | None:
-        """Run the calls in one transaction and settle them. What went wrong, where none was settled."""
+        """Run the calls in one transaction and settle them. Returns the error if none of them was settled."""
         try:
             async with self._db.work(skips_locked_rooms=skip_locked) as work:
                 async with asyncio.timeout(self._db.answer_seconds):
                     results = await self.run_group(work, [call.argument for call in calls])
-        except Exception as error:  # each caller is told; nothing is swallowed
+        except Exception as error:  # the caller of this method handles it or fails each call with it
             for call in calls:
                 call.is_uncertain |= isinstance(error, OutcomeUnknown)
             return error
@@ -277,7 +282,8 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         return None
 
     async def _run_one_by_one(self, calls: Sequence[_Call[Arg, Result]], error: Exception) -> None:
-        """Run each call alone: one that lost a race for a unique key sees the winner, and only a bad one fails."""
+        """Run each call alone, so that only a bad one fails. A call that lost a race for a unique key now sees the
+        winner."""
         is_locked = isinstance(error, Unavailable)
         is_final = len(calls) == 1 and not isinstance(error, DBAPIError)
         if is_final or _is_lost(error) or (is_locked and not self._has_lanes):
@@ -285,7 +291,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
                 call.fail(error)
             return
         self.fallbacks += len(calls) > 1
-        for call in calls:  # the lock was waited for once: where it is still held, nobody waits again
+        for call in calls:  # the group has waited for the lock once: skip it if it is still held, do not wait again
             failure = await self._attempt([call], skip_locked=is_locked)
             if isinstance(failure, DBAPIError) and len(calls) > 1:
                 failure = await self._attempt([call], skip_locked=is_locked)
@@ -294,7 +300,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
 
 
 def _is_lost(error: Exception) -> bool:
-    """Whether the connection was lost, or the database did not answer."""
+    """Whether the connection was lost or the database did not answer in time."""
     return isinstance(error, OutcomeUnknown) or is_outage(error)
 
 
@@ -303,7 +309,8 @@ def _time() -> float:
 
 
 def _cancel(*queues: "list[_Call[Arg, Result]]") -> None:
-    """Let nobody wait for calls that will not run: they are left only where the task that serves them is cancelled."""
+    """Cancel calls that will not run, so that their callers stop waiting. Happens only if the serving task is
+    cancelled."""
     for calls in queues:
         for call in calls:
             call.future.cancel()

@@ -1,6 +1,7 @@
-"""Ids: made by us before the row exists, sortable by time inside, typed and otherwise opaque outside.
+"""Ids. The server makes them before the row exists. Internally they are UUIDv7 and sort by time; clients get global ids
+such as `user_0190…`, which name the type and are otherwise opaque.
 
-`user_0190…` says what it names and nothing else. A malformed id is an unknown id, so reading one never raises.
+A malformed global id counts as an unknown one, so parsing never raises.
 """
 
 import re
@@ -15,7 +16,7 @@ _GLOBAL_ID = re.compile(r"([a-z]+)_([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]
 
 
 def uuid7() -> UUID:
-    """A UUIDv7 (RFC 9562): 48 bits of milliseconds, then chance. Needs no central counter."""
+    """A UUIDv7 (RFC 9562): 48 bits of milliseconds, then random bits. Needs no central counter."""
     value = time.time_ns() // 1_000_000 << 80 | secrets.randbits(80)
     value = value & ~(0xF << 76) | 0x7 << 76
     return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
@@ -26,12 +27,12 @@ def global_id(kind: Kind, id_: UUID) -> str:
 
 
 def local_id(kind: Kind, text: str) -> UUID | None:
-    """The UUID behind a global id of that kind; None for anything else."""
+    """The UUID in a global id of this kind. None for any other text."""
     match = _GLOBAL_ID.fullmatch(text)
     return UUID(match[2]) if match and match[1] == kind else None
 
 
 def kind_of(text: str) -> str | None:
-    """What a well-formed global id names; None for nonsense."""
+    """The kind in a well-formed global id. None for any other text."""
     match = _GLOBAL_ID.fullmatch(text)
     return match[1] if match else None

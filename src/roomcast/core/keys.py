@@ -1,9 +1,10 @@
-"""Keys for different purposes from one secret (HKDF with SHA-256, RFC 5869): what signs one thing signs no other."""
+"""Derives keys for different purposes from one secret (HKDF with SHA-256, RFC 5869). No key is valid for two
+purposes."""
 
 import hmac
 
 
 def derive_key(secret: bytes, purpose: str) -> bytes:
-    """32 bytes that tell nothing of the secret, nor of what is derived from it for another purpose."""
+    """A key of 32 bytes. It reveals neither the secret nor the keys for other purposes."""
     extracted = hmac.digest(b"roomcast", secret, "sha256")
     return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")

@@ -1,4 +1,4 @@
-"""What operations come to and how long they take, counted for whoever watches the server."""
+"""Prometheus metrics of GraphQL operations: how many end with which outcome, and how long they take."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +12,14 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 @dataclass(slots=True)
 class Outcome:
-    """`code`: OK, or that of the first error at the top level. What a mutation refuses is OK: it was answered."""
+    """`code`: OK, or the code of the first top-level error. A mutation that returns payload errors counts as OK."""
 
     code: str = "OK"
 
 
 class OperationMetrics:
-    """One process's count. `kind` is query, mutation, subscription (until it begins), or unread: what was refused
-    before it was known what it is."""
+    """The metrics of one process. `kind` is query, mutation, subscription (the time until it starts), or unread for
+    requests that were refused before their kind was known."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._ended = Counter("roomcast_operations", "Operations by outcome.", ("kind", "outcome"), registry=registry)
@@ -29,7 +29,7 @@ class OperationMetrics:
 
     @contextmanager
     def timed(self, kind: str) -> Iterator[Outcome]:
-        """Count what happens inside; an exception counts under its `code`, and is raised on."""
+        """Count and time the block. An exception is counted under its `code` and raised again."""
         outcome, begun = Outcome(), perf_counter()
         try:
             yield outcome
@@ -41,5 +41,5 @@ class OperationMetrics:
             self._seconds.labels(kind).observe(perf_counter() - begun)
 
     def refused(self, code: str) -> None:
-        """Something was turned away unread."""
+        """Count a request that was refused before it was read."""
         self._ended.labels("unread", code).inc()

@@ -1,4 +1,4 @@
-"""Bringing a database to the present schema: under a lock, however many processes start at once."""
+"""Migrates a database to the current schema. A lock makes it safe for many processes to start at once."""
 
 import asyncio
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UnusableDatabase(Exception):
-    """The database cannot be used; the text is its driver's."""
+    """The database cannot be used. The message is that of its driver."""
 
 
 DRIVER_ERRORS = (OSError, DBAPIError, PostgresError)
@@ -26,21 +26,21 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def scripts() -> Path:
-    """Where the migrations are: inside an installed wheel, or at the top of a checkout."""
+    """The folder of the migrations: inside an installed wheel, or at the top of a checkout."""
     packaged = _PACKAGE / "alembic"
     return packaged if packaged.is_dir() else _PACKAGE.parent.parent / "alembic"
 
 
 def head() -> str:
-    """The revision that this release expects: migrations are numbered by the names of their files."""
+    """The revision that this release expects: the highest number in the file names of the migrations."""
     found = [path.name.partition("_")[0] for path in scripts().glob("versions/*.py")]
     if not found:
-        raise RuntimeError("no migrations found beside the package")
+        raise RuntimeError("the package contains no migrations")
     return max(found)
 
 
 async def current(db: Database) -> str | None:
-    """The database's revision; None for an empty one."""
+    """The revision of the database. None if it is empty."""
     async with db.read() as session:
         connection = await session.connection()
         if not await connection.run_sync(lambda sync: inspect(sync).has_table("alembic_version")):
@@ -50,7 +50,7 @@ async def current(db: Database) -> str | None:
 
 
 async def revision(url: str) -> str | None:
-    """The revision of the database at this address; None for an empty one. Raises Unusable."""
+    """The revision of the database at this address. None if it is empty. Raises UnusableDatabase."""
     _check_folder(url)
     db = Database(url)
     try:
@@ -62,14 +62,15 @@ async def revision(url: str) -> str | None:
 
 
 def is_model(_object: object, name: str | None, _kind: str, *_: object) -> bool:
-    """Whether a thing of the database is one that the models know of: what finds words in messages is each
-    database's own, made by hand in a migration."""
+    """Whether Alembic compares an object of the database with the models. The search index is different on each
+    database and made by hand in a migration, so it is left out."""
     return not (name or "").startswith("message_search")
 
 
 async def upgrade(url: str) -> None:
-    """To the newest revision. Alembic runs its own loop, so it gets a thread. Raises Unusable."""
-    from alembic import command  # noqa: PLC0415 (a tenth of all that is imported, and most starts migrate nothing)
+    """Migrate to the newest revision. Alembic runs its own event loop, so it runs in a thread. Raises
+    UnusableDatabase."""
+    from alembic import command  # noqa: PLC0415 (a tenth of all imports, and most starts need no migration)
 
     _check_folder(url)
     try:
@@ -79,11 +80,12 @@ async def upgrade(url: str) -> None:
 
 
 def _check_folder(url: str) -> None:
-    """SQLite's driver makes the file but no folder, and says nothing that would help."""
+    """Raise UnusableDatabase if SQLite's folder is missing: its driver does not create it, and its error does not say
+    so."""
     target = make_url(url)
     folder = Path(target.database or "").parent
     if target.get_backend_name() == "sqlite" and not folder.is_dir():
-        raise UnusableDatabase(f"{folder} is no folder")
+        raise UnusableDatabase(f"{folder} is not a folder")
 
 
 def _first_line(error: Exception) -> str:

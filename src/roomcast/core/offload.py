@@ -1,7 +1,8 @@
-"""CPU-bound work on texts, beside the event loop.
+"""Runs CPU-bound work on texts in a thread, so that it does not block the event loop.
 
-One thread: several of them that run Python keep the loop waiting for the interpreter lock several times as long. And
-one job at a time for each owner: a person who asks for a thousand does not make others wait for more than one.
+There is one thread, because several threads that run Python make the event loop wait several times as long for the
+interpreter lock. Each owner has one job in the queue at a time, so that a user with a thousand jobs delays others by
+one job only.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ _LOCKS: "WeakValueDictionary[tuple[int, Hashable], asyncio.Lock]" = WeakValueDic
 
 
 async def offload(owner: Hashable, function: Callable[P, R], *args: P.args, **named: P.kwargs) -> R:
-    """What the function returns, called in the thread when it is this owner's turn. Raises what it raises."""
+    """Call the function in the thread, after the earlier jobs of this owner. Returns or raises what it does."""
     loop = asyncio.get_running_loop()
     lock = _LOCKS.setdefault((id(loop), owner), asyncio.Lock())
     async with lock:

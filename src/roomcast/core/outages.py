@@ -1,4 +1,5 @@
-"""What an error of the database means: it was not asked, a lock stood in the way, or the change may have happened."""
+"""Classifies database errors: an outage, a lock that was not released, or an error that the database itself
+reported."""
 
 import sqlite3
 
@@ -10,15 +11,16 @@ LOCKED = frozenset({"55P03", "40P01", "40001"})
 
 
 def is_outage(error: BaseException) -> bool:
-    """Whether the database could not be asked, so that the same question may be answered later."""
+    """Whether the database could not be reached or did not answer, so that a retry may succeed."""
     if isinstance(error, DBAPIError):
         return not isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
-    # What asyncpg raises while it connects reaches us as it is; importing it for its name would load it on SQLite too.
+    # SQLAlchemy does not translate what asyncpg raises while it connects. Importing asyncpg would load it with SQLite
+    # too.
     return isinstance(error, OSError | PoolTimeout) or type(error).__module__.startswith("asyncpg.")
 
 
 def is_lock_failure(error: BaseException) -> bool:
-    """Whether another transaction's lock was not released in time. The database has undone this transaction."""
+    """Whether another transaction did not release a lock in time. The database has rolled this transaction back."""
     if not isinstance(error, DBAPIError):
         return False
     if isinstance(error.orig, sqlite3.OperationalError):
@@ -27,11 +29,11 @@ def is_lock_failure(error: BaseException) -> bool:
 
 
 def is_answered(error: BaseException) -> bool:
-    """Whether the database itself reported this error and the connection lives: then it has undone the transaction."""
+    """Whether the database reported this error on a living connection. It has then rolled the transaction back."""
     return isinstance(error, DBAPIError) and not error.connection_invalidated and not _is_shutdown(error)
 
 
 def _is_shutdown(error: DBAPIError) -> bool:
-    """A server that is stopped may have committed before it says so."""
+    """Whether the server reports that it stops. It may have committed before."""
     state = getattr(error.orig, "sqlstate", None)
     return state is not None and state[:2] in {"08", "57"}

@@ -1,4 +1,4 @@
-"""Keyset pages, in both directions: a page starts after a row's own sort key, so rows that arrive never shift it."""
+"""Keyset pagination in both directions. A page starts after the sort key of a row, so new rows never shift it."""
 
 import base64
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from roomcast.core.errors import BadUserInput
 Row = TypeVar("Row")
 
 MAX_CURSOR = 2_000
-"""Characters: the longest sort key of a list is a folded name."""
+"""Characters. The longest sort key of a list is a folded name."""
 
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 50
@@ -26,7 +26,7 @@ DEFAULT_PAGE_SIZE = 50
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which page is wanted: `size` rows, counted from one end, next to `after` or `before` a cursor."""
+    """The requested page: `size` rows from the start or the end, `after` or `before` a cursor."""
 
     size: int = DEFAULT_PAGE_SIZE
     from_end: bool = False
@@ -42,22 +42,22 @@ def window(
     *,
     newest: bool = False,
 ) -> Window:
-    """The page a client asked for. `newest`: with neither first nor last, the end is meant (history).
+    """The page that a client requests. `newest`: without first and last, it is the last page (message history).
 
     Raises BadUserInput for first with last, and for sizes outside 1…100.
     """
     if first is not None and last is not None:
-        raise BadUserInput("give first or last, not both")
+        raise BadUserInput("Give first or last, not both.")
     size = first if first is not None else last if last is not None else DEFAULT_PAGE_SIZE
     if not 1 <= size <= MAX_PAGE_SIZE:
-        raise BadUserInput(f"a page holds 1 to {MAX_PAGE_SIZE} items", path=["last" if first is None else "first"])
+        raise BadUserInput(f"A page has 1 to {MAX_PAGE_SIZE} items.", path=["last" if first is None else "first"])
     from_end = last is not None or (first is None and newest and after is None)
     return Window(size, from_end, after, before)
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One column of a sort key. The last one of a list must be unique, or rows between pages would be lost."""
+    """One column of a sort key. The last column must be unique, or rows between two pages would be skipped."""
 
     column: ColumnElement[Any]
     descending: bool = False
@@ -65,7 +65,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[Row]):
-    """Rows in order, each with its cursor; both flags are exact."""
+    """Rows in order, each with its cursor. Both flags are exact."""
 
     rows: Sequence[Row]
     cursors: Sequence[str]
@@ -76,9 +76,9 @@ class Page(Generic[Row]):
 async def page(
     session: AsyncSession, name: str, statement: sa.Select[*tuple[Any, ...]], keys: Sequence[Key], wanted: Window
 ) -> Page[Any]:
-    """The wanted page of `statement`, ordered by `keys`; each row is a tuple of what the statement selects.
+    """The requested page of `statement`, ordered by `keys`. Each row is a tuple of the selected values.
 
-    `name` marks the cursors, so that one list's cursor is refused by another. Raises BadUserInput for those.
+    `name` is part of the cursors, so that a list refuses the cursors of another. Raises BadUserInput for them.
     """
     lower, upper = _read(name, keys, wanted.after), _read(name, keys, wanted.before)
     bounded = statement
@@ -111,7 +111,7 @@ async def _anything_beyond(
     wanted: Window,
     bounds: tuple[tuple[Any, ...] | None, tuple[Any, ...] | None],
 ) -> bool:
-    """Whether rows exist on the far side of the end the page was counted from."""
+    """Whether rows exist before the start of the page, or after its end if it was counted from the end."""
     lower, upper = bounds
     if (upper if wanted.from_end else lower) is None:
         return False
@@ -129,11 +129,13 @@ def _order(keys: Sequence[Key], *, reverse: bool) -> list[ColumnElement[Any]]:
 
 
 def _beyond(keys: Sequence[Key], values: tuple[Any, ...], *, reverse: bool = False) -> ColumnElement[bool]:
-    """Rows strictly after `values` in the list's order (before them, in reverse)."""
+    """The condition for rows strictly after `values` in the order of the list; before them with `reverse`."""
     if len({key.descending for key in keys}) == 1 and len(keys) > 1:
         row, bound = (
             sa.tuple_(*(k.column for k in keys)),
-            sa.tuple_(*(_bind(k, v) for k, v in zip(keys, values, strict=True))),
+            sa.tuple_(
+                *(sa.bindparam(None, v, type_=k.column.type, unique=True) for k, v in zip(keys, values, strict=True))
+            ),
         )
         return row < bound if keys[0].descending != reverse else row > bound
     alternatives = []
@@ -142,10 +144,6 @@ def _beyond(keys: Sequence[Key], values: tuple[Any, ...], *, reverse: bool = Fal
         further = key.column < values[depth] if key.descending != reverse else key.column > values[depth]
         alternatives.append(sa.and_(*same, further))
     return sa.or_(*alternatives)
-
-
-def _bind(key: Key, value: Any) -> ColumnElement[Any]:
-    return sa.bindparam(None, value, type_=key.column.type, unique=True)
 
 
 def write_cursor(name: str, values: tuple[Any, ...]) -> str:
@@ -165,11 +163,11 @@ def _read(name: str, keys: Sequence[Key], text: str | None) -> tuple[Any, ...] |
             raise ValueError
         return tuple(_typed(_python_type(key.column), value) for key, value in zip(keys, values, strict=True))
     except (ValueError, TypeError, OverflowError):
-        raise BadUserInput("this is no cursor of this list") from None
+        raise BadUserInput("This is not a cursor of this list.") from None
 
 
 def _python_type(column: ColumnElement[Any]) -> type:
-    """What the column's values are: a decorated type (our times, the texts of SQLModel) does not say it itself."""
+    """The Python type of a column. Decorated types (our times, the texts of SQLModel) have it in their `impl`."""
     kind = column.type
     return kind.impl_instance.python_type if isinstance(kind, sa.types.TypeDecorator) else kind.python_type
 
@@ -184,6 +182,6 @@ def _typed(wanted: type, value: Any) -> Any:
         return moment.astimezone(UTC)
     if type(value) is not wanted or (isinstance(value, int) and abs(value) > 2**53):
         raise ValueError
-    if isinstance(value, str) and "\0" in value:  # PostgreSQL's texts hold everything but this
+    if isinstance(value, str) and "\0" in value:  # PostgreSQL cannot store it in a text
         raise ValueError
     return value

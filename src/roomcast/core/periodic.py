@@ -1,16 +1,16 @@
-"""Work that comes round again and again, e.g. sweeping: one task that its owner starts and stops."""
+"""Periodic tasks, e.g. sweeping expired rows. The owner of a task starts and stops it."""
 
 import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
 
-log = logging.getLogger("roomcast.periodic")
+logger = logging.getLogger("roomcast.periodic")
 
 
 class PeriodicTask:
-    """Does `step` about every `seconds`. Each process has its own, at moments of chance, so the step must be harmless
-    when several do it. A step that fails is tried again the next time."""
+    """Runs `step` about every `seconds`, at random intervals. Each process has its own task, so several processes must
+    be able to run the step at once. A step that fails runs again the next time."""
 
     def __init__(self, name: str, seconds: float, step: Callable[[], Awaitable[None]]) -> None:
         self._name, self._seconds, self._step = name, seconds, step
@@ -26,8 +26,8 @@ class PeriodicTask:
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(self._seconds * random.uniform(0.5, 1.5))  # noqa: S311 (no secret)
+            await asyncio.sleep(self._seconds * random.uniform(0.5, 1.5))  # noqa: S311 (not a secret)
             try:
                 await self._step()
             except Exception:
-                log.exception("%s failed", self._name)
+                logger.exception("%s failed", self._name)

@@ -1,4 +1,4 @@
-"""asyncpg itself, inside a transaction that SQLAlchemy ends."""
+"""Direct access to asyncpg, inside a transaction that SQLAlchemy ends, and the time limits of our connections."""
 
 import socket
 from collections.abc import Mapping, Sequence
@@ -10,39 +10,41 @@ _ERRORS = {"22": exc.DataError, "23": exc.IntegrityError, "42": exc.ProgrammingE
 """SQLSTATE classes of errors that the statement itself causes, and SQLAlchemy's names for them."""
 
 SETTINGS: Mapping[str, str] = {
-    # Another transaction's lock delays a change by this much at the most; then it fails with a retryable error.
+    # The longest wait for another transaction's lock. After it the change fails with a retryable error.
     "lock_timeout": "2500ms",
     "statement_timeout": "20s",
-    # A process that is frozen inside a transaction loses it, and with it the locks that others wait for.
+    # A process that freezes inside a transaction loses it, which releases the locks that others wait for.
     "idle_in_transaction_session_timeout": "10s",
-    # Before version 17 nothing ends a transaction whose client stops between preparing a statement and executing it.
+    # Only from version 17 on. Nothing else ends a transaction whose client stops between preparing and executing.
     "transaction_timeout": "60s",
-    # A client that is gone without a word is noticed by the server within about twenty seconds.
+    # The server notices within about twenty seconds that a client has vanished without closing its connection.
     "client_connection_check_interval": "2s",
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "15s",
 }
-"""Of each session, where the server knows the setting."""
+"""Settings of each session, as far as the server knows them."""
 
 SOCKET_OPTIONS = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 15_000}
-"""Of the client's end, where the system knows them: seconds, seconds, a number, milliseconds."""
+"""Options of the client's socket, as far as the system knows them: seconds, seconds, a count, milliseconds."""
 
 
 class Driver:
+    """Runs statements on an asyncpg connection and raises SQLAlchemy's errors."""
+
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    async def fetch_all(self, questions: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
+    async def fetch_all(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
         """The rows of each of these statements, one after another."""
         try:
-            return [await self._connection.fetch(sql, *arguments) for sql, arguments in questions]
+            return [await self._connection.fetch(sql, *arguments) for sql, arguments in statements]
         except Exception as error:
-            _raise_as_sqlalchemy(error, questions[0][0])
+            _raise_as_sqlalchemy(error, statements[0][0])
 
     async def execute_later(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Execute it for each of the rows."""
+        """Execute a statement for each row. Unlike SQLite's, it runs at once."""
         try:
             if len(rows) == 1:
                 await self._connection.fetch(statement, *rows[0])
@@ -55,9 +57,9 @@ class Driver:
 async def connect(*args: Any, **options: Any) -> Any:
     """SQLAlchemy's `async_creator_fn`: a connection with our time limits. Raises what asyncpg raises.
 
-    The limits are set by a statement, not as start-up parameters: poolers refuse those that they do not know.
+    A statement sets the limits. Start-up parameters would not work with poolers, which refuse unknown ones.
     """
-    import asyncpg  # noqa: PLC0415 (not loaded where SQLite is used)
+    import asyncpg  # noqa: PLC0415 (not loaded with SQLite)
 
     connection = await asyncpg.connect(*args, **options)
     try:
@@ -70,14 +72,14 @@ async def connect(*args: Any, **options: Any) -> Any:
 
 
 _SET_LIMITS = (
-    "SELECT set_config(wanted.name, wanted.value, false) FROM (VALUES "  # noqa: S608 (constants of ours)
+    "SELECT set_config(wanted.name, wanted.value, false) FROM (VALUES "  # noqa: S608 (our constants)
     + ", ".join(f"('{name}', '{value}')" for name, value in SETTINGS.items())
     + ") AS wanted (name, value) JOIN pg_settings USING (name)"
 )
 
 
 def _set_keepalive(transport: Any) -> None:
-    """Notice a server that has vanished without closing its connections."""
+    """Set TCP keepalive, to notice a server that has vanished without closing its connections."""
     connected = transport.get_extra_info("socket")
     if connected is None or connected.family not in {socket.AF_INET, socket.AF_INET6}:
         return
@@ -88,11 +90,12 @@ def _set_keepalive(transport: Any) -> None:
 
 
 async def driver(adapted: Any) -> Driver:
-    """The driver under SQLAlchemy's connection, which begins its transactions only with its own first statement."""
+    """The driver below SQLAlchemy's connection, inside a transaction. It is begun here, because SQLAlchemy begins one
+    only with a statement of its own."""
     if adapted._transaction is None:
         try:
             await adapted._start_transaction()
-        except BaseException:  # cancelled, the server may begin all the same, and SQLAlchemy would not know
+        except BaseException:  # after a cancellation the server may have begun it all the same, unknown to SQLAlchemy
             adapted.driver_connection.terminate()
             raise
     return Driver(adapted.driver_connection)
@@ -103,10 +106,11 @@ def is_open(connection: Any) -> bool:
 
 
 def is_idle(connection: Any) -> bool:
-    """Whether the connection is in no transaction and will not be: no statement is under way, not even a cancelled one.
-    A closed one is.
+    """Whether the connection has no open transaction and no running statement, not even a cancelled one. True if it is
+    closed.
 
-    `_top_xact` stays set when BEGIN was cancelled. The next BEGIN would be a savepoint of it, and its COMMIT no commit.
+    `_top_xact` stays set when BEGIN was cancelled. asyncpg would turn the next BEGIN into a savepoint of that
+    transaction, and its COMMIT would commit nothing.
     """
     if connection.is_closed():
         return True
@@ -116,7 +120,7 @@ def is_idle(connection: Any) -> bool:
 
 
 def _raise_as_sqlalchemy(error: Exception, statement: str) -> NoReturn:
-    """Raise the database's errors as SQLAlchemy has them; a lost connection stays what it is."""
+    """Raise a database error as SQLAlchemy's class for it. Connection errors are raised unchanged."""
     state = getattr(error, "sqlstate", None)
     if state is None:
         raise error

@@ -1,7 +1,7 @@
-"""Token buckets: who may do how much, by one number for each bucket, in this process or in Redis for several.
+"""Token buckets for rate limits, in the memory of this process or in Redis for several processes.
 
-A bucket is kept as the moment when it will be full again (the generic cell rate algorithm), so it needs no timer and an
-untouched one needs no memory.
+A bucket is stored as the time at which it will be full again (the generic cell rate algorithm). It needs no timer, and
+a full bucket needs no memory.
 """
 
 import ipaddress
@@ -13,14 +13,14 @@ from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 MAX_BUCKETS = 100_000
-_log = logging.getLogger("roomcast.rates")
+logger = logging.getLogger("roomcast.rates")
 
 
 @lru_cache(maxsize=10_000)
 def counted_address(address: str | None) -> str:
-    """What limits per address count as one address: of IPv6 the whole /64, which is what one customer gets.
+    """The address for limits per address. For IPv6 it is the /64 network, because one customer gets a whole one.
 
-    Empty where the address is not known; then all such callers share the limits."""
+    Empty if the address is unknown; all such callers share one limit."""
     try:
         found = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:
@@ -32,14 +32,14 @@ def counted_address(address: str | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`burst` at once, `per_second` in the long run."""
+    """`burst` is the size of a bucket, `per_second` the rate at which it fills up."""
 
     per_second: float
     burst: float
 
 
 class Charge(NamedTuple):
-    """So much is to be taken from that bucket."""
+    """An amount to take from a bucket."""
 
     bucket: str
     rate: Rate
@@ -47,31 +47,31 @@ class Charge(NamedTuple):
 
 
 class Buckets(Protocol):
-    async def take(self, drafts: Sequence[Charge]) -> float:
-        """Take from all of them and return 0, or from none and return the seconds until there is enough in each."""
+    async def take(self, charges: Sequence[Charge]) -> float:
+        """Take from all buckets and return 0, or take nothing and return the seconds until each bucket has enough."""
 
 
 class MemoryBuckets:
-    """Of one process. Bounded: the buckets that were full longest ago are forgotten, which changes nothing."""
+    """Buckets of one process. Above MAX_BUCKETS it drops full ones and the tenth that is closest to full."""
 
     def __init__(self) -> None:
         self._full_at: dict[str, float] = {}
 
-    async def take(self, drafts: Sequence[Charge]) -> float:
+    async def take(self, charges: Sequence[Charge]) -> float:
         now = time.monotonic()
-        after = [max(self._full_at.get(d.bucket, now), now) + d.amount / d.rate.per_second for d in drafts]
-        wait = max(then - now - d.rate.burst / d.rate.per_second for then, d in zip(after, drafts, strict=True))
+        after = [max(self._full_at.get(d.bucket, now), now) + d.amount / d.rate.per_second for d in charges]
+        wait = max(full_at - now - d.rate.burst / d.rate.per_second for full_at, d in zip(after, charges, strict=True))
         if wait > 1e-9:
             return wait
-        for draft, then in zip(drafts, after, strict=True):
-            self._full_at[draft.bucket] = then
+        for charge, full_at in zip(charges, after, strict=True):
+            self._full_at[charge.bucket] = full_at
         if len(self._full_at) > MAX_BUCKETS:
-            self._forget(now)
+            self._drop_fullest(now)
         return 0.0
 
-    def _forget(self, now: float) -> None:
-        emptiest = sorted(self._full_at.items(), key=lambda held: held[1])[MAX_BUCKETS // 10 :]
-        self._full_at = {bucket: then for bucket, then in emptiest if then > now}
+    def _drop_fullest(self, now: float) -> None:
+        emptiest = sorted(self._full_at.items(), key=lambda item: item[1])[MAX_BUCKETS // 10 :]
+        self._full_at = {bucket: full_at for bucket, full_at in emptiest if full_at > now}
 
 
 SCRIPT = """
@@ -92,24 +92,24 @@ return '0'
 
 
 class RedisBuckets:
-    """Shared by all processes on one Redis. While it does not answer, each process keeps its own: nobody is refused
-    for the server's trouble, and nobody goes without a limit."""
+    """Buckets that all processes on one Redis share. While Redis does not answer, each process uses its own buckets, so
+    that requests are neither refused nor unlimited."""
 
     def __init__(self, redis: Any) -> None:
-        """`redis`: a `redis.asyncio.Redis` with time-outs."""
+        """`redis`: a `redis.asyncio.Redis` with timeouts."""
         self._redis, self._script = redis, redis.register_script(SCRIPT)
         self._own = MemoryBuckets()
         self._is_down = False
 
-    async def take(self, drafts: Sequence[Charge]) -> float:
-        numbers = [number for d in drafts for number in (d.rate.per_second, d.rate.burst, d.amount)]
+    async def take(self, charges: Sequence[Charge]) -> float:
+        numbers = [number for d in charges for number in (d.rate.per_second, d.rate.burst, d.amount)]
         try:
-            wait = float(await self._script(keys=[f"roomcast:rate:{d.bucket}" for d in drafts], args=numbers))
-        except Exception as error:  # whatever the driver raises, requests are served
+            wait = float(await self._script(keys=[f"roomcast:rate:{d.bucket}" for d in charges], args=numbers))
+        except Exception as error:  # requests are served whatever the driver raises
             if not self._is_down:
-                _log.warning("rates are kept by this process alone: %s", type(error).__name__)
+                logger.warning("Redis does not answer; rate limits count per process: %s", type(error).__name__)
             self._is_down = True
-            return await self._own.take(drafts)
+            return await self._own.take(charges)
         self._is_down = False
         return wait
 

@@ -1,4 +1,4 @@
-"""Whether the database takes writes, for those who route traffic here."""
+"""Checks whether the database accepts writes, for the readiness endpoint that load balancers call."""
 
 import asyncio
 import logging
@@ -8,16 +8,16 @@ from roomcast.core import event_log
 from roomcast.core.db import Database
 
 READY_SECONDS = 2.0
-"""The database's time for one small write."""
+"""How long the database may take for one small write."""
 
 CACHE_SECONDS = 1.0
-"""However often somebody asks, there is one write in this time."""
+"""How long a result is reused. It limits the writes, however often the endpoint is called."""
 
 logger = logging.getLogger("roomcast.db")
 
 
 class WriteProbe:
-    """Answers whether a small write could be committed within the last second, or can be now."""
+    """Whether a small write can be committed now, or could be within the last second."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -38,7 +38,7 @@ class WriteProbe:
             async with asyncio.timeout(READY_SECONDS), self._db.work() as work:
                 await event_log.prove_writable(work.session)
         except Exception as error:
-            logger.warning("the database takes no writes: %s", type(error).__name__)
+            logger.warning("the database accepts no writes: %s", type(error).__name__)
             return False
         finally:
             self._ended_at = time.monotonic()

@@ -1,8 +1,11 @@
-"""aiosqlite with few trips to its thread: a switch between threads costs more than most of our statements.
+"""An aiosqlite connection with few calls to its thread: a thread switch costs more than most of our statements.
 
-Stock, SQLAlchemy asks for a cursor, executes, fetches and closes: four trips. Here the cursor carries its rows back
-from one, a transaction begins with its first question, changes whose outcome nobody waits for travel with what comes
-next (the commit at the latest), and nobody waits for a rollback.
+By default SQLAlchemy makes four calls for a statement: cursor, execute, fetch and close. Here
+
+- a statement returns with its rows in one call,
+- BEGIN runs in the call of the first statement,
+- writes through `execute_later` run in the call of the next statement, at the latest in that of the commit,
+- a rollback is queued and not waited for.
 
 A step whose task is cancelled still runs in the thread. It is interrupted, and the rollback is queued behind it.
 """
@@ -23,7 +26,7 @@ Step = Callable[[sqlite3.Connection], T]
 
 
 class Cursor:
-    """The results of the last statement. What SQLAlchemy asks of a cursor, and no more."""
+    """The rows of the last statement. Has only the members of a cursor that SQLAlchemy uses."""
 
     def __init__(self, connection: "Connection") -> None:
         self._connection = connection
@@ -57,38 +60,40 @@ class Cursor:
 
 
 class Connection(aiosqlite.Connection):
-    """One transaction after another; `ask` and `change` are for those who know what they do to a driver."""
+    """A connection that runs one transaction after another. `fetch_all` and `execute_later` bypass SQLAlchemy."""
 
     _deferred_steps: list[Step[object]]
-    """What the next trip does before its own errand."""
+    """Steps that the next call to the thread runs before its own."""
     _in_transaction = False
-    """Whether a transaction has begun in the thread, or will have, once what was sent there has run."""
+    """Whether a transaction is open once all steps that were sent to the thread have run."""
 
     def cursor(self) -> Any:
         return Cursor(self)
 
-    def begin(self, words: str) -> None:
-        """Begin a transaction with its first statement. (Raised there: that another process has locked the file.)"""
-        self._deferred_steps = [partial(_begin, words)]
+    def begin(self, statement: str) -> None:
+        """Begin a transaction together with its first statement, which raises if another process has locked
+        the file."""
+        self._deferred_steps = [partial(_begin, statement)]
 
     async def execute_later(self, statement: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Execute it for each of the rows, with the next statement or the commit, which raises what goes wrong."""
+        """Execute a statement for each row, together with the next statement or the commit, which raises its errors."""
         self._deferred_steps.append(lambda connection: connection.executemany(statement, rows))
 
-    async def fetch_all(self, questions: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
+    async def fetch_all(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[list[Any]]:
         """The rows of each of these statements. Raises SQLAlchemy's errors."""
         try:
-            return await self.in_thread(lambda open_: [open_.execute(*asked).fetchall() for asked in questions])
+            return await self.in_thread(lambda raw: [raw.execute(*statement).fetchall() for statement in statements])
         except sqlite3.Error as error:
-            raise DBAPIError.instance(questions[0][0], None, error, sqlite3.Error) from error
+            raise DBAPIError.instance(statements[0][0], None, error, sqlite3.Error) from error
 
     async def in_thread(self, step: Step[T]) -> T:
+        """Run the deferred steps and then this one in the connection's thread."""
         before, self._deferred_steps, self._in_transaction = self._deferred_steps, [], True
         try:
             return await self._execute(partial(_run, self._conn, before, step))  # type: ignore[no-any-return,no-untyped-call]
         except asyncio.CancelledError:
             if self._connection is not None:
-                self._connection.interrupt()  # else the connection's next user waits for a statement that nobody needs
+                self._connection.interrupt()  # else the next user of the connection waits for a statement nobody needs
             raise
 
     async def commit(self) -> None:
@@ -108,19 +113,19 @@ def is_open(connection: Connection) -> bool:
 
 
 def is_idle(connection: Connection) -> bool:
-    """Whether the connection is in no transaction, once what was sent to its thread has run."""
+    """Whether no transaction is open once all steps that were sent to the thread have run."""
     return not connection._in_transaction
 
 
-def _begin(words: str, connection: sqlite3.Connection) -> None:
-    if connection.in_transaction:  # nobody waited for the last rollback, so nobody knows that it failed
+def _begin(statement: str, connection: sqlite3.Connection) -> None:
+    if connection.in_transaction:  # the last rollback failed: it was not waited for
         connection.rollback()
-    connection.execute(words)
+    connection.execute(statement)
 
 
 def _run(connection: sqlite3.Connection, before: Sequence[Step[object]], step: Step[T]) -> T:
-    for waiting in before:
-        waiting(connection)
+    for earlier in before:
+        earlier(connection)
     return step(connection)
 
 
@@ -131,7 +136,7 @@ def _results(step: Callable[[sqlite3.Cursor], Any], connection: sqlite3.Connecti
 
 
 def copy(path: Path, target: Path) -> None:
-    """Copy the database as it is at one moment, while others write. Raises sqlite3.Error, FileExistsError."""
+    """Copy a consistent state of the database while others write. Raises sqlite3.Error, FileExistsError."""
     if target.exists():
         raise FileExistsError(target)
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as source:
@@ -139,7 +144,7 @@ def copy(path: Path, target: Path) -> None:
 
 
 def connect(path: str, **options: Any) -> Connection:
-    """SQLAlchemy's `async_creator_fn`. Its thread never keeps a stopping process alive."""
+    """SQLAlchemy's `async_creator_fn`. The thread is a daemon, so that it does not keep a stopping process alive."""
     connection = Connection(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
     connection._deferred_steps = []
     connection._thread.daemon = True

@@ -1,4 +1,4 @@
-"""Logs: structured, one line each, on standard error; a colourful line on a terminal, JSON for machines."""
+"""Structured logs, one line for each entry, on standard error: coloured on a terminal, or as JSON."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ QUIET = ("uvicorn.access", "websockets", "asyncio")
 
 
 def configure_logs(level: str, *, as_json: bool) -> None:
-    """Everything that speaks through `logging` comes out in one format, libraries included."""
+    """Write all log entries in one format, those of libraries included."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,5 @@
-"""When two names are the same: regardless of case, accents, width, spacing, what cannot be seen and look-alikes."""
+"""Text folding: when two names count as equal. Ignores case, accents, width, spacing, invisible characters and
+look-alikes."""
 
 import re
 import unicodedata
@@ -6,67 +7,68 @@ import unicodedata
 from roomcast.core.errors import BadUserInput
 
 MAX_FILTER = 200
-"""Characters of a text that lists are filtered by."""
+"""Characters of the search text in a filter of a list."""
 
 _LOOK_ALIKES = str.maketrans(
     "аеорсухіјѕԁԛԝһկոսցօӏαβεικνορτυχгкмнтвıɡɑ0153|i",
     "aeopcyxljsdqwhqnugolabelknoptuxrkmhtblgaolsell",
 )
-"""Cyrillic, Greek, Armenian and phonetic letters and the digits drawn like a Latin one; i, l and 1 are so in one
-case or the other. Both sides of a comparison are folded: it only matters that look-alikes end on the same letter."""
+"""Cyrillic, Greek, Armenian and phonetic letters and digits that look like a Latin letter; i, l and 1 do so in one case
+or the other. Both sides of a comparison are folded, so it only matters that look-alikes map to the same letter."""
 
 _UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0" + "".join(map(chr, range(0xFE00, 0xFE10)))
-"""What draws nothing although its category is a letter's, a symbol's or a mark's."""
+"""Characters that draw nothing although their category is that of a letter, a symbol or a mark."""
 
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _PICTURES = range(0x1F000, 0x1FB00)
-"""Where new emoji get their place: this Python may be older than they are."""
+"""Code points of new emoji, which the Unicode data of this Python may not know yet."""
 
 
 def fold(name: str) -> str:
-    """The key under which a name is unique. Empty for a name that shows nothing."""
+    """The key under which a name is unique. Empty for a name without visible characters."""
     return search_form(name).translate(_LOOK_ALIKES)
 
 
 def search_form(text: str, limit: int | None = None) -> str:
-    """What a search compares: regardless of case, accents, width, spacing and what cannot be seen.
+    """The form of a text that a search compares. Ignores case, accents, width, spacing and invisible characters.
 
-    One character can stand for eighteen. `limit`: how many of those that it all stands for are looked at.
+    One character can expand to eighteen. `limit`: how many characters of the expansion are used.
     """
-    if text.isascii():  # nothing to take apart; every message that is sent passes here
+    if text.isascii():  # nothing to expand; every message that is sent passes here
         return " ".join(text.lower().split())
     decomposed = unicodedata.normalize("NFKD", text).casefold()[:limit]
-    return " ".join("".join(map(_seen, decomposed)).split())
+    return " ".join("".join(map(_visible_form, decomposed)).split())
 
 
 def search_key(text: str, field: str) -> str:
-    """The text as a filter of lists looks for it. Raises BadUserInput for one that is too long, also taken apart."""
+    """The search text of a filter in its search form. Raises BadUserInput if it is too long, before or after
+    expansion."""
     key = search_form(text, MAX_FILTER + 1) if len(text) <= MAX_FILTER else text
     if len(key) > MAX_FILTER:
-        raise BadUserInput(f"this filter has at most {MAX_FILTER} characters", path=["filter", field])
+        raise BadUserInput(f"This filter has at most {MAX_FILTER} characters.", path=["filter", field])
     return key
 
 
-def _seen(char: str) -> str:
-    """The character as it counts: nothing for marks and what is invisible, one dash for all dashes."""
+def _visible_form(char: str) -> str:
+    """The character for comparison: nothing for accents and invisible characters, the same dash for all dashes."""
     if _is_accent(char) or unicodedata.category(char) == "Cf" or char in _UNSEEN:
         return ""
     return "-" if unicodedata.category(char) == "Pd" else char
 
 
 def _is_accent(char: str) -> bool:
-    """A mark that leaves its letter the same letter. Those of kana, Thai, Lao and Tibetan, which have classes of their
-    own, make another one of it: パパ is not ハハ."""
+    """Whether it is a mark that does not change its letter. The marks of kana, Thai, Lao and Tibetan, which have
+    combining classes of their own, do change it: パパ is not ハハ."""
     kind = unicodedata.combining(char)
     return kind != 0 and kind != 8 and not 84 <= kind <= 132
 
 
 def is_printable(text: str, *, lines: bool = False) -> bool:
-    """No control or invisible formatting characters; line breaks and tabs only where `lines` allows them.
+    """Whether a text has no control or invisible formatting characters. `lines` allows line breaks and tabs.
 
-    Zero-width joiners stay: emoji and several scripts need them.
+    Zero-width joiners are allowed, because emoji and several scripts need them.
     """
-    if text.isprintable():  # stricter than we are, and asked in one call; nearly every text passes here
+    if text.isprintable():  # stricter than the check below and fast; nearly every text passes here
         return True
     return not any(
         (unicodedata.category(char) in ("Cc", "Cs", "Co", "Cn") and ord(char) not in _PICTURES)
@@ -81,10 +83,10 @@ def is_printable(text: str, *, lines: bool = False) -> bool:
 
 
 def is_text(text: str) -> bool:
-    """What people write, in any script and with the invisible marks that it needs: all but control characters."""
+    """Whether a text has no control characters. Any script and the invisible marks that it needs are allowed."""
     return not _CONTROL.search(text)
 
 
 def has_visible_text(text: str) -> bool:
-    """Whether it shows anything at all."""
-    return any(_seen(char) and not char.isspace() for char in text)
+    """Whether the text has any visible character."""
+    return any(_visible_form(char) and not char.isspace() for char in text)
