@@ -8,7 +8,7 @@ MANY, EACH_PASS = 100, 10
 
 
 class Passes:
-    """Counts the passes of the loop: each is a moment at which somebody else could have been answered."""
+    """Counts the passes of the event loop: in each of them other tasks get a turn."""
 
     def __init__(self) -> None:
         self.count = 0

@@ -28,7 +28,7 @@ class Room:
         self.payload = b"x" * payload_bytes
         self.position = position
         self.fails = False
-        self.shown_together = 0
+        self.largest_batch = 0
 
     def entries_after(self, seq: int) -> Sequence[FeedEntry]:
         return [FeedEntry(at, at) for at in range(seq + 1, self.position + 1)]
@@ -37,18 +37,18 @@ class Room:
         return self.entries_after(seq)[:limit]
 
     @asynccontextmanager
-    async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["Room.Shown"]:
+    async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["Room.Pass"]:
         if self.fails:
             raise ZeroDivisionError
-        self.shown_together = max(self.shown_together, len(entries))
-        yield self.Shown([self.payload] * len(entries))
+        self.largest_batch = max(self.largest_batch, len(entries))
+        yield self.Pass([self.payload] * len(entries))
 
-    class Shown:
+    class Pass:
         def __init__(self, payloads: Sequence[bytes]) -> None:
             self._payloads = payloads
 
-        async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
-            return dict.fromkeys(people, self._payloads)
+        async def payloads_for(self, viewers: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+            return dict.fromkeys(viewers, self._payloads)
 
     def signal(self, signal: Any, seq: int) -> FeedEntry:
         return FeedEntry(seq, signal)
@@ -64,7 +64,7 @@ class Peer:
     """A socket that accepts bytes while `awake` is set."""
 
     def __init__(self, unsent: UnsentBytes | None = None) -> None:
-        self.taken = 0
+        self.accepted = 0
         self.awake = asyncio.Event()
         self.awake.set()
         self.is_dropped = False
@@ -72,14 +72,14 @@ class Peer:
 
     async def _send(self, message: Any) -> None:
         await self.awake.wait()
-        self.taken += len(message["text"])
+        self.accepted += len(message["text"])
 
     def _drop(self) -> None:
         self.is_dropped = True
 
-    async def takes(self, size: int) -> None:
+    async def accepts(self, size: int) -> None:
         async with asyncio.timeout(10):
-            while self.taken < size:  # noqa: ASYNC110 (the loop only has to turn)
+            while self.accepted < size:  # noqa: ASYNC110 (the loop only has to turn)
                 await asyncio.sleep(0)
 
 
@@ -128,10 +128,10 @@ async def test_a_group_of_large_payloads_keeps_few_and_every_reader_gets_all() -
     for _ in range(100):
         room.position += 1
         group.schedule()
-        await awake.takes(room.position * len(room.payload))
+        await awake.accepts(room.position * len(room.payload))
         assert budget.used <= RING_BYTES
     asleep.awake.set()
-    await asleep.takes(100 * len(room.payload))
+    await asleep.accepts(100 * len(room.payload))
     await passes()
     assert budget.used <= 2 * RING_BYTES
     for reader in readers:
@@ -157,9 +157,9 @@ async def test_a_replay_is_read_in_blocks_of_bounded_size(
     for start, reader in enumerate(readers):
         reader.start_after(start)
     for start, peer in enumerate(peers):
-        await peer.takes((count - start) * payload_bytes)
+        await peer.accepts((count - start) * payload_bytes)
     assert group.executions <= 2 * count  # shared by those who ask for the same
-    assert room.shown_together <= max(4, BLOCK_BYTES // payload_bytes)
+    assert room.largest_batch <= max(4, BLOCK_BYTES // payload_bytes)
     assert budget.used <= RING_BYTES + 2 * BLOCK_BYTES
     await asyncio.sleep(0.1)
     assert budget.used == 0
@@ -179,7 +179,7 @@ async def test_a_blocked_reader_holds_little_of_a_replay() -> None:
     events = _locals_of(sending, "_send_events")["events"]
     assert len(events) * len(room.payload) <= HELD_BYTES
     peer.awake.set()
-    await peer.takes(BLOCK * len(room.payload))
+    await peer.accepts(BLOCK * len(room.payload))
     reader.stop()
     await group.close()
 
@@ -206,7 +206,7 @@ async def test_unsent_bytes_of_all_sockets_are_bounded_and_the_largest_is_droppe
     small.outbox.put(b"x")
     assert (large.is_dropped, small.is_dropped, unsent.total) == (True, False, 4_001)
     small.awake.set()
-    await small.takes(4_001)
+    await small.accepts(4_001)
     await passes()
     assert unsent.total == 0
     for peer in (small, large):

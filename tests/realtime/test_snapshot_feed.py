@@ -13,20 +13,20 @@ from roomcast.realtime.snapshot_feed import SnapshotFeed
 
 
 class Number:
-    """A number that rises: what it is as a whole, and each step, in words. A script of its own, too."""
+    """A number that rises, with a snapshot and a change for each step. It is its own renderer, too."""
 
     is_personal = False
 
     def __init__(self) -> None:
-        self.value = self.wholes = 0
+        self.value = self.snapshots = 0
         self.watched = True
-        self.state: SnapshotFeed | None = SnapshotFeed("number", self._whole, self._unwatched)
+        self.state: SnapshotFeed | None = SnapshotFeed("number", self._snapshot, self._on_unwatched)
 
-    async def _whole(self) -> str:
-        self.wholes += 1
+    async def _snapshot(self) -> str:
+        self.snapshots += 1
         return f"is {self.value};"
 
-    def _unwatched(self) -> None:
+    def _on_unwatched(self) -> None:
         self.watched = False
 
     def rise(self) -> None:
@@ -35,15 +35,15 @@ class Number:
         self.state.change(f"to {self.value};")
 
     @asynccontextmanager
-    async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["Number.Shown"]:
-        yield self.Shown(entries)
+    async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["Number.Pass"]:
+        yield self.Pass(entries)
 
-    class Shown:
+    class Pass:
         def __init__(self, entries: Sequence[FeedEntry]) -> None:
             self._payloads = [entry.event and entry.event.encode() for entry in entries]
 
-        async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
-            return dict.fromkeys(people, self._payloads)
+        async def payloads_for(self, viewers: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+            return dict.fromkeys(viewers, self._payloads)
 
     def signal(self, signal: Any, seq: int) -> FeedEntry:
         return FeedEntry(seq, signal)
@@ -56,21 +56,21 @@ class Number:
 
 
 class Peer:
-    """Who reads a socket: takes everything while it is `awake`."""
+    """The client of a socket. It accepts everything while `awake` is set."""
 
     def __init__(self) -> None:
-        self.heard: list[str] = []
+        self.received: list[str] = []
         self.awake = asyncio.Event()
         self.awake.set()
         self.outbox = Outbox(self._send, lambda: None)
 
     async def _send(self, message: Any) -> None:
         await self.awake.wait()
-        self.heard += filter(None, message["text"].split(";"))
+        self.received += filter(None, message["text"].split(";"))
 
-    async def until(self, word: str) -> None:
+    async def until(self, text: str) -> None:
         async with asyncio.timeout(5):
-            while not self.heard or self.heard[-1] != word:  # noqa: ASYNC110 (the loop only has to turn)
+            while not self.received or self.received[-1] != text:  # noqa: ASYNC110 (the loop only has to turn)
                 await asyncio.sleep(0)
 
 
@@ -93,7 +93,7 @@ async def test_a_snapshot_comes_first_and_then_each_change() -> None:
     await peer.until("is 0")
     number.rise()
     await peer.until("to 1")
-    assert peer.heard == ["is 0", "to 1"]
+    assert peer.received == ["is 0", "to 1"]
     reader.stop()
 
 
@@ -103,7 +103,7 @@ async def test_readers_that_start_together_share_one_snapshot() -> None:
     readers = [reader_of(group, peer) for peer in peers]
     for peer in peers:
         await peer.until("is 0")
-    assert number.wholes == 1
+    assert number.snapshots == 1
     for reader in readers:
         reader.stop()
 
@@ -119,7 +119,7 @@ async def test_a_reader_blocked_for_long_gets_the_present_snapshot() -> None:
         await other.until(f"to {value}")
     sleeper.awake.set()
     await sleeper.until(f"is {number.value}")
-    assert len(sleeper.heard) < RING
+    assert len(sleeper.received) < RING
     number.rise()
     await sleeper.until(f"to {number.value}")
     for reader in readers:
@@ -133,8 +133,8 @@ async def test_a_group_that_is_behind_sends_a_snapshot_instead() -> None:
     for _ in range(1_000):
         number.rise()
     await peer.until("to 1000")
-    assert len(peer.heard) < 200
-    assert "is 1000" in peer.heard
+    assert len(peer.received) < 200
+    assert "is 1000" in peer.received
     reader.stop()
 
 

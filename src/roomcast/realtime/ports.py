@@ -86,7 +86,7 @@ class Epoch(Protocol):
 class RenderPass(Protocol):
     """The rendering of some entries."""
 
-    async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
+    async def payloads_for(self, viewers: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
         """For each viewer the encoded payload of each entry, None where the stream does not show the entry."""
 
 

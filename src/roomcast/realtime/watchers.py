@@ -50,29 +50,29 @@ class TopicProgress:
     """How far the frames of a topic arrived without a gap: `position`, None while that is not known. `tail`: the tail
     of its log when it was read last."""
 
-    __slots__ = ("_early", "is_gone", "position", "tail")
+    __slots__ = ("_early", "is_deleted", "position", "tail")
 
     def __init__(self) -> None:
         self.position: int | None = None
         self.tail = 0
-        self.is_gone = False
+        self.is_deleted = False
         self._early: set[int] = set()
 
-    def hear(self, seq: int) -> None:
+    def on_seq(self, seq: int) -> None:
         if self.position is not None and seq == self.position + 1:
-            self.begin(seq)
+            self.advance_to(seq)
         elif (self.position is None or seq > self.position) and len(self._early) < MAX_EARLY:
             self._early.add(seq)
 
-    def begin(self, position: int) -> None:
+    def advance_to(self, position: int) -> None:
         """Everything up to `position` is known. Add the frames that arrived early and follow it without a gap."""
         while position + 1 in self._early:
             position += 1
-        self.position, self.is_gone = position, False
+        self.position, self.is_deleted = position, False
         if self._early:
             self._early = {seq for seq in self._early if seq > position}
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         self.position = None
         self._early.clear()
 
@@ -135,9 +135,9 @@ class WatcherRegistry:
     # ------------------------------------------------------------------ callbacks of the bus
 
     def on_frame(self, frame: Frame) -> None:
-        if frame.seq and (heard := self._progress.get(frame.topic)):
-            self._start_from_watchers(frame.topic, heard)
-            heard.hear(frame.seq)
+        if frame.seq and (progress := self._progress.get(frame.topic)):
+            self._start_from_watchers(frame.topic, progress)
+            progress.on_seq(frame.seq)
         for watcher in tuple(self._watchers.get(frame.topic, ())):
             try:
                 watcher.on_message(frame)
@@ -147,8 +147,8 @@ class WatcherRegistry:
 
     def on_resync(self, topics: Collection[str]) -> None:
         for topic in topics:
-            if heard := self._progress.get(topic):
-                heard.forget()
+            if progress := self._progress.get(topic):
+                progress.reset()
         for watcher in {watcher for topic in topics for watcher in self._watchers.get(topic, ())}:
             watcher.on_resync()
 
@@ -165,13 +165,13 @@ class WatcherRegistry:
     def restart(self) -> None:
         """Another epoch has begun."""
         self._committed.clear()
-        for heard in self._progress.values():
-            heard.tail = 0
+        for progress in self._progress.values():
+            progress.tail = 0
         self.on_resync(list(self._watchers))
 
     def _known_ends(self) -> dict[str, int]:
         """The seq that each log has reached for certain: committed by this process, or read before."""
-        read = {name: heard.tail for name, heard in self._progress.items()}
+        read = {name: progress.tail for name, progress in self._progress.items()}
         return read | {name: max(seq, read.get(name, 0)) for name, seq in self._committed.items()}
 
     # ------------------------------------------------------------------ checking tails
@@ -188,7 +188,7 @@ class WatcherRegistry:
 
     async def _check_tails(self, read: Tails) -> None:
         """Announce lost frames: their events are in the log, and they have not arrived GRACE_SECONDS later."""
-        ends, looked = self._known_ends(), dict(self._progress)
+        ends, checked = self._known_ends(), dict(self._progress)
         if not ends:
             return
         since = self._epoch.current if self._epoch is not None else None
@@ -198,35 +198,35 @@ class WatcherRegistry:
             await self._epoch.renew(since)
         if self._epoch is not None and self._epoch.current != since:
             return
-        for name, heard in looked.items():
-            heard.tail = tails.get(name, 0)
-            self._start_from_watchers(name, heard)
-        ahead = {name: heard for name, heard in looked.items() if _is_ahead(heard, tails.get(name))}
+        for name, progress in checked.items():
+            progress.tail = tails.get(name, 0)
+            self._start_from_watchers(name, progress)
+        ahead = {name: progress for name, progress in checked.items() if _is_ahead(progress, tails.get(name))}
         if not ahead:
             return
         await asyncio.sleep(GRACE_SECONDS)
-        for name, heard in ahead.items():
-            if self._progress.get(name) is heard and _is_ahead(heard, tails.get(name)):
-                self._announce_missed(name, heard, tails.get(name))
+        for name, progress in ahead.items():
+            if self._progress.get(name) is progress and _is_ahead(progress, tails.get(name)):
+                self._announce_missed(name, progress, tails.get(name))
 
-    def _start_from_watchers(self, name: str, heard: TopicProgress) -> None:
+    def _start_from_watchers(self, name: str, progress: TopicProgress) -> None:
         """Without a known position, start from the watcher that knows least of the topic."""
-        if heard.position is None:
+        if progress.position is None:
             positions = [watcher.position_of(name) for watcher in self._watchers.get(name, ())]
             if known := [position for position in positions if position is not None]:
-                heard.begin(min(known))
+                progress.advance_to(min(known))
 
-    def _announce_missed(self, name: str, heard: TopicProgress, tail: int | None) -> None:
+    def _announce_missed(self, name: str, progress: TopicProgress, tail: int | None) -> None:
         if tail is None:
-            heard.is_gone = True
+            progress.is_deleted = True
         else:
-            heard.begin(tail)
+            progress.advance_to(tail)
         for watcher in tuple(self._watchers[name]):
             watcher.on_missed(name)
 
 
-def _is_ahead(heard: TopicProgress, tail: int | None) -> bool:
+def _is_ahead(progress: TopicProgress, tail: int | None) -> bool:
     """Whether the log holds events whose frames have not arrived. `tail` is None for a deleted topic."""
     if tail is None:
-        return not heard.is_gone
-    return heard.position is None or tail > heard.position
+        return not progress.is_deleted
+    return progress.position is None or tail > progress.position
