@@ -64,6 +64,9 @@ def test_the_imports_keep_their_order(copy: Path) -> None:
         ("messages/policy.py", "import roomcast.realtime.hub", "features and the ground know no transport"),
         ("realtime/hub.py", "import sqlalchemy", "live delivery knows no product"),
         ("api/execution/limits.py", "import roomcast.settings", "settings are passed, not imported"),
+        ("api/websocket/protocol.py", "import roomcast.api.schema.root", "transports know no GraphQL types"),
+        ("api/execution/limits.py", "import roomcast.api.schema.root", "transports above the schema above execution"),
+        ("server/extensions.py", "import roomcast.core.ids", "the server knows nothing of the app"),
         ("core/event_log.py", "import roomcast.core.db", "no cycles inside a room"),
     ],
 )

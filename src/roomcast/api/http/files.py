@@ -202,7 +202,7 @@ def _headers(variant: Variant, seconds: int) -> dict[str, str]:
         "Content-Type": variant.content_type,
         "Content-Disposition": disposition(variant.filename, inline=variant.content_type in INLINE),
         "Content-Security-Policy": INERT,
-        # Pages of ROOMCAST_ALLOWED_ORIGINS show pictures too. The URL alone gives access, so this protects nothing.
+        # Pages of ROOMCAST_ALLOWED_ORIGINS show pictures too. The URL alone gives access anyway.
         "Cross-Origin-Resource-Policy": "cross-origin",
         "Cache-Control": f"private, max-age={seconds}, immutable",
         "Accept-Ranges": "bytes",
