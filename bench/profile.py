@@ -117,14 +117,13 @@ async def show(client: Client, name: str, query: str, **variables: Any) -> None:
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         app = App(Settings(_env_file=None, data_dir=Path(folder), rate_limits=OnOff.OFF))
-        await app.roomcast.start()
-        client = Client(app)
-        signed_up = await client.ask(SIGNUP, input={"username": "ann", "password": PASSWORD})
-        client.token = signed_up["signup"]["tokens"]["accessToken"]
-        room = (await client.ask(ROOM, input={"name": "den"}))["createRoom"]["room"]["id"]
-        await show(client, "sendMessage", SEND, input={"roomId": room, "body": "hello there"})
-        await show(client, "messages", HISTORY, id=room)
-        await app.roomcast.stop()
+        async with app.lifespan():
+            client = Client(app)
+            signed_up = await client.ask(SIGNUP, input={"username": "ann", "password": PASSWORD})
+            client.token = signed_up["signup"]["tokens"]["accessToken"]
+            room = (await client.ask(ROOM, input={"name": "den"}))["createRoom"]["room"]["id"]
+            await show(client, "sendMessage", SEND, input={"roomId": room, "body": "hello there"})
+            await show(client, "messages", HISTORY, id=room)
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ ROOM_EVENTS = (
 )
 
 
-class Refused(AssertionError):
+class GraphQLErrors(AssertionError):
     """Top-level errors where none were expected."""
 
     def __init__(self, errors: list[Json]) -> None:
@@ -64,7 +64,7 @@ class Refused(AssertionError):
 
 
 @cache
-def certificates() -> ssl.SSLContext:
+def default_tls_context() -> ssl.SSLContext:
     """Read once: that takes a client longer than its first request, and nobody here speaks TLS."""
     return ssl.create_default_context()
 
@@ -74,7 +74,7 @@ class AnonymousClient:
 
     def __init__(self, app: RunningApp, token: str | None = None) -> None:
         self.app, self.token = app, token
-        self.http = httpx.AsyncClient(base_url=app.url, timeout=WAIT_SECONDS, verify=certificates())
+        self.http = httpx.AsyncClient(base_url=app.url, timeout=WAIT_SECONDS, verify=default_tls_context())
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,7 +91,7 @@ class AnonymousClient:
         """The data of an operation that is expected to have no top-level errors."""
         answer = (await self.post({"query": document, "variables": variables})).json()
         if "errors" in answer:
-            raise Refused(answer["errors"])
+            raise GraphQLErrors(answer["errors"])
         data: Json = answer["data"]
         return data
 
@@ -100,22 +100,22 @@ class AnonymousClient:
         [payload] = (await self.execute(document, input=arguments)).values()
         return dict(payload)
 
-    async def codes(self, document: str, **variables: Any) -> list[str]:
+    async def error_codes(self, document: str, **variables: Any) -> list[str]:
         """The codes of an operation that is expected to be turned down at the top level."""
         try:
             data = await self.execute(document, **variables)
-        except Refused as refused:
+        except GraphQLErrors as refused:
             return refused.codes
         raise AssertionError(f"was answered: {data}")
 
     @asynccontextmanager
-    async def socket(self, **payload: Any) -> AsyncIterator["SocketClient"]:
+    async def connect(self, **payload: Any) -> AsyncIterator["SocketClient"]:
         """A socket that has been acknowledged for this person."""
         if self.token:
             payload = {"authorization": f"Bearer {self.token}", **payload}
-        async with SocketClient(self.app.ws_url) as wire:
-            await wire.init(payload)
-            yield wire
+        async with SocketClient(self.app.ws_url) as socket:
+            await socket.init(payload)
+            yield socket
 
 
 class UserClient(AnonymousClient):
@@ -141,7 +141,7 @@ class UserClient(AnonymousClient):
     async def send(self, room_id: str, body: str, **more: Any) -> Json:
         return await self.mutate(SEND, roomId=room_id, body=body, **more)
 
-    async def say(self, room_id: str, *bodies: str) -> list[Json]:
+    async def send_messages(self, room_id: str, *bodies: str) -> list[Json]:
         """Send these one after another; the messages."""
         payloads = [await self.send(room_id, body) for body in bodies]
         assert all(payload["errors"] == [] for payload in payloads)
@@ -150,8 +150,8 @@ class UserClient(AnonymousClient):
 
 async def sign_up(app: RunningApp, name: str) -> UserClient:
     """Sign somebody up."""
-    async with AnonymousClient(app) as visitor:
-        signed_in = await visitor.mutate(SIGNUP, username=name, password=PASSWORD)
+    async with AnonymousClient(app) as anonymous:
+        signed_in = await anonymous.mutate(SIGNUP, username=name, password=PASSWORD)
     assert signed_in["errors"] == []
     return UserClient(app, name, signed_in)
 
@@ -173,7 +173,7 @@ class SocketClient:
         """`forwarded`: the address that a proxy would name."""
         protocols = [Subprotocol(subprotocol)] if subprotocol else None
         headers = {"X-Forwarded-For": forwarded} if forwarded else None
-        self._opening = connect(
+        self._connecting = connect(
             url,
             subprotocols=protocols,
             origin=origin,  # type: ignore[arg-type]
@@ -188,7 +188,7 @@ class SocketClient:
         self.reading: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
-        self.ws = await self._opening
+        self.ws = await self._connecting
         self.reading = asyncio.create_task(self._read())
         return self
 
@@ -229,7 +229,7 @@ class SocketClient:
         async with asyncio.timeout(WAIT_SECONDS):
             return dict((await self.pings.get()).get("payload") or {})
 
-    async def heard(self, id_: str) -> Json:
+    async def next_message(self, id_: str) -> Json:
         """The next protocol message of an operation that was started by hand."""
         async with asyncio.timeout(WAIT_SECONDS):
             return await self._inboxes.setdefault(id_, asyncio.Queue()).get()
@@ -240,15 +240,15 @@ class SocketClient:
             await self.reading
         return self.ws.close_code, self.ws.close_reason
 
-    async def ask(self, document: str, **variables: Any) -> Json:
+    async def execute(self, document: str, **variables: Any) -> Json:
         """The whole answer of a query or mutation over this socket."""
-        watching = await self.watch(document, **variables)
-        message = await watching.message()
+        watching = await self.subscribe(document, **variables)
+        message = await watching.next_message()
         assert message["type"] == "next", message
-        assert (await watching.message())["type"] == "complete"
+        assert (await watching.next_message())["type"] == "complete"
         return dict(message["payload"])
 
-    async def watch(self, document: str, **variables: Any) -> "ClientSubscription":
+    async def subscribe(self, document: str, **variables: Any) -> "ClientSubscription":
         id_ = str(next(self._ids))
         self._inboxes[id_] = asyncio.Queue()
         payload = {"query": document, "variables": variables}
@@ -259,36 +259,36 @@ class SocketClient:
 class ClientSubscription:
     """One running operation, as its client sees it."""
 
-    def __init__(self, wire: SocketClient, id_: str, inbox: asyncio.Queue[Json]) -> None:
-        self._wire, self.id, self._inbox = wire, id_, inbox
+    def __init__(self, socket: SocketClient, id_: str, inbox: asyncio.Queue[Json]) -> None:
+        self._socket, self.id, self._inbox = socket, id_, inbox
 
-    async def message(self) -> Json:
+    async def next_message(self) -> Json:
         """The next protocol message of this operation."""
         async with asyncio.timeout(WAIT_SECONDS):
             return await self._inbox.get()
 
-    async def next(self) -> Json:
+    async def next_event(self) -> Json:
         """What the subscription's one field showed next."""
-        message = await self.message()
+        message = await self.next_message()
         assert message["type"] == "next", message
         payload = message["payload"]
         assert "errors" not in payload, payload
         [shown] = payload["data"].values()
         return dict(shown)
 
-    async def take(self, count: int) -> list[Json]:
-        return [await self.next() for _ in range(count)]
+    async def next_events(self, count: int) -> list[Json]:
+        return [await self.next_event() for _ in range(count)]
 
-    async def until_ready(self) -> list[Json]:
+    async def wait_until_ready(self) -> list[Json]:
         """Everything of roomEvents up to and with the next StreamReady."""
-        seen = [await self.next()]
+        seen = [await self.next_event()]
         while seen[-1]["__typename"] != "StreamReady":
-            seen.append(await self.next())
+            seen.append(await self.next_event())
         return seen
 
     async def stop(self) -> None:
-        await self._wire.send(type="complete", id=self.id)
+        await self._socket.send(type="complete", id=self.id)
 
     @property
-    def is_silent(self) -> bool:
+    def is_empty(self) -> bool:
         return self._inbox.empty()

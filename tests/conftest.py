@@ -22,7 +22,7 @@ DATABASES = ["sqlite", "postgresql"]
 Answer = TypeVar("Answer")
 
 
-def beside_the_loop(task: Coroutine[Any, Any, Answer]) -> Answer:
+def run_in_own_loop(task: Coroutine[Any, Any, Answer]) -> Answer:
     """Run to the end in a loop of its own: fixtures of a session are made while a test's loop already runs."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, task).result()
@@ -32,7 +32,7 @@ def beside_the_loop(task: Coroutine[Any, Any, Answer]) -> Answer:
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated, empty SQLite file."""
     path = tmp_path_factory.mktemp("template") / "roomcast.db"
-    beside_the_loop(migrations.upgrade(f"sqlite:///{path}"))
+    run_in_own_loop(migrations.upgrade(f"sqlite:///{path}"))
     return path
 
 
@@ -45,8 +45,8 @@ def postgres_server() -> Iterator[servers.Server]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: servers.Server) -> str:
     """The name of a migrated, empty database on that server."""
-    url = beside_the_loop(servers.create_database(postgres_server.url, "roomcast_template"))
-    beside_the_loop(migrations.upgrade(url))
+    url = run_in_own_loop(servers.create_database(postgres_server.url, "roomcast_template"))
+    run_in_own_loop(migrations.upgrade(url))
     return "roomcast_template"
 
 
@@ -85,7 +85,7 @@ async def app(make_app: MakeApp) -> RunningApp:
 
 
 @pytest_asyncio.fixture
-async def visitor(app: RunningApp) -> AsyncIterator[AnonymousClient]:
+async def anonymous(app: RunningApp) -> AsyncIterator[AnonymousClient]:
     """Somebody without an account."""
     async with AnonymousClient(app) as somebody:
         yield somebody

@@ -132,18 +132,18 @@ async def replay_invariant(witness: UserClient, room_id: str) -> AsyncIterator[l
     listened all the while. After the block, the list that was given holds the events that it caused."""
     known, start = await snapshot(witness, room_id)
     told, cursor = list[Json](), start
-    async with witness.socket() as wire:
-        live = await wire.watch(REPLAY, roomId=room_id, after=start)
-        await live.until_ready()
-        await live.until_ready()
+    async with witness.connect() as wire:
+        live = await wire.subscribe(REPLAY, roomId=room_id, after=start)
+        await live.wait_until_ready()
+        await live.wait_until_ready()
         yield told
         fresh, end = await snapshot(witness, room_id)
         while cursor != end:
-            told.append(await live.next())
+            told.append(await live.next_event())
             cursor = told[-1]["cursor"]
-        late = await wire.watch(REPLAY, roomId=room_id, after=start)
-        await late.until_ready()
-        *replayed, ready = await late.until_ready()
+        late = await wire.subscribe(REPLAY, roomId=room_id, after=start)
+        await late.wait_until_ready()
+        *replayed, ready = await late.wait_until_ready()
     assert ready["recovered"] is True
     assert ready["replayedCount"] == len(replayed) == len(told)
     assert _applied(known, replayed) == fresh, (known, fresh)
@@ -158,7 +158,7 @@ def _applied(known: Known, events: list[Json]) -> Known:
     return after
 
 
-def kinds(told: list[Json]) -> list[Any]:
+def event_kinds(told: list[Json]) -> list[Any]:
     """The short of what was told: each event's type, what became of a member, or what the room itself said."""
     return [event.get("change") or _said_by_room(event) or event["__typename"] for event in told]
 

@@ -23,13 +23,13 @@ SECRET = "a secret for tests that is long enough to sign with"
 class Server(uvicorn.Server):
     """uvicorn without its signal handlers and its ticking loop: started and stopped by a test."""
 
-    async def begin(self) -> None:
+    async def start(self) -> None:
         self.config.load()
         self.lifespan = self.config.lifespan_class(self.config)
         await self.startup()
         assert self.started, "the app did not start"
 
-    async def end(self) -> None:
+    async def stop(self) -> None:
         """As uvicorn's own `shutdown`, without the tenth of a second that it always waits."""
         self.should_exit = True
         for server in self.servers:
@@ -67,11 +67,11 @@ class RunningApp:
         async with self.roomcast.db.read() as session:
             return list(await session.exec(select(AuditEntry).order_by(col(AuditEntry.id))))
 
-    def leftovers(self) -> dict[str, Any]:
+    def open_resources(self) -> dict[str, Any]:
         """What should be nothing once every client has gone."""
         hub = self.roomcast.hub
         return {
-            "watched": len(self.roomcast.watch.topics),
+            "watched": len(self.roomcast.backend.watchers.topics),
             "topics": len(hub.topics),
             "readers": hub.reader_count,
             "sockets": len(self.roomcast.sockets.open),
@@ -95,24 +95,24 @@ async def open_app(settings: Settings, passwords: Passwords | None = None) -> As
         asgi_app, "127.0.0.1", 0, ws=WebSocketProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
     )
     server = Server(config)
-    await server.begin()
+    await server.start()
     app = RunningApp(asgi_app, server)
     try:
         yield app
-        await nothing_left(app)
+        await wait_until_all_closed(app)
     finally:
-        await server.end()
-    await no_tasks_since(before)
-    assert asgi_app.roomcast.db.refused_connections == 0, "a connection was idle in a transaction at check-in"
+        await server.stop()
+    await wait_until_tasks_end(before)
+    assert app.roomcast.db.refused_connections == 0, "a connection was idle in a transaction at check-in"
 
 
-async def nothing_left(app: RunningApp, seconds: float = 5.0) -> None:
+async def wait_until_all_closed(app: RunningApp, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while any(app.leftovers().values()):  # noqa: ASYNC110 (no one event says it)
+        while any(app.open_resources().values()):  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.01)
 
 
-async def no_tasks_since(before: set[asyncio.Task[Any]], seconds: float = 5.0) -> None:
+async def wait_until_tasks_end(before: set[asyncio.Task[Any]], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while left := {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}:
             await asyncio.wait(left, timeout=0.1)

@@ -55,9 +55,9 @@ async def execute(client: AnonymousClient, transport: str, document: str, variab
     """The whole response, errors included, over HTTP or WebSocket."""
     if transport == "http":
         return dict((await client.post({"query": document, "variables": variables})).json())
-    async with client.socket() as socket:
-        operation = await socket.watch(document, **variables)
-        message = await operation.message()
+    async with client.connect() as socket:
+        operation = await socket.subscribe(document, **variables)
+        message = await operation.next_message()
         return {"errors": message["payload"]} if message["type"] == "error" else dict(message["payload"])
 
 
@@ -77,8 +77,8 @@ async def test_a_lone_surrogate_is_stored_as_a_replacement_character(ann: UserCl
     headers = {"content-type": "application/json", "authorization": f"Bearer {ann.token}"}
     response = (await ann.http.post("/graphql", content=body, headers=headers)).json()
     assert response["data"]["sendMessage"]["message"]["body"] == "so \ufffd"
-    async with ann.socket() as socket:
-        assert (await socket.ask(SEND, input={"roomId": room_id, "body": "\ude00"}))["data"]["sendMessage"][
+    async with ann.connect() as socket:
+        assert (await socket.execute(SEND, input={"roomId": room_id, "body": "\ude00"}))["data"]["sendMessage"][
             "errors"
         ] == []
 
@@ -89,17 +89,19 @@ async def test_a_lone_surrogate_is_stored_as_a_replacement_character(ann: UserCl
     [(SEND, {"input": {"roomId": UNKNOWN_ROOM, "body": "a"}}), (JOIN, {"input": {"roomId": UNKNOWN_ROOM}})],
 )
 async def test_a_mutation_without_a_token_fails_with_unauthenticated(
-    visitor: AnonymousClient, transport: str, document: str, variables: Json
+    anonymous: AnonymousClient, transport: str, document: str, variables: Json
 ) -> None:
-    assert error_codes(await execute(visitor, transport, document, variables)) == ["UNAUTHENTICATED"]
+    assert error_codes(await execute(anonymous, transport, document, variables)) == ["UNAUTHENTICATED"]
 
 
 async def test_a_stream_with_an_unknown_room_a_bad_cursor_or_no_token_is_refused(
-    ann: UserClient, visitor: AnonymousClient
+    ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     for bad_id in (UNKNOWN_ROOM, "", "den", "room_x"):
         assert error_codes(await execute(ann, "socket", ROOM_MESSAGES, {"roomId": bad_id})) == ["NOT_FOUND"]
-    assert error_codes(await execute(visitor, "socket", ROOM_MESSAGES, {"roomId": UNKNOWN_ROOM})) == ["UNAUTHENTICATED"]
+    assert error_codes(await execute(anonymous, "socket", ROOM_MESSAGES, {"roomId": UNKNOWN_ROOM})) == [
+        "UNAUTHENTICATED"
+    ]
     room_id = await ann.create_room("den")
     for cursor in ("", "x", "AAAA", "=" * 4000):
         response = await execute(ann, "socket", ROOM_MESSAGES, {"roomId": room_id, "after": cursor})
@@ -112,7 +114,7 @@ async def test_a_stream_with_an_unknown_room_a_bad_cursor_or_no_token_is_refused
 def expired_token(client: UserClient) -> str:
     user_id = local_id("user", client.id)
     assert user_id is not None
-    return Tokens([SECRET.encode()], -5).access(user_id, uuid7())[0]
+    return Tokens([SECRET.encode()], -5).issue_access_token(user_id, uuid7())[0]
 
 
 async def test_an_expired_token_has_another_code_than_an_invalid_one(app: RunningApp, ann: UserClient) -> None:
@@ -125,17 +127,21 @@ async def test_an_expired_token_has_another_code_than_an_invalid_one(app: Runnin
 
 
 @pytest.mark.parametrize("accept", ["application/json", "multipart/mixed", "text/event-stream"])
-async def test_a_request_with_an_unknown_authorization_scheme_is_refused(visitor: AnonymousClient, accept: str) -> None:
+async def test_a_request_with_an_unknown_authorization_scheme_is_refused(
+    anonymous: AnonymousClient, accept: str
+) -> None:
     document = "{ me { id } }" if accept == "application/json" else "subscription { inboxEvents { __typename } }"
     for scheme in ("Basic YW5uOnNlY3JldA==", "Token abc", "Digest username=ann", "eyJhbGciOiJub25lIn0.e30."):
-        response = await visitor.post({"query": document}, authorization=scheme, accept=accept)
+        response = await anonymous.post({"query": document}, authorization=scheme, accept=accept)
         assert (response.status_code, error_codes(response.json())) == (401, ["UNAUTHENTICATED"])
         assert response.headers["www-authenticate"].startswith("Bearer")
 
 
 @pytest.mark.parametrize("header", ["", "Bearer"])
-async def test_a_request_with_an_empty_authorization_header_is_anonymous(visitor: AnonymousClient, header: str) -> None:
-    response = await visitor.post({"query": "{ me { id } }"}, authorization=header)
+async def test_a_request_with_an_empty_authorization_header_is_anonymous(
+    anonymous: AnonymousClient, header: str
+) -> None:
+    response = await anonymous.post({"query": "{ me { id } }"}, authorization=header)
     assert (response.status_code, response.json()) == (200, {"data": {"me": None}})
 
 

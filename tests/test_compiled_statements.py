@@ -66,13 +66,13 @@ async def scans(app: RunningApp, asked: set[Question]) -> dict[str, str]:
 
 async def test_what_people_do_in_rooms_reads_no_table_whole(app: RunningApp, bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
-    first, *_, last = await bob.say(den, "one", "two", "hello @cleo", "@room")
+    first, *_, last = await bob.send_messages(den, "one", "two", "hello @cleo", "@room")
     await bob.send(den, "a reply", threadRootId=first["id"])
     with questions() as asked:
         await cleo.execute(ROOMS)
         page = await cleo.execute(PAGE, id=den)
         await cleo.execute(PAGE, id=den, before=page["room"]["messages"]["edges"][0]["cursor"])
-        await cleo.say(den, "hello @bob")
+        await cleo.send_messages(den, "hello @bob")
         await cleo.mutate(REACT, messageId=last["id"], emoji="👍")
         await cleo.mutate(MARK, roomId=den, upToMessageId=last["id"])
     assert len(asked) > 10

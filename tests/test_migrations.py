@@ -15,10 +15,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from roomcast.app import prepare_database
 from roomcast.core import migrations
 from roomcast.core.db import driver_url
 from roomcast.settings import WrongSetting
+from roomcast.startup import prepare_database
 from roomcast.tables import metadata
 from tests import servers
 from tests.running_app import SECRET, settings_for

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from roomcast.settings import PREFIX, Settings, WrongSetting, data_folder, incoming, load, secret_keys, vapid_key
+from roomcast.settings import (
+    PREFIX,
+    Settings,
+    WrongSetting,
+    data_folder,
+    incoming_folder,
+    load_settings,
+    secret_keys,
+    vapid_key,
+)
 
 EXAMPLE = Path(".env.example").read_text()
 SET = re.compile(r"^#(ROOMCAST_[A-Z_]+)=(.*)$")
@@ -79,7 +88,7 @@ def test_a_wrong_value_is_a_sentence_that_names_the_setting(
 ) -> None:
     monkeypatch.setenv(PREFIX + name, value)
     with pytest.raises(WrongSetting) as wrong:
-        load()
+        load_settings()
     sentence = str(wrong.value)
     assert PREFIX + name in sentence or name == "PROFILE"
     assert sentence.count("\n") == 0
@@ -93,7 +102,7 @@ def test_several_wrong_settings_are_said_at_once(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ROOMCAST_PORT", "http")
     monkeypatch.setenv("ROOMCAST_LOG_LEVEL", "chatty")
     with pytest.raises(WrongSetting) as wrong:
-        load()
+        load_settings()
     assert [line.partition(":")[0] for line in str(wrong.value).splitlines()] == ["ROOMCAST_PORT", "ROOMCAST_LOG_LEVEL"]
 
 
@@ -101,36 +110,36 @@ def test_several_processes_want_a_bus_that_reaches_them(monkeypatch: pytest.Monk
     monkeypatch.setenv("ROOMCAST_DATABASE_URL", "postgresql://localhost/chat")
     monkeypatch.setenv("ROOMCAST_WORKERS", "2")
     with pytest.raises(WrongSetting, match="ROOMCAST_BUS_URL"):
-        load()
+        load_settings()
     monkeypatch.setenv("ROOMCAST_BUS_URL", "redis://localhost")
-    assert load().workers == 2
+    assert load_settings().workers == 2
 
 
 def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(WrongSetting, match="ROOMCAST_DATA_DIR"):
-        data_folder(load(data_dir=tmp_path / "file"))
+        data_folder(load_settings(data_dir=tmp_path / "file"))
     (tmp_path / "secret.key").mkdir()
     with pytest.raises(WrongSetting, match="ROOMCAST_DATA_DIR"):
-        secret_keys(load(data_dir=tmp_path))
+        secret_keys(load_settings(data_dir=tmp_path))
     (tmp_path / "uploads").touch()
     with pytest.raises(WrongSetting, match="ROOMCAST_DATA_DIR"):
-        incoming(load(data_dir=tmp_path))
+        incoming_folder(load_settings(data_dir=tmp_path))
 
 
 def test_the_secret_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
-    settings = load(data_dir=tmp_path / "new")
+    settings = load_settings(data_dir=tmp_path / "new")
     assert secret_keys(settings) == secret_keys(settings)
     assert (tmp_path / "new" / "secret.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_key_that_signs_pushes_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
-    settings = load(data_dir=tmp_path)
+    settings = load_settings(data_dir=tmp_path)
     assert vapid_key(settings) == vapid_key(settings)
     assert len(vapid_key(settings)) == 32
     assert (tmp_path / "vapid.key").stat().st_mode & 0o777 == 0o600
     kept = (tmp_path / "vapid.key").read_text()
-    assert vapid_key(load(vapid_private_key=kept)) == vapid_key(settings)
+    assert vapid_key(load_settings(vapid_private_key=kept)) == vapid_key(settings)
     (tmp_path / "vapid.key").write_text("nonsense")
     with pytest.raises(WrongSetting, match=r"vapid\.key"):
         vapid_key(settings)
@@ -142,29 +151,29 @@ def test_the_data_folder_is_closed_to_others_though_an_older_release_left_it_ope
     (folder / "roomcast.db").touch()
     for path in (folder, folder / "roomcast.db"):
         path.chmod(0o755)
-    data_folder(load(data_dir=folder))
+    data_folder(load_settings(data_dir=folder))
     assert [path.stat().st_mode & 0o777 for path in (folder, folder / "roomcast.db")] == [0o700, 0o600]
 
 
 def test_a_folder_that_all_users_share_stays_as_it_is(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
-    data_folder(load(data_dir=tmp_path))
+    data_folder(load_settings(data_dir=tmp_path))
     assert tmp_path.stat().st_mode & 0o7777 == 0o1777
 
 
 def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in Settings.model_fields:
         monkeypatch.setenv(PREFIX + name.upper(), "")
-    everything_empty = load()
+    everything_empty = load_settings()
     assert everything_empty == Settings(_env_file=None)
 
 
 def test_neither_settings_nor_sentences_show_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert KEY not in repr(load(secret_key=KEY))
+    assert KEY not in repr(load_settings(secret_key=KEY))
     monkeypatch.setenv("ROOMCAST_SECRET_KEY", f"{KEY},too short")
     monkeypatch.setenv("ROOMCAST_DATABASE_URL", "mysql://root:password@localhost/chat")
     with pytest.raises(WrongSetting) as wrong:
-        load()
+        load_settings()
     assert not any(secret in str(wrong.value) for secret in (KEY, "too short", "password"))
 
 

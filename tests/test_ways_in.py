@@ -116,7 +116,7 @@ async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: 
         for _ in range(2):
             async with SocketClient(f"ws://127.0.0.1:{port}/graphql") as wire:
                 await wire.init()
-                assert (await wire.ask("{ __typename }"))["data"] == {"__typename": "Query"}
+                assert (await wire.execute("{ __typename }"))["data"] == {"__typename": "Query"}
     advice = [line for line in await asyncio.to_thread(said.read_text) if line]
     assert advice
     lines = [line for line in "".join(advice).splitlines() if "roomcast serve" in line]

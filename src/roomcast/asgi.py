@@ -1,15 +1,16 @@
-"""For people who bring their own server: `uvicorn roomcast.asgi:app`. Settings come from the environment."""
+"""The ASGI app for `uvicorn roomcast.asgi:app` and other ASGI servers. Settings come from the environment."""
 
 import sys
 
-from roomcast.app import start_logs
 from roomcast.serving import app_alone
-from roomcast.settings import WrongSetting, keep_files_private, load
+from roomcast.settings import WrongSetting, load_settings, set_private_umask
+from roomcast.startup import create_keys_and_folders, start_logs
 
-keep_files_private()
+set_private_umask()
 try:
-    settings = load()
+    settings = load_settings()
     start_logs(settings)
+    create_keys_and_folders(settings)
     app = app_alone(settings)
-except WrongSetting as error:  # a sentence, as `roomcast serve` says it, in place of a traceback
+except WrongSetting as error:  # print one sentence without a traceback, like `roomcast serve`
     sys.exit(str(error))

@@ -14,23 +14,14 @@ from roomcast.accounts import administration
 from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api.schema import root
-from roomcast.app import prepare_database, pushes, start_logs
 from roomcast.core import event_log, migrations, sqlite
 from roomcast.core.db import Database, driver_url
 from roomcast.core.errors import Refused
-from roomcast.doctor import examine
+from roomcast.doctor import run_checks
 from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.serving import app_alone
-from roomcast.settings import (
-    Settings,
-    WrongSetting,
-    data_folder,
-    incoming,
-    keep_files_private,
-    load,
-    secret_keys,
-    vapid_key,
-)
+from roomcast.settings import Settings, WrongSetting, data_folder, load_settings, set_private_umask
+from roomcast.startup import create_keys_and_folders, prepare_database, start_logs
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
 
@@ -40,7 +31,7 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on (ROOMCAST_PORT
 
 def main() -> None:
     """Run a command; a wrong setting is a sentence on standard error and exit code 2, never a traceback."""
-    keep_files_private()
+    set_private_umask()
     try:
         app()
     except WrongSetting as error:
@@ -52,12 +43,9 @@ def main() -> None:
 def serve(host: Host = None, port: Port = None) -> None:
     """Serve the API, GraphiQL and the page."""
     given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
-    settings = load(**given)
+    settings = load_settings(**given)
     start_logs(settings)
-    secret_keys(settings)  # before any worker starts: they must agree on one
-    if pushes(settings):
-        vapid_key(settings)
-    incoming(settings)
+    create_keys_and_folders(settings)
     asyncio.run(prepare_database(settings))
     _run(settings)
 
@@ -82,7 +70,7 @@ def _run(settings: Settings) -> None:
 @app.command()
 def migrate() -> None:
     """Bring the database to the schema of this release. Safe to run at any time, by several at once."""
-    settings = load()
+    settings = load_settings()
     data_folder(settings)
     try:
         asyncio.run(migrations.upgrade(settings.database_direct_url))
@@ -94,7 +82,7 @@ def migrate() -> None:
 @app.command()
 def backup(target: Annotated[Path, typer.Argument(help="A file that is not there yet.")]) -> None:
     """Copy the embedded database into a file, as it is at one moment; the server may go on meanwhile."""
-    settings = load()
+    settings = load_settings()
     if not settings.is_sqlite:
         raise WrongSetting("ROOMCAST_DATABASE_URL: only the embedded database is copied here; use pg_dump")
     try:
@@ -110,17 +98,17 @@ def backup(target: Annotated[Path, typer.Argument(help="A file that is not there
 def after_restore() -> None:
     """Say that the data was restored from a backup, before the server starts again: clients then fetch anew what they
     remember of a future that never was."""
-    asyncio.run(_begin_epoch(load()))
+    asyncio.run(_begin_epoch(load_settings()))
     print("Cursors of before the restore no longer count.")
 
 
 @app.command()
 def doctor() -> None:
     """Say what would keep this server from working as it is set, and what to do."""
-    findings = asyncio.run(examine(load()))
+    findings = asyncio.run(run_checks(load_settings()))
     for subject, trouble, note in findings:
         print(f"{'wrong' if trouble else 'ok':6} {subject:11} {trouble or note}")
-    sys.exit(any(finding.trouble for finding in findings))
+    sys.exit(any(finding.problem for finding in findings))
 
 
 @app.command()
@@ -137,7 +125,7 @@ def create_admin(
 ) -> None:
     """Open an account with the role ADMIN."""
     try:
-        asyncio.run(_create_admin(load(), username, password, email))
+        asyncio.run(_create_admin(load_settings(), username, password, email))
     except Refused as refused:
         print(f"{refused.code}: {refused.message}", file=sys.stderr)
         sys.exit(1)
@@ -151,7 +139,7 @@ def reset_password(
 ) -> None:
     """Give somebody a new password. All their sessions end, in running servers too."""
     try:
-        asyncio.run(_reset_password(load(), username, password))
+        asyncio.run(_reset_password(load_settings(), username, password))
     except Refused as refused:
         print(f"{refused.code}: {refused.message}", file=sys.stderr)
         sys.exit(1)
@@ -160,7 +148,7 @@ def reset_password(
 
 async def _reset_password(settings: Settings, username: str, password: str) -> None:
     await prepare_database(settings)
-    hashed = await _hashed(password, username)
+    hashed = await _hash_password(password, username)
     db = Database(settings.database_url)
     try:
         async with db.work() as work:
@@ -179,7 +167,7 @@ async def _begin_epoch(settings: Settings) -> None:
         await db.close()
 
 
-async def _hashed(password: str, username: str) -> str:
+async def _hash_password(password: str, username: str) -> str:
     """Raises PasswordTooWeak."""
     passwords = Passwords()
     try:
@@ -192,7 +180,7 @@ async def _hashed(password: str, username: str) -> str:
 async def _create_admin(settings: Settings, username: str, password: str, email: str | None) -> None:
     await prepare_database(settings)
     accounts.check_account(username, email, None)
-    account = accounts.NewAccount(username, await _hashed(password, username), email)
+    account = accounts.NewAccount(username, await _hash_password(password, username), email)
     db = Database(settings.database_url)
     try:
         async with db.work() as work:

@@ -4,13 +4,22 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from roomcast.app import open_storage, push_subject, pushes, read_trusted
+from roomcast.components import is_push_enabled, open_storage, push_subject, read_trusted_documents
 from roomcast.core import migrations
 from roomcast.descriptors import ADVICE, FEW, descriptor_limit
 from roomcast.hosts import allowed_names
 from roomcast.realtime.bus.bus import Bus
-from roomcast.settings import OnOff, Profile, Settings, WrongSetting, data_folder, incoming, secret_keys, vapid_key
-from roomcast.uploads.storage import prove
+from roomcast.settings import (
+    OnOff,
+    Profile,
+    Settings,
+    WrongSetting,
+    data_folder,
+    incoming_folder,
+    secret_keys,
+    vapid_key,
+)
+from roomcast.uploads.storage import check_storage
 
 BUS_SECONDS = 5.0
 STORAGE_SECONDS = 10.0
@@ -20,24 +29,24 @@ class Finding(NamedTuple):
     """`trouble` says what is wrong and what to do; None when nothing is."""
 
     subject: str
-    trouble: str | None
+    problem: str | None
     note: str = ""
 
 
-async def examine(settings: Settings) -> list[Finding]:
+async def run_checks(settings: Settings) -> list[Finding]:
     """Looks at everything, also after the first trouble. Changes nothing but the data folder and its secret."""
-    return [await _look(subject, look, settings) for subject, look in LOOKS.items()]
+    return [await _run_check(subject, look, settings) for subject, look in CHECKS.items()]
 
 
-async def _look(subject: str, look: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
+async def _run_check(subject: str, check: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
     try:
-        return Finding(subject, None, await look(settings))
+        return Finding(subject, None, await check(settings))
     except (WrongSetting, migrations.Unusable) as error:
         return Finding(subject, str(error))
 
 
 async def _profile(settings: Settings) -> str:
-    read_trusted(settings)
+    read_trusted_documents(settings)
     if settings.profile is Profile.DEVELOPMENT and settings.host not in ("127.0.0.1", "localhost", "::1"):
         return "development, though others can reach this machine: ROOMCAST_PROFILE=production is stricter"
     return settings.profile.value
@@ -55,12 +64,12 @@ async def _secret(settings: Settings) -> str:
 
 
 async def _files(settings: Settings) -> str:
-    folder = incoming(settings)
+    folder = incoming_folder(settings)
     if settings.storage_url is None:
         return f"in {folder.parent}"
     try:
         async with asyncio.timeout(STORAGE_SECONDS):
-            await prove(open_storage(settings), folder)
+            await check_storage(open_storage(settings), folder)
     except WrongSetting:
         raise
     except Exception as error:  # the driver's own, of which there are many
@@ -114,14 +123,14 @@ async def _bus(settings: Settings) -> str:
 
 
 async def _push(settings: Settings) -> str:
-    if not pushes(settings):
+    if not is_push_enabled(settings):
         return "off" if settings.push is OnOff.OFF else "off: the extra push is not installed"
     vapid_key(settings)
     kept = f"key kept in {settings.data_dir}" if settings.vapid_private_key is None else "key set"
     return kept if push_subject(settings) else f"{kept}; set ROOMCAST_VAPID_SUBJECT, or Apple's browsers hear nothing"
 
 
-LOOKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
+CHECKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
     "profile": _profile,
     "hosts": _hosts,
     "secret": _secret,

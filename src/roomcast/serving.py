@@ -2,7 +2,7 @@
 
 import gc
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -19,7 +19,7 @@ from roomcast.accounts.passwords import Passwords
 from roomcast.api.http import error_responses, files
 from roomcast.api.http.endpoint import not_served
 from roomcast.api.schema import root
-from roomcast.app import Roomcast
+from roomcast.app import Roomcast, open_roomcast
 from roomcast.descriptors import raise_descriptor_limit
 from roomcast.hosts import HostCheck, allowed_names
 from roomcast.server.http_connections import CONNECTIONS
@@ -38,11 +38,13 @@ class App:
     """Every operation and every listener's every event pass here: they are spared the layers that pages go through."""
 
     def __init__(self, settings: Settings, passwords: Passwords | None = None) -> None:
-        self.roomcast = Roomcast(settings, passwords)
+        self._settings, self._passwords = settings, passwords
+        self._roomcast: Roomcast | None = None
+        root.build_schema()  # now: `app_alone` freezes what is there when the app has been built
         app = Starlette(
-            routes=_routes(self.roomcast),
+            routes=_routes(settings, lambda: self.roomcast),
             exception_handlers={HTTPException: not_served},
-            lifespan=self._lifespan,
+            lifespan=self.lifespan,
         )
         # Outside of Starlette, so that the answers it gives on its own leave with the headers too.
         is_https = (settings.public_url or "").startswith("https:")
@@ -68,13 +70,20 @@ class App:
         response = await self.roomcast.http(Request(scope, receive))
         await response(scope, receive, send)
 
+    @property
+    def roomcast(self) -> Roomcast:
+        """The running server. Raises RuntimeError outside of the lifespan."""
+        if self._roomcast is None:
+            raise RuntimeError("the server has not started")
+        return self._roomcast
+
     @asynccontextmanager
-    async def _lifespan(self, _app: Starlette) -> AsyncIterator[None]:
-        await self.roomcast.start()
-        try:
+    async def lifespan(self, _app: Starlette | None = None) -> AsyncIterator[None]:
+        async with open_roomcast(self._settings, self._passwords) as self._roomcast:
+            if self._settings.serves_metrics:
+                metrics.register(self._roomcast)
             yield
-        finally:
-            await self.roomcast.stop()
+        self._roomcast = None
 
 
 def app_alone(settings: Settings) -> App:
@@ -117,7 +126,7 @@ def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
     )
 
 
-def _routes(roomcast: Roomcast) -> list[BaseRoute]:
+def _routes(settings: Settings, roomcast: Callable[[], Roomcast]) -> list[BaseRoute]:
     async def schema_file(_request: Request) -> Response:
         return PlainTextResponse(root.printed_schema())
 
@@ -125,7 +134,7 @@ def _routes(roomcast: Roomcast) -> list[BaseRoute]:
         return JSONResponse({"status": "ok"})
 
     async def ready(_request: Request) -> Response:
-        parts = await roomcast.is_ready()
+        parts = await roomcast().is_ready()
         good = all(parts.values())
         shown = {name: "ok" if part else "down" for name, part in parts.items()}
         return JSONResponse({"status": "ok" if good else "down", **shown}, 200 if good else 503)
@@ -134,7 +143,7 @@ def _routes(roomcast: Roomcast) -> list[BaseRoute]:
         Route("/schema.graphql", schema_file),
         Route("/health/live", live),
         Route("/health/ready", ready),
-        *files.routes(lambda: roomcast.files),
-        *([metrics.route(roomcast)] if roomcast.settings.serves_metrics else []),
+        *files.routes(lambda: roomcast().files),
+        *([metrics.route(roomcast, settings.metrics_token)] if settings.serves_metrics else []),
         *pages.routes(),
     ]

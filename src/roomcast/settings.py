@@ -74,17 +74,17 @@ def _one_of(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _host(host: str) -> str:
+def _check_host(host: str) -> str:
     if not re.fullmatch(r"[0-9A-Za-z:._-]+", host):
         raise ValueError("it is one address or name to listen on, like 127.0.0.1 or 0.0.0.0")
     return host
 
 
-def _listed(value: Any) -> Any:
+def _split_list(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
-def _origin(origins: tuple[str, ...]) -> tuple[str, ...]:
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     for origin in origins:
         parts = urlsplit(origin)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
@@ -92,7 +92,7 @@ def _origin(origins: tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
-def _web_address(url: str | None) -> str | None:
+def _check_web_address(url: str | None) -> str | None:
     if url is None:
         return None
     parts = urlsplit(url)
@@ -101,31 +101,31 @@ def _web_address(url: str | None) -> str | None:
     return url.rstrip("/")
 
 
-def _subject(subject: str | None) -> str | None:
+def _check_subject(subject: str | None) -> str | None:
     if subject is not None and not re.fullmatch(r"mailto:[^@\s]+@[^@\s]+|https://\S+", subject):
         raise ValueError("it is an address to write to, like mailto:admin@example.org or https://chat.example.org")
     return subject
 
 
-def _names(hosts: tuple[str, ...]) -> tuple[str, ...]:
+def _check_host_names(hosts: tuple[str, ...]) -> tuple[str, ...]:
     for host in hosts:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
             raise ValueError(f"{host!r} is no name or address of a host like push.example.org")
     return tuple(host.lower() for host in hosts)
 
 
-def _vapid(key: SecretStr | None) -> SecretStr | None:
-    if key is not None and not _is_vapid(key.get_secret_value()):
+def _check_vapid_key(key: SecretStr | None) -> SecretStr | None:
+    if key is not None and not _is_vapid_key(key.get_secret_value()):
         raise ValueError("it is the 32 bytes of a P-256 private key in base64url, as web push tools print it")
     return key
 
 
-def _is_vapid(text: str) -> bool:
+def _is_vapid_key(text: str) -> bool:
     known = re.fullmatch(r"[A-Za-z0-9_-]{43}=?", text)
     return known is not None and 0 < int.from_bytes(base64.urlsafe_b64decode(text[:43] + "=")) < P256_ORDER
 
 
-def _bucket(url: str | None) -> str | None:
+def _check_bucket(url: str | None) -> str | None:
     if url is None:
         return None
     parts = urlsplit(url)
@@ -136,7 +136,7 @@ def _bucket(url: str | None) -> str | None:
     return url
 
 
-def _proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
+def _check_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
     for proxy in proxies:
         try:
             _ = proxy == "*" or ip_network(proxy)
@@ -145,7 +145,7 @@ def _proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
     return proxies
 
 
-List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_listed)]
+List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)]
 DatabaseUrl = Annotated[str, _one_of("sqlite", "postgresql", "postgres")]
 BusUrl = Annotated[str, _one_of("memory", "redis", "rediss", "redis-cluster", "postgresql", "postgres", "nats")]
 
@@ -157,7 +157,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, frozen=True, extra="ignore"
     )
 
-    host: Annotated[str, AfterValidator(_host)] = "127.0.0.1"
+    host: Annotated[str, AfterValidator(_check_host)] = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     data_dir: Path = Path("data")
     database_url: DatabaseUrl = ""
@@ -170,8 +170,8 @@ class Settings(BaseSettings):
     signup_mode: SignupMode = SignupMode.OPEN
     first_user_is_admin: bool = True
     room_creation: RoomCreation = RoomCreation.EVERYONE
-    allowed_origins: Annotated[List, AfterValidator(_origin)] = ()
-    allowed_hosts: Annotated[List, AfterValidator(_names)] = ()
+    allowed_origins: Annotated[List, AfterValidator(_check_origins)] = ()
+    allowed_hosts: Annotated[List, AfterValidator(_check_host_names)] = ()
     profile: Profile = Profile.DEVELOPMENT
     introspection: OnOff | None = None
     playground: OnOff | None = None
@@ -180,11 +180,11 @@ class Settings(BaseSettings):
     trusted_documents: FilePath | None = None
     workers: int = Field(default=1, ge=1, le=1000)
     migrate_on_start: bool | None = None
-    public_url: Annotated[str | None, AfterValidator(_web_address)] = None
-    trusted_proxies: Annotated[List, AfterValidator(_proxies)] = ()
+    public_url: Annotated[str | None, AfterValidator(_check_web_address)] = None
+    trusted_proxies: Annotated[List, AfterValidator(_check_proxies)] = ()
     rate_limits: OnOff = OnOff.ON
     presence_grace_seconds: int = Field(default=15, ge=1, le=3600)
-    storage_url: Annotated[str | None, AfterValidator(_bucket)] = None
+    storage_url: Annotated[str | None, AfterValidator(_check_bucket)] = None
     max_upload_bytes: int = Field(default=25 * 1024 * 1024, ge=1, le=2**31 - 1)
     upload_quota_bytes: int = Field(default=5 * 1024**3, ge=1, le=2**53)
     min_free_disk_bytes: int = Field(default=256 * 1024**2, ge=0, le=2**53)
@@ -193,9 +193,9 @@ class Settings(BaseSettings):
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
     push: OnOff | None = None
     push_delay_seconds: float = Field(default=15, ge=0.1, le=300)
-    push_allowed_hosts: Annotated[List, AfterValidator(_names)] = ()
-    vapid_private_key: Annotated[SecretStr | None, AfterValidator(_vapid)] = None
-    vapid_subject: Annotated[str | None, AfterValidator(_subject)] = None
+    push_allowed_hosts: Annotated[List, AfterValidator(_check_host_names)] = ()
+    vapid_private_key: Annotated[SecretStr | None, AfterValidator(_check_vapid_key)] = None
+    vapid_subject: Annotated[str | None, AfterValidator(_check_subject)] = None
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat | None = None
 
@@ -212,7 +212,7 @@ class Settings(BaseSettings):
         }
 
     @model_validator(mode="after")
-    def _together(self) -> "Settings":
+    def _check_combinations(self) -> "Settings":
         if self.is_sqlite != self.database_direct_url.startswith("sqlite"):
             raise ValueError(
                 f"{PREFIX}DATABASE_DIRECT_URL: it is another way to the same database, so of the same kind as "
@@ -252,7 +252,7 @@ class Settings(BaseSettings):
         return self.is_sqlite if self.migrate_on_start is None else self.migrate_on_start
 
 
-def load(**overrides: Any) -> Settings:
+def load_settings(**overrides: Any) -> Settings:
     """The settings of this process. Raises WrongSetting."""
     try:
         settings = Settings(**overrides)
@@ -295,29 +295,29 @@ def _keys(settings: Settings) -> list[bytes]:
 def secret_keys(settings: Settings) -> list[bytes]:
     """The keys that sign and verify access tokens, the signing one first. Without a setting, one is made on the first
     start and kept in the data folder, readable by its owner alone. Raises WrongSetting."""
-    return _keys(settings) or [_kept_key(data_folder(settings))]
+    return _keys(settings) or [_stored_key(data_folder(settings))]
 
 
 def data_folder(settings: Settings) -> Path:
     """The folder for what this server keeps itself, made if need be, closed to other users. Raises WrongSetting."""
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _close_to_others(settings.data_dir, 0o700)
+        _make_private(settings.data_dir, 0o700)
         for path in settings.data_dir.iterdir():
             if path.is_file():
-                _close_to_others(path, 0o600)
+                _make_private(path, 0o600)
     except OSError as error:
         raise WrongSetting(f"{PREFIX}DATA_DIR: {settings.data_dir} cannot be a folder ({error.strerror})") from None
     return settings.data_dir
 
 
-def keep_files_private() -> None:
+def set_private_umask() -> None:
     """From now on this process and its children make files and folders that only their owner may open, whatever umask
     they were started with: SQLite, its journals, uploads, backups."""
     os.umask(0o077)
 
 
-def _close_to_others(path: Path, mode: int) -> None:
+def _make_private(path: Path, mode: int) -> None:
     """Folders of older releases were open to all. One that is another user's, or a shared one like /tmp, stays."""
     with suppress(FileNotFoundError, PermissionError):  # SQLite's journals come and go; a mounted volume may be root's
         found = path.stat()
@@ -325,7 +325,7 @@ def _close_to_others(path: Path, mode: int) -> None:
             path.chmod(mode)
 
 
-def incoming(settings: Settings) -> Path:
+def incoming_folder(settings: Settings) -> Path:
     """The folder for files on their way in, made if need be. Raises WrongSetting where nothing can be written."""
     folder = data_folder(settings) / "uploads" / "incoming"
     try:
@@ -342,8 +342,8 @@ def vapid_key(settings: Settings) -> bytes:
         text = settings.vapid_private_key.get_secret_value()
     else:
         path = data_folder(settings) / "vapid.key"
-        text = _kept(path, lambda: _base64url((1 + secrets.randbelow(P256_ORDER - 1)).to_bytes(32))).decode()
-        if not _is_vapid(text):
+        text = _read_or_create(path, lambda: _base64url((1 + secrets.randbelow(P256_ORDER - 1)).to_bytes(32))).decode()
+        if not _is_vapid_key(text):
             raise WrongSetting(f"{path} holds no key; delete it to get a new one, and all browsers subscribe anew")
     return base64.urlsafe_b64decode(text[:43] + "=")
 
@@ -352,15 +352,15 @@ def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
-def _kept_key(data_dir: Path) -> bytes:
+def _stored_key(data_dir: Path) -> bytes:
     path = data_dir / "secret.key"
-    key = _kept(path, lambda: secrets.token_urlsafe(48))
+    key = _read_or_create(path, lambda: secrets.token_urlsafe(48))
     if len(key) < MIN_SECRET_BYTES:
         raise WrongSetting(f"{path} holds no key of at least {MIN_SECRET_BYTES} bytes; delete it to get a new one")
     return key
 
 
-def _kept(path: Path, make: Callable[[], str]) -> bytes:
+def _read_or_create(path: Path, make: Callable[[], str]) -> bytes:
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

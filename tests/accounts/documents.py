@@ -48,21 +48,21 @@ USERS = (
 )
 
 
-async def sign_in(visitor: AnonymousClient, name: str, password: str = PASSWORD, **more: Any) -> UserClient:
-    """A further session of somebody who has an account. The visitor's address is its address."""
-    signed_in = await visitor.mutate(LOGIN, usernameOrEmail=name, password=password, **more)
+async def sign_in(anonymous: AnonymousClient, name: str, password: str = PASSWORD, **more: Any) -> UserClient:
+    """A further session of somebody who has an account. The client's address becomes the address of the session."""
+    signed_in = await anonymous.mutate(LOGIN, usernameOrEmail=name, password=password, **more)
     assert signed_in["errors"] == []
-    return UserClient(visitor.app, name, signed_in)
+    return UserClient(anonymous.app, name, signed_in)
 
 
 @asynccontextmanager
-async def visitor_from(app: RunningApp, address: str) -> AsyncIterator[AnonymousClient]:
+async def anonymous_from(app: RunningApp, address: str) -> AsyncIterator[AnonymousClient]:
     """Somebody at another address of this machine."""
-    async with AnonymousClient(app) as visitor:
-        await visitor.http.aclose()
+    async with AnonymousClient(app) as anonymous:
+        await anonymous.http.aclose()
         transport = httpx.AsyncHTTPTransport(local_address=address)
-        visitor.http = httpx.AsyncClient(base_url=app.url, timeout=WAIT_SECONDS, transport=transport)
-        yield visitor
+        anonymous.http = httpx.AsyncClient(base_url=app.url, timeout=WAIT_SECONDS, transport=transport)
+        yield anonymous
 
 
 def codes(payload: Json) -> list[str]:

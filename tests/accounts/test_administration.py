@@ -23,30 +23,30 @@ NOBODY = "user_00000000-0000-7000-8000-000000000000"
 
 
 async def test_an_administrator_names_another_one(ann: UserClient, bob: UserClient) -> None:
-    async with bob.socket() as wire:
+    async with bob.connect() as wire:
         assert (await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN"))["user"]["role"] == "ADMIN"
         assert (await bob.execute(ME))["me"]["role"] == "ADMIN"
-        assert (await wire.ask(ME))["data"]["me"]["role"] == "ADMIN"
+        assert (await wire.execute(ME))["data"]["me"]["role"] == "ADMIN"
     assert await audited(ann.app) == [("USER_ROLE_CHANGED", bob.id, "MEMBER to ADMIN")]
 
 
 async def test_one_who_is_demoted_rules_no_more_at_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN")
-    async with bob.socket() as wire:
-        await wire.ask(ME)
+    async with bob.connect() as wire:
+        await wire.execute(ME)
         await ann.mutate(SET_ROLE, userId=bob.id, role="MEMBER")
-        over_socket = await wire.ask(BAN, input={"userId": cleo.id})
+        over_socket = await wire.execute(BAN, input={"userId": cleo.id})
         assert codes(over_socket["data"]["banUser"]) == ["FORBIDDEN"]
     assert codes(await bob.mutate(BAN, userId=cleo.id)) == ["FORBIDDEN"]
 
 
 async def test_members_and_strangers_rule_nobody(
-    ann: UserClient, bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+    ann: UserClient, bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
     for deed, more in DEEDS.items():
         assert codes(await bob.mutate(deed, userId=cleo.id, **more)) == ["FORBIDDEN"]
         assert codes(await bob.mutate(deed, userId=NOBODY, **more)) == ["FORBIDDEN"]
-        assert await visitor.codes(deed, input={"userId": cleo.id, **more}) == ["UNAUTHENTICATED"]
+        assert await anonymous.error_codes(deed, input={"userId": cleo.id, **more}) == ["UNAUTHENTICATED"]
     assert await audited(ann.app) == []
 
 
@@ -74,22 +74,22 @@ async def test_two_who_demote_each_other_at_once_leave_one(ann: UserClient, bob:
 
 
 async def test_a_ban_ends_sessions_and_streams_and_is_told_at_the_door(
-    ann: UserClient, bob: UserClient, visitor: AnonymousClient
+    ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
     den = await ann.create_room("den")
-    async with await sign_in(visitor, "bob") as phone, bob.socket() as wire, ann.socket() as mine:
-        events, own = await wire.watch(ROOM_EVENTS, roomId=den), await mine.watch(ROOM_EVENTS, roomId=den)
-        await events.until_ready()
-        await own.until_ready()
+    async with await sign_in(anonymous, "bob") as phone, bob.connect() as wire, ann.connect() as mine:
+        events, own = await wire.subscribe(ROOM_EVENTS, roomId=den), await mine.subscribe(ROOM_EVENTS, roomId=den)
+        await events.wait_until_ready()
+        await own.wait_until_ready()
         assert codes(await ann.mutate(BAN, userId=bob.id, reason=" spam ")) == []
-        assert (await events.next())["reason"] == "BANNED"
-        assert (await events.message())["type"] == "complete"
+        assert (await events.next_event())["reason"] == "BANNED"
+        assert (await events.next_message())["type"] == "complete"
         assert (await wire.closed())[0] == 4401
         for session in (bob, phone):
-            assert await session.codes(ME) == ["UNAUTHENTICATED"]
-        assert own.is_silent
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["BANNED"]
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password="not it")) == ["INVALID_CREDENTIALS"]
+            assert await session.error_codes(ME) == ["UNAUTHENTICATED"]
+        assert own.is_empty
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["BANNED"]
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="bob", password="not it")) == ["INVALID_CREDENTIALS"]
     assert await audited(ann.app) == [("USER_BANNED", bob.id, "spam")]
 
 
@@ -98,24 +98,24 @@ async def test_a_ban_is_felt_in_another_process_within_a_second(
 ) -> None:
     elsewhere = await make_app()
     den = await ann.create_room("den")
-    async with AnonymousClient(elsewhere) as door, await sign_in(door, "bob") as away, away.socket() as wire:
-        events = await wire.watch(ROOM_EVENTS, roomId=den)
-        await events.until_ready()
+    async with AnonymousClient(elsewhere) as door, await sign_in(door, "bob") as away, away.connect() as wire:
+        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        await events.wait_until_ready()
         await away.execute(ME)
         with within(A_SECOND):
             await ann.mutate(BAN, userId=bob.id)
-            assert (await events.next())["reason"] == "BANNED"
+            assert (await events.next_event())["reason"] == "BANNED"
             assert (await wire.closed())[0] == 4401
             await until_signed_out(away)
 
 
 async def test_one_who_is_unbanned_may_sign_in_again(
-    ann: UserClient, bob: UserClient, visitor: AnonymousClient
+    ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
     await ann.mutate(BAN, userId=bob.id)
     assert codes(await ann.mutate(UNBAN, userId=bob.id)) == []
-    assert await bob.codes(ME) == ["UNAUTHENTICATED"]
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == []
+    assert await bob.error_codes(ME) == ["UNAUTHENTICATED"]
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == []
     assert [action for action, _, _ in await audited(ann.app)] == ["USER_BANNED", "USER_UNBANNED"]
 
 

@@ -31,11 +31,11 @@ def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
     return command
 
 
-async def test_the_operator_makes_an_administrator(run: Run, app: RunningApp, visitor: AnonymousClient) -> None:
-    async with visitor:
+async def test_the_operator_makes_an_administrator(run: Run, app: RunningApp, anonymous: AnonymousClient) -> None:
+    async with anonymous:
         made = await run("create-admin", "--username", "dora", "--password", PASSWORD, "--email", "dora@example.org")
         assert (made.exit_code, made.output) == (0, "dora is an administrator.\n")
-        async with await sign_in(visitor, "dora@example.org") as dora:
+        async with await sign_in(anonymous, "dora@example.org") as dora:
             assert (await dora.execute(ME))["me"] == {"role": "ADMIN", "user": {"username": "dora"}}
 
 
@@ -52,21 +52,21 @@ async def test_an_administrator_that_cannot_be_is_refused_in_a_sentence(
 
 
 async def test_a_reset_password_ends_every_session_of_a_running_server(
-    run: Run, ann: UserClient, bob: UserClient, visitor: AnonymousClient
+    run: Run, ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
     den = await ann.create_room("den")
-    async with bob.socket() as wire:
-        events = await wire.watch(ROOM_EVENTS, roomId=den)
-        await events.until_ready()
+    async with bob.connect() as wire:
+        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        await events.wait_until_ready()
         done = await run("reset-password", "Bob", "--password", NEW)
         assert (done.exit_code, done.output) == (0, "Bob has a new password and is signed out everywhere.\n")
         with within(A_SECOND):
-            assert (await events.next())["reason"] == "SESSION_REVOKED"
+            assert (await events.next_event())["reason"] == "SESSION_REVOKED"
             assert (await wire.closed())[0] == 4401
-    assert await bob.codes(ME) == ["UNAUTHENTICATED"]
-    assert codes(await visitor.mutate(REFRESH, refreshToken=bob.refresh_token)) == ["SESSION_REVOKED"]
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="bob", password=NEW)) == []
+    assert await bob.error_codes(ME) == ["UNAUTHENTICATED"]
+    assert codes(await anonymous.mutate(REFRESH, refreshToken=bob.refresh_token)) == ["SESSION_REVOKED"]
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="bob", password=NEW)) == []
     assert await audited(ann.app) == [("PASSWORD_RESET", bob.id, "from the command line")]
     assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
 

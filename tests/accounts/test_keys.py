@@ -35,21 +35,24 @@ def test_each_purpose_has_a_key_of_its_own(purpose: str) -> None:
 def test_what_signs_links_signs_no_access_token() -> None:
     tokens, forged = Tokens([OLD], 900), Tokens([derive_key(OLD, "links")], 900)
     with pytest.raises(Unauthenticated):
-        tokens.read(forged.access(uuid7(), uuid7())[0])
+        tokens.verify(forged.issue_access_token(uuid7(), uuid7())[0])
 
 
 def test_access_tokens_of_old_secrets_and_of_before_keys_were_derived_are_read() -> None:
     user, session = uuid7(), uuid7()
     rotated = Tokens([NEW, OLD], 900)
-    token = Tokens([OLD], 900).access(user, session)[0]
-    claims = rotated.read(token)
+    token = Tokens([OLD], 900).issue_access_token(user, session)[0]
+    claims = rotated.verify(token)
     assert (claims.user_id, claims.session_id) == (user, session)
-    assert jwt.get_unverified_header(rotated.access(user, session)[0])["kid"] != jwt.get_unverified_header(token)["kid"]
+    assert (
+        jwt.get_unverified_header(rotated.issue_access_token(user, session)[0])["kid"]
+        != jwt.get_unverified_header(token)["kid"]
+    )
 
 
-async def test_an_access_token_of_the_former_release_is_still_read(app: RunningApp, visitor: AnonymousClient) -> None:
+async def test_an_access_token_of_the_former_release_is_still_read(app: RunningApp, anonymous: AnonymousClient) -> None:
     """It was signed with the secret itself."""
-    signed_in = await visitor.mutate(SIGNUP, username="ann", password=PASSWORD)
+    signed_in = await anonymous.mutate(SIGNUP, username="ann", password=PASSWORD)
     claims = jwt.decode(signed_in["tokens"]["accessToken"], options={"verify_signature": False})
     header = {"kid": hashlib.sha256(SECRET.encode()).hexdigest()[:8], "typ": "at+jwt"}
     async with AnonymousClient(app, jwt.encode(claims, SECRET, "HS256", headers=header)) as ann:
@@ -71,8 +74,8 @@ async def test_what_the_server_keeps_is_for_its_owner_alone_whatever_the_umask(t
     finally:
         os.umask(umask)
     try:
-        async with AnonymousClient(server.app) as visitor:
-            await visitor.mutate(SIGNUP, username="ann", password=PASSWORD)
+        async with AnonymousClient(server.app) as anonymous:
+            await anonymous.mutate(SIGNUP, username="ann", password=PASSWORD)
         kept = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
         names = {path.name for path in kept}
         assert {"roomcast.db", "roomcast.db-wal", "roomcast.db-shm", "secret.key", "incoming"} <= names

@@ -18,21 +18,21 @@ GUESSES, ADDRESSES, AT_ONCE = many(10_000, 1_000), 200, 40
 HOME, OFFICE, ABROAD = "203.0.113.7", "203.0.113.8", "203.0.113.9"
 
 
-def visitor_at(server: Process, address: str) -> AnonymousClient:
+def anonymous_at(server: Process, address: str) -> AnonymousClient:
     """Somebody whom the proxy in front of the server says to be there."""
-    visitor = AnonymousClient(server.app)
-    visitor.http.headers["x-forwarded-for"] = address
-    return visitor
+    anonymous = AnonymousClient(server.app)
+    anonymous.http.headers["x-forwarded-for"] = address
+    return anonymous
 
 
 async def settle(server: Process, name: str, address: str) -> UserClient:
-    async with visitor_at(server, address) as visitor:
-        return UserClient(server.app, name, await visitor.mutate(SIGNUP, username=name, password=PASSWORD))
+    async with anonymous_at(server, address) as anonymous:
+        return UserClient(server.app, name, await anonymous.mutate(SIGNUP, username=name, password=PASSWORD))
 
 
 async def enters(server: Process, name: str, address: str) -> list[str]:
-    async with visitor_at(server, address) as visitor:
-        return codes(await visitor.mutate(TRY, usernameOrEmail=name, password=PASSWORD))
+    async with anonymous_at(server, address) as anonymous:
+        return codes(await anonymous.mutate(TRY, usernameOrEmail=name, password=PASSWORD))
 
 
 async def guess(server: Process, numbers: Iterator[int], said: list[Json]) -> None:

@@ -23,7 +23,7 @@ async def passwords() -> Passwords:
 
 
 async def verified(passwords: Passwords, password: str, stored: str | None) -> tuple[bool, str | None]:
-    async with passwords.turn():
+    async with passwords.slot():
         return await passwords.verify(password, stored)
 
 
@@ -82,41 +82,45 @@ async def test_the_queue_for_hashing_has_an_end(passwords: Passwords) -> None:
         await passwords.hash(PASSWORD)
 
 
-async def test_a_weak_password_opens_no_account(visitor: AnonymousClient) -> None:
-    refused = await visitor.mutate(SIGNUP, username="dora", password="iloveyou")
+async def test_a_weak_password_opens_no_account(anonymous: AnonymousClient) -> None:
+    refused = await anonymous.mutate(SIGNUP, username="dora", password="iloveyou")
     assert [(error["code"], error["path"]) for error in refused["errors"]] == [
         ("PASSWORD_TOO_WEAK", ["input", "password"])
     ]
 
 
-async def test_a_bcrypt_hash_from_elsewhere_is_verified_and_upgraded(ann: UserClient, visitor: AnonymousClient) -> None:
-    imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
-    await store(ann, imported)
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="not from there")) == ["INVALID_CREDENTIALS"]
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
-    async with ann.app.roomcast.db.read() as session:
-        user = (await session.exec(select(User))).one()
-    assert user.password_hash.startswith("$argon2id$")
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
-
-
-async def test_a_proof_of_a_password_that_has_changed_since_opens_nothing(
-    ann: UserClient, visitor: AnonymousClient
+async def test_a_bcrypt_hash_from_elsewhere_is_verified_and_upgraded(
+    ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
     await store(ann, imported)
-    async with ann.app.roomcast.credentials.verify_login("ann", "from the old house", None) as proof:
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="not from there")) == [
+        "INVALID_CREDENTIALS"
+    ]
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
+    async with ann.app.roomcast.db.read() as session:
+        user = (await session.exec(select(User))).one()
+    assert user.password_hash.startswith("$argon2id$")
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
+
+
+async def test_a_proof_of_a_password_that_has_changed_since_opens_nothing(
+    ann: UserClient, anonymous: AnonymousClient
+) -> None:
+    imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
+    await store(ann, imported)
+    async with ann.app.roomcast.backend.credentials.verify_login("ann", "from the old house", None) as proof:
         pass
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
     async with ann.app.roomcast.db.work() as work:
         assert await login(work, proof, Device(), AccountRules()) is None
 
 
 async def test_two_who_sign_in_while_the_hash_is_upgraded_both_get_in(
-    ann: UserClient, visitor: AnonymousClient
+    ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     await store(ann, bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode())
-    tries = [visitor.mutate(TRY, usernameOrEmail="ann", password="from the old house") for _ in range(4)]
+    tries = [anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old house") for _ in range(4)]
     assert [codes(answer) for answer in await asyncio.gather(*tries)] == [[]] * 4
 
 

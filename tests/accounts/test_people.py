@@ -54,9 +54,9 @@ async def test_what_a_profile_leaves_out_stays_and_null_clears(ann: UserClient) 
     assert (await ann.execute("{ me { email } }"))["me"]["email"] is None
 
 
-async def test_one_signs_in_with_the_new_address_in_any_case(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_one_signs_in_with_the_new_address_in_any_case(ann: UserClient, anonymous: AnonymousClient) -> None:
     await ann.mutate(UPDATE_PROFILE, **mail("Ann@Example.org"))
-    assert codes(await visitor.mutate(TRY, usernameOrEmail=" ann@EXAMPLE.org", password=PASSWORD)) == []
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail=" ann@EXAMPLE.org", password=PASSWORD)) == []
 
 
 async def test_an_address_belongs_to_one_account(ann: UserClient, bob: UserClient) -> None:
@@ -87,15 +87,15 @@ async def test_who_has_an_account_here_is_not_found_out_by_changing_ones_address
 
 
 async def test_who_has_an_account_here_is_not_found_out_by_signing_up(
-    ann: UserClient, visitor: AnonymousClient
+    ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     await ann.mutate(UPDATE_PROFILE, **mail("ann@example.org"))
     names = iter(f"mallory{number}x" for number in range(20))
     for _ in range(10):
-        taken = await visitor.mutate(SIGNUP, username=next(names), password=PASSWORD, email="ann@example.org")
+        taken = await anonymous.mutate(SIGNUP, username=next(names), password=PASSWORD, email="ann@example.org")
         assert codes(taken) == ["EMAIL_TAKEN"]
     for email, expected in (("ann@example.org", ["RATE_LIMITED"]), ("x@example.org", ["RATE_LIMITED"]), (None, [])):
-        answer = await visitor.mutate(SIGNUP, username=next(names), password=PASSWORD, email=email)
+        answer = await anonymous.mutate(SIGNUP, username=next(names), password=PASSWORD, email=email)
         assert codes(answer) == expected
 
 
@@ -111,9 +111,9 @@ async def test_a_profile_that_will_not_do_is_refused(ann: UserClient, field: str
     assert [(error["code"], error["path"]) for error in refused["errors"]] == [("VALIDATION_FAILED", ["input", field])]
 
 
-async def test_strangers_change_no_profile_and_find_nobody(ann: UserClient, visitor: AnonymousClient) -> None:
-    assert await visitor.codes(UPDATE_PROFILE, input={"bio": "me"}) == ["UNAUTHENTICATED"]
-    assert await visitor.codes(USERS) == ["UNAUTHENTICATED"]
+async def test_strangers_change_no_profile_and_find_nobody(ann: UserClient, anonymous: AnonymousClient) -> None:
+    assert await anonymous.error_codes(UPDATE_PROFILE, input={"bio": "me"}) == ["UNAUTHENTICATED"]
+    assert await anonymous.error_codes(USERS) == ["UNAUTHENTICATED"]
 
 
 # ------------------------------------------------------------------ finding people
@@ -188,7 +188,7 @@ async def walk(person: UserClient, size: str, next_to: str, cursor: str, flag: s
     ],
 )
 async def test_a_page_that_cannot_be_is_refused(ann: UserClient, page: Json) -> None:
-    assert await ann.codes(USERS, **page) == ["BAD_USER_INPUT"]
+    assert await ann.error_codes(USERS, **page) == ["BAD_USER_INPUT"]
 
 
 async def test_a_page_of_a_hundred_people_asks_no_more_than_a_page_of_two(ann: UserClient) -> None:
@@ -205,16 +205,18 @@ async def test_a_page_of_a_hundred_people_asks_no_more_than_a_page_of_two(ann: U
 # ------------------------------------------------------------------ usernames that look alike
 
 
-async def test_no_username_looks_like_another(ann: UserClient, bob: UserClient, visitor: AnonymousClient) -> None:
-    first = await visitor.mutate(SIGNUP, username="Billy.Olson", password=PASSWORD)
+async def test_no_username_looks_like_another(ann: UserClient, bob: UserClient, anonymous: AnonymousClient) -> None:
+    first = await anonymous.mutate(SIGNUP, username="Billy.Olson", password=PASSWORD)
     assert codes(first) == []
     for name in ("billy.olson", "BiIIy.Olson", "bi11y.o1son", "billy.0lson"):
-        [error] = (await visitor.mutate(SIGNUP, username=name, password=PASSWORD))["errors"]
+        [error] = (await anonymous.mutate(SIGNUP, username=name, password=PASSWORD))["errors"]
         assert (error["code"], error["path"]) == ("USERNAME_TAKEN", ["input", "username"])
-    assert codes(await visitor.mutate(SIGNUP, username="billy-olson", password=PASSWORD)) == []
+    assert codes(await anonymous.mutate(SIGNUP, username="billy-olson", password=PASSWORD)) == []
 
 
-async def test_two_of_whom_one_looks_like_the_other_sign_up_at_once(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_two_of_whom_one_looks_like_the_other_sign_up_at_once(
+    ann: UserClient, anonymous: AnonymousClient
+) -> None:
     names = ["Gilles", "gi11es", "GiIIes", "gilles"]
-    said = await asyncio.gather(*(visitor.mutate(SIGNUP, username=name, password=PASSWORD) for name in names))
+    said = await asyncio.gather(*(anonymous.mutate(SIGNUP, username=name, password=PASSWORD) for name in names))
     assert sorted(codes(answer) for answer in said) == [[], *[["USERNAME_TAKEN"]] * 3]

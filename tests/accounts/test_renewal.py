@@ -18,85 +18,87 @@ from tests.running_app import SECRET, RunningApp
 NEW_SECRET = "another secret for tests that is long enough to sign"
 
 
-async def renew(visitor: AnonymousClient, refresh_token: str) -> Json:
-    return await visitor.mutate(REFRESH, refreshToken=refresh_token)
+async def renew(anonymous: AnonymousClient, refresh_token: str) -> Json:
+    return await anonymous.mutate(REFRESH, refreshToken=refresh_token)
 
 
-async def successor(visitor: AnonymousClient, refresh_token: str) -> str:
-    payload = await renew(visitor, refresh_token)
+async def successor(anonymous: AnonymousClient, refresh_token: str) -> str:
+    payload = await renew(anonymous, refresh_token)
     assert payload["errors"] == []
     return str(payload["tokens"]["refreshToken"])
 
 
-async def test_a_session_is_renewed_and_stays_the_same(ann: UserClient, visitor: AnonymousClient) -> None:
-    payload = await renew(visitor, ann.refresh_token)
+async def test_a_session_is_renewed_and_stays_the_same(ann: UserClient, anonymous: AnonymousClient) -> None:
+    payload = await renew(anonymous, ann.refresh_token)
     assert payload["user"]["id"] == ann.id
     assert payload["session"]["current"] is True
     assert payload["tokens"]["refreshToken"] != ann.refresh_token
     async with AnonymousClient(ann.app, payload["tokens"]["accessToken"]) as renewed:
         assert (await renewed.execute(ME))["me"]["role"] == "ADMIN"
         await renewed.execute(LOGOUT)
-    assert await ann.codes(ME) == ["UNAUTHENTICATED"]
+    assert await ann.error_codes(ME) == ["UNAUTHENTICATED"]
 
 
-async def test_a_lost_answer_locks_nobody_out(ann: UserClient, visitor: AnonymousClient) -> None:
-    lost = await successor(visitor, ann.refresh_token)
+async def test_a_lost_answer_locks_nobody_out(ann: UserClient, anonymous: AnonymousClient) -> None:
+    lost = await successor(anonymous, ann.refresh_token)
     for _ in range(3):
-        assert await successor(visitor, ann.refresh_token) == lost
-    assert await successor(visitor, await successor(visitor, lost)) != lost
+        assert await successor(anonymous, ann.refresh_token) == lost
+    assert await successor(anonymous, await successor(anonymous, lost)) != lost
 
 
-async def test_tabs_that_renew_at_once_all_stay_signed_in(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_tabs_that_renew_at_once_all_stay_signed_in(ann: UserClient, anonymous: AnonymousClient) -> None:
     for _ in range(2):
-        after = {*await asyncio.gather(*(successor(visitor, ann.refresh_token) for _ in range(10)))}
+        after = {*await asyncio.gather(*(successor(anonymous, ann.refresh_token) for _ in range(10)))}
         assert len(after) == 1
         [ann.refresh_token] = after
 
 
-async def test_a_spent_token_ends_its_session_for_thief_and_owner(ann: UserClient, visitor: AnonymousClient) -> None:
-    second = await successor(visitor, ann.refresh_token)
-    third = await successor(visitor, second)
-    async with ann.socket() as wire:
-        assert codes(await renew(visitor, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
+async def test_a_spent_token_ends_its_session_for_thief_and_owner(ann: UserClient, anonymous: AnonymousClient) -> None:
+    second = await successor(anonymous, ann.refresh_token)
+    third = await successor(anonymous, second)
+    async with ann.connect() as wire:
+        assert codes(await renew(anonymous, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
         assert (await wire.closed())[0] == 4401
     for token in (ann.refresh_token, second, third):
-        assert codes(await renew(visitor, token)) == ["SESSION_REVOKED"]
-    assert await ann.codes(ME) == ["UNAUTHENTICATED"]
+        assert codes(await renew(anonymous, token)) == ["SESSION_REVOKED"]
+    assert await ann.error_codes(ME) == ["UNAUTHENTICATED"]
     assert [entry[:2] for entry in await audited(ann.app)] == [("REFRESH_TOKEN_REUSED", ann.id)]
 
 
-async def test_a_spent_token_ends_no_other_session(ann: UserClient, bob: UserClient, visitor: AnonymousClient) -> None:
-    await successor(visitor, await successor(visitor, ann.refresh_token))
-    assert codes(await renew(visitor, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
+async def test_a_spent_token_ends_no_other_session(
+    ann: UserClient, bob: UserClient, anonymous: AnonymousClient
+) -> None:
+    await successor(anonymous, await successor(anonymous, ann.refresh_token))
+    assert codes(await renew(anonymous, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
     assert (await bob.execute(ME))["me"]["role"] == "MEMBER"
-    await successor(visitor, bob.refresh_token)
+    await successor(anonymous, bob.refresh_token)
 
 
 @pytest.mark.parametrize("spoil", ["", "x", "{id}", "{id}.", "{id}.00", "00{secret}", "{id}.{secret}x", "\0.\0"])
 async def test_a_token_that_is_not_quite_right_does_nothing(
-    ann: UserClient, visitor: AnonymousClient, spoil: str
+    ann: UserClient, anonymous: AnonymousClient, spoil: str
 ) -> None:
     identity, _, secret = ann.refresh_token.partition(".")
-    assert codes(await renew(visitor, spoil.format(id=identity, secret=secret))) == ["INVALID_CREDENTIALS"]
-    await successor(visitor, ann.refresh_token)
+    assert codes(await renew(anonymous, spoil.format(id=identity, secret=secret))) == ["INVALID_CREDENTIALS"]
+    await successor(anonymous, ann.refresh_token)
 
 
-async def test_a_token_that_has_expired_renews_nothing(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_a_token_that_has_expired_renews_nothing(ann: UserClient, anonymous: AnonymousClient) -> None:
     async with ann.app.roomcast.db.work() as work:
         await work.session.exec(sa.update(RefreshToken).values(expires_at=now()))
-    assert codes(await renew(visitor, ann.refresh_token)) == ["SESSION_REVOKED"]
+    assert codes(await renew(anonymous, ann.refresh_token)) == ["SESSION_REVOKED"]
 
 
-async def test_a_session_that_has_expired_is_over(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_a_session_that_has_expired_is_over(ann: UserClient, anonymous: AnonymousClient) -> None:
     async with ann.app.roomcast.db.work() as work:
         await work.session.exec(sa.update(Session).values(expires_at=now()))
-    assert await ann.codes(ME) == ["UNAUTHENTICATED"]
-    assert codes(await renew(visitor, ann.refresh_token)) == ["SESSION_REVOKED"]
+    assert await ann.error_codes(ME) == ["UNAUTHENTICATED"]
+    assert codes(await renew(anonymous, ann.refresh_token)) == ["SESSION_REVOKED"]
 
 
-async def test_the_banned_renew_nothing(ann: UserClient, bob: UserClient, visitor: AnonymousClient) -> None:
+async def test_the_banned_renew_nothing(ann: UserClient, bob: UserClient, anonymous: AnonymousClient) -> None:
     await ann.mutate(BAN, userId=bob.id)
-    assert codes(await renew(visitor, bob.refresh_token)) == ["BANNED"]
+    assert codes(await renew(anonymous, bob.refresh_token)) == ["BANNED"]
 
 
 async def test_only_hashes_of_secrets_are_kept(ann: UserClient) -> None:
@@ -128,7 +130,7 @@ async def test_a_dropped_key_ends_access_tokens_and_no_session(make_app: MakeApp
         AnonymousClient(after) as door,
         AnonymousClient(after, ann.token) as moved,
     ):
-        assert await moved.codes(ME) == ["UNAUTHENTICATED"]
+        assert await moved.error_codes(ME) == ["UNAUTHENTICATED"]
         lost = await successor(ann, ann.refresh_token)
         found = await successor(door, ann.refresh_token)
         assert found != lost
@@ -137,7 +139,7 @@ async def test_a_dropped_key_ends_access_tokens_and_no_session(make_app: MakeApp
 
 async def test_a_token_of_another_kind_opens_nothing(app: RunningApp, ann: UserClient) -> None:
     async with AnonymousClient(app, ann.refresh_token) as confused:
-        assert await confused.codes(ME) == ["UNAUTHENTICATED"]
+        assert await confused.error_codes(ME) == ["UNAUTHENTICATED"]
 
 
 # ------------------------------------------------------------------ stolen tokens
@@ -155,79 +157,79 @@ async def long_after(app: RunningApp) -> None:
             token.created_at -= timedelta(minutes=3)
 
 
-async def test_thief_and_owner_do_not_renew_side_by_side(ann: UserClient, visitor: AnonymousClient) -> None:
-    thiefs = await successor(visitor, ann.refresh_token)
+async def test_thief_and_owner_do_not_renew_side_by_side(ann: UserClient, anonymous: AnonymousClient) -> None:
+    thiefs = await successor(anonymous, ann.refresh_token)
     await long_after(ann.app)
-    owners = await successor(visitor, ann.refresh_token)
+    owners = await successor(anonymous, ann.refresh_token)
     assert owners != thiefs
-    assert codes(await renew(visitor, thiefs)) == ["REFRESH_TOKEN_REUSED"]
+    assert codes(await renew(anonymous, thiefs)) == ["REFRESH_TOKEN_REUSED"]
     for token in (ann.refresh_token, owners, thiefs):
-        assert codes(await renew(visitor, token)) == ["SESSION_REVOKED"]
-    assert await ann.codes(ME) == ["UNAUTHENTICATED"]
+        assert codes(await renew(anonymous, token)) == ["SESSION_REVOKED"]
+    assert await ann.error_codes(ME) == ["UNAUTHENTICATED"]
     assert [entry[:2] for entry in await audited(ann.app)] == [("REFRESH_TOKEN_REUSED", ann.id)]
 
 
-async def test_a_thief_who_goes_on_is_found_out_by_the_owner(ann: UserClient, visitor: AnonymousClient) -> None:
-    await successor(visitor, await successor(visitor, ann.refresh_token))
+async def test_a_thief_who_goes_on_is_found_out_by_the_owner(ann: UserClient, anonymous: AnonymousClient) -> None:
+    await successor(anonymous, await successor(anonymous, ann.refresh_token))
     await long_after(ann.app)
-    assert codes(await renew(visitor, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
+    assert codes(await renew(anonymous, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
 
 
-async def test_answers_that_were_lost_long_ago_lock_nobody_out(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_answers_that_were_lost_long_ago_lock_nobody_out(ann: UserClient, anonymous: AnonymousClient) -> None:
     seen = set()
     for _ in range(3):
-        seen.add(await successor(visitor, ann.refresh_token))
+        seen.add(await successor(anonymous, ann.refresh_token))
         await long_after(ann.app)
     assert len(seen) == 3
-    latest = {await successor(visitor, ann.refresh_token) for _ in range(2)}
+    latest = {await successor(anonymous, ann.refresh_token) for _ in range(2)}
     assert len(latest) == 1
-    await successor(visitor, await successor(visitor, latest.pop()))
+    await successor(anonymous, await successor(anonymous, latest.pop()))
 
 
-async def test_two_who_ask_again_long_after_get_the_same_successor(ann: UserClient, visitor: AnonymousClient) -> None:
-    await successor(visitor, ann.refresh_token)
+async def test_two_who_ask_again_long_after_get_the_same_successor(ann: UserClient, anonymous: AnonymousClient) -> None:
+    await successor(anonymous, ann.refresh_token)
     await long_after(ann.app)
-    after = {*await asyncio.gather(*(successor(visitor, ann.refresh_token) for _ in range(5)))}
+    after = {*await asyncio.gather(*(successor(anonymous, ann.refresh_token) for _ in range(5)))}
     assert len(after) == 1
-    await successor(visitor, after.pop())
+    await successor(anonymous, after.pop())
 
 
 async def test_a_copied_token_is_worth_nothing_once_the_password_is_changed(
-    ann: UserClient, visitor: AnonymousClient
+    ann: UserClient, anonymous: AnonymousClient
 ) -> None:
-    unused = await successor(visitor, ann.refresh_token)
+    unused = await successor(anonymous, ann.refresh_token)
     changed = await ann.mutate(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
     assert changed["errors"] == []
     assert changed["viewer"] == {"user": {"username": "ann"}}
     for stolen in (ann.refresh_token, unused):
-        assert codes(await renew(visitor, stolen)) == ["INVALID_CREDENTIALS"]
+        assert codes(await renew(anonymous, stolen)) == ["INVALID_CREDENTIALS"]
     async with AnonymousClient(ann.app, changed["tokens"]["accessToken"]) as same:
         assert (await same.execute(ME))["me"]["user"]["username"] == "ann"
     assert (await ann.execute(ME))["me"]["user"]["username"] == "ann"
-    await successor(visitor, await successor(visitor, changed["tokens"]["refreshToken"]))
+    await successor(anonymous, await successor(anonymous, changed["tokens"]["refreshToken"]))
 
 
 async def test_a_renewal_beside_a_change_of_the_password_leaves_no_way_in(
-    ann: UserClient, visitor: AnonymousClient
+    ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     changing = ann.mutate(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
-    changed, *renewed = await asyncio.gather(changing, *(renew(visitor, ann.refresh_token) for _ in range(10)))
+    changed, *renewed = await asyncio.gather(changing, *(renew(anonymous, ann.refresh_token) for _ in range(10)))
     stolen = {payload["tokens"]["refreshToken"] for payload in renewed if not payload["errors"]}
     for token in (ann.refresh_token, *stolen):
-        assert codes(await renew(visitor, token)) == ["INVALID_CREDENTIALS"]
-    await successor(visitor, changed["tokens"]["refreshToken"])
+        assert codes(await renew(anonymous, token)) == ["INVALID_CREDENTIALS"]
+    await successor(anonymous, changed["tokens"]["refreshToken"])
 
 
 async def test_a_session_ends_some_day_however_much_it_is_used(make_app: MakeApp) -> None:
     app = await make_app(session_days=40)
-    async with await sign_up(app, "ann") as ann, AnonymousClient(app) as visitor:
+    async with await sign_up(app, "ann") as ann, AnonymousClient(app) as anonymous:
         await aged(app, days=39)
-        token = await successor(visitor, ann.refresh_token)
+        token = await successor(anonymous, ann.refresh_token)
         async with app.roomcast.db.read() as session:
             [left] = [row.expires_at - now() for row in await session.exec(select(Session))]
         assert timedelta(hours=23) < left <= timedelta(days=1)
         await aged(app, days=2)
-        assert codes(await renew(visitor, token)) == ["SESSION_REVOKED"]
+        assert codes(await renew(anonymous, token)) == ["SESSION_REVOKED"]
 
 
 async def aged(app: RunningApp, days: int) -> None:

@@ -32,40 +32,40 @@ from tests.running_app import RunningApp
 NODE = "query Node($id: ID!) { node(id: $id) { id } }"
 
 
-async def test_one_sees_where_one_is_signed_in(ann: UserClient, bob: UserClient, visitor: AnonymousClient) -> None:
-    async with await sign_in(visitor, "bob", deviceName="the phone") as phone:
+async def test_one_sees_where_one_is_signed_in(ann: UserClient, bob: UserClient, anonymous: AnonymousClient) -> None:
+    async with await sign_in(anonymous, "bob", deviceName="the phone") as phone:
         sessions = (await phone.execute(SESSIONS))["me"]["sessions"]
     assert [(session["deviceName"], session["current"]) for session in sessions] == [("the phone", True), (None, False)]
     assert {session["ipAddress"] for session in sessions} == {"127.0.0.1"}
 
 
-async def test_a_session_that_logs_out_is_over_at_once(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_a_session_that_logs_out_is_over_at_once(ann: UserClient, anonymous: AnonymousClient) -> None:
     assert codes((await ann.execute(LOGOUT))["logout"]) == []
     answer = await ann.post({"query": ME})
     assert answer.status_code == 401
     assert answer.json()["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-    assert codes(await visitor.mutate(REFRESH, refreshToken=ann.refresh_token)) == ["SESSION_REVOKED"]
+    assert codes(await anonymous.mutate(REFRESH, refreshToken=ann.refresh_token)) == ["SESSION_REVOKED"]
 
 
-async def test_a_session_that_logs_out_leaves_the_others(ann: UserClient, visitor: AnonymousClient) -> None:
-    async with await sign_in(visitor, "ann") as phone:
+async def test_a_session_that_logs_out_leaves_the_others(ann: UserClient, anonymous: AnonymousClient) -> None:
+    async with await sign_in(anonymous, "ann") as phone:
         await phone.execute(LOGOUT)
         assert len((await ann.execute(SESSIONS))["me"]["sessions"]) == 1
 
 
-async def test_signed_out_nobody_can_end_or_change_anything(visitor: AnonymousClient, ann: UserClient) -> None:
-    assert await visitor.codes(LOGOUT) == ["UNAUTHENTICATED"]
-    assert await visitor.codes(REVOKE, input={"sessionId": "session_x"}) == ["UNAUTHENTICATED"]
+async def test_signed_out_nobody_can_end_or_change_anything(anonymous: AnonymousClient, ann: UserClient) -> None:
+    assert await anonymous.error_codes(LOGOUT) == ["UNAUTHENTICATED"]
+    assert await anonymous.error_codes(REVOKE, input={"sessionId": "session_x"}) == ["UNAUTHENTICATED"]
     passwords = {"currentPassword": PASSWORD, "newPassword": "quite another one"}
-    assert await visitor.codes(CHANGE_PASSWORD, input=passwords) == ["UNAUTHENTICATED"]
-    assert await visitor.execute(ME) == {"me": None}
+    assert await anonymous.error_codes(CHANGE_PASSWORD, input=passwords) == ["UNAUTHENTICATED"]
+    assert await anonymous.execute(ME) == {"me": None}
 
 
-async def test_one_ends_an_other_session_of_ones_own(ann: UserClient, visitor: AnonymousClient) -> None:
-    async with await sign_in(visitor, "ann", deviceName="lost") as lost:
+async def test_one_ends_an_other_session_of_ones_own(ann: UserClient, anonymous: AnonymousClient) -> None:
+    async with await sign_in(anonymous, "ann", deviceName="lost") as lost:
         [session] = [s for s in (await ann.execute(SESSIONS))["me"]["sessions"] if s["deviceName"] == "lost"]
         assert codes(await ann.mutate(REVOKE, sessionId=session["id"])) == []
-        assert await lost.codes(ME) == ["UNAUTHENTICATED"]
+        assert await lost.error_codes(ME) == ["UNAUTHENTICATED"]
         assert codes(await ann.mutate(REVOKE, sessionId=session["id"])) == []
         assert (await ann.execute(NODE, id=session["id"]))["node"] is None
 
@@ -78,14 +78,14 @@ async def test_nobody_ends_or_sees_the_session_of_somebody_else(ann: UserClient,
     assert (await bob.execute(ME))["me"]["user"]["username"] == "bob"
 
 
-async def test_a_changed_password_ends_the_other_sessions(ann: UserClient, visitor: AnonymousClient) -> None:
-    async with await sign_in(visitor, "ann") as other:
+async def test_a_changed_password_ends_the_other_sessions(ann: UserClient, anonymous: AnonymousClient) -> None:
+    async with await sign_in(anonymous, "ann") as other:
         new = "quite another one"
         assert codes(await ann.mutate(CHANGE_PASSWORD, currentPassword=PASSWORD, newPassword=new)) == []
-        assert await other.codes(ME) == ["UNAUTHENTICATED"]
+        assert await other.error_codes(ME) == ["UNAUTHENTICATED"]
         assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
-    assert codes(await visitor.mutate(TRY, usernameOrEmail="ann", password=new)) == []
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password=new)) == []
 
 
 @pytest.mark.parametrize(
@@ -115,79 +115,79 @@ async def test_guessing_the_current_password_is_throttled(ann: UserClient) -> No
 
 async def test_a_logout_over_a_socket_is_answered_and_then_closes_it(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire:
-        events = await wire.watch(ROOM_EVENTS, roomId=den)
-        [ready] = await events.until_ready()
-        assert (await wire.ask(LOGOUT))["data"] == {"logout": {"errors": []}}
-        last = await events.next()
+    async with ann.connect() as wire:
+        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        [ready] = await events.wait_until_ready()
+        assert (await wire.execute(LOGOUT))["data"] == {"logout": {"errors": []}}
+        last = await events.next_event()
         assert (last["__typename"], last["reason"]) == ("StreamEnded", "SESSION_REVOKED")
         assert last["cursor"] == ready["cursor"]
-        assert (await events.message())["type"] == "complete"
+        assert (await events.next_message())["type"] == "complete"
         assert (await wire.closed())[0] == 4401
 
 
-async def test_a_session_ended_here_closes_its_sockets_at_once(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_a_session_ended_here_closes_its_sockets_at_once(ann: UserClient, anonymous: AnonymousClient) -> None:
     den = await ann.create_room("den")
-    async with await sign_in(visitor, "ann") as other, other.socket() as wire, ann.socket() as mine:
-        messages = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with await sign_in(anonymous, "ann") as other, other.connect() as wire, ann.connect() as mine:
+        messages = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(1)
         with within(A_SECOND):
             await other.execute(LOGOUT)
-            assert (await messages.message())["type"] == "complete"
+            assert (await messages.next_message())["type"] == "complete"
             assert (await wire.closed())[0] == 4401
-        assert (await mine.ask(ME))["data"]["me"]["role"] == "ADMIN"
+        assert (await mine.execute(ME))["data"]["me"]["role"] == "ADMIN"
 
 
 async def test_a_session_ended_in_another_process_is_over_within_a_second(ann: UserClient, make_app: MakeApp) -> None:
     elsewhere = await make_app()
     den = await ann.create_room("den")
-    async with AnonymousClient(elsewhere) as door, await sign_in(door, "ann") as away, away.socket() as wire:
-        events = await wire.watch(ROOM_EVENTS, roomId=den)
-        await events.until_ready()
+    async with AnonymousClient(elsewhere) as door, await sign_in(door, "ann") as away, away.connect() as wire:
+        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        await events.wait_until_ready()
         [session] = [s["id"] for s in (await away.execute(SESSIONS))["me"]["sessions"] if s["current"]]
         with within(A_SECOND):
             assert codes(await ann.mutate(REVOKE, sessionId=session)) == []
-            assert (await events.next())["reason"] == "SESSION_REVOKED"
+            assert (await events.next_event())["reason"] == "SESSION_REVOKED"
             assert (await wire.closed())[0] == 4401
             await until_signed_out(away)
 
 
-async def test_a_dead_session_cannot_open_a_socket(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_a_dead_session_cannot_open_a_socket(ann: UserClient, anonymous: AnonymousClient) -> None:
     await ann.execute(LOGOUT)
     with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.5), ann.socket():
+        async with asyncio.timeout(0.5), ann.connect():
             raise AssertionError("was acknowledged")
 
 
 async def test_what_a_dead_session_still_asks_over_its_socket_is_refused(ann: UserClient) -> None:
-    async with ann.socket() as wire:
+    async with ann.connect() as wire:
         ann.app.roomcast.sockets.admission._of_session.clear()  # nobody tells it
         await ann.execute(LOGOUT)
-        watching = await wire.watch(ME)
-        message = await watching.message()
+        watching = await wire.subscribe(ME)
+        message = await watching.next_message()
         assert message["type"] == "error"
         assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
         assert (await wire.closed())[0] == 4401
 
 
 async def test_a_stream_that_was_behind_names_the_position_it_had_reached(
-    ann: UserClient, visitor: AnonymousClient
+    ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire:
-        events = await wire.watch(ROOM_EVENTS, roomId=den)
-        await events.until_ready()
-        await ann.say(den, "one", "two")
-        seen = await events.take(2)
+    async with ann.connect() as wire:
+        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        await events.wait_until_ready()
+        await ann.send_messages(den, "one", "two")
+        seen = await events.next_events(2)
         await ann.execute(LOGOUT)
-        assert (await events.next())["cursor"] == seen[-1]["cursor"]
+        assert (await events.next_event())["cursor"] == seen[-1]["cursor"]
 
 
 async def test_ids_of_sessions_are_of_their_own_kind(ann: UserClient) -> None:
-    async with ann.socket() as wire:
+    async with ann.connect() as wire:
         [socket] = ann.app.roomcast.sockets.open
         assert socket.viewer is not None
-        shown = (await wire.ask(SESSIONS))["data"]["me"]["sessions"]
+        shown = (await wire.execute(SESSIONS))["data"]["me"]["sessions"]
         assert [session["id"] for session in shown] == [global_id("session", socket.viewer.session_id)]
 
 
@@ -197,7 +197,7 @@ async def test_a_session_that_ended_during_a_long_outage_is_found_after_it(
     began = now()
     ended: list[UUID] = []
     sessions = Sessions(app.roomcast.db, Tokens([b"k" * 32], 900))
-    sessions.listen(lambda found: ended.extend(found))
+    sessions.add_listener(lambda found: ended.extend(found))
     async with app.roomcast.db.work() as work:
         await work.session.exec(sa.update(Session).values(revoked_at=began + timedelta(minutes=2)))
     monkeypatch.setattr("roomcast.accounts.sessions.now", lambda: began + timedelta(minutes=10))

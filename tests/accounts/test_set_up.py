@@ -20,8 +20,8 @@ def token(app: RunningApp) -> str:
     return found
 
 
-async def sign_up(visitor: AnonymousClient, name: str, **more: str) -> Json:
-    return await visitor.mutate(SIGNUP, username=name, password=PASSWORD, **more)
+async def sign_up(anonymous: AnonymousClient, name: str, **more: str) -> Json:
+    return await anonymous.mutate(SIGNUP, username=name, password=PASSWORD, **more)
 
 
 async def test_in_production_the_first_account_needs_the_token_that_was_logged(
@@ -31,13 +31,13 @@ async def test_in_production_the_first_account_needs_the_token_that_was_logged(
         app = await make_app(profile=Profile.PRODUCTION, public_url="https://chat.example.org")
     assert caplog.text.count(token(app)) == 2
     assert f"https://chat.example.org/#setup={token(app)} " in caplog.text
-    async with AnonymousClient(app) as visitor:
+    async with AnonymousClient(app) as anonymous:
         for wrong in ({}, {"setupToken": ""}, {"setupToken": "x" * 32}, {"setupToken": token(app)[:-1] + "é"}):
-            [error] = (await sign_up(visitor, "mallory", **wrong))["errors"]
+            [error] = (await sign_up(anonymous, "mallory", **wrong))["errors"]
             assert (error["code"], error["path"]) == ("FORBIDDEN", ["input", "setupToken"])
-        assert (await sign_up(visitor, "admin", setupToken=token(app)))["user"]["role"] == "ADMIN"
-        assert (await sign_up(visitor, "bob"))["user"]["role"] == "MEMBER"
-        assert (await sign_up(visitor, "cleo", setupToken=token(app)))["user"]["role"] == "MEMBER"
+        assert (await sign_up(anonymous, "admin", setupToken=token(app)))["user"]["role"] == "ADMIN"
+        assert (await sign_up(anonymous, "bob"))["user"]["role"] == "MEMBER"
+        assert (await sign_up(anonymous, "cleo", setupToken=token(app)))["user"]["role"] == "MEMBER"
     caplog.clear()
     await make_app(profile=Profile.PRODUCTION)
     assert token(app) not in caplog.text
@@ -55,17 +55,17 @@ async def test_every_database_has_a_token_of_its_own_which_all_its_processes_kno
 async def test_an_administrator_from_the_command_line_needs_no_token(run: Run, make_app: MakeApp) -> None:
     made = await run("create-admin", "--username", "admin", "--password", PASSWORD)
     assert (made.exit_code, made.output) == (0, "admin is an administrator.\n")
-    async with AnonymousClient(await make_app(profile=Profile.PRODUCTION)) as visitor:
-        assert (await sign_up(visitor, "bob"))["user"]["role"] == "MEMBER"
+    async with AnonymousClient(await make_app(profile=Profile.PRODUCTION)) as anonymous:
+        assert (await sign_up(anonymous, "bob"))["user"]["role"] == "MEMBER"
 
 
 async def test_where_the_first_one_rules_nothing_no_token_is_needed(make_app: MakeApp) -> None:
-    async with AnonymousClient(await make_app(profile=Profile.PRODUCTION, first_user_is_admin=False)) as visitor:
-        assert (await sign_up(visitor, "bob"))["user"]["role"] == "MEMBER"
-        assert codes(await sign_up(visitor, "admin")) == ["VALIDATION_FAILED"]
+    async with AnonymousClient(await make_app(profile=Profile.PRODUCTION, first_user_is_admin=False)) as anonymous:
+        assert (await sign_up(anonymous, "bob"))["user"]["role"] == "MEMBER"
+        assert codes(await sign_up(anonymous, "admin")) == ["VALIDATION_FAILED"]
 
 
-async def test_only_the_first_account_may_be_called_admin(app: RunningApp, visitor: AnonymousClient) -> None:
-    assert (await sign_up(visitor, "Admin"))["user"]["role"] == "ADMIN"
+async def test_only_the_first_account_may_be_called_admin(app: RunningApp, anonymous: AnonymousClient) -> None:
+    assert (await sign_up(anonymous, "Admin"))["user"]["role"] == "ADMIN"
     for name in ("admin", "adm1n", "moderator", "M0derator"):
-        assert codes(await sign_up(visitor, name)) in (["VALIDATION_FAILED"], ["USERNAME_TAKEN"])
+        assert codes(await sign_up(anonymous, name)) in (["VALIDATION_FAILED"], ["USERNAME_TAKEN"])

@@ -24,7 +24,7 @@ async def rows(app: RunningApp) -> tuple[int, int]:
 
 async def sweep_after(app: RunningApp, passed: timedelta) -> None:
     async with app.roomcast.db.work() as work:
-        assert await refresh_tokens.sweep(work, now() + passed) is False
+        assert await refresh_tokens.delete_expired(work, now() + passed) is False
 
 
 async def test_an_ended_session_is_forgotten_after_a_month(ann: UserClient, bob: UserClient) -> None:
@@ -46,16 +46,16 @@ async def test_a_session_that_ran_out_is_forgotten_after_a_month_more(ann: UserC
     assert await rows(ann.app) == (0, 0)
 
 
-async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: UserClient, visitor: AnonymousClient) -> None:
+async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: UserClient, anonymous: AnonymousClient) -> None:
     tokens = [ann.refresh_token]
     for _ in range(3):
-        tokens.append((await visitor.mutate(REFRESH, refreshToken=tokens[-1]))["tokens"]["refreshToken"])
+        tokens.append((await anonymous.mutate(REFRESH, refreshToken=tokens[-1]))["tokens"]["refreshToken"])
     await sweep_after(ann.app, timedelta(days=8))
     assert await rows(ann.app) == (1, 2)
-    assert codes(await visitor.mutate(REFRESH, refreshToken=tokens[0])) == ["INVALID_CREDENTIALS"]
-    lost = (await visitor.mutate(REFRESH, refreshToken=tokens[2]))["tokens"]["refreshToken"]
+    assert codes(await anonymous.mutate(REFRESH, refreshToken=tokens[0])) == ["INVALID_CREDENTIALS"]
+    lost = (await anonymous.mutate(REFRESH, refreshToken=tokens[2]))["tokens"]["refreshToken"]
     assert lost == tokens[3]
-    assert codes(await visitor.mutate(REFRESH, refreshToken=lost)) == []
+    assert codes(await anonymous.mutate(REFRESH, refreshToken=lost)) == []
 
 
 async def test_sweeping_goes_on_until_there_is_no_more(ann: UserClient) -> None:
@@ -63,9 +63,9 @@ async def test_sweeping_goes_on_until_there_is_no_more(ann: UserClient) -> None:
     async with ann.app.roomcast.db.work() as work:
         session_id = (await work.session.exec(select(Session.id))).one()
         token = {"session_id": session_id, "secret_hash": "", "created_at": past, "expires_at": past}
-        tokens = [{"id": uuid7(), **token} for _ in range(refresh_tokens.SWEPT + 1)]
+        tokens = [{"id": uuid7(), **token} for _ in range(refresh_tokens.DELETE_BATCH + 1)]
         await work.session.exec(sa.insert(RefreshToken), params=tokens)
     async with ann.app.roomcast.db.work() as work:
-        assert await refresh_tokens.sweep(work, now()) is True
-    await ann.app.roomcast.sweep_sessions()
+        assert await refresh_tokens.delete_expired(work, now()) is True
+    await ann.app.roomcast.delete_expired_sessions()
     assert await rows(ann.app) == (1, 1)

@@ -83,7 +83,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def visitor(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
+async def open_browser(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
     """Somebody with a profile of their own, who opens paths of the server."""
     offences: list[str] = []
 
@@ -122,12 +122,12 @@ async def visitor(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_page(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
-    async with visitor(chromium, server) as open_path:
+    async with open_browser(chromium, server) as open_path:
         yield open_path
 
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_elsewhere(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
     """For a second person, in another profile."""
-    async with visitor(chromium, server) as open_path:
+    async with open_browser(chromium, server) as open_path:
         yield open_path

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, Route, expect
 from roomcast.core import sqlite
 from tests.browser.another_client import say
 from tests.browser.chat_page import Somebody, box, enter, log, row, said, write
-from tests.browser.conftest import visitor
+from tests.browser.conftest import open_browser
 from tests.browser.playground import OpenPage
 from tests.clients.proxy import Proxy
 from tests.process import SERVE, Process
@@ -95,7 +95,7 @@ async def test_a_cut_wire_loses_and_repeats_nothing(chromium: Browser, server: s
     ann, bob = Somebody(server, "ann"), Somebody(server, "bob")
     room_id, _ = ann.create_room()
     bob.join(room_id)
-    async with Proxy(server) as wire, visitor(chromium, wire.url) as open_page:
+    async with Proxy(server) as wire, open_browser(chromium, wire.url) as open_page:
         page = await enter(open_page, ann, room_id)
         for number in range(2):
             say(server, bob.token, room_id, f"before {number}")
@@ -118,7 +118,7 @@ async def test_a_killed_server_comes_back_with_everything(chromium: Browser, tmp
         ann, bob = Somebody(process.url, "ann"), Somebody(process.url, "bob")
         room_id, _ = ann.create_room()
         bob.join(room_id)
-        async with visitor(chromium, process.url) as open_page:
+        async with open_browser(chromium, process.url) as open_page:
             page = await enter(open_page, ann, room_id)
             await write(page, "so far")
             await expect(row(page, "so far").get_by_role("button", name="Open thread")).to_be_attached()
@@ -146,7 +146,7 @@ async def test_a_server_that_forgot_something_is_believed(chromium: Browser, tmp
         room_id, _ = ann.create_room()
         bob.join(room_id)
         say(process.url, bob.token, room_id, "kept")
-        async with visitor(chromium, process.url) as open_page:
+        async with open_browser(chromium, process.url) as open_page:
             page = await enter(open_page, ann, room_id)
             sqlite.copy(database, kept)
             say(process.url, bob.token, room_id, "forgotten")

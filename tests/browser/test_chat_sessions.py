@@ -7,7 +7,7 @@ from playwright.async_api import Browser, WebSocket, expect
 
 from tests.browser.another_client import ask, data_of, say
 from tests.browser.chat_page import PASSWORD, Somebody, arrive, enter, log, row, said, until_open, write
-from tests.browser.conftest import visitor
+from tests.browser.conftest import open_browser
 from tests.browser.playground import OpenPage
 from tests.process import Process
 
@@ -30,7 +30,7 @@ async def test_tokens_are_renewed_over_the_open_socket(chromium: Browser, tmp_pa
     try:
         ann = Somebody(process.url, "ann")
         room_id, _ = ann.create_room()
-        async with visitor(chromium, process.url) as open_page:
+        async with open_browser(chromium, process.url) as open_page:
             page = await arrive(open_page, ann)
             await page.evaluate(SPOIL)  # so that it begins with a token of its own, all of whose life is before it
             sockets: list[WebSocket] = []

@@ -8,7 +8,7 @@ from playwright.async_api import Browser, expect
 
 from tests.api_clients import PASSWORD
 from tests.browser.chat_page import rooms
-from tests.browser.conftest import visitor
+from tests.browser.conftest import open_browser
 from tests.process import Process
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
@@ -20,7 +20,7 @@ async def test_the_link_that_was_logged_opens_the_first_account(chromium: Browse
     try:
         found = re.search(r"set-up token ([0-9a-f]{32})\.", server.said())
         assert found is not None
-        async with visitor(chromium, server.url) as open_path:
+        async with open_browser(chromium, server.url) as open_path:
             page = await open_path(f"/#setup={found[1]}")
             await page.get_by_label("Username").fill("admin")
             await page.get_by_label("Password").fill(PASSWORD)

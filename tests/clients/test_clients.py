@@ -31,15 +31,15 @@ async def test_a_client_whose_socket_is_cut_misses_nothing_and_repeats_nothing(a
         Listening(client=client, **settings(ann, proxy, den)) as listening,
     ):
         await ann.app.wait_for_streams(1)
-        await ann.say(den, "one", "two")
+        await ann.send_messages(den, "one", "two")
         await listening.says("body", "two")
         for missed in ("three", "four"):
             proxy.refuses = True
             proxy.cut()
             await listening.says("closed")
-            await ann.say(den, missed, f"{missed} again")
+            await ann.send_messages(den, missed, f"{missed} again")
             proxy.refuses = False
             await listening.says("body", f"{missed} again")
-        await ann.say(den, "five")
+        await ann.send_messages(den, "five")
         await listening.says("body", "five")
         assert listening.bodies == ["one", "two", "three", "three again", "four", "four again", "five"]

@@ -86,7 +86,7 @@ async def test_a_client_tries_again_after_1013_until_there_is_a_place(ann: UserC
         crowd.places = ConnectionLimits()
         await listening.says("connected")
         await ann.app.wait_for_streams(1)
-        await ann.say(den, "welcome")
+        await ann.send_messages(den, "welcome")
         await listening.says("body", "welcome")
 
 
@@ -98,11 +98,11 @@ async def test_a_client_that_was_frozen_is_closed_with_4408_and_catches_up(ann: 
         Listening(client="graphql-ws", **settings(ann, proxy, den)) as listening,
     ):
         await ann.app.wait_for_streams(1)
-        await ann.say(den, "before")
+        await ann.send_messages(den, "before")
         await listening.says("body", "before")
         listening.freeze()
         await ann.app.wait_for_streams(0)
-        await ann.say(den, "meanwhile")
+        await ann.send_messages(den, "meanwhile")
         listening.thaw()
         await listening.says("closed", 4408)
         await listening.says("body", "meanwhile")
@@ -117,13 +117,13 @@ async def test_a_client_renews_its_token_after_4403_and_goes_on(make_app: MakeAp
         more = settings(ann, proxy, den, refreshToken=ann.refresh_token)
         async with Listening(client="graphql-ws", **more) as listening:
             await app.wait_for_streams(1)
-            await ann.say(den, "with the first token")
+            await ann.send_messages(den, "with the first token")
             await listening.says("body", "with the first token")
             await listening.says("closed", 4403)
             await listening.says("renewed")
             async with await sign_up(app, "bob") as bob:
                 await bob.join(den)
-                await bob.say(den, "with the second")
+                await bob.send_messages(den, "with the second")
             await listening.says("body", "with the second")
             assert listening.bodies == ["with the first token", "@bob joined.", "with the second"]
 
@@ -132,10 +132,10 @@ async def goes_on_after(
     code: int, listening: Listening, person: UserClient, room_id: str, end: Callable[[], None]
 ) -> None:
     await person.app.wait_for_streams(1)
-    await person.say(room_id, "before")
+    await person.send_messages(room_id, "before")
     await listening.says("body", "before")
     end()
     await listening.says("closed", code)
-    await person.say(room_id, "after")
+    await person.send_messages(room_id, "after")
     await listening.says("body", "after")
     assert listening.bodies == ["before", "after"]

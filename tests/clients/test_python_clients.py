@@ -33,12 +33,12 @@ async def test_a_program_whose_socket_is_cut_misses_nothing_and_repeats_nothing(
         stream = messages(proxy.ws_url, access_token, den)
         first = asyncio.ensure_future(anext(stream))
         await ann.app.wait_for_streams(1)
-        await ann.say(den, "one")
+        await ann.send_messages(den, "one")
         heard = [(await first)["message"]["body"]]
         for missed in ("two", "three"):
             proxy.cut()
             await ann.app.wait_for_streams(0)
-            await ann.say(den, missed, f"{missed} again")
+            await ann.send_messages(den, missed, f"{missed} again")
             async with asyncio.timeout(20):
                 heard += [(await anext(stream))["message"]["body"] for _ in range(2)]
         await stream.aclose()  # type: ignore[attr-defined]

@@ -52,7 +52,7 @@ async def cut_off(proxy: Proxy, client: Listening, person: UserClient, room_id: 
     proxy.refuses = True
     proxy.cut()
     await client.says("closed")
-    await person.say(room_id, *missed)
+    await person.send_messages(room_id, *missed)
     proxy.refuses = False
 
 
@@ -70,11 +70,11 @@ async def test_streams_of_one_room_and_field_resume_each_from_its_own_place(
                 await client.says("position")  # before any message
             await cut_off(proxy, client, ann, den, "missed before the first", "another")
             await all_show(client, "another", streams)
-            await ann.say(den, "end second")
+            await ann.send_messages(den, "end second")
             await all_show(client, "end second", streams)
             await cut_off(proxy, client, ann, den, "missed", "missed too")
             await all_show(client, "missed too", streams.keys() - {"second"})
-            await ann.say(den, "last")
+            await ann.send_messages(den, "last")
             await all_show(client, "last", streams.keys() - {"second"})
             early, late = ["missed before the first", "another", "end second"], ["missed", "missed too", "last"]
             assert {name: shown_by(client, name) for name in streams} == {

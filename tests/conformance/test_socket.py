@@ -87,13 +87,13 @@ async def test_a_malformed_message_closes_with_4400_and_a_reason_that_fits(app: 
 
 async def test_malformed_messages_leave_nothing_and_hurt_nobody(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as good:
-        watching = await good.watch(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as good:
+        watching = await good.subscribe(ROOM_MESSAGES, roomId=den)
         await app.wait_for_streams(1)
         for message in MALFORMED[:20]:
             await close_of(app, message)
-        await ann.say(den, "still here")
-        assert (await watching.next())["message"]["body"] == "still here"
+        await ann.send_messages(den, "still here")
+        assert (await watching.next_event())["message"]["body"] == "still here"
 
 
 # ------------------------------------------------------------------ pings
@@ -117,8 +117,8 @@ async def test_a_query_is_answered_once_and_completed(app: RunningApp) -> None:
         await wire.init()
         for _ in range(2):  # the id is free again at once
             await wire.send(**SUBSCRIBE)
-            assert (await wire.heard("1"))["payload"] == {"data": {"__typename": "Query"}}
-            assert await wire.heard("1") == {"id": "1", "type": "complete"}
+            assert (await wire.next_message("1"))["payload"] == {"data": {"__typename": "Query"}}
+            assert await wire.next_message("1") == {"id": "1", "type": "complete"}
 
 
 @pytest.mark.parametrize(
@@ -142,17 +142,17 @@ async def test_a_bad_operation_is_one_error_and_the_socket_lives(
     async with SocketClient(app.ws_url) as wire:
         await wire.init()
         await wire.send(type="subscribe", id="bad", payload=payload)
-        message = await wire.heard("bad")
+        message = await wire.next_message("bad")
         assert message["type"] == "error"
         assert [error["extensions"]["code"] for error in message["payload"]] == [code] * len(message["payload"])
         await wire.send(**{**SUBSCRIBE, "id": "bad"})  # nothing follows an error, and its id is free
-        assert (await wire.heard("bad"))["type"] == "next"
+        assert (await wire.next_message("bad"))["type"] == "next"
 
 
 async def test_a_duplicate_id_closes_with_4409_however_long_it_is(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     for id_ in ("1", "x" * 128):
-        async with ann.socket() as wire:
+        async with ann.connect() as wire:
             watch = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
             await wire.send(type="subscribe", id=id_, payload=watch)
             await app.wait_for_streams(1)
@@ -168,7 +168,7 @@ async def test_completing_what_is_unknown_or_over_is_ignored(app: RunningApp) ->
         for _ in range(3):
             await wire.send(type="complete", id="1")
         await wire.send(**SUBSCRIBE)
-        assert (await wire.heard("1"))["type"] == "next"
+        assert (await wire.next_message("1"))["type"] == "next"
         await wire.send(type="complete", id="1")
         await wire.send(type="ping")
         assert await wire.next_control() == {"type": "pong"}
@@ -176,12 +176,12 @@ async def test_completing_what_is_unknown_or_over_is_ignored(app: RunningApp) ->
 
 async def test_a_completed_stream_is_silent_and_its_id_free(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire:
+    async with ann.connect() as wire:
         watch = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
         await wire.send(type="subscribe", id="1", payload=watch)
         await app.wait_for_streams(1)
         await wire.send(type="complete", id="1")
         await app.wait_for_streams(0)
-        await ann.say(den, "to nobody")
+        await ann.send_messages(den, "to nobody")
         await wire.send(**SUBSCRIBE)
-        assert (await wire.heard("1"))["payload"] == {"data": {"__typename": "Query"}}
+        assert (await wire.next_message("1"))["payload"] == {"data": {"__typename": "Query"}}

@@ -8,7 +8,7 @@ import pytest
 
 from roomcast.realtime.topic import Topic
 from tests.api_clients import ROOM_EVENTS, UserClient
-from tests.running_app import RunningApp, nothing_left
+from tests.running_app import RunningApp, wait_until_all_closed
 
 
 class SlowDoor:
@@ -32,20 +32,20 @@ async def test_who_leaves_while_subscribing_does_not_stay_to_listen(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch, somebody_listens: bool
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-    async with ann.socket() as anns, bob.socket() as bobs:
+    async with ann.connect() as anns, bob.connect() as bobs:
         if somebody_listens:
-            await (await anns.watch(ROOM_EVENTS, roomId=den)).until_ready()
+            await (await anns.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
         door = SlowDoor(ann.app, monkeypatch)
-        watching = await bobs.watch(ROOM_EVENTS, roomId=den)
+        watching = await bobs.subscribe(ROOM_EVENTS, roomId=den)
         await door.reached.wait()
         left = await bob.leave(den)
-        await ann.say(den, "nothing for bob")
+        await ann.send_messages(den, "nothing for bob")
         door.opened.set()
-        shown = [(await watching.next())["__typename"]]
+        shown = [(await watching.next_event())["__typename"]]
         while shown[-1] != "StreamEnded":
-            shown.append((await watching.next())["__typename"])
+            shown.append((await watching.next_event())["__typename"])
         assert (left["errors"], set(shown) - {"StreamReady", "StreamEnded"}) == ([], set())
-        assert (await watching.message())["type"] == "complete"
+        assert (await watching.next_message())["type"] == "complete"
 
 
 async def test_a_subscription_given_up_while_its_room_is_looked_up_leaves_nothing(
@@ -62,11 +62,11 @@ async def test_a_subscription_given_up_while_its_room_is_looked_up_leaves_nothin
         return await look(topics)
 
     monkeypatch.setattr(source, "tails", tails)
-    async with ann.socket() as wire:
-        watching = await wire.watch(ROOM_EVENTS, roomId=den)
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(ROOM_EVENTS, roomId=den)
         await asked.wait()
         await watching.stop()
-        await wire.ask("{ me { id } }")
+        await wire.execute("{ me { id } }")
         answered.set()
         await nothing_left_of_streams(ann.app)
 
@@ -80,10 +80,10 @@ async def nothing_left_of_streams(app: RunningApp) -> None:
 async def test_half_opened_streams_leave_no_trace(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     for _ in range(20):
-        async with ann.socket() as wire:
+        async with ann.connect() as wire:
             for _ in range(10):
-                await wire.watch(ROOM_EVENTS, roomId=den)
-    await nothing_left(app)
+                await wire.subscribe(ROOM_EVENTS, roomId=den)
+    await wait_until_all_closed(app)
 
 
 class SlowToLeave(SlowDoor):
@@ -108,19 +108,21 @@ async def test_an_id_that_is_used_again_at_once_leaves_no_reader(
 ) -> None:
     den = await ann.create_room("den")
     payload = {"query": ROOM_EVENTS, "variables": {"roomId": den}}
-    async with ann.socket() as wire:
+    async with ann.connect() as wire:
         door = SlowToLeave(ann.app, monkeypatch)
         await wire.send(type="subscribe", id="x", payload=payload)
         await door.reached.wait()
         await wire.send(type="complete", id="x")
         await wire.send(type="subscribe", id="x", payload=payload)  # the first one is still being cancelled
-        await wire.ask("{ me { id } }")
+        await wire.execute("{ me { id } }")
         door.gone.set()
-        await wire.ask("{ me { id } }")
+        await wire.execute("{ me { id } }")
         await wire.send(type="complete", id="x")  # the second one
-        await wire.ask("{ me { id } }")
+        await wire.execute("{ me { id } }")
         door.opened.set()
-        await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()  # what waited before it is through, too
+        await (
+            await wire.subscribe(ROOM_EVENTS, roomId=den)
+        ).wait_until_ready()  # what waited before it is through, too
         assert ann.app.roomcast.hub.reader_count == 1
         await wire.send(type="subscribe", id="x", payload=payload)  # and the id is free
-        assert (await wire.heard("x"))["type"] == "next"
+        assert (await wire.next_message("x"))["type"] == "next"

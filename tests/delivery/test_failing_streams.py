@@ -53,13 +53,13 @@ async def test_the_last_cursor_of_a_stream_names_no_event_that_was_not_shown(
 ) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     cursor = (await bob.execute(POSITION, id=den))["room"]["streamCursor"]
-    await ann.say(den, "one", "two", "three")
-    async with bob.socket() as wire, unreadable_log(app, monkeypatch) as asked:
-        watching = await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)
-        assert (await watching.next())["__typename"] == "StreamReady"
+    await ann.send_messages(den, "one", "two", "three")
+    async with bob.connect() as wire, unreadable_log(app, monkeypatch) as asked:
+        watching = await wire.subscribe(ROOM_EVENTS, roomId=den, after=cursor)
+        assert (await watching.next_event())["__typename"] == "StreamReady"
         await asked.wait()  # the replay has begun
         await bob.leave(den)
-        ended = await watching.next()
+        ended = await watching.next_event()
     assert ended["__typename"] == "StreamEnded"
     assert read_cursor(ended["cursor"]).seq == read_cursor(cursor).seq
 
@@ -68,27 +68,27 @@ async def test_the_last_cursor_of_a_stream_names_no_event_that_was_not_shown(
 async def test_a_replay_that_fails_ends_with_an_error_and_is_counted(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = (await ann.execute(POSITION, id=den))["room"]["streamCursor"]
-    await ann.say(den, "broken", "whole")
+    await ann.send_messages(den, "broken", "whole")
     await execute(app, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
-    async with ann.socket() as wire:
-        replaying = await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor)
-        live = await wire.watch(ROOM_MESSAGES, roomId=den)
-        assert error_of(await replaying.message()) == "INTERNAL"
-        await ann.say(den, "others go on")
-        assert (await live.next())["message"]["body"] == "others go on"
+    async with ann.connect() as wire:
+        replaying = await wire.subscribe(ROOM_MESSAGES, roomId=den, after=cursor)
+        live = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+        assert error_of(await replaying.next_message()) == "INTERNAL"
+        await ann.send_messages(den, "others go on")
+        assert (await live.next_event())["message"]["body"] == "others go on"
     assert "roomcast_streams_failed_total 1.0" in (await ann.http.get("/metrics")).text
 
 
 @pytest.mark.usefixtures("few_tries")
 async def test_a_topic_that_fails_ends_its_streams_with_an_error(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await app.wait_for_streams(1)
         app.roomcast.hub.on_frame = lambda frame: None  # type: ignore[method-assign]
-        await ann.say(den, "not heard")
+        await ann.send_messages(den, "not heard")
         await execute(app, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
-        assert error_of(await watching.message()) == "INTERNAL"
+        assert error_of(await watching.next_message()) == "INTERNAL"
         await app.wait_for_streams(0)
 
 
@@ -100,6 +100,6 @@ async def test_an_inbox_that_fails_ends_with_an_error_and_is_counted(
     async with inbox(bob) as (watching, _):
         await execute(app, "ALTER TABLE mentions RENAME COLUMN user_id TO nobody")
         await execute(app, "UPDATE memberships SET last_read_seq = 0")
-        app.roomcast.watch.on_resync([f"room:{den.removeprefix('room_')}"])
-        assert error_of(await watching.message()) == "INTERNAL"
+        app.roomcast.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
+        assert error_of(await watching.next_message()) == "INTERNAL"
     assert "roomcast_streams_failed_total 1.0" in (await ann.http.get("/metrics")).text

@@ -46,23 +46,23 @@ class FaultyWire:
 
 async def test_lost_repeated_and_mixed_up_frames_change_nothing(app: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(2_000, 300)
-    wire, epoch = FaultyWire(app, lost=0.2, repeated=0.2, delayed=0.3), app.roomcast.epoch.current
+    wire, epoch = FaultyWire(app, lost=0.2, repeated=0.2, delayed=0.3), app.roomcast.backend.epoch_tracker.current
     async with surviving(many(50, 8), [app], ann, den) as survivors:
         await crowd_talks([app], ann, den, count)
         await all_agree(survivors, ann, den, count)
     assert wire.dropped > count / 10
-    assert app.roomcast.epoch.current == epoch  # nothing of it looks like a log that has lost events
+    assert app.roomcast.backend.epoch_tracker.current == epoch  # nothing of it looks like a log that has lost events
 
 
 async def test_a_lost_last_frame_is_found_in_the_log_soon(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await app.wait_for_streams(1)
         FaultyWire(app, lost=1.0)
-        await ann.say(den, "nothing follows")
+        await ann.send_messages(den, "nothing follows")
         async with asyncio.timeout(TAIL_SECONDS):
-            assert (await watching.next())["message"]["body"] == "nothing follows"
+            assert (await watching.next_event())["message"]["body"] == "nothing follows"
 
 
 async def test_who_has_left_hears_nothing_more_even_if_no_frame_says_so(
@@ -70,14 +70,14 @@ async def test_who_has_left_hears_nothing_more_even_if_no_frame_says_so(
 ) -> None:
     other = await make_app()  # another process: its memory bus says nothing to the first one
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-    async with bob.socket() as wire, at(other, ann) as ann_there, at(other, bob) as bob_there:
-        watching = await wire.watch(ROOM_EVENTS, roomId=den)
-        await watching.until_ready()
+    async with bob.connect() as wire, at(other, ann) as ann_there, at(other, bob) as bob_there:
+        watching = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        await watching.wait_until_ready()
         async with asyncio.timeout(TAIL_SECONDS):
             await bob_there.leave(den)
-            await ann_there.say(den, "without bob")
-            assert (await watching.next())["__typename"] == "StreamEnded"
-        assert (await watching.message())["type"] == "complete"
+            await ann_there.send_messages(den, "without bob")
+            assert (await watching.next_event())["__typename"] == "StreamEnded"
+        assert (await watching.next_message())["type"] == "complete"
 
 
 def at(app: RunningApp, person: UserClient) -> UserClient:
@@ -88,13 +88,13 @@ def at(app: RunningApp, person: UserClient) -> UserClient:
 async def test_frames_of_strangers_and_of_other_releases_do_no_harm(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     topic = f"room:{local_id('room', den)}"
-    async with ann.socket() as wire:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await app.wait_for_streams(1)
         for seq, body in ((2, "nonsense"), (3, "[]"), (10**12, '["message.created"]'), (2, '["unknown",1,2,3,4,5]')):
             app.roomcast.hub.on_frame(Frame(topic, seq, body))
-        await ann.say(den, "undisturbed")
-        assert (await watching.next())["message"]["body"] == "undisturbed"
+        await ann.send_messages(den, "undisturbed")
+        assert (await watching.next_event())["message"]["body"] == "undisturbed"
 
 
 # ------------------------------------------------------------------ transactions
@@ -105,12 +105,12 @@ async def test_transactions_that_dawdle_and_fail_never_hide_an_event(app: Runnin
     room_id, author_id = local_id("room", den), local_id("user", ann.id)
     assert room_id is not None
     assert author_id is not None
-    async with ann.socket() as wire, reading_behind(app, room_id) as seen:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as wire, reading_behind(app, room_id) as seen:
+        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await app.wait_for_streams(1)
         written = await asyncio.gather(*(dawdle(app, room_id, author_id) for _ in range(many(2_000, 60))))
         kept = sorted(seq for seq in written if seq is not None)
-        heard = [told["message"]["seq"] for told in await watching.take(len(kept))]
+        heard = [told["message"]["seq"] for told in await watching.next_events(len(kept))]
     assert heard == kept == list(range(2, len(kept) + 2))
     assert seen == list(range(1, len(seen) + 1))
 

@@ -13,7 +13,7 @@ from roomcast.live.presence import PRESENCE as TOPIC
 from tests.api_clients import ROOM_EVENTS, UserClient
 from tests.delivery.resuming_clients import WATCH, held_bytes, many
 from tests.presence.documents import PRESENCE, TYPING
-from tests.running_app import RunningApp, nothing_left
+from tests.running_app import RunningApp, wait_until_all_closed
 
 pytestmark = pytest.mark.chaos
 
@@ -39,19 +39,19 @@ async def visit(person: UserClient, room_id: str) -> None:
 async def visits(person: UserClient, room_id: str, count: int, at_once: int = 20) -> None:
     for start in range(0, count, at_once):
         await asyncio.gather(*(visit(person, room_id) for _ in range(start, min(start + at_once, count))))
-        await person.say(room_id, "who is there?")
+        await person.send_messages(room_id, "who is there?")
 
 
 async def test_sockets_that_connect_and_vanish_leave_nothing_behind(app: RunningApp, ann: UserClient) -> None:
     den, count = await ann.create_room("den"), many(10_000, 200)
     await visits(ann, den, 60)  # what is made once is made
-    await nothing_left(app)
+    await wait_until_all_closed(app)
     tasks, held = len(asyncio.all_tasks()), held_bytes()
     await visits(ann, den, count)
-    await nothing_left(app)
+    await wait_until_all_closed(app)
     grown = held_bytes() - held
     tracemalloc.stop()
     assert len(asyncio.all_tasks()) <= tasks
     assert app.roomcast.bus._joined == {TOPIC: 1}  # where processes tell each other of their people
-    assert not app.roomcast.signals._attendance.rooms_of
+    assert not app.roomcast.backend.presence._attendance.rooms_of
     assert grown < max(count * BYTES_PER_CYCLE, 2_000_000)

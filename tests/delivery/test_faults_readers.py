@@ -123,7 +123,7 @@ async def test_large_events_are_kept_within_bounds_for_who_is_behind(app: Runnin
 async def test_a_peer_that_takes_nothing_is_dropped(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
     app.roomcast.sockets.timeouts = replace(app.roomcast.sockets.timeouts, stall=0.5)
-    async with stalled(app.ws_url, ann, den), ann.socket():
+    async with stalled(app.ws_url, ann, den), ann.connect():
         await app.wait_for_streams(1)
         assert len(app.roomcast.sockets.open) == 2
         await burst(ann, den, 200)

@@ -39,43 +39,44 @@ async def lose_after(app: RunningApp, cursor: str) -> None:
 
 async def until_lost_is_said(watching: ClientSubscription) -> str:
     """The cursor of the event that says that the stream begins anew."""
-    event = await watching.next()
+    event = await watching.next_event()
     while event.get("recovered") is not False:
-        event = await watching.next()
+        event = await watching.next_event()
     return str(event["cursor"])
 
 
 async def until_new_epoch(app: RunningApp, before: object) -> None:
     async with asyncio.timeout(10):
-        while app.roomcast.epoch.current == before:  # noqa: ASYNC110 (no one event says it)
+        while app.roomcast.backend.epoch_tracker.current == before:  # noqa: ASYNC110 (no one event says it)
             await asyncio.sleep(0.02)
 
 
 async def test_streams_begin_anew_when_the_log_has_lost_events(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    await ann.say(den, "kept")
+    await ann.send_messages(den, "kept")
     kept = await position(ann, den)
-    async with ann.socket() as wire:
-        events = await wire.watch(ROOM_EVENTS, roomId=den)
-        await events.until_ready()
-        messages = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as wire:
+        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        await events.wait_until_ready()
+        messages = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await app.wait_for_streams(2)
-        await ann.say(den, "lost")
-        lost = (await events.next())["cursor"]
-        assert (await messages.next())["cursor"] == lost
+        await ann.send_messages(den, "lost")
+        lost = (await events.next_event())["cursor"]
+        assert (await messages.next_event())["cursor"] == lost
 
         await lose_after(app, kept)
         anew = read_cursor(await until_lost_is_said(events))
         assert (anew.seq, anew.epoch_mark == read_cursor(kept).epoch_mark) == (read_cursor(kept).seq, False)
-        assert error_of(await messages.message()) == "RESUME_EXPIRED"
+        assert error_of(await messages.next_message()) == "RESUME_EXPIRED"
 
-        await ann.say(den, "instead", "more")
-        assert [(await events.next())["message"]["body"] for _ in range(2)] == ["instead", "more"]
+        await ann.send_messages(den, "instead", "more")
+        assert [(await events.next_event())["message"]["body"] for _ in range(2)] == ["instead", "more"]
         for old in (kept, lost):
-            again = await wire.watch(ROOM_EVENTS, roomId=den, after=old)
-            assert (await again.next())["recovered"] is False
+            again = await wire.subscribe(ROOM_EVENTS, roomId=den, after=old)
+            assert (await again.next_event())["recovered"] is False
             assert (
-                error_of(await (await wire.watch(ROOM_MESSAGES, roomId=den, after=old)).message()) == "RESUME_EXPIRED"
+                error_of(await (await wire.subscribe(ROOM_MESSAGES, roomId=den, after=old)).next_message())
+                == "RESUME_EXPIRED"
             )
 
 
@@ -88,13 +89,13 @@ async def test_other_events_in_the_places_of_those_that_are_lost_are_noticed_at_
     await asyncio.sleep(1.1)  # the looks that had begun are over
     den = await ann.create_room("den")
     kept = await position(ann, den)
-    async with ann.socket() as wire:
-        events = await wire.watch(ROOM_EVENTS, roomId=den)
-        await events.until_ready()
-        await ann.say(den, "lost", "lost as well")
-        await events.take(2)
+    async with ann.connect() as wire:
+        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        await events.wait_until_ready()
+        await ann.send_messages(den, "lost", "lost as well")
+        await events.next_events(2)
         await lose_after(app, kept)
-        await ann.say(den, "instead", "instead as well", "more")
+        await ann.send_messages(den, "instead", "instead as well", "more")
         anew = read_cursor(await until_lost_is_said(events))
         assert anew.seq in range(read_cursor(kept).seq, read_cursor(kept).seq + 4)
 
@@ -107,14 +108,14 @@ async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(
     await asyncio.sleep(1.1)
     den = await ann.create_room("den")
     kept = await position(ann, den)
-    async with ann.socket() as wire:
-        events = await wire.watch(ROOM_EVENTS, roomId=den)
-        await events.until_ready()
-        await ann.say(den, "lost")
-        await events.next()
+    async with ann.connect() as wire:
+        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        await events.wait_until_ready()
+        await ann.send_messages(den, "lost")
+        await events.next_event()
         deaf, app.roomcast.hub.on_frame = app.roomcast.hub.on_frame, lambda frame: None  # type: ignore[method-assign]
         await lose_after(app, kept)
-        await ann.say(den, "instead", "more")
+        await ann.send_messages(den, "instead", "more")
         app.roomcast.hub.on_frame = deaf  # type: ignore[method-assign]
         app.roomcast.hub.on_resync([f"room:{local_id('room', den)}"])
         await until_lost_is_said(events)
@@ -123,56 +124,56 @@ async def test_a_hole_behind_a_cut_bus_shows_that_the_log_is_another_one(
 async def test_other_processes_follow(make_app: MakeApp, app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     other, den = await make_app(), await ann.create_room("den", memberIds=[bob.id])
     hall = await ann.create_room("hall")
-    kept, before = await position(ann, den), app.roomcast.epoch.current
-    await ann.say(den, "lost")
+    kept, before = await position(ann, den), app.roomcast.backend.epoch_tracker.current
+    await ann.send_messages(den, "lost")
     lost = await position(ann, den)
-    async with at(other, ann) as ann_there, ann_there.socket() as wire, ann.socket() as here:
-        await (await here.watch(ROOM_EVENTS, roomId=den)).until_ready()
-        events = await wire.watch(ROOM_EVENTS, roomId=hall)
-        await events.until_ready()
+    async with at(other, ann) as ann_there, ann_there.connect() as wire, ann.connect() as here:
+        await (await here.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
+        events = await wire.subscribe(ROOM_EVENTS, roomId=hall)
+        await events.wait_until_ready()
         await lose_after(app, kept)
         await until_lost_is_said(events)
         await until_new_epoch(app, before)
-        assert app.roomcast.epoch.current == other.roomcast.epoch.current
-        await ann.say(den, "instead", "more")
-        again = await wire.watch(ROOM_EVENTS, roomId=den, after=lost)
-        assert (await again.next())["recovered"] is False
+        assert app.roomcast.backend.epoch_tracker.current == other.roomcast.backend.epoch_tracker.current
+        await ann.send_messages(den, "instead", "more")
+        again = await wire.subscribe(ROOM_EVENTS, roomId=den, after=lost)
+        assert (await again.next_event())["recovered"] is False
 
 
 async def test_what_was_lost_is_noticed_where_nobody_listens(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    kept, before = await position(ann, den), app.roomcast.epoch.current
-    await ann.say(den, "lost")
+    kept, before = await position(ann, den), app.roomcast.backend.epoch_tracker.current
+    await ann.send_messages(den, "lost")
     lost = await position(ann, den)
     await lose_after(app, kept)
     await until_new_epoch(app, before)
-    await ann.say(den, "instead", "more")
-    async with ann.socket() as wire:
-        again = await wire.watch(ROOM_EVENTS, roomId=den, after=lost)
-        assert (await again.next())["recovered"] is False
+    await ann.send_messages(den, "instead", "more")
+    async with ann.connect() as wire:
+        again = await wire.subscribe(ROOM_EVENTS, roomId=den, after=lost)
+        assert (await again.next_event())["recovered"] is False
 
 
 async def test_an_inbox_forgets_what_was_lost(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     kept = await position(ann, den)
     async with inbox(bob) as (watching, _):
-        await ann.say(den, "lost", "lost as well")
+        await ann.send_messages(den, "lost", "lost as well")
         await until_unread(watching, den, 2)
         await lose_after(app, kept)
         await until_unread(watching, den, 0)
-        await ann.say(den, "instead")
+        await ann.send_messages(den, "instead")
         await until_unread(watching, den, 1)
 
 
 async def test_a_later_epoch_that_is_lost_as_well_does_not_come_back(app: RunningApp, ann: UserClient) -> None:
     den = await ann.create_room("den")
-    kept, first = await position(ann, den), app.roomcast.epoch.current
-    await ann.say(den, "lost")
+    kept, first = await position(ann, den), app.roomcast.backend.epoch_tracker.current
+    await ann.send_messages(den, "lost")
     await lose_after(app, kept)
     await until_new_epoch(app, first)
-    second = app.roomcast.epoch.current
+    second = app.roomcast.backend.epoch_tracker.current
     async with app.roomcast.db.work() as work:
         epoch = first.hex if app.roomcast.db.is_sqlite else first
         await (await work.session.connection()).execute(sa.text("UPDATE store SET epoch = :epoch"), {"epoch": epoch})
     await until_new_epoch(app, second)
-    assert app.roomcast.epoch.current not in (first, second)
+    assert app.roomcast.backend.epoch_tracker.current not in (first, second)

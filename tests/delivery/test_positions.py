@@ -18,31 +18,31 @@ TYPING = "subscription Typing($roomId: ID!) { typing(roomId: $roomId) { roomId }
 
 async def test_a_stream_from_now_says_where_it_begins(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    await ann.say(den, "before")
-    async with ann.socket() as wire:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    await ann.send_messages(den, "before")
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         assert await wire.next_ping() == {"cursors": {watching.id: await cursor_of(ann, den)}}
 
 
 async def test_a_quiet_stream_resumes_from_where_it_began(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         cursor = (await wire.next_ping())["cursors"][watching.id]
-    await ann.say(den, "missed")
-    async with ann.socket() as wire:
-        again = await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor)
-        assert bodies([await again.next()]) == ["missed"]
+    await ann.send_messages(den, "missed")
+    async with ann.connect() as wire:
+        again = await wire.subscribe(ROOM_MESSAGES, roomId=den, after=cursor)
+        assert bodies([await again.next_event()]) == ["missed"]
 
 
 async def test_heartbeats_say_where_streams_are_and_only_what_is_new(ann: UserClient) -> None:
     den = await ann.create_room("den")
     ann.app.roomcast.sockets.timeouts = replace(Timeouts(), tick=0.02, heartbeat=0.1)
-    async with ann.socket() as wire:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(1)
         [said] = [await ann.send(den, "one")]
-        assert (await watching.next())["cursor"] == said["cursor"]
+        assert (await watching.next_event())["cursor"] == said["cursor"]
         seen = [await wire.next_ping()]
         while said["cursor"] != seen[-1].get("cursors", {}).get(watching.id):
             seen.append(await wire.next_ping())
@@ -51,11 +51,11 @@ async def test_heartbeats_say_where_streams_are_and_only_what_is_new(ann: UserCl
 
 async def test_streams_that_say_their_position_themselves_or_have_none_are_in_no_ping(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire:
-        await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
-        await (await wire.watch(INBOX)).next()
-        await (await wire.watch(TYPING, roomId=den)).next()
-        last = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as wire:
+        await (await wire.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
+        await (await wire.subscribe(INBOX)).next_event()
+        await (await wire.subscribe(TYPING, roomId=den)).next_event()
+        last = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         assert list((await wire.next_ping())["cursors"]) == [last.id]
 
 
@@ -69,7 +69,7 @@ async def test_a_position_is_never_ahead_of_what_was_shown(ann: UserClient) -> N
         payload = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
         await ws.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
         await ann.app.wait_for_streams(1)
-        talking = asyncio.create_task(ann.say(den, *map(str, range(30))))
+        talking = asyncio.create_task(ann.send_messages(den, *map(str, range(30))))
         shown, said = start, list[int]()
         while shown < start + 30:
             message = json.loads(await ws.recv())

@@ -20,8 +20,8 @@ def roomcast(database: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 async def returned(app: RunningApp, name: str) -> UserClient:
-    async with AnonymousClient(app) as visitor:
-        return UserClient(app, name, await visitor.mutate(LOGIN, usernameOrEmail=name, password=PASSWORD))
+    async with AnonymousClient(app) as anonymous:
+        return UserClient(app, name, await anonymous.mutate(LOGIN, usernameOrEmail=name, password=PASSWORD))
 
 
 async def test_after_a_restore_nobody_is_told_that_nothing_was_missed(tmp_path: Path) -> None:
@@ -31,17 +31,17 @@ async def test_after_a_restore_nobody_is_told_that_nothing_was_missed(tmp_path: 
         await sign_up(app, "ann") as ann,
     ):
         den = await ann.create_room("den")
-        await ann.say(den, "kept")
+        await ann.send_messages(den, "kept")
         assert roomcast(live, "backup", str(kept)).returncode == 0
-        await ann.say(den, "lost")
+        await ann.send_messages(den, "lost")
         cursor = (await ann.execute(CURSOR, id=den))["room"]["streamCursor"]
 
     assert roomcast(kept, "after-restore").returncode == 0
     async with open_app(settings_for(f"sqlite:///{kept}", tmp_path)) as app, await returned(app, "ann") as back:
-        await back.say(den, "instead")  # where "lost" was
-        async with back.socket() as wire:
-            watching = await wire.watch(ROOM_EVENTS, roomId=den, after=cursor)
-            [ready] = await watching.until_ready()
+        await back.send_messages(den, "instead")  # where "lost" was
+        async with back.connect() as wire:
+            watching = await wire.subscribe(ROOM_EVENTS, roomId=den, after=cursor)
+            [ready] = await watching.wait_until_ready()
         nodes = (await back.execute(CURSOR, id=den))["room"]["messages"]["nodes"]
 
     assert ready["recovered"] is False

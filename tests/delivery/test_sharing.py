@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from roomcast.api.schema import root
 from roomcast.realtime import per_viewer_group
 from roomcast.realtime.group import Group
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
@@ -37,12 +38,12 @@ def groups(app: RunningApp) -> list[Group]:
 
 async def test_one_document_of_many_people_is_executed_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as anns, bob.socket() as bobs, cleo.socket() as cleos:
-        watching = [await wire.watch(PLAIN, id=den) for wire in (anns, bobs, cleos)]
-        watching += [await anns.watch(PLAIN_ELSEWHERE_FORMATTED, id=den)]
+    async with ann.connect() as anns, bob.connect() as bobs, cleo.connect() as cleos:
+        watching = [await wire.subscribe(PLAIN, id=den) for wire in (anns, bobs, cleos)]
+        watching += [await anns.subscribe(PLAIN_ELSEWHERE_FORMATTED, id=den)]
         await ann.app.wait_for_streams(4)
-        await ann.say(den, "one", "two")
-        heard = [await each.take(2) for each in watching]
+        await ann.send_messages(den, "one", "two")
+        heard = [await each.next_events(2) for each in watching]
         [group] = groups(ann.app)
         assert heard == [heard[0]] * 4
         assert group.executions == 2
@@ -50,14 +51,14 @@ async def test_one_document_of_many_people_is_executed_once(ann: UserClient, bob
 
 async def test_a_viewer_field_is_executed_once_for_each_person(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as anns, bob.socket() as bobs, bob.socket() as bobs_phone:
-        people = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs, bobs_phone)]
+    async with ann.connect() as anns, bob.connect() as bobs, bob.connect() as bobs_phone:
+        people = [await wire.subscribe(VIEWER_EVENTS, id=den) for wire in (anns, bobs, bobs_phone)]
         for watching in people:
-            await watching.until_ready()
+            await watching.wait_until_ready()
         [group] = groups(ann.app)
         before = group.executions
-        await ann.say(den, "hello")
-        shown = [(await watching.next())["message"]["room"]["viewerMembership"]["role"] for watching in people]
+        await ann.send_messages(den, "hello")
+        shown = [(await watching.next_event())["message"]["room"]["viewerMembership"]["role"] for watching in people]
         assert shown == ["OWNER", "MEMBER", "MEMBER"]
         assert group.executions - before == 2
 
@@ -69,14 +70,14 @@ async def test_what_depends_on_the_viewer_is_asked_once_for_all(
     asked = []
     for people in ([ann], [ann, bob, cleo]):
         async with AsyncExitStack() as open_:
-            wires = [await open_.enter_async_context(person.socket()) for person in people]
-            watching = [await wire.watch(VIEWER_EVENTS, id=den) for wire in wires]
+            wires = [await open_.enter_async_context(person.connect()) for person in people]
+            watching = [await wire.subscribe(VIEWER_EVENTS, id=den) for wire in wires]
             for each in watching:
-                await each.until_ready()
+                await each.wait_until_ready()
             with statements() as seen:
-                await ann.say(den, "hello")
+                await ann.send_messages(den, "hello")
                 for each in watching:
-                    await each.next()
+                    await each.next_event()
             asked.append(sum("FROM memberships" in statement for statement in seen))
     assert asked[0] == asked[1] > 0
 
@@ -85,12 +86,12 @@ async def test_each_is_shown_whether_they_have_reacted(ann: UserClient, bob: Use
     den = await ann.create_room("den", memberIds=[bob.id])
     said = (await ann.send(den, "hello"))["message"]["id"]
     await bob.mutate(REACT, messageId=said, emoji="👍")
-    async with ann.socket() as anns, bob.socket() as bobs:
-        watching = [await wire.watch(REACTIONS, id=den) for wire in (anns, bobs)]
+    async with ann.connect() as anns, bob.connect() as bobs:
+        watching = [await wire.subscribe(REACTIONS, id=den) for wire in (anns, bobs)]
         for each in watching:
-            await each.until_ready()
+            await each.wait_until_ready()
         await ann.mutate(PIN, messageId=said)
-        shown = [(await each.next())["message"] for each in watching]
+        shown = [(await each.next_event())["message"] for each in watching]
         assert [message["reactions"] for message in shown] == [
             [{"emoji": "👍", "viewerHasReacted": False}],
             [{"emoji": "👍", "viewerHasReacted": True}],
@@ -100,16 +101,16 @@ async def test_each_is_shown_whether_they_have_reacted(ann: UserClient, bob: Use
 
 async def test_who_loses_the_room_is_shown_nothing_more_and_the_others_all(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-    async with ann.socket() as anns, bob.socket() as bobs:
-        watching = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs)]
+    async with ann.connect() as anns, bob.connect() as bobs:
+        watching = [await wire.subscribe(VIEWER_EVENTS, id=den) for wire in (anns, bobs)]
         for each in watching:
-            await each.until_ready()
-        await ann.say(den, "for both")
+            await each.wait_until_ready()
+        await ann.send_messages(den, "for both")
         await ann.mutate(REMOVE, roomId=den, userId=bob.id)
-        await ann.say(den, "not for bob")
-        heard = [[told["__typename"] for told in await watching[n].take(count)] for n, count in ((0, 3), (1, 2))]
+        await ann.send_messages(den, "not for bob")
+        heard = [[told["__typename"] for told in await watching[n].next_events(count)] for n, count in ((0, 3), (1, 2))]
         assert heard == [["MessageCreated", "MemberChanged", "MessageCreated"], ["MessageCreated", "StreamEnded"]]
-        assert (await watching[1].message())["type"] == "complete"
+        assert (await watching[1].next_message())["type"] == "complete"
 
 
 async def test_people_who_have_to_wait_for_their_turn_are_shown_everything_in_order(
@@ -117,39 +118,39 @@ async def test_people_who_have_to_wait_for_their_turn_are_shown_everything_in_or
 ) -> None:
     monkeypatch.setattr(per_viewer_group, "TURN", 1)
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as anns, bob.socket() as bobs, cleo.socket() as cleos:
-        watching = [await wire.watch(VIEWER_EVENTS, id=den) for wire in (anns, bobs, cleos)]
+    async with ann.connect() as anns, bob.connect() as bobs, cleo.connect() as cleos:
+        watching = [await wire.subscribe(VIEWER_EVENTS, id=den) for wire in (anns, bobs, cleos)]
         for each in watching:
-            await each.until_ready()
+            await each.wait_until_ready()
         bodies = [f"message {n}" for n in range(10)]
-        await ann.say(den, *bodies)
+        await ann.send_messages(den, *bodies)
         for each in watching:
-            assert [told["message"]["body"] for told in await each.take(10)] == bodies
+            assert [told["message"]["body"] for told in await each.next_events(10)] == bodies
 
 
 async def test_a_signal_reaches_documents_with_viewer_fields_too(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     said = (await ann.send(den, "hello"))["message"]["id"]
-    async with ann.socket() as anns:
-        watching = await anns.watch(VIEWER_EVENTS, id=den)
-        await watching.until_ready()
+    async with ann.connect() as anns:
+        watching = await anns.subscribe(VIEWER_EVENTS, id=den)
+        await watching.wait_until_ready()
         await bob.mutate(MARK, roomId=den, upToMessageId=said)
-        assert (await watching.next())["__typename"] == "ReadMarkerMoved"
+        assert (await watching.next_event())["__typename"] == "ReadMarkerMoved"
 
 
 async def test_a_viewer_field_wrongly_marked_as_shared_is_an_error_and_nobodys_value(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    field: Any = ann.app.roomcast.schema._schema.type_map["Room"]
+    field: Any = root.build_schema()._schema.type_map["Room"]
     definition = field.fields["viewerMembership"].extensions["strawberry-definition"]
     monkeypatch.setattr(definition, "metadata", {"shared": True})
-    async with ann.socket() as anns, bob.socket() as bobs:
-        watching = [await wire.watch(VIEWER, id=den) for wire in (anns, bobs)]
+    async with ann.connect() as anns, bob.connect() as bobs:
+        watching = [await wire.subscribe(VIEWER, id=den) for wire in (anns, bobs)]
         await ann.app.wait_for_streams(2)
-        await ann.say(den, "hello")
+        await ann.send_messages(den, "hello")
         for each in watching:
-            payload = (await each.message())["payload"]
+            payload = (await each.next_message())["payload"]
             assert [error["extensions"]["code"] for error in payload["errors"]] == ["INTERNAL"]
             assert payload["data"]["roomMessages"]["message"] == {"body": "hello", "room": {"viewerMembership": None}}
         assert len(groups(ann.app)) == 1
@@ -159,16 +160,16 @@ async def test_beside_other_viewer_fields_one_that_is_wrongly_marked_still_shows
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    field: Any = ann.app.roomcast.schema._schema.type_map["Room"]
+    field: Any = root.build_schema()._schema.type_map["Room"]
     definition = field.fields["viewerMembership"].extensions["strawberry-definition"]
     monkeypatch.setattr(definition, "metadata", {"shared": True})
     document = VIEWER_EVENTS.replace("body", "body viewerCanEdit")
-    async with ann.socket() as anns, bob.socket() as bobs:
-        watching = [await wire.watch(document, id=den) for wire in (anns, bobs)]
+    async with ann.connect() as anns, bob.connect() as bobs:
+        watching = [await wire.subscribe(document, id=den) for wire in (anns, bobs)]
         for each in watching:
-            await each.until_ready()
-        await ann.say(den, "hello")
-        shown = [(await each.next())["message"] for each in watching]
+            await each.wait_until_ready()
+        await ann.send_messages(den, "hello")
+        shown = [(await each.next_event())["message"] for each in watching]
         assert [message["room"]["viewerMembership"]["role"] for message in shown] == ["OWNER", "MEMBER"]
         assert [message["viewerCanEdit"] for message in shown] == [True, False]
 
@@ -176,10 +177,10 @@ async def test_beside_other_viewer_fields_one_that_is_wrongly_marked_still_shows
 async def test_many_who_missed_the_same_share_its_replay(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = (await ann.send(den, "first"))["cursor"]
-    await ann.say(den, *(f"missed {n}" for n in range(20)))
-    async with ann.socket() as wire:
-        watching = [await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor) for _ in range(50)]
-        heard = await asyncio.gather(*(each.take(20) for each in watching))
+    await ann.send_messages(den, *(f"missed {n}" for n in range(20)))
+    async with ann.connect() as wire:
+        watching = [await wire.subscribe(ROOM_MESSAGES, roomId=den, after=cursor) for _ in range(50)]
+        heard = await asyncio.gather(*(each.next_events(20) for each in watching))
         assert [told["message"]["body"] for told in heard[0]] == [f"missed {n}" for n in range(20)]
         assert all(each == heard[0] for each in heard)
         [group] = groups(ann.app)
@@ -193,12 +194,12 @@ async def test_replays_show_each_person_their_own(ann: UserClient, bob: UserClie
     )
     den = await ann.create_room("den", memberIds=[bob.id])
     cursor = (await ann.send(den, "first"))["cursor"]
-    await ann.say(den, "missed")
+    await ann.send_messages(den, "missed")
     roles = []
     for person in (ann, bob):
-        async with person.socket() as wire:
-            watching = await wire.watch(document, roomId=den, after=cursor)
-            missed = [*await watching.until_ready(), *await watching.until_ready()][1]
+        async with person.connect() as wire:
+            watching = await wire.subscribe(document, roomId=den, after=cursor)
+            missed = [*await watching.wait_until_ready(), *await watching.wait_until_ready()][1]
             roles.append(missed["message"].get("room", {}).get("viewerMembership", {}).get("role"))
     assert roles == (["OWNER", "MEMBER"] if "viewerMembership" in document else [None, None])
 
@@ -207,9 +208,9 @@ async def test_replays_show_each_person_their_own(ann: UserClient, bob: UserClie
 async def test_a_replay_is_not_kept_once_nobody_comes_for_it(ann: UserClient) -> None:
     den = await ann.create_room("den")
     cursor = (await ann.send(den, "first"))["cursor"]
-    await ann.say(den, "missed")
-    async with ann.socket() as wire:
-        await (await wire.watch(ROOM_MESSAGES, roomId=den, after=cursor)).next()
+    await ann.send_messages(den, "missed")
+    async with ann.connect() as wire:
+        await (await wire.subscribe(ROOM_MESSAGES, roomId=den, after=cursor)).next_event()
         [group] = groups(ann.app)
         assert len(group._blocks) == 1
         async with asyncio.timeout(5):

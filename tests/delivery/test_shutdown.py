@@ -11,8 +11,8 @@ from tests.process import Process, processes
 async def test_sigterm_closes_sockets_with_1012_and_answers_what_was_asked(database_url: str, tmp_path: Path) -> None:
     async with processes(1, database_url, tmp_path) as [server], await sign_up(server.app, "ann") as ann:
         den = await ann.create_room("den")
-        async with ann.socket() as wire:
-            await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
+        async with ann.connect() as wire:
+            await (await wire.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
             sending = [asyncio.create_task(ann.send(den, f"word {n}")) for n in range(20)]
             await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
             server.signal(signal.SIGTERM)

@@ -40,7 +40,7 @@ async def ping_is_answered(wire: SocketClient) -> None:
 
 async def test_who_answers_pings_stays_and_who_does_not_is_closed_with_4408(hasty: UserClient) -> None:
     opening = connect(hasty.app.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], ping_interval=None)
-    async with hasty.socket() as good, opening as mute:
+    async with hasty.connect() as good, opening as mute:
         await mute.send('{"type":"connection_init"}')
         async with asyncio.timeout(5):
             heard = [json.loads(text)["type"] async for text in until_closed(mute)]
@@ -64,8 +64,8 @@ async def test_an_expired_token_has_its_grace_and_then_4403(make_app: MakeApp) -
     app.roomcast.sockets.timeouts = replace(QUICK, grace=0.5)
     async with await sign_up(app, "ann") as ann:
         den = await ann.create_room("den")
-        async with ann.socket() as wire:
-            await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
+        async with ann.connect() as wire:
+            await (await wire.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
             assert await wire.closed() == (4403, "Access token expired")
 
 
@@ -74,16 +74,16 @@ async def test_a_renewed_session_keeps_its_socket_and_streams(make_app: MakeApp)
     app.roomcast.sockets.timeouts = replace(QUICK, grace=0.5)
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         den = await ann.create_room("den")
-        async with ann.socket() as wire:
-            watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+        async with ann.connect() as wire:
+            watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
             for _ in range(4):
                 await asyncio.sleep(0.6)  # time itself is what is tried here: more than a token's life and its grace
-                answer = await wire.ask(REFRESH, input={"refreshToken": ann.refresh_token})
+                answer = await wire.execute(REFRESH, input={"refreshToken": ann.refresh_token})
                 ann.refresh_token = answer["data"]["refreshSession"]["tokens"]["refreshToken"]
             async with await sign_up(app, "cleo") as cleo:
                 await cleo.join(den)
-                await cleo.say(den, "still there?")
-            joined, said = await watching.take(2)
+                await cleo.send_messages(den, "still there?")
+            joined, said = await watching.next_events(2)
             assert (joined["message"]["author"], said["message"]["body"]) == (None, "still there?")
         assert bob.name == "bob"
 
@@ -99,9 +99,9 @@ async def test_an_expired_token_cannot_open_a_socket_but_may_be_renewed_on_one(m
             assert (await wire.closed())[0] == 4403
         async with SocketClient(app.ws_url) as wire:
             assert (await wire.init())["sessionId"] is None
-            answer = await wire.ask(REFRESH, input={"refreshToken": ann.refresh_token})
+            answer = await wire.execute(REFRESH, input={"refreshToken": ann.refresh_token})
             assert answer["data"]["refreshSession"]["user"]["username"] == "ann"
-            assert (await wire.ask("{ me { user { username } } }"))["data"]["me"]["user"] == {"username": "ann"}
+            assert (await wire.execute("{ me { user { username } } }"))["data"]["me"]["user"] == {"username": "ann"}
 
 
 # ------------------------------------------------------------------ credentials
@@ -175,16 +175,16 @@ async def test_a_socket_without_a_token_may_sign_up_and_is_then_somebodys(ann: U
     den = await ann.create_room("den")
     async with SocketClient(ann.app.ws_url) as wire:
         await wire.init()
-        refused = await (await wire.watch(ROOM_EVENTS, roomId=den)).message()
+        refused = await (await wire.subscribe(ROOM_EVENTS, roomId=den)).next_message()
         assert refused["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-        await wire.ask(SIGNUP, input={"username": "dora", "password": "a good long pass phrase"})
-        assert len(await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()) == 1
+        await wire.execute(SIGNUP, input={"username": "dora", "password": "a good long pass phrase"})
+        assert len(await (await wire.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()) == 1
 
 
 async def test_who_subscribes_before_being_acknowledged_is_closed_with_4401(ann: UserClient) -> None:
     async with SocketClient(ann.app.ws_url) as wire:
         await wire.send(type="connection_init", payload={"authorization": ann.token})
-        await wire.watch("{ me { id } }")
+        await wire.subscribe("{ me { id } }")
         assert await wire.closed() == (4401, "Unauthorized")
 
 
@@ -193,8 +193,8 @@ async def test_who_subscribes_before_being_acknowledged_is_closed_with_4401(ann:
 
 async def test_bad_operations_of_every_kind_leave_the_others_alone(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire:
-        good = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as wire:
+        good = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(1)
         for query, variables in (
             ("{", {}),
@@ -205,9 +205,9 @@ async def test_bad_operations_of_every_kind_leave_the_others_alone(ann: UserClie
             (ROOM_EVENTS, {"roomId": "room_unknown"}),
             ("{" + "a{" * 500 + "b" + "}" * 501, {}),
         ):
-            assert (await (await wire.watch(query, **variables)).message())["type"] == "error", query
-        await ann.say(den, "undisturbed")
-        assert (await good.next())["message"]["body"] == "undisturbed"
+            assert (await (await wire.subscribe(query, **variables)).next_message())["type"] == "error", query
+        await ann.send_messages(den, "undisturbed")
+        assert (await good.next_event())["message"]["body"] == "undisturbed"
 
 
 # ------------------------------------------------------------------ too many
@@ -218,7 +218,7 @@ async def test_a_person_an_address_and_a_process_have_their_number_of_sockets(an
     crowd.places = ConnectionLimits(sockets=6, sockets_per_address=5, sockets_per_person=2)
     async with AsyncExitStack() as stack:
         for person in (ann, ann, bob):
-            await stack.enter_async_context(person.socket())
+            await stack.enter_async_context(person.connect())
         async with SocketClient(ann.app.ws_url) as third:
             await third.send(type="connection_init", payload={"authorization": ann.token})
             assert await third.closed() == (1013, "Too many connections")
@@ -230,29 +230,29 @@ async def test_a_person_an_address_and_a_process_have_their_number_of_sockets(an
         async with SocketClient(ann.app.ws_url) as sixth:
             assert (await sixth.closed())[0] == 1013
     crowd.places = ConnectionLimits(sockets_per_person=1)
-    async with bob.socket() as wire:  # all places are free again
+    async with bob.connect() as wire:  # all places are free again
         await ping_is_answered(wire)
 
 
 async def test_a_connection_and_a_person_have_their_number_of_streams(ann: UserClient) -> None:
     den = await ann.create_room("den")
     ann.app.roomcast.sockets.admission.places = ConnectionLimits(streams_per_person=120)
-    async with ann.socket() as first, ann.socket() as second:
+    async with ann.connect() as first, ann.connect() as second:
         for _ in range(100):
-            await first.watch(ROOM_MESSAGES, roomId=den)
+            await first.subscribe(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(100)
         codes = [await _refused(first, den)]
         for _ in range(20):
-            await second.watch(ROOM_MESSAGES, roomId=den)
+            await second.subscribe(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(120)
         codes.append(await _refused(second, den))
         assert codes == ["SUBSCRIPTION_LIMIT"] * 2
-        await ann.say(den, "the others hear")
+        await ann.send_messages(den, "the others hear")
         await ping_is_answered(second)
 
 
 async def _refused(wire: SocketClient, room_id: str) -> str:
-    message = await (await wire.watch(ROOM_MESSAGES, roomId=room_id)).message()
+    message = await (await wire.subscribe(ROOM_MESSAGES, roomId=room_id)).next_message()
     assert message["type"] == "error"
     return str(message["payload"][0]["extensions"]["code"])
 
@@ -268,18 +268,18 @@ async def test_limits_of_people_and_addresses_can_be_lifted(make_app: MakeApp) -
 async def test_a_server_that_stops_answers_what_was_asked_and_closes_with_1012(ann: UserClient) -> None:
     den = await ann.create_room("den")
     inside = ann.app.roomcast
-    async with ann.socket() as wire, ann.socket() as idle:
+    async with ann.connect() as wire, ann.connect() as idle:
         async with inside.db.work():  # on SQLite the one writer is taken: the send has to wait
-            sending = await wire.watch(SEND, input={"roomId": den, "body": "last words"})
+            sending = await wire.subscribe(SEND, input={"roomId": den, "body": "last words"})
             await ping_is_answered(wire)
             for socket in list(inside.sockets.open):
                 socket.leave()
-            ignored = await wire.watch("{ me { id } }")
+            ignored = await wire.subscribe("{ me { id } }")
             assert await idle.closed() == (1012, "Service restart")
-        answer = await sending.message()
+        answer = await sending.next_message()
         assert answer["payload"]["data"]["sendMessage"]["message"]["body"] == "last words"
         assert await wire.closed() == (1012, "Service restart")
-        assert ignored.is_silent
+        assert ignored.is_empty
 
 
 # ------------------------------------------------------------------ what it leaves
@@ -287,8 +287,8 @@ async def test_a_server_that_stops_answers_what_was_asked_and_closes_with_1012(a
 
 async def test_a_socket_that_has_ended_leaves_nothing_to_the_garbage_collector(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire:
-        await (await wire.watch(ROOM_EVENTS, roomId=den)).until_ready()
+    async with ann.connect() as wire:
+        await (await wire.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
         async with asyncio.timeout(5):
             while any(socket._operations.tasks for socket in ann.app.roomcast.sockets.open):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)

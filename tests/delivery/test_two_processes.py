@@ -57,9 +57,9 @@ async def test_every_loss_is_felt_in_the_other_process(database_url: str, redis_
             async with await sign_up(here.app, f"bob_{name.replace('-', '_')}") as bob:
                 den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
                 bob.app = there.app  # where his sockets are; his requests still go here
-                async with bob.socket() as wire:
-                    watching = await wire.watch(ROOM_EVENTS, roomId=den)
-                    await watching.until_ready()
+                async with bob.connect() as wire:
+                    watching = await wire.subscribe(ROOM_EVENTS, roomId=den)
+                    await watching.wait_until_ready()
                     await deed(ann, bob, den)
                     async with asyncio.timeout(A_SECOND):
                         await hears_its_end(watching, reason)
@@ -67,17 +67,17 @@ async def test_every_loss_is_felt_in_the_other_process(database_url: str, redis_
 
 
 async def hears_its_end(watching: ClientSubscription, reason: str) -> None:
-    ended = await watching.next()
+    ended = await watching.next_event()
     assert (ended["__typename"], ended["reason"]) == ("StreamEnded", reason)
     if reason in ("REMOVED_FROM_ROOM", "ROOM_DELETED"):
-        assert (await watching.message())["type"] == "complete"
+        assert (await watching.next_message())["type"] == "complete"
 
 
 async def is_as_it_should_be(wire: SocketClient, watching: ClientSubscription, reason: str) -> None:
     """A lost room ends its streams alone; a lost session ends the socket."""
     if reason in ("REMOVED_FROM_ROOM", "ROOM_DELETED"):
-        assert "errors" not in await wire.ask("{ me { id } }")
-        assert watching.is_silent
+        assert "errors" not in await wire.execute("{ me { id } }")
+        assert watching.is_empty
     else:
         assert (await wire.closed())[0] == 4401
 
@@ -98,7 +98,7 @@ async def test_the_same_send_to_both_at_once_and_after_a_restart_is_one_message(
         told.append(await send_to(both[0], ann, wish))
         assert {payload["message"]["id"] for payload in told} == {f"msg_{key}"}
         assert sorted(payload["replayed"] for payload in told) == [False] + [True] * 5
-        assert [message["seq"] for message in await ann.say(den, "next")] == [3]
+        assert [message["seq"] for message in await ann.send_messages(den, "next")] == [3]
 
 
 async def send_to(place: Process, person: UserClient, wish: Json) -> Json:

@@ -16,12 +16,14 @@ from roomcast.api.context import Context
 from roomcast.api.execution.documents import RequestErrors
 from roomcast.api.execution.engine import Engine, execute, result_payload
 from roomcast.api.execution.requests import Request
-from roomcast.api.execution.viewer_fields import LIVE_CALLER, AudienceMember
-from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES, RenderedEvent
-from roomcast.api.schema.streams.subscriptions import RoomEventRenderer, Stream, StreamStart
+from roomcast.api.execution.room_renderer import RoomEventRenderer
+from roomcast.api.execution.viewer_fields import LIVE_CALLER
+from roomcast.api.schema.root import build_schema
+from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES
 from roomcast.core.errors import Forbidden
 from roomcast.core.events import Event
 from roomcast.core.ids import local_id
+from roomcast.live.room_streams import AudienceMember, RenderedEvent, Stream, StreamStart
 from roomcast.messages.events import MessageCreated
 from roomcast.realtime.ports import FeedEntry
 from tests.api_clients import UserClient
@@ -101,12 +103,12 @@ class RenderingComparison:
     async def of(cls, app: RunningApp, room: str, *users: UserClient) -> "RenderingComparison":
         engine, room_id = app.roomcast.sockets._engine, local_id("room", room)
         entries = await app.roomcast.hub._source.after(f"room:{room_id}", 0, 100)
-        actors = [await engine.backend.sessions.actor(user.token or "") for user in users]
+        actors = [await engine.backend.sessions.authenticate(user.token or "") for user in users]
         return cls(engine, room_id, entries, [AudienceMember(actor.user_id, actor) for actor in actors])
 
     async def render_for_group(self, document: str) -> list[list[bytes | None]]:
         request = Request(document)
-        stream = Stream(self._place, kinds_of(document), speaks=False)
+        stream = Stream(self._place, kinds_of(document), has_control_events=False)
         renderer = RoomEventRenderer(self._engine, self._engine.operation(request), request, stream)
         async with renderer.render(self._entries, replayed=False) as render_pass:
             payloads = await render_pass.payloads_for(self._viewers if renderer.is_personal else [None])
@@ -149,7 +151,7 @@ async def test_group_rendering_equals_rendering_for_each_viewer(
     ann: UserClient, bob: UserClient, cleo: UserClient, monkeypatch: pytest.MonkeyPatch, root: str, a_viewer_fails: bool
 ) -> None:
     comparison = await RenderingComparison.of(ann.app, await create_busy_room(ann, bob, cleo), ann, bob, cleo)
-    types: Any = ann.app.roomcast.schema._schema.type_map
+    types: Any = build_schema()._schema.type_map
     fields = (("Message", "viewerCanEdit"), ("ReactionGroup", "viewerHasReacted"), ("Room", "viewerMembership"))
     for type_, name in fields if a_viewer_fails else ():
         field = types[type_].fields[name]

@@ -48,7 +48,7 @@ def aliased(field: str, count: int) -> str:
 
 async def test_an_answer_that_grows_too_large_is_refused_and_one_within_the_limit_is_not(talker: UserClient) -> None:
     room = await talker.create_room("den")
-    await talker.say(room, *["x" * 3_000 for _ in range(20)])
+    await talker.send_messages(room, *["x" * 3_000 for _ in range(20)])
     whole = await talker.execute(PAGE % "body", room=room)
     assert len(whole["messages"]["nodes"]) == 20
     assert TOO_LARGE in await refusal(talker, PAGE % "body again: body", room=room)
@@ -58,13 +58,13 @@ async def test_an_answer_that_grows_too_large_is_refused_and_one_within_the_limi
 @pytest.mark.parametrize("body", ["é" * 1_600, '"' * 1_600, "\n" * 1_599 + "x"])
 async def test_what_json_makes_longer_counts_by_the_bytes_it_becomes(talker: UserClient, body: str) -> None:
     room = await talker.create_room("den")
-    await talker.say(room, *[body] * 22)
+    await talker.send_messages(room, *[body] * 22)
     assert TOO_LARGE in await refusal(talker, PAGE % "body", room=room)
 
 
 async def test_long_names_of_fields_count_too(talker: UserClient) -> None:
     room = await talker.create_room("den")
-    await talker.say(room, *map(str, range(9)))
+    await talker.send_messages(room, *map(str, range(9)))
     assert TOO_LARGE in await refusal(talker, PAGE % ("a" * 15_000 + ": seq"), room=room)
 
 
@@ -72,12 +72,12 @@ async def test_an_event_that_is_too_large_is_an_error_and_the_stream_goes_on(tal
     room = await talker.create_room("den")
     watch = "subscription ($room: ID!) { roomMessages(roomId: $room) { message { seq %s } } }"
     personal = "viewerCanEdit " + aliased("body", 20)
-    async with talker.socket() as wire:
-        streams = [await wire.watch(watch % fields, room=room) for fields in (aliased("body", 20), personal)]
+    async with talker.connect() as wire:
+        streams = [await wire.subscribe(watch % fields, room=room) for fields in (aliased("body", 20), personal)]
         await talker.app.wait_for_streams(2)
-        await talker.say(room, "x" * 4_000, "short")
+        await talker.send_messages(room, "x" * 4_000, "short")
         for stream in streams:
-            large, short = [(await stream.message())["payload"] for _ in range(2)]
+            large, short = [(await stream.next_message())["payload"] for _ in range(2)]
             assert large["data"] is None
             assert TOO_LARGE in large["errors"][0]["message"]
             assert short["data"]["roomMessages"]["message"]["a0"] == "short"
@@ -85,7 +85,7 @@ async def test_an_event_that_is_too_large_is_an_error_and_the_stream_goes_on(tal
 
 async def test_a_stream_over_http_has_the_same_limit(talker: UserClient) -> None:
     room = await talker.create_room("den")
-    [message] = await talker.say(room, "x" * 4_000)
+    [message] = await talker.send_messages(room, "x" * 4_000)
     cursor = (await talker.execute(PAGE.replace("nodes { %s }", "streamCursor"), room=room))["messages"]["streamCursor"]
     watch = (
         "subscription ($room: ID!, $after: Cursor) { roomMessages(roomId: $room, after: $after) { message { %s } } }"
@@ -94,7 +94,7 @@ async def test_a_stream_over_http_has_the_same_limit(talker: UserClient) -> None
     headers = {"authorization": f"Bearer {talker.token}", "accept": "text/event-stream"}
     async with talker.http.stream("POST", "/graphql", json=body, headers=headers) as stream:
         await talker.app.wait_for_streams(1)
-        await talker.say(room, "y" * 4_000)
+        await talker.send_messages(room, "y" * 4_000)
         async for text in stream.aiter_lines():
             if text.startswith("data: {"):
                 assert TOO_LARGE in text
@@ -104,7 +104,7 @@ async def test_a_stream_over_http_has_the_same_limit(talker: UserClient) -> None
 
 async def test_lists_that_are_longer_than_expected_are_counted_as_they_are(app: RunningApp, ann: UserClient) -> None:
     room = await ann.create_room("den")
-    [message] = await ann.say(room, "hello")
+    [message] = await ann.send_messages(room, "hello")
     add = "mutation ($input: ReactionInput!) { addReaction(input: $input) { errors { code } } }"
     for number in range(30):
         assert (await ann.mutate(add, messageId=message["id"], emoji=chr(0x1F600 + number)))["errors"] == []
@@ -126,7 +126,7 @@ async def test_a_large_answer_is_made_in_turns_with_everybody_else(app: RunningA
     mine = "viewerMembership { role joinedAt lastReadSeq notificationLevel favourite mutedUntil }"
     request = Request("{ rooms(first: 60) { nodes { " + aliased(mine, 40) + " } } }")
     engine = app.roomcast.http._engine
-    viewer = await app.roomcast.sessions.actor(ann.token or "")
+    viewer = await app.roomcast.backend.sessions.authenticate(ann.token or "")
     engine.limits = replace(Limits(), repeats=500)
     operation, longest = engine.operation(request), []
     for _ in range(3):

@@ -34,8 +34,8 @@ def codes(answer: httpx.Response) -> list[str]:
 
 @pytest.mark.parametrize("body", [*NO_JSON, *NO_REQUEST], ids=lambda body: repr(body[:40]))
 async def test_a_body_that_is_no_request_is_refused_in_json(app: RunningApp, body: bytes) -> None:
-    async with AnonymousClient(app) as visitor:
-        answer = await visitor.http.post("/graphql", content=body, headers={"content-type": "application/json"})
+    async with AnonymousClient(app) as anonymous:
+        answer = await anonymous.http.post("/graphql", content=body, headers={"content-type": "application/json"})
     assert (answer.status_code, codes(answer)) == (400, ["BAD_USER_INPUT"])
     [error] = answer.json()["errors"]
     assert error["extensions"]["requestId"] == answer.headers["x-request-id"]
@@ -46,10 +46,10 @@ async def test_a_body_that_is_too_large_is_refused_and_the_client_hears_why(app:
         for _ in range(10):
             yield b" " * 30_000
 
-    async with AnonymousClient(app) as visitor:
+    async with AnonymousClient(app) as anonymous:
         headers = {"content-type": "application/json"}
         for content in (b" " * 300_000, pieces()):  # its size declared, and not
-            answer = await visitor.http.post("/graphql", content=content, headers=headers)
+            answer = await anonymous.http.post("/graphql", content=content, headers=headers)
             assert (answer.status_code, codes(answer)) == (413, ["BAD_USER_INPUT"])
 
 
@@ -80,8 +80,8 @@ async def test_a_body_that_comes_drop_by_drop_is_not_waited_for(app: RunningApp)
         answer = await it.rest()
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"code":"TIMEOUT"' in answer
-    async with AnonymousClient(app) as visitor:
-        assert (await visitor.post({"query": "{ __typename }"})).status_code == 200
+    async with AnonymousClient(app) as anonymous:
+        assert (await anonymous.post({"query": "{ __typename }"})).status_code == 200
 
 
 @pytest.mark.parametrize("body", NO_JSON, ids=lambda body: repr(body[:40]))

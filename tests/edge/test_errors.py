@@ -27,10 +27,10 @@ REFUSALS = [Forbidden("no"), RateLimited("wait", retry_after_ms=1500), ResumeExp
 
 @pytest.mark.parametrize(("code", "request_"), REQUESTS, ids=[code for code, _ in REQUESTS])
 async def test_a_clients_mistake_has_its_code_and_no_place_in_the_log(
-    visitor: AnonymousClient, caplog: pytest.LogCaptureFixture, code: str, request_: Json
+    anonymous: AnonymousClient, caplog: pytest.LogCaptureFixture, code: str, request_: Json
 ) -> None:
     with caplog.at_level(logging.INFO):
-        answer = await visitor.post(request_)
+        answer = await anonymous.post(request_)
     [error] = answer.json()["errors"]
     assert error["extensions"]["code"] == code
     assert error["extensions"]["requestId"] == answer.headers["x-request-id"]

@@ -21,7 +21,7 @@ from schemathesis.specs.graphql.schemas import GraphQLSchema
 from websockets.exceptions import ConnectionClosed
 
 from tests.api_clients import Json, SocketClient, UserClient, sign_up
-from tests.conftest import beside_the_loop
+from tests.conftest import run_in_own_loop
 from tests.edge.lines import HANDSHAKE, line
 from tests.process import Process
 
@@ -68,11 +68,11 @@ def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     folder = tmp_path_factory.mktemp("fuzzed")
     database = shutil.copy(sqlite_template, folder / "roomcast.db")
     process = Process(f"sqlite:///{database}", folder, log_level="error")
-    beside_the_loop(process.start())
+    run_in_own_loop(process.start())
     begun = process.memory_bytes
     yield process
     grown = (process.memory_bytes - begun) / MEGABYTE
-    beside_the_loop(process.stop())
+    run_in_own_loop(process.stop())
     assert process.said() == ""
     assert grown < GROWTH, f"grew by {grown:.0f} MB"
 
@@ -91,7 +91,7 @@ def token(server: Process) -> str:
         async with await sign_up(server.app, f"bob_{uuid.uuid4().hex[:8]}") as person:
             return str(person.token)
 
-    return beside_the_loop(signed_in())
+    return run_in_own_loop(signed_in())
 
 
 def is_fine(status: int, answer: Json) -> None:

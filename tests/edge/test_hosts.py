@@ -11,8 +11,8 @@ EVIL = "evil.example"
 
 
 async def status(app: RunningApp, host: str, path: str = "/schema.graphql") -> int:
-    async with AnonymousClient(app) as visitor:
-        return (await visitor.http.get(path, headers={"host": host})).status_code
+    async with AnonymousClient(app) as anonymous:
+        return (await anonymous.http.get(path, headers={"host": host})).status_code
 
 
 async def test_a_page_that_points_its_name_here_does_not_become_the_administrator(app: RunningApp) -> None:
@@ -33,7 +33,7 @@ async def test_a_socket_under_a_strange_name_is_not_opened(app: RunningApp, ann:
     async with line(app.url) as it:
         await it.say(strange)
         assert (await it.head()).startswith(b"HTTP/1.1 421 ")
-    assert app.leftovers()["sockets"] == 0
+    assert app.open_resources()["sockets"] == 0
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,8 @@ def codes(answer: httpx.Response) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
-async def test_other_methods_are_told_which_there_are(visitor: AnonymousClient, method: str) -> None:
-    answer = await visitor.http.request(method, "/graphql")
+async def test_other_methods_are_told_which_there_are(anonymous: AnonymousClient, method: str) -> None:
+    answer = await anonymous.http.request(method, "/graphql")
     assert (answer.status_code, codes(answer)) == (405, ["BAD_USER_INPUT"])
     assert {"GET", "HEAD", "POST"} <= {name.strip() for name in answer.headers["allow"].split(",")}
 
@@ -32,14 +32,14 @@ async def test_other_methods_are_told_which_there_are(visitor: AnonymousClient, 
     "kind",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx", ""],
 )
-async def test_a_body_that_a_foreign_form_could_send_is_not_read(visitor: AnonymousClient, kind: str) -> None:
-    answer = await visitor.http.post("/graphql", content=json.dumps(ASK), headers={"content-type": kind})
+async def test_a_body_that_a_foreign_form_could_send_is_not_read(anonymous: AnonymousClient, kind: str) -> None:
+    answer = await anonymous.http.post("/graphql", content=json.dumps(ASK), headers={"content-type": kind})
     assert (answer.status_code, codes(answer)) == (415, ["BAD_USER_INPUT"])
 
 
-async def test_a_compressed_body_is_not_unpacked(visitor: AnonymousClient) -> None:
+async def test_a_compressed_body_is_not_unpacked(anonymous: AnonymousClient) -> None:
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    answer = await visitor.http.post("/graphql", content=gzip.compress(json.dumps(ASK).encode()), headers=headers)
+    answer = await anonymous.http.post("/graphql", content=gzip.compress(json.dumps(ASK).encode()), headers=headers)
     assert (answer.status_code, codes(answer), answer.headers["accept-encoding"]) == (
         415,
         ["BAD_USER_INPUT"],
@@ -47,23 +47,23 @@ async def test_a_compressed_body_is_not_unpacked(visitor: AnonymousClient) -> No
     )
 
 
-async def test_a_url_asks_and_never_changes(visitor: AnonymousClient) -> None:
-    assert (await visitor.http.get("/graphql", params=ASK)).json() == {"data": {"__typename": "Query"}}
+async def test_a_url_asks_and_never_changes(anonymous: AnonymousClient) -> None:
+    assert (await anonymous.http.get("/graphql", params=ASK)).json() == {"data": {"__typename": "Query"}}
     for document, status in ((CHANGE, 405), ("subscription { roomMessages(roomId: 1) { cursor } }", 400)):
-        answer = await visitor.http.get("/graphql", params={"query": document})
+        answer = await anonymous.http.get("/graphql", params={"query": document})
         assert (answer.status_code, codes(answer)) == (status, ["BAD_USER_INPUT"])
-    assert (await visitor.http.get("/graphql", params={"query": CHANGE})).headers["allow"] == "POST"
+    assert (await anonymous.http.get("/graphql", params={"query": CHANGE})).headers["allow"] == "POST"
 
 
-async def test_head_is_get_without_the_body(visitor: AnonymousClient) -> None:
-    head, get = [await visitor.http.request(method, "/graphql", params=ASK) for method in ("HEAD", "GET")]
+async def test_head_is_get_without_the_body(anonymous: AnonymousClient) -> None:
+    head, get = [await anonymous.http.request(method, "/graphql", params=ASK) for method in ("HEAD", "GET")]
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", get.headers["content-length"])
 
 
-async def test_several_operations_need_a_name(visitor: AnonymousClient) -> None:
+async def test_several_operations_need_a_name(anonymous: AnonymousClient) -> None:
     document = "query A { __typename } query B { b: __typename }"
     for name, found in ((None, None), ("C", None), ("B", {"b": "Query"})):
-        answer = (await visitor.post({"query": document, "operationName": name})).json()
+        answer = (await anonymous.post({"query": document, "operationName": name})).json()
         assert answer.get("data") == found
         assert found or answer["errors"][0]["extensions"]["code"] == "OPERATION_NOT_FOUND"
 
@@ -71,17 +71,17 @@ async def test_several_operations_need_a_name(visitor: AnonymousClient) -> None:
 @pytest.mark.parametrize("path", ["/nowhere", "/static/nowhere.js", "/graphql/x", "/schema.graphql?x", "/health/live"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 async def test_every_refusal_is_json_and_every_response_protected(
-    visitor: AnonymousClient, method: str, path: str
+    anonymous: AnonymousClient, method: str, path: str
 ) -> None:
-    answer = await visitor.http.request(method, path)
+    answer = await anonymous.http.request(method, path)
     assert SECURITY_HEADERS.items() <= {name.title(): value for name, value in answer.headers.items()}.items()
     if answer.status_code >= 400:
         assert codes(answer) == ["NOT_FOUND" if answer.status_code == 404 else "BAD_USER_INPUT"]
         assert answer.headers["content-security-policy"] == DATA_POLICY
 
 
-async def test_answers_are_kept_by_no_cache_and_name_their_request(visitor: AnonymousClient) -> None:
-    first, second = await visitor.post(ASK), await visitor.post(ASK)
+async def test_answers_are_kept_by_no_cache_and_name_their_request(anonymous: AnonymousClient) -> None:
+    first, second = await anonymous.post(ASK), await anonymous.post(ASK)
     assert first.headers["cache-control"] == "no-store"
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
 
@@ -92,13 +92,13 @@ async def test_answers_are_kept_by_no_cache_and_name_their_request(visitor: Anon
 async def test_only_named_origins_may_use_the_api(make_app: MakeApp) -> None:
     app = await make_app(allowed_origins=(FRIEND,))
     wish = {"access-control-request-method": "POST", "access-control-request-headers": "authorization, content-type"}
-    async with AnonymousClient(app) as visitor:
+    async with AnonymousClient(app) as anonymous:
         for origin, allowed in ((FRIEND, FRIEND), (STRANGER, None), ("null", None)):
-            preflight = await visitor.http.options("/graphql", headers={"origin": origin, **wish})
+            preflight = await anonymous.http.options("/graphql", headers={"origin": origin, **wish})
             assert preflight.headers.get("access-control-allow-origin") == allowed
             assert preflight.is_success is (allowed is not None)
             assert allowed or codes(preflight) == ["FORBIDDEN"]
-            answer = await visitor.post(ASK, origin=origin)
+            answer = await anonymous.post(ASK, origin=origin)
             assert answer.headers.get("access-control-allow-origin") == allowed
             assert "access-control-allow-credentials" not in answer.headers
 
@@ -113,8 +113,8 @@ async def test_the_same_setting_opens_sockets(make_app: MakeApp) -> None:
             await SocketClient(app.ws_url, origin=origin).__aenter__()
 
 
-async def test_without_the_setting_nobody_else_may(app: RunningApp, visitor: AnonymousClient) -> None:
-    answer = await visitor.post(ASK, origin=FRIEND)
+async def test_without_the_setting_nobody_else_may(app: RunningApp, anonymous: AnonymousClient) -> None:
+    answer = await anonymous.post(ASK, origin=FRIEND)
     assert not any(name.startswith("access-control") for name in answer.headers)
 
 
@@ -125,30 +125,30 @@ def hashed(document: str) -> dict[str, object]:
     return {"persistedQuery": {"version": 1, "sha256Hash": sha256(document.encode()).hexdigest()}}
 
 
-async def test_a_document_is_learned_once_it_is_good_and_then_named(visitor: AnonymousClient) -> None:
+async def test_a_document_is_learned_once_it_is_good_and_then_named(anonymous: AnonymousClient) -> None:
     document = "{ serverInfo { version } }"
     only_hash = {"extensions": hashed(document)}
-    unknown = (await visitor.post(only_hash)).json()["errors"][0]
+    unknown = (await anonymous.post(only_hash)).json()["errors"][0]
     assert (unknown["message"], unknown["extensions"]["code"]) == (
         "PersistedQueryNotFound",
         "PERSISTED_QUERY_NOT_FOUND",
     )
-    taught = (await visitor.post({"query": document, **only_hash})).json()
-    assert (await visitor.post(only_hash)).json() == taught
+    taught = (await anonymous.post({"query": document, **only_hash})).json()
+    assert (await anonymous.post(only_hash)).json() == taught
     query = {"extensions": json.dumps(only_hash["extensions"])}
-    assert (await visitor.http.get("/graphql", params=query)).json() == taught
-    async with visitor.socket() as wire:
+    assert (await anonymous.http.get("/graphql", params=query)).json() == taught
+    async with anonymous.connect() as wire:
         await wire.send(type="subscribe", id="1", payload=only_hash)
-        assert (await wire.heard("1"))["payload"] == taught
+        assert (await wire.next_message("1"))["payload"] == taught
 
 
-async def test_nothing_bad_is_learned(visitor: AnonymousClient) -> None:
+async def test_nothing_bad_is_learned(anonymous: AnonymousClient) -> None:
     for document, named, code in (
         ("{ nothing }", "{ nothing }", "GRAPHQL_VALIDATION_FAILED"),
         ("{ __typename }", "{ me { id } }", "BAD_USER_INPUT"),
     ):
-        assert codes(await visitor.post({"query": document, "extensions": hashed(named)})) == [code]
-        assert codes(await visitor.post({"extensions": hashed(document)})) == ["PERSISTED_QUERY_NOT_FOUND"]
+        assert codes(await anonymous.post({"query": document, "extensions": hashed(named)})) == [code]
+        assert codes(await anonymous.post({"extensions": hashed(document)})) == ["PERSISTED_QUERY_NOT_FOUND"]
 
 
 async def test_a_server_with_a_manifest_runs_nothing_else(
@@ -161,12 +161,12 @@ async def test_a_server_with_a_manifest_runs_nothing_else(
         path.write_text(json.dumps(manifest))
         app = await make_app(trusted_documents=path)
         variables = {"input": {"username": f"ann_{len(manifest)}", "password": PASSWORD}}
-        async with AnonymousClient(app) as visitor:
-            assert codes(await visitor.post({"query": other})) == ["FORBIDDEN"]
-            assert codes(await visitor.post({"query": other, "extensions": hashed(other)})) == [
+        async with AnonymousClient(app) as anonymous:
+            assert codes(await anonymous.post({"query": other})) == ["FORBIDDEN"]
+            assert codes(await anonymous.post({"query": other, "extensions": hashed(other)})) == [
                 "PERSISTED_QUERY_NOT_FOUND"
             ]
-            assert codes(await visitor.post({"documentId": "abd"})) == ["PERSISTED_QUERY_NOT_FOUND"]
+            assert codes(await anonymous.post({"documentId": "abd"})) == ["PERSISTED_QUERY_NOT_FOUND"]
             for named in ({"documentId": "sha256:abc"}, {"query": document}, {"documentId": "abc"}):
-                answer = (await visitor.post({**named, "variables": variables})).json()
+                answer = (await anonymous.post({**named, "variables": variables})).json()
                 assert "signup" in answer["data"]

@@ -244,7 +244,7 @@ def test_a_page_size_costs_the_same_as_a_literal_and_as_a_variable(outer: int, i
 
 async def test_an_operation_that_costs_too_much_is_refused_and_one_that_asks_hears_its_cost(ann: UserClient) -> None:
     many = "query ($n: Int) { rooms(first: $n) { nodes { messages(first: $n) { nodes { id seq body createdAt } } } } }"
-    assert await ann.codes(many, n=100) == ["QUERY_TOO_COMPLEX"]
+    assert await ann.error_codes(many, n=100) == ["QUERY_TOO_COMPLEX"]
     each = MESSAGE + 4 + FIELD_COSTS["Message.body"]
     answer = (await ann.post({"query": many, "variables": {"n": 10}, "extensions": {"cost": True}})).json()
     assert answer["extensions"] == {
@@ -271,18 +271,18 @@ def test_every_list_and_page_that_runs_a_statement_has_a_price() -> None:
 
 async def test_a_list_of_ids_in_a_variable_is_refused_by_its_length(ann: UserClient) -> None:
     text = "query ($ids: [ID!]!) { nodes(ids: $ids) { id ... on Room { messages(first: 20) { nodes { body } } } } }"
-    assert await ann.codes(text, ids=["room_x"] * 100) == ["QUERY_TOO_COMPLEX"]
+    assert await ann.error_codes(text, ids=["room_x"] * 100) == ["QUERY_TOO_COMPLEX"]
     assert (await ann.execute(text, ids=["room_x"] * 3))["nodes"] == [None] * 3
 
 
 async def test_a_subscription_costs_less_than_a_query_may_since_every_event_is_executed(ann: UserClient) -> None:
     room = await ann.create_room("den")
     history = "room { messages(last: 100) { nodes { body bodyHtml reactions { emoji count } } } }"
-    async with ann.socket() as wire:
-        watching = await wire.watch(
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(
             "subscription ($id: ID!) { roomMessages(roomId: $id) { message { " + history + " } } }", id=room
         )
-        message = await watching.message()
+        message = await watching.next_message()
     assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "QUERY_TOO_COMPLEX")
 
 
@@ -308,11 +308,11 @@ async def test_a_text_that_a_list_is_filtered_by_is_short_also_with_its_ligature
     [found] = (await ann.execute(document, text="x" * 200)).values()
     assert found == {"nodes": []}
     for text in ("x" * 201, "\ufdfa" * 12, "x" * 200_000):
-        assert await ann.codes(document, text=text) == ["BAD_USER_INPUT"]
+        assert await ann.error_codes(document, text=text) == ["BAD_USER_INPUT"]
 
 
 async def test_a_cursor_is_short(ann: UserClient) -> None:
     long = write_cursor("users", ("a" * 3_000,))
-    assert await ann.codes("query ($after: String) { users(after: $after) { nodes { id } } }", after=long) == [
+    assert await ann.error_codes("query ($after: String) { users(after: $after) { nodes { id } } }", after=long) == [
         "BAD_USER_INPUT"
     ]

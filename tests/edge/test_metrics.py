@@ -9,9 +9,9 @@ from tests.running_app import RunningApp
 TOKEN = "a token for those who watch"
 
 
-async def readings(visitor: AnonymousClient) -> dict[str, float]:
+async def readings(anonymous: AnonymousClient) -> dict[str, float]:
     """By name and labels, as Prometheus parses them."""
-    page = await visitor.http.get("/metrics")
+    page = await anonymous.http.get("/metrics")
     assert page.status_code == 200
     families = text_string_to_metric_families(page.text)
     return {
@@ -41,12 +41,12 @@ async def test_operations_are_counted_by_what_came_of_them(ann: UserClient) -> N
 
 async def test_listeners_and_what_they_heard_are_counted(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     room = await ann.create_room("den")
-    async with ann.socket() as hers, bob.socket() as his:
-        streams = [await socket.watch(ROOM_MESSAGES, roomId=room) for socket in (hers, his)]
+    async with ann.connect() as hers, bob.connect() as his:
+        streams = [await socket.subscribe(ROOM_MESSAGES, roomId=room) for socket in (hers, his)]
         await app.wait_for_streams(2)
         await ann.send(room, "hello")
         for stream in streams:
-            await stream.next()
+            await stream.next_event()
         now = await readings(ann)
 
     assert (now["roomcast_sockets"], now["roomcast_subscriptions"], now["roomcast_groups"]) == (2, 2, 1)
@@ -57,11 +57,11 @@ async def test_listeners_and_what_they_heard_are_counted(app: RunningApp, ann: U
 
 async def test_what_listeners_heard_stays_counted_when_they_have_gone(app: RunningApp, ann: UserClient) -> None:
     room = await ann.create_room("den")
-    async with ann.socket() as socket:
-        stream = await socket.watch(ROOM_MESSAGES, roomId=room)
+    async with ann.connect() as socket:
+        stream = await socket.subscribe(ROOM_MESSAGES, roomId=room)
         await app.wait_for_streams(1)
         await ann.send(room, "hello")
-        await stream.next()
+        await stream.next_event()
     await app.wait_for_streams(0)
 
     now = await readings(ann)

@@ -111,13 +111,13 @@ async def test_no_persisted_query_is_learned(attacker: AnonymousClient) -> None:
 
 async def test_each_switch_can_be_set_by_itself(make_app: MakeApp) -> None:
     on = dict.fromkeys(("introspection", "playground", "get_queries", "persisted_queries"), "on")
-    async with AnonymousClient(await make_app(profile="production", **on)) as visitor:
+    async with AnonymousClient(await make_app(profile="production", **on)) as anonymous:
         assert (
-            "data" in (await visitor.http.get("/graphql", params={"query": "{ __schema { types { name } } }"})).json()
+            "data" in (await anonymous.http.get("/graphql", params={"query": "{ __schema { types { name } } }"})).json()
         )
-        page = await visitor.http.get("/graphql", headers={"accept": "text/html"})
+        page = await anonymous.http.get("/graphql", headers={"accept": "text/html"})
         assert page.headers["content-type"].startswith("text/html")
     off = {"extensions": json.dumps({"persistedQuery": {"version": 1, "sha256Hash": "0" * 64}})}
-    async with AnonymousClient(await make_app(introspection="off", playground="off", get_queries="off")) as visitor:
-        assert (await visitor.http.get("/graphql", params=off)).status_code == 405
-        assert is_refused(await visitor.post({"query": "{ __schema { types { name } } }"}))
+    async with AnonymousClient(await make_app(introspection="off", playground="off", get_queries="off")) as anonymous:
+        assert (await anonymous.http.get("/graphql", params=off)).status_code == 405
+        assert is_refused(await anonymous.post({"query": "{ __schema { types { name } } }"}))

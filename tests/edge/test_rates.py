@@ -72,9 +72,9 @@ QUESTION = "{ __typename }"
 
 
 async def ask_until_refused(person: UserClient) -> int:
-    async with person.socket() as wire:
+    async with person.connect() as wire:
         for number in range(1200):
-            message = await (await wire.watch(QUESTION)).message()
+            message = await (await wire.subscribe(QUESTION)).next_message()
             if message["type"] == "error":
                 assert message["payload"][0]["extensions"]["code"] == "RATE_LIMITED"
                 return number
@@ -125,7 +125,7 @@ async def test_one_person_takes_only_a_share_of_the_connections_to_the_database(
     app = await make_app()
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         room = await ann.create_room("den")
-        await ann.say(room, *["x" * 4_000] * 50)
+        await ann.send_messages(room, *["x" * 4_000] * 50)
         pool, most = app.roomcast.db._reader.pool, 0
         page = "query ($room: ID!) { messages(roomId: $room, last: 50) { nodes { body author { id } } } }"
         asking = [asyncio.create_task(ann.execute(page, room=room)) for _ in range(60)]
@@ -157,9 +157,9 @@ async def test_all_addresses_of_one_network_share_their_limits(make_app: MakeApp
     """uvicorn believes what this machine forwards, as it would a proxy."""
     app = await make_app()
     app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), RateLimits(operations_per_address=SLOW))
-    async with AnonymousClient(app) as visitor:
+    async with AnonymousClient(app) as anonymous:
         said = [
-            (await visitor.post({"query": QUESTION}, **{"x-forwarded-for": f"2001:db8:1:{net}::{n}"})).status_code
+            (await anonymous.post({"query": QUESTION}, **{"x-forwarded-for": f"2001:db8:1:{net}::{n}"})).status_code
             for net, n in [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1)]
         ]
     assert said == [200, 200, 200, 429, 200]
@@ -196,7 +196,7 @@ async def test_new_documents_take_from_the_address_and_known_ones_do_not(make_ap
         error = refused.json()["errors"][0]["extensions"]
         assert (refused.status_code, error["code"]) == (429, "RATE_LIMITED")
         assert int(refused.headers["retry-after"]) * 1000 >= error["retryAfterMs"] > 0
-        async with ann.socket() as wire:
-            assert (await wire.ask(known))["data"]
-            message = await (await wire.watch("{ another one of that kind }")).message()
+        async with ann.connect() as wire:
+            assert (await wire.execute(known))["data"]
+            message = await (await wire.subscribe("{ another one of that kind }")).next_message()
             assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "RATE_LIMITED")

@@ -54,10 +54,10 @@ async def test_what_is_said_arrives_and_a_client_that_leaves_leaves_nothing(
     app: RunningApp, ann: UserClient, accept: str
 ) -> None:
     den = await ann.create_room("den")
-    [first] = await ann.say(den, "before")
+    [first] = await ann.send_messages(den, "before")
     async with stream(ann, accept, ROOM_MESSAGES, roomId=den) as reading:
         await app.wait_for_streams(1)
-        await ann.say(den, "one", "two")
+        await ann.send_messages(den, "one", "two")
         bodies = [(await reading.next())["data"]["roomMessages"]["message"]["body"] for _ in range(2)]
         assert bodies == ["one", "two"]
         assert reading.response.headers["content-type"].startswith(accept.partition(";")[0])
@@ -68,7 +68,7 @@ async def test_what_is_said_arrives_and_a_client_that_leaves_leaves_nothing(
 async def test_a_stream_resumes_from_a_cursor(ann: UserClient) -> None:
     den = await ann.create_room("den")
     sent = await ann.send(den, "seen")
-    await ann.say(den, "missed")
+    await ann.send_messages(den, "missed")
     async with stream(ann, MULTIPART, ROOM_EVENTS, roomId=den, after=sent["cursor"]) as reading:
         kinds = [(await reading.next())["data"]["roomEvents"]["__typename"] for _ in range(3)]
     assert kinds == ["StreamReady", "MessageCreated", "StreamReady"]
@@ -106,7 +106,7 @@ async def test_ordinary_questions_are_answered_in_json_whatever_else_is_accepted
 async def test_a_bad_token_is_refused_before_anything_streams(ann: UserClient) -> None:
     user = local_id("user", ann.id)
     assert user is not None
-    ann.token = Tokens([SECRET.encode()], -5).access(user, uuid7())[0]
+    ann.token = Tokens([SECRET.encode()], -5).issue_access_token(user, uuid7())[0]
     answer = await ann.post({"query": ROOM_MESSAGES, "variables": {"roomId": "x"}}, accept=MULTIPART)
     assert (answer.status_code, answer.json()["errors"][0]["extensions"]["code"]) == (401, "TOKEN_EXPIRED")
 

@@ -14,7 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
-from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, SEND, Json, certificates
+from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, SEND, Json, default_tls_context
 from tests.faults.history import Deliveries, History, Result, Send
 from tests.process import Process
 
@@ -47,7 +47,7 @@ class Place:
 async def send_on(place: Place, history: History, name: str, keyed: bool) -> None:
     """Send one message after another until cancelled. Only a send with a key is repeated."""
     headers = {"authorization": f"Bearer {place.token}"}
-    async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=certificates()) as http:
+    async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=default_tls_context()) as http:
         number = 0
         while True:
             number += 1
@@ -181,7 +181,7 @@ async def ask(server: Process, token: str, document: str, **variables: Any) -> J
     """The data of a query. Raises OSError when there is none."""
     headers = {"authorization": f"Bearer {token}"}
     try:
-        async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=certificates()) as http:
+        async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=default_tls_context()) as http:
             answer = await http.post(f"{server.url}/graphql", json={"query": document, "variables": variables})
         data: Json | None = answer.json().get("data")
     except (httpx.HTTPError, ValueError) as error:

@@ -177,11 +177,11 @@ async def open_lane(database_url: str, folder: Path) -> AsyncIterator[Lane]:
             asgi_app, "127.0.0.1", 0, ws=WebSocketProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
         )
         server = Server(config)
-        await server.begin()
+        await server.start()
         lane = Lane(RunningApp(asgi_app, server), proxy, admin)
         try:
             yield lane
         finally:
             await lane.close()
-            await server.end()
+            await server.stop()
     await admin.close()

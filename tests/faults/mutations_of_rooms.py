@@ -50,7 +50,7 @@ async def unarchive_room(lane: Lane) -> Trial:
 async def delete_room(lane: Lane) -> Trial:
     ann, bob = await people(lane)
     gone = await room(lane, bob)
-    await ann.say(gone, "something")
+    await ann.send_messages(gone, "something")
     return Trial(ann, {"roomId": gone}, "SELECT 1 - count(*) FROM rooms WHERE id = $1", (uid(gone),))
 
 
@@ -143,7 +143,7 @@ async def set_room_preferences(lane: Lane) -> Trial:
 async def mark_read(lane: Lane) -> Trial:
     ann, bob = await people(lane)
     read = await room(lane, bob)
-    [first] = await ann.say(read, "something")
+    [first] = await ann.send_messages(read, "something")
     variables = {"roomId": read, "upToMessageId": first["id"]}
     return Trial(bob, variables, f"{MEMBER} AND last_read_seq = $3", (uid(read), uid(bob.id), first["seq"]), read)
 
@@ -210,7 +210,7 @@ async def remove_reaction(lane: Lane) -> Trial:
 async def pin_message(lane: Lane) -> Trial:
     ann, _ = await people(lane)
     pinned = await room(lane)
-    [sent] = await ann.say(pinned, "something")
+    [sent] = await ann.send_messages(pinned, "something")
     return Trial(ann, {"messageId": sent["id"]}, MESSAGE + "pinned_at IS NOT NULL", (uid(sent["id"]),), pinned)
 
 

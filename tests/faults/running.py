@@ -11,7 +11,7 @@ from typing import TypeVar
 import httpx
 
 from roomcast.core.event_log import read_cursor
-from tests.api_clients import ROOM_EVENTS, ClientSubscription, Json, Refused, SocketClient, UserClient
+from tests.api_clients import ROOM_EVENTS, ClientSubscription, GraphQLErrors, Json, SocketClient, UserClient
 from tests.delivery.resuming_clients import FULL
 from tests.faults.lanes import Lane, end
 from tests.faults.proxy import ROUND_TRIPS, Fault, Kind, Side
@@ -108,7 +108,7 @@ async def _send_over_socket(lane: Lane, wire: SocketClient, name: str, trial: Tr
 
     lane.proxy.arm(fault, cancel)
     variables = {"input": trial.variables} if trial.variables else {}
-    watching = await wire.watch(document(name), **variables)
+    watching = await wire.subscribe(document(name), **variables)
     answered = asyncio.ensure_future(first_message(wire, watching))
     try:
         await asyncio.wait([answered], timeout=ANSWER_SECONDS)
@@ -123,7 +123,7 @@ async def _send_over_socket(lane: Lane, wire: SocketClient, name: str, trial: Tr
 
 async def first_message(wire: SocketClient, watching: ClientSubscription) -> Outcome:
     """The answer; an unknown outcome where the server closes the socket instead."""
-    told = asyncio.ensure_future(watching.message())
+    told = asyncio.ensure_future(watching.next_message())
     try:
         await asyncio.wait([told, wire.reading], return_when=asyncio.FIRST_COMPLETED)
         if not told.done():
@@ -163,15 +163,15 @@ async def witness(lane: Lane, room_id: str | None) -> AsyncIterator[Callable[[],
         return
     ann, _ = await people(lane)
     wire = await lane.wire(ann)
-    watching = await wire.watch(ROOM_EVENTS, roomId=room_id)
-    start = seq_of(await watching.next())
+    watching = await wire.subscribe(ROOM_EVENTS, roomId=room_id)
+    start = seq_of(await watching.next_event())
 
     async def check() -> None:
         stored = [seq for seq, _ in await lane.log_of(room_id) if seq > start]
         seen: list[int] = []
         while seen != stored:
             try:
-                seen.append(seq_of(await asyncio.wait_for(watching.next(), WITNESS_SECONDS)))
+                seen.append(seq_of(await asyncio.wait_for(watching.next_event(), WITNESS_SECONDS)))
             except TimeoutError:
                 raise AssertionError(f"a listener has seen {seen} of the events {stored}") from None
             assert seen == stored[: len(seen)], f"a listener has seen {seen}, stored are {stored}"
@@ -225,7 +225,7 @@ async def retried(ask: Callable[[], Awaitable[T]]) -> T:
     for _ in range(2):
         try:
             return await ask()
-        except Refused:
+        except GraphQLErrors:
             pass
     return await ask()
 

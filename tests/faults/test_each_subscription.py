@@ -59,7 +59,7 @@ class Client:
     async def _listen(self, wire: SocketClient, until: Callable[[], bool]) -> None:
         """Return at the end of the stream, of the connection, or of what is waited for."""
         after = {} if self.by_map else {"after": self.cursor}
-        watching = await wire.watch(self.document, roomId=self.room_id, **after)
+        watching = await wire.subscribe(self.document, roomId=self.room_id, **after)
         while not until():
             message = await next_or_closed(wire, watching)
             if message is None or message["type"] == "complete":
@@ -175,7 +175,7 @@ async def open_inbox(lane: Lane, fault: Fault | None) -> bool:
     lane.proxy.arm(fault)
     wire = await connected(lane, bob)
     try:
-        watching = await wire.watch(INBOX)
+        watching = await wire.subscribe(INBOX)
         first = await asyncio.wait_for(next_or_closed(wire, watching), STREAM_SECONDS)
         fired = lane.fired = lane.proxy.fired
         lane.proxy.arm(None)
@@ -194,9 +194,9 @@ async def check_inbox(lane: Lane, watching: ClientSubscription, room_id: str, sn
     await post(ann, room_id, "more")
     wanted = {"roomId": room_id, "unreadCount": 2}
     async with asyncio.timeout(STREAM_SECONDS):
-        event = await watching.next()
+        event = await watching.next_event()
         while wanted not in (event.get("room"), *event.get("rooms", ())):  # an outage brings a new snapshot
-            event = await watching.next()
+            event = await watching.next_event()
 
 
 @pytest.mark.faults

@@ -9,7 +9,7 @@ from typing import Any
 
 from graphql import GraphQLObjectType, GraphQLSchema, build_schema, get_named_type
 
-from tests.api_clients import AnonymousClient, Json, Refused, UserClient
+from tests.api_clients import AnonymousClient, GraphQLErrors, Json, UserClient
 from tests.faults.lanes import Lane
 
 SCHEMA = Path(__file__).parents[2] / "schema.graphql"
@@ -84,7 +84,7 @@ async def prepared(lane: Lane, name: str) -> Trial:
     for _ in range(2):
         try:
             return await TRIALS[name](lane)
-        except Refused:
+        except GraphQLErrors:
             await lane.settle()
     return await TRIALS[name](lane)
 
@@ -126,5 +126,5 @@ async def room(lane: Lane, *members: UserClient, **more: Any) -> str:
 async def message(lane: Lane) -> str:
     """A new message of the administrator's in the shared room."""
     ann, _ = await people(lane)
-    [sent] = await ann.say(await den(lane), lane.name("words"))
+    [sent] = await ann.send_messages(await den(lane), lane.name("words"))
     return str(sent["id"])

@@ -86,7 +86,7 @@ def test_markdown_means_what_it_says(body: str, shown: str) -> None:
 
 async def test_the_html_of_a_message_follows_its_body(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    [message] = await ann.say(den, "*one*")
+    [message] = await ann.send_messages(den, "*one*")
     seen = "query Seen($id: ID!) { message(id: $id) { bodyHtml } }"
     assert (await ann.execute(seen, id=message["id"]))["message"]["bodyHtml"].strip() == "<p><em>one</em></p>"
     await ann.mutate(EDIT, messageId=message["id"], body="*two* " * 100)
@@ -142,7 +142,7 @@ async def test_what_names_people_in_a_long_body_is_read_beside_the_loop(
 
     monkeypatch.setattr("roomcast.messages.mentions.words", spying)
     first, second = [f"@ann {uuid.uuid4()} " + "x" * 3_000 for _ in range(2)]  # nobody has read these before
-    [message] = await ann.say(room, first)
+    [message] = await ann.send_messages(room, first)
     edit = "mutation ($input: EditMessageInput!) { editMessage(input: $input) { errors { code } } }"
     assert (await ann.mutate(edit, messageId=message["id"], body=second))["errors"] == []
     assert {name.partition("_")[0] for name in threads} == {"offload"}

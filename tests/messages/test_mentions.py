@@ -44,7 +44,7 @@ async def test_a_message_names_members_only(ann: UserClient, bob: UserClient, cl
     den = await ann.create_room("den")
     await bob.join(den)
     async with replay_invariant(bob, den):
-        [message] = await ann.say(den, "@bob. @cleo @nobody @ann `@room`")
+        [message] = await ann.send_messages(den, "@bob. @cleo @nobody @ann `@room`")
     seen = (await bob.execute(SEEN, id=message["id"]))["message"]
     assert sorted(user["username"] for user in seen["mentions"]) == ["ann", "bob"]
     assert seen["mentionsRoom"] is False
@@ -52,7 +52,7 @@ async def test_a_message_names_members_only(ann: UserClient, bob: UserClient, cl
 
 async def test_an_edit_names_whom_the_new_words_name(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
-    [message] = await ann.say(den, "@bob")
+    [message] = await ann.send_messages(den, "@bob")
     async with replay_invariant(ann, den):
         edited = await ann.mutate(EDIT, messageId=message["id"], body="@cleo @room")
     assert edited["message"]["mentions"] == [{"username": "cleo"}]

@@ -24,7 +24,7 @@ async def pinned(person: UserClient, room_id: str) -> list[str]:
 async def test_pins_are_announced_and_the_newest_pin_comes_first(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
-    rules, menu = await ann.say(den, "rules", "menu")
+    rules, menu = await ann.send_messages(den, "rules", "menu")
     async with replay_invariant(bob, den) as told:
         for message in (menu, rules, rules):
             assert codes(await ann.mutate(PIN, messageId=message["id"])) == []
@@ -39,7 +39,7 @@ async def test_pins_are_announced_and_the_newest_pin_comes_first(ann: UserClient
 
 async def test_a_deleted_message_is_not_pinned_any_more(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    [menu] = await ann.say(den, "menu")
+    [menu] = await ann.send_messages(den, "menu")
     await ann.mutate(PIN, messageId=menu["id"])
     async with replay_invariant(ann, den):
         await ann.mutate(DELETE, messageId=menu["id"])
@@ -49,7 +49,7 @@ async def test_a_deleted_message_is_not_pinned_any_more(ann: UserClient) -> None
 
 async def test_who_does_not_moderate_pins_nothing(bob: UserClient, cleo: UserClient) -> None:
     den, hall = await bob.create_room("den", visibility="PRIVATE"), await bob.create_room("hall")
-    [private], [public] = await bob.say(den, "ours"), await bob.say(hall, "all's")
+    [private], [public] = await bob.send_messages(den, "ours"), await bob.send_messages(hall, "all's")
     assert codes(await cleo.mutate(PIN, messageId=private["id"])) == ["NOT_FOUND"]
     assert codes(await cleo.mutate(PIN, messageId=public["id"])) == ["NOT_A_MEMBER"]
     await cleo.join(hall)

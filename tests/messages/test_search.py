@@ -43,7 +43,7 @@ async def found(person: UserClient, query: str, **more: object) -> list[str]:
 async def test_words_parts_of_words_and_every_script_are_found(ann: UserClient) -> None:
     den = await ann.create_room("den")
     fox, slow, meeting, seoul, price, letters, mother = SAID
-    await ann.say(den, *SAID)
+    await ann.send_messages(den, *SAID)
     for query, bodies in {
         "quick": [fox],
         "QUICK fox": [fox],
@@ -75,8 +75,8 @@ async def test_words_parts_of_words_and_every_script_are_found(ann: UserClient) 
 
 async def test_nothing_is_found_where_one_is_not(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     hall, den = await bob.create_room("hall"), await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
-    await bob.say(hall, "needle in the hall")
-    await bob.say(den, "needle in the den")
+    await bob.send_messages(hall, "needle in the hall")
+    await bob.send_messages(den, "needle in the den")
     assert await found(ann, "needle") == []
     assert await found(bob, "needle") == ["needle in the den", "needle in the hall"]
     assert await found(cleo, "needle") == ["needle in the den"]
@@ -87,7 +87,7 @@ async def test_nothing_is_found_where_one_is_not(ann: UserClient, bob: UserClien
 
 async def test_what_was_edited_is_found_by_its_new_words_and_what_was_deleted_by_none(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    edited, deleted = await ann.say(den, "haystack one", "haystack two")
+    edited, deleted = await ann.send_messages(den, "haystack one", "haystack two")
     await ann.mutate(EDIT, messageId=edited["id"], body="a needle")
     await ann.mutate(DELETE, messageId=deleted["id"])
     assert await found(ann, "haystack") == await found(ann, "ha") == []
@@ -118,9 +118,9 @@ async def test_the_newest_texts_are_looked_at_first_and_no_more_than_a_page_need
 
 async def test_filters_narrow_and_pages_follow_each_other(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    await ann.say(den, "needle 1", "needle 2")
-    await ann.say(hall, "needle 3")
-    [last] = await bob.say(den, "needle 4")
+    await ann.send_messages(den, "needle 1", "needle 2")
+    await ann.send_messages(hall, "needle 3")
+    [last] = await bob.send_messages(den, "needle 4")
     for filter_, bodies in (
         ({"roomIds": [hall]}, ["needle 3"]),
         ({"authorIds": [bob.id]}, ["needle 4"]),
@@ -142,7 +142,7 @@ async def test_filters_narrow_and_pages_follow_each_other(ann: UserClient, bob: 
 
 async def test_a_search_without_words_is_none(ann: UserClient) -> None:
     for query in ("", "  ", "x" * 201, " ".join("abcdefghijk")):
-        assert await ann.codes(SEARCH, query=query) == ["BAD_USER_INPUT"], query
+        assert await ann.error_codes(SEARCH, query=query) == ["BAD_USER_INPUT"], query
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_snippet_marks_what_was_found_and_escapes_the_rest(body: str, query: s
 
 async def test_a_snippet_is_made_only_where_it_is_asked_for(ann: UserClient, monkeypatch: pytest.MonkeyPatch) -> None:
     den = await ann.create_room("den")
-    await ann.say(den, "needle " * 100)
+    await ann.send_messages(den, "needle " * 100)
     made: list[str] = []
 
     def spying(body: str, words: list[str]) -> str:
@@ -189,9 +189,9 @@ def test_words_are_looked_for_once() -> None:
 
 
 async def test_what_ligatures_come_apart_into_counts(ann: UserClient) -> None:
-    assert await ann.codes(SEARCH, query="ﷺ" * 12) == ["BAD_USER_INPUT"]  # eighteen letters each
+    assert await ann.error_codes(SEARCH, query="ﷺ" * 12) == ["BAD_USER_INPUT"]  # eighteen letters each
     den = await ann.create_room("den")
-    await ann.say(den, "ﷺ" * 4_000)
+    await ann.send_messages(den, "ﷺ" * 4_000)
     async with ann.app.roomcast.db.read() as session:
         [[size]] = await fetch(session, sa.select(sa.func.max(sa.func.length(table(MessageText).c.text))))
     assert size <= MAX_TEXT
@@ -199,7 +199,7 @@ async def test_what_ligatures_come_apart_into_counts(ann: UserClient) -> None:
 
 async def test_a_search_is_narrowed_to_a_few_rooms_and_authors(ann: UserClient) -> None:
     for name in ("roomIds", "authorIds"):
-        assert await ann.codes(SEARCH, query="needle", filter={name: ["room_x"] * 101}) == ["BAD_USER_INPUT"]
+        assert await ann.error_codes(SEARCH, query="needle", filter={name: ["room_x"] * 101}) == ["BAD_USER_INPUT"]
 
 
 @pytest.mark.parametrize("body", ["ﷺ" * 4_000, "a " * 2_000, "é" * 4_000, "x" * 3_990 + " needle"])

@@ -12,11 +12,11 @@ from tests.messages.documents import EDIT, codes
 async def test_a_message_sent_is_heard_by_those_who_listen(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await bob.join(den)
-    async with bob.socket() as wire:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with bob.connect() as wire:
+        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(1)
         sent = await ann.send(den, "hello")
-        heard = await watching.next()
+        heard = await watching.next_event()
     assert heard["message"]["id"] == sent["message"]["id"]
     assert heard["message"]["body"] == "hello"
     assert heard["message"]["author"] == {"username": "ann"}
@@ -54,7 +54,7 @@ async def test_fifty_senders_at_once_leave_no_hole_in_the_sequence(ann: UserClie
 )
 async def test_a_body_is_kept_as_it_was_written_in_any_script(ann: UserClient, body: str) -> None:
     den = await ann.create_room("den")
-    [message] = await ann.say(den, body)
+    [message] = await ann.send_messages(den, body)
     assert message["body"] == body
     assert (await ann.mutate(EDIT, messageId=message["id"], body=body + "!"))["message"]["body"] == body + "!"
 
@@ -64,6 +64,6 @@ async def test_a_body_is_kept_as_it_was_written_in_any_script(ann: UserClient, b
 )
 async def test_a_body_shows_something_and_controls_nothing(ann: UserClient, body: str) -> None:
     den = await ann.create_room("den")
-    [message] = await ann.say(den, "words")
+    [message] = await ann.send_messages(den, "words")
     assert codes(await ann.send(den, body)) == ["VALIDATION_FAILED"]
     assert codes(await ann.mutate(EDIT, messageId=message["id"], body=body)) == ["VALIDATION_FAILED"]

@@ -54,7 +54,7 @@ async def test_what_changes_nothing_is_not_said(bob: UserClient, cleo: UserClien
 
 async def test_what_a_room_says_is_unread_for_nobody(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    await ann.say(den, "hello")
+    await ann.send_messages(den, "hello")
     await add(ann, den, cleo)
     await cleo.leave(den)
     seen = (await bob.execute(STORY, id=den))["room"]
@@ -68,11 +68,11 @@ async def test_what_a_room_says_is_unread_for_nobody(ann: UserClient, bob: UserC
 
 async def test_what_a_room_says_streams_as_messages_do(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
-    async with bob.socket() as wire:
-        live = await wire.watch(ROOM_MESSAGES, roomId=den)
+    async with bob.connect() as wire:
+        live = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await bob.app.wait_for_streams(1)
         await cleo.join(den)
-        heard = (await live.next())["message"]
+        heard = (await live.next_event())["message"]
     assert (heard["body"], heard["author"]) == ("@cleo joined.", None)
     [again] = (await bob.execute(STORY, id=den))["room"]["messages"]["nodes"]
     assert again["seq"] == heard["seq"]

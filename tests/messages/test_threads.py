@@ -21,14 +21,14 @@ async def bodies(person: UserClient, room_id: str, **more: object) -> list[str]:
 
 async def test_replies_are_in_the_log_and_streams_and_not_in_the_history(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    root, other = await ann.say(den, "topic", "other")
-    async with bob.socket() as wire:
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+    root, other = await ann.send_messages(den, "topic", "other")
+    async with bob.connect() as wire:
+        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await ann.app.wait_for_streams(1)
         async with replay_invariant(bob, den):
             await ann.send(den, "one", threadRootId=root["id"])
             await bob.send(den, "two", threadRootId=root["id"])
-        assert [shown["message"]["body"] for shown in await watching.take(2)] == ["one", "two"]
+        assert [shown["message"]["body"] for shown in await watching.next_events(2)] == ["one", "two"]
     seen = await bob.execute(HISTORY, roomId=den)
     assert [node["body"] for node in seen["messages"]["nodes"]] == ["topic", "other"]
     assert seen["messages"]["nodes"][0]["thread"] == {"replyCount": 2, "lastReply": {"body": "two"}}
@@ -39,7 +39,7 @@ async def test_replies_are_in_the_log_and_streams_and_not_in_the_history(ann: Us
 
 async def test_threads_are_not_nested(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    [root] = await ann.say(den, "topic")
+    [root] = await ann.send_messages(den, "topic")
     reply = (await ann.send(den, "one", threadRootId=root["id"]))["message"]
     answer = await ann.send(den, "two", threadRootId=reply["id"])
     assert codes(answer) == ["VALIDATION_FAILED"]
@@ -48,7 +48,7 @@ async def test_threads_are_not_nested(ann: UserClient) -> None:
 
 async def test_a_thread_belongs_to_its_room_and_to_its_key(ann: UserClient) -> None:
     den, hall = await ann.create_room("den"), await ann.create_room("hall")
-    [root] = await ann.say(den, "topic")
+    [root] = await ann.send_messages(den, "topic")
     assert codes(await ann.send(hall, "lost", threadRootId=root["id"])) == ["NOT_FOUND"]
     assert codes(await ann.send(den, "lost", threadRootId="msg_nonsense")) == ["NOT_FOUND"]
     key = str(uuid.uuid4())
@@ -56,12 +56,12 @@ async def test_a_thread_belongs_to_its_room_and_to_its_key(ann: UserClient) -> N
     assert (await ann.send(den, "one", threadRootId=root["id"], clientMessageId=key))["replayed"] is True
     assert codes(await ann.send(den, "one", clientMessageId=key)) == ["IDEMPOTENCY_KEY_REUSED"]
     for question in ({"root": root["id"]}, {"root": ""}, {"around": root["id"]}, {"around": ""}):
-        assert await ann.codes(HISTORY, roomId=hall, **question) == ["NOT_FOUND"]
+        assert await ann.error_codes(HISTORY, roomId=hall, **question) == ["NOT_FOUND"]
 
 
 async def test_a_history_is_centred_on_a_message_of_its_own(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    one, two, three = await ann.say(den, "one", "two", "three")
+    one, two, three = await ann.send_messages(den, "one", "two", "three")
     replies = [(await ann.send(den, f"reply {n}", threadRootId=two["id"]))["message"] for n in range(3)]
     assert await bodies(ann, den, around=two["id"], first=3) == ["one", "two", "three"]
     thread = {"root": two["id"], "around": replies[1]["id"], "first": 1}
@@ -73,7 +73,7 @@ async def test_a_deleted_reply_keeps_its_place_in_the_thread(ann: UserClient, bo
     den = await ann.create_room("den")
     await bob.join(den)
     async with replay_invariant(bob, den):
-        [root] = await ann.say(den, "topic")
+        [root] = await ann.send_messages(den, "topic")
         reply = (await ann.send(den, "one", threadRootId=root["id"]))["message"]
         await ann.mutate(DELETE, messageId=reply["id"])
         await ann.mutate(DELETE, messageId=root["id"])

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from tests.api_clients import SEND, Json, UserClient
-from tests.replay_invariant import kinds, replay_invariant
+from tests.replay_invariant import event_kinds, replay_invariant
 from tests.rooms.documents import CREATE_INVITE, DELETE, REVOKE_INVITE, add, change, mutation, refusal
 
 REPORT = mutation("reportMessage", "{ errors { code path } }")
@@ -36,8 +36,8 @@ async def test_who_is_muted_says_nothing_until_then(bob: UserClient, cleo: UserC
         assert (again["replayed"], again["message"]) == (True, first["message"])
         await change(bob, "muteMember", roomId=den, userId=cleo.id, seconds=0)
         assert (await change(bob, "muteMember", roomId=den, userId=cleo.id, seconds=0))["cursor"] is None
-        await cleo.say(den, "thanks")
-    assert kinds(told) == ["MUTED", "UNMUTED", "MessageCreated"]
+        await cleo.send_messages(den, "thanks")
+    assert event_kinds(told) == ["MUTED", "UNMUTED", "MessageCreated"]
     assert datetime.fromisoformat(told[0]["mutedUntil"]) > datetime.fromisoformat(told[0]["at"])
 
 
@@ -56,7 +56,7 @@ async def test_moderators_mute_people_below_themselves(ann: UserClient, bob: Use
     await change(ann, "muteMember", **wish)
     assert (await bob.send(den, "hey"))["errors"][0]["code"] == "MUTED"
     await change(ann, "setMemberRole", roomId=den, userId=cleo.id, role="MODERATOR")
-    await cleo.say(den, "who is trusted to moderate may speak")
+    await cleo.send_messages(den, "who is trusted to moderate may speak")
 
 
 async def test_slow_mode_paces_members_and_not_moderators(bob: UserClient, cleo: UserClient) -> None:
@@ -68,17 +68,17 @@ async def test_slow_mode_paces_members_and_not_moderators(bob: UserClient, cleo:
     assert (error["code"], error["retryable"]) == ("SLOW_MODE", True)
     assert 590_000 < error["retryAfterMs"] <= 600_000
     assert (await cleo.send(den, "one", clientMessageId=key))["message"] == sent["message"]
-    await bob.say(den, "as", "fast", "as I like")
+    await bob.send_messages(den, "as", "fast", "as I like")
     await change(cleo, "leaveRoom", roomId=den)
     await change(cleo, "joinRoom", roomId=den)
     assert (await cleo.send(den, "back so soon"))["errors"][0]["code"] == "SLOW_MODE"
     await change(bob, "updateRoom", roomId=den, slowModeSeconds=0)
-    await cleo.say(den, "at", "last")
+    await cleo.send_messages(den, "at", "last")
 
 
 async def test_a_report_is_found_once_by_administrators(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
-    [said] = await bob.say(den, "rude words")
+    [said] = await bob.send_messages(den, "rude words")
     for _ in range(2):
         assert (await cleo.mutate(REPORT, messageId=said["id"], reason="rude"))["errors"] == []
     [entry] = await entries(ann, action="MESSAGE_REPORTED")
@@ -130,7 +130,7 @@ async def test_the_audit_log_is_paged_filtered_and_for_administrators(ann: UserC
     assert (first["pageInfo"]["hasNextPage"], rest["pageInfo"]["hasNextPage"]) == (True, False)
     assert len(await entries(ann, since=first["nodes"][0]["at"], targetId=den)) >= 1
     assert await entries(ann, actorId="user_nonsense") == await entries(ann, action="NO\0") == []
-    assert await bob.codes(AUDIT) == ["FORBIDDEN"]
+    assert await bob.error_codes(AUDIT) == ["FORBIDDEN"]
     seen = "query N($id: ID!) { node(id: $id) { id } }"
     assert (await ann.execute(seen, id=first["nodes"][0]["id"]))["node"] is not None
     assert (await bob.execute(seen, id=first["nodes"][0]["id"]))["node"] is None

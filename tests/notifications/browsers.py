@@ -126,7 +126,7 @@ async def push_service(folder: Path) -> AsyncIterator[PushService]:
         timeout_graceful_shutdown=1,
     )
     server = Server(config)
-    await server.begin()
+    await server.start()
     service.url = f"https://localhost:{server.port}"
     try:
         yield service
@@ -135,7 +135,7 @@ async def push_service(folder: Path) -> AsyncIterator[PushService]:
             connection.transport.abort()  # a TLS connection that its peer keeps takes half a minute to close
         for task in server.server_state.tasks:
             task.cancel()
-        await server.end()
+        await server.stop()
 
 
 def certify(folder: Path) -> tuple[Path, Path]:
@@ -226,8 +226,8 @@ _PENDING = table(PendingPush)
 
 async def noticed(app: RunningApp) -> list[PendingPush]:
     """Look through the log now. What is news waits for its time."""
-    assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.gather()
+    assert app.roomcast.backend.notifier is not None
+    await app.roomcast.backend.notifier.gather()
     async with app.roomcast.db.read() as session:
         return list(await session.exec(select(PendingPush)))
 
@@ -240,7 +240,7 @@ async def time_comes(app: RunningApp) -> None:
 
 async def delivered(app: RunningApp) -> None:
     """What is due is on its way, and has come to something."""
-    notifier = app.roomcast.notifier
+    notifier = app.roomcast.backend.notifier
     assert notifier is not None
     await notifier.deliver()
     await notifier.idle()

@@ -11,7 +11,7 @@ async def test_a_message_comes_to_a_browser_that_was_closed(make_app: MakeApp, s
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        [message] = await ann.say(den, "are you *there*?")
+        [message] = await ann.send_messages(den, "are you *there*?")
         heard = await browser.hears()
     assert heard["text"] == "are you there?"
     assert (heard["v"], heard["roomId"], heard["roomName"], heard["roomKind"]) == (1, den, "den", "CHANNEL")
@@ -24,12 +24,12 @@ async def test_who_has_read_it_by_then_hears_nothing(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "hello")
+    await ann.send_messages(den, "hello")
     assert len(await noticed(app)) == 1
-    await bob.say(den, "I am here")
+    await bob.send_messages(den, "I am here")
     await said(app)
     assert browser.pushed == []
     assert await noticed(app) == []
-    await ann.say(den, "again")
+    await ann.send_messages(den, "again")
     await told(app)
     assert (await browser.hears())["text"] == "again"

@@ -48,7 +48,7 @@ async def test_a_level_says_what_calls(
     texts = []
     for body in ("plain", "by @bob's name", "to @room", "@cleo and others"):
         before = len(browser.pushed)
-        await ann.say(den, body)
+        await ann.send_messages(den, body)
         await told(app)
         texts += [(await browser.hears())["text"] for _ in browser.pushed[before:]]
     assert sorted(texts) == heard
@@ -60,7 +60,7 @@ async def test_a_mention_says_that_it_is_one_and_is_urgent(
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     for body, mention, urgency in (("plain", False, "normal"), ("@bob", True, "high")):
-        await ann.say(den, body)
+        await ann.send_messages(den, body)
         await told(app)
         heard = await browser.hears()
         assert (heard["mention"], browser.pushed[-1].headers["urgency"]) == (mention, urgency)
@@ -71,7 +71,7 @@ async def test_nobody_hears_themselves_or_a_room_that_they_are_not_in(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browsers = [await subscribe(person, service) for person in (ann, bob, cleo)]
-    await ann.say(den, "hello @cleo")
+    await ann.send_messages(den, "hello @cleo")
     await told(app)
     assert [len(browser.pushed) for browser in browsers] == [0, 1, 0]
 
@@ -81,7 +81,7 @@ async def test_a_direct_message_calls_without_a_room_name(
 ) -> None:
     direct = (await ann.mutate(OPEN, userIds=[bob.id]))["room"]["id"]
     browser = await subscribe(bob, service)
-    await ann.say(direct, "psst")
+    await ann.send_messages(direct, "psst")
     await told(app)
     heard = await browser.hears()
     assert (heard["roomKind"], heard["roomName"], heard["author"], heard["text"]) == ("DIRECT", None, "ann", "psst")
@@ -92,7 +92,7 @@ async def test_a_thread_calls_those_who_have_a_part_in_it(
     app: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
-    [root] = await bob.say(den, "a question")
+    [root] = await bob.send_messages(den, "a question")
     browsers = [await subscribe(person, service) for person in (ann, bob, cleo)]
 
     async def answered(by: UserClient, body: str) -> list[int]:
@@ -139,7 +139,7 @@ async def test_what_is_no_news_any_more_is_not_told(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    [message] = await ann.say(den, "hello @bob")
+    [message] = await ann.send_messages(den, "hello @bob")
     if when == "just before it is sent":
         assert len(await noticed(app)) == 1
     await change_of_mind(ann, bob, den, message["id"])  # type: ignore[operator]
@@ -153,14 +153,14 @@ async def test_several_messages_of_a_room_are_one_push_that_replaces_the_one_bef
 ) -> None:
     den, attic = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "attic")]
     browser = await subscribe(bob, service)
-    await ann.say(den, "one", "two")
+    await ann.send_messages(den, "one", "two")
     assert len(await noticed(app)) == 1
-    await ann.say(den, "three")
+    await ann.send_messages(den, "three")
     assert len(await noticed(app)) == 1
     await said(app)
-    await ann.say(den, "four")
+    await ann.send_messages(den, "four")
     await told(app)
-    await ann.say(attic, "elsewhere")
+    await ann.send_messages(attic, "elsewhere")
     await told(app)
     heard = [await browser.hears() for _ in range(3)]
     assert [(each["text"], each["unread"], each["badge"]) for each in heard] == [
@@ -178,9 +178,9 @@ async def test_what_was_said_just_before_a_push_left_is_told_once(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "noticed")
+    await ann.send_messages(den, "noticed")
     assert len(await noticed(app)) == 1
-    await ann.say(den, "not noticed yet")
+    await ann.send_messages(den, "not noticed yet")
     await said(app)
     await told(app)
     heard = [(await browser.hears())["text"] for _ in browser.pushed]
@@ -192,13 +192,13 @@ async def test_what_was_said_long_ago_is_skipped(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "before the power cut")
+    await ann.send_messages(den, "before the power cut")
     assert len(await noticed(app)) == 1
     async with app.roomcast.db.work() as work:
         await work.session.exec(sa.update(table(Message)).values(created_at=now() - STALE))
     await said(app)
     assert await noticed(app) == []
-    await ann.say(den, "and after it")
+    await ann.send_messages(den, "and after it")
     await told(app)
     assert ((await browser.hears())["text"], len(browser.pushed)) == ("and after it", 1)
 
@@ -207,7 +207,7 @@ async def test_what_was_said_before_a_browser_came_is_not_told(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    await ann.say(den, "early")
+    await ann.send_messages(den, "early")
     browser = await subscribe(bob, service)
     await told(app)
     assert browser.pushed == []
@@ -218,7 +218,7 @@ async def test_a_deleted_room_takes_what_was_to_be_said_along(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "hello")
+    await ann.send_messages(den, "hello")
     assert len(await noticed(app)) == 1
     assert (
         await ann.mutate(

@@ -64,9 +64,9 @@ async def test_registering_and_unregistering_may_be_repeated(app: RunningApp, an
     assert await ann.mutate(UNREGISTER, endpoint="nonsense") == OK
 
 
-async def test_a_stranger_registers_nothing(app: RunningApp, visitor: AnonymousClient) -> None:
-    assert await visitor.codes(REGISTER, input=GOOD) == ["UNAUTHENTICATED"]
-    assert await visitor.codes(UNREGISTER, input={"endpoint": "https://localhost/"}) == ["UNAUTHENTICATED"]
+async def test_a_stranger_registers_nothing(app: RunningApp, anonymous: AnonymousClient) -> None:
+    assert await anonymous.error_codes(REGISTER, input=GOOD) == ["UNAUTHENTICATED"]
+    assert await anonymous.error_codes(UNREGISTER, input={"endpoint": "https://localhost/"}) == ["UNAUTHENTICATED"]
 
 
 async def test_a_server_without_pushes_says_so(make_app: MakeApp) -> None:
@@ -80,8 +80,8 @@ async def test_a_server_without_pushes_says_so(make_app: MakeApp) -> None:
 async def test_the_key_is_the_same_for_everybody_and_after_a_restart(make_app: MakeApp) -> None:
     keys = []
     for app in (await make_app(), await make_app()):
-        async with AnonymousClient(app) as visitor:
-            keys.append(await visitor.execute(KEY))
+        async with AnonymousClient(app) as anonymous:
+            keys.append(await anonymous.execute(KEY))
     assert keys[0] == keys[1]
     assert len(keys[0]["serverInfo"]["vapidPublicKey"]) == 87
 
@@ -91,12 +91,12 @@ async def test_a_browser_has_one_person_at_a_time(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "for bob, who goes")
+    await ann.send_messages(den, "for bob, who goes")
     assert len(await noticed(app)) == 1
     assert await cleo.mutate(REGISTER, **browser.subscription) == OK
     assert await noticed(app) == []
     assert await bob.mutate(UNREGISTER, endpoint=browser.subscription["endpoint"]) == OK
-    await ann.say(den, "for cleo")
+    await ann.send_messages(den, "for cleo")
     await told(app)
     assert ((await browser.hears())["text"], len(browser.pushed)) == ("for cleo", 1)
 
@@ -134,14 +134,14 @@ async def test_a_session_that_ends_takes_its_browser_along(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "before")
+    await ann.send_messages(den, "before")
     assert len(await noticed(app)) == 1
     await ending(ann, bob)
-    await ann.say(den, "after")
+    await ann.send_messages(den, "after")
     await told(app)
     assert browser.pushed == []
-    assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.sweep()
+    assert app.roomcast.backend.notifier is not None
+    await app.roomcast.backend.notifier.sweep()
     assert await endpoints(app) == []
 
 
@@ -150,12 +150,12 @@ async def test_other_sessions_keep_their_browsers(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     old = await subscribe(bob, service)
-    async with AnonymousClient(app) as visitor:
-        again = await visitor.mutate(LOGIN, usernameOrEmail="bob", password=PASSWORD)
+    async with AnonymousClient(app) as anonymous:
+        again = await anonymous.mutate(LOGIN, usernameOrEmail="bob", password=PASSWORD)
     async with UserClient(app, "bob", again) as elsewhere:
         new = await subscribe(elsewhere, service)
         await bob.execute(LOGOUT)
-        await ann.say(den, "hello")
+        await ann.send_messages(den, "hello")
         await told(app)
         assert (await new.hears())["text"] == "hello"
     assert old.pushed == []

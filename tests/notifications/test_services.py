@@ -22,7 +22,7 @@ async def called(ann: UserClient, bob: UserClient, app: RunningApp, service: Pus
     """A browser of bob's for whom there is news."""
     den = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.say(den, "hello")
+    await ann.send_messages(den, "hello")
     assert len(await noticed(app)) == 1
     return browser
 
@@ -50,13 +50,13 @@ async def test_what_is_refused_is_said_once_in_the_log_and_not_tried_again(
     service.says[browser.path] = [(status, {"location": f"{service.url}/elsewhere"})] * 2
     with caplog.at_level(logging.WARNING, "roomcast.notifications"):
         await said(app)
-        await ann.say((await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
+        await ann.send_messages((await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
         await told(app)
     assert [record.getMessage() for record in caplog.records] == [f"localhost does not take pushes: {status}"]
     assert (len(browser.pushed), len(service.pushed)) == (2, 2)
     assert await endpoints(app) == [browser.subscription["endpoint"]]
-    assert app.roomcast.notifier is not None
-    assert app.roomcast.notifier.stats == {"refused": 2}
+    assert app.roomcast.backend.notifier is not None
+    assert app.roomcast.backend.notifier.stats == {"refused": 2}
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
@@ -91,7 +91,7 @@ async def test_what_was_read_while_the_service_was_away_is_not_told(
     service.says[browser.path] = [(503, {})]
     await said(app)
     [room] = (await bob.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
-    await bob.say(room["id"], "I am here")
+    await bob.send_messages(room["id"], "I am here")
     await said(app)
     assert (await noticed(app), len(browser.pushed)) == ([], 1)
 
@@ -104,7 +104,7 @@ async def test_what_is_said_while_a_push_is_on_its_way_is_told_after_it(
     on_its_way = asyncio.create_task(said(app))
     await service.until(1)
     [room] = (await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
-    await ann.say(room["id"], "more")
+    await ann.send_messages(room["id"], "more")
     assert len(await noticed(app)) == 1
     service.open.set()
     await on_its_way
@@ -125,7 +125,7 @@ async def test_a_service_that_says_nothing_holds_up_nobody_else(
     await service.until(1, silent.path)
     [room] = (await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"]
     other = await subscribe(bob, service, "127.0.0.1")
-    await ann.say(room["id"], "more")
+    await ann.send_messages(room["id"], "more")
     await told(app)
     assert (await other.hears())["text"] == "more"
     await saying

@@ -31,7 +31,7 @@ async def test_a_server_killed_between_a_message_and_its_push_pushes_after_its_s
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        await ann.say(den, "last words")
+        await ann.send_messages(den, "last words")
         await server.kill()
         assert browser.pushed == []
         await server.start()
@@ -52,7 +52,7 @@ async def test_what_a_killed_server_owes_another_one_pays(
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        await ann.say(den, "last words")
+        await ann.send_messages(den, "last words")
         await first.kill()
         assert (await browser.hears())["text"] == "last words"
     assert len(browser.pushed) == 1
@@ -64,7 +64,7 @@ async def test_two_servers_push_once(make_app: MakeApp, service: PushService) ->
         browser = await subscribe(bob, service)
         rooms = [await ann.create_room(f"room {number}", memberIds=[bob.id]) for number in range(ROOMS)]
         for room in rooms:
-            await ann.say(room, "hello")
+            await ann.send_messages(room, "hello")
         await asyncio.gather(*(noticed(app) for app in both))
         await time_comes(both[0])
         await asyncio.gather(*(delivered(app) for app in both))
@@ -80,15 +80,15 @@ async def test_what_a_dead_server_was_sending_is_sent_when_its_lease_is_over(
     async with await sign_up(first, "ann") as ann, await sign_up(first, "bob") as bob:
         den = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        await ann.say(den, "hello")
+        await ann.send_messages(den, "hello")
         await noticed(first)
         service.open.clear()
         dying = asyncio.create_task(said(first))
         await service.until(1)
         [leased] = await noticed(second)
         assert now() < leased.due_at <= now() + LEASE
-        assert first.roomcast.notifier is not None
-        await first.roomcast.notifier.close()
+        assert first.roomcast.backend.notifier is not None
+        await first.roomcast.backend.notifier.close()
         await asyncio.wait([dying])
         service.open.set()
         await said(second)

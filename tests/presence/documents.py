@@ -30,9 +30,9 @@ States = dict[str, str]
 
 async def another_device(person: UserClient) -> UserClient:
     """The same person, signed in once more."""
-    async with AnonymousClient(person.app) as visitor:
+    async with AnonymousClient(person.app) as anonymous:
         return UserClient(
-            person.app, person.name, await visitor.mutate(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
+            person.app, person.name, await anonymous.mutate(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
         )
 
 
@@ -73,7 +73,7 @@ async def until_shown(watching: ClientSubscription, wanted: Callable[[States], b
     """What a client that follows the stream knows once that is so: a snapshot replaces, who is OFFLINE goes."""
     known: States = {}
     while True:
-        change = await watching.next()
+        change = await watching.next_event()
         known = states(change) if change["snapshot"] else {**known, **states(change)}
         known = {name: state for name, state in known.items() if state != "OFFLINE"}
         if wanted(known):
@@ -99,7 +99,7 @@ async def types(person: UserClient, room: str, *, typing: bool = True) -> None:
 async def typed_by(watching: ClientSubscription, wanted: Collection[str]) -> Json:
     """The payload that shows exactly these."""
     while True:
-        shown = await watching.next()
+        shown = await watching.next_event()
         if set(typists(shown)) == set(wanted):
             return shown
 
@@ -107,7 +107,7 @@ async def typed_by(watching: ClientSubscription, wanted: Collection[str]) -> Jso
 def passes(apps: Collection[RunningApp], seconds: float) -> None:
     """For presence and typing, so much time has gone by, in which the processes have heard each other."""
     for app in apps:
-        signals, clock = app.roomcast.signals, app.roomcast.signals.clock
+        signals, clock = app.roomcast.backend.presence, app.roomcast.backend.presence.clock
         signals.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
         signals._rolls.excuse(signals.clock())
         signals.tick()

@@ -15,7 +15,7 @@ async def test_whoever_has_a_socket_is_active_and_away_some_time_after_it_went(
     ann: UserClient, bob: UserClient
 ) -> None:
     assert await seen(ann, bob) == {"state": "OFFLINE", "lastActiveAt": None, "statusText": None, "statusEmoji": None}
-    async with bob.socket():
+    async with bob.connect():
         assert await state(ann, bob) == "ACTIVE"
     await sockets(ann.app, 0)
     assert await state(ann, bob) == "ACTIVE"
@@ -30,11 +30,11 @@ async def test_whoever_has_a_socket_is_active_and_away_some_time_after_it_went(
 
 
 async def test_a_reconnect_within_the_grace_changes_nothing(ann: UserClient, bob: UserClient) -> None:
-    async with bob.socket():
+    async with bob.connect():
         pass
     await sockets(ann.app, 0)
     passes([ann.app], 10)
-    async with bob.socket():
+    async with bob.connect():
         passes([ann.app], 10)
         assert await state(ann, bob) == "ACTIVE"
 
@@ -42,16 +42,16 @@ async def test_a_reconnect_within_the_grace_changes_nothing(ann: UserClient, bob
 async def test_requests_without_a_socket_do_not_make_anybody_present(ann: UserClient, bob: UserClient) -> None:
     await bob.create_room("den")
     assert await state(ann, bob) == "OFFLINE"
-    async with ann.socket():
+    async with ann.connect():
         assert await state(bob, ann) == "ACTIVE"
 
 
 async def test_the_most_active_device_counts(ann: UserClient, bob: UserClient) -> None:
     phone = await another_device(bob)
-    async with bob.socket(), phone, phone.socket() as phones:
+    async with bob.connect(), phone, phone.connect() as phones:
         await sets(bob, state="IDLE")
         assert await state(ann, bob) == "ACTIVE"
-        answer = await phones.ask(SET, input={"state": "IDLE"})
+        answer = await phones.execute(SET, input={"state": "IDLE"})
         assert answer["data"]["setPresence"]["errors"] == []
         idle = await seen(ann, bob)
         assert (idle["state"], idle["lastActiveAt"] is None) == ("IDLE", False)
@@ -60,8 +60,8 @@ async def test_the_most_active_device_counts(ann: UserClient, bob: UserClient) -
 
 
 async def test_two_sockets_of_one_device_are_one(ann: UserClient, bob: UserClient) -> None:
-    async with bob.socket():
-        async with bob.socket():
+    async with bob.connect():
+        async with bob.connect():
             await sets(bob, state="IDLE")
             assert await state(ann, bob) == "IDLE"
         passes([ann.app], 60)
@@ -70,7 +70,7 @@ async def test_two_sockets_of_one_device_are_one(ann: UserClient, bob: UserClien
 
 async def test_who_hides_is_away_to_everybody_since_they_hid(ann: UserClient, bob: UserClient) -> None:
     phone = await another_device(bob)
-    async with bob.socket(), phone, phone.socket():
+    async with bob.connect(), phone, phone.connect():
         await sets(bob, state="OFFLINE", statusText="busy")
         hidden = await seen(ann, bob)
         assert (hidden["state"], hidden["statusText"]) == ("OFFLINE", "busy")
@@ -88,7 +88,7 @@ async def test_who_hides_is_away_to_everybody_since_they_hid(ann: UserClient, bo
 
 
 async def test_signing_out_is_being_away_at_once(ann: UserClient, bob: UserClient) -> None:
-    async with bob.socket() as wire:
+    async with bob.connect() as wire:
         await bob.execute("mutation { logout { errors { code } } }")
         assert (await wire.closed())[0] == 4401
         await sockets(ann.app, 0)
@@ -97,10 +97,10 @@ async def test_signing_out_is_being_away_at_once(ann: UserClient, bob: UserClien
 
 async def test_a_socket_that_signs_in_becomes_present(ann: UserClient, bob: UserClient) -> None:
     token, bob.token = bob.token, None
-    async with bob.socket() as wire:
+    async with bob.connect() as wire:
         assert await state(ann, bob) == "OFFLINE"
         bob.token = token
-        answer = await wire.ask(REFRESH, input={"refreshToken": bob.refresh_token})
+        answer = await wire.execute(REFRESH, input={"refreshToken": bob.refresh_token})
         assert answer["data"]["refreshSession"]["errors"] == []
         assert await state(ann, bob) == "ACTIVE"
 
@@ -109,7 +109,7 @@ async def test_a_socket_that_signs_in_becomes_present(ann: UserClient, bob: User
 
 
 async def test_a_status_is_said_changed_in_part_and_cleared(ann: UserClient, bob: UserClient) -> None:
-    async with bob.socket():
+    async with bob.connect():
         await sets(bob, statusText=" at lunch ", statusEmoji="❤")
         await sets(bob, state="IDLE")
         found = await seen(ann, bob)
@@ -132,7 +132,7 @@ async def test_a_status_is_said_changed_in_part_and_cleared(ann: UserClient, bob
     ],
 )
 async def test_a_bad_status_changes_nothing(ann: UserClient, bob: UserClient, wish: dict[str, Any], field: str) -> None:
-    async with bob.socket():
+    async with bob.connect():
         payload = await bob.mutate(SET, state="IDLE", **wish)
         assert payload["errors"] == [{"code": "VALIDATION_FAILED", "path": ["input", field]}]
         assert await state(ann, bob) == "ACTIVE"
@@ -140,7 +140,7 @@ async def test_a_bad_status_changes_nothing(ann: UserClient, bob: UserClient, wi
 
 async def test_strangers_set_nothing(ann: UserClient) -> None:
     ann.token = None
-    assert await ann.codes(SET, input={"state": "IDLE"}) == ["UNAUTHENTICATED"]
+    assert await ann.error_codes(SET, input={"state": "IDLE"}) == ["UNAUTHENTICATED"]
 
 
 # ------------------------------------------------------------------ what it costs
@@ -148,7 +148,7 @@ async def test_strangers_set_nothing(ann: UserClient) -> None:
 
 async def test_nothing_of_it_reaches_the_database(ann: UserClient, bob: UserClient) -> None:
     with statements() as seen_:
-        async with bob.socket():
+        async with bob.connect():
             await sets(bob, state="IDLE", statusText="away")
             passes([ann.app], 1)
         await sockets(ann.app, 0)
@@ -161,7 +161,7 @@ async def test_a_page_of_rooms_shows_who_is_here_by_two_statements(ann: UserClie
         await ann.create_room(name, memberIds=[bob.id])
     asked = []
     for names in ("id", "id activeUsers { username presence { state } }"):
-        async with bob.socket():
+        async with bob.connect():
             with statements() as seen_:
                 found = await ann.execute("{ rooms { nodes { " + names + " } } }")
             asked.append(len(seen_))
@@ -171,7 +171,7 @@ async def test_a_page_of_rooms_shows_who_is_here_by_two_statements(ann: UserClie
 
 async def test_active_users_are_members_who_are_shown(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket(), bob.socket(), cleo.socket():
+    async with ann.connect(), bob.connect(), cleo.connect():
         await sets(ann, state="OFFLINE")
         assert (await ann.execute(ACTIVE_USERS, id=den))["room"]["activeUsers"] == [{"username": "bob"}]
 
@@ -185,7 +185,7 @@ async def test_what_is_shown_of_a_hundred_people_costs_as_a_hundred(ann: UserCli
 async def test_the_grace_is_a_setting(make_app: MakeApp) -> None:
     app = await make_app(presence_grace_seconds=3)
     async with await sign_up(app, "ann") as ann:
-        async with ann.socket():
+        async with ann.connect():
             pass
         await sockets(app, 0)
         passes([app], 4)

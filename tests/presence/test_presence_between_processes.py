@@ -80,7 +80,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 async def test_who_is_here_is_known_there(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     async with at(there, bob) as beyond:
-        async with bob.socket():
+        async with bob.connect():
             await until_state(beyond, bob, "ACTIVE")
             await sets(beyond, state="IDLE", statusText="said there")
             await until_state(bob, bob, "IDLE")
@@ -97,9 +97,9 @@ async def test_who_is_here_is_known_there(both: tuple[RunningApp, RunningApp], b
 
 async def test_devices_in_two_processes_are_one_person(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
-    async with at(there, bob) as beyond, bob.socket():
+    async with at(there, bob) as beyond, bob.connect():
         await until_state(beyond, bob, "ACTIVE")
-        async with beyond.socket():
+        async with beyond.connect():
             pass
         await sockets(there, 0)
         passes([there], 20)
@@ -109,7 +109,7 @@ async def test_devices_in_two_processes_are_one_person(both: tuple[RunningApp, R
 async def test_a_process_that_starts_soon_knows_who_is_here(
     make_app: MakeApp, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
-    async with bob.socket():
+    async with bob.connect():
         await sets(bob, state="IDLE", statusText="working")
         newcomer = await make_app(bus_url=bus_url)
         async with at(newcomer, bob) as beyond:
@@ -120,12 +120,12 @@ async def test_a_process_that_starts_soon_knows_who_is_here(
 async def test_what_the_bus_lost_is_asked_for(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     lost: list[str] = []
-    heard = there.roomcast.signals.on_frame
-    there.roomcast.signals.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
-    async with bob.socket(), at(there, bob) as beyond:
+    heard = there.roomcast.backend.presence.on_frame
+    there.roomcast.backend.presence.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
+    async with bob.connect(), at(there, bob) as beyond:
         await sets(bob, statusText="not heard")
         await until(lambda: any("not heard" in line for line in lost))
-        there.roomcast.signals.on_frame = heard  # type: ignore[method-assign]
+        there.roomcast.backend.presence.on_frame = heard  # type: ignore[method-assign]
         assert await state(beyond, bob) == "OFFLINE"
         passes(both, 6)  # the next beat betrays the gap
         await until_state(beyond, bob, "ACTIVE")
@@ -137,35 +137,35 @@ async def test_a_status_that_only_one_process_knows_is_told_where_its_person_com
 ) -> None:
     await sets(bob, statusText="away")
     newcomer = await make_app(bus_url=bus_url)
-    async with at(newcomer, bob) as beyond, beyond.socket():
+    async with at(newcomer, bob) as beyond, beyond.connect():
         await until_state(bob, bob, "ACTIVE")
         user_id = UUID(bob.id.removeprefix("user_"))
-        await until(lambda: newcomer.roomcast.signals.people.card(user_id).text == "away")
+        await until(lambda: newcomer.roomcast.backend.presence.people.card(user_id).text == "away")
 
 
 async def test_hundreds_of_people_travel_in_small_lines(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     sizes: list[int] = []
-    heard = there.roomcast.signals.on_frame
+    heard = there.roomcast.backend.presence.on_frame
 
     def measured(frame: Frame) -> None:
         sizes.append(len(frame.body.encode()))
         heard(frame)
 
-    there.roomcast.signals.on_frame = measured  # type: ignore[method-assign]
+    there.roomcast.backend.presence.on_frame = measured  # type: ignore[method-assign]
     people = [Actor(uuid7(), uuid7(), False, now()) for _ in range(500)]
     for person in people:
-        here.roomcast.signals.on_connect(person)
-        here.roomcast.signals.set_presence(
+        here.roomcast.backend.presence.on_connect(person)
+        here.roomcast.backend.presence.set_presence(
             person, StatusUpdate(PresenceState.IDLE, "\N{CYRILLIC SMALL LETTER A}" * 100, "👍")
         )
-    await until(lambda: len(there.roomcast.signals.people.shown) == 500)
-    await until(lambda: all(there.roomcast.signals.people.card(each.user_id).emoji == "👍" for each in people))
+    await until(lambda: len(there.roomcast.backend.presence.people.shown) == 500)
+    await until(lambda: all(there.roomcast.backend.presence.people.card(each.user_id).emoji == "👍" for each in people))
     assert max(sizes) < 7_000
     assert len(sizes) < 150
     for person in people:
-        here.roomcast.signals.on_disconnect(person, for_good=True)
-    await until(lambda: not there.roomcast.signals.people.shown)
+        here.roomcast.backend.presence.on_disconnect(person, for_good=True)
+    await until(lambda: not there.roomcast.backend.presence.people.shown)
 
 
 async def test_who_types_there_is_shown_here_and_every_end_of_it(
@@ -173,18 +173,18 @@ async def test_who_types_there_is_shown_here_and_every_end_of_it(
 ) -> None:
     here, there = both
     den = await bob.create_room("den")
-    async with bob.socket() as wire, at(there, bob) as beyond:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with bob.connect() as wire, at(there, bob) as beyond:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         await types(beyond, den)
         await typed_by(watching, ["bob"])
-        await beyond.say(den, "said there")
+        await beyond.send_messages(den, "said there")
         await typed_by(watching, [])
         await types(beyond, den)
         await typed_by(watching, ["bob"])
         await types(beyond, den, typing=False)
         await typed_by(watching, [])
-        async with beyond.socket():
+        async with beyond.connect():
             await types(beyond, den)
             await typed_by(watching, ["bob"])
         await typed_by(watching, [])
@@ -200,10 +200,10 @@ async def test_the_people_of_a_killed_process_are_soon_away(database_url: str, r
         await sign_up(there.app, "bob") as bob,
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
-        async with ann.socket() as wire:
-            people, typing = await wire.watch(PRESENCE, roomId=den), await wire.watch(TYPING, roomId=den)
-            await typing.next()
-            async with bob.socket() as bobs:
+        async with ann.connect() as wire:
+            people, typing = await wire.subscribe(PRESENCE, roomId=den), await wire.subscribe(TYPING, roomId=den)
+            await typing.next_event()
+            async with bob.connect() as bobs:
                 assert await until_shown(people, are("ann", "bob"))
                 await types(bob, den)
                 await typed_by(typing, ["bob"])
@@ -213,5 +213,5 @@ async def test_the_people_of_a_killed_process_are_soon_away(database_url: str, r
                 assert await until_shown(people, lambda known: known.get("bob") is None) == {}
                 await typed_by(typing, [])
             await there.start()
-            async with bob.socket():
+            async with bob.connect():
                 assert await until_shown(people, are("bob")) == {"bob": "ACTIVE"}

@@ -22,59 +22,59 @@ async def test_a_room_shows_who_is_here_and_then_who_comes_and_goes(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire, cleo.socket():
-        watching = await wire.watch(PRESENCE, roomId=den)
-        first = await watching.next()
+    async with ann.connect() as wire, cleo.connect():
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        first = await watching.next_event()
         assert (first["snapshot"], states(first)) == (True, {"ann": "ACTIVE"})
-        async with bob.socket():
-            assert states(await watching.next()) == {"bob": "ACTIVE"}
+        async with bob.connect():
+            assert states(await watching.next_event()) == {"bob": "ACTIVE"}
             await sets(bob, state="IDLE", statusText="lunch")
-            [idle] = (await watching.next())["users"]
+            [idle] = (await watching.next_event())["users"]
             assert (idle["presence"]["state"], idle["presence"]["statusText"]) == ("IDLE", "lunch")
         await sockets(ann.app, 2)
         passes([ann.app], 20)
-        gone = await watching.next()
+        gone = await watching.next_event()
         assert (gone["snapshot"], states(gone)) == (False, {"bob": "OFFLINE"})
-        assert watching.is_silent
+        assert watching.is_empty
 
 
 async def test_what_changes_nothing_is_not_told(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire, bob.socket():
-        watching = await wire.watch(PRESENCE, roomId=den)
-        assert states(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
-        async with bob.socket():
+    async with ann.connect() as wire, bob.connect():
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        assert states(await watching.next_event()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+        async with bob.connect():
             await sets(bob, state="ACTIVE")
             passes([ann.app], 60)
         await sets(bob, statusText="here")
-        [told] = (await watching.next())["users"]
+        [told] = (await watching.next_event())["users"]
         assert (told["username"], told["presence"]["statusText"]) == ("bob", "here")
 
 
 async def test_who_joins_is_shown_and_who_leaves_is_not(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire, bob.socket():
-        watching = await wire.watch(PRESENCE, roomId=den)
-        assert states(await watching.next()) == {"ann": "ACTIVE"}
+    async with ann.connect() as wire, bob.connect():
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        assert states(await watching.next_event()) == {"ann": "ACTIVE"}
         await bob.join(den)
-        assert states(await watching.next()) == {"bob": "ACTIVE"}
+        assert states(await watching.next_event()) == {"bob": "ACTIVE"}
         await bob.leave(den)
-        without = await watching.next()
+        without = await watching.next_event()
         assert (without["snapshot"], states(without)) == (True, {"ann": "ACTIVE"})
 
 
 async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again(
     ann: UserClient, bob: UserClient
 ) -> None:
-    den, watch = await ann.create_room("den"), ann.app.roomcast.watch
-    async with ann.socket() as wire, bob.socket():
-        watching = await wire.watch(PRESENCE, roomId=den)
-        assert states(await watching.next()) == {"ann": "ACTIVE"}
+    den, watch = await ann.create_room("den"), ann.app.roomcast.backend.watchers
+    async with ann.connect() as wire, bob.connect():
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        assert states(await watching.next_event()) == {"ann": "ACTIVE"}
         heard, watch.on_frame = watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await bob.join(den)
         watch.on_frame = heard  # type: ignore[method-assign]
         watch.on_resync([f"room:{den.removeprefix('room_')}"])
-        assert states(await watching.next()) == {"bob": "ACTIVE"}
+        assert states(await watching.next_event()) == {"bob": "ACTIVE"}
 
 
 async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: UserClient, bob: UserClient) -> None:
@@ -85,35 +85,35 @@ async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: UserClie
         lines = (line async for line in stream.aiter_lines() if line.startswith("data: {"))
         first = json.loads((await anext(lines)).removeprefix("data: "))["data"]["presence"]
         assert (first["snapshot"], states(first)) == (True, {"bob": "ACTIVE"})
-        async with ann.socket():
+        async with ann.connect():
             then = json.loads((await anext(lines)).removeprefix("data: "))["data"]["presence"]
             assert states(then) == {"ann": "ACTIVE"}
 
 
 async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
-    async with bob.socket() as wire:
-        message = await (await wire.watch(PRESENCE, roomId=den)).message()
+    async with bob.connect() as wire:
+        message = await (await wire.subscribe(PRESENCE, roomId=den)).next_message()
         assert message["payload"][0]["extensions"]["code"] == "NOT_FOUND"
     async with SocketClient(ann.app.ws_url) as nobody:
         await nobody.init()
-        message = await (await nobody.watch(PRESENCE, roomId=den)).message()
+        message = await (await nobody.subscribe(PRESENCE, roomId=den)).next_message()
         assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
 async def test_who_is_removed_hears_the_end_within_a_second(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-    async with ann.socket() as anns, bob.socket() as bobs:
-        staying, leaving = [await wire.watch(PRESENCE, roomId=den) for wire in (anns, bobs)]
+    async with ann.connect() as anns, bob.connect() as bobs:
+        staying, leaving = [await wire.subscribe(PRESENCE, roomId=den) for wire in (anns, bobs)]
         for watching in (staying, leaving):
-            assert states(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+            assert states(await watching.next_event()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         await change(ann, "removeMember", roomId=den, userId=bob.id)
         async with asyncio.timeout(A_SECOND):
-            assert (await leaving.message())["type"] == "complete"
+            assert (await leaving.next_message())["type"] == "complete"
         assert await until_shown(staying, are("ann")) == {"ann": "ACTIVE"}
         await ann.mutate(DELETE, roomId=den)
         async with asyncio.timeout(A_SECOND):
-            assert (await staying.message())["type"] == "complete"
+            assert (await staying.next_message())["type"] == "complete"
 
 
 # ------------------------------------------------------------------ crowds
@@ -126,12 +126,12 @@ def groups(app: RunningApp) -> list[Group]:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 400), ann.app.roomcast.signals
+    crowd, signals = await crowd_of(ann, den, 400), ann.app.roomcast.backend.presence
     async with AsyncExitStack() as open_:
-        wires = [await open_.enter_async_context(person.socket()) for person in (ann, ann, bob, bob)]
-        watching = [await wire.watch(PRESENCE, roomId=den) for wire in wires]
+        wires = [await open_.enter_async_context(person.connect()) for person in (ann, ann, bob, bob)]
+        watching = [await wire.subscribe(PRESENCE, roomId=den) for wire in wires]
         for each in watching:
-            await each.next()
+            await each.next_event()
         [group] = groups(ann.app)
         before = group.executions
         for actor in crowd:
@@ -150,10 +150,10 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 300), ann.app.roomcast.signals
-    async with ann.socket() as wire:
-        watching = await wire.watch(PRESENCE, roomId=den)
-        await watching.next()
+    crowd, signals = await crowd_of(ann, den, 300), ann.app.roomcast.backend.presence
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        await watching.next_event()
         with statements() as seen:
             for actor in crowd:
                 signals.on_connect(actor)
@@ -165,17 +165,17 @@ async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) ->
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_where_somebody_shown_goes_another_comes_in(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, policy.MAX_SHOWN + 10), ann.app.roomcast.signals
+    crowd, signals = await crowd_of(ann, den, policy.MAX_SHOWN + 10), ann.app.roomcast.backend.presence
     for actor in crowd:
         signals.on_connect(actor)
-    async with ann.socket() as wire:
-        watching = await wire.watch(PRESENCE, roomId=den)
-        known = states(await watching.next())
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        known = states(await watching.next_event())
         assert len(known) == policy.MAX_SHOWN
         names = {f"person{number}": actor for number, actor in enumerate(crowd)}
         gone = next(name for name in known if name in names)
         signals.on_disconnect(names[gone], for_good=True)
-        told = states(await watching.next())
+        told = states(await watching.next_event())
         assert (told.pop(gone), list(told.values())) == ("OFFLINE", ["ACTIVE"])
 
 
@@ -183,13 +183,13 @@ async def test_two_documents_are_two_executions_and_many_people_one(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as anns, bob.socket() as bobs:
-        watching = [await wire.watch(PRESENCE, roomId=den) for wire in (anns, bobs, anns)]
-        watching.append(await bobs.watch(PERSONAL, roomId=den))
+    async with ann.connect() as anns, bob.connect() as bobs:
+        watching = [await wire.subscribe(PRESENCE, roomId=den) for wire in (anns, bobs, anns)]
+        watching.append(await bobs.subscribe(PERSONAL, roomId=den))
         for each in watching:
-            assert states(await each.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+            assert states(await each.next_event()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         before = [group.executions for group in groups(ann.app)]
         await sets(bob, statusText="x")
         for each in watching:
-            assert states(await each.next()) == {"bob": "ACTIVE"}
+            assert states(await each.next_event()) == {"bob": "ACTIVE"}
         assert [group.executions - count for group, count in zip(groups(ann.app), before, strict=True)] == [1, 1]

@@ -13,26 +13,26 @@ from tests.statements import statements
 
 async def test_who_types_is_shown_until_they_say_otherwise(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
         expected = {"roomId": den, "users": [], "expiresInMs": 10_000}
-        assert await watching.next() == expected
+        assert await watching.next_event() == expected
         await types(bob, den)
-        assert await watching.next() == {**expected, "users": [{"username": "bob"}]}
+        assert await watching.next_event() == {**expected, "users": [{"username": "bob"}]}
         await types(ann, den)
-        assert typists(await watching.next()) == ["bob", "ann"]
+        assert typists(await watching.next_event()) == ["bob", "ann"]
         await types(bob, den, typing=False)
-        assert typists(await watching.next()) == ["ann"]
+        assert typists(await watching.next_event()) == ["ann"]
 
 
 async def test_who_comes_later_is_shown_who_types_already(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await types(bob, den)
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        assert typists(await watching.next()) == ["bob"]
-        again = await wire.watch(TYPING, roomId=den)
-        assert typists(await again.next()) == ["bob"]
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        assert typists(await watching.next_event()) == ["bob"]
+        again = await wire.subscribe(TYPING, roomId=den)
+        assert typists(await again.next_event()) == ["bob"]
 
 
 async def test_the_constants_are_told_to_clients(ann: UserClient) -> None:
@@ -45,65 +45,65 @@ async def test_the_constants_are_told_to_clients(ann: UserClient) -> None:
 
 async def test_a_message_ends_it(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         for person in (ann, bob):
             await types(person, den)
         await typed_by(watching, ["ann", "bob"])
-        await bob.say(den, "here it is")
-        assert typists(await watching.next()) == ["ann"]
+        await bob.send_messages(den, "here it is")
+        assert typists(await watching.next_event()) == ["ann"]
 
 
 async def test_a_message_ends_it_for_who_comes_later_too(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await types(bob, den)
-    await bob.say(den, "here it is")
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        assert typists(await watching.next()) == []
+    await bob.send_messages(den, "here it is")
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        assert typists(await watching.next_event()) == []
 
 
 async def test_it_runs_out_unless_it_is_said_again(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         await types(bob, den)
         await typed_by(watching, ["bob"])
         passes([ann.app], 5)
         await types(bob, den)
         passes([ann.app], 4)
-        assert typists(await watching.next()) == ["bob"]  # what was said first would run out soon
+        assert typists(await watching.next_event()) == ["bob"]  # what was said first would run out soon
         passes([ann.app], 7)
-        assert typists(await watching.next()) == []
+        assert typists(await watching.next_event()) == []
 
 
 async def test_nothing_is_said_twice_of_who_does_not_go_on(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         await types(bob, den)
         await typed_by(watching, ["bob"])
         for _ in range(10):
             passes([ann.app], 1.1)
-        assert typists(await watching.next()) == []
+        assert typists(await watching.next_event()) == []
 
 
 async def test_the_last_socket_of_the_device_takes_it_along(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
-        async with bob.socket():
-            async with bob.socket():
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
+        async with bob.connect():
+            async with bob.connect():
                 await types(bob, den)
                 await typed_by(watching, ["bob"])
             await sockets(ann.app, 2)
             passes([ann.app], 0.1)
-            assert watching.is_silent
-        assert typists(await watching.next()) == []
+            assert watching.is_empty
+        assert typists(await watching.next_event()) == []
 
 
 @pytest.mark.parametrize("deed", ["leaving", "removal", "a-mute", "reading-only"])
@@ -115,13 +115,13 @@ async def test_who_may_not_say_anything_any_more_stops_typing(ann: UserClient, b
         "a-mute": lambda: change(ann, "muteMember", roomId=den, userId=bob.id, seconds=60),
         "reading-only": lambda: change(ann, "setMemberRole", roomId=den, userId=bob.id, role="READ_ONLY"),
     }
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         await types(bob, den)
         await typed_by(watching, ["bob"])
         await deeds[deed]()
-        assert typists(await watching.next()) == []
+        assert typists(await watching.next_event()) == []
 
 
 # ------------------------------------------------------------------ who may
@@ -136,24 +136,24 @@ async def test_only_who_may_send_types(ann: UserClient, bob: UserClient, cleo: U
         assert [error["code"] for error in payload["errors"]] == [code]
     await types(bob, den, typing=False)
     ann.token = None
-    assert await ann.codes(TYPE, input={"roomId": den, "typing": True}) == ["UNAUTHENTICATED"]
+    assert await ann.error_codes(TYPE, input={"roomId": den, "typing": True}) == ["UNAUTHENTICATED"]
 
 
 async def test_slow_mode_slows_no_typing(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await change(ann, "updateRoom", roomId=den, slowModeSeconds=600)
-    await bob.say(den, "one")
+    await bob.send_messages(den, "one")
     await types(bob, den)
 
 
 async def test_who_may_not_read_a_room_does_not_see_who_types_there(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-    async with bob.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with bob.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         await change(ann, "removeMember", roomId=den, userId=bob.id)
-        assert (await watching.message())["type"] == "complete"
-        message = await (await wire.watch(TYPING, roomId=den)).message()
+        assert (await watching.next_message())["type"] == "complete"
+        message = await (await wire.subscribe(TYPING, roomId=den)).next_message()
         assert message["payload"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
@@ -178,28 +178,32 @@ async def test_ordinary_typing_meets_no_rate_limit(ann: UserClient, bob: UserCli
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals, room_id = await crowd_of(ann, den, 200), ann.app.roomcast.signals, UUID(den.removeprefix("room_"))
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    crowd, signals, room_id = (
+        await crowd_of(ann, den, 200),
+        ann.app.roomcast.backend.presence,
+        UUID(den.removeprefix("room_")),
+    )
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         for actor in crowd:
             signals.set_typing(actor, room_id, typing=True)
-        shown = typists(await watching.next())
+        shown = typists(await watching.next_event())
         assert shown == [f"person{number}" for number in range(policy.MAX_TYPISTS)]
         for actor in crowd:
             signals.typists.leave(actor.session_id)
-        assert typists(await watching.next()) == []
+        assert typists(await watching.next_event()) == []
 
 
 async def test_typing_on_one_device_goes_on_when_another_one_is_closed(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     phone = await another_device(bob)
-    async with ann.socket() as wire, bob.socket(), phone:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
-        async with phone.socket():
+    async with ann.connect() as wire, bob.connect(), phone:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
+        async with phone.connect():
             await types(bob, den)
             await typed_by(watching, ["bob"])
         await sockets(ann.app, 2)
         passes([ann.app], 0.1)
-        assert watching.is_silent
+        assert watching.is_empty

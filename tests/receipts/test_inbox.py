@@ -29,9 +29,9 @@ def no_look(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def inbox(person: UserClient) -> AsyncIterator[tuple[ClientSubscription, Json]]:
     """This person's open inbox, and its first snapshot."""
-    async with person.socket() as wire:
-        watching = await wire.watch(INBOX)
-        snapshot = await watching.next()
+    async with person.connect() as wire:
+        watching = await wire.subscribe(INBOX)
+        snapshot = await watching.next_event()
         assert snapshot["__typename"] == "InboxSnapshot"
         yield watching, snapshot
 
@@ -39,7 +39,7 @@ async def inbox(person: UserClient) -> AsyncIterator[tuple[ClientSubscription, J
 async def until(watching: ClientSubscription, kind: str, **values: object) -> Json:
     """The next event of that kind that shows these values: what is said of one change depends on how it is cut."""
     while True:
-        event = await watching.next()
+        event = await watching.next_event()
         shown = {**event, **(event.get("room") or {})}
         if event["__typename"] == kind and values.items() <= shown.items():
             return event
@@ -47,10 +47,10 @@ async def until(watching: ClientSubscription, kind: str, **values: object) -> Js
 
 async def test_an_inbox_begins_with_all_rooms_and_follows_what_happens(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    await ann.say(den, "before")
+    await ann.send_messages(den, "before")
     async with inbox(bob) as (watching, snapshot):
         assert {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]} == {den: 1, hall: 0}
-        *_, last = await ann.say(hall, "one", "@bob")
+        *_, last = await ann.send_messages(hall, "one", "@bob")
         told = await until(watching, "UnreadChanged", roomId=hall, unreadCount=2)
         assert (told["room"]["mentionCount"], told["totalUnread"], told["totalMentions"]) == (1, 3, 1)
         await bob.mutate(MARK, roomId=hall, upToMessageId=last["id"])
@@ -63,7 +63,7 @@ async def test_rooms_come_and_go_and_change(ann: UserClient, bob: UserClient) ->
         assert (snapshot["rooms"], snapshot["totalUnread"]) == ([], 0)
         den = await ann.create_room("den", memberIds=[bob.id])
         assert (await until(watching, "RoomListChanged", change="ADDED"))["now"]["name"] == "den"
-        await ann.say(den, "hello")
+        await ann.send_messages(den, "hello")
         await until(watching, "UnreadChanged", roomId=den, unreadCount=1)
         await bob.mutate(PREFER, roomId=den, favourite=True)
         told = await until(watching, "RoomListChanged", change="UPDATED")
@@ -76,9 +76,9 @@ async def test_rooms_come_and_go_and_change(ann: UserClient, bob: UserClient) ->
 async def test_a_burst_is_told_in_few_words(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with inbox(bob) as (watching, _):
-        await ann.say(den, *(f"number {n}" for n in range(40)))
+        await ann.send_messages(den, *(f"number {n}" for n in range(40)))
         told = 1
-        while (await watching.next()).get("room", {}).get("unreadCount") != 40:
+        while (await watching.next_event()).get("room", {}).get("unreadCount") != 40:
             told += 1
         assert told < 40
 
@@ -87,12 +87,12 @@ async def test_after_a_gap_of_the_bus_a_fresh_snapshot_says_what_was_missed(ann:
     den = await ann.create_room("den", memberIds=[bob.id])
     app = ann.app.roomcast
     async with inbox(bob) as (watching, _):
-        await ann.say(den, "heard")
+        await ann.send_messages(den, "heard")
         await until(watching, "UnreadChanged", unreadCount=1)
-        deaf, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
-        await ann.say(den, "not heard")
-        app.watch.on_frame = deaf  # type: ignore[method-assign]
-        app.watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await ann.send_messages(den, "not heard")
+        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
         snapshot = await until(watching, "InboxSnapshot")
         assert [room["unreadCount"] for room in snapshot["rooms"]] == [2]
 
@@ -101,11 +101,11 @@ async def test_a_new_name_that_was_not_heard_is_told_after_the_gap(ann: UserClie
     den, _ = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     app = ann.app.roomcast
     async with inbox(bob) as (watching, _):
-        deaf, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
         await change(ann, "updateRoom", roomId=den, name="lair")
-        app.watch.on_frame = deaf  # type: ignore[method-assign]
-        app.watch.on_resync([f"room:{den.removeprefix('room_')}"])
-        event = await watching.next()
+        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
+        event = await watching.next_event()
     assert (event["__typename"], event["roomId"], event["change"]) == ("RoomListChanged", den, "UPDATED")
     assert event["now"]["name"] == "lair"
 
@@ -114,14 +114,14 @@ async def test_a_snapshot_after_a_gap_swallows_no_change_that_was_heard(ann: Use
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     app = ann.app.roomcast
     async with inbox(bob) as (watching, _):
-        deaf, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
-        await ann.say(hall, "not heard")
-        app.watch.on_frame = deaf  # type: ignore[method-assign]
-        app.watch.on_resync([f"room:{hall.removeprefix('room_')}"])
+        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await ann.send_messages(hall, "not heard")
+        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"room:{hall.removeprefix('room_')}"])
         await change(ann, "updateRoom", roomId=den, name="lair")
         told = list[Json]()
         while not {"InboxSnapshot", den} <= {event.get("roomId", event["__typename"]) for event in told}:
-            told.append(await watching.next())
+            told.append(await watching.next_event())
     renamed = next(event for event in told if event.get("roomId") == den)
     assert (renamed["roomId"], renamed["change"], renamed["now"]["name"]) == (den, "UPDATED", "lair")
 
@@ -132,24 +132,24 @@ async def test_a_room_that_one_came_into_during_a_gap_is_heard_after_it(
 ) -> None:
     app = ann.app.roomcast
     async with inbox(bob) as (watching, _):
-        deaf, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
         if kind == "a room":
             den = await ann.create_room("den", memberIds=[bob.id])
         else:
             den = (await ann.mutate(mutation("openDirectMessage"), userIds=[bob.id]))["room"]["id"]
-        app.watch.on_frame = deaf  # type: ignore[method-assign]
-        app.watch.on_resync([f"user:{bob.id.removeprefix('user_')}"])
+        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"user:{bob.id.removeprefix('user_')}"])
         async with asyncio.timeout(5):
-            while f"room:{den.removeprefix('room_')}" not in app.watch.topics:  # noqa: ASYNC110 (no one event says it)
+            while f"room:{den.removeprefix('room_')}" not in app.backend.watchers.topics:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.01)
-        await ann.say(den, "heard")
+        await ann.send_messages(den, "heard")
         await until(watching, "UnreadChanged", unreadCount=1)
 
 
 async def test_a_stranger_has_no_inbox(ann: UserClient) -> None:
     ann.token = None
-    async with ann.socket() as wire:
-        watching = await wire.watch(INBOX)
-        message = await watching.message()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(INBOX)
+        message = await watching.next_message()
         assert message["type"] == "error"
         assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"

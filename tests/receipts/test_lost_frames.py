@@ -60,7 +60,7 @@ async def until_unread(watching: ClientSubscription, room_id: str, count: int) -
     """By a change or by a snapshot: a doubt may come before the count."""
     shown = None
     while shown != count:
-        event = await watching.next()
+        event = await watching.next_event()
         rooms = event.get("rooms") or [event.get("room") or {}]
         shown = next((room["unreadCount"] for room in rooms if room.get("roomId") == room_id), shown)
 
@@ -70,7 +70,7 @@ async def test_an_inbox_learns_of_messages_and_names_whose_frames_were_lost(
 ) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     async with inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
-        await ann_there.say(den, "not heard")
+        await ann_there.send_messages(den, "not heard")
         await until_unread(watching, den, 1)
         await change(ann_there, "updateRoom", roomId=hall, name="lobby")
         told = await until(watching, "RoomListChanged", roomId=hall, change="UPDATED")
@@ -83,7 +83,7 @@ async def test_an_inbox_learns_of_a_lost_name_before_a_message_that_was_heard(
     den = await ann.create_room("den", memberIds=[bob.id])
     async with inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
         await change(ann_there, "updateRoom", roomId=den, name="lair")
-        await ann.say(den, "heard")
+        await ann.send_messages(den, "heard")
         told = await until(watching, "RoomListChanged", roomId=den, change="UPDATED")
         assert told["now"]["name"] == "lair"
 
@@ -93,7 +93,7 @@ async def test_an_inbox_learns_of_lost_changes_that_no_log_holds(
 ) -> None:
     monkeypatch.setattr(inbox_reconciler, "CHECK_SECONDS", 2.0)
     den = await ann.create_room("den", memberIds=[bob.id])
-    [said] = await ann.say(den, "unread")
+    [said] = await ann.send_messages(den, "unread")
     async with inbox(bob) as (watching, snapshot), at(cut_off, bob) as bob_there, at(cut_off, ann) as ann_there:
         assert snapshot["totalUnread"] == 1
         await bob_there.mutate(MARK, roomId=den, upToMessageId=said["id"])
@@ -110,13 +110,13 @@ async def test_presence_learns_of_members_who_left_without_a_frame(
     ann: UserClient, bob: UserClient, cut_off: RunningApp
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as anns, bob.socket(), at(cut_off, bob) as bob_there:
-        watching = await anns.watch(PRESENCE, roomId=den)
+    async with ann.connect() as anns, bob.connect(), at(cut_off, bob) as bob_there:
+        watching = await anns.subscribe(PRESENCE, roomId=den)
         shown: set[str] = set()
         while shown != {"ann", "bob"}:
-            shown |= {user["username"] for user in (await watching.next())["users"]}
+            shown |= {user["username"] for user in (await watching.next_event())["users"]}
         await bob_there.leave(den)
-        event = await watching.next()
+        event = await watching.next_event()
         assert (event["snapshot"], [user["username"] for user in event["users"]]) == (True, ["ann"])
 
 
@@ -124,7 +124,7 @@ async def test_frames_that_were_lost_are_announced_when_the_sender_is_back(
     ann: UserClient, bob: UserClient, cut_off: RunningApp, wire_to_redis: Proxy
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    [said] = await ann.say(den, "unread")
+    [said] = await ann.send_messages(den, "unread")
     async with inbox(bob) as (watching, _), at(cut_off, bob) as bob_there:
         await bob_there.mutate(MARK, roomId=den, upToMessageId=said["id"])
         await until_true(lambda: cut_off.roomcast.bus.stats.dropped > 0)

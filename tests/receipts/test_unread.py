@@ -33,10 +33,10 @@ async def unread(person: UserClient, room_id: str) -> Json:
 
 async def test_what_others_say_is_unread_until_it_is_read(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    await ann.say(den, "before bob")
+    await ann.send_messages(den, "before bob")
     await bob.join(den)
     assert (await unread(bob, den))["unreadCount"] == 0
-    said = await ann.say(den, "one", "two", "three")
+    said = await ann.send_messages(den, "one", "two", "three")
     await ann.mutate(DELETE, messageId=said[0]["id"])
     assert (await unread(bob, den))["unreadCount"] == 2
     assert (await unread(ann, den))["unreadCount"] == 0
@@ -47,7 +47,7 @@ async def test_what_others_say_is_unread_until_it_is_read(ann: UserClient, bob: 
 
 async def test_a_mark_moves_forward_only_unless_forced(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    one, two = await ann.say(den, "one", "two")
+    one, two = await ann.send_messages(den, "one", "two")
     for message, force, left in ((two, False, 0), (one, False, 0), (one, True, 1)):
         marked = await bob.mutate(MARK, roomId=den, upToMessageId=message["id"], force=force)
         assert marked["membership"]["unreadCount"] == left
@@ -55,21 +55,21 @@ async def test_a_mark_moves_forward_only_unless_forced(ann: UserClient, bob: Use
 
 async def test_counts_are_exact_to_a_hundred_and_then_capped(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    await ann.say(den, *("@bob" for _ in range(100)))
+    await ann.send_messages(den, *("@bob" for _ in range(100)))
     full = await unread(bob, den)
     assert (full["unreadCount"], full["unreadIsCapped"], full["mentionCount"]) == (100, False, 100)
-    await ann.say(den, "one more")
+    await ann.send_messages(den, "one more")
     capped = await unread(bob, den)
     assert (capped["unreadCount"], capped["unreadIsCapped"]) == (100, True)
 
 
 async def test_who_speaks_has_read_and_a_reply_in_a_thread_reads_nothing(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    [root] = await ann.say(den, "topic")
+    [root] = await ann.send_messages(den, "topic")
     await bob.send(den, "aside", threadRootId=root["id"])
     assert (await unread(bob, den))["unreadCount"] == 1
     assert (await unread(ann, den))["unreadCount"] == 0
-    [spoken] = await bob.say(den, "hello")
+    [spoken] = await bob.send_messages(den, "hello")
     after = await unread(bob, den)
     assert (after["unreadCount"], after["lastReadSeq"]) == (0, spoken["seq"])
 
@@ -78,7 +78,7 @@ async def test_mentions_are_counted_once_each_and_in_threads_too(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
-    root, *_, last = await ann.say(den, "@bob", "@room @bob", "@room", "`@bob`", "@ann")
+    root, *_, last = await ann.send_messages(den, "@bob", "@room @bob", "@room", "`@bob`", "@ann")
     await ann.send(den, "@bob", threadRootId=root["id"])
     assert [(await unread(person, den))["mentionCount"] for person in (ann, bob, cleo)] == [0, 4, 2]
     await ann.mutate(DELETE, messageId=root["id"])
@@ -89,14 +89,14 @@ async def test_mentions_are_counted_once_each_and_in_threads_too(
 
 async def test_totals_are_of_all_rooms(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    await ann.say(den, "one", "@bob")
-    await ann.say(hall, "three")
+    await ann.send_messages(den, "one", "@bob")
+    await ann.send_messages(hall, "three")
     assert (await bob.execute(ROOMS))["me"] == {"totalUnread": 3, "totalMentions": 1}
 
 
 async def test_only_members_read_and_only_what_is_there(ann: UserClient, bob: UserClient) -> None:
     den, hall = await ann.create_room("den", visibility="PRIVATE"), await ann.create_room("hall")
-    [private], [public] = await ann.say(den, "ours"), await ann.say(hall, "all's")
+    [private], [public] = await ann.send_messages(den, "ours"), await ann.send_messages(hall, "all's")
     for room, message, code in ((den, private, "NOT_FOUND"), (hall, public, "NOT_A_MEMBER")):
         assert (await bob.mutate(MARK, roomId=room, upToMessageId=message["id"]))["errors"][0]["code"] == code
     assert (await ann.mutate(MARK, roomId=den, upToMessageId=public["id"]))["errors"][0]["code"] == "NOT_FOUND"
@@ -104,7 +104,7 @@ async def test_only_members_read_and_only_what_is_there(ann: UserClient, bob: Us
 
 async def test_one_sees_who_has_read_a_message(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
-    [message] = await ann.say(den, "news")
+    [message] = await ann.send_messages(den, "news")
     assert (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"] == {"totalCount": 0, "nodes": []}
     await bob.mutate(MARK, roomId=den, upToMessageId=message["id"])
     read_by = (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"]
@@ -113,14 +113,14 @@ async def test_one_sees_who_has_read_a_message(ann: UserClient, bob: UserClient,
 
 async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire:
-        watching = await wire.watch(MARKS, roomId=den)
-        await watching.until_ready()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(MARKS, roomId=den)
+        await watching.wait_until_ready()
         sent = await ann.send(den, "one")
-        assert (await watching.next())["message"] == {"seq": sent["message"]["seq"]}
+        assert (await watching.next_event())["message"] == {"seq": sent["message"]["seq"]}
         for _ in range(2):
             await bob.mutate(MARK, roomId=den, upToMessageId=sent["message"]["id"])
-        told = await watching.next()
+        told = await watching.next_event()
         assert told == {
             "__typename": "ReadMarkerMoved",
             "cursor": sent["cursor"],
@@ -128,11 +128,11 @@ async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: UserClient
             "user": {"username": "bob"},
             "upToSeq": sent["message"]["seq"],
         }
-        await bob.say(den, "two")
-        assert (await watching.next())["__typename"] == "MessageCreated"
-        late = await wire.watch(MARKS, roomId=den, after=sent["cursor"])
-        await late.until_ready()
-        assert [event["__typename"] for event in await late.until_ready()] == ["MessageCreated", "StreamReady"]
+        await bob.send_messages(den, "two")
+        assert (await watching.next_event())["__typename"] == "MessageCreated"
+        late = await wire.subscribe(MARKS, roomId=den, after=sent["cursor"])
+        await late.wait_until_ready()
+        assert [event["__typename"] for event in await late.wait_until_ready()] == ["MessageCreated", "StreamReady"]
 
 
 async def test_preferences_are_ones_own_and_what_is_left_out_stays(ann: UserClient, bob: UserClient) -> None:
@@ -156,7 +156,7 @@ async def test_the_unread_of_many_rooms_costs_no_more_statements_than_that_of_fe
     rooms = [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2)]
     few = await cost(bob, ROOMS)
     rooms += [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2, 12)]
-    await ann.say(rooms[-1], "hello")
+    await ann.send_messages(rooms[-1], "hello")
     assert await cost(bob, ROOMS) == few
 
 

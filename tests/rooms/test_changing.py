@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
-from tests.replay_invariant import kinds, replay_invariant
+from tests.replay_invariant import event_kinds, replay_invariant
 from tests.rooms.documents import DELETE, add, change, refusal
 
 
@@ -12,7 +12,7 @@ async def test_an_owner_changes_what_is_mentioned_and_nothing_else(bob: UserClie
     async with replay_invariant(cleo, den) as told:
         await change(bob, "updateRoom", roomId=den, name="  The   Den ", slowModeSeconds=30)
         await change(bob, "updateRoom", roomId=den, topic=None)
-    assert kinds(told) == ["RoomChanged", "@bob renamed the room to “The Den”.", "RoomChanged"]
+    assert event_kinds(told) == ["RoomChanged", "@bob renamed the room to “The Den”.", "RoomChanged"]
     shown = told[-1]["room"]
     assert (shown["name"], shown["topic"], shown["description"]) == ("The Den", None, "leaves")
     assert shown["slowModeSeconds"] == 30
@@ -60,37 +60,43 @@ async def test_an_archived_room_is_read_and_not_written(bob: UserClient, cleo: U
         assert await refusal(bob, "updateRoom", roomId=den, name="x") == "ROOM_ARCHIVED"
         await change(bob, "unarchiveRoom", roomId=den)
         await change(cleo, "joinRoom", roomId=den)
-    assert kinds(told) == ["RoomChanged", "RoomChanged", "JOINED", "@cleo joined."]
+    assert event_kinds(told) == ["RoomChanged", "RoomChanged", "JOINED", "@cleo joined."]
 
 
 async def test_a_room_made_private_ends_the_streams_of_outsiders(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
-    async with cleo.socket() as outside, bob.socket() as inside:
-        events, messages = await outside.watch(ROOM_EVENTS, roomId=den), await outside.watch(ROOM_MESSAGES, roomId=den)
-        own = await inside.watch(ROOM_EVENTS, roomId=den)
-        await events.next()
-        await own.next()
+    async with cleo.connect() as outside, bob.connect() as inside:
+        events, messages = (
+            await outside.subscribe(ROOM_EVENTS, roomId=den),
+            await outside.subscribe(ROOM_MESSAGES, roomId=den),
+        )
+        own = await inside.subscribe(ROOM_EVENTS, roomId=den)
+        await events.next_event()
+        await own.next_event()
         await bob.app.wait_for_streams(3)
         await change(bob, "updateRoom", roomId=den, visibility="PRIVATE")
-        ended = await events.next()
+        ended = await events.next_event()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "REMOVED_FROM_ROOM")
-        assert (await events.message())["type"] == "complete"
-        assert (await messages.message())["type"] == "complete"
-        assert (await own.next())["__typename"] == "RoomChanged"
+        assert (await events.next_message())["type"] == "complete"
+        assert (await messages.next_message())["type"] == "complete"
+        assert (await own.next_event())["__typename"] == "RoomChanged"
     assert (await cleo.execute("query R($id: ID!) { room(id: $id) { id } }", id=den))["room"] is None
 
 
 async def test_a_deleted_room_is_gone_and_its_streams_end(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den")
-    [said] = await bob.say(den, "hello")
-    async with cleo.socket() as wire:
-        events, messages = await wire.watch(ROOM_EVENTS, roomId=den), await wire.watch(ROOM_MESSAGES, roomId=den)
-        await events.next()
+    [said] = await bob.send_messages(den, "hello")
+    async with cleo.connect() as wire:
+        events, messages = (
+            await wire.subscribe(ROOM_EVENTS, roomId=den),
+            await wire.subscribe(ROOM_MESSAGES, roomId=den),
+        )
+        await events.next_event()
         await bob.app.wait_for_streams(2)
         assert (await bob.mutate(DELETE, roomId=den)) == {"errors": [], "deletedRoomId": den}
-        ended = await events.next()
+        ended = await events.next_event()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "ROOM_DELETED")
-        assert (await events.message())["type"] == (await messages.message())["type"] == "complete"
+        assert (await events.next_message())["type"] == (await messages.next_message())["type"] == "complete"
     gone = await bob.execute("query G($ids: [ID!]!) { nodes(ids: $ids) { id } }", ids=[den, said["id"]])
     assert gone == {"nodes": [None, None]}
     assert (await bob.mutate(DELETE, roomId=den))["errors"][0]["code"] == "NOT_FOUND"

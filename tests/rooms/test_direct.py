@@ -4,7 +4,7 @@ import asyncio
 
 from tests.accounts.documents import BAN
 from tests.api_clients import UserClient, sign_up
-from tests.replay_invariant import kinds, replay_invariant
+from tests.replay_invariant import event_kinds, replay_invariant
 from tests.rooms.documents import CREATE_INVITE, DELETE, change, mutation, refusal
 
 OPEN = mutation(
@@ -49,8 +49,8 @@ async def test_the_others_see_it_at_its_first_message(bob: UserClient, cleo: Use
     assert (await cleo.execute(MINE))["rooms"] == {"totalCount": 0, "nodes": []}
     assert (await cleo.execute("query N($id: ID!) { node(id: $id) { id } }", id=room))["node"] is None
     async with replay_invariant(bob, room) as told:
-        await bob.say(room, "psst")
-    assert kinds(told) == ["MessageCreated"]
+        await bob.send_messages(room, "psst")
+    assert event_kinds(told) == ["MessageCreated"]
     assert (await cleo.execute(MINE))["rooms"]["nodes"] == [{"id": room, "directPeers": [{"username": "bob"}]}]
 
 
@@ -67,7 +67,7 @@ async def test_a_conversation_is_found_by_the_names_of_its_other_people(
         assert [node["id"] for node in shown["nodes"]] == found, query
     assert (await bob.execute(NAMED, query="cleo"))["rooms"]["totalCount"] == 2
     assert (await cleo.execute(NAMED, query="bob"))["rooms"]["totalCount"] == 0
-    await bob.say(room, "psst")
+    await bob.send_messages(room, "psst")
     assert [node["id"] for node in (await cleo.execute(NAMED, query="BOB"))["rooms"]["nodes"]] == [room]
     assert (await ann.execute(NAMED, query="cleo"))["rooms"]["totalCount"] == 0
 

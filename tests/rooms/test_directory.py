@@ -65,7 +65,7 @@ async def test_a_search_minds_neither_case_nor_accents(bob: UserClient) -> None:
 async def test_rooms_come_by_activity_name_or_age_and_page_by_page(bob: UserClient) -> None:
     rooms = {name: await bob.create_room(name) for name in ("beta", "Alpha", "gamma", "delta")}
     for name in ("gamma", "beta"):
-        await bob.say(rooms[name], "hi")
+        await bob.send_messages(rooms[name], "hi")
     orders = {
         "LAST_ACTIVITY_DESC": ["beta", "gamma", "delta", "Alpha"],
         "NAME_ASC": ["Alpha", "beta", "delta", "gamma"],
@@ -85,12 +85,12 @@ async def test_rooms_come_by_activity_name_or_age_and_page_by_page(bob: UserClie
 async def test_the_unread_filter_shows_rooms_with_news_from_others(bob: UserClient, cleo: UserClient) -> None:
     for name in ("news", "own words", "quiet", "left"):
         room = await bob.create_room(name)
-        await bob.say(room, "before anybody came")
+        await bob.send_messages(room, "before anybody came")
         await add(bob, room, cleo)
         if name == "own words":
-            await cleo.say(room, "talking to myself")
+            await cleo.send_messages(room, "talking to myself")
         elif name != "quiet":
-            await bob.say(room, "hear, hear")
+            await bob.send_messages(room, "hear, hear")
         if name == "left":
             await change(cleo, "leaveRoom", roomId=room)
     assert await room_names(cleo, unreadOnly=True) == ["news"]
@@ -116,7 +116,7 @@ async def test_one_request_however_often_makes_one_room(bob: UserClient) -> None
 async def test_a_page_of_rooms_costs_the_same_at_any_size(chosen: str, bob: UserClient, cleo: UserClient) -> None:
     for number in range(6):
         room = await bob.create_room(f"room {number}", memberIds=[cleo.id])
-        await cleo.say(room, "hi")
+        await cleo.send_messages(room, "hi")
     costs = []
     for size in (2, 6):
         with statements() as seen:

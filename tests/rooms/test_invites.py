@@ -5,17 +5,17 @@ import asyncio
 from tests.accounts.documents import BAN
 from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient, sign_up
 from tests.conftest import MakeApp
-from tests.replay_invariant import kinds, replay_invariant
+from tests.replay_invariant import event_kinds, replay_invariant
 from tests.rooms.documents import CREATE_INVITE, INVITE, REVOKE_INVITE, change, invite, refusal
 
 
 async def test_an_invite_shows_where_it_leads_and_admits(
-    bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+    bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     made = await bob.mutate(CREATE_INVITE, roomId=den, maxUses=2, expiresInSeconds=60)
     assert made["url"] == f"{bob.app.url}/?invite={made['code']}"
-    shown = (await visitor.execute(INVITE, code=made["code"]))["invite"]
+    shown = (await anonymous.execute(INVITE, code=made["code"]))["invite"]
     assert shown == {
         "code": made["code"],
         "roomId": den,
@@ -27,21 +27,21 @@ async def test_an_invite_shows_where_it_leads_and_admits(
     async with replay_invariant(bob, den) as told:
         await change(cleo, "joinRoom", inviteCode=made["code"], roomId=den)
         assert (await change(cleo, "joinRoom", inviteCode=made["code"]))["cursor"] is None
-    assert kinds(told) == ["JOINED", "@cleo joined."]
-    assert (await visitor.execute(INVITE, code=made["code"]))["invite"]["usesLeft"] == 1
+    assert event_kinds(told) == ["JOINED", "@cleo joined."]
+    assert (await anonymous.execute(INVITE, code=made["code"]))["invite"]["usesLeft"] == 1
 
 
 async def test_an_invite_that_does_not_admit_says_nothing_of_why(
-    bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+    bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
     den = await bob.create_room("den", visibility="PRIVATE")
     revoked, short = await invite(bob, den), await invite(bob, den, expiresInSeconds=1)
     assert (await bob.mutate(REVOKE_INVITE, code=revoked))["errors"] == []
     async with asyncio.timeout(5):
-        while (await visitor.execute(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (time itself says it)
+        while (await anonymous.execute(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (time itself says it)
             await asyncio.sleep(0.05)
     for code in (revoked, short, "0" * 24, "nonsense\0"):
-        assert (await visitor.execute(INVITE, code=code))["invite"] is None
+        assert (await anonymous.execute(INVITE, code=code))["invite"] is None
         assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
     elsewhere = await cleo.create_room("elsewhere")
     good = await invite(bob, den)
@@ -65,7 +65,7 @@ async def test_three_uses_admit_three_of_ten_at_once(bob: UserClient) -> None:
         )
     answers = [[error["code"] for error in payload["errors"]] for payload in payloads]
     assert sorted(answers) == [[]] * 3 + [["INVITE_INVALID"]] * 7
-    assert kinds(told).count("JOINED") == 3
+    assert event_kinds(told).count("JOINED") == 3
     for guest in crowd:
         await guest.http.aclose()
 
@@ -86,26 +86,26 @@ async def test_who_may_invite_and_revoke(bob: UserClient, cleo: UserClient, ann:
 
 
 async def test_the_invites_of_the_banned_admit_nobody(
-    ann: UserClient, bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+    ann: UserClient, bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
     shut, den = await bob.create_room("shut", visibility="PRIVATE"), await ann.create_room("den", memberIds=[bob.id])
     codes = [await invite(bob, shut), await invite(bob, den)]
     good = await invite(ann, den)
     assert await _codes(ann, BAN, userId=bob.id) == []
     for code in codes:
-        assert (await visitor.execute(INVITE, code=code))["invite"] is None
+        assert (await anonymous.execute(INVITE, code=code))["invite"] is None
         assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
     await change(cleo, "joinRoom", inviteCode=good)
 
 
 async def test_who_leaves_takes_their_invites_along(
-    bob: UserClient, cleo: UserClient, visitor: AnonymousClient
+    bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
     den = await bob.create_room("den", memberIds=[cleo.id])
     code = await invite(cleo, den)
     await change(cleo, "leaveRoom", roomId=den)
     await change(bob, "updateRoom", roomId=den, visibility="PRIVATE")
-    assert (await visitor.execute(INVITE, code=code))["invite"] is None
+    assert (await anonymous.execute(INVITE, code=code))["invite"] is None
     assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
 
 
@@ -115,13 +115,13 @@ async def test_signup_by_invitation_enters_the_room(make_app: MakeApp) -> None:
         den = await ann.create_room("den", visibility="PRIVATE")
         code = await invite(ann, den, maxUses=1)
         app = await make_app(signup_mode="invite_only", public_url="https://chat.example.org")
-        async with AnonymousClient(app) as visitor:
-            assert await _signup_codes(visitor, "bob") == ["SIGNUP_CLOSED"]
-            assert await _signup_codes(visitor, "bob", inviteCode="f" * 24) == ["INVITE_INVALID"]
+        async with AnonymousClient(app) as anonymous:
+            assert await _signup_codes(anonymous, "bob") == ["SIGNUP_CLOSED"]
+            assert await _signup_codes(anonymous, "bob", inviteCode="f" * 24) == ["INVITE_INVALID"]
             async with replay_invariant(ann, den) as told:
-                assert await _signup_codes(visitor, "bob", inviteCode=code) == []
-            assert kinds(told) == ["JOINED", "@bob joined."]
-            assert await _signup_codes(visitor, "cleo", inviteCode=code) == ["INVITE_INVALID"]
+                assert await _signup_codes(anonymous, "bob", inviteCode=code) == []
+            assert event_kinds(told) == ["JOINED", "@bob joined."]
+            assert await _signup_codes(anonymous, "cleo", inviteCode=code) == ["INVITE_INVALID"]
         async with AnonymousClient(app, ann.token) as same:
             made: Json = await same.mutate(CREATE_INVITE, roomId=den)
             assert made["url"] == f"https://chat.example.org/?invite={made['code']}"
@@ -131,14 +131,14 @@ async def test_a_closed_house_admits_nobody_with_an_invite(make_app: MakeApp) ->
     opened = await make_app()
     async with await sign_up(opened, "ann") as ann:
         code = await invite(ann, await ann.create_room("den"))
-    async with AnonymousClient(await make_app(signup_mode="closed")) as visitor:
-        assert await _signup_codes(visitor, "bob", inviteCode=code) == ["SIGNUP_CLOSED"]
+    async with AnonymousClient(await make_app(signup_mode="closed")) as anonymous:
+        assert await _signup_codes(anonymous, "bob", inviteCode=code) == ["SIGNUP_CLOSED"]
 
 
 async def _codes(person: UserClient, document: str, **arguments: object) -> list[str]:
     return [error["code"] for error in (await person.mutate(document, **arguments))["errors"]]
 
 
-async def _signup_codes(visitor: AnonymousClient, name: str, **more: str) -> list[str]:
-    payload = await visitor.mutate(SIGNUP, username=name, password=PASSWORD, **more)
+async def _signup_codes(anonymous: AnonymousClient, name: str, **more: str) -> list[str]:
+    payload = await anonymous.mutate(SIGNUP, username=name, password=PASSWORD, **more)
     return [error["code"] for error in payload["errors"]]

@@ -1,7 +1,7 @@
 """Members and roles: who may make whom what, what leaving does not undo, and that a room never loses its last owner."""
 
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
-from tests.replay_invariant import kinds, replay_invariant
+from tests.replay_invariant import event_kinds, replay_invariant
 from tests.rooms.documents import add, change, invite, refusal
 
 
@@ -12,7 +12,7 @@ async def test_joining_twice_is_joining_once(bob: UserClient, cleo: UserClient) 
         assert (await change(cleo, "joinRoom", roomId=den))["cursor"] is None
         assert (await change(cleo, "leaveRoom", roomId=den))["room"]["memberCount"] == 1
         assert await refusal(cleo, "leaveRoom", roomId=den) == "NOT_A_MEMBER"
-    assert kinds(told) == ["JOINED", "@cleo joined.", "LEFT", "@cleo left."]
+    assert event_kinds(told) == ["JOINED", "@cleo joined.", "LEFT", "@cleo left."]
 
 
 async def test_a_private_room_is_entered_by_being_added(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
@@ -23,7 +23,7 @@ async def test_a_private_room_is_entered_by_being_added(ann: UserClient, bob: Us
         await add(bob, den, cleo, ann, bob)
         assert (await change(bob, "addMembers", roomId=den, userIds=[cleo.id]))["cursor"] is None
         assert await refusal(bob, "addMembers", roomId=den, userIds=["user_nobody"]) == "NOT_FOUND"
-    assert kinds(told) == ["JOINED", "JOINED", "@bob added @ann and @cleo."]
+    assert event_kinds(told) == ["JOINED", "JOINED", "@bob added @ann and @cleo."]
     left = await change(cleo, "leaveRoom", roomId=den)
     assert left["room"] is None, "what one cannot read any more is not shown"
     assert left["cursor"] is not None
@@ -52,7 +52,7 @@ async def test_only_owners_change_roles(ann: UserClient, bob: UserClient, cleo: 
         assert (await cleo.send(den, "hm"))["errors"][0]["code"] == "READ_ONLY"
         await change(ann, "setMemberRole", **wish)
         assert (await change(bob, "setMemberRole", **wish))["cursor"] is None
-    assert kinds(told) == ["ROLE_CHANGED", "ROLE_CHANGED"]
+    assert event_kinds(told) == ["ROLE_CHANGED", "ROLE_CHANGED"]
     shut = await bob.create_room("shut", visibility="PRIVATE")
     assert await refusal(ann, "setMemberRole", roomId=shut, userId=bob.id, role="MEMBER") == "NOT_FOUND"
 
@@ -78,7 +78,7 @@ async def test_an_owner_is_unseated_by_itself_or_an_administrator(
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "FORBIDDEN"
     async with replay_invariant(cleo, den) as told:
         await change(ann, "removeMember", roomId=den, userId=bob.id)
-    assert kinds(told) == ["REMOVED", "@ann removed @bob."]
+    assert event_kinds(told) == ["REMOVED", "@ann removed @bob."]
 
 
 async def test_moderators_remove_people_below_themselves(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
@@ -91,21 +91,24 @@ async def test_moderators_remove_people_below_themselves(ann: UserClient, bob: U
     async with replay_invariant(ann, den) as told:
         await change(bob, "removeMember", roomId=den, userId=cleo.id, reason="spam")
         assert (await change(bob, "removeMember", roomId=den, userId=cleo.id))["cursor"] is None
-    assert kinds(told) == ["REMOVED", "@bob removed @cleo."]
+    assert event_kinds(told) == ["REMOVED", "@bob removed @cleo."]
     assert await refusal(cleo, "removeMember", roomId=den, userId=bob.id) == "NOT_FOUND"
 
 
 async def test_a_removed_member_hears_nothing_more(bob: UserClient, cleo: UserClient) -> None:
     den = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
-    async with cleo.socket() as wire:
-        events, messages = await wire.watch(ROOM_EVENTS, roomId=den), await wire.watch(ROOM_MESSAGES, roomId=den)
-        await events.next()
+    async with cleo.connect() as wire:
+        events, messages = (
+            await wire.subscribe(ROOM_EVENTS, roomId=den),
+            await wire.subscribe(ROOM_MESSAGES, roomId=den),
+        )
+        await events.next_event()
         await bob.app.wait_for_streams(2)
         await change(bob, "removeMember", roomId=den, userId=cleo.id)
-        await bob.say(den, "they are gone")
-        ended = await events.next()
+        await bob.send_messages(den, "they are gone")
+        ended = await events.next_event()
         assert (ended["__typename"], ended["reason"]) == ("StreamEnded", "REMOVED_FROM_ROOM")
-        assert (await events.message())["type"] == (await messages.message())["type"] == "complete"
+        assert (await events.next_message())["type"] == (await messages.next_message())["type"] == "complete"
     await bob.app.wait_for_streams(0)
 
 
@@ -145,7 +148,7 @@ async def test_leaving_undoes_no_decision_of_a_moderator(bob: UserClient, cleo: 
     async with replay_invariant(bob, den) as told:
         await change(cleo, "leaveRoom", roomId=den)
         await change(cleo, "joinRoom", roomId=den)
-    assert kinds(told) == ["LEFT", "@cleo left.", "JOINED", "@cleo joined."]
+    assert event_kinds(told) == ["LEFT", "@cleo left.", "JOINED", "@cleo joined."]
     assert told[2]["role"] == "READ_ONLY"
     assert told[2]["mutedUntil"] is not None
     await change(cleo, "leaveRoom", roomId=den)

@@ -21,15 +21,18 @@ async def test_the_loss_of_a_room_is_felt_in_a_process_that_no_broker_tells(deed
     async with await sign_up(here, "ann") as _, await sign_up(here, "bob") as bob, await sign_up(there, "cleo") as cleo:
         members = [cleo.id] if deed == "removeMember" else []
         den = await bob.create_room("den", visibility="PRIVATE" if members else "PUBLIC", memberIds=members)
-        async with cleo.socket() as wire:
-            events, messages = await wire.watch(ROOM_EVENTS, roomId=den), await wire.watch(ROOM_MESSAGES, roomId=den)
-            await events.next()
+        async with cleo.connect() as wire:
+            events, messages = (
+                await wire.subscribe(ROOM_EVENTS, roomId=den),
+                await wire.subscribe(ROOM_MESSAGES, roomId=den),
+            )
+            await events.next_event()
             await there.wait_for_streams(2)
             began = time.monotonic()
             await _do(deed, bob, cleo, den)
-            ended = await events.next()
+            ended = await events.next_event()
             assert (ended["__typename"], ended["reason"]) == ("StreamEnded", DEEDS[deed])
-            assert (await events.message())["type"] == (await messages.message())["type"] == "complete"
+            assert (await events.next_message())["type"] == (await messages.next_message())["type"] == "complete"
             assert time.monotonic() - began < 2.5  # a second, and a machine with other work
 
 

@@ -95,7 +95,7 @@ async def stage(people: dict[str, UserClient], visibility: str) -> Stage:
     room_id = await bob.create_room(secret, visibility=visibility, topic=secret)
     for name, role in (("watch", "READ_ONLY"), ("cleo", "MODERATOR"), ("dora", "MEMBER")):
         await change(bob, "addMembers", roomId=room_id, userIds=[people[name].id], role=role)
-    [said] = await bob.say(room_id, secret)
+    [said] = await bob.send_messages(room_id, secret)
     return Stage(people, room_id, said["id"], secret, ruled=visibility == "PUBLIC")
 
 
@@ -170,7 +170,7 @@ async def _sees_nothing(person: UserClient, on: Stage) -> None:
         "rooms": {"totalCount": 0, "nodes": []},
     }
     assert on.secret not in await room_names(person, membership="DISCOVERABLE")
-    assert await person.codes("query H($id: ID!) { messages(roomId: $id) { nodes { id } } }", id=on.room_id) == [
+    assert await person.error_codes("query H($id: ID!) { messages(roomId: $id) { nodes { id } } }", id=on.room_id) == [
         "NOT_FOUND"
     ]
     other = {"roomId": on.room_id, "userId": on.people["bob"].id}
@@ -193,7 +193,7 @@ async def _sees_nothing(person: UserClient, on: Stage) -> None:
         payload = await person.mutate(document, **arguments)
         assert [error["code"] for error in payload["errors"]] == ["NOT_FOUND"], document
         assert on.secret not in json.dumps(payload)
-    async with person.socket() as wire:
+    async with person.connect() as wire:
         for document in (ROOM_EVENTS, ROOM_MESSAGES):
-            told = await (await wire.watch(document, roomId=on.room_id)).message()
+            told = await (await wire.subscribe(document, roomId=on.room_id)).next_message()
             assert (told["type"], told["payload"][0]["extensions"]["code"]) == ("error", "NOT_FOUND")

@@ -4,7 +4,7 @@ A transaction may fail before its commit, or after it so that the answer is lost
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -93,14 +93,27 @@ class FakeDatabase:
             raise OperationalError("COMMIT", None, error) from error
 
 
+class StoringGroups(GroupCommit[Call, int]):
+    """Stores the rows of a group with `store`; the calls of one room share a lock."""
+
+    uses_lanes = True
+
+    def __init__(self, db: Any, store: Callable[[Any, Sequence[Call]], Awaitable[Sequence[int | Refused]]], limit: int):
+        super().__init__(db, limit=limit)
+        self._store = store
+
+    async def run_group(self, work: Any, calls: Sequence[Call]) -> Sequence[int | Refused]:
+        return await self._store(work, calls)
+
+    def lane(self, call: Call) -> int:
+        return call.room
+
+
 class World:
     def __init__(self, loop: SimulatedLoop) -> None:
         self.random, self.faults, self.table = loop.random, Faults.drawn(loop.random), Table()
         db: Any = FakeDatabase(self.table, self.faults)
-        self.batches = [
-            GroupCommit(db, self._store, lane=lambda call: call.room, limit=self.random.choice([1, 3, 200]))
-            for _ in range(2)
-        ]
+        self.batches = [StoringGroups(db, self._store, limit=self.random.choice([1, 3, 200])) for _ in range(2)]
         self.readers = CoalescingLoader(db, cast("Any", self._versions))
         self.begun_for_nobody: list[int] = []
         self.is_repaired = False
@@ -158,7 +171,7 @@ class World:
         """One caller: it may repeat the same call through another process while it has no answer."""
         batch = self.random.choice(self.batches)
         try:
-            answer = await batch(call)
+            answer = await batch.submit(call)
         except asyncio.CancelledError:
             call.gone_at = asyncio.get_running_loop().time()
             raise

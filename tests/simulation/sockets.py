@@ -18,8 +18,7 @@ from roomcast.api.context import Backend
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.limits import Limits
 from roomcast.api.schema import root
-from roomcast.api.schema.inbox.inbox import Inbox, user_topic
-from roomcast.api.schema.streams.subscriptions import RoomEventSource, is_room_topic, room_topic
+from roomcast.api.schema.inbox.inbox import Inbox
 from roomcast.api.websocket import registry
 from roomcast.api.websocket.admission import ConnectionLimits
 from roomcast.api.websocket.connection import Connection
@@ -31,6 +30,8 @@ from roomcast.core.events import EventCodec
 from roomcast.core.metrics import OperationMetrics
 from roomcast.core.periodic import PeriodicTask
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
+from roomcast.live.room_streams import RoomEventSource
+from roomcast.live.topics import is_room_topic, room_topic, user_topic
 from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.watchers import WatcherRegistry
@@ -75,9 +76,9 @@ class IssuedTokens:
 class NoPresence:
     """Who is online is of no interest here."""
 
-    def come(self, _actor: Actor) -> None: ...
+    def on_connect(self, _actor: Actor) -> None: ...
 
-    def go(self, _actor: Actor, *, for_good: bool) -> None: ...
+    def on_disconnect(self, _actor: Actor, *, for_good: bool) -> None: ...
 
 
 class Process:
@@ -148,7 +149,7 @@ def _engine(
         credentials=nothing,
         sessions=sessions,
         account_rules=nothing,
-        send=nothing,
+        message_sender=nothing,
         watchers=watch,
         inbox_reconciler=checks,
         presence=cast("Any", NoPresence()),

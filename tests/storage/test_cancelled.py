@@ -1,7 +1,7 @@
 """A task that is cancelled at any await leaves no connection inside a transaction."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -90,15 +90,15 @@ async def test_cancelled_at_any_moment_nothing_is_lost_later(app: RunningApp, st
 async def test_a_stopped_send_whose_transaction_was_beginning_loses_nothing_later(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await sign_up(proxied, "ann") as ann, ann.socket() as wire:
+    async with await sign_up(proxied, "ann") as ann, ann.connect() as wire:
         den = await ann.create_room("den")
         for round_ in range(3):
             fault = proxy.stall(b"BEGIN")
-            stopped = await wire.watch(SEND, input={"roomId": den, "body": f"stopped {round_}"})
+            stopped = await wire.subscribe(SEND, input={"roomId": den, "body": f"stopped {round_}"})
             await fault.reached.wait()
             await stopped.stop()
             fault.release()
-        acknowledged = [message["body"] for message in await ann.say(den, *(f"kept {n}" for n in range(20)))]
+        acknowledged = [message["body"] for message in await ann.send_messages(den, *(f"kept {n}" for n in range(20)))]
     found = await stored(database_url, den)
     assert [body for body in found if body.startswith("kept")] == acknowledged
 
@@ -157,21 +157,23 @@ async def test_a_connection_that_comes_back_inside_a_transaction_is_not_used_aga
 async def test_callers_of_a_batch_or_loader_that_is_cancelled_do_not_wait_for_ever(app: RunningApp) -> None:
     started = asyncio.Event()
 
-    async def hang(_work: Work, _arguments: object) -> list[None]:
-        started.set()
-        await asyncio.Event().wait()
-        return []
+    class HangingGroups(GroupCommit[int, None]):
+        async def run_group(self, work: Work, calls: Sequence[int]) -> Sequence[None]:
+            started.set()
+            await asyncio.Event().wait()
+            return []
 
     async def load(_session: object, _keys: object) -> dict[int, int]:
         started.set()
         await asyncio.Event().wait()
         return {}
 
-    for shared in (GroupCommit[int, None](app.roomcast.db, hang), CoalescingLoader(app.roomcast.db, load)):
+    groups, loader = HangingGroups(app.roomcast.db), CoalescingLoader(app.roomcast.db, load)
+    for shared, call in ((groups, groups.submit), (loader, loader.__call__)):
         started.clear()
-        callers = [asyncio.create_task(shared(number)) for number in range(3)]
+        callers = [asyncio.create_task(call(number)) for number in range(3)]
         await started.wait()
-        callers.append(asyncio.create_task(shared(9)))
+        callers.append(asyncio.create_task(call(9)))
         await asyncio.sleep(0)
         assert shared._task is not None
         shared._task.cancel()

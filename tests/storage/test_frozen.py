@@ -12,7 +12,7 @@ import pytest
 
 from roomcast.core import migrations
 from tests import servers
-from tests.api_clients import SEND, Refused, SocketClient, UserClient, sign_up
+from tests.api_clients import SEND, GraphQLErrors, SocketClient, UserClient, sign_up
 from tests.delivery.resuming_clients import many
 from tests.process import Process, processes
 from tests.storage.conftest import stored
@@ -77,7 +77,7 @@ class Talk:
     async def send(self, room: str, body: str) -> bool:
         try:
             sent = await self._person.send(room, body)
-        except (Refused, httpx.TransportError):  # whether it is stored is not known
+        except (GraphQLErrors, httpx.TransportError):  # whether it is stored is not known
             return False
         assert sent["errors"] == []
         self.acknowledged[room].append(body)
@@ -90,7 +90,7 @@ class Talk:
 async def start_and_stop(wire: SocketClient, room: str, count: int) -> None:
     """Operations whose client gives them up, a few milliseconds apart."""
     for number in range(count):
-        operation = await wire.watch(SEND, input={"roomId": room, "body": f"given up {number}"})
+        operation = await wire.subscribe(SEND, input={"roomId": room, "body": f"given up {number}"})
         await asyncio.sleep(0.005 * (number % 5))
         await operation.stop()
 
@@ -107,7 +107,7 @@ async def test_a_frozen_database_loses_nothing(database: str, postgres: servers.
     async with (
         processes(1, database, tmp_path) as [process],
         await sign_up(process.app, "ann") as ann,
-        ann.socket() as wire,
+        ann.connect() as wire,
     ):
         rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
         talk = Talk(ann, rooms)

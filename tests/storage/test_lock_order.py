@@ -27,10 +27,10 @@ async def test_a_room_is_deleted_while_the_notifier_works_on_it(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     await subscribe(bob, service)
-    await ann.say(den, "hello @bob")
+    await ann.send_messages(den, "hello @bob")
     await keep(app.roomcast.db, den)
     await subscribe(cleo, service)
-    await ann.say(den, "hello @bob and @cleo")
+    await ann.send_messages(den, "hello @bob and @cleo")
     connection = await asyncpg.connect(database_url)
     transaction = connection.transaction()
     await transaction.start()
@@ -54,16 +54,16 @@ async def test_the_notifier_passes_over_a_room_that_was_deleted(
 ) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     browser = await subscribe(bob, service)
-    await ann.say(den, "gone")
-    await ann.say(hall, "kept")
+    await ann.send_messages(den, "gone")
+    await ann.send_messages(hall, "kept")
     db = app.roomcast.db
     async with db.read() as session:
         found = await pending.find(session, [id_of(den), id_of(hall)], now())
     assert (await ann.mutate(DELETE, roomId=den))["errors"] == []
     async with db.work() as work:
         await pending.keep(work, found, timedelta(0))
-    assert app.roomcast.notifier is not None
-    await app.roomcast.notifier.deliver()
+    assert app.roomcast.backend.notifier is not None
+    await app.roomcast.backend.notifier.deliver()
     assert (await browser.hears())["text"] == "kept"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from tests.api_clients import SEND, Refused, UserClient, sign_up
+from tests.api_clients import SEND, GraphQLErrors, UserClient, sign_up
 from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 from tests.storage.conftest import ON_POSTGRESQL, locked, stored
@@ -35,12 +35,12 @@ async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
                 assert [payload["errors"] for payload in sent] == [[]] * 5
         answers = await asyncio.gather(*waiting, return_exceptions=True)
     for answer in answers:
-        assert isinstance(answer, Refused)
+        assert isinstance(answer, GraphQLErrors)
         assert answer.codes == ["INTERNAL"]
         assert answer.errors[0]["extensions"]["retryable"] is True
         assert answer.errors[0]["extensions"]["retryAfterMs"] > 0
     assert await stored(database_url, stuck) == []  # what was refused was not stored
-    assert app.roomcast.send.deferred >= 5
+    assert app.roomcast.backend.message_sender.deferred >= 5
 
 
 @ON_POSTGRESQL
@@ -50,7 +50,7 @@ async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
     den = await ann.create_room("den")
     async with locked(database_url, den):
         waiting = [asyncio.create_task(ann.send(den, str(number))) for number in range(5)]
-        while app.roomcast.send.deferred == 0:  # noqa: ASYNC110 (no event says it)
+        while app.roomcast.backend.message_sender.deferred == 0:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.01)
     assert [payload["errors"] for payload in await asyncio.gather(*waiting)] == [[]] * 5
     assert sorted(await stored(database_url, den)) == list("01234")
@@ -61,9 +61,9 @@ async def test_a_change_of_a_locked_room_fails_soon_and_may_be_repeated(
     app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
     den = await ann.create_room("den")
-    [message] = await ann.say(den, "first")
+    [message] = await ann.send_messages(den, "first")
     async with locked(database_url, den), asyncio.timeout(10):
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(GraphQLErrors) as refused:
             await ann.mutate(EDIT, messageId=message["id"], body="second")
     assert refused.value.codes == ["INTERNAL"]
     assert "Nothing was changed" in refused.value.errors[0]["message"]
@@ -85,7 +85,7 @@ async def test_a_locked_membership_delays_only_its_person(
         anns = asyncio.create_task(ann.send(den, "yours"))
         async with asyncio.timeout(5):
             assert (await ann.send(hall, "elsewhere"))["errors"] == []
-        with pytest.raises(Refused):
+        with pytest.raises(GraphQLErrors):
             await bobs
         assert (await anns)["errors"] == []
     await connection.close()
@@ -96,19 +96,19 @@ async def test_a_locked_membership_delays_only_its_person(
 async def test_what_its_client_gave_up_before_it_began_is_not_stored(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await sign_up(proxied, "ann") as ann, ann.socket() as wire:
+    async with await sign_up(proxied, "ann") as ann, ann.connect() as wire:
         den = await ann.create_room("den")
         fault = proxy.stall(b"COMMIT;")
         first = asyncio.create_task(ann.send(den, "first"))
         await fault.reached.wait()
-        stopped = [await wire.watch(SEND, input={"roomId": den, "body": f"stopped {n}"}) for n in range(6)]
+        stopped = [await wire.subscribe(SEND, input={"roomId": den, "body": f"stopped {n}"}) for n in range(6)]
         await _until_waiting(proxied, 6)
         for operation in stopped:
             await operation.stop()
-        await wire.ask("{ __typename }")  # what was stopped before this has been
+        await wire.execute("{ __typename }")  # what was stopped before this has been
         fault.release()
         assert (await first)["errors"] == []
-        await ann.say(den, "last")
+        await ann.send_messages(den, "last")
     assert await stored(database_url, den) == ["first", "last"]
 
 
@@ -119,7 +119,7 @@ async def test_a_locked_file_stops_sends_with_a_retryable_error(
     den = await ann.create_room("den")
     with sqlite3.connect(tmp_path / "roomcast.db", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(GraphQLErrors) as refused:
             await ann.send(den, "locked")
         other.execute("ROLLBACK")
     other.close()
@@ -139,25 +139,25 @@ async def test_two_processes_that_talk_in_the_same_rooms_wait_in_groups(make_app
     for room in rooms:
         assert sorted(await stored(database_url, room)) == expected
     for app in apps:
-        assert app.roomcast.send.fallbacks == app.roomcast.send.retries == 0
+        assert app.roomcast.backend.message_sender.fallbacks == app.roomcast.backend.message_sender.retries == 0
 
 
 async def test_duplicates_in_one_group_are_one_message_and_one_transaction(app: RunningApp, bob: UserClient) -> None:
     den = await bob.create_room("den")
-    batch = app.roomcast.send
+    sender = app.roomcast.backend.message_sender
     keys = [f"00000000-0000-4000-8000-{number:012}" for number in range(30)]
     sends = [bob.send(den, key, clientMessageId=key) for key in keys for _ in range(3)]
-    groups = batch.groups
+    groups = sender.groups
     payloads = await asyncio.gather(*sends)
     assert [payload["errors"] for payload in payloads] == [[]] * 90
     assert sum(payload["replayed"] for payload in payloads) == 60
     assert len({payload["message"]["id"] for payload in payloads}) == 30
     assert sorted(await bodies(app, bob, den)) == keys
-    assert batch.fallbacks == batch.retries == 0
-    assert batch.groups - groups < 60  # some of them were in one group
+    assert sender.fallbacks == sender.retries == 0
+    assert sender.groups - groups < 60  # some of them were in one group
 
 
 async def _until_waiting(app: RunningApp, count: int) -> None:
     async with asyncio.timeout(5):
-        while app.roomcast.send.waiting < count:  # noqa: ASYNC110 (no event says it)
+        while app.roomcast.backend.message_sender.waiting < count:  # noqa: ASYNC110 (no event says it)
             await asyncio.sleep(0.005)

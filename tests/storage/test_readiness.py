@@ -87,7 +87,7 @@ async def test_many_probes_are_one_write(app: RunningApp) -> None:
     engine = app.roomcast.db._writer.sync_engine
     sa.event.listen(engine, "commit", on_commit)
     begun = time.monotonic()
-    assert all(await asyncio.gather(*(app.roomcast.takes_writes() for _ in range(200))))
+    assert all(await asyncio.gather(*(app.roomcast.write_probe() for _ in range(200))))
     elapsed = time.monotonic() - begun
     sa.event.remove(engine, "commit", on_commit)
     assert len(commits) <= 1 + elapsed

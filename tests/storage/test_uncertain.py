@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.api_clients import ROOM_MESSAGES, Refused, sign_up
+from tests.api_clients import ROOM_MESSAGES, GraphQLErrors, sign_up
 from tests.running_app import RunningApp
 from tests.storage.conftest import ON_POSTGRESQL, stored
 from tests.storage.proxy import PostgresProxy
@@ -17,18 +17,18 @@ EDIT = "mutation($input: EditMessageInput!) { editMessage(input: $input) { error
 async def test_a_message_without_a_key_is_stored_once(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await sign_up(proxied, "ann") as ann, ann.socket() as wire:
+    async with await sign_up(proxied, "ann") as ann, ann.connect() as wire:
         den = await ann.create_room("den")
-        watching = await wire.watch(ROOM_MESSAGES, roomId=den)
+        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
         await proxied.wait_for_streams(1)
         fault = proxy.cut(b"COMMIT;")
         sent = await ann.send(den, "once")
         assert fault.is_taken
         assert (sent["errors"], sent["replayed"]) == ([], False)
-        assert (await watching.next())["message"]["id"] == sent["message"]["id"]
+        assert (await watching.next_event())["message"]["id"] == sent["message"]["id"]
         await watching.stop()
     assert await stored(database_url, den) == ["once"]
-    assert proxied.roomcast.send.retries == 1
+    assert proxied.roomcast.backend.message_sender.retries == 1
 
 
 async def test_another_change_says_that_its_outcome_is_unknown(
@@ -36,9 +36,9 @@ async def test_another_change_says_that_its_outcome_is_unknown(
 ) -> None:
     async with await sign_up(proxied, "ann") as ann:
         den = await ann.create_room("den")
-        [message] = await ann.say(den, "before")
+        [message] = await ann.send_messages(den, "before")
         fault = proxy.cut(b"COMMIT;")
-        with pytest.raises(Refused) as refused:
+        with pytest.raises(GraphQLErrors) as refused:
             await ann.mutate(EDIT, messageId=message["id"], body="after")
         assert fault.is_taken
         assert refused.value.codes == ["TIMEOUT"]

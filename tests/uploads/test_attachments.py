@@ -8,7 +8,7 @@ import pytest
 
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE, EDIT
-from tests.replay_invariant import kinds, replay_invariant
+from tests.replay_invariant import event_kinds, replay_invariant
 from tests.rooms.documents import mutation
 from tests.statements import statements
 from tests.uploads.documents import HISTORY, MESSAGE, SEND, code, codes, fetch, picture, post, put, ticket, upload
@@ -32,7 +32,7 @@ async def test_a_file_goes_with_a_message_and_comes_back_as_it_was(ann: UserClie
     assert answer.json()["sha256"] == sha256(content).hexdigest()
     async with replay_invariant(bob, den) as told:
         sent = await ann.mutate(SEND, roomId=den, body="here", attachmentIds=[given["uploadId"]])
-    assert kinds(told) == ["MessageCreated"]
+    assert event_kinds(told) == ["MessageCreated"]
     [file] = (await bob.execute(MESSAGE, id=sent["message"]["id"]))["message"]["attachments"]
     assert (file["id"], file["filename"], file["contentType"]) == (given["uploadId"], "minutes.txt", "text/plain")
     assert (file["byteSize"], file["sha256"]) == (len(content), sha256(content).hexdigest())
@@ -105,7 +105,7 @@ async def test_a_deleted_message_has_no_files_and_its_old_addresses_show_nothing
     assert (await fetch(file["url"])).status_code == (await fetch(file["thumbnailUrl"])).status_code == 200
     async with replay_invariant(bob, den) as told:
         await ann.mutate(DELETE, messageId=file["message"])
-    assert kinds(told) == ["MessageDeleted"]
+    assert event_kinds(told) == ["MessageDeleted"]
     assert (await bob.execute(MESSAGE, id=file["message"]))["message"]["attachments"] == []
     for url in (file["url"], file["thumbnailUrl"]):
         assert (await fetch(url)).status_code == 404
@@ -151,12 +151,12 @@ async def test_listeners_of_one_group_are_shown_whole_addresses_of_their_own(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     file = await upload(ann, b"live")
-    async with bob.socket() as one, cleo.socket() as two:
-        streams = [await wire.watch(LIVE, roomId=den) for wire in (one, two)]
+    async with bob.connect() as one, cleo.connect() as two:
+        streams = [await wire.subscribe(LIVE, roomId=den) for wire in (one, two)]
         for stream in streams:
-            await stream.until_ready()
+            await stream.wait_until_ready()
         await ann.mutate(SEND, roomId=den, body="", attachmentIds=[file])
-        seen = [(await stream.next())["message"]["attachments"] for stream in streams]
+        seen = [(await stream.next_event())["message"]["attachments"] for stream in streams]
         [topic] = ann.app.roomcast.hub.topics
         assert len(topic.groups) == 1
     assert seen[0] != seen[1]
@@ -165,7 +165,7 @@ async def test_listeners_of_one_group_are_shown_whole_addresses_of_their_own(
 
 async def test_a_page_of_files_takes_one_question_more_and_a_page_without_none(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    await ann.say(den, "plain")
+    await ann.send_messages(den, "plain")
     with statements() as bare:
         await ann.execute(HISTORY, id=den)
     for number in range(5):
@@ -178,7 +178,7 @@ async def test_a_page_of_files_takes_one_question_more_and_a_page_without_none(a
 
 async def test_a_search_finds_messages_with_files_or_without(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    await ann.say(den, "report one")
+    await ann.send_messages(den, "report one")
     await ann.mutate(SEND, roomId=den, body="report two", attachmentIds=[await upload(ann, b"two")])
     for wanted, bodies in ((True, ["report two"]), (False, ["report one"]), (None, ["report two", "report one"])):
         found = await ann.execute(SEARCH, query="report", filter={"hasAttachment": wanted})

@@ -33,7 +33,7 @@ async def test_a_new_avatar_takes_the_place_of_the_old_one_and_null_takes_it_awa
     assert (await ann.mutate(PROFILE, displayName="Ann"))["user"]["avatarUrl"] == new
     assert (await ann.mutate(PROFILE, avatarUploadId=None))["user"]["avatarUrl"] is None
     assert (await fetch(new)).status_code == 404
-    await ann.app.roomcast.sweep_files()
+    await ann.app.roomcast.delete_unused_files()
     folder = ann.app.roomcast.settings.data_dir / "uploads"
     assert not [path for path in folder.rglob("*") if path.is_file()]
 

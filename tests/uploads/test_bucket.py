@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from roomcast.doctor import examine
-from roomcast.uploads import sweeping
+from roomcast.doctor import run_checks
+from roomcast.uploads import cleanup
 from roomcast.uploads.bucket import Bucket
 from tests import servers
 from tests.api_clients import sign_up
@@ -47,7 +47,7 @@ def bucket_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 async def names(url: str) -> list[str]:
-    return sorted([blob.name async for page in Bucket(url).blobs() for blob in page])
+    return sorted([blob.name async for page in Bucket(url).list_blobs() for blob in page])
 
 
 async def test_files_come_and_go_through_a_bucket(make_app: MakeApp, bucket_url: str) -> None:
@@ -64,7 +64,7 @@ async def test_files_come_and_go_through_a_bucket(make_app: MakeApp, bucket_url:
         given = await ticket(ann, 5)
         assert code(await put(ann, given, b"12345678")) == (413, "FILE_TOO_LARGE")
         await ann.mutate(DELETE, messageId=file["message"])
-        await sweeping.sweep(app.roomcast.db, app.roomcast.storage)
+        await cleanup.delete_unused_files(app.roomcast.db, app.roomcast.storage)
         assert await names(bucket_url) == []
     assert not any((app.roomcast.settings.data_dir / "uploads" / "incoming").iterdir())
 
@@ -72,8 +72,8 @@ async def test_files_come_and_go_through_a_bucket(make_app: MakeApp, bucket_url:
 async def test_the_doctor_tries_the_bucket(bucket_url: str, tmp_path: Path) -> None:
     async def said(url: str) -> str:
         settings = settings_for(f"sqlite:///{tmp_path}/x.db", tmp_path, storage_url=url)
-        [found] = [finding for finding in await examine(settings) if finding.subject == "files"]
-        return found.trouble or found.note
+        [found] = [finding for finding in await run_checks(settings) if finding.subject == "files"]
+        return found.problem or found.note
 
     assert await said(bucket_url) == "in a bucket"
     assert (await said(bucket_url.replace("/files/", "/nowhere/"))).startswith("ROOMCAST_STORAGE_URL: nothing can be")

@@ -10,9 +10,9 @@ from sqlmodel import func, select
 
 from roomcast.core.clock import now
 from roomcast.core.ids import uuid7
-from roomcast.uploads import actions, sweeping
+from roomcast.uploads import actions, cleanup
 from roomcast.uploads.models import File
-from roomcast.uploads.policy import KEPT
+from roomcast.uploads.policy import UNUSED_RETENTION
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE
 from tests.running_app import RunningApp
@@ -31,16 +31,16 @@ async def rows(app: RunningApp) -> int:
 async def a_day_later(app: RunningApp) -> None:
     """Everything was asked for a day earlier than it was, and its bytes have lain as long."""
     async with app.roomcast.db.work() as work:
-        await work.session.exec(sa.update(File).values(created_at=now() - KEPT - timedelta(minutes=1)))
+        await work.session.exec(sa.update(File).values(created_at=now() - UNUSED_RETENTION - timedelta(minutes=1)))
     for path in stored(app):
-        os.utime(path, (time.time() - KEPT.total_seconds() - 60,) * 2)
+        os.utime(path, (time.time() - UNUSED_RETENTION.total_seconds() - 60,) * 2)
 
 
 async def test_a_deleted_messages_files_are_gone_with_the_next_sweep_and_others_stay(ann: UserClient) -> None:
     den = await ann.create_room("den")
     gone, kept = [await post(ann, den, picture(9, 9), "a.png", "image/png") for _ in range(2)]
     await ann.mutate(DELETE, messageId=gone["message"])
-    await ann.app.roomcast.sweep_files()
+    await ann.app.roomcast.delete_unused_files()
     assert (await rows(ann.app), len(stored(ann.app))) == (1, 2)
     assert (await fetch(kept["url"])).status_code == 200
 
@@ -48,11 +48,11 @@ async def test_a_deleted_messages_files_are_gone_with_the_next_sweep_and_others_
 async def test_what_is_not_used_for_a_day_goes_finished_or_not_and_cannot_be_used_any_more(ann: UserClient) -> None:
     den = await ann.create_room("den")
     kept, unused, unfinished = await post(ann, den, b"kept"), await upload(ann, b"unused"), await ticket(ann, 5)
-    await ann.app.roomcast.sweep_files()
+    await ann.app.roomcast.delete_unused_files()
     assert await rows(ann.app) == 3
     await a_day_later(ann.app)
-    await ann.app.roomcast.sweep_files()
-    await ann.app.roomcast.sweep_strays()
+    await ann.app.roomcast.delete_unused_files()
+    await ann.app.roomcast.delete_orphaned_blobs()
     assert (await rows(ann.app), len(stored(ann.app))) == (1, 1)
     assert codes(await ann.mutate(SEND, roomId=den, body="", attachmentIds=[unused])) == ["NOT_FOUND"]
     assert code(await put(ann, unfinished, b"bytes")) == (404, "NOT_FOUND")
@@ -63,7 +63,7 @@ async def test_a_deleted_rooms_files_are_swept(ann: UserClient) -> None:
     den = await ann.create_room("den")
     await post(ann, den, b"gone")
     await ann.mutate("mutation ($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=den)
-    await ann.app.roomcast.sweep_files()
+    await ann.app.roomcast.delete_unused_files()
     assert (await rows(ann.app), stored(ann.app)) == (0, [])
 
 
@@ -73,7 +73,7 @@ async def test_a_sweep_that_died_after_the_bytes_is_finished_by_the_next(ann: Us
     await ann.mutate(DELETE, messageId=file["message"])
     [path] = stored(ann.app)
     path.unlink()
-    await ann.app.roomcast.sweep_files()
+    await ann.app.roomcast.delete_unused_files()
     assert await rows(ann.app) == 0
 
 
@@ -81,10 +81,10 @@ async def test_a_sweep_that_died_before_the_bytes_is_finished_by_the_next(ann: U
     file = await upload(ann, b"unused")
     await a_day_later(ann.app)
     async with ann.app.roomcast.db.work() as work:
-        await actions.give_up(work)
+        await actions.expire_unused_files(work)
     den = await ann.create_room("den")
     assert codes(await ann.mutate(SEND, roomId=den, body="", attachmentIds=[file])) == ["CONFLICT"]
-    await ann.app.roomcast.sweep_files()
+    await ann.app.roomcast.delete_unused_files()
     assert (await rows(ann.app), stored(ann.app)) == (0, [])
 
 
@@ -95,12 +95,12 @@ async def test_bytes_without_a_row_go_after_a_day_and_foreign_files_are_left_alo
     for stray in (f"{uuid7().hex}-{'0' * 32}", name[:33] + "f" * 32):
         path = ann.app.roomcast.settings.data_dir / stray
         path.write_bytes(b"?")
-        await ann.app.roomcast.storage.keep(stray, path)
+        await ann.app.roomcast.storage.put(stray, path)
     (stored(ann.app)[0].parent / "readme.txt").write_bytes(b"ours")
-    await ann.app.roomcast.sweep_strays()
+    await ann.app.roomcast.delete_orphaned_blobs()
     assert len(stored(ann.app)) == 5
     await a_day_later(ann.app)
-    await ann.app.roomcast.sweep_strays()
+    await ann.app.roomcast.delete_orphaned_blobs()
     assert {path.name for path in stored(ann.app)} == {name, f"{name}-thumbnail", "readme.txt"}
     assert (await fetch(kept["url"])).status_code == 200
 
@@ -108,10 +108,10 @@ async def test_bytes_without_a_row_go_after_a_day_and_foreign_files_are_left_alo
 async def test_what_a_killed_process_had_half_received_goes_after_a_day(ann: UserClient) -> None:
     half = ann.app.roomcast.settings.data_dir / "uploads" / "incoming" / "half"
     half.write_bytes(b"ha")
-    await ann.app.roomcast.sweep_files()
+    await ann.app.roomcast.delete_unused_files()
     assert half.exists()
     await a_day_later(ann.app)
-    await ann.app.roomcast.sweep_files()
+    await ann.app.roomcast.delete_unused_files()
     assert not half.exists()
 
 
@@ -120,5 +120,5 @@ async def test_a_row_whose_bytes_were_lost_is_a_file_that_is_not_found(ann: User
     file = await post(ann, den, b"lost")
     stored(ann.app)[0].unlink()
     assert code(await fetch(file["url"])) == (404, "NOT_FOUND")
-    await sweeping.sweep(ann.app.roomcast.db, ann.app.roomcast.storage)
+    await cleanup.delete_unused_files(ann.app.roomcast.db, ann.app.roomcast.storage)
     assert await rows(ann.app) == 1

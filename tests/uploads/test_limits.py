@@ -67,7 +67,7 @@ async def test_an_upload_that_trickles_is_given_up_and_its_slot_is_free_again(an
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"TIMEOUT"' in answer
     assert stored(ann.app) == []
-    with ann.app.roomcast.intake.slots.take("127.0.0.1", None):
+    with ann.app.roomcast.upload_receiver.slots.acquire("127.0.0.1", None):
         assert (await put(ann, given, b"x" * 10_000)).status_code == 200
 
 
@@ -87,7 +87,7 @@ async def test_an_upload_that_is_slow_and_steady_enough_is_taken(ann: UserClient
 @on_sqlite
 async def test_an_address_has_a_share_of_the_slots_and_a_network_of_ipv6_is_one(make_app: MakeApp) -> None:
     app = await make_app(trusted_proxies=("127.0.0.1",))
-    app.roomcast.intake.slots = Slots(4, 2, 8)
+    app.roomcast.upload_receiver.slots = Slots(4, 2, 8)
     async with await sign_up(app, "ann") as ann:
         given, go_on = await ticket(ann, 4), asyncio.Event()
 
@@ -133,7 +133,7 @@ async def test_a_persons_files_have_a_quota_and_what_is_removed_counts_no_longer
         assert codes(await ann.mutate(CREATE, filename="a", contentType="", byteSize=1)) == ["QUOTA_EXCEEDED"]
         assert await upload(bob, b"x" * 100)
         await ann.mutate(DELETE, messageId=sent["message"])
-        await app.roomcast.sweep_files()
+        await app.roomcast.delete_unused_files()
         assert await ticket(ann, 60)
 
 
@@ -170,7 +170,7 @@ async def test_a_disk_that_fills_up_while_a_picture_is_prepared_is_an_answer_too
     content = picture(300, 200, "png", compress_level=0)
     given = await ticket(ann, len(content), "a.png", "image/png")
     await upload(ann, picture(9, 9), "b.png", "image/png")
-    [child] = ann.app.roomcast.intake.pictures.pids
+    [child] = ann.app.roomcast.upload_receiver.pictures.pids
     resource.prlimit(child, resource.RLIMIT_FSIZE, (1000, 1000))
     assert code(await put(ann, given, content)) == (507, "STORAGE_FULL")
     assert len(stored(ann.app)) == 2

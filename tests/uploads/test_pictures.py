@@ -84,7 +84,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_a_picture_that_takes_too_long_is_refused_and_others_go_on(
     ann: UserClient, bob: UserClient, slow: Path
 ) -> None:
-    pool = ann.app.roomcast.intake.pictures
+    pool = ann.app.roomcast.upload_receiver.pictures
     pool.limits = replace(pool.limits, cpu_seconds=1)
     den = await bob.create_room("den")
     bomb = await asyncio.to_thread(slow.read_bytes)
@@ -171,8 +171,8 @@ async def test_a_picture_is_measured_as_it_is_shown_and_its_thumbnail_stands_upr
         turned.save(file, "png", exif=exif)
         wanted = job(tmp_path / "a.png", content=file.getvalue())
         assert (await pool.prepare(ANN, wanted)).picture == Picture(60, 90)
-        assert wanted.small is not None
-        with Image.open(wanted.small) as small:
+        assert wanted.thumbnail is not None
+        with Image.open(wanted.thumbnail) as small:
             difference = Image.blend(small.convert("RGB"), upright, 0.5).tobytes()
             assert small.size == (60, 90)
             assert max(abs(a - b) for a, b in zip(difference, upright.tobytes(), strict=True)) < 8

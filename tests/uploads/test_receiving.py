@@ -47,7 +47,7 @@ async def test_a_ticket_is_for_a_file_that_can_be(ann: UserClient) -> None:
 async def test_nobody_gets_a_ticket_who_has_not_signed_in(app: RunningApp, ann: UserClient) -> None:
     ann.token = None
     wish = {"filename": "a", "contentType": "text/plain", "byteSize": 5}
-    assert await ann.codes(CREATE, input=wish) == ["UNAUTHENTICATED"]
+    assert await ann.error_codes(CREATE, input=wish) == ["UNAUTHENTICATED"]
 
 
 async def test_more_or_fewer_bytes_than_announced_are_refused_and_leave_nothing(ann: UserClient) -> None:

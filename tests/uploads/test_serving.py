@@ -14,8 +14,8 @@ from roomcast.api.http.ranges import disposition
 from roomcast.core.clock import now
 from roomcast.core.ids import local_id
 from roomcast.core.text_folding import is_printable
-from roomcast.uploads.links import READING, Links
-from roomcast.uploads.policy import clean_name
+from roomcast.uploads.links import FILE_LINK_WINDOW, Links
+from roomcast.uploads.policy import clean_filename
 from tests.api_clients import UserClient
 from tests.running_app import SECRET
 from tests.uploads.documents import PROFILE, code, fetch, picture, post, put, ticket, upload
@@ -98,28 +98,28 @@ async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann:
         url.replace("signature=", "signature=x"),
         url.partition("?")[0],
         ann.app.url + LINKS.path("files", id_, now() - timedelta(seconds=1)),
-        ann.app.url + Links([b"another server's secret, as long as ours"]).reading("files", id_, now()),
+        ann.app.url + Links([b"another server's secret, as long as ours"]).read_path("files", id_, now()),
         url.replace("reader=", "other="),
     ):
         assert code(await fetch(wrong)) == (403, "FORBIDDEN"), wrong
     seconds = int(url.partition("until=")[2].partition("&")[0]) - now().timestamp()
-    assert READING < timedelta(seconds=seconds + 5) <= 2 * READING + timedelta(seconds=5)
+    assert FILE_LINK_WINDOW < timedelta(seconds=seconds + 5) <= 2 * FILE_LINK_WINDOW + timedelta(seconds=5)
     assert int((await fetch(url)).headers["cache-control"].split("=")[1].split(",")[0]) <= seconds + 1
 
 
 def test_a_new_secret_in_front_signs_and_the_old_one_still_verifies() -> None:
     id_, moment = UUID(int=7), now()
     for keys in ([SECRET.encode()], [b"a new one, in front of the other", SECRET.encode()]):
-        query = LINKS.reading("files", id_, moment).partition("?")[2]
+        query = LINKS.read_path("files", id_, moment).partition("?")[2]
         until, signature = [part.partition("=")[2] for part in query.split("&")]
-        assert Links(keys).check("files", id_, until, signature, moment) > READING
+        assert Links(keys).check("files", id_, until, signature, moment) > FILE_LINK_WINDOW
 
 
 async def test_a_file_that_no_message_carries_cannot_be_read(ann: UserClient) -> None:
     file_id = raw(await upload(ann, b"waiting"))
     for id_ in (file_id, UUID(int=7)):
         for reader in (UUID(ann.id[5:]), UUID(int=8), None):
-            address = ann.app.url + LINKS.reading("files", id_, now(), reader=reader)
+            address = ann.app.url + LINKS.read_path("files", id_, now(), reader=reader)
             assert code(await fetch(address)) == (404, "NOT_FOUND")
 
 
@@ -150,14 +150,14 @@ async def test_a_file_that_no_message_carries_cannot_be_read(ann: UserClient) ->
     ],
 )
 def test_a_name_is_kept_without_what_could_mislead(given: str, kept: str) -> None:
-    assert clean_name(given) == kept
-    assert clean_name(kept) == kept
+    assert clean_filename(given) == kept
+    assert clean_filename(kept) == kept
 
 
 @given(st.text(max_size=300) | st.text("./\\\"'<>\r\n\0\u202e\u200b%;= a", max_size=300))
 def test_no_name_whatever_misleads_or_breaks_its_header(name: str) -> None:
-    kept = clean_name(name)
-    assert clean_name(kept) == kept
+    kept = clean_filename(name)
+    assert clean_filename(kept) == kept
     assert 1 <= len(kept.encode()) <= 255
     assert is_printable(kept)
     assert not set(kept) & set('/\\<>:"|?*')

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from roomcast.uploads.content_types import sniffed
+from roomcast.uploads.content_types import detect_type
 from roomcast.uploads.stripping import Malformed, exif, strip
 from tests.uploads import pictures
 from tests.uploads.pictures import MARK, pixels
@@ -61,7 +61,7 @@ def test_stripping_what_is_stripped_changes_nothing(tmp_path: Path, name: str) -
     kind, make = PICTURES[name]
     once = stripped(tmp_path, make(), kind)
     assert stripped(tmp_path, once, kind) == once
-    assert sniffed(once) == kind
+    assert detect_type(once) == kind
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -200,6 +200,6 @@ def test_a_damaged_picture_is_stripped_or_refused_and_never_grows(
 
 @given(st.binary(max_size=200) | st.binary(max_size=100).map(lambda data: b"MM\0*\0\0\0\x08" + data))
 def test_an_orientation_is_found_in_any_bytes_or_is_upright(data: bytes) -> None:
-    found = exif.orientation(data)
+    found = exif.read_orientation(data)
     assert 1 <= found <= 8
-    assert exif.orientation(exif.minimal(found)) == found
+    assert exif.read_orientation(exif.encode_orientation(found)) == found

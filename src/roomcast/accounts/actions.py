@@ -15,7 +15,7 @@ from roomcast.accounts import policy, queries
 from roomcast.accounts.credentials import VerifiedPassword
 from roomcast.accounts.models import Session, User, UserRole
 from roomcast.accounts.policy import AccountRules
-from roomcast.accounts.refresh_tokens import SignedIn, first_token, restart_chain
+from roomcast.accounts.refresh_tokens import SignedIn, issue_first_token, restart_chain
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.columns import table
@@ -28,9 +28,11 @@ from roomcast.core.text_folding import fold, search_form
 from roomcast.uploads import actions as files
 
 _USERS = table(User)
-_LOCK = sa.select(_USERS).where(_USERS.c.id == sa.bindparam("user")).with_for_update(key_share=True)
-_REHASH = sa.update(_USERS).where(_USERS.c.id == sa.bindparam("user")).values({"password_hash": sa.bindparam("hash")})
-_OPEN = sa.insert(table(Session))
+_LOCK_USER = sa.select(_USERS).where(_USERS.c.id == sa.bindparam("user")).with_for_update(key_share=True)
+_UPDATE_HASH = (
+    sa.update(_USERS).where(_USERS.c.id == sa.bindparam("user")).values({"password_hash": sa.bindparam("hash")})
+)
+_INSERT_SESSION = sa.insert(table(Session))
 
 
 class Unchanged(Enum):
@@ -87,7 +89,7 @@ async def signup(work: Work, account: NewAccount, device: Device, rules: Account
     Raises UsernameTaken, EmailTaken, ValidationFailed for the name `admin` of any other account, Forbidden for a first
     one without the set-up token.
     """
-    if rules.first_user_is_admin and await _is_first(work.session):
+    if rules.first_user_is_admin and await _is_first_account(work.session):
         policy.check_setup(rules, account.setup_token)
         user = await create_user(work, account, UserRole.ADMIN)
     else:
@@ -115,19 +117,19 @@ async def create_user(work: Work, account: NewAccount, role: UserRole) -> User:
         async with work.session.begin_nested():
             work.session.add(user)
     except IntegrityError:
-        raise await _taken(work.session, account.username) from None
+        raise await _name_conflict(work.session, account.username) from None
     return user
 
 
-async def _is_first(session: AsyncSession) -> bool:
-    if not await queries.is_empty(session):
+async def _is_first_account(session: AsyncSession) -> bool:
+    if not await queries.has_no_users(session):
         return False
     # Two people who sign up at once on an empty server: the second waits here and then sees the first.
     await session.exec(select(Store).with_for_update())
-    return await queries.is_empty(session)
+    return await queries.has_no_users(session)
 
 
-async def _taken(session: AsyncSession, username: str) -> UsernameTaken | EmailTaken:
+async def _name_conflict(session: AsyncSession, username: str) -> UsernameTaken | EmailTaken:
     alike = sa.or_(col(User.username_key) == username.casefold(), col(User.username_skeleton) == fold(username))
     if (await session.exec(select(User.id).where(alike))).first() is not None:
         return UsernameTaken("this username is taken, or one that looks like it", path=("input", "username"))
@@ -154,11 +156,11 @@ async def login(work: Work, proof: VerifiedPassword, device: Device, rules: Acco
 
     None when the password has been changed since it was verified: it must be proved anew. Raises Banned.
     """
-    [found] = await fetch_direct_rows(work.session, User, _LOCK, {"user": proof.user_id})
+    [found] = await fetch_direct_rows(work.session, User, _LOCK_USER, {"user": proof.user_id})
     if found.password_hash != proof.verified_hash:
         return None
     if proof.newer_hash is not None:
-        await execute_direct(work.session, _REHASH, [{"user": found.id, "hash": proof.newer_hash}])
+        await execute_direct(work.session, _UPDATE_HASH, [{"user": found.id, "hash": proof.newer_hash}])
     return await open_session(work, User(**as_dict(found)), device, rules)
 
 
@@ -174,8 +176,8 @@ async def open_session(work: Work, user: User, device: Device, rules: AccountRul
         last_seen_at=started,
         expires_at=rules.session_end(started, started),
     )
-    await execute_direct(work.session, _OPEN, [session.model_dump()])
-    return await first_token(work.session, user, session)
+    await execute_direct(work.session, _INSERT_SESSION, [session.model_dump()])
+    return await issue_first_token(work.session, user, session)
 
 
 async def logout(work: Work, actor: Actor) -> Collection[UUID]:
@@ -199,7 +201,7 @@ async def change_password(
 
     The sessions that were ended, and the new chain. None when the password has been changed since it was verified.
     """
-    user = await locked(work.session, actor.user_id)
+    user = await lock_user(work.session, actor.user_id)
     if user.password_hash != proof.verified_hash:
         return None
     user.password_hash = new_hash
@@ -220,7 +222,7 @@ async def end_sessions(work: Work, which: ColumnElement[bool]) -> Collection[UUI
 async def update_profile(work: Work, actor: Actor, profile: Profile) -> User:
     """What is mentioned becomes so, the rest stays. Raises ValidationFailed, EmailTaken, and what `files.wear` does."""
     check_profile(profile)
-    user = await locked(work.session, actor.user_id)
+    user = await lock_user(work.session, actor.user_id)
     if not isinstance(profile.display_name, Unchanged):
         user.display_name = (profile.display_name or user.username).strip()
         user.search_key = _search_key(user.username, user.display_name)
@@ -229,7 +231,7 @@ async def update_profile(work: Work, actor: Actor, profile: Profile) -> User:
     if not isinstance(profile.email, Unchanged):
         user.email, user.email_key = profile.email or None, _email_key(profile.email)
     if not isinstance(profile.avatar, Unchanged):
-        user.avatar_id = await _avatar(work, actor, user.avatar_id, profile.avatar)
+        user.avatar_id = await _change_avatar(work, actor, user.avatar_id, profile.avatar)
     try:
         await work.session.flush()
     except IntegrityError:
@@ -237,7 +239,7 @@ async def update_profile(work: Work, actor: Actor, profile: Profile) -> User:
     return user
 
 
-async def _avatar(work: Work, actor: Actor, before: UUID | None, wanted: str | None) -> UUID | None:
+async def _change_avatar(work: Work, actor: Actor, before: UUID | None, wanted: str | None) -> UUID | None:
     if wanted is not None:
         return await files.set_avatar(work, actor, local_id("file", wanted), before)
     await files.clear_avatar(work, before)
@@ -254,7 +256,7 @@ def check_profile(profile: Profile) -> None:
         policy.check_email(profile.email)
 
 
-async def locked(session: AsyncSession, user_id: UUID) -> User:
+async def lock_user(session: AsyncSession, user_id: UUID) -> User:
     """The account as it is now, until the commit. Others may go on referring to it: only changes to it wait."""
     wanted = select(User).where(User.id == user_id).with_for_update(key_share=True)
     return (await session.exec(wanted.execution_options(populate_existing=True))).one()

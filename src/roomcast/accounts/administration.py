@@ -8,7 +8,7 @@ from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts import policy
-from roomcast.accounts.actions import end_sessions, locked
+from roomcast.accounts.actions import end_sessions, lock_user
 from roomcast.accounts.models import Session, User, UserRole
 from roomcast.core import audit
 from roomcast.core.actor import Actor
@@ -20,9 +20,9 @@ from roomcast.core.ids import global_id
 
 async def set_user_role(work: Work, actor: Actor, user_id: UUID | None, role: UserRole) -> User:
     """Raises Forbidden, NotFound, Conflict for the last administrator."""
-    administrators = await _administrators(work.session)
+    administrators = await _lock_administrators(work.session)
     policy.check_administrator(actor, administrators)
-    user = await _person(work.session, user_id)
+    user = await _lock_user(work.session, user_id)
     if user.role == role:
         return user
     policy.check_role_change(user, role, administrators)
@@ -36,9 +36,9 @@ async def ban_user(work: Work, actor: Actor, user_id: UUID | None, reason: str |
 
     Raises Forbidden, NotFound, Conflict for the last administrator, ValidationFailed.
     """
-    administrators = await _administrators(work.session)
+    administrators = await _lock_administrators(work.session)
     policy.check_administrator(actor, administrators)
-    why, user = audit.check_reason(reason), await _person(work.session, user_id)
+    why, user = audit.check_reason(reason), await _lock_user(work.session, user_id)
     if user.banned_at is not None:
         return []
     policy.check_demotion(user.id, administrators)
@@ -49,8 +49,8 @@ async def ban_user(work: Work, actor: Actor, user_id: UUID | None, reason: str |
 
 async def unban_user(work: Work, actor: Actor, user_id: UUID | None) -> None:
     """The account may sign in again. Raises Forbidden, NotFound."""
-    policy.check_administrator(actor, await _administrators(work.session))
-    user = await _person(work.session, user_id)
+    policy.check_administrator(actor, await _lock_administrators(work.session))
+    user = await _lock_user(work.session, user_id)
     if user.banned_at is not None:
         user.banned_at = None
         audit.record_audit_entry(work, actor, "USER_UNBANNED", global_id("user", user.id))
@@ -59,20 +59,20 @@ async def unban_user(work: Work, actor: Actor, user_id: UUID | None) -> None:
 async def reset_password(work: Work, username: str, new_hash: str) -> Collection[UUID]:
     """From the command line, for a forgotten password: the new one is good, every session ends. Raises NotFound."""
     wanted = select(User.id).where(User.username_key == username.casefold())
-    user = await _person(work.session, (await work.session.exec(wanted)).first())
+    user = await _lock_user(work.session, (await work.session.exec(wanted)).first())
     user.password_hash = new_hash
     audit.record_audit_entry(work, None, "PASSWORD_RESET", global_id("user", user.id), "from the command line")
     return await end_sessions(work, col(Session.user_id) == user.id)
 
 
-async def _administrators(session: AsyncSession) -> set[UUID]:
+async def _lock_administrators(session: AsyncSession) -> set[UUID]:
     """Who is one now, locked in the order of ids: two who take each other's role follow one another."""
     ruling = sa.and_(col(User.role) == UserRole.ADMIN, col(User.banned_at).is_(None))
     wanted = select(User).where(ruling).order_by(col(User.id)).with_for_update(key_share=True)
     return {user.id for user in await session.exec(wanted.execution_options(populate_existing=True))}
 
 
-async def _person(session: AsyncSession, user_id: UUID | None) -> User:
+async def _lock_user(session: AsyncSession, user_id: UUID | None) -> User:
     if user_id is None or await session.get(User, user_id) is None:
         raise NotFound("no such person", path=("input", "userId"))
-    return await locked(session, user_id)
+    return await lock_user(session, user_id)

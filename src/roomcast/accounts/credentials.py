@@ -10,7 +10,7 @@ from uuid import UUID
 from roomcast.accounts import queries
 from roomcast.accounts.models import User
 from roomcast.accounts.passwords import Passwords
-from roomcast.accounts.throttle import MAX_LOGIN, Key, Recent, Throttle, deciding, keys_of, network
+from roomcast.accounts.throttle import MAX_LOGIN, Key, Recent, Throttle, blocking_keys, network, throttle_keys
 from roomcast.core.actor import Actor
 from roomcast.core.db import Database
 from roomcast.core.errors import EmailTaken, InvalidCredentials, RateLimited
@@ -29,12 +29,12 @@ class VerifiedPassword:
     newer_hash: str | None
 
 
-STRANGER_SECONDS = 60.0
+UNKNOWN_ADDRESS_SECONDS = 60.0
 """How long it is remembered that an account has not signed in from an address: while the address has to wait, the same
 name is looked up once in this time."""
 
 
-def _known(found: Sequence[queries.LoginCandidate]) -> set[str]:
+def _known_addresses(found: Sequence[queries.LoginCandidate]) -> set[str]:
     return {one.ip_address for one in found if one.ip_address}
 
 
@@ -43,8 +43,8 @@ class Credentials:
 
     def __init__(self, db: Database, passwords: Passwords, buckets: Buckets, *, limited: bool = True) -> None:
         self._db, self._passwords, self._buckets, self._limited = db, passwords, buckets, limited
-        self.tries = Throttle(enabled=limited)
-        self._strangers: Recent[float] = Recent()
+        self.throttle = Throttle(enabled=limited)
+        self._unknown_addresses: Recent[float] = Recent()
         """Until when a name and an address are taken to be strangers."""
 
     async def hash_for_signup(self, password: str, address: str | None) -> str:
@@ -65,36 +65,40 @@ class Credentials:
         await self._check_address(login, address)
         # The turn comes before the look at the account: a crowd at the door costs the others nothing, and nobody tries
         # again before the try before it has failed.
-        async with self._passwords.turn():
+        async with self._passwords.slot():
             await self._check_address(login, address)  # again: those who waited in front may be of the same address
-            found = await self._candidates(login)
-            yield await self._try(found[0] if found else None, password, keys_of(login, address, _known(found)))
+            found = await self._find_candidates(login)
+            yield await self._verify(
+                found[0] if found else None, password, throttle_keys(login, address, _known_addresses(found))
+            )
 
     async def _check_address(self, login: str, address: str | None) -> None:
         """Raises RateLimited while the address has to wait, except for an account that has signed in from it before:
         whoever shares the address with its owner must not be able to lock it out."""
         try:
-            self.tries.check(keys_of(login, address, set())[1:])
+            self.throttle.check(throttle_keys(login, address, set())[1:])
         except RateLimited:
-            if not await self._is_known(login, address):
+            if not await self._has_signed_in_from(login, address):
                 raise
 
-    async def _is_known(self, login: str, address: str | None) -> bool:
+    async def _has_signed_in_from(self, login: str, address: str | None) -> bool:
         key, moment = (login.strip().casefold()[:MAX_LOGIN], network(address) or ""), time.monotonic()
-        until = self._strangers.get(key)
+        until = self._unknown_addresses.get(key)
         if until is not None and until > moment:
             return False
-        is_known = keys_of(login, address, _known(await self._candidates(login)))[0][0] == "known"
+        is_known = throttle_keys(login, address, _known_addresses(await self._find_candidates(login)))[0][0] == "known"
         if not is_known:
-            self._strangers.put(key, moment + STRANGER_SECONDS)
+            self._unknown_addresses.put(key, moment + UNKNOWN_ADDRESS_SECONDS)
         return is_known
 
-    async def _candidates(self, login: str) -> Sequence[queries.LoginCandidate]:
+    async def _find_candidates(self, login: str) -> Sequence[queries.LoginCandidate]:
         async with self._db.read() as session:
             return await queries.find_login_candidates(session, login)
 
     @asynccontextmanager
-    async def claiming(self, email: str | None, address: str | None, actor: Actor | None = None) -> AsyncIterator[None]:
+    async def limit_email_probing(
+        self, email: str | None, address: str | None, actor: Actor | None = None
+    ) -> AsyncIterator[None]:
         """Around whatever claims an e-mail address. An EmailTaken inside counts: it tells who has an account here.
 
         Raises RateLimited after a few of them, whether the address is taken or not.
@@ -103,31 +107,31 @@ class Credentials:
         keys = [("emails", place)] if place else []
         keys += [("emails", str(actor.user_id))] if actor else []
         if email is not None:
-            self.tries.check(keys)
+            self.throttle.check(keys)
         try:
             yield
         except EmailTaken:
-            self.tries.record_failure(keys)
+            self.throttle.record_failure(keys)
             raise
 
     async def verify_password(self, actor: Actor, password: str, path: Sequence[str] = ()) -> VerifiedPassword:
         """That it is still the same person who asks. Raises InvalidCredentials, RateLimited."""
-        async with self._passwords.turn():
+        async with self._passwords.slot():
             async with self._db.read() as session:
                 user = (await queries.users_by_id(session, [actor.user_id])).get(actor.user_id)
-            return await self._try(user, password, [("session", str(actor.user_id))], path)
+            return await self._verify(user, password, [("session", str(actor.user_id))], path)
 
-    async def _try(
+    async def _verify(
         self, user: User | queries.LoginCandidate | None, password: str, keys: Sequence[Key], path: Sequence[str] = ()
     ) -> VerifiedPassword:
         try:
-            self.tries.check(deciding(keys))
+            self.throttle.check(blocking_keys(keys))
         except RateLimited:  # whoever keeps knocking is soon not even asked at whose door
-            self.tries.record_failure(keys[1:])
+            self.throttle.record_failure(keys[1:])
             raise
         good, newer = await self._passwords.verify(password, user.password_hash if user else None)
         if user is None or not good:
-            self.tries.record_failure(keys)
+            self.throttle.record_failure(keys)
             raise InvalidCredentials("this is not the password of such an account", path=path)
-        self.tries.record_success(keys)
+        self.throttle.record_success(keys)
         return VerifiedPassword(user.id, user.password_hash, newer)

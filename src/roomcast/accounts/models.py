@@ -44,12 +44,12 @@ PUBLIC_FIELDS = ("id", "username", "display_name", "bio", "avatar_id", "role", "
 """What everybody may see of a person."""
 
 
-def packed(user: User) -> dict[str, Any]:
+def encode_public_profile(user: User) -> dict[str, Any]:
     """What travels of a person between processes: what everybody may see. JSON-ready."""
     return user.model_dump(mode="json", include=set(PUBLIC_FIELDS))
 
 
-def unpacked(shown: dict[str, Any]) -> User:
+def decode_public_profile(shown: dict[str, Any]) -> User:
     """A person as `packed` let them go: nothing else is known of them."""
     avatar = UUID(shown["avatar_id"]) if shown["avatar_id"] else None
     moment = datetime.fromisoformat(shown["created_at"])

@@ -18,9 +18,9 @@ from passlib.context import CryptContext
 
 from roomcast.core.errors import PasswordTooWeak, RateLimited
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
-AT_ONCE = 1
+MAX_CONCURRENT = 1
 """Each hash holds 19 MiB and a core for some 20 ms: a second one would take the loop's share of a single core."""
 
 MAX_WAITING = 500
@@ -50,9 +50,9 @@ class Passwords:
             argon2__time_cost=passes,
             argon2__parallelism=1,
         )
-        self._nobodys = self._context.hash(secrets.token_hex())
-        self._turns, self._waiting = asyncio.Semaphore(AT_ONCE), 0
-        self._pool = ThreadPoolExecutor(AT_ONCE, "password", initializer=_give_way)
+        self._dummy_hash = self._context.hash(secrets.token_hex())
+        self._slots, self._waiting = asyncio.Semaphore(MAX_CONCURRENT), 0
+        self._pool = ThreadPoolExecutor(MAX_CONCURRENT, "password", initializer=_lower_priority)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -65,24 +65,24 @@ class Passwords:
             raise PasswordTooWeak("this password is among the first that anyone would try", path=path)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """A place among those that hash now. Raises RateLimited when too many are waiting for one."""
         if self._waiting >= MAX_WAITING:
             raise RateLimited("too many people are signing in at this moment", retry_after_ms=5_000)
         self._waiting += 1
         try:
-            await self._turns.acquire()
+            await self._slots.acquire()
         finally:
             self._waiting -= 1
         try:
             yield
         finally:
-            self._turns.release()
+            self._slots.release()
 
     async def hash(self, password: str) -> str:
         """Takes a turn of its own."""
-        async with self.turn():
-            return await self._beside_the_loop(lambda: self._context.hash(password))
+        async with self.slot():
+            return await self._run_in_thread(lambda: self._context.hash(password))
 
     async def verify(self, password: str, stored: str | None) -> tuple[bool, str | None]:
         """Whether it is the password, and a newer hash to store where the old one is outdated. Call it in a `turn`.
@@ -91,8 +91,8 @@ class Passwords:
         """
         if len(password) > MAX_LENGTH:
             stored = None
-        good, newer = await self._beside_the_loop(
-            lambda: self._verify(password[:MAX_LENGTH], self._nobodys if stored is None else stored)
+        good, newer = await self._run_in_thread(
+            lambda: self._verify(password[:MAX_LENGTH], self._dummy_hash if stored is None else stored)
         )
         return good and stored is not None, newer
 
@@ -105,11 +105,11 @@ class Passwords:
             return False, None
         return good, self._context.hash(password) if good and self._context.needs_update(stored) else None
 
-    async def _beside_the_loop(self, work: Callable[[], Answer]) -> Answer:
+    async def _run_in_thread(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
 
 
-def _give_way() -> None:
+def _lower_priority() -> None:
     """This thread's work is heavy and nobody's answer but its own depends on it: the loop goes first."""
     if sys.platform == "linux":  # where niceness belongs to a thread
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

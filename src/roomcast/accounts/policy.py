@@ -22,11 +22,11 @@ RESERVED = frozenset(
 )
 """Names that would read as somebody else: mentions of a whole room, or the house itself."""
 
-_IN_CHARGE = frozenset(["admin", "administrator", "moderator", "root", "roomcast", "support", "system"])
-_LIKE_IN_CHARGE = frozenset(map(fold, _IN_CHARGE))
+_STAFF_NAMES = frozenset(["admin", "administrator", "moderator", "root", "roomcast", "support", "system"])
+_STAFF_SKELETONS = frozenset(map(fold, _STAFF_NAMES))
 """Of these also the look-alikes are refused. (Not of all: `Ali` looks like `all`.)"""
 
-ADMINISTRATOR = "admin"
+FIRST_ADMIN_USERNAME = "admin"
 """The reserved name that the first administrator may have."""
 
 MAX_BIO = 500
@@ -131,12 +131,12 @@ def check_username(username: str) -> None:
             "or digit",
             path=("input", "username"),
         )
-    if username.casefold() != ADMINISTRATOR:
+    if username.casefold() != FIRST_ADMIN_USERNAME:
         check_not_reserved(username)
 
 
 def check_not_reserved(username: str) -> None:
-    if username.casefold() in RESERVED or fold(username) in _LIKE_IN_CHARGE:
+    if username.casefold() in RESERVED or fold(username) in _STAFF_SKELETONS:
         raise ValidationFailed("this username is reserved", path=("input", "username"))
 
 

@@ -17,7 +17,7 @@ from roomcast.core.direct_queries import DirectQuery, count, fetch_direct_rows
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.text_folding import is_printable, search_key
 
-_SHOWN = sa.select(*(table(User).c[name] for name in PUBLIC_FIELDS)).where(
+_PUBLIC_PROFILES = sa.select(*(table(User).c[name] for name in PUBLIC_FIELDS)).where(
     table(User).c.id.in_(sa.bindparam("ids", expanding=True))
 )
 
@@ -59,11 +59,11 @@ async def users_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID
 
 def public_profiles_query(ids: Collection[UUID]) -> DirectQuery:
     """Asks for what everybody may see of these people."""
-    return DirectQuery(_SHOWN, {"ids": list(ids)})
+    return DirectQuery(_PUBLIC_PROFILES, {"ids": list(ids)})
 
 
 _USERS, _SESSIONS = table(User), table(Session)
-_KNOCK = (
+_LOGIN_CANDIDATES = (
     sa.select(_USERS.c.id, _USERS.c.password_hash, _SESSIONS.c.ip_address)
     .outerjoin_from(_USERS, _SESSIONS, _SESSIONS.c.user_id == _USERS.c.id)
     .where(sa.or_(_USERS.c.username_key == sa.bindparam("login"), _USERS.c.email_key == sa.bindparam("login")))
@@ -84,10 +84,12 @@ async def find_login_candidates(session: AsyncSession, username_or_email: str) -
     """The account behind what somebody typed to sign in, once for each address it has signed in from, as far back as
     sessions are kept. Nothing for an unknown one."""
     key = username_or_email.strip().casefold()
-    return await fetch_direct_rows(session, LoginCandidate, _KNOCK, {"login": key}) if is_printable(key) else ()
+    return (
+        await fetch_direct_rows(session, LoginCandidate, _LOGIN_CANDIDATES, {"login": key}) if is_printable(key) else ()
+    )
 
 
-async def is_empty(session: AsyncSession) -> bool:
+async def has_no_users(session: AsyncSession) -> bool:
     """Whether nobody has signed up yet."""
     return (await session.exec(select(User.id).limit(1))).first() is None
 
@@ -109,7 +111,7 @@ async def sessions_ended_since(session: AsyncSession, moment: datetime) -> Seque
     return (await session.exec(ended.where(col(Session.revoked_at) > moment))).all()
 
 
-async def sessions_of(session: AsyncSession, actor: Actor) -> Sequence[Session]:
+async def active_sessions(session: AsyncSession, actor: Actor) -> Sequence[Session]:
     """The actor's living sessions, the most recently used first."""
     mine = select(Session).where(
         Session.user_id == actor.user_id, col(Session.revoked_at).is_(None), Session.expires_at > now()

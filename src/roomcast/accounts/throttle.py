@@ -20,10 +20,10 @@ Value = TypeVar("Value")
 Key = tuple[str, ...]
 Clock = Callable[[], float]
 
-REMEMBERED = 50_000
+MAX_KEYS = 50_000
 """Keys in memory. Whoever could push others out would have failed that often: at a price of a hash each."""
 
-FORGOTTEN_SECONDS = 3600.0
+FAILURE_TTL_SECONDS = 3600.0
 MAX_LOGIN = 254
 """Characters of a login that tell it from others."""
 
@@ -32,26 +32,26 @@ MAX_LOGIN = 254
 class BackoffPolicy:
     """How many failures cost nothing, and how the wait grows with each one after them."""
 
-    free: int
+    free_failures: int
     first_seconds: float
-    longest_seconds: float
+    max_seconds: float
 
-    def pause(self, failures: int) -> float:
-        if failures < self.free:
+    def delay_seconds(self, failures: int) -> float:
+        if failures < self.free_failures:
             return 0.0
-        return min(self.longest_seconds, self.first_seconds * 2.0 ** min(failures - self.free, 30))
+        return min(self.max_seconds, self.first_seconds * 2.0 ** min(failures - self.free_failures, 30))
 
 
-PATIENCE: Mapping[str, BackoffPolicy] = {
-    "account": BackoffPolicy(free=5, first_seconds=1.0, longest_seconds=900.0),
+BACKOFF_POLICIES: Mapping[str, BackoffPolicy] = {
+    "account": BackoffPolicy(free_failures=5, first_seconds=1.0, max_seconds=900.0),
     # Colleagues of the account's owner may share this address. Half a minute bounds how long they can keep the owner
     # waiting, and lets nobody try more than three thousand passwords in a day.
-    "known": BackoffPolicy(free=5, first_seconds=1.0, longest_seconds=30.0),
-    "session": BackoffPolicy(free=5, first_seconds=1.0, longest_seconds=900.0),
+    "known": BackoffPolicy(free_failures=5, first_seconds=1.0, max_seconds=30.0),
+    "session": BackoffPolicy(free_failures=5, first_seconds=1.0, max_seconds=900.0),
     # Answers that an e-mail address belongs to somebody, of one address or one signed-in person.
-    "emails": BackoffPolicy(free=10, first_seconds=60.0, longest_seconds=900.0),
+    "emails": BackoffPolicy(free_failures=10, first_seconds=60.0, max_seconds=900.0),
     # Many people share one address: it is only slowed down enough to make trying everybody's password hopeless.
-    "address": BackoffPolicy(free=30, first_seconds=1.0, longest_seconds=60.0),
+    "address": BackoffPolicy(free_failures=30, first_seconds=1.0, max_seconds=60.0),
 }
 
 
@@ -61,9 +61,9 @@ class FailureCount:
     failed_at: float = -math.inf
     blocked_until: float = -math.inf
 
-    def after_failure(self, patience: BackoffPolicy, moment: float) -> "FailureCount":
-        failures = 1 if moment - self.failed_at > FORGOTTEN_SECONDS else self.failures + 1
-        return FailureCount(failures, moment, moment + patience.pause(failures))
+    def after_failure(self, policy: BackoffPolicy, moment: float) -> "FailureCount":
+        failures = 1 if moment - self.failed_at > FAILURE_TTL_SECONDS else self.failures + 1
+        return FailureCount(failures, moment, moment + policy.delay_seconds(failures))
 
 
 class Recent(OrderedDict[Key, Value], Generic[Value]):
@@ -72,7 +72,7 @@ class Recent(OrderedDict[Key, Value], Generic[Value]):
     def put(self, key: Key, value: Value) -> None:
         self[key] = value
         self.move_to_end(key)
-        if len(self) > REMEMBERED:
+        if len(self) > MAX_KEYS:
             self.popitem(last=False)
 
 
@@ -81,11 +81,11 @@ class Throttle:
 
     def __init__(self, *, enabled: bool = True, clock: Clock = time.monotonic) -> None:
         self._enabled, self._clock = enabled, clock
-        self._tallies: Recent[FailureCount] = Recent()
+        self._counts: Recent[FailureCount] = Recent()
 
     def check(self, keys: Sequence[Key]) -> None:
         """Raises RateLimited while one of these has to wait."""
-        ends = [self._tallies[key].blocked_until for key in keys if key in self._tallies]
+        ends = [self._counts[key].blocked_until for key in keys if key in self._counts]
         wait = max(ends, default=-math.inf) - self._clock()
         if self._enabled and wait > 0:
             raise RateLimited("too many failed attempts; wait and try again", retry_after_ms=math.ceil(wait * 1000))
@@ -93,18 +93,18 @@ class Throttle:
     def record_failure(self, keys: Sequence[Key]) -> None:
         """A try has failed."""
         for key in keys:
-            tally = self._tallies.get(key, FailureCount())
-            self._tallies.put(key, tally.after_failure(PATIENCE[key[0]], self._clock()))
+            tally = self._counts.get(key, FailureCount())
+            self._counts.put(key, tally.after_failure(BACKOFF_POLICIES[key[0]], self._clock()))
 
     def record_success(self, keys: Sequence[Key]) -> None:
         """A try was right: its account's failures are forgotten, its address's are not, or one account of one's own
         would buy tries at all others."""
         for key in keys:
             if key[0] != "address":
-                self._tallies.pop(key, None)
+                self._counts.pop(key, None)
 
 
-def keys_of(login: str, address: str | None, known: set[str]) -> list[Key]:
+def throttle_keys(login: str, address: str | None, known: set[str]) -> list[Key]:
     """Whose patience a try at an account costs. `known`: addresses that the account has signed in from.
 
     By what was typed, not by the account behind it: an unknown name wears patience out just like a known one.
@@ -116,7 +116,7 @@ def keys_of(login: str, address: str | None, known: set[str]) -> list[Key]:
     return [("known", name, place) if is_known else ("account", name), ("address", place)]
 
 
-def deciding(keys: Sequence[Key]) -> Sequence[Key]:
+def blocking_keys(keys: Sequence[Key]) -> Sequence[Key]:
     """Those of the keys of a try that can refuse it: what others fail at elsewhere does not count for an account at an
     address that it knows."""
     return keys[:1] if keys[0][0] == "known" else keys

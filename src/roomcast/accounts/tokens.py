@@ -17,7 +17,7 @@ from roomcast.core.ids import uuid7
 from roomcast.core.keys import derive_key
 
 ISSUER = "roomcast"
-REMEMBERED = 10_000
+CACHE_SIZE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +36,14 @@ class Tokens:
 
     def __init__(self, secrets: Sequence[bytes], access_seconds: int) -> None:
         keys = [*(derive_key(secret, "access tokens") for secret in secrets), *secrets]
-        self._ring = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
+        self._keys_by_id = {hashlib.sha256(key).hexdigest()[:8]: key for key in keys}
         self._refresh_keys = [derive_key(secret, "refresh tokens") for secret in secrets]
-        self._signer = next(iter(self._ring))
+        self._signing_key_id = next(iter(self._keys_by_id))
         self._lifetime = timedelta(seconds=access_seconds)
-        self._verified: OrderedDict[str, Claims] = OrderedDict()
+        self._cache: OrderedDict[str, Claims] = OrderedDict()
         self._jwt = jwt.PyJWT(options={"enforce_minimum_key_length": True})
 
-    def access(self, user_id: UUID, session_id: UUID) -> tuple[str, datetime]:
+    def issue_access_token(self, user_id: UUID, session_id: UUID) -> tuple[str, datetime]:
         """A new access token and the moment it ends."""
         issued = now()
         expires = issued + self._lifetime
@@ -56,19 +56,19 @@ class Tokens:
             "iat": int(issued.timestamp()),
             "exp": expires.timestamp(),
         }
-        headers = {"kid": self._signer, "typ": "at+jwt"}
-        return self._jwt.encode(claims, self._ring[self._signer], "HS256", headers=headers), expires
+        headers = {"kid": self._signing_key_id, "typ": "at+jwt"}
+        return self._jwt.encode(claims, self._keys_by_id[self._signing_key_id], "HS256", headers=headers), expires
 
-    def read(self, token: str) -> Claims:
+    def verify(self, token: str) -> Claims:
         """Raises TokenExpired for a token whose time is over, Unauthenticated for any other that is not good.
 
         A good token is verified once: it stays what it is until its end, and a client sends it with every request.
         """
-        known = self._verified.get(token)
+        known = self._cache.get(token)
         if known is None:
-            known = self._verified[token] = self._verify(token)
-            if len(self._verified) > REMEMBERED:
-                self._verified.popitem(last=False)
+            known = self._cache[token] = self._verify(token)
+            if len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
         if known.expires_at <= datetime.now(UTC):
             raise TokenExpired("the access token has expired")
         return known
@@ -76,7 +76,7 @@ class Tokens:
     def _verify(self, token: str) -> Claims:
         try:
             header = jwt.get_unverified_header(token)
-            key = self._ring.get(str(header.get("kid")))
+            key = self._keys_by_id.get(str(header.get("kid")))
             if key is None or header.get("typ") != "at+jwt":
                 raise Unauthenticated("this access token was not made here")
             return _claims(self._decode(token, key))

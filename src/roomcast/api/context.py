@@ -24,12 +24,11 @@ from roomcast.core.db import Database, Snapshot
 from roomcast.core.epoch import Epoch
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.event_log import Position, RoomHead
-from roomcast.core.group_commit import GroupCommit
 from roomcast.live.inbox_reconciler import InboxReconciler
 from roomcast.live.presence import PresenceService
 from roomcast.messages import mentions, reactions, threads
 from roomcast.messages import queries as messages
-from roomcast.messages.actions import NewMessage, Sent
+from roomcast.messages.actions import MessageSender
 from roomcast.messages.models import Message
 from roomcast.moderation import queries as moderation
 from roomcast.notifications.notifier import Notifier
@@ -60,8 +59,7 @@ class Backend:
     credentials: Credentials
     sessions: Sessions
     account_rules: AccountRules
-    send: GroupCommit[NewMessage, Sent]
-    """Sends one message. Concurrent calls share a transaction, which `messages.actions.send_messages` runs."""
+    message_sender: MessageSender
     watchers: WatcherRegistry
     inbox_reconciler: InboxReconciler
     presence: PresenceService
@@ -224,7 +222,7 @@ class Context:
 
     @property
     def attachments(self) -> Loader[UUID, list[File]]:
-        return self._loader("attachments", files.attached)
+        return self._loader("attachments", files.files_by_message)
 
     def _loader(
         self, name: str, query: Callable[[Any, Collection[Key]], Awaitable[Mapping[Key, Row]]]

@@ -1,9 +1,10 @@
 """Calls that arrive while one transaction commits share the next one."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import ClassVar, Generic, TypeVar
 
 from sqlalchemy.exc import DBAPIError
 
@@ -53,31 +54,28 @@ class _Lane(Generic[Arg, Result]):
     task: "asyncio.Task[None] | None" = None
 
 
-class GroupCommit(Generic[Arg, Result]):
-    """`run` gets a work and the group's arguments and answers, in their order, with a result or the Refused of each.
+class GroupCommit(ABC, Generic[Arg, Result]):
+    """Runs calls in groups, one transaction for each group. A subclass says in `run_group` what a group does.
 
-    There is no timer: an idle server commits at once, a busy one groups what waits and what the next passes of the
-    loop bring, because those whom the last group has answered are about to call again.
+    There is no timer. An idle server commits a call at once. A busy one groups the calls that wait with those that
+    arrive in the next passes of the event loop, because clients often send their next call right after an answer.
 
-    `lane` names what a call locks, e.g. its room. One common group of all lanes runs at a time, in a work that skips
-    locks which others hold; `run` answers Unavailable for those calls. Beside it they wait for their locks, in a second
-    group: other processes hold a lock for milliseconds. Where that times out, each lane waits in a transaction of its
-    own, so that one lock delays no other lane any longer. Without `lane`, and on SQLite, nothing is skipped.
+    With `uses_lanes`, `lane` names the lock that a call needs, e.g. its room. One common group of all lanes runs at a
+    time, and its transaction skips rows that others have locked; `run_group` returns Unavailable for those calls. They
+    then wait for their locks in a second group, because other processes hold a lock for milliseconds. If that wait
+    times out, each lane waits in its own transaction, so that one lock no longer delays the other lanes. Without lanes,
+    and on SQLite, no lock is skipped.
 
-    A group whose connection is lost, or that is not answered in time, runs a second time: `run` must find what the
-    first time may have stored. A group that fails otherwise is taken apart, so that a bad call harms no other.
+    A group runs a second time if its connection is lost or the database does not answer in time, so `run_group` must
+    recognise what the first run may have stored. After any other failure each call of the group runs alone, so that a
+    bad call fails no other.
     """
 
-    def __init__(
-        self,
-        db: Database,
-        run: Callable[[Work, Sequence[Arg]], Awaitable[Sequence[Result | Refused]]],
-        *,
-        lane: Callable[[Arg], Hashable] | None = None,
-        limit: int = 200,
-    ) -> None:
-        self._db, self._run, self._limit = db, run, limit
-        self._lane_of = None if db.is_sqlite else lane
+    uses_lanes: ClassVar[bool] = False
+
+    def __init__(self, db: Database, *, limit: int = 200) -> None:
+        self._db, self._limit = db, limit
+        self._has_lanes = self.uses_lanes and not db.is_sqlite
         self.groups = self.calls = self.deferred = self.fallbacks = self.retries = 0
         """Transactions, calls, calls that had to wait for a lock, groups taken apart, groups run twice."""
         self._waiting: list[_Call[Arg, Result]] = []
@@ -88,10 +86,21 @@ class GroupCommit(Generic[Arg, Result]):
         """Where the calls of a lane go that avoid the common group, and until when."""
         self._slots = asyncio.Semaphore(LANES)
 
-    async def __call__(self, argument: Arg) -> Result:
-        """Raises the Refused of this call, Unavailable, OutcomeUnknown. A caller that goes away before the call's
-        group has begun takes it back; later it does not undo what its group commits."""
-        key = self._lane_of(argument) if self._lane_of is not None else None
+    @abstractmethod
+    async def run_group(self, work: Work, calls: Sequence[Arg]) -> Sequence[Result | Refused]:
+        """Run these calls in one transaction. Returns a result or a Refused for each, in the same order."""
+
+    def lane(self, call: Arg) -> Hashable:
+        """The lock that the call needs, e.g. the id of its room. Used only with `uses_lanes`."""
+        return None
+
+    async def submit(self, argument: Arg) -> Result:
+        """Run one call in the next group and return its result. Raises the Refused of this call, Unavailable or
+        OutcomeUnknown.
+
+        A caller that is cancelled before the group starts withdraws the call. Later it has no effect on the group.
+        """
+        key = self.lane(argument) if self._has_lanes else None
         call: _Call[Arg, Result] = _Call(argument, asyncio.get_running_loop().create_future(), key)
         self.calls += 1
         if (lane := self._current_lane(key)) is not None:
@@ -142,11 +151,10 @@ class GroupCommit(Generic[Arg, Result]):
         return [call for call in taken if not call.future.done()]
 
     async def _serve(self, calls: Sequence[_Call[Arg, Result]]) -> None:
-        has_lanes = self._lane_of is not None
-        error = await self._attempt_twice(calls, skip_locked=has_lanes)
+        error = await self._attempt_twice(calls, skip_locked=self._has_lanes)
         if error is None:
             return
-        if has_lanes and not _is_lost(error):
+        if self._has_lanes and not _is_lost(error):
             self._separate(calls)
         else:
             await self._take_apart(calls, error)
@@ -254,7 +262,7 @@ class GroupCommit(Generic[Arg, Result]):
         try:
             async with self._db.work(skips_locked_rooms=skip_locked) as work:
                 async with asyncio.timeout(self._db.answer_seconds):
-                    results = await self._run(work, [call.argument for call in calls])
+                    results = await self.run_group(work, [call.argument for call in calls])
         except Exception as error:  # each caller is told; nothing is swallowed
             for call in calls:
                 call.is_uncertain |= isinstance(error, OutcomeUnknown)
@@ -272,7 +280,7 @@ class GroupCommit(Generic[Arg, Result]):
         """Run each call alone: one that lost a race for a unique key sees the winner, and only a bad one fails."""
         is_locked = isinstance(error, Unavailable)
         is_final = len(calls) == 1 and not isinstance(error, DBAPIError)
-        if is_final or _is_lost(error) or (is_locked and self._lane_of is None):
+        if is_final or _is_lost(error) or (is_locked and not self._has_lanes):
             for call in calls:
                 call.fail(error)
             return

@@ -1,7 +1,7 @@
 """Changes to messages."""
 
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from uuid import UUID
@@ -18,6 +18,7 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.direct_queries import DirectQuery, as_dict, execute_direct, fetch_direct, with_values
 from roomcast.core.errors import NotFound, Refused, Unavailable
+from roomcast.core.group_commit import GroupCommit
 from roomcast.core.ids import local_id, uuid7
 from roomcast.messages import mentions, policy, search
 from roomcast.messages.attachments import AttachmentClaims
@@ -27,8 +28,8 @@ from roomcast.rooms import queries as rooms
 from roomcast.rooms import read_state
 from roomcast.rooms.models import Membership, Room
 from roomcast.rooms.policy import may_read
-from roomcast.uploads.actions import attach
-from roomcast.uploads.queries import locking
+from roomcast.uploads.actions import attach_to_messages
+from roomcast.uploads.queries import lock_files_query
 
 REMEMBERED = 1_000
 """Authors at hand, as everybody may see them."""
@@ -81,6 +82,22 @@ class Sent:
     """False also for a message without a key that an earlier try has stored, whose commit was not confirmed."""
 
 
+class MessageSender(GroupCommit[NewMessage, Sent]):
+    """Sends messages. Those that arrive while one transaction commits share the next one."""
+
+    uses_lanes = True
+
+    async def send(self, new_message: NewMessage) -> Sent:
+        """Send one message. Raises what `send_messages` refuses it with, Unavailable or OutcomeUnknown."""
+        return await self.submit(new_message)
+
+    async def run_group(self, work: Work, calls: Sequence[NewMessage]) -> Sequence[Sent | Refused]:
+        return await send_messages(work, calls)
+
+    def lane(self, call: NewMessage) -> Hashable:
+        return call.room_id
+
+
 async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent | Refused]:
     """Store each message at the next seq of its room; announces MessageCreated for the new ones.
 
@@ -97,7 +114,7 @@ async def send_messages(work: Work, wishes: Sequence[NewMessage]) -> list[Sent |
         await _store(work, fresh, desk.authors)
         await read_state.record_send_times(work, {pair: desk.memberships[pair].last_sent_at for pair in desk.paced})
     if desk.claims.claimed:
-        await attach(work, desk.claims.claimed)
+        await attach_to_messages(work, desk.claims.claimed)
     return answers
 
 
@@ -131,7 +148,7 @@ async def _open_desk(work: Work, wishes: Sequence[NewMessage]) -> SendState:
         rooms.memberships_query(pairs),
         accounts.public_profiles_query(people),
         DirectQuery(_MESSAGES, {"ids": list(named)}),
-        locking({id_ for wish in wishes for id_ in wish.file_ids if id_ is not None}),
+        lock_files_query({id_ for wish in wishes for id_ in wish.file_ids if id_ is not None}),
     )
     event_log.remember_locked_heads(work.session, heads)
     return SendState(

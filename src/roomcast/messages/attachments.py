@@ -6,7 +6,7 @@ from uuid import UUID
 
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Conflict, ValidationFailed
-from roomcast.uploads.actions import check_free
+from roomcast.uploads.actions import check_usable
 from roomcast.uploads.models import File
 
 MAX_ATTACHMENTS = 10
@@ -29,7 +29,7 @@ class AttachmentClaims:
         known = [id_ for id_ in ids if id_ is not None]
         if len(ids) > MAX_ATTACHMENTS or len(set(known)) < len(known):
             raise ValidationFailed(f"a message carries at most {MAX_ATTACHMENTS} files, each once", path=path)
-        found = [check_free(self.files.get(id_) if id_ else None, actor, "attachmentIds").id for id_ in ids]
+        found = [check_usable(self.files.get(id_) if id_ else None, actor, "attachmentIds").id for id_ in ids]
         if any(id_ in self.claimed for id_ in found):
             raise Conflict("a file is used once: upload it again", path=path)
         return found

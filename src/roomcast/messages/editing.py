@@ -16,7 +16,7 @@ from roomcast.messages.events import MessageDeleted, MessageUpdated, MessageUpda
 from roomcast.messages.models import FormerBody, Mention, Message, Reaction
 from roomcast.rooms.membership_changes import reach_locked as reach_room_locked
 from roomcast.rooms.queries import RoomView
-from roomcast.uploads.actions import detach
+from roomcast.uploads.actions import detach_from_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ async def _erase(work: Work, message: Message) -> None:
     message.body = message.pinned_at = None
     message.mentions_room = message.has_attachments = False
     await search.unindex_message(work, message)
-    await detach(work, message.id)
+    await detach_from_message(work, message.id)
     for table in (FormerBody, Mention, Reaction):
         await _forget(work, message, table)
 

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 from uuid import UUID
 
-from roomcast.accounts.models import User, packed, unpacked
+from roomcast.accounts.models import User, decode_public_profile, encode_public_profile
 from roomcast.core.events import Event, transient_field
 from roomcast.messages.models import Message, MessageKind
 
@@ -33,14 +33,17 @@ class MessageCreated(Event):
         by_person = self.fresh is None or self.fresh.kind == MessageKind.USER
         return by_person and self.thread_root_id is None
 
-    def cargo(self) -> dict[str, Any] | None:
+    def transient_payload(self) -> dict[str, Any] | None:
         if self.fresh is None:
             return None
-        return {"fresh": self.fresh.model_dump(mode="json"), "author": packed(self.author) if self.author else None}
+        return {
+            "fresh": self.fresh.model_dump(mode="json"),
+            "author": encode_public_profile(self.author) if self.author else None,
+        }
 
     @classmethod
-    def unload(cls, cargo: dict[str, Any]) -> dict[str, Any]:
-        author = unpacked(cargo["author"]) if cargo["author"] else None
+    def read_transient(cls, cargo: dict[str, Any]) -> dict[str, Any]:
+        author = decode_public_profile(cargo["author"]) if cargo["author"] else None
         return {"fresh": Message.model_validate(cargo["fresh"]), "author": author}
 
 

@@ -15,10 +15,9 @@ from sqlalchemy.exc import IntegrityError
 
 from roomcast.core.clock import now
 from roomcast.core.db import Database
-from roomcast.core.group_commit import GroupCommit
 from roomcast.notifications import actions, pending, policy, unseen
 from roomcast.notifications.payloads import PushPayload, build_payloads
-from roomcast.notifications.pending import Claim, Done
+from roomcast.notifications.pending import Claim, Done, PushSettler
 from roomcast.notifications.push_message import PushMessage, PushOutcome, PushResult
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class Notifier:
         self._opening = asyncio.Lock()
         self._sender: Sender | None = None
         self._sending: dict[asyncio.Task[None], str] = {}
-        self._settle = GroupCommit(db, pending.settle)
+        self._settler = PushSettler(db)
         self.stats: Counter[str] = Counter()
         """What became of pushes since the start, by Fate; only ever rising."""
 
@@ -66,7 +65,7 @@ class Notifier:
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
-        await self._settle.close()
+        await self._settler.close()
         if self._sender is not None:
             await self._sender.close()
 
@@ -130,7 +129,7 @@ class Notifier:
     async def _say(self, claim: Claim, notice: PushPayload | None) -> None:
         try:
             if notice is None:
-                await self._settle(self._over(claim, claim.newest_seq))
+                await self._settler.submit(self._over(claim, claim.newest_seq))
             else:
                 await self._push(claim, notice)
         except Exception:  # its lease ends, and then it is tried again
@@ -149,9 +148,9 @@ class Notifier:
                 await actions.forget(work, claim.subscription.id)
         elif answer.outcome == PushOutcome.LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
             again_at = now() + policy.pause(self._delay, claim.attempts, answer.after)
-            await self._settle(Done(claim, notice.newest_seq, again_at, failed=True))
+            await self._settler.submit(Done(claim, notice.newest_seq, again_at, failed=True))
         else:
-            await self._settle(self._over(claim, notice.newest_seq))
+            await self._settler.submit(self._over(claim, notice.newest_seq))
 
     def _over(self, claim: Claim, said_seq: int) -> Done:
         return Done(claim, said_seq, now() + self._delay)

@@ -16,6 +16,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core import event_log
 from roomcast.core.columns import among, table
 from roomcast.core.db import Work
+from roomcast.core.group_commit import GroupCommit
 from roomcast.notifications import unseen
 from roomcast.notifications.models import PendingPush, PushPosition, PushSubscription
 from roomcast.notifications.unseen import Key, UnseenSpan
@@ -144,6 +145,13 @@ class Done:
     said_seq: int
     again_at: datetime
     failed: bool = False
+
+
+class PushSettler(GroupCommit[Done, None]):
+    """Stores the results of pushes. Those that arrive while one transaction commits share the next one."""
+
+    async def run_group(self, work: Work, calls: Sequence[Done]) -> Sequence[None]:
+        return await settle(work, calls)
 
 
 async def settle(work: Work, done: Sequence[Done]) -> list[None]:

@@ -28,5 +28,5 @@ class MembershipStateChanged(Event):
     preferences: bool = False
 
     @property
-    def concerns(self) -> UUID | None:
+    def affected_user_id(self) -> UUID | None:
         return self.user_id

@@ -32,7 +32,7 @@ class MemberChanged(Event):
     by_id: UUID | None = transient_field()
 
     @property
-    def concerns(self) -> UUID | None:
+    def affected_user_id(self) -> UUID | None:
         return self.user_id
 
     @property

@@ -43,7 +43,7 @@ class NewFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class StoredContent:
     """What is known of a file's bytes as they are stored. `picture`: None for what is none, or was not looked at."""
 
     sha256: str
@@ -56,8 +56,8 @@ class Received:
 class SizeLimits:
     """In bytes: of one file, and of all files of one person."""
 
-    file: int
-    person: int
+    per_file: int
+    per_user: int
 
 
 async def create_upload(work: Work, actor: Actor, new: NewFile, limits: SizeLimits) -> File:
@@ -68,26 +68,26 @@ async def create_upload(work: Work, actor: Actor, new: NewFile, limits: SizeLimi
     """
     file = File(
         owner_id=actor.user_id,
-        filename=policy.clean_name(new.filename),
+        filename=policy.clean_filename(new.filename),
         declared_type=policy.check_type(new.content_type),
-        byte_size=policy.check_size(new.byte_size, limits.file),
+        byte_size=policy.check_size(new.byte_size, limits.per_file),
         created_at=now(),
     )
-    if await queries.waiting_count(work.session, actor) >= policy.MAX_WAITING:
-        raise RateLimited(f"at most {policy.MAX_WAITING} files wait to be used; unused ones go after a day")
-    if await queries.stored_bytes(work.session, actor) + new.byte_size > limits.person:
-        raise QuotaExceeded(f"your files may have {limits.person} bytes in all", path=("input", "byteSize"))
+    if await queries.unused_count(work.session, actor) >= policy.MAX_UNUSED_FILES:
+        raise RateLimited(f"at most {policy.MAX_UNUSED_FILES} files wait to be used; unused ones go after a day")
+    if await queries.stored_bytes(work.session, actor) + new.byte_size > limits.per_user:
+        raise QuotaExceeded(f"your files may have {limits.per_user} bytes in all", path=("input", "byteSize"))
     work.session.add(file)
     return file
 
 
-async def fill(work: Work, file_id: UUID, received: Received) -> File:
+async def mark_received(work: Work, file_id: UUID, received: StoredContent) -> File:
     """The file has its bytes. The same bytes again change nothing.
 
     Raises NotFound when it was given up meanwhile, Conflict when it has other bytes already.
     """
-    file = await queries.lock(work.session, file_id)
-    if file is None or (file.claimed_at is not None and not file.is_held):
+    file = await queries.lock_file(work.session, file_id)
+    if file is None or (file.claimed_at is not None and not file.is_referenced):
         raise NotFound("no such upload")
     if file.sha256 is not None and file.sha256 != received.sha256:
         raise Conflict("this upload has other bytes already")
@@ -100,7 +100,7 @@ async def fill(work: Work, file_id: UUID, received: Received) -> File:
     return file
 
 
-def check_free(file: File | None, actor: Actor, argument: str) -> File:
+def check_usable(file: File | None, actor: Actor, argument: str) -> File:
     """That this person may use the file now. Raises NotFound, AttachmentNotReady, Conflict."""
     path = ("input", argument)
     if file is None or file.owner_id != actor.user_id:
@@ -112,7 +112,7 @@ def check_free(file: File | None, actor: Actor, argument: str) -> File:
     return file
 
 
-async def attach(work: Work, files: Mapping[UUID, tuple[UUID, int]]) -> None:
+async def attach_to_messages(work: Work, files: Mapping[UUID, tuple[UUID, int]]) -> None:
     """These files, which were found free under their lock, belong to those messages, each at its position."""
     since = now()
     rows = [
@@ -122,7 +122,7 @@ async def attach(work: Work, files: Mapping[UUID, tuple[UUID, int]]) -> None:
     await execute_direct(work.session, _ATTACH, rows)
 
 
-async def detach(work: Work, message_id: UUID) -> None:
+async def detach_from_message(work: Work, message_id: UUID) -> None:
     """The message carries nothing any more: its files can be read no longer, and the next sweep removes them."""
     await work.session.exec(sa.update(File).where(col(File.message_id) == message_id).values(message_id=None))
 
@@ -132,7 +132,7 @@ async def set_avatar(work: Work, actor: Actor, file_id: UUID | None, before: UUI
 
     Raises NotFound, AttachmentNotReady, Conflict, UnsupportedMediaType for what is no picture.
     """
-    file = check_free(await queries.lock(work.session, file_id), actor, "avatarUploadId")
+    file = check_usable(await queries.lock_file(work.session, file_id), actor, "avatarUploadId")
     if file.content_type not in PICTURES:
         raise UnsupportedMediaType("an avatar is a PNG, JPEG, GIF or WebP", path=("input", "avatarUploadId"))
     await clear_avatar(work, before)
@@ -146,13 +146,13 @@ async def clear_avatar(work: Work, file_id: UUID | None) -> None:
         await work.session.exec(sa.update(File).where(col(File.id) == file_id).values(is_avatar=False))
 
 
-async def give_up(work: Work) -> None:
+async def expire_unused_files(work: Work) -> None:
     """What was asked for a day ago and never used, never will be."""
     moment = now()
-    old = queries.forgotten(moment - policy.KEPT)
+    old = queries.is_expired(moment - policy.UNUSED_RETENTION)
     await work.session.exec(sa.update(File).where(old).values(claimed_at=moment))
 
 
-async def forget(work: Work, file_ids: Collection[UUID]) -> None:
+async def delete_files(work: Work, file_ids: Collection[UUID]) -> None:
     """Their bytes are gone, and now they are."""
     await work.session.exec(sa.delete(File).where(col(File.id).in_(file_ids)))

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import obstore
 from obstore.store import S3Store
 
-from roomcast.uploads.storage import CHUNK_BYTES, PAGE, Blob
+from roomcast.uploads.storage import CHUNK_BYTES, PAGE_SIZE, Blob
 
 
 class Bucket:
@@ -36,7 +36,7 @@ class Bucket:
             client_options={"allow_http": is_plain, "connect_timeout": "5s", "read_timeout": "30s", "timeout": "1h"},
         )
 
-    async def keep(self, name: str, path: Path) -> None:
+    async def put(self, name: str, path: Path) -> None:
         await obstore.put_async(self._store, name, path)
 
     async def size(self, name: str) -> int:
@@ -49,8 +49,8 @@ class Bucket:
     async def remove(self, name: str) -> None:
         await obstore.delete_async(self._store, name)
 
-    async def blobs(self) -> AsyncIterator[list[Blob]]:
-        async for page in obstore.list(self._store, chunk_size=PAGE):
+    async def list_blobs(self) -> AsyncIterator[list[Blob]]:
+        async for page in obstore.list(self._store, chunk_size=PAGE_SIZE):
             yield [Blob(str(each["path"]), each["last_modified"]) for each in page]
 
 

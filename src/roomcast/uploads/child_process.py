@@ -20,7 +20,7 @@ class Child:
     """Starts with the first question. `answered`: how many it has answered."""
 
     def __init__(self, memory_bytes: int) -> None:
-        self.answered = 0
+        self.answer_count = 0
         self._memory_bytes = memory_bytes
         self._lock = threading.Lock()
         self._is_killed = False
@@ -34,7 +34,7 @@ class Child:
     def has_ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None
 
-    def ask(self, line: bytes) -> bytes:
+    def request(self, line: bytes) -> bytes:
         """The answer to this line; empty when the process has ended."""
         process = self._start()
         if process is None or process.stdin is None or process.stdout is None:
@@ -47,7 +47,7 @@ class Child:
             return b""
         if not answer.endswith(b"\n"):
             return b""
-        self.answered += 1
+        self.answer_count += 1
         return answer
 
     def kill(self) -> None:

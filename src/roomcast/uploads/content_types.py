@@ -45,8 +45,8 @@ _SIGNATURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"MZ", "application/vnd.microsoft.portable-executable"),
     (0, b"\x7fELF", "application/x-executable"),
 )
-_BEFORE: dict[str, bytes] = {"image/webp": b"RIFF", "audio/wav": b"RIFF"}
-_ALSO: dict[str, str] = {
+_REQUIRED_PREFIXES: dict[str, bytes] = {"image/webp": b"RIFF", "audio/wav": b"RIFF"}
+_ALIASES: dict[str, str] = {
     "image/jpg": "image/jpeg",
     "image/pjpeg": "image/jpeg",
     "image/x-png": "image/png",
@@ -72,20 +72,20 @@ say so."""
 _KNOWN = frozenset(kind for _, _, kind in _SIGNATURES)
 
 
-def sniffed(head: bytes) -> str | None:
+def detect_type(head: bytes) -> str | None:
     """The type whose signature these first bytes bear."""
     for offset, signature, kind in _SIGNATURES:
-        if head.startswith(signature, offset) and head.startswith(_BEFORE.get(kind, b"")):
+        if head.startswith(signature, offset) and head.startswith(_REQUIRED_PREFIXES.get(kind, b"")):
             return kind
     return None
 
 
-def settle(declared: str, head: bytes) -> str:
+def resolve_type(declared: str, head: bytes) -> str:
     """The type a file is kept under. Its signature decides; without one, its sender, except over what we would know.
 
     Raises UnsupportedMediaType for what is called a picture and is none.
     """
-    found, called = sniffed(head), _ALSO.get(declared, declared)
+    found, called = detect_type(head), _ALIASES.get(declared, declared)
     if called in PICTURES and found not in PICTURES:
         raise UnsupportedMediaType(f"these bytes are no {called}")
     if found == ZIP and called not in _KNOWN:  # documents of many kinds are zip files

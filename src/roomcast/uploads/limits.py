@@ -19,7 +19,7 @@ class TransferLimits:
 
     uploads: int = 128
     uploads_per_address: int | None = 32
-    uploads_per_person: int | None = 8
+    uploads_per_user: int | None = 8
     downloads: int = 1000
     downloads_per_address: int | None = 200
     stall_seconds: float = 30.0
@@ -31,9 +31,9 @@ class TransferLimits:
     min_free_bytes: int = 256 * 1024**2
     """What uploads leave free on the disk: the database writes to it, too."""
 
-    def without_shares(self) -> "TransferLimits":
+    def without_client_limits(self) -> "TransferLimits":
         """Without limits per address or person: for load tests."""
-        return replace(self, uploads_per_address=None, uploads_per_person=None, downloads_per_address=None)
+        return replace(self, uploads_per_address=None, uploads_per_user=None, downloads_per_address=None)
 
 
 class Slots:
@@ -42,30 +42,30 @@ class Slots:
     def __init__(self, most: int, per_address: int | None, per_person: int | None = None) -> None:
         self._most, self._per_address, self._per_person = most, per_address, per_person
         self._addresses: Counter[str | None] = Counter()
-        self._people: Counter[UUID] = Counter()
+        self._users: Counter[UUID] = Counter()
 
     @property
     def count(self) -> int:
         return self._addresses.total()
 
     @contextmanager
-    def take(self, address: str | None, person: UUID | None = None) -> Iterator[None]:
+    def acquire(self, address: str | None, user_id: UUID | None = None) -> Iterator[None]:
         """A slot as long as the block runs. Raises RateLimited."""
         is_full = (
             self.count >= self._most
-            or (address is not None and _reached(self._addresses[address], self._per_address))
-            or (person is not None and _reached(self._people[person], self._per_person))
+            or (address is not None and _is_reached(self._addresses[address], self._per_address))
+            or (user_id is not None and _is_reached(self._users[user_id], self._per_person))
         )
         if is_full:
             raise RateLimited("too many transfers at once", retry_after_ms=1000)
-        people = {} if person is None else {person: 1}
+        people = {} if user_id is None else {user_id: 1}
         self._addresses.update({address: 1})
-        self._people.update(people)
+        self._users.update(people)
         try:
             yield
         finally:
             self._addresses -= Counter({address: 1})  # keeps no zeros
-            self._people -= Counter(people)
+            self._users -= Counter(people)
 
 
 class TransferClock:
@@ -92,5 +92,5 @@ class TransferClock:
         self._bytes += size
 
 
-def _reached(count: int, most: int | None) -> bool:
+def _is_reached(count: int, most: int | None) -> bool:
     return most is not None and count >= most

@@ -18,10 +18,10 @@ from roomcast.core.errors import Forbidden
 
 Purpose = Literal["uploads", "files", "thumbnails"]
 
-READING = timedelta(minutes=15)
+FILE_LINK_WINDOW = timedelta(minutes=15)
 """A path to a file lives once to twice as long."""
 
-SHOWING = timedelta(days=1)
+AVATAR_LINK_WINDOW = timedelta(days=1)
 """The same of an avatar, which everybody may see."""
 
 
@@ -36,12 +36,12 @@ class Links:
         signature = _signature(self.keys[0], purpose, file_id, end, str(reader or ""))
         return f"/{purpose}/{file_id}?until={end}{whose}&signature={signature}"
 
-    def reading(
+    def read_path(
         self,
         purpose: Purpose,
         file_id: UUID,
         moment: datetime,
-        window: timedelta = READING,
+        window: timedelta = FILE_LINK_WINDOW,
         reader: UUID | None = None,
     ) -> str:
         """The path that this person (None: whoever) is given who asks around this moment."""

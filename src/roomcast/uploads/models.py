@@ -10,7 +10,7 @@ from sqlmodel import Field, SQLModel
 from roomcast.core.columns import FlagField, IdField, TimeField
 from roomcast.core.ids import uuid7
 
-LOOSE, LOOSE_ON_SQLITE = "message_id IS NULL AND NOT is_avatar", "message_id IS NULL AND is_avatar = 0"
+UNREFERENCED, UNREFERENCED_ON_SQLITE = "message_id IS NULL AND NOT is_avatar", "message_id IS NULL AND is_avatar = 0"
 """Held by nothing, in the words that queries have for it."""
 
 
@@ -29,8 +29,8 @@ class File(SQLModel, table=True):
             "ix_files_loose",
             "owner_id",
             "created_at",
-            postgresql_where=sa.text(LOOSE),
-            sqlite_where=sa.text(LOOSE_ON_SQLITE),
+            postgresql_where=sa.text(UNREFERENCED),
+            sqlite_where=sa.text(UNREFERENCED_ON_SQLITE),
         ),
         sa.Index("ix_files_owner", "owner_id", "byte_size"),
     )
@@ -57,15 +57,15 @@ class File(SQLModel, table=True):
         return self.byte_size if self.announced_size is None else self.announced_size
 
     @property
-    def is_held(self) -> bool:
+    def is_referenced(self) -> bool:
         return self.message_id is not None or self.is_avatar
 
 
-def blob(file_id: UUID, sha256: str) -> str:
+def blob_name(file_id: UUID, sha256: str) -> str:
     """The name of a file's bytes in the storage. Two uploads for one ticket that differ do not meet."""
     return f"{file_id.hex}-{sha256[:32]}"
 
 
-def thumbnail(name: str) -> str:
+def thumbnail_name(name: str) -> str:
     """The name of the small picture beside a picture's bytes."""
     return f"{name}-thumbnail"

@@ -15,7 +15,7 @@ THUMBNAIL_PIXELS = 480
 """The longer side of a thumbnail."""
 
 _ORIENTATION = 0x0112
-_TURNS = {
+_TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -26,7 +26,7 @@ _TURNS = {
 }
 
 
-def decode_picture(path: Path, content_type: str, small: Path) -> tuple[int, int]:
+def decode_picture(path: Path, content_type: str, thumbnail: Path) -> tuple[int, int]:
     """Width and height of the picture at `path`, as it is shown; its thumbnail is written to `small`.
 
     Raises FileTooLarge for too many pixels, and whatever a decoder raises for bytes that it does not understand.
@@ -38,7 +38,7 @@ def decode_picture(path: Path, content_type: str, small: Path) -> tuple[int, int
             raise FileTooLarge(f"a picture has at most {MAX_PIXELS} pixels")
         picture.draft("RGB", (2 * THUMBNAIL_PIXELS, 2 * THUMBNAIL_PIXELS))
         turn = picture.getexif().get(_ORIENTATION, 1)
-        _shrink(picture, turn).save(small, "WEBP", quality=80)
+        _shrink(picture, turn).save(thumbnail, "WEBP", quality=80)
     return (height, width) if turn >= 5 else (width, height)
 
 
@@ -49,4 +49,4 @@ def _shrink(picture: Image.Image, turn: int) -> Image.Image:
     pixels.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
     bare = Image.new(mode, pixels.size)  # nothing comes along but what is pasted
     bare.paste(pixels)
-    return bare.transpose(_TURNS[turn]) if turn in _TURNS else bare
+    return bare.transpose(_TRANSPOSITIONS[turn]) if turn in _TRANSPOSITIONS else bare

@@ -36,7 +36,7 @@ def main() -> None:
     os.umask(0o077)
     _set_limits(int(sys.argv[1]))
     for line in sys.stdin.buffer:
-        replies.write(json.dumps(_answer(json.loads(line))).encode() + b"\n")
+        replies.write(json.dumps(_run_job(json.loads(line))).encode() + b"\n")
         replies.flush()
 
 
@@ -64,7 +64,7 @@ def _limit_cpu(seconds: int) -> None:
         _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + seconds)
 
 
-def _answer(job: Mapping[str, Any]) -> Mapping[str, Any]:
+def _run_job(job: Mapping[str, Any]) -> Mapping[str, Any]:
     _limit_cpu(job["cpu_seconds"])
     try:
         return _prepare(job)

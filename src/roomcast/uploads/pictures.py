@@ -19,7 +19,7 @@ from roomcast.uploads.child_process import Child
 WORKERS = 2
 """Child processes of one server process. A person has one of them at a time at most, so nobody can take both."""
 
-_REFUSALS = {refused.code: refused for refused in (UnsupportedMediaType, FileTooLarge)}
+_ERRORS = {refused.code: refused for refused in (UnsupportedMediaType, FileTooLarge)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Job:
     content_type: str
     byte_size: int
     stripped: Path | None
-    small: Path | None
+    thumbnail: Path | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class PicturePool:
         self.limits = limits
         self._threads = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
         self._slots = asyncio.Semaphore(WORKERS)
-        self._turns: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+        self._user_locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
         self._idle: list[Child] = []
         self._children: set[Child] = set()
 
@@ -90,9 +90,9 @@ class PicturePool:
         Raises UnsupportedMediaType for what cannot be read within the limits of CPU time and memory, TookTooLong,
         FileTooLarge for too many pixels, OSError where the disk is at fault.
         """
-        turn = self._turns.setdefault(owner_id, asyncio.Lock())
+        turn = self._user_locks.setdefault(owner_id, asyncio.Lock())
         async with turn, self._slots:
-            return _prepared(await self._ask(job))
+            return _prepared(await self._run_job(job))
 
     async def close(self) -> None:
         """End all children, also those that are working."""
@@ -102,11 +102,11 @@ class PicturePool:
         for child in list(self._children):
             await asyncio.to_thread(child.reap)
 
-    async def _ask(self, job: Job) -> Mapping[str, Any]:
-        child, is_reusable = self._child(), False
+    async def _run_job(self, job: Job) -> Mapping[str, Any]:
+        child, is_reusable = self._take_child(), False
         try:
-            reply = await self._answer(child, job)
-            is_reusable = child.answered < self.limits.pictures
+            reply = await self._request(child, job)
+            is_reusable = child.answer_count < self.limits.pictures
         except TimeoutError:  # with CPU time left: the machine is busy
             raise TookTooLong("reading this picture took too long") from None
         finally:  # also when this task is cancelled: the next reply would be that of this job
@@ -117,7 +117,7 @@ class PicturePool:
         answer: dict[str, Any] = json.loads(reply)
         return answer
 
-    def _child(self) -> Child:
+    def _take_child(self) -> Child:
         """An idle one, or a new one. Idle ones that have ended, as when the system ran out of memory, are replaced."""
         while self._idle:
             child = self._idle.pop()
@@ -128,13 +128,13 @@ class PicturePool:
         self._children.add(child)
         return child
 
-    async def _answer(self, child: Child, job: Job) -> bytes:
+    async def _request(self, child: Child, job: Job) -> bytes:
         """Raises UnsupportedMediaType when the child was ended by its limits or by a crash, TimeoutError."""
         limits, extra = self.limits, job.byte_size / self.limits.bytes_per_second
         line = json.dumps({**asdict(job), "cpu_seconds": int(limits.cpu_seconds + extra)}, default=str).encode()
-        start = 0 if child.answered else limits.start_seconds
+        start = 0 if child.answer_count else limits.start_seconds
         async with asyncio.timeout(start + limits.wall_seconds + 2 * extra):
-            reply = await asyncio.get_running_loop().run_in_executor(self._threads, child.ask, line + b"\n")
+            reply = await asyncio.get_running_loop().run_in_executor(self._threads, child.request, line + b"\n")
         if not reply:
             child.kill()
             code = await asyncio.to_thread(child.reap)
@@ -151,7 +151,7 @@ class PicturePool:
 
 def _prepared(answer: Mapping[str, Any]) -> Prepared:
     if "refused" in answer:
-        raise _REFUSALS[answer["refused"]](answer["message"])
+        raise _ERRORS[answer["refused"]](answer["message"])
     if "errno" in answer:
         raise OSError(answer["errno"], answer["message"])
     picture = Picture(*answer["picture"]) if answer["picture"] else None

@@ -11,28 +11,28 @@ from roomcast.uploads.content_types import UNKNOWN
 MAX_NAME_BYTES = 200
 """In UTF-8: file systems end at 255, and a browser adds to it."""
 
-MAX_WAITING = 50
+MAX_UNUSED_FILES = 50
 """Files that one person has sent and not used."""
 
-TICKET = timedelta(hours=1)
+TICKET_LIFETIME = timedelta(hours=1)
 """How long a ticket takes bytes."""
 
-KEPT = timedelta(days=1)
+UNUSED_RETENTION = timedelta(days=1)
 """How long a file is kept that nothing uses."""
 
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
 _UNSAFE = re.compile(r'[<>:"|?*]')
 
 
-def clean_name(name: str) -> str:
+def clean_filename(name: str) -> str:
     """The name as people see it and save it under: no path, nothing invisible, no dots or blanks at its ends."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name.strip()))[-1]
     shown = "".join(char for char in last if char.isspace() or is_printable(char))
     tidy = " ".join(_UNSAFE.sub("_", shown).split()).strip(". ")
-    return _shortened(tidy) or "file"
+    return _truncate(tidy) or "file"
 
 
-def _shortened(name: str) -> str:
+def _truncate(name: str) -> str:
     """The ending stays: it says what to open the file with."""
     stem, dot, ending = name.rpartition(".")
     if not dot or len(ending) > 16:

@@ -14,7 +14,7 @@ from roomcast.core.direct_queries import DirectQuery, count
 from roomcast.uploads.models import File
 
 _FILES = table(File)
-_LOCK = (
+_LOCK_FILES = (
     sa.select(_FILES)
     .where(_FILES.c.id.in_(sa.bindparam("ids", expanding=True)))
     .order_by(_FILES.c.id)
@@ -27,18 +27,18 @@ async def files_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID
     return {file.id: file for file in rows}
 
 
-def locking(ids: Collection[UUID]) -> DirectQuery:
+def lock_files_query(ids: Collection[UUID]) -> DirectQuery:
     """Asks for these files and locks them until the commit, in id order so that two groups never deadlock."""
-    return DirectQuery(_LOCK, {"ids": list(ids)})
+    return DirectQuery(_LOCK_FILES, {"ids": list(ids)})
 
 
-async def lock(session: AsyncSession, file_id: UUID | None) -> File | None:
+async def lock_file(session: AsyncSession, file_id: UUID | None) -> File | None:
     """The file as it is now, until the commit."""
     wanted = select(File).where(File.id == file_id).with_for_update()
     return (await session.exec(wanted.execution_options(populate_existing=True))).first()
 
 
-async def attached(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[File]]:
+async def files_by_message(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[File]]:
     """What these messages carry, in their senders' order."""
     carried = select(File).where(col(File.message_id).in_(message_ids)).order_by(col(File.position))
     found: dict[UUID, list[File]] = {}
@@ -48,9 +48,9 @@ async def attached(session: AsyncSession, message_ids: Collection[UUID]) -> dict
     return found
 
 
-async def waiting_count(session: AsyncSession, actor: Actor) -> int:
+async def unused_count(session: AsyncSession, actor: Actor) -> int:
     """How many files of this person nothing uses."""
-    mine = sa.select(func.count()).select_from(File).where(col(File.owner_id) == actor.user_id, loose())
+    mine = sa.select(func.count()).select_from(File).where(col(File.owner_id) == actor.user_id, is_unreferenced())
     return await count(session, mine)
 
 
@@ -60,16 +60,18 @@ async def stored_bytes(session: AsyncSession, actor: Actor) -> int:
     return int((await session.exec(select(sizes).where(File.owner_id == actor.user_id))).one())
 
 
-async def given_up(session: AsyncSession, limit: int) -> list[File]:
+async def abandoned_files(session: AsyncSession, limit: int) -> list[File]:
     """Files that nothing will ever use again, with their bytes still there, perhaps."""
-    return list(await session.exec(select(File).where(loose(), col(File.claimed_at).is_not(None)).limit(limit)))
+    return list(
+        await session.exec(select(File).where(is_unreferenced(), col(File.claimed_at).is_not(None)).limit(limit))
+    )
 
 
-def loose() -> sa.ColumnElement[bool]:
+def is_unreferenced() -> sa.ColumnElement[bool]:
     """Held by nothing: in the words of the index that finds them."""
     return sa.and_(col(File.message_id).is_(None), sa.not_(col(File.is_avatar)))
 
 
-def forgotten(before: datetime) -> sa.ColumnElement[bool]:
+def is_expired(before: datetime) -> sa.ColumnElement[bool]:
     """Asked for before that moment and never used."""
-    return sa.and_(loose(), col(File.claimed_at).is_(None), col(File.created_at) < before)
+    return sa.and_(is_unreferenced(), col(File.claimed_at).is_(None), col(File.created_at) < before)

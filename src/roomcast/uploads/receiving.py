@@ -15,10 +15,10 @@ from typing import BinaryIO
 
 from roomcast.core.errors import FileTooLarge, StorageFull, ValidationFailed
 from roomcast.uploads import policy
-from roomcast.uploads.actions import Received
-from roomcast.uploads.content_types import HEAD_BYTES, PICTURES, settle
+from roomcast.uploads.actions import StoredContent
+from roomcast.uploads.content_types import HEAD_BYTES, PICTURES, resolve_type
 from roomcast.uploads.limits import Slots, TransferLimits
-from roomcast.uploads.models import File, blob, thumbnail
+from roomcast.uploads.models import File, blob_name, thumbnail_name
 from roomcast.uploads.pictures import Job, PicturePool, Prepared
 from roomcast.uploads.storage import FILE_MODE, Storage, make_folder
 from roomcast.uploads.stripping import STRIPPED
@@ -28,12 +28,12 @@ BLOCK_BYTES = 1024 * 1024
 
 FULL_RETRY_MS = 60_000
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 """The disk, the account's share of it, or what a process may write is used up."""
 
 
 @dataclass
-class ReceivedFile:
+class PartialUpload:
     """One upload under way: what has come so far."""
 
     path: Path
@@ -42,7 +42,7 @@ class ReceivedFile:
     digest: "hashlib._Hash" = field(default_factory=hashlib.sha256)
 
     @property
-    def small(self) -> Path:
+    def thumbnail(self) -> Path:
         return self.path.with_suffix(".small")
 
     @property
@@ -54,7 +54,7 @@ class ReceivedFile:
         handle.write(block)
 
     def remove(self) -> None:
-        for path in (self.path, self.small, self.stripped):
+        for path in (self.path, self.thumbnail, self.stripped):
             path.unlink(missing_ok=True)
 
 
@@ -70,89 +70,89 @@ class UploadReceiver:
         self.pictures = PicturePool()
         self._storage, self._incoming = storage, incoming
         self._limits, self._keeps_originals = limits, keeps_originals
-        self.slots = Slots(limits.uploads, limits.uploads_per_address, limits.uploads_per_person)
-        self._expected_bytes = 0
+        self.slots = Slots(limits.uploads, limits.uploads_per_address, limits.uploads_per_user)
+        self._reserved_bytes = 0
         make_folder(incoming)
 
     async def close(self) -> None:
         await self.pictures.close()
 
-    async def take(self, file: File, chunks: AsyncIterator[bytes], address: str | None) -> Received:
+    async def receive(self, file: File, chunks: AsyncIterator[bytes], address: str | None) -> StoredContent:
         """The bytes are in the storage; nothing refers to them yet.
 
         Raises ValidationFailed for too few, FileTooLarge for too many, UnsupportedMediaType, RateLimited, StorageFull.
         """
-        arrival = ReceivedFile(self._incoming / f"{file.id.hex}-{secrets.token_hex(8)}")
-        with self.slots.take(address, file.owner_id), self._expecting(file.upload_size):
+        upload = PartialUpload(self._incoming / f"{file.id.hex}-{secrets.token_hex(8)}")
+        with self.slots.acquire(address, file.owner_id), self._reserve_bytes(file.upload_size):
             try:
                 await self._check_space()
-                await self._write(arrival, file, chunks)
-                return await self._keep(arrival, file)
+                await self._write(upload, file, chunks)
+                return await self._store(upload, file)
             except OSError as error:
-                if error.errno in _FULL:
+                if error.errno in _DISK_FULL_ERRNOS:
                     raise _storage_full() from error
                 raise
             finally:
-                await asyncio.to_thread(arrival.remove)
+                await asyncio.to_thread(upload.remove)
 
-    async def drop(self, file: File, received: Received) -> None:
+    async def discard(self, file: File, received: StoredContent) -> None:
         """The bytes became nobody's after all."""
-        name = blob(file.id, received.sha256)
-        await self._storage.remove(thumbnail(name))
+        name = blob_name(file.id, received.sha256)
+        await self._storage.remove(thumbnail_name(name))
         await self._storage.remove(name)
 
     @contextmanager
-    def _expecting(self, size: int) -> Iterator[None]:
-        self._expected_bytes += size
+    def _reserve_bytes(self, size: int) -> Iterator[None]:
+        self._reserved_bytes += size
         try:
             yield
         finally:
-            self._expected_bytes -= size
+            self._reserved_bytes -= size
 
     async def _check_space(self) -> None:
         """That all uploads under way leave enough free. Raises StorageFull."""
         free = (await asyncio.to_thread(shutil.disk_usage, self._incoming)).free
-        if free - self._expected_bytes < self._limits.min_free_bytes:
+        if free - self._reserved_bytes < self._limits.min_free_bytes:
             raise _storage_full()
 
-    async def _write(self, arrival: ReceivedFile, file: File, chunks: AsyncIterator[bytes]) -> None:
-        handle = await asyncio.to_thread(_create, arrival.path)
+    async def _write(self, upload: PartialUpload, file: File, chunks: AsyncIterator[bytes]) -> None:
+        handle = await asyncio.to_thread(_create, upload.path)
         try:
             async for block in _blocks(chunks):
-                arrival.size += len(block)
-                if arrival.size > file.upload_size:
+                upload.size += len(block)
+                if upload.size > file.upload_size:
                     raise FileTooLarge(f"more than the {file.upload_size} bytes that were announced")
-                arrival.head = arrival.head or block[:HEAD_BYTES]
-                await asyncio.to_thread(arrival.add, handle, block)
+                upload.head = upload.head or block[:HEAD_BYTES]
+                await asyncio.to_thread(upload.add, handle, block)
         finally:
             await asyncio.to_thread(handle.close)
-        if arrival.size < file.upload_size:
-            raise ValidationFailed(f"{arrival.size} of the {file.upload_size} bytes that were announced")
+        if upload.size < file.upload_size:
+            raise ValidationFailed(f"{upload.size} of the {file.upload_size} bytes that were announced")
 
-    async def _keep(self, arrival: ReceivedFile, file: File) -> Received:
-        content_type = settle(file.declared_type, arrival.head)
-        prepared = await self._prepare(arrival, file, content_type)
-        sha256 = prepared.sha256 or arrival.digest.hexdigest()
-        received = Received(sha256, content_type, prepared.byte_size or arrival.size, prepared.picture)
-        name = blob(file.id, sha256)
+    async def _store(self, upload: PartialUpload, file: File) -> StoredContent:
+        content_type = resolve_type(file.declared_type, upload.head)
+        prepared = await self._prepare(upload, file, content_type)
+        sha256 = prepared.sha256 or upload.digest.hexdigest()
+        received = StoredContent(sha256, content_type, prepared.byte_size or upload.size, prepared.picture)
+        name = blob_name(file.id, sha256)
         if prepared.picture is not None:
-            await self._storage.keep(thumbnail(name), arrival.small)
-        await self._storage.keep(name, arrival.path if prepared.sha256 is None else arrival.stripped)
+            await self._storage.put(thumbnail_name(name), upload.thumbnail)
+        await self._storage.put(name, upload.path if prepared.sha256 is None else upload.stripped)
         return received
 
-    async def _prepare(self, arrival: ReceivedFile, file: File, content_type: str) -> Prepared:
+    async def _prepare(self, upload: PartialUpload, file: File, content_type: str) -> Prepared:
         strips = content_type in STRIPPED and not self._keeps_originals
         looks = content_type in PICTURES and find_spec("PIL") is not None  # an extra
         if not strips and not looks:
             return Prepared(None, None, None)
-        stripped, small = arrival.stripped if strips else None, arrival.small if looks else None
-        job = Job(arrival.path, content_type, arrival.size, stripped, small)
+        stripped, small = upload.stripped if strips else None, upload.thumbnail if looks else None
+        job = Job(upload.path, content_type, upload.size, stripped, small)
         return await self.pictures.prepare(file.owner_id, job)
 
-    async def sweep(self) -> None:
+    async def delete_interrupted_uploads(self) -> None:
         """Remove what a process that was killed has left half received."""
-        before = time.time() - policy.KEPT.total_seconds()
-        await asyncio.to_thread(_clear, self._incoming, before)
+        before = time.time() - policy.UNUSED_RETENTION.total_seconds()
+        await asyncio.to_thread(_delete_older, self._incoming, before)
 
 
 def _storage_full() -> StorageFull:
@@ -175,7 +175,7 @@ async def _blocks(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield bytes(block)
 
 
-def _clear(folder: Path, before: float) -> None:
+def _delete_older(folder: Path, before: float) -> None:
     for path in folder.iterdir():
         if path.stat().st_mtime < before:
             path.unlink(missing_ok=True)

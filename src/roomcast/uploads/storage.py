@@ -16,20 +16,20 @@ CHUNK_BYTES = 64 * 1024
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
 """Files of people are for this account alone, whatever its umask."""
 
-PAGE = 500
+PAGE_SIZE = 500
 
 
 class Blob(NamedTuple):
     """What lies in a storage under a name, and since when."""
 
     name: str
-    since: datetime
+    modified_at: datetime
 
 
 class Storage(Protocol):
     """Names are ours, made of letters, digits and dashes. What was kept is whole, and never changes."""
 
-    async def keep(self, name: str, path: Path) -> None:
+    async def put(self, name: str, path: Path) -> None:
         """What is in the file at `path` is there under this name, all or nothing, also after a crash."""
 
     async def size(self, name: str) -> int:
@@ -41,18 +41,18 @@ class Storage(Protocol):
     async def remove(self, name: str) -> None:
         """Nothing is there under this name."""
 
-    def blobs(self) -> AsyncIterator[list[Blob]]:
+    def list_blobs(self) -> AsyncIterator[list[Blob]]:
         """Everything that is there, page by page."""
 
 
-async def prove(storage: Storage, incoming: Path) -> None:
+async def check_storage(storage: Storage, incoming: Path) -> None:
     """Keep something there and remove it again. Raises whatever the storage does."""
     name = f"{uuid7().hex}-proof"
     path = incoming / name
     make_folder(incoming)
     await asyncio.to_thread(path.write_bytes, b"proof")
     try:
-        await storage.keep(name, path)
+        await storage.put(name, path)
         await storage.remove(name)
     finally:
         await asyncio.to_thread(path.unlink, missing_ok=True)
@@ -65,26 +65,26 @@ class Folder:
         self._root = root
         make_folder(root)
 
-    async def keep(self, name: str, path: Path) -> None:
-        await asyncio.to_thread(_move, path, self._place(name))
+    async def put(self, name: str, path: Path) -> None:
+        await asyncio.to_thread(_move, path, self._path(name))
 
     async def size(self, name: str) -> int:
-        return (await asyncio.to_thread(self._place(name).stat)).st_size
+        return (await asyncio.to_thread(self._path(name).stat)).st_size
 
     async def open(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
-        handle = await asyncio.to_thread(self._place(name).open, "rb")
+        handle = await asyncio.to_thread(self._path(name).open, "rb")
         return _read(handle, start, end)
 
     async def remove(self, name: str) -> None:
-        await asyncio.to_thread(self._place(name).unlink, missing_ok=True)
+        await asyncio.to_thread(self._path(name).unlink, missing_ok=True)
 
-    async def blobs(self) -> AsyncIterator[list[Blob]]:
+    async def list_blobs(self) -> AsyncIterator[list[Blob]]:
         for part in await asyncio.to_thread(lambda: sorted(self._root.glob("??"))):
-            found = await asyncio.to_thread(_blobs, part)
-            for start in range(0, len(found), PAGE):
-                yield found[start : start + PAGE]
+            found = await asyncio.to_thread(_list_folder, part)
+            for start in range(0, len(found), PAGE_SIZE):
+                yield found[start : start + PAGE_SIZE]
 
-    def _place(self, name: str) -> Path:
+    def _path(self, name: str) -> Path:
         return self._root / name.partition("-")[2][:2] / name
 
 
@@ -95,21 +95,21 @@ def make_folder(path: Path) -> None:
         path.chmod(FOLDER_MODE)
 
 
-def _move(path: Path, place: Path) -> None:
+def _move(path: Path, target: Path) -> None:
     """The bytes reach the disk before the name does, so a name never stands for half a file."""
-    make_folder(place.parent)
+    make_folder(target.parent)
     path.chmod(FILE_MODE)
     with path.open("rb") as file:
         os.fsync(file.fileno())
-    path.replace(place)
-    folder = os.open(place.parent, os.O_RDONLY)
+    path.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:
         os.close(folder)
 
 
-def _blobs(part: Path) -> list[Blob]:
+def _list_folder(part: Path) -> list[Blob]:
     found = []
     for path in part.iterdir():
         with suppress(FileNotFoundError):  # removed while we look

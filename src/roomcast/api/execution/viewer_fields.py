@@ -7,9 +7,7 @@ executed again in full: graphql-core alone decides about errors and the nulls th
 
 import asyncio
 from collections.abc import Awaitable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self, TypeVar, cast
-from uuid import UUID
 
 import orjson
 from graphql import GraphQLError, GraphQLObjectType
@@ -20,8 +18,8 @@ from roomcast.api.context import Backend, Caller, Context, SharedContext
 from roomcast.api.execution.bounded_executor import BoundedExecutor
 from roomcast.api.execution.documents import is_shared_field
 from roomcast.api.execution.engine import execute, raise_outage, result_payload
-from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
+from roomcast.live.room_streams import AudienceMember
 from roomcast.realtime.retry import retry_until_success
 
 Result = TypeVar("Result")
@@ -31,14 +29,6 @@ LIVE_CALLER = Caller(request_id="live")
 
 PLACEHOLDER = b"\0"
 """Encloses the number of a viewer field in the shared JSON. This byte does not occur in JSON."""
-
-
-@dataclass(frozen=True, slots=True)
-class AudienceMember:
-    """One viewer of a stream. Members are equal if the user is the same, whatever the session."""
-
-    user_id: UUID
-    actor: Actor = field(compare=False)
 
 
 class ViewerField(NamedTuple):

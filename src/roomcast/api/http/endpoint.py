@@ -126,7 +126,7 @@ class HttpEndpoint:
             return None
         try:
             token = access_tokens.from_headers(request.scope["headers"])
-            return await self._engine.backend.sessions.actor(token) if token else None
+            return await self._engine.backend.sessions.authenticate(token) if token else None
         except Refused as error:
             challenge = 'Bearer error="invalid_token"'
             raise Rejected(401, coded_error(error.code, error.message), **{"WWW-Authenticate": challenge}) from None

@@ -40,8 +40,8 @@ from roomcast.uploads import actions, queries
 from roomcast.uploads.content_types import INLINE, UNKNOWN
 from roomcast.uploads.limits import Slots, TransferClock, TransferLimits
 from roomcast.uploads.links import Links, Purpose
-from roomcast.uploads.models import File, blob, thumbnail
-from roomcast.uploads.policy import TICKET
+from roomcast.uploads.models import File, blob_name, thumbnail_name
+from roomcast.uploads.policy import TICKET_LIFETIME
 from roomcast.uploads.receiving import UploadReceiver
 from roomcast.uploads.storage import Storage
 
@@ -98,15 +98,15 @@ class FilesEndpoint:
         file_id, *_ = self._signed(request, "uploads")
         async with self._db.read() as session:
             file = (await queries.files_by_id(session, [file_id])).get(file_id)
-        if file is None or (file.claimed_at is not None and not file.is_held):
+        if file is None or (file.claimed_at is not None and not file.is_referenced):
             raise NotFound("no such upload")
         _check_headers(request, file)
-        received = await self._intake.take(file, _chunks(request, self.limits), _address(request))
+        received = await self._intake.receive(file, _chunks(request, self.limits), _address(request))
         try:
             async with self._db.work() as work:
-                filled = await actions.fill(work, file_id, received)
+                filled = await actions.mark_received(work, file_id, received)
         except Refused:
-            await self._intake.drop(file, received)
+            await self._intake.discard(file, received)
             raise
         told = {
             "uploadId": global_id("file", file_id),
@@ -151,7 +151,7 @@ class FilesEndpoint:
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
         with ExitStack() as slot:
-            slot.enter_context(self.downloads.take(_address(request)))
+            slot.enter_context(self.downloads.acquire(_address(request)))
             chunks = await self._storage.open(shown.blob, start, end)
             return Download(chunks, status, headers, self.limits, slot.pop_all())
 
@@ -179,7 +179,7 @@ async def _is_open(session: AsyncSession, file: File, reader: str) -> bool:
 
 def _original(file: File) -> Shown:
     kind = file.content_type if file.content_type in INLINE else UNKNOWN
-    return Shown(blob(file.id, file.sha256 or ""), file.filename, kind, f'"{file.sha256}"')
+    return Shown(blob_name(file.id, file.sha256 or ""), file.filename, kind, f'"{file.sha256}"')
 
 
 def _small(file: File) -> Shown:
@@ -187,7 +187,7 @@ def _small(file: File) -> Shown:
     whole = _original(file)
     if not file.has_thumbnail:
         return whole
-    return Shown(thumbnail(whole.blob), "thumbnail.webp", "image/webp", f'"{file.sha256}-thumbnail"')
+    return Shown(thumbnail_name(whole.blob), "thumbnail.webp", "image/webp", f'"{file.sha256}-thumbnail"')
 
 
 def _headers(shown: Shown, seconds: int) -> dict[str, str]:
@@ -256,7 +256,7 @@ def _address(request: Request) -> str | None:
 async def _chunks(request: Request, limits: TransferLimits) -> AsyncIterator[bytes]:
     """All of the body. Raises TookTooLong, ValidationFailed."""
     stream, clock = request.stream(), TransferClock(limits)
-    end = asyncio.get_running_loop().time() + TICKET.total_seconds()
+    end = asyncio.get_running_loop().time() + TICKET_LIFETIME.total_seconds()
     while True:
         try:
             async with asyncio.timeout_at(end), clock.waiting():

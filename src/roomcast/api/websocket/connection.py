@@ -22,11 +22,9 @@ from roomcast.api.errors import coded_error, root_cause, stream_failure
 from roomcast.api.execution.documents import Operation, RequestErrors
 from roomcast.api.execution.engine import Engine, request_errors_payload
 from roomcast.api.execution.requests import Request, parse_request
-from roomcast.api.execution.viewer_fields import AudienceMember
+from roomcast.api.execution.room_renderer import RoomEventRenderer, group_key
 from roomcast.api.schema.inbox.inbox import Inbox, InboxStream
 from roomcast.api.schema.server import MAX_SUBSCRIPTIONS
-from roomcast.api.schema.streams.events import StreamEndReason
-from roomcast.api.schema.streams.subscriptions import RoomEventRenderer, Stream, group_key, room_topic
 from roomcast.api.websocket import operations, protocol, timeouts
 from roomcast.api.websocket.admission import Admission
 from roomcast.api.websocket.operations import ActiveOperation, ActiveOperations, Attached, ResumeMap
@@ -36,6 +34,8 @@ from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.errors import ResumeExpired
 from roomcast.core.ids import uuid7
+from roomcast.live.room_streams import AudienceMember, Stream, StreamEndReason
+from roomcast.live.topics import room_topic
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.ports import Failure
@@ -286,7 +286,7 @@ class Connection:
         self, active: ActiveOperation, operation: Operation, request: Request, stream: Stream, viewer: Actor
     ) -> None:
         script = partial(RoomEventRenderer, self._engine, operation, request, stream)
-        async with self._hub.topic(room_topic(stream.place.room_id)) as topic:
+        async with self._hub.topic(room_topic(stream.start_at.room_id)) as topic:
             if topic is None:
                 raise RequestErrors(coded_error("NOT_FOUND", "no such room"))
             self._admit_stream(active, viewer)
@@ -299,10 +299,10 @@ class Connection:
                 partial(self._failed, active),
             )
             key = group_key(operation, request, stream)
-            reader = self._hub.attach(topic, key, script, listener, stream.place.after)
+            reader = self._hub.attach(topic, key, script, listener, stream.start_at.after)
             active.attached = Attached(topic, reader)
             self._operations.streams.add(active)
-            await topic.recheck_rights(reader, stream.place.tail)
+            await topic.recheck_rights(reader, stream.start_at.tail)
         active.is_started = True  # or it says its last words already
         if reader.is_open:
             stream.start(reader, self._engine.backend.epoch)
@@ -311,10 +311,10 @@ class Connection:
 
     def _announce(self, active: ActiveOperation, stream: Stream) -> None:
         """Tell the client where a stream without words of its own begins, and from now on where it is."""
-        if stream.speaks or stream.state_of is not None:
+        if stream.has_control_events or stream.feed_in is not None:
             return
-        active.announces = stream.place.room_id
-        if stream.place.after is None:
+        active.announces = stream.start_at.room_id
+        if stream.start_at.after is None:
             self._ping([active])
 
     def _open_inbox(

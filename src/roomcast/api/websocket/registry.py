@@ -36,7 +36,7 @@ class ConnectionRegistry:
         self._has_advised = False
 
     async def start(self) -> None:
-        self._sessions.listen(self._end_sessions)
+        self._sessions.add_listener(self._end_sessions)
         self._tasks = [
             asyncio.create_task(self._tick(), name="sockets tick"),
             asyncio.create_task(self._look(), name="sockets look"),

@@ -83,7 +83,7 @@ async def authenticate(sessions: Sessions, scope: Scope, payload: Mapping[str, A
     """Whom a connection acts for by what its client says first; None is anonymous. Raises NotAdmitted."""
     try:
         token = access_tokens.from_init(payload) or access_tokens.from_headers(scope["headers"])
-        return await sessions.actor(token) if token else None
+        return await sessions.authenticate(token) if token else None
     except TokenExpired as error:
         raise NotAdmitted(CloseCode.FORBIDDEN, error.message) from None
     except Unauthenticated as error:

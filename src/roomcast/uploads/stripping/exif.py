@@ -7,7 +7,7 @@ MAX_BYTES = 64 * 1024
 """How much of EXIF data is searched: cameras put the orientation into the first few hundred bytes."""
 
 
-def orientation(data: bytes) -> int:
+def read_orientation(data: bytes) -> int:
     """1 to 8, from data that begins with a TIFF header or `Exif\\0\\0`. 1, upright, where there is none."""
     tiff = data.removeprefix(b"Exif\0\0")[:MAX_BYTES]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
@@ -29,7 +29,7 @@ def _search(tiff: bytes, order: str) -> int:
     return 1
 
 
-def minimal(value: int) -> bytes:
+def encode_orientation(value: int) -> bytes:
     """TIFF data that holds this orientation and nothing else; empty for 1, the default."""
     if value == 1:
         return b""

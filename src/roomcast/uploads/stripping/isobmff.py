@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
-from roomcast.uploads.stripping.items import Range, located, needed_items
+from roomcast.uploads.stripping.items import Range, item_ranges, needed_items
 from roomcast.uploads.stripping.streams import BUFFER_BYTES, Malformed, fill_zeros, read
 
 MAX_TABLE_BYTES = 4 * 1024 * 1024
@@ -40,7 +40,7 @@ class Box(NamedTuple):
 
 def strip(source: BinaryIO, target: BinaryIO) -> None:
     shutil.copyfileobj(source, target, BUFFER_BYTES)
-    boxes = _kept(target, 0, target.tell(), _FILE)
+    boxes = _keep_boxes(target, 0, target.tell(), _FILE)
     metas, movies = ([box for box in boxes if box.kind == kind] for kind in (b"meta", b"moov"))
     if len(metas) > 1 or len(movies) > 1 or not boxes or boxes[0].kind != b"ftyp":
         raise Malformed("such a file has one list of items or one of tracks")
@@ -54,7 +54,7 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
 
 
 def _strip_items(file: BinaryIO, meta: Box, data: list[Range], *, has_movie: bool) -> None:
-    boxes = {box.kind: box for box in _kept(file, meta.body + 4, meta.end, _META)}
+    boxes = {box.kind: box for box in _keep_boxes(file, meta.body + 4, meta.end, _META)}
     try:
         pitm, iinf, iloc, iprp = (boxes[kind] for kind in (b"pitm", b"iinf", b"iloc", b"iprp"))
     except KeyError:
@@ -63,7 +63,7 @@ def _strip_items(file: BinaryIO, meta: Box, data: list[Range], *, has_movie: boo
     needed = needed_items(_entries(file, iinf), _body(file, pitm), lambda at, size: fill_zeros(file, at, at + size))
     idat = boxes.get(b"idat")
     inside = Range(idat.body, idat.end) if idat else Range(0, 0)
-    kept, removed = located(_body(file, iloc), needed, inside)
+    kept, removed = item_ranges(_body(file, iloc), needed, inside)
     if has_movie:  # its samples lie between the items, so only what items name can be removed
         data = [Range(max(one.start, part.start), min(one.end, part.end)) for part in data for one in removed]
     kept.sort()
@@ -74,15 +74,15 @@ def _strip_items(file: BinaryIO, meta: Box, data: list[Range], *, has_movie: boo
 
 def _strip_properties(file: BinaryIO, iprp: Box) -> None:
     """Properties are numbered by their place, so one that is not needed stays as an empty one."""
-    for box in _kept(file, iprp.body, iprp.end, frozenset({b"ipco", b"ipma"})):
+    for box in _keep_boxes(file, iprp.body, iprp.end, frozenset({b"ipco", b"ipma"})):
         if box.kind == b"ipco":
-            _kept(file, box.body, box.end, _PROPERTIES)
+            _keep_boxes(file, box.body, box.end, _PROPERTIES)
 
 
 def _strip_movie(file: BinaryIO, movie: Box) -> None:
-    for track in _kept(file, movie.body, movie.end, _MOVIE):
+    for track in _keep_boxes(file, movie.body, movie.end, _MOVIE):
         if track.kind == b"trak":
-            for media in _kept(file, track.body, track.end, _TRACK):
+            for media in _keep_boxes(file, track.body, track.end, _TRACK):
                 if media.kind == b"mdia":
                     _check_media(file, media)
 
@@ -97,7 +97,7 @@ def _check_media(file: BinaryIO, media: Box) -> None:
 # ------------------------------------------------------------------ boxes
 
 
-def _kept(file: BinaryIO, start: int, end: int, kinds: frozenset[bytes]) -> list[Box]:
+def _keep_boxes(file: BinaryIO, start: int, end: int, kinds: frozenset[bytes]) -> list[Box]:
     """The boxes of these kinds. All others are emptied."""
     boxes = list(_boxes(file, start, end))
     for box in boxes:

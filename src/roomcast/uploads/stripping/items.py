@@ -55,7 +55,7 @@ def needed_items(
     return frozenset(needed)
 
 
-def located(iloc: bytes, needed: frozenset[int], idat: Range) -> tuple[list[Range], list[Range]]:
+def item_ranges(iloc: bytes, needed: frozenset[int], idat: Range) -> tuple[list[Range], list[Range]]:
     """Where the bytes of needed items are, and those of all others."""
     version, cursor = iloc[0] if iloc else 0, _Cursor(iloc, 4)
     sizes = cursor.number(2)

@@ -66,7 +66,7 @@ def _application(marker: int, payload: bytes) -> bytes | None:
     if marker == APP0 and payload.startswith(b"JFIF\0") and len(payload) >= 14:
         return payload[:12] + bytes(2)  # its own thumbnail goes
     if marker == APP1 and payload.startswith(EXIF):
-        tiff = exif.minimal(exif.orientation(payload))
+        tiff = exif.encode_orientation(exif.read_orientation(payload))
         return EXIF + tiff if tiff else None
     if marker == APP2 and payload.startswith(b"ICC_PROFILE\0"):
         return payload

@@ -38,7 +38,7 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
 
 def _keep_orientation(source: BinaryIO, target: BinaryIO, size: int) -> bool:
     searched = min(size, exif.MAX_BYTES)
-    tiff = exif.minimal(exif.orientation(read(source, searched)))
+    tiff = exif.encode_orientation(exif.read_orientation(read(source, searched)))
     skip(source, size - searched + 4)
     if tiff:
         target.write(_chunk(b"eXIf", tiff))

@@ -31,11 +31,11 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
         elif kind == b"EXIF" and orientation == 1:
             data = read(source, min(size, exif.MAX_BYTES))
             skip(source, size - len(data))
-            orientation = exif.orientation(data)
+            orientation = exif.read_orientation(data)
         else:
             _keep(source, target, kind, size, _KEPT)
         skip(source, size % 2)
-    _finish(target, flags_at, exif.minimal(orientation))
+    _finish(target, flags_at, exif.encode_orientation(orientation))
 
 
 def _finish(target: BinaryIO, flags_at: int | None, tiff: bytes) -> None:

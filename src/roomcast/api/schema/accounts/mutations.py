@@ -81,7 +81,7 @@ class Mutation:
         backend.passwords.check(input.password, username=input.username, path=("input", "password"))
         hashed = await backend.credentials.hash_for_signup(input.password, device.ip_address)
         account = NewAccount(input.username, hashed, input.email, input.display_name, input.setup_token or None)
-        async with backend.credentials.claiming(input.email, device.ip_address), backend.db.work() as work:
+        async with backend.credentials.limit_email_probing(input.email, device.ip_address), backend.db.work() as work:
             signed_in = await actions.signup(work, account, device, backend.account_rules)
             await _redeem_invite(work, signed_in, input.invite_code)
         tokens = await _sign_in(context, signed_in)
@@ -116,7 +116,7 @@ class Mutation:
             if isinstance(outcome, ReusedRefreshToken):
                 end_sessions_after_commit(context, work, [outcome.session_id], SessionEndReason.SESSION_REVOKED)
         if isinstance(outcome, ReusedRefreshToken):  # raised after the commit: the session must end
-            raise outcome.refusal
+            raise outcome.error
         return await _login_payload(context, outcome)
 
     @strawberry.mutation
@@ -172,7 +172,7 @@ class Mutation:
         actions.check_profile(profile)
         is_email_change = await _check_email_change(context, input)
         claimed = (input.email or None) if is_email_change else None
-        claiming = backend.credentials.claiming(claimed, context.caller.ip_address, actor)
+        claiming = backend.credentials.limit_email_probing(claimed, context.caller.ip_address, actor)
         async with claiming, backend.db.work() as work:
             user = await actions.update_profile(work, actor, profile)
         await context.reset_reads()
@@ -185,7 +185,7 @@ class Mutation:
         context, user_id = info.context, local_id("user", input.user_id)
         async with context.backend.db.work() as work:
             user = await administration.set_user_role(work, context.actor, user_id, input.role)
-            work.afterwards.append(lambda: context.backend.sessions.forget(user.id))
+            work.afterwards.append(lambda: context.backend.sessions.invalidate_user(user.id))
         await context.reset_reads()
         return UserPayload(user=user)
 
@@ -217,7 +217,7 @@ def end_sessions_after_commit(
     Other processes notice it themselves.
     """
     if session_ids:
-        work.afterwards.append(partial(context.backend.sessions.end, dict.fromkeys(session_ids, reason)))
+        work.afterwards.append(partial(context.backend.sessions.mark_ended, dict.fromkeys(session_ids, reason)))
 
 
 async def _check_email_change(context: Context, profile: UpdateProfileInput) -> bool:
@@ -265,7 +265,7 @@ async def _login_payload(context: Context, signed_in: SignedIn) -> LoginPayload:
 async def _sign_in(context: Context, signed_in: SignedIn) -> TokenPair:
     """The tokens of the session. The rest of this operation, and its WebSocket, act for the user who has signed in."""
     user, session = signed_in.user, signed_in.session
-    token, expires_at = context.backend.tokens.access(user.id, session.id)
+    token, expires_at = context.backend.tokens.issue_access_token(user.id, session.id)
     is_admin = user.role == models.UserRole.ADMIN
     context.viewer = Actor(user.id, session.id, is_admin, expires_at, context.caller.ip_address)
     if context.caller.on_sign_in is not None:

@@ -15,7 +15,7 @@ from roomcast.api.schema.scalars import URL
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.presence import people
-from roomcast.uploads.links import SHOWING
+from roomcast.uploads.links import AVATAR_LINK_WINDOW
 
 strawberry.enum(models.UserRole)
 strawberry.enum(policy.SignupMode)
@@ -50,7 +50,8 @@ class User(Node):
         if user.avatar_id is None:
             return None
         return URL(
-            info.context.base_url + info.context.backend.links.reading("thumbnails", user.avatar_id, now(), SHOWING)
+            info.context.base_url
+            + info.context.backend.links.read_path("thumbnails", user.avatar_id, now(), AVATAR_LINK_WINDOW)
         )
 
 
@@ -115,7 +116,7 @@ class Viewer(Node):
     @strawberry.field(graphql_type=list[Session])
     async def sessions(self, actor: strawberry.Parent[Actor], info: Info) -> Sequence[models.Session]:
         """The open sessions of the account, the most recently used first."""
-        return await info.context.read(accounts.sessions_of, actor)
+        return await info.context.read(accounts.active_sessions, actor)
 
 
 @strawberry.type

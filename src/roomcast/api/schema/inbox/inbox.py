@@ -22,6 +22,7 @@ from roomcast.api.schema.inbox.types import InboxSnapshot, RoomListChange, RoomL
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.events import kind_of_packed, unpack
+from roomcast.live.topics import user_topic
 from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.retry import retry_until_success
@@ -60,10 +61,6 @@ class Subscription:
     async def inbox_events(self, info: Info) -> InboxStream:
         _ = info.context.actor
         return InboxStream(info.context.base_url)
-
-
-def user_topic(user_id: UUID) -> str:
-    return f"user:{user_id}"
 
 
 class Inbox:

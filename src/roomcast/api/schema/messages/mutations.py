@@ -63,7 +63,7 @@ class Mutation:
             input.thread_root_id,
             input.attachment_ids or (),
         )
-        sent = await context.backend.send(new_message)  # runs messages.actions.send_messages for a batch of messages
+        sent = await context.backend.message_sender.send(new_message)
         await context.reset_reads()
         return SendMessagePayload(
             message=sent.message,

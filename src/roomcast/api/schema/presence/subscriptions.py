@@ -9,10 +9,9 @@ import strawberry
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.schema.accounts.types import User
-from roomcast.api.schema.streams.events import RenderedEvent
-from roomcast.api.schema.streams.subscriptions import Stream, StreamStart
 from roomcast.core.ids import global_id, local_id
 from roomcast.live.presence_feeds import PresenceUpdate, TypingUpdate
+from roomcast.live.room_streams import RenderedEvent, Stream, StreamStart
 from roomcast.presence.policy import MAX_SHOWN, MAX_TYPISTS, TYPING_EXPIRY_SECONDS
 from roomcast.realtime.snapshot_feed import SnapshotFeed
 from roomcast.rooms import queries as rooms
@@ -90,9 +89,10 @@ async def _users(context: Context, rendered: RenderedEvent) -> list[account_rows
 
 
 async def _stream(
-    context: Context, room_id: str, event_type: type[Any], state_of: Callable[[UUID], SnapshotFeed]
+    context: Context, room_id: str, event_type: type[Any], feed_in: Callable[[UUID], SnapshotFeed]
 ) -> Stream:
     """The stream of a room that the viewer may read. Raises Unauthenticated and NotFound."""
     view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
-    place = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
-    return Stream(place, frozenset([event_type]), speaks=False, address=context.base_url, state_of=state_of)
+    start_at = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
+    kinds = frozenset([event_type])
+    return Stream(start_at, kinds, has_control_events=False, address=context.base_url, feed_in=feed_in)

@@ -40,7 +40,7 @@ class Mutation:
         limits = SizeLimits(backend.max_upload_bytes, backend.upload_quota_bytes)
         async with backend.db.work() as work:
             file = await actions.create_upload(work, context.actor, new, limits)
-        expires_at = file.created_at + policy.TICKET
+        expires_at = file.created_at + policy.TICKET_LIFETIME
         return CreateUploadPayload(
             upload_id=strawberry.ID(global_id("file", file.id)),
             upload_url=URL(context.base_url + backend.links.path("uploads", file.id, expires_at)),

@@ -33,7 +33,7 @@ class Attachment(Node):
 
     @strawberry.field(
         description="A signed URL that expires soon. It works only for as long as the viewer may read the "
-        "message. Query it"
+        "message. Query it "
         "again for a new one."
     )
     def url(self, file: strawberry.Parent[models.File], info: Info) -> URL:
@@ -45,7 +45,9 @@ class Attachment(Node):
 
 
 def _signed_url(context: Context, purpose: Purpose, file: models.File) -> URL:
-    return URL(context.base_url + context.backend.links.reading(purpose, file.id, now(), reader=context.actor.user_id))
+    return URL(
+        context.base_url + context.backend.links.read_path(purpose, file.id, now(), reader=context.actor.user_id)
+    )
 
 
 @strawberry.type

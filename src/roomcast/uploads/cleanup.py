@@ -8,54 +8,54 @@ from uuid import UUID
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.uploads import actions, policy, queries
-from roomcast.uploads.models import File, blob, thumbnail
+from roomcast.uploads.models import File, blob_name, thumbnail_name
 from roomcast.uploads.storage import Blob, Storage
 
-SWEPT = 200
+BATCH_SIZE = 200
 """Files removed in one go."""
 
 
-async def sweep(db: Database, storage: Storage) -> None:
+async def delete_unused_files(db: Database, storage: Storage) -> None:
     """Give up what was never used in a day, then remove all that was given up, and what messages and people left."""
     async with db.work() as work:
-        await actions.give_up(work)
-    while gone := await _given_up(db):
+        await actions.expire_unused_files(work)
+    while gone := await _abandoned_files(db):
         for file in gone:
-            await _remove(storage, file)
+            await _delete_blobs(storage, file)
         async with db.work() as work:
-            await actions.forget(work, [file.id for file in gone])
+            await actions.delete_files(work, [file.id for file in gone])
 
 
-async def _given_up(db: Database) -> list[File]:
+async def _abandoned_files(db: Database) -> list[File]:
     async with db.read() as session:
-        return await queries.given_up(session, SWEPT)
+        return await queries.abandoned_files(session, BATCH_SIZE)
 
 
-async def _remove(storage: Storage, file: File) -> None:
+async def _delete_blobs(storage: Storage, file: File) -> None:
     if file.sha256 is not None:
-        name = blob(file.id, file.sha256)
-        await storage.remove(thumbnail(name))
+        name = blob_name(file.id, file.sha256)
+        await storage.remove(thumbnail_name(name))
         await storage.remove(name)
 
 
-async def sweep_strays(db: Database, storage: Storage) -> None:
+async def delete_orphaned_blobs(db: Database, storage: Storage) -> None:
     """Remove bytes that have lain for a day without a row of their name. Reads the names of all there is."""
-    before = now() - policy.KEPT
-    async for page in storage.blobs():
-        old = [found for found in page if found.since < before]
-        for stray in await _strays(db, old):
+    before = now() - policy.UNUSED_RETENTION
+    async for page in storage.list_blobs():
+        old = [found for found in page if found.modified_at < before]
+        for stray in await _orphans(db, old):
             await storage.remove(stray.name)
 
 
-async def _strays(db: Database, found: Sequence[Blob]) -> list[Blob]:
-    owners = {each.name: _owner(each.name) for each in found}
+async def _orphans(db: Database, found: Sequence[Blob]) -> list[Blob]:
+    owners = {each.name: _file_id(each.name) for each in found}
     async with db.read() as session:
         files = await queries.files_by_id(session, {id_ for id_ in owners.values() if id_ is not None})
-    known = {blob(file.id, file.sha256) for file in files.values() if file.sha256 is not None}
+    known = {blob_name(file.id, file.sha256) for file in files.values() if file.sha256 is not None}
     return [each for each in found if owners[each.name] and each.name.removesuffix("-thumbnail") not in known]
 
 
-def _owner(name: str) -> UUID | None:
+def _file_id(name: str) -> UUID | None:
     """The file whose bytes have this name; None for what is not ours, which is left alone."""
     try:
         return UUID(hex=name.partition("-")[0])

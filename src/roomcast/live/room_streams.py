@@ -1,0 +1,155 @@
+"""Streams of one room: where a stream starts, which events it shows, and the event log as `realtime` reads it."""
+
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NoReturn
+from uuid import UUID
+
+from roomcast.core import event_log
+from roomcast.core.actor import Actor
+from roomcast.core.db import Database
+from roomcast.core.events import Event, EventCodec
+from roomcast.live.topics import room_id_of, room_topic
+from roomcast.realtime.ports import FeedEntry
+from roomcast.realtime.reader import Reader
+from roomcast.realtime.snapshot_feed import SnapshotFeed
+from roomcast.rooms import queries as rooms
+
+MAX_ROOMS_PER_STATEMENT = 5_000
+"""A database takes about 32,000 parameters in one statement."""
+
+
+class StreamEndReason(StrEnum):
+    """Why the server ended a stream."""
+
+    REMOVED_FROM_ROOM = "REMOVED_FROM_ROOM"
+    ROOM_DELETED = "ROOM_DELETED"
+    BANNED = "BANNED"
+    SESSION_REVOKED = "SESSION_REVOKED"
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Control event: the stream is live from `seq` on. Sent when a stream starts and when its replay ends."""
+
+    room_id: UUID
+    seq: int
+    at: datetime
+    recovered: bool
+    replayed_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Control event: the server ends the stream."""
+
+    room_id: UUID
+    seq: int
+    at: datetime
+    reason: StreamEndReason
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedEvent:
+    """The root value of one execution: an event, and whether it is replayed."""
+
+    event: Any
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceMember:
+    """A user who receives a group's events. Two sessions of the same user are equal."""
+
+    user_id: UUID
+    actor: Actor = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStart:
+    """Where a viewer's stream starts.
+
+    `tail`: the last seq of the log at the moment when the viewer's right to read the room was checked. `after`: the seq
+    to replay from, None for a stream that starts live. `expired`: the client sent a cursor that the log cannot honour.
+    `epoch`: the log's epoch at that moment.
+    """
+
+    room_id: UUID
+    tail: int
+    after: int | None
+    expired: bool
+    epoch: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What a subscription resolver returns: it has checked the viewer and describes the stream to open.
+
+    `kinds`: the event classes to show. `has_control_events`: the stream also sends Ready and Ended. `address`: the
+    server's base URL as the client reached it, used in links to files. `feed_in`: returns the feed of the room's
+    presence or typing, for a stream that does not show the event log.
+    """
+
+    start_at: StreamStart
+    kinds: frozenset[type[Any]]
+    has_control_events: bool
+    address: str = ""
+    feed_in: Callable[[UUID], SnapshotFeed] | None = None
+
+    def start(self, reader: Reader, epoch: UUID) -> None:
+        """Start the reader where the stream starts. `epoch` is the current one."""
+        if self.feed_in is not None:
+            reader.start_whole()
+        elif self.start_at.expired:
+            reader.start_anew()
+        elif self.start_at.after is None:
+            reader.start_live()
+        elif self.start_at.epoch != epoch:  # the log has lost events since the cursor was read
+            reader.start_anew()
+        else:
+            reader.start_after(self.start_at.after)
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError("a room's stream is delivered by the WebSocket connection and cannot be iterated")
+
+
+class RoomEventSource:
+    """The event log and the right to read it, as `realtime.ports.Source`."""
+
+    def __init__(self, db: Database, codec: EventCodec) -> None:
+        self._db, self._codec = db, codec
+
+    async def after(self, topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
+        async with self._db.read() as session:
+            return [_feed_entry(event) for event in await event_log.after(session, room_id_of(topic), seq, limit)]
+
+    async def tails(self, topics: Collection[str]) -> Mapping[str, int]:
+        room_ids = [room_id_of(topic) for topic in topics]
+        tails: dict[str, int] = {}
+        for start in range(0, len(room_ids), MAX_ROOMS_PER_STATEMENT):
+            async with self._db.read() as session:
+                found = await event_log.tails(session, room_ids[start : start + MAX_ROOMS_PER_STATEMENT])
+            tails.update((room_topic(room_id), seq) for room_id, seq in found.items())
+        return tails
+
+    async def lost(self, topic: str, audience: Collection[Hashable]) -> Mapping[Hashable, Any]:
+        members = {member.user_id: member for member in audience if isinstance(member, AudienceMember)}
+        async with self._db.read() as session:
+            exists = await rooms.rooms_by_id(session, [room_id_of(topic)])
+            readers = await rooms.readers_among(session, room_id_of(topic), members.keys())
+        reason = StreamEndReason.REMOVED_FROM_ROOM if exists else StreamEndReason.ROOM_DELETED
+        return {member: reason for user_id, member in members.items() if user_id not in readers}
+
+    def decode(self, seq: int, body: str) -> FeedEntry:
+        event = self._codec.unpack(body)
+        if event.seq != seq:
+            raise ValueError("the frame's seq is not that of its event")
+        return _feed_entry(event, len(body))
+
+
+def _feed_entry(event: Event, size: int = 0) -> FeedEntry:
+    """`size`: bytes of the event's transient payload. An event read from the log has none."""
+    rights, rewrites, mark = event.changes_access, event.rewrites_past, (event.kind, event.at)
+    return FeedEntry(event.seq, event, rights=rights, rewrites=rewrites, mark=mark, size=size)

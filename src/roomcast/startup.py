@@ -1,0 +1,85 @@
+"""Steps before a server starts: logging, keys and folders, and the schema of the database."""
+
+import logging
+import sys
+from uuid import UUID
+
+from roomcast.accounts.policy import AccountRules
+from roomcast.accounts.policy import SignupMode as AccountSignupMode
+from roomcast.components import is_push_enabled
+from roomcast.core import migrations
+from roomcast.core.keys import derive_key
+from roomcast.core.telemetry import configure_logs
+from roomcast.settings import (
+    LogFormat,
+    Profile,
+    Settings,
+    WrongSetting,
+    data_folder,
+    incoming_folder,
+    secret_keys,
+    vapid_key,
+)
+
+logger = logging.getLogger("roomcast")
+
+
+def start_logs(settings: Settings) -> None:
+    """Log as JSON, unless ROOMCAST_LOG_FORMAT says otherwise or standard error is a terminal."""
+    as_json = settings.log_format is LogFormat.JSON or (settings.log_format is None and not sys.stderr.isatty())
+    configure_logs(settings.log_level, as_json=as_json)
+
+
+def create_keys_and_folders(settings: Settings) -> None:
+    """Create the keys and the upload folder where they are missing. Raises WrongSetting.
+
+    Runs before worker processes start: each of them reads the same keys.
+    """
+    secret_keys(settings)
+    if is_push_enabled(settings):
+        vapid_key(settings)
+    incoming_folder(settings)
+
+
+async def prepare_database(settings: Settings) -> None:
+    """Migrate the database where the settings allow it. Raises WrongSetting where the operator has to migrate."""
+    if settings.is_sqlite:
+        data_folder(settings)
+    try:
+        found, wanted = await migrations.revision(settings.database_url), migrations.head()
+        if found != wanted and settings.migrates_on_start:
+            await migrations.upgrade(settings.database_direct_url)
+            found = await migrations.revision(settings.database_url)
+    except migrations.Unusable as error:
+        raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
+    if found != wanted:
+        raise WrongSetting(
+            f"the database is at revision {found or 'none'}, this release needs {wanted}: run `roomcast migrate`, "
+            "or set ROOMCAST_MIGRATE_ON_START=true"
+        )
+
+
+def account_rules(settings: Settings, key: bytes, epoch: UUID) -> AccountRules:
+    """The set-up token is derived, so it is the same in all processes of one database and differs between databases."""
+    needs_setup_token = settings.profile is Profile.PRODUCTION and settings.first_user_is_admin
+    return AccountRules(
+        AccountSignupMode[settings.signup_mode.name],
+        settings.first_user_is_admin,
+        settings.refresh_token_days,
+        settings.session_days,
+        derive_key(key, f"set-up token {epoch}").hex()[:32] if needs_setup_token else None,
+    )
+
+
+def log_setup_token(token: str, public_url: str | None) -> None:
+    """Log how to create the first account. Only the operator reads the log.
+
+    The token is in the fragment of the link, which browsers do not send to any server.
+    """
+    link = f" Open {public_url}/#setup={token} or" if public_url else " Open /#setup=TOKEN on this server, or"
+    logger.warning(
+        "there is no account yet; the first account becomes the administrator and needs the set-up token %s.%s run "
+        "`roomcast create-admin`",
+        token,
+        link,
+    )
