@@ -18,8 +18,8 @@ from roomcast.rooms import queries as rooms
 
 
 @strawberry.type(
-    description="All users who are typing in a room. It replaces the previous payload. "
-    "It may include the viewer, whom clients should leave out."
+    description="All users who are typing in a room. It replaces the previous payload. It may include the viewer, "
+    "whom clients should leave out."
 )
 class TypingState:
     @strawberry.field(metadata=SHARED)
@@ -47,9 +47,8 @@ class TypingState:
 class PresenceChange:
     @strawberry.field(
         metadata=SHARED,
-        description="If true, `users` are all users who are present, and replace everything known before. If "
-        "false, they"
-        "are the users whose presence has changed. Users who are now OFFLINE have left.",
+        description="If true, `users` are all users who are present, and replace everything known before. If false, "
+        "they are the users whose presence has changed. Users who are now OFFLINE have left.",
     )
     def snapshot(self, rendered: strawberry.Parent[RenderedEvent]) -> bool:
         return bool(rendered.event.snapshot)
@@ -77,8 +76,8 @@ class Subscription:
     @strawberry.subscription(
         graphql_type=PresenceChange,
         metadata=SHARED,
-        description="The presence of the users in a room: first a snapshot, then batches of changes. Events are "
-        "not stored.",
+        description="The presence of the users in a room: first a snapshot, then batches of changes. Events are not "
+        "stored.",
     )
     async def presence(self, info: Info, room_id: strawberry.ID) -> Stream:
         return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.presence.presence_in)

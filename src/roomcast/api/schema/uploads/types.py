@@ -32,9 +32,8 @@ class Attachment(Node):
     sha256: str = strawberry.field(description="The SHA-256 hash of the stored file, in hexadecimal.")
 
     @strawberry.field(
-        description="A signed URL that expires soon. It works only for as long as the viewer may read the "
-        "message. Query it "
-        "again for a new one."
+        description="A signed URL that expires soon. It works only for as long as the viewer may read the message. "
+        "Query it again for a new one."
     )
     def url(self, file: strawberry.Parent[models.File], info: Info) -> URL:
         return _signed_url(info.context, "files", file)
