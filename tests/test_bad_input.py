@@ -89,17 +89,19 @@ async def test_a_lone_surrogate_is_stored_as_a_replacement_character(ann: UserCl
     [(SEND, {"input": {"roomId": UNKNOWN_ROOM, "body": "a"}}), (JOIN, {"input": {"roomId": UNKNOWN_ROOM}})],
 )
 async def test_a_mutation_without_a_token_fails_with_unauthenticated(
-    visitor: AnonymousClient, transport: str, document: str, variables: Json
+    anonymous: AnonymousClient, transport: str, document: str, variables: Json
 ) -> None:
-    assert error_codes(await execute(visitor, transport, document, variables)) == ["UNAUTHENTICATED"]
+    assert error_codes(await execute(anonymous, transport, document, variables)) == ["UNAUTHENTICATED"]
 
 
 async def test_a_stream_with_an_unknown_room_a_bad_cursor_or_no_token_is_refused(
-    ann: UserClient, visitor: AnonymousClient
+    ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     for bad_id in (UNKNOWN_ROOM, "", "den", "room_x"):
         assert error_codes(await execute(ann, "socket", ROOM_MESSAGES, {"roomId": bad_id})) == ["NOT_FOUND"]
-    assert error_codes(await execute(visitor, "socket", ROOM_MESSAGES, {"roomId": UNKNOWN_ROOM})) == ["UNAUTHENTICATED"]
+    assert error_codes(await execute(anonymous, "socket", ROOM_MESSAGES, {"roomId": UNKNOWN_ROOM})) == [
+        "UNAUTHENTICATED"
+    ]
     room_id = await ann.create_room("den")
     for cursor in ("", "x", "AAAA", "=" * 4000):
         response = await execute(ann, "socket", ROOM_MESSAGES, {"roomId": room_id, "after": cursor})
@@ -134,8 +136,10 @@ async def test_a_request_with_an_unknown_authorization_scheme_is_refused(visitor
 
 
 @pytest.mark.parametrize("header", ["", "Bearer"])
-async def test_a_request_with_an_empty_authorization_header_is_anonymous(visitor: AnonymousClient, header: str) -> None:
-    response = await visitor.post({"query": "{ me { id } }"}, authorization=header)
+async def test_a_request_with_an_empty_authorization_header_is_anonymous(
+    anonymous: AnonymousClient, header: str
+) -> None:
+    response = await anonymous.post({"query": "{ me { id } }"}, authorization=header)
     assert (response.status_code, response.json()) == (200, {"data": {"me": None}})
 
 

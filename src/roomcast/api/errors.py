@@ -69,8 +69,8 @@ class UserError:
 
 
 @strawberry.interface(
-    description="Implemented by the payloads of all mutations. `errors` is empty on success. After an error, the other "
-    "fields are null."
+    description="Implemented by the payloads of all mutations. `errors` is empty on success. After an error, the "
+    "other fields are null."
 )
 class MutationPayload:
     errors: list[UserError] = strawberry.field(default_factory=list)

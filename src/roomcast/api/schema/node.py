@@ -26,8 +26,9 @@ KINDS: dict[type[Any], Kind] = {
 
 
 @strawberry.interface(
-    description="An object with a global id. Ids are opaque. Their prefix is the type: `user_…`, `room_…`. The id of a "
-    "message is `msg_` and its clientMessageId, if the sender set one, so that optimistic cache entries keep their key."
+    description="An object with a global id. Ids are opaque. Their prefix is the type: `user_…`, `room_…`. The id of "
+    "a message is `msg_` and its clientMessageId, if the sender set one, so that optimistic cache entries keep "
+    "their key."
 )
 class Node:
     row: ClassVar[type[Any]]

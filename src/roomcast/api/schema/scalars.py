@@ -52,8 +52,8 @@ def parse_uuid(value: Any) -> UUID:
 SCALARS: dict[object, ScalarDefinition] = {
     Cursor: strawberry.scalar(
         name="Cursor",
-        description="A position in the event log of a room. It is opaque: store it and send it back, but never "
-        "parse it.",
+        description="A position in the event log of a room. It is opaque: store it and send it back, but never parse "
+        "it.",
         serialize=str,
         parse_value=parse_text,
     ),

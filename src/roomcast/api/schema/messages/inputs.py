@@ -12,9 +12,8 @@ class SendMessageInput:
     body: str
     client_message_id: UUID | None = strawberry.field(
         default=None,
-        description="A new UUID for each message: its idempotency key and its id for optimistic updates. Sending "
-        "the same"
-        "key and content again returns the original message. Other content with the same key fails with "
+        description="A new UUID for each message: its idempotency key and its id for optimistic updates. Sending the "
+        "same key and content again returns the original message. Other content with the same key fails with "
         "IDEMPOTENCY_KEY_REUSED. Keys never expire.",
     )
     reply_to_id: strawberry.ID | None = None
@@ -23,9 +22,8 @@ class SendMessageInput:
     )
     attachment_ids: list[strawberry.ID] | None = strawberry.field(
         default=None,
-        description="Completed uploads of the sender, at most 10. Each can be used once. With attachments, the "
-        "body may be"
-        "empty.",
+        description="Completed uploads of the sender, at most 10. Each can be used once. With attachments, the body "
+        "may be empty.",
     )
 
 

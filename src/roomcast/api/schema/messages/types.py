@@ -201,8 +201,7 @@ class MessageConnection:
     page_info: PageInfo
     stream_cursor: Cursor = strawberry.field(
         description="The position of this page in the room's event log. Subscribe with `after: streamCursor` to "
-        "continue"
-        "without missing or repeating events."
+        "continue without missing or repeating events."
     )
 
 

@@ -9,8 +9,8 @@ from roomcast.presence.registry import PresenceState
 class SetPresenceInput:
     state: PresenceState | None = strawberry.field(
         default=strawberry.UNSET,
-        description="IDLE applies to this device until it sends ACTIVE or disconnects. OFFLINE hides the viewer on all "
-        "devices, until this device sends ACTIVE or any device sends null. Null is the automatic state.",
+        description="IDLE applies to this device until it sends ACTIVE or disconnects. OFFLINE hides the viewer on "
+        "all devices, until this device sends ACTIVE or any device sends null. Null is the automatic state.",
     )
     status_text: str | None = strawberry.field(default=strawberry.UNSET, description="Null removes the text.")
     status_emoji: str | None = strawberry.field(default=strawberry.UNSET, description="One emoji. Null removes it.")

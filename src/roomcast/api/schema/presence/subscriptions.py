@@ -19,8 +19,8 @@ from roomcast.rooms import queries as rooms
 
 
 @strawberry.type(
-    description="All users who are typing in a room. It replaces the previous payload. "
-    "It may include the viewer, whom clients should leave out."
+    description="All users who are typing in a room. It replaces the previous payload. It may include the viewer, "
+    "whom clients should leave out."
 )
 class TypingState:
     @strawberry.field(metadata=SHARED)
@@ -48,9 +48,8 @@ class TypingState:
 class PresenceChange:
     @strawberry.field(
         metadata=SHARED,
-        description="If true, `users` are all users who are present, and replace everything known before. If "
-        "false, they"
-        "are the users whose presence has changed. Users who are now OFFLINE have left.",
+        description="If true, `users` are all users who are present, and replace everything known before. If false, "
+        "they are the users whose presence has changed. Users who are now OFFLINE have left.",
     )
     def snapshot(self, rendered: strawberry.Parent[RenderedEvent]) -> bool:
         return bool(rendered.event.snapshot)
@@ -79,8 +78,8 @@ class Subscription:
     @strawberry.subscription(
         graphql_type=PresenceChange,
         metadata=SHARED,
-        description="The presence of the users in a room: first a snapshot, then batches of changes. Events are "
-        "not stored.",
+        description="The presence of the users in a room: first a snapshot, then batches of changes. Events are not "
+        "stored.",
     )
     async def presence(self, info: Info, room_id: strawberry.ID) -> RoomStream:
         return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.presence.presence_in)
@@ -91,10 +90,10 @@ async def _users(context: Context, rendered: RenderedEvent) -> list[account_rows
 
 
 async def _stream(
-    context: Context, room_id: str, event_type: type[Any], state_of: Callable[[UUID], SnapshotFeed]
-) -> RoomStream:
+    context: Context, room_id: str, event_type: type[Any], feed_in: Callable[[UUID], SnapshotFeed]
+) -> Stream:
     """The stream of a room that the viewer may read. Raises Unauthenticated and NotFound."""
     view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
-    place = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
+    start_at = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
     kinds = frozenset([event_type])
-    return RoomStream(Stream(place, kinds, has_control_events=False, address=context.base_url, feed_in=state_of))
+    return Stream(start_at, kinds, has_control_events=False, address=context.base_url, feed_in=feed_in)

@@ -12,9 +12,8 @@ class RoomFilter:
     membership: queries.RoomMembershipFilter = queries.RoomMembershipFilter.JOINED
     query: str | None = strawberry.field(
         default=None,
-        description="Text anywhere in the room's name, or in the names of the other users of a direct "
-        "conversation. Case"
-        "and accents are ignored.",
+        description="Text anywhere in the room's name, or in the names of the other users of a direct conversation. "
+        "Case and accents are ignored.",
     )
     kind: models.RoomKind | None = None
     unread_only: bool = strawberry.field(

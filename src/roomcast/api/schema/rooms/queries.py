@@ -31,8 +31,8 @@ class Query:
 
     @strawberry.field(
         graphql_type=RoomConnection,
-        description="Rooms that the viewer can see. `membership: JOINED` is the viewer's room list, `DISCOVERABLE` the "
-        "directory of rooms to join.",
+        description="Rooms that the viewer can see. `membership: JOINED` is the viewer's room list, `DISCOVERABLE` "
+        "the directory of rooms to join.",
     )
     async def rooms(
         self,

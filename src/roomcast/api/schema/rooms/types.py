@@ -203,9 +203,8 @@ class Room(Node):
 
     @strawberry.field(
         metadata=SHARED,
-        description="The position of this response in the room's event log. Use it as `after` of a subscription "
-        "to continue"
-        "from here.",
+        description="The position of this response in the room's event log. Use it as `after` of a subscription to "
+        "continue from here.",
     )
     async def stream_cursor(self, room: strawberry.Parent[models.Room], info: Info) -> Cursor:
         head = await info.context.room_heads.load(room.id)

@@ -9,7 +9,6 @@ from uuid import UUID
 import strawberry
 
 from roomcast.api.context import SHARED, Context, Info
-from roomcast.api.execution.room_renderer import RoomStream
 from roomcast.api.schema.scalars import Cursor
 from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES, MessageDelivery, RoomEvent
 from roomcast.core import event_log
@@ -28,23 +27,23 @@ class Subscription:
         description="Every message of a room, in order. With `after` it first replays what was missed, then goes live: "
         "nothing lost, nothing twice.",
     )
-    async def room_messages(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> RoomStream:
+    async def room_messages(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
         start_at = await _start_at(info.context, "roomMessages", room_id, after)
         if start_at.expired:
             raise ResumeExpired(
                 "the log does not reach back to this cursor; fetch the history and subscribe without a cursor"
             )
         kinds = frozenset([MessageCreated])
-        return RoomStream(Stream(start_at, kinds, has_control_events=False, address=info.context.base_url))
+        return Stream(start_at, kinds, has_control_events=False, address=info.context.base_url)
 
     @strawberry.subscription(
         graphql_type=RoomEvent,
         metadata=SHARED,
         description="Everything durable that happens in a room, as one ordered log with one cursor.",
     )
-    async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> RoomStream:
+    async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
         start_at = await _start_at(info.context, "roomEvents", room_id, after)
-        return RoomStream(Stream(start_at, ROOM_EVENT_TYPES, has_control_events=True, address=info.context.base_url))
+        return Stream(start_at, ROOM_EVENT_TYPES, has_control_events=True, address=info.context.base_url)
 
 
 async def _start_at(context: Context, field: str, room_id: str, after: str | None) -> StreamStart:
@@ -55,8 +54,9 @@ async def _start_at(context: Context, field: str, room_id: str, after: str | Non
     """
     async with context.snapshot.session() as session:
         view = await rooms.readable_room(session, context.actor, local_id("room", room_id))
-    resume_cursor = context.caller.resume_cursor
-    resumed = resume_cursor(global_id("room", view.room.id), field) if resume_cursor else None
+    resumed = (
+        context.caller.resume_cursor(global_id("room", view.room.id), field) if context.caller.resume_cursor else None
+    )
     cursors = [_read_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
     epoch, tail = context.backend.epoch, view.head.last_seq
     valid = [cursor.seq for cursor in cursors if cursor.belongs_to(epoch) and cursor.seq <= tail]

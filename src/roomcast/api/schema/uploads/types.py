@@ -32,9 +32,8 @@ class Attachment(Node):
     sha256: str = strawberry.field(description="The SHA-256 hash of the stored file, in hexadecimal.")
 
     @strawberry.field(
-        description="A signed URL that expires soon. It works only for as long as the viewer may read the "
-        "message. Query it"
-        "again for a new one."
+        description="A signed URL that expires soon. It works only for as long as the viewer may read the message. "
+        "Query it again for a new one."
     )
     def url(self, file: strawberry.Parent[models.File], info: Info) -> URL:
         return _signed_url(info.context, "files", file)
@@ -45,8 +44,9 @@ class Attachment(Node):
 
 
 def _signed_url(context: Context, purpose: Purpose, file: models.File) -> URL:
-    path = context.backend.links.read_path(purpose, file.id, now(), reader=context.actor.user_id)
-    return URL(context.base_url + path)
+    return URL(
+        context.base_url + context.backend.links.read_path(purpose, file.id, now(), reader=context.actor.user_id)
+    )
 
 
 @strawberry.type
