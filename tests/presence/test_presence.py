@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from roomcast.api.execution.cost import LOOKUP, ROWS, STATEMENT
 from tests.api_clients import REFRESH, UserClient, sign_up
 from tests.conftest import MakeApp
 from tests.presence.documents import ACTIVE_USERS, SET, another_device, passes, seen, sets, sockets, state
@@ -179,7 +180,7 @@ async def test_active_users_are_members_who_are_shown(ann: UserClient, bob: User
 async def test_what_is_shown_of_a_hundred_people_costs_as_a_hundred(ann: UserClient) -> None:
     body = {"query": "{ rooms(first: 2) { nodes { activeUsers { id } } } }", "extensions": {"cost": True}}
     answer = (await ann.post(body)).json()
-    assert answer["extensions"]["cost"]["requested"] == 1 + 1 + 2 * (1 + 100)
+    assert answer["extensions"]["cost"]["requested"] == 1 + STATEMENT + 1 + 2 * (ROWS["Room"] + 1 + LOOKUP + 100)
 
 
 async def test_the_grace_is_a_setting(make_app: MakeApp) -> None:
