@@ -15,7 +15,7 @@ from roomcast.core.ids import uuid7
 from roomcast.rooms import queries as rooms
 from tests.api_clients import UserClient
 from tests.messages.documents import REACT
-from tests.receipts.test_unread import MARK
+from tests.receipts.test_unread import MARK_READ
 from tests.running_app import RunningApp
 
 ROOMS = (
@@ -74,7 +74,7 @@ async def test_what_people_do_in_rooms_reads_no_table_whole(app: RunningApp, bob
         await cleo.execute(PAGE, id=den, before=page["room"]["messages"]["edges"][0]["cursor"])
         await cleo.say(den, "hello @bob")
         await cleo.mutate(REACT, messageId=last["id"], emoji="👍")
-        await cleo.mutate(MARK, roomId=den, upToMessageId=last["id"])
+        await cleo.mutate(MARK_READ, roomId=den, upToMessageId=last["id"])
     assert len(asked) > 10
     assert await scans(app, asked) == {}
 

@@ -11,7 +11,7 @@ from roomcast.realtime import hub, watchers
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
 from tests.conftest import MakeApp
 from tests.delivery.test_failing_streams import POSITION, error_of
-from tests.receipts.test_inbox import inbox
+from tests.receipts.test_inbox import open_inbox
 from tests.receipts.test_lost_frames import at, until_unread
 from tests.running_app import RunningApp
 
@@ -155,7 +155,7 @@ async def test_what_was_lost_is_noticed_where_nobody_listens(app: RunningApp, an
 async def test_an_inbox_forgets_what_was_lost(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     kept = await position(ann, den)
-    async with inbox(bob) as (watching, _):
+    async with open_inbox(bob) as (watching, _):
         await ann.say(den, "lost", "lost as well")
         await until_unread(watching, den, 2)
         await lose_after(app, kept)

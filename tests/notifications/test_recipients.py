@@ -12,7 +12,7 @@ from roomcast.notifications.policy import STALE
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE
 from tests.notifications.browsers import PushService, noticed, said, subscribe, told
-from tests.receipts.test_unread import MARK, PREFER
+from tests.receipts.test_unread import MARK_READ, SET_PREFERENCES
 from tests.rooms.documents import change
 from tests.running_app import RunningApp
 
@@ -22,7 +22,7 @@ OPEN = (
 
 
 async def prefer(person: UserClient, room_id: str, **wanted: object) -> None:
-    assert (await person.mutate(PREFER, roomId=room_id, **wanted))["errors"] == []
+    assert (await person.mutate(SET_PREFERENCES, roomId=room_id, **wanted))["errors"] == []
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ async def removed(ann: UserClient, bob: UserClient, den: str, _message: str) -> 
 
 
 async def read(ann: UserClient, bob: UserClient, den: str, message: str) -> None:
-    assert (await bob.mutate(MARK, roomId=den, upToMessageId=message))["errors"] == []
+    assert (await bob.mutate(MARK_READ, roomId=den, upToMessageId=message))["errors"] == []
 
 
 async def snoozed(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:

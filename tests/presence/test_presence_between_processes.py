@@ -21,16 +21,16 @@ from tests.conftest import MakeApp
 from tests.presence.documents import (
     PRESENCE,
     TYPING,
-    are,
-    passes,
-    seen,
-    sets,
-    sockets,
-    state,
-    typed_by,
-    types,
-    until_shown,
-    until_state,
+    advance_clock,
+    only,
+    presence_seen_by,
+    set_presence,
+    set_typing,
+    state_seen_by,
+    wait_for_shown,
+    wait_for_sockets,
+    wait_for_state,
+    wait_for_typing,
 )
 from tests.process import processes
 from tests.running_app import RunningApp
@@ -81,40 +81,40 @@ async def test_who_is_here_is_known_there(both: tuple[RunningApp, RunningApp], b
     here, there = both
     async with at(there, bob) as beyond:
         async with bob.socket():
-            await until_state(beyond, bob, "ACTIVE")
-            await sets(beyond, state="IDLE", statusText="said there")
-            await until_state(bob, bob, "IDLE")
-            assert (await seen(bob, bob))["statusText"] == "said there"
-            await sets(bob, state="OFFLINE")
-            await until_state(beyond, bob, "OFFLINE")
-            await sets(beyond, state=None)
-            await until_state(bob, bob, "ACTIVE")
-        await sockets(here, 0)
-        passes([here], 20)
-        await until_state(beyond, bob, "OFFLINE")
-        assert (await seen(beyond, bob))["lastActiveAt"] is not None
+            await wait_for_state(beyond, bob, "ACTIVE")
+            await set_presence(beyond, state="IDLE", statusText="said there")
+            await wait_for_state(bob, bob, "IDLE")
+            assert (await presence_seen_by(bob, bob))["statusText"] == "said there"
+            await set_presence(bob, state="OFFLINE")
+            await wait_for_state(beyond, bob, "OFFLINE")
+            await set_presence(beyond, state=None)
+            await wait_for_state(bob, bob, "ACTIVE")
+        await wait_for_sockets(here, 0)
+        advance_clock([here], 20)
+        await wait_for_state(beyond, bob, "OFFLINE")
+        assert (await presence_seen_by(beyond, bob))["lastActiveAt"] is not None
 
 
 async def test_devices_in_two_processes_are_one_person(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     async with at(there, bob) as beyond, bob.socket():
-        await until_state(beyond, bob, "ACTIVE")
+        await wait_for_state(beyond, bob, "ACTIVE")
         async with beyond.socket():
             pass
-        await sockets(there, 0)
-        passes([there], 20)
-        assert await state(beyond, bob) == "ACTIVE"
+        await wait_for_sockets(there, 0)
+        advance_clock([there], 20)
+        assert await state_seen_by(beyond, bob) == "ACTIVE"
 
 
 async def test_a_process_that_starts_soon_knows_who_is_here(
     make_app: MakeApp, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
     async with bob.socket():
-        await sets(bob, state="IDLE", statusText="working")
+        await set_presence(bob, state="IDLE", statusText="working")
         newcomer = await make_app(bus_url=bus_url)
         async with at(newcomer, bob) as beyond:
-            await until_state(beyond, bob, "IDLE")
-            assert (await seen(beyond, bob))["statusText"] == "working"
+            await wait_for_state(beyond, bob, "IDLE")
+            assert (await presence_seen_by(beyond, bob))["statusText"] == "working"
 
 
 async def test_what_the_bus_lost_is_asked_for(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
@@ -123,22 +123,22 @@ async def test_what_the_bus_lost_is_asked_for(both: tuple[RunningApp, RunningApp
     heard = there.roomcast.signals.on_frame
     there.roomcast.signals.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
     async with bob.socket(), at(there, bob) as beyond:
-        await sets(bob, statusText="not heard")
+        await set_presence(bob, statusText="not heard")
         await until(lambda: any("not heard" in line for line in lost))
         there.roomcast.signals.on_frame = heard  # type: ignore[method-assign]
-        assert await state(beyond, bob) == "OFFLINE"
-        passes(both, 6)  # the next beat betrays the gap
-        await until_state(beyond, bob, "ACTIVE")
-        assert (await seen(beyond, bob))["statusText"] == "not heard"
+        assert await state_seen_by(beyond, bob) == "OFFLINE"
+        advance_clock(both, 6)  # the next beat betrays the gap
+        await wait_for_state(beyond, bob, "ACTIVE")
+        assert (await presence_seen_by(beyond, bob))["statusText"] == "not heard"
 
 
 async def test_a_status_that_only_one_process_knows_is_told_where_its_person_comes_back(
     make_app: MakeApp, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
-    await sets(bob, statusText="away")
+    await set_presence(bob, statusText="away")
     newcomer = await make_app(bus_url=bus_url)
     async with at(newcomer, bob) as beyond, beyond.socket():
-        await until_state(bob, bob, "ACTIVE")
+        await wait_for_state(bob, bob, "ACTIVE")
         user_id = UUID(bob.id.removeprefix("user_"))
         await until(lambda: newcomer.roomcast.signals.registry.status_of(user_id).text == "away")
 
@@ -176,18 +176,18 @@ async def test_who_types_there_is_shown_here_and_every_end_of_it(
     async with bob.socket() as wire, at(there, bob) as beyond:
         watching = await wire.watch(TYPING, roomId=den)
         await watching.next()
-        await types(beyond, den)
-        await typed_by(watching, ["bob"])
+        await set_typing(beyond, den)
+        await wait_for_typing(watching, ["bob"])
         await beyond.say(den, "said there")
-        await typed_by(watching, [])
-        await types(beyond, den)
-        await typed_by(watching, ["bob"])
-        await types(beyond, den, typing=False)
-        await typed_by(watching, [])
+        await wait_for_typing(watching, [])
+        await set_typing(beyond, den)
+        await wait_for_typing(watching, ["bob"])
+        await set_typing(beyond, den, typing=False)
+        await wait_for_typing(watching, [])
         async with beyond.socket():
-            await types(beyond, den)
-            await typed_by(watching, ["bob"])
-        await typed_by(watching, [])
+            await set_typing(beyond, den)
+            await wait_for_typing(watching, ["bob"])
+        await wait_for_typing(watching, [])
 
 
 @pytest.mark.chaos
@@ -204,14 +204,14 @@ async def test_the_people_of_a_killed_process_are_soon_away(database_url: str, r
             people, typing = await wire.watch(PRESENCE, roomId=den), await wire.watch(TYPING, roomId=den)
             await typing.next()
             async with bob.socket() as bobs:
-                assert await until_shown(people, are("ann", "bob"))
-                await types(bob, den)
-                await typed_by(typing, ["bob"])
+                assert await wait_for_shown(people, only("ann", "bob"))
+                await set_typing(bob, den)
+                await wait_for_typing(typing, ["bob"])
                 await there.kill()
                 await bobs.closed()
             async with asyncio.timeout(15):
-                assert await until_shown(people, lambda known: known.get("bob") is None) == {}
-                await typed_by(typing, [])
+                assert await wait_for_shown(people, lambda known: known.get("bob") is None) == {}
+                await wait_for_typing(typing, [])
             await there.start()
             async with bob.socket():
-                assert await until_shown(people, are("bob")) == {"bob": "ACTIVE"}
+                assert await wait_for_shown(people, only("bob")) == {"bob": "ACTIVE"}

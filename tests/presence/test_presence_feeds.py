@@ -10,7 +10,16 @@ from roomcast.presence import policy
 from roomcast.realtime.group import Group
 from tests.accounts.documents import A_SECOND
 from tests.api_clients import SocketClient, UserClient
-from tests.presence.documents import PRESENCE, are, crowd_of, passes, sets, sockets, states, until_shown
+from tests.presence.documents import (
+    PRESENCE,
+    add_members,
+    advance_clock,
+    only,
+    set_presence,
+    states_by_name,
+    wait_for_shown,
+    wait_for_sockets,
+)
 from tests.rooms.documents import DELETE, change
 from tests.running_app import RunningApp
 from tests.statements import statements
@@ -25,16 +34,16 @@ async def test_a_room_shows_who_is_here_and_then_who_comes_and_goes(
     async with ann.socket() as wire, cleo.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
         first = await watching.next()
-        assert (first["snapshot"], states(first)) == (True, {"ann": "ACTIVE"})
+        assert (first["snapshot"], states_by_name(first)) == (True, {"ann": "ACTIVE"})
         async with bob.socket():
-            assert states(await watching.next()) == {"bob": "ACTIVE"}
-            await sets(bob, state="IDLE", statusText="lunch")
+            assert states_by_name(await watching.next()) == {"bob": "ACTIVE"}
+            await set_presence(bob, state="IDLE", statusText="lunch")
             [idle] = (await watching.next())["users"]
             assert (idle["presence"]["state"], idle["presence"]["statusText"]) == ("IDLE", "lunch")
-        await sockets(ann.app, 2)
-        passes([ann.app], 20)
+        await wait_for_sockets(ann.app, 2)
+        advance_clock([ann.app], 20)
         gone = await watching.next()
-        assert (gone["snapshot"], states(gone)) == (False, {"bob": "OFFLINE"})
+        assert (gone["snapshot"], states_by_name(gone)) == (False, {"bob": "OFFLINE"})
         assert watching.is_silent
 
 
@@ -42,11 +51,11 @@ async def test_what_changes_nothing_is_not_told(ann: UserClient, bob: UserClient
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire, bob.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
-        assert states(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+        assert states_by_name(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         async with bob.socket():
-            await sets(bob, state="ACTIVE")
-            passes([ann.app], 60)
-        await sets(bob, statusText="here")
+            await set_presence(bob, state="ACTIVE")
+            advance_clock([ann.app], 60)
+        await set_presence(bob, statusText="here")
         [told] = (await watching.next())["users"]
         assert (told["username"], told["presence"]["statusText"]) == ("bob", "here")
 
@@ -55,12 +64,12 @@ async def test_who_joins_is_shown_and_who_leaves_is_not(ann: UserClient, bob: Us
     den = await ann.create_room("den")
     async with ann.socket() as wire, bob.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
-        assert states(await watching.next()) == {"ann": "ACTIVE"}
+        assert states_by_name(await watching.next()) == {"ann": "ACTIVE"}
         await bob.join(den)
-        assert states(await watching.next()) == {"bob": "ACTIVE"}
+        assert states_by_name(await watching.next()) == {"bob": "ACTIVE"}
         await bob.leave(den)
         without = await watching.next()
-        assert (without["snapshot"], states(without)) == (True, {"ann": "ACTIVE"})
+        assert (without["snapshot"], states_by_name(without)) == (True, {"ann": "ACTIVE"})
 
 
 async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again(
@@ -69,12 +78,12 @@ async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again
     den, watch = await ann.create_room("den"), ann.app.roomcast.watch
     async with ann.socket() as wire, bob.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
-        assert states(await watching.next()) == {"ann": "ACTIVE"}
+        assert states_by_name(await watching.next()) == {"ann": "ACTIVE"}
         heard, watch.on_frame = watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await bob.join(den)
         watch.on_frame = heard  # type: ignore[method-assign]
         watch.on_resync([f"room:{den.removeprefix('room_')}"])
-        assert states(await watching.next()) == {"bob": "ACTIVE"}
+        assert states_by_name(await watching.next()) == {"bob": "ACTIVE"}
 
 
 async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: UserClient, bob: UserClient) -> None:
@@ -84,10 +93,10 @@ async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: UserClie
     async with bob.http.stream("POST", "/graphql", json=body, headers=headers) as stream:
         lines = (line async for line in stream.aiter_lines() if line.startswith("data: {"))
         first = json.loads((await anext(lines)).removeprefix("data: "))["data"]["presence"]
-        assert (first["snapshot"], states(first)) == (True, {"bob": "ACTIVE"})
+        assert (first["snapshot"], states_by_name(first)) == (True, {"bob": "ACTIVE"})
         async with ann.socket():
             then = json.loads((await anext(lines)).removeprefix("data: "))["data"]["presence"]
-            assert states(then) == {"ann": "ACTIVE"}
+            assert states_by_name(then) == {"ann": "ACTIVE"}
 
 
 async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: UserClient, bob: UserClient) -> None:
@@ -106,11 +115,11 @@ async def test_who_is_removed_hears_the_end_within_a_second(ann: UserClient, bob
     async with ann.socket() as anns, bob.socket() as bobs:
         staying, leaving = [await wire.watch(PRESENCE, roomId=den) for wire in (anns, bobs)]
         for watching in (staying, leaving):
-            assert states(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+            assert states_by_name(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         await change(ann, "removeMember", roomId=den, userId=bob.id)
         async with asyncio.timeout(A_SECOND):
             assert (await leaving.message())["type"] == "complete"
-        assert await until_shown(staying, are("ann")) == {"ann": "ACTIVE"}
+        assert await wait_for_shown(staying, only("ann")) == {"ann": "ACTIVE"}
         await ann.mutate(DELETE, roomId=den)
         async with asyncio.timeout(A_SECOND):
             assert (await staying.message())["type"] == "complete"
@@ -126,7 +135,7 @@ def groups(app: RunningApp) -> list[Group]:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 400), ann.app.roomcast.signals
+    crowd, signals = await add_members(ann, den, 400), ann.app.roomcast.signals
     async with AsyncExitStack() as open_:
         wires = [await open_.enter_async_context(person.socket()) for person in (ann, ann, bob, bob)]
         watching = [await wire.watch(PRESENCE, roomId=den) for wire in wires]
@@ -137,12 +146,12 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
         for actor in crowd:
             signals.on_connect(actor)
         for each in watching:
-            known = await until_shown(each, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
+            known = await wait_for_shown(each, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
         assert group.executions - before <= 2
         for actor in crowd:
             signals.on_disconnect(actor, for_good=True)
         for each in watching:
-            assert await until_shown(each, are()) == {}
+            assert await wait_for_shown(each, only()) == {}
         assert group.executions - before <= 4
         assert known.keys() < {f"person{number}" for number in range(400)}
 
@@ -150,14 +159,14 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, 300), ann.app.roomcast.signals
+    crowd, signals = await add_members(ann, den, 300), ann.app.roomcast.signals
     async with ann.socket() as wire:
         watching = await wire.watch(PRESENCE, roomId=den)
         await watching.next()
         with statements() as seen:
             for actor in crowd:
                 signals.on_connect(actor)
-            await until_shown(watching, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
+            await wait_for_shown(watching, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
         assert len(seen) <= 2
         assert all(statement.startswith("SELECT users.") for statement in seen), seen
 
@@ -165,17 +174,17 @@ async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) ->
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_where_somebody_shown_goes_another_comes_in(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await crowd_of(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.signals
+    crowd, signals = await add_members(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.signals
     for actor in crowd:
         signals.on_connect(actor)
     async with ann.socket() as wire:
         watching = await wire.watch(PRESENCE, roomId=den)
-        known = states(await watching.next())
+        known = states_by_name(await watching.next())
         assert len(known) == policy.MAX_VISIBLE_USERS
         names = {f"person{number}": actor for number, actor in enumerate(crowd)}
         gone = next(name for name in known if name in names)
         signals.on_disconnect(names[gone], for_good=True)
-        told = states(await watching.next())
+        told = states_by_name(await watching.next())
         assert (told.pop(gone), list(told.values())) == ("OFFLINE", ["ACTIVE"])
 
 
@@ -187,9 +196,9 @@ async def test_two_documents_are_two_executions_and_many_people_one(
         watching = [await wire.watch(PRESENCE, roomId=den) for wire in (anns, bobs, anns)]
         watching.append(await bobs.watch(PERSONAL, roomId=den))
         for each in watching:
-            assert states(await each.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+            assert states_by_name(await each.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         before = [group.executions for group in groups(ann.app)]
-        await sets(bob, statusText="x")
+        await set_presence(bob, statusText="x")
         for each in watching:
-            assert states(await each.next()) == {"bob": "ACTIVE"}
+            assert states_by_name(await each.next()) == {"bob": "ACTIVE"}
         assert [group.executions - count for group, count in zip(groups(ann.app), before, strict=True)] == [1, 1]

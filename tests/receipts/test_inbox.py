@@ -8,7 +8,7 @@ import pytest
 
 from roomcast.realtime import watchers
 from tests.api_clients import ClientSubscription, Json, UserClient
-from tests.receipts.test_unread import MARK, PREFER
+from tests.receipts.test_unread import MARK_READ, SET_PREFERENCES
 from tests.rooms.documents import change, mutation
 
 ROOM = "roomId unreadCount unreadIsCapped mentionCount lastReadSeq"
@@ -27,7 +27,7 @@ def no_look(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def inbox(person: UserClient) -> AsyncIterator[tuple[ClientSubscription, Json]]:
+async def open_inbox(person: UserClient) -> AsyncIterator[tuple[ClientSubscription, Json]]:
     """This person's open inbox, and its first snapshot."""
     async with person.socket() as wire:
         watching = await wire.watch(INBOX)
@@ -36,7 +36,7 @@ async def inbox(person: UserClient) -> AsyncIterator[tuple[ClientSubscription, J
         yield watching, snapshot
 
 
-async def until(watching: ClientSubscription, kind: str, **values: object) -> Json:
+async def wait_for_event(watching: ClientSubscription, kind: str, **values: object) -> Json:
     """The next event of that kind that shows these values: what is said of one change depends on how it is cut."""
     while True:
         event = await watching.next()
@@ -48,34 +48,34 @@ async def until(watching: ClientSubscription, kind: str, **values: object) -> Js
 async def test_an_inbox_begins_with_all_rooms_and_follows_what_happens(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     await ann.say(den, "before")
-    async with inbox(bob) as (watching, snapshot):
+    async with open_inbox(bob) as (watching, snapshot):
         assert {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]} == {den: 1, hall: 0}
         *_, last = await ann.say(hall, "one", "@bob")
-        told = await until(watching, "UnreadChanged", roomId=hall, unreadCount=2)
+        told = await wait_for_event(watching, "UnreadChanged", roomId=hall, unreadCount=2)
         assert (told["room"]["mentionCount"], told["totalUnread"], told["totalMentions"]) == (1, 3, 1)
-        await bob.mutate(MARK, roomId=hall, upToMessageId=last["id"])
-        told = await until(watching, "UnreadChanged", roomId=hall, unreadCount=0)
+        await bob.mutate(MARK_READ, roomId=hall, upToMessageId=last["id"])
+        told = await wait_for_event(watching, "UnreadChanged", roomId=hall, unreadCount=0)
         assert (told["totalUnread"], told["totalMentions"]) == (1, 0)
 
 
 async def test_rooms_come_and_go_and_change(ann: UserClient, bob: UserClient) -> None:
-    async with inbox(bob) as (watching, snapshot):
+    async with open_inbox(bob) as (watching, snapshot):
         assert (snapshot["rooms"], snapshot["totalUnread"]) == ([], 0)
         den = await ann.create_room("den", memberIds=[bob.id])
-        assert (await until(watching, "RoomListChanged", change="ADDED"))["now"]["name"] == "den"
+        assert (await wait_for_event(watching, "RoomListChanged", change="ADDED"))["now"]["name"] == "den"
         await ann.say(den, "hello")
-        await until(watching, "UnreadChanged", roomId=den, unreadCount=1)
-        await bob.mutate(PREFER, roomId=den, favourite=True)
-        told = await until(watching, "RoomListChanged", change="UPDATED")
+        await wait_for_event(watching, "UnreadChanged", roomId=den, unreadCount=1)
+        await bob.mutate(SET_PREFERENCES, roomId=den, favourite=True)
+        told = await wait_for_event(watching, "RoomListChanged", change="UPDATED")
         assert told["now"]["viewerMembership"] == {"favourite": True}
         await bob.leave(den)
-        told = await until(watching, "RoomListChanged", change="REMOVED")
+        told = await wait_for_event(watching, "RoomListChanged", change="REMOVED")
         assert (told["roomId"], told["now"]) == (den, None)
 
 
 async def test_a_burst_is_told_in_few_words(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with inbox(bob) as (watching, _):
+    async with open_inbox(bob) as (watching, _):
         await ann.say(den, *(f"number {n}" for n in range(40)))
         told = 1
         while (await watching.next()).get("room", {}).get("unreadCount") != 40:
@@ -86,21 +86,21 @@ async def test_a_burst_is_told_in_few_words(ann: UserClient, bob: UserClient) ->
 async def test_after_a_gap_of_the_bus_a_fresh_snapshot_says_what_was_missed(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     app = ann.app.roomcast
-    async with inbox(bob) as (watching, _):
+    async with open_inbox(bob) as (watching, _):
         await ann.say(den, "heard")
-        await until(watching, "UnreadChanged", unreadCount=1)
+        await wait_for_event(watching, "UnreadChanged", unreadCount=1)
         deaf, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await ann.say(den, "not heard")
         app.watch.on_frame = deaf  # type: ignore[method-assign]
         app.watch.on_resync([f"room:{den.removeprefix('room_')}"])
-        snapshot = await until(watching, "InboxSnapshot")
+        snapshot = await wait_for_event(watching, "InboxSnapshot")
         assert [room["unreadCount"] for room in snapshot["rooms"]] == [2]
 
 
 async def test_a_new_name_that_was_not_heard_is_told_after_the_gap(ann: UserClient, bob: UserClient) -> None:
     den, _ = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     app = ann.app.roomcast
-    async with inbox(bob) as (watching, _):
+    async with open_inbox(bob) as (watching, _):
         deaf, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await change(ann, "updateRoom", roomId=den, name="lair")
         app.watch.on_frame = deaf  # type: ignore[method-assign]
@@ -113,7 +113,7 @@ async def test_a_new_name_that_was_not_heard_is_told_after_the_gap(ann: UserClie
 async def test_a_snapshot_after_a_gap_swallows_no_change_that_was_heard(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     app = ann.app.roomcast
-    async with inbox(bob) as (watching, _):
+    async with open_inbox(bob) as (watching, _):
         deaf, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await ann.say(hall, "not heard")
         app.watch.on_frame = deaf  # type: ignore[method-assign]
@@ -131,7 +131,7 @@ async def test_a_room_that_one_came_into_during_a_gap_is_heard_after_it(
     ann: UserClient, bob: UserClient, kind: str
 ) -> None:
     app = ann.app.roomcast
-    async with inbox(bob) as (watching, _):
+    async with open_inbox(bob) as (watching, _):
         deaf, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         if kind == "a room":
             den = await ann.create_room("den", memberIds=[bob.id])
@@ -143,7 +143,7 @@ async def test_a_room_that_one_came_into_during_a_gap_is_heard_after_it(
             while f"room:{den.removeprefix('room_')}" not in app.watch.topics:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.01)
         await ann.say(den, "heard")
-        await until(watching, "UnreadChanged", unreadCount=1)
+        await wait_for_event(watching, "UnreadChanged", unreadCount=1)
 
 
 async def test_a_stranger_has_no_inbox(ann: UserClient) -> None:

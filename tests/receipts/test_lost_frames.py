@@ -12,8 +12,8 @@ from tests.conftest import MakeApp
 from tests.presence.documents import PRESENCE
 from tests.realtime.listener import until as until_true
 from tests.realtime.proxy import Proxy
-from tests.receipts.test_inbox import inbox, until
-from tests.receipts.test_unread import MARK, PREFER
+from tests.receipts.test_inbox import open_inbox, wait_for_event
+from tests.receipts.test_unread import MARK_READ, SET_PREFERENCES
 from tests.rooms.documents import change
 from tests.running_app import RunningApp
 
@@ -69,11 +69,11 @@ async def test_an_inbox_learns_of_messages_and_names_whose_frames_were_lost(
     ann: UserClient, bob: UserClient, cut_off: RunningApp
 ) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    async with inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
+    async with open_inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
         await ann_there.say(den, "not heard")
         await until_unread(watching, den, 1)
         await change(ann_there, "updateRoom", roomId=hall, name="lobby")
-        told = await until(watching, "RoomListChanged", roomId=hall, change="UPDATED")
+        told = await wait_for_event(watching, "RoomListChanged", roomId=hall, change="UPDATED")
         assert told["now"]["name"] == "lobby"
 
 
@@ -81,10 +81,10 @@ async def test_an_inbox_learns_of_a_lost_name_before_a_message_that_was_heard(
     ann: UserClient, bob: UserClient, cut_off: RunningApp
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
+    async with open_inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
         await change(ann_there, "updateRoom", roomId=den, name="lair")
         await ann.say(den, "heard")
-        told = await until(watching, "RoomListChanged", roomId=den, change="UPDATED")
+        told = await wait_for_event(watching, "RoomListChanged", roomId=den, change="UPDATED")
         assert told["now"]["name"] == "lair"
 
 
@@ -94,15 +94,15 @@ async def test_an_inbox_learns_of_lost_changes_that_no_log_holds(
     monkeypatch.setattr(inbox_reconciler, "CHECK_SECONDS", 2.0)
     den = await ann.create_room("den", memberIds=[bob.id])
     [said] = await ann.say(den, "unread")
-    async with inbox(bob) as (watching, snapshot), at(cut_off, bob) as bob_there, at(cut_off, ann) as ann_there:
+    async with open_inbox(bob) as (watching, snapshot), at(cut_off, bob) as bob_there, at(cut_off, ann) as ann_there:
         assert snapshot["totalUnread"] == 1
-        await bob_there.mutate(MARK, roomId=den, upToMessageId=said["id"])
-        assert (await until(watching, "InboxSnapshot"))["totalUnread"] == 0
-        await bob_there.mutate(PREFER, roomId=den, favourite=True)
-        told = await until(watching, "RoomListChanged", roomId=den, change="UPDATED")
+        await bob_there.mutate(MARK_READ, roomId=den, upToMessageId=said["id"])
+        assert (await wait_for_event(watching, "InboxSnapshot"))["totalUnread"] == 0
+        await bob_there.mutate(SET_PREFERENCES, roomId=den, favourite=True)
+        told = await wait_for_event(watching, "RoomListChanged", roomId=den, change="UPDATED")
         assert told["now"]["viewerMembership"] == {"favourite": True}
         hall = await ann_there.create_room("hall", memberIds=[bob.id])
-        snapshot = await until(watching, "InboxSnapshot")
+        snapshot = await wait_for_event(watching, "InboxSnapshot")
         assert hall in [room["roomId"] for room in snapshot["rooms"]]
 
 
@@ -125,8 +125,8 @@ async def test_frames_that_were_lost_are_announced_when_the_sender_is_back(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     [said] = await ann.say(den, "unread")
-    async with inbox(bob) as (watching, _), at(cut_off, bob) as bob_there:
-        await bob_there.mutate(MARK, roomId=den, upToMessageId=said["id"])
+    async with open_inbox(bob) as (watching, _), at(cut_off, bob) as bob_there:
+        await bob_there.mutate(MARK_READ, roomId=den, upToMessageId=said["id"])
         await until_true(lambda: cut_off.roomcast.bus.stats.dropped > 0)
         await wire_to_redis.listen()
-        assert (await until(watching, "InboxSnapshot"))["totalUnread"] == 0
+        assert (await wait_for_event(watching, "InboxSnapshot"))["totalUnread"] == 0

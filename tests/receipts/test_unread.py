@@ -5,11 +5,11 @@ from tests.messages.documents import DELETE
 from tests.statements import statements
 
 MEMBERSHIP = "lastReadSeq unreadCount unreadIsCapped mentionCount notificationLevel mutedUntil favourite"
-MARK = (
+MARK_READ = (
     "mutation Mark($input: MarkReadInput!) { markRead(input: $input) "
     "{ errors { code path } membership { " + MEMBERSHIP + " } } }"
 )
-PREFER = (
+SET_PREFERENCES = (
     "mutation Prefer($input: SetRoomPreferencesInput!) { setRoomPreferences(input: $input) "
     "{ errors { code } cursor room { viewerMembership { " + MEMBERSHIP + " } } } }"
 )
@@ -17,7 +17,7 @@ ROOMS = (
     "query Rooms { me { totalUnread totalMentions } rooms { nodes { id viewerMembership { " + MEMBERSHIP + " } } } }"
 )
 READ_BY = "query ReadBy($id: ID!) { message(id: $id) { readBy(first: 5) { totalCount nodes { username } } } }"
-MARKS = (
+READ_MARKERS = (
     "subscription Marks($roomId: ID!, $after: Cursor) { roomEvents(roomId: $roomId, after: $after) "
     "{ __typename cursor replayed ... on ReadMarkerMoved { user { username } upToSeq } "
     "... on MessageCreated { message { seq } } } }"
@@ -40,7 +40,7 @@ async def test_what_others_say_is_unread_until_it_is_read(ann: UserClient, bob: 
     await ann.mutate(DELETE, messageId=said[0]["id"])
     assert (await unread(bob, den))["unreadCount"] == 2
     assert (await unread(ann, den))["unreadCount"] == 0
-    marked = await bob.mutate(MARK, roomId=den, upToMessageId=said[1]["id"])
+    marked = await bob.mutate(MARK_READ, roomId=den, upToMessageId=said[1]["id"])
     assert marked["membership"]["unreadCount"] == 1
     assert marked["membership"]["lastReadSeq"] == said[1]["seq"]
 
@@ -49,7 +49,7 @@ async def test_a_mark_moves_forward_only_unless_forced(ann: UserClient, bob: Use
     den = await ann.create_room("den", memberIds=[bob.id])
     one, two = await ann.say(den, "one", "two")
     for message, force, left in ((two, False, 0), (one, False, 0), (one, True, 1)):
-        marked = await bob.mutate(MARK, roomId=den, upToMessageId=message["id"], force=force)
+        marked = await bob.mutate(MARK_READ, roomId=den, upToMessageId=message["id"], force=force)
         assert marked["membership"]["unreadCount"] == left
 
 
@@ -83,7 +83,7 @@ async def test_mentions_are_counted_once_each_and_in_threads_too(
     assert [(await unread(person, den))["mentionCount"] for person in (ann, bob, cleo)] == [0, 4, 2]
     await ann.mutate(DELETE, messageId=root["id"])
     assert (await unread(bob, den))["mentionCount"] == 3
-    marked = await bob.mutate(MARK, roomId=den, upToMessageId=last["id"])
+    marked = await bob.mutate(MARK_READ, roomId=den, upToMessageId=last["id"])
     assert marked["membership"]["mentionCount"] == 1
 
 
@@ -98,15 +98,15 @@ async def test_only_members_read_and_only_what_is_there(ann: UserClient, bob: Us
     den, hall = await ann.create_room("den", visibility="PRIVATE"), await ann.create_room("hall")
     [private], [public] = await ann.say(den, "ours"), await ann.say(hall, "all's")
     for room, message, code in ((den, private, "NOT_FOUND"), (hall, public, "NOT_A_MEMBER")):
-        assert (await bob.mutate(MARK, roomId=room, upToMessageId=message["id"]))["errors"][0]["code"] == code
-    assert (await ann.mutate(MARK, roomId=den, upToMessageId=public["id"]))["errors"][0]["code"] == "NOT_FOUND"
+        assert (await bob.mutate(MARK_READ, roomId=room, upToMessageId=message["id"]))["errors"][0]["code"] == code
+    assert (await ann.mutate(MARK_READ, roomId=den, upToMessageId=public["id"]))["errors"][0]["code"] == "NOT_FOUND"
 
 
 async def test_one_sees_who_has_read_a_message(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     [message] = await ann.say(den, "news")
     assert (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"] == {"totalCount": 0, "nodes": []}
-    await bob.mutate(MARK, roomId=den, upToMessageId=message["id"])
+    await bob.mutate(MARK_READ, roomId=den, upToMessageId=message["id"])
     read_by = (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"]
     assert read_by == {"totalCount": 1, "nodes": [{"username": "bob"}]}
 
@@ -114,12 +114,12 @@ async def test_one_sees_who_has_read_a_message(ann: UserClient, bob: UserClient,
 async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
-        watching = await wire.watch(MARKS, roomId=den)
+        watching = await wire.watch(READ_MARKERS, roomId=den)
         await watching.until_ready()
         sent = await ann.send(den, "one")
         assert (await watching.next())["message"] == {"seq": sent["message"]["seq"]}
         for _ in range(2):
-            await bob.mutate(MARK, roomId=den, upToMessageId=sent["message"]["id"])
+            await bob.mutate(MARK_READ, roomId=den, upToMessageId=sent["message"]["id"])
         told = await watching.next()
         assert told == {
             "__typename": "ReadMarkerMoved",
@@ -130,7 +130,7 @@ async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: UserClient
         }
         await bob.say(den, "two")
         assert (await watching.next())["__typename"] == "MessageCreated"
-        late = await wire.watch(MARKS, roomId=den, after=sent["cursor"])
+        late = await wire.watch(READ_MARKERS, roomId=den, after=sent["cursor"])
         await late.until_ready()
         assert [event["__typename"] for event in await late.until_ready()] == ["MessageCreated", "StreamReady"]
 
@@ -138,13 +138,15 @@ async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: UserClient
 async def test_preferences_are_ones_own_and_what_is_left_out_stays(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     until = "2030-01-01T00:00:00.000Z"
-    first = await bob.mutate(PREFER, roomId=den, notificationLevel="MENTIONS", mutedUntil=until, favourite=True)
+    first = await bob.mutate(
+        SET_PREFERENCES, roomId=den, notificationLevel="MENTIONS", mutedUntil=until, favourite=True
+    )
     assert first["cursor"] is None
     chosen = first["room"]["viewerMembership"]
     assert (chosen["notificationLevel"], chosen["mutedUntil"], chosen["favourite"]) == ("MENTIONS", until, True)
-    second = (await bob.mutate(PREFER, roomId=den, favourite=False))["room"]["viewerMembership"]
+    second = (await bob.mutate(SET_PREFERENCES, roomId=den, favourite=False))["room"]["viewerMembership"]
     assert (second["notificationLevel"], second["mutedUntil"], second["favourite"]) == ("MENTIONS", until, False)
-    third = (await bob.mutate(PREFER, roomId=den, mutedUntil=None))["room"]["viewerMembership"]
+    third = (await bob.mutate(SET_PREFERENCES, roomId=den, mutedUntil=None))["room"]["viewerMembership"]
     assert third["mutedUntil"] is None
     theirs = await unread(ann, den)
     assert (theirs["notificationLevel"], theirs["favourite"]) == ("ALL", False)
@@ -154,13 +156,13 @@ async def test_the_unread_of_many_rooms_costs_no_more_statements_than_that_of_fe
     ann: UserClient, bob: UserClient
 ) -> None:
     rooms = [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2)]
-    few = await cost(bob, ROOMS)
+    few = await statement_count(bob, ROOMS)
     rooms += [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2, 12)]
     await ann.say(rooms[-1], "hello")
-    assert await cost(bob, ROOMS) == few
+    assert await statement_count(bob, ROOMS) == few
 
 
-async def cost(person: UserClient, document: str) -> int:
+async def statement_count(person: UserClient, document: str) -> int:
     """How many statements the operation costs."""
     with statements() as seen:
         await person.execute(document)
