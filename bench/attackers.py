@@ -181,7 +181,9 @@ async def upload(attacker: Attacker, data: bytes, part: int, pause: float) -> No
         return
     path = "/" + url.split("/", 3)[3]
     async with open_connection(attacker.server) as (reader, writer):
-        head = f"PUT {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+        head = (
+            f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+        )
         writer.write(head.encode())
         for start in range(0, len(data), part):
             writer.write(data[start : start + part])

@@ -32,7 +32,7 @@ DOCUMENTS: Mapping[str, str] = {
     "200,000 brackets": "[" * 200_000,
     "huge numbers": "{ rooms(first: " + "9" * 19_000 + ") { totalCount } }",
 }
-HEAD = b"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 MEGABYTES = 100
 CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 PING = b"\x81\x8f\0\0\0\0" + b'{"type":"ping"}'

@@ -11,7 +11,7 @@ def encode_post(token: str, query: str, variables: Any) -> bytes:
     """The bytes of one POST request."""
     body = json.dumps({"query": query, "variables": variables}).encode()
     head = (
-        f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

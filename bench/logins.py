@@ -71,7 +71,7 @@ class RawHttpConnection:
 def encode_post(document: str, token: str | None = None, **variables: Any) -> bytes:
     body = json.dumps({"query": document, "variables": variables}).encode()
     who = f"Authorization: Bearer {token}\r\n" if token else ""
-    head = f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{who}"
+    head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{who}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

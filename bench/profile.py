@@ -48,7 +48,7 @@ class AsgiClient:
 
     async def execute(self, query: str, **variables: Any) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
-        headers = [(b"host", b"bench"), (b"content-type", b"application/json")]
+        headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
         if self.token:
             headers.append((b"authorization", f"Bearer {self.token}".encode()))
         scope = {
