@@ -1,4 +1,4 @@
-"""What people ask about presence and typing, and time that a test lets pass."""
+"""GraphQL documents and helpers of the presence and typing tests."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -29,7 +29,7 @@ States = dict[str, str]
 
 
 async def sign_in_second_device(person: UserClient) -> UserClient:
-    """The same person, signed in once more."""
+    """A second session of the same user."""
     async with AnonymousClient(person.app) as visitor:
         return UserClient(
             person.app, person.name, await visitor.mutate(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
@@ -37,14 +37,14 @@ async def sign_in_second_device(person: UserClient) -> UserClient:
 
 
 async def wait_for_sockets(app: RunningApp, count: int, seconds: float = 5.0) -> None:
-    """Wait until the server has so many: it learns a little later that one has closed."""
+    """Wait until the server has so many open sockets. It notices a little later that a client has closed one."""
     async with asyncio.timeout(seconds):
-        while len(app.roomcast.sockets.open) != count:  # noqa: ASYNC110 (no one event says it)
+        while len(app.roomcast.sockets.open) != count:  # noqa: ASYNC110 (no event to await)
             await asyncio.sleep(0.005)
 
 
 async def presence_seen_by(onlooker: UserClient, person: UserClient) -> Json:
-    """How somebody is shown to another one."""
+    """The presence of `person` as `onlooker` sees it."""
     found: Json = (await onlooker.execute(USER_PRESENCE, id=person.id))["user"]["presence"]
     return found
 
@@ -54,14 +54,14 @@ async def state_seen_by(onlooker: UserClient, person: UserClient) -> str:
 
 
 async def wait_for_state(onlooker: UserClient, person: UserClient, wanted: str, seconds: float = 10.0) -> None:
-    """Asks until it is so: another process says it when it says it."""
+    """Poll until the state is as wanted: another process may report it later."""
     async with asyncio.timeout(seconds):
-        while await state_seen_by(onlooker, person) != wanted:  # noqa: ASYNC110 (another process says it to who asks)
+        while await state_seen_by(onlooker, person) != wanted:  # noqa: ASYNC110 (only a query shows it)
             await asyncio.sleep(0.05)
 
 
 def states_by_name(change: Json) -> States:
-    """By name."""
+    """The states in a payload, by username."""
     return {user["username"]: user["presence"]["state"] for user in change["users"]}
 
 
@@ -70,7 +70,7 @@ def typing_names(shown: Json) -> list[str]:
 
 
 async def wait_for_shown(watching: ClientSubscription, wanted: Callable[[States], bool]) -> States:
-    """What a client that follows the stream knows once that is so: a snapshot replaces, who is OFFLINE goes."""
+    """Apply payloads as a client does until the condition holds. A snapshot replaces all; OFFLINE users are removed."""
     known: States = {}
     while True:
         change = await watching.next()
@@ -81,13 +81,13 @@ async def wait_for_shown(watching: ClientSubscription, wanted: Callable[[States]
 
 
 def only(*names: str) -> Callable[[States], bool]:
-    """Whether exactly these are shown."""
+    """A condition: exactly these users are shown."""
     wanted = set(names)
     return lambda known: known.keys() == wanted
 
 
-async def set_presence(person: UserClient, **wish: object) -> Json:
-    payload = await person.mutate(SET_PRESENCE, **wish)
+async def set_presence(person: UserClient, **values: object) -> Json:
+    payload = await person.mutate(SET_PRESENCE, **values)
     assert payload["errors"] == []
     return payload
 
@@ -97,7 +97,7 @@ async def set_typing(person: UserClient, room: str, *, typing: bool = True) -> N
 
 
 async def wait_for_typing(watching: ClientSubscription, wanted: Collection[str]) -> Json:
-    """The payload that shows exactly these."""
+    """The next payload that shows exactly these users."""
     while True:
         shown = await watching.next()
         if set(typing_names(shown)) == set(wanted):
@@ -105,7 +105,7 @@ async def wait_for_typing(watching: ClientSubscription, wanted: Collection[str])
 
 
 def advance_clock(apps: Collection[RunningApp], seconds: float) -> None:
-    """For presence and typing, so much time has gone by, in which the processes have heard each other."""
+    """Let time pass for presence and typing. The processes count as having heard each other meanwhile."""
     for app in apps:
         signals, clock = app.roomcast.signals, app.roomcast.signals.clock
         signals.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
@@ -114,7 +114,7 @@ def advance_clock(apps: Collection[RunningApp], seconds: float) -> None:
 
 
 async def add_members(ann: UserClient, room: str, count: int) -> list[Actor]:
-    """So many members of the room, put there by the shortest way: person0, person1 and so on."""
+    """Insert so many members of the room into the database: person0, person1 and so on."""
     room_id, actors = UUID(room.removeprefix("room_")), [Actor(uuid7(), uuid7(), False, now()) for _ in range(count)]
     async with ann.app.roomcast.db.work() as work:
         work.session.add_all(account(actor, f"person{number}") for number, actor in enumerate(actors))

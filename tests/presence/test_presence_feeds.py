@@ -1,4 +1,4 @@
-"""The people of a room: a snapshot, then what changes, in few words however many come and go."""
+"""The presence stream of a room: a snapshot, then changes, with few payloads however many users connect."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ from tests.statements import statements
 PERSONAL = PRESENCE.replace("username ", "username ... on Node { id } ")
 
 
-async def test_a_room_shows_who_is_here_and_then_who_comes_and_goes(
+async def test_a_presence_stream_sends_a_snapshot_and_then_changes(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -47,7 +47,7 @@ async def test_a_room_shows_who_is_here_and_then_who_comes_and_goes(
         assert watching.is_silent
 
 
-async def test_what_changes_nothing_is_not_told(ann: UserClient, bob: UserClient) -> None:
+async def test_an_unchanged_presence_is_not_sent(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire, bob.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
@@ -56,11 +56,11 @@ async def test_what_changes_nothing_is_not_told(ann: UserClient, bob: UserClient
             await set_presence(bob, state="ACTIVE")
             advance_clock([ann.app], 60)
         await set_presence(bob, statusText="here")
-        [told] = (await watching.next())["users"]
-        assert (told["username"], told["presence"]["statusText"]) == ("bob", "here")
+        [update] = (await watching.next())["users"]
+        assert (update["username"], update["presence"]["statusText"]) == ("bob", "here")
 
 
-async def test_who_joins_is_shown_and_who_leaves_is_not(ann: UserClient, bob: UserClient) -> None:
+async def test_a_new_member_is_shown_and_a_former_member_is_not(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     async with ann.socket() as wire, bob.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
@@ -72,21 +72,19 @@ async def test_who_joins_is_shown_and_who_leaves_is_not(ann: UserClient, bob: Us
         assert (without["snapshot"], states_by_name(without)) == (True, {"ann": "ACTIVE"})
 
 
-async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again(
-    ann: UserClient, bob: UserClient
-) -> None:
+async def test_a_member_who_joined_during_a_gap_of_the_bus_is_shown_after_it(ann: UserClient, bob: UserClient) -> None:
     den, watch = await ann.create_room("den"), ann.app.roomcast.watch
     async with ann.socket() as wire, bob.socket():
         watching = await wire.watch(PRESENCE, roomId=den)
         assert states_by_name(await watching.next()) == {"ann": "ACTIVE"}
-        heard, watch.on_frame = watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        on_frame, watch.on_frame = watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await bob.join(den)
-        watch.on_frame = heard  # type: ignore[method-assign]
+        watch.on_frame = on_frame  # type: ignore[method-assign]
         watch.on_resync([f"room:{den.removeprefix('room_')}"])
         assert states_by_name(await watching.next()) == {"bob": "ACTIVE"}
 
 
-async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: UserClient, bob: UserClient) -> None:
+async def test_a_presence_stream_over_http_makes_its_user_present(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     body = {"query": PRESENCE, "variables": {"roomId": den}}
     headers = {"authorization": f"Bearer {bob.token}", "accept": "text/event-stream"}
@@ -99,7 +97,7 @@ async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: UserClie
             assert states_by_name(then) == {"ann": "ACTIVE"}
 
 
-async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: UserClient, bob: UserClient) -> None:
+async def test_presence_requires_the_right_to_read_the_room(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     async with bob.socket() as wire:
         message = await (await wire.watch(PRESENCE, roomId=den)).message()
@@ -110,7 +108,7 @@ async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: UserClient
         assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-async def test_who_is_removed_hears_the_end_within_a_second(ann: UserClient, bob: UserClient) -> None:
+async def test_the_presence_stream_of_a_removed_member_ends_within_a_second(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with ann.socket() as anns, bob.socket() as bobs:
         staying, leaving = [await wire.watch(PRESENCE, roomId=den) for wire in (anns, bobs)]
@@ -125,7 +123,7 @@ async def test_who_is_removed_hears_the_end_within_a_second(ann: UserClient, bob
             assert (await staying.message())["type"] == "complete"
 
 
-# ------------------------------------------------------------------ crowds
+# ------------------------------------------------------------------ large rooms
 
 
 def groups(app: RunningApp) -> list[Group]:
@@ -133,9 +131,9 @@ def groups(app: RunningApp) -> list[Group]:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserClient, bob: UserClient) -> None:
+async def test_hundreds_of_users_who_connect_at_once_cost_few_executions(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await add_members(ann, den, 400), ann.app.roomcast.signals
+    actors, signals = await add_members(ann, den, 400), ann.app.roomcast.signals
     async with AsyncExitStack() as open_:
         wires = [await open_.enter_async_context(person.socket()) for person in (ann, ann, bob, bob)]
         watching = [await wire.watch(PRESENCE, roomId=den) for wire in wires]
@@ -143,12 +141,12 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
             await each.next()
         [group] = groups(ann.app)
         before = group.executions
-        for actor in crowd:
+        for actor in actors:
             signals.on_connect(actor)
         for each in watching:
             known = await wait_for_shown(each, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
         assert group.executions - before <= 2
-        for actor in crowd:
+        for actor in actors:
             signals.on_disconnect(actor, for_good=True)
         for each in watching:
             assert await wait_for_shown(each, only()) == {}
@@ -157,14 +155,14 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
+async def test_a_actors_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await add_members(ann, den, 300), ann.app.roomcast.signals
+    actors, signals = await add_members(ann, den, 300), ann.app.roomcast.signals
     async with ann.socket() as wire:
         watching = await wire.watch(PRESENCE, roomId=den)
         await watching.next()
         with statements() as seen:
-            for actor in crowd:
+            for actor in actors:
                 signals.on_connect(actor)
             await wait_for_shown(watching, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
         assert len(seen) <= 2
@@ -172,23 +170,23 @@ async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) ->
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_where_somebody_shown_goes_another_comes_in(ann: UserClient) -> None:
+async def test_another_user_is_shown_when_a_shown_user_disconnects(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals = await add_members(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.signals
-    for actor in crowd:
+    actors, signals = await add_members(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.signals
+    for actor in actors:
         signals.on_connect(actor)
     async with ann.socket() as wire:
         watching = await wire.watch(PRESENCE, roomId=den)
         known = states_by_name(await watching.next())
         assert len(known) == policy.MAX_VISIBLE_USERS
-        names = {f"person{number}": actor for number, actor in enumerate(crowd)}
+        names = {f"person{number}": actor for number, actor in enumerate(actors)}
         gone = next(name for name in known if name in names)
         signals.on_disconnect(names[gone], for_good=True)
-        told = states_by_name(await watching.next())
-        assert (told.pop(gone), list(told.values())) == ("OFFLINE", ["ACTIVE"])
+        update = states_by_name(await watching.next())
+        assert (update.pop(gone), list(update.values())) == ("OFFLINE", ["ACTIVE"])
 
 
-async def test_two_documents_are_two_executions_and_many_people_one(
+async def test_a_presence_change_is_executed_once_per_document(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])

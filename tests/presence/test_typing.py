@@ -1,4 +1,4 @@
-"""Who types: shown to who watches, as one list that replaces the one before, and every way in which it ends."""
+"""Typing: each payload is the full list, and the ways in which typing ends."""
 
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from tests.rooms.documents import change
 from tests.statements import statements
 
 
-async def test_who_types_is_shown_until_they_say_otherwise(ann: UserClient, bob: UserClient) -> None:
+async def test_a_typing_user_is_shown_until_they_stop(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -35,7 +35,7 @@ async def test_who_types_is_shown_until_they_say_otherwise(ann: UserClient, bob:
         assert typing_names(await watching.next()) == ["ann"]
 
 
-async def test_who_comes_later_is_shown_who_types_already(ann: UserClient, bob: UserClient) -> None:
+async def test_a_new_subscriber_is_shown_who_types_already(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await set_typing(bob, den)
     async with ann.socket() as wire:
@@ -45,15 +45,15 @@ async def test_who_comes_later_is_shown_who_types_already(ann: UserClient, bob: 
         assert typing_names(await again.next()) == ["bob"]
 
 
-async def test_the_constants_are_told_to_clients(ann: UserClient) -> None:
+async def test_server_info_has_the_typing_intervals(ann: UserClient) -> None:
     found = await ann.execute("{ serverInfo { limits { typingRefreshMs typingExpiryMs } } }")
     assert found["serverInfo"]["limits"] == {"typingRefreshMs": 4_000, "typingExpiryMs": 10_000}
 
 
-# ------------------------------------------------------------------ how it ends
+# ------------------------------------------------------------------ the end of typing
 
 
-async def test_a_message_ends_it(ann: UserClient, bob: UserClient) -> None:
+async def test_a_message_ends_typing(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -65,7 +65,7 @@ async def test_a_message_ends_it(ann: UserClient, bob: UserClient) -> None:
         assert typing_names(await watching.next()) == ["ann"]
 
 
-async def test_a_message_ends_it_for_who_comes_later_too(ann: UserClient, bob: UserClient) -> None:
+async def test_a_message_ends_typing_for_later_subscribers_too(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await set_typing(bob, den)
     await bob.say(den, "here it is")
@@ -74,7 +74,7 @@ async def test_a_message_ends_it_for_who_comes_later_too(ann: UserClient, bob: U
         assert typing_names(await watching.next()) == []
 
 
-async def test_it_runs_out_unless_it_is_said_again(ann: UserClient, bob: UserClient) -> None:
+async def test_typing_expires_unless_it_is_repeated(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -84,12 +84,12 @@ async def test_it_runs_out_unless_it_is_said_again(ann: UserClient, bob: UserCli
         advance_clock([ann.app], 5)
         await set_typing(bob, den)
         advance_clock([ann.app], 4)
-        assert typing_names(await watching.next()) == ["bob"]  # what was said first would run out soon
+        assert typing_names(await watching.next()) == ["bob"]  # repeated before the first payload expires
         advance_clock([ann.app], 7)
         assert typing_names(await watching.next()) == []
 
 
-async def test_nothing_is_said_twice_of_who_does_not_go_on(ann: UserClient, bob: UserClient) -> None:
+async def test_typing_that_is_not_repeated_is_sent_once(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -101,7 +101,7 @@ async def test_nothing_is_said_twice_of_who_does_not_go_on(ann: UserClient, bob:
         assert typing_names(await watching.next()) == []
 
 
-async def test_the_last_socket_of_the_device_takes_it_along(ann: UserClient, bob: UserClient) -> None:
+async def test_typing_ends_with_the_last_socket_of_the_device(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -116,10 +116,12 @@ async def test_the_last_socket_of_the_device_takes_it_along(ann: UserClient, bob
         assert typing_names(await watching.next()) == []
 
 
-@pytest.mark.parametrize("deed", ["leaving", "removal", "a-mute", "reading-only"])
-async def test_who_may_not_say_anything_any_more_stops_typing(ann: UserClient, bob: UserClient, deed: str) -> None:
+@pytest.mark.parametrize("action", ["leaving", "removal", "a-mute", "reading-only"])
+async def test_typing_ends_for_a_member_who_may_not_send_any_more(
+    ann: UserClient, bob: UserClient, action: str
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    deeds = {
+    actions = {
         "leaving": lambda: bob.leave(den),
         "removal": lambda: change(ann, "removeMember", roomId=den, userId=bob.id),
         "a-mute": lambda: change(ann, "muteMember", roomId=den, userId=bob.id, seconds=60),
@@ -130,14 +132,14 @@ async def test_who_may_not_say_anything_any_more_stops_typing(ann: UserClient, b
         await watching.next()
         await set_typing(bob, den)
         await wait_for_typing(watching, ["bob"])
-        await deeds[deed]()
+        await actions[action]()
         assert typing_names(await watching.next()) == []
 
 
-# ------------------------------------------------------------------ who may
+# ------------------------------------------------------------------ permissions
 
 
-async def test_only_who_may_send_types(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+async def test_typing_requires_the_right_to_send(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     cave = await ann.create_room("cave", visibility="PRIVATE")
     await change(ann, "muteMember", roomId=den, userId=bob.id, seconds=60)
@@ -149,14 +151,14 @@ async def test_only_who_may_send_types(ann: UserClient, bob: UserClient, cleo: U
     assert await ann.codes(SET_TYPING, input={"roomId": den, "typing": True}) == ["UNAUTHENTICATED"]
 
 
-async def test_slow_mode_slows_no_typing(ann: UserClient, bob: UserClient) -> None:
+async def test_slow_mode_does_not_limit_typing(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await change(ann, "updateRoom", roomId=den, slowModeSeconds=600)
     await bob.say(den, "one")
     await set_typing(bob, den)
 
 
-async def test_who_may_not_read_a_room_does_not_see_who_types_there(ann: UserClient, bob: UserClient) -> None:
+async def test_the_typing_stream_requires_the_right_to_read_the_room(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with bob.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
@@ -167,10 +169,10 @@ async def test_who_may_not_read_a_room_does_not_see_who_types_there(ann: UserCli
         assert message["payload"][0]["extensions"]["code"] == "NOT_FOUND"
 
 
-# ------------------------------------------------------------------ what it costs
+# ------------------------------------------------------------------ costs
 
 
-async def test_typing_is_one_look_at_the_room_and_never_a_change(ann: UserClient, bob: UserClient) -> None:
+async def test_typing_costs_one_select_statement(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     with statements() as seen:
         for _ in range(5):
@@ -179,16 +181,16 @@ async def test_typing_is_one_look_at_the_room_and_never_a_change(ann: UserClient
     assert all(statement.startswith("SELECT") for statement in seen)
 
 
-async def test_ordinary_typing_meets_no_rate_limit(ann: UserClient, bob: UserClient) -> None:
+async def test_ordinary_typing_is_not_rate_limited(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    for _ in range(300):  # more than an hour of it at the pace that clients are told
+    for _ in range(300):  # twenty minutes at the interval that clients are given
         await set_typing(bob, den)
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: UserClient) -> None:
+async def test_a_actors_that_types_is_one_payload_of_bounded_length(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, signals, room_id = (
+    actors, signals, room_id = (
         await add_members(ann, den, 200),
         ann.app.roomcast.signals,
         UUID(den.removeprefix("room_")),
@@ -196,16 +198,16 @@ async def test_a_crowd_that_types_is_one_payload_of_bounded_length(ann: UserClie
     async with ann.socket() as wire:
         watching = await wire.watch(TYPING, roomId=den)
         await watching.next()
-        for actor in crowd:
+        for actor in actors:
             signals.set_typing(actor, room_id, typing=True)
         shown = typing_names(await watching.next())
         assert shown == [f"person{number}" for number in range(policy.MAX_TYPING_USERS)]
-        for actor in crowd:
+        for actor in actors:
             signals.typing_users.stop_session(actor.session_id)
         assert typing_names(await watching.next()) == []
 
 
-async def test_typing_on_one_device_goes_on_when_another_one_is_closed(ann: UserClient, bob: UserClient) -> None:
+async def test_typing_on_one_device_continues_when_another_disconnects(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     phone = await sign_in_second_device(bob)
     async with ann.socket() as wire, bob.socket(), phone:

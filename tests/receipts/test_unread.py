@@ -1,4 +1,4 @@
-"""What is unread: others' messages in a room's own talk, counted and never stored."""
+"""Unread counts, read positions, readers and room preferences."""
 
 from tests.api_clients import Json, UserClient
 from tests.messages.documents import DELETE
@@ -25,13 +25,13 @@ READ_MARKERS = (
 
 
 async def unread(person: UserClient, room_id: str) -> Json:
-    """This person's membership, as their list of rooms shows it."""
+    """The user's membership in the room, from their list of rooms."""
     nodes = (await person.execute(ROOMS))["rooms"]["nodes"]
     [membership] = [node["viewerMembership"] for node in nodes if node["id"] == room_id]
     return dict(membership)
 
 
-async def test_what_others_say_is_unread_until_it_is_read(ann: UserClient, bob: UserClient) -> None:
+async def test_messages_of_others_are_unread_until_they_are_marked_read(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await ann.say(den, "before bob")
     await bob.join(den)
@@ -45,7 +45,7 @@ async def test_what_others_say_is_unread_until_it_is_read(ann: UserClient, bob: 
     assert marked["membership"]["lastReadSeq"] == said[1]["seq"]
 
 
-async def test_a_mark_moves_forward_only_unless_forced(ann: UserClient, bob: UserClient) -> None:
+async def test_the_read_position_moves_back_only_with_force(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     one, two = await ann.say(den, "one", "two")
     for message, force, left in ((two, False, 0), (one, False, 0), (one, True, 1)):
@@ -63,7 +63,9 @@ async def test_counts_are_exact_to_a_hundred_and_then_capped(ann: UserClient, bo
     assert (capped["unreadCount"], capped["unreadIsCapped"]) == (100, True)
 
 
-async def test_who_speaks_has_read_and_a_reply_in_a_thread_reads_nothing(ann: UserClient, bob: UserClient) -> None:
+async def test_a_message_moves_its_authors_read_position_and_a_thread_reply_does_not(
+    ann: UserClient, bob: UserClient
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     [root] = await ann.say(den, "topic")
     await bob.send(den, "aside", threadRootId=root["id"])
@@ -74,7 +76,7 @@ async def test_who_speaks_has_read_and_a_reply_in_a_thread_reads_nothing(ann: Us
     assert (after["unreadCount"], after["lastReadSeq"]) == (0, spoken["seq"])
 
 
-async def test_mentions_are_counted_once_each_and_in_threads_too(
+async def test_each_message_counts_as_one_mention_in_threads_too(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
@@ -87,14 +89,14 @@ async def test_mentions_are_counted_once_each_and_in_threads_too(
     assert marked["membership"]["mentionCount"] == 1
 
 
-async def test_totals_are_of_all_rooms(ann: UserClient, bob: UserClient) -> None:
+async def test_totals_are_sums_over_all_rooms(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     await ann.say(den, "one", "@bob")
     await ann.say(hall, "three")
     assert (await bob.execute(ROOMS))["me"] == {"totalUnread": 3, "totalMentions": 1}
 
 
-async def test_only_members_read_and_only_what_is_there(ann: UserClient, bob: UserClient) -> None:
+async def test_only_members_can_mark_messages_of_the_room_read(ann: UserClient, bob: UserClient) -> None:
     den, hall = await ann.create_room("den", visibility="PRIVATE"), await ann.create_room("hall")
     [private], [public] = await ann.say(den, "ours"), await ann.say(hall, "all's")
     for room, message, code in ((den, private, "NOT_FOUND"), (hall, public, "NOT_A_MEMBER")):
@@ -102,7 +104,9 @@ async def test_only_members_read_and_only_what_is_there(ann: UserClient, bob: Us
     assert (await ann.mutate(MARK_READ, roomId=den, upToMessageId=public["id"]))["errors"][0]["code"] == "NOT_FOUND"
 
 
-async def test_one_sees_who_has_read_a_message(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+async def test_read_by_lists_the_members_who_have_read_a_message(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     [message] = await ann.say(den, "news")
     assert (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"] == {"totalCount": 0, "nodes": []}
@@ -111,7 +115,7 @@ async def test_one_sees_who_has_read_a_message(ann: UserClient, bob: UserClient,
     assert read_by == {"totalCount": 1, "nodes": [{"username": "bob"}]}
 
 
-async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: UserClient, bob: UserClient) -> None:
+async def test_a_read_marker_is_sent_live_and_never_replayed(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with ann.socket() as wire:
         watching = await wire.watch(READ_MARKERS, roomId=den)
@@ -120,8 +124,8 @@ async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: UserClient
         assert (await watching.next())["message"] == {"seq": sent["message"]["seq"]}
         for _ in range(2):
             await bob.mutate(MARK_READ, roomId=den, upToMessageId=sent["message"]["id"])
-        told = await watching.next()
-        assert told == {
+        event = await watching.next()
+        assert event == {
             "__typename": "ReadMarkerMoved",
             "cursor": sent["cursor"],
             "replayed": False,
@@ -135,7 +139,7 @@ async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: UserClient
         assert [event["__typename"] for event in await late.until_ready()] == ["MessageCreated", "StreamReady"]
 
 
-async def test_preferences_are_ones_own_and_what_is_left_out_stays(ann: UserClient, bob: UserClient) -> None:
+async def test_preferences_are_per_member_and_omitted_ones_stay(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     until = "2030-01-01T00:00:00.000Z"
     first = await bob.mutate(
@@ -152,9 +156,7 @@ async def test_preferences_are_ones_own_and_what_is_left_out_stays(ann: UserClie
     assert (theirs["notificationLevel"], theirs["favourite"]) == ("ALL", False)
 
 
-async def test_the_unread_of_many_rooms_costs_no_more_statements_than_that_of_few(
-    ann: UserClient, bob: UserClient
-) -> None:
+async def test_unread_counts_of_many_rooms_cost_as_many_statements_as_of_few(ann: UserClient, bob: UserClient) -> None:
     rooms = [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2)]
     few = await statement_count(bob, ROOMS)
     rooms += [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2, 12)]
@@ -163,7 +165,7 @@ async def test_the_unread_of_many_rooms_costs_no_more_statements_than_that_of_fe
 
 
 async def statement_count(person: UserClient, document: str) -> int:
-    """How many statements the operation costs."""
+    """The number of statements that the operation executes."""
     with statements() as seen:
         await person.execute(document)
     return len(seen)
