@@ -1,1 +1,1 @@
-"""Benchmarks: each figure beside its baseline, as a ratio taken in one run on one machine."""
+"""Benchmarks. Each figure is compared with a baseline that is measured in the same run on the same machine."""

@@ -1,4 +1,4 @@
-"""`make bench` and `make bench-quick`: every figure beside its baseline, in one run."""
+"""`make bench` and `make bench-quick`: measure roomcast and its baselines, and compare them."""
 
 import argparse
 import asyncio
@@ -26,22 +26,22 @@ PARTS: dict[str, Part] = {
     "edge": edge.rows,
     "hostile": hostile.rows,
 }
-"""Each takes its measurements when called; `quick` only shows that it runs."""
+"""The parts of the benchmark. With `quick` a part runs in small, to show that it works."""
 
 PART_TIMEOUT_SECONDS = 600.0
 
 
 async def main(*names: str, quick: bool) -> int:
-    """Take these parts, or all. A part that fails is said in its row; how many did is the answer."""
+    """Run these parts, all if none are named. A part that fails becomes a Failure row. Returns how many failed."""
     leave_server_core()
     raise_open_files_limit()
     rows: list[Row] = []
     for name in names or PARTS:
         begun = time.monotonic()
         print(f"… {name}", flush=True)
-        found = await measure_part(name, quick)
-        rows += found
-        print("\n".join(row.text() for row in found), f"\n  took {time.monotonic() - begun:.0f} s", flush=True)
+        part_rows = await measure_part(name, quick)
+        rows += part_rows
+        print("\n".join(row.text() for row in part_rows), f"\n  took {time.monotonic() - begun:.0f} s", flush=True)
     if not quick and not names:
         write_results(rows)
     print(f"\n{markdown_table(rows)}")
@@ -59,7 +59,7 @@ async def measure_part(name: str, quick: bool) -> list[Row]:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench")
     parser.add_argument("names", metavar="PART", nargs="*", choices=[[], *PARTS], help=", ".join(PARTS))
-    parser.add_argument("--quick", action="store_true", help="only show that it runs: figures as small are not judged")
+    parser.add_argument("--quick", action="store_true", help="run every part in small, without judging the results")
     return parser.parse_args()
 
 

@@ -1,7 +1,6 @@
-"""What one person with an account can take from everybody else: each attack in turn, beside somebody who asks ordinary
-questions, on a server with the limits it has by default.
+"""Attacks by a user with an account, on a server with the default limits, while another user sends ordinary requests.
 
-A stall is one request of the others that took long; memory is what the server has more of after the attacker has gone.
+The stall is the longest request of the other user. The memory is the server's growth after the attacker has left.
 """
 
 import asyncio
@@ -32,14 +31,14 @@ BODIES = ("\ufdfa a e i o u x y z l m " * 200)[:4000], ("@person1 [a][b *c* \n>*
 
 @dataclass(frozen=True, slots=True)
 class Attacker:
-    """Somebody with an account, a room of their own and a page of maximal messages in it."""
+    """A user with an account and a room that holds a page of messages of maximal length."""
 
     server: ServerProcess
     token: str
     room: str
 
     async def post(self, request: bytes) -> Any:
-        """The answer's JSON, whatever it is."""
+        """Send the request on a new connection. Returns the JSON of the response, errors included."""
         async with open_connection(self.server) as (reader, writer):
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
@@ -50,7 +49,7 @@ class Attacker:
         return encode_post(document, self.token, **variables)
 
     async def repeat(self, *requests: bytes, at_once: int = 4) -> None:
-        """Ask these until cancelled, so many at a time."""
+        """Send these requests until cancelled, `at_once` at a time."""
 
         async def one() -> None:
             while True:
@@ -74,7 +73,7 @@ async def open_connection(server: ServerProcess) -> AsyncIterator[tuple[asyncio.
 
 @asynccontextmanager
 async def open_websocket(attacker: Attacker) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """One that is signed in."""
+    """A WebSocket connection with the attacker's access token."""
     async with open_connection(attacker.server) as (reader, writer):
         key, port = "A" * 22 + "==", attacker.server.port
         shake = HANDSHAKE.format(path="/graphql", port=port, key=key, protocol="graphql-transport-ws")
@@ -86,7 +85,7 @@ async def open_websocket(attacker: Attacker) -> AsyncIterator[tuple[asyncio.Stre
 
 
 def text_frame(message: Mapping[str, Any]) -> bytes:
-    """A text frame under a mask of zeros."""
+    """A text frame, masked with zeros."""
     data = json.dumps(message).encode()
     size = bytes((0x80 | len(data),)) if len(data) < 126 else b"\xfe" + len(data).to_bytes(2, "big")
     return b"\x81" + size + b"\0\0\0\0" + data
@@ -110,7 +109,7 @@ async def searches(attacker: Attacker) -> None:
 
 
 async def long_texts(attacker: Attacker) -> None:
-    """New bodies that take long to read, sent and rendered."""
+    """New bodies that take long to parse as Markdown, sent and rendered."""
 
     async def one(number: int) -> None:
         for count in range(10_000):
@@ -122,7 +121,7 @@ async def long_texts(attacker: Attacker) -> None:
 
 
 async def follow_many_documents(attacker: Attacker) -> None:
-    """Maximal messages to a room that is followed under many different documents."""
+    """Messages of maximal length to a room that is followed with many different documents."""
     async with open_websocket(attacker) as (reader, writer):
         for number in range(90):
             fields = " ".join(f"a{number}x{count}: body" for count in range(40))
@@ -144,7 +143,7 @@ async def aliases(attacker: Attacker) -> None:
 
 
 async def ping_floods(attacker: Attacker) -> None:
-    """From thirty sockets that read nothing."""
+    """Pings from thirty sockets that read nothing."""
     ping = text_frame({"type": "ping", "payload": {"say": "x" * 900}}) * 50
 
     async def one() -> None:
@@ -160,7 +159,7 @@ async def ping_floods(attacker: Attacker) -> None:
 
 
 async def unread_answers(attacker: Attacker) -> None:
-    """Large ones, asked for by many who read nothing."""
+    """Large responses, requested on many connections that read nothing."""
     request = attacker.request(PAGE % "a: body b: body", room=attacker.room)
 
     async def one() -> None:
@@ -173,16 +172,18 @@ async def unread_answers(attacker: Attacker) -> None:
 
 
 async def upload(attacker: Attacker, data: bytes, part: int, pause: float) -> None:
-    """A picture, so many bytes at a time."""
-    wanted = {"filename": "x.jpg", "contentType": "image/jpeg", "byteSize": len(data)}
-    answer = await attacker.post(attacker.request(UPLOAD, input=wanted))
+    """Upload a picture, `part` bytes at a time."""
+    values = {"filename": "x.jpg", "contentType": "image/jpeg", "byteSize": len(data)}
+    answer = await attacker.post(attacker.request(UPLOAD, input=values))
     url = ((answer.get("data") or {}).get("createUpload") or {}).get("uploadUrl")
     if url is None:
         await asyncio.sleep(0.1)
         return
     path = "/" + url.split("/", 3)[3]
     async with open_connection(attacker.server) as (reader, writer):
-        head = f"PUT {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+        head = (
+            f"PUT {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+        )
         writer.write(head.encode())
         for start in range(0, len(data), part):
             writer.write(data[start : start + part])
@@ -236,7 +237,8 @@ ATTACKS: Mapping[str, Attack] = {
 
 @dataclass(frozen=True, slots=True)
 class AttackResult:
-    """Seconds of the others' requests, quiet and attacked, and what was left behind."""
+    """`quiet`, `attacked`: the p99 of the other user's requests in seconds. `stall`: the longest of them in seconds.
+    `grown_kib`: the growth of the server's memory."""
 
     quiet: float
     attacked: float
@@ -283,7 +285,7 @@ async def time_during(
 
 
 async def measure_attack(attack: Attack, seconds: float) -> AttackResult:
-    """On a server of its own, which keeps what the attack leaves behind."""
+    """Measure one attack on a server of its own, so that memory growth belongs to it."""
     with roomcast(rate_limits="on") as server:
         ann, mallory = await sign_up(server, "ann"), await prepare_attacker(server)
         quiet = await time_during(server, ann, seconds)
@@ -299,8 +301,8 @@ def p99(seconds: list[float]) -> float:
 
 
 async def measure(*, quick: bool) -> dict[str, AttackResult]:
-    found = {}
+    results = {}
     for name, attack in ATTACKS.items():
-        found[name] = await measure_attack(attack, 1.0 if quick else SECONDS)
-        print(f"  {name}: {found[name].text()}", flush=True)
-    return found
+        results[name] = await measure_attack(attack, 1.0 if quick else SECONDS)
+        print(f"  {name}: {results[name].text()}", flush=True)
+    return results

@@ -1,4 +1,4 @@
-"""Databases under test: each new, and durable as an operator's is. An answered commit has reached the disk."""
+"""New databases, as durable as in production: a commit is answered after it has reached the disk."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -14,14 +14,14 @@ _DURABLE = replace(servers.POSTGRES, command=f"{servers.POSTGRES.command} -c fsy
 
 
 class Databases:
-    """Gives empty databases of both kinds: files in one folder, and all in one PostgreSQL."""
+    """Creates SQLite databases in one folder, and PostgreSQL databases on one server."""
 
     def __init__(self, folder: str, postgres: servers.Server) -> None:
         self._folder, self._postgres = folder, postgres
 
     @asynccontextmanager
     async def empty(self, kind: str) -> AsyncIterator[str]:
-        """The address of one of this kind, gone afterwards."""
+        """The URL of a new database, which is dropped afterwards."""
         name = f"bench_{uuid4().hex}"
         if kind == "SQLite":
             yield f"sqlite:///{self._folder}/{name}.db"

@@ -1,7 +1,7 @@
-"""The edge's own cost: a mutation that is refused just before the database, beside Strawberry's hello-world mutation.
+"""The cost of the API layer: a mutation that is rejected before the database, compared with a hello-world mutation.
 
-Both over HTTP on the same uvicorn. Ours reads a token, looks for the session, measures and prices the document, coerces
-an input object and answers with a payload; theirs greets.
+Both run over HTTP on the same uvicorn. Roomcast verifies a token and its session, checks limits and cost, coerces an
+input object and answers with a payload. The Strawberry baseline returns a string.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Load:
 
 
 async def cpu_microseconds(server: ServerProcess, load: Load, rounds: int) -> float:
-    """Of the server, for each request, when it is warm."""
+    """The server's CPU per request after a warm-up."""
     async with httpx.AsyncClient(base_url=server.url, timeout=60, headers=load.headers) as http:
         await _ask(http, load, 200)
         best = float("inf")

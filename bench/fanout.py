@@ -1,4 +1,4 @@
-"""Fan-out: one room, one document, many listeners. The server's CPU for each delivery, the durable send included."""
+"""Fan-out: one room, one document, many listeners. The server's CPU per delivery, with the durable send."""
 
 import asyncio
 import itertools
@@ -35,8 +35,8 @@ class DeliveryCost:
         return self.cpu_seconds / self.deliveries * 1e6
 
 
-class Listeners:
-    """The listeners of one server; `all_heard` returns once each has got so many frames."""
+class Receivers:
+    """The clients that listen to one server."""
 
     def __init__(self) -> None:
         self.clients: list[WebSocketClient] = []
@@ -54,19 +54,20 @@ class Listeners:
             self._arrived.set()
 
     async def wait_for_all(self, each: int) -> None:
+        """Wait until every client has received `each` frames since the last `reset`."""
         self._awaited = each * len(self.clients)
         if self._total < self._awaited:
             self._arrived.clear()
             await asyncio.wait_for(self._arrived.wait(), 120)
 
     async def wait_until_subscribed(self, publish: "Publish") -> None:
-        """Publish until everybody hears: roomMessages has no word of its own for "you are live"."""
+        """Publish until every client has received a frame: roomMessages does not tell when a subscription is live."""
         while not all(client.count for client in self.clients):
             await publish(-1)
             await asyncio.sleep(0.5)
-        heard = -1
-        while heard != self._total:
-            heard = self._total
+        received = -1
+        while received != self._total:
+            received = self._total
             await asyncio.sleep(0.3)
 
     def reset(self) -> None:
@@ -78,38 +79,38 @@ class Listeners:
 Publish = Callable[[int], Awaitable[Any]]
 
 
-async def warm_up(audience: Listeners, publish: Publish) -> None:
-    """Everybody hears, and what is made once is made."""
-    await audience.wait_until_subscribed(publish)
-    await publish_events(audience, publish, 3)
+async def warm_up(receivers: Receivers, publish: Publish) -> None:
+    """Wait until all are subscribed, then publish some events to fill caches."""
+    await receivers.wait_until_subscribed(publish)
+    await publish_events(receivers, publish, 3)
 
 
-async def publish_events(audience: Listeners, publish: Publish, events: int) -> None:
-    """Publish one event after another, each once everybody has heard the one before."""
-    audience.reset()
+async def publish_events(receivers: Receivers, publish: Publish, events: int) -> None:
+    """Publish events one after another. Each waits until every client has received the one before."""
+    receivers.reset()
     for number in range(events):
         await publish(number)
-        await audience.wait_for_all(number + 1)
+        await receivers.wait_for_all(number + 1)
 
 
-async def measure(server: ServerProcess, audience: Listeners, publish: Publish, events: int) -> DeliveryCost:
-    await warm_up(audience, publish)
+async def measure(server: ServerProcess, receivers: Receivers, publish: Publish, events: int) -> DeliveryCost:
+    await warm_up(receivers, publish)
     cpu, begun = server.cpu_seconds(), time.perf_counter()
-    await publish_events(audience, publish, events)
+    await publish_events(receivers, publish, events)
     seconds, used = time.perf_counter() - begun, server.cpu_seconds() - cpu
-    deliveries = sum(client.count for client in audience.clients)
-    size = sum(client.bytes for client in audience.clients) / deliveries
+    deliveries = sum(client.count for client in receivers.clients)
+    size = sum(client.bytes for client in receivers.clients) / deliveries
     return DeliveryCost(deliveries, seconds, used, size)
 
 
 async def rows(*, quick: bool) -> list[Row]:
-    crowds = ((200, 20, 1.5),) if quick else ((500, 150, 1.5), (3000, 40, 1.25))
-    beside_bare = [await _compare_with_bare(*crowd, rounds=1 if quick else 3) for crowd in crowds]
-    return [*beside_bare, *await _compare_with_others(*((100, 10) if quick else (500, 30)))]
+    sizes = ((200, 20, 1.5),) if quick else ((500, 150, 1.5), (3000, 40, 1.25))
+    against_bare = [await _compare_with_bare(*size, rounds=1 if quick else 3) for size in sizes]
+    return [*against_bare, *await _compare_with_others(*((100, 10) if quick else (500, 30)))]
 
 
-async def _compare_with_bare(listeners: int, events: int, mark: float, rounds: int) -> Comparison:
-    """The middle one of so many pairs."""
+async def _compare_with_bare(listeners: int, events: int, target: float, rounds: int) -> Comparison:
+    """Measure pairs and return the one with the median ratio."""
     pairs = []
     for _ in range(rounds):
         ours = await measure_roomcast(listeners, events)
@@ -121,29 +122,29 @@ async def _compare_with_bare(listeners: int, events: int, mark: float, rounds: i
         f"{ours.cpu_microseconds:.1f} µs ({ours.deliveries / ours.seconds:,.0f}/s)",
         f"{bare.cpu_microseconds:.1f} µs ({bare.deliveries / bare.seconds:,.0f}/s)",
         ratio,
-        mark,
+        target,
     )
 
 
 async def _compare_with_others(listeners: int, events: int) -> list[Row]:
     ours, stock = await measure_roomcast(listeners, events * 3), await measure_stock(listeners, events)
     viewer = await measure_different_viewers(listeners, events, VIEWER_DOCUMENT)
-    found = [
+    compared = [
         (f"fan-out to {listeners}, against stock Strawberry", ours, stock, 1 / 15),
         (f"fan-out to {listeners} with a viewer field, against stock Strawberry", viewer, stock, 1 / 2),
     ]
     if has_node():
         node = await measure_yoga(listeners, events * 3)
-        found.append((f"fan-out to {listeners}, against graphql-yoga with graphql-ws on Node", ours, node, 1))
+        compared.append((f"fan-out to {listeners}, against graphql-yoga with graphql-ws on Node", ours, node, 1))
     return [
         Comparison(
             what,
             f"{figures.cpu_microseconds:.1f} µs",
             f"{theirs.cpu_microseconds:.1f} µs",
             figures.cpu_microseconds / theirs.cpu_microseconds,
-            mark,
+            target,
         )
-        for what, figures, theirs, mark in found
+        for what, figures, theirs, target in compared
     ]
 
 
@@ -157,19 +158,19 @@ async def _measure_roomcast(
     server: ServerProcess, http: httpx.AsyncClient, listeners: int, events: int, document: str
 ) -> DeliveryCost:
     token, room_id = await sign_up_with_room(http)
-    audience = await subscribe_many(server, listeners, document, {"roomId": room_id}, token)
+    receivers = await subscribe_many(server, listeners, document, {"roomId": room_id}, token)
 
     async def publish(_number: int) -> None:
         await execute(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
 
-    return await measure(server, audience, publish, events)
+    return await measure(server, receivers, publish, events)
 
 
 SEND = "mutation Send($input: SendMessageInput!) { sendMessage(input: $input) { errors { code } message { id seq } } }"
 
 
 async def sign_up_with_room(http: httpx.AsyncClient) -> tuple[str, str]:
-    """Sign up and make a room; the token and the room's id."""
+    """Sign up and create a room. Returns the access token and the room's id."""
     signup = (
         'mutation { signup(input: {username: "bench", password: "correct horse battery"}) { tokens { accessToken } } }'
     )
@@ -186,24 +187,24 @@ async def execute(http: httpx.AsyncClient, token: str | None, query: str, variab
 
 
 async def measure_different_viewers(listeners: int, events: int, document: str) -> DeliveryCost:
-    """As `of_roomcast`, each listener another person: for documents that show everybody something else."""
+    """As `measure_roomcast`, with a different user per listener: for documents with per-viewer fields."""
     with roomcast() as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             token, room_id = await sign_up_with_room(http)
             tokens = [await sign_up(http, number) for number in range(listeners)]
-            audience = await subscribe_many(server, listeners, document, {"roomId": room_id}, *tokens)
+            receivers = await subscribe_many(server, listeners, document, {"roomId": room_id}, *tokens)
 
             async def publish(_number: int) -> None:
                 await execute(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
 
-            return await measure(server, audience, publish, events)
+            return await measure(server, receivers, publish, events)
 
 
 async def sign_up(http: httpx.AsyncClient, number: int) -> str:
-    """Sign somebody up; their token."""
+    """Sign up a user. Returns the access token."""
     signup = "mutation($name: String!, $password: String!) { signup(input: {username: $name, password: $password}) "
-    named = {"name": f"bench{number}", "password": "correct horse battery"}
-    signed_in = await execute(http, None, signup + "{ tokens { accessToken } } }", named)
+    credentials = {"name": f"bench{number}", "password": "correct horse battery"}
+    signed_in = await execute(http, None, signup + "{ tokens { accessToken } } }", credentials)
     return str(signed_in["signup"]["tokens"]["accessToken"])
 
 
@@ -213,14 +214,14 @@ async def subscribe_many(
     document: str,
     variables: Any,
     *tokens: str | None,
-    audience: Listeners | None = None,
-) -> Listeners:
-    """So many more listeners of the audience, or of a new one."""
-    audience = audience or Listeners()
+    receivers: Receivers | None = None,
+) -> Receivers:
+    """Subscribe so many clients and add them to `receivers`, or to a new `Receivers`."""
+    receivers = receivers or Receivers()
     acknowledged = asyncio.Event()
     waiting = listeners
 
-    def first(client: WebSocketClient, frame: bytes) -> None:
+    def on_frame(client: WebSocketClient, frame: bytes) -> None:
         nonlocal waiting
         if b"connection_ack" in frame:
             payload = {"query": document, "variables": variables}
@@ -230,23 +231,23 @@ async def subscribe_many(
             if not waiting:
                 acknowledged.set()
         else:
-            audience.on_frame(client, frame)
+            receivers.on_frame(client, frame)
 
-    clients = await connect_many(listeners, server.port, "/graphql", PROTOCOL, first)
-    audience.clients += clients
+    clients = await connect_many(listeners, server.port, "/graphql", PROTOCOL, on_frame)
+    receivers.clients += clients
     for client, token in zip(clients, itertools.cycle(tokens), strict=False):
         client.send_json({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"} if token else {}})
     await asyncio.wait_for(acknowledged.wait(), 60)
-    return audience
+    return receivers
 
 
 async def measure_bare(listeners: int, events: int, payload_bytes: int) -> DeliveryCost:
     with baseline("bare") as server:
-        audience = Listeners()
-        audience.clients = await connect_many(listeners, server.port, "/", PROTOCOL, audience.on_frame)
+        receivers = Receivers()
+        receivers.clients = await connect_many(listeners, server.port, "/", PROTOCOL, receivers.on_frame)
         text = json.dumps({"id": "1", "type": "next", "payload": "x" * (payload_bytes - 40)})
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-            return await measure(server, audience, lambda _number: http.post("/publish", content=text), events)
+            return await measure(server, receivers, lambda _number: http.post("/publish", content=text), events)
 
 
 async def measure_stock(listeners: int, events: int) -> DeliveryCost:
@@ -260,7 +261,7 @@ async def measure_yoga(listeners: int, events: int) -> DeliveryCost:
 
 
 async def _measure_other(server: ServerProcess, listeners: int, events: int) -> DeliveryCost:
-    audience = await subscribe_many(server, listeners, DOCUMENT, {"roomId": "1"}, None)
+    receivers = await subscribe_many(server, listeners, DOCUMENT, {"roomId": "1"}, None)
     send = 'mutation($body: String!) { sendMessage(roomId: "1", body: $body) }'
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
-        return await measure(server, audience, lambda _number: execute(http, None, send, {"body": BODY}), events)
+        return await measure(server, receivers, lambda _number: execute(http, None, send, {"body": BODY}), events)

@@ -1,7 +1,7 @@
-"""A long past in seconds: messages and their log as sends leave them, made inside the database, many by one statement.
+"""Fills rooms with messages in seconds: INSERT … SELECT statements create the same rows as sends do.
 
-What searches look through is written only for the messages that are to be found: nothing else reads it, and it would
-take the most of the time.
+The search index is only filled for messages that searches are to find: nothing else reads it, and it takes most of the
+time.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -26,7 +26,7 @@ MESSAGES_PER_TRANSACTION = 100_000
 """Messages in one transaction."""
 
 RARE, SHORT_WORD, LONG_WORD = 10_000, "会議", "unforgettable"
-"""One message in so many has these words."""
+"""One message in RARE has these words."""
 
 
 @asynccontextmanager
@@ -39,7 +39,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 
 
 async def fill(db: Database, room_id: UUID, author_id: UUID, messages: int, *, findable: bool = False) -> None:
-    """Add the messages to the end of the room; `findable`: searches find them."""
+    """Append messages to the room's log. `findable`: add them to the search index."""
     for start in range(0, messages, MESSAGES_PER_TRANSACTION):
         async with db.work() as work:
             [head] = (await lock_heads(work.session, [room_id])).values()
@@ -56,7 +56,7 @@ async def fill(db: Database, room_id: UUID, author_id: UUID, messages: int, *, f
 
 
 async def analyze(db: Database) -> None:
-    """What PostgreSQL does by itself within a minute of so many rows. SQLite does nothing of the kind."""
+    """Update the planner statistics, as PostgreSQL's autovacuum does within a minute. SQLite has nothing like it."""
     if not db.is_sqlite:
         async with db.work() as work:
             await work.session.exec(sa.text("ANALYZE"))
@@ -103,7 +103,7 @@ def _hexadecimal(number: sa.ColumnElement[int], is_sqlite: bool) -> sa.ColumnEle
 
 
 async def _insert(session: AsyncSession, model: type[SQLModel], row: Mapping[str, Any]) -> None:
-    """A row for each number that the expressions of `row` take theirs from."""
+    """Insert one row per number of the series that the expressions of `row` refer to."""
     columns = table(model).c
     values = [
         value if isinstance(value, sa.ColumnElement) else sa.literal(value, columns[name].type)

@@ -1,6 +1,6 @@
-"""What a long past costs: pages of history and lists of rooms where a million messages are, beside where few are.
+"""Pages of history and lists of rooms on a server with a million messages, compared with small rooms.
 
-Each figure is the median of what requests took over HTTP, asked in turn with those that they are compared with.
+Each figure is the median duration of HTTP requests. Compared requests alternate.
 """
 
 import time
@@ -37,12 +37,12 @@ SEARCH = (
 )
 TOTALS = "{ me { totalUnread totalMentions } }"
 SMALL_ROOM_MESSAGES = 1_000
-"""Messages in each room but the one."""
+"""Messages in each room except the large one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """`findable`: how many of the messages in the large room searches look through."""
+    """`findable`: messages of the large room in the search index."""
 
     messages: int
     findable: int
@@ -55,7 +55,8 @@ FULL, QUICK = Sizes(1_000_000, 200_000, 200, 150), Sizes(20_000, 10_000, 60, 20)
 
 @dataclass(frozen=True, slots=True)
 class FilledServer:
-    """A server whose `busy` person is in many rooms, and the `quiet` one in two of them; both have read nothing."""
+    """A server with all data. `busy`: the token of a user in many rooms; `quiet`: of one in two rooms. Both have read
+    nothing."""
 
     port: int
     busy: str
@@ -68,57 +69,57 @@ class FilledServer:
 async def rows(*, quick: bool) -> list[Row]:
     sizes = QUICK if quick else FULL
     rows: list[Row] = []
-    with open_databases() as found:
+    with open_databases() as databases:
         for kind in KINDS:
-            async with filled_server(found, kind, sizes) as filled:
-                rows += [*await _compare_with_small(filled, kind), *await _measure_searches(filled, kind)]
+            async with filled_server(databases, kind, sizes) as server:
+                rows += [*await _compare_with_small(server, kind), *await _measure_searches(server, kind)]
     return rows
 
 
 async def _compare_with_small(server: FilledServer, kind: str) -> list[Row]:
     sizes = server.sizes
     rows: list[Row] = []
-    for what, many, few, mark in (
+    comparisons: list[tuple[str, tuple[bytes, ...], float]] = [
         (
             f"the newest page of {sizes.messages:,} messages, against {SMALL_ROOM_MESSAGES:,}",
-            *_pages(server, None, None),
+            _pages(server, None, None),
             1.3,
         ),
         (
             f"a page in their middle, against {SMALL_ROOM_MESSAGES:,}",
-            *_pages(server, sizes.messages // 2, SMALL_ROOM_MESSAGES // 2),
+            _pages(server, sizes.messages // 2, SMALL_ROOM_MESSAGES // 2),
             1.3,
         ),
         (
-            f"the first 50 of {sizes.rooms} rooms with what is unread, against 2 rooms",
-            encode_post(server.busy, ROOMS, None),
-            encode_post(server.quiet, ROOMS, None),
+            f"the first 50 of {sizes.rooms} rooms with unread counts, against 2 rooms",
+            (encode_post(server.busy, ROOMS, None), encode_post(server.quiet, ROOMS, None)),
             3,
         ),
-    ):
-        figure, baseline = await _milliseconds(server, many, few)
-        rows.append(Comparison(f"{kind}: {what}", f"{figure:.1f} ms", f"{baseline:.1f} ms", figure / baseline, mark))
+    ]
+    for label, requests, target in comparisons:
+        figure, baseline = await _milliseconds(server, *requests)
+        rows.append(Comparison(f"{kind}: {label}", f"{figure:.1f} ms", f"{baseline:.1f} ms", figure / baseline, target))
     return rows
 
 
 async def _measure_searches(server: FilledServer, kind: str) -> list[Row]:
     sizes = server.sizes
     rows: list[Row] = []
-    for what, question in (
+    for label, request in (
         (
             f"a word of two letters among {sizes.findable:,} messages",
             encode_post(server.busy, SEARCH, {"query": SHORT_WORD}),
         ),
         ("the middle of a word among them", encode_post(server.busy, SEARCH, {"query": LONG_WORD[2:-2]})),
-        (f"what is unread in {sizes.rooms} rooms together", encode_post(server.busy, TOTALS, None)),
+        (f"total unread counts of {sizes.rooms} rooms", encode_post(server.busy, TOTALS, None)),
     ):
-        [figure] = await _milliseconds(server, question)
-        rows.append(Measurement(f"{kind}: {what}", f"{figure:.1f} ms"))
+        [figure] = await _milliseconds(server, request)
+        rows.append(Measurement(f"{kind}: {label}", f"{figure:.1f} ms"))
     return rows
 
 
 def _pages(server: FilledServer, *befores: int | None) -> tuple[bytes, ...]:
-    """A page of the large room, and one of a small room, each before its place."""
+    """Requests for a page of the large room and one of the small room, each before the given seq."""
     cursors = [None if before is None else write_cursor("messages", (before,)) for before in befores]
     return tuple(
         encode_post(server.busy, HISTORY, {"roomId": room_id, "before": cursor})
@@ -126,30 +127,30 @@ def _pages(server: FilledServer, *befores: int | None) -> tuple[bytes, ...]:
     )
 
 
-async def _milliseconds(server: FilledServer, *questions: bytes) -> list[float]:
-    """The median for each of the questions, asked in turn."""
+async def _milliseconds(server: FilledServer, *requests: bytes) -> list[float]:
+    """The median duration of each request. The requests alternate."""
     took: list[list[float]] = []
     async with open_connection(server.port) as connection:
         for _ in range(server.sizes.rounds):
-            took.append([await _timed(connection, question) for question in questions])
+            took.append([await _timed(connection, request) for request in requests])
     return [median(times) for times in zip(*took, strict=True)]
 
 
-async def _timed(connection: HttpConnection, question: bytes) -> float:
+async def _timed(connection: HttpConnection, request: bytes) -> float:
     begun = time.perf_counter()
-    answer = await connection.post(question)
+    answer = await connection.post(request)
     took = (time.perf_counter() - begun) * 1000
     assert b'"errors"' not in answer, answer
     return took
 
 
-# ------------------------------------------------------------------ how the past comes to be
+# ------------------------------------------------------------------ filling the server
 
 
 @asynccontextmanager
-async def filled_server(found: Databases, kind: str, sizes: Sizes) -> AsyncIterator[FilledServer]:
-    """A server with all the messages in one of the rooms, and a thousand in each of the others."""
-    async with found.empty(kind) as url:
+async def filled_server(databases: Databases, kind: str, sizes: Sizes) -> AsyncIterator[FilledServer]:
+    """A server with most messages in one room, and SMALL_ROOM_MESSAGES in each of the others."""
+    async with databases.empty(kind) as url:
         with roomcast(database_url=url, migrate_on_start="true") as server:
             async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
                 tokens = [await sign_up(http, number) for number in range(3)]
@@ -165,8 +166,8 @@ async def _user_id(http: httpx.AsyncClient, token: str) -> str:
 
 
 async def _create_room(http: httpx.AsyncClient, token: str, number: int, member_ids: list[str]) -> str:
-    named = {"name": f"room {number}", "memberIds": member_ids}
-    made = (await execute(http, token, CREATE, {"input": named}))["createRoom"]
+    values = {"name": f"room {number}", "memberIds": member_ids}
+    made = (await execute(http, token, CREATE, {"input": values}))["createRoom"]
     assert made["errors"] == [], made
     return str(made["room"]["id"])
 

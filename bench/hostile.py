@@ -1,7 +1,7 @@
-"""What an attacker can take: the server's CPU for each hostile request, and what others notice while it goes on.
+"""Hostile requests without an account: the server's CPU per request, and the effect on other users.
 
-CPU is the server's, user and system, from the operating system. The others' p99 is of somebody who asks ordinary
-questions, with the attack and without it turn by turn.
+CPU is user and system time of the server. The p99 is that of ordinary requests of another user; rounds with and without
+the attack alternate.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ LATENCY_TARGET = 1.5
 MEMORY_KIB = 16 * 1024
 TIMES, ROUNDS, SECONDS = 20, 5, 4.0
 CYCLE_SECONDS = 2.0
-"""In which one who attacks while others ask sends one of each."""
+"""An attacker sends one request of each kind in this time."""
 
 DOUBLING = "{ ...F0 } " + " ".join(f"fragment F{n} on Query {{ ...F{n + 1} ...F{n + 1} }}" for n in range(25))
 DOCUMENTS: Mapping[str, str] = {
@@ -32,7 +32,7 @@ DOCUMENTS: Mapping[str, str] = {
     "200,000 brackets": "[" * 200_000,
     "huge numbers": "{ rooms(first: " + "9" * 19_000 + ") { totalCount } }",
 }
-HEAD = b"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+HEAD = b"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
 MEGABYTES = 100
 CHUNK = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
 PING = b"\x81\x8f\0\0\0\0" + b'{"type":"ping"}'
@@ -45,10 +45,10 @@ def document(text: str) -> Attack:
     return raw(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
 
 
-def raw(said: bytes) -> Attack:
+def raw(data: bytes) -> Attack:
     async def attack(server: ServerProcess) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(said)
+        writer.write(data)
         await reader.readuntil(b"\r\n\r\n")
         writer.close()
 
@@ -66,7 +66,7 @@ async def huge_body(server: ServerProcess) -> None:
 
 
 async def slow_body(server: ServerProcess) -> None:
-    """A hundred bytes, one at a time: the server looks at each."""
+    """A hundred bytes, one at a time: the server handles each read."""
     _, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(HEAD + b"Content-Length: 1000\r\n\r\n")
     for _ in range(100):
@@ -76,7 +76,7 @@ async def slow_body(server: ServerProcess) -> None:
 
 
 async def pings(server: ServerProcess) -> None:
-    """As many messages as fit into one read of the server's."""
+    """As many pings as fit into one read of the server."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     writer.write(
         HANDSHAKE.format(
@@ -100,7 +100,8 @@ ATTACKS: Mapping[str, Attack] = {
 
 @dataclass(frozen=True, slots=True)
 class HostileResult:
-    """`cpu_seconds` by attack; the others' p99 in seconds; memory in KiB before and after."""
+    """`cpu_seconds`: per request, by attack. `quiet`, `attacked`: the p99 of other requests in seconds. `grown_kib`:
+    the growth of the server's memory."""
 
     cpu_seconds: dict[str, float]
     quiet: float
@@ -109,7 +110,7 @@ class HostileResult:
 
 
 async def cpu_seconds_of(server: ServerProcess, attack: Attack) -> float:
-    """For one of them."""
+    """CPU seconds of the server for one attack."""
     await attack(server)
     before = server.cpu_seconds()
     for _ in range(TIMES):
@@ -151,41 +152,41 @@ async def measure(rounds: int = ROUNDS) -> HostileResult:
 
 
 async def rows(*, quick: bool) -> list[Row]:
-    found = await measure(1 if quick else ROUNDS)
-    dearest, spent = max(found.cpu_seconds.items(), key=lambda each: each[1])
-    each = ", ".join(f"{name} {seconds * 1000:.1f}" for name, seconds in found.cpu_seconds.items())
+    result = await measure(1 if quick else ROUNDS)
+    costliest, spent = max(result.cpu_seconds.items(), key=lambda each: each[1])
+    each = ", ".join(f"{name} {seconds * 1000:.1f}" for name, seconds in result.cpu_seconds.items())
     print(f"milliseconds of CPU: {each}")
-    latency = f"{found.attacked * 1000:.1f} ms", f"{found.quiet * 1000:.1f} ms", found.attacked / found.quiet
-    memory = f"{found.grown_kib / 1024:.1f} MB", f"{MEMORY_KIB / 1024:.0f} MB", found.grown_kib / MEMORY_KIB
+    latency = f"{result.attacked * 1000:.1f} ms", f"{result.quiet * 1000:.1f} ms", result.attacked / result.quiet
+    memory = f"{result.grown_kib / 1024:.1f} MB", f"{MEMORY_KIB / 1024:.0f} MB", result.grown_kib / MEMORY_KIB
     return [
         Comparison(
-            f"the dearest of {len(ATTACKS)} hostile requests ({dearest}), CPU",
+            f"the costliest of {len(ATTACKS)} hostile requests ({costliest}), CPU",
             f"{spent * 1000:.1f} ms",
             f"{CPU_SECONDS * 1000:.0f} ms",
             spent / CPU_SECONDS,
             1,
         ),
-        Comparison("others' p99 while somebody sends five hostile requests a second", *latency, LATENCY_TARGET),
-        Comparison("memory that all of them leave behind", *memory, 1),
+        Comparison("others' p99 while an attacker sends five hostile requests a second", *latency, LATENCY_TARGET),
+        Comparison("memory growth after all of them", *memory, 1),
         *await rows_of_signed_in_attacks(quick=quick),
     ]
 
 
 async def rows_of_signed_in_attacks(*, quick: bool) -> list[Row]:
-    found = await attackers.measure(quick=quick)
-    worst, stalled = max(found.items(), key=lambda each: each[1].stall)
-    keeper, kept = max(found.items(), key=lambda each: each[1].grown_kib)
+    result = await attackers.measure(quick=quick)
+    worst, stalled = max(result.items(), key=lambda each: each[1].stall)
+    leakiest, kept = max(result.items(), key=lambda each: each[1].grown_kib)
     stall, memory = stalled.stall / attackers.STALL_SECONDS, kept.grown_kib / attackers.MEMORY_KIB
     return [
         Comparison(
-            f"others' longest request during {len(found)} attacks of somebody with an account ({worst})",
+            f"others' longest request during {len(result)} attacks of a user with an account ({worst})",
             f"{stalled.stall * 1000:.0f} ms",
             f"{attackers.STALL_SECONDS * 1000:.0f} ms",
             stall,
             1,
         ),
         Comparison(
-            f"memory that one of those attacks leaves behind ({keeper})",
+            f"memory growth after one of these attacks ({leakiest})",
             f"{kept.grown_kib / 1024:.1f} MB",
             f"{attackers.MEMORY_KIB // 1024} MB",
             memory,

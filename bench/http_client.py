@@ -1,4 +1,4 @@
-"""GraphQL over kept-alive HTTP connections, as cheap as it can be: the load shares the machine with the servers."""
+"""GraphQL over HTTP keep-alive connections. Cheap, because the load shares the machine with the server."""
 
 import asyncio
 import json
@@ -8,10 +8,10 @@ from typing import Any
 
 
 def encode_post(token: str, query: str, variables: Any) -> bytes:
-    """All the bytes of one POST."""
+    """The bytes of one POST request."""
     body = json.dumps({"query": query, "variables": variables}).encode()
     head = (
-        f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+        f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Authorization: Bearer {token}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -22,7 +22,7 @@ class HttpConnection:
         self._reader, self._writer = reader, writer
 
     async def post(self, request: bytes) -> bytes:
-        """The body of the answer. One question at a time."""
+        """Send the request and return the body of the response. One request at a time."""
         self._writer.write(request)
         head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
         return await self._reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))

@@ -1,4 +1,4 @@
-"""Signing in: what two hundred people who do it at once cost everybody else. The others' p99, with them and without."""
+"""Two hundred sign-ins at once: the p99 of other users' requests during the sign-ins, compared with a quiet server."""
 
 import asyncio
 import json
@@ -22,14 +22,18 @@ OTHER_QUERY = "{ me { user { username displayName } } rooms { nodes { name } } }
 
 async def rows(*, quick: bool) -> list[Row]:
     logins, rounds = (20, 1) if quick else (200, 5)
-    found = sorted(await measure(logins, rounds), key=lambda one: one.ratio)[rounds // 2]
+    median_round = sorted(await measure(logins, rounds), key=lambda round_: round_.ratio)[rounds // 2]
     what = f"{logins} sign-ins at once: p99 of everybody else's requests"
-    return [Comparison(what, f"{found.busy * 1e3:.1f} ms", f"{found.quiet * 1e3:.1f} ms", found.ratio, TARGET)]
+    return [
+        Comparison(
+            what, f"{median_round.busy * 1e3:.1f} ms", f"{median_round.quiet * 1e3:.1f} ms", median_round.ratio, TARGET
+        )
+    ]
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """p99 of the other requests in seconds, quiet and beside the logins."""
+    """The p99 of other requests in seconds: on a quiet server, and during the sign-ins."""
 
     quiet: float
     busy: float
@@ -40,7 +44,7 @@ class Round:
 
 
 class RawHttpConnection:
-    """One HTTP/1.1 connection, spoken by hand: two hundred real clients would cost more than what is measured."""
+    """A minimal HTTP/1.1 connection: two hundred full HTTP clients would cost more than what is measured."""
 
     def __init__(self, server: ServerProcess) -> None:
         self._server = server
@@ -67,12 +71,12 @@ class RawHttpConnection:
 def encode_post(document: str, token: str | None = None, **variables: Any) -> bytes:
     body = json.dumps({"query": document, "variables": variables}).encode()
     who = f"Authorization: Bearer {token}\r\n" if token else ""
-    head = f"POST /graphql HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n{who}"
+    head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{who}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 async def sign_up_users(server: ServerProcess) -> str:
-    """Twenty people with accounts; the access token of the last."""
+    """Create USERS accounts. Returns the access token of the last one."""
     wire, token = await RawHttpConnection(server).open(), ""
     for number in range(USERS):
         made = await wire.post(encode_post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD}))
@@ -82,7 +86,7 @@ async def sign_up_users(server: ServerProcess) -> str:
 
 
 async def time_other_requests(server: ServerProcess, token: str, until: asyncio.Event) -> list[float]:
-    """Seconds that each of somebody's requests took, one after another until it is enough."""
+    """Send requests one after another until the event is set. Returns the duration of each in seconds."""
     wire, request, took = await RawHttpConnection(server).open(), encode_post(OTHER_QUERY, token), []
     while not until.is_set():
         begun = time.perf_counter()
@@ -94,14 +98,14 @@ async def time_other_requests(server: ServerProcess, token: str, until: asyncio.
 
 
 async def sign_in(wire: RawHttpConnection, number: int) -> None:
-    found = await wire.post(
+    answer = await wire.post(
         encode_post(LOGIN, input={"usernameOrEmail": f"person{number % USERS}", "password": PASSWORD})
     )
-    assert found["login"]["errors"] == []
+    assert answer["login"]["errors"] == []
 
 
 async def measure_others(server: ServerProcess, token: str, what: Any) -> tuple[float, float]:
-    """p99 of the others while it goes on, and how long it took."""
+    """The p99 of other requests while `what` runs, and how long it ran, in seconds."""
     enough, begun = asyncio.Event(), time.perf_counter()
     asking = asyncio.create_task(time_other_requests(server, token, enough))
     await what
@@ -119,7 +123,7 @@ async def one_round(server: ServerProcess, token: str, logins: int) -> Round:
 
 
 async def measure(logins: int, rounds: int) -> list[Round]:
-    """Quiet and busy turn by turn, so that a machine that has other things to do troubles both."""
+    """Quiet and busy alternate, so that other load on the machine affects both."""
     with roomcast() as server:
         token = await sign_up_users(server)
         await one_round(server, token, USERS)  # to warm up

@@ -1,10 +1,10 @@
-"""Memory: what one idle subscribed socket holds of the server."""
+"""The server's memory per idle socket with one subscription."""
 
 import asyncio
 
 import httpx
 
-from bench.fanout import DOCUMENT, PROTOCOL, Listeners, sign_up_with_room, subscribe_many
+from bench.fanout import DOCUMENT, PROTOCOL, Receivers, sign_up_with_room, subscribe_many
 from bench.servers import ServerProcess, baseline, roomcast
 from bench.sockets import connect_many
 from bench.table import Comparison, Row
@@ -17,32 +17,32 @@ async def rows(*, quick: bool) -> list[Row]:
 
 
 async def measure_roomcast(sockets: int) -> float:
-    """KiB of resident memory for each."""
+    """KiB of resident memory per socket."""
     with roomcast() as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             token, room_id = await sign_up_with_room(http)
-        warm = await subscribe_many(server, 50, DOCUMENT, {"roomId": room_id}, token)
+        first = await subscribe_many(server, 50, DOCUMENT, {"roomId": room_id}, token)
         await asyncio.sleep(2)
         before = server.memory_kib()
-        audience = await subscribe_many(server, sockets, DOCUMENT, {"roomId": room_id}, token)
+        receivers = await subscribe_many(server, sockets, DOCUMENT, {"roomId": room_id}, token)
         await wait_until_idle(server)
         grown = server.memory_kib() - before
-        assert len(warm.clients) + len(audience.clients) == sockets + 50
+        assert len(first.clients) + len(receivers.clients) == sockets + 50
         return grown / sockets
 
 
 async def measure_bare(sockets: int) -> float:
     with baseline("bare") as server:
-        audience = Listeners()
-        audience.clients = await connect_many(50, server.port, "/", PROTOCOL, audience.on_frame)
+        receivers = Receivers()
+        receivers.clients = await connect_many(50, server.port, "/", PROTOCOL, receivers.on_frame)
         before = server.memory_kib()
-        audience.clients += await connect_many(sockets, server.port, "/", PROTOCOL, audience.on_frame)
+        receivers.clients += await connect_many(sockets, server.port, "/", PROTOCOL, receivers.on_frame)
         await wait_until_idle(server)
         return (server.memory_kib() - before) / sockets
 
 
 async def wait_until_idle(server: ServerProcess) -> None:
-    """Wait until the server has nothing more to do than its ticking."""
+    """Wait until the server uses almost no CPU."""
     used = -1.0
     while server.cpu_seconds() - used > 0.1:
         used = server.cpu_seconds()

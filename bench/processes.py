@@ -1,6 +1,7 @@
-"""Two processes behind one PostgreSQL and one Redis, a room's listeners split between them: what the second is worth.
+"""Two server processes with one PostgreSQL and one Redis, compared with one process.
 
-The sends go to both in turn, as a balancer would have it. Of two, the busier one counts.
+The listeners of a room are split between the processes and sends alternate, as behind a load balancer. The CPU of the
+busier process counts.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from bench.fanout import (
     BODY,
     DOCUMENT,
     SEND,
-    Listeners,
+    Receivers,
     execute,
     publish_events,
     sign_up_with_room,
@@ -39,7 +40,7 @@ async def deliveries_per_cpu_second(processes: int, listeners: int, events: int)
         settings = {
             "database_url": database,
             "bus_url": redis.url,
-            "secret_key": "one and the same secret for all processes",
+            "secret_key": "the same secret for all processes",
             "migrate_on_start": "true",
         }
         started = [stack.enter_context(roomcast(**settings)) for _ in range(processes)]
@@ -50,17 +51,17 @@ async def deliveries_per_cpu_second(processes: int, listeners: int, events: int)
 async def _measure(http: httpx.AsyncClient, started: Sequence[ServerProcess], listeners: int, events: int) -> float:
     http.base_url = httpx.URL(started[0].url)
     token, room_id = await sign_up_with_room(http)
-    audience = Listeners()
+    receivers = Receivers()
     for server in started:
         count = listeners // len(started)
-        await subscribe_many(server, count, DOCUMENT, {"roomId": room_id}, token, audience=audience)
+        await subscribe_many(server, count, DOCUMENT, {"roomId": room_id}, token, receivers=receivers)
 
     async def publish(number: int) -> None:
         http.base_url = httpx.URL(started[number % len(started)].url)
         await execute(http, token, SEND, {"input": {"roomId": room_id, "body": BODY}})
 
-    await warm_up(audience, publish)
+    await warm_up(receivers, publish)
     before = [server.cpu_seconds() for server in started]
-    await publish_events(audience, publish, events)
+    await publish_events(receivers, publish, events)
     used = [server.cpu_seconds() - cpu for server, cpu in zip(started, before, strict=True)]
     return listeners * events / max(used)

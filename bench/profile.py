@@ -1,7 +1,7 @@
-"""Where the time of a request goes: one cold and many warm `sendMessage` and `messages`, in shares of what runs.
+"""How the time of `sendMessage` and `messages` is distributed over the layers, cold and warm.
 
-The app is called as uvicorn would call it, in one process on SQLite. What the loop waits for is the database: it works
-in threads of its own. cProfile makes every call dearer, so its shares count; the times are taken without it.
+The app is called through ASGI in one process on SQLite. The event loop only waits for the database, which works in
+threads of its own. cProfile slows every call down: only its shares count, and the times are measured without it.
 """
 
 import asyncio
@@ -41,14 +41,14 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 class AsgiClient:
-    """Speaks ASGI with the app."""
+    """Calls the app through ASGI."""
 
     def __init__(self, app: App) -> None:
         self._app, self.token = app, ""
 
     async def execute(self, query: str, **variables: Any) -> Any:
         body = json.dumps({"query": query, "variables": variables}).encode()
-        headers = [(b"host", b"bench"), (b"content-type", b"application/json")]
+        headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
         if self.token:
             headers.append((b"authorization", f"Bearer {self.token}".encode()))
         scope = {
@@ -56,22 +56,22 @@ class AsgiClient:
             "root_path": "", "scheme": "http", "http_version": "1.1", "headers": headers, "client": ("127.0.0.1", 1),
             "server": ("127.0.0.1", 80),
         }  # fmt: skip
-        said: list[Any] = []
+        messages: list[Any] = []
 
         async def receive() -> Any:
             return {"type": "http.request", "body": body, "more_body": False}
 
         async def send(message: Any) -> None:
-            said.append(message)
+            messages.append(message)
 
         await self._app(scope, receive, send)
-        answer = json.loads(said[1]["body"])
+        answer = json.loads(messages[1]["body"])
         assert "errors" not in answer, answer
         return answer["data"]
 
 
 def time_shares(profile: cProfile.Profile) -> dict[str, float]:
-    """Of the time while the profile was on, by part. What is built in counts for who calls it."""
+    """The share of each part in the profiled time. Built-in functions count for their callers."""
     found: Counter[str] = Counter()
     for place, (_, _, own, _, callers) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
         if place[0] == "~" and _part(place) == "rest" and callers:
@@ -98,7 +98,7 @@ async def profile_requests(client: AsgiClient, times: int, query: str, **variabl
 
 
 async def milliseconds(client: AsgiClient, times: int, query: str, **variables: Any) -> tuple[float, float]:
-    """For one of them: of the clock, and of the processor in all threads."""
+    """Wall-clock time and CPU time of all threads, per request."""
     begun, cpu = time.perf_counter(), time.process_time()
     for _ in range(times):
         await client.execute(query, **variables)

@@ -1,4 +1,5 @@
-"""Durable sends over HTTP: one process, several connections, each waiting for its answer before it sends again."""
+"""Durable sends over HTTP: one server process, several connections. Each connection waits for its response before it
+sends again."""
 
 import asyncio
 import time
@@ -29,27 +30,29 @@ class Rate:
 
 
 async def rows(*, quick: bool) -> list[Row]:
-    """On each database, into one room and into many: beside no database at all, and beside the ORM's usual way."""
+    """Each database, one room and many rooms, compared with no database and with a plain ORM session."""
     seconds = 1.0 if quick else 6.0
-    with open_databases() as found:
+    with open_databases() as databases:
         return [
             row
             for kind in KINDS
             for spread, rooms in SPREADS.items()
-            for row in await _compare(found, kind, spread, rooms, seconds)
+            for row in await _compare(databases, kind, spread, rooms, seconds)
         ]
 
 
-async def _compare(found: Databases, kind: str, spread: str, rooms: int, seconds: float) -> list[Row]:
+async def _compare(databases: Databases, kind: str, spread: str, rooms: int, seconds: float) -> list[Row]:
     ceiling = await measure_no_database(seconds)
-    async with found.empty(kind) as url:
+    async with databases.empty(kind) as url:
         ours = await measure_roomcast(url, rooms, seconds)
-    async with found.empty(kind) as url:
+    async with databases.empty(kind) as url:
         naive = await measure_naive_orm(url, rooms, seconds)
     what = f"durable sends on {kind}, {spread}, against"
     return [
-        Comparison(f"{what} {other}", ours.text(), base.text(), ours.per_second / base.per_second, mark, at_least=True)
-        for other, base, mark in (
+        Comparison(
+            f"{what} {other}", ours.text(), base.text(), ours.per_second / base.per_second, target, at_least=True
+        )
+        for other, base, target in (
             (
                 "the same mutation of stock Strawberry (which validates each document anew) without a database",
                 ceiling,
@@ -61,7 +64,7 @@ async def _compare(found: Databases, kind: str, spread: str, rooms: int, seconds
 
 
 async def measure_roomcast(url: str, rooms: int, seconds: float) -> Rate:
-    """Into one room from all connections, or from each into one of its own."""
+    """All connections send to one room, or each to a room of its own."""
     with roomcast(database_url=url, migrate_on_start="true") as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             token, first = await sign_up_with_room(http)
@@ -81,8 +84,8 @@ async def measure_no_database(seconds: float) -> Rate:
 
 
 async def _measure(server: ServerProcess, token: str, room_ids: Sequence[str], seconds: float) -> Rate:
-    wishes = [{"input": {"roomId": room_ids[n % len(room_ids)], "body": BODY}} for n in range(CONNECTIONS)]
-    requests = [encode_post(token, SEND, wish) for wish in wishes]
+    variables = [{"input": {"roomId": room_ids[n % len(room_ids)], "body": BODY}} for n in range(CONNECTIONS)]
+    requests = [encode_post(token, SEND, each) for each in variables]
     await _load(server, requests, seconds / 4)
     cpu, begun = server.cpu_seconds(), time.perf_counter()
     sent = await _load(server, requests, seconds)
@@ -94,11 +97,11 @@ async def _load(server: ServerProcess, requests: Sequence[bytes], seconds: float
     return sum(await asyncio.gather(*(_client(server.port, request, end) for request in requests)))
 
 
-async def _client(port: int, wish: bytes, end: float) -> int:
+async def _client(port: int, request: bytes, end: float) -> int:
     sent = 0
     async with open_connection(port) as connection:
         while time.perf_counter() < end:
-            answer = await connection.post(wish)
+            answer = await connection.post(request)
             assert b'"errors":[]' in answer.replace(b" ", b""), answer
             sent += 1
     return sent

@@ -1,4 +1,4 @@
-"""Servers under test: each a process of its own, timed by the operating system."""
+"""The servers to measure. Each runs in a process of its own; the operating system reports its CPU time and memory."""
 
 import os
 import resource
@@ -23,7 +23,7 @@ SERVE = [sys.executable, "-c", "from roomcast.cli import main; main()", "serve"]
 
 @dataclass(frozen=True, slots=True)
 class ServerProcess:
-    """`pid` is the process whose costs count."""
+    """A server that accepts connections on `port`. `pid`: the process to measure."""
 
     port: int
     pid: int
@@ -33,12 +33,12 @@ class ServerProcess:
         return f"http://127.0.0.1:{self.port}"
 
     def cpu_seconds(self) -> float:
-        """User and system time so far."""
+        """User and system time since the start."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def memory_kib(self) -> int:
-        """Resident memory now."""
+        """The current resident memory."""
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE_KIB
 
 
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 @contextmanager
 def roomcast(**settings: str) -> Iterator[ServerProcess]:
-    """The product itself, as `roomcast serve` runs it, with an empty database unless `settings` name one."""
+    """Run `roomcast serve`, with an empty SQLite database unless `settings` name another one."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             "ROOMCAST_DATA_DIR": folder,
@@ -64,7 +64,7 @@ def roomcast(**settings: str) -> Iterator[ServerProcess]:
 
 @contextmanager
 def baseline(name: str, **environment: str) -> Iterator[ServerProcess]:
-    """One of `bench/baselines`, on the same uvicorn with the same settings."""
+    """Run one of `bench/baselines`, on uvicorn with the same options as roomcast."""
     command = [sys.executable, "-m", f"bench.baselines.{name}"]
     with run_server(command, environment, "PORT", "/health") as running:
         yield running
@@ -76,7 +76,7 @@ def has_node() -> bool:
 
 @contextmanager
 def yoga() -> Iterator[ServerProcess]:
-    """graphql-yoga with graphql-ws, on Node."""
+    """Run graphql-yoga with graphql-ws on Node."""
     folder = ROOT / "bench" / "baselines" / "yoga"
     if not (folder / "node_modules").is_dir():
         subprocess.run(["npm", "ci", "--silent"], cwd=folder, check=True)
@@ -112,18 +112,19 @@ def _wait_until_up(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def _use_core(pid: int, core: int) -> None:
-    """The server on one core, the load on the others: where there are others."""
+    """Bind the process to one core if there are more, so that the load does not share it."""
     if len(os.sched_getaffinity(0)) > 1:
         os.sched_setaffinity(pid, {core})
 
 
 def leave_server_core() -> None:
+    """Bind this process, which makes the load, to all cores but the first."""
     cores = os.sched_getaffinity(0)
     if len(cores) > 1:
         os.sched_setaffinity(0, cores - {0})
 
 
 def raise_open_files_limit() -> None:
-    """As many open files as this user may have: each socket is one here and one in the server."""
+    """Raise the limit to the hard limit: each socket is an open file here and one in the server."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

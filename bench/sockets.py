@@ -1,4 +1,4 @@
-"""Many WebSocket clients in one process, as cheap as they can be: they count frames and look at few of them."""
+"""WebSocket clients that cost little CPU: thousands run in one process. They count frames and decode few of them."""
 
 import asyncio
 import base64
@@ -16,13 +16,15 @@ HANDSHAKE = (
 
 
 class WebSocketClient(asyncio.Protocol):
-    """`heard` is called for each text frame with its bytes."""
+    """`on_frame` is called with the payload of each text frame. `count` and `bytes`: what was received so far."""
 
-    def __init__(self, path: str, port: int, protocol: str, heard: Callable[["WebSocketClient", bytes], None]) -> None:
+    def __init__(
+        self, path: str, port: int, protocol: str, on_frame: Callable[["WebSocketClient", bytes], None]
+    ) -> None:
         self._request = HANDSHAKE.format(
             path=path, port=port, protocol=protocol, key=base64.b64encode(os.urandom(16)).decode()
         )
-        self._on_frame = heard
+        self._on_frame = on_frame
         self._buffer = b""
         self.open = asyncio.get_running_loop().create_future()
         self.transport: asyncio.Transport
@@ -36,8 +38,8 @@ class WebSocketClient(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         if not self.open.done():
-            head, found, rest = self._buffer.partition(b"\r\n\r\n")
-            if not found:
+            head, separator, rest = self._buffer.partition(b"\r\n\r\n")
+            if not separator:
                 return
             assert b" 101 " in head.split(b"\r\n", 1)[0], head
             self._buffer = rest
@@ -68,13 +70,13 @@ class WebSocketClient(asyncio.Protocol):
     def send_json(self, message: Any) -> None:
         body = json.dumps(message).encode()
         size = bytes([0x80 | len(body)]) if len(body) < 126 else b"\xfe" + struct.pack(">H", len(body))
-        self.transport.write(b"\x81" + size + b"\0\0\0\0" + body)  # a mask of zeros is a mask
+        self.transport.write(b"\x81" + size + b"\0\0\0\0" + body)  # a mask of zeros is valid and saves the masking
 
 
 async def connect(
     port: int, path: str, protocol: str, on_frame: Callable[[WebSocketClient, bytes], None], small_buffers: bool = False
 ) -> WebSocketClient:
-    """`takes_little`: by itself, the kernel takes megabytes for a client that does not read."""
+    """`small_buffers`: without it, the kernel buffers megabytes for a client that does not read."""
     loop = asyncio.get_running_loop()
     connection = socket.socket()
     connection.setblocking(False)

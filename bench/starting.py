@@ -1,4 +1,4 @@
-"""From the command to the first answered query, beside the smallest Strawberry app there is. The database is there."""
+"""CPU from the start command to the first answered query, compared with a minimal Strawberry app."""
 
 import json
 import os
@@ -20,7 +20,7 @@ HELLO = [sys.executable, "-m", "bench.baselines.hello"]
 
 async def rows(*, quick: bool) -> list[Row]:
     with TemporaryDirectory() as folder:
-        seconds_until_answered(SERVE, "ROOMCAST_PORT", folder)  # makes the database
+        seconds_until_answered(SERVE, "ROOMCAST_PORT", folder)  # creates the database
         pairs = [
             (seconds_until_answered(SERVE, "ROOMCAST_PORT", folder), seconds_until_answered(HELLO, "PORT", folder))
             for _ in range(2 if quick else 9)
@@ -32,7 +32,7 @@ async def rows(*, quick: bool) -> list[Row]:
 
 
 def seconds_until_answered(command: list[str], port_variable: str, folder: str) -> float:
-    """Of CPU: what else the machine has to do does not count."""
+    """CPU seconds, so that other load on the machine does not count."""
     port = free_port()
     environment = {**os.environ, port_variable: str(port), "ROOMCAST_DATA_DIR": folder, "ROOMCAST_LOG_LEVEL": "warning"}
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
@@ -57,7 +57,7 @@ def _until_answered(url: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """User and system time, of its threads too."""
+    """User and system time of all threads."""
     nanoseconds = sum(
         int(Path(task, "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()
     )

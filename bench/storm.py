@@ -1,4 +1,4 @@
-"""The storm: thousands of sockets killed at once, each a hundred messages behind, all back at the same moment."""
+"""Reconnect storm: thousands of clients, each a hundred messages behind, reconnect and resume at the same moment."""
 
 import asyncio
 import json
@@ -40,13 +40,13 @@ async def rows(*, quick: bool) -> list[Row]:
 
 
 class ResumingClients:
-    """Each client's list of sequence numbers, in the order it got them."""
+    """Clients that resume from one cursor. `seen`: the seqs that each has received, in order."""
 
     def __init__(self, room_id: str, after: str, token: str) -> None:
         self._variables = {"roomId": room_id, "after": after}
         self._token = token
         self.seen: dict[WebSocketClient, list[int]] = {}
-        self._heard, self._wanted = 0, -1
+        self._received, self._wanted = 0, -1
         self._all = asyncio.Event()
 
     def on_frame(self, client: WebSocketClient, frame: bytes) -> None:
@@ -57,13 +57,13 @@ class ResumingClients:
         elif message["type"] == "next":
             seq = message["payload"]["data"]["roomMessages"]["message"]["seq"]
             self.seen.setdefault(client, []).append(seq)
-            self._heard += 1
-            if self._heard >= self._wanted >= 0:
+            self._received += 1
+            if self._received >= self._wanted >= 0:
                 self._all.set()
 
     async def wait_for_all(self, count: int) -> None:
         self._wanted = count
-        if self._heard < count:
+        if self._received < count:
             await self._all.wait()
 
     def connect(self, client: WebSocketClient) -> None:
@@ -77,31 +77,31 @@ async def run(sockets: int) -> Storm:
             first = await execute(http, token, f'{{ room(id: "{room_id}") {{ streamCursor }} }}')
             for number in range(MISSED):
                 await execute(http, token, SEND, {"input": {"roomId": room_id, "body": f"missed {number}"}})
-        returning = ResumingClients(room_id, first["room"]["streamCursor"], token)
-        clients = await connect_many(sockets, server.port, "/graphql", PROTOCOL, returning.on_frame)
+        resuming = ResumingClients(room_id, first["room"]["streamCursor"], token)
+        clients = await connect_many(sockets, server.port, "/graphql", PROTOCOL, resuming.on_frame)
         pinging = asyncio.create_task(_slowest_ping(server.port, token))
         begun = time.perf_counter()
         for client in clients:
-            returning.connect(client)
+            resuming.connect(client)
         async with asyncio.timeout(120):
-            await returning.wait_for_all(sockets * MISSED)
+            await resuming.wait_for_all(sockets * MISSED)
         seconds = time.perf_counter() - begun
         pinging.cancel()
         [slowest] = await asyncio.gather(pinging)
     right = list(range(2, MISSED + 2))
-    wrong = sum(seen != right for seen in returning.seen.values())
-    return Storm(sockets, len(returning.seen), wrong, seconds, slowest * 1000)
+    wrong = sum(seen != right for seen in resuming.seen.values())
+    return Storm(sockets, len(resuming.seen), wrong, seconds, slowest * 1000)
 
 
 async def _slowest_ping(port: int, token: str) -> float:
-    """The longest that a ping waited for its pong until cancelled, in seconds."""
+    """Ping until cancelled. Returns the longest time between a ping and its pong, in seconds."""
     slowest, answered = 0.0, asyncio.Event()
 
-    def heard(_client: WebSocketClient, frame: bytes) -> None:
+    def on_frame(_client: WebSocketClient, frame: bytes) -> None:
         if b'"pong"' in frame or b"connection_ack" in frame:
             answered.set()
 
-    [client] = await connect_many(1, port, "/graphql", PROTOCOL, heard)
+    [client] = await connect_many(1, port, "/graphql", PROTOCOL, on_frame)
     client.send_json({"type": "connection_init", "payload": {"authorization": f"Bearer {token}"}})
     try:
         await answered.wait()

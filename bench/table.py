@@ -1,4 +1,4 @@
-"""What a run found: each figure beside its baseline, and whether the mark was met."""
+"""The rows of the result table: a measurement, its baseline, and whether the target was met."""
 
 import os
 import platform
@@ -11,7 +11,7 @@ RESULTS = Path(__file__).parent / "RESULTS.md"
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`mark` is the ratio to reach: at most so much, or (`at_least`) at least so much."""
+    """`ratio` of figure to baseline. It may be at most `target`, or with `at_least` has to be at least `target`."""
 
     label: str
     figure: str
@@ -32,7 +32,7 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A part that could not be measured, and why."""
+    """A part that could not be measured."""
 
     label: str
     reason: str
@@ -43,7 +43,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What nothing is held against."""
+    """A measurement without a baseline."""
 
     label: str
     figure: str
@@ -56,16 +56,16 @@ Row = Comparison | Measurement | Failure
 
 
 def markdown_table(rows: list[Row]) -> str:
-    head = "| what | figure | baseline | ratio | mark | |\n|---|---|---|---:|---:|---|"
+    head = "| what | figure | baseline | ratio | target | |\n|---|---|---|---:|---:|---|"
     return "\n".join([head, *(row.text() for row in rows)])
 
 
 def write_results(rows: list[Row]) -> None:
-    """Write the results with the machine they are of."""
+    """Write RESULTS.md, with a description of the machine."""
     cores = os.cpu_count()
     machine = f"{platform.machine()}, {cores} cores, Python {platform.python_version()}, {platform.system()}"
     RESULTS.write_text(
-        "# Results\n\nWritten by `make bench`. Absolute figures move with the machine; only the ratios of one run "
-        f"count.\n\n{datetime.now(UTC):%Y-%m-%d}, {machine}: the server on one core, the load on the other.\n\n"
+        "# Results\n\nWritten by `make bench`. Absolute figures depend on the machine. Compare only the ratios of one "
+        f"run.\n\n{datetime.now(UTC):%Y-%m-%d}, {machine}: the server on one core, the load on the other.\n\n"
         f"{markdown_table(rows)}\n"
     )

@@ -1,6 +1,6 @@
-"""A bare ASGI broadcast: no GraphQL, no store. What POST /publish brings goes to every socket as it is.
+"""A bare ASGI broadcast without GraphQL and storage: the body of POST /publish is sent to every socket.
 
-The least that a Python server can do on this uvicorn, and so the honest measure of what a delivery costs.
+This is the minimal work of a Python server on uvicorn, and so the lower bound of what a delivery costs.
 """
 
 from typing import Any

@@ -1,4 +1,4 @@
-"""A hello-world mutation on stock Strawberry's own HTTP view: what any server in this language has to pay."""
+"""A hello-world mutation on Strawberry's own ASGI view: the minimal cost of a Strawberry server."""
 
 import strawberry
 from starlette.applications import Starlette

@@ -1,5 +1,5 @@
-"""sendMessage as a first version has it: an ORM session per mutation, the room raised and the message added and read
-back, each statement on its own. Durable: the same database, the same settings of it."""
+"""sendMessage as a first version would have it: an ORM session per mutation that raises the room's counter, adds the
+message and reads it back, one statement each. The database and its settings are the same as for roomcast."""
 
 import os
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ class Message(SQLModel, table=True):
 
 engine = create_async_engine(os.environ["DATABASE_URL"], pool_size=10, max_overflow=5)
 
-if engine.dialect.name == "sqlite":  # else it would lose updates, and not wait for its turn
+if engine.dialect.name == "sqlite":  # otherwise it loses updates and fails on a locked database
 
     @event.listens_for(engine.sync_engine, "connect")
     def connected(connection, _record):  # type: ignore[no-untyped-def]
@@ -85,7 +85,7 @@ class Query:
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    async def send_message(self, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002 (the contract's word)
+    async def send_message(self, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002 (the name in the API)
         async with AsyncSession(engine) as session:
             room_id = UUID(int=int(input.room_id.removeprefix("room_")))
             room = await session.get(Room, room_id, with_for_update=True)

@@ -1,4 +1,4 @@
-"""The same sendMessage mutation on stock Strawberry with nothing behind it: the ceiling of GraphQL over HTTP here."""
+"""The same sendMessage mutation on stock Strawberry without a database: the upper bound of GraphQL over HTTP."""
 
 from datetime import UTC, datetime
 
@@ -42,7 +42,7 @@ class Query:
 @strawberry.type
 class Mutation:
     @strawberry.mutation
-    async def send_message(self, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002 (the contract's word)
+    async def send_message(self, input: SendMessageInput) -> SendMessagePayload:  # noqa: A002 (the name in the API)
         return SendMessagePayload(errors=[], message=Message(id=strawberry.ID(f"msg_{datetime.now(UTC)}"), seq=1))
 
 

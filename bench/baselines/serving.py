@@ -1,4 +1,4 @@
-"""How every baseline is served: the same uvicorn, with the settings that roomcast uses."""
+"""Serves a baseline on uvicorn with the options that roomcast uses."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the documentation leads to: stock Strawberry on its own socket handler, with broadcaster's memory backend."""
+"""Stock Strawberry as its documentation shows it: its own WebSocket handler, with broadcaster's memory backend."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager

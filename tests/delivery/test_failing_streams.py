@@ -11,7 +11,7 @@ from roomcast.core.event_log import parse_cursor
 from roomcast.realtime import retry
 from roomcast.realtime.ports import FeedEntry
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, Json, UserClient
-from tests.receipts.test_inbox import inbox
+from tests.receipts.test_inbox import open_inbox
 from tests.running_app import RunningApp
 
 POSITION = "query Position($id: ID!) { room(id: $id) { streamCursor } }"
@@ -97,7 +97,7 @@ async def test_an_inbox_that_fails_ends_with_an_error_and_is_counted(
     app: RunningApp, ann: UserClient, bob: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with inbox(bob) as (watching, _):
+    async with open_inbox(bob) as (watching, _):
         await execute(app, "ALTER TABLE mentions RENAME COLUMN user_id TO nobody")
         await execute(app, "UPDATE memberships SET last_read_seq = 0")
         app.roomcast.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])

@@ -12,7 +12,7 @@ from roomcast.notifications.policy import MAX_MESSAGE_AGE
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE
 from tests.notifications.browsers import PushService, collect_pending, deliver_pending, push_everything, subscribe
-from tests.receipts.test_unread import MARK, PREFER
+from tests.receipts.test_unread import PREFER
 from tests.rooms.documents import change
 from tests.running_app import RunningApp
 
@@ -122,7 +122,7 @@ async def removed(ann: UserClient, bob: UserClient, den: str, _message: str) -> 
 
 
 async def read(ann: UserClient, bob: UserClient, den: str, message: str) -> None:
-    assert (await bob.mutate(MARK, roomId=den, upToMessageId=message))["errors"] == []
+    assert (await bob.mutate(MARK_READ, roomId=den, upToMessageId=message))["errors"] == []
 
 
 async def snoozed(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:

@@ -1,4 +1,4 @@
-"""What people ask about presence and typing, and time that a test lets pass."""
+"""GraphQL documents and helpers of the presence and typing tests."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -14,13 +14,13 @@ from roomcast.rooms.models import Membership, Room
 from tests.api_clients import LOGIN, PASSWORD, AnonymousClient, ClientSubscription, Json, UserClient
 from tests.running_app import RunningApp
 
-SHOWN = "state lastActiveAt statusText statusEmoji"
-SET = "mutation S($input: SetPresenceInput!) { setPresence(input: $input) { errors { code path } } }"
-TYPE = "mutation T($input: SetTypingInput!) { setTyping(input: $input) { errors { code path } } }"
-SEEN = "query Q($id: ID!) { user(id: $id) { presence { " + SHOWN + " } } }"
+PRESENCE_FIELDS = "state lastActiveAt statusText statusEmoji"
+SET_PRESENCE = "mutation S($input: SetPresenceInput!) { setPresence(input: $input) { errors { code path } } }"
+SET_TYPING = "mutation T($input: SetTypingInput!) { setTyping(input: $input) { errors { code path } } }"
+USER_PRESENCE = "query Q($id: ID!) { user(id: $id) { presence { " + PRESENCE_FIELDS + " } } }"
 PRESENCE = (
     "subscription P($roomId: ID!) { presence(roomId: $roomId) "
-    "{ snapshot users { username presence { " + SHOWN + " } } } }"
+    "{ snapshot users { username presence { " + PRESENCE_FIELDS + " } } } }"
 )
 TYPING = "subscription T($roomId: ID!) { typing(roomId: $roomId) { roomId users { username } expiresInMs } }"
 ACTIVE_USERS = "query A($id: ID!) { room(id: $id) { activeUsers { username } } }"
@@ -28,84 +28,84 @@ ACTIVE_USERS = "query A($id: ID!) { room(id: $id) { activeUsers { username } } }
 States = dict[str, str]
 
 
-async def another_device(person: UserClient) -> UserClient:
-    """The same person, signed in once more."""
-    async with AnonymousClient(person.app) as anonymous:
+async def sign_in_second_device(person: UserClient) -> UserClient:
+    """A second session of the same user."""
+    async with AnonymousClient(person.app) as visitor:
         return UserClient(
             person.app, person.name, await anonymous.mutate(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
         )
 
 
-async def sockets(app: RunningApp, count: int, seconds: float = 5.0) -> None:
-    """Wait until the server has so many: it learns a little later that one has closed."""
+async def wait_for_sockets(app: RunningApp, count: int, seconds: float = 5.0) -> None:
+    """Wait until the server has so many open sockets. It notices a little later that a client has closed one."""
     async with asyncio.timeout(seconds):
-        while len(app.roomcast.sockets.connections) != count:  # noqa: ASYNC110 (no one event says it)
+        while len(app.roomcast.sockets.open) != count:  # noqa: ASYNC110 (no event to await)
             await asyncio.sleep(0.005)
 
 
-async def seen(onlooker: UserClient, person: UserClient) -> Json:
-    """How somebody is shown to another one."""
-    found: Json = (await onlooker.execute(SEEN, id=person.id))["user"]["presence"]
+async def presence_seen_by(onlooker: UserClient, person: UserClient) -> Json:
+    """The presence of `person` as `onlooker` sees it."""
+    found: Json = (await onlooker.execute(USER_PRESENCE, id=person.id))["user"]["presence"]
     return found
 
 
-async def state(onlooker: UserClient, person: UserClient) -> str:
-    return str((await seen(onlooker, person))["state"])
+async def state_seen_by(onlooker: UserClient, person: UserClient) -> str:
+    return str((await presence_seen_by(onlooker, person))["state"])
 
 
-async def until_state(onlooker: UserClient, person: UserClient, wanted: str, seconds: float = 10.0) -> None:
-    """Asks until it is so: another process says it when it says it."""
+async def wait_for_state(onlooker: UserClient, person: UserClient, wanted: str, seconds: float = 10.0) -> None:
+    """Poll until the state is as wanted: another process may report it later."""
     async with asyncio.timeout(seconds):
-        while await state(onlooker, person) != wanted:  # noqa: ASYNC110 (another process says it to who asks)
+        while await state_seen_by(onlooker, person) != wanted:  # noqa: ASYNC110 (only a query shows it)
             await asyncio.sleep(0.05)
 
 
-def states(change: Json) -> States:
-    """By name."""
+def states_by_name(change: Json) -> States:
+    """The states in a payload, by username."""
     return {user["username"]: user["presence"]["state"] for user in change["users"]}
 
 
-def typists(shown: Json) -> list[str]:
+def typing_names(shown: Json) -> list[str]:
     return [user["username"] for user in shown["users"]]
 
 
-async def until_shown(watching: ClientSubscription, wanted: Callable[[States], bool]) -> States:
-    """What a client that follows the stream knows once that is so: a snapshot replaces, who is OFFLINE goes."""
+async def wait_for_shown(watching: ClientSubscription, wanted: Callable[[States], bool]) -> States:
+    """Apply payloads as a client does until the condition holds. A snapshot replaces all; OFFLINE users are removed."""
     known: States = {}
     while True:
-        change = await watching.next_event()
-        known = states(change) if change["snapshot"] else {**known, **states(change)}
+        change = await watching.next()
+        known = states_by_name(change) if change["snapshot"] else {**known, **states_by_name(change)}
         known = {name: state for name, state in known.items() if state != "OFFLINE"}
         if wanted(known):
             return known
 
 
-def are(*names: str) -> Callable[[States], bool]:
-    """Whether exactly these are shown."""
+def only(*names: str) -> Callable[[States], bool]:
+    """A condition: exactly these users are shown."""
     wanted = set(names)
     return lambda known: known.keys() == wanted
 
 
-async def sets(person: UserClient, **wish: object) -> Json:
-    payload = await person.mutate(SET, **wish)
+async def set_presence(person: UserClient, **values: object) -> Json:
+    payload = await person.mutate(SET_PRESENCE, **values)
     assert payload["errors"] == []
     return payload
 
 
-async def types(person: UserClient, room: str, *, typing: bool = True) -> None:
-    assert (await person.mutate(TYPE, roomId=room, typing=typing))["errors"] == []
+async def set_typing(person: UserClient, room: str, *, typing: bool = True) -> None:
+    assert (await person.mutate(SET_TYPING, roomId=room, typing=typing))["errors"] == []
 
 
-async def typed_by(watching: ClientSubscription, wanted: Collection[str]) -> Json:
-    """The payload that shows exactly these."""
+async def wait_for_typing(watching: ClientSubscription, wanted: Collection[str]) -> Json:
+    """The next payload that shows exactly these users."""
     while True:
-        shown = await watching.next_event()
-        if set(typists(shown)) == set(wanted):
+        shown = await watching.next()
+        if set(typing_names(shown)) == set(wanted):
             return shown
 
 
-def passes(apps: Collection[RunningApp], seconds: float) -> None:
-    """For presence and typing, so much time has gone by, in which the processes have heard each other."""
+def advance_clock(apps: Collection[RunningApp], seconds: float) -> None:
+    """Let time pass for presence and typing. The processes count as having heard each other meanwhile."""
     for app in apps:
         presence, clock = app.roomcast.backend.presence, app.roomcast.backend.presence.clock
         presence.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
@@ -113,8 +113,8 @@ def passes(apps: Collection[RunningApp], seconds: float) -> None:
         presence.tick()
 
 
-async def crowd_of(ann: UserClient, room: str, count: int) -> list[Actor]:
-    """So many members of the room, put there by the shortest way: person0, person1 and so on."""
+async def add_members(ann: UserClient, room: str, count: int) -> list[Actor]:
+    """Insert so many members of the room into the database: person0, person1 and so on."""
     room_id, actors = UUID(room.removeprefix("room_")), [Actor(uuid7(), uuid7(), False, now()) for _ in range(count)]
     async with ann.app.roomcast.db.work() as work:
         work.session.add_all(account(actor, f"person{number}") for number, actor in enumerate(actors))

@@ -1,4 +1,4 @@
-"""What one process sees of its people the others soon know, whatever the bus loses and whichever of them dies."""
+"""Presence and typing between processes, with lost messages and killed processes."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,16 +21,16 @@ from tests.conftest import MakeApp
 from tests.presence.documents import (
     PRESENCE,
     TYPING,
-    are,
-    passes,
-    seen,
-    sets,
-    sockets,
-    state,
-    typed_by,
-    types,
-    until_shown,
-    until_state,
+    advance_clock,
+    only,
+    presence_seen_by,
+    set_presence,
+    set_typing,
+    state_seen_by,
+    wait_for_shown,
+    wait_for_sockets,
+    wait_for_state,
+    wait_for_typing,
 )
 from tests.process import processes
 from tests.running_app import RunningApp
@@ -48,14 +48,14 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 def bus_url(database_url: str, request: pytest.FixtureRequest) -> str:
-    """PostgreSQL carries frames too, short ones."""
+    """PostgreSQL as the bus for PostgreSQL, otherwise Redis."""
     return database_url if database_url.startswith("postgresql") else str(request.getfixturevalue("redis_url"))
 
 
 @pytest_asyncio.fixture
 async def both(make_app: MakeApp, bus_url: str) -> tuple[RunningApp, RunningApp]:
     here = await make_app(bus_url=bus_url)
-    await until(lambda: here.roomcast.bus.connected)  # the tasks of its own that it needs for this are made
+    await until(lambda: here.roomcast.bus.connected)  # its tasks are started
     return here, await make_app(bus_url=bus_url)
 
 
@@ -66,91 +66,97 @@ async def bob(both: tuple[RunningApp, RunningApp]) -> AsyncIterator[UserClient]:
 
 
 def at(app: RunningApp, person: UserClient) -> UserClient:
-    """The same person, who speaks to another process."""
+    """A client of the same user and session at another process."""
     signed_in = {"tokens": {"accessToken": person.token, "refreshToken": ""}, "user": {"id": person.id}}
     return UserClient(app, person.name, signed_in)
 
 
 async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 (no one event says it)
+        while not condition():  # noqa: ASYNC110 (no event to await)
             await asyncio.sleep(0.01)
 
 
-async def test_who_is_here_is_known_there(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
+async def test_presence_is_shared_between_processes(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     async with at(there, bob) as beyond:
-        async with bob.connect():
-            await until_state(beyond, bob, "ACTIVE")
-            await sets(beyond, state="IDLE", statusText="said there")
-            await until_state(bob, bob, "IDLE")
-            assert (await seen(bob, bob))["statusText"] == "said there"
-            await sets(bob, state="OFFLINE")
-            await until_state(beyond, bob, "OFFLINE")
-            await sets(beyond, state=None)
-            await until_state(bob, bob, "ACTIVE")
-        await sockets(here, 0)
-        passes([here], 20)
-        await until_state(beyond, bob, "OFFLINE")
-        assert (await seen(beyond, bob))["lastActiveAt"] is not None
+        async with bob.socket():
+            await wait_for_state(beyond, bob, "ACTIVE")
+            await set_presence(beyond, state="IDLE", statusText="set there")
+            await wait_for_state(bob, bob, "IDLE")
+            assert (await presence_seen_by(bob, bob))["statusText"] == "set there"
+            await set_presence(bob, state="OFFLINE")
+            await wait_for_state(beyond, bob, "OFFLINE")
+            await set_presence(beyond, state=None)
+            await wait_for_state(bob, bob, "ACTIVE")
+        await wait_for_sockets(here, 0)
+        advance_clock([here], 20)
+        await wait_for_state(beyond, bob, "OFFLINE")
+        assert (await presence_seen_by(beyond, bob))["lastActiveAt"] is not None
 
 
-async def test_devices_in_two_processes_are_one_person(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
+async def test_devices_on_two_processes_belong_to_one_user(
+    both: tuple[RunningApp, RunningApp], bob: UserClient
+) -> None:
     here, there = both
-    async with at(there, bob) as beyond, bob.connect():
-        await until_state(beyond, bob, "ACTIVE")
-        async with beyond.connect():
+    async with at(there, bob) as beyond, bob.socket():
+        await wait_for_state(beyond, bob, "ACTIVE")
+        async with beyond.socket():
             pass
-        await sockets(there, 0)
-        passes([there], 20)
-        assert await state(beyond, bob) == "ACTIVE"
+        await wait_for_sockets(there, 0)
+        advance_clock([there], 20)
+        assert await state_seen_by(beyond, bob) == "ACTIVE"
 
 
-async def test_a_process_that_starts_soon_knows_who_is_here(
+async def test_a_new_process_learns_the_presence_of_connected_users(
     make_app: MakeApp, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
-    async with bob.connect():
-        await sets(bob, state="IDLE", statusText="working")
-        newcomer = await make_app(bus_url=bus_url)
-        async with at(newcomer, bob) as beyond:
-            await until_state(beyond, bob, "IDLE")
-            assert (await seen(beyond, bob))["statusText"] == "working"
+    async with bob.socket():
+        await set_presence(bob, state="IDLE", statusText="working")
+        new_app = await make_app(bus_url=bus_url)
+        async with at(new_app, bob) as beyond:
+            await wait_for_state(beyond, bob, "IDLE")
+            assert (await presence_seen_by(beyond, bob))["statusText"] == "working"
 
 
-async def test_what_the_bus_lost_is_asked_for(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
+async def test_a_process_asks_for_a_full_sync_after_a_lost_message(
+    both: tuple[RunningApp, RunningApp], bob: UserClient
+) -> None:
     here, there = both
     lost: list[str] = []
-    heard = there.roomcast.backend.presence.on_frame
-    there.roomcast.backend.presence.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
-    async with bob.connect(), at(there, bob) as beyond:
-        await sets(bob, statusText="not heard")
-        await until(lambda: any("not heard" in line for line in lost))
-        there.roomcast.backend.presence.on_frame = heard  # type: ignore[method-assign]
-        assert await state(beyond, bob) == "OFFLINE"
-        passes(both, 6)  # the next beat betrays the gap
-        await until_state(beyond, bob, "ACTIVE")
-        assert (await seen(beyond, bob))["statusText"] == "not heard"
+    on_frame = there.roomcast.signals.on_frame
+    there.roomcast.signals.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
+    async with bob.socket(), at(there, bob) as beyond:
+        await set_presence(bob, statusText="lost")
+        await until(lambda: any("lost" in body for body in lost))
+        there.roomcast.signals.on_frame = on_frame  # type: ignore[method-assign]
+        assert await state_seen_by(beyond, bob) == "OFFLINE"
+        advance_clock(both, 6)  # the next heartbeat shows the gap
+        await wait_for_state(beyond, bob, "ACTIVE")
+        assert (await presence_seen_by(beyond, bob))["statusText"] == "lost"
 
 
-async def test_a_status_that_only_one_process_knows_is_told_where_its_person_comes_back(
+async def test_a_status_is_sent_to_the_process_that_its_user_connects_to(
     make_app: MakeApp, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
-    await sets(bob, statusText="away")
-    newcomer = await make_app(bus_url=bus_url)
-    async with at(newcomer, bob) as beyond, beyond.connect():
-        await until_state(bob, bob, "ACTIVE")
+    await set_presence(bob, statusText="away")
+    new_app = await make_app(bus_url=bus_url)
+    async with at(new_app, bob) as beyond, beyond.socket():
+        await wait_for_state(bob, bob, "ACTIVE")
         user_id = UUID(bob.id.removeprefix("user_"))
-        await until(lambda: newcomer.roomcast.backend.presence.registry.status_of(user_id).text == "away")
+        await until(lambda: new_app.roomcast.signals.registry.status_of(user_id).text == "away")
 
 
-async def test_hundreds_of_people_travel_in_small_lines(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
+async def test_hundreds_of_users_are_sent_in_small_messages(
+    both: tuple[RunningApp, RunningApp], bob: UserClient
+) -> None:
     here, there = both
     sizes: list[int] = []
-    heard = there.roomcast.backend.presence.on_frame
+    on_frame = there.roomcast.signals.on_frame
 
     def measured(frame: Frame) -> None:
         sizes.append(len(frame.body.encode()))
-        heard(frame)
+        on_frame(frame)
 
     there.roomcast.backend.presence.on_frame = measured  # type: ignore[method-assign]
     people = [Actor(uuid7(), uuid7(), False, now()) for _ in range(500)]
@@ -169,31 +175,31 @@ async def test_hundreds_of_people_travel_in_small_lines(both: tuple[RunningApp, 
     await until(lambda: not there.roomcast.backend.presence.registry.visible_user_ids)
 
 
-async def test_who_types_there_is_shown_here_and_every_end_of_it(
+async def test_typing_and_its_end_are_shared_between_processes(
     both: tuple[RunningApp, RunningApp], bob: UserClient
 ) -> None:
     here, there = both
     den = await bob.create_room("den")
-    async with bob.connect() as wire, at(there, bob) as beyond:
-        watching = await wire.subscribe(TYPING, roomId=den)
-        await watching.next_event()
-        await types(beyond, den)
-        await typed_by(watching, ["bob"])
-        await beyond.send_messages(den, "said there")
-        await typed_by(watching, [])
-        await types(beyond, den)
-        await typed_by(watching, ["bob"])
-        await types(beyond, den, typing=False)
-        await typed_by(watching, [])
-        async with beyond.connect():
-            await types(beyond, den)
-            await typed_by(watching, ["bob"])
-        await typed_by(watching, [])
+    async with bob.socket() as wire, at(there, bob) as beyond:
+        watching = await wire.watch(TYPING, roomId=den)
+        await watching.next()
+        await set_typing(beyond, den)
+        await wait_for_typing(watching, ["bob"])
+        await beyond.say(den, "set there")
+        await wait_for_typing(watching, [])
+        await set_typing(beyond, den)
+        await wait_for_typing(watching, ["bob"])
+        await set_typing(beyond, den, typing=False)
+        await wait_for_typing(watching, [])
+        async with beyond.socket():
+            await set_typing(beyond, den)
+            await wait_for_typing(watching, ["bob"])
+        await wait_for_typing(watching, [])
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-async def test_the_people_of_a_killed_process_are_soon_away(database_url: str, redis_url: str, tmp_path: Path) -> None:
+async def test_users_of_a_killed_process_go_offline(database_url: str, redis_url: str, tmp_path: Path) -> None:
     settings = {"bus_url": redis_url, "presence_grace_seconds": 2}
     async with (
         processes(2, database_url, tmp_path, **settings) as (here, there),
@@ -201,18 +207,18 @@ async def test_the_people_of_a_killed_process_are_soon_away(database_url: str, r
         await sign_up(there.app, "bob") as bob,
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
-        async with ann.connect() as wire:
-            people, typing = await wire.subscribe(PRESENCE, roomId=den), await wire.subscribe(TYPING, roomId=den)
-            await typing.next_event()
-            async with bob.connect() as bobs:
-                assert await until_shown(people, are("ann", "bob"))
-                await types(bob, den)
-                await typed_by(typing, ["bob"])
+        async with ann.socket() as wire:
+            people, typing = await wire.watch(PRESENCE, roomId=den), await wire.watch(TYPING, roomId=den)
+            await typing.next()
+            async with bob.socket() as bobs:
+                assert await wait_for_shown(people, only("ann", "bob"))
+                await set_typing(bob, den)
+                await wait_for_typing(typing, ["bob"])
                 await there.kill()
                 await bobs.closed()
             async with asyncio.timeout(15):
-                assert await until_shown(people, lambda known: known.get("bob") is None) == {}
-                await typed_by(typing, [])
+                assert await wait_for_shown(people, lambda known: known.get("bob") is None) == {}
+                await wait_for_typing(typing, [])
             await there.start()
-            async with bob.connect():
-                assert await until_shown(people, are("bob")) == {"bob": "ACTIVE"}
+            async with bob.socket():
+                assert await wait_for_shown(people, only("bob")) == {"bob": "ACTIVE"}

@@ -1,4 +1,4 @@
-"""The people of a room: a snapshot, then what changes, in few words however many come and go."""
+"""The presence stream of a room: a snapshot, then changes, with few payloads however many users connect."""
 
 import asyncio
 import json
@@ -10,7 +10,16 @@ from roomcast.presence import policy
 from roomcast.realtime.group import Group
 from tests.accounts.documents import A_SECOND
 from tests.api_clients import SocketClient, UserClient
-from tests.presence.documents import PRESENCE, are, crowd_of, passes, sets, sockets, states, until_shown
+from tests.presence.documents import (
+    PRESENCE,
+    add_members,
+    advance_clock,
+    only,
+    set_presence,
+    states_by_name,
+    wait_for_shown,
+    wait_for_sockets,
+)
 from tests.rooms.documents import DELETE, change
 from tests.running_app import RunningApp
 from tests.statements import statements
@@ -18,79 +27,77 @@ from tests.statements import statements
 PERSONAL = PRESENCE.replace("username ", "username ... on Node { id } ")
 
 
-async def test_a_room_shows_who_is_here_and_then_who_comes_and_goes(
+async def test_a_presence_stream_sends_a_snapshot_and_then_changes(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.connect() as wire, cleo.connect():
-        watching = await wire.subscribe(PRESENCE, roomId=den)
-        first = await watching.next_event()
-        assert (first["snapshot"], states(first)) == (True, {"ann": "ACTIVE"})
-        async with bob.connect():
-            assert states(await watching.next_event()) == {"bob": "ACTIVE"}
-            await sets(bob, state="IDLE", statusText="lunch")
-            [idle] = (await watching.next_event())["users"]
+    async with ann.socket() as wire, cleo.socket():
+        watching = await wire.watch(PRESENCE, roomId=den)
+        first = await watching.next()
+        assert (first["snapshot"], states_by_name(first)) == (True, {"ann": "ACTIVE"})
+        async with bob.socket():
+            assert states_by_name(await watching.next()) == {"bob": "ACTIVE"}
+            await set_presence(bob, state="IDLE", statusText="lunch")
+            [idle] = (await watching.next())["users"]
             assert (idle["presence"]["state"], idle["presence"]["statusText"]) == ("IDLE", "lunch")
-        await sockets(ann.app, 2)
-        passes([ann.app], 20)
-        gone = await watching.next_event()
-        assert (gone["snapshot"], states(gone)) == (False, {"bob": "OFFLINE"})
-        assert watching.is_empty
+        await wait_for_sockets(ann.app, 2)
+        advance_clock([ann.app], 20)
+        gone = await watching.next()
+        assert (gone["snapshot"], states_by_name(gone)) == (False, {"bob": "OFFLINE"})
+        assert watching.is_silent
 
 
-async def test_what_changes_nothing_is_not_told(ann: UserClient, bob: UserClient) -> None:
+async def test_an_unchanged_presence_is_not_sent(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.connect() as wire, bob.connect():
-        watching = await wire.subscribe(PRESENCE, roomId=den)
-        assert states(await watching.next_event()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
-        async with bob.connect():
-            await sets(bob, state="ACTIVE")
-            passes([ann.app], 60)
-        await sets(bob, statusText="here")
-        [told] = (await watching.next_event())["users"]
-        assert (told["username"], told["presence"]["statusText"]) == ("bob", "here")
+    async with ann.socket() as wire, bob.socket():
+        watching = await wire.watch(PRESENCE, roomId=den)
+        assert states_by_name(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+        async with bob.socket():
+            await set_presence(bob, state="ACTIVE")
+            advance_clock([ann.app], 60)
+        await set_presence(bob, statusText="here")
+        [update] = (await watching.next())["users"]
+        assert (update["username"], update["presence"]["statusText"]) == ("bob", "here")
 
 
-async def test_who_joins_is_shown_and_who_leaves_is_not(ann: UserClient, bob: UserClient) -> None:
+async def test_a_new_member_is_shown_and_a_former_member_is_not(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.connect() as wire, bob.connect():
-        watching = await wire.subscribe(PRESENCE, roomId=den)
-        assert states(await watching.next_event()) == {"ann": "ACTIVE"}
+    async with ann.socket() as wire, bob.socket():
+        watching = await wire.watch(PRESENCE, roomId=den)
+        assert states_by_name(await watching.next()) == {"ann": "ACTIVE"}
         await bob.join(den)
-        assert states(await watching.next_event()) == {"bob": "ACTIVE"}
+        assert states_by_name(await watching.next()) == {"bob": "ACTIVE"}
         await bob.leave(den)
-        without = await watching.next_event()
-        assert (without["snapshot"], states(without)) == (True, {"ann": "ACTIVE"})
+        without = await watching.next()
+        assert (without["snapshot"], states_by_name(without)) == (True, {"ann": "ACTIVE"})
 
 
-async def test_who_joined_while_the_bus_was_silent_is_found_when_it_speaks_again(
-    ann: UserClient, bob: UserClient
-) -> None:
-    den, watchers = await ann.create_room("den"), ann.app.roomcast.backend.watchers
-    async with ann.connect() as wire, bob.connect():
-        watching = await wire.subscribe(PRESENCE, roomId=den)
-        assert states(await watching.next_event()) == {"ann": "ACTIVE"}
-        heard, watchers.on_frame = watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
+async def test_a_member_who_joined_during_a_gap_of_the_bus_is_shown_after_it(ann: UserClient, bob: UserClient) -> None:
+    den, watch = await ann.create_room("den"), ann.app.roomcast.watch
+    async with ann.socket() as wire, bob.socket():
+        watching = await wire.watch(PRESENCE, roomId=den)
+        assert states_by_name(await watching.next()) == {"ann": "ACTIVE"}
+        on_frame, watch.on_frame = watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await bob.join(den)
-        watchers.on_frame = heard  # type: ignore[method-assign]
-        watchers.on_resync([f"room:{den.removeprefix('room_')}"])
-        assert states(await watching.next_event()) == {"bob": "ACTIVE"}
+        watch.on_frame = on_frame  # type: ignore[method-assign]
+        watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        assert states_by_name(await watching.next()) == {"bob": "ACTIVE"}
 
 
-async def test_a_stream_over_plain_http_is_being_here_and_shows_it(ann: UserClient, bob: UserClient) -> None:
+async def test_a_presence_stream_over_http_makes_its_user_present(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     body = {"query": PRESENCE, "variables": {"roomId": den}}
     headers = {"authorization": f"Bearer {bob.token}", "accept": "text/event-stream"}
     async with bob.http.stream("POST", "/graphql", json=body, headers=headers) as stream:
         lines = (line async for line in stream.aiter_lines() if line.startswith("data: {"))
         first = json.loads((await anext(lines)).removeprefix("data: "))["data"]["presence"]
-        assert (first["snapshot"], states(first)) == (True, {"bob": "ACTIVE"})
-        async with ann.connect():
+        assert (first["snapshot"], states_by_name(first)) == (True, {"bob": "ACTIVE"})
+        async with ann.socket():
             then = json.loads((await anext(lines)).removeprefix("data: "))["data"]["presence"]
-            assert states(then) == {"ann": "ACTIVE"}
+            assert states_by_name(then) == {"ann": "ACTIVE"}
 
 
-async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: UserClient, bob: UserClient) -> None:
+async def test_presence_requires_the_right_to_read_the_room(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE")
     async with bob.connect() as wire:
         message = await (await wire.subscribe(PRESENCE, roomId=den)).next_message()
@@ -101,22 +108,22 @@ async def test_who_may_not_read_a_room_does_not_see_who_is_there(ann: UserClient
         assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
 
 
-async def test_who_is_removed_hears_the_end_within_a_second(ann: UserClient, bob: UserClient) -> None:
+async def test_the_presence_stream_of_a_removed_member_ends_within_a_second(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with ann.connect() as anns, bob.connect() as bobs:
         staying, leaving = [await wire.subscribe(PRESENCE, roomId=den) for wire in (anns, bobs)]
         for watching in (staying, leaving):
-            assert states(await watching.next_event()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+            assert states_by_name(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         await change(ann, "removeMember", roomId=den, userId=bob.id)
         async with asyncio.timeout(A_SECOND):
-            assert (await leaving.next_message())["type"] == "complete"
-        assert await until_shown(staying, are("ann")) == {"ann": "ACTIVE"}
+            assert (await leaving.message())["type"] == "complete"
+        assert await wait_for_shown(staying, only("ann")) == {"ann": "ACTIVE"}
         await ann.mutate(DELETE, roomId=den)
         async with asyncio.timeout(A_SECOND):
             assert (await staying.next_message())["type"] == "complete"
 
 
-# ------------------------------------------------------------------ crowds
+# ------------------------------------------------------------------ large rooms
 
 
 def groups(app: RunningApp) -> list[Group]:
@@ -124,9 +131,9 @@ def groups(app: RunningApp) -> list[Group]:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserClient, bob: UserClient) -> None:
+async def test_hundreds_of_users_who_connect_at_once_cost_few_executions(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, presence = await crowd_of(ann, den, 400), ann.app.roomcast.backend.presence
+    actors, signals = await add_members(ann, den, 400), ann.app.roomcast.signals
     async with AsyncExitStack() as open_:
         wires = [await open_.enter_async_context(person.connect()) for person in (ann, ann, bob, bob)]
         watching = [await wire.subscribe(PRESENCE, roomId=den) for wire in wires]
@@ -134,52 +141,52 @@ async def test_hundreds_who_come_at_once_are_few_words_for_everybody(ann: UserCl
             await each.next_event()
         [group] = groups(ann.app)
         before = group.executions
-        for actor in crowd:
-            presence.on_connect(actor)
+        for actor in actors:
+            signals.on_connect(actor)
         for each in watching:
-            known = await until_shown(each, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
+            known = await wait_for_shown(each, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
         assert group.executions - before <= 2
-        for actor in crowd:
-            presence.on_disconnect(actor, for_good=True)
+        for actor in actors:
+            signals.on_disconnect(actor, for_good=True)
         for each in watching:
-            assert await until_shown(each, are()) == {}
+            assert await wait_for_shown(each, only()) == {}
         assert group.executions - before <= 4
         assert known.keys() < {f"person{number}" for number in range(400)}
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_crowd_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
+async def test_a_actors_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, presence = await crowd_of(ann, den, 300), ann.app.roomcast.backend.presence
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(PRESENCE, roomId=den)
-        await watching.next_event()
+    actors, signals = await add_members(ann, den, 300), ann.app.roomcast.signals
+    async with ann.socket() as wire:
+        watching = await wire.watch(PRESENCE, roomId=den)
+        await watching.next()
         with statements() as seen:
-            for actor in crowd:
-                presence.on_connect(actor)
-            await until_shown(watching, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
+            for actor in actors:
+                signals.on_connect(actor)
+            await wait_for_shown(watching, lambda known: len(known) == policy.MAX_VISIBLE_USERS - 1)
         assert len(seen) <= 2
         assert all(statement.startswith("SELECT users.") for statement in seen), seen
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_where_somebody_shown_goes_another_comes_in(ann: UserClient) -> None:
+async def test_another_user_is_shown_when_a_shown_user_disconnects(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    crowd, presence = await crowd_of(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.backend.presence
-    for actor in crowd:
-        presence.on_connect(actor)
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(PRESENCE, roomId=den)
-        known = states(await watching.next_event())
+    actors, signals = await add_members(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.signals
+    for actor in actors:
+        signals.on_connect(actor)
+    async with ann.socket() as wire:
+        watching = await wire.watch(PRESENCE, roomId=den)
+        known = states_by_name(await watching.next())
         assert len(known) == policy.MAX_VISIBLE_USERS
-        names = {f"person{number}": actor for number, actor in enumerate(crowd)}
+        names = {f"person{number}": actor for number, actor in enumerate(actors)}
         gone = next(name for name in known if name in names)
-        presence.on_disconnect(names[gone], for_good=True)
-        told = states(await watching.next_event())
-        assert (told.pop(gone), list(told.values())) == ("OFFLINE", ["ACTIVE"])
+        signals.on_disconnect(names[gone], for_good=True)
+        update = states_by_name(await watching.next())
+        assert (update.pop(gone), list(update.values())) == ("OFFLINE", ["ACTIVE"])
 
 
-async def test_two_documents_are_two_executions_and_many_people_one(
+async def test_a_presence_change_is_executed_once_per_document(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -187,9 +194,9 @@ async def test_two_documents_are_two_executions_and_many_people_one(
         watching = [await wire.subscribe(PRESENCE, roomId=den) for wire in (anns, bobs, anns)]
         watching.append(await bobs.subscribe(PERSONAL, roomId=den))
         for each in watching:
-            assert states(await each.next_event()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+            assert states_by_name(await each.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         before = [group.executions for group in groups(ann.app)]
-        await sets(bob, statusText="x")
+        await set_presence(bob, statusText="x")
         for each in watching:
-            assert states(await each.next_event()) == {"bob": "ACTIVE"}
+            assert states_by_name(await each.next()) == {"bob": "ACTIVE"}
         assert [group.executions - count for group, count in zip(groups(ann.app), before, strict=True)] == [1, 1]

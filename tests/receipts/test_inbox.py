@@ -1,4 +1,4 @@
-"""The inbox: a snapshot, then absolute changes of all of a person's rooms, whatever the bus loses."""
+"""The inbox: a snapshot of all of a user's rooms, then absolute changes, also after gaps of the bus."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ import pytest
 
 from roomcast.realtime import watchers
 from tests.api_clients import ClientSubscription, Json, UserClient
-from tests.receipts.test_unread import MARK, PREFER
+from tests.receipts.test_unread import MARK_READ, SET_PREFERENCES
 from tests.rooms.documents import change, mutation
 
 ROOM = "roomId unreadCount unreadIsCapped mentionCount lastReadSeq"
@@ -21,23 +21,23 @@ INBOX = (
 
 
 @pytest.fixture(autouse=True)
-def no_look(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the bus loses here is found because it says so, and not by a look at the log: see test_lost_frames."""
-    monkeypatch.setattr(watchers, "CHECK_SECONDS", 60.0)
+def no_log_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gaps are found here because the bus reports them, not by comparing with the log (see test_lost_frames)."""
+    monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
 
 
 @asynccontextmanager
-async def inbox(person: UserClient) -> AsyncIterator[tuple[ClientSubscription, Json]]:
-    """This person's open inbox, and its first snapshot."""
-    async with person.connect() as wire:
-        watching = await wire.subscribe(INBOX)
-        snapshot = await watching.next_event()
+async def open_inbox(person: UserClient) -> AsyncIterator[tuple[ClientSubscription, Json]]:
+    """The user's inbox subscription, and its first snapshot."""
+    async with person.socket() as wire:
+        watching = await wire.watch(INBOX)
+        snapshot = await watching.next()
         assert snapshot["__typename"] == "InboxSnapshot"
         yield watching, snapshot
 
 
-async def until(watching: ClientSubscription, kind: str, **values: object) -> Json:
-    """The next event of that kind that shows these values: what is said of one change depends on how it is cut."""
+async def wait_for_event(watching: ClientSubscription, kind: str, **values: object) -> Json:
+    """The next event of that kind with these values. Earlier ones are skipped: coalescing may split a change."""
     while True:
         event = await watching.next_event()
         shown = {**event, **(event.get("room") or {})}
@@ -45,108 +45,106 @@ async def until(watching: ClientSubscription, kind: str, **values: object) -> Js
             return event
 
 
-async def test_an_inbox_begins_with_all_rooms_and_follows_what_happens(ann: UserClient, bob: UserClient) -> None:
+async def test_an_inbox_sends_a_snapshot_and_then_changed_counts(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    await ann.send_messages(den, "before")
-    async with inbox(bob) as (watching, snapshot):
+    await ann.say(den, "before")
+    async with open_inbox(bob) as (watching, snapshot):
         assert {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]} == {den: 1, hall: 0}
-        *_, last = await ann.send_messages(hall, "one", "@bob")
-        told = await until(watching, "UnreadChanged", roomId=hall, unreadCount=2)
-        assert (told["room"]["mentionCount"], told["totalUnread"], told["totalMentions"]) == (1, 3, 1)
-        await bob.mutate(MARK, roomId=hall, upToMessageId=last["id"])
-        told = await until(watching, "UnreadChanged", roomId=hall, unreadCount=0)
-        assert (told["totalUnread"], told["totalMentions"]) == (1, 0)
+        *_, last = await ann.say(hall, "one", "@bob")
+        event = await wait_for_event(watching, "UnreadChanged", roomId=hall, unreadCount=2)
+        assert (event["room"]["mentionCount"], event["totalUnread"], event["totalMentions"]) == (1, 3, 1)
+        await bob.mutate(MARK_READ, roomId=hall, upToMessageId=last["id"])
+        event = await wait_for_event(watching, "UnreadChanged", roomId=hall, unreadCount=0)
+        assert (event["totalUnread"], event["totalMentions"]) == (1, 0)
 
 
-async def test_rooms_come_and_go_and_change(ann: UserClient, bob: UserClient) -> None:
-    async with inbox(bob) as (watching, snapshot):
+async def test_an_inbox_reports_added_changed_and_removed_rooms(ann: UserClient, bob: UserClient) -> None:
+    async with open_inbox(bob) as (watching, snapshot):
         assert (snapshot["rooms"], snapshot["totalUnread"]) == ([], 0)
         den = await ann.create_room("den", memberIds=[bob.id])
-        assert (await until(watching, "RoomListChanged", change="ADDED"))["now"]["name"] == "den"
-        await ann.send_messages(den, "hello")
-        await until(watching, "UnreadChanged", roomId=den, unreadCount=1)
-        await bob.mutate(PREFER, roomId=den, favourite=True)
-        told = await until(watching, "RoomListChanged", change="UPDATED")
-        assert told["now"]["viewerMembership"] == {"favourite": True}
+        assert (await wait_for_event(watching, "RoomListChanged", change="ADDED"))["now"]["name"] == "den"
+        await ann.say(den, "hello")
+        await wait_for_event(watching, "UnreadChanged", roomId=den, unreadCount=1)
+        await bob.mutate(SET_PREFERENCES, roomId=den, favourite=True)
+        event = await wait_for_event(watching, "RoomListChanged", change="UPDATED")
+        assert event["now"]["viewerMembership"] == {"favourite": True}
         await bob.leave(den)
-        told = await until(watching, "RoomListChanged", change="REMOVED")
-        assert (told["roomId"], told["now"]) == (den, None)
+        event = await wait_for_event(watching, "RoomListChanged", change="REMOVED")
+        assert (event["roomId"], event["now"]) == (den, None)
 
 
-async def test_a_burst_is_told_in_few_words(ann: UserClient, bob: UserClient) -> None:
+async def test_a_burst_of_messages_is_coalesced(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with inbox(bob) as (watching, _):
-        await ann.send_messages(den, *(f"number {n}" for n in range(40)))
-        told = 1
-        while (await watching.next_event()).get("room", {}).get("unreadCount") != 40:
-            told += 1
-        assert told < 40
+    async with open_inbox(bob) as (watching, _):
+        await ann.say(den, *(f"number {n}" for n in range(40)))
+        payloads = 1
+        while (await watching.next()).get("room", {}).get("unreadCount") != 40:
+            payloads += 1
+        assert payloads < 40
 
 
-async def test_after_a_gap_of_the_bus_a_fresh_snapshot_says_what_was_missed(ann: UserClient, bob: UserClient) -> None:
+async def test_a_new_snapshot_follows_a_gap_of_the_bus(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     app = ann.app.roomcast
-    async with inbox(bob) as (watching, _):
-        await ann.send_messages(den, "heard")
-        await until(watching, "UnreadChanged", unreadCount=1)
-        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
-        await ann.send_messages(den, "not heard")
-        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
-        app.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
-        snapshot = await until(watching, "InboxSnapshot")
+    async with open_inbox(bob) as (watching, _):
+        await ann.say(den, "delivered")
+        await wait_for_event(watching, "UnreadChanged", unreadCount=1)
+        on_frame, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await ann.say(den, "lost")
+        app.watch.on_frame = on_frame  # type: ignore[method-assign]
+        app.watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        snapshot = await wait_for_event(watching, "InboxSnapshot")
         assert [room["unreadCount"] for room in snapshot["rooms"]] == [2]
 
 
-async def test_a_new_name_that_was_not_heard_is_told_after_the_gap(ann: UserClient, bob: UserClient) -> None:
+async def test_a_room_name_changed_during_a_gap_is_reported_after_it(ann: UserClient, bob: UserClient) -> None:
     den, _ = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     app = ann.app.roomcast
-    async with inbox(bob) as (watching, _):
-        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
+    async with open_inbox(bob) as (watching, _):
+        on_frame, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await change(ann, "updateRoom", roomId=den, name="lair")
-        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
-        app.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
-        event = await watching.next_event()
+        app.watch.on_frame = on_frame  # type: ignore[method-assign]
+        app.watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        event = await watching.next()
     assert (event["__typename"], event["roomId"], event["change"]) == ("RoomListChanged", den, "UPDATED")
     assert event["now"]["name"] == "lair"
 
 
-async def test_a_snapshot_after_a_gap_swallows_no_change_that_was_heard(ann: UserClient, bob: UserClient) -> None:
+async def test_a_snapshot_after_a_gap_does_not_hide_other_changes(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     app = ann.app.roomcast
-    async with inbox(bob) as (watching, _):
-        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
-        await ann.send_messages(hall, "not heard")
-        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
-        app.backend.watchers.on_resync([f"room:{hall.removeprefix('room_')}"])
+    async with open_inbox(bob) as (watching, _):
+        on_frame, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await ann.say(hall, "lost")
+        app.watch.on_frame = on_frame  # type: ignore[method-assign]
+        app.watch.on_resync([f"room:{hall.removeprefix('room_')}"])
         await change(ann, "updateRoom", roomId=den, name="lair")
-        told = list[Json]()
-        while not {"InboxSnapshot", den} <= {event.get("roomId", event["__typename"]) for event in told}:
-            told.append(await watching.next_event())
-    renamed = next(event for event in told if event.get("roomId") == den)
+        events = list[Json]()
+        while not {"InboxSnapshot", den} <= {event.get("roomId", event["__typename"]) for event in events}:
+            events.append(await watching.next())
+    renamed = next(event for event in events if event.get("roomId") == den)
     assert (renamed["roomId"], renamed["change"], renamed["now"]["name"]) == (den, "UPDATED", "lair")
 
 
 @pytest.mark.parametrize("kind", ["a room", "a direct conversation"])
-async def test_a_room_that_one_came_into_during_a_gap_is_heard_after_it(
-    ann: UserClient, bob: UserClient, kind: str
-) -> None:
+async def test_a_room_joined_during_a_gap_is_followed_after_it(ann: UserClient, bob: UserClient, kind: str) -> None:
     app = ann.app.roomcast
-    async with inbox(bob) as (watching, _):
-        deaf, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
+    async with open_inbox(bob) as (watching, _):
+        on_frame, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         if kind == "a room":
             den = await ann.create_room("den", memberIds=[bob.id])
         else:
             den = (await ann.mutate(mutation("openDirectMessage"), userIds=[bob.id]))["room"]["id"]
-        app.backend.watchers.on_frame = deaf  # type: ignore[method-assign]
-        app.backend.watchers.on_resync([f"user:{bob.id.removeprefix('user_')}"])
+        app.watch.on_frame = on_frame  # type: ignore[method-assign]
+        app.watch.on_resync([f"user:{bob.id.removeprefix('user_')}"])
         async with asyncio.timeout(5):
-            while f"room:{den.removeprefix('room_')}" not in app.backend.watchers.topics:  # noqa: ASYNC110 (no one event says it)
+            while f"room:{den.removeprefix('room_')}" not in app.watch.topics:  # noqa: ASYNC110 (no event to await)
                 await asyncio.sleep(0.01)
-        await ann.send_messages(den, "heard")
-        await until(watching, "UnreadChanged", unreadCount=1)
+        await ann.say(den, "delivered")
+        await wait_for_event(watching, "UnreadChanged", unreadCount=1)
 
 
-async def test_a_stranger_has_no_inbox(ann: UserClient) -> None:
+async def test_an_anonymous_client_has_no_inbox(ann: UserClient) -> None:
     ann.token = None
     async with ann.connect() as wire:
         watching = await wire.subscribe(INBOX)

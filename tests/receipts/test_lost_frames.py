@@ -1,4 +1,4 @@
-"""Inboxes and presence of a process that never hears what another one has committed."""
+"""Inboxes and presence of a process that loses the frames of another process."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing
@@ -12,8 +12,8 @@ from tests.conftest import MakeApp
 from tests.presence.documents import PRESENCE
 from tests.realtime.listener import until as until_true
 from tests.realtime.proxy import Proxy
-from tests.receipts.test_inbox import inbox, until
-from tests.receipts.test_unread import MARK, PREFER
+from tests.receipts.test_inbox import open_inbox, wait_for_event
+from tests.receipts.test_unread import MARK_READ, SET_PREFERENCES
 from tests.rooms.documents import change
 from tests.running_app import RunningApp
 
@@ -34,17 +34,17 @@ async def app(make_app: MakeApp, redis_url: str) -> RunningApp:
 
 
 @pytest.fixture
-async def wire_to_redis(redis_url: str) -> AsyncIterator[Proxy]:
+async def redis_proxy(redis_url: str) -> AsyncIterator[Proxy]:
     async with Proxy(redis_url) as proxy:
         yield proxy
 
 
 @pytest.fixture
-async def cut_off(make_app: MakeApp, app: RunningApp, wire_to_redis: Proxy) -> RunningApp:
+async def cut_off(make_app: MakeApp, app: RunningApp, redis_proxy: Proxy) -> RunningApp:
     """Another process, whose frames are lost after the commit."""
-    other = await make_app(bus_url=wire_to_redis.url, rate_limits="off")
+    other = await make_app(bus_url=redis_proxy.url, rate_limits="off")
     await until_true(lambda: other.roomcast.bus.connected)
-    await wire_to_redis.cut()
+    await redis_proxy.cut()
     await until_true(lambda: not other.roomcast.bus.connected)
     return other
 
@@ -57,7 +57,7 @@ async def at(app: RunningApp, person: UserClient) -> AsyncIterator[UserClient]:
 
 
 async def until_unread(watching: ClientSubscription, room_id: str, count: int) -> None:
-    """By a change or by a snapshot: a doubt may come before the count."""
+    """Wait for a change or a snapshot with this count: a resync may come first."""
     shown = None
     while shown != count:
         event = await watching.next_event()
@@ -65,48 +65,48 @@ async def until_unread(watching: ClientSubscription, room_id: str, count: int) -
         shown = next((room["unreadCount"] for room in rooms if room.get("roomId") == room_id), shown)
 
 
-async def test_an_inbox_learns_of_messages_and_names_whose_frames_were_lost(
+async def test_an_inbox_finds_messages_and_names_with_lost_frames(
     ann: UserClient, bob: UserClient, cut_off: RunningApp
 ) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    async with inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
-        await ann_there.send_messages(den, "not heard")
+    async with open_inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
+        await ann_there.say(den, "lost")
         await until_unread(watching, den, 1)
         await change(ann_there, "updateRoom", roomId=hall, name="lobby")
-        told = await until(watching, "RoomListChanged", roomId=hall, change="UPDATED")
-        assert told["now"]["name"] == "lobby"
+        event = await wait_for_event(watching, "RoomListChanged", roomId=hall, change="UPDATED")
+        assert event["now"]["name"] == "lobby"
 
 
-async def test_an_inbox_learns_of_a_lost_name_before_a_message_that_was_heard(
+async def test_an_inbox_finds_a_lost_name_before_a_delivered_message(
     ann: UserClient, bob: UserClient, cut_off: RunningApp
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
+    async with open_inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
         await change(ann_there, "updateRoom", roomId=den, name="lair")
-        await ann.send_messages(den, "heard")
-        told = await until(watching, "RoomListChanged", roomId=den, change="UPDATED")
-        assert told["now"]["name"] == "lair"
+        await ann.say(den, "delivered")
+        event = await wait_for_event(watching, "RoomListChanged", roomId=den, change="UPDATED")
+        assert event["now"]["name"] == "lair"
 
 
-async def test_an_inbox_learns_of_lost_changes_that_no_log_holds(
+async def test_an_inbox_finds_lost_changes_that_are_in_no_log(
     ann: UserClient, bob: UserClient, cut_off: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox_reconciler, "CHECK_SECONDS", 2.0)
     den = await ann.create_room("den", memberIds=[bob.id])
-    [said] = await ann.send_messages(den, "unread")
-    async with inbox(bob) as (watching, snapshot), at(cut_off, bob) as bob_there, at(cut_off, ann) as ann_there:
+    [said] = await ann.say(den, "unread")
+    async with open_inbox(bob) as (watching, snapshot), at(cut_off, bob) as bob_there, at(cut_off, ann) as ann_there:
         assert snapshot["totalUnread"] == 1
-        await bob_there.mutate(MARK, roomId=den, upToMessageId=said["id"])
-        assert (await until(watching, "InboxSnapshot"))["totalUnread"] == 0
-        await bob_there.mutate(PREFER, roomId=den, favourite=True)
-        told = await until(watching, "RoomListChanged", roomId=den, change="UPDATED")
-        assert told["now"]["viewerMembership"] == {"favourite": True}
+        await bob_there.mutate(MARK_READ, roomId=den, upToMessageId=said["id"])
+        assert (await wait_for_event(watching, "InboxSnapshot"))["totalUnread"] == 0
+        await bob_there.mutate(SET_PREFERENCES, roomId=den, favourite=True)
+        event = await wait_for_event(watching, "RoomListChanged", roomId=den, change="UPDATED")
+        assert event["now"]["viewerMembership"] == {"favourite": True}
         hall = await ann_there.create_room("hall", memberIds=[bob.id])
-        snapshot = await until(watching, "InboxSnapshot")
+        snapshot = await wait_for_event(watching, "InboxSnapshot")
         assert hall in [room["roomId"] for room in snapshot["rooms"]]
 
 
-async def test_presence_learns_of_members_who_left_without_a_frame(
+async def test_presence_finds_a_member_who_left_with_a_lost_frame(
     ann: UserClient, bob: UserClient, cut_off: RunningApp
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
@@ -120,13 +120,13 @@ async def test_presence_learns_of_members_who_left_without_a_frame(
         assert (event["snapshot"], [user["username"] for user in event["users"]]) == (True, ["ann"])
 
 
-async def test_frames_that_were_lost_are_announced_when_the_sender_is_back(
-    ann: UserClient, bob: UserClient, cut_off: RunningApp, wire_to_redis: Proxy
+async def test_lost_frames_are_announced_when_the_sender_reconnects(
+    ann: UserClient, bob: UserClient, cut_off: RunningApp, redis_proxy: Proxy
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    [said] = await ann.send_messages(den, "unread")
-    async with inbox(bob) as (watching, _), at(cut_off, bob) as bob_there:
-        await bob_there.mutate(MARK, roomId=den, upToMessageId=said["id"])
+    [said] = await ann.say(den, "unread")
+    async with open_inbox(bob) as (watching, _), at(cut_off, bob) as bob_there:
+        await bob_there.mutate(MARK_READ, roomId=den, upToMessageId=said["id"])
         await until_true(lambda: cut_off.roomcast.bus.stats.dropped > 0)
-        await wire_to_redis.listen()
-        assert (await until(watching, "InboxSnapshot"))["totalUnread"] == 0
+        await redis_proxy.listen()
+        assert (await wait_for_event(watching, "InboxSnapshot"))["totalUnread"] == 0

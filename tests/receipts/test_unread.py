@@ -1,15 +1,15 @@
-"""What is unread: others' messages in a room's own talk, counted and never stored."""
+"""Unread counts, read positions, readers and room preferences."""
 
 from tests.api_clients import Json, UserClient
 from tests.messages.documents import DELETE
 from tests.statements import statements
 
 MEMBERSHIP = "lastReadSeq unreadCount unreadIsCapped mentionCount notificationLevel mutedUntil favourite"
-MARK = (
+MARK_READ = (
     "mutation Mark($input: MarkReadInput!) { markRead(input: $input) "
     "{ errors { code path } membership { " + MEMBERSHIP + " } } }"
 )
-PREFER = (
+SET_PREFERENCES = (
     "mutation Prefer($input: SetRoomPreferencesInput!) { setRoomPreferences(input: $input) "
     "{ errors { code } cursor room { viewerMembership { " + MEMBERSHIP + " } } } }"
 )
@@ -17,7 +17,7 @@ ROOMS = (
     "query Rooms { me { totalUnread totalMentions } rooms { nodes { id viewerMembership { " + MEMBERSHIP + " } } } }"
 )
 READ_BY = "query ReadBy($id: ID!) { message(id: $id) { readBy(first: 5) { totalCount nodes { username } } } }"
-MARKS = (
+READ_MARKERS = (
     "subscription Marks($roomId: ID!, $after: Cursor) { roomEvents(roomId: $roomId, after: $after) "
     "{ __typename cursor replayed ... on ReadMarkerMoved { user { username } upToSeq } "
     "... on MessageCreated { message { seq } } } }"
@@ -25,13 +25,13 @@ MARKS = (
 
 
 async def unread(person: UserClient, room_id: str) -> Json:
-    """This person's membership, as their list of rooms shows it."""
+    """The user's membership in the room, from their list of rooms."""
     nodes = (await person.execute(ROOMS))["rooms"]["nodes"]
     [membership] = [node["viewerMembership"] for node in nodes if node["id"] == room_id]
     return dict(membership)
 
 
-async def test_what_others_say_is_unread_until_it_is_read(ann: UserClient, bob: UserClient) -> None:
+async def test_messages_of_others_are_unread_until_they_are_marked_read(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
     await ann.send_messages(den, "before bob")
     await bob.join(den)
@@ -40,16 +40,16 @@ async def test_what_others_say_is_unread_until_it_is_read(ann: UserClient, bob: 
     await ann.mutate(DELETE, messageId=said[0]["id"])
     assert (await unread(bob, den))["unreadCount"] == 2
     assert (await unread(ann, den))["unreadCount"] == 0
-    marked = await bob.mutate(MARK, roomId=den, upToMessageId=said[1]["id"])
+    marked = await bob.mutate(MARK_READ, roomId=den, upToMessageId=said[1]["id"])
     assert marked["membership"]["unreadCount"] == 1
     assert marked["membership"]["lastReadSeq"] == said[1]["seq"]
 
 
-async def test_a_mark_moves_forward_only_unless_forced(ann: UserClient, bob: UserClient) -> None:
+async def test_the_read_position_moves_back_only_with_force(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     one, two = await ann.send_messages(den, "one", "two")
     for message, force, left in ((two, False, 0), (one, False, 0), (one, True, 1)):
-        marked = await bob.mutate(MARK, roomId=den, upToMessageId=message["id"], force=force)
+        marked = await bob.mutate(MARK_READ, roomId=den, upToMessageId=message["id"], force=force)
         assert marked["membership"]["unreadCount"] == left
 
 
@@ -63,7 +63,9 @@ async def test_counts_are_exact_to_a_hundred_and_then_capped(ann: UserClient, bo
     assert (capped["unreadCount"], capped["unreadIsCapped"]) == (100, True)
 
 
-async def test_who_speaks_has_read_and_a_reply_in_a_thread_reads_nothing(ann: UserClient, bob: UserClient) -> None:
+async def test_a_message_moves_its_authors_read_position_and_a_thread_reply_does_not(
+    ann: UserClient, bob: UserClient
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     [root] = await ann.send_messages(den, "topic")
     await bob.send(den, "aside", threadRootId=root["id"])
@@ -74,7 +76,7 @@ async def test_who_speaks_has_read_and_a_reply_in_a_thread_reads_nothing(ann: Us
     assert (after["unreadCount"], after["lastReadSeq"]) == (0, spoken["seq"])
 
 
-async def test_mentions_are_counted_once_each_and_in_threads_too(
+async def test_each_message_counts_as_one_mention_in_threads_too(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
@@ -83,85 +85,87 @@ async def test_mentions_are_counted_once_each_and_in_threads_too(
     assert [(await unread(person, den))["mentionCount"] for person in (ann, bob, cleo)] == [0, 4, 2]
     await ann.mutate(DELETE, messageId=root["id"])
     assert (await unread(bob, den))["mentionCount"] == 3
-    marked = await bob.mutate(MARK, roomId=den, upToMessageId=last["id"])
+    marked = await bob.mutate(MARK_READ, roomId=den, upToMessageId=last["id"])
     assert marked["membership"]["mentionCount"] == 1
 
 
-async def test_totals_are_of_all_rooms(ann: UserClient, bob: UserClient) -> None:
+async def test_totals_are_sums_over_all_rooms(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     await ann.send_messages(den, "one", "@bob")
     await ann.send_messages(hall, "three")
     assert (await bob.execute(ROOMS))["me"] == {"totalUnread": 3, "totalMentions": 1}
 
 
-async def test_only_members_read_and_only_what_is_there(ann: UserClient, bob: UserClient) -> None:
+async def test_only_members_can_mark_messages_of_the_room_read(ann: UserClient, bob: UserClient) -> None:
     den, hall = await ann.create_room("den", visibility="PRIVATE"), await ann.create_room("hall")
     [private], [public] = await ann.send_messages(den, "ours"), await ann.send_messages(hall, "all's")
     for room, message, code in ((den, private, "NOT_FOUND"), (hall, public, "NOT_A_MEMBER")):
-        assert (await bob.mutate(MARK, roomId=room, upToMessageId=message["id"]))["errors"][0]["code"] == code
-    assert (await ann.mutate(MARK, roomId=den, upToMessageId=public["id"]))["errors"][0]["code"] == "NOT_FOUND"
+        assert (await bob.mutate(MARK_READ, roomId=room, upToMessageId=message["id"]))["errors"][0]["code"] == code
+    assert (await ann.mutate(MARK_READ, roomId=den, upToMessageId=public["id"]))["errors"][0]["code"] == "NOT_FOUND"
 
 
-async def test_one_sees_who_has_read_a_message(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+async def test_read_by_lists_the_members_who_have_read_a_message(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     [message] = await ann.send_messages(den, "news")
     assert (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"] == {"totalCount": 0, "nodes": []}
-    await bob.mutate(MARK, roomId=den, upToMessageId=message["id"])
+    await bob.mutate(MARK_READ, roomId=den, upToMessageId=message["id"])
     read_by = (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"]
     assert read_by == {"totalCount": 1, "nodes": [{"username": "bob"}]}
 
 
-async def test_a_mark_is_told_to_who_listens_and_to_nobody_later(ann: UserClient, bob: UserClient) -> None:
+async def test_a_read_marker_is_sent_live_and_never_replayed(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(MARKS, roomId=den)
-        await watching.wait_until_ready()
+    async with ann.socket() as wire:
+        watching = await wire.watch(READ_MARKERS, roomId=den)
+        await watching.until_ready()
         sent = await ann.send(den, "one")
         assert (await watching.next_event())["message"] == {"seq": sent["message"]["seq"]}
         for _ in range(2):
-            await bob.mutate(MARK, roomId=den, upToMessageId=sent["message"]["id"])
-        told = await watching.next_event()
-        assert told == {
+            await bob.mutate(MARK_READ, roomId=den, upToMessageId=sent["message"]["id"])
+        event = await watching.next()
+        assert event == {
             "__typename": "ReadMarkerMoved",
             "cursor": sent["cursor"],
             "replayed": False,
             "user": {"username": "bob"},
             "upToSeq": sent["message"]["seq"],
         }
-        await bob.send_messages(den, "two")
-        assert (await watching.next_event())["__typename"] == "MessageCreated"
-        late = await wire.subscribe(MARKS, roomId=den, after=sent["cursor"])
-        await late.wait_until_ready()
-        assert [event["__typename"] for event in await late.wait_until_ready()] == ["MessageCreated", "StreamReady"]
+        await bob.say(den, "two")
+        assert (await watching.next())["__typename"] == "MessageCreated"
+        late = await wire.watch(READ_MARKERS, roomId=den, after=sent["cursor"])
+        await late.until_ready()
+        assert [event["__typename"] for event in await late.until_ready()] == ["MessageCreated", "StreamReady"]
 
 
-async def test_preferences_are_ones_own_and_what_is_left_out_stays(ann: UserClient, bob: UserClient) -> None:
+async def test_preferences_are_per_member_and_omitted_ones_stay(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     until = "2030-01-01T00:00:00.000Z"
-    first = await bob.mutate(PREFER, roomId=den, notificationLevel="MENTIONS", mutedUntil=until, favourite=True)
+    first = await bob.mutate(
+        SET_PREFERENCES, roomId=den, notificationLevel="MENTIONS", mutedUntil=until, favourite=True
+    )
     assert first["cursor"] is None
     chosen = first["room"]["viewerMembership"]
     assert (chosen["notificationLevel"], chosen["mutedUntil"], chosen["favourite"]) == ("MENTIONS", until, True)
-    second = (await bob.mutate(PREFER, roomId=den, favourite=False))["room"]["viewerMembership"]
+    second = (await bob.mutate(SET_PREFERENCES, roomId=den, favourite=False))["room"]["viewerMembership"]
     assert (second["notificationLevel"], second["mutedUntil"], second["favourite"]) == ("MENTIONS", until, False)
-    third = (await bob.mutate(PREFER, roomId=den, mutedUntil=None))["room"]["viewerMembership"]
+    third = (await bob.mutate(SET_PREFERENCES, roomId=den, mutedUntil=None))["room"]["viewerMembership"]
     assert third["mutedUntil"] is None
     theirs = await unread(ann, den)
     assert (theirs["notificationLevel"], theirs["favourite"]) == ("ALL", False)
 
 
-async def test_the_unread_of_many_rooms_costs_no_more_statements_than_that_of_few(
-    ann: UserClient, bob: UserClient
-) -> None:
+async def test_unread_counts_of_many_rooms_cost_as_many_statements_as_of_few(ann: UserClient, bob: UserClient) -> None:
     rooms = [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2)]
-    few = await cost(bob, ROOMS)
+    few = await statement_count(bob, ROOMS)
     rooms += [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2, 12)]
-    await ann.send_messages(rooms[-1], "hello")
-    assert await cost(bob, ROOMS) == few
+    await ann.say(rooms[-1], "hello")
+    assert await statement_count(bob, ROOMS) == few
 
 
-async def cost(person: UserClient, document: str) -> int:
-    """How many statements the operation costs."""
+async def statement_count(person: UserClient, document: str) -> int:
+    """The number of statements that the operation executes."""
     with statements() as seen:
         await person.execute(document)
     return len(seen)

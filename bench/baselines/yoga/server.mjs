@@ -1,4 +1,4 @@
-// What a Node user would run: graphql-yoga with graphql-ws and its in-memory pub/sub. No store.
+// The usual setup on Node: graphql-yoga with graphql-ws and its in-memory pub/sub. Nothing is stored.
 import { createServer } from 'node:http'
 import { createPubSub, createSchema, createYoga } from 'graphql-yoga'
 import { useServer } from 'graphql-ws/use/ws'

@@ -161,7 +161,12 @@ class Inbox:
     async def _run(self, outbox: Outbox, on_failure: Callable[[], None]) -> None:
         try:
             await self._send_snapshot(outbox)
-            await self._send_changes(outbox)
+            while not outbox.closed:
+                await self._has_changes.wait()
+                await asyncio.sleep(COALESCE_SECONDS)
+                self._has_changes.clear()
+                for update in await self._next_updates():
+                    await self._send_update(outbox, update)
         except Exception:
             logger.exception("an inbox failed")
             on_failure()
@@ -174,14 +179,6 @@ class Inbox:
         await self._follow_all_rooms()
         await self._send_update(outbox, self._snapshot(await self._count(None)))
 
-    async def _send_changes(self, outbox: Outbox) -> None:
-        while not outbox.closed:
-            await self._has_changes.wait()
-            await asyncio.sleep(COALESCE_SECONDS)
-            self._has_changes.clear()
-            for update in await self._next_updates():
-                await self._send_update(outbox, update)
-
     async def _next_updates(self) -> Sequence[InboxUpdate]:
         # Taken before the first wait: what is marked while the database answers belongs to the next batch.
         dirty, updated, needs_recount = self._dirty, self._updated, self._needs_recount
@@ -193,15 +190,12 @@ class Inbox:
         if needs_recount:
             # A log that moved without a frame may hold a new name. Preferences are in no log and are compared.
             updated |= self._moved_rooms(found) - dirty
-            if self._differing_rooms(found) - dirty:
+            known, rooms = self._known, found.keys() | self._known.keys()
+            if any(found.get(room_id) != known.get(room_id) for room_id in rooms - dirty):
                 updates.append(self._snapshot(found))
         for room_id in sorted(dirty | updated):
             updates += self._room_updates(room_id, found, room_id in updated)
         return updates
-
-    def _differing_rooms(self, found: dict[UUID, RoomReadState]) -> set[UUID]:
-        rooms = found.keys() | self._known.keys()
-        return {room_id for room_id in rooms if found.get(room_id) != self._known.get(room_id)}
 
     def _moved_rooms(self, found: dict[UUID, RoomReadState]) -> set[UUID]:
         known = self._known

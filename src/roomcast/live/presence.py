@@ -255,9 +255,6 @@ class PresenceService:
             self._peer_sync.reset_timeouts(clock)
         self._send_to_peers(clock)
         self._watched_members.publish()
-        self._publish_typing(clock)
-
-    def _publish_typing(self, clock: float) -> None:
         self.typing_users.expire(clock)
         changed, self.typing_users.changed = self.typing_users.changed, set()
         for room_id in (changed | self.typing_users.room_ids) & self._typing_feeds.keys():

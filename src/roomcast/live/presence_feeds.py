@@ -135,26 +135,23 @@ class RoomPresenceFeed:
 
     def _start_loading(self) -> None:
         if self._loading is None:
-            self._loading = asyncio.create_task(self._load(), name=f"members {self._room_id}")
-
-    async def _load(self) -> None:
-        try:
-            await self._load_members()
-        finally:
-            self._loading = None
+            self._loading = asyncio.create_task(self._load_members(), name=f"members {self._room_id}")
 
     async def _load_members(self) -> None:
-        self._is_stale = True
-        while self._is_stale:  # a membership changed while they were read, and the result may miss it
-            self._is_stale = False
-            found, self._position = await retry_until_success(self._read_members)
-        for user_id in self._members - found:
-            self._remove(user_id)
-        for user_id in found - self._members:
-            self._add(user_id)
-        if not self._loaded.is_set():
-            self._refresh_shown()
-            self._loaded.set()
+        try:
+            self._is_stale = True
+            while self._is_stale:  # a membership changed while they were read, and the result may miss it
+                self._is_stale = False
+                found, self._position = await retry_until_success(self._read_members)
+            for user_id in self._members - found:
+                self._remove(user_id)
+            for user_id in found - self._members:
+                self._add(user_id)
+            if not self._loaded.is_set():
+                self._refresh_shown()
+                self._loaded.set()
+        finally:
+            self._loading = None
 
     async def _read_members(self) -> tuple[set[UUID], int]:
         """The members, and the last seq of the room's log. The log is read first: a later event is a frame to come."""
@@ -271,13 +268,12 @@ class RoomTypingFeed:
     def publish(self, clock: float) -> None:
         """Send the typing users if they have changed, or if the last payload expires before they do."""
         user_ids = self._typing_users.user_ids_in(self._room_id)
-        if user_ids != self._shown or (user_ids and self._must_repeat(clock)):
+        # Somebody has refreshed: they type beyond the time that the last payload promised.
+        is_refreshed = self._typing_users.expires_at(self._room_id) > self._shown_at + TYPING_EXPIRY_SECONDS
+        must_repeat = user_ids and is_refreshed and clock - self._shown_at >= TYPING_REPEAT_SECONDS
+        if user_ids != self._shown or must_repeat:
             self._shown, self._shown_at = user_ids, clock
             self.feed.change(TypingUpdate(self._room_id, user_ids))
-
-    def _must_repeat(self, clock: float) -> bool:
-        is_refreshed = self._typing_users.expires_at(self._room_id) > self._shown_at + TYPING_EXPIRY_SECONDS
-        return is_refreshed and clock - self._shown_at >= TYPING_REPEAT_SECONDS
 
     async def _load_snapshot(self) -> TypingUpdate:
         # What was last sent, not the current users: a change follows at the next tick and must not be sent twice.

@@ -116,7 +116,9 @@ class PeerSync:
             for item in items:
                 self._on_user_state(peer, sender, *item)
         elif message.kind is PeerMessageKind.SYNC_END:
-            self._on_sync_end(peer, sender)
+            synced, peer.synced_user_ids = peer.synced_user_ids, None
+            if synced is not None:
+                self._remove_users(peer, sender, peer.user_ids - synced)
         return message
 
     def _track_number(self, peer: Peer, message: PeerMessage) -> None:
@@ -138,11 +140,6 @@ class PeerSync:
         if peer.synced_user_ids is not None:
             peer.synced_user_ids.add(user_id)
         self._registry.set_activity(sender, user_id, Activity(since if state == IDLE else None))
-
-    def _on_sync_end(self, peer: Peer, sender: str) -> None:
-        synced, peer.synced_user_ids = peer.synced_user_ids, None
-        if synced is not None:
-            self._remove_users(peer, sender, peer.user_ids - synced)
 
     def _remove_users(self, peer: Peer, sender: str, user_ids: set[UUID]) -> None:
         for user_id in user_ids:

@@ -15,8 +15,8 @@ InboxEvent: TypeAlias = Annotated[InboxSnapshot | UnreadChanged | RoomListChange
 class Subscription:
     @strawberry.subscription(
         graphql_type=InboxEvent,
-        description="All of the viewer's rooms at a glance: a snapshot first, then absolute changes, so nothing needs "
-        "resuming.",
+        description="The unread counts of all of the viewer's rooms: a snapshot first, then changes. Every value is "
+        "absolute, so the stream needs no cursor.",
     )
     async def inbox_events(self, info: Info) -> InboxStream:
         _ = info.context.actor  # raises Unauthenticated

@@ -36,7 +36,7 @@ class RoomUnread:
         )
 
 
-@strawberry.type(description="The unread counts of all rooms of the viewer. It replaces everything known before.")
+@strawberry.type(description="All of the viewer's rooms. Replaces what the client knew before.")
 class InboxSnapshot:
     rooms: list[RoomUnread]
     total_unread: int
@@ -56,7 +56,7 @@ class RoomListChanged:
     change: RoomListChange
     local_id: strawberry.Private[UUID]
 
-    @strawberry.field(graphql_type=Room | None, description="Null if the viewer is no longer a member.")
+    @strawberry.field(graphql_type=Room | None, description="Null if the room is not in the viewer's list any more.")
     async def room(self, info: Info) -> models.Room | None:
         return None if self.change is RoomListChange.REMOVED else await room_or_none(info.context, self.local_id)
 

@@ -127,7 +127,7 @@ class ReactionChanged(RoomEvent):
     def added(self, rendered: strawberry.Parent[RenderedEvent]) -> bool:
         return bool(rendered.event.added)
 
-    @strawberry.field(metadata=SHARED, description="How many have this emoji under the message now.")
+    @strawberry.field(metadata=SHARED, description="How many users have added this emoji to the message.")
     def count(self, rendered: strawberry.Parent[RenderedEvent]) -> int:
         return int(rendered.event.count)
 
@@ -148,7 +148,7 @@ class MemberChanged(RoomEvent):
     def role(self, rendered: strawberry.Parent[RenderedEvent]) -> room_rows.RoomRole | None:
         return room_rows.RoomRole(rendered.event.role) if rendered.event.role else None
 
-    @strawberry.field(metadata=SHARED, description="Muted by a moderator until then.")
+    @strawberry.field(metadata=SHARED, description="The member is muted by a moderator until this time.")
     def muted_until(self, rendered: strawberry.Parent[RenderedEvent]) -> datetime | None:
         event: room_events.MemberChanged = rendered.event
         return event.muted_until
@@ -163,7 +163,7 @@ class RoomChanged(RoomEvent):
         return await info.context.rooms.load(rendered.event.room_id)
 
 
-@strawberry.type(description="A signal: live only, never replayed; its cursor is the last durable position.")
+@strawberry.type(description="A signal: sent live, never replayed. Its cursor is the last durable position.")
 class ReadMarkerMoved(RoomEvent):
     event_class: ClassVar = receipt_events.ReadMarkerMoved
 
@@ -177,8 +177,8 @@ class ReadMarkerMoved(RoomEvent):
 
 
 @strawberry.type(
-    description="The first event of roomEvents, and again where a replay ends: 'you are live'. recovered is false when "
-    "part of the log was gone: refetch."
+    description="The first event of roomEvents, sent again when a replay ends: the stream is live. If recovered is "
+    "false, part of the log was missing: fetch the room's data again."
 )
 class StreamReady(RoomEvent):
     event_class: ClassVar = Ready

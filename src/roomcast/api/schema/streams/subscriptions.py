@@ -24,8 +24,8 @@ class Subscription:
     @strawberry.subscription(
         graphql_type=MessageDelivery,
         metadata=SHARED,
-        description="Every message of a room, in order. With `after` it first replays what was missed, then goes live: "
-        "nothing lost, nothing twice.",
+        description="Every message of a room, in order. With `after`, missed messages are replayed first, then the "
+        "stream is live. No message is lost or sent twice.",
     )
     async def room_messages(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
         start_at = await _start_at(info.context, "roomMessages", room_id, after)
@@ -39,7 +39,7 @@ class Subscription:
     @strawberry.subscription(
         graphql_type=RoomEvent,
         metadata=SHARED,
-        description="Everything durable that happens in a room, as one ordered log with one cursor.",
+        description="All durable events of a room, in the order of its event log, with one cursor for all of them.",
     )
     async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
         start_at = await _start_at(info.context, "roomEvents", room_id, after)
