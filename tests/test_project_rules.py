@@ -143,4 +143,4 @@ def test_a_wrong_setting_stops_every_command_with_its_sentence(tmp_path: Path) -
     for command in ("serve", "migrate"):
         stopped = run(ROOT, "roomcast.cli", command, port="http", data_dir=str(tmp_path))
         assert (stopped.returncode, stopped.stdout) == (2, "")
-        assert stopped.stderr.startswith("ROOMCAST_PORT: 'http' is not usable")
+        assert stopped.stderr.startswith("ROOMCAST_PORT: 'http' is not valid")

@@ -84,10 +84,10 @@ def _prepare(job: Mapping[str, Any]) -> Mapping[str, Any]:
         path, byte_size = target, target.stat().st_size
         with path.open("rb") as file:
             sha256 = _sha256(file)
-    if job["small"] is not None:
+    if job["thumbnail"] is not None:
         from roomcast.uploads.picture_decoding import decode_picture  # noqa: PLC0415 (an extra)
 
-        picture = decode_picture(path, job["content_type"], Path(job["small"]))
+        picture = decode_picture(path, job["content_type"], Path(job["thumbnail"]))
     return {"sha256": sha256, "byte_size": byte_size, "picture": picture}
 
 
