@@ -151,7 +151,7 @@ def test_a_healthy_server_is_told_so(tmp_path: Path) -> None:
     code, said = doctor(data_dir=tmp_path)
     assert code == 0
     assert {line.split()[0] for line in said.values()} == {"ok"}
-    assert set(said) == {"profile", "secret", "files", "descriptors", "database", "migrations", "bus", "push"}
+    assert set(said) == {"profile", "hosts", "secret", "files", "descriptors", "database", "migrations", "bus", "push"}
 
 
 def test_everything_that_is_wrong_is_said_at_once_with_what_to_do(
