@@ -1,4 +1,4 @@
-"""People with names who use the API as clients do: over HTTP, and over a graphql-transport-ws socket."""
+"""API clients for tests: GraphQL over HTTP, and over graphql-transport-ws."""
 
 import asyncio
 import itertools
@@ -55,7 +55,7 @@ ROOM_EVENTS = (
 
 
 class GraphQLErrors(AssertionError):
-    """Top-level errors where none were expected."""
+    """The response has unexpected top-level errors."""
 
     def __init__(self, errors: list[Json]) -> None:
         super().__init__(json.dumps(errors, indent=1))
@@ -65,12 +65,12 @@ class GraphQLErrors(AssertionError):
 
 @cache
 def default_tls_context() -> ssl.SSLContext:
-    """Read once: that takes a client longer than its first request, and nobody here speaks TLS."""
+    """Created once: loading certificates takes longer than a request, and tests do not use TLS."""
     return ssl.create_default_context()
 
 
 class AnonymousClient:
-    """Somebody at the door. `token` is what their requests carry."""
+    """A client. `token`: the access token of its requests; None for an anonymous client."""
 
     def __init__(self, app: RunningApp, token: str | None = None) -> None:
         self.app, self.token = app, token
@@ -88,7 +88,7 @@ class AnonymousClient:
         return await self.http.post("/graphql", json=body, headers=headers)
 
     async def execute(self, document: str, **variables: Any) -> Json:
-        """The data of an operation that is expected to have no top-level errors."""
+        """Execute an operation and return its data. Raises GraphQLErrors."""
         answer = (await self.post({"query": document, "variables": variables})).json()
         if "errors" in answer:
             raise GraphQLErrors(answer["errors"])
@@ -96,21 +96,21 @@ class AnonymousClient:
         return data
 
     async def mutate(self, document: str, **arguments: Any) -> Json:
-        """The payload of a mutation whose one argument is `input`."""
+        """Execute a mutation with the argument `input` and return its payload."""
         [payload] = (await self.execute(document, input=arguments)).values()
         return dict(payload)
 
     async def error_codes(self, document: str, **variables: Any) -> list[str]:
-        """The codes of an operation that is expected to be turned down at the top level."""
+        """Execute an operation that has to fail, and return its error codes."""
         try:
             data = await self.execute(document, **variables)
-        except GraphQLErrors as refused:
-            return refused.codes
-        raise AssertionError(f"was answered: {data}")
+        except GraphQLErrors as errors:
+            return errors.codes
+        raise AssertionError(f"the operation did not fail: {data}")
 
     @asynccontextmanager
     async def connect(self, **payload: Any) -> AsyncIterator["SocketClient"]:
-        """A socket that has been acknowledged for this person."""
+        """An acknowledged WebSocket connection of this client."""
         if self.token:
             payload = {"authorization": f"Bearer {self.token}", **payload}
         async with SocketClient(self.app.ws_url) as socket:
@@ -119,7 +119,7 @@ class AnonymousClient:
 
 
 class UserClient(AnonymousClient):
-    """Somebody with an account, signed in."""
+    """The client of a signed-in user."""
 
     def __init__(self, app: RunningApp, name: str, signed_in: Json) -> None:
         super().__init__(app, signed_in["tokens"]["accessToken"])
@@ -127,7 +127,7 @@ class UserClient(AnonymousClient):
         self.refresh_token = signed_in["tokens"]["refreshToken"]
 
     async def create_room(self, name: str, **more: Any) -> str:
-        """The new room's id."""
+        """Create a room and return its id."""
         payload = await self.mutate(CREATE_ROOM, name=name, **more)
         assert payload["errors"] == []
         return str(payload["room"]["id"])
@@ -142,14 +142,14 @@ class UserClient(AnonymousClient):
         return await self.mutate(SEND, roomId=room_id, body=body, **more)
 
     async def send_messages(self, room_id: str, *bodies: str) -> list[Json]:
-        """Send these one after another; the messages."""
+        """Send messages one after another and return them."""
         payloads = [await self.send(room_id, body) for body in bodies]
         assert all(payload["errors"] == [] for payload in payloads)
         return [payload["message"] for payload in payloads]
 
 
 async def sign_up(app: RunningApp, name: str) -> UserClient:
-    """Sign somebody up."""
+    """Create an account."""
     async with AnonymousClient(app) as anonymous:
         signed_in = await anonymous.mutate(SIGNUP, username=name, password=PASSWORD)
     assert signed_in["errors"] == []
@@ -160,7 +160,7 @@ async def sign_up(app: RunningApp, name: str) -> UserClient:
 
 
 class SocketClient:
-    """One graphql-transport-ws connection, spoken by hand, so that tests can also speak it wrongly."""
+    """A graphql-transport-ws connection without a client library, so that tests can also violate the protocol."""
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class SocketClient:
         origin: str | None = None,
         forwarded: str | None = None,
     ) -> None:
-        """`forwarded`: the address that a proxy would name."""
+        """`forwarded`: the address in X-Forwarded-For."""
         protocols = [Subprotocol(subprotocol)] if subprotocol else None
         headers = {"X-Forwarded-For": forwarded} if forwarded else None
         self._connecting = connect(
@@ -199,7 +199,7 @@ class SocketClient:
         await self.reading
 
     async def _read(self) -> None:
-        with suppress(ConnectionClosedError):  # a code that says why: `closed` returns it
+        with suppress(ConnectionClosedError):  # `closed` returns the close code
             async for frame in self.ws:
                 message = json.loads(frame)
                 if message["type"] == "ping":
@@ -230,7 +230,7 @@ class SocketClient:
             return dict((await self.pings.get()).get("payload") or {})
 
     async def next_message(self, id_: str) -> Json:
-        """The next protocol message of an operation that was started by hand."""
+        """The next protocol message of an operation that was started with `send`."""
         async with asyncio.timeout(WAIT_SECONDS):
             return await self._inboxes.setdefault(id_, asyncio.Queue()).get()
 
@@ -241,7 +241,7 @@ class SocketClient:
         return self.ws.close_code, self.ws.close_reason
 
     async def execute(self, document: str, **variables: Any) -> Json:
-        """The whole answer of a query or mutation over this socket."""
+        """Execute a query or mutation over this connection and return the whole response."""
         watching = await self.subscribe(document, **variables)
         message = await watching.next_message()
         assert message["type"] == "next", message
@@ -257,7 +257,7 @@ class SocketClient:
 
 
 class ClientSubscription:
-    """One running operation, as its client sees it."""
+    """A running operation on the client's side."""
 
     def __init__(self, socket: SocketClient, id_: str, inbox: asyncio.Queue[Json]) -> None:
         self._socket, self.id, self._inbox = socket, id_, inbox
@@ -268,19 +268,19 @@ class ClientSubscription:
             return await self._inbox.get()
 
     async def next_event(self) -> Json:
-        """What the subscription's one field showed next."""
+        """The next value of the field of the subscription."""
         message = await self.next_message()
         assert message["type"] == "next", message
         payload = message["payload"]
         assert "errors" not in payload, payload
-        [shown] = payload["data"].values()
-        return dict(shown)
+        [value] = payload["data"].values()
+        return dict(value)
 
     async def next_events(self, count: int) -> list[Json]:
         return [await self.next_event() for _ in range(count)]
 
     async def wait_until_ready(self) -> list[Json]:
-        """Everything of roomEvents up to and with the next StreamReady."""
+        """All events of roomEvents up to and including the next StreamReady."""
         seen = [await self.next_event()]
         while seen[-1]["__typename"] != "StreamReady":
             seen.append(await self.next_event())

@@ -1,4 +1,4 @@
-"""What every test may ask for: a database of each kind, a running house on it, and people who live there."""
+"""Fixtures of all tests: a database of each kind, a running server, and users."""
 
 import asyncio
 import shutil
@@ -23,7 +23,7 @@ Answer = TypeVar("Answer")
 
 
 def run_in_own_loop(task: Coroutine[Any, Any, Answer]) -> Answer:
-    """Run to the end in a loop of its own: fixtures of a session are made while a test's loop already runs."""
+    """Run a coroutine in an event loop of its own: session fixtures are created while the loop of a test runs."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, task).result()
 
@@ -52,7 +52,7 @@ def postgres_template(postgres_server: servers.Server) -> str:
 
 @pytest_asyncio.fixture(params=DATABASES)
 async def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
-    """The address of a fresh, migrated database: every test that asks runs on each kind."""
+    """The URL of a fresh, migrated database. Tests that use it run once per kind of database."""
     if request.param == "sqlite":
         path = tmp_path / "roomcast.db"
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
@@ -70,7 +70,7 @@ MakeApp = Callable[..., Awaitable[RunningApp]]
 
 @pytest_asyncio.fixture
 async def make_app(database_url: str, tmp_path: Path) -> AsyncIterator[MakeApp]:
-    """Opens houses on the test's database, each with settings of its own; several are several processes' worth."""
+    """Starts servers with their own settings on the test database. Several servers act like several processes."""
     async with AsyncExitStack() as stack:
 
         async def make(**changes: Any) -> RunningApp:
@@ -86,25 +86,25 @@ async def app(make_app: MakeApp) -> RunningApp:
 
 @pytest_asyncio.fixture
 async def anonymous(app: RunningApp) -> AsyncIterator[AnonymousClient]:
-    """Somebody without an account."""
-    async with AnonymousClient(app) as somebody:
-        yield somebody
+    """A client without an account."""
+    async with AnonymousClient(app) as client:
+        yield client
 
 
 @pytest_asyncio.fixture
 async def ann(app: RunningApp) -> AsyncIterator[UserClient]:
-    """The first to sign up: an administrator."""
-    async with await sign_up(app, "ann") as person:
-        yield person
+    """The first user, who is an administrator."""
+    async with await sign_up(app, "ann") as client:
+        yield client
 
 
 @pytest_asyncio.fixture
 async def bob(app: RunningApp, ann: UserClient) -> AsyncIterator[UserClient]:
-    async with await sign_up(app, "bob") as person:
-        yield person
+    async with await sign_up(app, "bob") as client:
+        yield client
 
 
 @pytest_asyncio.fixture
 async def cleo(app: RunningApp, ann: UserClient) -> AsyncIterator[UserClient]:
-    async with await sign_up(app, "cleo") as person:
-        yield person
+    async with await sign_up(app, "cleo") as client:
+        yield client

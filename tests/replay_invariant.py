@@ -1,10 +1,10 @@
-"""The replay law: what a client knew, and the events since, is what a client learns anew. Every action is held to it.
+"""The replay invariant: a snapshot plus all later events gives the same state as a new snapshot. Used by all actions.
 
-    async with law(witness, room_id) as told:
-        await somebody.do(...)
-    assert kinds(told) == [...]
+    async with replay_invariant(witness, room_id) as events:
+        await ann.execute(...)
+    assert event_kinds(events) == [...]
 
-A new part of a room joins the law with its selection in ROOM, MEMBER or MESSAGE; a new event with a line in EVENTS.
+Add new fields to the selections ROOM, MEMBER or MESSAGE, and new events to EVENTS.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -34,25 +34,25 @@ SNAPSHOT = (
 
 @dataclass
 class Known:
-    """What a client holds of a room: its own fields, members by user and messages outside threads by id."""
+    """What a client knows of a room: its fields, members by user id, and messages outside threads by message id."""
 
     room: Json
     members: dict[str, Json]
     messages: dict[str, Json]
 
 
-# ------------------------------------------------------------------ what a client does with an event
+# ------------------------------------------------------------------ applying an event
 
 
-def _shown(known: Known, event: Json) -> None:
+def _apply_message(known: Known, event: Json) -> None:
     message = event["message"]
     if message["threadRootId"] is None:
         known.messages[message["id"]] = {name: value for name, value in message.items() if name != "threadRoot"}
 
 
-def _created(known: Known, event: Json) -> None:
-    """A reply in a thread is no message of the room's own history: only its root shows that it is there."""
-    _shown(known, event)
+def _apply_created(known: Known, event: Json) -> None:
+    """A reply in a thread is not part of the room's history; it only changes the thread of its root."""
+    _apply_message(known, event)
     message = event["message"]
     if message["threadRootId"] in known.messages:
         known.messages[message["threadRootId"]] |= message["threadRoot"]
@@ -69,12 +69,12 @@ ERASED: Json = {
 }
 
 
-def _deleted(known: Known, event: Json) -> None:
+def _apply_deleted(known: Known, event: Json) -> None:
     if event["messageId"] in known.messages:
         known.messages[event["messageId"]] |= {"deletedAt": event["at"], **ERASED}
 
 
-def _reacted(known: Known, event: Json) -> None:
+def _apply_reaction(known: Known, event: Json) -> None:
     message = known.messages.get(event["messageId"])
     if message is not None:
         others = [group for group in message["reactions"] if group["emoji"] != event["emoji"]]
@@ -82,7 +82,7 @@ def _reacted(known: Known, event: Json) -> None:
         message["reactions"] = others + now
 
 
-def _member_changed(known: Known, event: Json) -> None:
+def _apply_member(known: Known, event: Json) -> None:
     user_id = event["user"]["id"]
     if event["role"] is None:
         del known.members[user_id]
@@ -92,19 +92,19 @@ def _member_changed(known: Known, event: Json) -> None:
     known.members[user_id] = {**shown, "joinedAt": joined}
 
 
-def _room_changed(known: Known, event: Json) -> None:
+def _apply_room(known: Known, event: Json) -> None:
     known.room = event["room"]
 
 
 EVENTS: dict[str, tuple[str, Callable[[Known, Json], None]]] = {
-    "MessageCreated": ("message { threadRoot { thread { " + THREAD + " } } " + MESSAGE + " }", _created),
-    "MessageUpdated": ("reason message { " + MESSAGE + " }", _shown),
-    "MessageDeleted": ("messageId messageSeq deletedBy { username }", _deleted),
-    "ReactionChanged": ("messageId emoji added count user { id }", _reacted),
-    "MemberChanged": ("user { id } change role mutedUntil", _member_changed),
-    "RoomChanged": ("room { " + ROOM + " }", _room_changed),
+    "MessageCreated": ("message { threadRoot { thread { " + THREAD + " } } " + MESSAGE + " }", _apply_created),
+    "MessageUpdated": ("reason message { " + MESSAGE + " }", _apply_message),
+    "MessageDeleted": ("messageId messageSeq deletedBy { username }", _apply_deleted),
+    "ReactionChanged": ("messageId emoji added count user { id }", _apply_reaction),
+    "MemberChanged": ("user { id } change role mutedUntil", _apply_member),
+    "RoomChanged": ("room { " + ROOM + " }", _apply_room),
 }
-"""What is read of each event, and what a client does with it."""
+"""The selection of each event, and how a client applies it."""
 
 REPLAY = (
     "subscription Replay($roomId: ID!, $after: Cursor) { roomEvents(roomId: $roomId, after: $after) "
@@ -114,11 +114,11 @@ REPLAY = (
 )
 
 
-# ------------------------------------------------------------------ the law
+# ------------------------------------------------------------------ the invariant
 
 
 async def snapshot(witness: UserClient, room_id: str) -> tuple[Known, str]:
-    """All that this person can know of the room now, and the position of the log at that moment."""
+    """All that this user can read of the room, and the cursor of that moment."""
     room = (await witness.execute(SNAPSHOT, id=room_id))["room"]
     cursor, members, messages = room.pop("streamCursor"), room.pop("members"), room.pop("messages")
     assert room.pop("memberCount") == members["totalCount"] == len(members["nodes"])
@@ -128,42 +128,44 @@ async def snapshot(witness: UserClient, room_id: str) -> tuple[Known, str]:
 
 @asynccontextmanager
 async def replay_invariant(witness: UserClient, room_id: str) -> AsyncIterator[list[Json]]:
-    """Whatever the block does to the room, a witness who replays it ends where a newcomer begins, and so does one who
-    listened all the while. After the block, the list that was given holds the events that it caused."""
+    """Check the invariant for what the block does to the room, both for a live subscription and for a replay.
+
+    After the block, the yielded list holds the events that it caused.
+    """
     known, start = await snapshot(witness, room_id)
-    told, cursor = list[Json](), start
+    events, cursor = list[Json](), start
     async with witness.connect() as wire:
         live = await wire.subscribe(REPLAY, roomId=room_id, after=start)
         await live.wait_until_ready()
         await live.wait_until_ready()
-        yield told
+        yield events
         fresh, end = await snapshot(witness, room_id)
         while cursor != end:
-            told.append(await live.next_event())
-            cursor = told[-1]["cursor"]
+            events.append(await live.next_event())
+            cursor = events[-1]["cursor"]
         late = await wire.subscribe(REPLAY, roomId=room_id, after=start)
         await late.wait_until_ready()
         *replayed, ready = await late.wait_until_ready()
     assert ready["recovered"] is True
-    assert ready["replayedCount"] == len(replayed) == len(told)
+    assert ready["replayedCount"] == len(replayed) == len(events)
     assert _applied(known, replayed) == fresh, (known, fresh)
-    assert _applied(known, told) == fresh, (known, fresh)
+    assert _applied(known, events) == fresh, (known, fresh)
 
 
 def _applied(known: Known, events: list[Json]) -> Known:
-    """What a client knows after it was told all this."""
+    """The state after these events."""
     after = deepcopy(known)
     for event in deepcopy(events):
         EVENTS[event["__typename"]][1](after, event)
     return after
 
 
-def event_kinds(told: list[Json]) -> list[Any]:
-    """The short of what was told: each event's type, what became of a member, or what the room itself said."""
-    return [event.get("change") or _said_by_room(event) or event["__typename"] for event in told]
+def event_kinds(events: list[Json]) -> list[Any]:
+    """A summary of events: the change of a member, the text of a system message, or else the type."""
+    return [event.get("change") or _system_text(event) or event["__typename"] for event in events]
 
 
-def _said_by_room(event: Json) -> str | None:
+def _system_text(event: Json) -> str | None:
     message = event.get("message", {})
-    said: str | None = message.get("body") if message.get("kind") == "SYSTEM" else None
-    return said
+    text: str | None = message.get("body") if message.get("kind") == "SYSTEM" else None
+    return text

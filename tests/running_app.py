@@ -1,4 +1,4 @@
-"""One roomcast in this process: the real app on a real port, so that tests talk to it as clients do and look inside."""
+"""Runs the real app on a real port in the test process, so that tests use it as clients do and can look inside."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ SECRET = "a secret for tests that is long enough to sign with"
 
 
 class Server(uvicorn.Server):
-    """uvicorn without its signal handlers and its ticking loop: started and stopped by a test."""
+    """uvicorn without signal handlers and main loop, started and stopped by a test."""
 
     async def start(self) -> None:
         self.config.load()
@@ -30,7 +30,7 @@ class Server(uvicorn.Server):
         assert self.started, "the app did not start"
 
     async def stop(self) -> None:
-        """As uvicorn's own `shutdown`, without the tenth of a second that it always waits."""
+        """Like uvicorn's `shutdown`, without its delay of a tenth of a second."""
         self.should_exit = True
         for server in self.servers:
             server.close()
@@ -47,7 +47,7 @@ class Server(uvicorn.Server):
 
 
 class RunningApp:
-    """A running roomcast. `url` is where it listens; `inside` is what it is made of, `door` the listening socket."""
+    """A running server. `url` is its address, `roomcast` its parts."""
 
     def __init__(self, asgi_app: App, server: Server) -> None:
         self.roomcast: Roomcast = asgi_app.roomcast
@@ -57,9 +57,9 @@ class RunningApp:
         [self.listening_socket] = listening.sockets
 
     async def wait_for_streams(self, count: int, seconds: float = 5.0) -> None:
-        """Wait until so many streams are open: roomMessages has no word of its own for that."""
+        """Wait until `count` streams are open; roomMessages sends nothing when it starts."""
         async with asyncio.timeout(seconds):
-            while self.roomcast.hub.reader_count != count:  # noqa: ASYNC110 (no one event says it)
+            while self.roomcast.hub.reader_count != count:  # noqa: ASYNC110 (there is no event for it)
                 await asyncio.sleep(0.005)
 
     async def audit(self) -> list[AuditEntry]:
@@ -68,7 +68,7 @@ class RunningApp:
             return list(await session.exec(select(AuditEntry).order_by(col(AuditEntry.id))))
 
     def open_resources(self) -> dict[str, Any]:
-        """What should be nothing once every client has gone."""
+        """Counts that have to be 0 when all clients have disconnected."""
         hub = self.roomcast.hub
         return {
             "watched": len(self.roomcast.backend.watchers.topics),
@@ -79,7 +79,7 @@ class RunningApp:
 
 
 def settings_for(database_url: str, data_dir: Path, **changes: Any) -> Settings:
-    """Settings that owe nothing to the environment of whoever runs the tests."""
+    """Settings that do not depend on the environment of the test run."""
     for name in [name for name in os.environ if name.startswith("ROOMCAST_") and "TEST" not in name]:
         del os.environ[name]
     chosen = {"secret_key": SECRET, "migrate_on_start": False, **changes}
@@ -88,7 +88,7 @@ def settings_for(database_url: str, data_dir: Path, **changes: Any) -> Settings:
 
 @asynccontextmanager
 async def open_app(settings: Settings, passwords: Passwords | None = None) -> AsyncIterator[RunningApp]:
-    """Serve until the block ends, and then leave nothing behind. Passwords are cheap unless some are given."""
+    """Run a server until the block ends, and check that nothing is left. Password hashing is cheap by default."""
     before = asyncio.all_tasks()
     asgi_app = App(settings, passwords or Passwords(memory_kib=8, passes=1))
     config = uvicorn.Config(
@@ -108,7 +108,7 @@ async def open_app(settings: Settings, passwords: Passwords | None = None) -> As
 
 async def wait_until_all_closed(app: RunningApp, seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
-        while any(app.open_resources().values()):  # noqa: ASYNC110 (no one event says it)
+        while any(app.open_resources().values()):  # noqa: ASYNC110 (there is no event for it)
             await asyncio.sleep(0.01)
 
 

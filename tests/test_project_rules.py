@@ -1,5 +1,6 @@
-"""The house's own rules: what breaks them is found, and the commands do what they say."""
+"""The rules of the project, and the commands."""
 
+import ast
 import os
 import shutil
 import subprocess
@@ -14,11 +15,12 @@ from tests.api_clients import PASSWORD
 
 ROOT = Path(__file__).parent.parent
 MAX_LINES = 400
+MAX_FUNCTION_LINES, MAX_FUNCTION_LINES_P90 = 40, 25
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The sources and the rules about them, to plant mistakes in."""
+    """A copy of the sources and their rules, in which tests plant violations."""
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "static"))
     shutil.copytree(ROOT / "alembic", tmp_path / "alembic")
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
@@ -51,7 +53,7 @@ def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
 # ------------------------------------------------------------------ rules
 
 
-def test_the_imports_keep_their_order(copy: Path) -> None:
+def test_imports_follow_the_layers(copy: Path) -> None:
     checked = lint_imports(copy)
     assert checked.returncode == 0, checked.stdout
 
@@ -78,7 +80,7 @@ def test_a_wrong_import_is_found(copy: Path, file: str, line: str, contract: str
     assert f"{contract} BROKEN" in checked.stdout
 
 
-def test_a_folder_without_a_place_is_found(copy: Path) -> None:
+def test_a_package_without_a_layer_is_found(copy: Path) -> None:
     (copy / "src" / "roomcast" / "polls").mkdir()
     (copy / "src" / "roomcast" / "polls" / "__init__.py").touch()
     checked = lint_imports(copy)
@@ -86,13 +88,15 @@ def test_a_folder_without_a_place_is_found(copy: Path) -> None:
     assert "polls" in checked.stdout
 
 
-def test_the_schema_file_is_what_the_code_serves() -> None:
+def test_the_schema_file_is_up_to_date() -> None:
     assert (ROOT / "schema.graphql").read_text() == root.printed_schema()
 
 
 def test_a_changed_schema_is_found(copy: Path) -> None:
-    door = copy / "src" / "roomcast" / "api" / "schema" / "server.py"
-    door.write_text(door.read_text().replace("    version: str\n", "    version: str\n    motto: str\n"))
+    server_types = copy / "src" / "roomcast" / "api" / "schema" / "server.py"
+    server_types.write_text(
+        server_types.read_text().replace("    version: str\n", "    version: str\n    motto: str\n")
+    )
     printed = run(copy, "roomcast.cli", "export-schema")
     assert printed.returncode == 0, printed.stderr
     assert printed.stdout != (ROOT / "schema.graphql").read_text()
@@ -103,7 +107,7 @@ def test_the_migrations_folder_does_not_hide_the_library() -> None:
     assert not (ROOT / "alembic" / "__init__.py").exists()
 
 
-def test_no_file_is_too_long_to_read() -> None:
+def test_files_are_short() -> None:
     files = [
         path for folder in ("src", "tests", "alembic", "bench", "examples") for path in (ROOT / folder).rglob("*.py")
     ]
@@ -111,7 +115,18 @@ def test_no_file_is_too_long_to_read() -> None:
     assert long == {}
 
 
-def test_every_file_says_what_it_is_for() -> None:
+def test_functions_are_short() -> None:
+    lengths = sorted(
+        (node.end_lineno or node.lineno) - node.lineno + 1
+        for path in (ROOT / "src").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+    assert lengths[-1] <= MAX_FUNCTION_LINES
+    assert lengths[len(lengths) * 9 // 10] <= MAX_FUNCTION_LINES_P90
+
+
+def test_every_file_has_a_docstring() -> None:
     files = [path for path in (ROOT / "src").rglob("*.py") if path.name != "__init__.py"]
     assert [str(path) for path in files if not path.read_text().startswith('"""')] == []
 
@@ -119,12 +134,12 @@ def test_every_file_says_what_it_is_for() -> None:
 # ------------------------------------------------------------------ commands
 
 
-def test_the_schema_is_printed_as_it_is_kept() -> None:
+def test_export_schema_prints_the_schema_file() -> None:
     printed = run(ROOT, "roomcast.cli", "export-schema")
     assert printed.stdout == (ROOT / "schema.graphql").read_text()
 
 
-def test_migrating_says_where_the_database_is_and_may_be_repeated(tmp_path: Path) -> None:
+def test_migrate_prints_the_revision_and_can_be_repeated(tmp_path: Path) -> None:
     for _ in range(2):
         done = run(ROOT, "roomcast.cli", "migrate", data_dir=str(tmp_path / "data"))
         assert (done.returncode, done.stdout) == (0, f"The database is at revision {migrations.head()}.\n"), done.stderr
@@ -135,15 +150,15 @@ def create_admin(tmp_path: Path, name: str, password: str = PASSWORD) -> subproc
     return run(ROOT, "roomcast.cli", "create-admin", *given, data_dir=str(tmp_path))
 
 
-def test_an_administrator_is_made_once_and_well(tmp_path: Path) -> None:
+def test_create_admin_checks_name_and_password(tmp_path: Path) -> None:
     assert create_admin(tmp_path, "ann").stdout == "ann is an administrator.\n"
     again, weak = create_admin(tmp_path, "ann"), create_admin(tmp_path, "bob", "password")
     assert (again.returncode, again.stderr.partition(":")[0]) == (1, "USERNAME_TAKEN")
     assert (weak.returncode, weak.stderr.partition(":")[0]) == (1, "PASSWORD_TOO_WEAK")
 
 
-def test_a_wrong_setting_stops_every_command_with_its_sentence(tmp_path: Path) -> None:
+def test_a_wrong_setting_stops_every_command_with_one_sentence(tmp_path: Path) -> None:
     for command in ("serve", "migrate"):
         stopped = run(ROOT, "roomcast.cli", command, port="http", data_dir=str(tmp_path))
         assert (stopped.returncode, stopped.stdout) == (2, "")
-        assert stopped.stderr.startswith("ROOMCAST_PORT: 'http' is not usable")
+        assert stopped.stderr.startswith("ROOMCAST_PORT: 'http' is not valid")

@@ -133,7 +133,7 @@ def test_the_garbage_collector_does_not_look_at_what_stays(tmp_path: Path) -> No
 
 def test_uvicorn_by_hand_with_a_wrong_setting_is_a_sentence() -> None:
     stopped = run(sys.executable, "-m", "uvicorn", "roomcast.asgi:app", log_level="chatty")
-    assert stopped.stderr.startswith("ROOMCAST_LOG_LEVEL: 'chatty' is not usable")
+    assert stopped.stderr.startswith("ROOMCAST_LOG_LEVEL: 'chatty' is not valid")
     assert "Traceback" not in stopped.stderr
 
 
@@ -164,7 +164,7 @@ def test_everything_that_is_wrong_is_said_at_once_with_what_to_do(
     assert code == 1
     assert said["profile"].startswith("wrong  profile     ROOMCAST_TRUSTED_DOCUMENTS: ")
     assert "run `roomcast migrate`" in said["migrations"]
-    assert "ROOMCAST_BUS_URL: nothing answers as redis" in said["bus"]
+    assert "ROOMCAST_BUS_URL: no redis server answers" in said["bus"]
     assert said["database"].split()[0] == "ok"
 
 

@@ -30,7 +30,7 @@ Port = Annotated[int | None, typer.Option(help="Port to listen on (ROOMCAST_PORT
 
 
 def main() -> None:
-    """Run a command; a wrong setting is a sentence on standard error and exit code 2, never a traceback."""
+    """Run a command. A wrong setting is printed as one sentence on standard error; the exit code is 2."""
     set_private_umask()
     try:
         app()
@@ -41,9 +41,9 @@ def main() -> None:
 
 @app.command()
 def serve(host: Host = None, port: Port = None) -> None:
-    """Serve the API, GraphiQL and the page."""
-    given = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
-    settings = load_settings(**given)
+    """Start the server: the GraphQL API, GraphiQL and the chat page."""
+    overrides = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
+    settings = load_settings(**overrides)
     start_logs(settings)
     create_keys_and_folders(settings)
     asyncio.run(prepare_database(settings))
@@ -69,7 +69,7 @@ def _run(settings: Settings) -> None:
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to the schema of this release. Safe to run at any time, by several at once."""
+    """Migrate the database to the schema of this release. Safe to run at any time and several times at once."""
     settings = load_settings()
     data_folder(settings)
     try:
@@ -80,34 +80,34 @@ def migrate() -> None:
 
 
 @app.command()
-def backup(target: Annotated[Path, typer.Argument(help="A file that is not there yet.")]) -> None:
-    """Copy the embedded database into a file, as it is at one moment; the server may go on meanwhile."""
+def backup(target: Annotated[Path, typer.Argument(help="The file to create; it must not exist.")]) -> None:
+    """Copy the SQLite database into a file. The server may keep running."""
     settings = load_settings()
     if not settings.is_sqlite:
-        raise WrongSetting("ROOMCAST_DATABASE_URL: only the embedded database is copied here; use pg_dump")
+        raise WrongSetting("ROOMCAST_DATABASE_URL: this command copies SQLite databases only; use pg_dump")
     try:
         sqlite.copy(Path(driver_url(settings.database_url).database or ""), target)
     except FileExistsError:
-        raise WrongSetting(f"{target} is there already") from None
+        raise WrongSetting(f"{target} exists already") from None
     except sqlite3.Error as error:
-        raise WrongSetting(f"{target}: not written: {error}") from None
-    print(f"{target} holds the database. Uploads, secret.key and vapid.key of the data folder are not in it.")
+        raise WrongSetting(f"{target}: could not be written: {error}") from None
+    print(f"{target} holds the database. It does not hold the uploads, secret.key and vapid.key of the data folder.")
 
 
 @app.command()
 def after_restore() -> None:
-    """Say that the data was restored from a backup, before the server starts again: clients then fetch anew what they
-    remember of a future that never was."""
+    """Run this after restoring a backup, before the server starts. Clients then load all rooms again, because they may
+    know events that the backup does not have."""
     asyncio.run(_begin_epoch(load_settings()))
-    print("Cursors of before the restore no longer count.")
+    print("Cursors from before the restore are no longer valid.")
 
 
 @app.command()
 def doctor() -> None:
-    """Say what would keep this server from working as it is set, and what to do."""
+    """Check the settings, the database, the bus and the storage, and print what to do about each problem."""
     findings = asyncio.run(run_checks(load_settings()))
-    for subject, trouble, note in findings:
-        print(f"{'wrong' if trouble else 'ok':6} {subject:11} {trouble or note}")
+    for subject, problem, note in findings:
+        print(f"{'wrong' if problem else 'ok':6} {subject:11} {problem or note}")
     sys.exit(any(finding.problem for finding in findings))
 
 
@@ -123,7 +123,7 @@ def create_admin(
     password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
     email: Annotated[str | None, typer.Option()] = None,
 ) -> None:
-    """Open an account with the role ADMIN."""
+    """Create an account with the role ADMIN."""
     try:
         asyncio.run(_create_admin(load_settings(), username, password, email))
     except Refused as refused:
@@ -137,7 +137,7 @@ def reset_password(
     username: Annotated[str, typer.Argument()],
     password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
 ) -> None:
-    """Give somebody a new password. All their sessions end, in running servers too."""
+    """Set a user's password. All sessions of this user end, in running servers too."""
     try:
         asyncio.run(_reset_password(load_settings(), username, password))
     except Refused as refused:

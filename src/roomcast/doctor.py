@@ -1,4 +1,4 @@
-"""`roomcast doctor`: whether this server could start and work as it is set, and for what could not, what to do."""
+"""`roomcast doctor`: checks whether a server with these settings would start and work."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -26,7 +26,7 @@ STORAGE_SECONDS = 10.0
 
 
 class Finding(NamedTuple):
-    """`trouble` says what is wrong and what to do; None when nothing is."""
+    """`problem` says what is wrong and what to do; None if the check passed. `note` describes what was found."""
 
     subject: str
     problem: str | None
@@ -34,7 +34,7 @@ class Finding(NamedTuple):
 
 
 async def run_checks(settings: Settings) -> list[Finding]:
-    """Looks at everything, also after the first trouble. Changes nothing but the data folder and its secret."""
+    """Run all checks, also after one has failed. Changes nothing but the data folder, where it may create keys."""
     return [await _run_check(subject, look, settings) for subject, look in CHECKS.items()]
 
 
@@ -48,7 +48,7 @@ async def _run_check(subject: str, check: Callable[[Settings], Awaitable[str]], 
 async def _profile(settings: Settings) -> str:
     read_trusted_documents(settings)
     if settings.profile is Profile.DEVELOPMENT and settings.host not in ("127.0.0.1", "localhost", "::1"):
-        return "development, though others can reach this machine: ROOMCAST_PROFILE=production is stricter"
+        return "development; other machines can reach this server, so consider the stricter ROOMCAST_PROFILE=production"
     return settings.profile.value
 
 
@@ -59,8 +59,8 @@ async def _hosts(settings: Settings) -> str:
 async def _secret(settings: Settings) -> str:
     data_folder(settings)
     count = len(secret_keys(settings))
-    kept = f"kept in {settings.data_dir}" if settings.secret_key is None else "set"
-    return f"{kept}, {count} key{'s' if count > 1 else ''}"
+    source = f"stored in {settings.data_dir}" if settings.secret_key is None else "set"
+    return f"{source}, {count} key{'s' if count > 1 else ''}"
 
 
 async def _files(settings: Settings) -> str:
@@ -72,8 +72,8 @@ async def _files(settings: Settings) -> str:
             await check_storage(open_storage(settings), folder)
     except WrongSetting:
         raise
-    except Exception as error:  # the driver's own, of which there are many
-        raise WrongSetting(f"ROOMCAST_STORAGE_URL: nothing can be kept there: {_first_line(error)}") from None
+    except Exception as error:  # drivers raise many kinds of errors
+        raise WrongSetting(f"ROOMCAST_STORAGE_URL: a test file could not be stored: {_first_line(error)}") from None
     return "in a bucket"
 
 
@@ -102,7 +102,7 @@ async def _migrations(settings: Settings) -> str:
     if found == wanted:
         return f"at revision {wanted}"
     if settings.migrates_on_start:
-        return f"at revision {found or 'none'}; {wanted} is made at the next start"
+        return f"at revision {found or 'none'}; the next start migrates it to {wanted}"
     raise WrongSetting(f"at revision {found or 'none'}, this release needs {wanted}: run `roomcast migrate`")
 
 
@@ -113,10 +113,12 @@ async def _bus(settings: Settings) -> str:
     try:
         async with asyncio.timeout(BUS_SECONDS):
             await bus.start()
-            while not bus.connected:  # noqa: ASYNC110 (the bus has no event for it)
+            while not bus.connected:  # noqa: ASYNC110 (the bus has no event for this)
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise WrongSetting(f"ROOMCAST_BUS_URL: nothing answers as {scheme} there: start it, or correct it") from None
+        raise WrongSetting(
+            f"ROOMCAST_BUS_URL: no {scheme} server answers there: start it, or correct the address"
+        ) from None
     finally:
         await bus.stop()
     return scheme
@@ -126,8 +128,8 @@ async def _push(settings: Settings) -> str:
     if not is_push_enabled(settings):
         return "off" if settings.push is OnOff.OFF else "off: the extra push is not installed"
     vapid_key(settings)
-    kept = f"key kept in {settings.data_dir}" if settings.vapid_private_key is None else "key set"
-    return kept if push_subject(settings) else f"{kept}; set ROOMCAST_VAPID_SUBJECT, or Apple's browsers hear nothing"
+    source = f"key stored in {settings.data_dir}" if settings.vapid_private_key is None else "key set"
+    return source if push_subject(settings) else f"{source}; Apple's push service requires ROOMCAST_VAPID_SUBJECT"
 
 
 CHECKS: dict[str, Callable[[Settings], Awaitable[str]]] = {

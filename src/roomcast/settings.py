@@ -1,4 +1,4 @@
-"""Every setting: read once from the environment (or `.env`), checked at start, passed on by hand."""
+"""All settings: read from the environment or `.env` and validated when the process starts."""
 
 import base64
 import os
@@ -21,11 +21,11 @@ PREFIX = "ROOMCAST_"
 MIN_SECRET_BYTES = 32
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-"""Private keys of the curve P-256 are the numbers from 1 to below this (SEC 2, 2.4.2)."""
+"""The order of the curve P-256: private keys are the numbers from 1 to one less than this (SEC 2, 2.4.2)."""
 
 
 class WrongSetting(Exception):
-    """One sentence per wrong setting: its name, what is wrong with the value, what to do."""
+    """Its text has one sentence per wrong setting: the name, what is wrong with the value, what to do."""
 
 
 class SignupMode(StrEnum):
@@ -65,10 +65,10 @@ def _one_of(*schemes: str) -> AfterValidator:
     def check(url: str) -> str:
         scheme, separator, rest = url.partition("://")
         if not separator or scheme.split("+")[0] not in schemes:
-            raise ValueError(f"the address begins with one of {', '.join(f'{s}://' for s in schemes)}")
+            raise ValueError(f"the URL has to begin with one of {', '.join(f'{s}://' for s in schemes)}")
         if scheme == "sqlite" and not rest.strip("/"):
-            raise ValueError("the address names a file, like sqlite:///data/roomcast.db")
-        _ = urlsplit(url).port  # raises ValueError, which says what is wrong
+            raise ValueError("the URL has to name a file, for example sqlite:///data/roomcast.db")
+        _ = urlsplit(url).port  # raises ValueError with a message for an invalid port
         return url
 
     return AfterValidator(check)
@@ -76,7 +76,7 @@ def _one_of(*schemes: str) -> AfterValidator:
 
 def _check_host(host: str) -> str:
     if not re.fullmatch(r"[0-9A-Za-z:._-]+", host):
-        raise ValueError("it is one address or name to listen on, like 127.0.0.1 or 0.0.0.0")
+        raise ValueError("it has to be one address or host name to listen on, for example 127.0.0.1 or 0.0.0.0")
     return host
 
 
@@ -88,7 +88,7 @@ def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     for origin in origins:
         parts = urlsplit(origin)
         if parts.scheme not in ("http", "https") or not parts.netloc or parts.path or parts.query:
-            raise ValueError(f"{origin!r} is no web origin like https://chat.example.org")
+            raise ValueError(f"{origin!r} is not a web origin; an example of one is https://chat.example.org")
     return origins
 
 
@@ -97,26 +97,28 @@ def _check_web_address(url: str | None) -> str | None:
         return None
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("the address is one like https://chat.example.org")
+        raise ValueError("the URL has to be a web address, for example https://chat.example.org")
     return url.rstrip("/")
 
 
 def _check_subject(subject: str | None) -> str | None:
     if subject is not None and not re.fullmatch(r"mailto:[^@\s]+@[^@\s]+|https://\S+", subject):
-        raise ValueError("it is an address to write to, like mailto:admin@example.org or https://chat.example.org")
+        raise ValueError(
+            "it has to be a contact address, for example mailto:admin@example.org or https://chat.example.org"
+        )
     return subject
 
 
 def _check_host_names(hosts: tuple[str, ...]) -> tuple[str, ...]:
     for host in hosts:
         if not re.fullmatch(r"[A-Za-z0-9._-]+", host):
-            raise ValueError(f"{host!r} is no name or address of a host like push.example.org")
+            raise ValueError(f"{host!r} is not a host name or address; an example of one is push.example.org")
     return tuple(host.lower() for host in hosts)
 
 
 def _check_vapid_key(key: SecretStr | None) -> SecretStr | None:
     if key is not None and not _is_vapid_key(key.get_secret_value()):
-        raise ValueError("it is the 32 bytes of a P-256 private key in base64url, as web push tools print it")
+        raise ValueError("it has to be the 32 bytes of a P-256 private key in base64url, as web push tools print it")
     return key
 
 
@@ -131,8 +133,8 @@ def _check_bucket(url: str | None) -> str | None:
     parts = urlsplit(url)
     named = parts.hostname and parts.username and parts.password and parts.path.strip("/")
     if parts.scheme not in ("s3", "s3+http") or not named:
-        raise ValueError("the address is one like s3://KEY:SECRET@host/bucket?region=eu-central-1")
-    _ = parts.port  # raises ValueError, which says what is wrong
+        raise ValueError("the URL has to look like s3://KEY:SECRET@host/bucket?region=eu-central-1")
+    _ = parts.port  # raises ValueError with a message for an invalid port
     return url
 
 
@@ -141,7 +143,7 @@ def _check_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
         try:
             _ = proxy == "*" or ip_network(proxy)
         except ValueError:
-            raise ValueError(f"{proxy!r} is no IP address, no network like 10.0.0.0/8 and no *") from None
+            raise ValueError(f"{proxy!r} is not an IP address, a network such as 10.0.0.0/8, or *") from None
     return proxies
 
 
@@ -151,7 +153,7 @@ BusUrl = Annotated[str, _one_of("memory", "redis", "rediss", "redis-cluster", "p
 
 
 class Settings(BaseSettings):
-    """See `.env.example` for what each one means."""
+    """The meaning of each setting is described in `.env.example`."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", env_ignore_empty=True, frozen=True, extra="ignore"
@@ -215,23 +217,23 @@ class Settings(BaseSettings):
     def _check_combinations(self) -> "Settings":
         if self.is_sqlite != self.database_direct_url.startswith("sqlite"):
             raise ValueError(
-                f"{PREFIX}DATABASE_DIRECT_URL: it is another way to the same database, so of the same kind as "
-                f"{PREFIX}DATABASE_URL"
+                f"{PREFIX}DATABASE_DIRECT_URL: it has to lead to the same database as {PREFIX}DATABASE_URL, so it "
+                "has to begin with the same kind of database"
             )
         if self.is_sqlite and self.workers > 1:
             raise ValueError(
-                f"{PREFIX}WORKERS: SQLite is one process's database; set {PREFIX}WORKERS=1, "
+                f"{PREFIX}WORKERS: SQLite works with one process only; set {PREFIX}WORKERS=1, "
                 f"or {PREFIX}DATABASE_URL to a postgresql:// address"
             )
         if self.workers > 1 and self.bus_url.startswith("memory:"):
             raise ValueError(
-                f"{PREFIX}BUS_URL: memory:// reaches only one process; set it to a redis://, nats:// or "
-                f"postgresql:// address, or {PREFIX}WORKERS=1"
+                f"{PREFIX}BUS_URL: memory:// connects no other processes; set it to a redis://, nats:// or "
+                f"postgresql:// address, or set {PREFIX}WORKERS=1"
             )
         if self.profile is Profile.PRODUCTION and self.secret_key is None:
             raise ValueError(
-                f"{PREFIX}SECRET_KEY: not set; the production profile wants one of at least {MIN_SECRET_BYTES} bytes, "
-                "the same for every process"
+                f"{PREFIX}SECRET_KEY: not set; the production profile requires one of at least {MIN_SECRET_BYTES} "
+                "bytes, the same for all processes"
             )
         return self
 
@@ -240,7 +242,7 @@ class Settings(BaseSettings):
         return self.database_url.startswith("sqlite")
 
     def is_on(self, switch: OnOff | None) -> bool:
-        """Whether a switch that the profile decides is on."""
+        """Whether a switch is on. One that is not set is on in the development profile."""
         return self.profile is Profile.DEVELOPMENT if switch is None else switch is OnOff.ON
 
     @property
@@ -263,9 +265,9 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def _sentences(error: ValidationError) -> list[str]:
-    # What is wrong with the database URL is as wrong with the direct one that defaults to it: once is enough.
-    different = {(problem["msg"], repr(problem["input"])): dict(problem) for problem in reversed(error.errors())}
-    return [_sentence(problem) for problem in reversed(different.values())]
+    # The direct database URL defaults to the database URL, so the same problem would be reported twice.
+    distinct = {(problem["msg"], repr(problem["input"])): dict(problem) for problem in reversed(error.errors())}
+    return [_sentence(problem) for problem in reversed(distinct.values())]
 
 
 def _sentence(problem: dict[str, Any]) -> str:
@@ -273,11 +275,11 @@ def _sentence(problem: dict[str, Any]) -> str:
     if not problem["loc"]:
         return text
     name = f"{PREFIX}{str(problem['loc'][0]).upper()}"
-    shown = "" if name.endswith(("KEY", "URL", "TOKEN")) else f" {str(problem['input'])!r} is not usable:"
-    return f"{name}:{shown} {text[:1].lower() + text[1:]}. See .env.example for what it takes."
+    shown = "" if name.endswith(("KEY", "URL", "TOKEN")) else f" {str(problem['input'])!r} is not valid:"
+    return f"{name}:{shown} {text[:1].lower() + text[1:]}. See .env.example."
 
 
-# ------------------------------------------------------------------ the secret
+# ------------------------------------------------------------------ keys, files and folders
 
 
 def _keys(settings: Settings) -> list[bytes]:
@@ -286,20 +288,23 @@ def _keys(settings: Settings) -> list[bytes]:
     keys = [part.strip().encode() for part in settings.secret_key.get_secret_value().split(",")]
     if any(len(key) < MIN_SECRET_BYTES for key in keys):
         raise WrongSetting(
-            f"{PREFIX}SECRET_KEY: every key has at least {MIN_SECRET_BYTES} bytes; make one with "
+            f"{PREFIX}SECRET_KEY: every key needs at least {MIN_SECRET_BYTES} bytes; create one with "
             '`python3 -c "import secrets; print(secrets.token_urlsafe(48))"`'
         )
     return keys
 
 
 def secret_keys(settings: Settings) -> list[bytes]:
-    """The keys that sign and verify access tokens, the signing one first. Without a setting, one is made on the first
-    start and kept in the data folder, readable by its owner alone. Raises WrongSetting."""
+    """The keys that sign and verify access tokens and links; the first one signs.
+
+    Without ROOMCAST_SECRET_KEY, a key is created on the first start and stored in the data folder, where only the owner
+    of the process can read it. Raises WrongSetting.
+    """
     return _keys(settings) or [_stored_key(data_folder(settings))]
 
 
 def data_folder(settings: Settings) -> Path:
-    """The folder for what this server keeps itself, made if need be, closed to other users. Raises WrongSetting."""
+    """The data folder. It is created if missing, and other users get no access to it. Raises WrongSetting."""
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         _make_private(settings.data_dir, 0o700)
@@ -307,26 +312,30 @@ def data_folder(settings: Settings) -> Path:
             if path.is_file():
                 _make_private(path, 0o600)
     except OSError as error:
-        raise WrongSetting(f"{PREFIX}DATA_DIR: {settings.data_dir} cannot be a folder ({error.strerror})") from None
+        raise WrongSetting(
+            f"{PREFIX}DATA_DIR: {settings.data_dir} is not usable as folder ({error.strerror})"
+        ) from None
     return settings.data_dir
 
 
 def set_private_umask() -> None:
-    """From now on this process and its children make files and folders that only their owner may open, whatever umask
-    they were started with: SQLite, its journals, uploads, backups."""
+    """Set the umask so that only their owner can open files that this process and its children create from now on.
+
+    This covers files that libraries create: SQLite's database and journals, uploads, backups.
+    """
     os.umask(0o077)
 
 
 def _make_private(path: Path, mode: int) -> None:
-    """Folders of older releases were open to all. One that is another user's, or a shared one like /tmp, stays."""
-    with suppress(FileNotFoundError, PermissionError):  # SQLite's journals come and go; a mounted volume may be root's
+    """Older releases created files that all users could read. Shared folders, such as /tmp, are not changed."""
+    with suppress(FileNotFoundError, PermissionError):  # a deleted journal of SQLite; a volume that belongs to root
         found = path.stat()
         if found.st_mode & 0o077 and not found.st_mode & stat.S_ISVTX:
             path.chmod(mode)
 
 
 def incoming_folder(settings: Settings) -> Path:
-    """The folder for files on their way in, made if need be. Raises WrongSetting where nothing can be written."""
+    """The folder for uploads that are still being received. It is created if missing. Raises WrongSetting."""
     folder = data_folder(settings) / "uploads" / "incoming"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -337,14 +346,14 @@ def incoming_folder(settings: Settings) -> Path:
 
 
 def vapid_key(settings: Settings) -> bytes:
-    """The 32 bytes that sign pushes, kept as `secret_keys` are. Raises WrongSetting."""
+    """The 32 bytes of the private key that signs web pushes. Created and stored like `secret_keys`."""
     if settings.vapid_private_key is not None:
         text = settings.vapid_private_key.get_secret_value()
     else:
         path = data_folder(settings) / "vapid.key"
         text = _read_or_create(path, lambda: _base64url((1 + secrets.randbelow(P256_ORDER - 1)).to_bytes(32))).decode()
         if not _is_vapid_key(text):
-            raise WrongSetting(f"{path} holds no key; delete it to get a new one, and all browsers subscribe anew")
+            raise WrongSetting(f"{path} does not hold a key; delete it to get a new one; browsers then subscribe again")
     return base64.urlsafe_b64decode(text[:43] + "=")
 
 
@@ -356,7 +365,9 @@ def _stored_key(data_dir: Path) -> bytes:
     path = data_dir / "secret.key"
     key = _read_or_create(path, lambda: secrets.token_urlsafe(48))
     if len(key) < MIN_SECRET_BYTES:
-        raise WrongSetting(f"{path} holds no key of at least {MIN_SECRET_BYTES} bytes; delete it to get a new one")
+        raise WrongSetting(
+            f"{path} does not hold a key of at least {MIN_SECRET_BYTES} bytes; delete it to get a new one"
+        )
     return key
 
 

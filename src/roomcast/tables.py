@@ -1,4 +1,4 @@
-"""Every table, in one import: for Alembic and the tests."""
+"""Imports all tables, for Alembic and the tests."""
 
 from sqlmodel import SQLModel
 

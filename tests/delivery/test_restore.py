@@ -54,7 +54,7 @@ async def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
 
     refused = roomcast(tmp_path / "live.db", "backup", str(there))
 
-    assert (refused.returncode, refused.stderr) == (2, f"{there} is there already\n")
+    assert (refused.returncode, refused.stderr) == (2, f"{there} exists already\n")
     assert there.read_text() == "precious"
 
 

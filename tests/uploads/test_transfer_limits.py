@@ -30,7 +30,9 @@ def stored(app: RunningApp) -> list[Path]:
 async def trickled(app: RunningApp, url: str) -> bytes:
     """What the server answers to a client that sends its body byte by byte, and listens meanwhile."""
     reader, writer = await connected(app)
-    writer.write(f"PUT {url.removeprefix(app.url)} HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n".encode())
+    writer.write(
+        f"PUT {url.removeprefix(app.url)} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 10000\r\n\r\n".encode()
+    )
     answer = asyncio.ensure_future(reader.readuntil(b"}]}"))
     while not answer.done():
         writer.write(b"x")

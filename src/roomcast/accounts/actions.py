@@ -1,4 +1,4 @@
-"""Changes that people make to their own accounts: signing up, in and out, passwords, profiles."""
+"""Changes of users to their own accounts: sign-up, login, logout, passwords, profiles."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _INSERT_SESSION = sa.insert(table(Session))
 
 
 class Unchanged(Enum):
-    """What a profile says about a field that its owner did not mention."""
+    """The value of a profile field that the request did not name."""
 
     UNCHANGED = "UNCHANGED"
 
@@ -46,7 +46,7 @@ UNCHANGED = Unchanged.UNCHANGED
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Where somebody signs in from."""
+    """The device of a new session."""
 
     name: str | None = None
     ip_address: str | None = None
@@ -63,7 +63,7 @@ class NewAccount:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """None clears a field; a display name falls back to the username. `avatar`: a file's id as clients know it."""
+    """Changes to a profile. None clears a field; the display name becomes the username. `avatar`: a global file id."""
 
     display_name: str | None | Unchanged = UNCHANGED
     bio: str | None | Unchanged = UNCHANGED
@@ -71,11 +71,11 @@ class Profile:
     avatar: str | None | Unchanged = UNCHANGED
 
 
-# ------------------------------------------------------------------ signing up
+# ------------------------------------------------------------------ sign-up
 
 
 def check_account(username: str, email: str | None, display_name: str | None) -> None:
-    """Raises ValidationFailed for what no account may be called."""
+    """Raises ValidationFailed for an invalid or reserved name or e-mail address."""
     policy.check_username(username)
     if email is not None:
         policy.check_email(email)
@@ -84,10 +84,10 @@ def check_account(username: str, email: str | None, display_name: str | None) ->
 
 
 async def signup(work: Work, account: NewAccount, device: Device, rules: AccountRules) -> SignedIn:
-    """A new account, signed in. The first of an empty server becomes ADMIN where the rules say so.
+    """Create an account and a session. If the rules say so, the first account of a server becomes ADMIN.
 
-    Raises UsernameTaken, EmailTaken, ValidationFailed for the name `admin` of any other account, Forbidden for a first
-    one without the set-up token.
+    Raises UsernameTaken, EmailTaken, ValidationFailed if a later account is named `admin`, Forbidden if the first
+    account comes without the set-up token.
     """
     if rules.first_user_is_admin and await _is_first_account(work.session):
         policy.check_setup(rules, account.setup_token)
@@ -124,20 +124,20 @@ async def create_user(work: Work, account: NewAccount, role: UserRole) -> User:
 async def _is_first_account(session: AsyncSession) -> bool:
     if not await queries.has_no_users(session):
         return False
-    # Two people who sign up at once on an empty server: the second waits here and then sees the first.
+    # If two users sign up on an empty server at once, the second waits for this lock and then sees the first.
     await session.exec(select(Store).with_for_update())
     return await queries.has_no_users(session)
 
 
 async def _name_conflict(session: AsyncSession, username: str) -> UsernameTaken | EmailTaken:
-    alike = sa.or_(col(User.username_key) == username.casefold(), col(User.username_skeleton) == fold(username))
-    if (await session.exec(select(User.id).where(alike))).first() is not None:
-        return UsernameTaken("this username is taken, or one that looks like it", path=("input", "username"))
+    is_similar = sa.or_(col(User.username_key) == username.casefold(), col(User.username_skeleton) == fold(username))
+    if (await session.exec(select(User.id).where(is_similar))).first() is not None:
+        return UsernameTaken("this username, or one that looks like it, is taken", path=("input", "username"))
     return _email_taken()
 
 
 def _email_taken() -> EmailTaken:
-    return EmailTaken("this e-mail address belongs to another account", path=("input", "email"))
+    return EmailTaken("another account uses this e-mail address", path=("input", "email"))
 
 
 def _email_key(email: str | None) -> str | None:
@@ -148,13 +148,13 @@ def _search_key(username: str, display_name: str) -> str:
     return f"{search_form(username)}\n{search_form(display_name)}"
 
 
-# ------------------------------------------------------------------ in and out
+# ------------------------------------------------------------------ sessions
 
 
 async def login(work: Work, proof: VerifiedPassword, device: Device, rules: AccountRules) -> SignedIn | None:
-    """A session for somebody who knew the password; an outdated hash gives way to a newer one.
+    """Create a session after the password was verified, and store a newer hash where the old one is outdated.
 
-    None when the password has been changed since it was verified: it must be proved anew. Raises Banned.
+    None if the password was changed after it was verified: the caller has to verify it again. Raises Banned.
     """
     [found] = await fetch_direct_rows(work.session, DirectQuery[UserRow](_LOCK_USER, {"user": proof.user_id}))
     if found.password_hash != proof.verified_hash:
@@ -165,7 +165,7 @@ async def login(work: Work, proof: VerifiedPassword, device: Device, rules: Acco
 
 
 async def open_session(work: Work, user: User, device: Device, rules: AccountRules) -> SignedIn:
-    """A session with its first refresh token. Raises Banned."""
+    """Create a session with its first refresh token. Raises Banned."""
     policy.check_not_banned(user)
     started = now()
     session = Session(
@@ -181,12 +181,12 @@ async def open_session(work: Work, user: User, device: Device, rules: AccountRul
 
 
 async def logout(work: Work, actor: Actor) -> Collection[UUID]:
-    """The actor's session ends. Answers with the sessions that were ended, as everything here that ends some."""
+    """End the actor's session. Returns the ids of the sessions that ended, as all functions here that end sessions."""
     return await end_sessions(work, col(Session.id) == actor.session_id)
 
 
 async def revoke_session(work: Work, actor: Actor, session_id: UUID | None) -> Collection[UUID]:
-    """One of the actor's own sessions ends; one that has already ended stays so. Raises NotFound."""
+    """End one of the actor's sessions. Does nothing if it has already ended. Raises NotFound."""
     found = await work.session.get(Session, session_id) if session_id else None
     if found is None or found.user_id != actor.user_id:
         raise NotFound("no such session", path=("input", "sessionId"))
@@ -196,10 +196,10 @@ async def revoke_session(work: Work, actor: Actor, session_id: UUID | None) -> C
 async def change_password(
     work: Work, actor: Actor, proof: VerifiedPassword, new_hash: str
 ) -> tuple[Collection[UUID], SignedIn] | None:
-    """Only the new password is good from now on. Of the sessions only the actor's own lives on, with a new chain of
-    refresh tokens: whoever holds a copy of an old one cannot renew it.
+    """Replace the password and end all other sessions of the actor.
 
-    The sessions that were ended, and the new chain. None when the password has been changed since it was verified.
+    The actor's own session gets a new chain of refresh tokens, so that copies of its old tokens are worthless. Returns
+    the ids of the ended sessions and the new tokens; None if the password was changed after it was verified.
     """
     user = await lock_user(work.session, actor.user_id)
     if user.password_hash != proof.verified_hash:
@@ -210,9 +210,9 @@ async def change_password(
 
 
 async def end_sessions(work: Work, which: ColumnElement[bool]) -> Collection[UUID]:
-    """End those of these sessions that still live."""
-    living = sa.update(Session).where(which, col(Session.revoked_at).is_(None))
-    rows = await fetch(work.session, living.values(revoked_at=now()).returning(sa.inspect(Session).c.id))
+    """End the sessions that match and have not ended yet."""
+    active = sa.update(Session).where(which, col(Session.revoked_at).is_(None))
+    rows = await fetch(work.session, active.values(revoked_at=now()).returning(sa.inspect(Session).c.id))
     return [session_id for (session_id,) in rows]
 
 
@@ -220,7 +220,7 @@ async def end_sessions(work: Work, which: ColumnElement[bool]) -> Collection[UUI
 
 
 async def update_profile(work: Work, actor: Actor, profile: Profile) -> User:
-    """What is mentioned becomes so, the rest stays. Raises ValidationFailed, EmailTaken, and what `files.wear` does."""
+    """Change the fields that are named. Raises ValidationFailed, EmailTaken, and the errors of `files.set_avatar`."""
     check_profile(profile)
     user = await lock_user(work.session, actor.user_id)
     if not isinstance(profile.display_name, Unchanged):
@@ -257,6 +257,6 @@ def check_profile(profile: Profile) -> None:
 
 
 async def lock_user(session: AsyncSession, user_id: UUID) -> User:
-    """The account as it is now, until the commit. Others may go on referring to it: only changes to it wait."""
+    """Load and lock the user until the commit. The lock delays changes to the row, but not new references to it."""
     wanted = select(User).where(User.id == user_id).with_for_update(key_share=True)
     return (await session.exec(wanted.execution_options(populate_existing=True))).one()

@@ -1,4 +1,4 @@
-"""What administrators do to other people's accounts. Each deed leaves an audit entry; a no-op leaves none."""
+"""Changes of administrators to other accounts. Each change writes an audit entry; a call without effect does not."""
 
 from collections.abc import Collection
 from uuid import UUID
@@ -32,23 +32,23 @@ async def set_user_role(work: Work, actor: Actor, user_id: UUID | None, role: Us
 
 
 async def ban_user(work: Work, actor: Actor, user_id: UUID | None, reason: str | None) -> Collection[UUID]:
-    """The account may not be used any more: all its sessions end, which are answered.
+    """Ban an account and end all its sessions. Returns their ids.
 
     Raises Forbidden, NotFound, Conflict for the last administrator, ValidationFailed.
     """
     administrators = await _lock_administrators(work.session)
     policy.check_administrator(actor, administrators)
-    why, user = audit.check_reason(reason), await _lock_user(work.session, user_id)
+    checked_reason, user = audit.check_reason(reason), await _lock_user(work.session, user_id)
     if user.banned_at is not None:
         return []
     policy.check_demotion(user.id, administrators)
     user.banned_at = now()
-    audit.record_audit_entry(work, actor, "USER_BANNED", global_id("user", user.id), why)
+    audit.record_audit_entry(work, actor, "USER_BANNED", global_id("user", user.id), checked_reason)
     return await end_sessions(work, col(Session.user_id) == user.id)
 
 
 async def unban_user(work: Work, actor: Actor, user_id: UUID | None) -> None:
-    """The account may sign in again. Raises Forbidden, NotFound."""
+    """Allow the account to sign in again. Raises Forbidden, NotFound."""
     policy.check_administrator(actor, await _lock_administrators(work.session))
     user = await _lock_user(work.session, user_id)
     if user.banned_at is not None:
@@ -57,7 +57,7 @@ async def unban_user(work: Work, actor: Actor, user_id: UUID | None) -> None:
 
 
 async def reset_password(work: Work, username: str, new_hash: str) -> Collection[UUID]:
-    """From the command line, for a forgotten password: the new one is good, every session ends. Raises NotFound."""
+    """Set a password from the command line and end all sessions of the user. Raises NotFound."""
     wanted = select(User.id).where(User.username_key == username.casefold())
     user = await _lock_user(work.session, (await work.session.exec(wanted)).first())
     user.password_hash = new_hash
@@ -66,13 +66,16 @@ async def reset_password(work: Work, username: str, new_hash: str) -> Collection
 
 
 async def _lock_administrators(session: AsyncSession) -> set[UUID]:
-    """Who is one now, locked in the order of ids: two who take each other's role follow one another."""
-    ruling = sa.and_(col(User.role) == UserRole.ADMIN, col(User.banned_at).is_(None))
-    wanted = select(User).where(ruling).order_by(col(User.id)).with_for_update(key_share=True)
+    """The ids of all administrators, who are locked in id order.
+
+    Two administrators who demote each other at once wait for each other here, so that one of them remains.
+    """
+    is_administrator = sa.and_(col(User.role) == UserRole.ADMIN, col(User.banned_at).is_(None))
+    wanted = select(User).where(is_administrator).order_by(col(User.id)).with_for_update(key_share=True)
     return {user.id for user in await session.exec(wanted.execution_options(populate_existing=True))}
 
 
 async def _lock_user(session: AsyncSession, user_id: UUID | None) -> User:
     if user_id is None or await session.get(User, user_id) is None:
-        raise NotFound("no such person", path=("input", "userId"))
+        raise NotFound("there is no such user", path=("input", "userId"))
     return await lock_user(session, user_id)

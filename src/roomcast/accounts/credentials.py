@@ -1,4 +1,4 @@
-"""Proving who one is by a password: with limited patience, and the same for unknown names as for known ones."""
+"""Verifies passwords. Failed attempts are throttled, and unknown usernames behave exactly like known ones."""
 
 import math
 import time
@@ -10,20 +10,19 @@ from uuid import UUID
 from roomcast.accounts import queries
 from roomcast.accounts.models import User
 from roomcast.accounts.passwords import Passwords
-from roomcast.accounts.throttle import MAX_KEYS, MAX_LOGIN, Key, Throttle, blocking_keys, network, throttle_keys
+from roomcast.accounts.throttle import MAX_LOGIN, Key, Throttle, blocking_keys, network, throttle_keys
 from roomcast.core.actor import Actor
-from roomcast.core.bounded_cache import BoundedCache
 from roomcast.core.db import Database
 from roomcast.core.errors import EmailTaken, InvalidCredentials, RateLimited
 from roomcast.core.rates import Buckets, Charge, Rate
 
 SIGNUPS = Rate(per_second=1 / 3, burst=200)
-"""A whole school behind one address signs up in one lesson; a machine does not fill the server overnight."""
+"""Per address. Allows a school class behind one address to sign up at once, and stops automated sign-ups."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerifiedPassword:
-    """Somebody knew the password behind `verified_hash`. `newer_hash`: to be stored in its place."""
+    """The password matched `verified_hash`. `newer_hash`: a hash to store instead; None if it is up to date."""
 
     user_id: UUID
     verified_hash: str
@@ -31,8 +30,8 @@ class VerifiedPassword:
 
 
 UNKNOWN_ADDRESS_SECONDS = 60.0
-"""How long it is remembered that an account has not signed in from an address: while the address has to wait, the same
-name is looked up once in this time."""
+"""How long it is cached that an account has not signed in from an address. While the address is blocked, each username
+is looked up once in this time."""
 
 
 def _known_addresses(found: Sequence[queries.LoginCandidate]) -> set[str]:
@@ -40,42 +39,45 @@ def _known_addresses(found: Sequence[queries.LoginCandidate]) -> set[str]:
 
 
 class Credentials:
-    """`buckets` hold what an address has left of signing up. `limited` False: everybody may always try."""
+    """`buckets` count sign-ups by address. `limited` False: nothing is throttled."""
 
     def __init__(self, db: Database, passwords: Passwords, buckets: Buckets, *, limited: bool = True) -> None:
         self._db, self._passwords, self._buckets, self._limited = db, passwords, buckets, limited
         self.throttle = Throttle(enabled=limited)
-        self._unknown_addresses: BoundedCache[Key, float] = BoundedCache(MAX_KEYS)
-        """Until when a name and an address are taken to be strangers."""
+        self._unknown_addresses: Recent[float] = Recent()
+        """By username and address: until when the result of the last look-up is used."""
 
     async def hash_for_signup(self, password: str, address: str | None) -> str:
-        """Raises RateLimited for an address that opens account after account."""
-        place = network(address) if self._limited else None
-        wait = await self._buckets.take([Charge(f"signups:{place}", SIGNUPS)]) if place else 0
+        """Hash the password of a new account. Raises RateLimited if the address has created too many accounts."""
+        network_key = network(address) if self._limited else None
+        wait = await self._buckets.take([Charge(f"signups:{network_key}", SIGNUPS)]) if network_key else 0
         if wait > 0:
             raise RateLimited("too many new accounts from one address", retry_after_ms=math.ceil(wait * 1000))
         return await self._passwords.hash(password)
 
     @asynccontextmanager
     async def verify_login(self, login: str, password: str, address: str | None) -> AsyncIterator[VerifiedPassword]:
-        """Who signs in, by username or e-mail. Raises InvalidCredentials, RateLimited.
+        """Verify a login by username or e-mail address. Raises InvalidCredentials, RateLimited.
 
-        What the proof is for is done inside, so that of a crowd at the door only one person at a time asks anything
-        of the database and the loop.
+        Callers create the session inside the block, while they hold the slot. So during a flood of logins only one at
+        a time uses the database and the event loop.
         """
         await self._check_address(login, address)
-        # The turn comes before the look at the account: a crowd at the door costs the others nothing, and nobody tries
-        # again before the try before it has failed.
+        # The slot is taken before the account is read: a flood of logins then costs other requests nothing, and a
+        # client cannot start a second attempt before its first one has been counted as failed.
         async with self._passwords.slot():
-            await self._check_address(login, address)  # again: those who waited in front may be of the same address
+            await self._check_address(login, address)  # again: the address may have failed during the wait
             found = await self._find_candidates(login)
             yield await self._verify(
                 found[0] if found else None, password, throttle_keys(login, address, _known_addresses(found))
             )
 
     async def _check_address(self, login: str, address: str | None) -> None:
-        """Raises RateLimited while the address has to wait, except for an account that has signed in from it before:
-        whoever shares the address with its owner must not be able to lock it out."""
+        """Raises RateLimited while the address is blocked.
+
+        Accounts that have signed in from this address before are exempt, so that others behind the same address cannot
+        lock them out.
+        """
         try:
             self.throttle.check(throttle_keys(login, address, set())[1:])
         except RateLimited:
@@ -100,12 +102,12 @@ class Credentials:
     async def limit_email_probing(
         self, email: str | None, address: str | None, actor: Actor | None = None
     ) -> AsyncIterator[None]:
-        """Around whatever claims an e-mail address. An EmailTaken inside counts: it tells who has an account here.
+        """Wrap a change that sets an e-mail address. Each EmailTaken inside is counted: it reveals who has an account.
 
-        Raises RateLimited after a few of them, whether the address is taken or not.
+        Raises RateLimited after a few of them, whether or not the address is taken.
         """
-        place = network(address)
-        keys = [("emails", place)] if place else []
+        network_key = network(address)
+        keys = [("emails", network_key)] if network_key else []
         keys += [("emails", str(actor.user_id))] if actor else []
         if email is not None:
             self.throttle.check(keys)
@@ -116,7 +118,7 @@ class Credentials:
             raise
 
     async def verify_password(self, actor: Actor, password: str, path: Sequence[str] = ()) -> VerifiedPassword:
-        """That it is still the same person who asks. Raises InvalidCredentials, RateLimited."""
+        """Verify the actor's own password before a sensitive change. Raises InvalidCredentials, RateLimited."""
         async with self._passwords.slot():
             async with self._db.read() as session:
                 user = (await queries.users_by_id(session, [actor.user_id])).get(actor.user_id)
@@ -127,12 +129,12 @@ class Credentials:
     ) -> VerifiedPassword:
         try:
             self.throttle.check(blocking_keys(keys))
-        except RateLimited:  # whoever keeps knocking is soon not even asked at whose door
+        except RateLimited:  # blocked attempts count against the address, so a flood is soon stopped in _check_address
             self.throttle.record_failure(keys[1:])
             raise
-        good, newer = await self._passwords.verify(password, user.password_hash if user else None)
-        if user is None or not good:
+        is_correct, newer_hash = await self._passwords.verify(password, user.password_hash if user else None)
+        if user is None or not is_correct:
             self.throttle.record_failure(keys)
-            raise InvalidCredentials("this is not the password of such an account", path=path)
+            raise InvalidCredentials("this password does not match the account", path=path)
         self.throttle.record_success(keys)
-        return VerifiedPassword(user.id, user.password_hash, newer)
+        return VerifiedPassword(user.id, user.password_hash, newer_hash)

@@ -1,4 +1,4 @@
-"""People, their sessions and the tokens that renew those. Never shown as they are: a table is no GraphQL type."""
+"""Tables of users, sessions and refresh tokens."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -28,10 +28,11 @@ class UserRow(Protocol):
 
 
 class User(SQLModel, table=True):
-    """`search_key`: what a search for people looks through. It holds no e-mail address.
+    """An account.
 
-    `username_skeleton`: equal for usernames that look alike; null for an account that had a look-alike already when
-    skeletons were introduced."""
+    `search_key`: the text that user search matches, without the e-mail address. `username_skeleton`: equal for
+    usernames that look alike; null for accounts that already had a look-alike when skeletons were introduced.
+    """
 
     __tablename__ = "users"
     id: UUID = IdField(default_factory=uuid7, primary_key=True)
@@ -51,23 +52,23 @@ class User(SQLModel, table=True):
 
 
 PUBLIC_FIELDS = ("id", "username", "display_name", "bio", "avatar_id", "role", "created_at")
-"""What everybody may see of a person."""
+"""The fields that all users may see."""
 
 
 def encode_public_profile(user: User) -> dict[str, Any]:
-    """What travels of a person between processes: what everybody may see. JSON-ready."""
+    """The public fields of a user, ready for JSON, to send to other processes."""
     return user.model_dump(mode="json", include=set(PUBLIC_FIELDS))
 
 
 def decode_public_profile(shown: dict[str, Any]) -> User:
-    """A person as `packed` let them go: nothing else is known of them."""
+    """A user from `encode_public_profile`; all other fields are unset."""
     avatar = UUID(shown["avatar_id"]) if shown["avatar_id"] else None
     moment = datetime.fromisoformat(shown["created_at"])
     return User(**{**shown, "id": UUID(shown["id"]), "avatar_id": avatar, "created_at": moment})
 
 
 class Session(SQLModel, table=True):
-    """One sign-in of one device. It is also the family of its refresh tokens: one reused token ends it."""
+    """One login of one device. It owns a chain of refresh tokens; reuse of a spent token ends the session."""
 
     __tablename__ = "sessions"
     id: UUID = IdField(default_factory=uuid7, primary_key=True)
@@ -81,10 +82,11 @@ class Session(SQLModel, table=True):
 
 
 class RefreshToken(SQLModel, table=True):
-    """A link of a session's chain. Only a hash of its secret is kept.
+    """One token in the chain of a session. Only a hash of its secret is stored.
 
-    `presented_at`: when it was first used. A token whose successor has been presented is spent for good.
-    `replaced_at`: when another successor took its place, because its predecessor was presented again much later.
+    `parent_id`: the token that was exchanged for this one. `presented_at`: when it was first used; a token is spent as
+    soon as its successor has been presented. `replaced_at`: when its parent was presented again later than
+    `REUSE_LEEWAY` and got another successor.
     """
 
     __tablename__ = "refresh_tokens"

@@ -1,5 +1,4 @@
-"""Passwords: argon2id, hashed beside the event loop by a thread that yields to it; foreign bcrypt hashes verify and
-upgrade."""
+"""Hashes and verifies passwords with argon2id, in a thread of low priority. Imported bcrypt hashes are upgraded."""
 
 import asyncio
 import gzip
@@ -21,28 +20,28 @@ from roomcast.core.errors import PasswordTooWeak, RateLimited
 Result = TypeVar("Result")
 
 MAX_CONCURRENT = 1
-"""Each hash holds 19 MiB and a core for some 20 ms: a second one would take the loop's share of a single core."""
+"""Hashes at a time. Each takes 19 MiB and about 20 ms of a core; on one core, a second would starve the event loop."""
 
 MAX_WAITING = 500
-"""Who may wait for a turn: the last of them has theirs before an operation has taken too long."""
+"""Calls that may wait for a slot. The last of them gets its slot before its operation times out."""
 
 NICENESS = 19
-"""On a core that it shares with the loop, the loop gets what it asks for: beside two hundred sign-ins others wait 1.4
-times as long as alone (5: 1.9 times, 10: 1.6, 15: 1.5). A core that is free does not care."""
+"""Of the hashing thread. If it shares a core with the event loop, the event loop goes first: during 200 logins, other
+requests take 1.4 times as long as without (niceness 5: 1.9 times, 10: 1.6, 15: 1.5). A free core is used fully."""
 
 MIN_LENGTH, MAX_LENGTH = 8, 128
 
 
 @cache
 def common_passwords() -> frozenset[str]:
-    """What anyone would try first, in lower case."""
+    """Frequently used passwords, in lower case."""
     packed = files("roomcast.accounts").joinpath("common_passwords.txt.gz").read_bytes()
     return frozenset(gzip.decompress(packed).decode().splitlines())
 
 
 class Passwords:
     def __init__(self, memory_kib: int = 19_456, passes: int = 2) -> None:
-        """What a hash costs; OWASP's minimum for argon2id, with one lane, unless somebody knows better."""
+        """The cost of a hash. The default is OWASP's minimum for argon2id with one lane."""
         self._context = CryptContext(
             schemes=["argon2", "bcrypt"],
             deprecated=["bcrypt"],
@@ -58,17 +57,17 @@ class Passwords:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def check(self, password: str, *, username: str, path: tuple[str, ...]) -> None:
-        """Raises PasswordTooWeak for what is too short, too long, commonly used, or the person's own name."""
+        """Raises PasswordTooWeak for what is too short, too long, commonly used, or equal to the username."""
         if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-            raise PasswordTooWeak(f"a password has {MIN_LENGTH} to {MAX_LENGTH} characters", path=path)
+            raise PasswordTooWeak(f"a password needs {MIN_LENGTH} to {MAX_LENGTH} characters", path=path)
         if password.casefold() in common_passwords() or password.casefold() == username.casefold():
-            raise PasswordTooWeak("this password is among the first that anyone would try", path=path)
+            raise PasswordTooWeak("this password is too easy to guess", path=path)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
-        """A place among those that hash now. Raises RateLimited when too many are waiting for one."""
+        """Hold one of the slots for hashing. Raises RateLimited if too many calls wait for one."""
         if self._waiting >= MAX_WAITING:
-            raise RateLimited("too many people are signing in at this moment", retry_after_ms=5_000)
+            raise RateLimited("too many logins at the moment; try again", retry_after_ms=5_000)
         self._waiting += 1
         try:
             await self._slots.acquire()
@@ -80,14 +79,14 @@ class Passwords:
             self._slots.release()
 
     async def hash(self, password: str) -> str:
-        """Takes a turn of its own."""
+        """Waits for a slot itself. Raises RateLimited."""
         async with self.slot():
             return await self._run_in_thread(lambda: self._context.hash(password))
 
     async def verify(self, password: str, stored: str | None) -> tuple[bool, str | None]:
-        """Whether it is the password, and a newer hash to store where the old one is outdated. Call it in a `turn`.
+        """Whether the password matches, and a newer hash if the stored one is outdated. Call it while holding a `slot`.
 
-        `stored` is None for an unknown person: it takes as long and answers False.
+        `stored` is None for an unknown user: the call then takes as long as usual and returns False.
         """
         if len(password) > MAX_LENGTH:
             stored = None
@@ -98,10 +97,10 @@ class Passwords:
 
     def _verify(self, password: str, stored: str) -> tuple[bool, str | None]:
         try:
-            # Whoever made a bcrypt hash of more than 72 bytes took the first 72; our library refuses to.
-            known = password.encode()[:72] if stored.startswith("$2") else password
-            good = bool(self._context.verify(known, stored))
-        except ValueError:  # a broken hash matches nothing
+            # bcrypt uses the first 72 bytes only; the library raises an error for longer passwords.
+            checked = password.encode()[:72] if stored.startswith("$2") else password
+            good = bool(self._context.verify(checked, stored))
+        except ValueError:  # a malformed hash
             return False, None
         return good, self._context.hash(password) if good and self._context.needs_update(stored) else None
 
@@ -110,6 +109,6 @@ class Passwords:
 
 
 def _lower_priority() -> None:
-    """This thread's work is heavy and nobody's answer but its own depends on it: the loop goes first."""
-    if sys.platform == "linux":  # where niceness belongs to a thread
+    """Let the event loop run before this thread."""
+    if sys.platform == "linux":  # elsewhere niceness belongs to the whole process
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

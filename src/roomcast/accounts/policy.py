@@ -1,4 +1,4 @@
-"""What an account may look like, who may open one, who may rule over others. Pure: values in, verdict out."""
+"""Rules for accounts: who may sign up, names, roles, when a session ends. Pure functions."""
 
 import hmac
 import re
@@ -20,14 +20,14 @@ RESERVED = frozenset(
     ["admin", "administrator", "all", "anonymous", "channel", "deleted", "everyone", "here", "me", "moderator"]
     + ["null", "root", "roomcast", "room", "support", "system", "undefined"]
 )
-"""Names that would read as somebody else: mentions of a whole room, or the house itself."""
+"""Usernames that could be mistaken for mentions of a whole room, for staff, or for the server."""
 
 _STAFF_NAMES = frozenset(["admin", "administrator", "moderator", "root", "roomcast", "support", "system"])
 _STAFF_SKELETONS = frozenset(map(fold, _STAFF_NAMES))
-"""Of these also the look-alikes are refused. (Not of all: `Ali` looks like `all`.)"""
+"""Names that look like these are reserved, too. Not those like any reserved name: `Ali` looks like `all`."""
 
 FIRST_ADMIN_USERNAME = "admin"
-"""The reserved name that the first administrator may have."""
+"""The reserved name that the first account may have."""
 
 MAX_BIO = 500
 
@@ -39,7 +39,7 @@ class SignupMode(StrEnum):
 
 
 class SessionEndReason(StrEnum):
-    """Why a session is over."""
+    """Why a session has ended."""
 
     SESSION_REVOKED = "SESSION_REVOKED"
     BANNED = "BANNED"
@@ -47,8 +47,11 @@ class SessionEndReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AccountRules:
-    """The operator's choices. `refresh_days`: how long a session lives without being used; `session_days`: how long
-    it lives at most. `setup_token`: what the first account of an empty server must present; None where it need not."""
+    """The settings for accounts.
+
+    `refresh_days`: how long a session lasts without a refresh. `session_days`: how long it lasts at most.
+    `setup_token`: what the first account of an empty server has to present; None if nothing is required.
+    """
 
     signup_mode: SignupMode = SignupMode.OPEN
     first_user_is_admin: bool = True
@@ -57,31 +60,28 @@ class AccountRules:
     setup_token: str | None = None
 
     def session_end(self, created_at: datetime, used_at: datetime) -> datetime:
-        """When a session is over that was last used then."""
+        """When a session ends that was last refreshed at `used_at`."""
         unused, oldest = timedelta(days=self.refresh_days), timedelta(days=self.session_days)
         return min(used_at + unused, created_at + oldest)
 
 
-# ------------------------------------------------------------------ entering
+# ------------------------------------------------------------------ signing up and in
 
 
 def check_signup_open(rules: AccountRules, *, invited: bool) -> None:
-    """`invited`: somebody brings an invite, which is yet to be looked at."""
+    """Raises SignupClosed. `invited`: the request has an invite code, which is checked later."""
     if rules.signup_mode is SignupMode.CLOSED or (rules.signup_mode is SignupMode.INVITE_ONLY and not invited):
-        raise SignupClosed("this server takes no new accounts" + _by_invitation(rules))
-
-
-def _by_invitation(rules: AccountRules) -> str:
-    return " without an invitation" if rules.signup_mode is SignupMode.INVITE_ONLY else ""
+        exception = " without an invitation" if rules.signup_mode is SignupMode.INVITE_ONLY else ""
+        raise SignupClosed(f"this server takes no new accounts{exception}")
 
 
 def check_setup(rules: AccountRules, presented: str | None) -> None:
-    """That the person who opens the first account has seen the server's log."""
-    wanted, given = rules.setup_token, (presented or "").strip().encode(errors="replace")
-    if wanted is not None and not hmac.compare_digest(given, wanted.encode()):
+    """Raises Forbidden without the set-up token, which proves that the user can read the server's log."""
+    expected, given = rules.setup_token, (presented or "").strip().encode(errors="replace")
+    if expected is not None and not hmac.compare_digest(given, expected.encode()):
         raise Forbidden(
-            "the first account administers this server: give the set-up token that the server logged when it started, "
-            "or make the account with `roomcast create-admin`",
+            "the first account administers this server: enter the set-up token that the server logged when it started, "
+            "or create the account with `roomcast create-admin`",
             path=("input", "setupToken"),
         )
 
@@ -92,7 +92,7 @@ def check_not_banned(user: User) -> None:
 
 
 def session_end_reason(session: Session, user: User, moment: datetime) -> SessionEndReason | None:
-    """Why the session is over at that moment; None while it lives."""
+    """Why the session has ended at that moment; None while it is active."""
     if user.banned_at is not None:
         return SessionEndReason.BANNED
     if session.revoked_at is not None or session.expires_at <= moment:
@@ -100,19 +100,19 @@ def session_end_reason(session: Session, user: User, moment: datetime) -> Sessio
     return None
 
 
-# ------------------------------------------------------------------ ruling over others
+# ------------------------------------------------------------------ administrators
 
 
 def check_administrator(actor: Actor, administrators: Collection[UUID]) -> None:
-    """`administrators`: who is one at this moment, not banned; a token may be older than its person's fall."""
+    """Raises Forbidden. `administrators`: those in the database now, because a token may be older than a demotion."""
     if actor.user_id not in administrators:
         raise Forbidden("only administrators may do this")
 
 
 def check_demotion(user_id: UUID, administrators: Collection[UUID]) -> None:
-    """Somebody stops being an administrator, by role or by ban: there must be another one."""
+    """Raises Conflict if this user is the last administrator. Applies to bans, too."""
     if set(administrators) == {user_id}:
-        raise Conflict("the last administrator names another one first", path=("input", "userId"))
+        raise Conflict("this is the last administrator: appoint another one first", path=("input", "userId"))
 
 
 def check_role_change(user: User, role: UserRole, administrators: Collection[UUID]) -> None:
@@ -120,14 +120,14 @@ def check_role_change(user: User, role: UserRole, administrators: Collection[UUI
         check_demotion(user.id, administrators)
 
 
-# ------------------------------------------------------------------ what an account may look like
+# ------------------------------------------------------------------ names
 
 
 def check_username(username: str) -> None:
-    """`admin` passes: whether the account may have it depends on whether it is the first one."""
+    """Raises ValidationFailed. `admin` passes: `signup` checks whether the account is the first one."""
     if not _USERNAME.fullmatch(username):
         raise ValidationFailed(
-            "a username has 2 to 32 letters, digits, dots, dashes or underscores and begins and ends with a letter "
+            "a username needs 2 to 32 letters, digits, dots, dashes or underscores, and begins and ends with a letter "
             "or digit",
             path=("input", "username"),
         )
@@ -142,12 +142,12 @@ def check_not_reserved(username: str) -> None:
 
 def check_email(email: str) -> None:
     if len(email) > 254 or not _EMAIL.fullmatch(email) or not is_printable(email):
-        raise ValidationFailed("this is no e-mail address", path=("input", "email"))
+        raise ValidationFailed("this is not an e-mail address", path=("input", "email"))
 
 
 def check_display_name(name: str) -> None:
     if not 1 <= len(name.strip()) <= 64 or not is_printable(name):
-        raise ValidationFailed("a display name has 1 to 64 printable characters", path=("input", "displayName"))
+        raise ValidationFailed("a display name needs 1 to 64 printable characters", path=("input", "displayName"))
 
 
 def check_bio(bio: str) -> None:

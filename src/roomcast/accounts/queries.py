@@ -1,4 +1,4 @@
-"""Questions about people and their sessions."""
+"""Reads of users and sessions."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ _PUBLIC_PROFILES = sa.select(*(table(User).c[name] for name in PUBLIC_FIELDS)).w
 
 @dataclass(frozen=True, slots=True)
 class UserFilter:
-    """`query` is found anywhere in a username or display name, whatever its case and accents; never in an e-mail."""
+    """`query` matches any part of a username or display name, ignoring case and accents; never an e-mail address."""
 
     query: str | None = None
     role: UserRole | None = None
 
 
 async def users(session: AsyncSession, actor: Actor, wanted: UserFilter, window: Window) -> Page[tuple[User]]:
-    """Everybody with an account, by username. A page walks the index of usernames until it is full."""
+    """Users by username. A page reads the index of usernames until it is full."""
     return await page(session, "users", _filtered(wanted), [Key(sa.inspect(User).c.username_key)], window)
 
 
@@ -57,8 +57,8 @@ async def users_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID
     return {user.id: user for user in rows}
 
 
-def public_profiles_query(ids: Collection[UUID]) -> DirectQuery[object]:
-    """Asks for what everybody may see of these people."""
+def public_profiles_query(ids: Collection[UUID]) -> DirectQuery:
+    """Selects the public fields of these users."""
     return DirectQuery(_PUBLIC_PROFILES, {"ids": list(ids)})
 
 
@@ -73,7 +73,7 @@ _LOGIN_CANDIDATES = (
 
 @dataclass(frozen=True, slots=True)
 class LoginCandidate:
-    """An account as somebody knocks who wants to sign in, and one of the addresses that it has been used from."""
+    """An account that matches a login, with one of the addresses that it has signed in from."""
 
     id: UUID
     password_hash: str
@@ -81,8 +81,10 @@ class LoginCandidate:
 
 
 async def find_login_candidates(session: AsyncSession, username_or_email: str) -> Sequence[LoginCandidate]:
-    """The account behind what somebody typed to sign in, once for each address it has signed in from, as far back as
-    sessions are kept. Nothing for an unknown one."""
+    """The account with this username or e-mail address; empty if there is none.
+
+    One row for each address that it has signed in from, as far back as sessions are stored.
+    """
     key = username_or_email.strip().casefold()
     if not is_printable(key):
         return ()
@@ -90,7 +92,7 @@ async def find_login_candidates(session: AsyncSession, username_or_email: str) -
 
 
 async def has_no_users(session: AsyncSession) -> bool:
-    """Whether nobody has signed up yet."""
+    """Whether there is no account yet."""
     return (await session.exec(select(User.id).limit(1))).first() is None
 
 
@@ -98,7 +100,7 @@ async def has_no_users(session: AsyncSession) -> bool:
 
 
 async def session_states(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, tuple[Session, User]]:
-    """Those sessions that there ever were, alive or not, each with its person."""
+    """Sessions with their users, whether or not they have ended. Unknown ids are left out."""
     found = await session.exec(
         select(Session, User).join(User, col(User.id) == Session.user_id).where(col(Session.id).in_(ids))
     )
@@ -106,13 +108,13 @@ async def session_states(session: AsyncSession, ids: Collection[UUID]) -> dict[U
 
 
 async def sessions_ended_since(session: AsyncSession, moment: datetime) -> Sequence[tuple[UUID, datetime | None]]:
-    """Each with its person's ban, if any. Sessions that merely ran out are not among them."""
+    """Revoked sessions, each with the time of its user's ban. Expired sessions are not included."""
     ended = select(Session.id, User.banned_at).join(User, col(User.id) == Session.user_id)
     return (await session.exec(ended.where(col(Session.revoked_at) > moment))).all()
 
 
 async def active_sessions(session: AsyncSession, actor: Actor) -> Sequence[Session]:
-    """The actor's living sessions, the most recently used first."""
+    """The actor's active sessions, the most recently used first."""
     mine = select(Session).where(
         Session.user_id == actor.user_id, col(Session.revoked_at).is_(None), Session.expires_at > now()
     )

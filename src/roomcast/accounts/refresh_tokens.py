@@ -1,10 +1,11 @@
-"""Refresh tokens: a session's chain, each link good until its successor is presented, and every copy of it fatal after.
+"""Refresh token rotation: each use returns a successor, and reuse of a spent token ends the session.
 
-`<id>.<secret>` outside, a hash inside. A successor's secret is derived from the one before it, so that asking twice
-within `REPEATABLE` gives the same answer: two tabs that renew at once both hold the one successor. A token that is
-presented again later than that gets another successor, which replaces the first: an answer that was lost costs nobody
-the session, and a thief and the owner of one token cannot go on side by side, since whichever of them comes second with
-a replaced or spent token ends the session.
+A token is `<id>.<secret>`; the database stores a hash of the secret. A token is valid until its successor has been
+presented. The secret of the successor is derived from the token's own, so that presenting a token twice within
+`REUSE_LEEWAY` returns the same successor: two tabs that refresh at once get the same token. A token that is presented
+again later than that gets another successor, which replaces the first. So a lost response does not cost the session,
+and a thief and the owner cannot both continue: the second of them presents a replaced or spent token, which ends the
+session.
 """
 
 import hashlib
@@ -31,17 +32,17 @@ from roomcast.core.errors import InvalidCredentials, RefreshTokenReused, Session
 from roomcast.core.ids import global_id, uuid7
 
 REUSE_LEEWAY = timedelta(minutes=2)
-"""How long a token is answered with the successor it has. Tabs in the background renew up to a minute late, because
+"""How long presenting a token again returns the same successor. Background tabs refresh up to a minute late, because
 browsers run their timers once a minute."""
 
 SPENT_TOKEN_RETENTION = timedelta(days=7)
-"""How long a copy of a spent token is recognised. After that it is merely not valid."""
+"""How long reuse of a spent token is detected. Later, the token is only invalid."""
 
 ENDED_SESSION_RETENTION = timedelta(days=30)
-"""How long ended sessions are kept: they know from where their person signs in."""
+"""How long ended sessions are stored: they hold the addresses that a user signs in from."""
 
 DELETE_BATCH = 1000
-"""Rows of a kind that one sweep removes: writers do not wait for long."""
+"""Rows that one statement deletes, so that other writes do not wait for long."""
 
 
 _INSERT_TOKEN = sa.insert(table(RefreshToken))
@@ -57,14 +58,14 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class ReusedRefreshToken:
-    """A spent token was presented, so that its session has been ended."""
+    """A spent token was presented, so its session has been ended."""
 
     session_id: UUID
     error: RefreshTokenReused
 
 
 async def issue_first_token(session: AsyncSession, user: User, opened: Session) -> SignedIn:
-    """The beginning of a new session's chain."""
+    """Start the chain of a new session."""
     id_, secret = uuid7(), secrets.token_hex(32)
     token = {"id": id_, "session_id": opened.id, "secret_hash": _hash(secret)}
     await execute_direct(
@@ -74,7 +75,7 @@ async def issue_first_token(session: AsyncSession, user: User, opened: Session) 
 
 
 async def restart_chain(work: Work, user: User, session_id: UUID) -> SignedIn:
-    """A new chain for this session: every refresh token that it had is worth nothing from now on."""
+    """Start a new chain for this session and delete all its refresh tokens."""
     locked = select(Session).where(Session.id == session_id).with_for_update()
     session = (await work.session.exec(locked.execution_options(populate_existing=True))).one()
     await work.session.exec(sa.delete(RefreshToken).where(col(RefreshToken.session_id) == session_id))
@@ -84,15 +85,15 @@ async def restart_chain(work: Work, user: User, session_id: UUID) -> SignedIn:
 async def refresh_session(
     work: Work, presented: str, tokens: Tokens, rules: AccountRules
 ) -> SignedIn | ReusedRefreshToken:
-    """Exchange a refresh token for its successor. The token itself stays good until that successor is presented.
+    """Exchange a refresh token for its successor. The token stays valid until the successor is presented.
 
-    Presenting a spent or replaced token ends its session: somebody holds a copy. That is answered, not raised, because
-    it must be committed. Raises InvalidCredentials, SessionRevoked, Banned.
+    Presenting a spent or replaced token ends its session, because somebody else has a copy. The reuse is returned, not
+    raised, because the end of the session has to be committed. Raises InvalidCredentials, SessionRevoked, Banned.
     """
     token, secret = await _find_presented(work.session, presented)
     session, user = await _lock_session(work.session, token)
     token = await _reload(work.session, token)
-    _check_alive(session, user, token, rules)
+    _check_active(session, user, token, rules)
     successor = await _successor_of(work.session, token)
     if token.replaced_at is not None or (successor is not None and successor.presented_at is not None):
         return _end_session_after_reuse(work, session)
@@ -104,7 +105,7 @@ async def refresh_session(
     return await _rotate(work.session, (session, user), successor, _successor_secret(secret, successor, tokens), rules)
 
 
-def _check_alive(session: Session, user: User, token: RefreshToken, rules: AccountRules) -> None:
+def _check_active(session: Session, user: User, token: RefreshToken, rules: AccountRules) -> None:
     moment = now()
     policy.check_not_banned(user)
     is_over = policy.session_end_reason(session, user, moment) is not None or token.expires_at <= moment
@@ -123,39 +124,39 @@ def _end_session_after_reuse(work: Work, session: Session) -> ReusedRefreshToken
 
 
 def _successor_secret(secret: str, successor: RefreshToken, tokens: Tokens) -> str:
-    """The successor's secret. One that was handed out before stays what it is, though the keys have been rotated."""
+    """The secret of the successor. If it was issued before the keys were rotated, the key of that time is found."""
     candidates = tokens.successor_secrets(f"{successor.id.hex}.{secret}")
     return next((made for made in candidates if _hash(made) == successor.secret_hash), candidates[0])
 
 
 async def _rotate(
-    session: AsyncSession, family: tuple[Session, User], successor: RefreshToken, secret: str, rules: AccountRules
+    db_session: AsyncSession, owner: tuple[Session, User], successor: RefreshToken, secret: str, rules: AccountRules
 ) -> SignedIn:
-    signed_in, user = family
-    signed_in.last_seen_at = now()
-    signed_in.expires_at = successor.expires_at = rules.session_end(signed_in.created_at, signed_in.last_seen_at)
+    session, user = owner
+    session.last_seen_at = now()
+    session.expires_at = successor.expires_at = rules.session_end(session.created_at, session.last_seen_at)
     successor.secret_hash = _hash(secret)
-    session.add(successor)
-    await session.flush()
-    return SignedIn(user, signed_in, f"{successor.id.hex}.{secret}", successor.expires_at)
+    db_session.add(successor)
+    await db_session.flush()
+    return SignedIn(user, session, f"{successor.id.hex}.{secret}", successor.expires_at)
 
 
 def _create_successor(token: RefreshToken) -> RefreshToken:
-    made = now()
+    created_at = now()
     return RefreshToken(
-        session_id=token.session_id, parent_id=token.id, secret_hash="", created_at=made, expires_at=made
+        session_id=token.session_id, parent_id=token.id, secret_hash="", created_at=created_at, expires_at=created_at
     )
 
 
 async def _replace_successor(session: AsyncSession, token: RefreshToken, former: RefreshToken) -> RefreshToken:
-    """A new successor of the token. The former one is fatal from now on."""
-    former.replaced_at, former.parent_id = now(), None  # two rows with one parent are refused by the database
+    """Create another successor of the token. From now on, presenting the former one ends the session."""
+    former.replaced_at, former.parent_id = now(), None  # parent_id is unique
     await session.flush()
     return _create_successor(token)
 
 
 async def _find_presented(session: AsyncSession, presented: str) -> tuple[RefreshToken, str]:
-    """The row of a refresh token and its secret. The secret is compared before anything is believed."""
+    """The row of a refresh token, and its secret. Raises InvalidCredentials if the secret does not match."""
     identity, _, secret = presented.partition(".")
     try:
         token = await session.get(RefreshToken, UUID(hex=identity))
@@ -167,7 +168,7 @@ async def _find_presented(session: AsyncSession, presented: str) -> tuple[Refres
 
 
 async def _reload(session: AsyncSession, token: RefreshToken) -> RefreshToken:
-    """The token as it is now that its session is locked: another renewal may have replaced it, or a new chain."""
+    """The token after its session was locked: until then, another refresh or a new chain may have replaced it."""
     found = await session.get(RefreshToken, token.id, populate_existing=True)
     if found is None:
         raise _invalid_token()
@@ -179,7 +180,7 @@ def _invalid_token() -> InvalidCredentials:
 
 
 async def _lock_session(session: AsyncSession, token: RefreshToken) -> tuple[Session, User]:
-    """The token's session, locked: two renewals of one session follow each other."""
+    """Lock the token's session, so that two refreshes of one session run one after the other."""
     locked = select(Session).where(Session.id == token.session_id).with_for_update()
     found = (await session.exec(locked.execution_options(populate_existing=True))).one()
     user = await session.get_one(User, found.user_id)
@@ -194,13 +195,13 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-# ------------------------------------------------------------------ sweeping
+# ------------------------------------------------------------------ cleanup
 
 
 async def delete_expired(work: Work, moment: datetime) -> bool:
-    """Forget tokens that have expired or were spent long ago, and sessions that ended long ago, with their tokens.
+    """Delete tokens that have expired or were spent long ago, and sessions that ended long ago, with their tokens.
 
-    Whether there may be more of them.
+    Returns whether there may be more of them.
     """
     child, kept_until = sa.orm.aliased(RefreshToken), moment - ENDED_SESSION_RETENTION
     replaced = select(RefreshToken.id).where(col(RefreshToken.replaced_at) <= moment - SPENT_TOKEN_RETENTION)

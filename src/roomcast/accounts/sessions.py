@@ -1,7 +1,7 @@
-"""Which sessions live: what every request asks, answered from memory for at most a second.
+"""Authenticates requests: checks access tokens and whether their sessions are active, with a cache of one second.
 
-A logout, revocation or ban is felt at once in the process that did it (`end`) and within that second in all others:
-there requests ask the database again, and `look` finds what somebody holds open for a session that is over.
+A logout, revocation or ban takes effect at once in the process that made it (`mark_ended`), and within a second in all
+others: there the cache expires, and `poll` finds ended sessions that still have open connections.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ CACHE_SECONDS = 1.0
 CACHE_SIZE = 10_000
 
 POLL_OVERLAP = timedelta(seconds=60)
-"""How far before the last successful look each look begins: as long as the slowest commit and the difference between
-two processes' clocks may take together. Looks overlap; ending a session twice changes nothing."""
+"""How far each poll reaches back before the last one: the slowest commit plus the difference between the clocks of two
+processes. So polls overlap; ending a session twice has no effect."""
 
 EndedSessions = Mapping[UUID, SessionEndReason]
 
 
 @dataclass(frozen=True, slots=True)
 class SessionStatus:
-    """What a session is worth at a moment: its person's rights, or why it is over."""
+    """The rights of an active session, or why it has ended."""
 
     user_id: UUID | None
     is_admin: bool = False
@@ -41,7 +41,7 @@ class SessionStatus:
 
 
 class Sessions:
-    """`listen` before the first request: whoever holds something open for a session is told of its end."""
+    """Listeners are called when sessions end, to close their connections. Add them before the first request."""
 
     def __init__(self, db: Database, tokens: Tokens) -> None:
         self._db, self._tokens = db, tokens
@@ -49,15 +49,15 @@ class Sessions:
         self._cache: BoundedCache[UUID, tuple[float, SessionStatus]] = BoundedCache(CACHE_SIZE)
         self._changes = 0
         self._polled_at = now()
-        """When the last look that succeeded began."""
+        """When the last successful poll began."""
         self._listeners: list[Callable[[EndedSessions], None]] = []
 
     async def close(self) -> None:
-        """Wait for the questions under way."""
+        """Wait for the running queries."""
         await self._load_state.close()
 
     async def authenticate(self, access_token: str) -> Actor:
-        """Who holds this token. Raises TokenExpired, or Unauthenticated for a bad token or an ended session."""
+        """The user of this token. Raises TokenExpired, or Unauthenticated for a bad token or an ended session."""
         claims = self._tokens.verify(access_token)
         status = await self.status(claims.session_id)
         if status.end_reason is not None:
@@ -65,28 +65,28 @@ class Sessions:
         return Actor(claims.user_id, claims.session_id, status.is_admin, claims.expires_at)
 
     async def status(self, session_id: UUID) -> SessionStatus:
-        """What the session is worth now, give or take a second; one that never was counts as revoked."""
+        """The status of the session, at most a second old. Unknown sessions count as revoked."""
         seen = self._cache.get(session_id)
         if seen is not None and time.monotonic() - seen[0] <= CACHE_SECONDS:
             return seen[1]
         looked_at, changes = time.monotonic(), self._changes
         status = await self._load_status(session_id)
-        if changes == self._changes:  # else what was read may be from before the change
-            self._cache.put(session_id, (looked_at, status))
+        if changes == self._changes:  # else the row may have been read before the change
+            self._store(session_id, looked_at, status)
         return status
 
-    # ------------------------------------------------------------------ what changes it
+    # ------------------------------------------------------------------ changes
 
     def mark_ended(self, ended: EndedSessions) -> None:
-        """These sessions were ended here, or were found ended: believe it from now on, and tell who listens."""
+        """Note that these sessions have ended, and call the listeners."""
         self._changes += 1
-        for session_id, why in ended.items():
-            self._cache.put(session_id, (time.monotonic(), SessionStatus(None, end_reason=why)))
+        for session_id, end_reason in ended.items():
+            self._store(session_id, time.monotonic(), SessionStatus(None, end_reason=end_reason))
         for listener in self._listeners:
             listener(ended)
 
     def invalidate_user(self, user_id: UUID) -> None:
-        """This person's rights have changed: their next request asks the database again."""
+        """Drop the cached sessions of a user whose rights have changed."""
         self._changes += 1
         for session_id in [id_ for id_, (_, standing) in self._cache.items() if standing.user_id == user_id]:
             self._cache.discard(session_id)
@@ -95,11 +95,11 @@ class Sessions:
         self._listeners.append(listener)
 
     async def poll(self) -> None:
-        """Find what other processes have ended since the last look, however long ago that was, and end it here too."""
-        begun_at = now()
+        """Find sessions that other processes have ended since the last successful poll."""
+        started_at = now()
         async with asyncio.timeout(self._db.answer_seconds), self._db.read() as session:
-            found = await queries.sessions_ended_since(session, min(self._polled_at, begun_at) - POLL_OVERLAP)
-        self._polled_at = begun_at
+            found = await queries.sessions_ended_since(session, min(self._polled_at, started_at) - POLL_OVERLAP)
+        self._polled_at = started_at
         if found:
             self.mark_ended(
                 {
@@ -107,6 +107,14 @@ class Sessions:
                     for id_, banned_at in found
                 }
             )
+
+    # ------------------------------------------------------------------ cache
+
+    def _store(self, session_id: UUID, looked_at: float, status: SessionStatus) -> None:
+        self._cache[session_id] = (looked_at, status)
+        self._cache.move_to_end(session_id)
+        if len(self._cache) > CACHE_SIZE:
+            self._cache.popitem(last=False)
 
     async def _load_status(self, session_id: UUID) -> SessionStatus:
         found = await self._load_state(session_id)

@@ -1,9 +1,8 @@
-"""Patience with whoever fails to sign in: each failure beyond the first few doubles the wait, per account and address.
+"""Login throttling with exponential backoff, per account and per address.
 
-An attack on an account cannot lock its owner out: from an address that the account has signed in from before, tries
-are counted apart, also from those at the same address for other accounts, and never wait long. Kept in memory, so with
-several processes each has its own patience; the arithmetic is pure and the keys are plain, so that a shared store can
-take the place of the dictionary.
+An attack cannot lock the owner of an account out: attempts from an address that the account has signed in from before
+are counted separately, also from attempts at other accounts from that address, and their wait is short. The counts are
+in memory, so each process counts for itself.
 """
 
 import math
@@ -19,16 +18,16 @@ Key = tuple[str, ...]
 Clock = Callable[[], float]
 
 MAX_KEYS = 50_000
-"""Keys in memory. Whoever could push others out would have failed that often: at a price of a hash each."""
+"""Keys in memory. To evict a key, an attacker needs this many failures, each of which costs a password hash."""
 
 FAILURE_TTL_SECONDS = 3600.0
 MAX_LOGIN = 254
-"""Characters of a login that tell it from others."""
+"""Characters of a login that are part of its key."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackoffPolicy:
-    """How many failures cost nothing, and how the wait grows with each one after them."""
+    """The wait after a number of failures: none for the first `free_failures`, then it doubles with each failure."""
 
     free_failures: int
     first_seconds: float
@@ -42,13 +41,13 @@ class BackoffPolicy:
 
 BACKOFF_POLICIES: Mapping[str, BackoffPolicy] = {
     "account": BackoffPolicy(free_failures=5, first_seconds=1.0, max_seconds=900.0),
-    # Colleagues of the account's owner may share this address. Half a minute bounds how long they can keep the owner
-    # waiting, and lets nobody try more than three thousand passwords in a day.
+    # Others may share this address with the owner of the account. Half a minute limits how long they can block the
+    # owner, and allows at most three thousand passwords a day.
     "known": BackoffPolicy(free_failures=5, first_seconds=1.0, max_seconds=30.0),
     "session": BackoffPolicy(free_failures=5, first_seconds=1.0, max_seconds=900.0),
-    # Answers that an e-mail address belongs to somebody, of one address or one signed-in person.
+    # Responses EMAIL_TAKEN, per address or per signed-in user.
     "emails": BackoffPolicy(free_failures=10, first_seconds=60.0, max_seconds=900.0),
-    # Many people share one address: it is only slowed down enough to make trying everybody's password hopeless.
+    # Many users can share an address: it is slowed down just enough to stop password guessing over many accounts.
     "address": BackoffPolicy(free_failures=30, first_seconds=1.0, max_seconds=60.0),
 }
 
@@ -64,52 +63,63 @@ class FailureCount:
         return FailureCount(failures, moment, moment + policy.delay_seconds(failures))
 
 
+class Recent(OrderedDict[Key, Value], Generic[Value]):
+    """A dictionary of bounded size that evicts the entries that were set longest ago."""
+
+    def put(self, key: Key, value: Value) -> None:
+        self[key] = value
+        self.move_to_end(key)
+        if len(self) > MAX_KEYS:
+            self.popitem(last=False)
+
+
 class Throttle:
-    """Tries to sign in. `enabled` False: everybody may always try."""
+    """Counts failed logins. `enabled` False: nothing is throttled."""
 
     def __init__(self, *, enabled: bool = True, clock: Clock = time.monotonic) -> None:
         self._enabled, self._clock = enabled, clock
         self._counts: BoundedCache[Key, FailureCount] = BoundedCache(MAX_KEYS)
 
     def check(self, keys: Sequence[Key]) -> None:
-        """Raises RateLimited while one of these has to wait."""
-        ends = [count.blocked_until for key in keys if (count := self._counts.get(key)) is not None]
+        """Raises RateLimited while one of these keys is blocked."""
+        ends = [self._counts[key].blocked_until for key in keys if key in self._counts]
         wait = max(ends, default=-math.inf) - self._clock()
         if self._enabled and wait > 0:
             raise RateLimited("too many failed attempts; wait and try again", retry_after_ms=math.ceil(wait * 1000))
 
     def record_failure(self, keys: Sequence[Key]) -> None:
-        """A try has failed."""
         for key in keys:
             count = self._counts.get(key) or FailureCount()
             self._counts.put(key, count.after_failure(BACKOFF_POLICIES[key[0]], self._clock()))
 
     def record_success(self, keys: Sequence[Key]) -> None:
-        """A try was right: its account's failures are forgotten, its address's are not, or one account of one's own
-        would buy tries at all others."""
+        """Reset the count of the account. The count of the address stays: an attacker could else reset it by logging in
+        to an account of their own.
+        """
         for key in keys:
             if key[0] != "address":
                 self._counts.discard(key)
 
 
 def throttle_keys(login: str, address: str | None, known: set[str]) -> list[Key]:
-    """Whose patience a try at an account costs. `known`: addresses that the account has signed in from.
+    """The keys of an attempt: the account first, then the address. `known`: addresses the account has signed in from.
 
-    By what was typed, not by the account behind it: an unknown name wears patience out just like a known one.
+    The account's key is the login as it was entered, so unknown names are throttled like known ones.
     """
-    name, place = login.strip().casefold()[:MAX_LOGIN], network(address)
-    if place is None:
+    name, network_key = login.strip().casefold()[:MAX_LOGIN], network(address)
+    if network_key is None:
         return [("account", name)]
-    is_known = place in {network(one) for one in known}
-    return [("known", name, place) if is_known else ("account", name), ("address", place)]
+    is_known = network_key in {network(one) for one in known}
+    return [("known", name, network_key) if is_known else ("account", name), ("address", network_key)]
 
 
 def blocking_keys(keys: Sequence[Key]) -> Sequence[Key]:
-    """Those of the keys of a try that can refuse it: what others fail at elsewhere does not count for an account at an
-    address that it knows."""
+    """The keys that can block the attempt. From a known address only the account's own key counts: failures of others
+    must not block it.
+    """
     return keys[:1] if keys[0][0] == "known" else keys
 
 
 def network(address: str | None) -> str | None:
-    """As `counted_address`; None where it is not known."""
+    """Like `counted_address`; None for an unknown address."""
     return counted_address(address) or None

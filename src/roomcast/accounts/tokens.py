@@ -1,4 +1,4 @@
-"""Access tokens: short-lived JWTs (RFC 9068 profile) signed by the first key of a ring, read with any of them."""
+"""Access tokens: short-lived JWTs (RFC 9068 profile), signed with the first key and verified with any key."""
 
 import hashlib
 import hmac
@@ -28,10 +28,10 @@ class Claims:
 
 
 class Tokens:
-    """`secrets`: of at least 32 bytes each; the first signs, all verify: one is rotated by putting another in front.
+    """`secrets`: at least 32 bytes each. The first one signs, all verify; a new secret goes to the front.
 
-    Access tokens and refresh tokens have keys of their own, which are derived from the secrets. Access tokens that
-    were signed with a secret itself, as before keys were derived, are still read.
+    Access tokens and refresh tokens have different keys, which are derived from the secrets. Access tokens of older
+    releases, which were signed with a secret itself, are still valid.
     """
 
     def __init__(self, secrets: Sequence[bytes], access_seconds: int) -> None:
@@ -44,7 +44,7 @@ class Tokens:
         self._jwt = jwt.PyJWT(options={"enforce_minimum_key_length": True})
 
     def issue_access_token(self, user_id: UUID, session_id: UUID) -> tuple[str, datetime]:
-        """A new access token and the moment it ends."""
+        """A new access token and its expiry."""
         issued = now()
         expires = issued + self._lifetime
         claims = {
@@ -60,24 +60,25 @@ class Tokens:
         return self._jwt.encode(claims, self._keys_by_id[self._signing_key_id], "HS256", headers=headers), expires
 
     def verify(self, token: str) -> Claims:
-        """Raises TokenExpired for a token whose time is over, Unauthenticated for any other that is not good.
+        """Raises TokenExpired, or Unauthenticated for a token that is not valid.
 
-        A good token is verified once: it stays what it is until its end, and a client sends it with every request.
+        Verified tokens are cached, because clients send the same token with each request.
         """
-        known = self._cache.get(token)
-        if known is None:
-            known = self._verify(token)
-            self._cache.put(token, known)
-        if known.expires_at <= datetime.now(UTC):
+        claims = self._cache.get(token)
+        if claims is None:
+            claims = self._cache[token] = self._verify(token)
+            if len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+        if claims.expires_at <= datetime.now(UTC):
             raise TokenExpired("the access token has expired")
-        return known
+        return claims
 
     def _verify(self, token: str) -> Claims:
         try:
             header = jwt.get_unverified_header(token)
             key = self._keys_by_id.get(str(header.get("kid")))
             if key is None or header.get("typ") != "at+jwt":
-                raise Unauthenticated("this access token was not made here")
+                raise Unauthenticated("this access token was not issued by this server")
             return _claims(self._decode(token, key))
         except jwt.ExpiredSignatureError:
             raise TokenExpired("the access token has expired") from None
@@ -95,7 +96,7 @@ class Tokens:
         )
 
     def successor_secrets(self, secret: str) -> list[str]:
-        """What the secret of the refresh token after this one may be, by each key: the signing key's comes first."""
+        """The secret of the next refresh token, derived with each key; that of the signing key comes first."""
         return [hmac.new(key, b"refresh:" + secret.encode(), "sha256").hexdigest() for key in self._refresh_keys]
 
 

@@ -1,4 +1,4 @@
-"""Changes to files: asked for, filled, used once, given up. Whatever is given up, the sweep removes."""
+"""Changes of files: create an upload, store its bytes, use the file once, expire it. `cleanup` deletes unused files."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class NewFile:
 
 @dataclass(frozen=True, slots=True)
 class StoredContent:
-    """What is known of a file's bytes as they are stored. `picture`: None for what is none, or was not looked at."""
+    """The stored bytes of a file. `picture`: None for other files, and for pictures that were not decoded."""
 
     sha256: str
     content_type: str
@@ -57,17 +57,17 @@ class StoredContent:
 
 @dataclass(frozen=True, slots=True)
 class SizeLimits:
-    """In bytes: of one file, and of all files of one person."""
+    """In bytes: of one file, and of all files of one user."""
 
     per_file: int
     per_user: int
 
 
 async def create_upload(work: Work, actor: Actor, new: NewFile, limits: SizeLimits) -> File:
-    """A file without bytes yet.
+    """Create a file whose bytes have not been received yet.
 
-    Raises ValidationFailed, FileTooLarge, RateLimited for too many unused files, QuotaExceeded. Tickets that are made
-    at the same moment do not count each other: the quota can be exceeded by a few files, once.
+    Raises ValidationFailed, FileTooLarge, RateLimited for too many unused files, QuotaExceeded. Uploads created at the
+    same moment do not count each other, so a user can exceed the quota by a few files.
     """
     file = File(
         owner_id=actor.user_id,
@@ -77,21 +77,23 @@ async def create_upload(work: Work, actor: Actor, new: NewFile, limits: SizeLimi
         created_at=now(),
     )
     if await queries.unused_count(work.session, actor) >= policy.MAX_UNUSED_FILES:
-        raise RateLimited(f"at most {policy.MAX_UNUSED_FILES} files wait to be used; unused ones go after a day")
+        raise RateLimited(f"at most {policy.MAX_UNUSED_FILES} unused files; they are deleted after a day")
     if await queries.stored_bytes(work.session, actor) + new.byte_size > limits.per_user:
-        raise QuotaExceeded(f"your files may have {limits.per_user} bytes in all", path=("input", "byteSize"))
+        raise QuotaExceeded(
+            f"all your files together may have at most {limits.per_user} bytes", path=("input", "byteSize")
+        )
     work.session.add(file)
     return file
 
 
 async def mark_received(work: Work, file_id: UUID, received: StoredContent) -> File:
-    """The file has its bytes. The same bytes again change nothing.
+    """Note that the bytes are stored. Calling it again with the same bytes has no effect.
 
-    Raises NotFound when it was given up meanwhile, Conflict when it has other bytes already.
+    Raises NotFound if the file has expired meanwhile, Conflict if it has other bytes already.
     """
     file = await queries.lock_file(work.session, file_id)
     if file is None or (file.claimed_at is not None and not file.is_referenced):
-        raise NotFound("no such upload")
+        raise NotFound("there is no such upload")
     if file.sha256 is not None and file.sha256 != received.sha256:
         raise Conflict("this upload has other bytes already")
     if file.sha256 is None:
@@ -103,20 +105,20 @@ async def mark_received(work: Work, file_id: UUID, received: StoredContent) -> F
     return file
 
 
-def check_usable(file: FileType | None, actor: Actor, argument: str) -> FileType:
-    """That this person may use the file now. Raises NotFound, AttachmentNotReady, Conflict."""
+def check_usable(file: File | None, actor: Actor, argument: str) -> File:
+    """Check that the actor may use the file now. Raises NotFound, AttachmentNotReady, Conflict."""
     path = ("input", argument)
     if file is None or file.owner_id != actor.user_id:
-        raise NotFound("no such upload of yours", path=path)
+        raise NotFound("you have no such upload", path=path)
     if file.claimed_at is not None:
-        raise Conflict("a file is used once: upload it again", path=path)
+        raise Conflict("this file is in use already: upload it again", path=path)
     if file.sha256 is None:
-        raise AttachmentNotReady("its bytes have not arrived yet", path=path)
+        raise AttachmentNotReady("the bytes of this file have not been received yet", path=path)
     return file
 
 
 async def attach_to_messages(work: Work, files: Mapping[UUID, tuple[UUID, int]]) -> None:
-    """These files, which were found free under their lock, belong to those messages, each at its position."""
+    """Attach files to messages: file id → message id and position. The caller has locked and checked the files."""
     since = now()
     rows = [
         {"file": file_id, "to_message": message_id, "at_position": position, "since": since}
@@ -126,36 +128,36 @@ async def attach_to_messages(work: Work, files: Mapping[UUID, tuple[UUID, int]])
 
 
 async def detach_from_message(work: Work, message_id: UUID) -> None:
-    """The message carries nothing any more: its files can be read no longer, and the next sweep removes them."""
+    """Detach all files of the message. They can no longer be read, and the next cleanup deletes them."""
     await work.session.exec(sa.update(File).where(col(File.message_id) == message_id).values(message_id=None))
 
 
 async def set_avatar(work: Work, actor: Actor, file_id: UUID | None, before: UUID | None) -> UUID:
-    """The file is the actor's avatar, in the place of the one before.
+    """Make the file the actor's avatar instead of `before`.
 
-    Raises NotFound, AttachmentNotReady, Conflict, UnsupportedMediaType for what is no picture.
+    Raises NotFound, AttachmentNotReady, Conflict, UnsupportedMediaType for a file that is not a picture.
     """
     file = check_usable(await queries.lock_file(work.session, file_id), actor, "avatarUploadId")
     if file.content_type not in PICTURES:
-        raise UnsupportedMediaType("an avatar is a PNG, JPEG, GIF or WebP", path=("input", "avatarUploadId"))
+        raise UnsupportedMediaType("an avatar has to be a PNG, JPEG, GIF or WebP", path=("input", "avatarUploadId"))
     await clear_avatar(work, before)
     file.is_avatar, file.claimed_at = True, now()
     return file.id
 
 
 async def clear_avatar(work: Work, file_id: UUID | None) -> None:
-    """The file is nobody's avatar."""
+    """The file is no longer an avatar; the next cleanup deletes it."""
     if file_id is not None:
         await work.session.exec(sa.update(File).where(col(File.id) == file_id).values(is_avatar=False))
 
 
 async def expire_unused_files(work: Work) -> None:
-    """What was asked for a day ago and never used, never will be."""
+    """Claim files that were created a day ago and never used, so that nobody can use them and cleanup deletes them."""
     moment = now()
     old = queries.is_expired(moment - policy.UNUSED_RETENTION)
     await work.session.exec(sa.update(File).where(old).values(claimed_at=moment))
 
 
 async def delete_files(work: Work, file_ids: Collection[UUID]) -> None:
-    """Their bytes are gone, and now they are."""
+    """Delete the rows of files whose bytes have been deleted."""
     await work.session.exec(sa.delete(File).where(col(File.id).in_(file_ids)))

@@ -1,7 +1,7 @@
-"""A bucket of Amazon S3, or of whatever speaks its language, in the place of a folder. Needs the extra `s3`.
+"""Stores files in a bucket of Amazon S3 or of a compatible service. Needs the extra `s3`.
 
-The bucket stays closed to the world: files come and go through this server, which alone knows who may, and which says
-how a browser is to take them.
+The bucket stays private: uploads and downloads go through this server, which checks permissions and sets the response
+headers.
 """
 
 from collections.abc import AsyncIterator
@@ -16,7 +16,7 @@ from roomcast.uploads.storage import CHUNK_BYTES, PAGE_SIZE, Blob
 
 
 class Bucket:
-    """Objects under one prefix. S3 promises that each is there whole or not at all."""
+    """Objects under one prefix. S3 stores each object completely or not at all."""
 
     def __init__(self, url: str) -> None:
         """`url`: s3://KEY:SECRET@host/bucket/prefix?region=…, or s3+http:// for a server without TLS."""
@@ -32,7 +32,7 @@ class Bucket:
             region=parse_qs(parts.query).get("region", ["us-east-1"])[0],
             virtual_hosted_style_request=False,
             retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=20)},
-            # As long as a whole upload may take; a server that says nothing is waited for much shorter.
+            # `timeout` covers a whole upload; `read_timeout` ends requests to a server that does not answer.
             client_options={"allow_http": is_plain, "connect_timeout": "5s", "read_timeout": "30s", "timeout": "1h"},
         )
 

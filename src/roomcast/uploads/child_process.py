@@ -1,4 +1,4 @@
-"""A child process that answers lines with lines. Its methods block; `kill` may be called from any thread."""
+"""A child process that answers each line with a line. Methods block; `kill` may be called from any thread."""
 
 import os
 import subprocess
@@ -13,11 +13,11 @@ import roomcast
 WORKER = "roomcast.uploads.picture_worker"
 
 _INHERITED = ("PATH", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TEMP", "TMP")
-"""The variables that a child needs to start. All others stay here: they hold the server's secrets."""
+"""The environment variables that a child needs to start. The others can hold secrets and are not passed on."""
 
 
 class Child:
-    """Starts with the first question. `answered`: how many it has answered."""
+    """Starts with the first request. `answer_count`: the requests that it has answered."""
 
     def __init__(self, memory_bytes: int) -> None:
         self.answer_count = 0
@@ -51,14 +51,14 @@ class Child:
         return answer
 
     def kill(self) -> None:
-        """It ends at once, or never starts. `reap` has to follow."""
+        """End the process at once, or prevent its start. Call `reap` afterwards."""
         with self._lock:
             self._is_killed = True
             if self._process is not None:
                 self._process.kill()
 
     def reap(self) -> int:
-        """Wait for the end of a process that was killed or has ended, so that no zombie is left. Its exit code."""
+        """Wait for a killed or ended process, so that it does not stay a zombie. Returns the exit code."""
         with self._lock:
             process, self._process, self._is_killed = self._process, None, True
         if process is None:
@@ -76,9 +76,9 @@ class Child:
                     [sys.executable, "-P", "-m", WORKER, str(self._memory_bytes)],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,  # decoders print what strangers' bytes lead them to
+                    stderr=subprocess.DEVNULL,  # decoders may print parts of the picture
                     env=_environment(),
-                    start_new_session=True,  # Ctrl-C ends the server first, which ends its children
+                    start_new_session=True,  # Ctrl-C reaches only the server, which then ends its children
                 )
             return self._process
 
@@ -90,5 +90,5 @@ def _environment() -> dict[str, str]:
 
 
 def _close(pipe: IO[bytes]) -> None:
-    with suppress(OSError):  # what was not written yet finds no reader
+    with suppress(OSError):  # closing flushes, and the reader is gone
         pipe.close()

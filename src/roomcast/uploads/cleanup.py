@@ -1,5 +1,7 @@
-"""Removing what nothing refers to. Bytes go first and rows after them, so a crash in between costs a repetition only,
-and bytes without a row, which only a lost database or a lost race can leave, are found by looking through the storage.
+"""Deletes files that nothing uses, and stored bytes without a file.
+
+Bytes are deleted before their rows, so a crash in between only means that the deletion is repeated. Bytes without a row
+remain after a lost database or a lost race; they are found by listing the storage.
 """
 
 from collections.abc import Sequence
@@ -12,18 +14,18 @@ from roomcast.uploads.models import File, blob_name, thumbnail_name
 from roomcast.uploads.storage import Blob, Storage
 
 BATCH_SIZE = 200
-"""Files removed in one go."""
+"""Files that are deleted at a time."""
 
 
 async def delete_unused_files(db: Database, storage: Storage) -> None:
-    """Give up what was never used in a day, then remove all that was given up, and what messages and people left."""
+    """Expire files that were not used within a day, then delete all files that nothing can use any more."""
     async with db.work() as work:
         await actions.expire_unused_files(work)
-    while gone := await _abandoned_files(db):
-        for file in gone:
+    while files := await _abandoned_files(db):
+        for file in files:
             await _delete_blobs(storage, file)
         async with db.work() as work:
-            await actions.delete_files(work, [file.id for file in gone])
+            await actions.delete_files(work, [file.id for file in files])
 
 
 async def _abandoned_files(db: Database) -> list[File]:
@@ -39,12 +41,12 @@ async def _delete_blobs(storage: Storage, file: File) -> None:
 
 
 async def delete_orphaned_blobs(db: Database, storage: Storage) -> None:
-    """Remove bytes that have lain for a day without a row of their name. Reads the names of all there is."""
+    """Delete bytes that are older than a day and belong to no row. Lists the names of all stored bytes."""
     before = now() - policy.UNUSED_RETENTION
     async for page in storage.list_blobs():
         old = [found for found in page if found.modified_at < before]
-        for stray in await _orphans(db, old):
-            await storage.remove(stray.name)
+        for orphan in await _orphans(db, old):
+            await storage.remove(orphan.name)
 
 
 async def _orphans(db: Database, found: Sequence[Blob]) -> list[Blob]:
@@ -56,7 +58,7 @@ async def _orphans(db: Database, found: Sequence[Blob]) -> list[Blob]:
 
 
 def _file_id(name: str) -> UUID | None:
-    """The file whose bytes have this name; None for what is not ours, which is left alone."""
+    """The id of the file whose bytes have this name; None for foreign names, which are never deleted."""
     try:
         return UUID(hex=name.partition("-")[0])
     except ValueError:

@@ -1,9 +1,9 @@
-"""What a file is, by its first bytes. What somebody calls it counts only where that cannot do harm."""
+"""Detects the content type of a file from its first bytes. The declared type counts only where it is harmless."""
 
 from roomcast.core.errors import UnsupportedMediaType
 
 HEAD_BYTES = 64
-"""As much of a file as decides what it is."""
+"""The number of first bytes that are needed to detect the type."""
 
 UNKNOWN = "application/octet-stream"
 ZIP = "application/zip"
@@ -54,7 +54,7 @@ _ALIASES: dict[str, str] = {
 }
 
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
-"""What a thumbnail is made of, and what an avatar may be."""
+"""Types that get a thumbnail and may be avatars."""
 
 INLINE = PICTURES | {
     "image/avif",
@@ -66,14 +66,14 @@ INLINE = PICTURES | {
     "audio/mpeg",
     "audio/wav",
 }
-"""What a browser may show in its place: media, which run nothing. A stored type is one of these only if the bytes
-say so."""
+"""Types that browsers may display inline: media, which cannot run scripts. A file has one of these types only if its
+bytes have the signature."""
 
 _KNOWN = frozenset(kind for _, _, kind in _SIGNATURES)
 
 
 def detect_type(head: bytes) -> str | None:
-    """The type whose signature these first bytes bear."""
+    """The type whose signature the first bytes have; None if unknown."""
     for offset, signature, kind in _SIGNATURES:
         if head.startswith(signature, offset) and head.startswith(_REQUIRED_PREFIXES.get(kind, b"")):
             return kind
@@ -81,13 +81,13 @@ def detect_type(head: bytes) -> str | None:
 
 
 def resolve_type(declared: str, head: bytes) -> str:
-    """The type a file is kept under. Its signature decides; without one, its sender, except over what we would know.
+    """The content type to store. The signature decides; without one, the declared type, unless it has a signature.
 
-    Raises UnsupportedMediaType for what is called a picture and is none.
+    Raises UnsupportedMediaType for a file that is declared as a picture and is not one.
     """
-    found, called = detect_type(head), _ALIASES.get(declared, declared)
-    if called in PICTURES and found not in PICTURES:
-        raise UnsupportedMediaType(f"these bytes are no {called}")
-    if found == ZIP and called not in _KNOWN:  # documents of many kinds are zip files
-        return called
-    return found or (UNKNOWN if called in _KNOWN else called)
+    found, declared_type = detect_type(head), _ALIASES.get(declared, declared)
+    if declared_type in PICTURES and found not in PICTURES:
+        raise UnsupportedMediaType(f"this file is not of the type {declared_type}")
+    if found == ZIP and declared_type not in _KNOWN:  # documents of many kinds are zip files
+        return declared_type
+    return found or (UNKNOWN if declared_type in _KNOWN else declared_type)

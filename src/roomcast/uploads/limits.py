@@ -1,4 +1,4 @@
-"""Limits of transfers: how many at a time, how slow, and how much of the disk they may fill."""
+"""Limits of uploads and downloads: how many at a time, how slow, how much disk space."""
 
 import asyncio
 from collections import Counter
@@ -12,9 +12,9 @@ from roomcast.core.errors import RateLimited
 
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
-    """Of one process. None: no limit.
+    """Limits of one process. None: no limit.
 
-    An address may be a whole company behind one router, or a proxy that ROOMCAST_TRUSTED_PROXIES does not name.
+    An address can stand for a company behind one router, or for a proxy that ROOMCAST_TRUSTED_PROXIES does not name.
     """
 
     uploads: int = 128
@@ -23,21 +23,21 @@ class TransferLimits:
     downloads: int = 1000
     downloads_per_address: int | None = 200
     stall_seconds: float = 30.0
-    """How long a client may send nothing of its body, or take nothing of ours."""
+    """How long a client may send no part of its body, or read no part of the response."""
     bytes_per_second: int = 4096
-    """The average below which a client is given up. A poor mobile connection has several times as much."""
+    """The average below which a transfer is aborted. A poor mobile connection is several times as fast."""
     grace_seconds: float = 10.0
-    """Time that does not count for the average."""
+    """The first seconds, in which the average is not checked."""
     min_free_bytes: int = 256 * 1024**2
-    """What uploads leave free on the disk: the database writes to it, too."""
+    """Disk space that uploads leave free, because the database may need it."""
 
     def without_client_limits(self) -> "TransferLimits":
-        """Without limits per address or person: for load tests."""
+        """Without limits per address and per user, for load tests."""
         return replace(self, uploads_per_address=None, uploads_per_user=None, downloads_per_address=None)
 
 
 class Slots:
-    """Counts transfers under way."""
+    """Counts and limits the running transfers."""
 
     def __init__(self, most: int, per_address: int | None, per_person: int | None = None) -> None:
         self._most, self._per_address, self._per_person = most, per_address, per_person
@@ -50,7 +50,7 @@ class Slots:
 
     @contextmanager
     def acquire(self, address: str | None, user_id: UUID | None = None) -> Iterator[None]:
-        """A slot as long as the block runs. Raises RateLimited."""
+        """Hold a slot while the block runs. Raises RateLimited."""
         is_full = (
             self.count >= self._most
             or (address is not None and _is_reached(self._addresses[address], self._per_address))
@@ -64,12 +64,12 @@ class Slots:
         try:
             yield
         finally:
-            self._addresses -= Counter({address: 1})  # keeps no zeros
+            self._addresses -= Counter({address: 1})  # also removes zeros
             self._users -= Counter(people)
 
 
 class TransferClock:
-    """Measures how long a client lets us wait for it: neither our disk nor other clients count."""
+    """Measures the time spent waiting for one client. Time for the disk and for other clients does not count."""
 
     def __init__(self, limits: TransferLimits) -> None:
         self._limits = limits
@@ -77,7 +77,7 @@ class TransferClock:
 
     @asynccontextmanager
     async def waiting(self) -> AsyncIterator[None]:
-        """Around each wait for the client. Raises TimeoutError when it stalls, or is too slow on the average."""
+        """Wrap each wait for the client. Raises TimeoutError if it stalls or is too slow on average."""
         limits, time = self._limits, asyncio.get_running_loop().time
         allowed = limits.grace_seconds + self._bytes / limits.bytes_per_second - self._waited
         start = time()
@@ -88,7 +88,7 @@ class TransferClock:
             self._waited += time() - start
 
     def count(self, size: int) -> None:
-        """So many bytes have been transferred."""
+        """Add to the bytes that have been transferred."""
         self._bytes += size
 
 

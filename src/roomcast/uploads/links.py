@@ -1,8 +1,8 @@
-"""Signed paths: whoever holds one may send a file, or read one, until the moment that it names.
+"""Signed, expiring paths for uploads and downloads.
 
-A path to read is bound to the file, to time and to whom it was given: it is good for as long as that person may see the
-file. An avatar's is everybody's. Its end is a fixed moment of the clock, the same whenever one asks about then, so that
-browsers find what they have loaded before.
+A download path names the file, its expiry and the user it was issued to; it works as long as this user may see the
+file. Paths of avatars work for everybody. Expiries are rounded to fixed times: a path stays the same for a while, so
+that browsers can use their cache.
 """
 
 import base64
@@ -19,15 +19,15 @@ from roomcast.core.errors import Forbidden
 Purpose = Literal["uploads", "files", "thumbnails"]
 
 FILE_LINK_WINDOW = timedelta(minutes=15)
-"""A path to a file lives once to twice as long."""
+"""A download path is valid for one to two windows."""
 
 AVATAR_LINK_WINDOW = timedelta(days=1)
-"""The same of an avatar, which everybody may see."""
+"""The window for avatars, which all users may see."""
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """`keys`: the server's secrets; the first signs, all verify."""
+    """`keys`: the first one signs, all verify."""
 
     keys: Sequence[bytes]
 
@@ -44,7 +44,7 @@ class Links:
         window: timedelta = FILE_LINK_WINDOW,
         reader: UUID | None = None,
     ) -> str:
-        """The path that this person (None: whoever) is given who asks around this moment."""
+        """The download path for this user; None: for everybody."""
         seconds = window.total_seconds()
         end = (moment.timestamp() // seconds + 2) * seconds
         return self.path(purpose, file_id, datetime.fromtimestamp(end, moment.tzinfo), reader)
@@ -52,14 +52,14 @@ class Links:
     def check(
         self, purpose: Purpose, file_id: UUID, until: str, signature: str, moment: datetime, reader: str = ""
     ) -> timedelta:
-        """How long the path is still good. Raises Forbidden for one that was not made here, or is over."""
+        """How long the path is still valid. Raises Forbidden for a wrong signature or an expired path."""
         end = int(until) if until.isascii() and until.isdigit() and len(until) <= 12 else 0
         made = [_signature(key, purpose, file_id, end, reader).encode() for key in self.keys]
         if not any(hmac.compare_digest(each, signature.encode()) for each in made):
-            raise Forbidden("this address was not made here")
+            raise Forbidden("the signature of this address is not valid")
         left = timedelta(seconds=end - moment.timestamp())
         if left <= timedelta(0):
-            raise Forbidden("this address has expired: ask for it again")
+            raise Forbidden("this address has expired: query it again")
         return left
 
 

@@ -1,5 +1,7 @@
-"""Files of people: a row from the ticket on, made before there are bytes and gone after them, so that none is lost
-sight of. The bytes lie in a storage, never in the database."""
+"""The table of uploaded files. The row exists before the bytes and is deleted after them, so no bytes are forgotten.
+
+The bytes are in a `Storage`, never in the database.
+"""
 
 from datetime import datetime
 from typing import Protocol
@@ -12,7 +14,7 @@ from roomcast.core.columns import FlagField, IdField, TimeField
 from roomcast.core.ids import uuid7
 
 UNREFERENCED, UNREFERENCED_ON_SQLITE = "message_id IS NULL AND NOT is_avatar", "message_id IS NULL AND is_avatar = 0"
-"""Held by nothing, in the words that queries have for it."""
+"""The condition of the index for files that nothing uses. It has to match `queries.is_unreferenced`."""
 
 
 class FileRow(Protocol):
@@ -70,7 +72,7 @@ class File(SQLModel, table=True):
 
     @property
     def upload_size(self) -> int:
-        """Of the bytes that its ticket takes."""
+        """The size that the client announced."""
         return self.byte_size if self.announced_size is None else self.announced_size
 
     @property
@@ -79,10 +81,10 @@ class File(SQLModel, table=True):
 
 
 def blob_name(file_id: UUID, sha256: str) -> str:
-    """The name of a file's bytes in the storage. Two uploads for one ticket that differ do not meet."""
+    """The name of the bytes in the storage. It has the digest, so two different uploads for one file do not collide."""
     return f"{file_id.hex}-{sha256[:32]}"
 
 
 def thumbnail_name(name: str) -> str:
-    """The name of the small picture beside a picture's bytes."""
+    """The name of the thumbnail of a stored picture."""
     return f"{name}-thumbnail"

@@ -6,13 +6,13 @@ from PIL import Image
 
 from roomcast.core.errors import FileTooLarge
 
-Image.MAX_IMAGE_PIXELS = None  # our own limit refuses; the library's would warn first
+Image.MAX_IMAGE_PIXELS = None  # replaced by MAX_PIXELS; the library would only warn first
 
 MAX_PIXELS = 50_000_000
-"""A decoded picture needs up to four bytes for each: a small file can hold as many as it likes."""
+"""Each pixel takes up to four bytes of memory, and a small file can declare any number of pixels."""
 
 THUMBNAIL_PIXELS = 480
-"""The longer side of a thumbnail."""
+"""The length of the longer side of a thumbnail."""
 
 _ORIENTATION = 0x0112
 _TRANSPOSITIONS = {
@@ -31,7 +31,7 @@ def decode_picture(path: Path, content_type: str, thumbnail: Path) -> tuple[int,
 
     Raises FileTooLarge for too many pixels, and whatever a decoder raises for bytes that it does not understand.
     """
-    # Only the decoder of what the first bytes say: the others never see what strangers send.
+    # Allow only the decoder of the detected type, so that others are not exposed to untrusted data.
     with Image.open(path, formats=[content_type.removeprefix("image/")]) as picture:
         width, height = picture.size
         if width * height > MAX_PIXELS:
@@ -43,10 +43,10 @@ def decode_picture(path: Path, content_type: str, thumbnail: Path) -> tuple[int,
 
 
 def _shrink(picture: Image.Image, turn: int) -> Image.Image:
-    """Small first, upright after: whole copies of 50 million pixels would take 200 MB each."""
+    """Scale down before rotating: a full copy of 50 million pixels would take 200 MB."""
     mode = "RGBA" if picture.has_transparency_data else "RGB"
     pixels = picture if picture.mode == mode else picture.convert(mode)
     pixels.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    bare = Image.new(mode, pixels.size)  # nothing comes along but what is pasted
+    bare = Image.new(mode, pixels.size)  # a new image has no metadata
     bare.paste(pixels)
     return bare.transpose(_TRANSPOSITIONS[turn]) if turn in _TRANSPOSITIONS else bare

@@ -1,7 +1,7 @@
 """The picture worker: `python -m roomcast.uploads.picture_worker MEMORY_BYTES`.
 
-Reads jobs from standard input, a JSON object on each line, and answers each with one on standard output. Ends when its
-input ends, which it does when the server process ends in whatever way.
+Reads jobs from standard input and writes the results to standard output, one JSON object per line. Ends when its input
+is closed, which also happens when the server process crashes.
 """
 
 import errno
@@ -19,20 +19,20 @@ from roomcast.uploads.stripping import strip
 
 try:
     import resource
-except ImportError:  # Windows: the server's own limit of time remains
+except ImportError:  # Windows: only the server's time limit applies
     resource = None  # type: ignore[assignment]
 
 NICENESS = 5
-"""Requests of others go first; on a busy machine a picture still gets about a quarter of a core."""
+"""Requests go first; on a busy machine, the worker still gets about a quarter of a core."""
 
 READ_BYTES = 1024 * 1024
 _DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS, errno.EACCES, errno.ENOENT})
-"""Of errors that no bytes of a picture can cause."""
+"""Errors of the disk, which no picture can cause."""
 
 
 def main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever a library prints is no reply
+    os.dup2(2, 1)  # output of libraries must not mix with replies
     os.umask(0o077)
     _set_limits(int(sys.argv[1]))
     for line in sys.stdin.buffer:
@@ -70,7 +70,7 @@ def _run_job(job: Mapping[str, Any]) -> Mapping[str, Any]:
         return _prepare(job)
     except Refused as refused:
         return {"refused": refused.code, "message": refused.message}
-    except Exception as error:  # decoders raise whatever strangers' bytes lead them to
+    except Exception as error:  # decoders raise many kinds of errors for malformed data
         if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
             return {"errno": error.errno, "message": os.strerror(error.errno)}
         return {"refused": UnsupportedMediaType.code, "message": "this picture cannot be read"}
@@ -84,10 +84,10 @@ def _prepare(job: Mapping[str, Any]) -> Mapping[str, Any]:
         path, byte_size = target, target.stat().st_size
         with path.open("rb") as file:
             sha256 = _sha256(file)
-    if job["small"] is not None:
+    if job["thumbnail"] is not None:
         from roomcast.uploads.picture_decoding import decode_picture  # noqa: PLC0415 (an extra)
 
-        picture = decode_picture(path, job["content_type"], Path(job["small"]))
+        picture = decode_picture(path, job["content_type"], Path(job["thumbnail"]))
     return {"sha256": sha256, "byte_size": byte_size, "picture": picture}
 
 

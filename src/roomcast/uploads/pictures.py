@@ -1,5 +1,5 @@
-"""Prepares pictures in child processes, which have limits and can be killed: a decoder that loops, crashes or fills the
-memory takes nothing else down, and delays nobody for longer than a picture may take.
+"""Decodes pictures in child processes with limits, so that a decoder that loops, crashes or uses too much memory does
+not affect the server.
 """
 
 import asyncio
@@ -13,32 +13,32 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from roomcast.core.errors import FileTooLarge, RequestTimedOut, UnsupportedMediaType
+from roomcast.core.errors import FileTooLarge, UnsupportedMediaType
 from roomcast.uploads.child_process import Child
 
 WORKERS = 2
-"""Child processes of one server process. A person has one of them at a time at most, so nobody can take both."""
+"""Child processes per server process. Each user has at most one at a time, so no user can occupy all."""
 
 _ERRORS = {refused.code: refused for refused in (UnsupportedMediaType, FileTooLarge)}
 
 
 @dataclass(frozen=True, slots=True)
 class PictureLimits:
-    """What one picture may take. `pictures`: how many a child prepares before a new one takes its place."""
+    """Limits for one picture. `pictures`: how many a child prepares before it is replaced."""
 
     cpu_seconds: int = 4
     wall_seconds: float = 10.0
     memory_bytes: int = 1024**3
     bytes_per_second: int = 10 * 1024**2
-    """Large files get more time than that: so many bytes a second have to be read, written and hashed."""
+    """Large files get more time: this many bytes a second are read, written and hashed."""
     start_seconds: float = 20.0
-    """More for the first picture of a child, which has to start."""
+    """Extra time for the first picture of a child, which has to start."""
     pictures: int = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Its size in pixels, as it is shown. It has a thumbnail."""
+    """The displayed size in pixels of a picture that has a thumbnail."""
 
     width: int
     height: int
@@ -46,7 +46,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What is to be done with the file at `path`.
+    """A request to prepare the file at `path`.
 
     `stripped`: where to write it without metadata, None to leave it as it is. `small`: where to write a thumbnail, None
     for none.
@@ -61,7 +61,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Of the file without metadata, where that was asked for; `picture` where a thumbnail was."""
+    """The digest and size of the file without metadata, and the picture; None for what the job did not request."""
 
     sha256: str | None
     byte_size: int | None
@@ -69,7 +69,7 @@ class Prepared:
 
 
 class PicturePool:
-    """Starts no process before the first picture comes."""
+    """A pool of child processes. They start with the first pictures."""
 
     def __init__(self, limits: PictureLimits = PictureLimits()) -> None:
         self.limits = limits
@@ -85,9 +85,9 @@ class PicturePool:
         return [child.pid for child in self._children if child.pid is not None]
 
     async def prepare(self, owner_id: UUID, job: Job) -> Prepared:
-        """Waits for its turn: one picture of a person at a time, people in the order in which they came.
+        """Prepare one picture. Each user has one picture at a time; users wait in order of arrival.
 
-        Raises UnsupportedMediaType for what cannot be read within the limits of CPU time and memory, TookTooLong,
+        Raises UnsupportedMediaType if it cannot be read within the limits of CPU time and memory, TookTooLong,
         FileTooLarge for too many pixels, OSError where the disk is at fault.
         """
         turn = self._user_locks.setdefault(owner_id, asyncio.Lock())
@@ -95,7 +95,7 @@ class PicturePool:
             return _prepared(await self._run_job(job))
 
     async def close(self) -> None:
-        """End all children, also those that are working."""
+        """Kill all children, including those that are working."""
         for child in self._children:
             child.kill()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -108,8 +108,8 @@ class PicturePool:
             reply = await self._request(child, job)
             is_reusable = child.answer_count < self.limits.pictures
         except TimeoutError:  # with CPU time left: the machine is busy
-            raise RequestTimedOut("reading this picture took too long") from None
-        finally:  # also when this task is cancelled: the next reply would be that of this job
+            raise TookTooLong("reading this picture took too long") from None
+        finally:  # after a cancellation too: the next reply would be for this job
             if is_reusable:
                 self._idle.append(child)
             else:

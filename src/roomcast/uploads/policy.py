@@ -1,4 +1,4 @@
-"""What may be uploaded, and under which name it is kept. Pure."""
+"""Rules for uploads: names, types, sizes, lifetimes. Pure functions."""
 
 import re
 import unicodedata
@@ -9,23 +9,23 @@ from roomcast.core.text_folding import is_printable
 from roomcast.uploads.content_types import UNKNOWN
 
 MAX_NAME_BYTES = 200
-"""In UTF-8: file systems end at 255, and a browser adds to it."""
+"""In UTF-8. File systems allow 255, and browsers may append to the name."""
 
 MAX_UNUSED_FILES = 50
-"""Files that one person has sent and not used."""
+"""Files that one user has uploaded and not used."""
 
 TICKET_LIFETIME = timedelta(hours=1)
-"""How long a ticket takes bytes."""
+"""How long the bytes of a new upload are accepted."""
 
 UNUSED_RETENTION = timedelta(days=1)
-"""How long a file is kept that nothing uses."""
+"""How long an unused file is stored."""
 
 _TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
 _UNSAFE = re.compile(r'[<>:"|?*]')
 
 
 def clean_filename(name: str) -> str:
-    """The name as people see it and save it under: no path, nothing invisible, no dots or blanks at its ends."""
+    """The name to show and to save as: without path, invisible characters, and dots or spaces at its ends."""
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name.strip()))[-1]
     shown = "".join(char for char in last if char.isspace() or is_printable(char))
     tidy = " ".join(_UNSAFE.sub("_", shown).split()).strip(". ")
@@ -33,27 +33,27 @@ def clean_filename(name: str) -> str:
 
 
 def _truncate(name: str) -> str:
-    """The ending stays: it says what to open the file with."""
+    """Shorten the name, but keep its extension."""
     stem, dot, ending = name.rpartition(".")
     if not dot or len(ending) > 16:
         stem, dot, ending = name, "", ""
-    room = MAX_NAME_BYTES - len((dot + ending).encode())
-    return stem.encode()[:room].decode(errors="ignore").strip(". ") + dot + ending
+    max_bytes = MAX_NAME_BYTES - len((dot + ending).encode())
+    return stem.encode()[:max_bytes].decode(errors="ignore").strip(". ") + dot + ending
 
 
 def check_type(declared: str) -> str:
-    """The declared type without its parameters. Browsers declare nothing for what they do not know."""
+    """The declared type without parameters. Browsers declare an empty type for files that they do not know."""
     kind = declared.partition(";")[0].strip().lower()
     if not kind:
         return UNKNOWN
     if len(kind) > 127 or not _TYPE.fullmatch(kind):
-        raise ValidationFailed("a content type is written like image/png", path=("input", "contentType"))
+        raise ValidationFailed("a content type has to look like image/png", path=("input", "contentType"))
     return kind
 
 
 def check_size(byte_size: int, limit: int) -> int:
     if byte_size < 1:
-        raise ValidationFailed("a file has at least one byte", path=("input", "byteSize"))
+        raise ValidationFailed("a file needs at least one byte", path=("input", "byteSize"))
     if byte_size > limit:
         raise FileTooLarge(f"a file has at most {limit} bytes", path=("input", "byteSize"))
     return byte_size

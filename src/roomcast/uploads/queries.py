@@ -1,4 +1,4 @@
-"""Questions about files."""
+"""Reads of files."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core.actor import Actor
 from roomcast.core.columns import table
 from roomcast.core.direct_queries import DirectQuery, count
-from roomcast.uploads.models import File, FileRow
+from roomcast.uploads.models import File
 
 _FILES = table(File)
 _LOCK_FILES = (
@@ -27,51 +27,51 @@ async def files_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID
     return {file.id: file for file in rows}
 
 
-def lock_files_query(ids: Collection[UUID]) -> DirectQuery[FileRow]:
-    """Asks for these files and locks them until the commit, in id order so that two groups never deadlock."""
+def lock_files_query(ids: Collection[UUID]) -> DirectQuery:
+    """Selects and locks these files until the commit, in id order, so that two transactions never deadlock."""
     return DirectQuery(_LOCK_FILES, {"ids": list(ids)})
 
 
 async def lock_file(session: AsyncSession, file_id: UUID | None) -> File | None:
-    """The file as it is now, until the commit."""
+    """Load and lock the file until the commit."""
     wanted = select(File).where(File.id == file_id).with_for_update()
     return (await session.exec(wanted.execution_options(populate_existing=True))).first()
 
 
 async def files_by_message(session: AsyncSession, message_ids: Collection[UUID]) -> dict[UUID, list[File]]:
-    """What these messages carry, in their senders' order."""
-    carried = select(File).where(col(File.message_id).in_(message_ids)).order_by(col(File.position))
+    """The attachments of each message, in order."""
+    attachments = select(File).where(col(File.message_id).in_(message_ids)).order_by(col(File.position))
     found: dict[UUID, list[File]] = {}
-    for file in await session.exec(carried):
+    for file in await session.exec(attachments):
         if file.message_id is not None:
             found.setdefault(file.message_id, []).append(file)
     return found
 
 
 async def unused_count(session: AsyncSession, actor: Actor) -> int:
-    """How many files of this person nothing uses."""
+    """The number of files of the actor that nothing uses."""
     mine = sa.select(func.count()).select_from(File).where(col(File.owner_id) == actor.user_id, is_unreferenced())
     return await count(session, mine)
 
 
 async def stored_bytes(session: AsyncSession, actor: Actor) -> int:
-    """Of all files of this person that are not removed yet, announced ones included."""
+    """The size of all files of the actor, including uploads whose bytes have not been received."""
     sizes = sa.func.coalesce(sa.func.sum(col(File.byte_size)), 0)
     return int((await session.exec(select(sizes).where(File.owner_id == actor.user_id))).one())
 
 
 async def abandoned_files(session: AsyncSession, limit: int) -> list[File]:
-    """Files that nothing will ever use again, with their bytes still there, perhaps."""
+    """Files that nothing can use any more. Their bytes may still be stored."""
     return list(
         await session.exec(select(File).where(is_unreferenced(), col(File.claimed_at).is_not(None)).limit(limit))
     )
 
 
 def is_unreferenced() -> sa.ColumnElement[bool]:
-    """Held by nothing: in the words of the index that finds them."""
+    """No message or avatar uses the file. The condition matches the index `ix_files_loose`."""
     return sa.and_(col(File.message_id).is_(None), sa.not_(col(File.is_avatar)))
 
 
 def is_expired(before: datetime) -> sa.ColumnElement[bool]:
-    """Asked for before that moment and never used."""
+    """Created before that moment and never used."""
     return sa.and_(is_unreferenced(), col(File.claimed_at).is_(None), col(File.created_at) < before)

@@ -1,4 +1,4 @@
-"""Taking bytes in: counted, hashed and looked at in a file of their own before they are anybody's."""
+"""Receives uploads: counts, hashes and checks the bytes in a temporary file, then puts them into the storage."""
 
 import asyncio
 import errno
@@ -24,17 +24,17 @@ from roomcast.uploads.storage import FILE_MODE, Storage, make_folder
 from roomcast.uploads.stripping import STRIPPED
 
 BLOCK_BYTES = 1024 * 1024
-"""What is gathered before it is written."""
+"""Received bytes are written in blocks of this size."""
 
 FULL_RETRY_MS = 60_000
 
 _DISK_FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""The disk, the account's share of it, or what a process may write is used up."""
+"""The disk is full, or a quota or the limit of file sizes is reached."""
 
 
 @dataclass
 class PartialUpload:
-    """One upload under way: what has come so far."""
+    """An upload that is being received."""
 
     path: Path
     size: int = 0
@@ -59,9 +59,10 @@ class PartialUpload:
 
 
 class UploadReceiver:
-    """Fills `storage` from requests, by way of the folder `incoming`, which lies on the same disk as a local one.
+    """Stores the bodies of requests in `storage`. `incoming` is a folder for temporary files.
 
-    `keeps_originals`: pictures are stored with their metadata.
+    A local storage is on the same disk as `incoming`, so files are moved, not copied. `keeps_originals`: pictures are
+    stored with their metadata.
     """
 
     def __init__(
@@ -78,9 +79,9 @@ class UploadReceiver:
         await self.pictures.close()
 
     async def receive(self, file: File, chunks: AsyncIterator[bytes], address: str | None) -> StoredContent:
-        """The bytes are in the storage; nothing refers to them yet.
+        """Receive and store the bytes of a file. The caller then has to update the row, or to call `discard`.
 
-        Raises ValidationFailed for too few, FileTooLarge for too many, UnsupportedMediaType, RateLimited, StorageFull.
+        Raises ValidationFailed for missing bytes, FileTooLarge, UnsupportedMediaType, RateLimited, StorageFull.
         """
         upload = PartialUpload(self._incoming / f"{file.id.hex}-{secrets.token_hex(8)}")
         with self.slots.acquire(address, file.owner_id), self._reserve_bytes(file.upload_size):
@@ -96,7 +97,7 @@ class UploadReceiver:
                 await asyncio.to_thread(upload.remove)
 
     async def discard(self, file: File, received: StoredContent) -> None:
-        """The bytes became nobody's after all."""
+        """Delete stored bytes that the row does not refer to."""
         name = blob_name(file.id, received.sha256)
         await self._storage.remove(thumbnail_name(name))
         await self._storage.remove(name)
@@ -110,7 +111,7 @@ class UploadReceiver:
             self._reserved_bytes -= size
 
     async def _check_space(self) -> None:
-        """That all uploads under way leave enough free. Raises StorageFull."""
+        """Raises StorageFull if the running uploads would not leave enough disk space."""
         free = (await asyncio.to_thread(shutil.disk_usage, self._incoming)).free
         if free - self._reserved_bytes < self._limits.min_free_bytes:
             raise _storage_full()
@@ -121,13 +122,13 @@ class UploadReceiver:
             async for block in _blocks(chunks):
                 upload.size += len(block)
                 if upload.size > file.upload_size:
-                    raise FileTooLarge(f"more than the {file.upload_size} bytes that were announced")
+                    raise FileTooLarge(f"the upload has more than the announced {file.upload_size} bytes")
                 upload.head = upload.head or block[:HEAD_BYTES]
                 await asyncio.to_thread(upload.add, handle, block)
         finally:
             await asyncio.to_thread(handle.close)
         if upload.size < file.upload_size:
-            raise ValidationFailed(f"{upload.size} of the {file.upload_size} bytes that were announced")
+            raise ValidationFailed(f"the upload has {upload.size} of the announced {file.upload_size} bytes")
 
     async def _store(self, upload: PartialUpload, file: File) -> StoredContent:
         content_type = resolve_type(file.declared_type, upload.head)
@@ -141,22 +142,22 @@ class UploadReceiver:
         return received
 
     async def _prepare(self, upload: PartialUpload, file: File, content_type: str) -> Prepared:
-        strips = content_type in STRIPPED and not self._keeps_originals
-        looks = content_type in PICTURES and find_spec("PIL") is not None  # an extra
-        if not strips and not looks:
+        should_strip = content_type in STRIPPED and not self._keeps_originals
+        should_decode = content_type in PICTURES and find_spec("PIL") is not None  # an optional dependency
+        if not should_strip and not should_decode:
             return Prepared(None, None, None)
-        stripped, small = upload.stripped if strips else None, upload.thumbnail if looks else None
+        stripped, small = upload.stripped if should_strip else None, upload.thumbnail if should_decode else None
         job = Job(upload.path, content_type, upload.size, stripped, small)
         return await self.pictures.prepare(file.owner_id, job)
 
     async def delete_interrupted_uploads(self) -> None:
-        """Remove what a process that was killed has left half received."""
+        """Delete temporary files of uploads that were interrupted, for example by a crash."""
         before = time.time() - policy.UNUSED_RETENTION.total_seconds()
         await asyncio.to_thread(_delete_older, self._incoming, before)
 
 
 def _storage_full() -> StorageFull:
-    return StorageFull("this server has no room for more files at the moment", retry_after_ms=FULL_RETRY_MS)
+    return StorageFull("the storage of this server is full", retry_after_ms=FULL_RETRY_MS)
 
 
 def _create(path: Path) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""Where the bytes of files lie: a folder of this machine, or whatever else keeps `Storage`'s promises."""
+"""The interface of storages for the bytes of files, and a storage in a local folder."""
 
 import asyncio
 import os
@@ -11,46 +11,46 @@ from typing import BinaryIO, NamedTuple, Protocol
 from roomcast.core.ids import uuid7
 
 CHUNK_BYTES = 64 * 1024
-"""Of a download: what each slow reader holds in memory, once or twice."""
+"""The chunk size of downloads. Each slow reader holds one or two chunks in memory."""
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
-"""Files of people are for this account alone, whatever its umask."""
+"""Only the account of the server can read the files, whatever its umask is."""
 
 PAGE_SIZE = 500
 
 
 class Blob(NamedTuple):
-    """What lies in a storage under a name, and since when."""
+    """A stored object: its name and when it was stored."""
 
     name: str
     modified_at: datetime
 
 
 class Storage(Protocol):
-    """Names are ours, made of letters, digits and dashes. What was kept is whole, and never changes."""
+    """Stores immutable objects. Names consist of letters, digits and dashes."""
 
     async def put(self, name: str, path: Path) -> None:
-        """What is in the file at `path` is there under this name, all or nothing, also after a crash."""
+        """Store the file at `path` under this name: completely or not at all, also after a crash. May move the file."""
 
     async def size(self, name: str) -> int:
-        """In bytes. Raises FileNotFoundError."""
+        """The size in bytes. Raises FileNotFoundError."""
 
     async def open(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
         """The bytes from `start` to before `end`. Raises FileNotFoundError."""
 
     async def remove(self, name: str) -> None:
-        """Nothing is there under this name."""
+        """Delete the object. Does nothing if it does not exist."""
 
     def list_blobs(self) -> AsyncIterator[list[Blob]]:
-        """Everything that is there, page by page."""
+        """All objects, in pages."""
 
 
 async def check_storage(storage: Storage, incoming: Path) -> None:
-    """Keep something there and remove it again. Raises whatever the storage does."""
-    name = f"{uuid7().hex}-proof"
+    """Store a test object and delete it again. Raises the errors of the storage."""
+    name = f"{uuid7().hex}-test"
     path = incoming / name
     make_folder(incoming)
-    await asyncio.to_thread(path.write_bytes, b"proof")
+    await asyncio.to_thread(path.write_bytes, b"test")
     try:
         await storage.put(name, path)
         await storage.remove(name)
@@ -59,7 +59,7 @@ async def check_storage(storage: Storage, incoming: Path) -> None:
 
 
 class Folder:
-    """A folder, and below it 256 that are named by the first two letters of a name's digest."""
+    """A local folder with 256 subfolders, which are named by the first two characters of the digests."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -89,14 +89,14 @@ class Folder:
 
 
 def make_folder(path: Path) -> None:
-    """The folder, for this account alone; one that another account made is used as it is."""
+    """Create a folder that only this account can read. A folder of another account is used as it is."""
     path.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     with suppress(PermissionError):
         path.chmod(FOLDER_MODE)
 
 
 def _move(path: Path, target: Path) -> None:
-    """The bytes reach the disk before the name does, so a name never stands for half a file."""
+    """Write the bytes to the disk before the rename, so that a crash never leaves half a file under the name."""
     make_folder(target.parent)
     path.chmod(FILE_MODE)
     with path.open("rb") as file:
@@ -112,7 +112,7 @@ def _move(path: Path, target: Path) -> None:
 def _list_folder(part: Path) -> list[Blob]:
     found = []
     for path in part.iterdir():
-        with suppress(FileNotFoundError):  # removed while we look
+        with suppress(FileNotFoundError):  # deleted meanwhile
             found.append(Blob(path.name, datetime.fromtimestamp(path.stat().st_mtime, UTC)))
     return found
 

@@ -1,4 +1,4 @@
-"""The chat page and GraphiQL: files of this package alone, under a policy that lets nothing from elsewhere in."""
+"""Serves the chat page and GraphiQL, and adds security headers to every HTTP response."""
 
 import os
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ PAGE_POLICY: Final = "; ".join(
         "style-src 'self'",
         "img-src 'self' data:",
         "font-src 'self' data:",
-        "connect-src 'self'",  # the socket of the same origin included: CSP 3, in Safari since 15.4
+        "connect-src 'self'",  # includes WebSockets to the same origin (CSP 3; Safari 15.4 and later)
         "worker-src 'self'",
         "base-uri 'none'",
         "form-action 'self'",
@@ -38,7 +38,7 @@ SECURITY_HEADERS: Final[dict[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-# Not left to the machine's own table: where that calls a script text/plain, `nosniff` would stop it.
+# Fixed, because some machines map .js to text/plain, and with `nosniff` browsers then refuse to run it.
 CONTENT_TYPES: Final[dict[str, str]] = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -50,7 +50,7 @@ CONTENT_TYPES: Final[dict[str, str]] = {
 
 
 def routes() -> list[BaseRoute]:
-    """The chat page at `/` and its files under `/static/`; nothing outside this package can be reached."""
+    """The chat page at `/`, and its files under `/static/`. Only files of this package are served."""
     files = Files(directory=STATIC)
 
     async def home(request: Request) -> Response:
@@ -60,7 +60,7 @@ def routes() -> list[BaseRoute]:
 
 
 def playground() -> Response:
-    """GraphiQL's page, for a `GET /graphql` that prefers HTML to JSON."""
+    """The GraphiQL page, the response to a `GET /graphql` that prefers HTML to JSON."""
     return FileResponse(
         STATIC / "graphiql" / "index.html",
         media_type="text/html",
@@ -69,7 +69,7 @@ def playground() -> Response:
 
 
 class Files(StaticFiles):
-    """Static files that keep their names between releases, so a browser asks each time and mostly hears 304."""
+    """File names do not change between releases, so browsers revalidate on each use and usually get a 304."""
 
     def file_response(
         self,
@@ -80,20 +80,20 @@ class Files(StaticFiles):
     ) -> Response:
         response = super().file_response(full_path, stat_result, scope, status_code)
         response.headers["Cache-Control"] = "no-cache"
-        known = CONTENT_TYPES.get(Path(full_path).suffix)
-        if known and "content-type" in response.headers:
-            response.headers["Content-Type"] = known
+        content_type = CONTENT_TYPES.get(Path(full_path).suffix)
+        if content_type and "content-type" in response.headers:
+            response.headers["Content-Type"] = content_type
         return response
 
 
 HSTS: Final = {"Strict-Transport-Security": "max-age=31536000"}
-"""A year of https for this host. Not for its subdomains, which may be somebody else's."""
+"""One year. Subdomains are not included: they may belong to other services."""
 
 
 class SecurityHeaders:
-    """ASGI middleware: every HTTP response leaves with the security headers it did not set itself.
+    """ASGI middleware that adds the security headers that a response does not set itself.
 
-    `is_https`: people reach this server by https only, and browsers are told so.
+    `is_https`: clients use https only; responses then have Strict-Transport-Security.
     """
 
     def __init__(self, app: ASGIApp, *, is_https: bool = False) -> None:
@@ -110,12 +110,12 @@ class SecurityHeaders:
 
 
 def protect(start: Message, wanted: Mapping[str, str] = SECURITY_HEADERS) -> None:
-    """Adds what is missing to an `http.response.start` message."""
+    """Add the missing headers to an `http.response.start` message."""
     start.setdefault("headers", [])
     headers = MutableHeaders(scope=start)
     for name, value in wanted.items():
         headers.setdefault(name, value)
-    # A 304 says nothing of its type, and the browser would put the policy it brings on the page it has stored.
+    # A 304 has no content type, and browsers would apply its policy to the page that they have stored.
     if start["status"] != 304:
         headers.setdefault("Content-Security-Policy", policy_for(headers.get("content-type", "")))
 

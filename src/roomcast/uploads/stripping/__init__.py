@@ -1,7 +1,7 @@
 """Removes metadata from pictures without decoding them: location, camera, maker notes, text. Pixels stay as they are.
 
-Everything that is not known to be needed for showing the picture is removed (allow lists, not block lists): hidden
-places such as preview images, trailing videos and unknown segments can hold a location, too.
+Only parts that are known to be needed to show the picture are kept (allow lists, not block lists), because previews,
+trailing videos and unknown segments can hold a location, too.
 """
 
 from collections.abc import Callable

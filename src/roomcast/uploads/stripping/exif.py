@@ -1,4 +1,4 @@
-"""The one thing of EXIF that is kept: the orientation, without which a picture is shown lying on its side."""
+"""Reads and writes the orientation, the only part of EXIF data that is kept."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""GIF: a list of blocks (GIF89a). Text lies in comments, XMP in an application's extension."""
+"""GIF: a list of blocks (GIF89a). Comments hold text, and application extensions hold XMP; both are removed."""
 
 from typing import BinaryIO
 

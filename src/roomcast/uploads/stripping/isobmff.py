@@ -1,7 +1,7 @@
 """HEIC and AVIF: boxes in boxes (ISO/IEC 14496-12), with pictures and metadata as items (ISO/IEC 23008-12).
 
-Boxes refer to each other by their offsets in the file. So nothing is taken out: what is not needed is overwritten with
-zeros, and its box becomes a `free` one, which readers skip.
+Boxes refer to each other by offsets in the file, so nothing is cut out: parts that are not needed are overwritten with
+zeros, and their boxes become `free` boxes, which readers skip.
 """
 
 import shutil

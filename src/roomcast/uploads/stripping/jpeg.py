@@ -1,4 +1,4 @@
-"""JPEG: a list of segments (ITU T.81, annex B), in which applications put what they like."""
+"""JPEG: a list of segments (ITU T.81, annex B). Application segments can hold metadata."""
 
 import re
 from typing import BinaryIO
