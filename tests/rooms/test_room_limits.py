@@ -1,6 +1,7 @@
 """The limits of the room policy, each tested at its edge: n is allowed, n + 1 is refused. No database."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -159,6 +160,14 @@ def test_an_invite_must_be_newer_than_the_removal_to_readmit(removed_at: Any, co
     invite = Invite(code="c", room_id=ROOM_ID, created_by_id=OTHER, created_at=NOON)
     found = refusal(lambda: policy.check_join(PUBLIC, former, invite, OWNER))
     assert (found[0] if found else None) == code
+
+
+def test_an_invite_of_a_user_who_has_left_does_not_readmit() -> None:
+    earlier = NOON - timedelta(hours=1)
+    former = FormerMember(room_id=ROOM_ID, user_id=ME, role=MEMBER, removed=True, removed_at=earlier)
+    invite = Invite(code="c", room_id=ROOM_ID, created_by_id=OTHER, created_at=NOON)
+    assert refusal(lambda: policy.check_join(PUBLIC, former, invite, None)) == ("FORBIDDEN", None)
+    assert refusal(lambda: policy.check_join(PUBLIC, former, invite, MODERATOR)) is None
 
 
 @pytest.mark.parametrize(
