@@ -75,7 +75,7 @@ async def test_operations_on_rooms_read_no_whole_table(app: RunningApp, bob: Use
         await cleo.execute(PAGE, id=den, before=page["room"]["messages"]["edges"][0]["cursor"])
         await cleo.send_messages(den, "hello @bob")
         await cleo.mutate(REACT, messageId=last["id"], emoji="👍")
-        await cleo.mutate(MARK, roomId=den, upToMessageId=last["id"])
+        await cleo.mutate(MARK_READ, roomId=den, upToMessageId=last["id"])
     assert len(executed) > 10
     assert await scans(app, executed) == {}
 

@@ -155,7 +155,7 @@ async def test_lost_events_are_noticed_in_a_process_without_readers(app: Running
 async def test_an_inbox_drops_lost_events(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     kept = await position(ann, den)
-    async with inbox(bob) as (watching, _):
+    async with open_inbox(bob) as (watching, _):
         await ann.send_messages(den, "lost", "lost as well")
         await until_unread(watching, den, 2)
         await lose_after(app, kept)

@@ -47,7 +47,7 @@ class Scene:
 async def send_on(scene: Scene, history: History, name: str, keyed: bool) -> None:
     """Send messages one after another until cancelled. Only a send with a key is retried."""
     headers = {"authorization": f"Bearer {scene.token}"}
-    async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=certificates()) as http:
+    async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=default_tls_context()) as http:
         number = 0
         while True:
             number += 1

@@ -133,7 +133,7 @@ async def _send_over_socket(lane: Lane, wire: SocketClient, name: str, trial: Tr
 
 async def first_message(wire: SocketClient, watching: ClientSubscription) -> Outcome:
     """The outcome in the response; an unknown one if the server closes the socket instead."""
-    receiving = asyncio.ensure_future(watching.message())
+    receiving = asyncio.ensure_future(watching.next_message())
     try:
         await asyncio.wait([receiving, wire.reading], return_when=asyncio.FIRST_COMPLETED)
         if not receiving.done():

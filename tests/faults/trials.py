@@ -126,5 +126,5 @@ async def room(lane: Lane, *members: UserClient, **more: Any) -> str:
 async def message(lane: Lane) -> str:
     """A new message of the administrator's in the shared room."""
     ann, _ = await people(lane)
-    [sent] = await ann.say(await den(lane), lane.name("text"))
+    [sent] = await ann.send_messages(await den(lane), lane.name("text"))
     return str(sent["id"])

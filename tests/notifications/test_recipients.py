@@ -12,7 +12,7 @@ from roomcast.notifications.policy import MAX_MESSAGE_AGE
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE
 from tests.notifications.browsers import PushService, collect_pending, deliver_pending, push_everything, subscribe
-from tests.receipts.test_unread import PREFER
+from tests.receipts.test_unread import MARK_READ, SET_PREFERENCES
 from tests.rooms.documents import change
 from tests.running_app import RunningApp
 
@@ -22,7 +22,7 @@ OPEN = (
 
 
 async def prefer(client: UserClient, room_id: str, **wanted: object) -> None:
-    assert (await client.mutate(PREFER, roomId=room_id, **wanted))["errors"] == []
+    assert (await client.mutate(SET_PREFERENCES, roomId=room_id, **wanted))["errors"] == []
 
 
 @pytest.mark.parametrize(

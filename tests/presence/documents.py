@@ -30,7 +30,7 @@ States = dict[str, str]
 
 async def sign_in_second_device(person: UserClient) -> UserClient:
     """A second session of the same user."""
-    async with AnonymousClient(person.app) as visitor:
+    async with AnonymousClient(person.app) as anonymous:
         return UserClient(
             person.app, person.name, await anonymous.mutate(LOGIN, usernameOrEmail=person.name, password=PASSWORD)
         )
@@ -39,7 +39,7 @@ async def sign_in_second_device(person: UserClient) -> UserClient:
 async def wait_for_sockets(app: RunningApp, count: int, seconds: float = 5.0) -> None:
     """Wait until the server has so many open sockets. It notices a little later that a client has closed one."""
     async with asyncio.timeout(seconds):
-        while len(app.roomcast.sockets.open) != count:  # noqa: ASYNC110 (no event to await)
+        while len(app.roomcast.sockets.connections) != count:  # noqa: ASYNC110 (no event to await)
             await asyncio.sleep(0.005)
 
 
@@ -73,7 +73,7 @@ async def wait_for_shown(watching: ClientSubscription, wanted: Callable[[States]
     """Apply payloads as a client does until the condition holds. A snapshot replaces all; OFFLINE users are removed."""
     known: States = {}
     while True:
-        change = await watching.next()
+        change = await watching.next_event()
         known = states_by_name(change) if change["snapshot"] else {**known, **states_by_name(change)}
         known = {name: state for name, state in known.items() if state != "OFFLINE"}
         if wanted(known):
@@ -99,7 +99,7 @@ async def set_typing(person: UserClient, room: str, *, typing: bool = True) -> N
 async def wait_for_typing(watching: ClientSubscription, wanted: Collection[str]) -> Json:
     """The next payload that shows exactly these users."""
     while True:
-        shown = await watching.next()
+        shown = await watching.next_event()
         if set(typing_names(shown)) == set(wanted):
             return shown
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from roomcast.api.execution.cost import LOOKUP, ROWS, STATEMENT
+from roomcast.api.execution.cost import LOOKUP, ROW_COSTS, STATEMENT
 from tests.api_clients import REFRESH, UserClient, sign_up
 from tests.conftest import MakeApp
 from tests.presence.documents import (
@@ -30,7 +30,7 @@ async def test_a_user_is_active_with_a_socket_and_offline_after_the_grace_period
         "statusText": None,
         "statusEmoji": None,
     }
-    async with bob.socket():
+    async with bob.connect():
         assert await state_seen_by(ann, bob) == "ACTIVE"
     await wait_for_sockets(ann.app, 0)
     assert await state_seen_by(ann, bob) == "ACTIVE"
@@ -45,11 +45,11 @@ async def test_a_user_is_active_with_a_socket_and_offline_after_the_grace_period
 
 
 async def test_a_reconnect_within_the_grace_period_changes_nothing(ann: UserClient, bob: UserClient) -> None:
-    async with bob.socket():
+    async with bob.connect():
         pass
     await wait_for_sockets(ann.app, 0)
     advance_clock([ann.app], 10)
-    async with bob.socket():
+    async with bob.connect():
         advance_clock([ann.app], 10)
         assert await state_seen_by(ann, bob) == "ACTIVE"
 
@@ -57,13 +57,13 @@ async def test_a_reconnect_within_the_grace_period_changes_nothing(ann: UserClie
 async def test_http_requests_do_not_make_a_user_present(ann: UserClient, bob: UserClient) -> None:
     await bob.create_room("den")
     assert await state_seen_by(ann, bob) == "OFFLINE"
-    async with ann.socket():
+    async with ann.connect():
         assert await state_seen_by(bob, ann) == "ACTIVE"
 
 
 async def test_the_most_active_device_counts(ann: UserClient, bob: UserClient) -> None:
     phone = await sign_in_second_device(bob)
-    async with bob.socket(), phone, phone.socket() as phones:
+    async with bob.connect(), phone, phone.connect() as phones:
         await set_presence(bob, state="IDLE")
         assert await state_seen_by(ann, bob) == "ACTIVE"
         answer = await phones.ask(SET_PRESENCE, input={"state": "IDLE"})
@@ -75,8 +75,8 @@ async def test_the_most_active_device_counts(ann: UserClient, bob: UserClient) -
 
 
 async def test_two_sockets_of_one_session_are_one_device(ann: UserClient, bob: UserClient) -> None:
-    async with bob.socket():
-        async with bob.socket():
+    async with bob.connect():
+        async with bob.connect():
             await set_presence(bob, state="IDLE")
             assert await state_seen_by(ann, bob) == "IDLE"
         advance_clock([ann.app], 60)
@@ -85,7 +85,7 @@ async def test_two_sockets_of_one_session_are_one_device(ann: UserClient, bob: U
 
 async def test_a_hidden_user_is_offline_to_everybody(ann: UserClient, bob: UserClient) -> None:
     phone = await sign_in_second_device(bob)
-    async with bob.socket(), phone, phone.socket():
+    async with bob.connect(), phone, phone.connect():
         await set_presence(bob, state="OFFLINE", statusText="busy")
         hidden = await presence_seen_by(ann, bob)
         assert (hidden["state"], hidden["statusText"]) == ("OFFLINE", "busy")
@@ -103,7 +103,7 @@ async def test_a_hidden_user_is_offline_to_everybody(ann: UserClient, bob: UserC
 
 
 async def test_a_user_who_logs_out_is_offline_at_once(ann: UserClient, bob: UserClient) -> None:
-    async with bob.socket() as wire:
+    async with bob.connect() as wire:
         await bob.execute("mutation { logout { errors { code } } }")
         assert (await wire.closed())[0] == 4401
         await wait_for_sockets(ann.app, 0)
@@ -112,7 +112,7 @@ async def test_a_user_who_logs_out_is_offline_at_once(ann: UserClient, bob: User
 
 async def test_a_user_is_active_after_a_socket_signs_in(ann: UserClient, bob: UserClient) -> None:
     token, bob.token = bob.token, None
-    async with bob.socket() as wire:
+    async with bob.connect() as wire:
         assert await state_seen_by(ann, bob) == "OFFLINE"
         bob.token = token
         answer = await wire.execute(REFRESH, input={"refreshToken": bob.refresh_token})
@@ -124,7 +124,7 @@ async def test_a_user_is_active_after_a_socket_signs_in(ann: UserClient, bob: Us
 
 
 async def test_a_status_is_set_changed_in_part_and_cleared(ann: UserClient, bob: UserClient) -> None:
-    async with bob.socket():
+    async with bob.connect():
         await set_presence(bob, statusText=" at lunch ", statusEmoji="❤")
         await set_presence(bob, state="IDLE")
         found = await presence_seen_by(ann, bob)
@@ -149,7 +149,7 @@ async def test_a_status_is_set_changed_in_part_and_cleared(ann: UserClient, bob:
 async def test_a_bad_status_changes_nothing(
     ann: UserClient, bob: UserClient, values: dict[str, Any], field: str
 ) -> None:
-    async with bob.socket():
+    async with bob.connect():
         payload = await bob.mutate(SET_PRESENCE, state="IDLE", **values)
         assert payload["errors"] == [{"code": "VALIDATION_FAILED", "path": ["input", field]}]
         assert await state_seen_by(ann, bob) == "ACTIVE"
@@ -157,7 +157,7 @@ async def test_a_bad_status_changes_nothing(
 
 async def test_anonymous_clients_cannot_set_presence(ann: UserClient) -> None:
     ann.token = None
-    assert await ann.codes(SET_PRESENCE, input={"state": "IDLE"}) == ["UNAUTHENTICATED"]
+    assert await ann.error_codes(SET_PRESENCE, input={"state": "IDLE"}) == ["UNAUTHENTICATED"]
 
 
 # ------------------------------------------------------------------ costs
@@ -165,7 +165,7 @@ async def test_anonymous_clients_cannot_set_presence(ann: UserClient) -> None:
 
 async def test_presence_executes_no_statements(ann: UserClient, bob: UserClient) -> None:
     with statements() as seen_:
-        async with bob.socket():
+        async with bob.connect():
             await set_presence(bob, state="IDLE", statusText="away")
             advance_clock([ann.app], 1)
         await wait_for_sockets(ann.app, 0)
@@ -188,7 +188,7 @@ async def test_active_users_of_a_page_of_rooms_cost_two_statements(ann: UserClie
 
 async def test_active_users_are_visible_members(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket(), bob.socket(), cleo.socket():
+    async with ann.connect(), bob.connect(), cleo.connect():
         await set_presence(ann, state="OFFLINE")
         assert (await ann.execute(ACTIVE_USERS, id=den))["room"]["activeUsers"] == [{"username": "bob"}]
 
@@ -196,7 +196,7 @@ async def test_active_users_are_visible_members(ann: UserClient, bob: UserClient
 async def test_active_users_cost_as_much_as_a_hundred_users(ann: UserClient) -> None:
     body = {"query": "{ rooms(first: 2) { nodes { activeUsers { id } } } }", "extensions": {"cost": True}}
     answer = (await ann.post(body)).json()
-    assert answer["extensions"]["cost"]["requested"] == 1 + STATEMENT + 1 + 2 * (ROWS["Room"] + 1 + LOOKUP + 100)
+    assert answer["extensions"]["cost"]["requested"] == 1 + STATEMENT + 1 + 2 * (ROW_COSTS["Room"] + 1 + LOOKUP + 100)
 
 
 async def test_the_grace_period_is_a_setting(make_app: MakeApp) -> None:

@@ -80,7 +80,7 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 async def test_presence_is_shared_between_processes(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
     here, there = both
     async with at(there, bob) as beyond:
-        async with bob.socket():
+        async with bob.connect():
             await wait_for_state(beyond, bob, "ACTIVE")
             await set_presence(beyond, state="IDLE", statusText="set there")
             await wait_for_state(bob, bob, "IDLE")
@@ -99,9 +99,9 @@ async def test_devices_on_two_processes_belong_to_one_user(
     both: tuple[RunningApp, RunningApp], bob: UserClient
 ) -> None:
     here, there = both
-    async with at(there, bob) as beyond, bob.socket():
+    async with at(there, bob) as beyond, bob.connect():
         await wait_for_state(beyond, bob, "ACTIVE")
-        async with beyond.socket():
+        async with beyond.connect():
             pass
         await wait_for_sockets(there, 0)
         advance_clock([there], 20)
@@ -111,7 +111,7 @@ async def test_devices_on_two_processes_belong_to_one_user(
 async def test_a_new_process_learns_the_presence_of_connected_users(
     make_app: MakeApp, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
-    async with bob.socket():
+    async with bob.connect():
         await set_presence(bob, state="IDLE", statusText="working")
         new_app = await make_app(bus_url=bus_url)
         async with at(new_app, bob) as beyond:
@@ -124,12 +124,12 @@ async def test_a_process_asks_for_a_full_sync_after_a_lost_message(
 ) -> None:
     here, there = both
     lost: list[str] = []
-    on_frame = there.roomcast.signals.on_frame
-    there.roomcast.signals.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
-    async with bob.socket(), at(there, bob) as beyond:
+    on_frame = there.roomcast.backend.presence.on_frame
+    there.roomcast.backend.presence.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
+    async with bob.connect(), at(there, bob) as beyond:
         await set_presence(bob, statusText="lost")
         await until(lambda: any("lost" in body for body in lost))
-        there.roomcast.signals.on_frame = on_frame  # type: ignore[method-assign]
+        there.roomcast.backend.presence.on_frame = on_frame  # type: ignore[method-assign]
         assert await state_seen_by(beyond, bob) == "OFFLINE"
         advance_clock(both, 6)  # the next heartbeat shows the gap
         await wait_for_state(beyond, bob, "ACTIVE")
@@ -141,10 +141,10 @@ async def test_a_status_is_sent_to_the_process_that_its_user_connects_to(
 ) -> None:
     await set_presence(bob, statusText="away")
     new_app = await make_app(bus_url=bus_url)
-    async with at(new_app, bob) as beyond, beyond.socket():
+    async with at(new_app, bob) as beyond, beyond.connect():
         await wait_for_state(bob, bob, "ACTIVE")
         user_id = UUID(bob.id.removeprefix("user_"))
-        await until(lambda: new_app.roomcast.signals.registry.status_of(user_id).text == "away")
+        await until(lambda: new_app.roomcast.backend.presence.registry.status_of(user_id).text == "away")
 
 
 async def test_hundreds_of_users_are_sent_in_small_messages(
@@ -152,7 +152,7 @@ async def test_hundreds_of_users_are_sent_in_small_messages(
 ) -> None:
     here, there = both
     sizes: list[int] = []
-    on_frame = there.roomcast.signals.on_frame
+    on_frame = there.roomcast.backend.presence.on_frame
 
     def measured(frame: Frame) -> None:
         sizes.append(len(frame.body.encode()))
@@ -180,18 +180,18 @@ async def test_typing_and_its_end_are_shared_between_processes(
 ) -> None:
     here, there = both
     den = await bob.create_room("den")
-    async with bob.socket() as wire, at(there, bob) as beyond:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with bob.connect() as wire, at(there, bob) as beyond:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         await set_typing(beyond, den)
         await wait_for_typing(watching, ["bob"])
-        await beyond.say(den, "set there")
+        await beyond.send_messages(den, "set there")
         await wait_for_typing(watching, [])
         await set_typing(beyond, den)
         await wait_for_typing(watching, ["bob"])
         await set_typing(beyond, den, typing=False)
         await wait_for_typing(watching, [])
-        async with beyond.socket():
+        async with beyond.connect():
             await set_typing(beyond, den)
             await wait_for_typing(watching, ["bob"])
         await wait_for_typing(watching, [])
@@ -207,10 +207,10 @@ async def test_users_of_a_killed_process_go_offline(database_url: str, redis_url
         await sign_up(there.app, "bob") as bob,
     ):
         den = await ann.create_room("den", memberIds=[bob.id])
-        async with ann.socket() as wire:
-            people, typing = await wire.watch(PRESENCE, roomId=den), await wire.watch(TYPING, roomId=den)
-            await typing.next()
-            async with bob.socket() as bobs:
+        async with ann.connect() as wire:
+            people, typing = await wire.subscribe(PRESENCE, roomId=den), await wire.subscribe(TYPING, roomId=den)
+            await typing.next_event()
+            async with bob.connect() as bobs:
                 assert await wait_for_shown(people, only("ann", "bob"))
                 await set_typing(bob, den)
                 await wait_for_typing(typing, ["bob"])
@@ -220,5 +220,5 @@ async def test_users_of_a_killed_process_go_offline(database_url: str, redis_url
                 assert await wait_for_shown(people, lambda known: known.get("bob") is None) == {}
                 await wait_for_typing(typing, [])
             await there.start()
-            async with bob.socket():
+            async with bob.connect():
                 assert await wait_for_shown(people, only("bob")) == {"bob": "ACTIVE"}

@@ -31,57 +31,57 @@ async def test_a_presence_stream_sends_a_snapshot_and_then_changes(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire, cleo.socket():
-        watching = await wire.watch(PRESENCE, roomId=den)
-        first = await watching.next()
+    async with ann.connect() as wire, cleo.connect():
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        first = await watching.next_event()
         assert (first["snapshot"], states_by_name(first)) == (True, {"ann": "ACTIVE"})
-        async with bob.socket():
-            assert states_by_name(await watching.next()) == {"bob": "ACTIVE"}
+        async with bob.connect():
+            assert states_by_name(await watching.next_event()) == {"bob": "ACTIVE"}
             await set_presence(bob, state="IDLE", statusText="lunch")
-            [idle] = (await watching.next())["users"]
+            [idle] = (await watching.next_event())["users"]
             assert (idle["presence"]["state"], idle["presence"]["statusText"]) == ("IDLE", "lunch")
         await wait_for_sockets(ann.app, 2)
         advance_clock([ann.app], 20)
-        gone = await watching.next()
+        gone = await watching.next_event()
         assert (gone["snapshot"], states_by_name(gone)) == (False, {"bob": "OFFLINE"})
-        assert watching.is_silent
+        assert watching.is_empty
 
 
 async def test_an_unchanged_presence_is_not_sent(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire, bob.socket():
-        watching = await wire.watch(PRESENCE, roomId=den)
-        assert states_by_name(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
-        async with bob.socket():
+    async with ann.connect() as wire, bob.connect():
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        assert states_by_name(await watching.next_event()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+        async with bob.connect():
             await set_presence(bob, state="ACTIVE")
             advance_clock([ann.app], 60)
         await set_presence(bob, statusText="here")
-        [update] = (await watching.next())["users"]
+        [update] = (await watching.next_event())["users"]
         assert (update["username"], update["presence"]["statusText"]) == ("bob", "here")
 
 
 async def test_a_new_member_is_shown_and_a_former_member_is_not(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    async with ann.socket() as wire, bob.socket():
-        watching = await wire.watch(PRESENCE, roomId=den)
-        assert states_by_name(await watching.next()) == {"ann": "ACTIVE"}
+    async with ann.connect() as wire, bob.connect():
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        assert states_by_name(await watching.next_event()) == {"ann": "ACTIVE"}
         await bob.join(den)
-        assert states_by_name(await watching.next()) == {"bob": "ACTIVE"}
+        assert states_by_name(await watching.next_event()) == {"bob": "ACTIVE"}
         await bob.leave(den)
-        without = await watching.next()
+        without = await watching.next_event()
         assert (without["snapshot"], states_by_name(without)) == (True, {"ann": "ACTIVE"})
 
 
 async def test_a_member_who_joined_during_a_gap_of_the_bus_is_shown_after_it(ann: UserClient, bob: UserClient) -> None:
-    den, watch = await ann.create_room("den"), ann.app.roomcast.watch
-    async with ann.socket() as wire, bob.socket():
-        watching = await wire.watch(PRESENCE, roomId=den)
-        assert states_by_name(await watching.next()) == {"ann": "ACTIVE"}
+    den, watch = await ann.create_room("den"), ann.app.roomcast.backend.watchers
+    async with ann.connect() as wire, bob.connect():
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        assert states_by_name(await watching.next_event()) == {"ann": "ACTIVE"}
         on_frame, watch.on_frame = watch.on_frame, lambda frame: None  # type: ignore[method-assign]
         await bob.join(den)
         watch.on_frame = on_frame  # type: ignore[method-assign]
         watch.on_resync([f"room:{den.removeprefix('room_')}"])
-        assert states_by_name(await watching.next()) == {"bob": "ACTIVE"}
+        assert states_by_name(await watching.next_event()) == {"bob": "ACTIVE"}
 
 
 async def test_a_presence_stream_over_http_makes_its_user_present(ann: UserClient, bob: UserClient) -> None:
@@ -92,7 +92,7 @@ async def test_a_presence_stream_over_http_makes_its_user_present(ann: UserClien
         lines = (line async for line in stream.aiter_lines() if line.startswith("data: {"))
         first = json.loads((await anext(lines)).removeprefix("data: "))["data"]["presence"]
         assert (first["snapshot"], states_by_name(first)) == (True, {"bob": "ACTIVE"})
-        async with ann.socket():
+        async with ann.connect():
             then = json.loads((await anext(lines)).removeprefix("data: "))["data"]["presence"]
             assert states_by_name(then) == {"ann": "ACTIVE"}
 
@@ -113,10 +113,10 @@ async def test_the_presence_stream_of_a_removed_member_ends_within_a_second(ann:
     async with ann.connect() as anns, bob.connect() as bobs:
         staying, leaving = [await wire.subscribe(PRESENCE, roomId=den) for wire in (anns, bobs)]
         for watching in (staying, leaving):
-            assert states_by_name(await watching.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+            assert states_by_name(await watching.next_event()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         await change(ann, "removeMember", roomId=den, userId=bob.id)
         async with asyncio.timeout(A_SECOND):
-            assert (await leaving.message())["type"] == "complete"
+            assert (await leaving.next_message())["type"] == "complete"
         assert await wait_for_shown(staying, only("ann")) == {"ann": "ACTIVE"}
         await ann.mutate(DELETE, roomId=den)
         async with asyncio.timeout(A_SECOND):
@@ -133,7 +133,7 @@ def groups(app: RunningApp) -> list[Group]:
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_hundreds_of_users_who_connect_at_once_cost_few_executions(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den")
-    actors, signals = await add_members(ann, den, 400), ann.app.roomcast.signals
+    actors, signals = await add_members(ann, den, 400), ann.app.roomcast.backend.presence
     async with AsyncExitStack() as open_:
         wires = [await open_.enter_async_context(person.connect()) for person in (ann, ann, bob, bob)]
         watching = [await wire.subscribe(PRESENCE, roomId=den) for wire in wires]
@@ -157,10 +157,10 @@ async def test_hundreds_of_users_who_connect_at_once_cost_few_executions(ann: Us
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_actors_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    actors, signals = await add_members(ann, den, 300), ann.app.roomcast.signals
-    async with ann.socket() as wire:
-        watching = await wire.watch(PRESENCE, roomId=den)
-        await watching.next()
+    actors, signals = await add_members(ann, den, 300), ann.app.roomcast.backend.presence
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        await watching.next_event()
         with statements() as seen:
             for actor in actors:
                 signals.on_connect(actor)
@@ -172,17 +172,17 @@ async def test_a_actors_costs_no_statement_for_each_who_comes(ann: UserClient) -
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_another_user_is_shown_when_a_shown_user_disconnects(ann: UserClient) -> None:
     den = await ann.create_room("den")
-    actors, signals = await add_members(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.signals
+    actors, signals = await add_members(ann, den, policy.MAX_VISIBLE_USERS + 10), ann.app.roomcast.backend.presence
     for actor in actors:
         signals.on_connect(actor)
-    async with ann.socket() as wire:
-        watching = await wire.watch(PRESENCE, roomId=den)
-        known = states_by_name(await watching.next())
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(PRESENCE, roomId=den)
+        known = states_by_name(await watching.next_event())
         assert len(known) == policy.MAX_VISIBLE_USERS
         names = {f"person{number}": actor for number, actor in enumerate(actors)}
         gone = next(name for name in known if name in names)
         signals.on_disconnect(names[gone], for_good=True)
-        update = states_by_name(await watching.next())
+        update = states_by_name(await watching.next_event())
         assert (update.pop(gone), list(update.values())) == ("OFFLINE", ["ACTIVE"])
 
 
@@ -194,9 +194,9 @@ async def test_a_presence_change_is_executed_once_per_document(
         watching = [await wire.subscribe(PRESENCE, roomId=den) for wire in (anns, bobs, anns)]
         watching.append(await bobs.subscribe(PERSONAL, roomId=den))
         for each in watching:
-            assert states_by_name(await each.next()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
+            assert states_by_name(await each.next_event()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         before = [group.executions for group in groups(ann.app)]
         await set_presence(bob, statusText="x")
         for each in watching:
-            assert states_by_name(await each.next()) == {"bob": "ACTIVE"}
+            assert states_by_name(await each.next_event()) == {"bob": "ACTIVE"}
         assert [group.executions - count for group, count in zip(groups(ann.app), before, strict=True)] == [1, 1]

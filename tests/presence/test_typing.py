@@ -26,23 +26,23 @@ async def test_a_typing_user_is_shown_until_they_stop(ann: UserClient, bob: User
     async with ann.connect() as wire:
         watching = await wire.subscribe(TYPING, roomId=den)
         expected = {"roomId": den, "users": [], "expiresInMs": 10_000}
-        assert await watching.next() == expected
+        assert await watching.next_event() == expected
         await set_typing(bob, den)
-        assert await watching.next() == {**expected, "users": [{"username": "bob"}]}
+        assert await watching.next_event() == {**expected, "users": [{"username": "bob"}]}
         await set_typing(ann, den)
-        assert typing_names(await watching.next()) == ["bob", "ann"]
+        assert typing_names(await watching.next_event()) == ["bob", "ann"]
         await set_typing(bob, den, typing=False)
-        assert typing_names(await watching.next()) == ["ann"]
+        assert typing_names(await watching.next_event()) == ["ann"]
 
 
 async def test_a_new_subscriber_is_shown_who_types_already(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await set_typing(bob, den)
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        assert typing_names(await watching.next()) == ["bob"]
-        again = await wire.watch(TYPING, roomId=den)
-        assert typing_names(await again.next()) == ["bob"]
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        assert typing_names(await watching.next_event()) == ["bob"]
+        again = await wire.subscribe(TYPING, roomId=den)
+        assert typing_names(await again.next_event()) == ["bob"]
 
 
 async def test_server_info_has_the_typing_intervals(ann: UserClient) -> None:
@@ -61,59 +61,59 @@ async def test_a_message_ends_typing(ann: UserClient, bob: UserClient) -> None:
         for person in (ann, bob):
             await set_typing(person, den)
         await wait_for_typing(watching, ["ann", "bob"])
-        await bob.say(den, "here it is")
-        assert typing_names(await watching.next()) == ["ann"]
+        await bob.send_messages(den, "here it is")
+        assert typing_names(await watching.next_event()) == ["ann"]
 
 
 async def test_a_message_ends_typing_for_later_subscribers_too(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await set_typing(bob, den)
-    await bob.say(den, "here it is")
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        assert typing_names(await watching.next()) == []
+    await bob.send_messages(den, "here it is")
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        assert typing_names(await watching.next_event()) == []
 
 
 async def test_typing_expires_unless_it_is_repeated(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         await set_typing(bob, den)
         await wait_for_typing(watching, ["bob"])
         advance_clock([ann.app], 5)
         await set_typing(bob, den)
         advance_clock([ann.app], 4)
-        assert typing_names(await watching.next()) == ["bob"]  # repeated before the first payload expires
+        assert typing_names(await watching.next_event()) == ["bob"]  # repeated before the first payload expires
         advance_clock([ann.app], 7)
-        assert typing_names(await watching.next()) == []
+        assert typing_names(await watching.next_event()) == []
 
 
 async def test_typing_that_is_not_repeated_is_sent_once(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         await set_typing(bob, den)
         await wait_for_typing(watching, ["bob"])
         for _ in range(10):
             advance_clock([ann.app], 1.1)
-        assert typing_names(await watching.next()) == []
+        assert typing_names(await watching.next_event()) == []
 
 
 async def test_typing_ends_with_the_last_socket_of_the_device(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
-        async with bob.socket():
-            async with bob.socket():
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
+        async with bob.connect():
+            async with bob.connect():
                 await set_typing(bob, den)
                 await wait_for_typing(watching, ["bob"])
             await wait_for_sockets(ann.app, 2)
             advance_clock([ann.app], 0.1)
-            assert watching.is_silent
-        assert typing_names(await watching.next()) == []
+            assert watching.is_empty
+        assert typing_names(await watching.next_event()) == []
 
 
 @pytest.mark.parametrize("action", ["leaving", "removal", "a-mute", "reading-only"])
@@ -127,13 +127,13 @@ async def test_typing_ends_for_a_member_who_may_not_send_any_more(
         "a-mute": lambda: change(ann, "muteMember", roomId=den, userId=bob.id, seconds=60),
         "reading-only": lambda: change(ann, "setMemberRole", roomId=den, userId=bob.id, role="READ_ONLY"),
     }
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         await set_typing(bob, den)
         await wait_for_typing(watching, ["bob"])
         await actions[action]()
-        assert typing_names(await watching.next()) == []
+        assert typing_names(await watching.next_event()) == []
 
 
 # ------------------------------------------------------------------ permissions
@@ -148,13 +148,13 @@ async def test_typing_requires_the_right_to_send(ann: UserClient, bob: UserClien
         assert [error["code"] for error in payload["errors"]] == [code]
     await set_typing(bob, den, typing=False)
     ann.token = None
-    assert await ann.codes(SET_TYPING, input={"roomId": den, "typing": True}) == ["UNAUTHENTICATED"]
+    assert await ann.error_codes(SET_TYPING, input={"roomId": den, "typing": True}) == ["UNAUTHENTICATED"]
 
 
 async def test_slow_mode_does_not_limit_typing(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     await change(ann, "updateRoom", roomId=den, slowModeSeconds=600)
-    await bob.say(den, "one")
+    await bob.send_messages(den, "one")
     await set_typing(bob, den)
 
 
@@ -192,30 +192,30 @@ async def test_a_actors_that_types_is_one_payload_of_bounded_length(ann: UserCli
     den = await ann.create_room("den")
     actors, signals, room_id = (
         await add_members(ann, den, 200),
-        ann.app.roomcast.signals,
+        ann.app.roomcast.backend.presence,
         UUID(den.removeprefix("room_")),
     )
-    async with ann.socket() as wire:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
         for actor in actors:
             signals.set_typing(actor, room_id, typing=True)
-        shown = typing_names(await watching.next())
+        shown = typing_names(await watching.next_event())
         assert shown == [f"person{number}" for number in range(policy.MAX_TYPING_USERS)]
         for actor in actors:
             signals.typing_users.stop_session(actor.session_id)
-        assert typing_names(await watching.next()) == []
+        assert typing_names(await watching.next_event()) == []
 
 
 async def test_typing_on_one_device_continues_when_another_disconnects(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     phone = await sign_in_second_device(bob)
-    async with ann.socket() as wire, bob.socket(), phone:
-        watching = await wire.watch(TYPING, roomId=den)
-        await watching.next()
-        async with phone.socket():
+    async with ann.connect() as wire, bob.connect(), phone:
+        watching = await wire.subscribe(TYPING, roomId=den)
+        await watching.next_event()
+        async with phone.connect():
             await set_typing(bob, den)
             await wait_for_typing(watching, ["bob"])
         await wait_for_sockets(ann.app, 2)
         advance_clock([ann.app], 0.1)
-        assert watching.is_silent
+        assert watching.is_empty

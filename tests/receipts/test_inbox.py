@@ -29,9 +29,9 @@ def no_log_checks(monkeypatch: pytest.MonkeyPatch) -> None:
 @asynccontextmanager
 async def open_inbox(person: UserClient) -> AsyncIterator[tuple[ClientSubscription, Json]]:
     """The user's inbox subscription, and its first snapshot."""
-    async with person.socket() as wire:
-        watching = await wire.watch(INBOX)
-        snapshot = await watching.next()
+    async with person.connect() as wire:
+        watching = await wire.subscribe(INBOX)
+        snapshot = await watching.next_event()
         assert snapshot["__typename"] == "InboxSnapshot"
         yield watching, snapshot
 
@@ -47,10 +47,10 @@ async def wait_for_event(watching: ClientSubscription, kind: str, **values: obje
 
 async def test_an_inbox_sends_a_snapshot_and_then_changed_counts(ann: UserClient, bob: UserClient) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    await ann.say(den, "before")
+    await ann.send_messages(den, "before")
     async with open_inbox(bob) as (watching, snapshot):
         assert {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]} == {den: 1, hall: 0}
-        *_, last = await ann.say(hall, "one", "@bob")
+        *_, last = await ann.send_messages(hall, "one", "@bob")
         event = await wait_for_event(watching, "UnreadChanged", roomId=hall, unreadCount=2)
         assert (event["room"]["mentionCount"], event["totalUnread"], event["totalMentions"]) == (1, 3, 1)
         await bob.mutate(MARK_READ, roomId=hall, upToMessageId=last["id"])
@@ -63,7 +63,7 @@ async def test_an_inbox_reports_added_changed_and_removed_rooms(ann: UserClient,
         assert (snapshot["rooms"], snapshot["totalUnread"]) == ([], 0)
         den = await ann.create_room("den", memberIds=[bob.id])
         assert (await wait_for_event(watching, "RoomListChanged", change="ADDED"))["now"]["name"] == "den"
-        await ann.say(den, "hello")
+        await ann.send_messages(den, "hello")
         await wait_for_event(watching, "UnreadChanged", roomId=den, unreadCount=1)
         await bob.mutate(SET_PREFERENCES, roomId=den, favourite=True)
         event = await wait_for_event(watching, "RoomListChanged", change="UPDATED")
@@ -76,9 +76,9 @@ async def test_an_inbox_reports_added_changed_and_removed_rooms(ann: UserClient,
 async def test_a_burst_of_messages_is_coalesced(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     async with open_inbox(bob) as (watching, _):
-        await ann.say(den, *(f"number {n}" for n in range(40)))
+        await ann.send_messages(den, *(f"number {n}" for n in range(40)))
         payloads = 1
-        while (await watching.next()).get("room", {}).get("unreadCount") != 40:
+        while (await watching.next_event()).get("room", {}).get("unreadCount") != 40:
             payloads += 1
         assert payloads < 40
 
@@ -87,12 +87,12 @@ async def test_a_new_snapshot_follows_a_gap_of_the_bus(ann: UserClient, bob: Use
     den = await ann.create_room("den", memberIds=[bob.id])
     app = ann.app.roomcast
     async with open_inbox(bob) as (watching, _):
-        await ann.say(den, "delivered")
+        await ann.send_messages(den, "delivered")
         await wait_for_event(watching, "UnreadChanged", unreadCount=1)
-        on_frame, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
-        await ann.say(den, "lost")
-        app.watch.on_frame = on_frame  # type: ignore[method-assign]
-        app.watch.on_resync([f"room:{den.removeprefix('room_')}"])
+        on_frame, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await ann.send_messages(den, "lost")
+        app.backend.watchers.on_frame = on_frame  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
         snapshot = await wait_for_event(watching, "InboxSnapshot")
         assert [room["unreadCount"] for room in snapshot["rooms"]] == [2]
 
@@ -101,11 +101,11 @@ async def test_a_room_name_changed_during_a_gap_is_reported_after_it(ann: UserCl
     den, _ = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     app = ann.app.roomcast
     async with open_inbox(bob) as (watching, _):
-        on_frame, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        on_frame, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
         await change(ann, "updateRoom", roomId=den, name="lair")
-        app.watch.on_frame = on_frame  # type: ignore[method-assign]
-        app.watch.on_resync([f"room:{den.removeprefix('room_')}"])
-        event = await watching.next()
+        app.backend.watchers.on_frame = on_frame  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
+        event = await watching.next_event()
     assert (event["__typename"], event["roomId"], event["change"]) == ("RoomListChanged", den, "UPDATED")
     assert event["now"]["name"] == "lair"
 
@@ -114,14 +114,14 @@ async def test_a_snapshot_after_a_gap_does_not_hide_other_changes(ann: UserClien
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     app = ann.app.roomcast
     async with open_inbox(bob) as (watching, _):
-        on_frame, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
-        await ann.say(hall, "lost")
-        app.watch.on_frame = on_frame  # type: ignore[method-assign]
-        app.watch.on_resync([f"room:{hall.removeprefix('room_')}"])
+        on_frame, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await ann.send_messages(hall, "lost")
+        app.backend.watchers.on_frame = on_frame  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"room:{hall.removeprefix('room_')}"])
         await change(ann, "updateRoom", roomId=den, name="lair")
         events = list[Json]()
         while not {"InboxSnapshot", den} <= {event.get("roomId", event["__typename"]) for event in events}:
-            events.append(await watching.next())
+            events.append(await watching.next_event())
     renamed = next(event for event in events if event.get("roomId") == den)
     assert (renamed["roomId"], renamed["change"], renamed["now"]["name"]) == (den, "UPDATED", "lair")
 
@@ -130,17 +130,17 @@ async def test_a_snapshot_after_a_gap_does_not_hide_other_changes(ann: UserClien
 async def test_a_room_joined_during_a_gap_is_followed_after_it(ann: UserClient, bob: UserClient, kind: str) -> None:
     app = ann.app.roomcast
     async with open_inbox(bob) as (watching, _):
-        on_frame, app.watch.on_frame = app.watch.on_frame, lambda frame: None  # type: ignore[method-assign]
+        on_frame, app.backend.watchers.on_frame = app.backend.watchers.on_frame, lambda frame: None  # type: ignore[method-assign]
         if kind == "a room":
             den = await ann.create_room("den", memberIds=[bob.id])
         else:
             den = (await ann.mutate(mutation("openDirectMessage"), userIds=[bob.id]))["room"]["id"]
-        app.watch.on_frame = on_frame  # type: ignore[method-assign]
-        app.watch.on_resync([f"user:{bob.id.removeprefix('user_')}"])
+        app.backend.watchers.on_frame = on_frame  # type: ignore[method-assign]
+        app.backend.watchers.on_resync([f"user:{bob.id.removeprefix('user_')}"])
         async with asyncio.timeout(5):
-            while f"room:{den.removeprefix('room_')}" not in app.watch.topics:  # noqa: ASYNC110 (no event to await)
+            while f"room:{den.removeprefix('room_')}" not in app.backend.watchers.topics:  # noqa: ASYNC110 (no event to await)
                 await asyncio.sleep(0.01)
-        await ann.say(den, "delivered")
+        await ann.send_messages(den, "delivered")
         await wait_for_event(watching, "UnreadChanged", unreadCount=1)
 
 

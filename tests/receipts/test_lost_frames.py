@@ -70,7 +70,7 @@ async def test_an_inbox_finds_messages_and_names_with_lost_frames(
 ) -> None:
     den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     async with open_inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
-        await ann_there.say(den, "lost")
+        await ann_there.send_messages(den, "lost")
         await until_unread(watching, den, 1)
         await change(ann_there, "updateRoom", roomId=hall, name="lobby")
         event = await wait_for_event(watching, "RoomListChanged", roomId=hall, change="UPDATED")
@@ -83,7 +83,7 @@ async def test_an_inbox_finds_a_lost_name_before_a_delivered_message(
     den = await ann.create_room("den", memberIds=[bob.id])
     async with open_inbox(bob) as (watching, _), at(cut_off, ann) as ann_there:
         await change(ann_there, "updateRoom", roomId=den, name="lair")
-        await ann.say(den, "delivered")
+        await ann.send_messages(den, "delivered")
         event = await wait_for_event(watching, "RoomListChanged", roomId=den, change="UPDATED")
         assert event["now"]["name"] == "lair"
 
@@ -93,7 +93,7 @@ async def test_an_inbox_finds_lost_changes_that_are_in_no_log(
 ) -> None:
     monkeypatch.setattr(inbox_reconciler, "CHECK_SECONDS", 2.0)
     den = await ann.create_room("den", memberIds=[bob.id])
-    [said] = await ann.say(den, "unread")
+    [said] = await ann.send_messages(den, "unread")
     async with open_inbox(bob) as (watching, snapshot), at(cut_off, bob) as bob_there, at(cut_off, ann) as ann_there:
         assert snapshot["totalUnread"] == 1
         await bob_there.mutate(MARK_READ, roomId=den, upToMessageId=said["id"])
@@ -124,7 +124,7 @@ async def test_lost_frames_are_announced_when_the_sender_reconnects(
     ann: UserClient, bob: UserClient, cut_off: RunningApp, redis_proxy: Proxy
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    [said] = await ann.say(den, "unread")
+    [said] = await ann.send_messages(den, "unread")
     async with open_inbox(bob) as (watching, _), at(cut_off, bob) as bob_there:
         await bob_there.mutate(MARK_READ, roomId=den, upToMessageId=said["id"])
         await until_true(lambda: cut_off.roomcast.bus.stats.dropped > 0)

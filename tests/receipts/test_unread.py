@@ -117,14 +117,14 @@ async def test_read_by_lists_the_members_who_have_read_a_message(
 
 async def test_a_read_marker_is_sent_live_and_never_replayed(ann: UserClient, bob: UserClient) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.socket() as wire:
-        watching = await wire.watch(READ_MARKERS, roomId=den)
-        await watching.until_ready()
+    async with ann.connect() as wire:
+        watching = await wire.subscribe(READ_MARKERS, roomId=den)
+        await watching.wait_until_ready()
         sent = await ann.send(den, "one")
         assert (await watching.next_event())["message"] == {"seq": sent["message"]["seq"]}
         for _ in range(2):
             await bob.mutate(MARK_READ, roomId=den, upToMessageId=sent["message"]["id"])
-        event = await watching.next()
+        event = await watching.next_event()
         assert event == {
             "__typename": "ReadMarkerMoved",
             "cursor": sent["cursor"],
@@ -132,11 +132,11 @@ async def test_a_read_marker_is_sent_live_and_never_replayed(ann: UserClient, bo
             "user": {"username": "bob"},
             "upToSeq": sent["message"]["seq"],
         }
-        await bob.say(den, "two")
-        assert (await watching.next())["__typename"] == "MessageCreated"
-        late = await wire.watch(READ_MARKERS, roomId=den, after=sent["cursor"])
-        await late.until_ready()
-        assert [event["__typename"] for event in await late.until_ready()] == ["MessageCreated", "StreamReady"]
+        await bob.send_messages(den, "two")
+        assert (await watching.next_event())["__typename"] == "MessageCreated"
+        late = await wire.subscribe(READ_MARKERS, roomId=den, after=sent["cursor"])
+        await late.wait_until_ready()
+        assert [event["__typename"] for event in await late.wait_until_ready()] == ["MessageCreated", "StreamReady"]
 
 
 async def test_preferences_are_per_member_and_omitted_ones_stay(ann: UserClient, bob: UserClient) -> None:
@@ -160,7 +160,7 @@ async def test_unread_counts_of_many_rooms_cost_as_many_statements_as_of_few(ann
     rooms = [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2)]
     few = await statement_count(bob, ROOMS)
     rooms += [await ann.create_room(f"room {n}", memberIds=[bob.id]) for n in range(2, 12)]
-    await ann.say(rooms[-1], "hello")
+    await ann.send_messages(rooms[-1], "hello")
     assert await statement_count(bob, ROOMS) == few
 
 

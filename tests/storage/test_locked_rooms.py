@@ -41,7 +41,7 @@ async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
         assert answer.errors[0]["extensions"]["retryable"] is True
         assert answer.errors[0]["extensions"]["retryAfterMs"] > 0
     assert await stored(database_url, stuck) == []  # refused messages are not stored
-    assert app.roomcast.message_sender.deferred >= 5
+    assert app.roomcast.backend.message_sender.deferred >= 5
 
 
 @ON_POSTGRESQL
@@ -51,7 +51,7 @@ async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
     den = await ann.create_room("den")
     async with locked_rooms(database_url, den):
         waiting = [asyncio.create_task(ann.send(den, str(number))) for number in range(5)]
-        while app.roomcast.message_sender.deferred == 0:  # noqa: ASYNC110 (it has to be polled)
+        while app.roomcast.backend.message_sender.deferred == 0:  # noqa: ASYNC110 (it has to be polled)
             await asyncio.sleep(0.01)
     assert [payload["errors"] for payload in await asyncio.gather(*waiting)] == [[]] * 5
     assert sorted(await stored(database_url, den)) == list("01234")
@@ -106,7 +106,7 @@ async def test_a_send_stopped_before_its_group_started_is_not_stored(
         await _until_waiting(proxied, 6)
         for operation in stopped:
             await operation.stop()
-        await wire.ask("{ __typename }")  # sent after the stops, so they have been handled
+        await wire.execute("{ __typename }")  # sent after the stops, so they have been handled
         fault.release()
         assert (await first)["errors"] == []
         await ann.send_messages(den, "last")
@@ -160,5 +160,5 @@ async def test_duplicates_in_one_group_are_one_message_and_one_transaction(app: 
 
 async def _until_waiting(app: RunningApp, count: int) -> None:
     async with asyncio.timeout(5):
-        while app.roomcast.message_sender.waiting < count:  # noqa: ASYNC110 (it has to be polled)
+        while app.roomcast.backend.message_sender.waiting < count:  # noqa: ASYNC110 (it has to be polled)
             await asyncio.sleep(0.005)

@@ -10,8 +10,9 @@ from uuid import UUID
 from roomcast.accounts import queries
 from roomcast.accounts.models import User
 from roomcast.accounts.passwords import Passwords
-from roomcast.accounts.throttle import MAX_LOGIN, Key, Throttle, blocking_keys, network, throttle_keys
+from roomcast.accounts.throttle import MAX_KEYS, MAX_LOGIN, Key, Throttle, blocking_keys, network, throttle_keys
 from roomcast.core.actor import Actor
+from roomcast.core.bounded_cache import BoundedCache
 from roomcast.core.db import Database
 from roomcast.core.errors import EmailTaken, InvalidCredentials, RateLimited
 from roomcast.core.rates import Buckets, Charge, Rate
@@ -44,7 +45,7 @@ class Credentials:
     def __init__(self, db: Database, passwords: Passwords, buckets: Buckets, *, limited: bool = True) -> None:
         self._db, self._passwords, self._buckets, self._limited = db, passwords, buckets, limited
         self.throttle = Throttle(enabled=limited)
-        self._unknown_addresses: Recent[float] = Recent()
+        self._unknown_addresses: BoundedCache[Key, float] = BoundedCache(MAX_KEYS)
         """By username and address: until when the result of the last look-up is used."""
 
     async def hash_for_signup(self, password: str, address: str | None) -> str:

@@ -57,7 +57,7 @@ async def users_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID
     return {user.id: user for user in rows}
 
 
-def public_profiles_query(ids: Collection[UUID]) -> DirectQuery:
+def public_profiles_query(ids: Collection[UUID]) -> DirectQuery[object]:
     """Selects the public fields of these users."""
     return DirectQuery(_PUBLIC_PROFILES, {"ids": list(ids)})
 

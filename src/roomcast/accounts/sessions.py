@@ -72,7 +72,7 @@ class Sessions:
         looked_at, changes = time.monotonic(), self._changes
         status = await self._load_status(session_id)
         if changes == self._changes:  # else the row may have been read before the change
-            self._store(session_id, looked_at, status)
+            self._cache.put(session_id, (looked_at, status))
         return status
 
     # ------------------------------------------------------------------ changes
@@ -81,7 +81,7 @@ class Sessions:
         """Note that these sessions have ended, and call the listeners."""
         self._changes += 1
         for session_id, end_reason in ended.items():
-            self._store(session_id, time.monotonic(), SessionStatus(None, end_reason=end_reason))
+            self._cache.put(session_id, (time.monotonic(), SessionStatus(None, end_reason=end_reason)))
         for listener in self._listeners:
             listener(ended)
 
@@ -109,12 +109,6 @@ class Sessions:
             )
 
     # ------------------------------------------------------------------ cache
-
-    def _store(self, session_id: UUID, looked_at: float, status: SessionStatus) -> None:
-        self._cache[session_id] = (looked_at, status)
-        self._cache.move_to_end(session_id)
-        if len(self._cache) > CACHE_SIZE:
-            self._cache.popitem(last=False)
 
     async def _load_status(self, session_id: UUID) -> SessionStatus:
         found = await self._load_state(session_id)

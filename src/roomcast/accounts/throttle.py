@@ -63,16 +63,6 @@ class FailureCount:
         return FailureCount(failures, moment, moment + policy.delay_seconds(failures))
 
 
-class Recent(OrderedDict[Key, Value], Generic[Value]):
-    """A dictionary of bounded size that evicts the entries that were set longest ago."""
-
-    def put(self, key: Key, value: Value) -> None:
-        self[key] = value
-        self.move_to_end(key)
-        if len(self) > MAX_KEYS:
-            self.popitem(last=False)
-
-
 class Throttle:
     """Counts failed logins. `enabled` False: nothing is throttled."""
 
@@ -82,7 +72,7 @@ class Throttle:
 
     def check(self, keys: Sequence[Key]) -> None:
         """Raises RateLimited while one of these keys is blocked."""
-        ends = [self._counts[key].blocked_until for key in keys if key in self._counts]
+        ends = [count.blocked_until for key in keys if (count := self._counts.get(key)) is not None]
         wait = max(ends, default=-math.inf) - self._clock()
         if self._enabled and wait > 0:
             raise RateLimited("too many failed attempts; wait and try again", retry_after_ms=math.ceil(wait * 1000))

@@ -66,9 +66,8 @@ class Tokens:
         """
         claims = self._cache.get(token)
         if claims is None:
-            claims = self._cache[token] = self._verify(token)
-            if len(self._cache) > CACHE_SIZE:
-                self._cache.popitem(last=False)
+            claims = self._verify(token)
+            self._cache.put(token, claims)
         if claims.expires_at <= datetime.now(UTC):
             raise TokenExpired("the access token has expired")
         return claims

@@ -29,7 +29,7 @@ async def mark_read(
     message = next(iter((await messages_by_id(work.session, ids)).values()), None)
     if message is None or message.room_id != view.room.id:
         raise NotFound("no such message in this room", path=("input", "upToMessageId"))
-    if await read_state.move_mark(work, member, message.seq, back=force):
+    if await read_state.move_read_position(work, member, message.seq, back=force):
         room, at, user_id = view.room, now(), member.user_id
         work.signal(ReadStateChanged(room_id=room.id, at=at, user_id=user_id))
         if policy.is_read_marker_announced(room):

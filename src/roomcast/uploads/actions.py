@@ -105,7 +105,7 @@ async def mark_received(work: Work, file_id: UUID, received: StoredContent) -> F
     return file
 
 
-def check_usable(file: File | None, actor: Actor, argument: str) -> File:
+def check_usable(file: FileType | None, actor: Actor, argument: str) -> FileType:
     """Check that the actor may use the file now. Raises NotFound, AttachmentNotReady, Conflict."""
     path = ("input", argument)
     if file is None or file.owner_id != actor.user_id:

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from roomcast.core.errors import FileTooLarge, UnsupportedMediaType
+from roomcast.core.errors import FileTooLarge, RequestTimedOut, UnsupportedMediaType
 from roomcast.uploads.child_process import Child
 
 WORKERS = 2
@@ -87,7 +87,7 @@ class PicturePool:
     async def prepare(self, owner_id: UUID, job: Job) -> Prepared:
         """Prepare one picture. Each user has one picture at a time; users wait in order of arrival.
 
-        Raises UnsupportedMediaType if it cannot be read within the limits of CPU time and memory, TookTooLong,
+        Raises UnsupportedMediaType if it cannot be read within the limits of CPU time and memory, RequestTimedOut,
         FileTooLarge for too many pixels, OSError where the disk is at fault.
         """
         turn = self._user_locks.setdefault(owner_id, asyncio.Lock())
@@ -108,7 +108,7 @@ class PicturePool:
             reply = await self._request(child, job)
             is_reusable = child.answer_count < self.limits.pictures
         except TimeoutError:  # with CPU time left: the machine is busy
-            raise TookTooLong("reading this picture took too long") from None
+            raise RequestTimedOut("reading this picture took too long") from None
         finally:  # after a cancellation too: the next reply would be for this job
             if is_reusable:
                 self._idle.append(child)

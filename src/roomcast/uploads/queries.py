@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core.actor import Actor
 from roomcast.core.columns import table
 from roomcast.core.direct_queries import DirectQuery, count
-from roomcast.uploads.models import File
+from roomcast.uploads.models import File, FileRow
 
 _FILES = table(File)
 _LOCK_FILES = (
@@ -27,7 +27,7 @@ async def files_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID
     return {file.id: file for file in rows}
 
 
-def lock_files_query(ids: Collection[UUID]) -> DirectQuery:
+def lock_files_query(ids: Collection[UUID]) -> DirectQuery[FileRow]:
     """Selects and locks these files until the commit, in id order, so that two transactions never deadlock."""
     return DirectQuery(_LOCK_FILES, {"ids": list(ids)})
 

@@ -185,7 +185,7 @@ class Mutation:
         context, user_id = info.context, local_id("user", input.user_id)
         async with context.backend.db.work() as work:
             user = await administration.set_user_role(work, context.actor, user_id, input.role)
-            work.afterwards.append(lambda: context.backend.sessions.invalidate_user(user.id))
+            work.after_commit.append(lambda: context.backend.sessions.invalidate_user(user.id))
         await context.reset_reads()
         return UserPayload(user=user)
 
@@ -217,7 +217,7 @@ def end_sessions_after_commit(
     Other processes notice it themselves.
     """
     if session_ids:
-        work.afterwards.append(partial(context.backend.sessions.mark_ended, dict.fromkeys(session_ids, reason)))
+        work.after_commit.append(partial(context.backend.sessions.mark_ended, dict.fromkeys(session_ids, reason)))
 
 
 async def _check_email_change(context: Context, profile: UpdateProfileInput) -> bool:

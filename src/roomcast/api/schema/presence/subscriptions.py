@@ -91,9 +91,10 @@ async def _users(context: Context, rendered: RenderedEvent) -> list[account_rows
 
 async def _stream(
     context: Context, room_id: str, event_type: type[Any], feed_in: Callable[[UUID], SnapshotFeed]
-) -> Stream:
+) -> RoomStream:
     """The stream of a room that the viewer may read. Raises Unauthenticated and NotFound."""
     view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
     start_at = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
     kinds = frozenset([event_type])
-    return Stream(start_at, kinds, has_control_events=False, address=context.base_url, feed_in=feed_in)
+    stream = Stream(start_at, kinds, has_control_events=False, address=context.base_url, feed_in=feed_in)
+    return RoomStream(stream)

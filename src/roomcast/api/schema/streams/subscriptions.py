@@ -9,6 +9,7 @@ from uuid import UUID
 import strawberry
 
 from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.execution.room_renderer import RoomStream
 from roomcast.api.schema.scalars import Cursor
 from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES, MessageDelivery, RoomEvent
 from roomcast.core import event_log
@@ -27,23 +28,23 @@ class Subscription:
         description="Every message of a room, in order. With `after`, missed messages are replayed first, then the "
         "stream is live. No message is lost or sent twice.",
     )
-    async def room_messages(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
+    async def room_messages(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> RoomStream:
         start_at = await _start_at(info.context, "roomMessages", room_id, after)
         if start_at.expired:
             raise ResumeExpired(
                 "the log does not reach back to this cursor; fetch the history and subscribe without a cursor"
             )
         kinds = frozenset([MessageCreated])
-        return Stream(start_at, kinds, has_control_events=False, address=info.context.base_url)
+        return RoomStream(Stream(start_at, kinds, has_control_events=False, address=info.context.base_url))
 
     @strawberry.subscription(
         graphql_type=RoomEvent,
         metadata=SHARED,
         description="All durable events of a room, in the order of its event log, with one cursor for all of them.",
     )
-    async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> Stream:
+    async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> RoomStream:
         start_at = await _start_at(info.context, "roomEvents", room_id, after)
-        return Stream(start_at, ROOM_EVENT_TYPES, has_control_events=True, address=info.context.base_url)
+        return RoomStream(Stream(start_at, ROOM_EVENT_TYPES, has_control_events=True, address=info.context.base_url))
 
 
 async def _start_at(context: Context, field: str, room_id: str, after: str | None) -> StreamStart:
