@@ -15,6 +15,7 @@ from roomcast.core.ids import uuid7
 from roomcast.rooms import queries as rooms
 from tests.api_clients import UserClient
 from tests.messages.documents import REACT
+from tests.receipts.test_unread import MARK_READ
 from tests.running_app import RunningApp
 
 ROOMS = (

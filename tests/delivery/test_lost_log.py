@@ -11,6 +11,7 @@ from roomcast.realtime import hub, watchers
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
 from tests.conftest import MakeApp
 from tests.delivery.test_failing_streams import POSITION, error_of
+from tests.receipts.test_inbox import open_inbox
 from tests.receipts.test_lost_frames import at, until_unread
 from tests.running_app import RunningApp
 

@@ -66,7 +66,7 @@ async def test_the_most_active_device_counts(ann: UserClient, bob: UserClient) -
     async with bob.connect(), phone, phone.connect() as phones:
         await set_presence(bob, state="IDLE")
         assert await state_seen_by(ann, bob) == "ACTIVE"
-        answer = await phones.ask(SET_PRESENCE, input={"state": "IDLE"})
+        answer = await phones.execute(SET_PRESENCE, input={"state": "IDLE"})
         assert answer["data"]["setPresence"]["errors"] == []
         idle = await presence_seen_by(ann, bob)
         assert (idle["state"], idle["lastActiveAt"] is None) == ("IDLE", False)
