@@ -1,5 +1,6 @@
 """The documentation names every error code, and every relative link in it leads to a file."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from roomcast.core.errors import OutcomeUnknown, Refused
 ROOT = Path(__file__).parents[1]
 PAGES = [
     *(ROOT / "docs").rglob("*.md"),
-    *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "ARCHITECTURE.md")),
+    *(ROOT / name for name in ("README.md", "SECURITY.md", "CHANGELOG.md", "ARCHITECTURE.md", "CONTRIBUTING.md")),
 ]
 
 
@@ -31,7 +32,7 @@ def refusals(kind: type[Refused] = Refused) -> Iterator[type[Refused]]:
 def codes_in_source() -> set[str]:
     """The literal codes of top-level errors in `api/`."""
     sources = [path.read_text() for path in (ROOT / "src" / "roomcast" / "api").rglob("*.py")]
-    patterns = (r'\bcoded\(\s*"([A-Z_]+)"', r'\b(?:blamed|with_code)\([^()]*"([A-Z_]+)"\)')
+    patterns = (r'\bcoded_error\(\s*"([A-Z_]+)"', r'\b(?:blamed|with_code)\([^()]*"([A-Z_]+)"\)')
     return {code for source in sources for pattern in patterns for code in re.findall(pattern, source)}
 
 
@@ -66,3 +67,35 @@ def test_decisions_are_numbered_without_gaps_and_have_the_same_sections() -> Non
         assert f"| [{number}]({page.name}) | {title} |" in index, page.name
         sections = re.findall(r"^## (.+)$", text, re.MULTILINE)[:4]
         assert sections == ["Context", "Decision", "Consequences", "Alternatives"], page.name
+
+
+def names_in(path: Path) -> set[str]:
+    """The classes, functions and variables of a module, and the members of its classes as Class.member."""
+    found: set[str] = set()
+    for node in ast.parse(path.read_text()).body:
+        for name in _defined(node):
+            found.add(name)
+            if isinstance(node, ast.ClassDef):
+                found |= {f"{name}.{member}" for inner in node.body for member in _defined(inner)}
+    return found
+
+
+def _defined(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+        return [node.name]
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return [target.id for target in targets if isinstance(target, ast.Name)]
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_code_that_a_page_names_exists(page: str) -> None:
+    text = (ROOT / page).read_text()
+    named = re.findall(r"`((?:src|tests)/[\w/.]+\.py)::([\w.]+)`", text)
+    assert len(named) >= 10
+    assert [(path, name) for path, name in named if name not in names_in(ROOT / path)] == []
+
+
+def test_a_message_travels_through_at_most_twelve_functions() -> None:
+    steps = re.findall(r"^\| (\d+) \| `src/", (ROOT / "ARCHITECTURE.md").read_text(), re.MULTILINE)
+    assert [int(step) for step in steps] == list(range(1, len(steps) + 1))
+    assert len(steps) <= 12
