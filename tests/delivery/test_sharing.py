@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from roomcast.api.execution.streams import MAX_GROUPS_PER_VIEWER
 from roomcast.api.schema import root
 from roomcast.realtime import per_viewer_group
 from roomcast.realtime.group import Group
@@ -214,3 +215,19 @@ async def test_a_replay_expires(ann: UserClient) -> None:
         async with asyncio.timeout(5):
             while group._blocks:  # noqa: ASYNC110 (no one event says it)
                 await asyncio.sleep(0.05)
+
+
+async def test_a_viewer_may_have_few_different_documents_of_one_room_open(ann: UserClient, bob: UserClient) -> None:
+    """Each costs an execution for every message of the room."""
+    den = await ann.create_room("den", memberIds=[bob.id])
+    documents = [PLAIN.replace("cursor", f"cursor m{number}: replayed") for number in range(MAX_GROUPS_PER_VIEWER)]
+    async with ann.connect() as anns, ann.connect() as elsewhere, bob.connect() as bobs:
+        for document in documents:
+            await anns.subscribe(document, id=den)
+        await ann.app.wait_for_streams(MAX_GROUPS_PER_VIEWER)
+        refused = await elsewhere.subscribe(PLAIN, id=den)
+        [error] = (await refused.next_message())["payload"]
+        assert error["extensions"]["code"] == "SUBSCRIPTION_LIMIT"
+        await bobs.subscribe(PLAIN, id=den)
+        await elsewhere.subscribe(PLAIN, id=den)  # the group of somebody else costs nothing more
+        await ann.app.wait_for_streams(MAX_GROUPS_PER_VIEWER + 2)

@@ -72,6 +72,12 @@ class Topic:
     def entries_after(self, seq: int) -> list[FeedEntry] | None:
         return self._ring.last(self.position - seq)
 
+    def has_groups_of(self, audience: Hashable, count: int) -> bool:
+        """Whether at least `count` groups have a reader of this audience. Cheap while there are few groups at all."""
+        if len(self.groups) < count:
+            return False
+        return sum(any(each.audience == audience for each in group.readers) for group in self.groups.values()) >= count
+
     # ------------------------------------------------------------------ events from the bus
 
     def on_entry(self, entry: FeedEntry) -> None:

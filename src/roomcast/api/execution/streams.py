@@ -26,6 +26,10 @@ from roomcast.realtime.ports import Failure, Renderer
 from roomcast.realtime.reader import Reader, Subscriber
 from roomcast.realtime.topic import Topic
 
+MAX_GROUPS_PER_VIEWER = 16
+"""Different documents of one topic that a viewer may have open. Each event is executed once for each of them, so without
+a limit one viewer could make every message of a room cost a thousand executions."""
+
 
 class OpenResult(Enum):
     """How a stream begins."""
@@ -154,6 +158,7 @@ async def open_topic_stream(stream: TopicStream, opening: StreamOpening) -> Open
     async with hub.topic(stream.topic) as topic:
         if topic is None:
             raise RequestErrors(coded_error("NOT_FOUND", "no such room"))
+        _check_group_limit(stream, topic, opening)
         opened = opening.attach(partial(_attach_reader, stream, topic, opening))
         # The viewer's right was checked at `tail`, before the reader was attached. An event between the two may have
         # ended it, and no other check would see that event.
@@ -162,6 +167,16 @@ async def open_topic_stream(stream: TopicStream, opening: StreamOpening) -> Open
         return OpenResult.ENDED
     stream.start(opened.reader, opening.engine.backend.epoch)
     return OpenResult.LIVE if stream.after is None else OpenResult.RESUMED
+
+
+def _check_group_limit(stream: TopicStream, topic: Topic, opening: StreamOpening) -> None:
+    """Raises RequestErrors if the viewer would have too many groups of the topic to themselves."""
+    if stream.group_key(opening.operation, opening.request) in topic.groups:
+        return
+    viewer = AudienceMember(opening.viewer.user_id, opening.viewer)
+    if topic.has_groups_of(viewer, MAX_GROUPS_PER_VIEWER):
+        message = f"You have {MAX_GROUPS_PER_VIEWER} different subscriptions of this room open, which is the most."
+        raise RequestErrors(coded_error("SUBSCRIPTION_LIMIT", message))
 
 
 def _attach_reader(stream: TopicStream, topic: Topic, opening: StreamOpening) -> OpenTopicStream:
