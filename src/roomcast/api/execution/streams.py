@@ -27,8 +27,8 @@ from roomcast.realtime.reader import Reader, Subscriber
 from roomcast.realtime.topic import Topic
 
 MAX_GROUPS_PER_VIEWER = 16
-"""Different documents of one topic that a viewer may have open. Each event is executed once for each of them, so without
-a limit one viewer could make every message of a room cost a thousand executions."""
+"""Different documents of one topic that a viewer may have open. Each event is executed once for each of them: without a
+limit, one viewer could make every message of a room cost a thousand executions."""
 
 
 class OpenResult(Enum):
