@@ -127,10 +127,12 @@ async def test_an_expired_token_has_another_code_than_an_invalid_one(app: Runnin
 
 
 @pytest.mark.parametrize("accept", ["application/json", "multipart/mixed", "text/event-stream"])
-async def test_a_request_with_an_unknown_authorization_scheme_is_refused(visitor: AnonymousClient, accept: str) -> None:
+async def test_a_request_with_an_unknown_authorization_scheme_is_refused(
+    anonymous: AnonymousClient, accept: str
+) -> None:
     document = "{ me { id } }" if accept == "application/json" else "subscription { inboxEvents { __typename } }"
     for scheme in ("Basic YW5uOnNlY3JldA==", "Token abc", "Digest username=ann", "eyJhbGciOiJub25lIn0.e30."):
-        response = await visitor.post({"query": document}, authorization=scheme, accept=accept)
+        response = await anonymous.post({"query": document}, authorization=scheme, accept=accept)
         assert (response.status_code, error_codes(response.json())) == (401, ["UNAUTHENTICATED"])
         assert response.headers["www-authenticate"].startswith("Bearer")
 

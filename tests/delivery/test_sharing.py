@@ -229,5 +229,6 @@ async def test_a_viewer_may_have_few_different_documents_of_one_room_open(ann: U
         [error] = (await refused.next_message())["payload"]
         assert error["extensions"]["code"] == "SUBSCRIPTION_LIMIT"
         await bobs.subscribe(PLAIN, id=den)
+        await ann.app.wait_for_streams(MAX_GROUPS_PER_VIEWER + 1)
         await elsewhere.subscribe(PLAIN, id=den)  # the group of somebody else costs nothing more
         await ann.app.wait_for_streams(MAX_GROUPS_PER_VIEWER + 2)

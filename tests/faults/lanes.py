@@ -62,7 +62,7 @@ class Lane:
         self.people[person.name] = person
         return person
 
-    def visitor(self, token: str | None) -> AnonymousClient:
+    def anonymous(self, token: str | None) -> AnonymousClient:
         """A client with this access token. The lane closes it."""
         if token not in self._visitors:
             self._visitors[token] = AnonymousClient(self.app, token)
@@ -70,7 +70,7 @@ class Lane:
 
     def stranger(self) -> AnonymousClient:
         """A client without an account."""
-        return self.visitor(None)
+        return self.anonymous(None)
 
     async def wire(self, actor: AnonymousClient) -> SocketClient:
         """An open socket of this user, reused while it is open."""

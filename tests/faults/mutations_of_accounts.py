@@ -41,7 +41,7 @@ async def signed_in(lane: Lane) -> tuple[AnonymousClient, str, str]:
     device = lane.name("device")
     stranger = lane.stranger()
     payload = await do(stranger, "login", usernameOrEmail=bob.name, password=PASSWORD, deviceName=device)
-    return lane.visitor(payload["tokens"]["accessToken"]), payload["tokens"]["refreshToken"], device
+    return lane.anonymous(payload["tokens"]["accessToken"]), payload["tokens"]["refreshToken"], device
 
 
 @trial_of("refreshSession")
@@ -59,8 +59,8 @@ ENDED = "SELECT count(*) FROM sessions WHERE device_name = $1 AND revoked_at IS 
 
 @trial_of("logout")
 async def logout(lane: Lane) -> Trial:
-    visitor, _, device = await signed_in(lane)
-    return Trial(visitor, {}, ENDED, (device,))
+    anonymous, _, device = await signed_in(lane)
+    return Trial(anonymous, {}, ENDED, (device,))
 
 
 @trial_of("revokeSession")

@@ -70,9 +70,9 @@ async def test_registering_and_unregistering_may_be_repeated(app: RunningApp, an
     assert await ann.mutate(UNREGISTER, endpoint="nonsense") == OK
 
 
-async def test_registering_requires_a_login(app: RunningApp, visitor: AnonymousClient) -> None:
-    assert await visitor.error_codes(REGISTER, input=GOOD) == ["UNAUTHENTICATED"]
-    assert await visitor.error_codes(UNREGISTER, input={"endpoint": "https://localhost/"}) == ["UNAUTHENTICATED"]
+async def test_registering_requires_a_login(app: RunningApp, anonymous: AnonymousClient) -> None:
+    assert await anonymous.error_codes(REGISTER, input=GOOD) == ["UNAUTHENTICATED"]
+    assert await anonymous.error_codes(UNREGISTER, input={"endpoint": "https://localhost/"}) == ["UNAUTHENTICATED"]
 
 
 async def test_a_server_without_push_refuses_subscriptions(make_app: MakeApp) -> None:
@@ -156,8 +156,8 @@ async def test_other_sessions_keep_their_browsers(
 ) -> None:
     den = await ann.create_room("den", memberIds=[bob.id])
     first_browser = await subscribe(bob, service)
-    async with AnonymousClient(app) as visitor:
-        again = await visitor.mutate(LOGIN, usernameOrEmail="bob", password=PASSWORD)
+    async with AnonymousClient(app) as anonymous:
+        again = await anonymous.mutate(LOGIN, usernameOrEmail="bob", password=PASSWORD)
     async with UserClient(app, "bob", again) as second_session:
         new = await subscribe(second_session, service)
         await bob.execute(LOGOUT)

@@ -23,7 +23,7 @@ INBOX = (
 @pytest.fixture(autouse=True)
 def no_log_checks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gaps are found here because the bus reports them, not by comparing with the log (see test_lost_frames)."""
-    monkeypatch.setattr(watchers, "LOOK_SECONDS", 60.0)
+    monkeypatch.setattr(watchers, "CHECK_SECONDS", 60.0)
 
 
 @asynccontextmanager

@@ -65,7 +65,7 @@ def without_addresses() -> Any:
 class IssuedTokens:
     """Access tokens that name their person and session."""
 
-    def read(self, token: str) -> Claims:
+    def verify(self, token: str) -> Claims:
         try:
             user, session = token.split(":")
             return Claims(UUID(user), UUID(session), BEGINNING.replace(year=9000))

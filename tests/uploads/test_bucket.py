@@ -76,4 +76,5 @@ async def test_the_doctor_tries_the_bucket(bucket_url: str, tmp_path: Path) -> N
         return found.problem or found.note
 
     assert await said(bucket_url) == "in a bucket"
-    assert (await said(bucket_url.replace("/files/", "/nowhere/"))).startswith("ROOMCAST_STORAGE_URL: nothing can be")
+    refused = await said(bucket_url.replace("/files/", "/nowhere/"))
+    assert refused.startswith("ROOMCAST_STORAGE_URL: a test file could not be stored")
