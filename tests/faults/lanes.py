@@ -151,14 +151,15 @@ async def end(wire: SocketClient) -> None:
         await wire.__aexit__(None, None, None)
 
 
-def shorten_timeouts(db: Database, seconds: float = COMMAND_SECONDS) -> None:
-    """New connections of this database give up on a silent server after `seconds`."""
+async def shorten_timeouts(db: Database, seconds: float = COMMAND_SECONDS) -> None:
+    """Replace the connections of this database by ones that give up on a silent server after `seconds`."""
 
     def connecting(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> None:
         parameters |= {"command_timeout": seconds, "timeout": 2 * seconds}
 
     for engine in {db._writer, db._reader}:
         sa_event.listen(engine.sync_engine, "do_connect", connecting)
+        await engine.dispose()
 
 
 @asynccontextmanager
@@ -173,12 +174,12 @@ async def open_lane(database_url: str, folder: Path) -> AsyncIterator[Lane]:
             access_token_seconds=86_400,
         )
         asgi_app = App(settings, Passwords(memory_kib=8, passes=1))
-        shorten_timeouts(asgi_app.roomcast.db)
         config = uvicorn.Config(
             asgi_app, "127.0.0.1", 0, ws=WebSocketProtocol, log_config=None, access_log=False, **SERVER_OPTIONS
         )
         server = Server(config)
         await server.start()
+        await shorten_timeouts(asgi_app.roomcast.db)
         lane = Lane(RunningApp(asgi_app, server), proxy, admin)
         try:
             yield lane

@@ -119,7 +119,7 @@ class Database:
         except BaseException as error:
             await self._roll_back(session, error)
             raise
-        await asyncio.shield(self._run_to_end(session.close()))
+        await asyncio.shield(self._run_to_end(self._close_or_invalidate(session)))
 
     @asynccontextmanager
     async def work(self, *, skips_locked_rooms: bool = False) -> AsyncIterator[Work]:
@@ -174,9 +174,16 @@ class Database:
 
     async def _roll_back_or_close(self, session: AsyncSession, error: BaseException) -> None:
         """Roll back, or close the connection if its state is unknown; the server then rolls back."""
+        # On SQLite a rollback is always safe: it is queued in the connection's thread behind the cancelled step.
+        if self.is_sqlite or _leaves_connection_usable(error):
+            await self._close_or_invalidate(session)
+        else:
+            await session.invalidate()
+
+    async def _close_or_invalidate(self, session: AsyncSession) -> None:
+        """Roll back what is open. Raises nothing if the connection fails now: what was read before remains valid."""
         try:
-            # On SQLite a rollback is always safe: it is queued in the connection's thread behind the cancelled step.
-            await (session.close() if self.is_sqlite or _leaves_connection_usable(error) else session.invalidate())
+            await session.close()
         except Exception as failure:
             logger.warning("a transaction could not be rolled back: %s", type(failure).__name__)
             await session.invalidate()
