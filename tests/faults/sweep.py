@@ -4,6 +4,7 @@ import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
 
+from tests.delivery.resuming_clients import FULL
 from tests.faults.conftest import Lanes
 from tests.faults.lanes import Lane
 from tests.faults.proxy import Fault, Side
@@ -11,6 +12,10 @@ from tests.faults.running import KINDS, FaultType
 
 MOST_MESSAGES = 400
 """No operation has so many messages. More means that the sweep does not end because of an error in the test."""
+
+STEP = 1 if FULL else 2
+"""The long form (`make chaos`) injects each kind of fault at every message, the short form at every second one. Half of
+the kinds start with the first message and half with the second, so that no message is left out."""
 
 FAILURES = 5
 """The sweep stops after this number of failures."""
@@ -26,7 +31,10 @@ class Sweep:
 
     def __init__(self, lanes: Lanes, choices: Sequence[Choice], trial: Trial) -> None:
         self._lanes, self._trial = lanes, trial
-        self._next = {(fault_type, side): itertools.count(1) for fault_type, side, _ in choices}
+        self._next = {
+            (fault_type, side): itertools.count(1 + number % STEP, STEP)
+            for number, (fault_type, side, _) in enumerate(choices)
+        }
         self._unfinished = list(choices)
         self.trials = 0
         self.failures: list[str] = []
