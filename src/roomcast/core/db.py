@@ -119,7 +119,8 @@ class Database:
         except BaseException as error:
             await self._roll_back(session, error)
             raise
-        await asyncio.shield(self._run_to_end(self._close_or_invalidate(session)))
+        # `wait` does not cancel this task when the caller is cancelled. A frozen server does not delay what was read.
+        await asyncio.wait({self._run_to_end(self._close_or_invalidate(session))}, timeout=self.answer_seconds)
 
     @asynccontextmanager
     async def work(self, *, skips_locked_rooms: bool = False) -> AsyncIterator[Work]:
