@@ -96,7 +96,7 @@ class Inbox:
         """Rooms to count again."""
         self._updated: set[UUID] = set()
         """Rooms that may look different in the list: another name or other preferences."""
-        self._needs_recount = False
+        self._needs_recount = self._is_stale = False
         self._has_changes = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -137,10 +137,12 @@ class Inbox:
         self._has_changes.set()
 
     def on_resync(self) -> None:
-        self._needs_recount = True
+        self._needs_recount = self._is_stale = True
         self._has_changes.set()
 
     def position_of(self, topic: str) -> int | None:
+        if self._is_stale:  # the log may have been replaced: what was counted before says nothing of its length
+            return None
         known = self._known.get(_id_in(topic))
         return known.last_seq if known is not None else None
 
@@ -151,10 +153,13 @@ class Inbox:
         self._follow([room_id])  # the user may have joined it just now
         return room_id
 
-    def _follow(self, room_ids: Collection[UUID]) -> None:
-        for topic in {room_topic(room_id) for room_id in room_ids} - self._followed:
+    def _follow(self, room_ids: Collection[UUID]) -> bool:
+        """Follow the topics of these rooms. Returns whether one of them is new."""
+        new = {room_topic(room_id) for room_id in room_ids} - self._followed
+        for topic in new:
             self._followed.add(topic)
             self._services.watchers.follow(self, topic)
+        return bool(new)
 
     # ------------------------------------------------------------------ the task
 
@@ -172,20 +177,18 @@ class Inbox:
             on_failure()
 
     async def _send_snapshot(self, outbox: Outbox) -> None:
-        # Follow before counting: what happens in between is counted or arrives as a frame.
         own_topic = user_topic(self.user_id)
         self._followed.add(own_topic)
         self._services.watchers.follow(self, own_topic)
-        await self._follow_all_rooms()
-        await self._send_update(outbox, self._snapshot(await self._count(None)))
+        await self._send_update(outbox, self._snapshot(await self._count_all()))
 
     async def _next_updates(self) -> Sequence[InboxUpdate]:
         # Taken before the first wait: what is marked while the database answers belongs to the next batch.
         dirty, updated, needs_recount = self._dirty, self._updated, self._needs_recount
         self._dirty, self._updated, self._needs_recount = set(), set(), False
-        if needs_recount:  # the frame of a room that the user joined may be lost
-            await self._follow_all_rooms()
-        found = await self._count(None if needs_recount else dirty)
+        found = await (self._count_all() if needs_recount else self._count(dirty))
+        if needs_recount:
+            self._is_stale = self._needs_recount  # true if there was another resync during the count
         updates: list[InboxUpdate] = []
         if needs_recount:
             # A log that moved without a frame may hold a new name. Preferences are in no log and are compared.
@@ -223,14 +226,22 @@ class Inbox:
             updates.append(CountsUpdate(after, queries.sum_unread(self._known.values())))
         return updates
 
+    async def _count_all(self) -> dict[UUID, RoomReadState]:
+        """Count all rooms, each after its topic is followed: what happens in between arrives as a frame."""
+        await self._follow_all_rooms()
+        found = await self._count(None)
+        while self._follow(found):  # the user joined a room between the two reads, and the frame may be lost
+            found = await self._count(None)
+        return found
+
     async def _count(self, room_ids: Collection[UUID] | None) -> dict[UUID, RoomReadState]:
         """The counts of these rooms, of all if None."""
 
         async def read() -> dict[UUID, RoomReadState]:
             async with self._services.db.read() as session:
-                rooms = await queries.read_states_of_user(session, self.user_id, room_ids)
-                if room_ids is None:
+                if room_ids is None:  # before the counts, which must not be older
                     self.fingerprint = (await queries.fingerprints(session, [self.user_id])).get(self.user_id, ())
+                rooms = await queries.read_states_of_user(session, self.user_id, room_ids)
             return {room.room_id: room for room in rooms}
 
         return await retry_until_success(read, worth=is_outage)
