@@ -50,6 +50,8 @@ class Reader:
         self._position = group.position if after is None else after
         self._requested_start: tuple[int | None, bool] | None = None
         self._has_begun = self._is_stale = False
+        # Before it has started, it is not known whether the client's cursor was refused.
+        self._owes_unrecovered = after is None
         self._task: asyncio.Task[None] | None = None
         self._end_task: asyncio.Task[None] | None = None
         group.readers.add(self)
@@ -60,9 +62,10 @@ class Reader:
         return self in self._group.readers
 
     @property
-    def position(self) -> int:
-        """The outbox has accepted every event up to this seq that the stream shows."""
-        return self._position
+    def position(self) -> int | None:
+        """The outbox has accepted every event up to this seq that the stream shows. None while it is suspended: a
+        position in the replaced log must not be told with the new epoch."""
+        return None if self._group.is_suspended else self._position
 
     # ------------------------------------------------------------------ starting
 
@@ -92,6 +95,7 @@ class Reader:
 
     def _start(self, after: int | None, *, recovered: bool = True) -> None:
         self._requested_start = after, recovered
+        self._owes_unrecovered = not recovered
         if not self._group.is_suspended:  # else `restart` starts it
             self._has_begun = True
             self._position = self._group.position if after is None else after
@@ -100,6 +104,7 @@ class Reader:
     async def _begin(self, after: int | None, *, recovered: bool) -> None:
         renderer, goal = self._group.renderer, self._group.position
         await self._send_control(renderer.ready(self._position, recovered=recovered, replayed_count=0))
+        self._owes_unrecovered = False
         if after is not None:
             count = 0
             while self._position < goal:
@@ -119,7 +124,7 @@ class Reader:
     def restart(self) -> None:
         """The log has been replaced: events that this reader has sent, or its cursor, may not be part of it."""
         if self._requested_start is None:  # attached but not started: `start_after` must not trust its cursor
-            self._is_stale = True
+            self._is_stale = self._owes_unrecovered = True
         elif self._has_begun or self._requested_start[0] is not None:
             self.start_unrecovered()
         else:
@@ -231,10 +236,14 @@ class Reader:
         return self._end_task
 
     async def _send_ended(self, seq: int, reason: Any) -> None:
+        renderer = self._group.renderer
+        entries = [renderer.ended(seq, reason)]
+        if self._owes_unrecovered:  # else the end names a position whose events were not sent
+            entries.insert(0, renderer.ready(seq, recovered=False, replayed_count=0))
         try:
-            entry = self._group.renderer.ended(seq, reason)
-            if payload := await self._group.control_payload(entry, self.audience):
-                self._outbox.put(self._prefix + payload + self._suffix)
+            for entry in entries:
+                if payload := await self._group.control_payload(entry, self.audience):
+                    self._outbox.put(self._prefix + payload + self._suffix)
         except Exception:  # the stream is over in any case
             logger.exception("cannot tell a client that its stream of %s has ended", self._group.topic_name)
         self._on_end()

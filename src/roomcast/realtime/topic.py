@@ -234,6 +234,8 @@ class Topic:
         self._end_readers(await retry_until_success(lambda: self._source.lost(self.name, audience)), readers)
 
     def _end_readers(self, lost: Mapping[Hashable, Any], readers: Collection[GroupMember]) -> None:
+        if self._is_suspended:  # the end would name a position in the replaced log; `restart` checks all rights again
+            return
         for reader in readers:
             # A reader may have stopped during the query. Its operation id may belong to another stream by now, so
             # nothing may be sent for it.

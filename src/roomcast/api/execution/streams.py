@@ -60,7 +60,7 @@ class OpenStream(Protocol):
     def announced_position(self) -> tuple[UUID, int] | None:
         """The room and seq up to which the outbox has taken everything, for the cursors in pings.
 
-        None for streams whose events tell their own position, or that have none.
+        None for streams whose events tell their own position, that have none, or that are suspended.
         """
 
 
@@ -149,7 +149,8 @@ class OpenTopicStream:
         return self.reader.end(reason)
 
     def announced_position(self) -> tuple[UUID, int] | None:
-        return (self._room_id, self.reader.position) if self._room_id is not None else None
+        room_id, position = self._room_id, self.reader.position
+        return (room_id, position) if room_id is not None and position is not None else None
 
 
 async def open_topic_stream(stream: TopicStream, opening: StreamOpening) -> OpenResult:
