@@ -1,13 +1,19 @@
 """A failover to a standby that lagged: the newest events are gone, and others take their seqs."""
 
 import asyncio
+from collections.abc import Collection, Mapping
 
 import pytest
 import sqlalchemy as sa
 
-from roomcast.core.event_log import parse_cursor
-from roomcast.core.ids import local_id
+from roomcast.core.event_log import Position, parse_cursor
+from roomcast.core.ids import local_id, uuid7
+from roomcast.live.inbox import COALESCE_SECONDS
 from roomcast.realtime import hub, watchers
+from roomcast.realtime.ports import GroupMember
+from roomcast.realtime.reader import Reader
+from roomcast.realtime.topic import Topic
+from roomcast.receipts import queries
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, ClientSubscription, UserClient
 from tests.conftest import MakeApp
 from tests.delivery.test_failing_streams import POSITION, error_of
@@ -177,3 +183,102 @@ async def test_a_lost_epoch_is_never_used_again(app: RunningApp, ann: UserClient
         await (await work.session.connection()).execute(sa.text("UPDATE store SET epoch = :epoch"), {"epoch": epoch})
     await until_new_epoch(app, second)
     assert app.roomcast.backend.epoch_tracker.current not in (first, second)
+
+
+async def begin_in_an_earlier_timeline(app: RunningApp) -> None:
+    """What a promotion does: the epoch began in a timeline before the present one."""
+    async with app.roomcast.db.work() as work:
+        await (await work.session.connection()).execute(sa.text("UPDATE store SET timeline = timeline - 1"))
+
+
+async def is_recovered(person: UserClient, room_id: str, after: str) -> bool:
+    async with person.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=after)
+        return bool((await events.next_event())["recovered"])
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_promoted_standby_begins_a_new_epoch(app: RunningApp, ann: UserClient) -> None:
+    """No process has the room open while its log grows past the lost event: the end of the log shows nothing."""
+    room_id = await ann.create_room("general")
+    cursor, before = await position(ann, room_id), app.roomcast.backend.epoch_tracker.current
+    assert await is_recovered(ann, room_id, cursor)
+    await begin_in_an_earlier_timeline(app)
+    await until_new_epoch(app, before)
+    assert not await is_recovered(ann, room_id, cursor)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+async def test_a_promotion_while_no_process_runs_is_noticed(make_app: MakeApp, app: RunningApp) -> None:
+    before = app.roomcast.backend.epoch_tracker.current
+    await begin_in_an_earlier_timeline(app)
+    later = await make_app()
+    assert later.roomcast.backend.epoch_tracker.current != before
+
+
+async def test_no_position_is_told_before_the_streams_have_restarted(
+    app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ping would join a position in the replaced log to the new epoch."""
+    room_id = await ann.create_room("general")
+    source, may_answer = app.roomcast.hub._source, asyncio.Event()
+    tails = source.tails
+
+    async def answer_late(topics: Collection[str]) -> Mapping[str, int]:
+        await may_answer.wait()
+        return await tails(topics)
+
+    async with ann.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
+        await events.wait_until_ready()
+        [reader] = [reader for group in app.roomcast.hub.groups for reader in group.readers]
+        assert isinstance(reader, Reader)
+        assert reader.position is not None
+        monkeypatch.setattr(source, "tails", answer_late)
+        await app.roomcast.backend.epoch_tracker.renew(app.roomcast.backend.epoch)
+        assert reader.position is None
+        may_answer.set()
+        assert (await events.next_event())["recovered"] is False
+        assert reader.position is not None
+
+
+async def test_a_stream_that_ends_before_it_starts_says_that_its_cursor_was_refused(
+    app: RunningApp, ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room_id = await ann.create_room("general", visibility="PRIVATE", memberIds=[bob.id])
+    cursor = parse_cursor(await position(ann, room_id))
+    foreign = Position(uuid7(), cursor.room_id, cursor.seq).encode()
+    recheck = Topic.recheck_rights
+
+    async def recheck_after_leaving(topic: Topic, reader: GroupMember, seq: int) -> None:
+        async with asyncio.timeout(10):
+            await bob.leave(room_id)
+            while topic._rights_seq <= seq:  # noqa: ASYNC110 (no one event says it)
+                await asyncio.sleep(0.02)
+        await recheck(topic, reader, seq)
+
+    async with ann.connect() as keeps_the_topic_open, bob.connect() as connection:
+        await (await keeps_the_topic_open.subscribe(ROOM_EVENTS, roomId=room_id)).wait_until_ready()
+        monkeypatch.setattr(Topic, "recheck_rights", recheck_after_leaving)
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=foreign)
+        refused, ended = await events.next_events(2)
+    assert (refused["__typename"], refused["recovered"]) == ("StreamReady", False)
+    assert ended["__typename"] == "StreamEnded"
+
+
+async def test_an_inbox_follows_a_room_that_was_joined_while_it_counted(
+    app: RunningApp, ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of rooms was read before the user joined, the counts after it, and the frame was lost."""
+    room_id = await ann.create_room("general", memberIds=[bob.id])
+
+    async def before_joining(_session: object, _user_id: object) -> list[object]:
+        return []
+
+    monkeypatch.setattr(queries, "room_ids_of_user", before_joining)
+    async with open_inbox(bob) as (inbox, _):
+        await ann.send_messages(room_id, "counted by the first resync, perhaps")
+        await until_unread(inbox, room_id, 1)
+        await asyncio.sleep(2 * COALESCE_SECONDS)  # no resync is left
+        await ann.send_messages(room_id, "announced by a frame")
+        await until_unread(inbox, room_id, 2)

@@ -38,12 +38,20 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class InMemoryStore:
-    """What is committed. `marks`: up to where a person (second) has read a room (first)."""
+    """What is committed. `marks`: up to where a person (second) has read a room (first). `timeline`: as of PostgreSQL,
+    now and when the epoch began. None for a database that has none."""
 
     logs: dict[UUID, InMemoryLog] = field(default_factory=dict)
     sessions: dict[UUID, Session] = field(default_factory=dict)
     marks: dict[tuple[UUID, UUID], int] = field(default_factory=dict)
     epoch: UUID = UUID(int=1)
+    timeline: int | None = None
+    epoch_timeline: int | None = None
+
+    def fail_over(self) -> None:
+        """Another timeline, where the database has timelines."""
+        if self.timeline is not None:
+            self.timeline += 1
 
     def open_session(self, user_id: UUID, session_id: UUID) -> None:
         expires = BEGINNING + timedelta(days=9999)
@@ -119,6 +127,7 @@ class SimulatedEpoch(Epoch):
         await self._faults.ask_database()
         if self._store.epoch in self._known:
             self._store.epoch = UUID(int=self._store.epoch.int + 1)
+            self._store.epoch_timeline = self._store.timeline
         found = self._store.epoch
         await self._faults.answer_from_database()
         return found
@@ -172,8 +181,12 @@ async def _tails(session: FakeSession, room_ids: Collection[UUID]) -> Mapping[UU
     return await session.ask(lambda store: {id_: store.logs[id_].tail for id_ in room_ids if store.logs[id_].exists})
 
 
-async def _epoch(session: FakeSession) -> UUID:
-    return await session.ask(lambda store: store.epoch)
+async def _epoch_and_timeline(session: FakeSession) -> tuple[UUID, int | None]:
+    return await session.ask(lambda store: (store.epoch, store.epoch_timeline))
+
+
+async def _timeline(session: FakeSession) -> int | None:
+    return await session.ask(lambda store: store.timeline)
 
 
 async def _read_states_of_user(
@@ -214,7 +227,12 @@ async def _sessions_ended_since(session: FakeSession, moment: datetime) -> Seque
 
 QUERIES: Mapping[Any, Mapping[str, Any]] = {
     rooms: {"readable_room": _readable_room, "rooms_by_id": _rooms_by_id, "users_who_can_read": _readers_among},
-    event_log: {"events_after": _after, "tails": _tails, "epoch": _epoch},
+    event_log: {
+        "events_after": _after,
+        "tails": _tails,
+        "epoch_and_timeline": _epoch_and_timeline,
+        "timeline": _timeline,
+    },
     receipts: {
         "read_states_of_user": _read_states_of_user,
         "room_ids_of_user": _room_ids_of_user,

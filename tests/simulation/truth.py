@@ -147,6 +147,10 @@ class Ledger:
     def _advance(self, seq: int, what: str) -> None:
         if seq < (self.position or 0):
             self._fail(f"{what} names position {seq}, which is behind")
+        for number in range(self.timeline + 1, len(self.log.timelines)):
+            facts = self.log.timelines[number]
+            if self._is_of(number) and seq <= len(facts) and not any(map(self.shows, facts[self.position or 0 : seq])):
+                self.timeline = number
         if missing := self._missing(seq):
             self._fail(f"{what} names position {seq}, but {[fact.seq for fact in missing]} were not shown")
         self.position = seq

@@ -65,11 +65,15 @@ class LogEntry(SQLModel, table=True):
 
 
 class Store(SQLModel, table=True):
-    """One row with the epoch of the data. A restore from a backup starts a new epoch."""
+    """One row with the epoch of the data. A restore from a backup starts a new epoch.
+
+    `timeline`: PostgreSQL's timeline when the epoch began. None with SQLite, and until a server has started.
+    """
 
     __tablename__ = "store"
     id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
     epoch: UUID = IdField(default_factory=uuid7)
+    timeline: int | None = None
 
 
 async def open_log(session: AsyncSession, room_id: UUID, at: datetime) -> None:
@@ -193,6 +197,26 @@ async def epoch(session: AsyncSession) -> UUID:
     return (await session.exec(select(Store.epoch))).one()
 
 
+async def epoch_and_timeline(session: AsyncSession) -> tuple[UUID, int | None]:
+    """The current epoch, and the timeline in which it began."""
+    return (await session.exec(select(Store.epoch, Store.timeline))).one()
+
+
+async def timeline(session: AsyncSession) -> int | None:
+    """PostgreSQL's present timeline: each promotion of a standby and each point-in-time recovery begins another. None
+    with SQLite."""
+    if session.get_bind().dialect.name == "sqlite":
+        return None
+    # The name of a WAL file begins with the timeline. `pg_control_checkpoint` tells it only after the next checkpoint.
+    statement = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
+    return (await (await session.connection()).execute(sa.text(statement))).scalar_one()
+
+
+async def record_timeline(session: AsyncSession, present: int) -> None:
+    """Store this timeline as that of the epoch, if none is stored."""
+    await session.exec(sa.update(Store).where(col(Store.timeline).is_(None)).values(timeline=present))
+
+
 async def prove_writable(session: AsyncSession) -> None:
     """Do a write that changes no data and has to be committed. It waits neither for locks of messages nor for other
     processes that do the same: on PostgreSQL it takes a shared row lock, which is a write as well."""
@@ -202,10 +226,11 @@ async def prove_writable(session: AsyncSession) -> None:
         await session.exec(select(Store.id).with_for_update(read=True, key_share=True))
 
 
-async def begin_epoch(session: AsyncSession) -> None:
-    """Start a new epoch, which makes all existing cursors invalid. Used after a restore, when the log may continue
-    differently from what clients have seen."""
-    await session.exec(sa.update(Store).values(epoch=uuid7()))
+async def begin_epoch(session: AsyncSession, after: Collection[UUID] | None = None) -> None:
+    """Start a new epoch, which makes all existing cursors invalid: the log may continue differently from what clients
+    have seen. `after`: only if the current epoch is one of these."""
+    statement = sa.update(Store).values(epoch=uuid7(), timeline=None)
+    await session.exec(statement if after is None else statement.where(col(Store.epoch).in_(after)))
 
 
 # ------------------------------------------------------------------ cursors
