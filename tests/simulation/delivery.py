@@ -6,8 +6,7 @@ stream shows. The hub, topics, groups, readers and outboxes are the product's ow
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -24,6 +23,7 @@ from tests.simulation.connection import SimulatedConnection
 from tests.simulation.database import InMemoryStore, SimulatedEpoch
 from tests.simulation.faults import Faults
 from tests.simulation.loop import SimulatedLoop, Violation, number_instances
+from tests.simulation.renderer import SimulatedRenderer
 from tests.simulation.truth import Fact, InMemoryLog, Ledger
 
 FAULTY_SECONDS = 8.0
@@ -70,50 +70,6 @@ class FlakySource:
 
 def _entry(fact: Fact) -> FeedEntry:
     return FeedEntry(fact.seq, fact, rights=fact.changes_rights, rewrites=fact.kind == "rewrite", mark=fact.id)
-
-
-class SimulatedRenderer:
-    """What a document shows of an entry (`realtime.Renderer`). `speaks`: it also shows its beginnings and its end."""
-
-    state = None
-
-    def __init__(self, faults: Faults, epoch: SimulatedEpoch, *, is_personal: bool, speaks: bool) -> None:
-        self._faults, self._epoch, self.is_personal, self._speaks = faults, epoch, is_personal, speaks
-
-    @asynccontextmanager
-    async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["SimulatedRenderer.Pass"]:
-        self._faults.maybe_defect()
-        yield self.Pass(self._faults, self._epoch, entries)
-
-    class Pass:
-        def __init__(self, faults: Faults, epoch: SimulatedEpoch, entries: Sequence[FeedEntry]) -> None:
-            self._faults, self._epoch, self._entries = faults, epoch, entries
-
-        async def payloads_for(self, people: Collection[Hashable]) -> Mapping[Hashable, Sequence[bytes | None]]:
-            await asyncio.sleep(self._faults.random.choice([0, 0, 0.001]))
-            if self._faults.happens(0.05):
-                await asyncio.sleep(self._faults.random.uniform(0, 1))
-            self._faults.maybe_defect()
-            epoch = self._epoch.current.int
-            return {person: [_payload(entry.event, person, epoch) for entry in self._entries] for person in people}
-
-    def signal(self, signal: Any, seq: int) -> FeedEntry:
-        return FeedEntry(seq, signal)
-
-    def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> FeedEntry | None:
-        return FeedEntry(seq, {"ready": seq, "recovered": recovered, "count": replayed_count}) if self._speaks else None
-
-    def ended(self, seq: int, reason: Any) -> FeedEntry | None:
-        return FeedEntry(seq, {"ended": seq, "reason": reason}) if self._speaks else None
-
-
-def _payload(event: Any, person: Hashable, epoch: int) -> bytes | None:
-    """Each names the epoch, as cursors do."""
-    if not isinstance(event, Fact):
-        return json.dumps(event | {"epoch": epoch}).encode()
-    if event.kind == "hidden":
-        return None
-    return json.dumps({"seq": event.seq, "id": event.id, "for": person, "epoch": epoch}).encode()
 
 
 class Process:

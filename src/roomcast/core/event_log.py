@@ -209,7 +209,7 @@ async def timeline(session: AsyncSession) -> int | None:
         return None
     # The name of a WAL file begins with the timeline. `pg_control_checkpoint` tells it only after the next checkpoint.
     statement = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
-    return (await (await session.connection()).execute(sa.text(statement))).scalar_one()
+    return int((await (await session.connection()).execute(sa.text(statement))).scalar_one())
 
 
 async def record_timeline(session: AsyncSession, present: int) -> None:
