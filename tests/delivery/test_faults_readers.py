@@ -141,7 +141,7 @@ async def test_stalled_readers_cost_the_server_no_memory(app: RunningApp, ann: U
     async with stalled(app.ws_url, ann, den), stalled(app.ws_url, ann, den):
         await app.wait_for_streams(2)
         held_bytes()
-        await burst(ann, den, 2_500)  # both have stopped, and the rings (4 MiB) are full
+        await burst(ann, den, 2_500)  # both have stopped, and the rings (1 MiB) are full
         before = held_bytes()
         await burst(ann, den, count)
         grown = held_bytes() - before

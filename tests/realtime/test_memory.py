@@ -10,6 +10,7 @@ import pytest
 from roomcast.realtime import replay_cache
 from roomcast.realtime.group import BLOCK, BLOCK_BYTES, Group
 from roomcast.realtime.outbox import MAX_WAITING_BYTES, Outbox, UnsentBytes
+from roomcast.realtime.pacer import Pacer
 from roomcast.realtime.ports import EVERYBODY, Failure, FeedEntry
 from roomcast.realtime.reader import HELD_BYTES, Reader, Subscriber
 from roomcast.realtime.ring import RING_BYTES, ByteBudget, Ring
@@ -119,6 +120,7 @@ def test_all_rings_share_a_budget_and_the_idle_ones_shed_first() -> None:
 
 async def test_a_group_of_large_payloads_keeps_few_and_every_reader_gets_all() -> None:
     room, budget = Room(512 * KIBIBYTE), ByteBudget(2 * RING_BYTES)
+    budget.pacer = Pacer(2**30)
     group, awake, asleep = Group("key", room, room, room, budget), Peer(), Peer()
     readers = [Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None)) for peer in (awake, asleep)]
     for reader in readers:
@@ -140,6 +142,33 @@ async def test_a_group_of_large_payloads_keeps_few_and_every_reader_gets_all() -
     assert budget.used == 0
 
 
+async def test_groups_with_large_payloads_share_a_rate_and_others_do_not_wait() -> None:
+    rooms, small, budget = [Room(256 * KIBIBYTE) for _ in range(2)], Room(KIBIBYTE), ByteBudget()
+    budget.pacer = Pacer(1024 * KIBIBYTE)
+    rooms.append(small)
+    groups, peers = [Group("key", room, room, room, budget) for room in rooms], [Peer() for _ in rooms]
+    readers = [
+        Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None))
+        for group, peer in zip(groups, peers, strict=True)
+    ]
+    for reader in readers:
+        reader.start_live()
+    await passes()
+    began = asyncio.get_running_loop().time()
+    for number in range(1, 4):  # the size of the first payload is not known before it is made
+        for room, group in zip(rooms, groups, strict=True):
+            room.position = number
+            group.schedule()
+        await peers[2].accepts(number * KIBIBYTE)
+    assert asyncio.get_running_loop().time() - began < 0.25
+    for peer in peers[:2]:
+        await peer.accepts(3 * 256 * KIBIBYTE)
+    assert asyncio.get_running_loop().time() - began >= 0.75  # three times 256 KiB before the last of four
+    for reader, group in zip(readers, groups, strict=True):
+        reader.stop()
+        await group.close()
+
+
 # ------------------------------------------------------------------ replays
 
 
@@ -151,6 +180,7 @@ async def test_a_replay_is_read_in_blocks_of_bounded_size(
 ) -> None:
     monkeypatch.setattr(replay_cache, "SHARED_SECONDS", 0.05)
     budget = ByteBudget()
+    budget.pacer = Pacer(2**30)
     room = Room(payload_bytes, count)
     group, peers = Group("key", room, room, room, budget), [Peer() for _ in range(5)]
     readers = [Reader(group, Subscriber(peer.outbox, EVERYBODY, b"", b"", lambda: None)) for peer in peers]

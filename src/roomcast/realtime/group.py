@@ -32,6 +32,9 @@ BLOCK_BYTES = 1024 * 1024
 FIRST_BATCH = 4
 """Events rendered together by a group that has made no payload yet: their size is not known."""
 
+LARGE_BYTES = 64 * 1024
+"""Payloads of this size wait for the process's `Pacer`."""
+
 REPLAYS_PER_TURN = 20
 """Readers that get a block before other tasks get a turn on the event loop."""
 
@@ -55,6 +58,7 @@ class Group:
         self._live: dict[GroupMember, None] = {}
         self._feed, self._source = feed, source
         self._ring: Ring[EncodedEvent] = Ring(RING, budget)
+        self._pacer = budget.pacer
         self._largest: int | None = None
         self._signals: deque[Any] = deque(maxlen=SIGNALS)
         self._blocks = ReplayCache(feed.name, self._read_shared, budget)
@@ -173,7 +177,13 @@ class Group:
         self, entries: Sequence[FeedEntry], viewer: Hashable, *, replayed: bool = False
     ) -> Sequence[bytes | None]:
         async with self.renderer.render(entries, replayed=replayed) as render_pass:
+            await self._pace(len(entries))
             return (await render_pass.payloads_for([viewer]))[viewer]
+
+    async def _pace(self, count: int) -> None:
+        """Wait until so many payloads may be made, if they are probably large."""
+        if self._largest is not None and self._largest >= LARGE_BYTES:
+            await self._pacer.wait(count * self._largest)
 
     async def _next_entries(self) -> Sequence[FeedEntry]:
         if entries := self._feed.entries_after(self.position):

@@ -78,6 +78,7 @@ class PerViewerGroup(Group):
                 # Readers may have stopped or fallen behind while the viewers before them were rendered.
                 present = [viewer for viewer in turn if any(reader in self._live for reader in readers[viewer])]
                 self.executions += len(entries) * len(present)
+                await self._pace(len(present) * len(entries))
                 rendered = await render_pass.payloads_for(present)
                 self._record_sizes(next(iter(rendered.values()), ()))
                 for viewer, payloads in rendered.items():

@@ -3,13 +3,19 @@
 from collections import OrderedDict, deque
 from typing import Generic, Protocol, TypeVar
 
+from roomcast.realtime.pacer import Pacer
+
 Item = TypeVar("Item")
 
-RING_BYTES = 4 * 1024 * 1024
+RING_BYTES = 1024 * 1024
 """The limit of one ring, and of the shared replays of one group."""
 
-PROCESS_BYTES = 64 * 1024 * 1024
+PROCESS_BYTES = 32 * 1024 * 1024
 """The limit of all rings and shared replays of a process together."""
+
+LARGE_PAYLOAD_BYTES_PER_SECOND = 8 * 1024 * 1024
+"""Large payloads that a process makes: about a tenth of its time. One user can subscribe to a room with many documents
+whose payloads are of the largest size, and everybody else would wait while each message is encoded for all of them."""
 
 
 class BudgetHolder(Protocol):
@@ -23,10 +29,11 @@ class BudgetHolder(Protocol):
 
 class ByteBudget:
     """Limits the bytes that all holders of a process have together. Above `limit`, the holder that has grown least
-    recently sheds its items."""
+    recently sheds its items. `pacer`: limits the bytes of large payloads that the process makes in a second."""
 
     def __init__(self, limit: int = PROCESS_BYTES) -> None:
         self.limit, self.used = limit, 0
+        self.pacer = Pacer(LARGE_PAYLOAD_BYTES_PER_SECOND)
         self._holders: OrderedDict[BudgetHolder, None] = OrderedDict()
 
     def grow(self, holder: BudgetHolder, size: int) -> None:
