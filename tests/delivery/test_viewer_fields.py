@@ -22,7 +22,7 @@ from roomcast.api.schema.root import build_schema
 from roomcast.api.schema.streams.events import ROOM_EVENT_TYPES
 from roomcast.core.errors import Forbidden
 from roomcast.core.events import Event
-from roomcast.core.ids import local_id
+from roomcast.core.ids import local_id, uuid7
 from roomcast.live.room_streams import AudienceMember, RenderedEvent, Stream, StreamStart
 from roomcast.messages.events import MessageCreated
 from roomcast.realtime.ports import FeedEntry
@@ -97,7 +97,7 @@ class RenderingComparison:
         self, engine: Engine, room_id: Any, entries: Sequence[FeedEntry], viewers: Sequence[AudienceMember]
     ) -> None:
         self._engine, self._entries, self._viewers = engine, entries, viewers
-        self._place = StreamStart(room_id, 0, None, expired=False)
+        self._place = StreamStart(room_id, 0, None, expired=False, epoch=uuid7())
 
     @classmethod
     async def of(cls, app: RunningApp, room: str, *users: UserClient) -> "RenderingComparison":

@@ -274,28 +274,29 @@ class SimulatedClient:
 
     async def _open(self, outbox: Outbox) -> None:
         try:
-            tail, after, start = await retry_until_success(
+            epoch, tail, after, start = await retry_until_success(
                 self._admit, worth=lambda error: not isinstance(error, LookupError)
             )
-            reader = await self._attach(outbox, tail, after)
+            reader = await self._attach(outbox, epoch, tail, after)
             if reader.is_open:
                 start(reader)
         except LookupError:  # the room is gone, or this person may not read it
             self._over.set()
 
-    async def _admit(self) -> "tuple[int, int | None, Callable[[Reader], None]]":
-        """The tail at the moment when this person had the right to read, and where and how the stream begins."""
+    async def _admit(self) -> "tuple[UUID, int, int | None, Callable[[Reader], None]]":
+        """The epoch and the tail when this person had the right to read, and where and how the stream begins."""
+        epoch = self._process.epoch.current
         await self._faults.ask_database()
-        log, after, epoch = self._log, self.ledger.position, self._process.epoch.current
+        log, after = self._log, self.ledger.position
         if self.person not in log.members or not log.exists:
             raise LookupError("no such room")
         tail = log.tail
         await self._faults.answer_from_database()
         if after is None:
-            return tail, None, Reader.start_live
+            return epoch, tail, None, Reader.start_live
         if after > tail or self._epoch != epoch.int:
-            return tail, None, self._start_anew
-        return tail, after, partial(self._start_after, after, epoch)
+            return epoch, tail, None, self._start_anew
+        return epoch, tail, after, partial(self._start_after, after, epoch)
 
     def _start_after(self, after: int, epoch: UUID, reader: Reader) -> None:
         if self._process.epoch.current == epoch:
@@ -308,7 +309,7 @@ class SimulatedClient:
             self.ledger.reset(None)
         reader.start_unrecovered()
 
-    async def _attach(self, outbox: Outbox, tail: int, after: int | None) -> Reader:
+    async def _attach(self, outbox: Outbox, admitted: UUID, tail: int, after: int | None) -> Reader:
         hub, key = self._process.hub, (self._speaks, self._is_personal)
         epoch = self._process.epoch
         script: Any = partial(
@@ -320,7 +321,7 @@ class SimulatedClient:
             listener = Subscriber(outbox, self.person, b"", b"", self._on_over, self._on_failed)
             reader = hub.attach(topic, key, script, listener, after)
             self._attached = topic, reader
-            await topic.recheck_rights(reader, tail)
+            await topic.recheck_rights(reader, tail if admitted == epoch.current else -1)
         return reader
 
     def _on_over(self) -> None:

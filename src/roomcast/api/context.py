@@ -110,6 +110,9 @@ class Context:
         field_names: Collection[str] = frozenset(),
     ) -> None:
         self.backend, self.caller, self._field_names = backend, caller, field_names
+        self.epoch = backend.epoch
+        """Of the cursors in the response. Taken before the first read: a position in a log that is replaced meanwhile
+        must not get the epoch of the new one."""
         self.viewer = replace(viewer, ip_address=caller.ip_address) if viewer and caller.ip_address else viewer
         self.snapshot: Snapshot = shares_reads_of.snapshot if shares_reads_of else Snapshot(backend.db)
         self._loaders: dict[str, Loader[Any, Any]] = shares_reads_of._loaders if shares_reads_of else {}
@@ -127,7 +130,7 @@ class Context:
         return self.backend.public_url or self.caller.origin or ""
 
     def cursor(self, room_id: UUID, seq: int) -> str:
-        return Position(self.backend.epoch, room_id, seq).encode()
+        return Position(self.epoch, room_id, seq).encode()
 
     async def read(
         self, query: Callable[Concatenate[AsyncSession, P], Awaitable[Result]], *args: P.args, **kwargs: P.kwargs
@@ -251,6 +254,10 @@ class SharedContext(Context):
     @property
     def actor(self) -> Actor:
         raise LookupError("a field that depends on the viewer was executed for a group")
+
+    def cursor(self, room_id: UUID, seq: int) -> str:
+        """In the current epoch: the context lives as long as its group, which sends nothing while the epoch changes."""
+        return Position(self.backend.epoch, room_id, seq).encode()
 
 
 Info: TypeAlias = strawberry.Info[Context, None]

@@ -73,14 +73,14 @@ class StreamStart:
 
     `tail`: the last seq of the log at the moment when the viewer's right to read the room was checked. `after`: the seq
     to replay from, None for a stream that starts live. `expired`: the client sent a cursor that the log cannot honour.
-    `epoch`: the log's epoch at that moment.
+    `epoch`: the log's epoch before that moment.
     """
 
     room_id: UUID
     tail: int
     after: int | None
     expired: bool
-    epoch: UUID | None = None
+    epoch: UUID
 
 
 @dataclass(frozen=True, slots=True)

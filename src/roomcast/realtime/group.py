@@ -43,6 +43,8 @@ class Group:
     """`feed` gives the entries, `source` those that are no longer in memory. `budget` limits the bytes that all groups
     of the process hold.
 
+    `expected`: the log has reached this seq, as a reader knew when it started. `position` may still be behind.
+
     A live reader gets each payload as it is made. All others read `encoded_after` and `replay` at their own pace.
     """
 
@@ -51,7 +53,7 @@ class Group:
     ) -> None:
         budget = budget or ByteBudget()
         self.key, self.renderer = key, renderer
-        self.position = feed.position
+        self.position = self.expected = feed.position
         self.readers: set[GroupMember] = set()
         self.executions = self.deliveries = 0
         self.is_suspended = False
@@ -130,6 +132,7 @@ class Group:
     def restart(self) -> None:
         """Continue from the topic's present position."""
         self.is_suspended = False
+        self.expected = self._feed.position
         self._set_position(self._feed.position)
         for reader in list(self.readers):
             reader.restart()

@@ -201,7 +201,7 @@ class Hub:
     async def _check_tails(self, names: Collection[str]) -> None:
         if not names or self._restarting is not None:
             return
-        reached = {name: self._topics[name].position for name in names if name in self._topics}
+        reached = {name: self._topics[name].reached for name in names if name in self._topics}
         incarnation = self._incarnation
         tails = await self._source.tails(names)
         lost = await has_lost(reached, tails, self._source.tails)

@@ -99,6 +99,7 @@ class Reader:
         if not self._group.is_suspended:  # else `restart` starts it
             self._has_begun = True
             self._position = self._group.position if after is None else after
+            self._group.expected = max(self._group.expected, self._position)
             self._run(partial(self._begin, after, recovered=recovered))
 
     async def _begin(self, after: int | None, *, recovered: bool) -> None:

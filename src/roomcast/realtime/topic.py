@@ -72,6 +72,11 @@ class Topic:
     def entries_after(self, seq: int) -> list[FeedEntry] | None:
         return self._ring.last(self.position - seq)
 
+    @property
+    def reached(self) -> int:
+        """The log has reached this seq for certain: an event was sent, or a reader has started behind it."""
+        return max([self.position, *(group.expected for group in self._groups_of_log())])
+
     def has_groups_of(self, audience: Hashable, count: int) -> bool:
         """Whether at least `count` groups have a reader of this audience. Cheap while there are few groups at all."""
         if len(self.groups) < count:

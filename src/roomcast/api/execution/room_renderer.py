@@ -46,6 +46,10 @@ class RoomStream:
         return self.stream.start_at.tail
 
     @property
+    def epoch(self) -> UUID:
+        return self.stream.start_at.epoch
+
+    @property
     def announced_room_id(self) -> UUID | None:
         return self.stream.start_at.room_id if self.stream.needs_announcements else None
 

@@ -124,6 +124,10 @@ class TopicStream(Protocol):
         """The topic's last seq when the viewer's right to it was checked."""
 
     @property
+    def epoch(self) -> UUID:
+        """The event log's epoch before that check."""
+
+    @property
     def announced_room_id(self) -> UUID | None:
         """The room whose positions pings announce; None for streams that need no announcement."""
 
@@ -162,8 +166,10 @@ async def open_topic_stream(stream: TopicStream, opening: StreamOpening) -> Open
         _check_group_limit(stream, topic, opening)
         opened = opening.attach(partial(_attach_reader, stream, topic, opening))
         # The viewer's right was checked at `tail`, before the reader was attached. An event between the two may have
-        # ended it, and no other check would see that event.
-        await topic.recheck_rights(opened.reader, stream.tail)
+        # ended it, and no other check would see that event. If the log was replaced in between, the right may never
+        # have been in it.
+        is_same_log = stream.epoch == opening.engine.backend.epoch
+        await topic.recheck_rights(opened.reader, stream.tail if is_same_log else -1)
     if not opened.reader.is_open:
         return OpenResult.ENDED
     stream.start(opened.reader, opening.engine.backend.epoch)

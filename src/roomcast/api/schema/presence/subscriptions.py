@@ -94,7 +94,7 @@ async def _stream(
 ) -> RoomStream:
     """The stream of a room that the viewer may read. Raises Unauthenticated and NotFound."""
     view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
-    start_at = StreamStart(view.room.id, view.head.last_seq, None, expired=False)
+    start_at = StreamStart(view.room.id, view.head.last_seq, None, expired=False, epoch=context.epoch)
     kinds = frozenset([event_type])
     stream = Stream(start_at, kinds, has_control_events=False, address=context.base_url, feed_in=feed_in)
     return RoomStream(stream)

@@ -59,7 +59,7 @@ async def _start_at(context: Context, field: str, room_id: str, after: str | Non
         context.caller.resume_cursor(global_id("room", view.room.id), field) if context.caller.resume_cursor else None
     )
     cursors = [_read_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
-    epoch, tail = context.backend.epoch, view.head.last_seq
+    epoch, tail = context.epoch, view.head.last_seq
     valid = [cursor.seq for cursor in cursors if cursor.belongs_to(epoch) and cursor.seq <= tail]
     return StreamStart(view.room.id, tail, max(valid, default=None), bool(cursors) and not valid, epoch)
 
