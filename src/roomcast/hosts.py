@@ -40,7 +40,12 @@ class HostCheck:
         if scope["type"] == "lifespan" or _is_probe(scope) or all(map(self._is_allowed, _hosts(scope))):
             await self._app(scope, receive, send)
             return
-        self._warn(next(iter(_hosts(scope))))
+        # Log a warning, for an operator whose proxy uses another name. Once: any client could flood the log.
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "rejected a request to the host %r: %s", next(iter(_hosts(scope)))[:100].decode("latin-1"), MESSAGE
+            )
         headers = dict(error_responses.HEADERS)
         response = Response(error_responses.error_body(421, MESSAGE), 421, headers)
         if scope["type"] == "websocket":
@@ -49,12 +54,6 @@ class HostCheck:
                 await send({"type": "websocket.close", "code": 1008, "reason": "Host not allowed"})
                 return
         await response(scope, receive, send)
-
-    def _warn(self, host: bytes) -> None:
-        """Log a warning, for an operator whose proxy uses another name. Once: any client could flood the log."""
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning("rejected a request to the host %r: %s", host[:100].decode("latin-1"), MESSAGE)
 
 
 def allowed_names(settings: Settings) -> frozenset[str]:

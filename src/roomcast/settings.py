@@ -260,14 +260,10 @@ def load_settings(**overrides: Any) -> Settings:
         settings = Settings(**overrides)
         _keys(settings)
     except ValidationError as error:
-        raise WrongSetting("\n".join(_sentences(error))) from None
+        # The direct database URL defaults to the database URL, so the same problem would be reported twice.
+        distinct = {(problem["msg"], repr(problem["input"])): dict(problem) for problem in reversed(error.errors())}
+        raise WrongSetting("\n".join(map(_sentence, reversed(distinct.values())))) from None
     return settings
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    # The direct database URL defaults to the database URL, so the same problem would be reported twice.
-    distinct = {(problem["msg"], repr(problem["input"])): dict(problem) for problem in reversed(error.errors())}
-    return [_sentence(problem) for problem in reversed(distinct.values())]
 
 
 def _sentence(problem: dict[str, Any]) -> str:

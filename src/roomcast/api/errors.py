@@ -163,7 +163,12 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
 def _message_and_extensions(error: GraphQLError, request_id: str) -> tuple[str, dict[str, Any]]:
     cause = root_cause(error)
     if isinstance(cause, Refused):
-        return cause.message, _refusal_extensions(cause)
+        extensions: dict[str, Any] = {"code": cause.code}
+        if cause.retry_after_ms is not None:
+            extensions["retryAfterMs"] = cause.retry_after_ms
+        if cause.path:
+            extensions["argumentPath"] = cause.path
+        return cause.message, extensions
     if isinstance(cause, OutcomeUnknown):
         return cause.message, {"code": cause.code}
     if error.extensions and "code" in error.extensions:
@@ -181,12 +186,3 @@ def root_cause(error: GraphQLError) -> BaseException | None:
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error
     return cause
-
-
-def _refusal_extensions(refused: Refused) -> dict[str, Any]:
-    extensions: dict[str, Any] = {"code": refused.code}
-    if refused.retry_after_ms is not None:
-        extensions["retryAfterMs"] = refused.retry_after_ms
-    if refused.path:
-        extensions["argumentPath"] = refused.path
-    return extensions

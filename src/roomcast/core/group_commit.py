@@ -178,13 +178,6 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         self._lanes = {key: entry for key, entry in self._lanes.items() if entry[0].task or now < entry[1]}
         self._lanes[key] = lane, now + LANE_SECONDS
 
-    def _defer(self, call: _Call[Arg, Result]) -> None:
-        """Move a call out of the common group to wait for its lock."""
-        self.deferred += 1
-        lane = self._current_lane(call.lane) or self._contended
-        self._direct_to(call.lane, lane)
-        self._enqueue(lane, call)
-
     def _separate(self, calls: Sequence[_Call[Arg, Result]]) -> None:
         """Give each lane of a failed group its own queue, together with the calls that wait behind them."""
         self.fallbacks += 1
@@ -276,7 +269,11 @@ class GroupCommit(ABC, Generic[Arg, Result]):
             if not isinstance(result, Unavailable):
                 call.settle(result)
             elif defers:
-                self._defer(call)
+                # Move a call out of the common group to wait for its lock.
+                self.deferred += 1
+                lane = self._current_lane(call.lane) or self._contended
+                self._direct_to(call.lane, lane)
+                self._enqueue(lane, call)
             else:
                 call.fail(result)
         return None

@@ -160,7 +160,12 @@ class Inbox:
 
     async def _run(self, outbox: Outbox, on_failure: Callable[[], None]) -> None:
         try:
-            await self._send_snapshot(outbox)
+            # Follow before counting: what happens in between is counted or arrives as a frame.
+            own_topic = user_topic(self.user_id)
+            self._followed.add(own_topic)
+            self._services.watchers.follow(self, own_topic)
+            await self._follow_all_rooms()
+            await self._send_update(outbox, self._snapshot(await self._count(None)))
             while not outbox.closed:
                 await self._has_changes.wait()
                 await asyncio.sleep(COALESCE_SECONDS)
@@ -170,14 +175,6 @@ class Inbox:
         except Exception:
             logger.exception("an inbox failed")
             on_failure()
-
-    async def _send_snapshot(self, outbox: Outbox) -> None:
-        # Follow before counting: what happens in between is counted or arrives as a frame.
-        own_topic = user_topic(self.user_id)
-        self._followed.add(own_topic)
-        self._services.watchers.follow(self, own_topic)
-        await self._follow_all_rooms()
-        await self._send_update(outbox, self._snapshot(await self._count(None)))
 
     async def _next_updates(self) -> Sequence[InboxUpdate]:
         # Taken before the first wait: what is marked while the database answers belongs to the next batch.

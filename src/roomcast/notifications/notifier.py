@@ -18,7 +18,7 @@ from roomcast.core.db import Database
 from roomcast.notifications import actions, pending, policy, unseen
 from roomcast.notifications.payloads import PushPayload, build_payloads
 from roomcast.notifications.pending import Claim, PushSettler, Settlement
-from roomcast.notifications.push_message import PushMessage, PushOutcome, PushResult
+from roomcast.notifications.push_message import PushMessage, PushOutcome
 
 if TYPE_CHECKING:
     from roomcast.notifications.sender import PushSender
@@ -136,22 +136,19 @@ class Notifier:
             sender = await self.sender()
             result = await sender.push(claim.subscription, message)
             self.stats[result.outcome] += 1
-            await self._settle_result(claim, payload, result)
+            if result.outcome == PushOutcome.GONE:
+                async with self._db.work() as work:
+                    await actions.delete_subscription(work, claim.subscription.id)
+            elif result.outcome == PushOutcome.RETRY_LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
+                due_again_at = now() + policy.retry_delay(self._delay, claim.attempts, result.retry_after)
+                await self._settler.submit(Settlement(claim, payload.newest_seq, due_again_at, failed=True))
+            else:
+                await self._settler.submit(self._settlement(claim, payload.newest_seq))
         except Exception:  # The lease ends, and then the push is due again.
             logger.exception(
                 "The result of a push to %s could not be stored; it is sent again when its lease ends",
                 claim.subscription.host,
             )
-
-    async def _settle_result(self, claim: Claim, payload: PushPayload, result: PushResult) -> None:
-        if result.outcome == PushOutcome.GONE:
-            async with self._db.work() as work:
-                await actions.delete_subscription(work, claim.subscription.id)
-        elif result.outcome == PushOutcome.RETRY_LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
-            due_again_at = now() + policy.retry_delay(self._delay, claim.attempts, result.retry_after)
-            await self._settler.submit(Settlement(claim, payload.newest_seq, due_again_at, failed=True))
-        else:
-            await self._settler.submit(self._settlement(claim, payload.newest_seq))
 
     def _settlement(self, claim: Claim, seen_seq: int) -> Settlement:
         return Settlement(claim, seen_seq, now() + self._delay)

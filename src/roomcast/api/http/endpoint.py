@@ -119,7 +119,9 @@ class HttpEndpoint:
 
     async def _execute(self, request: Request, request_id: str) -> Result | StreamResult:
         parameters = await self._read(request)
-        graphql_request, caller = _graphql_request(parameters), _caller(request, request_id)
+        client = request.client.host if request.client else None
+        graphql_request = _graphql_request(parameters)
+        caller = Caller(request_id, client, origin=str(request.base_url).rstrip("/"))
         operation = await self._engine.parse_operation(graphql_request, caller)
         if operation.kind is OperationType.SUBSCRIPTION:
             await self._viewer(request, operation)  # a bad token gets a 401 here; the stream could only report it
@@ -144,7 +146,13 @@ class HttpEndpoint:
 
     async def _read(self, request: Request) -> dict[str, Any]:
         if request.method == "POST":
-            return _object(await _body(request, self.body_timeout))
+            try:
+                found = decode_json(await _body(request, self.body_timeout))
+            except ValueError:
+                raise Rejected(400, _bad("The body is not valid JSON.")) from None
+            if not isinstance(found, dict):
+                raise Rejected(400, _bad("The body must be one JSON object."))
+            return found
         if request.method in SAFE_METHODS and self._allow_get:
             return _from_query(request)
         allowed = [*(SAFE_METHODS if self._allow_get else ()), "POST"]
@@ -158,11 +166,6 @@ def on_http_exception(_request: Request, error: Exception) -> Response:
     code = "NOT_FOUND" if status == 404 else "BAD_USER_INPUT"
     payload = _errors(coded_error(code, str(getattr(error, "detail", ""))), str(uuid7()))
     return Response(orjson.dumps(payload), status, headers, JSON)
-
-
-def _caller(request: Request, request_id: str) -> Caller:
-    client = request.client.host if request.client else None
-    return Caller(request_id, client, origin=str(request.base_url).rstrip("/"))
 
 
 async def _body(request: Request, seconds: float) -> bytes:
@@ -200,16 +203,6 @@ async def _read_body(request: Request) -> bytes:
 
 def _too_large() -> Rejected:
     return Rejected(413, _bad(f"A body has at most {MAX_BODY_BYTES} bytes."), Connection="close")
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        found = decode_json(body)
-    except ValueError:
-        raise Rejected(400, _bad("The body is not valid JSON.")) from None
-    if not isinstance(found, dict):
-        raise Rejected(400, _bad("The body must be one JSON object."))
-    return found
 
 
 def _from_query(request: Request) -> dict[str, Any]:
