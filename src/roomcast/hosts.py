@@ -37,7 +37,9 @@ class HostCheck:
         self._has_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or _is_probe(scope) or all(map(self._is_allowed, _hosts(scope))):
+        path: str = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        is_probe = scope["type"] == "http" and path.startswith(PROBE_PATHS)
+        if scope["type"] == "lifespan" or is_probe or all(map(self._is_allowed, _hosts(scope))):
             await self._app(scope, receive, send)
             return
         # Log a warning, for an operator whose proxy uses another name. Once: any client could flood the log.
@@ -66,11 +68,6 @@ def allowed_names(settings: Settings) -> frozenset[str]:
 
 def _hosts(scope: Scope) -> Iterable[bytes]:
     return (value for name, value in scope["headers"] if name == b"host")
-
-
-def _is_probe(scope: Scope) -> bool:
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return scope["type"] == "http" and path.startswith(PROBE_PATHS)
 
 
 def _is_allowed(host: bytes, names: Collection[str]) -> bool:

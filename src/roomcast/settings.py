@@ -296,7 +296,15 @@ def secret_keys(settings: Settings) -> list[bytes]:
     Without ROOMCAST_SECRET_KEY, a key is created on the first start and stored in the data folder, where only the owner
     of the process can read it. Raises WrongSetting.
     """
-    return _keys(settings) or [_stored_key(data_folder(settings))]
+    if keys := _keys(settings):
+        return keys
+    path = data_folder(settings) / "secret.key"
+    key = _read_or_create(path, lambda: secrets.token_urlsafe(48))
+    if len(key) < MIN_SECRET_BYTES:
+        raise WrongSetting(
+            f"{path} does not hold a key of at least {MIN_SECRET_BYTES} bytes; delete it to get a new one"
+        )
+    return [key]
 
 
 def data_folder(settings: Settings) -> Path:
@@ -355,16 +363,6 @@ def vapid_key(settings: Settings) -> bytes:
 
 def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _stored_key(data_dir: Path) -> bytes:
-    path = data_dir / "secret.key"
-    key = _read_or_create(path, lambda: secrets.token_urlsafe(48))
-    if len(key) < MIN_SECRET_BYTES:
-        raise WrongSetting(
-            f"{path} does not hold a key of at least {MIN_SECRET_BYTES} bytes; delete it to get a new one"
-        )
-    return key
 
 
 def _read_or_create(path: Path, make: Callable[[], str]) -> bytes:

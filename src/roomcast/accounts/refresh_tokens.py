@@ -91,8 +91,7 @@ async def refresh_session(
     raised, because the end of the session has to be committed. Raises InvalidCredentials, SessionRevoked, Banned.
     """
     token, secret = await _find_presented(work.session, presented)
-    session, user = await _lock_session(work.session, token)
-    token = await _reload(work.session, token)
+    token, session, user = await _lock_session(work.session, token)
     moment = now()
     policy.check_not_banned(user)
     is_over = policy.session_end_reason(session, user, moment) is not None or token.expires_at <= moment
@@ -163,24 +162,22 @@ async def _find_presented(session: AsyncSession, presented: str) -> tuple[Refres
     return token, secret
 
 
-async def _reload(session: AsyncSession, token: RefreshToken) -> RefreshToken:
-    """The token after its session was locked: until then, another refresh or a new chain may have replaced it."""
-    found = await session.get(RefreshToken, token.id, populate_existing=True)
-    if found is None:
-        raise _invalid_token()
-    return found
-
-
 def _invalid_token() -> InvalidCredentials:
     return InvalidCredentials("this refresh token is not valid", path=("input", "refreshToken"))
 
 
-async def _lock_session(session: AsyncSession, token: RefreshToken) -> tuple[Session, User]:
-    """Lock the token's session, so that two refreshes of one session run one after the other."""
+async def _lock_session(session: AsyncSession, token: RefreshToken) -> tuple[RefreshToken, Session, User]:
+    """Lock the token's session, so that two refreshes of one session run one after the other.
+
+    Returns the token as it is under the lock: until then, another refresh or a new chain may have replaced it.
+    """
     locked = select(Session).where(Session.id == token.session_id).with_for_update()
     found = (await session.exec(locked.execution_options(populate_existing=True))).one()
     user = await session.get_one(User, found.user_id)
-    return found, user
+    current = await session.get(RefreshToken, token.id, populate_existing=True)
+    if current is None:
+        raise _invalid_token()
+    return current, found, user
 
 
 def _hash(secret: str) -> str:

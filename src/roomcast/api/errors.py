@@ -97,21 +97,18 @@ def errors_in_payload(
             except Refused as refused:
                 if refused.code not in ErrorCode.__members__:
                     raise
-                return payload(errors=[_user_error(refused)])
+                error = UserError(
+                    code=ErrorCode(refused.code),
+                    message=refused.message,
+                    path=refused.path,
+                    retryable=refused.retryable,
+                    retry_after_ms=refused.retry_after_ms,
+                )
+                return payload(errors=[error])
 
         return resolve
 
     return decorate
-
-
-def _user_error(refused: Refused) -> UserError:
-    return UserError(
-        code=ErrorCode(refused.code),
-        message=refused.message,
-        path=refused.path,
-        retryable=refused.retryable,
-        retry_after_ms=refused.retry_after_ms,
-    )
 
 
 # ------------------------------------------------------------------ top-level errors

@@ -123,7 +123,11 @@ class Inbox:
         kind = kind_of_packed(frame.body)
         if kind == ReadMarkerMoved.kind:  # the user's own read position arrives as MembershipStateChanged
             return
-        room_id = self._room_of(frame)
+        if frame.topic == user_topic(self.user_id):
+            room_id = unpack(frame.body).room_id
+            self._follow([room_id])  # the user may have joined it just now
+        else:
+            room_id = _id_in(frame.topic)
         self._dirty.add(room_id)
         if kind == RoomChanged.kind or (kind == ReadStateChanged.kind and _are_preferences_changed(frame)):
             self._updated.add(room_id)
@@ -143,13 +147,6 @@ class Inbox:
     def position_of(self, topic: str) -> int | None:
         known = self._known.get(_id_in(topic))
         return known.last_seq if known is not None else None
-
-    def _room_of(self, frame: Frame) -> UUID:
-        if frame.topic != user_topic(self.user_id):
-            return _id_in(frame.topic)
-        room_id = unpack(frame.body).room_id
-        self._follow([room_id])  # the user may have joined it just now
-        return room_id
 
     def _follow(self, room_ids: Collection[UUID]) -> None:
         for topic in {room_topic(room_id) for room_id in room_ids} - self._followed:

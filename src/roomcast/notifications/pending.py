@@ -157,18 +157,15 @@ async def settle(work: Work, settlements: Sequence[Settlement]) -> list[None]:
     """Delete or reschedule each of these pushes."""
     rows = await _lock_pending(work, among(_KEY, [settlement.claim.key for settlement in settlements]))
     for settlement in settlements:
-        # No row: the subscription or the room was deleted during the push.
-        if (row := rows.get(settlement.claim.key)) is not None:
-            await _settle(work, row, settlement)
+        row = rows.get(settlement.claim.key)
+        if row is None:  # the subscription or the room was deleted during the push
+            continue
+        if not settlement.failed and row.newest_seq <= settlement.seen_seq:
+            await work.session.delete(row)
+            continue
+        # The push failed, or a scan found newer messages while it was sent: they get a push of their own.
+        row.due_at = settlement.due_again_at
+        row.attempts = settlement.claim.attempts + 1 if settlement.failed else 0
+        if not settlement.failed:
+            row.after_seq = settlement.seen_seq
     return [None for _ in settlements]
-
-
-async def _settle(work: Work, row: PendingPush, settlement: Settlement) -> None:
-    if not settlement.failed and row.newest_seq <= settlement.seen_seq:
-        await work.session.delete(row)
-        return
-    # The push failed, or a scan found newer messages while it was sent: they get a push of their own.
-    row.due_at = settlement.due_again_at
-    row.attempts = settlement.claim.attempts + 1 if settlement.failed else 0
-    if not settlement.failed:
-        row.after_seq = settlement.seen_seq

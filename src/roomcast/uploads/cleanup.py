@@ -9,7 +9,7 @@ from uuid import UUID
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.uploads import actions, policy, queries
-from roomcast.uploads.models import File, blob_name, thumbnail_name
+from roomcast.uploads.models import blob_name, thumbnail_name
 from roomcast.uploads.storage import Storage
 
 BATCH_SIZE = 200
@@ -20,7 +20,11 @@ async def delete_unused_files(db: Database, storage: Storage) -> None:
     """Expire files that were not used within a day, then delete all files that nothing can use any more."""
     async with db.work() as work:
         await actions.expire_unused_files(work)
-    while files := await _abandoned_files(db):
+    while True:
+        async with db.read() as session:
+            files = await queries.abandoned_files(session, BATCH_SIZE)
+        if not files:
+            return
         for file in files:
             if file.sha256 is not None:
                 name = blob_name(file.id, file.sha256)
@@ -28,11 +32,6 @@ async def delete_unused_files(db: Database, storage: Storage) -> None:
                 await storage.remove(name)
         async with db.work() as work:
             await actions.delete_files(work, [file.id for file in files])
-
-
-async def _abandoned_files(db: Database) -> list[File]:
-    async with db.read() as session:
-        return await queries.abandoned_files(session, BATCH_SIZE)
 
 
 async def delete_orphaned_blobs(db: Database, storage: Storage) -> None:

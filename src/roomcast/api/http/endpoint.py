@@ -20,7 +20,6 @@ from roomcast.api.execution.decoding import decode_json
 from roomcast.api.execution.documents import Operation, RequestErrors
 from roomcast.api.execution.engine import Engine, Payload, request_errors_payload
 from roomcast.api.execution.requests import InvalidRequest, parse_request
-from roomcast.api.execution.requests import Request as GraphQLRequest
 from roomcast.api.http.streaming import Framing, Serve, StreamingResponse, preferred_framing
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Refused
@@ -98,10 +97,12 @@ class HttpEndpoint:
         self._engine, self._serve, self._playground, self._allow_get = engine, serve, playground, allow_get
 
     async def __call__(self, request: Request) -> ASGIApp:
-        if self._playground and _is_browser(request):
+        accept = request.headers.get("accept", "")
+        # A person who opens the address in a browser gets the page.
+        if self._playground and request.method in SAFE_METHODS and "text/html" in accept:
             return self._playground()
         request_id = str(uuid7())
-        media_type = _media_type(request.headers.get("accept", ""))
+        media_type = _media_type(accept)
         try:
             result = await self._execute(request, request_id)
         except Rejected as rejected:
@@ -120,7 +121,10 @@ class HttpEndpoint:
     async def _execute(self, request: Request, request_id: str) -> Result | StreamResult:
         parameters = await self._read(request)
         client = request.client.host if request.client else None
-        graphql_request = _graphql_request(parameters)
+        try:
+            graphql_request = parse_request(parameters)
+        except InvalidRequest as error:
+            raise Rejected(400, _bad(str(error))) from None
         caller = Caller(request_id, client, origin=str(request.base_url).rstrip("/"))
         operation = await self._engine.parse_operation(graphql_request, caller)
         if operation.kind is OperationType.SUBSCRIPTION:
@@ -216,13 +220,6 @@ def _from_query(request: Request) -> dict[str, Any]:
     return found
 
 
-def _graphql_request(parameters: dict[str, Any]) -> GraphQLRequest:
-    try:
-        return parse_request(parameters)
-    except InvalidRequest as error:
-        raise Rejected(400, _bad(str(error))) from None
-
-
 def _bad(message: str) -> GraphQLError:
     return coded_error("BAD_USER_INPUT", message)
 
@@ -232,12 +229,6 @@ def _errors(error: GraphQLError, request_id: str) -> Payload:
 
 
 # ------------------------------------------------------------------ negotiating
-
-
-def _is_browser(request: Request) -> bool:
-    """Whether a person opened the address in a browser: the Accept header names text/html."""
-    accept = request.headers.get("accept", "")
-    return request.method in SAFE_METHODS and "text/html" in accept
 
 
 def _media_type(accept: str) -> str:
