@@ -129,7 +129,8 @@ class Inbox:
         else:
             room_id = _id_in(frame.topic)
         self._dirty.add(room_id)
-        if kind == RoomChanged.kind or (kind == ReadStateChanged.kind and _are_preferences_changed(frame)):
+        event = unpack(frame.body) if kind == ReadStateChanged.kind else None
+        if kind == RoomChanged.kind or (isinstance(event, ReadStateChanged) and event.preferences):
             self._updated.add(room_id)
         self._has_changes.set()
 
@@ -246,8 +247,3 @@ class Inbox:
 
 def _id_in(topic: str) -> UUID:
     return UUID(topic.partition(":")[2])
-
-
-def _are_preferences_changed(frame: Frame) -> bool:
-    event = unpack(frame.body)
-    return isinstance(event, ReadStateChanged) and event.preferences

@@ -1,6 +1,6 @@
 """An executor that limits one execution: its fields, the bytes of its response, and its time on the event loop."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final, Self, cast
 
 from graphql import ExecutionResult, GraphQLLeafType, GraphQLObjectType, OperationType
@@ -64,6 +64,15 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         elif self.max_fields is not None and self.fields > self.max_fields:
             self.exceeded = f"more than {self.max_fields} fields in its lists"
 
+    def _names_size(self, selection: Mapping[str, Any]) -> int:
+        if self._sizes is None:
+            self._sizes = {}
+        cached = self._sizes.get(id(selection))
+        if cached is None:
+            size = sum(map(len, selection)) + FIELD_BYTES * len(selection)
+            cached = self._sizes[id(selection)] = selection, size
+        return cached[1]
+
     # ------------------------------------------------------------------ methods of graphql-core's executor
 
     def execute_fields(
@@ -75,13 +84,7 @@ class BoundedExecutor(StrawberryGraphQLCoreExecutionContext):
         position_context: Any,
     ) -> Any:
         self.fields += len(grouped_field_set)
-        if self._sizes is None:
-            self._sizes = {}
-        cached = self._sizes.get(id(grouped_field_set))
-        if cached is None:
-            size = sum(map(len, grouped_field_set)) + FIELD_BYTES * len(grouped_field_set)
-            cached = self._sizes[id(grouped_field_set)] = grouped_field_set, size
-        self.bytes += cached[1]
+        self.bytes += self._names_size(grouped_field_set)
         if self.bytes > self.max_bytes or self.fields > FIELDS_BEFORE_YIELDING:
             self._check()
             if self.exceeded is not None:
