@@ -7,7 +7,7 @@ for it nor signals it. Any number of processes may scan. Each push is sent by on
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -115,17 +115,15 @@ class Notifier:
         busy = [host for host, count in Counter(self._sending.values()).items() if count >= MAX_PER_HOST]
         async with self._db.work() as work:
             claims = await pending.claim_due(work, now(), limit, busy)
-        if claims:
-            await self._send(claims)
-        return bool(claims)
-
-    async def _send(self, claims: Sequence[Claim]) -> None:
+        if not claims:
+            return False
         async with self._db.read() as session:
             payloads = await build_payloads(session, claims, now())
         for claim in claims:
             task = asyncio.create_task(self._send_and_settle(claim, payloads.get(claim.key)), name="push")
             self._sending[task] = claim.subscription.host
             task.add_done_callback(self._sending.pop)
+        return True
 
     async def _send_and_settle(self, claim: Claim, payload: PushPayload | None) -> None:
         try:
