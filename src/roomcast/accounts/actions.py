@@ -89,7 +89,12 @@ async def signup(work: Work, account: NewAccount, device: Device, rules: Account
     Raises UsernameTaken, EmailTaken, ValidationFailed if a later account is named `admin`, Forbidden if the first
     account comes without the set-up token.
     """
-    if rules.first_user_is_admin and await _is_first_account(work.session):
+    is_first = rules.first_user_is_admin and await queries.has_no_users(work.session)
+    if is_first:
+        # If two users sign up on an empty server at once, the second waits for this lock and then sees the first.
+        await work.session.exec(select(Store).with_for_update())
+        is_first = await queries.has_no_users(work.session)
+    if is_first:
         policy.check_setup(rules, account.setup_token)
         user = await create_user(work, account, UserRole.ADMIN)
     else:
@@ -124,14 +129,6 @@ async def create_user(work: Work, account: NewAccount, role: UserRole) -> User:
         message = "this username, or one that looks like it, is taken"
         raise UsernameTaken(message, path=("input", "username")) from None
     return user
-
-
-async def _is_first_account(session: AsyncSession) -> bool:
-    if not await queries.has_no_users(session):
-        return False
-    # If two users sign up on an empty server at once, the second waits for this lock and then sees the first.
-    await session.exec(select(Store).with_for_update())
-    return await queries.has_no_users(session)
 
 
 def _email_taken() -> EmailTaken:
