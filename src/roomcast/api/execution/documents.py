@@ -104,18 +104,7 @@ class DocumentCache:
         """The named operation of a document, or its only one. Raises RequestErrors."""
         operations = self._cache.get(query)
         if operations is None:
-            try:
-                document = self._parse(query)
-                sizes = SizeChecker(document, self._limits)
-                root_fields = {id(each): sizes.root_fields(each) for each in operations_of(document)}
-            except GraphQLError as error:
-                raise RequestErrors(error) from None
-            except RecursionError:
-                raise RequestErrors(too_complex("nested too deeply")) from None
-            errors = validate(self._schema, document, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
-            if errors:
-                raise RequestErrors(*(with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
-            operations = self._build_operations(document, root_fields)
+            operations = self._analyze(query)
             self._cache.put(query, operations)
         if name is None and len(operations) == 1:
             return next(iter(operations.values()))
@@ -126,6 +115,20 @@ class DocumentCache:
         if name not in operations:
             raise RequestErrors(coded_error("OPERATION_NOT_FOUND", "The document has no operation of that name."))
         return operations[name]
+
+    def _analyze(self, query: str) -> dict[str | None, Operation]:
+        try:
+            document = self._parse(query)
+            sizes = SizeChecker(document, self._limits)
+            root_fields = {id(each): sizes.root_fields(each) for each in operations_of(document)}
+        except GraphQLError as error:
+            raise RequestErrors(error) from None
+        except RecursionError:
+            raise RequestErrors(too_complex("nested too deeply")) from None
+        errors = validate(self._schema, document, self._rules, max_errors=MAX_ERRORS, hide_suggestions=True)
+        if errors:
+            raise RequestErrors(*(with_code(error, "GRAPHQL_VALIDATION_FAILED") for error in errors))
+        return self._build_operations(document, root_fields)
 
     def _build_operations(
         self, document: DocumentNode, root_fields: Mapping[int, list[str]]
