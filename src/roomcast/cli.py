@@ -47,10 +47,6 @@ def serve(host: Host = None, port: Port = None) -> None:
     start_logs(settings)
     create_keys_and_folders(settings)
     asyncio.run(prepare_database(settings))
-    _run(settings)
-
-
-def _run(settings: Settings) -> None:
     several = settings.workers > 1
     uvicorn.run(
         "roomcast.asgi:app" if several else app_alone(settings),

@@ -35,14 +35,13 @@ class Finding(NamedTuple):
 
 async def run_checks(settings: Settings) -> list[Finding]:
     """Run all checks, also after one has failed. Changes nothing but the data folder, where it may create keys."""
-    return [await _run_check(subject, look, settings) for subject, look in CHECKS.items()]
-
-
-async def _run_check(subject: str, check: Callable[[Settings], Awaitable[str]], settings: Settings) -> Finding:
-    try:
-        return Finding(subject, None, await check(settings))
-    except (WrongSetting, migrations.UnusableDatabase) as error:
-        return Finding(subject, str(error))
+    findings = []
+    for subject, check in CHECKS.items():
+        try:
+            findings.append(Finding(subject, None, await check(settings)))
+        except (WrongSetting, migrations.UnusableDatabase) as error:
+            findings.append(Finding(subject, str(error)))
+    return findings
 
 
 async def _profile(settings: Settings) -> str:
@@ -73,12 +72,9 @@ async def _files(settings: Settings) -> str:
     except WrongSetting:
         raise
     except Exception as error:  # drivers raise many kinds of errors
-        raise WrongSetting(f"ROOMCAST_STORAGE_URL: a test file could not be stored: {_first_line(error)}") from None
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise WrongSetting(f"ROOMCAST_STORAGE_URL: a test file could not be stored: {reason}") from None
     return "in a bucket"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0] or type(error).__name__
 
 
 async def _descriptors(_settings: Settings) -> str:

@@ -37,10 +37,17 @@ class HostCheck:
         self._has_warned = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or _is_probe(scope) or all(map(self._is_allowed, _hosts(scope))):
+        path: str = scope.get("path", "").removeprefix(scope.get("root_path", ""))
+        is_probe = scope["type"] == "http" and path.startswith(PROBE_PATHS)
+        if scope["type"] == "lifespan" or is_probe or all(map(self._is_allowed, _hosts(scope))):
             await self._app(scope, receive, send)
             return
-        self._warn(next(iter(_hosts(scope))))
+        # Log a warning, for an operator whose proxy uses another name. Once: any client could flood the log.
+        if not self._has_warned:
+            self._has_warned = True
+            logger.warning(
+                "rejected a request to the host %r: %s", next(iter(_hosts(scope)))[:100].decode("latin-1"), MESSAGE
+            )
         headers = dict(error_responses.HEADERS)
         response = Response(error_responses.error_body(421, MESSAGE), 421, headers)
         if scope["type"] == "websocket":
@@ -49,12 +56,6 @@ class HostCheck:
                 await send({"type": "websocket.close", "code": 1008, "reason": "Host not allowed"})
                 return
         await response(scope, receive, send)
-
-    def _warn(self, host: bytes) -> None:
-        """Log a warning, for an operator whose proxy uses another name. Once: any client could flood the log."""
-        if not self._has_warned:
-            self._has_warned = True
-            logger.warning("rejected a request to the host %r: %s", host[:100].decode("latin-1"), MESSAGE)
 
 
 def allowed_names(settings: Settings) -> frozenset[str]:
@@ -67,11 +68,6 @@ def allowed_names(settings: Settings) -> frozenset[str]:
 
 def _hosts(scope: Scope) -> Iterable[bytes]:
     return (value for name, value in scope["headers"] if name == b"host")
-
-
-def _is_probe(scope: Scope) -> bool:
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    return scope["type"] == "http" and path.startswith(PROBE_PATHS)
 
 
 def _is_allowed(host: bytes, names: Collection[str]) -> bool:

@@ -103,14 +103,11 @@ def route(roomcast: Callable[[], Roomcast], token: SecretStr | None) -> Route:
     """`roomcast` is called for each request. With a token, requests need it as a bearer token."""
 
     async def metrics(request: Request) -> Response:
-        if token is not None and not _has_token(request, token.get_secret_value()):
-            return PlainTextResponse("ROOMCAST_METRICS_TOKEN is required.\n", 401, {"WWW-Authenticate": "Bearer"})
+        if token is not None:
+            sent, expected = request.headers.get("authorization", ""), f"Bearer {token.get_secret_value()}"
+            if not hmac.compare_digest(sent.encode(), expected.encode()):
+                return PlainTextResponse("ROOMCAST_METRICS_TOKEN is required.\n", 401, {"WWW-Authenticate": "Bearer"})
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(roomcast().registry), media_type=media_type, headers={"Cache-Control": "no-store"})
 
     return Route("/metrics", metrics)
-
-
-def _has_token(request: Request, token: str) -> bool:
-    authorization = request.headers.get("authorization", "")
-    return hmac.compare_digest(authorization.encode(), f"Bearer {token}".encode())

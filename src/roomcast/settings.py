@@ -260,14 +260,10 @@ def load_settings(**overrides: Any) -> Settings:
         settings = Settings(**overrides)
         _keys(settings)
     except ValidationError as error:
-        raise WrongSetting("\n".join(_sentences(error))) from None
+        # The direct database URL defaults to the database URL, so the same problem would be reported twice.
+        distinct = {(problem["msg"], repr(problem["input"])): dict(problem) for problem in reversed(error.errors())}
+        raise WrongSetting("\n".join(map(_sentence, reversed(distinct.values())))) from None
     return settings
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    # The direct database URL defaults to the database URL, so the same problem would be reported twice.
-    distinct = {(problem["msg"], repr(problem["input"])): dict(problem) for problem in reversed(error.errors())}
-    return [_sentence(problem) for problem in reversed(distinct.values())]
 
 
 def _sentence(problem: dict[str, Any]) -> str:
@@ -300,7 +296,15 @@ def secret_keys(settings: Settings) -> list[bytes]:
     Without ROOMCAST_SECRET_KEY, a key is created on the first start and stored in the data folder, where only the owner
     of the process can read it. Raises WrongSetting.
     """
-    return _keys(settings) or [_stored_key(data_folder(settings))]
+    if keys := _keys(settings):
+        return keys
+    path = data_folder(settings) / "secret.key"
+    key = _read_or_create(path, lambda: secrets.token_urlsafe(48))
+    if len(key) < MIN_SECRET_BYTES:
+        raise WrongSetting(
+            f"{path} does not hold a key of at least {MIN_SECRET_BYTES} bytes; delete it to get a new one"
+        )
+    return [key]
 
 
 def data_folder(settings: Settings) -> Path:
@@ -359,16 +363,6 @@ def vapid_key(settings: Settings) -> bytes:
 
 def _base64url(raw: bytes) -> str:
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def _stored_key(data_dir: Path) -> bytes:
-    path = data_dir / "secret.key"
-    key = _read_or_create(path, lambda: secrets.token_urlsafe(48))
-    if len(key) < MIN_SECRET_BYTES:
-        raise WrongSetting(
-            f"{path} does not hold a key of at least {MIN_SECRET_BYTES} bytes; delete it to get a new one"
-        )
-    return key
 
 
 def _read_or_create(path: Path, make: Callable[[], str]) -> bytes:

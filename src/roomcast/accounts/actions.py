@@ -89,7 +89,12 @@ async def signup(work: Work, account: NewAccount, device: Device, rules: Account
     Raises UsernameTaken, EmailTaken, ValidationFailed if a later account is named `admin`, Forbidden if the first
     account comes without the set-up token.
     """
-    if rules.first_user_is_admin and await _is_first_account(work.session):
+    is_first = rules.first_user_is_admin and await queries.has_no_users(work.session)
+    if is_first:
+        # If two users sign up on an empty server at once, the second waits for this lock and then sees the first.
+        await work.session.exec(select(Store).with_for_update())
+        is_first = await queries.has_no_users(work.session)
+    if is_first:
         policy.check_setup(rules, account.setup_token)
         user = await create_user(work, account, UserRole.ADMIN)
     else:
@@ -117,23 +122,13 @@ async def create_user(work: Work, account: NewAccount, role: UserRole) -> User:
         async with work.session.begin_nested():
             work.session.add(user)
     except IntegrityError:
-        raise await _name_conflict(work.session, account.username) from None
+        key, skeleton = account.username.casefold(), fold(account.username)
+        is_similar = sa.or_(col(User.username_key) == key, col(User.username_skeleton) == skeleton)
+        if (await work.session.exec(select(User.id).where(is_similar))).first() is None:
+            raise _email_taken() from None
+        message = "this username, or one that looks like it, is taken"
+        raise UsernameTaken(message, path=("input", "username")) from None
     return user
-
-
-async def _is_first_account(session: AsyncSession) -> bool:
-    if not await queries.has_no_users(session):
-        return False
-    # If two users sign up on an empty server at once, the second waits for this lock and then sees the first.
-    await session.exec(select(Store).with_for_update())
-    return await queries.has_no_users(session)
-
-
-async def _name_conflict(session: AsyncSession, username: str) -> UsernameTaken | EmailTaken:
-    is_similar = sa.or_(col(User.username_key) == username.casefold(), col(User.username_skeleton) == fold(username))
-    if (await session.exec(select(User.id).where(is_similar))).first() is not None:
-        return UsernameTaken("this username, or one that looks like it, is taken", path=("input", "username"))
-    return _email_taken()
 
 
 def _email_taken() -> EmailTaken:
@@ -231,19 +226,16 @@ async def update_profile(work: Work, actor: Actor, profile: Profile) -> User:
     if not isinstance(profile.email, Unchanged):
         user.email, user.email_key = profile.email or None, _email_key(profile.email)
     if not isinstance(profile.avatar, Unchanged):
-        user.avatar_id = await _change_avatar(work, actor, user.avatar_id, profile.avatar)
+        if profile.avatar is not None:
+            user.avatar_id = await files.set_avatar(work, actor, local_id("file", profile.avatar), user.avatar_id)
+        else:
+            await files.clear_avatar(work, user.avatar_id)
+            user.avatar_id = None
     try:
         await work.session.flush()
     except IntegrityError:
         raise _email_taken() from None
     return user
-
-
-async def _change_avatar(work: Work, actor: Actor, before: UUID | None, wanted: str | None) -> UUID | None:
-    if wanted is not None:
-        return await files.set_avatar(work, actor, local_id("file", wanted), before)
-    await files.clear_avatar(work, before)
-    return None
 
 
 def check_profile(profile: Profile) -> None:

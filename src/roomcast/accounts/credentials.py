@@ -82,18 +82,14 @@ class Credentials:
         try:
             self.throttle.check(throttle_keys(login, address, set())[1:])
         except RateLimited:
-            if not await self._has_signed_in_from(login, address):
+            key, moment = (login.strip().casefold()[:MAX_LOGIN], network(address) or ""), time.monotonic()
+            until = self._unknown_addresses.get(key)
+            if until is not None and until > moment:
                 raise
-
-    async def _has_signed_in_from(self, login: str, address: str | None) -> bool:
-        key, moment = (login.strip().casefold()[:MAX_LOGIN], network(address) or ""), time.monotonic()
-        until = self._unknown_addresses.get(key)
-        if until is not None and until > moment:
-            return False
-        is_known = throttle_keys(login, address, _known_addresses(await self._find_candidates(login)))[0][0] == "known"
-        if not is_known:
-            self._unknown_addresses.put(key, moment + UNKNOWN_ADDRESS_SECONDS)
-        return is_known
+            known_addresses = _known_addresses(await self._find_candidates(login))
+            if throttle_keys(login, address, known_addresses)[0][0] != "known":
+                self._unknown_addresses.put(key, moment + UNKNOWN_ADDRESS_SECONDS)
+                raise
 
     async def _find_candidates(self, login: str) -> Sequence[queries.LoginCandidate]:
         async with self._db.read() as session:

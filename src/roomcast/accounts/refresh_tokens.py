@@ -91,10 +91,13 @@ async def refresh_session(
     raised, because the end of the session has to be committed. Raises InvalidCredentials, SessionRevoked, Banned.
     """
     token, secret = await _find_presented(work.session, presented)
-    session, user = await _lock_session(work.session, token)
-    token = await _reload(work.session, token)
-    _check_active(session, user, token, rules)
-    successor = await _successor_of(work.session, token)
+    token, session, user = await _lock_session(work.session, token)
+    moment = now()
+    policy.check_not_banned(user)
+    is_over = policy.session_end_reason(session, user, moment) is not None or token.expires_at <= moment
+    if is_over or rules.session_end(session.created_at, moment) <= moment:
+        raise SessionRevoked("this session has ended; sign in again")
+    successor = (await work.session.exec(select(RefreshToken).where(col(RefreshToken.parent_id) == token.id))).first()
     if token.replaced_at is not None or (successor is not None and successor.presented_at is not None):
         return _end_session_after_reuse(work, session)
     token.presented_at = token.presented_at or now()
@@ -103,14 +106,6 @@ async def refresh_session(
     elif now() - successor.created_at > REUSE_LEEWAY:
         successor = await _replace_successor(work.session, token, successor)
     return await _rotate(work.session, (session, user), successor, _successor_secret(secret, successor, tokens), rules)
-
-
-def _check_active(session: Session, user: User, token: RefreshToken, rules: AccountRules) -> None:
-    moment = now()
-    policy.check_not_banned(user)
-    is_over = policy.session_end_reason(session, user, moment) is not None or token.expires_at <= moment
-    if is_over or rules.session_end(session.created_at, moment) <= moment:
-        raise SessionRevoked("this session has ended; sign in again")
 
 
 def _end_session_after_reuse(work: Work, session: Session) -> ReusedRefreshToken:
@@ -167,28 +162,22 @@ async def _find_presented(session: AsyncSession, presented: str) -> tuple[Refres
     return token, secret
 
 
-async def _reload(session: AsyncSession, token: RefreshToken) -> RefreshToken:
-    """The token after its session was locked: until then, another refresh or a new chain may have replaced it."""
-    found = await session.get(RefreshToken, token.id, populate_existing=True)
-    if found is None:
-        raise _invalid_token()
-    return found
-
-
 def _invalid_token() -> InvalidCredentials:
     return InvalidCredentials("this refresh token is not valid", path=("input", "refreshToken"))
 
 
-async def _lock_session(session: AsyncSession, token: RefreshToken) -> tuple[Session, User]:
-    """Lock the token's session, so that two refreshes of one session run one after the other."""
+async def _lock_session(session: AsyncSession, token: RefreshToken) -> tuple[RefreshToken, Session, User]:
+    """Lock the token's session, so that two refreshes of one session run one after the other.
+
+    Returns the token as it is under the lock: until then, another refresh or a new chain may have replaced it.
+    """
     locked = select(Session).where(Session.id == token.session_id).with_for_update()
     found = (await session.exec(locked.execution_options(populate_existing=True))).one()
     user = await session.get_one(User, found.user_id)
-    return found, user
-
-
-async def _successor_of(session: AsyncSession, token: RefreshToken) -> RefreshToken | None:
-    return (await session.exec(select(RefreshToken).where(col(RefreshToken.parent_id) == token.id))).first()
+    current = await session.get(RefreshToken, token.id, populate_existing=True)
+    if current is None:
+        raise _invalid_token()
+    return current, found, user
 
 
 def _hash(secret: str) -> str:

@@ -70,7 +70,13 @@ class Sessions:
         if seen is not None and time.monotonic() - seen[0] <= CACHE_SECONDS:
             return seen[1]
         looked_at, changes = time.monotonic(), self._changes
-        status = await self._load_status(session_id)
+        found = await self._load_state(session_id)
+        if found is None:
+            status = SessionStatus(None, end_reason=SessionEndReason.SESSION_REVOKED)
+        else:
+            state, user = found
+            reason = policy.session_end_reason(state, user, now())
+            status = SessionStatus(user.id, user.role == UserRole.ADMIN, reason)
         if changes == self._changes:  # else the row may have been read before the change
             self._cache.put(session_id, (looked_at, status))
         return status
@@ -109,10 +115,3 @@ class Sessions:
             )
 
     # ------------------------------------------------------------------ cache
-
-    async def _load_status(self, session_id: UUID) -> SessionStatus:
-        found = await self._load_state(session_id)
-        if found is None:
-            return SessionStatus(None, end_reason=SessionEndReason.SESSION_REVOKED)
-        state, user = found
-        return SessionStatus(user.id, user.role == UserRole.ADMIN, policy.session_end_reason(state, user, now()))

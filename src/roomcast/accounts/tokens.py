@@ -78,21 +78,20 @@ class Tokens:
             key = self._keys_by_id.get(str(header.get("kid")))
             if key is None or header.get("typ") != "at+jwt":
                 raise Unauthenticated("this access token was not issued by this server")
-            return _claims(self._decode(token, key))
+            return _claims(
+                self._jwt.decode(
+                    token,
+                    key,
+                    algorithms=["HS256"],
+                    audience=ISSUER,
+                    issuer=ISSUER,
+                    options={"require": ["exp", "iat", "sub", "sid", "jti"], "verify_iat": False},
+                )
+            )
         except jwt.ExpiredSignatureError:
             raise TokenExpired("the access token has expired") from None
         except (jwt.InvalidTokenError, ValueError, OverflowError):
             raise Unauthenticated("this access token is not valid") from None
-
-    def _decode(self, token: str, key: bytes) -> dict[str, Any]:
-        return self._jwt.decode(
-            token,
-            key,
-            algorithms=["HS256"],
-            audience=ISSUER,
-            issuer=ISSUER,
-            options={"require": ["exp", "iat", "sub", "sid", "jti"], "verify_iat": False},
-        )
 
     def successor_secrets(self, secret: str) -> list[str]:
         """The secret of the next refresh token, derived with each key; that of the signing key comes first."""

@@ -35,16 +35,12 @@ def from_init(payload: Mapping[str, Any]) -> str | None:
     """
     headers = next((value for name, value in payload.items() if name.lower() == "headers"), None)
     for mapping in (payload, headers):
-        if isinstance(mapping, dict) and (token := _from_mapping(mapping)):
+        lowered = {name.lower(): value for name, value in mapping.items()} if isinstance(mapping, dict) else {}
+        # All are read before the first is taken, so that a malformed one raises wherever it stands.
+        tokens = [_token(lowered[name]) for name in NAMES if lowered.get(name) is not None]
+        if token := next(filter(None, tokens), None):
             return token
     return None
-
-
-def _from_mapping(mapping: Mapping[str, Any]) -> str | None:
-    lowered = {name.lower(): value for name, value in mapping.items()}
-    # All are read before the first is taken, so that a malformed one raises wherever it stands.
-    tokens = [_token(lowered[name]) for name in NAMES if lowered.get(name) is not None]
-    return next((token for token in tokens if token), None)
 
 
 def _token(value: Any) -> str | None:

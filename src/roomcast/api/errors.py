@@ -97,21 +97,18 @@ def errors_in_payload(
             except Refused as refused:
                 if refused.code not in ErrorCode.__members__:
                     raise
-                return payload(errors=[_user_error(refused)])
+                error = UserError(
+                    code=ErrorCode(refused.code),
+                    message=refused.message,
+                    path=refused.path,
+                    retryable=refused.retryable,
+                    retry_after_ms=refused.retry_after_ms,
+                )
+                return payload(errors=[error])
 
         return resolve
 
     return decorate
-
-
-def _user_error(refused: Refused) -> UserError:
-    return UserError(
-        code=ErrorCode(refused.code),
-        message=refused.message,
-        path=refused.path,
-        retryable=refused.retryable,
-        retry_after_ms=refused.retry_after_ms,
-    )
 
 
 # ------------------------------------------------------------------ top-level errors
@@ -163,7 +160,12 @@ def format_error(error: GraphQLError, request_id: str) -> dict[str, Any]:
 def _message_and_extensions(error: GraphQLError, request_id: str) -> tuple[str, dict[str, Any]]:
     cause = root_cause(error)
     if isinstance(cause, Refused):
-        return cause.message, _refusal_extensions(cause)
+        extensions: dict[str, Any] = {"code": cause.code}
+        if cause.retry_after_ms is not None:
+            extensions["retryAfterMs"] = cause.retry_after_ms
+        if cause.path:
+            extensions["argumentPath"] = cause.path
+        return cause.message, extensions
     if isinstance(cause, OutcomeUnknown):
         return cause.message, {"code": cause.code}
     if error.extensions and "code" in error.extensions:
@@ -181,12 +183,3 @@ def root_cause(error: GraphQLError) -> BaseException | None:
     while isinstance(cause, GraphQLError) and cause.original_error is not None:
         cause = cause.original_error
     return cause
-
-
-def _refusal_extensions(refused: Refused) -> dict[str, Any]:
-    extensions: dict[str, Any] = {"code": refused.code}
-    if refused.retry_after_ms is not None:
-        extensions["retryAfterMs"] = refused.retry_after_ms
-    if refused.path:
-        extensions["argumentPath"] = refused.path
-    return extensions

@@ -133,7 +133,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
                 if is_busy:
                     await self._collect_more(self._waiting)
                 calls = self._pop_group(self._waiting)
-                await self._run_common(calls)
+                await self._run_group(calls, skip_locked=self._has_lanes)
                 is_busy, calls = len(calls) > 1, []
         except BaseException:
             _cancel(calls, self._waiting)
@@ -154,8 +154,8 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         taken, calls[:] = calls[: self._limit], calls[self._limit :]
         return [call for call in taken if not call.future.done()]
 
-    async def _run_common(self, calls: Sequence[_Call[Arg, Result]]) -> None:
-        error = await self._attempt_twice(calls, skip_locked=self._has_lanes)
+    async def _run_group(self, calls: Sequence[_Call[Arg, Result]], *, skip_locked: bool) -> None:
+        error = await self._attempt_twice(calls, skip_locked=skip_locked)
         if error is None:
             return
         if self._has_lanes and not _is_lost(error):
@@ -177,13 +177,6 @@ class GroupCommit(ABC, Generic[Arg, Result]):
         now = _time()
         self._lanes = {key: entry for key, entry in self._lanes.items() if entry[0].task or now < entry[1]}
         self._lanes[key] = lane, now + LANE_SECONDS
-
-    def _defer(self, call: _Call[Arg, Result]) -> None:
-        """Move a call out of the common group to wait for its lock."""
-        self.deferred += 1
-        lane = self._current_lane(call.lane) or self._contended
-        self._direct_to(call.lane, lane)
-        self._enqueue(lane, call)
 
     def _separate(self, calls: Sequence[_Call[Arg, Result]]) -> None:
         """Give each lane of a failed group its own queue, together with the calls that wait behind them."""
@@ -208,7 +201,7 @@ class GroupCommit(ABC, Generic[Arg, Result]):
                 if lane is self._contended:
                     await self._collect_more(lane.calls)
                     calls = self._pop_group(lane.calls)
-                    await self._run_contended(calls)
+                    await self._run_group(calls, skip_locked=False)
                 elif await self._has_slot():
                     try:
                         calls = self._pop_group(lane.calls)
@@ -232,13 +225,6 @@ class GroupCommit(ABC, Generic[Arg, Result]):
                 return await self._slots.acquire()
         except TimeoutError:
             return False
-
-    async def _run_contended(self, calls: Sequence[_Call[Arg, Result]]) -> None:
-        error = await self._attempt_twice(calls, skip_locked=False)
-        if error is not None and _is_lost(error):
-            await self._run_one_by_one(calls, error)
-        elif error is not None:
-            self._separate(calls)
 
     async def _run_lane(self, lane: _Lane[Arg, Result], calls: Sequence[_Call[Arg, Result]]) -> None:
         error = await self._attempt_twice(calls, skip_locked=False)
@@ -276,7 +262,11 @@ class GroupCommit(ABC, Generic[Arg, Result]):
             if not isinstance(result, Unavailable):
                 call.settle(result)
             elif defers:
-                self._defer(call)
+                # Move a call out of the common group to wait for its lock.
+                self.deferred += 1
+                lane = self._current_lane(call.lane) or self._contended
+                self._direct_to(call.lane, lane)
+                self._enqueue(lane, call)
             else:
                 call.fail(result)
         return None

@@ -30,10 +30,8 @@ def is_lock_failure(error: BaseException) -> bool:
 
 def is_answered(error: BaseException) -> bool:
     """Whether the database reported this error on a living connection. It has then rolled the transaction back."""
-    return isinstance(error, DBAPIError) and not error.connection_invalidated and not _is_shutdown(error)
-
-
-def _is_shutdown(error: DBAPIError) -> bool:
-    """Whether the server reports that it stops. It may have committed before."""
+    if not isinstance(error, DBAPIError) or error.connection_invalidated:
+        return False
+    # In these classes of states the server reports that it stops. It may have committed before.
     state = getattr(error.orig, "sqlstate", None)
-    return state is not None and state[:2] in {"08", "57"}
+    return state is None or state[:2] not in {"08", "57"}

@@ -66,12 +66,9 @@ class MemoryBuckets:
         for charge, full_at in zip(charges, after, strict=True):
             self._full_at[charge.bucket] = full_at
         if len(self._full_at) > MAX_BUCKETS:
-            self._drop_fullest(now)
+            emptiest = sorted(self._full_at.items(), key=lambda item: item[1])[MAX_BUCKETS // 10 :]
+            self._full_at = {bucket: full_at for bucket, full_at in emptiest if full_at > now}
         return 0.0
-
-    def _drop_fullest(self, now: float) -> None:
-        emptiest = sorted(self._full_at.items(), key=lambda item: item[1])[MAX_BUCKETS // 10 :]
-        self._full_at = {bucket: full_at for bucket, full_at in emptiest if full_at > now}
 
 
 SCRIPT = """

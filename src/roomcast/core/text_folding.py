@@ -51,16 +51,13 @@ def search_key(text: str, field: str) -> str:
 
 def _visible_form(char: str) -> str:
     """The character for comparison: nothing for accents and invisible characters, the same dash for all dashes."""
-    if _is_accent(char) or unicodedata.category(char) == "Cf" or char in _UNSEEN:
+    # An accent is a mark that does not change its letter. The marks of kana, Thai, Lao and Tibetan, with combining
+    # classes of their own, do change it: パパ is not ハハ.
+    kind = unicodedata.combining(char)
+    is_accent = kind != 0 and kind != 8 and not 84 <= kind <= 132
+    if is_accent or unicodedata.category(char) == "Cf" or char in _UNSEEN:
         return ""
     return "-" if unicodedata.category(char) == "Pd" else char
-
-
-def _is_accent(char: str) -> bool:
-    """Whether it is a mark that does not change its letter. The marks of kana, Thai, Lao and Tibetan, which have
-    combining classes of their own, do change it: パパ is not ハハ."""
-    kind = unicodedata.combining(char)
-    return kind != 0 and kind != 8 and not 84 <= kind <= 132
 
 
 def is_printable(text: str, *, lines: bool = False) -> bool:

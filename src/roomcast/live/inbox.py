@@ -123,9 +123,14 @@ class Inbox:
         kind = kind_of_packed(frame.body)
         if kind == ReadMarkerMoved.kind:  # the user's own read position arrives as MembershipStateChanged
             return
-        room_id = self._room_of(frame)
+        if frame.topic == user_topic(self.user_id):
+            room_id = unpack(frame.body).room_id
+            self._follow([room_id])  # the user may have joined it just now
+        else:
+            room_id = _id_in(frame.topic)
         self._dirty.add(room_id)
-        if kind == RoomChanged.kind or (kind == ReadStateChanged.kind and _are_preferences_changed(frame)):
+        event = unpack(frame.body) if kind == ReadStateChanged.kind else None
+        if kind == RoomChanged.kind or (isinstance(event, ReadStateChanged) and event.preferences):
             self._updated.add(room_id)
         self._has_changes.set()
 
@@ -146,13 +151,6 @@ class Inbox:
         known = self._known.get(_id_in(topic))
         return known.last_seq if known is not None else None
 
-    def _room_of(self, frame: Frame) -> UUID:
-        if frame.topic != user_topic(self.user_id):
-            return _id_in(frame.topic)
-        room_id = unpack(frame.body).room_id
-        self._follow([room_id])  # the user may have joined it just now
-        return room_id
-
     def _follow(self, room_ids: Collection[UUID]) -> bool:
         """Follow the topics of these rooms. Returns whether one of them is new."""
         new = {room_topic(room_id) for room_id in room_ids} - self._followed
@@ -165,7 +163,10 @@ class Inbox:
 
     async def _run(self, outbox: Outbox, on_failure: Callable[[], None]) -> None:
         try:
-            await self._send_snapshot(outbox)
+            own_topic = user_topic(self.user_id)
+            self._followed.add(own_topic)
+            self._services.watchers.follow(self, own_topic)
+            await self._send_update(outbox, self._snapshot(await self._count_all()))
             while not outbox.closed:
                 await self._has_changes.wait()
                 await asyncio.sleep(COALESCE_SECONDS)
@@ -175,12 +176,6 @@ class Inbox:
         except Exception:
             logger.exception("an inbox failed")
             on_failure()
-
-    async def _send_snapshot(self, outbox: Outbox) -> None:
-        own_topic = user_topic(self.user_id)
-        self._followed.add(own_topic)
-        self._services.watchers.follow(self, own_topic)
-        await self._send_update(outbox, self._snapshot(await self._count_all()))
 
     async def _next_updates(self) -> Sequence[InboxUpdate]:
         # Taken before the first wait: what is marked while the database answers belongs to the next batch.
@@ -228,7 +223,12 @@ class Inbox:
 
     async def _count_all(self) -> dict[UUID, RoomReadState]:
         """Count all rooms, each after its topic is followed: what happens in between arrives as a frame."""
-        await self._follow_all_rooms()
+
+        async def read() -> list[UUID]:
+            async with self._services.db.read() as session:
+                return await queries.room_ids_of_user(session, self.user_id)
+
+        self._follow(await retry_until_success(read, worth=is_outage))
         found = await self._count(None)
         while self._follow(found):  # the user joined a room between the two reads, and the frame may be lost
             found = await self._count(None)
@@ -246,13 +246,6 @@ class Inbox:
 
         return await retry_until_success(read, worth=is_outage)
 
-    async def _follow_all_rooms(self) -> None:
-        async def read() -> list[UUID]:
-            async with self._services.db.read() as session:
-                return await queries.room_ids_of_user(session, self.user_id)
-
-        self._follow(await retry_until_success(read, worth=is_outage))
-
     async def _send_update(self, outbox: Outbox, update: InboxUpdate) -> None:
         payload = await retry_until_success(lambda: self._render(update), worth=is_outage)
         while not self._send(payload):
@@ -263,8 +256,3 @@ class Inbox:
 
 def _id_in(topic: str) -> UUID:
     return UUID(topic.partition(":")[2])
-
-
-def _are_preferences_changed(frame: Frame) -> bool:
-    event = unpack(frame.body)
-    return isinstance(event, ReadStateChanged) and event.preferences

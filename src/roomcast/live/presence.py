@@ -253,20 +253,17 @@ class PresenceService:
             self._peer_sync.remove_silent_peers(clock)
         else:  # the silence is that of the bus: no process counts as dead for it
             self._peer_sync.reset_timeouts(clock)
-        self._send_to_peers(clock)
-        self._watched_members.publish()
-        self.typing_users.expire(clock)
-        changed, self.typing_users.changed = self.typing_users.changed, set()
-        for room_id in (changed | self.typing_users.room_ids) & self._typing_feeds.keys():
-            self._typing_feeds[room_id].publish(clock)
-
-    def _send_to_peers(self, clock: float) -> None:
         messages = [*self._full_sync(clock), *self._take_pending(), *self._sync_requests(clock)]
         if not messages and clock - self._sent_at >= self._heartbeat_seconds:
             messages = [*self._peer_sync.encode_messages(PeerMessageKind.HEARTBEAT)]
         if messages:
             self._sent_at = clock
             self._bus.publish(Frame(PRESENCE_TOPIC, 0, message) for message in messages)
+        self._watched_members.publish()
+        self.typing_users.expire(clock)
+        changed, self.typing_users.changed = self.typing_users.changed, set()
+        for room_id in (changed | self.typing_users.room_ids) & self._typing_feeds.keys():
+            self._typing_feeds[room_id].publish(clock)
 
     def _take_pending(self) -> list[str]:
         messages: list[str] = []

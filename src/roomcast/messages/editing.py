@@ -41,7 +41,16 @@ async def edit_message(
     policy.check_revision(message, expected_revision)
     if body == message.body:
         return MessageChange(message, None)
-    await _replace_body(work, message, body)
+    written_at = message.edited_at or message.created_at
+    work.session.add(
+        FormerBody(message_id=message.id, revision=message.revision, body=message.body or "", edited_at=written_at)
+    )
+    message.body, message.edited_at = body, now()
+    message.revision += 1
+    message.mentions_room = mentions.find_mentions(body).room
+    await _delete_rows(work, message, Mention)
+    await mentions.store_mentions(work.session, [message])
+    await search.reindex_message(work, message)
     event = MessageUpdated(room_id=message.room_id, at=now(), message_id=message.id, reason=MessageUpdateReason.EDITED)
     return MessageChange(message, (await work.record(event)).seq)
 
@@ -80,19 +89,6 @@ async def load_message_locked(work: Work, actor: Actor, message_id: UUID | None)
     # It was read before the lock, to find the room: another change may have come in between.
     await work.session.refresh(found)
     return found, view
-
-
-async def _replace_body(work: Work, message: Message, body: str) -> None:
-    written_at = message.edited_at or message.created_at
-    work.session.add(
-        FormerBody(message_id=message.id, revision=message.revision, body=message.body or "", edited_at=written_at)
-    )
-    message.body, message.edited_at = body, now()
-    message.revision += 1
-    message.mentions_room = mentions.find_mentions(body).room
-    await _delete_rows(work, message, Mention)
-    await mentions.store_mentions(work.session, [message])
-    await search.reindex_message(work, message)
 
 
 async def _erase(work: Work, message: Message) -> None:

@@ -107,14 +107,8 @@ def render_html(body: str) -> str:
         rendered = markdown_parser().render(body)
     except TooComplex:
         return _as_text(body)
-    return _clean(rendered) if len(rendered) <= MAX_HTML else _as_text(body)
-
-
-def _as_text(body: str) -> str:
-    return "<p>" + escape(body, quote=False).replace("\n", "<br>") + "</p>"
-
-
-def _clean(rendered: str) -> str:
+    if len(rendered) > MAX_HTML:
+        return _as_text(body)
     return nh3.clean(
         rendered,
         tags=set(TAGS),
@@ -123,6 +117,10 @@ def _clean(rendered: str) -> str:
         url_schemes=set(SCHEMES),
         link_rel=REL,
     )
+
+
+def _as_text(body: str) -> str:
+    return "<p>" + escape(body, quote=False).replace("\n", "<br>") + "</p>"
 
 
 def _allowed_value(_tag: str, name: str, value: str) -> str | None:

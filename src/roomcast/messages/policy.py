@@ -17,7 +17,7 @@ from roomcast.core.text_folding import has_visible_text, is_text
 from roomcast.messages.emoji import fully_qualified
 from roomcast.messages.models import Message, MessageKind, MessageRow
 from roomcast.rooms import policy as rooms
-from roomcast.rooms.models import Membership, MembershipRow, RoomRow
+from roomcast.rooms.models import Membership, RoomRow
 from roomcast.rooms.policy import Member, Right
 
 MAX_BODY = 4000
@@ -45,20 +45,16 @@ def check_body(body: str, *, needs_text: bool = True) -> None:
 def check_send(actor: Actor, room: RoomRow, membership: Member | None, at: datetime) -> Member:
     """Raises NotAMember, RoomArchived, ReadOnly, Muted, SlowMode."""
     member = rooms.check_send(actor, room, membership, at)
-    if not rooms.has_right(actor, room, member, Right.MANAGE_MEMBERS):  # Slow mode does not apply to moderators.
-        _check_slow_mode(room, member, at)
-    return member
-
-
-def _check_slow_mode(room: RoomRow, member: MembershipRow, at: datetime) -> None:
-    if room.slow_mode_seconds == 0 or member.last_sent_at is None:
-        return
+    is_exempt = rooms.has_right(actor, room, member, Right.MANAGE_MEMBERS)  # Slow mode is not for moderators.
+    if is_exempt or room.slow_mode_seconds == 0 or member.last_sent_at is None:
+        return member
     wait = member.last_sent_at + timedelta(seconds=room.slow_mode_seconds) - at
     if wait > timedelta(0):
         raise SlowMode(
             f"Slow mode is on: wait {room.slow_mode_seconds} seconds between your messages.",
             retry_after_ms=round(wait.total_seconds() * 1000),
         )
+    return member
 
 
 def check_reply_to(room: RoomRow, target: MessageRow | None) -> None:

@@ -48,17 +48,14 @@ async def _membership_text(work: Work, events: Sequence[MemberChanged]) -> str:
         return f"{by} left."
     if first.change is MemberChange.REMOVED:
         return f"{by} removed {users[0]}."
-    return f"{by} joined." if user_ids == [first.by_id] else f"{by} added {_join_names(users, len(user_ids))}."
+    if user_ids == [first.by_id]:
+        return f"{by} joined."
+    rest = len(user_ids) - len(users)
+    *others, last = [*users, f"{rest} others" if rest > 1 else "1 other"] if rest else users
+    return f"{by} added {', '.join(others)} and {last}." if others else f"{by} added {last}."
 
 
 async def _mention_texts(work: Work, *user_ids: UUID | None) -> list[str]:
     """`@username` of each user, escaped for Markdown."""
     found = await accounts.users_by_id(work.session, {id_ for id_ in user_ids if id_})
     return ["@" + escape_markdown(found[id_].username) for id_ in user_ids if id_]
-
-
-def _join_names(names: Sequence[str], count: int) -> str:
-    """The names as an English list. `count`: of all users, named or not."""
-    rest = count - len(names)
-    *first, last = [*names, f"{rest} others" if rest > 1 else "1 other"] if rest else names
-    return f"{', '.join(first)} and {last}" if first else last

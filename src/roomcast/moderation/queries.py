@@ -33,10 +33,6 @@ async def audit_log(
     policy.check_audit(actor)
     columns = sa.inspect(AuditEntry).c
     newest_first = [Key(columns.at, descending=True), Key(columns.id, descending=True)]
-    return await page(session, "audit", sa.select(AuditEntry).where(*_conditions(filter_)), newest_first, window)
-
-
-def _conditions(filter_: AuditFilter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     for column, value in (
         (col(AuditEntry.actor_id), filter_.actor_id),
@@ -49,7 +45,7 @@ def _conditions(filter_: AuditFilter) -> list[sa.ColumnElement[bool]]:
             conditions.append(sa.false() if unknown else column == value)
     if filter_.since is not None:
         conditions.append(col(AuditEntry.at) >= filter_.since)
-    return conditions
+    return await page(session, "audit", sa.select(AuditEntry).where(*conditions), newest_first, window)
 
 
 async def entries_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, AuditEntry]:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -41,7 +40,16 @@ async def register_subscription(work: Work, actor: Actor, browser: NewSubscripti
     normalized = NewSubscription(browser.endpoint, p256dh, auth)
     while not await _store_subscription(work, actor, normalized, host):
         pass  # A concurrent request inserted this endpoint first. Now its row is visible and can be replaced.
-    await _delete_oldest(work, actor.user_id)
+    newest = (
+        select(PushSubscription.id)
+        .where(PushSubscription.user_id == actor.user_id)
+        .order_by(col(PushSubscription.created_at).desc(), col(PushSubscription.id))
+        .limit(MAX_SUBSCRIPTIONS)
+    )
+    older = sa.delete(PushSubscription).where(
+        col(PushSubscription.user_id) == actor.user_id, col(PushSubscription.id).not_in(newest)
+    )
+    await work.session.exec(older.execution_options(synchronize_session=False))
 
 
 async def _store_subscription(work: Work, actor: Actor, browser: NewSubscription, host: str) -> bool:
@@ -62,19 +70,6 @@ async def _store_subscription(work: Work, actor: Actor, browser: NewSubscription
     except IntegrityError:
         return False
     return True
-
-
-async def _delete_oldest(work: Work, user_id: UUID) -> None:
-    newest = (
-        select(PushSubscription.id)
-        .where(PushSubscription.user_id == user_id)
-        .order_by(col(PushSubscription.created_at).desc(), col(PushSubscription.id))
-        .limit(MAX_SUBSCRIPTIONS)
-    )
-    older = sa.delete(PushSubscription).where(
-        col(PushSubscription.user_id) == user_id, col(PushSubscription.id).not_in(newest)
-    )
-    await work.session.exec(older.execution_options(synchronize_session=False))
 
 
 async def unregister_subscription(work: Work, actor: Actor, endpoint: str) -> None:

@@ -7,7 +7,7 @@ for it nor signals it. Any number of processes may scan. Each push is sent by on
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from roomcast.core.db import Database
 from roomcast.notifications import actions, pending, policy, unseen
 from roomcast.notifications.payloads import PushPayload, build_payloads
 from roomcast.notifications.pending import Claim, PushSettler, Settlement
-from roomcast.notifications.push_message import PushMessage, PushOutcome, PushResult
+from roomcast.notifications.push_message import PushMessage, PushOutcome
 
 if TYPE_CHECKING:
     from roomcast.notifications.sender import PushSender
@@ -115,17 +115,15 @@ class Notifier:
         busy = [host for host, count in Counter(self._sending.values()).items() if count >= MAX_PER_HOST]
         async with self._db.work() as work:
             claims = await pending.claim_due(work, now(), limit, busy)
-        if claims:
-            await self._send(claims)
-        return bool(claims)
-
-    async def _send(self, claims: Sequence[Claim]) -> None:
+        if not claims:
+            return False
         async with self._db.read() as session:
             payloads = await build_payloads(session, claims, now())
         for claim in claims:
             task = asyncio.create_task(self._send_and_settle(claim, payloads.get(claim.key)), name="push")
             self._sending[task] = claim.subscription.host
             task.add_done_callback(self._sending.pop)
+        return True
 
     async def _send_and_settle(self, claim: Claim, payload: PushPayload | None) -> None:
         try:
@@ -136,22 +134,19 @@ class Notifier:
             sender = await self.sender()
             result = await sender.push(claim.subscription, message)
             self.stats[result.outcome] += 1
-            await self._settle_result(claim, payload, result)
+            if result.outcome == PushOutcome.GONE:
+                async with self._db.work() as work:
+                    await actions.delete_subscription(work, claim.subscription.id)
+            elif result.outcome == PushOutcome.RETRY_LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
+                due_again_at = now() + policy.retry_delay(self._delay, claim.attempts, result.retry_after)
+                await self._settler.submit(Settlement(claim, payload.newest_seq, due_again_at, failed=True))
+            else:
+                await self._settler.submit(self._settlement(claim, payload.newest_seq))
         except Exception:  # The lease ends, and then the push is due again.
             logger.exception(
                 "The result of a push to %s could not be stored; it is sent again when its lease ends",
                 claim.subscription.host,
             )
-
-    async def _settle_result(self, claim: Claim, payload: PushPayload, result: PushResult) -> None:
-        if result.outcome == PushOutcome.GONE:
-            async with self._db.work() as work:
-                await actions.delete_subscription(work, claim.subscription.id)
-        elif result.outcome == PushOutcome.RETRY_LATER and claim.attempts + 1 < policy.MAX_ATTEMPTS:
-            due_again_at = now() + policy.retry_delay(self._delay, claim.attempts, result.retry_after)
-            await self._settler.submit(Settlement(claim, payload.newest_seq, due_again_at, failed=True))
-        else:
-            await self._settler.submit(self._settlement(claim, payload.newest_seq))
 
     def _settlement(self, claim: Claim, seen_seq: int) -> Settlement:
         return Settlement(claim, seen_seq, now() + self._delay)

@@ -52,21 +52,16 @@ async def store_findings(work: Work, findings: Findings, delay: timedelta) -> No
     # Lock the rooms that still exist, so that none is deleted before the commit.
     rooms = select(Room.id).where(col(Room.id).in_(findings.to_seq)).order_by(col(Room.id))
     existing = (await work.session.exec(rooms.with_for_update(read=True, key_share=True))).all()
-    positions = await _lock_positions(work, existing)
+    query = select(PushPosition).where(col(PushPosition.room_id).in_(existing)).order_by(col(PushPosition.room_id))
+    positions = {row.room_id: row for row in await work.session.exec(query.with_for_update())}
+    for room_id in sorted(set(existing) - positions.keys()):
+        positions[room_id] = PushPosition(room_id=room_id, seq=0)
+        work.session.add(positions[room_id])
+    await work.session.flush()
     unchanged = {room_id: row for room_id, row in positions.items() if row.seq == findings.from_seq[room_id]}
     await _store_pending(work, {key: span for key, span in findings.spans.items() if key[1] in unchanged}, delay)
     for room_id, position in unchanged.items():
         position.seq = findings.to_seq[room_id]
-
-
-async def _lock_positions(work: Work, room_ids: Collection[UUID]) -> dict[UUID, PushPosition]:
-    query = select(PushPosition).where(col(PushPosition.room_id).in_(room_ids)).order_by(col(PushPosition.room_id))
-    positions = {row.room_id: row for row in await work.session.exec(query.with_for_update())}
-    for room_id in sorted(set(room_ids) - positions.keys()):
-        positions[room_id] = PushPosition(room_id=room_id, seq=0)
-        work.session.add(positions[room_id])
-    await work.session.flush()
-    return positions
 
 
 async def _store_pending(work: Work, spans: Mapping[Key, UnseenSpan], delay: timedelta) -> None:
@@ -157,18 +152,15 @@ async def settle(work: Work, settlements: Sequence[Settlement]) -> list[None]:
     """Delete or reschedule each of these pushes."""
     rows = await _lock_pending(work, among(_KEY, [settlement.claim.key for settlement in settlements]))
     for settlement in settlements:
-        # No row: the subscription or the room was deleted during the push.
-        if (row := rows.get(settlement.claim.key)) is not None:
-            await _settle(work, row, settlement)
+        row = rows.get(settlement.claim.key)
+        if row is None:  # the subscription or the room was deleted during the push
+            continue
+        if not settlement.failed and row.newest_seq <= settlement.seen_seq:
+            await work.session.delete(row)
+            continue
+        # The push failed, or a scan found newer messages while it was sent: they get a push of their own.
+        row.due_at = settlement.due_again_at
+        row.attempts = settlement.claim.attempts + 1 if settlement.failed else 0
+        if not settlement.failed:
+            row.after_seq = settlement.seen_seq
     return [None for _ in settlements]
-
-
-async def _settle(work: Work, row: PendingPush, settlement: Settlement) -> None:
-    if not settlement.failed and row.newest_seq <= settlement.seen_seq:
-        await work.session.delete(row)
-        return
-    # The push failed, or a scan found newer messages while it was sent: they get a push of their own.
-    row.due_at = settlement.due_again_at
-    row.attempts = settlement.claim.attempts + 1 if settlement.failed else 0
-    if not settlement.failed:
-        row.after_seq = settlement.seen_seq

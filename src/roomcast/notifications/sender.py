@@ -130,7 +130,14 @@ class PushSender:
             if response.status == 204 or length <= MAX_READ_BYTES:
                 await response.aread()  # So that the connection can be reused.
         after = parse_retry_after(response_headers.get(b"retry-after", b"").decode("latin-1"), now())
-        return self._result_of(to.host, response.status, after)
+        status = response.status
+        if 200 <= status < 300:
+            return PushResult(PushOutcome.ACCEPTED)
+        if status in (404, 410):
+            return PushResult(PushOutcome.GONE)
+        if status in (408, 429) or status >= 500:
+            return PushResult(PushOutcome.RETRY_LATER, after)
+        return self._refuse(to.host, status)
 
     def _headers(self, to: PushSubscription, message: PushMessage) -> dict[bytes | str, bytes | str]:
         return {
@@ -141,15 +148,6 @@ class PushSender:
             "Topic": message.topic,
             "Urgency": "high" if message.urgent else "normal",
         }
-
-    def _result_of(self, host: str, status: int, after: timedelta | None) -> PushResult:
-        if 200 <= status < 300:
-            return PushResult(PushOutcome.ACCEPTED)
-        if status in (404, 410):
-            return PushResult(PushOutcome.GONE)
-        if status in (408, 429) or status >= 500:
-            return PushResult(PushOutcome.RETRY_LATER, after)
-        return self._refuse(host, status)
 
     def _refuse(self, host: str, reason: object) -> PushResult:
         """Logged once for each host and reason: further pushes would be refused likewise."""

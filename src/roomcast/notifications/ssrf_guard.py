@@ -41,20 +41,17 @@ class AddressGuard:
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """The addresses of the host that may be connected to. Raises NotPublicAddress, UnresolvableHost."""
-        found = await self._look_up(host, port)
+        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                entries = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
+        except (OSError, UnicodeError, OverflowError):
+            raise UnresolvableHost(host) from None
+        found = list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in entries))
         allowed = found if host.lower() in self._trusted else [each for each in found if is_public(each)]
         if not allowed:
             raise NotPublicAddress(host)
         return allowed
-
-    async def _look_up(self, host: str, port: int) -> list[str]:
-        lookup = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
-        try:
-            async with asyncio.timeout(RESOLVE_SECONDS):
-                found = await asyncio.get_running_loop().run_in_executor(self._threads, lookup)
-        except (OSError, UnicodeError, OverflowError):
-            raise UnresolvableHost(host) from None
-        return list(dict.fromkeys(str(sockaddr[0]) for *_, sockaddr in found))
 
 
 def is_public(text: str) -> bool:

@@ -111,7 +111,13 @@ class PeerSync:
             return None
         peer = self._peers.setdefault(sender, Peer(clock))
         peer.last_message_at = clock
-        self._track_number(peer, message)
+        is_next = message.number == peer.number + 1
+        peer.number = message.number
+        if message.kind is PeerMessageKind.SYNC_BEGIN:
+            peer.synced_user_ids, peer.needs_sync = set(), False
+        elif not is_next:
+            # A full sync with a gap is no full sync: its end must not remove the users of the lost message.
+            peer.synced_user_ids, peer.needs_sync = None, True
         if message.kind is PeerMessageKind.USER_STATES:
             for item in items:
                 self._on_user_state(peer, sender, *item)
@@ -120,15 +126,6 @@ class PeerSync:
             if synced is not None:
                 self._remove_users(peer, sender, peer.user_ids - synced)
         return message
-
-    def _track_number(self, peer: Peer, message: PeerMessage) -> None:
-        is_next = message.number == peer.number + 1
-        peer.number = message.number
-        if message.kind is PeerMessageKind.SYNC_BEGIN:
-            peer.synced_user_ids, peer.needs_sync = set(), False
-        elif not is_next:
-            # A full sync with a gap is no full sync: its end must not remove the users of the lost message.
-            peer.synced_user_ids, peer.needs_sync = None, True
 
     def _on_user_state(self, peer: Peer, sender: str, user: str, state: str, since: int, _status_at: int) -> None:
         user_id = UUID(user)

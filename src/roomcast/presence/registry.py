@@ -102,7 +102,10 @@ class PresenceRegistry:
         user = self._users.get(user_id)
         if user is None:
             return Presence(PresenceState.OFFLINE)
-        return Presence(user.state(), _rounded_time(user.last_active_at()), user.status.text, user.status.emoji)
+        moment, shown_at = user.last_active_at(), None
+        if moment is not None:
+            shown_at = datetime.fromtimestamp(moment - moment % LAST_ACTIVE_PRECISION_SECONDS, UTC)
+        return Presence(user.state(), shown_at, user.status.text, user.status.emoji)
 
     def is_visible(self, user_id: UUID) -> bool:
         """Whether other users see this user as ACTIVE or IDLE."""
@@ -156,12 +159,6 @@ class PresenceRegistry:
         self._absent.setdefault(user_id)
         while len(self._absent) > MAX_ABSENT_USERS:
             del self._users[self._absent.popitem(last=False)[0]]
-
-
-def _rounded_time(moment: int | None) -> datetime | None:
-    if moment is None:
-        return None
-    return datetime.fromtimestamp(moment - moment % LAST_ACTIVE_PRECISION_SECONDS, UTC)
 
 
 def unix_seconds() -> int:

@@ -33,18 +33,15 @@ def apply_status_update(status: Status, update: StatusUpdate, session_id: UUID, 
 
     `session_id`: the device that sent the update. `at`: the time in Unix milliseconds. Raises ValidationFailed.
     """
-    text, emoji = update.status_text, update.status_emoji
+    text, emoji, hidden_by = update.status_text, update.status_emoji, status.hidden_by
+    if update.state is PresenceState.OFFLINE:
+        hidden_by = session_id
+    elif update.state is None or (update.state is PresenceState.ACTIVE and hidden_by == session_id):
+        hidden_by = None
     new = replace(
         status,
-        hidden_by=_hidden_by(status.hidden_by, update, session_id),
+        hidden_by=hidden_by,
         text=status.text if isinstance(text, Unchanged) else policy.check_status_text(text),
         emoji=status.emoji if isinstance(emoji, Unchanged) else policy.check_status_emoji(emoji),
     )
     return status if new == status else replace(new, at=max(at, status.at + 1))
-
-
-def _hidden_by(before: UUID | None, update: StatusUpdate, session_id: UUID) -> UUID | None:
-    if update.state is PresenceState.OFFLINE:
-        return session_id
-    is_lifted = update.state is None or (update.state is PresenceState.ACTIVE and before == session_id)
-    return None if is_lifted else before

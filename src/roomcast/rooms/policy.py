@@ -210,16 +210,12 @@ def check_join(
     check_not_archived(room)
     if invite is None and room.visibility != RoomVisibility.PUBLIC:
         raise Forbidden("This room is private. Ask a member for an invite.")
-    if former is not None and former.removed and not _can_readmit(invite, inviter, former):
+    if former is None or not former.removed:
+        return
+    # An invite readmits a removed member if it is newer than the removal, and its creator may remove members.
+    is_newer = invite is not None and former.removed_at is not None and invite.created_at > former.removed_at
+    if not is_newer or inviter is None or RANK[inviter] < RANK[MINIMUM_ROLE[Right.MANAGE_MEMBERS]]:
         raise Forbidden("You were removed from this room. Ask one of its moderators for a new invite, or to add you.")
-
-
-def _can_readmit(invite: Invite | None, inviter: RoomRole | None, former: FormerMember) -> bool:
-    """Whether the invite readmits a removed member: it is newer than the removal, and its creator may remove
-    members."""
-    if invite is None or inviter is None or former.removed_at is None:
-        return False
-    return invite.created_at > former.removed_at and RANK[inviter] >= RANK[MINIMUM_ROLE[Right.MANAGE_MEMBERS]]
 
 
 def check_leave(room: Room, membership: Membership | None, owner_count: int) -> Membership:

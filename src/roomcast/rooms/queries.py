@@ -102,9 +102,7 @@ async def room_count(session: AsyncSession, actor: Actor, filter_: RoomFilter) -
 
 
 def _filtered(actor: Actor, filter_: RoomFilter) -> "sa.Select[Room, RoomHead, Membership]":
-    matching = _readable_rooms_query(actor).where(
-        _membership_condition(actor, filter_.membership), _archived_condition(filter_)
-    )
+    matching = _readable_rooms_query(actor).where(*_list_conditions(actor, filter_))
     if filter_.kind is not None:
         matching = matching.where(col(Room.kind) == filter_.kind)
     if filter_.unread is not None:
@@ -114,20 +112,16 @@ def _filtered(actor: Actor, filter_: RoomFilter) -> "sa.Select[Room, RoomHead, M
     return matching
 
 
-def _membership_condition(actor: Actor, which: RoomMembershipFilter) -> sa.ColumnElement[bool]:
-    if which is RoomMembershipFilter.ALL:
-        return sa.true()
-    if which is RoomMembershipFilter.DISCOVERABLE:
-        return col(Membership.user_id).is_(None)
-    return col(Membership.user_id) == actor.user_id  # Compared with a value, so that an index finds the rows.
-
-
-def _archived_condition(filter_: RoomFilter) -> sa.ColumnElement[bool]:
-    """The directory (DISCOVERABLE) never shows archived rooms."""
+def _list_conditions(actor: Actor, filter_: RoomFilter) -> list[sa.ColumnElement[bool]]:
+    """The membership and the archive. The directory (DISCOVERABLE) never shows archived rooms."""
     archived = col(Room.archived_at).is_not(None)
+    shown = archived if filter_.archived else sa.not_(archived)
+    if filter_.membership is RoomMembershipFilter.ALL:
+        return [shown]
     if filter_.membership is RoomMembershipFilter.DISCOVERABLE:
-        return sa.false() if filter_.archived else sa.not_(archived)
-    return archived if filter_.archived else sa.not_(archived)
+        return [col(Membership.user_id).is_(None), sa.false() if filter_.archived else shown]
+    # Compared with a value, so that an index finds the rows.
+    return [col(Membership.user_id) == actor.user_id, shown]
 
 
 def _name_condition(actor: Actor, text: str) -> sa.ColumnElement[bool]:

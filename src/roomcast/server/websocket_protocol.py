@@ -118,11 +118,14 @@ class WebSocketProtocol(ChunkedReads, WebSocketsSansIOProtocol):
             self.conn.data_to_send()
 
     def send_receive_event_to_app(self) -> None:
-        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_text(b"".join(self.frames)):
-            self.conn.send_close(1007, "Text is UTF-8")  # uvicorn would log a traceback
-            self.handle_parser_exception()
-        else:
-            super().send_receive_event_to_app()
+        if self.curr_msg_data_type == "text" and not self.close_sent:
+            try:
+                b"".join(self.frames).decode()
+            except UnicodeDecodeError:
+                self.conn.send_close(1007, "Text is UTF-8")  # uvicorn would log a traceback
+                self.handle_parser_exception()
+                return
+        super().send_receive_event_to_app()
 
     async def receive(self) -> Any:
         message = await self.queue.get()
@@ -140,14 +143,6 @@ def recommended_options() -> str:
     """The options that uvicorn needs when it is not run by `roomcast serve`, for a log line."""
     options = {"ws": f"{WebSocketProtocol.__module__}:{WebSocketProtocol.__name__}", **SERVER_OPTIONS}
     return ", ".join(f"{name}={value}" for name, value in options.items())
-
-
-def _is_text(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _frame_header(size: int) -> bytes:

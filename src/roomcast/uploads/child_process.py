@@ -6,7 +6,6 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
 
 import roomcast
 
@@ -66,7 +65,8 @@ class Child:
         code = process.wait()
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
-                _close(pipe)
+                with suppress(OSError):  # closing flushes, and the reader is gone
+                    pipe.close()
         return code
 
     def _start(self) -> subprocess.Popen[bytes] | None:
@@ -87,8 +87,3 @@ def _environment() -> dict[str, str]:
     found = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     package = str(Path(roomcast.__file__).parent.parent)
     return {**found, "PYTHONPATH": os.pathsep.join(filter(None, (package, found.get("PYTHONPATH"))))}
-
-
-def _close(pipe: IO[bytes]) -> None:
-    with suppress(OSError):  # closing flushes, and the reader is gone
-        pipe.close()

@@ -4,14 +4,13 @@ Bytes are deleted before their rows, so a crash in between only means that the d
 remain after a lost database or a lost race; they are found by listing the storage.
 """
 
-from collections.abc import Sequence
 from uuid import UUID
 
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.uploads import actions, policy, queries
-from roomcast.uploads.models import File, blob_name, thumbnail_name
-from roomcast.uploads.storage import Blob, Storage
+from roomcast.uploads.models import blob_name, thumbnail_name
+from roomcast.uploads.storage import Storage
 
 BATCH_SIZE = 200
 """Files that are deleted at a time."""
@@ -21,23 +20,18 @@ async def delete_unused_files(db: Database, storage: Storage) -> None:
     """Expire files that were not used within a day, then delete all files that nothing can use any more."""
     async with db.work() as work:
         await actions.expire_unused_files(work)
-    while files := await _abandoned_files(db):
+    while True:
+        async with db.read() as session:
+            files = await queries.abandoned_files(session, BATCH_SIZE)
+        if not files:
+            return
         for file in files:
-            await _delete_blobs(storage, file)
+            if file.sha256 is not None:
+                name = blob_name(file.id, file.sha256)
+                await storage.remove(thumbnail_name(name))
+                await storage.remove(name)
         async with db.work() as work:
             await actions.delete_files(work, [file.id for file in files])
-
-
-async def _abandoned_files(db: Database) -> list[File]:
-    async with db.read() as session:
-        return await queries.abandoned_files(session, BATCH_SIZE)
-
-
-async def _delete_blobs(storage: Storage, file: File) -> None:
-    if file.sha256 is not None:
-        name = blob_name(file.id, file.sha256)
-        await storage.remove(thumbnail_name(name))
-        await storage.remove(name)
 
 
 async def delete_orphaned_blobs(db: Database, storage: Storage) -> None:
@@ -45,16 +39,13 @@ async def delete_orphaned_blobs(db: Database, storage: Storage) -> None:
     before = now() - policy.UNUSED_RETENTION
     async for page in storage.list_blobs():
         old = [found for found in page if found.modified_at < before]
-        for orphan in await _orphans(db, old):
-            await storage.remove(orphan.name)
-
-
-async def _orphans(db: Database, found: Sequence[Blob]) -> list[Blob]:
-    owners = {each.name: _file_id(each.name) for each in found}
-    async with db.read() as session:
-        files = await queries.files_by_id(session, {id_ for id_ in owners.values() if id_ is not None})
-    known = {blob_name(file.id, file.sha256) for file in files.values() if file.sha256 is not None}
-    return [each for each in found if owners[each.name] and each.name.removesuffix("-thumbnail") not in known]
+        owners = {each.name: _file_id(each.name) for each in old}
+        async with db.read() as session:
+            files = await queries.files_by_id(session, {id_ for id_ in owners.values() if id_ is not None})
+        known = {blob_name(file.id, file.sha256) for file in files.values() if file.sha256 is not None}
+        for name, id_ in owners.items():
+            if id_ is not None and name.removesuffix("-thumbnail") not in known:
+                await storage.remove(name)
 
 
 def _file_id(name: str) -> UUID | None:

@@ -38,15 +38,11 @@ def decode_picture(path: Path, content_type: str, thumbnail: Path) -> tuple[int,
             raise FileTooLarge(f"a picture has at most {MAX_PIXELS} pixels")
         picture.draft("RGB", (2 * THUMBNAIL_PIXELS, 2 * THUMBNAIL_PIXELS))
         turn = picture.getexif().get(_ORIENTATION, 1)
-        _shrink(picture, turn).save(thumbnail, "WEBP", quality=80)
+        # Scale down before rotating: a full copy of 50 million pixels would take 200 MB.
+        mode = "RGBA" if picture.has_transparency_data else "RGB"
+        pixels = picture if picture.mode == mode else picture.convert(mode)
+        pixels.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+        bare = Image.new(mode, pixels.size)  # a new image has no metadata
+        bare.paste(pixels)
+        (bare.transpose(_TRANSPOSITIONS[turn]) if turn in _TRANSPOSITIONS else bare).save(thumbnail, "WEBP", quality=80)
     return (height, width) if turn >= 5 else (width, height)
-
-
-def _shrink(picture: Image.Image, turn: int) -> Image.Image:
-    """Scale down before rotating: a full copy of 50 million pixels would take 200 MB."""
-    mode = "RGBA" if picture.has_transparency_data else "RGB"
-    pixels = picture if picture.mode == mode else picture.convert(mode)
-    pixels.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
-    bare = Image.new(mode, pixels.size)  # a new image has no metadata
-    bare.paste(pixels)
-    return bare.transpose(_TRANSPOSITIONS[turn]) if turn in _TRANSPOSITIONS else bare

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from roomcast.core.errors import Refused, UnsupportedMediaType
 from roomcast.uploads.stripping import strip
@@ -34,21 +34,17 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # output of libraries must not mix with replies
     os.umask(0o077)
-    _set_limits(int(sys.argv[1]))
-    for line in sys.stdin.buffer:
-        replies.write(json.dumps(_run_job(json.loads(line))).encode() + b"\n")
-        replies.flush()
-
-
-def _set_limits(memory_bytes: int) -> None:
     if hasattr(os, "nice"):
         with suppress(OSError):
             os.nice(NICENESS)
     with suppress(OSError):  # when the machine runs out of memory, this process is ended first (Linux)
         Path("/proc/self/oom_score_adj").write_text("1000")
     if resource is not None:
-        _limit(resource.RLIMIT_AS, memory_bytes)  # more is a MemoryError; macOS does not keep to it
+        _limit(resource.RLIMIT_AS, int(sys.argv[1]))  # more is a MemoryError; macOS does not keep to it
         _limit(resource.RLIMIT_CORE, 0)
+    for line in sys.stdin.buffer:
+        replies.write(json.dumps(_run_job(json.loads(line))).encode() + b"\n")
+        replies.flush()
 
 
 def _limit(what: int, value: int) -> None:
@@ -57,15 +53,11 @@ def _limit(what: int, value: int) -> None:
         resource.setrlimit(what, (value if most == resource.RLIM_INFINITY else min(value, most), most))
 
 
-def _limit_cpu(seconds: int) -> None:
-    """From now on. A process that uses more is ended by the system (SIGXCPU)."""
+def _run_job(job: Mapping[str, Any]) -> Mapping[str, Any]:
+    # The limit counts from now on. A process that uses more CPU time is ended by the system (SIGXCPU).
     if resource is not None:
         used = resource.getrusage(resource.RUSAGE_SELF)
-        _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + seconds)
-
-
-def _run_job(job: Mapping[str, Any]) -> Mapping[str, Any]:
-    _limit_cpu(job["cpu_seconds"])
+        _limit(resource.RLIMIT_CPU, int(used.ru_utime + used.ru_stime) + 1 + job["cpu_seconds"])
     try:
         return _prepare(job)
     except Refused as refused:
@@ -83,19 +75,15 @@ def _prepare(job: Mapping[str, Any]) -> Mapping[str, Any]:
         strip(path, target, job["content_type"])
         path, byte_size = target, target.stat().st_size
         with path.open("rb") as file:
-            sha256 = _sha256(file)
+            digest = hashlib.sha256()
+            while data := file.read(READ_BYTES):
+                digest.update(data)
+            sha256 = digest.hexdigest()
     if job["thumbnail"] is not None:
         from roomcast.uploads.picture_decoding import decode_picture  # noqa: PLC0415 (an extra)
 
         picture = decode_picture(path, job["content_type"], Path(job["thumbnail"]))
     return {"sha256": sha256, "byte_size": byte_size, "picture": picture}
-
-
-def _sha256(file: BinaryIO) -> str:
-    digest = hashlib.sha256()
-    while data := file.read(READ_BYTES):
-        digest.update(data)
-    return digest.hexdigest()
 
 
 if __name__ == "__main__":

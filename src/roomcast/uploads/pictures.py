@@ -4,7 +4,6 @@ not affect the server.
 
 import asyncio
 import json
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -92,7 +91,24 @@ class PicturePool:
         """
         turn = self._user_locks.setdefault(owner_id, asyncio.Lock())
         async with turn, self._slots:
-            return _prepared(await self._run_job(job))
+            child, is_reusable = self._take_child(), False
+            try:
+                reply = await self._request(child, job)
+                is_reusable = child.answer_count < self.limits.pictures
+            except TimeoutError:  # with CPU time left: the machine is busy
+                raise RequestTimedOut("reading this picture took too long") from None
+            finally:  # after a cancellation too: the next reply would be for this job
+                if is_reusable:
+                    self._idle.append(child)
+                else:
+                    self._discard(child)
+            answer: dict[str, Any] = json.loads(reply)
+            if "refused" in answer:
+                raise _ERRORS[answer["refused"]](answer["message"])
+            if "errno" in answer:
+                raise OSError(answer["errno"], answer["message"])
+            picture = Picture(*answer["picture"]) if answer["picture"] else None
+            return Prepared(answer["sha256"], answer["byte_size"], picture)
 
     async def close(self) -> None:
         """Kill all children, including those that are working."""
@@ -101,21 +117,6 @@ class PicturePool:
         self._threads.shutdown(wait=False, cancel_futures=True)
         for child in list(self._children):
             await asyncio.to_thread(child.reap)
-
-    async def _run_job(self, job: Job) -> Mapping[str, Any]:
-        child, is_reusable = self._take_child(), False
-        try:
-            reply = await self._request(child, job)
-            is_reusable = child.answer_count < self.limits.pictures
-        except TimeoutError:  # with CPU time left: the machine is busy
-            raise RequestTimedOut("reading this picture took too long") from None
-        finally:  # after a cancellation too: the next reply would be for this job
-            if is_reusable:
-                self._idle.append(child)
-            else:
-                self._discard(child)
-        answer: dict[str, Any] = json.loads(reply)
-        return answer
 
     def _take_child(self) -> Child:
         """An idle one, or a new one. Idle ones that have ended, as when the system ran out of memory, are replaced."""
@@ -147,12 +148,3 @@ class PicturePool:
         self._children.discard(child)
         child.kill()
         Thread(target=child.reap, daemon=True).start()  # a killed process ends soon, but not at once
-
-
-def _prepared(answer: Mapping[str, Any]) -> Prepared:
-    if "refused" in answer:
-        raise _ERRORS[answer["refused"]](answer["message"])
-    if "errno" in answer:
-        raise OSError(answer["errno"], answer["message"])
-    picture = Picture(*answer["picture"]) if answer["picture"] else None
-    return Prepared(answer["sha256"], answer["byte_size"], picture)

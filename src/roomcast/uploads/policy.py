@@ -29,16 +29,12 @@ def clean_filename(name: str) -> str:
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name.strip()))[-1]
     shown = "".join(char for char in last if char.isspace() or is_printable(char))
     tidy = " ".join(_UNSAFE.sub("_", shown).split()).strip(". ")
-    return _truncate(tidy) or "file"
-
-
-def _truncate(name: str) -> str:
-    """Shorten the name, but keep its extension."""
-    stem, dot, ending = name.rpartition(".")
+    # Shortened, but with its extension.
+    stem, dot, ending = tidy.rpartition(".")
     if not dot or len(ending) > 16:
-        stem, dot, ending = name, "", ""
+        stem, dot, ending = tidy, "", ""
     max_bytes = MAX_NAME_BYTES - len((dot + ending).encode())
-    return stem.encode()[:max_bytes].decode(errors="ignore").strip(". ") + dot + ending
+    return stem.encode()[:max_bytes].decode(errors="ignore").strip(". ") + dot + ending or "file"
 
 
 def check_type(declared: str) -> str:

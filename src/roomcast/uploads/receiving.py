@@ -86,7 +86,10 @@ class UploadReceiver:
         upload = PartialUpload(self._incoming / f"{file.id.hex}-{secrets.token_hex(8)}")
         with self.slots.acquire(address, file.owner_id), self._reserve_bytes(file.upload_size):
             try:
-                await self._check_space()
+                # Raises StorageFull if the running uploads would not leave enough disk space.
+                free = (await asyncio.to_thread(shutil.disk_usage, self._incoming)).free
+                if free - self._reserved_bytes < self._limits.min_free_bytes:
+                    raise _storage_full()
                 await self._write(upload, file, chunks)
                 return await self._store(upload, file)
             except OSError as error:
@@ -109,12 +112,6 @@ class UploadReceiver:
             yield
         finally:
             self._reserved_bytes -= size
-
-    async def _check_space(self) -> None:
-        """Raises StorageFull if the running uploads would not leave enough disk space."""
-        free = (await asyncio.to_thread(shutil.disk_usage, self._incoming)).free
-        if free - self._reserved_bytes < self._limits.min_free_bytes:
-            raise _storage_full()
 
     async def _write(self, upload: PartialUpload, file: File, chunks: AsyncIterator[bytes]) -> None:
         handle = await asyncio.to_thread(_create, upload.path)

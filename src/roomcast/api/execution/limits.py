@@ -16,7 +16,6 @@ from graphql import (
     GraphQLError,
     InlineFragmentNode,
     OperationDefinitionNode,
-    SelectionNode,
     SelectionSetNode,
 )
 
@@ -114,7 +113,12 @@ class SizeChecker:
     def _selection_set_size(self, selections: SelectionSetNode | None) -> ExpandedSize:
         total = ExpandedSize()
         for node in selections.selections if selections else ():
-            inner = self._inner_size(node)
+            if isinstance(node, FragmentSpreadNode):
+                inner = self._fragment_size(node.name.value)
+            elif isinstance(node, FieldNode | InlineFragmentNode):
+                inner = self._selection_set_size(node.selection_set)
+            else:
+                inner = ExpandedSize()
             is_field = isinstance(node, FieldNode)
             if isinstance(node, FieldNode) and node.selection_set:
                 self._object_selections[(node.alias or node.name).value] += 1
@@ -127,15 +131,6 @@ class SizeChecker:
             )
             total = self._checked(total.combine(outer))
         return total
-
-    def _inner_size(self, node: SelectionNode) -> ExpandedSize:
-        if isinstance(node, FragmentSpreadNode):
-            return self._fragment_size(node.name.value)
-        return (
-            self._selection_set_size(node.selection_set)
-            if isinstance(node, FieldNode | InlineFragmentNode)
-            else ExpandedSize()
-        )
 
     def _fragment_size(self, name: str) -> ExpandedSize:
         fragment = self._fragments.get(name)

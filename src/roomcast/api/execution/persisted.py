@@ -36,22 +36,21 @@ class PersistedQueries:
     def document_text(self, request: Request) -> str:
         """The text of the document that the request sends or names. Raises RequestErrors."""
         if self._trusted is not None:
-            return self._trusted_document(request, self._trusted)
+            name = request.document_id or request.query_hash
+            if name is not None:
+                if name.removeprefix("sha256:") not in self._trusted:
+                    raise not_found()
+                return self._trusted[name.removeprefix("sha256:")]
+            if sha256(request.query or "") not in self._hashes:
+                raise RequestErrors(
+                    coded_error("FORBIDDEN", "This server executes only the documents of its manifest.")
+                )
+            return request.query or ""
         if request.query_hash is None:
             if request.query is None:
                 raise not_found()
             return request.query
         return self._automatic_document(request, request.query_hash)
-
-    def _trusted_document(self, request: Request, trusted: Manifest) -> str:
-        name = request.document_id or request.query_hash
-        if name is not None:
-            if name.removeprefix("sha256:") not in trusted:
-                raise not_found()
-            return trusted[name.removeprefix("sha256:")]
-        if sha256(request.query or "") not in self._hashes:
-            raise RequestErrors(coded_error("FORBIDDEN", "This server executes only the documents of its manifest."))
-        return request.query or ""
 
     def _automatic_document(self, request: Request, query_hash: str) -> str:
         if request.query is None:

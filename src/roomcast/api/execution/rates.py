@@ -62,7 +62,19 @@ class RateLimiter:
 
     async def admit(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> None:
         """Charge the operation to viewer and address. Raises RequestErrors with RATE_LIMITED and retryAfterMs."""
-        await self._take(self._charges(operation, cost, viewer, caller))
+        allowed, address = self._limits, counted_address(caller.ip_address)
+        charges = [
+            Charge(f"operations:{address}", allowed.operations_per_address),
+            Charge(f"cost:{address}", allowed.cost_per_address, cost),
+        ]
+        if viewer is not None:
+            charges += [
+                Charge(f"operations:{viewer.user_id}", allowed.operations),
+                Charge(f"cost:{viewer.user_id}", allowed.cost, cost),
+            ]
+        if operation.kind is OperationType.MUTATION:
+            charges += self._mutation_charges(operation.root_fields, viewer, address)
+        await self._take(charges)
 
     async def admit_parsing(self, document: str, caller: Caller) -> None:
         """Charge the parsing of a document to the address. Raises as `admit` does."""
@@ -76,21 +88,6 @@ class RateLimiter:
             raise RequestErrors(
                 coded_error("RATE_LIMITED", "Too many requests. Try again later.", retryAfterMs=milliseconds)
             )
-
-    def _charges(self, operation: Operation, cost: int, viewer: Actor | None, caller: Caller) -> list[Charge]:
-        allowed, address = self._limits, counted_address(caller.ip_address)
-        charges = [
-            Charge(f"operations:{address}", allowed.operations_per_address),
-            Charge(f"cost:{address}", allowed.cost_per_address, cost),
-        ]
-        if viewer is not None:
-            charges += [
-                Charge(f"operations:{viewer.user_id}", allowed.operations),
-                Charge(f"cost:{viewer.user_id}", allowed.cost, cost),
-            ]
-        if operation.kind is OperationType.MUTATION:
-            charges += self._mutation_charges(operation.root_fields, viewer, address)
-        return charges
 
     def _mutation_charges(self, fields: Sequence[str], viewer: Actor | None, address: str) -> list[Charge]:
         """Charges for the mutations of a document: changes, messages and signals by their weights."""

@@ -20,7 +20,6 @@ from roomcast.api.execution.decoding import decode_json
 from roomcast.api.execution.documents import Operation, RequestErrors
 from roomcast.api.execution.engine import Engine, Payload, request_errors_payload
 from roomcast.api.execution.requests import InvalidRequest, parse_request
-from roomcast.api.execution.requests import Request as GraphQLRequest
 from roomcast.api.http.streaming import Framing, Serve, StreamingResponse, preferred_framing
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Refused
@@ -98,10 +97,12 @@ class HttpEndpoint:
         self._engine, self._serve, self._playground, self._allow_get = engine, serve, playground, allow_get
 
     async def __call__(self, request: Request) -> ASGIApp:
-        if self._playground and _is_browser(request):
+        accept = request.headers.get("accept", "")
+        # A person who opens the address in a browser gets the page.
+        if self._playground and request.method in SAFE_METHODS and "text/html" in accept:
             return self._playground()
         request_id = str(uuid7())
-        media_type = _media_type(request.headers.get("accept", ""))
+        media_type = _media_type(accept)
         try:
             result = await self._execute(request, request_id)
         except Rejected as rejected:
@@ -119,7 +120,12 @@ class HttpEndpoint:
 
     async def _execute(self, request: Request, request_id: str) -> Result | StreamResult:
         parameters = await self._read(request)
-        graphql_request, caller = _graphql_request(parameters), _caller(request, request_id)
+        client = request.client.host if request.client else None
+        try:
+            graphql_request = parse_request(parameters)
+        except InvalidRequest as error:
+            raise Rejected(400, _bad(str(error))) from None
+        caller = Caller(request_id, client, origin=str(request.base_url).rstrip("/"))
         operation = await self._engine.parse_operation(graphql_request, caller)
         if operation.kind is OperationType.SUBSCRIPTION:
             await self._viewer(request, operation)  # a bad token gets a 401 here; the stream could only report it
@@ -144,7 +150,13 @@ class HttpEndpoint:
 
     async def _read(self, request: Request) -> dict[str, Any]:
         if request.method == "POST":
-            return _object(await _body(request, self.body_timeout))
+            try:
+                found = decode_json(await _body(request, self.body_timeout))
+            except ValueError:
+                raise Rejected(400, _bad("The body is not valid JSON.")) from None
+            if not isinstance(found, dict):
+                raise Rejected(400, _bad("The body must be one JSON object."))
+            return found
         if request.method in SAFE_METHODS and self._allow_get:
             return _from_query(request)
         allowed = [*(SAFE_METHODS if self._allow_get else ()), "POST"]
@@ -158,11 +170,6 @@ def on_http_exception(_request: Request, error: Exception) -> Response:
     code = "NOT_FOUND" if status == 404 else "BAD_USER_INPUT"
     payload = _errors(coded_error(code, str(getattr(error, "detail", ""))), str(uuid7()))
     return Response(orjson.dumps(payload), status, headers, JSON)
-
-
-def _caller(request: Request, request_id: str) -> Caller:
-    client = request.client.host if request.client else None
-    return Caller(request_id, client, origin=str(request.base_url).rstrip("/"))
 
 
 async def _body(request: Request, seconds: float) -> bytes:
@@ -202,16 +209,6 @@ def _too_large() -> Rejected:
     return Rejected(413, _bad(f"A body has at most {MAX_BODY_BYTES} bytes."), Connection="close")
 
 
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        found = decode_json(body)
-    except ValueError:
-        raise Rejected(400, _bad("The body is not valid JSON.")) from None
-    if not isinstance(found, dict):
-        raise Rejected(400, _bad("The body must be one JSON object."))
-    return found
-
-
 def _from_query(request: Request) -> dict[str, Any]:
     found: dict[str, Any] = dict(request.query_params)
     for name in ("variables", "extensions"):
@@ -223,13 +220,6 @@ def _from_query(request: Request) -> dict[str, Any]:
     return found
 
 
-def _graphql_request(parameters: dict[str, Any]) -> GraphQLRequest:
-    try:
-        return parse_request(parameters)
-    except InvalidRequest as error:
-        raise Rejected(400, _bad(str(error))) from None
-
-
 def _bad(message: str) -> GraphQLError:
     return coded_error("BAD_USER_INPUT", message)
 
@@ -239,12 +229,6 @@ def _errors(error: GraphQLError, request_id: str) -> Payload:
 
 
 # ------------------------------------------------------------------ negotiating
-
-
-def _is_browser(request: Request) -> bool:
-    """Whether a person opened the address in a browser: the Accept header names text/html."""
-    accept = request.headers.get("accept", "")
-    return request.method in SAFE_METHODS and "text/html" in accept
 
 
 def _media_type(accept: str) -> str:

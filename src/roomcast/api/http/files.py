@@ -135,7 +135,16 @@ class FilesEndpoint:
             if file is None or not await _may_download(session, file, reader):
                 raise NotFound("no such file")
         variant = choose(file)
-        headers = _headers(variant, seconds)
+        headers = {
+            "Content-Type": variant.content_type,
+            "Content-Disposition": disposition(variant.filename, inline=variant.content_type in INLINE),
+            "Content-Security-Policy": INERT,
+            # Pages of ROOMCAST_ALLOWED_ORIGINS show pictures too. The URL alone gives access anyway.
+            "Cross-Origin-Resource-Policy": "cross-origin",
+            "Cache-Control": f"private, max-age={seconds}, immutable",
+            "Accept-Ranges": "bytes",
+            "ETag": variant.etag,
+        }
         if has_current_version(request.headers, variant.etag):
             return Response(status_code=304, headers=headers)
         return await self._send_bytes(request, variant, headers)
@@ -193,21 +202,8 @@ def _thumbnail(file: File) -> Variant:
     if not file.has_thumbnail:
         return original
     return Variant(
-        thumbnail_name(original.blob), "thumbnail_name.webp", "image/webp", f'"{file.sha256}-thumbnail_name"'
+        thumbnail_name(original.blob), "thumbnail.webp", "image/webp", f'"{file.sha256}-thumbnail"'
     )
-
-
-def _headers(variant: Variant, seconds: int) -> dict[str, str]:
-    return {
-        "Content-Type": variant.content_type,
-        "Content-Disposition": disposition(variant.filename, inline=variant.content_type in INLINE),
-        "Content-Security-Policy": INERT,
-        # Pages of ROOMCAST_ALLOWED_ORIGINS show pictures too. The URL alone gives access anyway.
-        "Cross-Origin-Resource-Policy": "cross-origin",
-        "Cache-Control": f"private, max-age={seconds}, immutable",
-        "Accept-Ranges": "bytes",
-        "ETag": variant.etag,
-    }
 
 
 class Download(StreamingResponse):
@@ -291,7 +287,9 @@ def _with_errors(handler: Handler) -> Handler:
             logger.error("the bytes of file %s are missing in the storage", request.path_params["id"])
             return _refusal_response(NotFound("no such file"), 404)
         except Refused as refused:
-            return _refusal_response(refused, STATUS.get(refused.code, 400), _retry_after(refused))
+            wait = refused.retry_after_ms
+            headers = {} if wait is None else {"Retry-After": str(math.ceil(wait / 1000))}
+            return _refusal_response(refused, STATUS.get(refused.code, 400), headers)
         except Exception as error:
             request_id = str(uuid7())
             logger.error("request %s failed", request_id, exc_info=error)
@@ -302,11 +300,6 @@ def _with_errors(handler: Handler) -> Handler:
 
 def _refusal_response(refused: Refused, status: int, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
     return _error_response(GraphQLError(refused.message, original_error=refused), status, headers, str(uuid7()))
-
-
-def _retry_after(refused: Refused) -> dict[str, str]:
-    seconds = None if refused.retry_after_ms is None else math.ceil(refused.retry_after_ms / 1000)
-    return {} if seconds is None else {"Retry-After": str(seconds)}
 
 
 def _error_response(error: GraphQLError, status: int, headers: Mapping[str, str], request_id: str) -> Response:

@@ -142,7 +142,14 @@ class StreamingResponse:
 
     async def _on_connection_message(self, message: Message) -> None:
         if message["type"] == "websocket.send":
-            await self._translate(message["text"])
+            text = message["text"]
+            if text.startswith(NEXT_HEAD):
+                await self._send_body(self._framing.part(text[len(NEXT_HEAD) : -1]))
+            elif text.startswith(ERROR_HEAD):
+                self._put(DISCONNECT)
+                await self._send_body(self._framing.errors(text[len(ERROR_HEAD) : -1]))
+            else:
+                await self._on_control(orjson.loads(text)["type"])
         elif message["type"] == "websocket.close":
             self._put(DISCONNECT)
             close_code = message.get("code", 1000)
@@ -150,15 +157,6 @@ class StreamingResponse:
                 error = coded_error(code, message.get("reason", ""), retryable=close_code in RETRYABLE)
                 entry = format_error(error, self._headers["X-Request-Id"])
                 await self._send_body(self._framing.errors(orjson.dumps([entry]).decode()))
-
-    async def _translate(self, text: str) -> None:
-        if text.startswith(NEXT_HEAD):
-            await self._send_body(self._framing.part(text[len(NEXT_HEAD) : -1]))
-        elif text.startswith(ERROR_HEAD):
-            self._put(DISCONNECT)
-            await self._send_body(self._framing.errors(text[len(ERROR_HEAD) : -1]))
-        else:
-            await self._on_control(orjson.loads(text)["type"])
 
     async def _on_control(self, kind: str) -> None:
         if kind == "connection_ack":

@@ -68,7 +68,16 @@ class Connection:
             while await self._receive():
                 pass
         finally:
-            await self._release()
+            self.state = ConnectionState.CLOSED
+            own = [task for task in (self._init_task, self._close_task) if task]
+            # Collected before the operations are stopped: stopping removes them from the map, with their tasks.
+            tasks = [*own, *self.operations.tasks]
+            for task in own:
+                task.cancel()
+            for operation in self.operations:
+                self.operations.stop(operation)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self.transport.outbox.close()
 
     async def _receive(self) -> bool:
         """Handle one message; False when the socket is closed."""
@@ -83,18 +92,6 @@ class Connection:
         except Malformed as error:
             await self.close(CloseCode.BAD_REQUEST, str(error))
         return True
-
-    async def _release(self) -> None:
-        self.state = ConnectionState.CLOSED
-        own = [task for task in (self._init_task, self._close_task) if task]
-        # Collected before the operations are stopped: stopping removes them from the map, and their tasks with them.
-        tasks = [*own, *self.operations.tasks]
-        for task in own:
-            task.cancel()
-        for operation in self.operations:
-            self.operations.stop(operation)
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.transport.outbox.close()
 
     async def close(self, code: CloseCode, reason: str) -> None:
         """Send the close frame, once. Later calls do nothing."""
@@ -154,7 +151,11 @@ class Connection:
 
     async def _handle(self, message: Message) -> None:
         if message.type == "connection_init":
-            await self._on_connection_init(message.payload)
+            if self._init_task is not None:
+                await self.close(CloseCode.TOO_MANY_INITIALISATION_REQUESTS, "Too many initialisation requests")
+            elif self.state is ConnectionState.CONNECTING:
+                self.state = ConnectionState.INITIALISING
+                self._init_task = asyncio.create_task(self._initialise(message.payload), name="connection_init")
         elif message.type == "ping":
             # A client that sends pings and reads nothing would fill the memory with pongs.
             if not self.transport.outbox.is_blocked:
@@ -163,13 +164,6 @@ class Connection:
             await self._on_subscribe(message)
         elif message.type == "complete" and (operation := self.operations.get(message.id)):
             self.operations.stop(operation)
-
-    async def _on_connection_init(self, payload: dict[str, Any]) -> None:
-        if self._init_task is not None:
-            await self.close(CloseCode.TOO_MANY_INITIALISATION_REQUESTS, "Too many initialisation requests")
-        elif self.state is ConnectionState.CONNECTING:
-            self.state = ConnectionState.INITIALISING
-            self._init_task = asyncio.create_task(self._initialise(payload), name="connection_init")
 
     async def _initialise(self, payload: dict[str, Any]) -> None:
         engine, _, admission, timeouts = self.services

@@ -56,10 +56,6 @@ def parse_message(text: str | None) -> Message:
         raise Malformed("A message is an object with a type")
     if message["type"] in ("ping", "pong") and len(text) > MAX_PING:
         raise Malformed(f"A {message['type']} has at most {MAX_PING} characters")
-    return _validated(message)
-
-
-def _validated(message: dict[str, Any]) -> Message:
     kind = message["type"]
     if kind in ("connection_init", "ping", "pong"):
         return Message(kind, "", _object_or_empty(message, "payload"))

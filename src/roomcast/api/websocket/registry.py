@@ -115,13 +115,10 @@ class ConnectionRegistry:
         for connection in list(self.connections):
             # Spread over the interval, so that ten thousand pings are not sent at one moment.
             slot = (id(connection) >> 6) % ticks_per_heartbeat
-            self._tick(connection, heartbeat=slot == tick % ticks_per_heartbeat)
-
-    def _tick(self, connection: Connection, *, heartbeat: bool) -> None:
-        try:
-            connection.on_tick(heartbeat=heartbeat)
-        except Exception:  # a failure on one connection must not stop the checks of the others
-            logger.exception("the timeouts of a connection could not be checked")
+            try:
+                connection.on_tick(heartbeat=slot == tick % ticks_per_heartbeat)
+            except Exception:  # a failure on one connection must not stop the checks of the others
+                logger.exception("the timeouts of a connection could not be checked")
 
     # ------------------------------------------------------------------ sessions that end
 

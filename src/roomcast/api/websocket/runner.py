@@ -174,14 +174,8 @@ class OperationRunner:
 
     def _attach(self, viewer: Actor, create: Callable[[], Attached]) -> Attached:
         """`StreamOpening.attach`."""
-        self._check_may_attach(viewer)
-        stream = self._active.stream = create()
-        self._connection.operations.streams.add(self._active)
-        return stream
-
-    def _check_may_attach(self, viewer: Actor) -> None:
-        """Check again what may have changed while the stream was opened: the session may have ended, the connection may
-        have another viewer, and other streams may have taken the last places. Raises RequestErrors."""
+        # Check again what may have changed while the stream was opened: the session may have ended, the connection
+        # may have another viewer, and other streams may have taken the last places. Raises RequestErrors.
         active, connection = self._active, self._connection
         if active.is_stopped:  # a library below has swallowed the cancellation
             raise asyncio.CancelledError
@@ -191,6 +185,9 @@ class OperationRunner:
             raise RequestErrors(coded_error("UNAUTHENTICATED", "this connection acts for another user now"))
         if not connection.services.admission.may_open_stream(viewer.user_id):
             raise subscription_limit("You have as many subscriptions open as one user may have.")
+        stream = self._active.stream = create()
+        self._connection.operations.streams.add(self._active)
+        return stream
 
     def _on_stream_end(self) -> None:
         """The server has ended the stream. One that was stopped meanwhile is forgotten already."""

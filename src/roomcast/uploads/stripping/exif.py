@@ -14,19 +14,15 @@ def read_orientation(data: bytes) -> int:
     if order is None:
         return 1
     try:
-        return _search(tiff, order)
+        [directory] = struct.unpack_from(order + "I", tiff, 4)
+        [count] = struct.unpack_from(order + "H", tiff, directory)
+        for entry in range(directory + 2, directory + 2 + 12 * count, 12):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
+            if tag == ORIENTATION_TAG:
+                return value if kind == SHORT and 1 <= value <= 8 else 1
+        return 1
     except struct.error:  # an offset or a count that lies outside of the data
         return 1
-
-
-def _search(tiff: bytes, order: str) -> int:
-    [directory] = struct.unpack_from(order + "I", tiff, 4)
-    [count] = struct.unpack_from(order + "H", tiff, directory)
-    for entry in range(directory + 2, directory + 2 + 12 * count, 12):
-        tag, kind, _, value = struct.unpack_from(order + "HHIH", tiff, entry)
-        if tag == ORIENTATION_TAG:
-            return value if kind == SHORT and 1 <= value <= 8 else 1
-    return 1
 
 
 def encode_orientation(value: int) -> bytes:

@@ -18,9 +18,18 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
     copy(source, target, _table_bytes(head[10]))
     while (kind := read(source, 1)) != _TRAILER:
         if kind == _IMAGE:
-            _image(source, target)
+            descriptor = read(source, 9)
+            target.write(_IMAGE + descriptor)
+            copy(source, target, _table_bytes(descriptor[8]) + 1)  # and the size of the first code
+            _blocks(source, target)
         elif kind == _EXTENSION:
-            _extension(source, target)
+            label = read(source, 1)
+            first = read(source, read(source, 1)[0])
+            data = _first_block(source) if first else b""
+            if label == _CONTROL and len(first) == 4:
+                target.write(_EXTENSION + label + b"\x04" + first + b"\0")
+            elif label == _APPLICATION and first in _LOOPS and len(data) == 3:
+                target.write(_EXTENSION + label + b"\x0b" + first + b"\x03" + data + b"\0")
         else:
             raise Malformed("a GIF has no such block")
     target.write(_TRAILER)
@@ -29,23 +38,6 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
 def _table_bytes(flags: int) -> int:
     """Of a table of colours."""
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
-
-
-def _image(source: BinaryIO, target: BinaryIO) -> None:
-    descriptor = read(source, 9)
-    target.write(_IMAGE + descriptor)
-    copy(source, target, _table_bytes(descriptor[8]) + 1)  # and the size of the first code
-    _blocks(source, target)
-
-
-def _extension(source: BinaryIO, target: BinaryIO) -> None:
-    label = read(source, 1)
-    first = read(source, read(source, 1)[0])
-    data = _first_block(source) if first else b""
-    if label == _CONTROL and len(first) == 4:
-        target.write(_EXTENSION + label + b"\x04" + first + b"\0")
-    elif label == _APPLICATION and first in _LOOPS and len(data) == 3:
-        target.write(_EXTENSION + label + b"\x0b" + first + b"\x03" + data + b"\0")
 
 
 def _first_block(source: BinaryIO) -> bytes:

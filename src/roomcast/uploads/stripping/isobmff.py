@@ -59,7 +59,10 @@ def _strip_items(file: BinaryIO, meta: Box, data: list[Range], *, has_movie: boo
         pitm, iinf, iloc, iprp = (boxes[kind] for kind in (b"pitm", b"iinf", b"iloc", b"iprp"))
     except KeyError:
         raise Malformed("a picture has a list of items and one of their places") from None
-    _strip_properties(file, iprp)
+    # Properties are numbered by their place, so one that is not needed stays as an empty one.
+    for box in _keep_boxes(file, iprp.body, iprp.end, frozenset({b"ipco", b"ipma"})):
+        if box.kind == b"ipco":
+            _keep_boxes(file, box.body, box.end, _PROPERTIES)
     needed = needed_items(_entries(file, iinf), _body(file, pitm), lambda at, size: fill_zeros(file, at, at + size))
     idat = boxes.get(b"idat")
     inside = Range(idat.body, idat.end) if idat else Range(0, 0)
@@ -70,13 +73,6 @@ def _strip_items(file: BinaryIO, meta: Box, data: list[Range], *, has_movie: boo
     for part in (inside, *data):
         for gap in _gaps(part, kept):
             fill_zeros(file, *gap)
-
-
-def _strip_properties(file: BinaryIO, iprp: Box) -> None:
-    """Properties are numbered by their place, so one that is not needed stays as an empty one."""
-    for box in _keep_boxes(file, iprp.body, iprp.end, frozenset({b"ipco", b"ipma"})):
-        if box.kind == b"ipco":
-            _keep_boxes(file, box.body, box.end, _PROPERTIES)
 
 
 def _strip_movie(file: BinaryIO, movie: Box) -> None:

@@ -29,20 +29,16 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
             target.write(head)
             copy(source, target, size + 4)
         elif kind == b"eXIf" and not has_orientation:
-            has_orientation = _keep_orientation(source, target, size)
+            searched = min(size, exif.MAX_BYTES)
+            tiff = exif.encode_orientation(exif.read_orientation(read(source, searched)))
+            skip(source, size - searched + 4)
+            if tiff:
+                target.write(_chunk(b"eXIf", tiff))
+            has_orientation = bool(tiff)
         elif kind[0] & 0x20:  # ancillary: a decoder does without it
             skip(source, size + 4)
         else:
             raise Malformed("a PNG has no such critical chunk")
-
-
-def _keep_orientation(source: BinaryIO, target: BinaryIO, size: int) -> bool:
-    searched = min(size, exif.MAX_BYTES)
-    tiff = exif.encode_orientation(exif.read_orientation(read(source, searched)))
-    skip(source, size - searched + 4)
-    if tiff:
-        target.write(_chunk(b"eXIf", tiff))
-    return bool(tiff)
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:
