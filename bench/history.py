@@ -137,9 +137,9 @@ async def _milliseconds(server: FilledServer, *requests: bytes) -> list[float]:
 
 
 async def _timed(connection: HttpConnection, request: bytes) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     answer = await connection.post(request)
-    took = (time.perf_counter() - begun) * 1000
+    took = (time.perf_counter() - started) * 1000
     assert b'"errors"' not in answer, answer
     return took
 

@@ -87,9 +87,9 @@ async def _measure(server: ServerProcess, token: str, room_ids: Sequence[str], s
     variables = [{"input": {"roomId": room_ids[n % len(room_ids)], "body": BODY}} for n in range(CONNECTIONS)]
     requests = [encode_post(token, SEND, each) for each in variables]
     await _load(server, requests, seconds / 4)
-    cpu, begun = server.cpu_seconds(), time.perf_counter()
+    cpu, started = server.cpu_seconds(), time.perf_counter()
     sent = await _load(server, requests, seconds)
-    return Rate(sent / (time.perf_counter() - begun), (server.cpu_seconds() - cpu) / sent * 1000)
+    return Rate(sent / (time.perf_counter() - started), (server.cpu_seconds() - cpu) / sent * 1000)
 
 
 async def _load(server: ServerProcess, requests: Sequence[bytes], seconds: float) -> int:

@@ -114,9 +114,9 @@ async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: 
     command = [sys.executable, "-m", "uvicorn", "roomcast.asgi:app", "--port", str(port)]
     with serving(command, port, str(ROOT / "src"), said, data_dir=tmp_path, log_format="json"):
         for _ in range(2):
-            async with SocketClient(f"ws://127.0.0.1:{port}/graphql") as wire:
-                await wire.init()
-                assert (await wire.execute("{ __typename }"))["data"] == {"__typename": "Query"}
+            async with SocketClient(f"ws://127.0.0.1:{port}/graphql") as connection:
+                await connection.init()
+                assert (await connection.execute("{ __typename }"))["data"] == {"__typename": "Query"}
     advice = [line for line in await asyncio.to_thread(said.read_text) if line]
     assert advice
     lines = [line for line in "".join(advice).splitlines() if "roomcast serve" in line]

@@ -79,9 +79,9 @@ async def audited(app: RunningApp) -> list[tuple[str, str | None, str | None]]:
 @contextmanager
 def within(seconds: float) -> Iterator[Callable[[], float]]:
     """Assert that the block took no longer."""
-    begun = time.monotonic()
-    yield lambda: time.monotonic() - begun
-    assert time.monotonic() - begun < seconds
+    started = time.monotonic()
+    yield lambda: time.monotonic() - started
+    assert time.monotonic() - started < seconds
 
 
 async def until_signed_out(person: UserClient) -> None:

@@ -23,19 +23,19 @@ NOBODY = "user_00000000-0000-7000-8000-000000000000"
 
 
 async def test_an_administrator_names_another_one(ann: UserClient, bob: UserClient) -> None:
-    async with bob.connect() as wire:
+    async with bob.connect() as connection:
         assert (await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN"))["user"]["role"] == "ADMIN"
         assert (await bob.execute(ME))["me"]["role"] == "ADMIN"
-        assert (await wire.execute(ME))["data"]["me"]["role"] == "ADMIN"
+        assert (await connection.execute(ME))["data"]["me"]["role"] == "ADMIN"
     assert await audited(ann.app) == [("USER_ROLE_CHANGED", bob.id, "MEMBER to ADMIN")]
 
 
 async def test_one_who_is_demoted_rules_no_more_at_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN")
-    async with bob.connect() as wire:
-        await wire.execute(ME)
+    async with bob.connect() as connection:
+        await connection.execute(ME)
         await ann.mutate(SET_ROLE, userId=bob.id, role="MEMBER")
-        over_socket = await wire.execute(BAN, input={"userId": cleo.id})
+        over_socket = await connection.execute(BAN, input={"userId": cleo.id})
         assert codes(over_socket["data"]["banUser"]) == ["FORBIDDEN"]
     assert codes(await bob.mutate(BAN, userId=cleo.id)) == ["FORBIDDEN"]
 
@@ -76,15 +76,18 @@ async def test_two_who_demote_each_other_at_once_leave_one(ann: UserClient, bob:
 async def test_a_ban_ends_sessions_and_streams_and_is_told_at_the_door(
     ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
-    den = await ann.create_room("den")
-    async with await sign_in(anonymous, "bob") as phone, bob.connect() as wire, ann.connect() as mine:
-        events, own = await wire.subscribe(ROOM_EVENTS, roomId=den), await mine.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    async with await sign_in(anonymous, "bob") as phone, bob.connect() as connection, ann.connect() as mine:
+        events, own = (
+            await connection.subscribe(ROOM_EVENTS, roomId=room_id),
+            await mine.subscribe(ROOM_EVENTS, roomId=room_id),
+        )
         await events.wait_until_ready()
         await own.wait_until_ready()
         assert codes(await ann.mutate(BAN, userId=bob.id, reason=" spam ")) == []
         assert (await events.next_event())["reason"] == "BANNED"
         assert (await events.next_message())["type"] == "complete"
-        assert (await wire.closed())[0] == 4401
+        assert (await connection.closed())[0] == 4401
         for session in (bob, phone):
             assert await session.error_codes(ME) == ["UNAUTHENTICATED"]
         assert own.is_empty
@@ -97,15 +100,15 @@ async def test_a_ban_is_felt_in_another_process_within_a_second(
     ann: UserClient, bob: UserClient, make_app: MakeApp
 ) -> None:
     elsewhere = await make_app()
-    den = await ann.create_room("den")
-    async with AnonymousClient(elsewhere) as door, await sign_in(door, "bob") as away, away.connect() as wire:
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    async with AnonymousClient(elsewhere) as door, await sign_in(door, "bob") as away, away.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await events.wait_until_ready()
         await away.execute(ME)
         with within(A_SECOND):
             await ann.mutate(BAN, userId=bob.id)
             assert (await events.next_event())["reason"] == "BANNED"
-            assert (await wire.closed())[0] == 4401
+            assert (await connection.closed())[0] == 4401
             await until_signed_out(away)
 
 

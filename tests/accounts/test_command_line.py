@@ -54,15 +54,15 @@ async def test_an_administrator_that_cannot_be_is_refused_in_a_sentence(
 async def test_a_reset_password_ends_every_session_of_a_running_server(
     run: Run, ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
-    den = await ann.create_room("den")
-    async with bob.connect() as wire:
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    async with bob.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await events.wait_until_ready()
         done = await run("reset-password", "Bob", "--password", NEW)
         assert (done.exit_code, done.output) == (0, "Bob has a new password and is signed out everywhere.\n")
         with within(A_SECOND):
             assert (await events.next_event())["reason"] == "SESSION_REVOKED"
-            assert (await wire.closed())[0] == 4401
+            assert (await connection.closed())[0] == 4401
     assert await bob.error_codes(ME) == ["UNAUTHENTICATED"]
     assert codes(await anonymous.mutate(REFRESH, refreshToken=bob.refresh_token)) == ["SESSION_REVOKED"]
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["INVALID_CREDENTIALS"]

@@ -56,9 +56,9 @@ async def test_tabs_that_renew_at_once_all_stay_signed_in(ann: UserClient, anony
 async def test_a_spent_token_ends_its_session_for_thief_and_owner(ann: UserClient, anonymous: AnonymousClient) -> None:
     second = await successor(anonymous, ann.refresh_token)
     third = await successor(anonymous, second)
-    async with ann.connect() as wire:
+    async with ann.connect() as connection:
         assert codes(await renew(anonymous, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
-        assert (await wire.closed())[0] == 4401
+        assert (await connection.closed())[0] == 4401
     for token in (ann.refresh_token, second, third):
         assert codes(await renew(anonymous, token)) == ["SESSION_REVOKED"]
     assert await ann.error_codes(ME) == ["UNAUTHENTICATED"]

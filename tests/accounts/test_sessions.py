@@ -114,41 +114,41 @@ async def test_guessing_the_current_password_is_throttled(ann: UserClient) -> No
 
 
 async def test_a_logout_over_a_socket_is_answered_and_then_closes_it(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    async with ann.connect() as wire:
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    async with ann.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         [ready] = await events.wait_until_ready()
-        assert (await wire.execute(LOGOUT))["data"] == {"logout": {"errors": []}}
+        assert (await connection.execute(LOGOUT))["data"] == {"logout": {"errors": []}}
         last = await events.next_event()
         assert (last["__typename"], last["reason"]) == ("StreamEnded", "SESSION_REVOKED")
         assert last["cursor"] == ready["cursor"]
         assert (await events.next_message())["type"] == "complete"
-        assert (await wire.closed())[0] == 4401
+        assert (await connection.closed())[0] == 4401
 
 
 async def test_a_session_ended_here_closes_its_sockets_at_once(ann: UserClient, anonymous: AnonymousClient) -> None:
-    den = await ann.create_room("den")
-    async with await sign_in(anonymous, "ann") as other, other.connect() as wire, ann.connect() as mine:
-        messages = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+    room_id = await ann.create_room("den")
+    async with await sign_in(anonymous, "ann") as other, other.connect() as connection, ann.connect() as mine:
+        messages = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await ann.app.wait_for_streams(1)
         with within(A_SECOND):
             await other.execute(LOGOUT)
             assert (await messages.next_message())["type"] == "complete"
-            assert (await wire.closed())[0] == 4401
+            assert (await connection.closed())[0] == 4401
         assert (await mine.execute(ME))["data"]["me"]["role"] == "ADMIN"
 
 
 async def test_a_session_ended_in_another_process_is_over_within_a_second(ann: UserClient, make_app: MakeApp) -> None:
     elsewhere = await make_app()
-    den = await ann.create_room("den")
-    async with AnonymousClient(elsewhere) as door, await sign_in(door, "ann") as away, away.connect() as wire:
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    async with AnonymousClient(elsewhere) as door, await sign_in(door, "ann") as away, away.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await events.wait_until_ready()
         [session] = [s["id"] for s in (await away.execute(SESSIONS))["me"]["sessions"] if s["current"]]
         with within(A_SECOND):
             assert codes(await ann.mutate(REVOKE, sessionId=session)) == []
             assert (await events.next_event())["reason"] == "SESSION_REVOKED"
-            assert (await wire.closed())[0] == 4401
+            assert (await connection.closed())[0] == 4401
             await until_signed_out(away)
 
 
@@ -160,34 +160,34 @@ async def test_a_dead_session_cannot_open_a_socket(ann: UserClient, anonymous: A
 
 
 async def test_what_a_dead_session_still_asks_over_its_socket_is_refused(ann: UserClient) -> None:
-    async with ann.connect() as wire:
+    async with ann.connect() as connection:
         ann.app.roomcast.sockets.admission._by_session.clear()  # nobody tells it
         await ann.execute(LOGOUT)
-        watching = await wire.subscribe(ME)
-        message = await watching.next_message()
+        subscription = await connection.subscribe(ME)
+        message = await subscription.next_message()
         assert message["type"] == "error"
         assert message["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-        assert (await wire.closed())[0] == 4401
+        assert (await connection.closed())[0] == 4401
 
 
 async def test_a_stream_that_was_behind_names_the_position_it_had_reached(
     ann: UserClient, anonymous: AnonymousClient
 ) -> None:
-    den = await ann.create_room("den")
-    async with ann.connect() as wire:
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    async with ann.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await events.wait_until_ready()
-        await ann.send_messages(den, "one", "two")
+        await ann.send_messages(room_id, "one", "two")
         seen = await events.next_events(2)
         await ann.execute(LOGOUT)
         assert (await events.next_event())["cursor"] == seen[-1]["cursor"]
 
 
 async def test_ids_of_sessions_are_of_their_own_kind(ann: UserClient) -> None:
-    async with ann.connect() as wire:
+    async with ann.connect() as connection:
         [socket] = ann.app.roomcast.sockets.connections
         assert socket.viewer is not None
-        shown = (await wire.execute(SESSIONS))["data"]["me"]["sessions"]
+        shown = (await connection.execute(SESSIONS))["data"]["me"]["sessions"]
         assert [session["id"] for session in shown] == [global_id("session", socket.viewer.session_id)]
 
 

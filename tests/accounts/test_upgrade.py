@@ -40,12 +40,12 @@ async def test_who_was_removed_before_the_upgrade_is_not_brought_back_by_an_invi
 ) -> None:
     app = await make_app()
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob, AnonymousClient(app):
-        den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-        await change(ann, "removeMember", roomId=den, userId=bob.id)
-        older = await invite(ann, den)
+        room_id = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+        await change(ann, "removeMember", roomId=room_id, userId=bob.id)
+        older = await invite(ann, room_id)
         await migrate_back_and_forth(database_url)
         assert await refusal(bob, "joinRoom", inviteCode=older) == "FORBIDDEN"
-        await change(bob, "joinRoom", inviteCode=await invite(ann, den))
+        await change(bob, "joinRoom", inviteCode=await invite(ann, room_id))
         db = Database(database_url)
         async with db.read() as session:
             assert (await session.exec(select(sa.func.count()).select_from(FormerMember))).one() == 0

@@ -95,15 +95,15 @@ async def test_a_cut_wire_loses_and_repeats_nothing(chromium: Browser, server: s
     ann, bob = Somebody(server, "ann"), Somebody(server, "bob")
     room_id, _ = ann.create_room()
     bob.join(room_id)
-    async with Proxy(server) as wire, open_browser(chromium, wire.url) as open_page:
+    async with Proxy(server) as connection, open_browser(chromium, connection.url) as open_page:
         page = await enter(open_page, ann, room_id)
         for number in range(2):
             say(server, bob.token, room_id, f"before {number}")
-            wire.rejects = True
-            wire.cut()
+            connection.rejects = True
+            connection.cut()
             say(server, bob.token, room_id, f"during {number}")
             await expect(page.get_by_role("status")).to_have_text(LOST)
-            wire.rejects = False
+            connection.rejects = False
             say(server, bob.token, room_id, f"after {number}")
             await expect(row(page, f"after {number}")).to_be_visible()
             await expect(page.get_by_role("status")).to_have_text("")

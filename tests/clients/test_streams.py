@@ -61,20 +61,20 @@ async def cut_off(proxy: Proxy, client: NodeClient, person: UserClient, room_id:
 async def test_two_streams_of_one_room_and_field_resume_from_their_own_positions(
     ann: UserClient, recipe: str, document: str, strict: bool
 ) -> None:
-    den = await ann.create_room("den")
-    streams = streams_of(document, den)
+    room_id = await ann.create_room("den")
+    streams = streams_of(document, room_id)
     async with Proxy(ann.app.url) as proxy:
         settings = {"recipe": recipe, "wsUrl": proxy.ws_url, "token": ann.token, "streams": streams, "strict": strict}
         async with NodeClient("streams.mjs", **settings) as client:
             for _ in streams:
                 await client.wait_for("position")  # before any message
-            await cut_off(proxy, client, ann, den, "missed before the first", "another")
+            await cut_off(proxy, client, ann, room_id, "missed before the first", "another")
             await all_show(client, "another", streams)
-            await ann.send_messages(den, "end second")
+            await ann.send_messages(room_id, "end second")
             await all_show(client, "end second", streams)
-            await cut_off(proxy, client, ann, den, "missed", "missed too")
+            await cut_off(proxy, client, ann, room_id, "missed", "missed too")
             await all_show(client, "missed too", streams.keys() - {"second"})
-            await ann.send_messages(den, "last")
+            await ann.send_messages(room_id, "last")
             await all_show(client, "last", streams.keys() - {"second"})
             early, late = ["missed before the first", "another", "end second"], ["missed", "missed too", "last"]
             assert {name: shown_by(client, name) for name in streams} == {
@@ -83,22 +83,27 @@ async def test_two_streams_of_one_room_and_field_resume_from_their_own_positions
 
 
 async def test_an_iterated_subscription_resumes(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    streams = {"iterate": streams_of(RESUMING, den)["first"]}
+    room_id = await ann.create_room("den")
+    streams = {"iterate": streams_of(RESUMING, room_id)["first"]}
     async with Proxy(ann.app.url) as proxy:
         settings = {"recipe": "roomcast", "wsUrl": proxy.ws_url, "token": ann.token, "streams": streams}
         async with NodeClient("streams.mjs", **settings) as client:
             await client.wait_for("position")
-            await cut_off(proxy, client, ann, den, "missed")
+            await cut_off(proxy, client, ann, room_id, "missed")
             await client.wait_for("body", "missed")
-            await cut_off(proxy, client, ann, den, "missed again")
+            await cut_off(proxy, client, ann, room_id, "missed again")
             await client.wait_for("body", "missed again")
             assert shown_by(client, "iterate") == ["missed", "missed again"]
 
 
 async def test_the_recipe_rejects_a_document_that_cannot_resume(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    settings = {"recipe": "roomcast", "wsUrl": ann.app.ws_url, "token": ann.token, "streams": streams_of(PLAIN, den)}
+    room_id = await ann.create_room("den")
+    settings = {
+        "recipe": "roomcast",
+        "wsUrl": ann.app.ws_url,
+        "token": ann.token,
+        "streams": streams_of(PLAIN, room_id),
+    }
     async with NodeClient("streams.mjs", **settings) as client:
         with pytest.raises(EOFError):
             await client.wait_for("position")

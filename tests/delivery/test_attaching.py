@@ -31,27 +31,27 @@ class SlowDoor:
 async def test_a_member_who_leaves_while_subscribing_gets_no_stream(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch, somebody_listens: bool
 ) -> None:
-    den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-    async with ann.connect() as anns, bob.connect() as bobs:
+    room_id = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+    async with ann.connect() as ann_connection, bob.connect() as bob_connection:
         if somebody_listens:
-            await (await anns.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
+            await (await ann_connection.subscribe(ROOM_EVENTS, roomId=room_id)).wait_until_ready()
         door = SlowDoor(ann.app, monkeypatch)
-        watching = await bobs.subscribe(ROOM_EVENTS, roomId=den)
+        subscription = await bob_connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await door.reached.wait()
-        left = await bob.leave(den)
-        await ann.send_messages(den, "nothing for bob")
+        left = await bob.leave(room_id)
+        await ann.send_messages(room_id, "nothing for bob")
         door.opened.set()
-        shown = [(await watching.next_event())["__typename"]]
+        shown = [(await subscription.next_event())["__typename"]]
         while shown[-1] != "StreamEnded":
-            shown.append((await watching.next_event())["__typename"])
+            shown.append((await subscription.next_event())["__typename"])
         assert (left["errors"], set(shown) - {"StreamReady", "StreamEnded"}) == ([], set())
-        assert (await watching.next_message())["type"] == "complete"
+        assert (await subscription.next_message())["type"] == "complete"
 
 
 async def test_a_subscription_cancelled_during_the_room_query_leaves_nothing(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     source = ann.app.roomcast.hub._source
     asked, answered = asyncio.Event(), asyncio.Event()
     look = source.tails
@@ -62,11 +62,11 @@ async def test_a_subscription_cancelled_during_the_room_query_leaves_nothing(
         return await look(topics)
 
     monkeypatch.setattr(source, "tails", tails)
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await asked.wait()
-        await watching.stop()
-        await wire.execute("{ me { id } }")
+        await subscription.stop()
+        await connection.execute("{ me { id } }")
         answered.set()
         await nothing_left_of_streams(ann.app)
 
@@ -78,11 +78,11 @@ async def nothing_left_of_streams(app: RunningApp) -> None:
 
 
 async def test_half_opened_streams_leave_nothing(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     for _ in range(20):
-        async with ann.connect() as wire:
+        async with ann.connect() as connection:
             for _ in range(10):
-                await wire.subscribe(ROOM_EVENTS, roomId=den)
+                await connection.subscribe(ROOM_EVENTS, roomId=room_id)
     await wait_until_all_closed(app)
 
 
@@ -106,23 +106,23 @@ class SlowToLeave(SlowDoor):
 async def test_an_operation_id_reused_at_once_leaves_no_reader(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    den = await ann.create_room("den")
-    payload = {"query": ROOM_EVENTS, "variables": {"roomId": den}}
-    async with ann.connect() as wire:
+    room_id = await ann.create_room("den")
+    payload = {"query": ROOM_EVENTS, "variables": {"roomId": room_id}}
+    async with ann.connect() as connection:
         door = SlowToLeave(ann.app, monkeypatch)
-        await wire.send(type="subscribe", id="x", payload=payload)
+        await connection.send(type="subscribe", id="x", payload=payload)
         await door.reached.wait()
-        await wire.send(type="complete", id="x")
-        await wire.send(type="subscribe", id="x", payload=payload)  # the first one is still being cancelled
-        await wire.execute("{ me { id } }")
+        await connection.send(type="complete", id="x")
+        await connection.send(type="subscribe", id="x", payload=payload)  # the first one is still being cancelled
+        await connection.execute("{ me { id } }")
         door.gone.set()
-        await wire.execute("{ me { id } }")
-        await wire.send(type="complete", id="x")  # the second one
-        await wire.execute("{ me { id } }")
+        await connection.execute("{ me { id } }")
+        await connection.send(type="complete", id="x")  # the second one
+        await connection.execute("{ me { id } }")
         door.opened.set()
         await (
-            await wire.subscribe(ROOM_EVENTS, roomId=den)
+            await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         ).wait_until_ready()  # what waited before it is through, too
         assert ann.app.roomcast.hub.reader_count == 1
-        await wire.send(type="subscribe", id="x", payload=payload)  # and the id is free
-        assert (await wire.next_message("x"))["type"] == "next"
+        await connection.send(type="subscribe", id="x", payload=payload)  # and the id is free
+        assert (await connection.next_message("x"))["type"] == "next"

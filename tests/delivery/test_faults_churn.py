@@ -43,11 +43,11 @@ async def visits(person: UserClient, room_id: str, count: int, at_once: int = 20
 
 
 async def test_sockets_that_connect_and_vanish_leave_nothing_behind(app: RunningApp, ann: UserClient) -> None:
-    den, count = await ann.create_room("den"), many(10_000, 200)
-    await visits(ann, den, 60)  # what is made once is made
+    room_id, count = await ann.create_room("den"), many(10_000, 200)
+    await visits(ann, room_id, 60)  # what is made once is made
     await wait_until_all_closed(app)
     tasks, held = len(asyncio.all_tasks()), held_bytes()
-    await visits(ann, den, count)
+    await visits(ann, room_id, count)
     await wait_until_all_closed(app)
     grown = held_bytes() - held
     tracemalloc.stop()

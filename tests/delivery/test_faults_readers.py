@@ -93,13 +93,13 @@ async def read_on(ws: ClientConnection, count: int) -> list[int]:
 async def test_a_blocked_reader_delays_no_other_and_catches_up_later(
     app: RunningApp, ann: UserClient, document: str
 ) -> None:
-    den, count = await ann.create_room("den"), many(100_000, 300)
-    async with stalled(app.ws_url, ann, den, document) as ws, surviving(5, [app], ann, den) as survivors:
+    room_id, count = await ann.create_room("den"), many(100_000, 300)
+    async with stalled(app.ws_url, ann, room_id, document) as ws, surviving(5, [app], ann, room_id) as survivors:
         await app.wait_for_streams(6)
-        await burst(ann, den, count)
-        await all_agree(survivors, ann, den, count)
+        await burst(ann, room_id, count)
+        await all_agree(survivors, ann, room_id, count)
         seqs = await read_on(ws, count)
-        assert seqs == [seq for seq, _ in await the_log(ann, den)]
+        assert seqs == [seq for seq, _ in await the_log(ann, room_id)]
 
 
 async def test_large_events_are_held_within_limits_for_readers_that_are_behind(
@@ -107,28 +107,28 @@ async def test_large_events_are_held_within_limits_for_readers_that_are_behind(
 ) -> None:
     copies = " ".join(f"body{number}: body" for number in range(40))
     large = WATCH.replace(" body ", f" body {copies} ")
-    den, count = await ann.create_room("den"), many(2_000, 100)
+    room_id, count = await ann.create_room("den"), many(2_000, 100)
     async with (
-        stalled(app.ws_url, ann, den, large) as behind,
-        stalled(app.ws_url, ann, den, large) as other,
-        surviving(2, [app], ann, den) as survivors,
+        stalled(app.ws_url, ann, room_id, large) as behind,
+        stalled(app.ws_url, ann, room_id, large) as other,
+        surviving(2, [app], ann, room_id) as survivors,
     ):
         await app.wait_for_streams(4)
-        await burst(ann, den, count)
-        await all_agree(survivors, ann, den, count)
+        await burst(ann, room_id, count)
+        await all_agree(survivors, ann, room_id, count)
         assert RING_BYTES / 2 < app.roomcast.hub.held_bytes <= 3 * RING_BYTES  # of two documents and the room
         assert 0 < PROCESS.total < MEBIBYTE  # a frame for each of those who wait
-        seqs = [seq for seq, _ in await the_log(ann, den)]
+        seqs = [seq for seq, _ in await the_log(ann, room_id)]
         assert await read_on(behind, count) == await read_on(other, count) == seqs
 
 
 async def test_a_peer_that_accepts_no_bytes_is_dropped(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     app.roomcast.sockets.timeouts = replace(app.roomcast.sockets.timeouts, stall=0.5)
-    async with stalled(app.ws_url, ann, den), ann.connect():
+    async with stalled(app.ws_url, ann, room_id), ann.connect():
         await app.wait_for_streams(1)
         assert len(app.roomcast.sockets.connections) == 2
-        await burst(ann, den, 200)
+        await burst(ann, room_id, 200)
         await app.wait_for_streams(0)
         async with asyncio.timeout(5):
             while len(app.roomcast.sockets.connections) > 1:  # noqa: ASYNC110 (no one event says it)
@@ -137,13 +137,13 @@ async def test_a_peer_that_accepts_no_bytes_is_dropped(app: RunningApp, ann: Use
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_stalled_readers_cost_the_server_no_memory(app: RunningApp, ann: UserClient) -> None:
-    den, count = await ann.create_room("den"), many(100_000, 400)
-    async with stalled(app.ws_url, ann, den), stalled(app.ws_url, ann, den):
+    room_id, count = await ann.create_room("den"), many(100_000, 400)
+    async with stalled(app.ws_url, ann, room_id), stalled(app.ws_url, ann, room_id):
         await app.wait_for_streams(2)
         held_bytes()
-        await burst(ann, den, 2_500)  # both have stopped, and the rings (4 MiB) are full
+        await burst(ann, room_id, 2_500)  # both have stopped, and the rings (4 MiB) are full
         before = held_bytes()
-        await burst(ann, den, count)
+        await burst(ann, room_id, count)
         grown = held_bytes() - before
         tracemalloc.stop()
     assert grown < MEBIBYTE / 2  # what the two have not read is four kilobytes for each of them

@@ -34,14 +34,14 @@ async def test_clients_that_resume_during_a_restart_miss_nothing(tmp_path: Path,
         database = await servers.create_database(postgres.url, "roomcast")
         await migrations.upgrade(database)
         async with processes(1, database, tmp_path) as [process], await sign_up(process.app, "ann") as ann:
-            den = await ann.create_room("den")
-            async with surviving(clients, [process], ann, den, kind) as survivors:
+            room_id = await ann.create_room("den")
+            async with surviving(clients, [process], ann, room_id, kind) as survivors:
                 for number in range(ROUNDS):
                     bodies = [f"{number}.{part}" for part in range(MESSAGES)]
-                    talking = asyncio.create_task(talk([process], ann, den, bodies))
+                    sending = asyncio.create_task(talk([process], ann, room_id, bodies))
                     await come_back_during_a_restart(survivors, postgres, process)
-                    await talking
-                    await all_agree(survivors, ann, den, MESSAGES * (number + 1))
+                    await sending
+                    await all_agree(survivors, ann, room_id, MESSAGES * (number + 1))
 
 
 async def come_back_during_a_restart(survivors: Sequence[Survivor], postgres: servers.Server, process: Process) -> None:

@@ -54,13 +54,13 @@ async def restart(server: servers.Server, everyone: list[Process]) -> None:
 async def test_redis_killed_and_restarted_loses_nothing(database: str, redis: servers.Server, tmp_path: Path) -> None:
     count = many(2_000, 300)
     async with processes(2, database, tmp_path, bus_url=redis.url) as both, await sign_up(both[0].app, "ann") as ann:
-        den = await ann.create_room("den")
-        async with surviving(many(50, 6), both, ann, den) as survivors:
-            talking = asyncio.create_task(crowd_talks(both, ann, den, count))
+        room_id = await ann.create_room("den")
+        async with surviving(many(50, 6), both, ann, room_id) as survivors:
+            sending = asyncio.create_task(crowd_talks(both, ann, room_id, count))
             await survivors[0].until(count // 3)
             await restart(redis, both)
-            await talking
-            await all_agree(survivors, ann, den, count)
+            await sending
+            await all_agree(survivors, ann, room_id, count)
 
 
 @pytest.mark.parametrize("bus", ["redis", "postgresql"])
@@ -69,13 +69,13 @@ async def test_postgresql_killed_and_restarted_loses_nothing(
 ) -> None:
     count, bus_url = many(2_000, 300), redis.url if bus == "redis" else database
     async with processes(2, database, tmp_path, bus_url=bus_url) as both, await sign_up(both[0].app, "ann") as ann:
-        den = await ann.create_room("den")
-        async with surviving(many(50, 6), both, ann, den) as survivors:
-            talking = asyncio.create_task(crowd_talks(both, ann, den, count))
+        room_id = await ann.create_room("den")
+        async with surviving(many(50, 6), both, ann, room_id) as survivors:
+            sending = asyncio.create_task(crowd_talks(both, ann, room_id, count))
             await survivors[0].until(count // 3)
             await restart(postgres, both)
-            await talking
-            await all_agree(survivors, ann, den, count)
+            await sending
+            await all_agree(survivors, ann, room_id, count)
 
 
 async def test_a_server_killed_among_three_loses_nothing(database: str, redis: servers.Server, tmp_path: Path) -> None:
@@ -84,10 +84,10 @@ async def test_a_server_killed_among_three_loses_nothing(database: str, redis: s
         processes(3, database, tmp_path, bus_url=redis.url) as three,
         await sign_up(three[0].app, "ann") as ann,
     ):
-        den = await ann.create_room("den")
-        async with surviving(many(50, 9), three, ann, den) as survivors:
-            talking = asyncio.create_task(crowd_talks(three, ann, den, count))
+        room_id = await ann.create_room("den")
+        async with surviving(many(50, 9), three, ann, room_id) as survivors:
+            sending = asyncio.create_task(crowd_talks(three, ann, room_id, count))
             await survivors[0].until(count // 3)
             await three[2].kill()
-            await talking
-            await all_agree(survivors, ann, den, count)
+            await sending
+            await all_agree(survivors, ann, room_id, count)

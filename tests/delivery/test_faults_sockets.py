@@ -16,11 +16,11 @@ pytestmark = pytest.mark.chaos
 
 
 async def test_clients_whose_sockets_are_killed_get_the_whole_log(app: RunningApp, ann: UserClient) -> None:
-    den, count = await ann.create_room("den"), many(10_000, 300)
-    async with surviving(many(50, 8), [app], ann, den) as survivors:
+    room_id, count = await ann.create_room("den"), many(10_000, 300)
+    async with surviving(many(50, 8), [app], ann, room_id) as survivors:
         async with meanwhile(cut_at_random(survivors)):
-            await crowd_talks([app], ann, den, count)
-        await all_agree(survivors, ann, den, count)
+            await crowd_talks([app], ann, room_id, count)
+        await all_agree(survivors, ann, room_id, count)
         assert sum(survivor.connections for survivor in survivors) > 2 * len(survivors)
 
 
@@ -35,11 +35,11 @@ async def test_clients_that_move_between_processes_get_the_whole_log(
             processes(2, database_url, tmp_path, bus_url=bus_url) as both,
             await sign_up(both[0].app, "ann") as ann,
         ):
-            den = await ann.create_room("den")
-            async with surviving(many(50, 8), both, ann, den) as survivors:
+            room_id = await ann.create_room("den")
+            async with surviving(many(50, 8), both, ann, room_id) as survivors:
                 async with meanwhile(cut_at_random(survivors)):
-                    await crowd_talks(both, ann, den, count)
-                await all_agree(survivors, ann, den, count)
+                    await crowd_talks(both, ann, room_id, count)
+                await all_agree(survivors, ann, room_id, count)
 
 
 @contextlib.contextmanager

@@ -30,19 +30,19 @@ async def test_after_a_restore_no_stream_claims_to_be_complete(tmp_path: Path) -
         open_app(settings_for(f"sqlite:///{live}", tmp_path, migrate_on_start=True)) as app,
         await sign_up(app, "ann") as ann,
     ):
-        den = await ann.create_room("den")
-        await ann.send_messages(den, "kept")
+        room_id = await ann.create_room("den")
+        await ann.send_messages(room_id, "kept")
         assert roomcast(live, "backup", str(kept)).returncode == 0
-        await ann.send_messages(den, "lost")
-        cursor = (await ann.execute(CURSOR, id=den))["room"]["streamCursor"]
+        await ann.send_messages(room_id, "lost")
+        cursor = (await ann.execute(CURSOR, id=room_id))["room"]["streamCursor"]
 
     assert roomcast(kept, "after-restore").returncode == 0
     async with open_app(settings_for(f"sqlite:///{kept}", tmp_path)) as app, await returned(app, "ann") as back:
-        await back.send_messages(den, "instead")  # where "lost" was
-        async with back.connect() as wire:
-            watching = await wire.subscribe(ROOM_EVENTS, roomId=den, after=cursor)
-            [ready] = await watching.wait_until_ready()
-        nodes = (await back.execute(CURSOR, id=den))["room"]["messages"]["nodes"]
+        await back.send_messages(room_id, "instead")  # where "lost" was
+        async with back.connect() as connection:
+            subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=cursor)
+            [ready] = await subscription.wait_until_ready()
+        nodes = (await back.execute(CURSOR, id=room_id))["room"]["messages"]["nodes"]
 
     assert ready["recovered"] is False
     assert [node["body"] for node in nodes] == ["kept", "instead"]

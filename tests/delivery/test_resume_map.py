@@ -16,14 +16,14 @@ from tests.delivery.test_resume import bodies, cursor_of, kinds, refusal
 async def test_a_cursor_survives_a_subscription_that_the_database_interrupted(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    den = await ann.create_room("den")
-    cursor = await cursor_of(ann, den)
-    await ann.send_messages(den, "missed")
+    room_id = await ann.create_room("den")
+    cursor = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "missed")
     engine = ann.app.roomcast.sockets._engine
     monkeypatch.setattr(engine, "_subscribe", failing_at_first(engine._subscribe))
-    async with ann.connect(resume={den: cursor}) as wire:
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
-        assert bodies([await watching.next_event()]) == ["missed"]
+    async with ann.connect(resume={room_id: cursor}) as connection:
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
+        assert bodies([await subscription.next_event()]) == ["missed"]
 
 
 def failing_at_first(step: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
@@ -43,9 +43,9 @@ def failing_at_first(step: Callable[..., Awaitable[Any]]) -> Callable[..., Await
 async def test_a_cursor_survives_a_subscription_that_timed_out(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    den = await ann.create_room("den")
-    cursor = await cursor_of(ann, den)
-    await ann.send_messages(den, "missed")
+    room_id = await ann.create_room("den")
+    cursor = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "missed")
     engine = ann.app.roomcast.sockets._engine
     attempt, limits = engine._subscribe, engine.limits
 
@@ -57,65 +57,65 @@ async def test_a_cursor_survives_a_subscription_that_timed_out(
 
     engine.limits = replace(limits, operation_seconds=0)
     monkeypatch.setattr(engine, "_subscribe", too_long_at_first)
-    async with ann.connect(resume={den: cursor}) as wire:
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
-        assert bodies([await watching.next_event()]) == ["missed"]
+    async with ann.connect(resume={room_id: cursor}) as connection:
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
+        assert bodies([await subscription.next_event()]) == ["missed"]
 
 
 async def test_a_cursor_survives_a_subscription_that_was_cancelled_while_opening(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    den = await ann.create_room("den")
-    cursor = await cursor_of(ann, den)
-    await ann.send_messages(den, "missed")
-    async with ann.connect(resume={den: cursor}) as wire:
+    room_id = await ann.create_room("den")
+    cursor = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "missed")
+    async with ann.connect(resume={room_id: cursor}) as connection:
         door = SlowDoor(ann.app, monkeypatch)
-        given_up = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+        given_up = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await door.reached.wait()
         await given_up.stop()
-        again = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+        again = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         door.opened.set()
         assert bodies([await again.next_event()]) == ["missed"]
         assert given_up.is_empty
 
 
 async def test_streams_requested_together_all_start_at_the_cursor(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    cursor = await cursor_of(ann, den)
-    await ann.send_messages(den, "missed")
-    async with ann.connect(resume={den: cursor}) as wire:
-        together = [await wire.subscribe(ROOM_MESSAGES, roomId=den) for _ in range(2)]
-        assert [bodies([await watching.next_event()]) for watching in together] == [["missed"], ["missed"]]
-        later = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+    room_id = await ann.create_room("den")
+    cursor = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "missed")
+    async with ann.connect(resume={room_id: cursor}) as connection:
+        together = [await connection.subscribe(ROOM_MESSAGES, roomId=room_id) for _ in range(2)]
+        assert [bodies([await subscription.next_event()]) for subscription in together] == [["missed"], ["missed"]]
+        later = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await ann.app.wait_for_streams(3)
-        await ann.send_messages(den, "new")
+        await ann.send_messages(room_id, "new")
         assert bodies([await later.next_event()]) == ["new"]
 
 
 async def test_each_stream_of_a_room_resumes_from_the_cursor_under_its_own_id(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    first = await cursor_of(ann, den)
-    await ann.send_messages(den, "one")
-    second = await cursor_of(ann, den)
-    await ann.send_messages(den, "two")
-    async with ann.connect(resume={"1": second, "2": first}) as wire:
-        ahead, behind = [await wire.subscribe(ROOM_MESSAGES, roomId=den) for _ in range(2)]
+    room_id = await ann.create_room("den")
+    first = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "one")
+    second = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "two")
+    async with ann.connect(resume={"1": second, "2": first}) as connection:
+        ahead, behind = [await connection.subscribe(ROOM_MESSAGES, roomId=room_id) for _ in range(2)]
         assert bodies([await ahead.next_event()]) == ["two"]
         assert bodies(await behind.next_events(2)) == ["one", "two"]
         await ahead.stop()
-        payload = {"query": ROOM_EVENTS, "variables": {"roomId": den}}
-        await wire.send(type="subscribe", id="1", payload=payload)  # another subscription: the cursor is not its
-        started = await wire.next_message("1")
+        payload = {"query": ROOM_EVENTS, "variables": {"roomId": room_id}}
+        await connection.send(type="subscribe", id="1", payload=payload)  # another subscription: the cursor is not its
+        started = await connection.next_message("1")
         assert kinds(started["payload"]["data"].values()) == ["StreamReady"]
 
 
 async def test_a_cursor_answered_as_expired_is_used_up(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    place = parse_cursor(await cursor_of(ann, den))
+    room_id = await ann.create_room("den")
+    place = parse_cursor(await cursor_of(ann, room_id))
     expired = Position(uuid4(), place.room_id, place.seq).encode()
-    async with ann.connect(resume={den: expired}) as wire:
-        assert await refusal(await wire.subscribe(ROOM_MESSAGES, roomId=den)) == "RESUME_EXPIRED"
-        anew = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+    async with ann.connect(resume={room_id: expired}) as connection:
+        assert await refusal(await connection.subscribe(ROOM_MESSAGES, roomId=room_id)) == "RESUME_EXPIRED"
+        anew = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await ann.app.wait_for_streams(1)
-        await ann.send_messages(den, "new")
+        await ann.send_messages(room_id, "new")
         assert bodies([await anew.next_event()]) == ["new"]

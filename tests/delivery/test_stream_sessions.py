@@ -28,10 +28,10 @@ async def session_of(person: UserClient) -> str:
     return str(next(session["id"] for session in sessions if session["current"]))
 
 
-async def ends(watching: ClientSubscription) -> None:
+async def ends(subscription: ClientSubscription) -> None:
     """Read to its end."""
     async with asyncio.timeout(A_SECOND):
-        while (message := await watching.next_message())["type"] == "next":
+        while (message := await subscription.next_message())["type"] == "next":
             pass
     assert message["type"] == "complete", message
 
@@ -39,40 +39,40 @@ async def ends(watching: ClientSubscription) -> None:
 async def test_subscriptions_sent_after_a_change_of_user_leave_no_stream(
     ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
-    den = await ann.create_room("den", visibility="PRIVATE")
-    async with await sign_in(anonymous, "ann") as stolen, stolen.connect() as wire:
+    room_id = await ann.create_room("den", visibility="PRIVATE")
+    async with await sign_in(anonymous, "ann") as stolen, stolen.connect() as connection:
         change = {"query": REFRESH, "variables": {"input": {"refreshToken": bob.refresh_token}}}
-        await wire.send(type="subscribe", id="change", payload=change)
-        burst = [await wire.subscribe(ROOM_MESSAGES, roomId=den) for _ in range(80)]
-        assert (await wire.next_message("change"))["payload"]["data"]["refreshSession"]["errors"] == []
+        await connection.send(type="subscribe", id="change", payload=change)
+        burst = [await connection.subscribe(ROOM_MESSAGES, roomId=room_id) for _ in range(80)]
+        assert (await connection.next_message("change"))["payload"]["data"]["refreshSession"]["errors"] == []
         passwords = {"currentPassword": PASSWORD, "newPassword": "quite another one"}
         assert codes(await ann.mutate(CHANGE_PASSWORD, **passwords)) == []
-        for watching in burst:
-            assert (await watching.next_message())["type"] in ("complete", "error")
-        await ann.send_messages(den, "for ann alone")
-        assert (await wire.execute("{ me { user { username } } }"))["data"]["me"]["user"]["username"] == "bob"
+        for subscription in burst:
+            assert (await subscription.next_message())["type"] in ("complete", "error")
+        await ann.send_messages(room_id, "for ann alone")
+        assert (await connection.execute("{ me { user { username } } }"))["data"]["me"]["user"]["username"] == "bob"
         assert ann.app.roomcast.hub.reader_count == 0
-        assert all(watching.is_empty for watching in burst)
+        assert all(subscription.is_empty for subscription in burst)
 
 
 async def test_a_subscription_being_opened_ends_when_another_user_signs_in(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    den = await ann.create_room("den", visibility="PRIVATE")
-    async with ann.connect() as wire:
+    room_id = await ann.create_room("den", visibility="PRIVATE")
+    async with ann.connect() as connection:
         door = SlowDoor(ann.app, monkeypatch)
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await door.reached.wait()
-        await wire.execute(LOGIN, input={"usernameOrEmail": "bob", "password": PASSWORD})
-        assert (await watching.next_message())["type"] == "complete"
+        await connection.execute(LOGIN, input={"usernameOrEmail": "bob", "password": PASSWORD})
+        assert (await subscription.next_message())["type"] == "complete"
         door.opened.set()
-        await wire.execute("{ me { id } }")
+        await connection.execute("{ me { id } }")
         assert ann.app.roomcast.hub.reader_count == 0
 
 
-async def moved_on(wire: SocketClient, name: str) -> str:
+async def moved_on(connection: SocketClient, name: str) -> str:
     """The connection acts for another session of this person; that session's id."""
-    answer = await wire.execute(LOGIN, input={"usernameOrEmail": name, "password": PASSWORD})
+    answer = await connection.execute(LOGIN, input={"usernameOrEmail": name, "password": PASSWORD})
     return str(answer["data"]["login"]["session"]["id"])
 
 
@@ -81,35 +81,35 @@ async def moved_on(wire: SocketClient, name: str) -> str:
 async def test_a_stream_ends_with_its_session_and_the_connection_stays_open(
     ann: UserClient, bob: UserClient, make_app: MakeApp, document: str, is_elsewhere: bool
 ) -> None:
-    den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+    room_id = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     first = await session_of(bob)
-    async with bob.connect() as wire, AnonymousClient(await make_app() if is_elsewhere else bob.app) as door:
-        watching = await wire.subscribe(document, **({} if document == INBOX else {"roomId": den}))
-        await (wire.next_ping() if document == ROOM_MESSAGES else watching.next_event())
-        await moved_on(wire, "bob")
+    async with bob.connect() as connection, AnonymousClient(await make_app() if is_elsewhere else bob.app) as door:
+        subscription = await connection.subscribe(document, **({} if document == INBOX else {"roomId": room_id}))
+        await (connection.next_ping() if document == ROOM_MESSAGES else subscription.next_event())
+        await moved_on(connection, "bob")
         async with await sign_in(door, "bob") as other:
             with within(A_SECOND):
                 assert codes(await other.mutate(REVOKE, sessionId=first)) == []
-                await ends(watching)
-        assert "errors" not in await wire.execute("{ me { id } }")
-        await ann.send_messages(den, "not for that session")
-        assert "errors" not in await wire.execute("{ me { id } }")
-        assert watching.is_empty
+                await ends(subscription)
+        assert "errors" not in await connection.execute("{ me { id } }")
+        await ann.send_messages(room_id, "not for that session")
+        assert "errors" not in await connection.execute("{ me { id } }")
+        assert subscription.is_empty
 
 
 async def test_a_stream_is_not_attached_once_its_session_has_ended(
     ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    den, first = await ann.create_room("den"), await session_of(bob)
-    async with bob.connect() as wire, AnonymousClient(bob.app) as anonymous:
+    room_id, first = await ann.create_room("den"), await session_of(bob)
+    async with bob.connect() as connection, AnonymousClient(bob.app) as anonymous:
         door = SlowDoor(bob.app, monkeypatch)
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await door.reached.wait()
-        await moved_on(wire, "bob")
+        await moved_on(connection, "bob")
         async with await sign_in(anonymous, "bob") as other:
             assert codes(await other.mutate(REVOKE, sessionId=first)) == []
         door.opened.set()
-        refused = await watching.next_message()
+        refused = await subscription.next_message()
         assert [error["extensions"]["code"] for error in refused["payload"]] == ["UNAUTHENTICATED"]
         assert bob.app.roomcast.hub.reader_count == 0
 
@@ -125,7 +125,7 @@ async def test_an_ended_session_closes_its_connections_and_no_others(
     ):
         with within(A_SECOND):
             assert codes(await ann.mutate(REVOKE, sessionId=await session_of(other))) == []
-            assert [(await wire.closed())[0] for wire in (one, two)] == [4401, 4401]
+            assert [(await connection.closed())[0] for connection in (one, two)] == [4401, 4401]
         assert "errors" not in await mine.execute("{ me { id } }")
 
 
@@ -147,23 +147,23 @@ async def test_a_connection_that_signs_in_later_counts_against_the_limit(ann: Us
 
 
 async def test_inboxes_and_streams_of_late_sign_ins_count_against_the_limit(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     ann.app.roomcast.sockets.admission.limits = ConnectionLimits(streams_per_user=2)
     async with ann.connect() as early, SocketClient(ann.app.ws_url) as late:
         await (await early.subscribe(INBOX)).next_event()
         await late.init()
         await late.execute(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
-        await (await late.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
-        for wire, document, variables in ((early, ROOM_EVENTS, {"roomId": den}), (late, INBOX, {})):
-            refused = await (await wire.subscribe(document, **variables)).next_message()
+        await (await late.subscribe(ROOM_EVENTS, roomId=room_id)).wait_until_ready()
+        for connection, document, variables in ((early, ROOM_EVENTS, {"roomId": room_id}), (late, INBOX, {})):
+            refused = await (await connection.subscribe(document, **variables)).next_message()
             assert refused["payload"][0]["extensions"]["code"] == "SUBSCRIPTION_LIMIT"
 
 
 async def test_a_new_user_of_a_connection_gets_nothing_of_earlier_requests(ann: UserClient) -> None:
-    async with SocketClient(ann.app.ws_url) as wire:
-        await wire.init()
+    async with SocketClient(ann.app.ws_url) as connection:
+        await connection.init()
         signup = {"query": SIGNUP, "variables": {"input": {"username": "dora", "password": PASSWORD}}}
-        await wire.send(type="subscribe", id="signup", payload=signup)
-        before = await wire.subscribe(INBOX)
-        assert (await wire.next_message("signup"))["payload"]["data"]["signup"]["errors"] == []
+        await connection.send(type="subscribe", id="signup", payload=signup)
+        before = await connection.subscribe(INBOX)
+        assert (await connection.next_message("signup"))["payload"]["data"]["signup"]["errors"] == []
         assert (await before.next_message())["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"

@@ -72,8 +72,8 @@ async def test_an_event_above_the_size_limit_is_an_error_and_the_stream_goes_on(
     room = await member.create_room("den")
     watch = "subscription ($room: ID!) { roomMessages(roomId: $room) { message { seq %s } } }"
     personal = "viewerCanEdit " + aliased("body", 20)
-    async with member.connect() as wire:
-        streams = [await wire.subscribe(watch % fields, room=room) for fields in (aliased("body", 20), personal)]
+    async with member.connect() as connection:
+        streams = [await connection.subscribe(watch % fields, room=room) for fields in (aliased("body", 20), personal)]
         await member.app.wait_for_streams(2)
         await member.send_messages(room, "x" * 4_000, "short")
         for stream in streams:

@@ -86,19 +86,19 @@ async def test_a_body_that_arrives_too_slowly_times_out(app: RunningApp) -> None
 
 @pytest.mark.parametrize("body", NO_JSON, ids=lambda body: repr(body[:40]))
 async def test_a_frame_that_is_not_json_closes_the_connection_with_4400(app: RunningApp, body: bytes) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.init()
+    async with SocketClient(app.ws_url) as connection:
+        await connection.init()
         try:
-            await wire.ws.send(body.decode())
+            await connection.ws.send(body.decode())
         except UnicodeDecodeError:
-            await wire.ws.send(body)  # what is no text goes as a binary frame
-        assert (await wire.closed())[0] == 4400
+            await connection.ws.send(body)  # what is no text goes as a binary frame
+        assert (await connection.closed())[0] == 4400
 
 
 async def test_a_frame_that_is_too_large_closes_the_connection(app: RunningApp, ann: UserClient) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.init()
+    async with SocketClient(app.ws_url) as connection:
+        await connection.init()
         with suppress(ConnectionClosed):
-            await wire.ws.send("x" * 1_000_000)
-        assert (await wire.closed())[0] == 1009
+            await connection.ws.send("x" * 1_000_000)
+        assert (await connection.closed())[0] == 1009
     assert await ann.execute("{ me { id } }")  # the others are served

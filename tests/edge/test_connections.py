@@ -221,12 +221,12 @@ async def test_pong_messages_are_not_queued_for_a_client_that_does_not_read(app:
 
 
 async def test_a_ping_with_a_large_payload_is_malformed(app: RunningApp) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.init()
-        await wire.send(type="ping", payload={"say": "x" * 900})
-        assert (await wire.next_control())["payload"] == {"say": "x" * 900}
-        await wire.send(type="ping", payload={"say": "x" * 1100})
-        assert await wire.closed() == (4400, "A ping has at most 1024 characters")
+    async with SocketClient(app.ws_url) as connection:
+        await connection.init()
+        await connection.send(type="ping", payload={"say": "x" * 900})
+        assert (await connection.next_control())["payload"] == {"say": "x" * 900}
+        await connection.send(type="ping", payload={"say": "x" * 1100})
+        assert await connection.closed() == (4400, "A ping has at most 1024 characters")
 
 
 async def test_an_address_has_a_limit_of_connections(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:

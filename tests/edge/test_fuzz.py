@@ -69,9 +69,9 @@ def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> I
     database = shutil.copy(sqlite_template, folder / "roomcast.db")
     process = Process(f"sqlite:///{database}", folder, log_level="error")
     run_in_own_loop(process.start())
-    begun = process.memory_bytes
+    started = process.memory_bytes
     yield process
-    grown = (process.memory_bytes - begun) / MEGABYTE
+    grown = (process.memory_bytes - started) / MEGABYTE
     run_in_own_loop(process.stop())
     assert process.log_text() == ""
     assert grown < GROWTH, f"grew by {grown:.0f} MB"
@@ -118,19 +118,19 @@ def printing(sent: object) -> Iterator[None]:
         raise
 
 
-async def survived(wire: SocketClient, frame: str | bytes) -> bool:
+async def survived(connection: SocketClient, frame: str | bytes) -> bool:
     """Whether the socket lives on: it answers a ping that only it can answer."""
     with suppress(ConnectionClosed):
-        await wire.ws.send(frame)
-        await wire.ws.send('{"type":"ping","payload":{"after":"that"}}')
-        return await answers(wire, {"type": "pong", "payload": {"after": "that"}})
+        await connection.ws.send(frame)
+        await connection.ws.send('{"type":"ping","payload":{"after":"that"}}')
+        return await answers(connection, {"type": "pong", "payload": {"after": "that"}})
     return False
 
 
-async def answers(wire: SocketClient, wanted: Json) -> bool:
+async def answers(connection: SocketClient, wanted: Json) -> bool:
     while True:
-        heard = asyncio.create_task(wire.next_control())
-        await asyncio.wait({heard, wire.reading}, return_when=asyncio.FIRST_COMPLETED)
+        heard = asyncio.create_task(connection.next_control())
+        await asyncio.wait({heard, connection.reading}, return_when=asyncio.FIRST_COMPLETED)
         if not heard.done():
             heard.cancel()
             return False
@@ -206,19 +206,19 @@ async def test_any_variables(fuzzer: UserClient) -> None:
 async def test_any_message_over_a_socket(server: Process, fuzzer: UserClient) -> None:
     kinds = st.sampled_from(["connection_init", "ping", "pong", "subscribe", "complete", "next", "x"])
     messages = st.fixed_dictionaries({"type": kinds}, optional={"id": values, "payload": requests | values})
-    wire: SocketClient | None = None
+    connection: SocketClient | None = None
     for frame in await drawn(st.binary(max_size=100) | texts | messages.map(json.dumps) | values.map(json.dumps)):
-        if wire is None:
-            wire = await SocketClient(server.ws_url).__aenter__()
-            await wire.init({"authorization": fuzzer.token})
+        if connection is None:
+            connection = await SocketClient(server.ws_url).__aenter__()
+            await connection.init({"authorization": fuzzer.token})
         with printing(frame):
-            is_open = await survived(wire, frame)
+            is_open = await survived(connection, frame)
             if not is_open:
-                code, _ = await wire.closed()
+                code, _ = await connection.closed()
                 assert code in (4400, 4409, 4429)
-        wire = wire if is_open else None
-    if wire is not None:
-        await wire.__aexit__(None, None, None)
+        connection = connection if is_open else None
+    if connection is not None:
+        await connection.__aexit__(None, None, None)
 
 
 # ------------------------------------------------------------------ the schema

@@ -106,8 +106,8 @@ async def test_only_allowed_origins_pass_cors(make_app: MakeApp) -> None:
 async def test_allowed_origins_may_open_websockets(make_app: MakeApp) -> None:
     app = await make_app(allowed_origins=(FRIEND,))
     for origin in (None, FRIEND, app.url):
-        async with SocketClient(app.ws_url, origin=origin) as wire:
-            assert "heartbeatMs" in await wire.init()
+        async with SocketClient(app.ws_url, origin=origin) as connection:
+            assert "heartbeatMs" in await connection.init()
     for origin in (STRANGER, "null", FRIEND + ".evil.org", "http://localhost"):
         with pytest.raises(Exception, match="HTTP 403"):
             await SocketClient(app.ws_url, origin=origin).__aenter__()
@@ -137,9 +137,9 @@ async def test_a_valid_document_is_persisted_and_found_by_its_hash(anonymous: An
     assert (await anonymous.post(only_hash)).json() == taught
     query = {"extensions": json.dumps(only_hash["extensions"])}
     assert (await anonymous.http.get("/graphql", params=query)).json() == taught
-    async with anonymous.connect() as wire:
-        await wire.send(type="subscribe", id="1", payload=only_hash)
-        assert (await wire.next_message("1"))["payload"] == taught
+    async with anonymous.connect() as connection:
+        await connection.send(type="subscribe", id="1", payload=only_hash)
+        assert (await connection.next_message("1"))["payload"] == taught
 
 
 async def test_invalid_documents_are_not_persisted(anonymous: AnonymousClient) -> None:

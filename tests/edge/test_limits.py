@@ -280,11 +280,11 @@ async def test_a_long_list_of_ids_in_a_variable_is_rejected(ann: UserClient) -> 
 async def test_subscriptions_have_a_lower_cost_limit_than_queries(ann: UserClient) -> None:
     room = await ann.create_room("den")
     history = "room { messages(last: 100) { nodes { body bodyHtml reactions { emoji count } } } }"
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(
             "subscription ($id: ID!) { roomMessages(roomId: $id) { message { " + history + " } } }", id=room
         )
-        message = await watching.next_message()
+        message = await subscription.next_message()
     assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "QUERY_TOO_COMPLEX")
 
 

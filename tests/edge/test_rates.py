@@ -72,9 +72,9 @@ QUESTION = "{ __typename }"
 
 
 async def ask_until_refused(person: UserClient) -> int:
-    async with person.connect() as wire:
+    async with person.connect() as connection:
         for number in range(1200):
-            message = await (await wire.subscribe(QUESTION)).next_message()
+            message = await (await connection.subscribe(QUESTION)).next_message()
             if message["type"] == "error":
                 assert message["payload"][0]["extensions"]["code"] == "RATE_LIMITED"
                 return number
@@ -169,13 +169,13 @@ async def test_connections_of_one_network_share_the_limit(make_app: MakeApp) -> 
     app = await make_app()
     app.roomcast.sockets.admission.limits = ConnectionLimits(connections_per_address=1)
     async with AsyncExitStack() as stack:
-        wires = [
+        connections = [
             await stack.enter_async_context(SocketClient(app.ws_url, forwarded=f"2001:db8:1:{net}::{n}"))
             for net, n in [(1, 1), (1, 2), (2, 1)]
         ]
-        await wires[0].init()
-        assert (await wires[1].closed())[0] == 1013
-        await wires[2].init()
+        await connections[0].init()
+        assert (await connections[1].closed())[0] == 1013
+        await connections[2].init()
 
 
 async def test_rate_limits_can_be_switched_off(make_app: MakeApp) -> None:
@@ -196,7 +196,7 @@ async def test_unknown_documents_count_against_the_address_and_known_ones_do_not
         error = refused.json()["errors"][0]["extensions"]
         assert (refused.status_code, error["code"]) == (429, "RATE_LIMITED")
         assert int(refused.headers["retry-after"]) * 1000 >= error["retryAfterMs"] > 0
-        async with ann.connect() as wire:
-            assert (await wire.execute(known))["data"]
-            message = await (await wire.subscribe("{ another one of that kind }")).next_message()
+        async with ann.connect() as connection:
+            assert (await connection.execute(known))["data"]
+            message = await (await connection.subscribe("{ another one of that kind }")).next_message()
             assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "RATE_LIMITED")

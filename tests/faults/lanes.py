@@ -36,10 +36,10 @@ class Lane:
         self.app, self.proxy, self.admin = app, proxy, admin
         self.published: list[Event] = []
         self.people: dict[str, UserClient] = {}
-        self.den = ""
+        self.shared_room_id = ""
         self.fired: str | None = None
         self._visitors: dict[str | None, AnonymousClient] = {}
-        self._wires: dict[str | None, SocketClient] = {}
+        self._connections: dict[str | None, SocketClient] = {}
         self._names = itertools.count(1)
         self._record_published(app.roomcast.db)
 
@@ -72,30 +72,30 @@ class Lane:
         """A client without an account."""
         return self.anonymous(None)
 
-    async def wire(self, actor: AnonymousClient) -> SocketClient:
+    async def connection(self, actor: AnonymousClient) -> SocketClient:
         """An open socket of this user, reused while it is open."""
-        wire = self._wires.get(actor.token)
-        if wire is None or wire.reading.done():
-            wire = self._wires[actor.token] = await self.new_wire(actor)
-        return wire
+        connection = self._connections.get(actor.token)
+        if connection is None or connection.reading.done():
+            connection = self._connections[actor.token] = await self.new_connection(actor)
+        return connection
 
-    async def new_wire(self, actor: AnonymousClient, **payload: Any) -> SocketClient:
+    async def new_connection(self, actor: AnonymousClient, **payload: Any) -> SocketClient:
         """Raises ConnectionError when the server closes it instead of acknowledging it."""
-        wire = SocketClient(self.app.ws_url)
-        await wire.__aenter__()
+        connection = SocketClient(self.app.ws_url)
+        await connection.__aenter__()
         signed_in = {"authorization": f"Bearer {actor.token}"} if actor.token else {}
-        opening = asyncio.ensure_future(wire.init({**signed_in, **payload}))
-        await asyncio.wait([opening, wire.reading], return_when=asyncio.FIRST_COMPLETED)
+        opening = asyncio.ensure_future(connection.init({**signed_in, **payload}))
+        await asyncio.wait([opening, connection.reading], return_when=asyncio.FIRST_COMPLETED)
         if opening.done():
             opening.result()
-            return wire
+            return connection
         opening.cancel()
-        await end(wire)
+        await end(connection)
         raise ConnectionError("the server closed the socket")
 
-    async def drop_wire(self, actor: AnonymousClient) -> None:
-        if wire := self._wires.pop(actor.token, None):
-            await end(wire)
+    async def drop_connection(self, actor: AnonymousClient) -> None:
+        if connection := self._connections.pop(actor.token, None):
+            await end(connection)
 
     async def count(self, sql: str, *arguments: Any) -> int:
         return int(await self.admin.fetchval(sql, *arguments))
@@ -140,15 +140,15 @@ class Lane:
         return self.app.roomcast.db._writer.sync_engine.pool
 
     async def close(self) -> None:
-        for wire in self._wires.values():
-            await end(wire)
+        for connection in self._connections.values():
+            await end(connection)
         for somebody in (*self.people.values(), *self._visitors.values()):
             await somebody.http.aclose()
 
 
-async def end(wire: SocketClient) -> None:
+async def end(connection: SocketClient) -> None:
     with suppress(ConnectionClosed, OSError):
-        await wire.__aexit__(None, None, None)
+        await connection.__aexit__(None, None, None)
 
 
 async def shorten_timeouts(db: Database, seconds: float = COMMAND_SECONDS) -> None:

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.api_clients import PASSWORD, AnonymousClient
 from tests.faults.lanes import Lane
-from tests.faults.trials import Trial, den, do, people, trial_of, uid
+from tests.faults.trials import Trial, do, people, shared_room, trial_of, uid
 
 
 def encoded(raw: bytes) -> str:
@@ -123,7 +123,7 @@ async def set_presence(lane: Lane) -> Trial:
 async def set_typing(lane: Lane) -> Trial:
     """Kept in memory only, in no table."""
     _, bob = await people(lane)
-    return Trial(bob, {"roomId": await den(lane), "typing": True}, None)
+    return Trial(bob, {"roomId": await shared_room(lane), "typing": True}, None)
 
 
 @trial_of("createUpload")

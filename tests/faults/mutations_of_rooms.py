@@ -3,7 +3,7 @@
 import uuid
 
 from tests.faults.lanes import Lane
-from tests.faults.trials import Trial, den, do, message, people, room, trial_of, uid
+from tests.faults.trials import Trial, do, message, people, room, shared_room, trial_of, uid
 
 ROOM = "SELECT count(*) FROM rooms WHERE id = $1 AND "
 MEMBER = "SELECT count(*) FROM memberships WHERE room_id = $1 AND user_id = $2"
@@ -156,7 +156,7 @@ async def send_message(lane: Lane) -> Trial:
     _, bob = await people(lane)
     body = lane.name("body")
     effect = "SELECT count(*) FROM messages WHERE body = $1"
-    return Trial(bob, {"roomId": await den(lane), "body": body}, effect, (body,), await den(lane))
+    return Trial(bob, {"roomId": await shared_room(lane), "body": body}, effect, (body,), await shared_room(lane))
 
 
 @trial_of("sendMessage:keyed")
@@ -180,14 +180,16 @@ async def send_reply(lane: Lane) -> Trial:
 async def edit_message(lane: Lane) -> Trial:
     ann, _ = await people(lane)
     id_, body = await message(lane), lane.name("edited")
-    return Trial(ann, {"messageId": id_, "body": body}, MESSAGE + "body = $2", (uid(id_), body), await den(lane))
+    return Trial(
+        ann, {"messageId": id_, "body": body}, MESSAGE + "body = $2", (uid(id_), body), await shared_room(lane)
+    )
 
 
 @trial_of("deleteMessage")
 async def delete_message(lane: Lane) -> Trial:
     ann, _ = await people(lane)
     id_ = await message(lane)
-    return Trial(ann, {"messageId": id_}, MESSAGE + "deleted_at IS NOT NULL", (uid(id_),), await den(lane))
+    return Trial(ann, {"messageId": id_}, MESSAGE + "deleted_at IS NOT NULL", (uid(id_),), await shared_room(lane))
 
 
 @trial_of("addReaction")
@@ -195,7 +197,7 @@ async def add_reaction(lane: Lane) -> Trial:
     _, bob = await people(lane)
     id_ = await message(lane)
     effect = "SELECT count(*) FROM reactions WHERE message_id = $1"
-    return Trial(bob, {"messageId": id_, "emoji": "👍"}, effect, (uid(id_),), await den(lane))
+    return Trial(bob, {"messageId": id_, "emoji": "👍"}, effect, (uid(id_),), await shared_room(lane))
 
 
 @trial_of("removeReaction")

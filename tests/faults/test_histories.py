@@ -89,12 +89,12 @@ async def live_through(
     senders = [scenes[0], replace(scenes[1], token=ann.token)]
     # A room of which bob only has unread counts. All its messages are sent through one process.
     aside = replace(senders[1], room_id=await ann.create_room("aside", visibility="PRIVATE", memberIds=[bob.id]))
-    talking = [
+    sending = [
         asyncio.create_task(send_on(sender, history, f"{name}{number}", keyed))
         for number, sender in enumerate(senders)
         for name, keyed in (("keyed", True), ("bare", False))
     ]
-    talking.append(asyncio.create_task(send_on(aside, History(), "aside", True)))
+    sending.append(asyncio.create_task(send_on(aside, History(), "aside", True)))
     listening, inboxes = listeners(scene, history, LISTENERS), [InboxClient(each) for each in scenes]
     clients: list[Listener | InboxClient] = [*listening, *inboxes]
     following = [asyncio.create_task(client.run()) for client in clients]
@@ -103,14 +103,14 @@ async def live_through(
         working = asyncio.create_task(nemesis(cluster, seconds))
         if quiet:
             await asyncio.sleep(seconds / 2)
-            await stop(talking)
+            await stop(sending)
         await working
         await cluster.ready()
         await asyncio.sleep(CALM_SECONDS)
-        await stop(talking)
+        await stop(sending)
         return await judged(cluster, scene, history, listening, inboxes)
     finally:
-        await stop([*talking, *following])
+        await stop([*sending, *following])
 
 
 async def stop(tasks: list[asyncio.Task[None]]) -> None:

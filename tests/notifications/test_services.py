@@ -27,9 +27,9 @@ from tests.running_app import RunningApp
 
 async def browser_with_pending_push(ann: UserClient, bob: UserClient, app: RunningApp, service: PushService) -> Browser:
     """A browser of bob with one pending push."""
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.send_messages(den, "hello")
+    await ann.send_messages(room_id, "hello")
     assert len(await collect_pending(app)) == 1
     return browser
 

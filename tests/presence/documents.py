@@ -69,11 +69,11 @@ def typing_names(shown: Json) -> list[str]:
     return [user["username"] for user in shown["users"]]
 
 
-async def wait_for_shown(watching: ClientSubscription, wanted: Callable[[States], bool]) -> States:
+async def wait_for_shown(subscription: ClientSubscription, wanted: Callable[[States], bool]) -> States:
     """Apply payloads as a client does until the condition holds. A snapshot replaces all; OFFLINE users are removed."""
     known: States = {}
     while True:
-        change = await watching.next_event()
+        change = await subscription.next_event()
         known = states_by_name(change) if change["snapshot"] else {**known, **states_by_name(change)}
         known = {name: state for name, state in known.items() if state != "OFFLINE"}
         if wanted(known):
@@ -96,10 +96,10 @@ async def set_typing(person: UserClient, room: str, *, typing: bool = True) -> N
     assert (await person.mutate(SET_TYPING, roomId=room, typing=typing))["errors"] == []
 
 
-async def wait_for_typing(watching: ClientSubscription, wanted: Collection[str]) -> Json:
+async def wait_for_typing(subscription: ClientSubscription, wanted: Collection[str]) -> Json:
     """The next payload that shows exactly these users."""
     while True:
-        shown = await watching.next_event()
+        shown = await subscription.next_event()
         if set(typing_names(shown)) == set(wanted):
             return shown
 

@@ -179,22 +179,22 @@ async def test_typing_and_its_end_are_shared_between_processes(
     both: tuple[RunningApp, RunningApp], bob: UserClient
 ) -> None:
     here, there = both
-    den = await bob.create_room("den")
-    async with bob.connect() as wire, at(there, bob) as beyond:
-        watching = await wire.subscribe(TYPING, roomId=den)
-        await watching.next_event()
-        await set_typing(beyond, den)
-        await wait_for_typing(watching, ["bob"])
-        await beyond.send_messages(den, "set there")
-        await wait_for_typing(watching, [])
-        await set_typing(beyond, den)
-        await wait_for_typing(watching, ["bob"])
-        await set_typing(beyond, den, typing=False)
-        await wait_for_typing(watching, [])
+    room_id = await bob.create_room("den")
+    async with bob.connect() as connection, at(there, bob) as beyond:
+        subscription = await connection.subscribe(TYPING, roomId=room_id)
+        await subscription.next_event()
+        await set_typing(beyond, room_id)
+        await wait_for_typing(subscription, ["bob"])
+        await beyond.send_messages(room_id, "set there")
+        await wait_for_typing(subscription, [])
+        await set_typing(beyond, room_id)
+        await wait_for_typing(subscription, ["bob"])
+        await set_typing(beyond, room_id, typing=False)
+        await wait_for_typing(subscription, [])
         async with beyond.connect():
-            await set_typing(beyond, den)
-            await wait_for_typing(watching, ["bob"])
-        await wait_for_typing(watching, [])
+            await set_typing(beyond, room_id)
+            await wait_for_typing(subscription, ["bob"])
+        await wait_for_typing(subscription, [])
 
 
 @pytest.mark.chaos
@@ -206,16 +206,19 @@ async def test_users_of_a_killed_process_go_offline(database_url: str, redis_url
         await sign_up(here.app, "ann") as ann,
         await sign_up(there.app, "bob") as bob,
     ):
-        den = await ann.create_room("den", memberIds=[bob.id])
-        async with ann.connect() as wire:
-            people, typing = await wire.subscribe(PRESENCE, roomId=den), await wire.subscribe(TYPING, roomId=den)
+        room_id = await ann.create_room("den", memberIds=[bob.id])
+        async with ann.connect() as connection:
+            people, typing = (
+                await connection.subscribe(PRESENCE, roomId=room_id),
+                await connection.subscribe(TYPING, roomId=room_id),
+            )
             await typing.next_event()
-            async with bob.connect() as bobs:
+            async with bob.connect() as bob_connection:
                 assert await wait_for_shown(people, only("ann", "bob"))
-                await set_typing(bob, den)
+                await set_typing(bob, room_id)
                 await wait_for_typing(typing, ["bob"])
                 await there.kill()
-                await bobs.closed()
+                await bob_connection.closed()
             async with asyncio.timeout(15):
                 assert await wait_for_shown(people, lambda known: known.get("bob") is None) == {}
                 await wait_for_typing(typing, [])

@@ -60,5 +60,5 @@ async def test_private_room_names_need_not_be_unique(bob: UserClient, cleo: User
 
 
 async def test_a_name_may_contain_emoji_newer_than_this_python(ann: UserClient) -> None:
-    den = await ann.create_room("\U0001faff den")
-    assert await refusal(ann, "updateRoom", roomId=den, name="\U000e0fff den") == "VALIDATION_FAILED"
+    room_id = await ann.create_room("\U0001faff den")
+    assert await refusal(ann, "updateRoom", roomId=room_id, name="\U000e0fff den") == "VALIDATION_FAILED"

@@ -87,10 +87,10 @@ class Talk:
         return all(await asyncio.gather(*(self.send(room, f"{body} in {room}") for room in self.acknowledged)))
 
 
-async def start_and_stop(wire: SocketClient, room: str, count: int) -> None:
+async def start_and_stop(connection: SocketClient, room: str, count: int) -> None:
     """Start operations and stop each a few milliseconds later."""
     for number in range(count):
-        operation = await wire.subscribe(SEND, input={"roomId": room, "body": f"given up {number}"})
+        operation = await connection.subscribe(SEND, input={"roomId": room, "body": f"given up {number}"})
         await asyncio.sleep(0.005 * (number % 5))
         await operation.stop()
 
@@ -107,12 +107,12 @@ async def test_a_frozen_database_loses_nothing(database: str, postgres: servers.
     async with (
         processes(1, database, tmp_path) as [process],
         await sign_up(process.app, "ann") as ann,
-        ann.connect() as wire,
+        ann.connect() as connection,
     ):
         rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
         talk = Talk(ann, rooms)
         assert await talk.send_everywhere("before")
-        giving_up = asyncio.create_task(start_and_stop(wire, rooms[0], many(300, 300)))
+        giving_up = asyncio.create_task(start_and_stop(connection, rooms[0], many(300, 300)))
         await asyncio.sleep(0.3)
         with frozen(postgres):
             await process.until_readiness(503)

@@ -39,9 +39,9 @@ async def test_a_new_avatar_takes_the_place_of_the_old_one_and_null_takes_it_awa
 
 
 async def test_only_an_unused_picture_of_ones_own_becomes_an_avatar(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     text, theirs = await upload(ann, b"no picture"), await upload(bob, picture(9, 9), "b.png", "image/png")
-    sent = (await post(ann, den, picture(9, 9), "c.png", "image/png"))["id"]
+    sent = (await post(ann, room_id, picture(9, 9), "c.png", "image/png"))["id"]
     for file, refusal in (
         (text, "UNSUPPORTED_MEDIA_TYPE"),
         (theirs, "NOT_FOUND"),
@@ -53,4 +53,4 @@ async def test_only_an_unused_picture_of_ones_own_becomes_an_avatar(ann: UserCli
     assert (await ann.execute(USER, id=ann.id))["user"]["avatarUrl"] is None
     worn = await upload(ann, picture(9, 9), "d.png", "image/png")
     assert codes(await ann.mutate(PROFILE, avatarUploadId=worn)) == []
-    assert codes(await ann.mutate(SEND, roomId=den, body="", attachmentIds=[worn])) == ["CONFLICT"]
+    assert codes(await ann.mutate(SEND, roomId=room_id, body="", attachmentIds=[worn])) == ["CONFLICT"]

@@ -53,9 +53,9 @@ async def names(url: str) -> list[str]:
 async def test_files_come_and_go_through_a_bucket(make_app: MakeApp, bucket_url: str) -> None:
     app = await make_app(storage_url=bucket_url)
     async with await sign_up(app, "ann") as ann:
-        den = await ann.create_room("den")
+        room_id = await ann.create_room("den")
         content = picture(600, 400, "png", compress_level=0)
-        file = await post(ann, den, content, "big.png", "image/png")
+        file = await post(ann, room_id, content, "big.png", "image/png")
         assert len(await names(bucket_url)) == 2
         assert (await fetch(file["url"])).content == content
         part = await fetch(file["url"], range="bytes=100000-300000")

@@ -37,8 +37,8 @@ async def a_day_later(app: RunningApp) -> None:
 
 
 async def test_a_deleted_messages_files_are_gone_with_the_next_sweep_and_others_stay(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    gone, kept = [await post(ann, den, picture(9, 9), "a.png", "image/png") for _ in range(2)]
+    room_id = await ann.create_room("den")
+    gone, kept = [await post(ann, room_id, picture(9, 9), "a.png", "image/png") for _ in range(2)]
     await ann.mutate(DELETE, messageId=gone["message"])
     await ann.app.roomcast.delete_unused_files()
     assert (await rows(ann.app), len(stored(ann.app))) == (1, 2)
@@ -46,30 +46,32 @@ async def test_a_deleted_messages_files_are_gone_with_the_next_sweep_and_others_
 
 
 async def test_what_is_not_used_for_a_day_goes_finished_or_not_and_cannot_be_used_any_more(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    kept, unused, unfinished = await post(ann, den, b"kept"), await upload(ann, b"unused"), await ticket(ann, 5)
+    room_id = await ann.create_room("den")
+    kept, unused, unfinished = await post(ann, room_id, b"kept"), await upload(ann, b"unused"), await ticket(ann, 5)
     await ann.app.roomcast.delete_unused_files()
     assert await rows(ann.app) == 3
     await a_day_later(ann.app)
     await ann.app.roomcast.delete_unused_files()
     await ann.app.roomcast.delete_orphaned_blobs()
     assert (await rows(ann.app), len(stored(ann.app))) == (1, 1)
-    assert codes(await ann.mutate(SEND, roomId=den, body="", attachmentIds=[unused])) == ["NOT_FOUND"]
+    assert codes(await ann.mutate(SEND, roomId=room_id, body="", attachmentIds=[unused])) == ["NOT_FOUND"]
     assert code(await put(ann, unfinished, b"bytes")) == (404, "NOT_FOUND")
     assert (await fetch(kept["url"])).content == b"kept"
 
 
 async def test_a_deleted_rooms_files_are_swept(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    await post(ann, den, b"gone")
-    await ann.mutate("mutation ($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=den)
+    room_id = await ann.create_room("den")
+    await post(ann, room_id, b"gone")
+    await ann.mutate(
+        "mutation ($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=room_id
+    )
     await ann.app.roomcast.delete_unused_files()
     assert (await rows(ann.app), stored(ann.app)) == (0, [])
 
 
 async def test_a_sweep_that_died_after_the_bytes_is_finished_by_the_next(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    file = await post(ann, den, b"gone")
+    room_id = await ann.create_room("den")
+    file = await post(ann, room_id, b"gone")
     await ann.mutate(DELETE, messageId=file["message"])
     [path] = stored(ann.app)
     path.unlink()
@@ -82,15 +84,15 @@ async def test_a_sweep_that_died_before_the_bytes_is_finished_by_the_next(ann: U
     await a_day_later(ann.app)
     async with ann.app.roomcast.db.work() as work:
         await actions.expire_unused_files(work)
-    den = await ann.create_room("den")
-    assert codes(await ann.mutate(SEND, roomId=den, body="", attachmentIds=[file])) == ["CONFLICT"]
+    room_id = await ann.create_room("den")
+    assert codes(await ann.mutate(SEND, roomId=room_id, body="", attachmentIds=[file])) == ["CONFLICT"]
     await ann.app.roomcast.delete_unused_files()
     assert (await rows(ann.app), stored(ann.app)) == (0, [])
 
 
 async def test_bytes_without_a_row_go_after_a_day_and_foreign_files_are_left_alone(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    kept = await post(ann, den, picture(9, 9), "a.png", "image/png")
+    room_id = await ann.create_room("den")
+    kept = await post(ann, room_id, picture(9, 9), "a.png", "image/png")
     [name] = [path.name for path in stored(ann.app) if not path.name.endswith("thumbnail")]
     for stray in (f"{uuid7().hex}-{'0' * 32}", name[:33] + "f" * 32):
         path = ann.app.roomcast.settings.data_dir / stray
@@ -116,8 +118,8 @@ async def test_what_a_killed_process_had_half_received_goes_after_a_day(ann: Use
 
 
 async def test_a_row_whose_bytes_were_lost_is_a_file_that_is_not_found(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    file = await post(ann, den, b"lost")
+    room_id = await ann.create_room("den")
+    file = await post(ann, room_id, b"lost")
     stored(ann.app)[0].unlink()
     assert code(await fetch(file["url"])) == (404, "NOT_FOUND")
     await cleanup.delete_unused_files(ann.app.roomcast.db, ann.app.roomcast.storage)

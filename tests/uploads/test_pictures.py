@@ -86,12 +86,12 @@ async def test_a_picture_that_takes_too_long_is_refused_and_others_go_on(
 ) -> None:
     pool = ann.app.roomcast.upload_receiver.pictures
     pool.limits = replace(pool.limits, cpu_seconds=1)
-    den = await bob.create_room("den")
+    room_id = await bob.create_room("den")
     bomb = await asyncio.to_thread(slow.read_bytes)
     given = [await ticket(ann, len(bomb), "a.jpg", "image/jpeg") for _ in range(2)]
     async with asyncio.TaskGroup() as tasks:
         slow_ones = [tasks.create_task(put(ann, one, bomb)) for one in given]
-        file = await post(bob, den, picture(90, 60), "b.png", "image/png")
+        file = await post(bob, room_id, picture(90, 60), "b.png", "image/png")
         assert not all(task.done() for task in slow_ones)
     assert (file["width"], file["height"]) == (90, 60)
     assert {code(task.result()) for task in slow_ones} == {(415, "UNSUPPORTED_MEDIA_TYPE")}
@@ -100,7 +100,7 @@ async def test_a_picture_that_takes_too_long_is_refused_and_others_go_on(
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_what_is_stored_and_served_has_no_location_and_its_own_hash(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     for name, content, kind in (
         ("a.jpg", pictures.jpeg(), "image/jpeg"),
         ("a.png", pictures.png(), "image/png"),
@@ -117,7 +117,7 @@ async def test_what_is_stored_and_served_has_no_location_and_its_own_hash(ann: U
         file = await ann.mutate(
             "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { errors { code } message { "
             "attachments { url byteSize sha256 contentType } } } }",
-            roomId=den,
+            roomId=room_id,
             body="",
             attachmentIds=[given["uploadId"]],
         )
@@ -136,9 +136,9 @@ async def test_what_is_stored_and_served_has_no_location_and_its_own_hash(ann: U
 async def test_a_setting_keeps_originals_as_they_are(make_app: MakeApp) -> None:
     app = await make_app(keep_originals=True)
     async with await sign_up(app, "ann") as ann:
-        den = await ann.create_room("den")
+        room_id = await ann.create_room("den")
         content = pictures.jpeg()
-        file = await post(ann, den, content, "a.jpg", "image/jpeg")
+        file = await post(ann, room_id, content, "a.jpg", "image/jpeg")
         assert (await fetch(file["url"])).content == content
         assert file["sha256"] == hashlib.sha256(content).hexdigest()
         assert MARK not in (await fetch(file["thumbnailUrl"])).content

@@ -88,8 +88,8 @@ async def test_the_same_bytes_again_are_welcome_and_others_are_not(ann: UserClie
     assert first.json() == again.json()
     assert code(other) == (409, "CONFLICT")
     assert len(stored(ann.app)) == 1
-    den = await ann.create_room("den")
-    sent = await ann.mutate(SEND, roomId=den, body="", attachmentIds=[given["uploadId"]])
+    room_id = await ann.create_room("den")
+    sent = await ann.mutate(SEND, roomId=room_id, body="", attachmentIds=[given["uploadId"]])
     assert (await put(ann, given, b"bytes")).json() == first.json()
     assert (await fetch(sent["message"]["attachments"][0]["url"])).content == b"bytes"
 
@@ -135,13 +135,13 @@ async def test_a_large_body_without_a_ticket_is_answered_and_the_server_goes_on(
 
 
 async def test_who_lets_too_many_files_lie_about_gets_no_more_until_some_are_used(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     for _ in range(49):
         await ticket(ann, 5)
     file = await upload(ann, b"bytes")
     refused = await ann.mutate(CREATE, filename="a", contentType="", byteSize=5)
     assert [(error["code"], error["retryable"]) for error in refused["errors"]] == [("RATE_LIMITED", True)]
-    await ann.mutate(SEND, roomId=den, body="", attachmentIds=[file])
+    await ann.mutate(SEND, roomId=room_id, body="", attachmentIds=[file])
     assert (await ticket(ann, 5, kind=""))["headers"] == [{"name": "Content-Type", "value": "application/octet-stream"}]
 
 
@@ -166,7 +166,7 @@ async def test_pages_of_other_named_origins_may_send_and_show_files(make_app: Ma
     friend = "https://chat.example.org"
     app = await make_app(allowed_origins=(friend,))
     async with await sign_up(app, "ann") as ann:
-        den = await ann.create_room("den")
+        room_id = await ann.create_room("den")
         given = await ticket(ann, 5)
         wish = {
             "origin": friend,
@@ -176,7 +176,7 @@ async def test_pages_of_other_named_origins_may_send_and_show_files(make_app: Ma
         assert (await fetch(given["uploadUrl"], "OPTIONS", **wish)).is_success
         answer = await put(ann, given, b"bytes", origin=friend)
         assert answer.headers["access-control-allow-origin"] == friend
-        file = await post(ann, den, picture(5, 5), "a.png", "image/png")
+        file = await post(ann, room_id, picture(5, 5), "a.png", "image/png")
         assert (await fetch(file["url"])).headers["cross-origin-resource-policy"] == "cross-origin"
 
 

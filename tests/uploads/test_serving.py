@@ -31,8 +31,8 @@ def raw(file_id: str) -> UUID:
 
 
 async def test_a_part_is_what_was_asked_for(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    url = (await post(ann, den, CONTENT))["url"]
+    room_id = await ann.create_room("den")
+    url = (await post(ann, room_id, CONTENT))["url"]
     for asked, start, end in (
         ("bytes=0-0", 0, 1),
         ("bytes=0-", 0, 1024),
@@ -48,8 +48,8 @@ async def test_a_part_is_what_was_asked_for(ann: UserClient) -> None:
 
 
 async def test_a_part_that_is_not_there_is_refused_and_nonsense_is_the_whole(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    url = (await post(ann, den, CONTENT))["url"]
+    room_id = await ann.create_room("den")
+    url = (await post(ann, room_id, CONTENT))["url"]
     for asked in ("bytes=1024-", "bytes=5000-6000", "bytes=-0"):
         answer = await fetch(url, range=asked)
         assert code(answer) == (416, "BAD_USER_INPUT"), asked
@@ -60,8 +60,8 @@ async def test_a_part_that_is_not_there_is_refused_and_nonsense_is_the_whole(ann
 
 
 async def test_who_has_it_is_told_so_and_who_has_another_version_gets_the_whole(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    url = (await post(ann, den, CONTENT))["url"]
+    room_id = await ann.create_room("den")
+    url = (await post(ann, room_id, CONTENT))["url"]
     first = await fetch(url)
     etag = first.headers["etag"]
     assert first.headers["accept-ranges"] == "bytes"
@@ -75,9 +75,9 @@ async def test_who_has_it_is_told_so_and_who_has_another_version_gets_the_whole(
 
 
 async def test_a_download_is_inert_private_and_told_apart_from_what_may_be_shown(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    page = await fetch((await post(ann, den, b"<script>alert(1)</script>", "page.html", "text/html"))["url"])
-    cat = await fetch((await post(ann, den, picture(9, 9), "cat.png", "image/png"))["url"])
+    room_id = await ann.create_room("den")
+    page = await fetch((await post(ann, room_id, b"<script>alert(1)</script>", "page.html", "text/html"))["url"])
+    cat = await fetch((await post(ann, room_id, picture(9, 9), "cat.png", "image/png"))["url"])
     for answer in (page, cat):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
@@ -89,8 +89,8 @@ async def test_a_download_is_inert_private_and_told_apart_from_what_may_be_shown
 
 
 async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    one, two = await post(ann, den, picture(9, 9), "a.png", "image/png"), await post(ann, den, b"two")
+    room_id = await ann.create_room("den")
+    one, two = await post(ann, room_id, picture(9, 9), "a.png", "image/png"), await post(ann, room_id, b"two")
     url, id_ = one["url"], raw(one["id"])
     for wrong in (
         url.replace(str(id_), str(raw(two["id"]))),
@@ -183,9 +183,9 @@ def test_a_header_names_the_file_and_nothing_more(name: str, header: str) -> Non
 
 
 async def test_a_hostile_name_comes_back_tame_in_answers_and_headers(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     hostile = '../"><svg onload=alert(1)>\r\nX-Evil: 1\u202e.png'
-    file = await post(ann, den, picture(9, 9), hostile, "image/png")
+    file = await post(ann, room_id, picture(9, 9), hostile, "image/png")
     assert file["filename"] == "___svg onload=alert(1)_ X-Evil_ 1.png"
     answer = await fetch(file["url"])
     assert "x-evil" not in answer.headers
@@ -233,9 +233,9 @@ DOWNLOADS: list[tuple[bytes, str, str]] = [
 
 
 async def test_whatever_could_run_is_only_ever_downloaded(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     for content, declared, kept in DOWNLOADS:
-        file = await post(ann, den, content, "a.html", declared)
+        file = await post(ann, room_id, content, "a.html", declared)
         assert file["contentType"] == kept
         answer = await fetch(file["url"])
         assert answer.headers["content-type"] == "application/octet-stream"
@@ -244,8 +244,8 @@ async def test_whatever_could_run_is_only_ever_downloaded(ann: UserClient) -> No
 
 
 async def test_a_picture_with_a_page_behind_it_is_shown_as_a_picture_and_never_as_a_page(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    file = await post(ann, den, PNG + SCRIPT, "polyglot.html", "text/html")
+    room_id = await ann.create_room("den")
+    file = await post(ann, room_id, PNG + SCRIPT, "polyglot.html", "text/html")
     answer = await fetch(file["url"])
     assert (file["contentType"], answer.headers["content-type"]) == ("image/png", "image/png")
     assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
@@ -256,12 +256,12 @@ async def test_a_picture_with_a_page_behind_it_is_shown_as_a_picture_and_never_a
 
 
 async def test_a_picture_is_measured_and_has_a_small_one_without_metadata(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     exif = Image.Exif()
     exif[0x0112], exif[0x010E], exif[0x013B] = 6, "taken at home", "Ann"  # lies on its side
     exif.get_ifd(0x8825)[1] = "N"
     content = picture(900, 600, "jpeg", exif=exif, comment=b"taken at home")
-    file = await post(ann, den, content, "photo.jpg", "image/jpeg")
+    file = await post(ann, room_id, content, "photo.jpg", "image/jpeg")
     assert (file["width"], file["height"], file["contentType"]) == (600, 900, "image/jpeg")
     answer = await fetch(file["thumbnailUrl"])
     assert answer.headers["content-type"] == "image/webp"
@@ -276,9 +276,9 @@ async def test_a_picture_is_measured_and_has_a_small_one_without_metadata(ann: U
 
 
 async def test_every_kind_of_picture_is_known_by_its_bytes(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     for kind in ("png", "jpeg", "gif", "webp"):
-        file = await post(ann, den, picture(30, 20, kind), f"a.{kind}", "application/octet-stream")
+        file = await post(ann, room_id, picture(30, 20, kind), f"a.{kind}", "application/octet-stream")
         assert (file["contentType"], file["width"], file["height"]) == (f"image/{kind}", 30, 20)
         with Image.open(io.BytesIO((await fetch(file["thumbnailUrl"])).content)) as small:
             assert small.size == (30, 20)
@@ -296,8 +296,8 @@ async def test_without_the_extra_for_pictures_files_go_and_are_shown_as_they_are
 ) -> None:
     content, me = picture(9, 9), picture(8, 8)
     monkeypatch.setitem(sys.modules, "PIL", None)  # as where Pillow is not installed
-    den = await ann.create_room("den")
-    file = await post(ann, den, content, "a.png", "image/png")
+    room_id = await ann.create_room("den")
+    file = await post(ann, room_id, content, "a.png", "image/png")
     assert (file["contentType"], file["width"], file["thumbnailUrl"]) == ("image/png", None, None)
     worn = await upload(ann, me, "me.png", "image/png")
     avatar = (await ann.mutate(PROFILE, avatarUploadId=worn))["user"]["avatarUrl"]

@@ -125,8 +125,8 @@ async def test_an_address_has_a_share_of_the_slots_and_a_network_of_ipv6_is_one(
 async def test_a_persons_files_have_a_quota_and_what_is_removed_counts_no_longer(make_app: MakeApp) -> None:
     app = await make_app(upload_quota_bytes=100)
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
-        den = await ann.create_room("den")
-        sent = await post(ann, den, b"x" * 60)
+        room_id = await ann.create_room("den")
+        sent = await post(ann, room_id, b"x" * 60)
         refused = await ann.mutate(CREATE, filename="a", contentType="", byteSize=41)
         assert [(one["code"], one["path"], one["retryable"]) for one in refused["errors"]] == [
             ("QUOTA_EXCEEDED", ["input", "byteSize"], False)
@@ -205,8 +205,8 @@ async def reader_of(url: str, app: RunningApp) -> tuple[asyncio.StreamReader, as
 
 @on_sqlite
 async def test_a_reader_that_takes_nothing_or_too_little_is_given_up(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    url = (await post(ann, den, bytes(20_000_000)))["url"]
+    room_id = await ann.create_room("den")
+    url = (await post(ann, room_id, bytes(20_000_000)))["url"]
     files = ann.app.roomcast.files
     limits = files.limits
     for changed in (replace(limits, stall_seconds=0.3), replace(limits, grace_seconds=0.3, bytes_per_second=10**9)):
@@ -223,8 +223,8 @@ async def test_a_reader_that_takes_nothing_or_too_little_is_given_up(ann: UserCl
 
 @on_sqlite
 async def test_an_address_has_a_share_of_the_downloads(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    url = (await post(ann, den, bytes(20_000_000)))["url"]
+    room_id = await ann.create_room("den")
+    url = (await post(ann, room_id, bytes(20_000_000)))["url"]
     files = ann.app.roomcast.files
     files.downloads = Slots(10, 1)
     _, writer = await reader_of(url, ann.app)
