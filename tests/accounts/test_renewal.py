@@ -74,7 +74,7 @@ async def test_a_reused_refresh_token_ends_no_other_session(
     await successor(anonymous, bob.refresh_token)
 
 
-@pytest.mark.parametrize("spoil", ["", "x", "{id}", "{id}.", "{id}.00", "00{secret}", "{id}.{secret}x", "\0.\0"])
+@pytest.mark.parametrize("template", ["", "x", "{id}", "{id}.", "{id}.00", "00{secret}", "{id}.{secret}x", "\0.\0"])
 async def test_a_malformed_refresh_token_is_refused_without_effect(
     ann: UserClient, anonymous: AnonymousClient, template: str
 ) -> None:
