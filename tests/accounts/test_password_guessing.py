@@ -9,12 +9,12 @@ import pytest
 
 from tests.accounts.documents import ME, TRY, codes
 from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient
-from tests.delivery.resuming_clients import many
+from tests.delivery.resuming_clients import full_or_short
 from tests.process import Process, processes
 
 pytestmark = pytest.mark.chaos
 
-GUESSES, ADDRESSES, AT_ONCE = many(10_000, 1_000), 200, 40
+GUESSES, ADDRESSES, AT_ONCE = full_or_short(10_000, 1_000), 200, 40
 HOME, OFFICE, ABROAD = "203.0.113.7", "203.0.113.8", "203.0.113.9"
 
 

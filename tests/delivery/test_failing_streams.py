@@ -18,24 +18,24 @@ POSITION = "query Position($id: ID!) { room(id: $id) { streamCursor } }"
 
 
 @pytest.fixture
-def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "DEFECT_TRIES", 2)
 
 
 @asynccontextmanager
 async def unreadable_log(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
-    """Reads of the log wait until the end of the block; the event says that one of them waits."""
+    """Delay reads of the log until the end of the block. Yields an event that is set when a read is waiting."""
     source = app.roomcast.hub._source
-    asked, answered, after = asyncio.Event(), asyncio.Event(), source.after
+    read_started, read_may_finish, after = asyncio.Event(), asyncio.Event(), source.after
 
     async def wait(topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
-        asked.set()
-        await answered.wait()
+        read_started.set()
+        await read_may_finish.wait()
         return await after(topic, seq, limit)
 
     monkeypatch.setattr(source, "after", wait)
-    yield asked
-    answered.set()
+    yield read_started
+    read_may_finish.set()
 
 
 async def execute(app: RunningApp, statement: str) -> None:
@@ -43,9 +43,9 @@ async def execute(app: RunningApp, statement: str) -> None:
         await (await work.session.connection()).execute(sa.text(statement))
 
 
-def error_of(told: Json) -> str:
-    assert told["type"] == "error", told
-    return str(told["payload"][0]["extensions"]["code"])
+def error_of(message: Json) -> str:
+    assert message["type"] == "error", message
+    return str(message["payload"][0]["extensions"]["code"])
 
 
 async def test_the_last_cursor_of_a_stream_covers_only_sent_events(
@@ -54,17 +54,17 @@ async def test_the_last_cursor_of_a_stream_covers_only_sent_events(
     room_id = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     cursor = (await bob.execute(POSITION, id=room_id))["room"]["streamCursor"]
     await ann.send_messages(room_id, "one", "two", "three")
-    async with bob.connect() as connection, unreadable_log(app, monkeypatch) as asked:
+    async with bob.connect() as connection, unreadable_log(app, monkeypatch) as read_started:
         subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=cursor)
         assert (await subscription.next_event())["__typename"] == "StreamReady"
-        await asked.wait()  # the replay has begun
+        await read_started.wait()  # the replay has started
         await bob.leave(room_id)
         ended = await subscription.next_event()
     assert ended["__typename"] == "StreamEnded"
     assert parse_cursor(ended["cursor"]).seq == parse_cursor(cursor).seq
 
 
-@pytest.mark.usefixtures("few_tries")
+@pytest.mark.usefixtures("few_retries")
 async def test_a_replay_that_fails_ends_with_an_error_and_is_counted(app: RunningApp, ann: UserClient) -> None:
     room_id = await ann.create_room("den")
     cursor = (await ann.execute(POSITION, id=room_id))["room"]["streamCursor"]
@@ -79,14 +79,14 @@ async def test_a_replay_that_fails_ends_with_an_error_and_is_counted(app: Runnin
     assert "roomcast_streams_failed_total 1.0" in (await ann.http.get("/metrics")).text
 
 
-@pytest.mark.usefixtures("few_tries")
+@pytest.mark.usefixtures("few_retries")
 async def test_a_topic_that_fails_ends_its_streams_with_an_error(app: RunningApp, ann: UserClient) -> None:
     room_id = await ann.create_room("den")
     async with ann.connect() as connection:
         subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await app.wait_for_streams(1)
         app.roomcast.hub.on_frame = lambda frame: None  # type: ignore[method-assign]
-        await ann.send_messages(room_id, "not heard")
+        await ann.send_messages(room_id, "not delivered")
         await execute(app, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
         assert error_of(await subscription.next_message()) == "INTERNAL"
         await app.wait_for_streams(0)

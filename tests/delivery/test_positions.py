@@ -41,10 +41,10 @@ async def test_pings_announce_only_positions_that_changed(ann: UserClient) -> No
     async with ann.connect() as connection:
         subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await ann.app.wait_for_streams(1)
-        [said] = [await ann.send(room_id, "one")]
-        assert (await subscription.next_event())["cursor"] == said["cursor"]
+        sent = await ann.send(room_id, "one")
+        assert (await subscription.next_event())["cursor"] == sent["cursor"]
         seen = [await connection.next_ping()]
-        while said["cursor"] != seen[-1].get("cursors", {}).get(subscription.id):
+        while sent["cursor"] != seen[-1].get("cursors", {}).get(subscription.id):
             seen.append(await connection.next_ping())
         assert [await connection.next_ping(), await connection.next_ping()] == [{}, {}]
 
@@ -70,15 +70,17 @@ async def test_an_announced_position_is_never_ahead_of_the_sent_events(ann: User
         await ws.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
         await ann.app.wait_for_streams(1)
         sending = asyncio.create_task(ann.send_messages(room_id, *map(str, range(30))))
-        shown, said = start, list[int]()
-        while shown < start + 30 or len(said) < 2:
+        shown, announced = start, list[int]()
+        while shown < start + 30 or len(announced) < 2:
             message = json.loads(await ws.recv())
             if message["type"] == "next":
                 shown = message["payload"]["data"]["roomMessages"]["message"]["seq"]
             elif message["type"] == "ping":
                 await ws.send('{"type":"pong"}')
-                said += [parse_cursor(cursor).seq for cursor in message.get("payload", {}).get("cursors", {}).values()]
-                assert said == sorted(set(said))
-                assert not said or said[-1] <= shown
+                announced += [
+                    parse_cursor(cursor).seq for cursor in message.get("payload", {}).get("cursors", {}).values()
+                ]
+                assert announced == sorted(set(announced))
+                assert not announced or announced[-1] <= shown
         await sending
-    assert len(said) > 1
+    assert len(announced) > 1

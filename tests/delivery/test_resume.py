@@ -1,4 +1,4 @@
-"""Resuming with a cursor: every event after it exactly once and in order, then live events."""
+"""Resuming from a cursor: every later event exactly once and in order, then live events."""
 
 import asyncio
 from typing import Any
@@ -42,9 +42,9 @@ async def test_a_live_stream_starts_with_one_stream_ready(ann: UserClient) -> No
         subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         [ready] = await subscription.wait_until_ready()
         await ann.send_messages(room_id, "after")
-        told = await subscription.next_event()
+        event = await subscription.next_event()
     assert (ready["recovered"], ready["replayedCount"], ready["replayed"]) == (True, 0, False)
-    assert (bodies([told]), told["replayed"]) == (["after"], False)
+    assert (bodies([event]), event["replayed"]) == (["after"], False)
 
 
 async def test_a_cursor_replays_missed_events_between_two_stream_readys_then_goes_live(ann: UserClient) -> None:
@@ -86,7 +86,7 @@ async def test_room_messages_are_replayed_without_control_events(ann: UserClient
         missed = await subscription.next_events(2)
         await ann.send_messages(room_id, "three")
         live = await subscription.next_event()
-    assert [(told["message"]["body"], told["replayed"]) for told in (*missed, live)] == [
+    assert [(event["message"]["body"], event["replayed"]) for event in (*missed, live)] == [
         ("@bob joined.", True),
         ("two", True),
         ("three", False),
@@ -100,7 +100,7 @@ async def test_a_long_absence_is_replayed_in_order_to_the_last(ann: UserClient) 
     async with ann.connect() as connection:
         subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id, after=cursor)
         missed = await subscription.next_events(300)
-    assert [told["message"]["seq"] for told in missed] == list(range(2, 302))
+    assert [event["message"]["seq"] for event in missed] == list(range(2, 302))
 
 
 # ------------------------------------------------------------------ the map of connection_init
@@ -156,23 +156,23 @@ async def test_fields_of_one_room_resume_from_their_own_cursors(ann: UserClient)
         assert bodies([*await events.wait_until_ready(), *await events.wait_until_ready()]) == ["one", "two"]
 
 
-# ------------------------------------------------------------------ cursors that cannot be honoured
+# ------------------------------------------------------------------ invalid and expired cursors
 
 
 async def test_a_cursor_of_another_epoch_or_of_the_future_has_expired(ann: UserClient) -> None:
     room_id = await ann.create_room("den")
-    place = parse_cursor(await cursor_of(ann, room_id))
+    position = parse_cursor(await cursor_of(ann, room_id))
     async with ann.app.roomcast.db.read() as session:
         epoch = await event_log.epoch(session)
-    another = Position(uuid4(), place.room_id, place.seq).encode()
-    future = Position(epoch, place.room_id, place.seq + 1_000).encode()
+    another = Position(uuid4(), position.room_id, position.seq).encode()
+    future = Position(epoch, position.room_id, position.seq + 1_000).encode()
     async with ann.connect() as connection:
         for cursor in (another, future):
             subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=cursor)
             [ready] = await subscription.wait_until_ready()
             assert (ready["recovered"], ready["cursor"]) == (False, await cursor_of(ann, room_id))
-            said = (await ann.send_messages(room_id, "new"))[0]["body"]
-            assert bodies([await subscription.next_event()]) == [said]
+            body = (await ann.send_messages(room_id, "new"))[0]["body"]
+            assert bodies([await subscription.next_event()]) == [body]
             assert (
                 await refusal(await connection.subscribe(ROOM_MESSAGES, roomId=room_id, after=cursor))
                 == "RESUME_EXPIRED"
@@ -207,7 +207,7 @@ async def test_a_cursor_reveals_nothing_to_a_non_member(ann: UserClient, bob: Us
 
 async def test_a_page_and_the_stream_from_its_cursor_leave_no_gap_during_sends(ann: UserClient) -> None:
     room_id = await ann.create_room("den")
-    sending = asyncio.create_task(_talk(ann, room_id, 60))
+    sending = asyncio.create_task(_send_words(ann, room_id, 60))
     seen: list[tuple[list[str], ClientSubscription]] = []
     async with ann.connect() as connection:
         while not sending.done() and len(seen) < 40:
@@ -217,18 +217,18 @@ async def test_a_page_and_the_stream_from_its_cursor_leave_no_gap_during_sends(a
         await sending
         await ann.send_messages(room_id, "the end")
         for page_bodies, subscription in seen:
-            heard = await until(subscription, "the end")
-            assert [*page_bodies, *heard][-50:] == [*(f"word {n}" for n in range(60)), "the end"][-50:]
-            assert len(set(page_bodies) & set(heard)) == 0
+            received = await until(subscription, "the end")
+            assert [*page_bodies, *received][-50:] == [*(f"word {n}" for n in range(60)), "the end"][-50:]
+            assert len(set(page_bodies) & set(received)) == 0
 
 
-async def _talk(person: UserClient, room_id: str, count: int) -> None:
+async def _send_words(person: UserClient, room_id: str, count: int) -> None:
     for n in range(count):
         await person.send_messages(room_id, f"word {n}")
 
 
 async def until(subscription: ClientSubscription, last: str) -> list[str]:
-    heard = [str((await subscription.next_event())["message"]["body"])]
-    while heard[-1] != last:
-        heard.append(str((await subscription.next_event())["message"]["body"]))
-    return heard
+    received = [str((await subscription.next_event())["message"]["body"])]
+    while received[-1] != last:
+        received.append(str((await subscription.next_event())["message"]["body"]))
+    return received

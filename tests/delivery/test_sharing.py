@@ -1,4 +1,4 @@
-"""One execution for all readers of the same bytes, and no viewer gets the values of another."""
+"""One execution for all readers of the same bytes. No viewer receives the values of another."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -15,7 +15,7 @@ from tests.running_app import RunningApp
 from tests.statements import statements
 
 PLAIN = "subscription S($id: ID!) { roomMessages(roomId: $id) { cursor message { id body author { username } } } }"
-PLAIN_ELSEWHERE_FORMATTED = PLAIN.replace(" { ", "{\n    ").replace("$id: ID!", "$id:ID!")
+PLAIN_WITH_OTHER_FORMATTING = PLAIN.replace(" { ", "{\n    ").replace("$id: ID!", "$id:ID!")
 VIEWER = (
     "subscription S($id: ID!) { roomMessages(roomId: $id) { message { body room { viewerMembership { joinedAt } } } } }"
 )
@@ -44,12 +44,12 @@ async def test_one_document_of_many_users_is_executed_once(ann: UserClient, bob:
             await connection.subscribe(PLAIN, id=room_id)
             for connection in (ann_connection, bob_connection, cleo_connection)
         ]
-        subscriptions += [await ann_connection.subscribe(PLAIN_ELSEWHERE_FORMATTED, id=room_id)]
+        subscriptions += [await ann_connection.subscribe(PLAIN_WITH_OTHER_FORMATTING, id=room_id)]
         await ann.app.wait_for_streams(4)
         await ann.send_messages(room_id, "one", "two")
-        heard = [await each.next_events(2) for each in subscriptions]
+        received = [await each.next_events(2) for each in subscriptions]
         [group] = groups(ann.app)
-        assert heard == [heard[0]] * 4
+        assert received == [received[0]] * 4
         assert group.executions == 2
 
 
@@ -74,7 +74,7 @@ async def test_a_viewer_field_is_executed_once_for_each_viewer(ann: UserClient, 
 
 async def test_viewer_data_is_queried_once_for_all_viewers(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     room_id = await ann.create_room("den", memberIds=[bob.id])
-    asked = []
+    counts = []
     for people in ([ann], [ann, bob, cleo]):
         async with AsyncExitStack() as open_:
             connections = [await open_.enter_async_context(person.connect()) for person in people]
@@ -85,21 +85,21 @@ async def test_viewer_data_is_queried_once_for_all_viewers(ann: UserClient, bob:
                 await ann.send_messages(room_id, "hello")
                 for each in subscriptions:
                     await each.next_event()
-            asked.append(sum("FROM memberships" in statement for statement in seen))
-    assert asked[0] == asked[1] > 0
+            counts.append(sum("FROM memberships" in statement for statement in seen))
+    assert counts[0] == counts[1] > 0
 
 
 async def test_each_viewer_sees_their_own_reactions(ann: UserClient, bob: UserClient) -> None:
     room_id = await ann.create_room("den", memberIds=[bob.id])
-    said = (await ann.send(room_id, "hello"))["message"]["id"]
-    await bob.mutate(REACT, messageId=said, emoji="👍")
+    message_id = (await ann.send(room_id, "hello"))["message"]["id"]
+    await bob.mutate(REACT, messageId=message_id, emoji="👍")
     async with ann.connect() as ann_connection, bob.connect() as bob_connection:
         subscriptions = [
             await connection.subscribe(REACTIONS, id=room_id) for connection in (ann_connection, bob_connection)
         ]
         for each in subscriptions:
             await each.wait_until_ready()
-        await ann.mutate(PIN, messageId=said)
+        await ann.mutate(PIN, messageId=message_id)
         shown = [(await each.next_event())["message"] for each in subscriptions]
         assert [message["reactions"] for message in shown] == [
             [{"emoji": "👍", "viewerHasReacted": False}],
@@ -119,10 +119,11 @@ async def test_a_removed_viewer_gets_no_more_events_and_the_others_get_all(ann: 
         await ann.send_messages(room_id, "for both")
         await ann.mutate(REMOVE, roomId=room_id, userId=bob.id)
         await ann.send_messages(room_id, "not for bob")
-        heard = [
-            [told["__typename"] for told in await subscriptions[n].next_events(count)] for n, count in ((0, 3), (1, 2))
+        received = [
+            [event["__typename"] for event in await subscriptions[n].next_events(count)]
+            for n, count in ((0, 3), (1, 2))
         ]
-        assert heard == [["MessageCreated", "MemberChanged", "MessageCreated"], ["MessageCreated", "StreamEnded"]]
+        assert received == [["MessageCreated", "MemberChanged", "MessageCreated"], ["MessageCreated", "StreamEnded"]]
         assert (await subscriptions[1].next_message())["type"] == "complete"
 
 
@@ -141,16 +142,16 @@ async def test_viewers_that_wait_for_a_turn_get_everything_in_order(
         bodies = [f"message {n}" for n in range(10)]
         await ann.send_messages(room_id, *bodies)
         for each in subscriptions:
-            assert [told["message"]["body"] for told in await each.next_events(10)] == bodies
+            assert [event["message"]["body"] for event in await each.next_events(10)] == bodies
 
 
 async def test_a_signal_reaches_documents_with_viewer_fields_too(ann: UserClient, bob: UserClient) -> None:
     room_id = await ann.create_room("den", memberIds=[bob.id])
-    said = (await ann.send(room_id, "hello"))["message"]["id"]
+    message_id = (await ann.send(room_id, "hello"))["message"]["id"]
     async with ann.connect() as ann_connection:
         subscription = await ann_connection.subscribe(VIEWER_EVENTS, id=room_id)
         await subscription.wait_until_ready()
-        await bob.mutate(MARK, roomId=room_id, upToMessageId=said)
+        await bob.mutate(MARK, roomId=room_id, upToMessageId=message_id)
         assert (await subscription.next_event())["__typename"] == "ReadMarkerMoved"
 
 
@@ -200,11 +201,11 @@ async def test_readers_that_missed_the_same_events_share_a_replay(ann: UserClien
     await ann.send_messages(room_id, *(f"missed {n}" for n in range(20)))
     async with ann.connect() as connection:
         subscriptions = [await connection.subscribe(ROOM_MESSAGES, roomId=room_id, after=cursor) for _ in range(50)]
-        heard = await asyncio.gather(*(each.next_events(20) for each in subscriptions))
-        assert [told["message"]["body"] for told in heard[0]] == [f"missed {n}" for n in range(20)]
-        assert all(each == heard[0] for each in heard)
+        received = await asyncio.gather(*(each.next_events(20) for each in subscriptions))
+        assert [event["message"]["body"] for event in received[0]] == [f"missed {n}" for n in range(20)]
+        assert all(each == received[0] for each in received)
         [group] = groups(ann.app)
-        assert group.executions <= 2 * 22  # the block that all are in, and once more should the first have expired
+        assert group.executions <= 2 * 22  # one shared block, and a second one if the first has expired
 
 
 @pytest.mark.parametrize("document", [ROOM_EVENTS, VIEWER_EVENTS.replace("$id", "$roomId")])
@@ -234,22 +235,22 @@ async def test_a_replay_expires(ann: UserClient) -> None:
         [group] = groups(ann.app)
         assert len(group._blocks) == 1
         async with asyncio.timeout(5):
-            while group._blocks:  # noqa: ASYNC110 (no one event says it)
+            while group._blocks:  # noqa: ASYNC110 (there is no event for it)
                 await asyncio.sleep(0.05)
 
 
 async def test_a_viewer_may_have_few_different_documents_of_one_room_open(ann: UserClient, bob: UserClient) -> None:
-    """Each costs an execution for every message of the room."""
+    """Each document costs one execution for every message of the room."""
     room_id = await ann.create_room("den", memberIds=[bob.id])
     documents = [PLAIN.replace("cursor", f"cursor m{number}: replayed") for number in range(MAX_GROUPS_PER_VIEWER)]
-    async with ann.connect() as ann_connection, ann.connect() as elsewhere, bob.connect() as bob_connection:
+    async with ann.connect() as ann_connection, ann.connect() as second_connection, bob.connect() as bob_connection:
         for document in documents:
             await ann_connection.subscribe(document, id=room_id)
         await ann.app.wait_for_streams(MAX_GROUPS_PER_VIEWER)
-        refused = await elsewhere.subscribe(PLAIN, id=room_id)
+        refused = await second_connection.subscribe(PLAIN, id=room_id)
         [error] = (await refused.next_message())["payload"]
         assert error["extensions"]["code"] == "SUBSCRIPTION_LIMIT"
         await bob_connection.subscribe(PLAIN, id=room_id)
         await ann.app.wait_for_streams(MAX_GROUPS_PER_VIEWER + 1)
-        await elsewhere.subscribe(PLAIN, id=room_id)  # the group of somebody else costs nothing more
+        await second_connection.subscribe(PLAIN, id=room_id)  # the group exists already, so it costs nothing more
         await ann.app.wait_for_streams(MAX_GROUPS_PER_VIEWER + 2)

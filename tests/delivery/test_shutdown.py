@@ -1,4 +1,4 @@
-"""A server that stops: it finishes running operations, tells clients to reconnect elsewhere, and ends in time."""
+"""Shutdown: the server completes running operations, closes sockets with 1012, and ends in time."""
 
 import asyncio
 import signal
@@ -20,10 +20,10 @@ async def test_sigterm_answers_running_operations_and_closes_sockets_with_1012(
             server.signal(signal.SIGTERM)
             assert await connection.closed() == (1012, "Service restart")
         answers = await asyncio.gather(*sending, return_exceptions=True)
-        assert await server.wait_for_end() in (0, -signal.SIGTERM)  # uvicorn hands the signal on when all is done
+        assert await server.wait_for_end() in (0, -signal.SIGTERM)  # uvicorn raises the signal again after the shutdown
         await server.start()
-        told = {answer["message"]["body"] for answer in answers if isinstance(answer, dict)}
-        assert told <= await stored(server, ann, room_id)
+        acknowledged = {answer["message"]["body"] for answer in answers if isinstance(answer, dict)}
+        assert acknowledged <= await stored(server, ann, room_id)
 
 
 async def stored(server: Process, person: UserClient, room_id: str) -> set[str]:

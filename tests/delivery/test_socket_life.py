@@ -1,4 +1,4 @@
-"""The life of a socket: how it ends, its independence of other operations, and the limits on sockets."""
+"""The life of a socket: close codes, independent operations, and the limits on sockets and streams."""
 
 import asyncio
 import base64
@@ -24,8 +24,8 @@ QUICK = Timeouts(tick=0.02, heartbeat=0.1, init=0.3, grace=0.4)
 
 
 @pytest.fixture
-def hasty(ann: UserClient) -> UserClient:
-    """Ann in a house that waits for nobody."""
+def ann_with_short_timeouts(ann: UserClient) -> UserClient:
+    """ann, on an app with short timeouts."""
     ann.app.roomcast.sockets.timeouts = QUICK
     return ann
 
@@ -35,16 +35,18 @@ async def ping_is_answered(connection: SocketClient) -> None:
     assert await connection.next_control() == {"type": "pong", "payload": {"still": "there"}}
 
 
-# ------------------------------------------------------------------ time
+# ------------------------------------------------------------------ timeouts
 
 
-async def test_a_client_that_misses_pings_is_closed_with_4408(hasty: UserClient) -> None:
-    opening = connect(hasty.app.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], ping_interval=None)
-    async with hasty.connect() as good, opening as mute:
-        await mute.send('{"type":"connection_init"}')
+async def test_a_client_that_misses_pings_is_closed_with_4408(ann_with_short_timeouts: UserClient) -> None:
+    opening = connect(
+        ann_with_short_timeouts.app.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], ping_interval=None
+    )
+    async with ann_with_short_timeouts.connect() as good, opening as silent:
+        await silent.send('{"type":"connection_init"}')
         async with asyncio.timeout(5):
-            heard = [json.loads(text)["type"] async for text in until_closed(mute)]
-        assert (heard, mute.close_code) == (["connection_ack", "ping", "ping"], 4408)
+            received = [json.loads(text)["type"] async for text in until_closed(silent)]
+        assert (received, silent.close_code) == (["connection_ack", "ping", "ping"], 4408)
         await ping_is_answered(good)
 
 
@@ -54,8 +56,10 @@ async def until_closed(ws: ClientConnection) -> AsyncIterator[str]:
             yield str(text)
 
 
-async def test_a_client_that_never_sends_connection_init_is_closed_with_4408(hasty: UserClient) -> None:
-    async with SocketClient(hasty.app.ws_url) as connection:
+async def test_a_client_that_never_sends_connection_init_is_closed_with_4408(
+    ann_with_short_timeouts: UserClient,
+) -> None:
+    async with SocketClient(ann_with_short_timeouts.app.ws_url) as connection:
         assert await connection.closed() == (4408, "Connection initialisation timeout")
 
 
@@ -77,14 +81,15 @@ async def test_a_renewed_session_keeps_its_socket_and_streams(make_app: MakeApp)
         async with ann.connect() as connection:
             subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
             for _ in range(4):
-                await asyncio.sleep(0.6)  # time itself is what is tried here: more than a token's life and its grace
+                # Real time has to pass: more than the lifetime of a token and its grace period.
+                await asyncio.sleep(0.6)
                 answer = await connection.execute(REFRESH, input={"refreshToken": ann.refresh_token})
                 ann.refresh_token = answer["data"]["refreshSession"]["tokens"]["refreshToken"]
             async with await sign_up(app, "cleo") as cleo:
                 await cleo.join(room_id)
                 await cleo.send_messages(room_id, "still there?")
-            joined, said = await subscription.next_events(2)
-            assert (joined["message"]["author"], said["message"]["body"]) == (None, "still there?")
+            joined, message = await subscription.next_events(2)
+            assert (joined["message"]["author"], message["message"]["body"]) == (None, "still there?")
         assert bob.name == "bob"
 
 
@@ -109,7 +114,7 @@ async def test_an_expired_token_cannot_open_a_socket_but_may_be_renewed_on_one(m
 # ------------------------------------------------------------------ credentials
 
 
-def _placed(token: str) -> list[dict[str, object]]:
+def _credential_payloads(token: str) -> list[dict[str, object]]:
     names = ("authorization", "Authorization", "authToken", "accessToken", "token")
     flat: list[dict[str, object]] = [{name: value} for name in names for value in (token, f"Bearer {token}")]
     nested: list[dict[str, object]] = [{"headers": payload} for payload in flat]
@@ -118,7 +123,7 @@ def _placed(token: str) -> list[dict[str, object]]:
 
 async def test_a_token_is_accepted_in_every_usual_place(ann: UserClient) -> None:
     assert ann.token is not None
-    for payload in _placed(ann.token):
+    for payload in _credential_payloads(ann.token):
         async with SocketClient(ann.app.ws_url) as connection:
             ack = await connection.init(payload)
             assert str(ack["sessionId"]).startswith("session_"), payload
@@ -190,7 +195,7 @@ async def test_subscribing_before_connection_ack_closes_with_4401(ann: UserClien
         assert await connection.closed() == (4401, "Unauthorized")
 
 
-# ------------------------------------------------------------------ one bad operation
+# ------------------------------------------------------------------ failing operations
 
 
 async def test_failing_operations_do_not_affect_the_others(ann: UserClient) -> None:
@@ -212,12 +217,12 @@ async def test_failing_operations_do_not_affect_the_others(ann: UserClient) -> N
         assert (await good.next_event())["message"]["body"] == "undisturbed"
 
 
-# ------------------------------------------------------------------ too many
+# ------------------------------------------------------------------ limits
 
 
 async def test_sockets_per_user_address_and_process_are_limited(ann: UserClient, bob: UserClient) -> None:
-    crowd = ann.app.roomcast.sockets.admission
-    crowd.limits = ConnectionLimits(connections=6, connections_per_address=5, connections_per_user=2)
+    admission = ann.app.roomcast.sockets.admission
+    admission.limits = ConnectionLimits(connections=6, connections_per_address=5, connections_per_user=2)
     async with AsyncExitStack() as stack:
         for person in (ann, ann, bob):
             await stack.enter_async_context(person.connect())
@@ -228,11 +233,11 @@ async def test_sockets_per_user_address_and_process_are_limited(ann: UserClient,
             await stack.enter_async_context(SocketClient(ann.app.ws_url))
         async with SocketClient(ann.app.ws_url) as sixth:
             assert await sixth.closed() == (1013, "Too many connections")
-        crowd.limits = ConnectionLimits(connections=5)
+        admission.limits = ConnectionLimits(connections=5)
         async with SocketClient(ann.app.ws_url) as sixth:
             assert (await sixth.closed())[0] == 1013
-    crowd.limits = ConnectionLimits(connections_per_user=1)
-    async with bob.connect() as connection:  # all places are free again
+    admission.limits = ConnectionLimits(connections_per_user=1)
+    async with bob.connect() as connection:  # all closed connections are counted off
         await ping_is_answered(connection)
 
 
@@ -249,7 +254,7 @@ async def test_streams_per_connection_and_user_are_limited(ann: UserClient) -> N
         await ann.app.wait_for_streams(120)
         codes.append(await _refused(second, room_id))
         assert codes == ["SUBSCRIPTION_LIMIT"] * 2
-        await ann.send_messages(room_id, "the others hear")
+        await ann.send_messages(room_id, "others receive this")
         await ping_is_answered(second)
 
 
@@ -260,8 +265,8 @@ async def _refused(connection: SocketClient, room_id: str) -> str:
 
 
 async def test_limits_per_user_and_address_can_be_disabled(make_app: MakeApp) -> None:
-    places = (await make_app(rate_limits="off")).roomcast.sockets.admission.limits
-    assert (places.connections_per_address, places.connections_per_user, places.streams_per_user) == (None, None, None)
+    limits = (await make_app(rate_limits="off")).roomcast.sockets.admission.limits
+    assert (limits.connections_per_address, limits.connections_per_user, limits.streams_per_user) == (None, None, None)
 
 
 # ------------------------------------------------------------------ shutdown
@@ -269,12 +274,12 @@ async def test_limits_per_user_and_address_can_be_disabled(make_app: MakeApp) ->
 
 async def test_a_stopping_server_answers_running_operations_and_closes_with_1012(ann: UserClient) -> None:
     room_id = await ann.create_room("den")
-    inside = ann.app.roomcast
+    server = ann.app.roomcast
     async with ann.connect() as connection, ann.connect() as idle:
-        async with inside.db.work():  # on SQLite the one writer is taken: the send has to wait
+        async with server.db.work():  # SQLite has one writer, so the send has to wait
             sending = await connection.subscribe(SEND, input={"roomId": room_id, "body": "last words"})
             await ping_is_answered(connection)
-            for socket in list(inside.sockets.connections):
+            for socket in list(server.sockets.connections):
                 socket.on_server_stop()
             ignored = await connection.subscribe("{ me { id } }")
             assert await idle.closed() == (1012, "Service restart")
@@ -284,7 +289,7 @@ async def test_a_stopping_server_answers_running_operations_and_closes_with_1012
         assert ignored.is_empty
 
 
-# ------------------------------------------------------------------ what it leaves
+# ------------------------------------------------------------------ memory
 
 
 async def test_a_closed_socket_leaves_no_reference_cycles(ann: UserClient) -> None:
@@ -294,12 +299,12 @@ async def test_a_closed_socket_leaves_no_reference_cycles(ann: UserClient) -> No
         async with asyncio.timeout(5):
             while any(socket.operations.tasks for socket in ann.app.roomcast.sockets.connections):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        gc.collect()  # what the operation has left
+        gc.collect()  # garbage of the operation
         gc.disable()
-        [trace] = [weakref.ref(socket) for socket in ann.app.roomcast.sockets.connections]
+        [socket_ref] = [weakref.ref(socket) for socket in ann.app.roomcast.sockets.connections]
     try:
         async with asyncio.timeout(5):
-            while trace() is not None:  # noqa: ASYNC110 (nothing tells of it)
+            while socket_ref() is not None:  # noqa: ASYNC110 (there is no event for it)
                 await asyncio.sleep(0.01)
     finally:
         gc.enable()

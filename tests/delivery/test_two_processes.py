@@ -25,9 +25,9 @@ from tests.rooms.documents import DELETE, change
 
 pytestmark = pytest.mark.chaos
 
-Deed = Callable[[UserClient, UserClient, str], Awaitable[object]]
+Action = Callable[[UserClient, UserClient, str], Awaitable[object]]
 
-LOSSES: dict[str, tuple[Deed, str]] = {
+LOSSES: dict[str, tuple[Action, str]] = {
     "leaving": (lambda ann, bob, room_id: bob.leave(room_id), "REMOVED_FROM_ROOM"),
     "removal": (
         lambda ann, bob, room_id: change(ann, "removeMember", roomId=room_id, userId=bob.id),
@@ -37,7 +37,7 @@ LOSSES: dict[str, tuple[Deed, str]] = {
     "a-ban": (lambda ann, bob, room_id: ann.mutate(BAN, userId=bob.id), "BANNED"),
     "logout": (lambda ann, bob, room_id: bob.execute(LOGOUT), "SESSION_REVOKED"),
 }
-"""What ann, an administrator, or bob does in one process, and how his streams in the other one end."""
+"""An action of ann, an administrator, or of bob in one process, and the end reason of his streams in the other."""
 
 
 @pytest.fixture
@@ -53,31 +53,31 @@ def redis_url() -> Iterator[str]:
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_lost_access_takes_effect_in_the_other_process(database_url: str, redis_url: str, tmp_path: Path) -> None:
     async with (
-        processes(2, database_url, tmp_path, bus_url=redis_url) as (here, there),
-        await sign_up(here.app, "ann") as ann,
+        processes(2, database_url, tmp_path, bus_url=redis_url) as (first, second),
+        await sign_up(first.app, "ann") as ann,
     ):
-        for name, (deed, reason) in LOSSES.items():
-            async with await sign_up(here.app, f"bob_{name.replace('-', '_')}") as bob:
+        for name, (action, reason) in LOSSES.items():
+            async with await sign_up(first.app, f"bob_{name.replace('-', '_')}") as bob:
                 room_id = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-                bob.app = there.app  # where his sockets are; his requests still go here
+                bob.app = second.app  # his sockets; his requests still go to the first process
                 async with bob.connect() as connection:
                     subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
                     await subscription.wait_until_ready()
-                    await deed(ann, bob, room_id)
+                    await action(ann, bob, room_id)
                     async with asyncio.timeout(A_SECOND):
-                        await hears_its_end(subscription, reason)
-                    await is_as_it_should_be(connection, subscription, reason)
+                        await check_stream_end(subscription, reason)
+                    await check_connection(connection, subscription, reason)
 
 
-async def hears_its_end(subscription: ClientSubscription, reason: str) -> None:
+async def check_stream_end(subscription: ClientSubscription, reason: str) -> None:
     ended = await subscription.next_event()
     assert (ended["__typename"], ended["reason"]) == ("StreamEnded", reason)
     if reason in ("REMOVED_FROM_ROOM", "ROOM_DELETED"):
         assert (await subscription.next_message())["type"] == "complete"
 
 
-async def is_as_it_should_be(connection: SocketClient, subscription: ClientSubscription, reason: str) -> None:
-    """A lost room ends its streams alone; a lost session ends the socket."""
+async def check_connection(connection: SocketClient, subscription: ClientSubscription, reason: str) -> None:
+    """Losing a room ends only its streams; losing the session closes the socket."""
     if reason in ("REMOVED_FROM_ROOM", "ROOM_DELETED"):
         assert "errors" not in await connection.execute("{ me { id } }")
         assert subscription.is_empty
@@ -94,16 +94,16 @@ async def test_the_same_send_to_both_at_once_and_after_a_restart_is_one_message(
         await sign_up(both[0].app, "ann") as ann,
     ):
         room_id, key = await ann.create_room("den"), str(uuid.uuid4())
-        wish = {"roomId": room_id, "body": "once", "clientMessageId": key}
-        told = await asyncio.gather(*(send_to(both[number % 2], ann, wish) for number in range(5)))
+        message = {"roomId": room_id, "body": "once", "clientMessageId": key}
+        payloads = await asyncio.gather(*(send_to(both[number % 2], ann, message) for number in range(5)))
         await both[0].kill()
         await both[0].start()
-        told.append(await send_to(both[0], ann, wish))
-        assert {payload["message"]["id"] for payload in told} == {f"msg_{key}"}
-        assert sorted(payload["replayed"] for payload in told) == [False] + [True] * 5
+        payloads.append(await send_to(both[0], ann, message))
+        assert {payload["message"]["id"] for payload in payloads} == {f"msg_{key}"}
+        assert sorted(payload["replayed"] for payload in payloads) == [False] + [True] * 5
         assert [message["seq"] for message in await ann.send_messages(room_id, "next")] == [3]
 
 
-async def send_to(place: Process, person: UserClient, wish: Json) -> Json:
-    async with AnonymousClient(place.app, person.token) as there:
-        return await there.mutate(SEND, **wish)
+async def send_to(process: Process, person: UserClient, message: Json) -> Json:
+    async with AnonymousClient(process.app, person.token) as client:
+        return await client.mutate(SEND, **message)

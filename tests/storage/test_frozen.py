@@ -13,7 +13,7 @@ import pytest
 from roomcast.core import migrations
 from tests import servers
 from tests.api_clients import SEND, GraphQLErrors, SocketClient, UserClient, sign_up
-from tests.delivery.resuming_clients import many
+from tests.delivery.resuming_clients import full_or_short
 from tests.process import Process, processes
 from tests.storage.conftest import stored
 from tests.storage.proxy import PostgresProxy
@@ -112,12 +112,12 @@ async def test_a_frozen_database_loses_nothing(database: str, postgres: servers.
         rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
         talk = Talk(ann, rooms)
         assert await talk.send_everywhere("before")
-        giving_up = asyncio.create_task(start_and_stop(connection, rooms[0], many(300, 300)))
+        giving_up = asyncio.create_task(start_and_stop(connection, rooms[0], full_or_short(300, 300)))
         await asyncio.sleep(0.3)
         with frozen(postgres):
             await process.until_readiness(503)
             late = [asyncio.create_task(talk.send_everywhere(f"while frozen {number}")) for number in range(3)]
-            await asyncio.sleep(many(22, 6))
+            await asyncio.sleep(full_or_short(22, 6))
             assert await process.readiness() == 503
         async with asyncio.timeout(5):
             while not await talk.send_everywhere("after"):  # noqa: ASYNC110 (the server has to be polled)
