@@ -48,7 +48,7 @@ async def test_a_body_that_is_too_large_gets_a_413_that_the_client_can_read(app:
 
     async with AnonymousClient(app) as anonymous:
         headers = {"content-type": "application/json"}
-        for content in (b" " * 300_000, pieces()):  # its size declared, and not
+        for content in (b" " * 300_000, pieces()):  # with and without a Content-Length
             answer = await anonymous.http.post("/graphql", content=content, headers=headers)
             assert (answer.status_code, codes(answer)) == (413, ["BAD_USER_INPUT"])
 
@@ -60,7 +60,7 @@ CHUNK = b"10000\r\n" + b"[" * 0x10000 + b"\r\n"
 async def test_a_huge_body_is_rejected_without_being_read(app: RunningApp) -> None:
     async with raw_connection(app.url) as it:
         await it.send(HEAD + b"Content-Length: 100000000\r\n\r\n")
-        assert (await it.read_rest()).startswith(b"HTTP/1.1 413 ")  # to the end: the server hangs up
+        assert (await it.read_rest()).startswith(b"HTTP/1.1 413 ")  # EOF: the server has closed the connection
 
 
 async def test_a_chunked_body_of_a_hundred_megabytes_is_cut_off_early(app: RunningApp) -> None:
@@ -91,7 +91,7 @@ async def test_a_frame_that_is_not_json_closes_the_connection_with_4400(app: Run
         try:
             await connection.ws.send(body.decode())
         except UnicodeDecodeError:
-            await connection.ws.send(body)  # what is no text goes as a binary frame
+            await connection.ws.send(body)  # sent as a binary frame if it is no text
         assert (await connection.closed())[0] == 4400
 
 
@@ -101,4 +101,4 @@ async def test_a_frame_that_is_too_large_closes_the_connection(app: RunningApp, 
         with suppress(ConnectionClosed):
             await connection.ws.send("x" * 1_000_000)
         assert (await connection.closed())[0] == 1009
-    assert await ann.execute("{ me { id } }")  # the others are served
+    assert await ann.execute("{ me { id } }")  # other clients are served

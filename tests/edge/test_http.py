@@ -22,7 +22,7 @@ def codes(answer: httpx.Response) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
-async def test_other_methods_get_a_405_with_the_allowed_ones(anonymous: AnonymousClient, method: str) -> None:
+async def test_other_methods_get_a_405_with_the_allowed_methods(anonymous: AnonymousClient, method: str) -> None:
     answer = await anonymous.http.request(method, "/graphql")
     assert (answer.status_code, codes(answer)) == (405, ["BAD_USER_INPUT"])
     assert {"GET", "HEAD", "POST"} <= {name.strip() for name in answer.headers["allow"].split(",")}

@@ -20,8 +20,8 @@ URQL = (
 )
 
 
-class Reading:
-    """An open stream, read answer by answer."""
+class StreamReader:
+    """An open stream, read result by result."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response, self._lines = response, response.aiter_lines()
@@ -41,12 +41,12 @@ class Reading:
 
 
 @asynccontextmanager
-async def stream(person: UserClient, accept: str, document: str, **variables: object) -> AsyncIterator[Reading]:
+async def stream(person: UserClient, accept: str, document: str, **variables: object) -> AsyncIterator[StreamReader]:
     headers = {"accept": accept, "authorization": f"Bearer {person.token}"}
     body = {"query": document, "variables": variables}
     async with person.http.stream("POST", "/graphql", json=body, headers=headers) as response:
         assert response.status_code == 200
-        yield Reading(response)
+        yield StreamReader(response)
 
 
 @pytest.mark.parametrize("accept", [MULTIPART, EVENTS])
@@ -115,7 +115,7 @@ async def test_a_bad_token_gets_a_401_before_the_stream_starts(ann: UserClient) 
 async def test_a_stream_for_another_origin_gets_forbidden(ann: UserClient, accept: str) -> None:
     headers = {"accept": accept, "origin": "https://evil.example.org", "authorization": f"Bearer {ann.token}"}
     async with ann.http.stream("POST", "/graphql", json={"query": ROOM_MESSAGES}, headers=headers) as response:
-        [error] = (await Reading(response).next())["errors"]
+        [error] = (await StreamReader(response).next())["errors"]
     assert (error["extensions"]["code"], error["extensions"]["retryable"]) == ("FORBIDDEN", False)
     assert error["extensions"]["requestId"] == response.headers["x-request-id"]
 
