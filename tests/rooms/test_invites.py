@@ -43,9 +43,9 @@ async def test_all_invalid_invites_get_the_same_answer(
     for code in (revoked, short, "0" * 24, "nonsense\0"):
         assert (await anonymous.execute(INVITE, code=code))["invite"] is None
         assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
-    elsewhere = await cleo.create_room("elsewhere")
+    other_room = await cleo.create_room("elsewhere")
     good = await invite(bob, room_id)
-    assert await refusal(cleo, "joinRoom", inviteCode=good, roomId=elsewhere) == "INVITE_INVALID"
+    assert await refusal(cleo, "joinRoom", inviteCode=good, roomId=other_room) == "INVITE_INVALID"
     assert await refusal(cleo, "joinRoom") == "VALIDATION_FAILED"
 
 
@@ -88,11 +88,11 @@ async def test_who_may_create_and_revoke_invites(bob: UserClient, cleo: UserClie
 async def test_a_ban_revokes_the_users_invites(
     ann: UserClient, bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
-    shut, room_id = (
+    private_room, room_id = (
         await bob.create_room("shut", visibility="PRIVATE"),
         await ann.create_room("den", memberIds=[bob.id]),
     )
-    codes = [await invite(bob, shut), await invite(bob, room_id)]
+    codes = [await invite(bob, private_room), await invite(bob, room_id)]
     good = await invite(ann, room_id)
     assert await _codes(ann, BAN, userId=bob.id) == []
     for code in codes:
@@ -125,8 +125,8 @@ async def test_signup_with_an_invite_joins_its_room(make_app: MakeApp) -> None:
                 assert await _signup_codes(anonymous, "bob", inviteCode=code) == []
             assert event_kinds(events) == ["JOINED", "@bob joined."]
             assert await _signup_codes(anonymous, "cleo", inviteCode=code) == ["INVITE_INVALID"]
-        async with AnonymousClient(app, ann.token) as ann_again:
-            created: Json = await ann_again.mutate(CREATE_INVITE, roomId=room_id)
+        async with AnonymousClient(app, ann.token) as ann_client:
+            created: Json = await ann_client.mutate(CREATE_INVITE, roomId=room_id)
             assert created["url"] == f"https://chat.example.org/?invite={created['code']}"
 
 

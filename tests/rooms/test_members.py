@@ -53,8 +53,8 @@ async def test_only_owners_change_roles(ann: UserClient, bob: UserClient, cleo: 
         await change(ann, "setMemberRole", **arguments)
         assert (await change(bob, "setMemberRole", **arguments))["cursor"] is None
     assert event_kinds(recorded) == ["ROLE_CHANGED", "ROLE_CHANGED"]
-    shut = await bob.create_room("shut", visibility="PRIVATE")
-    assert await refusal(ann, "setMemberRole", roomId=shut, userId=bob.id, role="MEMBER") == "NOT_FOUND"
+    private_room = await bob.create_room("shut", visibility="PRIVATE")
+    assert await refusal(ann, "setMemberRole", roomId=private_room, userId=bob.id, role="MEMBER") == "NOT_FOUND"
 
 
 async def test_the_last_owner_can_leave_only_after_naming_another(

@@ -50,12 +50,12 @@ async def test_public_room_names_are_unique(bob: UserClient, cleo: UserClient) -
 
 
 async def test_private_room_names_need_not_be_unique(bob: UserClient, cleo: UserClient) -> None:
-    shut = await bob.create_room("plans", visibility="PRIVATE")
+    private_room = await bob.create_room("plans", visibility="PRIVATE")
     await cleo.create_room("plans", visibility="PRIVATE")
     await cleo.create_room("plans")
     assert await room_names(cleo, membership="ALL", query="plan") == ["plans", "plans"]
-    assert await refusal(bob, "updateRoom", roomId=shut, visibility="PUBLIC") == "CONFLICT"
-    await change(bob, "updateRoom", roomId=shut, visibility="PUBLIC", name="old plans")
+    assert await refusal(bob, "updateRoom", roomId=private_room, visibility="PUBLIC") == "CONFLICT"
+    await change(bob, "updateRoom", roomId=private_room, visibility="PUBLIC", name="old plans")
     assert await room_names(cleo, membership="DISCOVERABLE") == ["old plans"]
 
 

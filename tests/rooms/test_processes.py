@@ -19,8 +19,12 @@ END_REASONS = {
 async def test_losing_a_room_ends_streams_in_a_process_without_broker_messages(
     mutation: str, make_app: MakeApp
 ) -> None:
-    here, there = await make_app(), await make_app()
-    async with await sign_up(here, "ann") as _, await sign_up(here, "bob") as bob, await sign_up(there, "cleo") as cleo:
+    first, second = await make_app(), await make_app()
+    async with (
+        await sign_up(first, "ann") as _,
+        await sign_up(first, "bob") as bob,
+        await sign_up(second, "cleo") as cleo,
+    ):
         members = [cleo.id] if mutation == "removeMember" else []
         room_id = await bob.create_room("den", visibility="PRIVATE" if members else "PUBLIC", memberIds=members)
         async with cleo.connect() as socket:
@@ -29,7 +33,7 @@ async def test_losing_a_room_ends_streams_in_a_process_without_broker_messages(
                 await socket.subscribe(ROOM_MESSAGES, roomId=room_id),
             )
             await events.next_event()
-            await there.wait_for_streams(2)
+            await second.wait_for_streams(2)
             started_at = time.monotonic()
             await _end_access(mutation, bob, cleo, room_id)
             ended = await events.next_event()

@@ -44,7 +44,7 @@ def test_an_administrator_is_owner_of_public_rooms_and_has_no_access_to_private_
 
 
 @pytest.mark.parametrize(
-    ("who", "other", "allowed"),
+    ("actor", "other", "allowed"),
     [
         (READ_ONLY, READ_ONLY, ""),
         (MEMBER, READ_ONLY, ""),
@@ -57,9 +57,9 @@ def test_an_administrator_is_owner_of_public_rooms_and_has_no_access_to_private_
         ("administrator", MODERATOR, "mute remove change the role of"),
     ],
 )
-def test_who_may_moderate_whom(who: str, other: RoomRole, allowed: str) -> None:
+def test_who_may_moderate_whom(actor: str, other: RoomRole, allowed: str) -> None:
     for action in ("mute", "remove", "change the role of"):
-        assert (permissions.moderating(who, other, action) == "yes") is (action in allowed)
+        assert (permissions.moderating(actor, other, action) == "yes") is (action in allowed)
 
 
 @pytest.mark.parametrize(
