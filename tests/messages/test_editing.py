@@ -91,14 +91,14 @@ async def test_a_moderators_deletion_of_another_users_message_is_in_the_audit_lo
     bob: UserClient, cleo: UserClient
 ) -> None:
     room_id = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
-    [theirs] = await cleo.send_messages(room_id, "rude")
+    [other_message] = await cleo.send_messages(room_id, "rude")
     [mine] = await bob.send_messages(room_id, "stern")
     assert codes(await cleo.mutate(DELETE, messageId=mine["id"])) == ["FORBIDDEN"]
-    assert codes(await bob.mutate(DELETE, messageId=theirs["id"], reason="x" * 501)) == ["VALIDATION_FAILED"]
-    assert codes(await bob.mutate(DELETE, messageId=theirs["id"], reason="rude")) == []
+    assert codes(await bob.mutate(DELETE, messageId=other_message["id"], reason="x" * 501)) == ["VALIDATION_FAILED"]
+    assert codes(await bob.mutate(DELETE, messageId=other_message["id"], reason="rude")) == []
     entries = await bob.app.audit()
     assert [(entry.action, entry.target_id, entry.reason) for entry in entries] == [
-        ("MESSAGE_DELETED", theirs["id"], "rude")
+        ("MESSAGE_DELETED", other_message["id"], "rude")
     ]
 
 

@@ -1,4 +1,4 @@
-"""System messages: who joined and left and how the room is called, posted once into the room's log."""
+"""System messages about joining, leaving and renaming, posted once into the room's log."""
 
 from html import escape
 
@@ -125,5 +125,5 @@ async def test_a_room_name_is_escaped_in_system_messages(name: str, bob: UserCli
 
 @given(st.text(st.one_of(st.characters(categories=["L", "N", "P", "S"]), st.just(" ")), min_size=1, max_size=40))
 def test_every_valid_name_renders_as_itself(name: str) -> None:
-    tidy = check_name("x" + name)
-    assert render_html(f"“{escape_markdown(tidy)}”") == f"<p>“{escape(tidy, quote=False)}”</p>\n"
+    valid_name = check_name("x" + name)
+    assert render_html(f"“{escape_markdown(valid_name)}”") == f"<p>“{escape(valid_name, quote=False)}”</p>\n"

@@ -1,4 +1,4 @@
-"""Threads: talk beside the room's own, in its log and out of its history."""
+"""Threads: their messages are in the room's log and not in its main history."""
 
 import uuid
 
