@@ -40,7 +40,7 @@ async def redis_proxy(redis_url: str) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def cut_off(make_app: MakeApp, app: RunningApp, redis_proxy: Proxy) -> RunningApp:
+async def cut_off_app(make_app: MakeApp, app: RunningApp, redis_proxy: Proxy) -> RunningApp:
     """Another process, whose frames are lost after the commit."""
     other = await make_app(bus_url=redis_proxy.url, rate_limits="off")
     await until_true(lambda: other.roomcast.bus.connected)
@@ -52,8 +52,8 @@ async def cut_off(make_app: MakeApp, app: RunningApp, redis_proxy: Proxy) -> Run
 @asynccontextmanager
 async def at(app: RunningApp, person: UserClient) -> AsyncIterator[UserClient]:
     tokens = {"accessToken": person.token, "refreshToken": person.refresh_token}
-    async with UserClient(app, person.name, {"tokens": tokens, "user": {"id": person.id}}) as there:
-        yield there
+    async with UserClient(app, person.name, {"tokens": tokens, "user": {"id": person.id}}) as client:
+        yield client
 
 
 async def until_unread(subscription: ClientSubscription, room_id: str, count: int) -> None:
@@ -66,71 +66,71 @@ async def until_unread(subscription: ClientSubscription, room_id: str, count: in
 
 
 async def test_an_inbox_finds_messages_and_names_with_lost_frames(
-    ann: UserClient, bob: UserClient, cut_off: RunningApp
+    ann: UserClient, bob: UserClient, cut_off_app: RunningApp
 ) -> None:
     room_id, other_room_id = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    async with open_inbox(bob) as (subscription, _), at(cut_off, ann) as ann_there:
-        await ann_there.send_messages(room_id, "lost")
+    async with open_inbox(bob) as (subscription, _), at(cut_off_app, ann) as remote_ann:
+        await remote_ann.send_messages(room_id, "lost")
         await until_unread(subscription, room_id, 1)
-        await change(ann_there, "updateRoom", roomId=other_room_id, name="lobby")
+        await change(remote_ann, "updateRoom", roomId=other_room_id, name="lobby")
         event = await wait_for_event(subscription, "RoomListChanged", roomId=other_room_id, change="UPDATED")
         assert event["now"]["name"] == "lobby"
 
 
 async def test_an_inbox_finds_a_lost_name_before_a_delivered_message(
-    ann: UserClient, bob: UserClient, cut_off: RunningApp
+    ann: UserClient, bob: UserClient, cut_off_app: RunningApp
 ) -> None:
     room_id = await ann.create_room("den", memberIds=[bob.id])
-    async with open_inbox(bob) as (subscription, _), at(cut_off, ann) as ann_there:
-        await change(ann_there, "updateRoom", roomId=room_id, name="lair")
+    async with open_inbox(bob) as (subscription, _), at(cut_off_app, ann) as remote_ann:
+        await change(remote_ann, "updateRoom", roomId=room_id, name="lair")
         await ann.send_messages(room_id, "delivered")
         event = await wait_for_event(subscription, "RoomListChanged", roomId=room_id, change="UPDATED")
         assert event["now"]["name"] == "lair"
 
 
 async def test_an_inbox_finds_lost_changes_that_are_in_no_log(
-    ann: UserClient, bob: UserClient, cut_off: RunningApp, monkeypatch: pytest.MonkeyPatch
+    ann: UserClient, bob: UserClient, cut_off_app: RunningApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbox_reconciler, "CHECK_SECONDS", 2.0)
     room_id = await ann.create_room("den", memberIds=[bob.id])
-    [said] = await ann.send_messages(room_id, "unread")
+    [message] = await ann.send_messages(room_id, "unread")
     async with (
         open_inbox(bob) as (subscription, snapshot),
-        at(cut_off, bob) as bob_there,
-        at(cut_off, ann) as ann_there,
+        at(cut_off_app, bob) as remote_bob,
+        at(cut_off_app, ann) as remote_ann,
     ):
         assert snapshot["totalUnread"] == 1
-        await bob_there.mutate(MARK_READ, roomId=room_id, upToMessageId=said["id"])
+        await remote_bob.mutate(MARK_READ, roomId=room_id, upToMessageId=message["id"])
         assert (await wait_for_event(subscription, "InboxSnapshot"))["totalUnread"] == 0
-        await bob_there.mutate(SET_PREFERENCES, roomId=room_id, favourite=True)
+        await remote_bob.mutate(SET_PREFERENCES, roomId=room_id, favourite=True)
         event = await wait_for_event(subscription, "RoomListChanged", roomId=room_id, change="UPDATED")
         assert event["now"]["viewerMembership"] == {"favourite": True}
-        other_room_id = await ann_there.create_room("hall", memberIds=[bob.id])
+        other_room_id = await remote_ann.create_room("hall", memberIds=[bob.id])
         snapshot = await wait_for_event(subscription, "InboxSnapshot")
         assert other_room_id in [room["roomId"] for room in snapshot["rooms"]]
 
 
 async def test_presence_finds_a_member_who_left_with_a_lost_frame(
-    ann: UserClient, bob: UserClient, cut_off: RunningApp
+    ann: UserClient, bob: UserClient, cut_off_app: RunningApp
 ) -> None:
     room_id = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.connect() as ann_connection, bob.connect(), at(cut_off, bob) as bob_there:
+    async with ann.connect() as ann_connection, bob.connect(), at(cut_off_app, bob) as remote_bob:
         subscription = await ann_connection.subscribe(PRESENCE, roomId=room_id)
         shown: set[str] = set()
         while shown != {"ann", "bob"}:
             shown |= {user["username"] for user in (await subscription.next_event())["users"]}
-        await bob_there.leave(room_id)
+        await remote_bob.leave(room_id)
         event = await subscription.next_event()
         assert (event["snapshot"], [user["username"] for user in event["users"]]) == (True, ["ann"])
 
 
 async def test_lost_frames_are_announced_when_the_sender_reconnects(
-    ann: UserClient, bob: UserClient, cut_off: RunningApp, redis_proxy: Proxy
+    ann: UserClient, bob: UserClient, cut_off_app: RunningApp, redis_proxy: Proxy
 ) -> None:
     room_id = await ann.create_room("den", memberIds=[bob.id])
-    [said] = await ann.send_messages(room_id, "unread")
-    async with open_inbox(bob) as (subscription, _), at(cut_off, bob) as bob_there:
-        await bob_there.mutate(MARK_READ, roomId=room_id, upToMessageId=said["id"])
-        await until_true(lambda: cut_off.roomcast.bus.stats.dropped > 0)
+    [message] = await ann.send_messages(room_id, "unread")
+    async with open_inbox(bob) as (subscription, _), at(cut_off_app, bob) as remote_bob:
+        await remote_bob.mutate(MARK_READ, roomId=room_id, upToMessageId=message["id"])
+        await until_true(lambda: cut_off_app.roomcast.bus.stats.dropped > 0)
         await redis_proxy.listen()
         assert (await wait_for_event(subscription, "InboxSnapshot"))["totalUnread"] == 0

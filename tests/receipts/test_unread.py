@@ -36,13 +36,13 @@ async def test_messages_of_others_are_unread_until_they_are_marked_read(ann: Use
     await ann.send_messages(room_id, "before bob")
     await bob.join(room_id)
     assert (await unread(bob, room_id))["unreadCount"] == 0
-    said = await ann.send_messages(room_id, "one", "two", "three")
-    await ann.mutate(DELETE, messageId=said[0]["id"])
+    messages = await ann.send_messages(room_id, "one", "two", "three")
+    await ann.mutate(DELETE, messageId=messages[0]["id"])
     assert (await unread(bob, room_id))["unreadCount"] == 2
     assert (await unread(ann, room_id))["unreadCount"] == 0
-    marked = await bob.mutate(MARK_READ, roomId=room_id, upToMessageId=said[1]["id"])
+    marked = await bob.mutate(MARK_READ, roomId=room_id, upToMessageId=messages[1]["id"])
     assert marked["membership"]["unreadCount"] == 1
-    assert marked["membership"]["lastReadSeq"] == said[1]["seq"]
+    assert marked["membership"]["lastReadSeq"] == messages[1]["seq"]
 
 
 async def test_the_read_position_moves_back_only_with_force(ann: UserClient, bob: UserClient) -> None:
@@ -71,9 +71,9 @@ async def test_a_message_moves_its_authors_read_position_and_a_thread_reply_does
     await bob.send(room_id, "aside", threadRootId=root["id"])
     assert (await unread(bob, room_id))["unreadCount"] == 1
     assert (await unread(ann, room_id))["unreadCount"] == 0
-    [spoken] = await bob.send_messages(room_id, "hello")
+    [own_message] = await bob.send_messages(room_id, "hello")
     after = await unread(bob, room_id)
-    assert (after["unreadCount"], after["lastReadSeq"]) == (0, spoken["seq"])
+    assert (after["unreadCount"], after["lastReadSeq"]) == (0, own_message["seq"])
 
 
 async def test_each_message_counts_as_one_mention_in_threads_too(
@@ -152,8 +152,8 @@ async def test_preferences_are_per_member_and_omitted_ones_stay(ann: UserClient,
     assert (second["notificationLevel"], second["mutedUntil"], second["favourite"]) == ("MENTIONS", until, False)
     third = (await bob.mutate(SET_PREFERENCES, roomId=room_id, mutedUntil=None))["room"]["viewerMembership"]
     assert third["mutedUntil"] is None
-    theirs = await unread(ann, room_id)
-    assert (theirs["notificationLevel"], theirs["favourite"]) == ("ALL", False)
+    ann_membership = await unread(ann, room_id)
+    assert (ann_membership["notificationLevel"], ann_membership["favourite"]) == ("ALL", False)
 
 
 async def test_unread_counts_of_many_rooms_cost_as_many_statements_as_of_few(ann: UserClient, bob: UserClient) -> None:
