@@ -38,10 +38,10 @@ async def test_a_user_is_active_with_a_socket_and_offline_after_the_grace_period
     assert await state_seen_by(ann, bob) == "ACTIVE"
     advance_clock([ann.app], 2)
     away = await presence_seen_by(ann, bob)
-    went = datetime.fromisoformat(away["lastActiveAt"])
+    last_active_at = datetime.fromisoformat(away["lastActiveAt"])
     assert away["state"] == "OFFLINE"
-    assert timedelta(0) <= datetime.now(UTC) - went < timedelta(seconds=60)
-    assert went.timestamp() % 30 == 0
+    assert timedelta(0) <= datetime.now(UTC) - last_active_at < timedelta(seconds=60)
+    assert last_active_at.timestamp() % 30 == 0
 
 
 async def test_a_reconnect_within_the_grace_period_changes_nothing(ann: UserClient, bob: UserClient) -> None:

@@ -42,8 +42,8 @@ async def test_a_presence_stream_sends_a_snapshot_and_then_changes(
             assert (idle["presence"]["state"], idle["presence"]["statusText"]) == ("IDLE", "lunch")
         await wait_for_sockets(ann.app, 2)
         advance_clock([ann.app], 20)
-        gone = await subscription.next_event()
-        assert (gone["snapshot"], states_by_name(gone)) == (False, {"bob": "OFFLINE"})
+        offline = await subscription.next_event()
+        assert (offline["snapshot"], states_by_name(offline)) == (False, {"bob": "OFFLINE"})
         assert subscription.is_empty
 
 
@@ -111,18 +111,18 @@ async def test_presence_requires_the_right_to_read_the_room(ann: UserClient, bob
 async def test_the_presence_stream_of_a_removed_member_ends_within_a_second(ann: UserClient, bob: UserClient) -> None:
     room_id = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
     async with ann.connect() as ann_connection, bob.connect() as bob_connection:
-        staying, leaving = [
+        kept_subscription, ended_subscription = [
             await connection.subscribe(PRESENCE, roomId=room_id) for connection in (ann_connection, bob_connection)
         ]
-        for subscription in (staying, leaving):
+        for subscription in (kept_subscription, ended_subscription):
             assert states_by_name(await subscription.next_event()) == {"ann": "ACTIVE", "bob": "ACTIVE"}
         await change(ann, "removeMember", roomId=room_id, userId=bob.id)
         async with asyncio.timeout(A_SECOND):
-            assert (await leaving.next_message())["type"] == "complete"
-        assert await wait_for_shown(staying, only("ann")) == {"ann": "ACTIVE"}
+            assert (await ended_subscription.next_message())["type"] == "complete"
+        assert await wait_for_shown(kept_subscription, only("ann")) == {"ann": "ACTIVE"}
         await ann.mutate(DELETE, roomId=room_id)
         async with asyncio.timeout(A_SECOND):
-            assert (await staying.next_message())["type"] == "complete"
+            assert (await kept_subscription.next_message())["type"] == "complete"
 
 
 # ------------------------------------------------------------------ large rooms
@@ -157,7 +157,7 @@ async def test_hundreds_of_users_who_connect_at_once_cost_few_executions(ann: Us
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_actors_costs_no_statement_for_each_who_comes(ann: UserClient) -> None:
+async def test_many_connecting_users_cost_a_bounded_number_of_statements(ann: UserClient) -> None:
     room_id = await ann.create_room("den")
     actors, signals = await add_members(ann, room_id, 300), ann.app.roomcast.backend.presence
     async with ann.connect() as connection:
@@ -182,10 +182,10 @@ async def test_another_user_is_shown_when_a_shown_user_disconnects(ann: UserClie
         known = states_by_name(await subscription.next_event())
         assert len(known) == policy.MAX_VISIBLE_USERS
         names = {f"person{number}": actor for number, actor in enumerate(actors)}
-        gone = next(name for name in known if name in names)
-        signals.on_disconnect(names[gone], for_good=True)
+        offline = next(name for name in known if name in names)
+        signals.on_disconnect(names[offline], for_good=True)
         update = states_by_name(await subscription.next_event())
-        assert (update.pop(gone), list(update.values())) == ("OFFLINE", ["ACTIVE"])
+        assert (update.pop(offline), list(update.values())) == ("OFFLINE", ["ACTIVE"])
 
 
 async def test_a_presence_change_is_executed_once_per_document(

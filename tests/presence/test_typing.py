@@ -35,7 +35,7 @@ async def test_a_typing_user_is_shown_until_they_stop(ann: UserClient, bob: User
         assert typing_names(await subscription.next_event()) == ["ann"]
 
 
-async def test_a_new_subscriber_is_shown_who_types_already(ann: UserClient, bob: UserClient) -> None:
+async def test_a_new_subscriber_is_shown_users_who_are_already_typing(ann: UserClient, bob: UserClient) -> None:
     room_id = await ann.create_room("den", memberIds=[bob.id])
     await set_typing(bob, room_id)
     async with ann.connect() as connection:
@@ -141,9 +141,13 @@ async def test_typing_ends_for_a_member_who_may_not_send_any_more(
 
 async def test_typing_requires_the_right_to_send(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
     room_id = await ann.create_room("den", memberIds=[bob.id])
-    cave = await ann.create_room("cave", visibility="PRIVATE")
+    hidden_room = await ann.create_room("cave", visibility="PRIVATE")
     await change(ann, "muteMember", roomId=room_id, userId=bob.id, seconds=60)
-    for person, room, code in ((cleo, room_id, "NOT_A_MEMBER"), (bob, room_id, "MUTED"), (cleo, cave, "NOT_FOUND")):
+    for person, room, code in (
+        (cleo, room_id, "NOT_A_MEMBER"),
+        (bob, room_id, "MUTED"),
+        (cleo, hidden_room, "NOT_FOUND"),
+    ):
         payload = await person.mutate(SET_TYPING, roomId=room, typing=True)
         assert [error["code"] for error in payload["errors"]] == [code]
     await set_typing(bob, room_id, typing=False)
@@ -188,7 +192,7 @@ async def test_ordinary_typing_is_not_rate_limited(ann: UserClient, bob: UserCli
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-async def test_a_actors_that_types_is_one_payload_of_bounded_length(ann: UserClient) -> None:
+async def test_many_typing_users_are_one_payload_of_bounded_length(ann: UserClient) -> None:
     global_id = await ann.create_room("den")
     actors, signals, room_id = (
         await add_members(ann, global_id, 200),
