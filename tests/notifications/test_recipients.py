@@ -21,8 +21,8 @@ OPEN = (
 )
 
 
-async def prefer(client: UserClient, room_id: str, **wanted: object) -> None:
-    assert (await client.mutate(SET_PREFERENCES, roomId=room_id, **wanted))["errors"] == []
+async def set_preferences(client: UserClient, room_id: str, **preferences: object) -> None:
+    assert (await client.mutate(SET_PREFERENCES, roomId=room_id, **preferences))["errors"] == []
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ async def test_the_notification_level_decides_what_is_pushed(
 ) -> None:
     room_id = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
-    await prefer(bob, room_id, notificationLevel=level)
+    await set_preferences(bob, room_id, notificationLevel=level)
     texts = []
     for body in ("plain", "by @bob's name", "to @room", "@cleo and others"):
         before = len(browser.pushed)
@@ -126,14 +126,14 @@ async def read(ann: UserClient, bob: UserClient, room_id: str, message: str) -> 
 
 
 async def snoozed(ann: UserClient, bob: UserClient, room_id: str, _message: str) -> None:
-    await prefer(bob, room_id, mutedUntil=(now() + timedelta(hours=1)).isoformat())
+    await set_preferences(bob, room_id, mutedUntil=(now() + timedelta(hours=1)).isoformat())
 
 
 async def silenced(ann: UserClient, bob: UserClient, room_id: str, _message: str) -> None:
-    await prefer(bob, room_id, notificationLevel="NONE")
+    await set_preferences(bob, room_id, notificationLevel="NONE")
 
 
-async def deleted(ann: UserClient, bob: UserClient, _den: str, message: str) -> None:
+async def deleted(ann: UserClient, bob: UserClient, _room_id: str, message: str) -> None:
     assert (await ann.mutate(DELETE, messageId=message))["errors"] == []
 
 
