@@ -56,8 +56,8 @@ async def takes_a_snapshot(db: Database) -> None:
                 await fetch_direct(session, DirectQuery(HEADS, {"ids": [uuid7()]}))
 
 
-async def room_is_kept(db: Database) -> bool:
-    """Whether what one transaction commits is seen by the next."""
+async def is_commit_visible(db: Database) -> bool:
+    """Whether the next transaction sees what one transaction has committed."""
     room_id = uuid7()
     async with db.work() as work:
         await fetch_direct(work.session, event_log.heads_lock_query([room_id]))
@@ -81,8 +81,8 @@ async def test_a_task_cancelled_at_any_time_loses_no_later_commit(app: RunningAp
         with suppress(asyncio.CancelledError):
             await task
         if number % 4 == 0:
-            assert await room_is_kept(db)
-    assert all(await asyncio.gather(*(room_is_kept(db) for _ in range(16))))
+            assert await is_commit_visible(db)
+    assert all(await asyncio.gather(*(is_commit_visible(db) for _ in range(16))))
     assert db.refused_connections == 0
 
 
@@ -116,7 +116,7 @@ async def test_a_task_cancelled_while_its_transaction_begins_loses_no_later_comm
     task.cancel()
     await asyncio.wait([task])
     fault.release()
-    assert all([await room_is_kept(db) for _ in range(20)])
+    assert all([await is_commit_visible(db) for _ in range(20)])
 
 
 @ON_POSTGRESQL
@@ -153,7 +153,7 @@ async def test_a_connection_returned_to_the_pool_inside_a_transaction_is_not_reu
             await driver.execute("BEGIN")
     assert db.refused_connections == 1
     db.refused_connections = 0
-    assert all([await room_is_kept(db) for _ in range(16)])
+    assert all([await is_commit_visible(db) for _ in range(16)])
 
 
 async def test_callers_of_a_cancelled_group_commit_or_loader_do_not_hang(app: RunningApp) -> None:
