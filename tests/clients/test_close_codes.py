@@ -68,7 +68,7 @@ async def test_a_client_reconnects_after_1012(ann: UserClient) -> None:
         Proxy(ann.app.url) as proxy,
         NodeClient(client="graphql-ws", **settings(ann, proxy, room_id)) as client,
     ):
-        await goes_on_after(1012, client, ann, room_id, lambda: restart(ann.app))
+        await check_continues_after(1012, client, ann, room_id, lambda: restart(ann.app))
 
 
 async def test_a_client_retries_after_1013_until_it_is_admitted(ann: UserClient) -> None:
@@ -126,7 +126,7 @@ async def test_a_client_refreshes_its_token_after_4403_and_goes_on(make_app: Mak
             assert client.bodies == ["with the first token", "@bob joined.", "with the second"]
 
 
-async def goes_on_after(
+async def check_continues_after(
     code: int, client: NodeClient, person: UserClient, room_id: str, end: Callable[[], None]
 ) -> None:
     await person.app.wait_for_streams(1)

@@ -32,15 +32,15 @@ async def test_a_python_client_that_reconnects_loses_and_repeats_nothing(ann: Us
         first = asyncio.ensure_future(anext(stream))
         await ann.app.wait_for_streams(1)
         await ann.send_messages(room_id, "one")
-        heard = [(await first)["message"]["body"]]
+        received = [(await first)["message"]["body"]]
         for missed in ("two", "three"):
             proxy.cut()
             await ann.app.wait_for_streams(0)
             await ann.send_messages(room_id, missed, f"{missed} again")
             async with asyncio.timeout(20):
-                heard += [(await anext(stream))["message"]["body"] for _ in range(2)]
+                received += [(await anext(stream))["message"]["body"] for _ in range(2)]
         await stream.aclose()  # type: ignore[attr-defined]
-    assert heard == ["one", "two", "two again", "three", "three again"]
+    assert received == ["one", "two", "two again", "three", "three again"]
 
 
 @every_recipe
