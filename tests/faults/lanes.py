@@ -110,10 +110,10 @@ class Lane:
     # ------------------------------------------------------------------ connections
 
     async def settle(self) -> None:
-        """Wait until nothing is under way: no connection is in use, and no server session is in a transaction."""
+        """Wait until no connection is in use and no server session is in a transaction."""
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
-                while not await self._is_settled():  # noqa: ASYNC110 (nothing says it)
+                while not await self._is_settled():  # noqa: ASYNC110 (there is no event for it)
                     await asyncio.sleep(0.01)
         except TimeoutError:
             used, idle = self._pool().checkedout(), await self.idle_in_transaction()
@@ -142,8 +142,8 @@ class Lane:
     async def close(self) -> None:
         for connection in self._connections.values():
             await end(connection)
-        for somebody in (*self.people.values(), *self._visitors.values()):
-            await somebody.http.aclose()
+        for client in (*self.people.values(), *self._visitors.values()):
+            await client.http.aclose()
 
 
 async def end(connection: SocketClient) -> None:

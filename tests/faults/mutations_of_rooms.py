@@ -65,17 +65,17 @@ async def open_direct_message(lane: Lane) -> Trial:
 @trial_of("joinRoom")
 async def join_room(lane: Lane) -> Trial:
     _, bob = await people(lane)
-    entered = await room(lane)
-    return Trial(bob, {"roomId": entered}, MEMBER, (uid(entered), uid(bob.id)), entered)
+    joined_room_id = await room(lane)
+    return Trial(bob, {"roomId": joined_room_id}, MEMBER, (uid(joined_room_id), uid(bob.id)), joined_room_id)
 
 
 @trial_of("joinRoom:by invite")
 async def join_room_by_invite(lane: Lane) -> Trial:
     ann, bob = await people(lane)
-    entered = await room(lane, visibility="PRIVATE")
-    code = (await do(ann, "createInvite", roomId=entered, maxUses=1))["code"]
+    joined_room_id = await room(lane, visibility="PRIVATE")
+    code = (await do(ann, "createInvite", roomId=joined_room_id, maxUses=1))["code"]
     effect = f"SELECT ({MEMBER}) * uses FROM invites WHERE room_id = $1"  # noqa: S608 (constants of this module)
-    return Trial(bob, {"inviteCode": code}, effect, (uid(entered), uid(bob.id)), entered)
+    return Trial(bob, {"inviteCode": code}, effect, (uid(joined_room_id), uid(bob.id)), joined_room_id)
 
 
 @trial_of("leaveRoom")
@@ -88,8 +88,10 @@ async def leave_room(lane: Lane) -> Trial:
 @trial_of("addMembers")
 async def add_members(lane: Lane) -> Trial:
     ann, bob = await people(lane)
-    entered = await room(lane)
-    return Trial(ann, {"roomId": entered, "userIds": [bob.id]}, MEMBER, (uid(entered), uid(bob.id)), entered)
+    joined_room_id = await room(lane)
+    return Trial(
+        ann, {"roomId": joined_room_id, "userIds": [bob.id]}, MEMBER, (uid(joined_room_id), uid(bob.id)), joined_room_id
+    )
 
 
 @trial_of("removeMember")

@@ -148,15 +148,15 @@ async def first_message(connection: SocketClient, subscription: ClientSubscripti
 
 async def _send_over_http(lane: Lane, name: str, trial: Trial, fault: Fault | None) -> Outcome:
     async def hang_up() -> None:
-        asking.cancel()
-        await asyncio.wait([asking])
+        request.cancel()
+        await asyncio.wait([request])
         await asyncio.sleep(0.01)  # the server learns of it in its own event loop
 
     lane.proxy.arm(fault, hang_up)
     variables = {"input": trial.variables} if trial.variables else {}
-    asking = asyncio.ensure_future(trial.actor.post({"query": document(name), "variables": variables}))
+    request = asyncio.ensure_future(trial.actor.post({"query": document(name), "variables": variables}))
     try:
-        answer = await asyncio.wait_for(asking, ANSWER_SECONDS)
+        answer = await asyncio.wait_for(request, ANSWER_SECONDS)
     except (asyncio.CancelledError, httpx.TransportError):
         return Outcome()
     finally:
@@ -168,11 +168,11 @@ async def _send_over_http(lane: Lane, name: str, trial: Trial, fault: Fault | No
 
 
 @asynccontextmanager
-async def witness(lane: Lane, room_id: str | None) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+async def check_delivery(lane: Lane, room_id: str | None) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Subscribe to the room during the block. The check that it yields fails unless the subscriber gets all stored
     events."""
     if room_id is None:
-        yield nothing
+        yield no_check
         return
     ann, _ = await people(lane)
     connection = await lane.connection(ann)
@@ -194,7 +194,7 @@ async def witness(lane: Lane, room_id: str | None) -> AsyncIterator[Callable[[],
         await subscription.stop()
 
 
-async def nothing() -> None:
+async def no_check() -> None:
     """A check without a room."""
 
 
@@ -233,14 +233,14 @@ async def post(person: UserClient, room_id: str, body: str) -> int:
     return int(sent["message"]["seq"])
 
 
-async def retried(ask: Callable[[], Awaitable[T]]) -> T:
+async def retried(attempt: Callable[[], Awaitable[T]]) -> T:
     """The result of the first of three attempts that succeeds: the database works, but this machine may be slow."""
     for _ in range(2):
         try:
-            return await ask()
+            return await attempt()
         except GraphQLErrors:
             pass
-    return await ask()
+    return await attempt()
 
 
 async def check_effect(lane: Lane, name: str, trial: Trial, outcome: Outcome) -> None:
@@ -251,9 +251,9 @@ async def check_effect(lane: Lane, name: str, trial: Trial, outcome: Outcome) ->
         outcome = await repeat(lane, name, trial)
     if trial.effect is None:
         return
-    happened = await lane.count(trial.effect, *trial.arguments)
-    assert happened <= 1, f"it happened {happened} times"
-    assert happened == 1 or not outcome.is_acknowledged, "it was acknowledged and is not stored"
+    count = await lane.count(trial.effect, *trial.arguments)
+    assert count <= 1, f"it took effect {count} times"
+    assert count == 1 or not outcome.is_acknowledged, "it was acknowledged and is not stored"
 
 
 async def repeat(lane: Lane, name: str, trial: Trial) -> Outcome:
@@ -271,7 +271,7 @@ async def run(lane: Lane, name: str, trial: Trial, fault: Fault | None, fault_ty
     """Run one trial. Returns whether the fault has fired: it has not if the operation has fewer messages."""
     lane.published.clear()
     lane.fired = None
-    async with witness(lane, trial.room_id) as check_listener:
+    async with check_delivery(lane, trial.room_id) as check_listener:
         outcome = await send(lane, name, trial, fault, fault_type)
         fired = lane.fired
         await lane.settle()

@@ -47,12 +47,12 @@ TRIALS: dict[str, Prepare] = {}
 def trial_of(mutation: str) -> Callable[[Prepare], Prepare]:
     """Register a function that prepares a trial. Several trials of one mutation have a suffix after a colon."""
 
-    def enter(prepare: Prepare) -> Prepare:
+    def register(prepare: Prepare) -> Prepare:
         assert mutation not in TRIALS
         TRIALS[mutation] = prepare
         return prepare
 
-    return enter
+    return register
 
 
 @cache
