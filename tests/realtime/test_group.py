@@ -131,14 +131,14 @@ async def test_a_viewer_without_access_is_ended_although_no_event_says_so() -> N
     room = Room()
     topic = Topic("room", 0, room)
     group = topic.group("key", lambda: room)
-    lost, kept = (Reader(group, subscriber([], viewer=viewer)) for viewer in ("lost", "kept"))
-    for reader in (lost, kept):
+    lost, remaining = (Reader(group, subscriber([], viewer=viewer)) for viewer in ("lost", "remaining"))
+    for reader in (lost, remaining):
         reader.start_live()
     await passes()
     room.lost_viewers["lost"] = "banned"
     topic.recheck_all_rights()
     await passes()
-    assert (lost.is_open, kept.is_open) == (False, True)
+    assert (lost.is_open, remaining.is_open) == (False, True)
     await topic.close()
 
 
