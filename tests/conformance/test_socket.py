@@ -153,8 +153,8 @@ async def test_a_duplicate_id_closes_with_4409_however_long_it_is(app: RunningAp
     room_id = await ann.create_room("den")
     for id_ in ("1", "x" * 128):
         async with ann.connect() as connection:
-            watch = {"query": ROOM_MESSAGES, "variables": {"roomId": room_id}}
-            await connection.send(type="subscribe", id=id_, payload=watch)
+            subscribe_payload = {"query": ROOM_MESSAGES, "variables": {"roomId": room_id}}
+            await connection.send(type="subscribe", id=id_, payload=subscribe_payload)
             await app.wait_for_streams(1)
             await connection.send(type="subscribe", id=id_, payload=QUERY)
             code, reason = await connection.closed()
@@ -177,8 +177,8 @@ async def test_complete_for_an_unknown_or_finished_operation_is_ignored(app: Run
 async def test_a_completed_stream_sends_nothing_and_its_id_can_be_used_again(app: RunningApp, ann: UserClient) -> None:
     room_id = await ann.create_room("den")
     async with ann.connect() as connection:
-        watch = {"query": ROOM_MESSAGES, "variables": {"roomId": room_id}}
-        await connection.send(type="subscribe", id="1", payload=watch)
+        subscribe_payload = {"query": ROOM_MESSAGES, "variables": {"roomId": room_id}}
+        await connection.send(type="subscribe", id="1", payload=subscribe_payload)
         await app.wait_for_streams(1)
         await connection.send(type="complete", id="1")
         await app.wait_for_streams(0)
