@@ -216,7 +216,7 @@ async def subscribe_many(
     *tokens: str | None,
     receivers: Receivers | None = None,
 ) -> Receivers:
-    """Subscribe so many clients and add them to `receivers`, or to a new `Receivers`."""
+    """Subscribe `listeners` clients and add them to `receivers`, or to a new `Receivers`."""
     receivers = receivers or Receivers()
     acknowledged = asyncio.Event()
     waiting = listeners

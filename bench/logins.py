@@ -23,10 +23,10 @@ OTHER_QUERY = "{ me { user { username displayName } } rooms { nodes { name } } }
 async def rows(*, quick: bool) -> list[Row]:
     logins, rounds = (20, 1) if quick else (200, 5)
     median_round = sorted(await measure(logins, rounds), key=lambda round_: round_.ratio)[rounds // 2]
-    what = f"{logins} sign-ins at once: p99 of everybody else's requests"
+    label = f"{logins} sign-ins at once: p99 of everybody else's requests"
     return [
         Comparison(
-            what, f"{median_round.busy * 1e3:.1f} ms", f"{median_round.quiet * 1e3:.1f} ms", median_round.ratio, TARGET
+            label, f"{median_round.busy * 1e3:.1f} ms", f"{median_round.quiet * 1e3:.1f} ms", median_round.ratio, TARGET
         )
     ]
 
@@ -70,8 +70,8 @@ class RawHttpConnection:
 
 def encode_post(document: str, token: str | None = None, **variables: Any) -> bytes:
     body = json.dumps({"query": document, "variables": variables}).encode()
-    who = f"Authorization: Bearer {token}\r\n" if token else ""
-    head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{who}"
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+    head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{authorization}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -79,8 +79,10 @@ async def sign_up_users(server: ServerProcess) -> str:
     """Create USERS accounts. Returns the access token of the last one."""
     connection, token = await RawHttpConnection(server).open(), ""
     for number in range(USERS):
-        made = await connection.post(encode_post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD}))
-        token = made["signup"]["tokens"]["accessToken"]
+        created = await connection.post(
+            encode_post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD})
+        )
+        token = created["signup"]["tokens"]["accessToken"]
     await connection.close()
     return token
 
@@ -104,14 +106,14 @@ async def sign_in(connection: RawHttpConnection, number: int) -> None:
     assert answer["login"]["errors"] == []
 
 
-async def measure_others(server: ServerProcess, token: str, what: Any) -> tuple[float, float]:
-    """The p99 of other requests while `what` runs, and how long it ran, in seconds."""
+async def measure_others(server: ServerProcess, token: str, load: Any) -> tuple[float, float]:
+    """The p99 of other requests while `load` runs, and how long it ran, in seconds."""
     enough, started = asyncio.Event(), time.perf_counter()
-    asking = asyncio.create_task(time_other_requests(server, token, enough))
-    await what
+    other_requests = asyncio.create_task(time_other_requests(server, token, enough))
+    await load
     seconds = time.perf_counter() - started
     enough.set()
-    return statistics.quantiles(await asking, n=100)[98], seconds
+    return statistics.quantiles(await other_requests, n=100)[98], seconds
 
 
 async def one_round(server: ServerProcess, token: str, logins: int) -> Round:

@@ -54,7 +54,7 @@ async def _compare(databases: Databases, kind: str, spread: str, rooms: int, sec
         )
         for other, base, target in (
             (
-                "the same mutation of stock Strawberry (which validates each document anew) without a database",
+                "the same mutation of stock Strawberry (which validates each document again) without a database",
                 ceiling,
                 0.55,
             ),
@@ -69,7 +69,7 @@ async def measure_roomcast(url: str, rooms: int, seconds: float) -> Rate:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             token, first = await sign_up_with_room(http)
             more = [(await execute(http, token, CREATE, {"name": f"room {n}"}))["createRoom"] for n in range(1, rooms)]
-        return await _measure(server, token, [first, *(made["room"]["id"] for made in more)], seconds)
+        return await _measure(server, token, [first, *(created["room"]["id"] for created in more)], seconds)
 
 
 async def measure_naive_orm(url: str, rooms: int, seconds: float) -> Rate:
