@@ -102,14 +102,14 @@ def adding(who: str, role: RoomRole) -> str:
     return verdict(lambda: policy.check_add(acting, PUBLIC, membership, role))
 
 
-def joining(room: Room, *, removed: bool, inviter: RoomRole | None = None, made: datetime = NOON) -> str:
-    """The verdict on joining. `inviter`: the role of the invite's creator; `made`: when it was created. The removal was
-    an hour before noon."""
+def joining(room: Room, *, removed: bool, inviter: RoomRole | None = None, created: datetime = NOON) -> str:
+    """The verdict on joining. `inviter`: the role of the invite's creator; `created`: when it was created. The removal
+    was an hour before noon."""
     removed_at = NOON - timedelta(hours=1) if removed else None
     former = FormerMember(room_id=ROOM_ID, user_id=ME, role=RoomRole.MEMBER, removed=removed, removed_at=removed_at)
     if inviter is None and not policy.may_read(actor(), room, None):
         return "`NOT_FOUND`"
-    invite = Invite(code="", room_id=ROOM_ID, created_by_id=OTHER, created_at=made) if inviter else None
+    invite = Invite(code="", room_id=ROOM_ID, created_by_id=OTHER, created_at=created) if inviter else None
     return verdict(lambda: policy.check_join(room, former, invite, inviter))
 
 
@@ -151,7 +151,7 @@ def _joining_and_leaving() -> str:
         "with any invite": partial(joining, removed=False, inviter=RoomRole.MEMBER),
         "without an invite, after a removal": partial(joining, removed=True),
         "with an invite created before the removal": partial(
-            joining, removed=True, inviter=RoomRole.OWNER, made=before
+            joining, removed=True, inviter=RoomRole.OWNER, created=before
         ),
         "with a MEMBER's invite, after a removal": partial(joining, removed=True, inviter=RoomRole.MEMBER),
         "with a MODERATOR's invite, after a removal": partial(joining, removed=True, inviter=RoomRole.MODERATOR),

@@ -138,8 +138,8 @@ def test_the_key_that_signs_pushes_is_made_once_and_kept_for_its_owner_alone(tmp
     assert vapid_key(settings) == vapid_key(settings)
     assert len(vapid_key(settings)) == 32
     assert (tmp_path / "vapid.key").stat().st_mode & 0o777 == 0o600
-    kept = (tmp_path / "vapid.key").read_text()
-    assert vapid_key(load_settings(vapid_private_key=kept)) == vapid_key(settings)
+    stored_key = (tmp_path / "vapid.key").read_text()
+    assert vapid_key(load_settings(vapid_private_key=stored_key)) == vapid_key(settings)
     (tmp_path / "vapid.key").write_text("nonsense")
     with pytest.raises(WrongSetting, match=r"vapid\.key"):
         vapid_key(settings)

@@ -23,8 +23,8 @@ LIMIT_SECONDS = 60
 
 
 def environment(**settings: object) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ROOMCAST_", "PYTHONPATH"))}
-    return kept | {f"ROOMCAST_{name.upper()}": str(value) for name, value in settings.items()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ROOMCAST_", "PYTHONPATH"))}
+    return inherited | {f"ROOMCAST_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -39,11 +39,11 @@ def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str
 
 
 @contextmanager
-def serving(command: list[str], port: int, path: str, said: Path, **settings: object) -> Iterator[None]:
+def serving(command: list[str], port: int, path: str, output: Path, **settings: object) -> Iterator[None]:
     """A server in a process of its own, from when it answers until the block ends."""
-    with said.open("w") as file:
+    with output.open("w") as file:
         process = subprocess.Popen(
-            command, env=environment(port=port, **settings) | {"PYTHONPATH": path}, cwd=said.parent, stderr=file
+            command, env=environment(port=port, **settings) | {"PYTHONPATH": path}, cwd=output.parent, stderr=file
         )
     try:
         end = time.monotonic() + LIMIT_SECONDS
@@ -58,7 +58,7 @@ def serving(command: list[str], port: int, path: str, said: Path, **settings: ob
         process.wait(LIMIT_SECONDS)
 
 
-def asked(port: int, document: str, **variables: object) -> Json:
+def query(port: int, document: str, **variables: object) -> Json:
     body = {"query": document, "variables": variables}
     answer = httpx.post(f"http://127.0.0.1:{port}/graphql", json=body)
     return dict(answer.json()["data"])
@@ -74,8 +74,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
     assert built.returncode == 0, built.stderr
     [wheel] = folder.glob("*.whl")
-    made = run(sys.executable, "-m", "venv", "--without-pip", folder / "env")
-    assert made.returncode == 0, made.stderr
+    result = run(sys.executable, "-m", "venv", "--without-pip", folder / "env")
+    assert result.returncode == 0, result.stderr
     [site] = (folder / "env").glob("lib/python*/site-packages")
     put = run(sys.executable, "-m", "pip", "install", "-qq", "--no-index", "--no-deps", "--target", site, wheel)
     assert put.returncode == 0, put.stderr
@@ -99,8 +99,8 @@ def test_an_installed_wheel_migrates_serves_and_answers(installed: Path, tmp_pat
     migrated = run(*roomcast(installed), "migrate", data_dir=tmp_path)
     assert migrated.stdout == f"The database is at revision {migrations.head()}.\n", migrated.stderr
     port = free_port()
-    with serving([*roomcast(installed), "serve"], port, "", tmp_path / "said", data_dir=tmp_path):
-        signed_up = asked(port, SIGNUP, input={"username": "ann", "password": "a good long pass phrase"})
+    with serving([*roomcast(installed), "serve"], port, "", tmp_path / "output", data_dir=tmp_path):
+        signed_up = query(port, SIGNUP, input={"username": "ann", "password": "a good long pass phrase"})
         assert signed_up["signup"]["user"]["role"] == "ADMIN"
         for path in ("/", "/static/app/app.js", "/schema.graphql"):
             assert httpx.get(f"http://127.0.0.1:{port}{path}").status_code == 200
@@ -110,14 +110,14 @@ def test_an_installed_wheel_migrates_serves_and_answers(installed: Path, tmp_pat
 
 
 async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: Path) -> None:
-    port, said = free_port(), tmp_path / "said"
+    port, output = free_port(), tmp_path / "output"
     command = [sys.executable, "-m", "uvicorn", "roomcast.asgi:app", "--port", str(port)]
-    with serving(command, port, str(ROOT / "src"), said, data_dir=tmp_path, log_format="json"):
+    with serving(command, port, str(ROOT / "src"), output, data_dir=tmp_path, log_format="json"):
         for _ in range(2):
             async with SocketClient(f"ws://127.0.0.1:{port}/graphql") as connection:
                 await connection.init()
                 assert (await connection.execute("{ __typename }"))["data"] == {"__typename": "Query"}
-    advice = [line for line in await asyncio.to_thread(said.read_text) if line]
+    advice = [line for line in await asyncio.to_thread(output.read_text) if line]
     assert advice
     lines = [line for line in "".join(advice).splitlines() if "roomcast serve" in line]
     assert len(lines) == 1
@@ -127,8 +127,8 @@ async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: 
 
 
 def test_the_garbage_collector_does_not_look_at_what_stays(tmp_path: Path) -> None:
-    said = run(sys.executable, "-c", "import gc, roomcast.asgi; print(gc.get_freeze_count())", data_dir=tmp_path)
-    assert int(said.stdout) > 100_000, said.stderr
+    output = run(sys.executable, "-c", "import gc, roomcast.asgi; print(gc.get_freeze_count())", data_dir=tmp_path)
+    assert int(output.stdout) > 100_000, output.stderr
 
 
 def test_uvicorn_by_hand_with_a_wrong_setting_is_a_sentence() -> None:
@@ -141,17 +141,27 @@ def test_uvicorn_by_hand_with_a_wrong_setting_is_a_sentence() -> None:
 
 
 def doctor(**settings: object) -> tuple[int, dict[str, str]]:
-    """The exit code, and what was said of each subject."""
+    """The exit code, and the line of each subject."""
     done = run(sys.executable, "-c", "from roomcast.cli import main; main()", "doctor", **settings)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, {line.split()[1]: line for line in done.stdout.splitlines()}
 
 
 def test_a_healthy_server_is_told_so(tmp_path: Path) -> None:
-    code, said = doctor(data_dir=tmp_path)
+    code, output = doctor(data_dir=tmp_path)
     assert code == 0
-    assert {line.split()[0] for line in said.values()} == {"ok"}
-    assert set(said) == {"profile", "hosts", "secret", "files", "descriptors", "database", "migrations", "bus", "push"}
+    assert {line.split()[0] for line in output.values()} == {"ok"}
+    assert set(output) == {
+        "profile",
+        "hosts",
+        "secret",
+        "files",
+        "descriptors",
+        "database",
+        "migrations",
+        "bus",
+        "push",
+    }
 
 
 def test_everything_that_is_wrong_is_said_at_once_with_what_to_do(
@@ -160,15 +170,17 @@ def test_everything_that_is_wrong_is_said_at_once_with_what_to_do(
     url = asyncio.run(servers.create_database(postgres_server.url, f"doctor_{os.getpid()}"))
     manifest = tmp_path / "documents.json"
     manifest.write_text("[]")
-    code, said = doctor(data_dir=tmp_path, database_url=url, bus_url="redis://127.0.0.1:1", trusted_documents=manifest)
+    code, output = doctor(
+        data_dir=tmp_path, database_url=url, bus_url="redis://127.0.0.1:1", trusted_documents=manifest
+    )
     assert code == 1
-    assert said["profile"].startswith("wrong  profile     ROOMCAST_TRUSTED_DOCUMENTS: ")
-    assert "run `roomcast migrate`" in said["migrations"]
-    assert "ROOMCAST_BUS_URL: no redis server answers" in said["bus"]
-    assert said["database"].split()[0] == "ok"
+    assert output["profile"].startswith("wrong  profile     ROOMCAST_TRUSTED_DOCUMENTS: ")
+    assert "run `roomcast migrate`" in output["migrations"]
+    assert "ROOMCAST_BUS_URL: no redis server answers" in output["bus"]
+    assert output["database"].split()[0] == "ok"
 
 
 def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
-    code, said = doctor(data_dir=tmp_path, database_url="postgresql://nobody@127.0.0.1:1/chat")
+    code, output = doctor(data_dir=tmp_path, database_url="postgresql://nobody@127.0.0.1:1/chat")
     assert code == 1
-    assert "ROOMCAST_DATABASE_URL: the database cannot be used" in said["database"]
+    assert "ROOMCAST_DATABASE_URL: the database cannot be used" in output["database"]

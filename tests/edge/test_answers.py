@@ -49,8 +49,8 @@ def aliased(field: str, count: int) -> str:
 async def test_a_response_above_the_size_limit_is_an_error_and_one_below_is_not(member: UserClient) -> None:
     room = await member.create_room("den")
     await member.send_messages(room, *["x" * 3_000 for _ in range(20)])
-    whole = await member.execute(PAGE % "body", room=room)
-    assert len(whole["messages"]["nodes"]) == 20
+    data = await member.execute(PAGE % "body", room=room)
+    assert len(data["messages"]["nodes"]) == 20
     assert TOO_LARGE in await error_message(member, PAGE % "body again: body", room=room)
     assert TOO_LARGE in await error_message(member, PAGE % aliased("body", 20), room=room)
 
@@ -123,8 +123,8 @@ async def test_a_large_response_does_not_block_the_event_loop(app: RunningApp, a
     for number in range(60):
         await ann.create_room(f"room {number}")
     # A page of rooms has loaded the memberships already, so no field waits for a statement.
-    mine = "viewerMembership { role joinedAt lastReadSeq notificationLevel favourite mutedUntil }"
-    request = Request("{ rooms(first: 60) { nodes { " + aliased(mine, 40) + " } } }")
+    viewer_field = "viewerMembership { role joinedAt lastReadSeq notificationLevel favourite mutedUntil }"
+    request = Request("{ rooms(first: 60) { nodes { " + aliased(viewer_field, 40) + " } } }")
     engine = app.roomcast.http._engine
     viewer = await app.roomcast.backend.sessions.authenticate(ann.token or "")
     engine.limits = replace(Limits(), repeats=500)

@@ -64,7 +64,7 @@ frames = st.builds(
 
 @pytest.fixture(scope="module")
 def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """One server for all tests of this file. At the end, it has logged no error and is no larger than with full caches."""
+    """One server for all tests here. At the end, it has logged no error and is no larger than with full caches."""
     folder = tmp_path_factory.mktemp("fuzzed")
     database = shutil.copy(sqlite_template, folder / "roomcast.db")
     process = Process(f"sqlite:///{database}", folder, log_level="error")

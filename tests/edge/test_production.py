@@ -18,8 +18,8 @@ CHANGE = 'mutation cop { login(input: {usernameOrEmail: "a", password: "b"}) { e
 
 @pytest_asyncio.fixture
 async def attacker(make_app: MakeApp) -> AsyncIterator[AnonymousClient]:
-    async with AnonymousClient(await make_app(profile="production")) as somebody:
-        yield somebody
+    async with AnonymousClient(await make_app(profile="production")) as client:
+        yield client
 
 
 def is_refused(answer: httpx.Response) -> bool:

@@ -31,8 +31,8 @@ class StreamReader:
             async for line in self._lines:
                 found = line.removeprefix("data: ")
                 if found.startswith("{") and found != "{}":
-                    whole: Json = json.loads(found)
-                    return whole["payload"] if whole.get("payload") else whole
+                    result: Json = json.loads(found)
+                    return result["payload"] if result.get("payload") else result
         raise EOFError
 
     async def rest(self) -> list[str]:
@@ -124,9 +124,9 @@ async def test_heartbeats_are_sent_on_an_idle_stream(app: RunningApp, ann: UserC
     app.roomcast.sockets.timeouts = type(app.roomcast.sockets.timeouts)(tick=0.02, heartbeat=0.04)
     room_id = await ann.create_room("den")
     async with stream(ann, EVENTS, ROOM_MESSAGES, roomId=room_id) as reading, asyncio.timeout(WAIT_SECONDS):
-        beats = 0
+        heartbeats = 0
         async for line in reading.response.aiter_lines():
-            beats += line == ":"
-            if beats == 5:
+            heartbeats += line == ":"
+            if heartbeats == 5:
                 break
-        assert beats == 5, "the stream ended before five heartbeats"
+        assert heartbeats == 5, "the stream ended before five heartbeats"
