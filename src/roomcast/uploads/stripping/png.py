@@ -16,13 +16,13 @@ _KEPT = frozenset(
 
 def strip(source: BinaryIO, target: BinaryIO) -> None:
     if read(source, 8) != SIGNATURE:
-        raise Malformed("a PNG begins with its signature")
+        raise Malformed("the PNG signature is missing")
     target.write(SIGNATURE)
     has_orientation = False
     while True:
         head = read(source, 8)
         size, kind = struct.unpack(">I4s", head)
-        if kind == b"IEND":  # whatever follows is no part of the picture
+        if kind == b"IEND":  # what follows is not part of the picture
             target.write(_chunk(kind, b""))
             return
         if kind in _KEPT:
@@ -30,10 +30,10 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
             copy(source, target, size + 4)
         elif kind == b"eXIf" and not has_orientation:
             has_orientation = _keep_orientation(source, target, size)
-        elif kind[0] & 0x20:  # ancillary: a decoder does without it
+        elif kind[0] & 0x20:  # ancillary: decoders do not need it
             skip(source, size + 4)
         else:
-            raise Malformed("a PNG has no such critical chunk")
+            raise Malformed("the PNG has an unknown critical chunk")
 
 
 def _keep_orientation(source: BinaryIO, target: BinaryIO, size: int) -> bool:
