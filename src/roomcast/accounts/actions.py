@@ -132,12 +132,12 @@ async def _is_first_account(session: AsyncSession) -> bool:
 async def _name_conflict(session: AsyncSession, username: str) -> UsernameTaken | EmailTaken:
     is_similar = sa.or_(col(User.username_key) == username.casefold(), col(User.username_skeleton) == fold(username))
     if (await session.exec(select(User.id).where(is_similar))).first() is not None:
-        return UsernameTaken("this username, or one that looks like it, is taken", path=("input", "username"))
+        return UsernameTaken("This username, or one that looks like it, is taken.", path=("input", "username"))
     return _email_taken()
 
 
 def _email_taken() -> EmailTaken:
-    return EmailTaken("another account uses this e-mail address", path=("input", "email"))
+    return EmailTaken("Another account uses this e-mail address.", path=("input", "email"))
 
 
 def _email_key(email: str | None) -> str | None:
@@ -189,7 +189,7 @@ async def revoke_session(work: Work, actor: Actor, session_id: UUID | None) -> C
     """End one of the actor's sessions. Does nothing if it has already ended. Raises NotFound."""
     found = await work.session.get(Session, session_id) if session_id else None
     if found is None or found.user_id != actor.user_id:
-        raise NotFound("no such session", path=("input", "sessionId"))
+        raise NotFound("There is no such session.", path=("input", "sessionId"))
     return await end_sessions(work, col(Session.id) == found.id)
 
 

@@ -49,7 +49,7 @@ def _from_mapping(mapping: Mapping[str, Any]) -> str | None:
 
 def _token(value: Any) -> str | None:
     if not isinstance(value, str):
-        raise Unauthenticated("an access token is a string")
+        raise Unauthenticated("An access token must be a string.")
     scheme, _, rest = value.strip().partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip() or None
@@ -59,4 +59,4 @@ def _token(value: Any) -> str | None:
 
 
 def _unknown_scheme() -> Unauthenticated:
-    return Unauthenticated("credentials are sent as `Bearer <access token>`")
+    return Unauthenticated("Credentials are sent as `Bearer <access token>`.")
