@@ -1,4 +1,4 @@
-"""The ways in: a wheel in an empty environment, a server of one's own, and the doctor who says what is missing."""
+"""Ways to run roomcast: an installed wheel, uvicorn without the command, and `roomcast doctor`."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str
 
 @contextmanager
 def serving(command: list[str], port: int, path: str, output: Path, **settings: object) -> Iterator[None]:
-    """A server in a process of its own, from when it answers until the block ends."""
+    """Run a server process during the block, which starts when the server answers."""
     with output.open("w") as file:
         process = subprocess.Popen(
             command, env=environment(port=port, **settings) | {"PYTHONPATH": path}, cwd=output.parent, stderr=file
@@ -69,7 +69,7 @@ def query(port: int, document: str, **variables: object) -> Json:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment that has this project's wheel and, of everything else, the libraries it needs."""
+    """The bin folder of a virtual environment with this project's wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
     built = run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
     assert built.returncode == 0, built.stderr
@@ -84,7 +84,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def roomcast(programs: Path) -> list[str]:
-    """The command, as the wheel's entry point runs it."""
+    """The arguments that run the command through the wheel's entry point."""
     return [str(programs / "python"), "-c", "from roomcast.cli import main; main()"]
 
 
@@ -109,7 +109,7 @@ def test_an_installed_wheel_migrates_serves_and_answers(installed: Path, tmp_pat
 # ------------------------------------------------------------------ a server of one's own
 
 
-async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: Path) -> None:
+async def test_uvicorn_without_the_command_works_and_logs_advice(tmp_path: Path) -> None:
     port, output = free_port(), tmp_path / "output"
     command = [sys.executable, "-m", "uvicorn", "roomcast.asgi:app", "--port", str(port)]
     with serving(command, port, str(ROOT / "src"), output, data_dir=tmp_path, log_format="json"):
@@ -126,12 +126,12 @@ async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: 
     assert "ws_ping_interval=None" in lines[0]
 
 
-def test_the_garbage_collector_does_not_look_at_what_stays(tmp_path: Path) -> None:
+def test_imported_objects_are_frozen_for_the_garbage_collector(tmp_path: Path) -> None:
     output = run(sys.executable, "-c", "import gc, roomcast.asgi; print(gc.get_freeze_count())", data_dir=tmp_path)
     assert int(output.stdout) > 100_000, output.stderr
 
 
-def test_uvicorn_by_hand_with_a_wrong_setting_is_a_sentence() -> None:
+def test_uvicorn_with_a_wrong_setting_prints_one_sentence() -> None:
     stopped = run(sys.executable, "-m", "uvicorn", "roomcast.asgi:app", log_level="chatty")
     assert stopped.stderr.startswith("ROOMCAST_LOG_LEVEL: 'chatty' is not valid")
     assert "Traceback" not in stopped.stderr
@@ -147,7 +147,7 @@ def doctor(**settings: object) -> tuple[int, dict[str, str]]:
     return done.returncode, {line.split()[1]: line for line in done.stdout.splitlines()}
 
 
-def test_a_healthy_server_is_told_so(tmp_path: Path) -> None:
+def test_the_doctor_reports_a_healthy_server(tmp_path: Path) -> None:
     code, output = doctor(data_dir=tmp_path)
     assert code == 0
     assert {line.split()[0] for line in output.values()} == {"ok"}
@@ -164,9 +164,7 @@ def test_a_healthy_server_is_told_so(tmp_path: Path) -> None:
     }
 
 
-def test_everything_that_is_wrong_is_said_at_once_with_what_to_do(
-    tmp_path: Path, postgres_server: servers.Server
-) -> None:
+def test_the_doctor_reports_all_problems_with_their_remedy(tmp_path: Path, postgres_server: servers.Server) -> None:
     url = asyncio.run(servers.create_database(postgres_server.url, f"doctor_{os.getpid()}"))
     manifest = tmp_path / "documents.json"
     manifest.write_text("[]")
@@ -180,7 +178,7 @@ def test_everything_that_is_wrong_is_said_at_once_with_what_to_do(
     assert output["database"].split()[0] == "ok"
 
 
-def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_doctor_reports_an_unreachable_database(tmp_path: Path) -> None:
     code, output = doctor(data_dir=tmp_path, database_url="postgresql://nobody@127.0.0.1:1/chat")
     assert code == 1
     assert "ROOMCAST_DATABASE_URL: the database cannot be used" in output["database"]

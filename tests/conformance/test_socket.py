@@ -57,7 +57,7 @@ NO_STRINGS: list[Any] = [1, [], {}, True]
 
 
 def changed(name: str, *values: Any) -> list[Any]:
-    """A subscribe message whose payload has each of these under that name."""
+    """Subscribe messages whose payload has each of these values under that name."""
     return [{**SUBSCRIBE, "payload": {**QUERY, name: value}} for value in values]
 
 

@@ -93,7 +93,7 @@ async def test_a_removed_member_gets_no_more_events(app: RunningApp, ann: UserCl
     await app.wait_for_streams(0)
 
 
-async def test_queries_get_json_whatever_else_the_client_accepts(ann: UserClient) -> None:
+async def test_queries_get_json_for_any_accept_header(ann: UserClient) -> None:
     for accept in (URQL, MULTIPART, EVENTS, "*/*"):
         answer = await ann.post({"query": "{ __typename }"}, accept=accept)
         assert answer.headers["content-type"].partition(";")[0].endswith("json")

@@ -155,7 +155,7 @@ STREAMS = {
 @pytest.mark.faults
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("name", STREAMS)
-async def test_a_client_that_resumes_misses_nothing_whatever_message_fails(
+async def test_a_resuming_client_misses_nothing_with_a_fault_at_any_message(
     name: str, lanes: Lanes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
@@ -201,7 +201,7 @@ async def check_inbox(lane: Lane, subscription: ClientSubscription, room_id: str
 
 @pytest.mark.faults
 @pytest.mark.asyncio(loop_scope="session")
-async def test_an_inbox_opens_or_reports_an_error_whatever_message_fails(
+async def test_an_inbox_opens_or_reports_an_error_with_a_fault_at_any_message(
     lanes: Lanes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)

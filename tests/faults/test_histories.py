@@ -189,7 +189,7 @@ async def wrong_counts(setup: Setup, inbox: InboxClient) -> list[str]:
 
 @pytest.mark.parametrize("seconds", SECONDS)
 @pytest.mark.parametrize("name", NEMESES)
-async def test_what_clients_saw_is_what_is_stored(name: str, seconds: float, clusters: Clusters) -> None:
+async def test_clients_receive_exactly_what_is_stored(name: str, seconds: float, clusters: Clusters) -> None:
     history = History()
     found = ["not finished"]
     try:

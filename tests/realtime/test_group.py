@@ -69,7 +69,7 @@ async def passes(count: int = 20) -> None:
 
 
 def subscriber(received: list[int], name: int = 0, viewer: Hashable = EVERYBODY) -> Subscriber:
-    """One whose socket accepts everything and records its name for each payload."""
+    """A subscriber whose socket accepts everything and records its name for each payload."""
 
     async def send(_message: Any) -> None:
         received.append(name)
@@ -127,7 +127,7 @@ async def test_a_suspended_group_sends_nothing() -> None:
     await group.close()
 
 
-async def test_a_viewer_without_access_is_ended_although_no_event_says_so() -> None:
+async def test_a_viewer_without_access_is_ended_without_an_event() -> None:
     room = Room()
     topic = Topic("room", 0, room)
     group = topic.group("key", lambda: room)
