@@ -60,18 +60,18 @@ async def sign_in(open_page: OpenPage, name: str, path: str = "/") -> Page:
     return page
 
 
-async def open_room(open_page: OpenPage, who: Account, room_id: str) -> Page:
+async def open_room(open_page: OpenPage, user: Account, room_id: str) -> Page:
     """Open the page as a signed-in user, with this room open and loaded."""
-    page = await open_with_session(open_page, who)
+    page = await open_with_session(open_page, user)
     await page.goto(f"/#{room_id}")
     await until_open(page)
     return page
 
 
-async def open_with_session(open_page: OpenPage, who: Account) -> Page:
+async def open_with_session(open_page: OpenPage, user: Account) -> Page:
     """Open a file of the server and store the session in the browser; the chat page is not open yet."""
     page = await open_page("/static/icon.svg")
-    await page.evaluate("session => localStorage.setItem('roomcast.session', session)", who.session)
+    await page.evaluate("session => localStorage.setItem('roomcast.session', session)", user.session)
     return page
 
 

@@ -1,4 +1,4 @@
-"""Streams that the server ends: what their last cursor covers, and that the client is told of a failure."""
+"""Streams that the server ends: what their last cursor covers, and that a failure is sent as an error."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

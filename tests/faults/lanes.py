@@ -62,15 +62,15 @@ class Lane:
         self.people[person.name] = person
         return person
 
-    def anonymous(self, token: str | None) -> AnonymousClient:
+    def client_with_token(self, token: str | None) -> AnonymousClient:
         """A client with this access token. The lane closes it."""
         if token not in self._visitors:
             self._visitors[token] = AnonymousClient(self.app, token)
         return self._visitors[token]
 
-    def stranger(self) -> AnonymousClient:
+    def anonymous_client(self) -> AnonymousClient:
         """A client without an account."""
-        return self.anonymous(None)
+        return self.client_with_token(None)
 
     async def connection(self, actor: AnonymousClient) -> SocketClient:
         """An open socket of this user, reused while it is open."""

@@ -49,9 +49,9 @@ async def unarchive_room(lane: Lane) -> Trial:
 @trial_of("deleteRoom")
 async def delete_room(lane: Lane) -> Trial:
     ann, bob = await people(lane)
-    gone = await room(lane, bob)
-    await ann.send_messages(gone, "something")
-    return Trial(ann, {"roomId": gone}, "SELECT 1 - count(*) FROM rooms WHERE id = $1", (uid(gone),))
+    room_id = await room(lane, bob)
+    await ann.send_messages(room_id, "something")
+    return Trial(ann, {"roomId": room_id}, "SELECT 1 - count(*) FROM rooms WHERE id = $1", (uid(room_id),))
 
 
 @trial_of("openDirectMessage")

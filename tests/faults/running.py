@@ -1,4 +1,4 @@
-"""Runs one trial with one fault, then checks what must hold whatever the response was."""
+"""Runs one trial with one fault, then checks the invariants that hold for every response."""
 
 import asyncio
 import uuid

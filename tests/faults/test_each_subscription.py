@@ -107,9 +107,9 @@ async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -
         await post(ann, room_id, lane.name("missed"))
     client = Client(lane, bob, room_id, document, by_map, page["room"]["streamCursor"])
     start = parse_cursor(client.cursor).seq
-    wanted = [start + 1 + number for number in range(MISSED + 1)]
+    expected = [start + 1 + number for number in range(MISSED + 1)]
     lane.proxy.arm(fault)
-    running = asyncio.create_task(client.run(lambda: len(client.seen) >= len(wanted)))
+    running = asyncio.create_task(client.run(lambda: len(client.seen) >= len(expected)))
     try:
         await until_open(lane, running)
         fired = lane.fired = lane.proxy.fired
@@ -117,11 +117,11 @@ async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -
         await post(ann, room_id, lane.name("afterwards"))
         await asyncio.wait_for(running, STREAM_SECONDS)
     except TimeoutError:
-        raise AssertionError(f"resumed after {start} and was shown {client.seen}, not {wanted}") from None
+        raise AssertionError(f"resumed after {start} and was shown {client.seen}, not {expected}") from None
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert client.seen == wanted, f"resumed after {start} and was shown {client.seen}, not {wanted}"
+    assert client.seen == expected, f"resumed after {start} and was shown {client.seen}, not {expected}"
     await check_lane(lane)
     return fired is not None
 
@@ -192,10 +192,10 @@ async def check_inbox(lane: Lane, subscription: ClientSubscription, room_id: str
     shown = {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]}
     assert shown[room_id] == 1
     await post(ann, room_id, "more")
-    wanted = {"roomId": room_id, "unreadCount": 2}
+    expected = {"roomId": room_id, "unreadCount": 2}
     async with asyncio.timeout(STREAM_SECONDS):
         event = await subscription.next_event()
-        while wanted not in (event.get("room"), *event.get("rooms", ())):  # an outage brings a new snapshot
+        while expected not in (event.get("room"), *event.get("rooms", ())):  # an outage brings a new snapshot
             event = await subscription.next_event()
 
 

@@ -209,4 +209,6 @@ async def test_lost_commits_are_announced_after_a_failover(seconds: float, clust
     finally:
         await clusters.drop()
     assert not found, "\n".join(found)
-    assert any(len(deliveries.segments) > 1 for deliveries in history.deliveries), "nobody was told"
+    assert any(len(deliveries.segments) > 1 for deliveries in history.deliveries), (
+        "no client got the end of a lost position"
+    )

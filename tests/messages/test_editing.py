@@ -92,8 +92,8 @@ async def test_a_moderators_deletion_of_another_users_message_is_in_the_audit_lo
 ) -> None:
     room_id = await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
     [other_message] = await cleo.send_messages(room_id, "rude")
-    [mine] = await bob.send_messages(room_id, "stern")
-    assert codes(await cleo.mutate(DELETE, messageId=mine["id"])) == ["FORBIDDEN"]
+    [own_message] = await bob.send_messages(room_id, "stern")
+    assert codes(await cleo.mutate(DELETE, messageId=own_message["id"])) == ["FORBIDDEN"]
     assert codes(await bob.mutate(DELETE, messageId=other_message["id"], reason="x" * 501)) == ["VALIDATION_FAILED"]
     assert codes(await bob.mutate(DELETE, messageId=other_message["id"], reason="rude")) == []
     entries = await bob.app.audit()

@@ -176,14 +176,14 @@ async def test_presence_executes_no_statements(ann: UserClient, bob: UserClient)
 async def test_active_users_of_a_page_of_rooms_cost_two_statements(ann: UserClient, bob: UserClient) -> None:
     for name in ("den", "hall", "attic"):
         await ann.create_room(name, memberIds=[bob.id])
-    asked = []
+    counts = []
     for names in ("id", "id activeUsers { username presence { state } }"):
         async with bob.connect():
             with statements() as seen_:
                 found = await ann.execute("{ rooms { nodes { " + names + " } } }")
-            asked.append(len(seen_))
+            counts.append(len(seen_))
     assert [[user["username"] for user in room["activeUsers"]] for room in found["rooms"]["nodes"]] == [["bob"]] * 3
-    assert asked[1] - asked[0] == 2
+    assert counts[1] - counts[0] == 2
 
 
 async def test_active_users_are_visible_members(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:

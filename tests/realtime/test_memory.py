@@ -1,4 +1,4 @@
-"""The memory of live delivery is bounded in bytes, whatever the size of the payloads."""
+"""The memory of live delivery is bounded in bytes, for payloads of any size."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence

@@ -87,7 +87,7 @@ def test_an_owner_steps_down_only_if_there_is_another_owner() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "given", "adder", "expected"),
+    ("role", "granted_role", "adder", "expected"),
     [
         (MEMBER, MEMBER, None, MEMBER),
         (OWNER, MEMBER, None, MEMBER),
@@ -97,10 +97,10 @@ def test_an_owner_steps_down_only_if_there_is_another_owner() -> None:
     ],
 )
 def test_the_role_of_a_returning_member(
-    role: RoomRole, given: RoomRole, adder: RoomRole | None, expected: RoomRole
+    role: RoomRole, granted_role: RoomRole, adder: RoomRole | None, expected: RoomRole
 ) -> None:
     former = FormerMember(room_id=ROOM_ID, user_id=ME, role=role)
-    assert policy.returning_role(given, former, adder) == expected
+    assert policy.returning_role(granted_role, former, adder) == expected
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ def exif(orientation: int = 6) -> Image.Exif:
     """EXIF data with an orientation, a location, the camera and maker notes."""
     found = Image.Exif()
     found[0x0112], found[0x010E], found[0x010F] = orientation, GPS, "Camera " + GPS
-    details, place = found.get_ifd(0x8769), found.get_ifd(0x8825)
-    details[0x927C], details[0x9286] = MARK * 3, MARK  # maker note, user comment
-    place[1], place[2], place[3], place[0x1B] = "N", (48.0, 12.0, 29.412), "E", MARK
+    exif_ifd, gps_ifd = found.get_ifd(0x8769), found.get_ifd(0x8825)
+    exif_ifd[0x927C], exif_ifd[0x9286] = MARK * 3, MARK  # maker note, user comment
+    gps_ifd[1], gps_ifd[2], gps_ifd[3], gps_ifd[0x1B] = "N", (48.0, 12.0, 29.412), "E", MARK
     return found
 
 
@@ -175,7 +175,7 @@ def heic(pixels_: bytes = b"\xd5" * 50, main: bytes = b"hvc1") -> bytes:
             (3, 0, [(at + len(data) - len(XMP), len(XMP))]),
             (4, 1, [(3, len(MARK))]),
         ]
-        places = b"".join(
+        locations = b"".join(
             struct.pack(">HHHH", item, method, 0, len(extents)) + b"".join(struct.pack(">II", *one) for one in extents)
             for item, method, extents in spans
         )
@@ -187,7 +187,7 @@ def heic(pixels_: bytes = b"\xd5" * 50, main: bytes = b"hvc1") -> bytes:
             box(b"iinf", bytes(4), struct.pack(">H", len(entries)), *entries),
             box(b"iprp", box(b"ipco", box(b"irot", b"\x03"), box(b"udes", bytes(4), MARK)), box(b"ipma", bytes(8))),
             box(b"idat", b"abc", MARK),
-            box(b"iloc", bytes((1, 0, 0, 0, 0x44, 0x00)), struct.pack(">H", len(spans)), places),
+            box(b"iloc", bytes((1, 0, 0, 0, 0x44, 0x00)), struct.pack(">H", len(spans)), locations),
             box(b"xml ", bytes(4), XMP),
         )
 

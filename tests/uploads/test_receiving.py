@@ -46,8 +46,8 @@ async def test_an_invalid_file_gets_no_upload_ticket(ann: UserClient) -> None:
 
 async def test_creating_an_upload_requires_a_login(app: RunningApp, ann: UserClient) -> None:
     ann.token = None
-    wish = {"filename": "a", "contentType": "text/plain", "byteSize": 5}
-    assert await ann.error_codes(CREATE, input=wish) == ["UNAUTHENTICATED"]
+    request = {"filename": "a", "contentType": "text/plain", "byteSize": 5}
+    assert await ann.error_codes(CREATE, input=request) == ["UNAUTHENTICATED"]
 
 
 async def test_an_upload_of_another_size_is_refused_and_leaves_no_file(ann: UserClient) -> None:
@@ -171,12 +171,12 @@ async def test_allowed_origins_may_upload_and_embed_files(make_app: MakeApp) -> 
     async with await sign_up(app, "ann") as ann:
         room_id = await ann.create_room("den")
         upload_ticket = await ticket(ann, 5)
-        wish = {
+        request = {
             "origin": origin,
             "access-control-request-method": "PUT",
             "access-control-request-headers": "content-type",
         }
-        assert (await fetch(upload_ticket["uploadUrl"], "OPTIONS", **wish)).is_success
+        assert (await fetch(upload_ticket["uploadUrl"], "OPTIONS", **request)).is_success
         answer = await put(ann, upload_ticket, b"bytes", origin=origin)
         assert answer.headers["access-control-allow-origin"] == origin
         file = await post(ann, room_id, picture(5, 5), "a.png", "image/png")
