@@ -60,7 +60,7 @@ async def test_a_refused_push_is_logged_once_and_not_retried(
         await ann.send_messages((await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
         await push_everything(app)
     assert [record.getMessage() for record in caplog.records] == [
-        f"The push service localhost refuses pushes: {status}"
+        f"the push service localhost refuses pushes: {status}"
     ]
     assert (len(browser.pushed), len(service.pushed)) == (2, 2)
     assert await endpoints(app) == [browser.subscription["endpoint"]]
