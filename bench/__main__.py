@@ -37,11 +37,11 @@ async def main(*names: str, quick: bool) -> int:
     raise_open_files_limit()
     rows: list[Row] = []
     for name in names or PARTS:
-        begun = time.monotonic()
+        started = time.monotonic()
         print(f"… {name}", flush=True)
         part_rows = await measure_part(name, quick)
         rows += part_rows
-        print("\n".join(row.text() for row in part_rows), f"\n  took {time.monotonic() - begun:.0f} s", flush=True)
+        print("\n".join(row.text() for row in part_rows), f"\n  took {time.monotonic() - started:.0f} s", flush=True)
     if not quick and not names:
         write_results(rows)
     print(f"\n{markdown_table(rows)}")

@@ -95,9 +95,9 @@ async def publish_events(receivers: Receivers, publish: Publish, events: int) ->
 
 async def measure(server: ServerProcess, receivers: Receivers, publish: Publish, events: int) -> DeliveryCost:
     await warm_up(receivers, publish)
-    cpu, begun = server.cpu_seconds(), time.perf_counter()
+    cpu, started = server.cpu_seconds(), time.perf_counter()
     await publish_events(receivers, publish, events)
-    seconds, used = time.perf_counter() - begun, server.cpu_seconds() - cpu
+    seconds, used = time.perf_counter() - started, server.cpu_seconds() - cpu
     deliveries = sum(client.count for client in receivers.clients)
     size = sum(client.bytes for client in receivers.clients) / deliveries
     return DeliveryCost(deliveries, seconds, used, size)
@@ -216,7 +216,7 @@ async def subscribe_many(
     *tokens: str | None,
     receivers: Receivers | None = None,
 ) -> Receivers:
-    """Subscribe so many clients and add them to `receivers`, or to a new `Receivers`."""
+    """Subscribe `listeners` clients and add them to `receivers`, or to a new `Receivers`."""
     receivers = receivers or Receivers()
     acknowledged = asyncio.Event()
     waiting = listeners

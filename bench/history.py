@@ -137,9 +137,9 @@ async def _milliseconds(server: FilledServer, *requests: bytes) -> list[float]:
 
 
 async def _timed(connection: HttpConnection, request: bytes) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     answer = await connection.post(request)
-    took = (time.perf_counter() - begun) * 1000
+    took = (time.perf_counter() - started) * 1000
     assert b'"errors"' not in answer, answer
     return took
 
@@ -167,9 +167,9 @@ async def _user_id(http: httpx.AsyncClient, token: str) -> str:
 
 async def _create_room(http: httpx.AsyncClient, token: str, number: int, member_ids: list[str]) -> str:
     values = {"name": f"room {number}", "memberIds": member_ids}
-    made = (await execute(http, token, CREATE, {"input": values}))["createRoom"]
-    assert made["errors"] == [], made
-    return str(made["room"]["id"])
+    created = (await execute(http, token, CREATE, {"input": values}))["createRoom"]
+    assert created["errors"] == [], created
+    return str(created["room"]["id"])
 
 
 async def _fill(url: str, author: str, room_ids: list[str], sizes: Sizes) -> None:

@@ -23,10 +23,10 @@ OTHER_QUERY = "{ me { user { username displayName } } rooms { nodes { name } } }
 async def rows(*, quick: bool) -> list[Row]:
     logins, rounds = (20, 1) if quick else (200, 5)
     median_round = sorted(await measure(logins, rounds), key=lambda round_: round_.ratio)[rounds // 2]
-    what = f"{logins} sign-ins at once: p99 of everybody else's requests"
+    label = f"{logins} sign-ins at once: p99 of everybody else's requests"
     return [
         Comparison(
-            what, f"{median_round.busy * 1e3:.1f} ms", f"{median_round.quiet * 1e3:.1f} ms", median_round.ratio, TARGET
+            label, f"{median_round.busy * 1e3:.1f} ms", f"{median_round.quiet * 1e3:.1f} ms", median_round.ratio, TARGET
         )
     ]
 
@@ -70,55 +70,57 @@ class RawHttpConnection:
 
 def encode_post(document: str, token: str | None = None, **variables: Any) -> bytes:
     body = json.dumps({"query": document, "variables": variables}).encode()
-    who = f"Authorization: Bearer {token}\r\n" if token else ""
-    head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{who}"
+    authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+    head = f"POST /graphql HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n{authorization}"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 async def sign_up_users(server: ServerProcess) -> str:
     """Create USERS accounts. Returns the access token of the last one."""
-    wire, token = await RawHttpConnection(server).open(), ""
+    connection, token = await RawHttpConnection(server).open(), ""
     for number in range(USERS):
-        made = await wire.post(encode_post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD}))
-        token = made["signup"]["tokens"]["accessToken"]
-    await wire.close()
+        created = await connection.post(
+            encode_post(SIGNUP, input={"username": f"person{number}", "password": PASSWORD})
+        )
+        token = created["signup"]["tokens"]["accessToken"]
+    await connection.close()
     return token
 
 
 async def time_other_requests(server: ServerProcess, token: str, until: asyncio.Event) -> list[float]:
     """Send requests one after another until the event is set. Returns the duration of each in seconds."""
-    wire, request, took = await RawHttpConnection(server).open(), encode_post(OTHER_QUERY, token), []
+    connection, request, took = await RawHttpConnection(server).open(), encode_post(OTHER_QUERY, token), []
     while not until.is_set():
-        begun = time.perf_counter()
-        await wire.post(request)
-        took.append(time.perf_counter() - begun)
+        started = time.perf_counter()
+        await connection.post(request)
+        took.append(time.perf_counter() - started)
         await asyncio.sleep(PAUSE_SECONDS)
-    await wire.close()
+    await connection.close()
     return took
 
 
-async def sign_in(wire: RawHttpConnection, number: int) -> None:
-    answer = await wire.post(
+async def sign_in(connection: RawHttpConnection, number: int) -> None:
+    answer = await connection.post(
         encode_post(LOGIN, input={"usernameOrEmail": f"person{number % USERS}", "password": PASSWORD})
     )
     assert answer["login"]["errors"] == []
 
 
-async def measure_others(server: ServerProcess, token: str, what: Any) -> tuple[float, float]:
-    """The p99 of other requests while `what` runs, and how long it ran, in seconds."""
-    enough, begun = asyncio.Event(), time.perf_counter()
-    asking = asyncio.create_task(time_other_requests(server, token, enough))
-    await what
-    seconds = time.perf_counter() - begun
+async def measure_others(server: ServerProcess, token: str, load: Any) -> tuple[float, float]:
+    """The p99 of other requests while `load` runs, and how long it ran, in seconds."""
+    enough, started = asyncio.Event(), time.perf_counter()
+    other_requests = asyncio.create_task(time_other_requests(server, token, enough))
+    await load
+    seconds = time.perf_counter() - started
     enough.set()
-    return statistics.quantiles(await asking, n=100)[98], seconds
+    return statistics.quantiles(await other_requests, n=100)[98], seconds
 
 
 async def one_round(server: ServerProcess, token: str, logins: int) -> Round:
-    wires = await asyncio.gather(*(RawHttpConnection(server).open() for _ in range(logins)))
-    busy, seconds = await measure_others(server, token, asyncio.gather(*map(sign_in, wires, range(logins))))
+    connections = await asyncio.gather(*(RawHttpConnection(server).open() for _ in range(logins)))
+    busy, seconds = await measure_others(server, token, asyncio.gather(*map(sign_in, connections, range(logins))))
     quiet, _ = await measure_others(server, token, asyncio.sleep(seconds))
-    await asyncio.gather(*(wire.close() for wire in wires))
+    await asyncio.gather(*(connection.close() for connection in connections))
     return Round(quiet, busy)
 
 

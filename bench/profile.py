@@ -99,10 +99,10 @@ async def profile_requests(client: AsgiClient, times: int, query: str, **variabl
 
 async def milliseconds(client: AsgiClient, times: int, query: str, **variables: Any) -> tuple[float, float]:
     """Wall-clock time and CPU time of all threads, per request."""
-    begun, cpu = time.perf_counter(), time.process_time()
+    started, cpu = time.perf_counter(), time.process_time()
     for _ in range(times):
         await client.execute(query, **variables)
-    return (time.perf_counter() - begun) / times * 1000, (time.process_time() - cpu) / times * 1000
+    return (time.perf_counter() - started) / times * 1000, (time.process_time() - cpu) / times * 1000
 
 
 async def print_profile(client: AsgiClient, name: str, query: str, **variables: Any) -> None:

@@ -54,7 +54,7 @@ async def _compare(databases: Databases, kind: str, spread: str, rooms: int, sec
         )
         for other, base, target in (
             (
-                "the same mutation of stock Strawberry (which validates each document anew) without a database",
+                "the same mutation of stock Strawberry (which validates each document again) without a database",
                 ceiling,
                 0.55,
             ),
@@ -69,7 +69,7 @@ async def measure_roomcast(url: str, rooms: int, seconds: float) -> Rate:
         async with httpx.AsyncClient(base_url=server.url, timeout=60) as http:
             token, first = await sign_up_with_room(http)
             more = [(await execute(http, token, CREATE, {"name": f"room {n}"}))["createRoom"] for n in range(1, rooms)]
-        return await _measure(server, token, [first, *(made["room"]["id"] for made in more)], seconds)
+        return await _measure(server, token, [first, *(created["room"]["id"] for created in more)], seconds)
 
 
 async def measure_naive_orm(url: str, rooms: int, seconds: float) -> Rate:
@@ -87,9 +87,9 @@ async def _measure(server: ServerProcess, token: str, room_ids: Sequence[str], s
     variables = [{"input": {"roomId": room_ids[n % len(room_ids)], "body": BODY}} for n in range(CONNECTIONS)]
     requests = [encode_post(token, SEND, each) for each in variables]
     await _load(server, requests, seconds / 4)
-    cpu, begun = server.cpu_seconds(), time.perf_counter()
+    cpu, started = server.cpu_seconds(), time.perf_counter()
     sent = await _load(server, requests, seconds)
-    return Rate(sent / (time.perf_counter() - begun), (server.cpu_seconds() - cpu) / sent * 1000)
+    return Rate(sent / (time.perf_counter() - started), (server.cpu_seconds() - cpu) / sent * 1000)
 
 
 async def _load(server: ServerProcess, requests: Sequence[bytes], seconds: float) -> int:

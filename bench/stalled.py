@@ -48,10 +48,10 @@ async def _p99(receivers: Receivers, publish: Publish, events: int) -> float:
     receivers.reset()
     took = []
     for number in range(events):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         await publish(number)
         await receivers.wait_for_all(number + 1)
-        took.append(time.perf_counter() - begun)
+        took.append(time.perf_counter() - started)
     return sorted(took)[int(len(took) * 0.99) - 1] * 1000
 
 

@@ -80,12 +80,12 @@ async def run(sockets: int) -> Storm:
         resuming = ResumingClients(room_id, first["room"]["streamCursor"], token)
         clients = await connect_many(sockets, server.port, "/graphql", PROTOCOL, resuming.on_frame)
         pinging = asyncio.create_task(_slowest_ping(server.port, token))
-        begun = time.perf_counter()
+        started = time.perf_counter()
         for client in clients:
             resuming.connect(client)
         async with asyncio.timeout(120):
             await resuming.wait_for_all(sockets * MISSED)
-        seconds = time.perf_counter() - begun
+        seconds = time.perf_counter() - started
         pinging.cancel()
         [slowest] = await asyncio.gather(pinging)
     right = list(range(2, MISSED + 2))
@@ -107,10 +107,10 @@ async def _slowest_ping(port: int, token: str) -> float:
         await answered.wait()
         while True:
             answered.clear()
-            begun = time.perf_counter()
+            started = time.perf_counter()
             client.send_json({"type": "ping"})
             await answered.wait()
-            slowest = max(slowest, time.perf_counter() - begun)
+            slowest = max(slowest, time.perf_counter() - started)
             await asyncio.sleep(0.02)
     except asyncio.CancelledError:
         return slowest

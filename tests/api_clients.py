@@ -242,10 +242,10 @@ class SocketClient:
 
     async def execute(self, document: str, **variables: Any) -> Json:
         """Execute a query or mutation over this connection and return the whole response."""
-        watching = await self.subscribe(document, **variables)
-        message = await watching.next_message()
+        subscription = await self.subscribe(document, **variables)
+        message = await subscription.next_message()
         assert message["type"] == "next", message
-        assert (await watching.next_message())["type"] == "complete"
+        assert (await subscription.next_message())["type"] == "complete"
         return dict(message["payload"])
 
     async def subscribe(self, document: str, **variables: Any) -> "ClientSubscription":

@@ -69,47 +69,47 @@ def refusal(check: Callable[[], object]) -> tuple[str, list[str] | None] | None:
     return None
 
 
-def actor_named(who: str) -> tuple[Actor, Membership | None]:
+def actor_named(actor_name: str) -> tuple[Actor, Membership | None]:
     """The actor for a column, and their membership of the room."""
-    role = RoomRole(who) if who in ROLES else None
-    return actor(admin=who == "administrator"), member(role)
+    role = RoomRole(actor_name) if actor_name in ROLES else None
+    return actor(admin=actor_name == "administrator"), member(role)
 
 
-def right_in(room: Room, who: str, right: Right) -> str:
-    acting, membership = actor_named(who)
-    if not policy.may_read(acting, room, membership):
+def right_in(room: Room, actor_name: str, right: Right) -> str:
+    actor, membership = actor_named(actor_name)
+    if not policy.may_read(actor, room, membership):
         return "`NOT_FOUND`"
     if right is Right.SEND:
-        return verdict(lambda: messages.check_send(acting, room, membership, NOON))
-    return verdict(lambda: policy.check_right(acting, room, membership, right))
+        return verdict(lambda: messages.check_send(actor, room, membership, NOON))
+    return verdict(lambda: policy.check_right(actor, room, membership, right))
 
 
-def moderating(who: str, other: RoomRole, action: str, owners: int = 2) -> str:
+def moderating(actor_name: str, other: RoomRole, action: str, owners: int = 2) -> str:
     """The verdict on an action on another member of a public room."""
-    acting, membership = actor_named(who)
+    actor, membership = actor_named(actor_name)
     target = member(other, OTHER)
     assert target is not None
     checks: dict[str, Callable[[], object]] = {
-        "mute": lambda: policy.check_outranks(acting, PUBLIC, membership, target),
-        "remove": lambda: policy.check_remove(acting, PUBLIC, membership, target, owners),
-        "change the role of": lambda: policy.check_set_role(acting, PUBLIC, membership, target, owners),
+        "mute": lambda: policy.check_outranks(actor, PUBLIC, membership, target),
+        "remove": lambda: policy.check_remove(actor, PUBLIC, membership, target, owners),
+        "change the role of": lambda: policy.check_set_role(actor, PUBLIC, membership, target, owners),
     }
     return verdict(checks[action])
 
 
-def adding(who: str, role: RoomRole) -> str:
-    acting, membership = actor_named(who)
-    return verdict(lambda: policy.check_add(acting, PUBLIC, membership, role))
+def adding(actor_name: str, role: RoomRole) -> str:
+    actor, membership = actor_named(actor_name)
+    return verdict(lambda: policy.check_add(actor, PUBLIC, membership, role))
 
 
-def joining(room: Room, *, removed: bool, inviter: RoomRole | None = None, made: datetime = NOON) -> str:
-    """The verdict on joining. `inviter`: the role of the invite's creator; `made`: when it was created. The removal was
-    an hour before noon."""
+def joining(room: Room, *, removed: bool, inviter: RoomRole | None = None, created: datetime = NOON) -> str:
+    """The verdict on joining. `inviter`: the role of the invite's creator; `created`: when it was created. The removal
+    was an hour before noon."""
     removed_at = NOON - timedelta(hours=1) if removed else None
     former = FormerMember(room_id=ROOM_ID, user_id=ME, role=RoomRole.MEMBER, removed=removed, removed_at=removed_at)
     if inviter is None and not policy.may_read(actor(), room, None):
         return "`NOT_FOUND`"
-    invite = Invite(code="", room_id=ROOM_ID, created_by_id=OTHER, created_at=made) if inviter else None
+    invite = Invite(code="", room_id=ROOM_ID, created_by_id=OTHER, created_at=created) if inviter else None
     return verdict(lambda: policy.check_join(room, former, invite, inviter))
 
 
@@ -123,23 +123,28 @@ def table(corner: str, columns: Sequence[str], rows: Sequence[tuple[str, Sequenc
 
 
 def _rights(title: str, room: Room, columns: Sequence[str] = VIEWERS) -> str:
-    rows = [(right.value, [right_in(room, who, right) for who in columns]) for right in Right]
+    rows = [(right.value, [right_in(room, actor_name, right) for actor_name in columns]) for right in Right]
     return f"## {title}\n\n" + table("", columns, rows)
 
 
 def _on_members() -> str:
     parts = ["## Actions on other members of a public room with two owners\n"]
     for action in ("mute", "remove", "change the role of"):
-        rows = [(who, [moderating(who, other, action) for other in ROLES]) for who in VIEWERS]
+        rows = [(actor_name, [moderating(actor_name, other, action) for other in ROLES]) for actor_name in VIEWERS]
         parts.append(table(f"{action} a …", ROLES, rows))
     parts.append("Nobody removes the last owner or changes their role:\n")
     last = [
-        (who, [moderating(who, RoomRole.OWNER, action, owners=1) for action in ("remove", "change the role of")])
-        for who in ("OWNER", "administrator")
+        (
+            actor_name,
+            [moderating(actor_name, RoomRole.OWNER, action, owners=1) for action in ("remove", "change the role of")],
+        )
+        for actor_name in ("OWNER", "administrator")
     ]
     parts.append(table("", ["remove the last owner", "change their role"], last))
     parts.append("Adding a user to a public room with a role:\n")
-    parts.append(table("added by", ROLES, [(who, [adding(who, role) for role in ROLES]) for who in VIEWERS]))
+    parts.append(
+        table("added by", ROLES, [(actor_name, [adding(actor_name, role) for role in ROLES]) for actor_name in VIEWERS])
+    )
     return "\n".join(parts)
 
 
@@ -151,7 +156,7 @@ def _joining_and_leaving() -> str:
         "with any invite": partial(joining, removed=False, inviter=RoomRole.MEMBER),
         "without an invite, after a removal": partial(joining, removed=True),
         "with an invite created before the removal": partial(
-            joining, removed=True, inviter=RoomRole.OWNER, made=before
+            joining, removed=True, inviter=RoomRole.OWNER, created=before
         ),
         "with a MEMBER's invite, after a removal": partial(joining, removed=True, inviter=RoomRole.MEMBER),
         "with a MODERATOR's invite, after a removal": partial(joining, removed=True, inviter=RoomRole.MODERATOR),
@@ -167,22 +172,22 @@ def _joining_and_leaving() -> str:
     return "## Joining and leaving\n\n" + table("join", list(rooms), enter) + "\n" + table("leave", list(rooms), leave)
 
 
-def to_message(who: str, action: str, author: UUID) -> str:
+def to_message(actor_name: str, action: str, author: UUID) -> str:
     """The verdict on an action on a message in a public room."""
-    acting, membership = actor_named(who)
+    actor, membership = actor_named(actor_name)
     message = Message(room_id=ROOM_ID, author_id=author, body="hm", created_at=NOON)
     checks: dict[str, Callable[[], object]] = {
-        "edit": lambda: messages.check_edit(acting, message, PUBLIC, membership, NOON),
-        "delete": lambda: messages.check_delete(acting, message, PUBLIC, membership),
-        "react to": lambda: messages.check_react(acting, message, PUBLIC, membership, NOON),
-        "pin": lambda: messages.check_pin(acting, message, PUBLIC, membership),
+        "edit": lambda: messages.check_edit(actor, message, PUBLIC, membership, NOON),
+        "delete": lambda: messages.check_delete(actor, message, PUBLIC, membership),
+        "react to": lambda: messages.check_react(actor, message, PUBLIC, membership, NOON),
+        "pin": lambda: messages.check_pin(actor, message, PUBLIC, membership),
     }
     return verdict(checks[action])
 
 
 def _messages() -> str:
     rows = [
-        (f"{action} {whose} message", [to_message(who, action, author) for who in VIEWERS])
+        (f"{action} {whose} message", [to_message(actor_name, action, author) for actor_name in VIEWERS])
         for action in ("edit", "delete", "react to", "pin")
         for whose, author in (("their own", ME), ("another user's", OTHER))
     ]

@@ -114,8 +114,8 @@ class Process:
 async def processes(count: int, database_url: str, folder: Path, **settings: Any) -> AsyncIterator[list[Process]]:
     """`count` processes on one database and bus. All have ended when the block ends."""
     async with AsyncExitStack() as stack:
-        made = [Process(database_url, folder / str(number), **settings) for number in range(count)]
-        for process in made:
+        started = [Process(database_url, folder / str(number), **settings) for number in range(count)]
+        for process in started:
             stack.push_async_callback(process.stop)
-        await asyncio.gather(*(process.start() for process in made))
-        yield made
+        await asyncio.gather(*(process.start() for process in started))
+        yield started

@@ -134,8 +134,8 @@ async def replay_invariant(witness: UserClient, room_id: str) -> AsyncIterator[l
     """
     known, start = await snapshot(witness, room_id)
     events, cursor = list[Json](), start
-    async with witness.connect() as wire:
-        live = await wire.subscribe(REPLAY, roomId=room_id, after=start)
+    async with witness.connect() as connection:
+        live = await connection.subscribe(REPLAY, roomId=room_id, after=start)
         await live.wait_until_ready()
         await live.wait_until_ready()
         yield events
@@ -143,7 +143,7 @@ async def replay_invariant(witness: UserClient, room_id: str) -> AsyncIterator[l
         while cursor != end:
             events.append(await live.next_event())
             cursor = events[-1]["cursor"]
-        late = await wire.subscribe(REPLAY, roomId=room_id, after=start)
+        late = await connection.subscribe(REPLAY, roomId=room_id, after=start)
         await late.wait_until_ready()
         *replayed, ready = await late.wait_until_ready()
     assert ready["recovered"] is True

@@ -67,16 +67,16 @@ async def scans(app: RunningApp, executed: set[Query]) -> dict[str, str]:
 
 
 async def test_operations_on_rooms_read_no_whole_table(app: RunningApp, bob: UserClient, cleo: UserClient) -> None:
-    den = await bob.create_room("den", memberIds=[cleo.id])
-    first, *_, last = await bob.send_messages(den, "one", "two", "hello @cleo", "@room")
-    await bob.send(den, "a reply", threadRootId=first["id"])
+    room_id = await bob.create_room("den", memberIds=[cleo.id])
+    first, *_, last = await bob.send_messages(room_id, "one", "two", "hello @cleo", "@room")
+    await bob.send(room_id, "a reply", threadRootId=first["id"])
     with queries() as executed:
         await cleo.execute(ROOMS)
-        page = await cleo.execute(PAGE, id=den)
-        await cleo.execute(PAGE, id=den, before=page["room"]["messages"]["edges"][0]["cursor"])
-        await cleo.send_messages(den, "hello @bob")
+        page = await cleo.execute(PAGE, id=room_id)
+        await cleo.execute(PAGE, id=room_id, before=page["room"]["messages"]["edges"][0]["cursor"])
+        await cleo.send_messages(room_id, "hello @bob")
         await cleo.mutate(REACT, messageId=last["id"], emoji="👍")
-        await cleo.mutate(MARK_READ, roomId=den, upToMessageId=last["id"])
+        await cleo.mutate(MARK_READ, roomId=room_id, upToMessageId=last["id"])
     assert len(executed) > 10
     assert await scans(app, executed) == {}
 

@@ -154,7 +154,7 @@ def eventually(condition: Callable[[], bool], limit_seconds: float = 10.0) -> bo
         (servers.start_nats, "install nats-server, or set ROOMCAST_TEST_NATS_URL"),
     ],
 )
-def test_a_missing_server_says_what_to_install(
+def test_the_error_of_a_missing_server_names_what_to_install(
     start: Callable[..., Server], advice: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for kind in (servers.POSTGRES, servers.REDIS, servers.NATS):

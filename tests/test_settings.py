@@ -1,4 +1,4 @@
-"""Settings: what each one refuses, and that the sentence names it; that `.env.example` is the whole truth."""
+"""Settings: wrong values are refused with a sentence that names the setting, and `.env.example` lists all settings."""
 
 import re
 from pathlib import Path
@@ -46,7 +46,7 @@ WRONG = {
         "https://good.example, ftp://bad.example",
     ],
     "ALLOWED_HOSTS": ["https://chat.example.org", "chat.example.org:8000", "*"],
-    "PROFILE": ["staging", "production"],  # the latter wants a secret too
+    "PROFILE": ["staging", "production"],  # the latter needs a secret, too
     "WORKERS": ["0", "many", "2", "5000"],  # 2: not on SQLite
     "MIGRATE_ON_START": ["later"],
     "PUBLIC_URL": ["chat.example.org", "https://", "https://chat.example.org/?a=b"],
@@ -94,11 +94,11 @@ def test_a_wrong_value_is_a_sentence_that_names_the_setting(
     assert sentence.count("\n") == 0
 
 
-def test_every_setting_can_be_wrong_in_this_test() -> None:
+def test_every_setting_has_a_wrong_value_in_this_test() -> None:
     assert {name.upper() for name in Settings.model_fields} - {"DATA_DIR"} == set(WRONG)
 
 
-def test_several_wrong_settings_are_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_wrong_settings_are_reported_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROOMCAST_PORT", "http")
     monkeypatch.setenv("ROOMCAST_LOG_LEVEL", "chatty")
     with pytest.raises(WrongSetting) as wrong:
@@ -106,7 +106,7 @@ def test_several_wrong_settings_are_said_at_once(monkeypatch: pytest.MonkeyPatch
     assert [line.partition(":")[0] for line in str(wrong.value).splitlines()] == ["ROOMCAST_PORT", "ROOMCAST_LOG_LEVEL"]
 
 
-def test_several_processes_want_a_bus_that_reaches_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_processes_need_a_bus_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROOMCAST_DATABASE_URL", "postgresql://localhost/chat")
     monkeypatch.setenv("ROOMCAST_WORKERS", "2")
     with pytest.raises(WrongSetting, match="ROOMCAST_BUS_URL"):
@@ -127,25 +127,25 @@ def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
         incoming_folder(load_settings(data_dir=tmp_path))
 
 
-def test_the_secret_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_secret_is_created_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path / "new")
     assert secret_keys(settings) == secret_keys(settings)
     assert (tmp_path / "new" / "secret.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_key_that_signs_pushes_is_made_once_and_kept_for_its_owner_alone(tmp_path: Path) -> None:
+def test_the_push_key_is_created_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path)
     assert vapid_key(settings) == vapid_key(settings)
     assert len(vapid_key(settings)) == 32
     assert (tmp_path / "vapid.key").stat().st_mode & 0o777 == 0o600
-    kept = (tmp_path / "vapid.key").read_text()
-    assert vapid_key(load_settings(vapid_private_key=kept)) == vapid_key(settings)
+    stored_key = (tmp_path / "vapid.key").read_text()
+    assert vapid_key(load_settings(vapid_private_key=stored_key)) == vapid_key(settings)
     (tmp_path / "vapid.key").write_text("nonsense")
     with pytest.raises(WrongSetting, match=r"vapid\.key"):
         vapid_key(settings)
 
 
-def test_the_data_folder_is_closed_to_others_though_an_older_release_left_it_open(tmp_path: Path) -> None:
+def test_the_permissions_of_an_existing_data_folder_are_restricted(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     (folder / "uploads").mkdir(parents=True)
     (folder / "roomcast.db").touch()
@@ -155,7 +155,7 @@ def test_the_data_folder_is_closed_to_others_though_an_older_release_left_it_ope
     assert [path.stat().st_mode & 0o777 for path in (folder, folder / "roomcast.db")] == [0o700, 0o600]
 
 
-def test_a_folder_that_all_users_share_stays_as_it_is(tmp_path: Path) -> None:
+def test_the_permissions_of_a_shared_folder_are_not_changed(tmp_path: Path) -> None:
     tmp_path.chmod(0o1777)
     data_folder(load_settings(data_dir=tmp_path))
     assert tmp_path.stat().st_mode & 0o7777 == 0o1777

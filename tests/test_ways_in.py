@@ -1,4 +1,4 @@
-"""The ways in: a wheel in an empty environment, a server of one's own, and the doctor who says what is missing."""
+"""Ways to run roomcast: an installed wheel, uvicorn without the command, and `roomcast doctor`."""
 
 import asyncio
 import os
@@ -23,8 +23,8 @@ LIMIT_SECONDS = 60
 
 
 def environment(**settings: object) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ROOMCAST_", "PYTHONPATH"))}
-    return kept | {f"ROOMCAST_{name.upper()}": str(value) for name, value in settings.items()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ROOMCAST_", "PYTHONPATH"))}
+    return inherited | {f"ROOMCAST_{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -39,11 +39,11 @@ def run(*command: object, **settings: object) -> subprocess.CompletedProcess[str
 
 
 @contextmanager
-def serving(command: list[str], port: int, path: str, said: Path, **settings: object) -> Iterator[None]:
-    """A server in a process of its own, from when it answers until the block ends."""
-    with said.open("w") as file:
+def serving(command: list[str], port: int, path: str, output: Path, **settings: object) -> Iterator[None]:
+    """Run a server process during the block, which starts when the server answers."""
+    with output.open("w") as file:
         process = subprocess.Popen(
-            command, env=environment(port=port, **settings) | {"PYTHONPATH": path}, cwd=said.parent, stderr=file
+            command, env=environment(port=port, **settings) | {"PYTHONPATH": path}, cwd=output.parent, stderr=file
         )
     try:
         end = time.monotonic() + LIMIT_SECONDS
@@ -58,7 +58,7 @@ def serving(command: list[str], port: int, path: str, said: Path, **settings: ob
         process.wait(LIMIT_SECONDS)
 
 
-def asked(port: int, document: str, **variables: object) -> Json:
+def query(port: int, document: str, **variables: object) -> Json:
     body = {"query": document, "variables": variables}
     answer = httpx.post(f"http://127.0.0.1:{port}/graphql", json=body)
     return dict(answer.json()["data"])
@@ -69,13 +69,13 @@ def asked(port: int, document: str, **variables: object) -> Json:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The programs of an environment that has this project's wheel and, of everything else, the libraries it needs."""
+    """The bin folder of a virtual environment with this project's wheel and its dependencies."""
     folder = tmp_path_factory.mktemp("wheel")
     built = run(sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder)
     assert built.returncode == 0, built.stderr
     [wheel] = folder.glob("*.whl")
-    made = run(sys.executable, "-m", "venv", "--without-pip", folder / "env")
-    assert made.returncode == 0, made.stderr
+    result = run(sys.executable, "-m", "venv", "--without-pip", folder / "env")
+    assert result.returncode == 0, result.stderr
     [site] = (folder / "env").glob("lib/python*/site-packages")
     put = run(sys.executable, "-m", "pip", "install", "-qq", "--no-index", "--no-deps", "--target", site, wheel)
     assert put.returncode == 0, put.stderr
@@ -84,7 +84,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def roomcast(programs: Path) -> list[str]:
-    """The command, as the wheel's entry point runs it."""
+    """The arguments that run the command through the wheel's entry point."""
     return [str(programs / "python"), "-c", "from roomcast.cli import main; main()"]
 
 
@@ -99,8 +99,8 @@ def test_an_installed_wheel_migrates_serves_and_answers(installed: Path, tmp_pat
     migrated = run(*roomcast(installed), "migrate", data_dir=tmp_path)
     assert migrated.stdout == f"The database is at revision {migrations.head()}.\n", migrated.stderr
     port = free_port()
-    with serving([*roomcast(installed), "serve"], port, "", tmp_path / "said", data_dir=tmp_path):
-        signed_up = asked(port, SIGNUP, input={"username": "ann", "password": "a good long pass phrase"})
+    with serving([*roomcast(installed), "serve"], port, "", tmp_path / "output", data_dir=tmp_path):
+        signed_up = query(port, SIGNUP, input={"username": "ann", "password": "a good long pass phrase"})
         assert signed_up["signup"]["user"]["role"] == "ADMIN"
         for path in ("/", "/static/app/app.js", "/schema.graphql"):
             assert httpx.get(f"http://127.0.0.1:{port}{path}").status_code == 200
@@ -109,15 +109,15 @@ def test_an_installed_wheel_migrates_serves_and_answers(installed: Path, tmp_pat
 # ------------------------------------------------------------------ a server of one's own
 
 
-async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: Path) -> None:
-    port, said = free_port(), tmp_path / "said"
+async def test_uvicorn_without_the_command_works_and_logs_advice(tmp_path: Path) -> None:
+    port, output = free_port(), tmp_path / "output"
     command = [sys.executable, "-m", "uvicorn", "roomcast.asgi:app", "--port", str(port)]
-    with serving(command, port, str(ROOT / "src"), said, data_dir=tmp_path, log_format="json"):
+    with serving(command, port, str(ROOT / "src"), output, data_dir=tmp_path, log_format="json"):
         for _ in range(2):
-            async with SocketClient(f"ws://127.0.0.1:{port}/graphql") as wire:
-                await wire.init()
-                assert (await wire.execute("{ __typename }"))["data"] == {"__typename": "Query"}
-    advice = [line for line in await asyncio.to_thread(said.read_text) if line]
+            async with SocketClient(f"ws://127.0.0.1:{port}/graphql") as connection:
+                await connection.init()
+                assert (await connection.execute("{ __typename }"))["data"] == {"__typename": "Query"}
+    advice = [line for line in await asyncio.to_thread(output.read_text) if line]
     assert advice
     lines = [line for line in "".join(advice).splitlines() if "roomcast serve" in line]
     assert len(lines) == 1
@@ -126,12 +126,12 @@ async def test_uvicorn_by_hand_works_and_hears_what_it_could_be_given(tmp_path: 
     assert "ws_ping_interval=None" in lines[0]
 
 
-def test_the_garbage_collector_does_not_look_at_what_stays(tmp_path: Path) -> None:
-    said = run(sys.executable, "-c", "import gc, roomcast.asgi; print(gc.get_freeze_count())", data_dir=tmp_path)
-    assert int(said.stdout) > 100_000, said.stderr
+def test_imported_objects_are_frozen_for_the_garbage_collector(tmp_path: Path) -> None:
+    output = run(sys.executable, "-c", "import gc, roomcast.asgi; print(gc.get_freeze_count())", data_dir=tmp_path)
+    assert int(output.stdout) > 100_000, output.stderr
 
 
-def test_uvicorn_by_hand_with_a_wrong_setting_is_a_sentence() -> None:
+def test_uvicorn_with_a_wrong_setting_prints_one_sentence() -> None:
     stopped = run(sys.executable, "-m", "uvicorn", "roomcast.asgi:app", log_level="chatty")
     assert stopped.stderr.startswith("ROOMCAST_LOG_LEVEL: 'chatty' is not valid")
     assert "Traceback" not in stopped.stderr
@@ -141,34 +141,44 @@ def test_uvicorn_by_hand_with_a_wrong_setting_is_a_sentence() -> None:
 
 
 def doctor(**settings: object) -> tuple[int, dict[str, str]]:
-    """The exit code, and what was said of each subject."""
+    """The exit code, and the line of each subject."""
     done = run(sys.executable, "-c", "from roomcast.cli import main; main()", "doctor", **settings)
     assert "Traceback" not in done.stderr, done.stderr
     return done.returncode, {line.split()[1]: line for line in done.stdout.splitlines()}
 
 
-def test_a_healthy_server_is_told_so(tmp_path: Path) -> None:
-    code, said = doctor(data_dir=tmp_path)
+def test_the_doctor_reports_a_healthy_server(tmp_path: Path) -> None:
+    code, output = doctor(data_dir=tmp_path)
     assert code == 0
-    assert {line.split()[0] for line in said.values()} == {"ok"}
-    assert set(said) == {"profile", "hosts", "secret", "files", "descriptors", "database", "migrations", "bus", "push"}
+    assert {line.split()[0] for line in output.values()} == {"ok"}
+    assert set(output) == {
+        "profile",
+        "hosts",
+        "secret",
+        "files",
+        "descriptors",
+        "database",
+        "migrations",
+        "bus",
+        "push",
+    }
 
 
-def test_everything_that_is_wrong_is_said_at_once_with_what_to_do(
-    tmp_path: Path, postgres_server: servers.Server
-) -> None:
+def test_the_doctor_reports_all_problems_with_their_remedy(tmp_path: Path, postgres_server: servers.Server) -> None:
     url = asyncio.run(servers.create_database(postgres_server.url, f"doctor_{os.getpid()}"))
     manifest = tmp_path / "documents.json"
     manifest.write_text("[]")
-    code, said = doctor(data_dir=tmp_path, database_url=url, bus_url="redis://127.0.0.1:1", trusted_documents=manifest)
+    code, output = doctor(
+        data_dir=tmp_path, database_url=url, bus_url="redis://127.0.0.1:1", trusted_documents=manifest
+    )
     assert code == 1
-    assert said["profile"].startswith("wrong  profile     ROOMCAST_TRUSTED_DOCUMENTS: ")
-    assert "run `roomcast migrate`" in said["migrations"]
-    assert "ROOMCAST_BUS_URL: no redis server answers" in said["bus"]
-    assert said["database"].split()[0] == "ok"
+    assert output["profile"].startswith("wrong  profile     ROOMCAST_TRUSTED_DOCUMENTS: ")
+    assert "run `roomcast migrate`" in output["migrations"]
+    assert "ROOMCAST_BUS_URL: no redis server answers" in output["bus"]
+    assert output["database"].split()[0] == "ok"
 
 
-def test_a_database_that_is_not_there_is_named(tmp_path: Path) -> None:
-    code, said = doctor(data_dir=tmp_path, database_url="postgresql://nobody@127.0.0.1:1/chat")
+def test_the_doctor_reports_an_unreachable_database(tmp_path: Path) -> None:
+    code, output = doctor(data_dir=tmp_path, database_url="postgresql://nobody@127.0.0.1:1/chat")
     assert code == 1
-    assert "ROOMCAST_DATABASE_URL: the database cannot be used" in said["database"]
+    assert "ROOMCAST_DATABASE_URL: the database cannot be used" in output["database"]

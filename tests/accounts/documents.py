@@ -1,4 +1,4 @@
-"""What people say about their accounts, and where they say it from."""
+"""GraphQL documents and helpers of the account tests."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ from tests.api_clients import LOGIN, PASSWORD, WAIT_SECONDS, AnonymousClient, Js
 from tests.running_app import RunningApp
 
 A_SECOND = 2.5
-"""In which something has to be felt elsewhere, and the bad moment that a busy machine may have meanwhile."""
+"""The time in which a change must take effect in another process: one second, plus slack for a busy machine."""
 
 ME = "{ me { role user { username } } }"
 SESSIONS = "{ me { sessions { id deviceName ipAddress current createdAt lastSeenAt } } }"
@@ -49,7 +49,7 @@ USERS = (
 
 
 async def sign_in(anonymous: AnonymousClient, name: str, password: str = PASSWORD, **more: Any) -> UserClient:
-    """A further session of somebody who has an account. The client's address becomes the address of the session."""
+    """Sign in to an existing account. The client's address becomes the address of the session."""
     signed_in = await anonymous.mutate(LOGIN, usernameOrEmail=name, password=password, **more)
     assert signed_in["errors"] == []
     return UserClient(anonymous.app, name, signed_in)
@@ -57,7 +57,7 @@ async def sign_in(anonymous: AnonymousClient, name: str, password: str = PASSWOR
 
 @asynccontextmanager
 async def anonymous_from(app: RunningApp, address: str) -> AsyncIterator[AnonymousClient]:
-    """Somebody at another address of this machine."""
+    """An anonymous client that connects from another address of this machine."""
     async with AnonymousClient(app) as anonymous:
         await anonymous.http.aclose()
         transport = httpx.AsyncHTTPTransport(local_address=address)
@@ -78,14 +78,14 @@ async def audited(app: RunningApp) -> list[tuple[str, str | None, str | None]]:
 
 @contextmanager
 def within(seconds: float) -> Iterator[Callable[[], float]]:
-    """Assert that the block took no longer."""
-    begun = time.monotonic()
-    yield lambda: time.monotonic() - begun
-    assert time.monotonic() - begun < seconds
+    """Assert that the block takes less than this time. Yields a function that returns the elapsed seconds."""
+    started = time.monotonic()
+    yield lambda: time.monotonic() - started
+    assert time.monotonic() - started < seconds
 
 
 async def until_signed_out(person: UserClient) -> None:
-    """Return once this person's requests are refused."""
+    """Wait until this client's requests are unauthenticated."""
     async with asyncio.timeout(WAIT_SECONDS):
-        while (await person.post({"query": ME})).status_code != 401:  # noqa: ASYNC110 (only asking tells)
+        while (await person.post({"query": ME})).status_code != 401:  # noqa: ASYNC110 (only a request shows it)
             await asyncio.sleep(0.02)

@@ -21,9 +21,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
         (policy.check_device_name, 100, "deviceName"),
     ],
 )
-def test_a_text_of_an_account_has_a_limit_and_is_printable(
-    check: Callable[[str], None], limit: int, argument: str
-) -> None:
+def test_an_account_text_is_limited_and_printable(check: Callable[[str], None], limit: int, argument: str) -> None:
     invalid = ("VALIDATION_FAILED", ["input", argument])
     assert refusal(lambda: check("x" * limit)) is None
     assert refusal(lambda: check("x")) is None
@@ -31,7 +29,7 @@ def test_a_text_of_an_account_has_a_limit_and_is_printable(
     assert refusal(lambda: check("a\0b")) == invalid
 
 
-def test_a_display_name_is_not_empty_and_a_bio_has_lines() -> None:
+def test_a_display_name_is_one_non_empty_line_and_a_bio_may_have_several() -> None:
     for blank in ("", "   "):
         assert refusal(partial(policy.check_display_name, blank)) == (
             "VALIDATION_FAILED",
@@ -75,14 +73,14 @@ def test_a_session_ends_30_days_after_its_last_use_and_after_180_days_at_most(
         ("secret", "\udcff", False),
     ],
 )
-def test_the_first_account_needs_the_setup_token_where_there_is_one(
+def test_the_first_account_needs_the_setup_token_if_one_is_set(
     token: str | None, presented: str | None, allowed: bool
 ) -> None:
     found = refusal(lambda: policy.check_setup(AccountRules(setup_token=token), presented))
     assert found == (None if allowed else ("FORBIDDEN", ["input", "setupToken"]))
 
 
-def test_the_first_account_administers_the_server_by_default() -> None:
+def test_the_first_user_is_administrator_by_default() -> None:
     assert AccountRules().first_user_is_admin
     assert AccountRules().setup_token is None
 

@@ -39,7 +39,7 @@ def person(**more: Any) -> User:
         (SignupMode.CLOSED, "SIGNUP_CLOSED", "SIGNUP_CLOSED"),
     ],
 )
-def test_who_may_open_an_account(mode: SignupMode, alone: str, invited: str) -> None:
+def test_who_may_sign_up(mode: SignupMode, alone: str, invited: str) -> None:
     check = partial(policy.check_signup_open, AccountRules(mode))
     assert (verdict(partial(check, invited=False)), verdict(partial(check, invited=True))) == (alone, invited)
 
@@ -55,7 +55,9 @@ def test_who_may_open_an_account(mode: SignupMode, alone: str, invited: str) -> 
         (True, -1, True, SessionEndReason.BANNED),
     ],
 )
-def test_why_a_session_is_over(revoked: bool, expires_in: int, banned: bool, expected: SessionEndReason | None) -> None:
+def test_the_end_reason_of_a_session(
+    revoked: bool, expires_in: int, banned: bool, expected: SessionEndReason | None
+) -> None:
     session = Session(
         user_id=ONE, created_at=NOW, last_seen_at=NOW, expires_at=NOW + timedelta(seconds=expires_in),
         revoked_at=NOW if revoked else None,
@@ -67,7 +69,7 @@ def test_why_a_session_is_over(revoked: bool, expires_in: int, banned: bool, exp
     ("is_admin", "administrators", "expected"),
     [(True, {ONE}, "yes"), (True, {ONE, TWO}, "yes"), (True, {TWO}, "FORBIDDEN"), (False, {TWO}, "FORBIDDEN")],
 )
-def test_only_who_is_an_administrator_now_is_one(is_admin: bool, administrators: set[Any], expected: str) -> None:
+def test_an_actor_must_still_be_administrator(is_admin: bool, administrators: set[Any], expected: str) -> None:
     actor = Actor(ONE, uuid7(), is_admin, NOW)
     assert verdict(policy.check_administrator, actor, administrators) == expected
 
@@ -82,7 +84,7 @@ def test_only_who_is_an_administrator_now_is_one(is_admin: bool, administrators:
         (UserRole.MEMBER, {ONE}, "CONFLICT"),
     ],
 )
-def test_which_role_somebody_may_be_given(role: UserRole, administrators: set[Any], expected: str) -> None:
+def test_which_role_changes_are_allowed(role: UserRole, administrators: set[Any], expected: str) -> None:
     assert verdict(policy.check_role_change, person(), role, administrators) == expected
 
 
@@ -97,7 +99,7 @@ def test_which_role_somebody_may_be_given(role: UserRole, administrators: set[An
         ("m0derat0r", "VALIDATION_FAILED"), ("adm1n", "VALIDATION_FAILED"), ("Ali", "yes"), ("admin", "yes"),
     ],
 )  # fmt: skip
-def test_what_a_username_may_be(username: str, expected: str) -> None:
+def test_which_usernames_are_valid(username: str, expected: str) -> None:
     assert verdict(policy.check_username, username) == expected
 
 
@@ -110,7 +112,7 @@ def test_what_a_username_may_be(username: str, expected: str) -> None:
         ("ann\0@example.org", "VALIDATION_FAILED"),
     ],
 )  # fmt: skip
-def test_what_an_address_may_be(email: str, expected: str) -> None:
+def test_which_email_addresses_are_valid(email: str, expected: str) -> None:
     assert verdict(policy.check_email, email) == expected
 
 

@@ -1,4 +1,4 @@
-"""What administrators do to accounts: roles and bans, audited, felt at once, never leaving the house unruled."""
+"""Administration of accounts: roles and bans. They are audited, take effect at once, and leave an administrator."""
 
 import asyncio
 
@@ -18,45 +18,47 @@ from tests.accounts.documents import (
 from tests.api_clients import PASSWORD, ROOM_EVENTS, AnonymousClient, UserClient
 from tests.conftest import MakeApp
 
-DEEDS = {SET_ROLE: {"role": "ADMIN"}, BAN: {"reason": "spam"}, UNBAN: {}}
+MUTATIONS = {SET_ROLE: {"role": "ADMIN"}, BAN: {"reason": "spam"}, UNBAN: {}}
 NOBODY = "user_00000000-0000-7000-8000-000000000000"
 
 
-async def test_an_administrator_names_another_one(ann: UserClient, bob: UserClient) -> None:
-    async with bob.connect() as wire:
+async def test_an_administrator_grants_the_role_to_another_user(ann: UserClient, bob: UserClient) -> None:
+    async with bob.connect() as connection:
         assert (await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN"))["user"]["role"] == "ADMIN"
         assert (await bob.execute(ME))["me"]["role"] == "ADMIN"
-        assert (await wire.execute(ME))["data"]["me"]["role"] == "ADMIN"
+        assert (await connection.execute(ME))["data"]["me"]["role"] == "ADMIN"
     assert await audited(ann.app) == [("USER_ROLE_CHANGED", bob.id, "MEMBER to ADMIN")]
 
 
-async def test_one_who_is_demoted_rules_no_more_at_once(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
+async def test_a_demoted_administrator_loses_their_rights_at_once(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
     await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN")
-    async with bob.connect() as wire:
-        await wire.execute(ME)
+    async with bob.connect() as connection:
+        await connection.execute(ME)
         await ann.mutate(SET_ROLE, userId=bob.id, role="MEMBER")
-        over_socket = await wire.execute(BAN, input={"userId": cleo.id})
+        over_socket = await connection.execute(BAN, input={"userId": cleo.id})
         assert codes(over_socket["data"]["banUser"]) == ["FORBIDDEN"]
     assert codes(await bob.mutate(BAN, userId=cleo.id)) == ["FORBIDDEN"]
 
 
-async def test_members_and_strangers_rule_nobody(
+async def test_members_and_anonymous_clients_cannot_administer_users(
     ann: UserClient, bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
-    for deed, more in DEEDS.items():
-        assert codes(await bob.mutate(deed, userId=cleo.id, **more)) == ["FORBIDDEN"]
-        assert codes(await bob.mutate(deed, userId=NOBODY, **more)) == ["FORBIDDEN"]
-        assert await anonymous.error_codes(deed, input={"userId": cleo.id, **more}) == ["UNAUTHENTICATED"]
+    for mutation, arguments in MUTATIONS.items():
+        assert codes(await bob.mutate(mutation, userId=cleo.id, **arguments)) == ["FORBIDDEN"]
+        assert codes(await bob.mutate(mutation, userId=NOBODY, **arguments)) == ["FORBIDDEN"]
+        assert await anonymous.error_codes(mutation, input={"userId": cleo.id, **arguments}) == ["UNAUTHENTICATED"]
     assert await audited(ann.app) == []
 
 
-async def test_nobody_can_be_done_to_who_is_not_there(ann: UserClient) -> None:
-    for deed, more in DEEDS.items():
+async def test_administering_an_unknown_user_is_not_found(ann: UserClient) -> None:
+    for mutation, arguments in MUTATIONS.items():
         for user_id in (NOBODY, "nonsense"):
-            assert codes(await ann.mutate(deed, userId=user_id, **more)) == ["NOT_FOUND"]
+            assert codes(await ann.mutate(mutation, userId=user_id, **arguments)) == ["NOT_FOUND"]
 
 
-async def test_the_last_administrator_stays_one(ann: UserClient, bob: UserClient) -> None:
+async def test_the_last_administrator_cannot_be_demoted_or_banned(ann: UserClient, bob: UserClient) -> None:
     assert codes(await ann.mutate(SET_ROLE, userId=ann.id, role="MEMBER")) == ["CONFLICT"]
     assert codes(await ann.mutate(BAN, userId=ann.id)) == ["CONFLICT"]
     await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN")
@@ -65,53 +67,58 @@ async def test_the_last_administrator_stays_one(ann: UserClient, bob: UserClient
     assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
 
 
-async def test_two_who_demote_each_other_at_once_leave_one(ann: UserClient, bob: UserClient) -> None:
+async def test_concurrent_mutual_demotions_leave_one_administrator(ann: UserClient, bob: UserClient) -> None:
     await ann.mutate(SET_ROLE, userId=bob.id, role="ADMIN")
-    answers = await asyncio.gather(
+    payloads = await asyncio.gather(
         ann.mutate(SET_ROLE, userId=bob.id, role="MEMBER"), bob.mutate(SET_ROLE, userId=ann.id, role="MEMBER")
     )
-    assert sorted(code for answer in answers for code in codes(answer)) == ["FORBIDDEN"]
+    assert sorted(code for payload in payloads for code in codes(payload)) == ["FORBIDDEN"]
 
 
-async def test_a_ban_ends_sessions_and_streams_and_is_told_at_the_door(
+async def test_a_ban_ends_sessions_and_streams_and_is_reported_at_sign_in(
     ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
-    den = await ann.create_room("den")
-    async with await sign_in(anonymous, "bob") as phone, bob.connect() as wire, ann.connect() as mine:
-        events, own = await wire.subscribe(ROOM_EVENTS, roomId=den), await mine.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    async with await sign_in(anonymous, "bob") as phone, bob.connect() as connection, ann.connect() as ann_connection:
+        events, ann_events = (
+            await connection.subscribe(ROOM_EVENTS, roomId=room_id),
+            await ann_connection.subscribe(ROOM_EVENTS, roomId=room_id),
+        )
         await events.wait_until_ready()
-        await own.wait_until_ready()
+        await ann_events.wait_until_ready()
         assert codes(await ann.mutate(BAN, userId=bob.id, reason=" spam ")) == []
         assert (await events.next_event())["reason"] == "BANNED"
         assert (await events.next_message())["type"] == "complete"
-        assert (await wire.closed())[0] == 4401
+        assert (await connection.closed())[0] == 4401
         for session in (bob, phone):
             assert await session.error_codes(ME) == ["UNAUTHENTICATED"]
-        assert own.is_empty
+        assert ann_events.is_empty
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["BANNED"]
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="bob", password="not it")) == ["INVALID_CREDENTIALS"]
     assert await audited(ann.app) == [("USER_BANNED", bob.id, "spam")]
 
 
-async def test_a_ban_is_felt_in_another_process_within_a_second(
+async def test_a_ban_takes_effect_in_another_process_within_a_second(
     ann: UserClient, bob: UserClient, make_app: MakeApp
 ) -> None:
-    elsewhere = await make_app()
-    den = await ann.create_room("den")
-    async with AnonymousClient(elsewhere) as door, await sign_in(door, "bob") as away, away.connect() as wire:
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    other_app = await make_app()
+    room_id = await ann.create_room("den")
+    async with (
+        AnonymousClient(other_app) as anonymous,
+        await sign_in(anonymous, "bob") as other_client,
+        other_client.connect() as connection,
+    ):
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await events.wait_until_ready()
-        await away.execute(ME)
+        await other_client.execute(ME)
         with within(A_SECOND):
             await ann.mutate(BAN, userId=bob.id)
             assert (await events.next_event())["reason"] == "BANNED"
-            assert (await wire.closed())[0] == 4401
-            await until_signed_out(away)
+            assert (await connection.closed())[0] == 4401
+            await until_signed_out(other_client)
 
 
-async def test_one_who_is_unbanned_may_sign_in_again(
-    ann: UserClient, bob: UserClient, anonymous: AnonymousClient
-) -> None:
+async def test_an_unbanned_user_may_sign_in_again(ann: UserClient, bob: UserClient, anonymous: AnonymousClient) -> None:
     await ann.mutate(BAN, userId=bob.id)
     assert codes(await ann.mutate(UNBAN, userId=bob.id)) == []
     assert await bob.error_codes(ME) == ["UNAUTHENTICATED"]
@@ -119,7 +126,7 @@ async def test_one_who_is_unbanned_may_sign_in_again(
     assert [action for action, _, _ in await audited(ann.app)] == ["USER_BANNED", "USER_UNBANNED"]
 
 
-async def test_what_changes_nothing_is_not_audited(ann: UserClient, bob: UserClient) -> None:
+async def test_a_change_without_effect_is_not_audited(ann: UserClient, bob: UserClient) -> None:
     assert codes(await ann.mutate(SET_ROLE, userId=bob.id, role="MEMBER")) == []
     assert codes(await ann.mutate(UNBAN, userId=bob.id)) == []
     assert (
@@ -128,7 +135,7 @@ async def test_what_changes_nothing_is_not_audited(ann: UserClient, bob: UserCli
     assert await audited(ann.app) == [("USER_BANNED", bob.id, None)]
 
 
-async def test_a_reason_has_its_limits(ann: UserClient, bob: UserClient) -> None:
+async def test_a_ban_reason_is_limited_and_printable(ann: UserClient, bob: UserClient) -> None:
     assert codes(await ann.mutate(BAN, userId=bob.id, reason="x" * 501)) == ["VALIDATION_FAILED"]
     assert codes(await ann.mutate(BAN, userId=bob.id, reason="a\0b")) == ["VALIDATION_FAILED"]
     assert (await bob.execute(ME))["me"]["role"] == "MEMBER"

@@ -1,4 +1,4 @@
-"""Accounts from the command line: the first administrator, and the way back in for who forgot the password."""
+"""The account commands of the command line: create an administrator, and reset a password."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -20,8 +20,8 @@ Run = Callable[..., Awaitable[Result]]
 
 @pytest.fixture
 def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A command on the database of the test, beside whatever serves it."""
-    monkeypatch.chdir(tmp_path)  # where no .env of a developer is
+    """Runs a command on the database of the test, which a server may be using."""
+    monkeypatch.chdir(tmp_path)  # a folder without the .env of a developer
     settings = {"DATABASE_URL": database_url, "DATA_DIR": str(tmp_path), "SECRET_KEY": SECRET}
     runner = CliRunner(env={f"ROOMCAST_{name}": value for name, value in settings.items()})
 
@@ -31,10 +31,10 @@ def run(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> R
     return command
 
 
-async def test_the_operator_makes_an_administrator(run: Run, app: RunningApp, anonymous: AnonymousClient) -> None:
+async def test_create_admin_creates_an_administrator(run: Run, app: RunningApp, anonymous: AnonymousClient) -> None:
     async with anonymous:
-        made = await run("create-admin", "--username", "dora", "--password", PASSWORD, "--email", "dora@example.org")
-        assert (made.exit_code, made.output) == (0, "dora is an administrator.\n")
+        result = await run("create-admin", "--username", "dora", "--password", PASSWORD, "--email", "dora@example.org")
+        assert (result.exit_code, result.output) == (0, "dora is an administrator.\n")
         async with await sign_in(anonymous, "dora@example.org") as dora:
             assert (await dora.execute(ME))["me"] == {"role": "ADMIN", "user": {"username": "dora"}}
 
@@ -43,26 +43,26 @@ async def test_the_operator_makes_an_administrator(run: Run, app: RunningApp, an
     ("username", "password", "code"),
     [("bob", PASSWORD, "USERNAME_TAKEN"), ("d", PASSWORD, "VALIDATION_FAILED"), ("dora", "1234", "PASSWORD_TOO_WEAK")],
 )
-async def test_an_administrator_that_cannot_be_is_refused_in_a_sentence(
+async def test_create_admin_reports_why_it_was_refused(
     run: Run, bob: UserClient, username: str, password: str, code: str
 ) -> None:
-    refused = await run("create-admin", "--username", username, "--password", password)
-    assert refused.exit_code == 1
-    assert refused.stderr.startswith(f"{code}: ")
+    result = await run("create-admin", "--username", username, "--password", password)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"{code}: ")
 
 
 async def test_a_reset_password_ends_every_session_of_a_running_server(
     run: Run, ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
-    den = await ann.create_room("den")
-    async with bob.connect() as wire:
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    async with bob.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await events.wait_until_ready()
-        done = await run("reset-password", "Bob", "--password", NEW)
-        assert (done.exit_code, done.output) == (0, "Bob has a new password and is signed out everywhere.\n")
+        result = await run("reset-password", "Bob", "--password", NEW)
+        assert (result.exit_code, result.output) == (0, "Bob has a new password and is signed out everywhere.\n")
         with within(A_SECOND):
             assert (await events.next_event())["reason"] == "SESSION_REVOKED"
-            assert (await wire.closed())[0] == 4401
+            assert (await connection.closed())[0] == 4401
     assert await bob.error_codes(ME) == ["UNAUTHENTICATED"]
     assert codes(await anonymous.mutate(REFRESH, refreshToken=bob.refresh_token)) == ["SESSION_REVOKED"]
     assert codes(await anonymous.mutate(TRY, usernameOrEmail="bob", password=PASSWORD)) == ["INVALID_CREDENTIALS"]
@@ -71,7 +71,7 @@ async def test_a_reset_password_ends_every_session_of_a_running_server(
     assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
 
 
-async def test_nobodys_password_is_reset_to_a_bad_one_and_nobody_is_made_up(run: Run, bob: UserClient) -> None:
+async def test_reset_password_refuses_a_weak_password_and_an_unknown_user(run: Run, bob: UserClient) -> None:
     weak = await run("reset-password", "bob", "--password", "password")
     assert (weak.exit_code, weak.stderr.split(":")[0]) == (1, "PASSWORD_TOO_WEAK")
     unknown = await run("reset-password", "dora", "--password", NEW)

@@ -1,4 +1,4 @@
-"""Keys and files that others must not have: each purpose its own key, and files for their owner alone."""
+"""Secrets: each purpose has its own derived key, and the server's files are readable by their owner only."""
 
 import hashlib
 import os
@@ -32,13 +32,13 @@ def test_each_purpose_has_a_key_of_its_own(purpose: str) -> None:
     assert derive_key(OLD, purpose) != derive_key(OLD, "another")
 
 
-def test_what_signs_links_signs_no_access_token() -> None:
+def test_the_key_of_links_does_not_sign_access_tokens() -> None:
     tokens, forged = Tokens([OLD], 900), Tokens([derive_key(OLD, "links")], 900)
     with pytest.raises(Unauthenticated):
         tokens.verify(forged.issue_access_token(uuid7(), uuid7())[0])
 
 
-def test_access_tokens_of_old_secrets_and_of_before_keys_were_derived_are_read() -> None:
+def test_access_tokens_signed_with_an_old_secret_are_accepted() -> None:
     user, session = uuid7(), uuid7()
     rotated = Tokens([NEW, OLD], 900)
     token = Tokens([OLD], 900).issue_access_token(user, session)[0]
@@ -50,8 +50,8 @@ def test_access_tokens_of_old_secrets_and_of_before_keys_were_derived_are_read()
     )
 
 
-async def test_an_access_token_of_the_former_release_is_still_read(app: RunningApp, anonymous: AnonymousClient) -> None:
-    """It was signed with the secret itself."""
+async def test_an_access_token_of_the_previous_release_is_accepted(app: RunningApp, anonymous: AnonymousClient) -> None:
+    """The previous release signed with the secret itself instead of a derived key."""
     signed_in = await anonymous.mutate(SIGNUP, username="ann", password=PASSWORD)
     claims = jwt.decode(signed_in["tokens"]["accessToken"], options={"verify_signature": False})
     header = {"kid": hashlib.sha256(SECRET.encode()).hexdigest()[:8], "typ": "at+jwt"}
@@ -59,14 +59,14 @@ async def test_an_access_token_of_the_former_release_is_still_read(app: RunningA
         assert (await ann.execute(ME))["me"]["user"]["username"] == "ann"
 
 
-async def test_an_error_of_the_database_shows_no_parameter(app: RunningApp) -> None:
+async def test_a_database_error_contains_no_parameter_values(app: RunningApp) -> None:
     with pytest.raises(DBAPIError) as failed:
         async with app.roomcast.db.work() as work:
             await fetch(work.session, sa.text("SELECT :secret FROM nowhere").bindparams(secret="hidden words"))
     assert "hidden words" not in str(failed.value)
 
 
-async def test_what_the_server_keeps_is_for_its_owner_alone_whatever_the_umask(tmp_path: Path) -> None:
+async def test_the_servers_files_are_readable_by_their_owner_only_with_any_umask(tmp_path: Path) -> None:
     umask = os.umask(0)
     try:
         server = Process("", tmp_path, secret_key="")
@@ -76,9 +76,9 @@ async def test_what_the_server_keeps_is_for_its_owner_alone_whatever_the_umask(t
     try:
         async with AnonymousClient(server.app) as anonymous:
             await anonymous.mutate(SIGNUP, username="ann", password=PASSWORD)
-        kept = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
-        names = {path.name for path in kept}
+        paths = [tmp_path / "data", *(tmp_path / "data").rglob("*")]
+        names = {path.name for path in paths}
         assert {"roomcast.db", "roomcast.db-wal", "roomcast.db-shm", "secret.key", "incoming"} <= names
-        assert [path for path in kept if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+        assert [path for path in paths if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
     finally:
         await server.stop()

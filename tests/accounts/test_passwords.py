@@ -1,4 +1,4 @@
-"""Passwords: hashed well, refused when anyone would try them, and taken over from elsewhere."""
+"""Passwords: hashing, checks against weak and common ones, and hashes imported from other systems."""
 
 import asyncio
 import time
@@ -28,7 +28,7 @@ async def verified(passwords: Passwords, password: str, stored: str | None) -> t
 
 
 @pytest.mark.parametrize("password", [PASSWORD, "x" * 128, "пароль-密码-🔑", "nul\0inside", " spaces count "])
-async def test_a_password_is_verified_as_it_was_given(passwords: Passwords, password: str) -> None:
+async def test_a_password_is_verified_unchanged(passwords: Passwords, password: str) -> None:
     stored = await passwords.hash(password)
     assert stored.startswith("$argon2id$")
     assert await verified(passwords, password, stored) == (True, None)
@@ -36,7 +36,7 @@ async def test_a_password_is_verified_as_it_was_given(passwords: Passwords, pass
     assert await verified(passwords, password.strip("x ") or "y", stored) == (password == password.strip("x "), None)
 
 
-async def test_of_a_long_password_bcrypt_knew_the_beginning_and_we_know_all(passwords: Passwords) -> None:
+async def test_a_bcrypt_hash_of_a_long_password_is_upgraded_to_cover_all_of_it(passwords: Passwords) -> None:
     long = "пароль" * 15
     imported = bcrypt.hashpw(long.encode()[:72], bcrypt.gensalt(5)).decode()
     good, newer = await verified(passwords, long, imported)
@@ -45,7 +45,7 @@ async def test_of_a_long_password_bcrypt_knew_the_beginning_and_we_know_all(pass
     assert await verified(passwords, long[:-1], newer) == (False, None)
 
 
-async def test_nothing_is_the_password_of_nobody(passwords: Passwords) -> None:
+async def test_no_password_matches_a_missing_or_broken_hash(passwords: Passwords) -> None:
     assert (await verified(passwords, PASSWORD, None))[0] is False
     assert (await verified(passwords, "x" * 100_000, None))[0] is False
     assert (await verified(passwords, PASSWORD, "a broken hash"))[0] is False
@@ -56,72 +56,71 @@ async def test_an_unknown_name_takes_as_long_as_a_wrong_password(passwords: Pass
     for hashed in (stored, None):
         times = []
         for _ in range(8):
-            begun = time.perf_counter()
+            started = time.perf_counter()
             await verified(passwords, "a wrong guess", hashed)
-            times.append(time.perf_counter() - begun)
+            times.append(time.perf_counter() - started)
         fastest.append(min(times))
-    assert 0.1 < fastest[0] / fastest[1] < 10  # without a hash of its own it would be a thousand times
+    # Without a hash to verify for unknown names, the ratio would be a thousand.
+    assert 0.1 < fastest[0] / fastest[1] < 10
 
 
 @pytest.mark.parametrize(
     "weak",
     ["1234567", "x" * 129, "password", "PassWord", "12345678", "qwertyuiop", "Liverpool1", "p@ssw0rd", "LongUserName"],
 )
-async def test_what_anyone_would_try_is_refused(passwords: Passwords, weak: str) -> None:
+async def test_a_weak_or_common_password_is_refused(passwords: Passwords, weak: str) -> None:
     with pytest.raises(PasswordTooWeak):
         passwords.check(weak, username="longusername", path=("input", "password"))
 
 
-def test_ten_thousand_passwords_are_known_to_be_common() -> None:
+def test_the_list_of_common_passwords_has_ten_thousand_entries() -> None:
     assert len([password for password in common_passwords() if len(password) >= MIN_LENGTH]) > 10_000
 
 
-async def test_the_queue_for_hashing_has_an_end(passwords: Passwords) -> None:
+async def test_the_hashing_queue_is_bounded(passwords: Passwords) -> None:
     passwords._waiting = MAX_WAITING
     with pytest.raises(RateLimited):
         await passwords.hash(PASSWORD)
 
 
-async def test_a_weak_password_opens_no_account(anonymous: AnonymousClient) -> None:
+async def test_signup_refuses_a_weak_password(anonymous: AnonymousClient) -> None:
     refused = await anonymous.mutate(SIGNUP, username="dora", password="iloveyou")
     assert [(error["code"], error["path"]) for error in refused["errors"]] == [
         ("PASSWORD_TOO_WEAK", ["input", "password"])
     ]
 
 
-async def test_a_bcrypt_hash_from_elsewhere_is_verified_and_upgraded(
-    ann: UserClient, anonymous: AnonymousClient
-) -> None:
-    imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
+async def test_an_imported_bcrypt_hash_is_verified_and_upgraded(ann: UserClient, anonymous: AnonymousClient) -> None:
+    imported = bcrypt.hashpw(b"from the old system", bcrypt.gensalt(5)).decode()
     await store(ann, imported)
-    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="not from there")) == [
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="not the old one")) == [
         "INVALID_CREDENTIALS"
     ]
-    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old system")) == []
     async with ann.app.roomcast.db.read() as session:
         user = (await session.exec(select(User))).one()
     assert user.password_hash.startswith("$argon2id$")
-    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old system")) == []
 
 
-async def test_a_proof_of_a_password_that_has_changed_since_opens_nothing(
+async def test_a_verified_login_is_refused_if_the_hash_has_changed_since(
     ann: UserClient, anonymous: AnonymousClient
 ) -> None:
-    imported = bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode()
+    imported = bcrypt.hashpw(b"from the old system", bcrypt.gensalt(5)).decode()
     await store(ann, imported)
-    async with ann.app.roomcast.backend.credentials.verify_login("ann", "from the old house", None) as proof:
+    async with ann.app.roomcast.backend.credentials.verify_login("ann", "from the old system", None) as verified_login:
         pass
-    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old house")) == []
+    assert codes(await anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old system")) == []
     async with ann.app.roomcast.db.work() as work:
-        assert await login(work, proof, Device(), AccountRules()) is None
+        assert await login(work, verified_login, Device(), AccountRules()) is None
 
 
-async def test_two_who_sign_in_while_the_hash_is_upgraded_both_get_in(
+async def test_concurrent_sign_ins_succeed_while_the_hash_is_upgraded(
     ann: UserClient, anonymous: AnonymousClient
 ) -> None:
-    await store(ann, bcrypt.hashpw(b"from the old house", bcrypt.gensalt(5)).decode())
-    tries = [anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old house") for _ in range(4)]
-    assert [codes(answer) for answer in await asyncio.gather(*tries)] == [[]] * 4
+    await store(ann, bcrypt.hashpw(b"from the old system", bcrypt.gensalt(5)).decode())
+    attempts = [anonymous.mutate(TRY, usernameOrEmail="ann", password="from the old system") for _ in range(4)]
+    assert [codes(payload) for payload in await asyncio.gather(*attempts)] == [[]] * 4
 
 
 async def store(person: UserClient, password_hash: str) -> None:

@@ -1,4 +1,4 @@
-"""People: their profiles, and finding them."""
+"""User profiles, the list of users, and look-alike usernames."""
 
 import asyncio
 from typing import Any
@@ -14,15 +14,15 @@ from tests.running_app import RunningApp
 from tests.statements import statements
 
 
-async def settle(app: RunningApp, *people: tuple[str, str, str | None]) -> None:
-    """Accounts of username, display name and e-mail, whom nobody needs to be."""
+async def create_accounts(app: RunningApp, *people: tuple[str, str, str | None]) -> None:
+    """Create accounts from username, display name and e-email_change address, without signing in."""
     async with app.roomcast.db.work() as work:
         for username, display_name, email in people:
             await create_user(work, NewAccount(username, "no hash", email, display_name), UserRole.MEMBER)
 
 
-def mail(address: str | None) -> dict[str, str | None]:
-    """What changes one's e-mail address: it takes the password."""
+def email_change(address: str | None) -> dict[str, str | None]:
+    """The arguments that change the e-email_change address, which requires the password."""
     return {"email": address, "currentPassword": PASSWORD}
 
 
@@ -36,67 +36,66 @@ async def find(person: UserClient, **filter_: Any) -> list[str]:
 # ------------------------------------------------------------------ profiles
 
 
-async def test_a_profile_is_what_its_owner_says(ann: UserClient) -> None:
-    said = await ann.mutate(
-        UPDATE_PROFILE, displayName=" Ann of the Isles ", bio="Sails.\nSings.", **mail("ann@example.org")
+async def test_a_user_updates_their_profile(ann: UserClient) -> None:
+    payload = await ann.mutate(
+        UPDATE_PROFILE, displayName=" Ann of the Isles ", bio="Sails.\nSings.", **email_change("ann@example.org")
     )
-    assert said["user"] == {
+    assert payload["user"] == {
         "id": ann.id, "username": "ann", "displayName": "Ann of the Isles", "bio": "Sails.\nSings.", "role": "ADMIN"
     }  # fmt: skip
     assert (await ann.execute("{ me { email } }"))["me"]["email"] == "ann@example.org"
 
 
-async def test_what_a_profile_leaves_out_stays_and_null_clears(ann: UserClient) -> None:
-    await ann.mutate(UPDATE_PROFILE, displayName="Annie", bio="Sails.", **mail("ann@example.org"))
+async def test_an_omitted_profile_field_is_unchanged_and_null_clears_it(ann: UserClient) -> None:
+    await ann.mutate(UPDATE_PROFILE, displayName="Annie", bio="Sails.", **email_change("ann@example.org"))
     assert (await ann.mutate(UPDATE_PROFILE, bio=None))["user"]["displayName"] == "Annie"
-    cleared = (await ann.mutate(UPDATE_PROFILE, displayName=None, **mail(None)))["user"]
+    cleared = (await ann.mutate(UPDATE_PROFILE, displayName=None, **email_change(None)))["user"]
     assert (cleared["displayName"], cleared["bio"]) == ("ann", None)
     assert (await ann.execute("{ me { email } }"))["me"]["email"] is None
 
 
-async def test_one_signs_in_with_the_new_address_in_any_case(ann: UserClient, anonymous: AnonymousClient) -> None:
-    await ann.mutate(UPDATE_PROFILE, **mail("Ann@Example.org"))
+async def test_a_user_signs_in_with_their_new_address_in_any_case(ann: UserClient, anonymous: AnonymousClient) -> None:
+    await ann.mutate(UPDATE_PROFILE, **email_change("Ann@Example.org"))
     assert codes(await anonymous.mutate(TRY, usernameOrEmail=" ann@EXAMPLE.org", password=PASSWORD)) == []
 
 
 async def test_an_address_belongs_to_one_account(ann: UserClient, bob: UserClient) -> None:
-    await ann.mutate(UPDATE_PROFILE, **mail("both@example.org"))
-    refused = await bob.mutate(UPDATE_PROFILE, **mail("BOTH@example.org"), bio="Never stored.")
-    assert [(error["code"], error["path"]) for error in refused["errors"]] == [("EMAIL_TAKEN", ["input", "email"])]
+    await ann.mutate(UPDATE_PROFILE, **email_change("both@example.org"))
+    payload = await bob.mutate(UPDATE_PROFILE, **email_change("BOTH@example.org"), bio="Never stored.")
+    assert [(error["code"], error["path"]) for error in payload["errors"]] == [("EMAIL_TAKEN", ["input", "email"])]
     assert (await bob.execute(BIO, id=bob.id))["user"]["bio"] is None
 
 
-async def test_another_address_takes_the_password(ann: UserClient) -> None:
-    for given, code in (({}, "INVALID_CREDENTIALS"), ({"currentPassword": "not this one"}, "INVALID_CREDENTIALS")):
-        [error] = (await ann.mutate(UPDATE_PROFILE, email="ann@example.org", bio="Never stored.", **given))["errors"]
+async def test_changing_the_address_requires_the_password(ann: UserClient) -> None:
+    for arguments, code in (({}, "INVALID_CREDENTIALS"), ({"currentPassword": "not this one"}, "INVALID_CREDENTIALS")):
+        [error] = (await ann.mutate(UPDATE_PROFILE, email="ann@example.org", bio="Never stored.", **arguments))[
+            "errors"
+        ]
         assert (error["code"], error["path"]) == (code, ["input", "currentPassword"])
-    await ann.mutate(UPDATE_PROFILE, **mail("ann@example.org"))
+    await ann.mutate(UPDATE_PROFILE, **email_change("ann@example.org"))
     assert codes(await ann.mutate(UPDATE_PROFILE, email="ann@example.org", bio="The same address again.")) == []
     assert codes(await ann.mutate(UPDATE_PROFILE, email=None)) == ["INVALID_CREDENTIALS"]
 
 
-async def test_who_has_an_account_here_is_not_found_out_by_changing_ones_address(
-    ann: UserClient, bob: UserClient
-) -> None:
-    await ann.mutate(UPDATE_PROFILE, **mail("ann@example.org"))
-    said = [
-        await bob.mutate(UPDATE_PROFILE, **mail(f"{name}@example.org")) for name in ["ann"] * 10 + ["ann", "nobody"]
+async def test_address_changes_are_rate_limited_against_enumeration(ann: UserClient, bob: UserClient) -> None:
+    await ann.mutate(UPDATE_PROFILE, **email_change("ann@example.org"))
+    payloads = [
+        await bob.mutate(UPDATE_PROFILE, **email_change(f"{name}@example.org"))
+        for name in ["ann"] * 10 + ["ann", "nobody"]
     ]
-    assert [codes(answer) for answer in said] == [["EMAIL_TAKEN"]] * 10 + [["RATE_LIMITED"]] * 2
-    assert said[-1]["errors"][0]["retryAfterMs"] > 10_000
+    assert [codes(payload) for payload in payloads] == [["EMAIL_TAKEN"]] * 10 + [["RATE_LIMITED"]] * 2
+    assert payloads[-1]["errors"][0]["retryAfterMs"] > 10_000
 
 
-async def test_who_has_an_account_here_is_not_found_out_by_signing_up(
-    ann: UserClient, anonymous: AnonymousClient
-) -> None:
-    await ann.mutate(UPDATE_PROFILE, **mail("ann@example.org"))
+async def test_sign_ups_are_rate_limited_against_enumeration(ann: UserClient, anonymous: AnonymousClient) -> None:
+    await ann.mutate(UPDATE_PROFILE, **email_change("ann@example.org"))
     names = iter(f"mallory{number}x" for number in range(20))
     for _ in range(10):
         taken = await anonymous.mutate(SIGNUP, username=next(names), password=PASSWORD, email="ann@example.org")
         assert codes(taken) == ["EMAIL_TAKEN"]
     for email, expected in (("ann@example.org", ["RATE_LIMITED"]), ("x@example.org", ["RATE_LIMITED"]), (None, [])):
-        answer = await anonymous.mutate(SIGNUP, username=next(names), password=PASSWORD, email=email)
-        assert codes(answer) == expected
+        payload = await anonymous.mutate(SIGNUP, username=next(names), password=PASSWORD, email=email)
+        assert codes(payload) == expected
 
 
 BIO = "query Bio($id: ID!) { user(id: $id) { bio } }"
@@ -106,12 +105,14 @@ BIO = "query Bio($id: ID!) { user(id: $id) { bio } }"
     ("field", "value"),
     [("displayName", ""), ("displayName", "x" * 65), ("bio", "x" * 501), ("bio", "\0"), ("email", "nobody")],
 )
-async def test_a_profile_that_will_not_do_is_refused(ann: UserClient, field: str, value: str) -> None:
-    refused = await ann.mutate(UPDATE_PROFILE, **{field: value})
-    assert [(error["code"], error["path"]) for error in refused["errors"]] == [("VALIDATION_FAILED", ["input", field])]
+async def test_an_invalid_profile_field_is_refused(ann: UserClient, field: str, value: str) -> None:
+    payload = await ann.mutate(UPDATE_PROFILE, **{field: value})
+    assert [(error["code"], error["path"]) for error in payload["errors"]] == [("VALIDATION_FAILED", ["input", field])]
 
 
-async def test_strangers_change_no_profile_and_find_nobody(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_anonymous_clients_cannot_update_a_profile_or_list_users(
+    ann: UserClient, anonymous: AnonymousClient
+) -> None:
     assert await anonymous.error_codes(UPDATE_PROFILE, input={"bio": "me"}) == ["UNAUTHENTICATED"]
     assert await anonymous.error_codes(USERS) == ["UNAUTHENTICATED"]
 
@@ -119,8 +120,8 @@ async def test_strangers_change_no_profile_and_find_nobody(ann: UserClient, anon
 # ------------------------------------------------------------------ finding people
 
 
-async def test_people_are_found_by_either_name_whatever_its_case_and_accents(ann: UserClient) -> None:
-    await settle(
+async def test_users_are_found_by_either_name_in_any_case_and_without_accents(ann: UserClient) -> None:
+    await create_accounts(
         ann.app,
         ("rene.d", "René Descartes", None),
         ("strasse", "Karl Straße", None),
@@ -136,8 +137,8 @@ async def test_people_are_found_by_either_name_whatever_its_case_and_accents(ann
     assert len(await find(ann, query="")) == len(await find(ann)) == 4
 
 
-async def test_nobody_is_found_by_an_address(ann: UserClient) -> None:
-    await settle(ann.app, ("someone", "Some One", "hidden@example.org"))
+async def test_users_are_not_found_by_their_address(ann: UserClient) -> None:
+    await create_accounts(ann.app, ("someone", "Some One", "hidden@example.org"))
     for query in ("hidden", "example", "@", "hidden@example.org"):
         assert await find(ann, query=query) == []
 
@@ -155,8 +156,8 @@ async def test_administrators_are_found_by_their_role(ann: UserClient, bob: User
     assert await find(bob, role="MEMBER", query="B") == ["bob"]
 
 
-async def test_pages_forward_and_back_show_everybody_once(ann: UserClient) -> None:
-    await settle(ann.app, *((f"person{n:02}", f"Person {n}", None) for n in range(24)))
+async def test_pages_in_both_directions_list_each_user_once(ann: UserClient) -> None:
+    await create_accounts(ann.app, *((f"person{n:02}", f"Person {n}", None) for n in range(24)))
     forward = await walk(ann, "first", "after", "endCursor", "hasNextPage")
     backward = await walk(ann, "last", "before", "startCursor", "hasPreviousPage")
     assert [name for page in forward for name in page] == sorted(name for page in backward for name in page)
@@ -164,13 +165,13 @@ async def test_pages_forward_and_back_show_everybody_once(ann: UserClient) -> No
     assert backward[0] == forward[1][5:] + forward[2]
 
 
-async def walk(person: UserClient, size: str, next_to: str, cursor: str, flag: str) -> list[list[str]]:
-    pages, where = [], None
+async def walk(person: UserClient, size: str, position_argument: str, cursor: str, flag: str) -> list[list[str]]:
+    pages, position = [], None
     while True:
-        found: Json = (await person.execute(USERS, **{size: 10, next_to: where}))["users"]
+        found: Json = (await person.execute(USERS, **{size: 10, position_argument: position}))["users"]
         pages.append([node["username"] for node in found["nodes"]])
         assert found["totalCount"] == 25
-        where = found["pageInfo"][cursor]
+        position = found["pageInfo"][cursor]
         if not found["pageInfo"][flag]:
             return pages
 
@@ -187,25 +188,25 @@ async def walk(person: UserClient, size: str, next_to: str, cursor: str, flag: s
         {"before": write_cursor("rooms", ("ann",))},
     ],
 )
-async def test_a_page_that_cannot_be_is_refused(ann: UserClient, page: Json) -> None:
+async def test_invalid_page_arguments_are_refused(ann: UserClient, page: Json) -> None:
     assert await ann.error_codes(USERS, **page) == ["BAD_USER_INPUT"]
 
 
-async def test_a_page_of_a_hundred_people_asks_no_more_than_a_page_of_two(ann: UserClient) -> None:
-    await settle(ann.app, *((f"person{n:02}", f"Person {n}", None) for n in range(99)))
+async def test_a_page_of_users_takes_as_many_statements_at_any_size(ann: UserClient) -> None:
+    await create_accounts(ann.app, *((f"person{n:02}", f"Person {n}", None) for n in range(99)))
     document = USERS.replace("nodes { username }", "nodes { id username displayName bio role createdAt }")
     counts = []
     for size in (2, 100):
-        with statements() as asked:
+        with statements() as executed:
             assert len((await ann.execute(document, first=size))["users"]["nodes"]) == size
-        counts.append(len([statement for statement in asked if "search_key" in statement or "count" in statement]))
+        counts.append(len([statement for statement in executed if "search_key" in statement or "count" in statement]))
     assert counts == [2, 2]
 
 
 # ------------------------------------------------------------------ usernames that look alike
 
 
-async def test_no_username_looks_like_another(ann: UserClient, bob: UserClient, anonymous: AnonymousClient) -> None:
+async def test_look_alike_usernames_are_refused(ann: UserClient, bob: UserClient, anonymous: AnonymousClient) -> None:
     first = await anonymous.mutate(SIGNUP, username="Billy.Olson", password=PASSWORD)
     assert codes(first) == []
     for name in ("billy.olson", "BiIIy.Olson", "bi11y.o1son", "billy.0lson"):
@@ -214,9 +215,9 @@ async def test_no_username_looks_like_another(ann: UserClient, bob: UserClient, 
     assert codes(await anonymous.mutate(SIGNUP, username="billy-olson", password=PASSWORD)) == []
 
 
-async def test_two_of_whom_one_looks_like_the_other_sign_up_at_once(
+async def test_concurrent_sign_ups_with_look_alike_names_create_one_account(
     ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     names = ["Gilles", "gi11es", "GiIIes", "gilles"]
-    said = await asyncio.gather(*(anonymous.mutate(SIGNUP, username=name, password=PASSWORD) for name in names))
-    assert sorted(codes(answer) for answer in said) == [[], *[["USERNAME_TAKEN"]] * 3]
+    payloads = await asyncio.gather(*(anonymous.mutate(SIGNUP, username=name, password=PASSWORD) for name in names))
+    assert sorted(codes(payload) for payload in payloads) == [[], *[["USERNAME_TAKEN"]] * 3]

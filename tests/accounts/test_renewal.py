@@ -1,4 +1,4 @@
-"""Renewing a session: a lost answer costs nothing, a stolen token costs the thief and the session, a new key nobody."""
+"""Renewing a session: repeated renewals, reused refresh tokens, and changes of the signing key."""
 
 import asyncio
 import re
@@ -28,7 +28,7 @@ async def successor(anonymous: AnonymousClient, refresh_token: str) -> str:
     return str(payload["tokens"]["refreshToken"])
 
 
-async def test_a_session_is_renewed_and_stays_the_same(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_a_renewed_session_is_the_same_session(ann: UserClient, anonymous: AnonymousClient) -> None:
     payload = await renew(anonymous, ann.refresh_token)
     assert payload["user"]["id"] == ann.id
     assert payload["session"]["current"] is True
@@ -39,33 +39,33 @@ async def test_a_session_is_renewed_and_stays_the_same(ann: UserClient, anonymou
     assert await ann.error_codes(ME) == ["UNAUTHENTICATED"]
 
 
-async def test_a_lost_answer_locks_nobody_out(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_a_renewal_can_be_repeated_after_a_lost_response(ann: UserClient, anonymous: AnonymousClient) -> None:
     lost = await successor(anonymous, ann.refresh_token)
     for _ in range(3):
         assert await successor(anonymous, ann.refresh_token) == lost
     assert await successor(anonymous, await successor(anonymous, lost)) != lost
 
 
-async def test_tabs_that_renew_at_once_all_stay_signed_in(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_concurrent_renewals_get_the_same_token(ann: UserClient, anonymous: AnonymousClient) -> None:
     for _ in range(2):
         after = {*await asyncio.gather(*(successor(anonymous, ann.refresh_token) for _ in range(10)))}
         assert len(after) == 1
         [ann.refresh_token] = after
 
 
-async def test_a_spent_token_ends_its_session_for_thief_and_owner(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_a_reused_refresh_token_ends_its_session(ann: UserClient, anonymous: AnonymousClient) -> None:
     second = await successor(anonymous, ann.refresh_token)
     third = await successor(anonymous, second)
-    async with ann.connect() as wire:
+    async with ann.connect() as connection:
         assert codes(await renew(anonymous, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
-        assert (await wire.closed())[0] == 4401
+        assert (await connection.closed())[0] == 4401
     for token in (ann.refresh_token, second, third):
         assert codes(await renew(anonymous, token)) == ["SESSION_REVOKED"]
     assert await ann.error_codes(ME) == ["UNAUTHENTICATED"]
     assert [entry[:2] for entry in await audited(ann.app)] == [("REFRESH_TOKEN_REUSED", ann.id)]
 
 
-async def test_a_spent_token_ends_no_other_session(
+async def test_a_reused_refresh_token_ends_no_other_session(
     ann: UserClient, bob: UserClient, anonymous: AnonymousClient
 ) -> None:
     await successor(anonymous, await successor(anonymous, ann.refresh_token))
@@ -74,29 +74,31 @@ async def test_a_spent_token_ends_no_other_session(
     await successor(anonymous, bob.refresh_token)
 
 
-@pytest.mark.parametrize("spoil", ["", "x", "{id}", "{id}.", "{id}.00", "00{secret}", "{id}.{secret}x", "\0.\0"])
-async def test_a_token_that_is_not_quite_right_does_nothing(
-    ann: UserClient, anonymous: AnonymousClient, spoil: str
+@pytest.mark.parametrize("template", ["", "x", "{id}", "{id}.", "{id}.00", "00{secret}", "{id}.{secret}x", "\0.\0"])
+async def test_a_malformed_refresh_token_is_refused_without_effect(
+    ann: UserClient, anonymous: AnonymousClient, template: str
 ) -> None:
     identity, _, secret = ann.refresh_token.partition(".")
-    assert codes(await renew(anonymous, spoil.format(id=identity, secret=secret))) == ["INVALID_CREDENTIALS"]
+    assert codes(await renew(anonymous, template.format(id=identity, secret=secret))) == ["INVALID_CREDENTIALS"]
     await successor(anonymous, ann.refresh_token)
 
 
-async def test_a_token_that_has_expired_renews_nothing(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_an_expired_refresh_token_is_refused(ann: UserClient, anonymous: AnonymousClient) -> None:
     async with ann.app.roomcast.db.work() as work:
         await work.session.exec(sa.update(RefreshToken).values(expires_at=now()))
     assert codes(await renew(anonymous, ann.refresh_token)) == ["SESSION_REVOKED"]
 
 
-async def test_a_session_that_has_expired_is_over(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_an_expired_session_cannot_be_renewed_or_used(ann: UserClient, anonymous: AnonymousClient) -> None:
     async with ann.app.roomcast.db.work() as work:
         await work.session.exec(sa.update(Session).values(expires_at=now()))
     assert await ann.error_codes(ME) == ["UNAUTHENTICATED"]
     assert codes(await renew(anonymous, ann.refresh_token)) == ["SESSION_REVOKED"]
 
 
-async def test_the_banned_renew_nothing(ann: UserClient, bob: UserClient, anonymous: AnonymousClient) -> None:
+async def test_a_banned_user_cannot_renew_a_session(
+    ann: UserClient, bob: UserClient, anonymous: AnonymousClient
+) -> None:
     await ann.mutate(BAN, userId=bob.id)
     assert codes(await renew(anonymous, bob.refresh_token)) == ["BANNED"]
 
@@ -109,37 +111,37 @@ async def test_only_hashes_of_secrets_are_kept(ann: UserClient) -> None:
     assert kept != secret
 
 
-async def test_a_new_signing_key_signs_nobody_out(make_app: MakeApp) -> None:
+async def test_a_new_signing_key_ends_no_session(make_app: MakeApp) -> None:
     before = await make_app()
     after = await make_app(secret_key=f"{NEW_SECRET},{SECRET}")
     async with (
         await sign_up(before, "ann") as ann,
-        AnonymousClient(after) as door,
+        AnonymousClient(after) as client,
         AnonymousClient(after, ann.token) as moved,
     ):
         assert (await moved.execute(ME))["me"]["user"]["username"] == "ann"
         handed_out = await successor(ann, ann.refresh_token)
-        assert await successor(door, ann.refresh_token) == handed_out
-        await successor(door, handed_out)
+        assert await successor(client, ann.refresh_token) == handed_out
+        await successor(client, handed_out)
 
 
 async def test_a_dropped_key_ends_access_tokens_and_no_session(make_app: MakeApp) -> None:
     before, after = await make_app(), await make_app(secret_key=NEW_SECRET)
     async with (
         await sign_up(before, "ann") as ann,
-        AnonymousClient(after) as door,
+        AnonymousClient(after) as client,
         AnonymousClient(after, ann.token) as moved,
     ):
         assert await moved.error_codes(ME) == ["UNAUTHENTICATED"]
         lost = await successor(ann, ann.refresh_token)
-        found = await successor(door, ann.refresh_token)
+        found = await successor(client, ann.refresh_token)
         assert found != lost
-        await successor(door, found)
+        await successor(client, found)
 
 
-async def test_a_token_of_another_kind_opens_nothing(app: RunningApp, ann: UserClient) -> None:
-    async with AnonymousClient(app, ann.refresh_token) as confused:
-        assert await confused.error_codes(ME) == ["UNAUTHENTICATED"]
+async def test_a_refresh_token_is_not_accepted_as_an_access_token(app: RunningApp, ann: UserClient) -> None:
+    async with AnonymousClient(app, ann.refresh_token) as client:
+        assert await client.error_codes(ME) == ["UNAUTHENTICATED"]
 
 
 # ------------------------------------------------------------------ stolen tokens
@@ -150,53 +152,55 @@ CHANGE = CHANGE_PASSWORD.replace(
 NEW_PASSWORD = "quite another one"
 
 
-async def long_after(app: RunningApp) -> None:
-    """All that was issued was issued three minutes earlier."""
+async def age_refresh_tokens(app: RunningApp) -> None:
+    """Make all refresh tokens three minutes older, so that a repeated renewal is not a retry any more."""
     async with app.roomcast.db.work() as work:
         for token in await work.session.exec(select(RefreshToken)):
             token.created_at -= timedelta(minutes=3)
 
 
-async def test_thief_and_owner_do_not_renew_side_by_side(ann: UserClient, anonymous: AnonymousClient) -> None:
-    thiefs = await successor(anonymous, ann.refresh_token)
-    await long_after(ann.app)
-    owners = await successor(anonymous, ann.refresh_token)
-    assert owners != thiefs
-    assert codes(await renew(anonymous, thiefs)) == ["REFRESH_TOKEN_REUSED"]
-    for token in (ann.refresh_token, owners, thiefs):
+async def test_a_second_renewal_after_the_retry_window_reveals_a_copied_token(
+    ann: UserClient, anonymous: AnonymousClient
+) -> None:
+    thief_token = await successor(anonymous, ann.refresh_token)
+    await age_refresh_tokens(ann.app)
+    owner_token = await successor(anonymous, ann.refresh_token)
+    assert owner_token != thief_token
+    assert codes(await renew(anonymous, thief_token)) == ["REFRESH_TOKEN_REUSED"]
+    for token in (ann.refresh_token, owner_token, thief_token):
         assert codes(await renew(anonymous, token)) == ["SESSION_REVOKED"]
     assert await ann.error_codes(ME) == ["UNAUTHENTICATED"]
     assert [entry[:2] for entry in await audited(ann.app)] == [("REFRESH_TOKEN_REUSED", ann.id)]
 
 
-async def test_a_thief_who_goes_on_is_found_out_by_the_owner(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_the_owners_renewal_after_a_thief_renewed_twice_ends_the_session(
+    ann: UserClient, anonymous: AnonymousClient
+) -> None:
     await successor(anonymous, await successor(anonymous, ann.refresh_token))
-    await long_after(ann.app)
+    await age_refresh_tokens(ann.app)
     assert codes(await renew(anonymous, ann.refresh_token)) == ["REFRESH_TOKEN_REUSED"]
 
 
-async def test_answers_that_were_lost_long_ago_lock_nobody_out(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_a_renewal_can_be_repeated_long_after_lost_responses(ann: UserClient, anonymous: AnonymousClient) -> None:
     seen = set()
     for _ in range(3):
         seen.add(await successor(anonymous, ann.refresh_token))
-        await long_after(ann.app)
+        await age_refresh_tokens(ann.app)
     assert len(seen) == 3
     latest = {await successor(anonymous, ann.refresh_token) for _ in range(2)}
     assert len(latest) == 1
     await successor(anonymous, await successor(anonymous, latest.pop()))
 
 
-async def test_two_who_ask_again_long_after_get_the_same_successor(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_concurrent_late_renewals_get_the_same_token(ann: UserClient, anonymous: AnonymousClient) -> None:
     await successor(anonymous, ann.refresh_token)
-    await long_after(ann.app)
+    await age_refresh_tokens(ann.app)
     after = {*await asyncio.gather(*(successor(anonymous, ann.refresh_token) for _ in range(5)))}
     assert len(after) == 1
     await successor(anonymous, after.pop())
 
 
-async def test_a_copied_token_is_worth_nothing_once_the_password_is_changed(
-    ann: UserClient, anonymous: AnonymousClient
-) -> None:
+async def test_a_password_change_invalidates_copied_refresh_tokens(ann: UserClient, anonymous: AnonymousClient) -> None:
     unused = await successor(anonymous, ann.refresh_token)
     changed = await ann.mutate(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
     assert changed["errors"] == []
@@ -209,7 +213,7 @@ async def test_a_copied_token_is_worth_nothing_once_the_password_is_changed(
     await successor(anonymous, await successor(anonymous, changed["tokens"]["refreshToken"]))
 
 
-async def test_a_renewal_beside_a_change_of_the_password_leaves_no_way_in(
+async def test_renewals_concurrent_with_a_password_change_leave_no_valid_token(
     ann: UserClient, anonymous: AnonymousClient
 ) -> None:
     changing = ann.mutate(CHANGE, currentPassword=PASSWORD, newPassword=NEW_PASSWORD)
@@ -220,20 +224,20 @@ async def test_a_renewal_beside_a_change_of_the_password_leaves_no_way_in(
     await successor(anonymous, changed["tokens"]["refreshToken"])
 
 
-async def test_a_session_ends_some_day_however_much_it_is_used(make_app: MakeApp) -> None:
+async def test_a_session_has_a_maximal_age(make_app: MakeApp) -> None:
     app = await make_app(session_days=40)
     async with await sign_up(app, "ann") as ann, AnonymousClient(app) as anonymous:
-        await aged(app, days=39)
+        await age_sessions(app, days=39)
         token = await successor(anonymous, ann.refresh_token)
         async with app.roomcast.db.read() as session:
             [left] = [row.expires_at - now() for row in await session.exec(select(Session))]
         assert timedelta(hours=23) < left <= timedelta(days=1)
-        await aged(app, days=2)
+        await age_sessions(app, days=2)
         assert codes(await renew(anonymous, token)) == ["SESSION_REVOKED"]
 
 
-async def aged(app: RunningApp, days: int) -> None:
-    """Every session was begun so many days earlier."""
+async def age_sessions(app: RunningApp, days: int) -> None:
+    """Make all sessions older by this number of days."""
     async with app.roomcast.db.work() as work:
         for session in await work.session.exec(select(Session)):
             session.created_at -= timedelta(days=days)

@@ -1,4 +1,4 @@
-"""The first account of a server: in production whoever reads the log opens it, and nobody else."""
+"""The first account of a server: in production it needs the setup token from the server's log."""
 
 import logging
 
@@ -15,16 +15,16 @@ __all__ = ["run"]
 
 
 def token(app: RunningApp) -> str:
-    found = app.roomcast.http._engine.backend.account_rules.setup_token
-    assert found is not None
-    return found
+    setup_token = app.roomcast.http._engine.backend.account_rules.setup_token
+    assert setup_token is not None
+    return setup_token
 
 
 async def sign_up(anonymous: AnonymousClient, name: str, **more: str) -> Json:
     return await anonymous.mutate(SIGNUP, username=name, password=PASSWORD, **more)
 
 
-async def test_in_production_the_first_account_needs_the_token_that_was_logged(
+async def test_in_production_the_first_account_needs_the_logged_setup_token(
     make_app: MakeApp, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING, "roomcast"):
@@ -43,29 +43,27 @@ async def test_in_production_the_first_account_needs_the_token_that_was_logged(
     assert token(app) not in caplog.text
 
 
-async def test_every_database_has_a_token_of_its_own_which_all_its_processes_know(
-    make_app: MakeApp, database_url: str
-) -> None:
+async def test_processes_of_one_database_share_a_setup_token(make_app: MakeApp, database_url: str) -> None:
     one, another = await make_app(profile=Profile.PRODUCTION), await make_app(profile=Profile.PRODUCTION)
     assert token(one) == token(another)
     assert len(token(one)) == 32
     assert (await make_app()).roomcast.http._engine.backend.account_rules.setup_token is None
 
 
-async def test_an_administrator_from_the_command_line_needs_no_token(run: Run, make_app: MakeApp) -> None:
-    made = await run("create-admin", "--username", "admin", "--password", PASSWORD)
-    assert (made.exit_code, made.output) == (0, "admin is an administrator.\n")
+async def test_create_admin_needs_no_setup_token(run: Run, make_app: MakeApp) -> None:
+    result = await run("create-admin", "--username", "admin", "--password", PASSWORD)
+    assert (result.exit_code, result.output) == (0, "admin is an administrator.\n")
     async with AnonymousClient(await make_app(profile=Profile.PRODUCTION)) as anonymous:
         assert (await sign_up(anonymous, "bob"))["user"]["role"] == "MEMBER"
 
 
-async def test_where_the_first_one_rules_nothing_no_token_is_needed(make_app: MakeApp) -> None:
+async def test_no_setup_token_is_needed_if_the_first_user_is_no_administrator(make_app: MakeApp) -> None:
     async with AnonymousClient(await make_app(profile=Profile.PRODUCTION, first_user_is_admin=False)) as anonymous:
         assert (await sign_up(anonymous, "bob"))["user"]["role"] == "MEMBER"
         assert codes(await sign_up(anonymous, "admin")) == ["VALIDATION_FAILED"]
 
 
-async def test_only_the_first_account_may_be_called_admin(app: RunningApp, anonymous: AnonymousClient) -> None:
+async def test_only_the_first_account_may_be_named_admin(app: RunningApp, anonymous: AnonymousClient) -> None:
     assert (await sign_up(anonymous, "Admin"))["user"]["role"] == "ADMIN"
     for name in ("admin", "adm1n", "moderator", "M0derator"):
         assert codes(await sign_up(anonymous, name)) in (["VALIDATION_FAILED"], ["USERNAME_TAKEN"])

@@ -1,4 +1,4 @@
-"""What is over long enough is forgotten, and nothing that still counts."""
+"""The sweep deletes sessions and refresh tokens that ended long ago, and no others."""
 
 from datetime import timedelta
 
@@ -15,7 +15,7 @@ from tests.running_app import RunningApp
 
 
 async def rows(app: RunningApp) -> tuple[int, int]:
-    """Sessions and refresh tokens."""
+    """The numbers of sessions and refresh tokens."""
     async with app.roomcast.db.read() as session:
         sessions = (await session.exec(select(func.count()).select_from(Session))).one()
         tokens = (await session.exec(select(func.count()).select_from(RefreshToken))).one()
@@ -27,7 +27,7 @@ async def sweep_after(app: RunningApp, passed: timedelta) -> None:
         assert await refresh_tokens.delete_expired(work, now() + passed) is False
 
 
-async def test_an_ended_session_is_forgotten_after_a_month(ann: UserClient, bob: UserClient) -> None:
+async def test_an_ended_session_is_deleted_after_a_month(ann: UserClient, bob: UserClient) -> None:
     await bob.execute(LOGOUT)
     await sweep_after(ann.app, timedelta(days=29))
     assert await rows(ann.app) == (2, 2)
@@ -39,14 +39,16 @@ async def test_an_ended_session_is_forgotten_after_a_month(ann: UserClient, bob:
     assert (await ann.execute(ME))["me"]["role"] == "ADMIN"
 
 
-async def test_a_session_that_ran_out_is_forgotten_after_a_month_more(ann: UserClient) -> None:
+async def test_an_expired_session_is_deleted_after_another_month(ann: UserClient) -> None:
     await sweep_after(ann.app, timedelta(days=59))
     assert await rows(ann.app) == (1, 0)
     await sweep_after(ann.app, timedelta(days=61))
     assert await rows(ann.app) == (0, 0)
 
 
-async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: UserClient, anonymous: AnonymousClient) -> None:
+async def test_used_refresh_tokens_are_deleted_and_the_newest_remain_valid(
+    ann: UserClient, anonymous: AnonymousClient
+) -> None:
     tokens = [ann.refresh_token]
     for _ in range(3):
         tokens.append((await anonymous.mutate(REFRESH, refreshToken=tokens[-1]))["tokens"]["refreshToken"])
@@ -58,7 +60,7 @@ async def test_spent_tokens_are_forgotten_and_the_chain_holds(ann: UserClient, a
     assert codes(await anonymous.mutate(REFRESH, refreshToken=lost)) == []
 
 
-async def test_sweeping_goes_on_until_there_is_no_more(ann: UserClient) -> None:
+async def test_a_sweep_deletes_in_batches_until_nothing_is_left(ann: UserClient) -> None:
     past = now() - timedelta(days=1)
     async with ann.app.roomcast.db.work() as work:
         session_id = (await work.session.exec(select(Session.id))).one()

@@ -1,4 +1,4 @@
-"""Somebody else on the same server: plain HTTP, so that a test can say who a page hears."""
+"""Clients of the API over plain HTTP: other users of the server that a page is connected to."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import httpx
 
 
 def data_of(server: str, document: str, variables: dict[str, Any], token: str = "") -> Any:
-    """The data of one operation; an error of the operation as a whole fails the test."""
+    """Execute an operation and return its data. Top-level errors fail the test."""
     answer = httpx.post(
         f"{server}/graphql",
         json={"query": document, "variables": variables},
@@ -19,14 +19,14 @@ def data_of(server: str, document: str, variables: dict[str, Any], token: str = 
 
 
 def ask(server: str, document: str, variables: dict[str, Any], token: str = "") -> Any:
-    """The payload of one mutation; an error of any kind fails the test."""
+    """Execute a mutation and return its payload. Any error fails the test."""
     (payload,) = data_of(server, document, variables, token).values()
     assert not payload["errors"], payload
     return payload
 
 
 def sign_up(server: str, username: str) -> str:
-    """A new person's access token."""
+    """Create an account. Returns its access token."""
     document = (
         "mutation ($input: SignupInput!) { signup(input: $input) { errors { code message } tokens { accessToken } } }"
     )
@@ -36,7 +36,7 @@ def sign_up(server: str, username: str) -> str:
 
 
 def create_room(server: str, token: str, name: str) -> dict[str, str]:
-    """A new room's id and streamCursor."""
+    """Create a room. Returns its id and streamCursor."""
     document = (
         "mutation ($input: CreateRoomInput!)"
         " { createRoom(input: $input) { errors { code message } room { id streamCursor } } }"

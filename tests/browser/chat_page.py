@@ -1,4 +1,4 @@
-"""What the browser tests say of the chat page: its people, its rooms, its messages and where they are written."""
+"""The chat page for the browser tests: users, and the parts of the page."""
 
 import itertools
 import json
@@ -15,18 +15,18 @@ SIGNUP = (
     "tokens { accessToken accessTokenExpiresAt refreshToken } } }"
 )
 JOIN = "mutation ($input: JoinRoomInput!) { joinRoom(input: $input) { errors { code } } }"
-SAID = "query ($roomId: ID!) { messages(roomId: $roomId, last: 100) { nodes { id body kind } } }"
+MESSAGES = "query ($roomId: ID!) { messages(roomId: $roomId, last: 100) { nodes { id body kind } } }"
 
 numbers = itertools.count(1)
 
 
 def new_name(stem: str) -> str:
-    """One that no other test has: they share a server."""
+    """A unique name: all tests share one server."""
     return f"{stem}{next(numbers)}"
 
 
-class Somebody:
-    """An account made over HTTP: a person whom the page hears of, or who will sign in there."""
+class Account:
+    """An account that is created over HTTP. It acts over HTTP or signs in on a page."""
 
     def __init__(self, server: str, stem: str) -> None:
         self.server, self.name = server, new_name(stem)
@@ -35,7 +35,7 @@ class Somebody:
         self.session = json.dumps({"userId": signed_in["user"]["id"], "staleAt": 1e15, **signed_in["tokens"]})
 
     def create_room(self, stem: str = "room") -> tuple[str, str]:
-        """A new public room's id and name."""
+        """Create a public room. Returns its id and name."""
         name = new_name(stem)
         return create_room(self.server, self.token, name)["id"], name
 
@@ -45,9 +45,9 @@ class Somebody:
     def join_by(self, code: str) -> None:
         data_of(self.server, JOIN, {"input": {"inviteCode": code}}, self.token)
 
-    def heard(self, room_id: str) -> list[str]:
-        """What people have said in a room, in its order."""
-        nodes = data_of(self.server, SAID, {"roomId": room_id}, self.token)["messages"]["nodes"]
+    def stored_messages(self, room_id: str) -> list[str]:
+        """The bodies of the room's user messages in the API's history, in order."""
+        nodes = data_of(self.server, MESSAGES, {"roomId": room_id}, self.token)["messages"]["nodes"]
         return [node["body"] for node in nodes if node["kind"] == "USER"]
 
 
@@ -60,18 +60,18 @@ async def sign_in(open_page: OpenPage, name: str, path: str = "/") -> Page:
     return page
 
 
-async def enter(open_page: OpenPage, who: Somebody, room_id: str) -> Page:
-    """The page with this room open, its history shown and its events coming; signed in since an earlier visit."""
-    page = await arrive(open_page, who)
+async def open_room(open_page: OpenPage, user: Account, room_id: str) -> Page:
+    """Open the page as a signed-in user, with this room open and loaded."""
+    page = await open_with_session(open_page, user)
     await page.goto(f"/#{room_id}")
     await until_open(page)
     return page
 
 
-async def arrive(open_page: OpenPage, who: Somebody) -> Page:
-    """On the server, signed in, the page not opened yet."""
+async def open_with_session(open_page: OpenPage, user: Account) -> Page:
+    """Open a file of the server and store the session in the browser; the chat page is not open yet."""
     page = await open_page("/static/icon.svg")
-    await page.evaluate("session => localStorage.setItem('roomcast.session', session)", who.session)
+    await page.evaluate("session => localStorage.setItem('roomcast.session', session)", user.session)
     return page
 
 
@@ -84,7 +84,7 @@ def rooms(page: Page) -> Locator:
 
 
 def entry(page: Page, name: str) -> Locator:
-    """A room in the list of rooms."""
+    """The entry of a room in the list of rooms."""
     return rooms(page).get_by_role("link").filter(has_text=name)
 
 
@@ -93,7 +93,7 @@ def log(page: Page) -> Locator:
 
 
 def row(page: Page, text: str) -> Locator:
-    """The message that says this."""
+    """The message with this text."""
     return log(page).locator("[data-key]").filter(has_text=text)
 
 
@@ -106,14 +106,14 @@ async def write(page: Page, text: str) -> None:
     await box(page).press("Enter")
 
 
-async def said(page: Page) -> list[str]:
-    """The bodies of what people have said, as they stand on the page."""
+async def shown_messages(page: Page) -> list[str]:
+    """The bodies of the user messages that the page shows, in order."""
     return await log(page).locator(".message .body").all_inner_texts()
 
 
 async def use(row: Locator, tool: str) -> None:
-    """One of the buttons that a message shows when it is chosen."""
+    """Click a button of a message, which is shown when the message has the focus."""
     button = row.get_by_role("button", name=tool, exact=True)
-    await expect(button).to_be_attached()  # while it is on its way, nothing can be done with it
+    await expect(button).to_be_attached()  # a message that is still being sent has no buttons
     await row.focus()
     await button.click()

@@ -1,4 +1,4 @@
-"""A real Chromium on a real server: a page that asks another host, throws, or breaks the policy fails its test."""
+"""A real Chromium and a real server. Requests to other hosts, exceptions and policy violations fail the test."""
 
 import os
 import shutil
@@ -51,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def ready(url: str, process: subprocess.Popen[bytes]) -> bool:
-    """True once /health/ready says so; False when the process ends before, or time is up."""
+    """Wait for /health/ready. Returns False when the process ends before or the time is up."""
     end = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < end:
         try:
@@ -84,40 +84,40 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def open_browser(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
-    """Somebody with a profile of their own, who opens paths of the server."""
-    offences: list[str] = []
+    """A browser profile that opens paths of the server. Violations of the pages fail the test at the end."""
+    violations: list[str] = []
 
-    def at_home(address: str) -> bool:
+    def is_own_origin(address: str) -> bool:
         parts = urlsplit(address)
-        home = parts.scheme in {"data", "blob"} or parts.netloc == urlsplit(server).netloc
-        if not home:
-            offences.append(f"asked {address}")
-        return home
+        is_own = parts.scheme in {"data", "blob"} or parts.netloc == urlsplit(server).netloc
+        if not is_own:
+            violations.append(f"requested {address}")
+        return is_own
 
-    async def stay_home(route: Route) -> None:
-        await (route.continue_() if at_home(route.request.url) else route.abort())
+    async def block_other_origins(route: Route) -> None:
+        await (route.continue_() if is_own_origin(route.request.url) else route.abort())
 
-    def note_socket(opened: WebSocket) -> None:
-        at_home(opened.url)
+    def check_socket(opened: WebSocket) -> None:
+        is_own_origin(opened.url)
 
-    def note_breach(line: ConsoleMessage) -> None:
+    def check_console(line: ConsoleMessage) -> None:
         if "Security Policy" in line.text:
-            offences.append(line.text)
+            violations.append(line.text)
 
     async with await chromium.new_context(base_url=server) as context:
         context.set_default_timeout(LIMIT_SECONDS * 1000)
-        await context.route("**/*", stay_home)
-        context.on("weberror", lambda thrown: offences.append(f"threw {thrown.error}"))
-        context.on("console", note_breach)
+        await context.route("**/*", block_other_origins)
+        context.on("weberror", lambda thrown: violations.append(f"threw {thrown.error}"))
+        context.on("console", check_console)
 
         async def open_path(path: str) -> Page:
             page = await context.new_page()
-            page.on("websocket", note_socket)
+            page.on("websocket", check_socket)
             await page.goto(server + path)
             return page
 
         yield open_path
-    assert not offences
+    assert not violations
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -128,6 +128,6 @@ async def open_page(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def open_elsewhere(chromium: Browser, server: str) -> AsyncIterator[OpenPage]:
-    """For a second person, in another profile."""
+    """As `open_page`, in a second browser profile, for another user."""
     async with open_browser(chromium, server) as open_path:
         yield open_path

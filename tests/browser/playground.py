@@ -1,4 +1,4 @@
-"""What the browser tests say of GraphiQL's page: its editors, its tabs, its run button and its answer."""
+"""The GraphiQL page for the browser tests: editors, tabs, the run button and the result."""
 
 from collections.abc import Awaitable, Callable
 
@@ -14,7 +14,7 @@ NAME_IS_KNOWN = r"""() => {
 
 
 async def open_graphiql(open_page: OpenPage, path: str = "/graphql") -> Page:
-    """GraphiQL with all its editors there: they come one by one, and a run before that would miss what they hold."""
+    """Open GraphiQL and wait for all its editors: a run before they are loaded would miss their content."""
     page = await open_page(path)
     await expect(page.locator(".CodeMirror-code")).to_have_count(4)
     await expect(editor(page, "Headers")).to_contain_text("Authorization")
@@ -22,7 +22,7 @@ async def open_graphiql(open_page: OpenPage, path: str = "/graphql") -> Page:
 
 
 def editor(page: Page, name: str) -> Locator:
-    """The lines of "Query Editor", "Variables" or "Headers", as a reader sees them."""
+    """The visible lines of "Query Editor", "Variables" or "Headers"."""
     return page.get_by_role("region", name=name, exact=True).locator(".CodeMirror-code").filter(visible=True)
 
 
@@ -31,10 +31,10 @@ def answer(page: Page) -> Locator:
 
 
 async def write(page: Page, name: str, text: str) -> None:
-    """Replaces what an editor holds."""
+    """Replace the content of an editor."""
     await editor(page, name).click()
     await page.keyboard.press("ControlOrMeta+A")
-    # Inserted at once, as a paste is: typed brackets would be closed twice.
+    # Inserted as by pasting: the editor closes typed brackets itself.
     await page.keyboard.insert_text(text)
 
 
@@ -43,6 +43,6 @@ async def open_tab(page: Page, name: str) -> None:
 
 
 async def run(page: Page) -> None:
-    """Runs the query at hand, once GraphiQL knows its name: it reads a changed text a tenth of a second later."""
+    """Run the current query. Waits until GraphiQL knows its name, which it reads a tenth of a second after a change."""
     await page.wait_for_function(NAME_IS_KNOWN)
     await page.get_by_role("button", name="Execute query").click()

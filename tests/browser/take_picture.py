@@ -31,7 +31,7 @@ REACT = "mutation ($input: ReactionInput!) { addReaction(input: $input) { errors
 
 
 class User:
-    """An account, and its access to the API over HTTP."""
+    """An account with its access to the API over HTTP."""
 
     def __init__(self, server: str, username: str, display_name: str) -> None:
         self.server, self.username, self.token = server, username, ""

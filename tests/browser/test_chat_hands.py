@@ -1,4 +1,4 @@
-"""The chat page by keyboard, with files, on a phone, and for who cannot see it."""
+"""The chat page with files, by keyboard, on a phone, and its accessibility."""
 
 import struct
 import zlib
@@ -9,7 +9,7 @@ import pytest
 from playwright.async_api import FilePayload, Page, expect
 
 from tests.browser.another_client import say
-from tests.browser.chat_page import Somebody, box, enter, entry, log, rooms, row, sign_in, use, write
+from tests.browser.chat_page import Account, box, entry, log, open_room, rooms, row, sign_in, use, write
 from tests.browser.playground import OpenPage
 from tests.servers import skip
 
@@ -32,10 +32,10 @@ def picture(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-async def test_a_picture_and_a_text_are_sent_and_shown(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
+async def test_a_picture_and_a_text_file_are_sent_and_shown(open_page: OpenPage, server: str) -> None:
+    ann = Account(server, "ann")
     room_id, _ = ann.create_room()
-    page = await enter(open_page, ann, room_id)
+    page = await open_room(open_page, ann, room_id)
     files = [
         FilePayload(name="sea.png", mimeType="image/png", buffer=picture(640, 400)),
         FilePayload(name="notes.txt", mimeType="text/plain", buffer=b"hello" * 300),
@@ -49,9 +49,9 @@ async def test_a_picture_and_a_text_are_sent_and_shown(open_page: OpenPage, serv
     await expect(row(page, "from the beach").get_by_role("link", name="notes.txt")).to_be_visible()
 
 
-async def test_a_file_that_is_refused_says_why_and_can_be_taken_off(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
-    page = await enter(open_page, ann, ann.create_room()[0])
+async def test_a_refused_file_shows_the_reason_and_can_be_removed(open_page: OpenPage, server: str) -> None:
+    ann = Account(server, "ann")
+    page = await open_room(open_page, ann, ann.create_room()[0])
     fake = FilePayload(name="fake.png", mimeType="image/png", buffer=b"no picture")
     await page.get_by_label("Files", exact=True).set_input_files([fake])
     await expect(page.get_by_role("list", name="Attached files").get_by_role("alert")).not_to_be_empty()
@@ -62,10 +62,10 @@ async def test_a_file_that_is_refused_says_why_and_can_be_taken_off(open_page: O
     await expect(row(page, "without it")).to_be_visible()
 
 
-async def test_everything_at_hand_by_keyboard(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
+async def test_keyboard_shortcuts(open_page: OpenPage, server: str) -> None:
+    ann = Account(server, "ann")
     (one, one_name), (_, two_name) = ann.create_room(), ann.create_room()
-    page = await enter(open_page, ann, one)
+    page = await open_room(open_page, ann, one)
     for key in ("f", "Shift+Enter", "second", "Enter"):
         await (box(page).press_sequentially(key) if key == "second" else box(page).press(key))
     await row(page, "second").get_by_role("button", name="Edit").wait_for(state="attached")
@@ -94,10 +94,10 @@ async def is_above(page: Page, one: str, other: str) -> bool:
     return names.index(one) < names.index(other)
 
 
-async def test_a_draft_waits_in_its_room(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
+async def test_a_draft_is_kept_per_room(open_page: OpenPage, server: str) -> None:
+    ann = Account(server, "ann")
     (one, one_name), (_, two_name) = ann.create_room(), ann.create_room()
-    page = await enter(open_page, ann, one)
+    page = await open_room(open_page, ann, one)
     await box(page).fill("half a thou")
     await entry(page, two_name).click()
     await expect(page.get_by_role("textbox", name=f"Message {two_name}")).to_have_value("")
@@ -105,8 +105,8 @@ async def test_a_draft_waits_in_its_room(open_page: OpenPage, server: str) -> No
     await expect(page.get_by_role("textbox", name=f"Message {one_name}")).to_have_value("half a thou")
 
 
-async def test_a_phone_shows_one_thing_at_a_time(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
+async def test_a_narrow_window_shows_one_panel_at_a_time(open_page: OpenPage, server: str) -> None:
+    ann = Account(server, "ann")
     room_id, name = ann.create_room()
     say(server, ann.token, room_id, "a" * 300)
     page = await sign_in(open_page, ann.name)
@@ -123,33 +123,33 @@ async def test_a_phone_shows_one_thing_at_a_time(open_page: OpenPage, server: st
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_nothing_stands_in_the_way_of_anybody(open_page: OpenPage, server: str, scheme: Any) -> None:
+async def test_the_page_has_no_serious_accessibility_violations(open_page: OpenPage, server: str, scheme: Any) -> None:
     if not AXE.is_file():
         skip("axe-core is not installed: run make test, or npm ci in web")
-    ann, bob = Somebody(server, "ann"), Somebody(server, "bob")
+    ann, bob = Account(server, "ann"), Account(server, "bob")
     room_id, _ = ann.create_room()
     bob.join(room_id)
     for text in (f"**Hi** @{ann.name}", "```\ncode\n```", "[a link](https://example.org)"):
         say(server, bob.token, room_id, text)
     page = await open_page("/")
     await page.emulate_media(color_scheme=scheme)
-    assert await broken_rules(page) == []
+    assert await accessibility_violations(page) == []
     await page.close()
-    page = await enter(open_page, ann, room_id)
+    page = await open_room(open_page, ann, room_id)
     await page.emulate_media(color_scheme=scheme)
     await use(row(page, f"@{ann.name}"), "Add reaction")
-    assert await broken_rules(page) == []
+    assert await accessibility_violations(page) == []
     await page.keyboard.press("Escape")
     for name, thing in (("2 members", "Members"), ("Search messages", "Search")):
         await page.get_by_role("button", name=name).click()
         await expect(page.get_by_role("complementary", name=thing)).to_be_visible()
-        assert await broken_rules(page) == []
+        assert await accessibility_violations(page) == []
     await page.get_by_role("button", name="New room").click()
-    assert await broken_rules(page) == []
+    assert await accessibility_violations(page) == []
 
 
-async def broken_rules(page: Page) -> list[str]:
-    """What axe finds serious."""
+async def accessibility_violations(page: Page) -> list[str]:
+    """The serious and critical violations that axe finds."""
     await page.evaluate(AXE.read_text())
     found: list[str] = await page.evaluate(SERIOUS)
     return found

@@ -1,4 +1,4 @@
-"""Staying signed in on the chat page: over expiring tokens, reloads and tabs, and no longer than one is."""
+"""Sessions on the chat page: token renewal, reloads, several tabs, and revoked sessions."""
 
 from pathlib import Path
 
@@ -6,7 +6,17 @@ import pytest
 from playwright.async_api import Browser, WebSocket, expect
 
 from tests.browser.another_client import ask, data_of, say
-from tests.browser.chat_page import PASSWORD, Somebody, arrive, enter, log, row, said, until_open, write
+from tests.browser.chat_page import (
+    PASSWORD,
+    Account,
+    log,
+    open_room,
+    open_with_session,
+    row,
+    shown_messages,
+    until_open,
+    write,
+)
 from tests.browser.conftest import open_browser
 from tests.browser.playground import OpenPage
 from tests.process import Process
@@ -18,7 +28,7 @@ SESSIONS = "{ me { sessions { id current } } }"
 REVOKE = "mutation ($input: RevokeSessionInput!) { revokeSession(input: $input) { errors { code } } }"
 RENEWED = "(old) => JSON.parse(localStorage['roomcast.session']).accessToken !== old"
 TOKEN = "JSON.parse(localStorage['roomcast.session']).accessToken"
-SPOIL = """() => {
+MAKE_TOKEN_STALE = """() => {
   const session = JSON.parse(localStorage['roomcast.session']);
   localStorage['roomcast.session'] = JSON.stringify({...session, staleAt: 0});
 }"""
@@ -28,11 +38,11 @@ async def test_tokens_are_renewed_over_the_open_socket(chromium: Browser, tmp_pa
     process = Process(f"sqlite:///{tmp_path}/chat.db", tmp_path, access_token_seconds=4)
     await process.start()
     try:
-        ann = Somebody(process.url, "ann")
+        ann = Account(process.url, "ann")
         room_id, _ = ann.create_room()
         async with open_browser(chromium, process.url) as open_page:
-            page = await arrive(open_page, ann)
-            await page.evaluate(SPOIL)  # so that it begins with a token of its own, all of whose life is before it
+            page = await open_with_session(open_page, ann)
+            await page.evaluate(MAKE_TOKEN_STALE)  # so that the page starts with a new token
             sockets: list[WebSocket] = []
             sent: list[str] = []
             page.on("websocket", lambda opened: sockets.append(opened))
@@ -44,7 +54,7 @@ async def test_tokens_are_renewed_over_the_open_socket(chromium: Browser, tmp_pa
                 await write(page, text)
                 await expect(row(page, text).get_by_role("button", name="Open thread")).to_be_attached()
                 await page.wait_for_function(RENEWED, arg=token)
-            assert await said(page) == ["with one token", "with the next"]
+            assert await shown_messages(page) == ["with one token", "with the next"]
             assert len(sockets) == 1
             assert sum("refreshSession" in frame for frame in sent) >= 2
             await page.close()
@@ -52,12 +62,12 @@ async def test_tokens_are_renewed_over_the_open_socket(chromium: Browser, tmp_pa
         await process.stop()
 
 
-async def test_a_page_that_slept_over_its_token_renews_it(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
+async def test_a_page_with_an_expired_token_renews_it(open_page: OpenPage, server: str) -> None:
+    ann = Account(server, "ann")
     room_id, _ = ann.create_room()
-    page = await enter(open_page, ann, room_id)
+    page = await open_room(open_page, ann, room_id)
     old = await page.evaluate(TOKEN)
-    await page.evaluate(SPOIL)
+    await page.evaluate(MAKE_TOKEN_STALE)
     await page.reload()
     await until_open(page)
     assert await page.evaluate(TOKEN) != old
@@ -65,11 +75,11 @@ async def test_a_page_that_slept_over_its_token_renews_it(open_page: OpenPage, s
     await expect(row(page, "good morning").get_by_role("button", name="Open thread")).to_be_attached()
 
 
-async def test_two_tabs_are_one_person(open_page: OpenPage, server: str) -> None:
-    ann, bob = Somebody(server, "ann"), Somebody(server, "bob")
+async def test_two_tabs_share_one_session(open_page: OpenPage, server: str) -> None:
+    ann, bob = Account(server, "ann"), Account(server, "bob")
     room_id, _ = ann.create_room()
     bob.join(room_id)
-    one = await enter(open_page, ann, room_id)
+    one = await open_room(open_page, ann, room_id)
     other = await open_page(f"/#{room_id}")
     await until_open(other)
     await write(one, "from one tab")
@@ -81,10 +91,10 @@ async def test_two_tabs_are_one_person(open_page: OpenPage, server: str) -> None
     await expect(other.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-async def test_a_session_that_is_ended_elsewhere_ends_here(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
+async def test_a_revoked_session_signs_the_page_out(open_page: OpenPage, server: str) -> None:
+    ann = Account(server, "ann")
     room_id, _ = ann.create_room()
-    page = await enter(open_page, ann, room_id)
+    page = await open_room(open_page, ann, room_id)
     signed_in = ask(server, LOGIN, {"input": {"usernameOrEmail": ann.name, "password": PASSWORD}})
     token = signed_in["tokens"]["accessToken"]
     for session in data_of(server, SESSIONS, {}, token)["me"]["sessions"]:

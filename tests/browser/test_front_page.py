@@ -1,4 +1,4 @@
-"""The page for who is not signed in: the way in, what roomcast is, and where its doors are."""
+"""The page for visitors who are not signed in: the sign-in form and the links of the server."""
 
 import pytest
 from playwright.async_api import expect
@@ -8,17 +8,17 @@ from tests.browser.playground import OpenPage
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_every_door_of_the_front_page_opens(open_page: OpenPage) -> None:
+async def test_every_link_of_the_front_page_works(open_page: OpenPage) -> None:
     page = await open_page("/")
-    doors = page.get_by_role("navigation", name="This server").get_by_role("link")
-    await expect(doors).to_have_count(3)
-    for name in await doors.all_inner_texts():
-        door = doors.filter(has_text=name.splitlines()[0])
-        answer = await page.request.get(await door.evaluate("link => link.href"), headers={"Accept": "text/html"})
+    links = page.get_by_role("navigation", name="This server").get_by_role("link")
+    await expect(links).to_have_count(3)
+    for name in await links.all_inner_texts():
+        link = links.filter(has_text=name.splitlines()[0])
+        answer = await page.request.get(await link.evaluate("link => link.href"), headers={"Accept": "text/html"})
         assert answer.ok, name
 
 
-async def test_the_front_page_leads_to_graphiql_and_back(open_page: OpenPage) -> None:
+async def test_the_front_page_links_to_graphiql_and_back(open_page: OpenPage) -> None:
     page = await open_page("/")
     await page.get_by_role("link", name="GraphiQL").click()
     await page.get_by_role("link", name="roomcast").click()

@@ -1,4 +1,4 @@
-"""GraphiQL as people meet it: served from here alone, its examples run, and the token of the Headers tab counts."""
+"""The GraphiQL page: its examples run, and it uses the token of the Headers tab."""
 
 import json
 from urllib.parse import urlencode
@@ -27,15 +27,15 @@ async def test_graphiql_opens_with_an_example_in_every_tab(open_page: OpenPage) 
     await expect(editor(page, "Headers")).to_contain_text('{"Authorization": "Bearer "}')
 
 
-async def test_the_examples_run_in_order_with_nothing_typed(open_page: OpenPage) -> None:
+async def test_the_examples_run_in_order_without_input(open_page: OpenPage) -> None:
     page = await open_graphiql(open_page)
-    for name, proof in EXAMPLES.items():
+    for name, expected in EXAMPLES.items():
         await open_tab(page, name)
         await run(page)
-        await expect(answer(page)).to_contain_text(proof)
+        await expect(answer(page)).to_contain_text(expected)
 
 
-async def test_a_query_carries_the_token_of_the_headers_tab(open_page: OpenPage, server: str) -> None:
+async def test_a_query_sends_the_token_of_the_headers_tab(open_page: OpenPage, server: str) -> None:
     token = sign_up(server, "ann")
     page = await open_graphiql(open_page)
     await write(page, "Query Editor", "{ me { user { username } } }")
@@ -44,7 +44,7 @@ async def test_a_query_carries_the_token_of_the_headers_tab(open_page: OpenPage,
     await expect(answer(page)).to_contain_text('"username": "ann"')
 
 
-async def test_a_subscription_hears_what_another_client_sends(open_page: OpenPage, server: str) -> None:
+async def test_a_subscription_shows_messages_of_another_client(open_page: OpenPage, server: str) -> None:
     token = sign_up(server, "bob")
     room = create_room(server, token, "Kitchen")
     say(server, token, room["id"], "Tea?")
@@ -60,13 +60,13 @@ async def test_a_subscription_hears_what_another_client_sends(open_page: OpenPag
     await expect(answer(page)).to_contain_text('"replayed": false')
 
 
-async def test_the_explorer_opens_on_the_query_at_hand(open_page: OpenPage) -> None:
+async def test_the_explorer_shows_the_current_query(open_page: OpenPage) -> None:
     page = await open_graphiql(open_page)
     await page.get_by_role("button", name="Show GraphiQL Explorer").click()
     await expect(page.locator(".docExplorerWrap")).to_contain_text("signup")
 
 
-async def test_a_link_brings_its_query_and_variables(open_page: OpenPage) -> None:
+async def test_a_link_opens_its_query_and_variables(open_page: OpenPage) -> None:
     link = {"query": "query Linked($id: ID!) { user(id: $id) { id } }", "variables": '{"id": "user_1"}'}
     page = await open_graphiql(open_page, f"/graphql?{urlencode(link)}")
     await expect(editor(page, "Query Editor")).to_contain_text("query Linked")
@@ -75,7 +75,7 @@ async def test_a_link_brings_its_query_and_variables(open_page: OpenPage) -> Non
     await expect(editor(page, "Variables")).to_contain_text('{"id": "user_1"}')
 
 
-async def test_nothing_typed_outlives_the_tab(open_page: OpenPage) -> None:
+async def test_input_is_not_kept_after_a_reload(open_page: OpenPage) -> None:
     page = await open_graphiql(open_page)
     await run(page)
     await expect(answer(page)).to_contain_text("accessToken")

@@ -1,4 +1,4 @@
-"""The chat page's own tests: its documents against the schema, its timeline against the law of events."""
+"""Runs the chat page's own unit tests, with npm."""
 
 import shutil
 import subprocess
@@ -12,7 +12,7 @@ WEB = Path(__file__).parents[2] / "web"
 
 
 @pytest.mark.node
-def test_the_page_keeps_its_own_promises() -> None:
+def test_the_unit_tests_of_the_chat_page_pass() -> None:
     if shutil.which("npm") is None:
         skip("no npm here: install Node.js 20 or newer")
     if not (WEB / "node_modules" / "vite").is_dir():

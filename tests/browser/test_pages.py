@@ -1,4 +1,4 @@
-"""The pages without a browser: what is served, what is not, and what every response says of itself."""
+"""The pages without a browser: which files are served, and with which headers."""
 
 import hashlib
 import json
@@ -33,23 +33,23 @@ async def upload(_: Request) -> Response:
 
 @pytest_asyncio.fixture
 async def web() -> AsyncIterator[httpx.AsyncClient]:
-    doors = [Route("/graphql", graphiql), Route("/data", data), Route("/upload", upload), *routes()]
-    app = SecurityHeaders(Starlette(routes=doors))
+    all_routes = [Route("/graphql", graphiql), Route("/data", data), Route("/upload", upload), *routes()]
+    app = SecurityHeaders(Starlette(routes=all_routes))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://roomcast") as client:
         yield client
 
 
-def test_what_is_vendored_is_what_the_manifest_says() -> None:
+def test_the_vendored_files_match_their_manifest() -> None:
     manifest = json.loads((VENDOR / "manifest.json").read_bytes())
     vendored = {path.name: path.read_bytes() for path in VENDOR.iterdir() if path.name != "manifest.json"}
-    assert {name: hashlib.sha256(held).hexdigest() for name, held in vendored.items()} == {
+    assert {name: hashlib.sha256(content).hexdigest() for name, content in vendored.items()} == {
         entry["file"]: entry["sha256"] for entry in manifest
     }
     assert all(entry["package"] and entry["version"] and entry["path"] and entry["licence"] for entry in manifest)
 
 
 @pytest.mark.parametrize("path", ["/", "/graphql"])
-async def test_a_page_lets_nothing_from_elsewhere_in(web: httpx.AsyncClient, path: str) -> None:
+async def test_the_policy_of_a_page_allows_no_other_origins(web: httpx.AsyncClient, path: str) -> None:
     page = await web.get(path)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert page.headers["content-security-policy"] == PAGE_POLICY
@@ -64,7 +64,7 @@ async def test_every_response_carries_the_security_headers(web: httpx.AsyncClien
 
 
 @pytest.mark.parametrize("path", ["/data", "/static/app/app.js", "/missing"])
-async def test_what_is_no_page_may_load_nothing(web: httpx.AsyncClient, path: str) -> None:
+async def test_the_policy_of_other_responses_allows_nothing(web: httpx.AsyncClient, path: str) -> None:
     assert (await web.get(path)).headers["content-security-policy"] == DATA_POLICY
 
 
@@ -73,7 +73,7 @@ async def test_a_response_keeps_the_policy_it_has_set(web: httpx.AsyncClient) ->
 
 
 @pytest.mark.parametrize("path", ["/", "/static/graphiql/boot.js"])
-async def test_a_second_visit_gets_no_body_and_no_new_policy(web: httpx.AsyncClient, path: str) -> None:
+async def test_a_revalidated_page_gets_a_304_without_a_new_policy(web: httpx.AsyncClient, path: str) -> None:
     first = await web.get(path)
     again = await web.get(path, headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
@@ -81,7 +81,7 @@ async def test_a_second_visit_gets_no_body_and_no_new_policy(web: httpx.AsyncCli
     assert "content-security-policy" not in again.headers
 
 
-async def test_a_script_is_a_script_whatever_the_machine_believes(
+async def test_content_types_do_not_depend_on_the_machine(
     web: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mimetypes.init()
@@ -104,11 +104,11 @@ async def test_a_script_is_a_script_whatever_the_machine_believes(
         "/static/graphiql/",
     ],
 )
-async def test_nothing_but_the_packages_own_files_is_served(web: httpx.AsyncClient, path: str) -> None:
+async def test_only_the_files_of_the_package_are_served(web: httpx.AsyncClient, path: str) -> None:
     assert (await web.get(path)).status_code == 404
 
 
-async def test_a_stream_passes_piece_by_piece() -> None:
+async def test_a_streamed_response_is_not_buffered() -> None:
     sent: list[Message] = []
 
     async def streaming(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -124,7 +124,7 @@ async def test_a_stream_passes_piece_by_piece() -> None:
     assert dict(sent[0]["headers"])[b"x-content-type-options"] == b"nosniff"
 
 
-async def test_a_websocket_is_left_alone() -> None:
+async def test_websockets_are_passed_through() -> None:
     seen: list[object] = []
 
     async def app(_scope: Scope, receive: Receive, send: Send) -> None:

@@ -14,7 +14,7 @@ from tests.process import Process
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 
-async def test_the_link_that_was_logged_opens_the_first_account(chromium: Browser, tmp_path: Path) -> None:
+async def test_the_logged_setup_link_creates_the_first_account(chromium: Browser, tmp_path: Path) -> None:
     server = Process("", tmp_path, profile="production")
     await server.start()
     try:

@@ -25,21 +25,21 @@ def settings(person: UserClient, proxy: Proxy, room_id: str, **more: Any) -> dic
 
 @pytest.mark.parametrize("client", CLIENTS)
 async def test_a_javascript_client_that_reconnects_loses_and_repeats_nothing(ann: UserClient, client: str) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     async with (
         Proxy(ann.app.url) as proxy,
-        NodeClient(client=client, **settings(ann, proxy, den)) as reader,
+        NodeClient(client=client, **settings(ann, proxy, room_id)) as reader,
     ):
         await ann.app.wait_for_streams(1)
-        await ann.send_messages(den, "one", "two")
+        await ann.send_messages(room_id, "one", "two")
         await reader.wait_for("body", "two")
         for missed in ("three", "four"):
             proxy.rejects = True
             proxy.cut()
             await reader.wait_for("closed")
-            await ann.send_messages(den, missed, f"{missed} again")
+            await ann.send_messages(room_id, missed, f"{missed} again")
             proxy.rejects = False
             await reader.wait_for("body", f"{missed} again")
-        await ann.send_messages(den, "five")
+        await ann.send_messages(room_id, "five")
         await reader.wait_for("body", "five")
         assert reader.bodies == ["one", "two", "three", "three again", "four", "four again", "five"]

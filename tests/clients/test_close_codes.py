@@ -32,29 +32,29 @@ def restart(app: RunningApp) -> None:
 
 @pytest.mark.parametrize("code", [4400, 4406, 4409, 4429])
 async def test_a_client_that_breaks_the_protocol_gives_up(ann: UserClient, code: int) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     async with (
         Proxy(ann.app.url) as proxy,
-        NodeClient(client="graphql-ws", **settings(ann, proxy, den, mischief=code)) as client,
+        NodeClient(client="graphql-ws", **settings(ann, proxy, room_id, mischief=code)) as client,
     ):
         assert await client.wait_for("failed") == code
         assert [line["closed"] for line in client.seen if "closed" in line] == [code]
 
 
 async def test_a_client_with_a_bad_token_gives_up_after_4401(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     async with (
         Proxy(ann.app.url) as proxy,
-        NodeClient(client="graphql-ws", **settings(ann, proxy, den, token="nonsense")) as client,
+        NodeClient(client="graphql-ws", **settings(ann, proxy, room_id, token="nonsense")) as client,
     ):
         assert await client.wait_for("failed") == 4401
 
 
 async def test_the_client_of_a_banned_user_gets_the_end_event_and_a_4401(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     async with (
         Proxy(bob.app.url) as proxy,
-        NodeClient(client="graphql-ws", **settings(bob, proxy, den)) as client,
+        NodeClient(client="graphql-ws", **settings(bob, proxy, room_id)) as client,
     ):
         await bob.app.wait_for_streams(1)
         await ann.mutate(BAN, userId=bob.id)
@@ -63,44 +63,44 @@ async def test_the_client_of_a_banned_user_gets_the_end_event_and_a_4401(ann: Us
 
 
 async def test_a_client_reconnects_after_1012(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     async with (
         Proxy(ann.app.url) as proxy,
-        NodeClient(client="graphql-ws", **settings(ann, proxy, den)) as client,
+        NodeClient(client="graphql-ws", **settings(ann, proxy, room_id)) as client,
     ):
-        await goes_on_after(1012, client, ann, den, lambda: restart(ann.app))
+        await check_continues_after(1012, client, ann, room_id, lambda: restart(ann.app))
 
 
 async def test_a_client_retries_after_1013_until_it_is_admitted(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     admission = ann.app.roomcast.sockets.admission
     admission.limits = ConnectionLimits(connections=0)
     async with (
         Proxy(ann.app.url) as proxy,
-        NodeClient(client="graphql-ws", **settings(ann, proxy, den)) as client,
+        NodeClient(client="graphql-ws", **settings(ann, proxy, room_id)) as client,
     ):
         for _ in range(2):
             await client.wait_for("closed", 1013)
         admission.limits = ConnectionLimits()
         await client.wait_for("connected")
         await ann.app.wait_for_streams(1)
-        await ann.send_messages(den, "welcome")
+        await ann.send_messages(room_id, "welcome")
         await client.wait_for("body", "welcome")
 
 
 async def test_a_client_that_was_frozen_is_closed_with_4408_and_catches_up(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     ann.app.roomcast.sockets.timeouts = QUICK
     async with (
         Proxy(ann.app.url) as proxy,
-        NodeClient(client="graphql-ws", **settings(ann, proxy, den)) as client,
+        NodeClient(client="graphql-ws", **settings(ann, proxy, room_id)) as client,
     ):
         await ann.app.wait_for_streams(1)
-        await ann.send_messages(den, "before")
+        await ann.send_messages(room_id, "before")
         await client.wait_for("body", "before")
         client.freeze()
         await ann.app.wait_for_streams(0)
-        await ann.send_messages(den, "meanwhile")
+        await ann.send_messages(room_id, "meanwhile")
         client.thaw()
         await client.wait_for("closed", 4408)
         await client.wait_for("body", "meanwhile")
@@ -111,22 +111,22 @@ async def test_a_client_refreshes_its_token_after_4403_and_goes_on(make_app: Mak
     app = await make_app(access_token_seconds=2)
     app.roomcast.sockets.timeouts = replace(QUICK, heartbeat=12)
     async with await sign_up(app, "ann") as ann, Proxy(app.url) as proxy:
-        den = await ann.create_room("den")
-        more = settings(ann, proxy, den, refreshToken=ann.refresh_token)
+        room_id = await ann.create_room("den")
+        more = settings(ann, proxy, room_id, refreshToken=ann.refresh_token)
         async with NodeClient(client="graphql-ws", **more) as client:
             await app.wait_for_streams(1)
-            await ann.send_messages(den, "with the first token")
+            await ann.send_messages(room_id, "with the first token")
             await client.wait_for("body", "with the first token")
             await client.wait_for("closed", 4403)
             await client.wait_for("renewed")
             async with await sign_up(app, "bob") as bob:
-                await bob.join(den)
-                await bob.send_messages(den, "with the second")
+                await bob.join(room_id)
+                await bob.send_messages(room_id, "with the second")
             await client.wait_for("body", "with the second")
             assert client.bodies == ["with the first token", "@bob joined.", "with the second"]
 
 
-async def goes_on_after(
+async def check_continues_after(
     code: int, client: NodeClient, person: UserClient, room_id: str, end: Callable[[], None]
 ) -> None:
     await person.app.wait_for_streams(1)

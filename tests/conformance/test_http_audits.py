@@ -22,7 +22,7 @@ async def test_every_graphql_http_audit_passes(app: RunningApp) -> None:
     process = await asyncio.create_subprocess_exec(
         node, "audit.mjs", f"{app.url}/graphql", cwd=FOLDER, stdout=asyncio.subprocess.PIPE
     )
-    said, _ = await asyncio.wait_for(process.communicate(), 60)
-    outcomes = [json.loads(line) for line in said.splitlines()]
+    output, _ = await asyncio.wait_for(process.communicate(), 60)
+    outcomes = [json.loads(line) for line in output.splitlines()]
     assert [outcome for outcome in outcomes if outcome["status"] != "ok"] == []
     assert len(outcomes) == AUDITS

@@ -14,12 +14,12 @@ LONG = "x" * 1000
 
 async def close_of(app: RunningApp, *messages: Any, acknowledged: bool = True) -> tuple[int | None, str | None]:
     """The close code and reason after a client has sent these messages."""
-    async with SocketClient(app.ws_url) as wire:
+    async with SocketClient(app.ws_url) as connection:
         if acknowledged:
-            await wire.init()
+            await connection.init()
         for message in messages:
-            await wire.ws.send(message if isinstance(message, bytes) else json.dumps(message))
-        return await wire.closed()
+            await connection.ws.send(message if isinstance(message, bytes) else json.dumps(message))
+        return await connection.closed()
 
 
 # ------------------------------------------------------------------ opening
@@ -27,15 +27,15 @@ async def close_of(app: RunningApp, *messages: Any, acknowledged: bool = True) -
 
 @pytest.mark.parametrize("subprotocol", [None, "graphql-ws", "something-else"])
 async def test_another_subprotocol_closes_with_4406(app: RunningApp, subprotocol: str | None) -> None:
-    async with SocketClient(app.ws_url, subprotocol=subprotocol) as wire:
-        assert await wire.closed() == (4406, "Subprotocol not acceptable")
+    async with SocketClient(app.ws_url, subprotocol=subprotocol) as connection:
+        assert await connection.closed() == (4406, "Subprotocol not acceptable")
 
 
 @pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {}}, {"payload": {"any": [1]}}])
 async def test_a_connection_is_acknowledged(app: RunningApp, payload: dict[str, Any]) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.send(type="connection_init", **payload)
-        assert (await wire.next_control())["type"] == "connection_ack"
+    async with SocketClient(app.ws_url) as connection:
+        await connection.send(type="connection_init", **payload)
+        assert (await connection.next_control())["type"] == "connection_ack"
 
 
 async def test_a_second_connection_init_closes_with_4429_even_before_the_ack(app: RunningApp) -> None:
@@ -57,7 +57,7 @@ NO_STRINGS: list[Any] = [1, [], {}, True]
 
 
 def changed(name: str, *values: Any) -> list[Any]:
-    """A subscribe message whose payload has each of these under that name."""
+    """Subscribe messages whose payload has each of these values under that name."""
     return [{**SUBSCRIBE, "payload": {**QUERY, name: value}} for value in values]
 
 
@@ -86,39 +86,39 @@ async def test_a_malformed_message_closes_with_4400_and_a_reason_that_fits(app: 
 
 
 async def test_malformed_messages_affect_no_other_connection(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     async with ann.connect() as good:
-        watching = await good.subscribe(ROOM_MESSAGES, roomId=den)
+        subscription = await good.subscribe(ROOM_MESSAGES, roomId=room_id)
         await app.wait_for_streams(1)
         for message in MALFORMED[:20]:
             await close_of(app, message)
-        await ann.send_messages(den, "still here")
-        assert (await watching.next_event())["message"]["body"] == "still here"
+        await ann.send_messages(room_id, "still here")
+        assert (await subscription.next_event())["message"]["body"] == "still here"
 
 
 # ------------------------------------------------------------------ pings
 
 
 async def test_pings_are_echoed_at_any_time_and_pongs_ignored(app: RunningApp) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.send(type="ping")
-        assert await wire.next_control() == {"type": "pong"}
-        await wire.init()
-        await wire.send(type="pong", payload={"nobody": "asked"})
-        await wire.send(type="ping", payload={"n": 1})
-        assert await wire.next_control() == {"type": "pong", "payload": {"n": 1}}
+    async with SocketClient(app.ws_url) as connection:
+        await connection.send(type="ping")
+        assert await connection.next_control() == {"type": "pong"}
+        await connection.init()
+        await connection.send(type="pong", payload={"nobody": "asked"})
+        await connection.send(type="ping", payload={"n": 1})
+        assert await connection.next_control() == {"type": "pong", "payload": {"n": 1}}
 
 
 # ------------------------------------------------------------------ operations
 
 
 async def test_a_query_is_answered_once_and_completed(app: RunningApp) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.init()
+    async with SocketClient(app.ws_url) as connection:
+        await connection.init()
         for _ in range(2):  # the id is free again at once
-            await wire.send(**SUBSCRIBE)
-            assert (await wire.next_message("1"))["payload"] == {"data": {"__typename": "Query"}}
-            assert await wire.next_message("1") == {"id": "1", "type": "complete"}
+            await connection.send(**SUBSCRIBE)
+            assert (await connection.next_message("1"))["payload"] == {"data": {"__typename": "Query"}}
+            assert await connection.next_message("1") == {"id": "1", "type": "complete"}
 
 
 @pytest.mark.parametrize(
@@ -139,49 +139,49 @@ async def test_a_query_is_answered_once_and_completed(app: RunningApp) -> None:
 async def test_a_bad_operation_gets_an_error_and_the_connection_stays_open(
     app: RunningApp, payload: dict[str, Any], code: str
 ) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.init()
-        await wire.send(type="subscribe", id="bad", payload=payload)
-        message = await wire.next_message("bad")
+    async with SocketClient(app.ws_url) as connection:
+        await connection.init()
+        await connection.send(type="subscribe", id="bad", payload=payload)
+        message = await connection.next_message("bad")
         assert message["type"] == "error"
         assert [error["extensions"]["code"] for error in message["payload"]] == [code] * len(message["payload"])
-        await wire.send(**{**SUBSCRIBE, "id": "bad"})  # nothing follows an error, and its id is free
-        assert (await wire.next_message("bad"))["type"] == "next"
+        await connection.send(**{**SUBSCRIBE, "id": "bad"})  # nothing follows an error, and its id is free
+        assert (await connection.next_message("bad"))["type"] == "next"
 
 
 async def test_a_duplicate_id_closes_with_4409_however_long_it_is(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     for id_ in ("1", "x" * 128):
-        async with ann.connect() as wire:
-            watch = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
-            await wire.send(type="subscribe", id=id_, payload=watch)
+        async with ann.connect() as connection:
+            subscribe_payload = {"query": ROOM_MESSAGES, "variables": {"roomId": room_id}}
+            await connection.send(type="subscribe", id=id_, payload=subscribe_payload)
             await app.wait_for_streams(1)
-            await wire.send(type="subscribe", id=id_, payload=QUERY)
-            code, reason = await wire.closed()
+            await connection.send(type="subscribe", id=id_, payload=QUERY)
+            code, reason = await connection.closed()
             assert (code, reason) == (4409, f"Subscriber for {id_} already exists"[: len(reason or "")])
         await app.wait_for_streams(0)
 
 
 async def test_complete_for_an_unknown_or_finished_operation_is_ignored(app: RunningApp) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.init()
+    async with SocketClient(app.ws_url) as connection:
+        await connection.init()
         for _ in range(3):
-            await wire.send(type="complete", id="1")
-        await wire.send(**SUBSCRIBE)
-        assert (await wire.next_message("1"))["type"] == "next"
-        await wire.send(type="complete", id="1")
-        await wire.send(type="ping")
-        assert await wire.next_control() == {"type": "pong"}
+            await connection.send(type="complete", id="1")
+        await connection.send(**SUBSCRIBE)
+        assert (await connection.next_message("1"))["type"] == "next"
+        await connection.send(type="complete", id="1")
+        await connection.send(type="ping")
+        assert await connection.next_control() == {"type": "pong"}
 
 
 async def test_a_completed_stream_sends_nothing_and_its_id_can_be_used_again(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    async with ann.connect() as wire:
-        watch = {"query": ROOM_MESSAGES, "variables": {"roomId": den}}
-        await wire.send(type="subscribe", id="1", payload=watch)
+    room_id = await ann.create_room("den")
+    async with ann.connect() as connection:
+        subscribe_payload = {"query": ROOM_MESSAGES, "variables": {"roomId": room_id}}
+        await connection.send(type="subscribe", id="1", payload=subscribe_payload)
         await app.wait_for_streams(1)
-        await wire.send(type="complete", id="1")
+        await connection.send(type="complete", id="1")
         await app.wait_for_streams(0)
-        await ann.send_messages(den, "to nobody")
-        await wire.send(**SUBSCRIBE)
-        assert (await wire.next_message("1"))["payload"] == {"data": {"__typename": "Query"}}
+        await ann.send_messages(room_id, "to nobody")
+        await connection.send(**SUBSCRIBE)
+        assert (await connection.next_message("1"))["payload"] == {"data": {"__typename": "Query"}}

@@ -21,13 +21,13 @@ from tests.process import Process
 from tests.running_app import RunningApp
 
 FULL = os.environ.get("ROOMCAST_TEST_CHAOS") == "full"
-"""The long form of every test here: `make chaos`."""
+"""Whether to run the long form of the chaos tests: `make chaos`."""
 
 CATCH_UP_SECONDS = 600.0 if FULL else 60.0
 RETRY_SECONDS = 0.05
 
 Json = dict[str, Any]
-Place = RunningApp | Process
+Server = RunningApp | Process
 
 WATCH = (
     "subscription Watch($roomId: ID!, $after: Cursor) { roomMessages(roomId: $roomId, after: $after) "
@@ -39,16 +39,16 @@ PAGE = (
 )
 
 
-def many(full: int, short: int) -> int:
+def full_or_short(full: int, short: int) -> int:
     return full if FULL else short
 
 
-class Survivor:
-    """Listens to a room from the given cursor. `heard` is all it was ever shown, as a user would see it."""
+class ReconnectingClient:
+    """Subscribes to a room from a cursor and reconnects after every failure. `received`: all messages, in order."""
 
-    def __init__(self, places: Sequence[Place], token: str, room_id: str, cursor: str) -> None:
-        self._places, self._token, self._room_id, self._cursor = places, token, room_id, cursor
-        self.heard: list[tuple[int, str]] = []
+    def __init__(self, servers: Sequence[Server], token: str, room_id: str, cursor: str) -> None:
+        self._servers, self._token, self._room_id, self._cursor = servers, token, room_id, cursor
+        self.received: list[tuple[int, str]] = []
         self.ws: ClientConnection | None = None
         self.connections = 0
         self._more = asyncio.Event()
@@ -56,7 +56,7 @@ class Survivor:
     async def run(self) -> None:
         while True:
             try:
-                await self._listen(random.choice(self._places).ws_url)
+                await self._listen(random.choice(self._servers).ws_url)
             except (ConnectionClosed, InvalidHandshake, OSError, EOFError):
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -76,37 +76,37 @@ class Survivor:
                 elif message["type"] == "ping":
                     await ws.send('{"type":"pong"}')
                 else:
-                    self._hear(message)
+                    self._on_message(message)
 
     def _after(self) -> Json:
-        """What the subscription says of where it resumes."""
+        """The variables of the subscription that say where to resume."""
         return {"after": self._cursor}
 
     def _resume(self) -> Json:
-        """What the connection says of it."""
+        """The payload of `connection_init` that says where to resume."""
         return {}
 
-    def _hear(self, message: Json) -> None:
+    def _on_message(self, message: Json) -> None:
         assert message["type"] == "next", message
         assert "errors" not in message["payload"], message
         delivery = message["payload"]["data"]["roomMessages"]
         self._cursor = delivery["cursor"]
-        self.heard.append((delivery["message"]["seq"], delivery["message"]["body"]))
+        self.received.append((delivery["message"]["seq"], delivery["message"]["body"]))
         self._more.set()
 
     def cut(self) -> None:
-        """Without a word, as networks do it."""
+        """Abort the connection without a close frame, as a network failure does."""
         if self.ws is not None:
             self.ws.transport.abort()
 
     async def until(self, count: int) -> None:
-        while len(self.heard) < count:
+        while len(self.received) < count:
             self._more.clear()
             await self._more.wait()
 
 
-class ByMap(Survivor):
-    """Names its cursor while it connects, and nothing when it subscribes."""
+class ResumeMapClient(ReconnectingClient):
+    """Sends its cursor in the resume map of `connection_init` instead of with the subscription."""
 
     def _after(self) -> Json:
         return {}
@@ -116,16 +116,20 @@ class ByMap(Survivor):
 
 
 @asynccontextmanager
-async def surviving(
-    count: int, places: Sequence[Place], person: UserClient, room_id: str, kind: type[Survivor] = Survivor
-) -> AsyncIterator[list[Survivor]]:
-    """So many clients of one person, from the room's present on; an error of theirs is the test's."""
+async def reconnecting_clients(
+    count: int,
+    servers: Sequence[Server],
+    person: UserClient,
+    room_id: str,
+    kind: type[ReconnectingClient] = ReconnectingClient,
+) -> AsyncIterator[list[ReconnectingClient]]:
+    """Run `count` clients of one user from the room's current position. An error in a client fails the test."""
     cursor = (await person.execute(PAGE, id=room_id))["messages"]["streamCursor"]
     assert person.token is not None
-    survivors = [kind(places, person.token, room_id, cursor) for _ in range(count)]
-    tasks = [asyncio.create_task(survivor.run()) for survivor in survivors]
+    clients = [kind(servers, person.token, room_id, cursor) for _ in range(count)]
+    tasks = [asyncio.create_task(client.run()) for client in clients]
     try:
-        yield survivors
+        yield clients
     finally:
         for task in tasks:
             task.cancel()
@@ -134,33 +138,35 @@ async def surviving(
     assert not failed, failed[0]
 
 
-async def talk(places: Sequence[Place], person: UserClient, room_id: str, bodies: Sequence[str]) -> None:
-    """Send these one after another, each until it is acknowledged; a repeated send is still one message."""
+async def send_with_retries(servers: Sequence[Server], person: UserClient, room_id: str, bodies: Sequence[str]) -> None:
+    """Send messages one after another, each until it is acknowledged. A repeated send is one message."""
     async with httpx.AsyncClient(timeout=10, headers={"authorization": f"Bearer {person.token}"}) as http:
         for body in bodies:
             sent = {"roomId": room_id, "body": body, "clientMessageId": str(uuid.uuid4())}
-            while not await _is_sent(http, random.choice(places), sent):  # noqa: ASYNC110 (nothing tells when it will)
+            while not await _is_sent(http, random.choice(servers), sent):  # noqa: ASYNC110 (there is no event for it)
                 await asyncio.sleep(RETRY_SECONDS)
 
 
-async def _is_sent(http: httpx.AsyncClient, place: Place, sent: Json) -> bool:
+async def _is_sent(http: httpx.AsyncClient, server: Server, sent: Json) -> bool:
     try:
-        answer = await http.post(f"{place.url}/graphql", json={"query": SEND, "variables": {"input": sent}})
+        answer = await http.post(f"{server.url}/graphql", json={"query": SEND, "variables": {"input": sent}})
     except httpx.HTTPError:
         return False
-    said = answer.json()
-    assert answer.status_code != 401, said  # no patience helps against this
-    return "errors" not in said and said["data"]["sendMessage"]["errors"] == []
+    body_json = answer.json()
+    assert answer.status_code != 401, body_json  # retrying does not help
+    return "errors" not in body_json and body_json["data"]["sendMessage"]["errors"] == []
 
 
-async def crowd_talks(places: Sequence[Place], person: UserClient, room_id: str, count: int, voices: int = 8) -> None:
-    """So many messages, by several at once."""
-    shares = [[f"{voice}.{number}" for number in range(voice, count, voices)] for voice in range(voices)]
-    await asyncio.gather(*(talk(places, person, room_id, share) for share in shares))
+async def send_concurrently(
+    servers: Sequence[Server], person: UserClient, room_id: str, count: int, senders: int = 8
+) -> None:
+    """Send `count` messages over several concurrent senders."""
+    shares = [[f"{sender}.{number}" for number in range(sender, count, senders)] for sender in range(senders)]
+    await asyncio.gather(*(send_with_retries(servers, person, room_id, share) for share in shares))
 
 
-async def the_log(person: UserClient, room_id: str) -> list[tuple[int, str]]:
-    """All messages of the room, as its history has them."""
+async def full_history(person: UserClient, room_id: str) -> list[tuple[int, str]]:
+    """All messages of the room's history."""
     found: list[tuple[int, str]] = []
     page: Json = {"pageInfo": {"hasNextPage": True, "endCursor": None}}
     while page["pageInfo"]["hasNextPage"]:
@@ -169,30 +175,32 @@ async def the_log(person: UserClient, room_id: str) -> list[tuple[int, str]]:
     return found
 
 
-async def all_agree(survivors: Sequence[Survivor], person: UserClient, room_id: str, count: int) -> None:
-    """Every client has been shown every message of the log once, in its order."""
-    log = await the_log(person, room_id)
+async def check_all_received(
+    clients: Sequence[ReconnectingClient], person: UserClient, room_id: str, count: int
+) -> None:
+    """Assert that every client receives every message of the log once and in order."""
+    log = await full_history(person, room_id)
     assert len(log) == len({body for _, body in log}) == count
     async with asyncio.timeout(CATCH_UP_SECONDS):
-        await asyncio.gather(*(survivor.until(count) for survivor in survivors))
-    for survivor in survivors:
-        assert survivor.heard == log
+        await asyncio.gather(*(client.until(count) for client in clients))
+    for client in clients:
+        assert client.received == log
 
 
 CUT_SECONDS = 0.1 if FULL else 0.02
-"""Between two cuts, on average: each client is cut some dozens of times, in the short form some times."""
+"""The average time between two cuts: each client is cut dozens of times, a few times in the short form."""
 
 
-async def cut_at_random(survivors: Sequence[Survivor]) -> None:
-    """Until it is cancelled."""
+async def cut_random_clients(clients: Sequence[ReconnectingClient]) -> None:
+    """Cut random clients until cancelled."""
     while True:
         await asyncio.sleep(random.uniform(0, 2 * CUT_SECONDS))
-        random.choice(survivors).cut()
+        random.choice(clients).cut()
 
 
 @asynccontextmanager
-async def meanwhile(*coroutines: Any) -> AsyncIterator[None]:
-    """These run as long as the block, and are cancelled at its end."""
+async def running(*coroutines: Any) -> AsyncIterator[None]:
+    """Run coroutines during the block and cancel them at its end."""
     tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
     try:
         yield
@@ -203,7 +211,7 @@ async def meanwhile(*coroutines: Any) -> AsyncIterator[None]:
 
 
 def held_bytes() -> int:
-    """What Python objects of this process hold now; the first call starts to count."""
+    """The bytes that Python objects of this process hold. The first call starts the measurement."""
     if not tracemalloc.is_tracing():
         tracemalloc.start()
     gc.collect()

@@ -1,4 +1,4 @@
-"""Streams that the server ends: what their last cursor covers, and that the client is told of a failure."""
+"""Streams that the server ends: what their last cursor covers, and that a failure is sent as an error."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -18,24 +18,24 @@ POSITION = "query Position($id: ID!) { room(id: $id) { streamCursor } }"
 
 
 @pytest.fixture
-def few_tries(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry, "DEFECT_TRIES", 2)
 
 
 @asynccontextmanager
 async def unreadable_log(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
-    """Reads of the log wait until the end of the block; the event says that one of them waits."""
+    """Delay reads of the log until the end of the block. Yields an event that is set when a read is waiting."""
     source = app.roomcast.hub._source
-    asked, answered, after = asyncio.Event(), asyncio.Event(), source.after
+    read_started, read_may_finish, after = asyncio.Event(), asyncio.Event(), source.after
 
     async def wait(topic: str, seq: int, limit: int) -> Sequence[FeedEntry]:
-        asked.set()
-        await answered.wait()
+        read_started.set()
+        await read_may_finish.wait()
         return await after(topic, seq, limit)
 
     monkeypatch.setattr(source, "after", wait)
-    yield asked
-    answered.set()
+    yield read_started
+    read_may_finish.set()
 
 
 async def execute(app: RunningApp, statement: str) -> None:
@@ -43,52 +43,52 @@ async def execute(app: RunningApp, statement: str) -> None:
         await (await work.session.connection()).execute(sa.text(statement))
 
 
-def error_of(told: Json) -> str:
-    assert told["type"] == "error", told
-    return str(told["payload"][0]["extensions"]["code"])
+def error_of(message: Json) -> str:
+    assert message["type"] == "error", message
+    return str(message["payload"][0]["extensions"]["code"])
 
 
 async def test_the_last_cursor_of_a_stream_covers_only_sent_events(
     app: RunningApp, ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-    cursor = (await bob.execute(POSITION, id=den))["room"]["streamCursor"]
-    await ann.send_messages(den, "one", "two", "three")
-    async with bob.connect() as wire, unreadable_log(app, monkeypatch) as asked:
-        watching = await wire.subscribe(ROOM_EVENTS, roomId=den, after=cursor)
-        assert (await watching.next_event())["__typename"] == "StreamReady"
-        await asked.wait()  # the replay has begun
-        await bob.leave(den)
-        ended = await watching.next_event()
+    room_id = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+    cursor = (await bob.execute(POSITION, id=room_id))["room"]["streamCursor"]
+    await ann.send_messages(room_id, "one", "two", "three")
+    async with bob.connect() as connection, unreadable_log(app, monkeypatch) as read_started:
+        subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=cursor)
+        assert (await subscription.next_event())["__typename"] == "StreamReady"
+        await read_started.wait()  # the replay has started
+        await bob.leave(room_id)
+        ended = await subscription.next_event()
     assert ended["__typename"] == "StreamEnded"
     assert parse_cursor(ended["cursor"]).seq == parse_cursor(cursor).seq
 
 
-@pytest.mark.usefixtures("few_tries")
+@pytest.mark.usefixtures("few_retries")
 async def test_a_replay_that_fails_ends_with_an_error_and_is_counted(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    cursor = (await ann.execute(POSITION, id=den))["room"]["streamCursor"]
-    await ann.send_messages(den, "broken", "whole")
+    room_id = await ann.create_room("den")
+    cursor = (await ann.execute(POSITION, id=room_id))["room"]["streamCursor"]
+    await ann.send_messages(room_id, "broken", "whole")
     await execute(app, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
-    async with ann.connect() as wire:
-        replaying = await wire.subscribe(ROOM_MESSAGES, roomId=den, after=cursor)
-        live = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as connection:
+        replaying = await connection.subscribe(ROOM_MESSAGES, roomId=room_id, after=cursor)
+        live = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         assert error_of(await replaying.next_message()) == "INTERNAL"
-        await ann.send_messages(den, "others go on")
+        await ann.send_messages(room_id, "others go on")
         assert (await live.next_event())["message"]["body"] == "others go on"
     assert "roomcast_streams_failed_total 1.0" in (await ann.http.get("/metrics")).text
 
 
-@pytest.mark.usefixtures("few_tries")
+@pytest.mark.usefixtures("few_retries")
 async def test_a_topic_that_fails_ends_its_streams_with_an_error(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+    room_id = await ann.create_room("den")
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await app.wait_for_streams(1)
         app.roomcast.hub.on_frame = lambda frame: None  # type: ignore[method-assign]
-        await ann.send_messages(den, "not heard")
+        await ann.send_messages(room_id, "not delivered")
         await execute(app, "UPDATE room_events SET kind = 'NONSENSE' WHERE seq = 2")
-        assert error_of(await watching.next_message()) == "INTERNAL"
+        assert error_of(await subscription.next_message()) == "INTERNAL"
         await app.wait_for_streams(0)
 
 
@@ -96,10 +96,10 @@ async def test_a_topic_that_fails_ends_its_streams_with_an_error(app: RunningApp
 async def test_an_inbox_that_fails_ends_with_an_error_and_is_counted(
     app: RunningApp, ann: UserClient, bob: UserClient
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
-    async with open_inbox(bob) as (watching, _):
+    room_id = await ann.create_room("den", memberIds=[bob.id])
+    async with open_inbox(bob) as (subscription, _):
         await execute(app, "ALTER TABLE mentions RENAME COLUMN user_id TO nobody")
         await execute(app, "UPDATE memberships SET last_read_seq = 0")
-        app.roomcast.backend.watchers.on_resync([f"room:{den.removeprefix('room_')}"])
-        assert error_of(await watching.next_message()) == "INTERNAL"
+        app.roomcast.backend.watchers.on_resync([f"room:{room_id.removeprefix('room_')}"])
+        assert error_of(await subscription.next_message()) == "INTERNAL"
     assert "roomcast_streams_failed_total 1.0" in (await ann.http.get("/metrics")).text

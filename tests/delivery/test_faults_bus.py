@@ -1,4 +1,4 @@
-"""Frames between bus and hub are lost, repeated and reordered; the log makes up for it."""
+"""Lost, repeated and reordered frames between bus and hub: the missing events are read from the log."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ from roomcast.messages.events import MessageCreated
 from roomcast.realtime.bus.bus import Frame
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, UserClient
 from tests.conftest import MakeApp
-from tests.delivery.resuming_clients import all_agree, crowd_talks, many, surviving
+from tests.delivery.resuming_clients import check_all_received, full_or_short, reconnecting_clients, send_concurrently
 from tests.running_app import RunningApp
 
 pytestmark = pytest.mark.chaos
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.chaos
 TAIL_SECONDS = 3.0
 
 
-class FaultyWire:
-    """Stands between the bus and the hub of one house: the frames that it lets through are real."""
+class FaultyFrameDelivery:
+    """Loses, repeats and delays frames between the bus and the hub of one app."""
 
     def __init__(self, app: RunningApp, *, lost: float = 0.0, repeated: float = 0.0, delayed: float = 0.0) -> None:
         self._lost, self._repeated, self._delayed = lost, repeated, delayed
@@ -45,39 +45,40 @@ class FaultyWire:
 
 
 async def test_lost_repeated_and_reordered_frames_change_nothing(app: RunningApp, ann: UserClient) -> None:
-    den, count = await ann.create_room("den"), many(2_000, 300)
-    wire, epoch = FaultyWire(app, lost=0.2, repeated=0.2, delayed=0.3), app.roomcast.backend.epoch_tracker.current
-    async with surviving(many(50, 8), [app], ann, den) as survivors:
-        await crowd_talks([app], ann, den, count)
-        await all_agree(survivors, ann, den, count)
-    assert wire.dropped > count / 10
-    assert app.roomcast.backend.epoch_tracker.current == epoch  # nothing of it looks like a log that has lost events
+    room_id, count = await ann.create_room("den"), full_or_short(2_000, 300)
+    delivery = FaultyFrameDelivery(app, lost=0.2, repeated=0.2, delayed=0.3)
+    epoch = app.roomcast.backend.epoch_tracker.current
+    async with reconnecting_clients(full_or_short(50, 8), [app], ann, room_id) as clients:
+        await send_concurrently([app], ann, room_id, count)
+        await check_all_received(clients, ann, room_id, count)
+    assert delivery.dropped > count / 10
+    assert app.roomcast.backend.epoch_tracker.current == epoch  # the log is not taken for one that has lost events
 
 
 async def test_a_lost_last_frame_is_found_in_the_log_soon(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+    room_id = await ann.create_room("den")
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await app.wait_for_streams(1)
-        FaultyWire(app, lost=1.0)
-        await ann.send_messages(den, "nothing follows")
+        FaultyFrameDelivery(app, lost=1.0)
+        await ann.send_messages(room_id, "nothing follows")
         async with asyncio.timeout(TAIL_SECONDS):
-            assert (await watching.next_event())["message"]["body"] == "nothing follows"
+            assert (await subscription.next_event())["message"]["body"] == "nothing follows"
 
 
 async def test_a_removed_member_gets_no_more_events_even_if_the_frame_is_lost(
     make_app: MakeApp, app: RunningApp, ann: UserClient, bob: UserClient
 ) -> None:
-    other = await make_app()  # another process: its memory bus says nothing to the first one
-    den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-    async with bob.connect() as wire, at(other, ann) as ann_there, at(other, bob) as bob_there:
-        watching = await wire.subscribe(ROOM_EVENTS, roomId=den)
-        await watching.wait_until_ready()
+    other = await make_app()  # another process: its memory bus sends no frames to the first one
+    room_id = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+    async with bob.connect() as connection, at(other, ann) as ann_there, at(other, bob) as bob_there:
+        subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
+        await subscription.wait_until_ready()
         async with asyncio.timeout(TAIL_SECONDS):
-            await bob_there.leave(den)
-            await ann_there.send_messages(den, "without bob")
-            assert (await watching.next_event())["__typename"] == "StreamEnded"
-        assert (await watching.next_message())["type"] == "complete"
+            await bob_there.leave(room_id)
+            await ann_there.send_messages(room_id, "without bob")
+            assert (await subscription.next_event())["__typename"] == "StreamEnded"
+        assert (await subscription.next_message())["type"] == "complete"
 
 
 def at(app: RunningApp, person: UserClient) -> UserClient:
@@ -86,41 +87,43 @@ def at(app: RunningApp, person: UserClient) -> UserClient:
 
 
 async def test_malformed_frames_do_no_harm(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    topic = f"room:{local_id('room', den)}"
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+    room_id = await ann.create_room("den")
+    topic = f"room:{local_id('room', room_id)}"
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await app.wait_for_streams(1)
         for seq, body in ((2, "nonsense"), (3, "[]"), (10**12, '["message.created"]'), (2, '["unknown",1,2,3,4,5]')):
             app.roomcast.hub.on_frame(Frame(topic, seq, body))
-        await ann.send_messages(den, "undisturbed")
-        assert (await watching.next_event())["message"]["body"] == "undisturbed"
+        await ann.send_messages(room_id, "undisturbed")
+        assert (await subscription.next_event())["message"]["body"] == "undisturbed"
 
 
 # ------------------------------------------------------------------ transactions
 
 
 async def test_slow_and_failing_transactions_never_hide_an_event(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    room_id, author_id = local_id("room", den), local_id("user", ann.id)
+    global_id = await ann.create_room("den")
+    room_id, author_id = local_id("room", global_id), local_id("user", ann.id)
     assert room_id is not None
     assert author_id is not None
-    async with ann.connect() as wire, reading_behind(app, room_id) as seen:
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+    async with ann.connect() as connection, reading_log(app, room_id) as seen:
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=global_id)
         await app.wait_for_streams(1)
-        written = await asyncio.gather(*(dawdle(app, room_id, author_id) for _ in range(many(2_000, 60))))
-        kept = sorted(seq for seq in written if seq is not None)
-        heard = [told["message"]["seq"] for told in await watching.next_events(len(kept))]
-    assert heard == kept == list(range(2, len(kept) + 2))
+        written = await asyncio.gather(
+            *(write_slowly(app, room_id, author_id) for _ in range(full_or_short(2_000, 60)))
+        )
+        committed = sorted(seq for seq in written if seq is not None)
+        received = [event["message"]["seq"] for event in await subscription.next_events(len(committed))]
+    assert received == committed == list(range(2, len(committed) + 2))
     assert seen == list(range(1, len(seen) + 1))
 
 
-class ChangedTheirMind(Exception):
-    """The transaction is rolled back."""
+class RollBack(Exception):
+    """Rolls back the transaction."""
 
 
-async def dawdle(app: RunningApp, room_id: UUID, author_id: UUID) -> int | None:
-    """Write a message in a transaction of its own that takes its time; its seq, or None if it was rolled back."""
+async def write_slowly(app: RunningApp, room_id: UUID, author_id: UUID) -> int | None:
+    """Write a message in a slow transaction. Returns its seq, or None if it was rolled back."""
     try:
         async with app.roomcast.db.work() as work:
             await asyncio.sleep(random.uniform(0, 0.003))
@@ -130,15 +133,15 @@ async def dawdle(app: RunningApp, room_id: UUID, author_id: UUID) -> int | None:
             work.session.add(message)
             await asyncio.sleep(random.uniform(0, 0.003))
             if random.random() < 0.3:
-                raise ChangedTheirMind
-    except ChangedTheirMind:
+                raise RollBack
+    except RollBack:
         return None
     return event.seq
 
 
 @asynccontextmanager
-async def reading_behind(app: RunningApp, room_id: UUID) -> AsyncIterator[list[int]]:
-    """Somebody who reads the log behind their own cursor all the time, as replays do; the seqs they saw."""
+async def reading_log(app: RunningApp, room_id: UUID) -> AsyncIterator[list[int]]:
+    """Read the log continuously after the last read seq, as replays do. Yields the list of read seqs."""
     seen: list[int] = []
 
     async def read() -> None:

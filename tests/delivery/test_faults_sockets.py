@@ -8,7 +8,14 @@ import pytest
 
 from tests import servers
 from tests.api_clients import UserClient, sign_up
-from tests.delivery.resuming_clients import all_agree, crowd_talks, cut_at_random, many, meanwhile, surviving
+from tests.delivery.resuming_clients import (
+    check_all_received,
+    cut_random_clients,
+    full_or_short,
+    reconnecting_clients,
+    running,
+    send_concurrently,
+)
 from tests.process import processes
 from tests.running_app import RunningApp
 
@@ -16,12 +23,12 @@ pytestmark = pytest.mark.chaos
 
 
 async def test_clients_whose_sockets_are_killed_get_the_whole_log(app: RunningApp, ann: UserClient) -> None:
-    den, count = await ann.create_room("den"), many(10_000, 300)
-    async with surviving(many(50, 8), [app], ann, den) as survivors:
-        async with meanwhile(cut_at_random(survivors)):
-            await crowd_talks([app], ann, den, count)
-        await all_agree(survivors, ann, den, count)
-        assert sum(survivor.connections for survivor in survivors) > 2 * len(survivors)
+    room_id, count = await ann.create_room("den"), full_or_short(10_000, 300)
+    async with reconnecting_clients(full_or_short(50, 8), [app], ann, room_id) as clients:
+        async with running(cut_random_clients(clients)):
+            await send_concurrently([app], ann, room_id, count)
+        await check_all_received(clients, ann, room_id, count)
+        assert sum(client.connections for client in clients) > 2 * len(clients)
 
 
 @pytest.mark.parametrize("bus", ["postgresql", "redis"])
@@ -29,17 +36,17 @@ async def test_clients_whose_sockets_are_killed_get_the_whole_log(app: RunningAp
 async def test_clients_that_move_between_processes_get_the_whole_log(
     database_url: str, tmp_path: Path, bus: str
 ) -> None:
-    count = many(10_000, 300)
+    count = full_or_short(10_000, 300)
     with bus_of(bus, database_url) as bus_url:
         async with (
             processes(2, database_url, tmp_path, bus_url=bus_url) as both,
             await sign_up(both[0].app, "ann") as ann,
         ):
-            den = await ann.create_room("den")
-            async with surviving(many(50, 8), both, ann, den) as survivors:
-                async with meanwhile(cut_at_random(survivors)):
-                    await crowd_talks(both, ann, den, count)
-                await all_agree(survivors, ann, den, count)
+            room_id = await ann.create_room("den")
+            async with reconnecting_clients(full_or_short(50, 8), both, ann, room_id) as clients:
+                async with running(cut_random_clients(clients)):
+                    await send_concurrently(both, ann, room_id, count)
+                await check_all_received(clients, ann, room_id, count)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""A backup taken during sends and restored: clients that got more than it holds are told to start again."""
+"""Restoring a backup: clients that have received newer events than the backup contains start again."""
 
 import os
 import subprocess
@@ -12,54 +12,54 @@ from tests.running_app import RunningApp, open_app, settings_for
 CURSOR = "query Cursor($id: ID!) { room(id: $id) { streamCursor messages { nodes { body } } } }"
 
 
-def roomcast(database: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """The operator's command, on this database."""
+def roomcast(database: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a `roomcast` command on this database."""
     settings = {"ROOMCAST_DATABASE_URL": f"sqlite:///{database}", "ROOMCAST_DATA_DIR": str(database.parent)}
-    command = [sys.executable, "-c", SERVE, *words]
+    command = [sys.executable, "-c", SERVE, *arguments]
     return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=60)
 
 
-async def returned(app: RunningApp, name: str) -> UserClient:
+async def sign_in_again(app: RunningApp, name: str) -> UserClient:
     async with AnonymousClient(app) as anonymous:
         return UserClient(app, name, await anonymous.mutate(LOGIN, usernameOrEmail=name, password=PASSWORD))
 
 
 async def test_after_a_restore_no_stream_claims_to_be_complete(tmp_path: Path) -> None:
-    live, kept = tmp_path / "live.db", tmp_path / "kept.db"
+    live, backup = tmp_path / "live.db", tmp_path / "backup.db"
     async with (
         open_app(settings_for(f"sqlite:///{live}", tmp_path, migrate_on_start=True)) as app,
         await sign_up(app, "ann") as ann,
     ):
-        den = await ann.create_room("den")
-        await ann.send_messages(den, "kept")
-        assert roomcast(live, "backup", str(kept)).returncode == 0
-        await ann.send_messages(den, "lost")
-        cursor = (await ann.execute(CURSOR, id=den))["room"]["streamCursor"]
+        room_id = await ann.create_room("den")
+        await ann.send_messages(room_id, "kept")
+        assert roomcast(live, "backup", str(backup)).returncode == 0
+        await ann.send_messages(room_id, "lost")
+        cursor = (await ann.execute(CURSOR, id=room_id))["room"]["streamCursor"]
 
-    assert roomcast(kept, "after-restore").returncode == 0
-    async with open_app(settings_for(f"sqlite:///{kept}", tmp_path)) as app, await returned(app, "ann") as back:
-        await back.send_messages(den, "instead")  # where "lost" was
-        async with back.connect() as wire:
-            watching = await wire.subscribe(ROOM_EVENTS, roomId=den, after=cursor)
-            [ready] = await watching.wait_until_ready()
-        nodes = (await back.execute(CURSOR, id=den))["room"]["messages"]["nodes"]
+    assert roomcast(backup, "after-restore").returncode == 0
+    async with open_app(settings_for(f"sqlite:///{backup}", tmp_path)) as app, await sign_in_again(app, "ann") as ann:
+        await ann.send_messages(room_id, "instead")  # it gets the seq of "lost"
+        async with ann.connect() as connection:
+            subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=cursor)
+            [ready] = await subscription.wait_until_ready()
+        nodes = (await ann.execute(CURSOR, id=room_id))["room"]["messages"]["nodes"]
 
     assert ready["recovered"] is False
     assert [node["body"] for node in nodes] == ["kept", "instead"]
 
 
-async def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
-    there = tmp_path / "there.db"
-    there.write_text("precious")
+async def test_a_backup_does_not_overwrite_a_file(tmp_path: Path) -> None:
+    existing = tmp_path / "existing.db"
+    existing.write_text("precious")
 
-    refused = roomcast(tmp_path / "live.db", "backup", str(there))
+    result = roomcast(tmp_path / "live.db", "backup", str(existing))
 
-    assert (refused.returncode, refused.stderr) == (2, f"{there} exists already\n")
-    assert there.read_text() == "precious"
+    assert (result.returncode, result.stderr) == (2, f"{existing} exists already\n")
+    assert existing.read_text() == "precious"
 
 
-async def test_a_backup_of_an_empty_database_says_so(tmp_path: Path) -> None:
-    refused = roomcast(tmp_path / "nothing.db", "backup", str(tmp_path / "copy.db"))
+async def test_a_backup_of_a_missing_database_fails(tmp_path: Path) -> None:
+    result = roomcast(tmp_path / "nothing.db", "backup", str(tmp_path / "copy.db"))
 
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "unable to open database file" in refused.stderr
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "unable to open database file" in result.stderr

@@ -1,4 +1,4 @@
-"""Resuming with a cursor: every event after it exactly once and in order, then live events."""
+"""Resuming from a cursor: every later event exactly once and in order, then live events."""
 
 import asyncio
 from typing import Any
@@ -29,33 +29,33 @@ def bodies(events: list[Json]) -> list[str]:
     return [event["message"]["body"] for event in events if event.get("message")]
 
 
-async def refusal(watching: ClientSubscription) -> str:
-    message = await watching.next_message()
+async def refusal(subscription: ClientSubscription) -> str:
+    message = await subscription.next_message()
     assert message["type"] == "error", message
     return str(message["payload"][0]["extensions"]["code"])
 
 
 async def test_a_live_stream_starts_with_one_stream_ready(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    await ann.send_messages(den, "before")
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(ROOM_EVENTS, roomId=den)
-        [ready] = await watching.wait_until_ready()
-        await ann.send_messages(den, "after")
-        told = await watching.next_event()
+    room_id = await ann.create_room("den")
+    await ann.send_messages(room_id, "before")
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
+        [ready] = await subscription.wait_until_ready()
+        await ann.send_messages(room_id, "after")
+        event = await subscription.next_event()
     assert (ready["recovered"], ready["replayedCount"], ready["replayed"]) == (True, 0, False)
-    assert (bodies([told]), told["replayed"]) == (["after"], False)
+    assert (bodies([event]), event["replayed"]) == (["after"], False)
 
 
 async def test_a_cursor_replays_missed_events_between_two_stream_readys_then_goes_live(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    cursor = await cursor_of(ann, den)
-    await ann.send_messages(den, "one", "two", "three")
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(ROOM_EVENTS, roomId=den, after=cursor)
-        first, *missed, last = [*await watching.wait_until_ready(), *await watching.wait_until_ready()]
-        await ann.send_messages(den, "four")
-        live = await watching.next_event()
+    room_id = await ann.create_room("den")
+    cursor = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "one", "two", "three")
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=cursor)
+        first, *missed, last = [*await subscription.wait_until_ready(), *await subscription.wait_until_ready()]
+        await ann.send_messages(room_id, "four")
+        live = await subscription.next_event()
     assert (first["cursor"], first["replayedCount"]) == (cursor, 0)
     assert [(event["message"]["body"], event["replayed"]) for event in missed] == [
         ("one", True),
@@ -67,26 +67,26 @@ async def test_a_cursor_replays_missed_events_between_two_stream_readys_then_goe
 
 
 async def test_an_empty_replay_ends_with_stream_ready_too(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    cursor = await cursor_of(ann, den)
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(ROOM_EVENTS, roomId=den, after=cursor)
-        ready = [*await watching.wait_until_ready(), *await watching.wait_until_ready()]
+    room_id = await ann.create_room("den")
+    cursor = await cursor_of(ann, room_id)
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=cursor)
+        ready = [*await subscription.wait_until_ready(), *await subscription.wait_until_ready()]
     assert kinds(ready) == ["StreamReady", "StreamReady"]
     assert [event["cursor"] for event in ready] == [cursor, cursor]
 
 
 async def test_room_messages_are_replayed_without_control_events(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den")
-    [first] = [await ann.send(den, "one")]
-    await bob.join(den)
-    await ann.send_messages(den, "two")
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den, after=first["cursor"])
-        missed = await watching.next_events(2)
-        await ann.send_messages(den, "three")
-        live = await watching.next_event()
-    assert [(told["message"]["body"], told["replayed"]) for told in (*missed, live)] == [
+    room_id = await ann.create_room("den")
+    [first] = [await ann.send(room_id, "one")]
+    await bob.join(room_id)
+    await ann.send_messages(room_id, "two")
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id, after=first["cursor"])
+        missed = await subscription.next_events(2)
+        await ann.send_messages(room_id, "three")
+        live = await subscription.next_event()
+    assert [(event["message"]["body"], event["replayed"]) for event in (*missed, live)] == [
         ("@bob joined.", True),
         ("two", True),
         ("three", False),
@@ -94,133 +94,141 @@ async def test_room_messages_are_replayed_without_control_events(ann: UserClient
 
 
 async def test_a_long_absence_is_replayed_in_order_to_the_last(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    cursor = await cursor_of(ann, den)
-    await asyncio.gather(*(ann.send(den, f"number {n}") for n in range(300)))
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den, after=cursor)
-        missed = await watching.next_events(300)
-    assert [told["message"]["seq"] for told in missed] == list(range(2, 302))
+    room_id = await ann.create_room("den")
+    cursor = await cursor_of(ann, room_id)
+    await asyncio.gather(*(ann.send(room_id, f"number {n}") for n in range(300)))
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id, after=cursor)
+        missed = await subscription.next_events(300)
+    assert [event["message"]["seq"] for event in missed] == list(range(2, 302))
 
 
 # ------------------------------------------------------------------ the map of connection_init
 
 
 async def test_a_client_that_names_its_cursors_while_connecting_misses_nothing(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    cursor = await cursor_of(ann, den)
-    await ann.send_messages(den, "missed")
-    async with ann.connect(resume={den: cursor}) as wire:
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
-        assert bodies([await watching.next_event()]) == ["missed"]
+    room_id = await ann.create_room("den")
+    cursor = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "missed")
+    async with ann.connect(resume={room_id: cursor}) as connection:
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
+        assert bodies([await subscription.next_event()]) == ["missed"]
 
 
 @pytest.mark.parametrize("newer", ["after", "resume"])
 async def test_the_newer_cursor_of_argument_and_resume_map_is_used(ann: UserClient, newer: str) -> None:
-    den = await ann.create_room("den")
-    old = await cursor_of(ann, den)
-    await ann.send_messages(den, "old news")
-    new = await cursor_of(ann, den)
-    await ann.send_messages(den, "news")
+    room_id = await ann.create_room("den")
+    old = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "old news")
+    new = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "news")
     after, resume = (new, old) if newer == "after" else (old, new)
-    async with ann.connect(resume={den: resume}) as wire:
-        watching = await wire.subscribe(ROOM_MESSAGES, roomId=den, after=after)
-        assert bodies([await watching.next_event()]) == ["news"]
+    async with ann.connect(resume={room_id: resume}) as connection:
+        subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id, after=after)
+        assert bodies([await subscription.next_event()]) == ["news"]
 
 
 async def test_the_resume_map_is_used_once_for_each_field_of_a_room(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    cursor = await cursor_of(ann, den)
-    await ann.send_messages(den, "missed")
-    async with ann.connect(resume={den: cursor}) as wire:
-        messages = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+    room_id = await ann.create_room("den")
+    cursor = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "missed")
+    async with ann.connect(resume={room_id: cursor}) as connection:
+        messages = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         assert bodies([await messages.next_event()]) == ["missed"]
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         assert bodies([*await events.wait_until_ready(), *await events.wait_until_ready()]) == ["missed"]
-        again = await wire.subscribe(ROOM_EVENTS, roomId=den)
+        again = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         assert kinds(await again.wait_until_ready()) == ["StreamReady"]
-        await ann.send_messages(den, "new")
+        await ann.send_messages(room_id, "new")
         assert bodies([await again.next_event()]) == ["new"]
 
 
 async def test_fields_of_one_room_resume_from_their_own_cursors(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    first = await cursor_of(ann, den)
-    await ann.send_messages(den, "one")
-    second = await cursor_of(ann, den)
-    await ann.send_messages(den, "two")
-    async with ann.connect(resume={f"{den}:roomMessages": second, f"{den}:roomEvents": first}) as wire:
-        messages = await wire.subscribe(ROOM_MESSAGES, roomId=den)
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    first = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "one")
+    second = await cursor_of(ann, room_id)
+    await ann.send_messages(room_id, "two")
+    async with ann.connect(resume={f"{room_id}:roomMessages": second, f"{room_id}:roomEvents": first}) as connection:
+        messages = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         assert bodies([await messages.next_event()]) == ["two"]
         assert bodies([*await events.wait_until_ready(), *await events.wait_until_ready()]) == ["one", "two"]
 
 
-# ------------------------------------------------------------------ cursors that cannot be honoured
+# ------------------------------------------------------------------ invalid and expired cursors
 
 
 async def test_a_cursor_of_another_epoch_or_of_the_future_has_expired(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    place = parse_cursor(await cursor_of(ann, den))
+    room_id = await ann.create_room("den")
+    position = parse_cursor(await cursor_of(ann, room_id))
     async with ann.app.roomcast.db.read() as session:
         epoch = await event_log.epoch(session)
-    another = Position(uuid4(), place.room_id, place.seq).encode()
-    future = Position(epoch, place.room_id, place.seq + 1_000).encode()
-    async with ann.connect() as wire:
+    another = Position(uuid4(), position.room_id, position.seq).encode()
+    future = Position(epoch, position.room_id, position.seq + 1_000).encode()
+    async with ann.connect() as connection:
         for cursor in (another, future):
-            watching = await wire.subscribe(ROOM_EVENTS, roomId=den, after=cursor)
-            [ready] = await watching.wait_until_ready()
-            assert (ready["recovered"], ready["cursor"]) == (False, await cursor_of(ann, den))
-            said = (await ann.send_messages(den, "new"))[0]["body"]
-            assert bodies([await watching.next_event()]) == [said]
-            assert await refusal(await wire.subscribe(ROOM_MESSAGES, roomId=den, after=cursor)) == "RESUME_EXPIRED"
+            subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=cursor)
+            [ready] = await subscription.wait_until_ready()
+            assert (ready["recovered"], ready["cursor"]) == (False, await cursor_of(ann, room_id))
+            body = (await ann.send_messages(room_id, "new"))[0]["body"]
+            assert bodies([await subscription.next_event()]) == [body]
+            assert (
+                await refusal(await connection.subscribe(ROOM_MESSAGES, roomId=room_id, after=cursor))
+                == "RESUME_EXPIRED"
+            )
 
 
 async def test_a_malformed_cursor_or_one_of_another_room_is_bad_input(ann: UserClient) -> None:
-    den, attic = await ann.create_room("den"), await ann.create_room("attic")
-    page = (await ann.execute(HISTORY.replace("nodes { body }", "edges { cursor }"), id=attic))["messages"]
-    async with ann.connect() as wire:
-        for cursor in (await cursor_of(ann, attic), page["streamCursor"], "", "nonsense", "💥", "A" * 5_000):
+    room_id, other_room_id = await ann.create_room("den"), await ann.create_room("attic")
+    page = (await ann.execute(HISTORY.replace("nodes { body }", "edges { cursor }"), id=other_room_id))["messages"]
+    async with ann.connect() as connection:
+        for cursor in (await cursor_of(ann, other_room_id), page["streamCursor"], "", "nonsense", "💥", "A" * 5_000):
             for document in (ROOM_EVENTS, ROOM_MESSAGES):
-                assert await refusal(await wire.subscribe(document, roomId=den, after=cursor)) == "BAD_USER_INPUT"
-        assert kinds(await (await wire.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()) == ["StreamReady"]
+                assert (
+                    await refusal(await connection.subscribe(document, roomId=room_id, after=cursor))
+                    == "BAD_USER_INPUT"
+                )
+        assert kinds(await (await connection.subscribe(ROOM_EVENTS, roomId=room_id)).wait_until_ready()) == [
+            "StreamReady"
+        ]
 
 
 async def test_a_cursor_reveals_nothing_to_a_non_member(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den", visibility="PRIVATE")
-    cursor = await cursor_of(ann, den)
-    async with bob.connect(resume={den: cursor}) as wire:
-        assert await refusal(await wire.subscribe(ROOM_EVENTS, roomId=den, after=cursor)) == "NOT_FOUND"
-        assert await refusal(await wire.subscribe(ROOM_EVENTS, roomId="room_nonsense", after="x")) == "NOT_FOUND"
+    room_id = await ann.create_room("den", visibility="PRIVATE")
+    cursor = await cursor_of(ann, room_id)
+    async with bob.connect(resume={room_id: cursor}) as connection:
+        assert await refusal(await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=cursor)) == "NOT_FOUND"
+        assert await refusal(await connection.subscribe(ROOM_EVENTS, roomId="room_nonsense", after="x")) == "NOT_FOUND"
 
 
 # ------------------------------------------------------------------ a page and the stream after it
 
 
 async def test_a_page_and_the_stream_from_its_cursor_leave_no_gap_during_sends(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    sending = asyncio.create_task(_talk(ann, den, 60))
+    room_id = await ann.create_room("den")
+    sending = asyncio.create_task(_send_words(ann, room_id, 60))
     seen: list[tuple[list[str], ClientSubscription]] = []
-    async with ann.connect() as wire:
+    async with ann.connect() as connection:
         while not sending.done() and len(seen) < 40:
-            page = (await ann.execute(HISTORY, id=den))["messages"]
-            watching = await wire.subscribe(ROOM_MESSAGES, roomId=den, after=page["streamCursor"])
-            seen.append(([node["body"] for node in page["nodes"]], watching))
+            page = (await ann.execute(HISTORY, id=room_id))["messages"]
+            subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id, after=page["streamCursor"])
+            seen.append(([node["body"] for node in page["nodes"]], subscription))
         await sending
-        await ann.send_messages(den, "the end")
-        for page_bodies, watching in seen:
-            heard = await until(watching, "the end")
-            assert [*page_bodies, *heard][-50:] == [*(f"word {n}" for n in range(60)), "the end"][-50:]
-            assert len(set(page_bodies) & set(heard)) == 0
+        await ann.send_messages(room_id, "the end")
+        for page_bodies, subscription in seen:
+            received = await until(subscription, "the end")
+            assert [*page_bodies, *received][-50:] == [*(f"word {n}" for n in range(60)), "the end"][-50:]
+            assert len(set(page_bodies) & set(received)) == 0
 
 
-async def _talk(person: UserClient, room_id: str, count: int) -> None:
+async def _send_words(person: UserClient, room_id: str, count: int) -> None:
     for n in range(count):
         await person.send_messages(room_id, f"word {n}")
 
 
-async def until(watching: ClientSubscription, last: str) -> list[str]:
-    heard = [str((await watching.next_event())["message"]["body"])]
-    while heard[-1] != last:
-        heard.append(str((await watching.next_event())["message"]["body"]))
-    return heard
+async def until(subscription: ClientSubscription, last: str) -> list[str]:
+    received = [str((await subscription.next_event())["message"]["body"])]
+    while received[-1] != last:
+        received.append(str((await subscription.next_event())["message"]["body"]))
+    return received

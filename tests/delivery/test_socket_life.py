@@ -1,4 +1,4 @@
-"""The life of a socket: how it ends, its independence of other operations, and the limits on sockets."""
+"""The life of a socket: close codes, independent operations, and the limits on sockets and streams."""
 
 import asyncio
 import base64
@@ -24,27 +24,29 @@ QUICK = Timeouts(tick=0.02, heartbeat=0.1, init=0.3, grace=0.4)
 
 
 @pytest.fixture
-def hasty(ann: UserClient) -> UserClient:
-    """Ann in a house that waits for nobody."""
+def ann_with_short_timeouts(ann: UserClient) -> UserClient:
+    """ann, on an app with short timeouts."""
     ann.app.roomcast.sockets.timeouts = QUICK
     return ann
 
 
-async def ping_is_answered(wire: SocketClient) -> None:
-    await wire.send(type="ping", payload={"still": "there"})
-    assert await wire.next_control() == {"type": "pong", "payload": {"still": "there"}}
+async def ping_is_answered(connection: SocketClient) -> None:
+    await connection.send(type="ping", payload={"still": "there"})
+    assert await connection.next_control() == {"type": "pong", "payload": {"still": "there"}}
 
 
-# ------------------------------------------------------------------ time
+# ------------------------------------------------------------------ timeouts
 
 
-async def test_a_client_that_misses_pings_is_closed_with_4408(hasty: UserClient) -> None:
-    opening = connect(hasty.app.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], ping_interval=None)
-    async with hasty.connect() as good, opening as mute:
-        await mute.send('{"type":"connection_init"}')
+async def test_a_client_that_misses_pings_is_closed_with_4408(ann_with_short_timeouts: UserClient) -> None:
+    opening = connect(
+        ann_with_short_timeouts.app.ws_url, subprotocols=[Subprotocol("graphql-transport-ws")], ping_interval=None
+    )
+    async with ann_with_short_timeouts.connect() as good, opening as silent:
+        await silent.send('{"type":"connection_init"}')
         async with asyncio.timeout(5):
-            heard = [json.loads(text)["type"] async for text in until_closed(mute)]
-        assert (heard, mute.close_code) == (["connection_ack", "ping", "ping"], 4408)
+            received = [json.loads(text)["type"] async for text in until_closed(silent)]
+        assert (received, silent.close_code) == (["connection_ack", "ping", "ping"], 4408)
         await ping_is_answered(good)
 
 
@@ -54,37 +56,40 @@ async def until_closed(ws: ClientConnection) -> AsyncIterator[str]:
             yield str(text)
 
 
-async def test_a_client_that_never_sends_connection_init_is_closed_with_4408(hasty: UserClient) -> None:
-    async with SocketClient(hasty.app.ws_url) as wire:
-        assert await wire.closed() == (4408, "Connection initialisation timeout")
+async def test_a_client_that_never_sends_connection_init_is_closed_with_4408(
+    ann_with_short_timeouts: UserClient,
+) -> None:
+    async with SocketClient(ann_with_short_timeouts.app.ws_url) as connection:
+        assert await connection.closed() == (4408, "Connection initialisation timeout")
 
 
 async def test_an_expired_token_closes_with_4403_after_a_grace_period(make_app: MakeApp) -> None:
     app = await make_app(access_token_seconds=2)
     app.roomcast.sockets.timeouts = replace(QUICK, grace=0.5)
     async with await sign_up(app, "ann") as ann:
-        den = await ann.create_room("den")
-        async with ann.connect() as wire:
-            await (await wire.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
-            assert await wire.closed() == (4403, "Access token expired")
+        room_id = await ann.create_room("den")
+        async with ann.connect() as connection:
+            await (await connection.subscribe(ROOM_EVENTS, roomId=room_id)).wait_until_ready()
+            assert await connection.closed() == (4403, "Access token expired")
 
 
 async def test_a_renewed_session_keeps_its_socket_and_streams(make_app: MakeApp) -> None:
     app = await make_app(access_token_seconds=2)
     app.roomcast.sockets.timeouts = replace(QUICK, grace=0.5)
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
-        den = await ann.create_room("den")
-        async with ann.connect() as wire:
-            watching = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+        room_id = await ann.create_room("den")
+        async with ann.connect() as connection:
+            subscription = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
             for _ in range(4):
-                await asyncio.sleep(0.6)  # time itself is what is tried here: more than a token's life and its grace
-                answer = await wire.execute(REFRESH, input={"refreshToken": ann.refresh_token})
+                # Real time has to pass: more than the lifetime of a token and its grace period.
+                await asyncio.sleep(0.6)
+                answer = await connection.execute(REFRESH, input={"refreshToken": ann.refresh_token})
                 ann.refresh_token = answer["data"]["refreshSession"]["tokens"]["refreshToken"]
             async with await sign_up(app, "cleo") as cleo:
-                await cleo.join(den)
-                await cleo.send_messages(den, "still there?")
-            joined, said = await watching.next_events(2)
-            assert (joined["message"]["author"], said["message"]["body"]) == (None, "still there?")
+                await cleo.join(room_id)
+                await cleo.send_messages(room_id, "still there?")
+            joined, message = await subscription.next_events(2)
+            assert (joined["message"]["author"], message["message"]["body"]) == (None, "still there?")
         assert bob.name == "bob"
 
 
@@ -94,20 +99,22 @@ async def test_an_expired_token_cannot_open_a_socket_but_may_be_renewed_on_one(m
         async with asyncio.timeout(5):
             while "TOKEN_EXPIRED" not in (await ann.post({"query": "{ me { id } }"})).text:  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
-        async with SocketClient(app.ws_url) as wire:
-            await wire.send(type="connection_init", payload={"authorization": ann.token})
-            assert (await wire.closed())[0] == 4403
-        async with SocketClient(app.ws_url) as wire:
-            assert (await wire.init())["sessionId"] is None
-            answer = await wire.execute(REFRESH, input={"refreshToken": ann.refresh_token})
+        async with SocketClient(app.ws_url) as connection:
+            await connection.send(type="connection_init", payload={"authorization": ann.token})
+            assert (await connection.closed())[0] == 4403
+        async with SocketClient(app.ws_url) as connection:
+            assert (await connection.init())["sessionId"] is None
+            answer = await connection.execute(REFRESH, input={"refreshToken": ann.refresh_token})
             assert answer["data"]["refreshSession"]["user"]["username"] == "ann"
-            assert (await wire.execute("{ me { user { username } } }"))["data"]["me"]["user"] == {"username": "ann"}
+            assert (await connection.execute("{ me { user { username } } }"))["data"]["me"]["user"] == {
+                "username": "ann"
+            }
 
 
 # ------------------------------------------------------------------ credentials
 
 
-def _placed(token: str) -> list[dict[str, object]]:
+def _credential_payloads(token: str) -> list[dict[str, object]]:
     names = ("authorization", "Authorization", "authToken", "accessToken", "token")
     flat: list[dict[str, object]] = [{name: value} for name in names for value in (token, f"Bearer {token}")]
     nested: list[dict[str, object]] = [{"headers": payload} for payload in flat]
@@ -116,9 +123,9 @@ def _placed(token: str) -> list[dict[str, object]]:
 
 async def test_a_token_is_accepted_in_every_usual_place(ann: UserClient) -> None:
     assert ann.token is not None
-    for payload in _placed(ann.token):
-        async with SocketClient(ann.app.ws_url) as wire:
-            ack = await wire.init(payload)
+    for payload in _credential_payloads(ann.token):
+        async with SocketClient(ann.app.ws_url) as connection:
+            ack = await connection.init(payload)
             assert str(ack["sessionId"]).startswith("session_"), payload
             assert ack["heartbeatMs"] == 12_000
             assert ack["accessTokenExpiresAt"].endswith("Z")
@@ -131,9 +138,9 @@ async def test_a_token_that_was_never_valid_closes_with_4401(ann: UserClient) ->
     others = {**json.loads(base64.urlsafe_b64decode(padded)), "sub": "someone else"}
     forged = base64.urlsafe_b64encode(json.dumps(others).encode()).rstrip(b"=").decode()
     for token in ("nonsense", f"{head}.{forged}.{signature}", f"{head}.{claims}."):
-        async with SocketClient(ann.app.ws_url) as wire:
-            await wire.send(type="connection_init", payload={"authorization": token})
-            assert (await wire.closed())[0] == 4401
+        async with SocketClient(ann.app.ws_url) as connection:
+            await connection.send(type="connection_init", payload={"authorization": token})
+            assert (await connection.closed())[0] == 4401
 
 
 NO_TOKENS: list[object] = [1, True, [], {}, ["x"], "Basic YW5uOnNlY3JldA==", "Token abc", "Digest username=ann, a=b"]
@@ -146,9 +153,9 @@ UNREADABLE: list[dict[str, object]] = [
 
 async def test_a_credential_that_cannot_be_read_closes_with_4401(ann: UserClient) -> None:
     for payload in UNREADABLE:
-        async with SocketClient(ann.app.ws_url) as wire:
-            await wire.send(type="connection_init", payload=payload)
-            assert (await wire.closed())[0] == 4401, payload
+        async with SocketClient(ann.app.ws_url) as connection:
+            await connection.send(type="connection_init", payload=payload)
+            assert (await connection.closed())[0] == 4401, payload
 
 
 async def test_a_handshake_with_an_unknown_scheme_is_not_anonymous(app: RunningApp) -> None:
@@ -167,34 +174,34 @@ async def test_a_handshake_with_an_unknown_scheme_is_not_anonymous(app: RunningA
     "payload", [{"authorization": ""}, {"authorization": "Bearer "}, {"token": None, "headers": {"authToken": " "}}]
 )
 async def test_an_empty_credential_is_anonymous(app: RunningApp, payload: dict[str, object]) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        assert (await wire.init(payload))["sessionId"] is None
+    async with SocketClient(app.ws_url) as connection:
+        assert (await connection.init(payload))["sessionId"] is None
 
 
 async def test_an_anonymous_socket_may_sign_up_and_then_acts_for_the_user(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    async with SocketClient(ann.app.ws_url) as wire:
-        await wire.init()
-        refused = await (await wire.subscribe(ROOM_EVENTS, roomId=den)).next_message()
+    room_id = await ann.create_room("den")
+    async with SocketClient(ann.app.ws_url) as connection:
+        await connection.init()
+        refused = await (await connection.subscribe(ROOM_EVENTS, roomId=room_id)).next_message()
         assert refused["payload"][0]["extensions"]["code"] == "UNAUTHENTICATED"
-        await wire.execute(SIGNUP, input={"username": "dora", "password": "a good long pass phrase"})
-        assert len(await (await wire.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()) == 1
+        await connection.execute(SIGNUP, input={"username": "dora", "password": "a good long pass phrase"})
+        assert len(await (await connection.subscribe(ROOM_EVENTS, roomId=room_id)).wait_until_ready()) == 1
 
 
 async def test_subscribing_before_connection_ack_closes_with_4401(ann: UserClient) -> None:
-    async with SocketClient(ann.app.ws_url) as wire:
-        await wire.send(type="connection_init", payload={"authorization": ann.token})
-        await wire.subscribe("{ me { id } }")
-        assert await wire.closed() == (4401, "Unauthorized")
+    async with SocketClient(ann.app.ws_url) as connection:
+        await connection.send(type="connection_init", payload={"authorization": ann.token})
+        await connection.subscribe("{ me { id } }")
+        assert await connection.closed() == (4401, "Unauthorized")
 
 
-# ------------------------------------------------------------------ one bad operation
+# ------------------------------------------------------------------ failing operations
 
 
 async def test_failing_operations_do_not_affect_the_others(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    async with ann.connect() as wire:
-        good = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+    room_id = await ann.create_room("den")
+    async with ann.connect() as connection:
+        good = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await ann.app.wait_for_streams(1)
         for query, variables in (
             ("{", {}),
@@ -205,17 +212,17 @@ async def test_failing_operations_do_not_affect_the_others(ann: UserClient) -> N
             (ROOM_EVENTS, {"roomId": "room_unknown"}),
             ("{" + "a{" * 500 + "b" + "}" * 501, {}),
         ):
-            assert (await (await wire.subscribe(query, **variables)).next_message())["type"] == "error", query
-        await ann.send_messages(den, "undisturbed")
+            assert (await (await connection.subscribe(query, **variables)).next_message())["type"] == "error", query
+        await ann.send_messages(room_id, "undisturbed")
         assert (await good.next_event())["message"]["body"] == "undisturbed"
 
 
-# ------------------------------------------------------------------ too many
+# ------------------------------------------------------------------ limits
 
 
 async def test_sockets_per_user_address_and_process_are_limited(ann: UserClient, bob: UserClient) -> None:
-    crowd = ann.app.roomcast.sockets.admission
-    crowd.limits = ConnectionLimits(connections=6, connections_per_address=5, connections_per_user=2)
+    admission = ann.app.roomcast.sockets.admission
+    admission.limits = ConnectionLimits(connections=6, connections_per_address=5, connections_per_user=2)
     async with AsyncExitStack() as stack:
         for person in (ann, ann, bob):
             await stack.enter_async_context(person.connect())
@@ -226,78 +233,78 @@ async def test_sockets_per_user_address_and_process_are_limited(ann: UserClient,
             await stack.enter_async_context(SocketClient(ann.app.ws_url))
         async with SocketClient(ann.app.ws_url) as sixth:
             assert await sixth.closed() == (1013, "Too many connections")
-        crowd.limits = ConnectionLimits(connections=5)
+        admission.limits = ConnectionLimits(connections=5)
         async with SocketClient(ann.app.ws_url) as sixth:
             assert (await sixth.closed())[0] == 1013
-    crowd.limits = ConnectionLimits(connections_per_user=1)
-    async with bob.connect() as wire:  # all places are free again
-        await ping_is_answered(wire)
+    admission.limits = ConnectionLimits(connections_per_user=1)
+    async with bob.connect() as connection:  # all closed connections are counted off
+        await ping_is_answered(connection)
 
 
 async def test_streams_per_connection_and_user_are_limited(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     ann.app.roomcast.sockets.admission.limits = ConnectionLimits(streams_per_user=120)
     async with ann.connect() as first, ann.connect() as second:
         for _ in range(100):
-            await first.subscribe(ROOM_MESSAGES, roomId=den)
+            await first.subscribe(ROOM_MESSAGES, roomId=room_id)
         await ann.app.wait_for_streams(100)
-        codes = [await _refused(first, den)]
+        codes = [await _refused(first, room_id)]
         for _ in range(20):
-            await second.subscribe(ROOM_MESSAGES, roomId=den)
+            await second.subscribe(ROOM_MESSAGES, roomId=room_id)
         await ann.app.wait_for_streams(120)
-        codes.append(await _refused(second, den))
+        codes.append(await _refused(second, room_id))
         assert codes == ["SUBSCRIPTION_LIMIT"] * 2
-        await ann.send_messages(den, "the others hear")
+        await ann.send_messages(room_id, "others receive this")
         await ping_is_answered(second)
 
 
-async def _refused(wire: SocketClient, room_id: str) -> str:
-    message = await (await wire.subscribe(ROOM_MESSAGES, roomId=room_id)).next_message()
+async def _refused(connection: SocketClient, room_id: str) -> str:
+    message = await (await connection.subscribe(ROOM_MESSAGES, roomId=room_id)).next_message()
     assert message["type"] == "error"
     return str(message["payload"][0]["extensions"]["code"])
 
 
 async def test_limits_per_user_and_address_can_be_disabled(make_app: MakeApp) -> None:
-    places = (await make_app(rate_limits="off")).roomcast.sockets.admission.limits
-    assert (places.connections_per_address, places.connections_per_user, places.streams_per_user) == (None, None, None)
+    limits = (await make_app(rate_limits="off")).roomcast.sockets.admission.limits
+    assert (limits.connections_per_address, limits.connections_per_user, limits.streams_per_user) == (None, None, None)
 
 
 # ------------------------------------------------------------------ shutdown
 
 
 async def test_a_stopping_server_answers_running_operations_and_closes_with_1012(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    inside = ann.app.roomcast
-    async with ann.connect() as wire, ann.connect() as idle:
-        async with inside.db.work():  # on SQLite the one writer is taken: the send has to wait
-            sending = await wire.subscribe(SEND, input={"roomId": den, "body": "last words"})
-            await ping_is_answered(wire)
-            for socket in list(inside.sockets.connections):
+    room_id = await ann.create_room("den")
+    server = ann.app.roomcast
+    async with ann.connect() as connection, ann.connect() as idle:
+        async with server.db.work():  # SQLite has one writer, so the send has to wait
+            sending = await connection.subscribe(SEND, input={"roomId": room_id, "body": "last words"})
+            await ping_is_answered(connection)
+            for socket in list(server.sockets.connections):
                 socket.on_server_stop()
-            ignored = await wire.subscribe("{ me { id } }")
+            ignored = await connection.subscribe("{ me { id } }")
             assert await idle.closed() == (1012, "Service restart")
         answer = await sending.next_message()
         assert answer["payload"]["data"]["sendMessage"]["message"]["body"] == "last words"
-        assert await wire.closed() == (1012, "Service restart")
+        assert await connection.closed() == (1012, "Service restart")
         assert ignored.is_empty
 
 
-# ------------------------------------------------------------------ what it leaves
+# ------------------------------------------------------------------ memory
 
 
 async def test_a_closed_socket_leaves_no_reference_cycles(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    async with ann.connect() as wire:
-        await (await wire.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
+    room_id = await ann.create_room("den")
+    async with ann.connect() as connection:
+        await (await connection.subscribe(ROOM_EVENTS, roomId=room_id)).wait_until_ready()
         async with asyncio.timeout(5):
             while any(socket.operations.tasks for socket in ann.app.roomcast.sockets.connections):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
-        gc.collect()  # what the operation has left
+        gc.collect()  # garbage of the operation
         gc.disable()
-        [trace] = [weakref.ref(socket) for socket in ann.app.roomcast.sockets.connections]
+        [socket_ref] = [weakref.ref(socket) for socket in ann.app.roomcast.sockets.connections]
     try:
         async with asyncio.timeout(5):
-            while trace() is not None:  # noqa: ASYNC110 (nothing tells of it)
+            while socket_ref() is not None:  # noqa: ASYNC110 (there is no event for it)
                 await asyncio.sleep(0.01)
     finally:
         gc.enable()

@@ -25,16 +25,19 @@ from tests.rooms.documents import DELETE, change
 
 pytestmark = pytest.mark.chaos
 
-Deed = Callable[[UserClient, UserClient, str], Awaitable[object]]
+Action = Callable[[UserClient, UserClient, str], Awaitable[object]]
 
-LOSSES: dict[str, tuple[Deed, str]] = {
-    "leaving": (lambda ann, bob, den: bob.leave(den), "REMOVED_FROM_ROOM"),
-    "removal": (lambda ann, bob, den: change(ann, "removeMember", roomId=den, userId=bob.id), "REMOVED_FROM_ROOM"),
-    "deletion": (lambda ann, bob, den: ann.mutate(DELETE, roomId=den), "ROOM_DELETED"),
-    "a-ban": (lambda ann, bob, den: ann.mutate(BAN, userId=bob.id), "BANNED"),
-    "logout": (lambda ann, bob, den: bob.execute(LOGOUT), "SESSION_REVOKED"),
+LOSSES: dict[str, tuple[Action, str]] = {
+    "leaving": (lambda ann, bob, room_id: bob.leave(room_id), "REMOVED_FROM_ROOM"),
+    "removal": (
+        lambda ann, bob, room_id: change(ann, "removeMember", roomId=room_id, userId=bob.id),
+        "REMOVED_FROM_ROOM",
+    ),
+    "deletion": (lambda ann, bob, room_id: ann.mutate(DELETE, roomId=room_id), "ROOM_DELETED"),
+    "a-ban": (lambda ann, bob, room_id: ann.mutate(BAN, userId=bob.id), "BANNED"),
+    "logout": (lambda ann, bob, room_id: bob.execute(LOGOUT), "SESSION_REVOKED"),
 }
-"""What ann, an administrator, or bob does in one process, and how his streams in the other one end."""
+"""An action of ann, an administrator, or of bob in one process, and the end reason of his streams in the other."""
 
 
 @pytest.fixture
@@ -50,36 +53,36 @@ def redis_url() -> Iterator[str]:
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 async def test_lost_access_takes_effect_in_the_other_process(database_url: str, redis_url: str, tmp_path: Path) -> None:
     async with (
-        processes(2, database_url, tmp_path, bus_url=redis_url) as (here, there),
-        await sign_up(here.app, "ann") as ann,
+        processes(2, database_url, tmp_path, bus_url=redis_url) as (first, second),
+        await sign_up(first.app, "ann") as ann,
     ):
-        for name, (deed, reason) in LOSSES.items():
-            async with await sign_up(here.app, f"bob_{name.replace('-', '_')}") as bob:
-                den = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
-                bob.app = there.app  # where his sockets are; his requests still go here
-                async with bob.connect() as wire:
-                    watching = await wire.subscribe(ROOM_EVENTS, roomId=den)
-                    await watching.wait_until_ready()
-                    await deed(ann, bob, den)
+        for name, (action, reason) in LOSSES.items():
+            async with await sign_up(first.app, f"bob_{name.replace('-', '_')}") as bob:
+                room_id = await ann.create_room("den", visibility="PRIVATE", memberIds=[bob.id])
+                bob.app = second.app  # his sockets; his requests still go to the first process
+                async with bob.connect() as connection:
+                    subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
+                    await subscription.wait_until_ready()
+                    await action(ann, bob, room_id)
                     async with asyncio.timeout(A_SECOND):
-                        await hears_its_end(watching, reason)
-                    await is_as_it_should_be(wire, watching, reason)
+                        await check_stream_end(subscription, reason)
+                    await check_connection(connection, subscription, reason)
 
 
-async def hears_its_end(watching: ClientSubscription, reason: str) -> None:
-    ended = await watching.next_event()
+async def check_stream_end(subscription: ClientSubscription, reason: str) -> None:
+    ended = await subscription.next_event()
     assert (ended["__typename"], ended["reason"]) == ("StreamEnded", reason)
     if reason in ("REMOVED_FROM_ROOM", "ROOM_DELETED"):
-        assert (await watching.next_message())["type"] == "complete"
+        assert (await subscription.next_message())["type"] == "complete"
 
 
-async def is_as_it_should_be(wire: SocketClient, watching: ClientSubscription, reason: str) -> None:
-    """A lost room ends its streams alone; a lost session ends the socket."""
+async def check_connection(connection: SocketClient, subscription: ClientSubscription, reason: str) -> None:
+    """Losing a room ends only its streams; losing the session closes the socket."""
     if reason in ("REMOVED_FROM_ROOM", "ROOM_DELETED"):
-        assert "errors" not in await wire.execute("{ me { id } }")
-        assert watching.is_empty
+        assert "errors" not in await connection.execute("{ me { id } }")
+        assert subscription.is_empty
     else:
-        assert (await wire.closed())[0] == 4401
+        assert (await connection.closed())[0] == 4401
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -90,17 +93,17 @@ async def test_the_same_send_to_both_at_once_and_after_a_restart_is_one_message(
         processes(2, database_url, tmp_path, bus_url=redis_url) as both,
         await sign_up(both[0].app, "ann") as ann,
     ):
-        den, key = await ann.create_room("den"), str(uuid.uuid4())
-        wish = {"roomId": den, "body": "once", "clientMessageId": key}
-        told = await asyncio.gather(*(send_to(both[number % 2], ann, wish) for number in range(5)))
+        room_id, key = await ann.create_room("den"), str(uuid.uuid4())
+        message = {"roomId": room_id, "body": "once", "clientMessageId": key}
+        payloads = await asyncio.gather(*(send_to(both[number % 2], ann, message) for number in range(5)))
         await both[0].kill()
         await both[0].start()
-        told.append(await send_to(both[0], ann, wish))
-        assert {payload["message"]["id"] for payload in told} == {f"msg_{key}"}
-        assert sorted(payload["replayed"] for payload in told) == [False] + [True] * 5
-        assert [message["seq"] for message in await ann.send_messages(den, "next")] == [3]
+        payloads.append(await send_to(both[0], ann, message))
+        assert {payload["message"]["id"] for payload in payloads} == {f"msg_{key}"}
+        assert sorted(payload["replayed"] for payload in payloads) == [False] + [True] * 5
+        assert [message["seq"] for message in await ann.send_messages(room_id, "next")] == [3]
 
 
-async def send_to(place: Process, person: UserClient, wish: Json) -> Json:
-    async with AnonymousClient(place.app, person.token) as there:
-        return await there.mutate(SEND, **wish)
+async def send_to(process: Process, person: UserClient, message: Json) -> Json:
+    async with AnonymousClient(process.app, person.token) as client:
+        return await client.mutate(SEND, **message)

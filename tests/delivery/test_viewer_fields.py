@@ -97,7 +97,7 @@ class RenderingComparison:
         self, engine: Engine, room_id: Any, entries: Sequence[FeedEntry], viewers: Sequence[AudienceMember]
     ) -> None:
         self._engine, self._entries, self._viewers = engine, entries, viewers
-        self._place = StreamStart(room_id, 0, None, expired=False, epoch=uuid7())
+        self._start = StreamStart(room_id, 0, None, expired=False, epoch=uuid7())
 
     @classmethod
     async def of(cls, app: RunningApp, room: str, *users: UserClient) -> "RenderingComparison":
@@ -108,7 +108,7 @@ class RenderingComparison:
 
     async def render_for_group(self, document: str) -> list[list[bytes | None]]:
         request = Request(document)
-        stream = Stream(self._place, kinds_of(document), has_control_events=False)
+        stream = Stream(self._start, kinds_of(document), has_control_events=False)
         renderer = RoomEventRenderer(self._engine, self._engine.operation(request), request, stream)
         async with renderer.render(self._entries, replayed=False) as render_pass:
             payloads = await render_pass.payloads_for(self._viewers if renderer.is_personal else [None])

@@ -1,4 +1,4 @@
-"""These tests run on SQLite only: what they test happens before a request reaches the database."""
+"""These tests run on SQLite only: they test code that does not depend on the kind of database."""
 
 import shutil
 from pathlib import Path

@@ -32,8 +32,8 @@ async def member(small_limit_app: RunningApp) -> Any:
         yield user
 
 
-async def error_code(user: UserClient, document: str, **variables: Any) -> str:
-    """The message of the one error that comes in place of all data."""
+async def error_message(user: UserClient, document: str, **variables: Any) -> str:
+    """The message of the only error of a result without data."""
     answer = (await user.post({"query": document, "variables": variables})).json()
     assert answer["data"] is None
     [error] = answer["errors"]
@@ -49,31 +49,31 @@ def aliased(field: str, count: int) -> str:
 async def test_a_response_above_the_size_limit_is_an_error_and_one_below_is_not(member: UserClient) -> None:
     room = await member.create_room("den")
     await member.send_messages(room, *["x" * 3_000 for _ in range(20)])
-    whole = await member.execute(PAGE % "body", room=room)
-    assert len(whole["messages"]["nodes"]) == 20
-    assert TOO_LARGE in await error_code(member, PAGE % "body again: body", room=room)
-    assert TOO_LARGE in await error_code(member, PAGE % aliased("body", 20), room=room)
+    data = await member.execute(PAGE % "body", room=room)
+    assert len(data["messages"]["nodes"]) == 20
+    assert TOO_LARGE in await error_message(member, PAGE % "body again: body", room=room)
+    assert TOO_LARGE in await error_message(member, PAGE % aliased("body", 20), room=room)
 
 
 @pytest.mark.parametrize("body", ["é" * 1_600, '"' * 1_600, "\n" * 1_599 + "x"])
 async def test_response_size_counts_the_bytes_after_json_escaping(member: UserClient, body: str) -> None:
     room = await member.create_room("den")
     await member.send_messages(room, *[body] * 22)
-    assert TOO_LARGE in await error_code(member, PAGE % "body", room=room)
+    assert TOO_LARGE in await error_message(member, PAGE % "body", room=room)
 
 
 async def test_response_size_counts_field_names(member: UserClient) -> None:
     room = await member.create_room("den")
     await member.send_messages(room, *map(str, range(9)))
-    assert TOO_LARGE in await error_code(member, PAGE % ("a" * 15_000 + ": seq"), room=room)
+    assert TOO_LARGE in await error_message(member, PAGE % ("a" * 15_000 + ": seq"), room=room)
 
 
 async def test_an_event_above_the_size_limit_is_an_error_and_the_stream_goes_on(member: UserClient) -> None:
     room = await member.create_room("den")
     watch = "subscription ($room: ID!) { roomMessages(roomId: $room) { message { seq %s } } }"
     personal = "viewerCanEdit " + aliased("body", 20)
-    async with member.connect() as wire:
-        streams = [await wire.subscribe(watch % fields, room=room) for fields in (aliased("body", 20), personal)]
+    async with member.connect() as connection:
+        streams = [await connection.subscribe(watch % fields, room=room) for fields in (aliased("body", 20), personal)]
         await member.app.wait_for_streams(2)
         await member.send_messages(room, "x" * 4_000, "short")
         for stream in streams:
@@ -110,21 +110,21 @@ async def test_lists_longer_than_estimated_count_with_their_real_length(app: Run
         assert (await ann.mutate(add, messageId=message["id"], emoji=chr(0x1F600 + number)))["errors"] == []
     document = "query ($id: ID!) { message(id: $id) { reactions { emoji count viewerHasReacted } } }"
     assert len((await ann.execute(document, id=message["id"]))["message"]["reactions"]) == 30
-    app.roomcast.http._engine.limits = Limits(cost=80)  # what is expected of it costs less
-    assert "more than 80 fields in its lists" in await error_code(ann, document, id=message["id"])
+    app.roomcast.http._engine.limits = Limits(cost=80)  # its estimated size is lower
+    assert "more than 80 fields in its lists" in await error_message(ann, document, id=message["id"])
 
 
-async def test_server_info_tells_the_response_size_limit(member: UserClient) -> None:
-    asked = "{ serverInfo { limits { maxResponseBytes } } }"
-    assert (await member.execute(asked))["serverInfo"]["limits"]["maxResponseBytes"] == LIMIT
+async def test_server_info_has_the_response_size_limit(member: UserClient) -> None:
+    document = "{ serverInfo { limits { maxResponseBytes } } }"
+    assert (await member.execute(document))["serverInfo"]["limits"]["maxResponseBytes"] == LIMIT
 
 
 async def test_a_large_response_does_not_block_the_event_loop(app: RunningApp, ann: UserClient) -> None:
     for number in range(60):
         await ann.create_room(f"room {number}")
-    # A page of rooms has the memberships at hand: nothing of this waits for a statement.
-    mine = "viewerMembership { role joinedAt lastReadSeq notificationLevel favourite mutedUntil }"
-    request = Request("{ rooms(first: 60) { nodes { " + aliased(mine, 40) + " } } }")
+    # A page of rooms has loaded the memberships already, so no field waits for a statement.
+    viewer_field = "viewerMembership { role joinedAt lastReadSeq notificationLevel favourite mutedUntil }"
+    request = Request("{ rooms(first: 60) { nodes { " + aliased(viewer_field, 40) + " } } }")
     engine = app.roomcast.http._engine
     viewer = await app.roomcast.backend.sessions.authenticate(ann.token or "")
     engine.limits = replace(Limits(), repeats=500)
@@ -140,7 +140,7 @@ async def test_a_large_response_does_not_block_the_event_loop(app: RunningApp, a
 
 
 async def _longest_pass() -> float:
-    """Seconds of processor time that the loop spent elsewhere at most, until cancelled."""
+    """Measure until cancelled. Returns the longest time, in seconds of CPU, that the loop was blocked."""
     longest, before = 0.0, time.thread_time()
     try:
         while True:

@@ -48,7 +48,7 @@ async def test_a_body_that_is_too_large_gets_a_413_that_the_client_can_read(app:
 
     async with AnonymousClient(app) as anonymous:
         headers = {"content-type": "application/json"}
-        for content in (b" " * 300_000, pieces()):  # its size declared, and not
+        for content in (b" " * 300_000, pieces()):  # with and without a Content-Length
             answer = await anonymous.http.post("/graphql", content=content, headers=headers)
             assert (answer.status_code, codes(answer)) == (413, ["BAD_USER_INPUT"])
 
@@ -60,7 +60,7 @@ CHUNK = b"10000\r\n" + b"[" * 0x10000 + b"\r\n"
 async def test_a_huge_body_is_rejected_without_being_read(app: RunningApp) -> None:
     async with raw_connection(app.url) as it:
         await it.send(HEAD + b"Content-Length: 100000000\r\n\r\n")
-        assert (await it.read_rest()).startswith(b"HTTP/1.1 413 ")  # to the end: the server hangs up
+        assert (await it.read_rest()).startswith(b"HTTP/1.1 413 ")  # EOF: the server has closed the connection
 
 
 async def test_a_chunked_body_of_a_hundred_megabytes_is_cut_off_early(app: RunningApp) -> None:
@@ -86,19 +86,19 @@ async def test_a_body_that_arrives_too_slowly_times_out(app: RunningApp) -> None
 
 @pytest.mark.parametrize("body", NO_JSON, ids=lambda body: repr(body[:40]))
 async def test_a_frame_that_is_not_json_closes_the_connection_with_4400(app: RunningApp, body: bytes) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.init()
+    async with SocketClient(app.ws_url) as connection:
+        await connection.init()
         try:
-            await wire.ws.send(body.decode())
+            await connection.ws.send(body.decode())
         except UnicodeDecodeError:
-            await wire.ws.send(body)  # what is no text goes as a binary frame
-        assert (await wire.closed())[0] == 4400
+            await connection.ws.send(body)  # sent as a binary frame if it is no text
+        assert (await connection.closed())[0] == 4400
 
 
 async def test_a_frame_that_is_too_large_closes_the_connection(app: RunningApp, ann: UserClient) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.init()
+    async with SocketClient(app.ws_url) as connection:
+        await connection.init()
         with suppress(ConnectionClosed):
-            await wire.ws.send("x" * 1_000_000)
-        assert (await wire.closed())[0] == 1009
-    assert await ann.execute("{ me { id } }")  # the others are served
+            await connection.ws.send("x" * 1_000_000)
+        assert (await connection.closed())[0] == 1009
+    assert await ann.execute("{ me { id } }")  # other clients are served

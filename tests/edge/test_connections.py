@@ -41,7 +41,7 @@ def frame(opcode: Opcode, data: bytes, *, fin: bool = True) -> bytes:
 
 
 def live_instances(kind: type[Kind]) -> list[Kind]:
-    # `isinstance` would ask weak proxies too, which may stand for something that is gone.
+    # `isinstance` would resolve weak proxies, whose objects may have been deleted.
     return [each for each in gc.get_objects() if issubclass(type(each), kind)]
 
 
@@ -59,9 +59,9 @@ def http_protocols() -> list[HttpProtocol]:
 
 def is_protected(answer: bytes) -> bool:
     """Whether the response is JSON with an error code and has the headers of every response."""
-    wanted = {**SECURITY_HEADERS, "Content-Security-Policy": DATA_POLICY, "Content-Type": "application/json"}
+    expected = {**SECURITY_HEADERS, "Content-Security-Policy": DATA_POLICY, "Content-Type": "application/json"}
     lines = answer.decode().split("\r\n")
-    return all(f"{name}: {value}" in lines for name, value in wanted.items()) and '"code":' in lines[-1]
+    return all(f"{name}: {value}" in lines for name, value in expected.items()) and '"code":' in lines[-1]
 
 
 # ------------------------------------------------------------------ requests
@@ -82,19 +82,19 @@ async def test_one_header_above_the_size_limit_gets_a_431(app: RunningApp) -> No
 
 
 @pytest.mark.parametrize(
-    "said", [b"", b"\r\n", GET, GET + b"\r\n" + GET, b"PUT /graphql HTTP/1.1\r\nContent-Length: 9\r\n\r\n"]
+    "sent", [b"", b"\r\n", GET, GET + b"\r\n" + GET, b"PUT /graphql HTTP/1.1\r\nContent-Length: 9\r\n\r\n"]
 )
 async def test_a_client_that_sends_no_complete_request_is_disconnected(
-    app: RunningApp, monkeypatch: pytest.MonkeyPatch, said: bytes
+    app: RunningApp, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
     monkeypatch.setattr(HttpProtocol, "header_timeout", 0.05)
     async with raw_connection(app.url) as it:
-        await it.send(said)
-        assert (await it.read_rest()).count(b"HTTP/1.1") == said.count(b"\r\n\r\n")
+        await it.send(sent)
+        assert (await it.read_rest()).count(b"HTTP/1.1") == sent.count(b"\r\n\r\n")
 
 
 @pytest.mark.parametrize(
-    "said",
+    "sent",
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS greeting",
         b"BREW / HTTP/1.1\r\n\r\n",
@@ -105,9 +105,9 @@ async def test_a_client_that_sends_no_complete_request_is_disconnected(
         b"GET / HTTP/1.1\r\nX: a\x00b\r\n\r\n",
     ],
 )
-async def test_bytes_that_are_not_http_get_a_json_error(app: RunningApp, said: bytes) -> None:
+async def test_bytes_that_are_not_http_get_a_json_error(app: RunningApp, sent: bytes) -> None:
     async with raw_connection(app.url) as it:
-        await it.send(said)
+        await it.send(sent)
         answer = await it.read_rest()
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert is_protected(answer)
@@ -116,8 +116,8 @@ async def test_bytes_that_are_not_http_get_a_json_error(app: RunningApp, said: b
 async def test_pipelined_requests_are_answered_in_order(app: RunningApp) -> None:
     paths = [b"/health/live", b"/nowhere"] * 500
     async with raw_connection(app.url) as it:
-        asked = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in paths)
-        await it.send(asked + GET + b"Connection: close\r\n\r\n")
+        requests = b"".join(b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n" % path for path in paths)
+        await it.send(requests + GET + b"Connection: close\r\n\r\n")
         answers = (await it.read_rest()).split(b"HTTP/1.1 ")[1:]
     assert [answer[:3] for answer in answers] == [b"200", b"404"] * 500 + [b"200"]
 
@@ -129,7 +129,7 @@ async def test_a_client_that_never_reads_its_response_is_disconnected(
     files = 20
     async with raw_connection(app.url, limit=2**10) as it, asyncio.timeout(WAIT_SECONDS):
         await it.send(b"GET /static/graphiql/vendor/graphiql.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * files)
-        while not any(each.transport.is_closing() for each in http_protocols()):  # noqa: ASYNC110 (there is no event to wait for)
+        while not any(each.transport.is_closing() for each in http_protocols()):  # noqa: ASYNC110 (there is no event for it)
             await asyncio.sleep(0.01)
         assert len(await it.read_rest()) < files * 1_000_000
 
@@ -151,9 +151,9 @@ WRONG: dict[str, tuple[bytes, int]] = {
 
 @pytest.mark.parametrize("name", WRONG)
 async def test_a_failed_handshake_gets_an_error_and_the_connection_closes(app: RunningApp, name: str) -> None:
-    said, status = WRONG[name]
+    sent, status = WRONG[name]
     async with raw_connection(app.url) as it:
-        await it.send(said)
+        await it.send(sent)
         answer = await it.read_rest()
     assert answer.startswith(b"HTTP/1.1 %d " % status)
     assert is_protected(answer)
@@ -175,8 +175,8 @@ async def test_a_text_frame_that_is_not_utf8_closes_with_1007_and_no_traceback(
 async def test_a_message_of_many_empty_fragments_takes_no_memory(app: RunningApp) -> None:
     async with raw_websocket(app) as it:
         await it.send(frame(Opcode.TEXT, INIT, fin=False), frame(Opcode.CONT, b"", fin=False) * 20_000)
-        await it.send(frame(Opcode.PING, b"heard"))
-        assert await it.reader.readexactly(7) == b"\x8a\x05heard"
+        await it.send(frame(Opcode.PING, b"alive"))
+        assert await it.reader.readexactly(7) == b"\x8a\x05alive"
         assert len(websocket_protocol().frames) == 1
         await it.send(frame(Opcode.CONT, b""))
         assert b"connection_ack" in await it.reader.readuntil(b"}}")
@@ -200,9 +200,9 @@ async def test_a_client_that_reads_none_of_many_results_is_disconnected(app: Run
     query = b'{"query":"{ ' + b"a" * 15_000 + b': __typename }"}'
     async with raw_websocket(app) as it:
         await it.send(frame(Opcode.TEXT, INIT))
-        asked = [b'{"type":"subscribe","id":"%d","payload":%s}' % (number, query) for number in range(3_000)]
+        requests = [b'{"type":"subscribe","id":"%d","payload":%s}' % (number, query) for number in range(3_000)]
         with pytest.raises(ConnectionError):
-            await it.send(*(frame(Opcode.TEXT, each) for each in asked))
+            await it.send(*(frame(Opcode.TEXT, each) for each in requests))
     async with SocketClient(app.ws_url) as other:
         await other.init()
 
@@ -213,7 +213,7 @@ async def test_pong_messages_are_not_queued_for_a_client_that_does_not_read(app:
         await it.send(frame(Opcode.TEXT, INIT), *[ping * 100] * 150)
         [socket] = app.roomcast.sockets.connections
         async with asyncio.timeout(WAIT_SECONDS):
-            while not socket.transport.outbox.is_blocked:  # noqa: ASYNC110 (there is no event to wait for)
+            while not socket.transport.outbox.is_blocked:  # noqa: ASYNC110 (there is no event for it)
                 await asyncio.sleep(0.01)
         await it.send(*[ping * 100] * 20)
         assert len(socket.transport.outbox._waiting) == 0
@@ -221,16 +221,16 @@ async def test_pong_messages_are_not_queued_for_a_client_that_does_not_read(app:
 
 
 async def test_a_ping_with_a_large_payload_is_malformed(app: RunningApp) -> None:
-    async with SocketClient(app.ws_url) as wire:
-        await wire.init()
-        await wire.send(type="ping", payload={"say": "x" * 900})
-        assert (await wire.next_control())["payload"] == {"say": "x" * 900}
-        await wire.send(type="ping", payload={"say": "x" * 1100})
-        assert await wire.closed() == (4400, "A ping has at most 1024 characters")
+    async with SocketClient(app.ws_url) as connection:
+        await connection.init()
+        await connection.send(type="ping", payload={"say": "x" * 900})
+        assert (await connection.next_control())["payload"] == {"say": "x" * 900}
+        await connection.send(type="ping", payload={"say": "x" * 1100})
+        assert await connection.closed() == (4400, "A ping has at most 1024 characters")
 
 
 async def test_an_address_has_a_limit_of_connections(make_app: MakeApp, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")  # else uvicorn takes this test for a proxy
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "192.0.2.1")  # otherwise uvicorn takes this test for a proxy
     connections = HttpConnections(max_per_address=2)
     monkeypatch.setattr(HttpProtocol, "http_connections", connections)
     app = await make_app()
@@ -245,11 +245,11 @@ async def test_an_address_has_a_limit_of_connections(make_app: MakeApp, monkeypa
                 await each.send(GET + b"\r\n")
                 assert b" 200 " in await each.read_head()
     async with asyncio.timeout(WAIT_SECONDS):
-        while connections._open:  # noqa: ASYNC110 (there is no event to wait for)
+        while connections._open:  # noqa: ASYNC110 (there is no event for it)
             await asyncio.sleep(0.01)
 
 
-class Unread:
+class UnreadConnection:
     """A connection whose client reads nothing."""
 
     def __init__(self, address: str, unread: int) -> None:
@@ -261,14 +261,14 @@ class Unread:
 
 def test_the_address_with_the_most_unread_bytes_loses_its_longest_blocked_connections() -> None:
     connections = HttpConnections(max_unread_bytes=100)
-    greedy, modest = [Unread("10.0.0.1", 30) for _ in range(4)], Unread("10.0.0.2", 40)
-    for each in (modest, *greedy):
+    heavy, light = [UnreadConnection("10.0.0.1", 30) for _ in range(4)], UnreadConnection("10.0.0.2", 40)
+    for each in (light, *heavy):
         connections.on_blocked(each)
-    assert [each.is_dropped for each in (modest, *greedy)] == [False, True, True, False, False]
-    for each in greedy[2:]:
+    assert [each.is_dropped for each in (light, *heavy)] == [False, True, True, False, False]
+    for each in heavy[2:]:
         connections.on_unblocked(each)
-    connections.on_blocked(Unread("10.0.0.3", 60))
-    assert modest.is_dropped is False
+    connections.on_blocked(UnreadConnection("10.0.0.3", 60))
+    assert light.is_dropped is False
 
 
 # ------------------------------------------------------------------ chunked reads

@@ -87,7 +87,7 @@ def test_every_field_without_arguments_has_a_fast_resolver() -> None:
     built = root.build_schema()._schema
     kinds = [kind for kind in built.type_map.values() if isinstance(kind, GraphQLObjectType)]
 
-    roundabout = [
+    without_fast_resolver = [
         f"{kind.name}.{name}"
         for kind in kinds
         if not kind.name.startswith("__") and kind is not built.subscription_type
@@ -95,4 +95,4 @@ def test_every_field_without_arguments_has_a_fast_resolver() -> None:
         if not field.args and "fast_resolvers" not in (field.resolve.__module__ if field.resolve else "")
     ]
 
-    assert roundabout == []
+    assert without_fast_resolver == []

@@ -30,7 +30,7 @@ SETTINGS = settings(max_examples=CASES, deadline=None, suppress_health_check=lis
 JSON_TYPE = {"content-type": "application/json"}
 MEGABYTE = 1024 * 1024
 GROWTH = 100
-"""Megabytes: what the documents that the server remembers take, a thousand at most. What leaks soon takes more."""
+"""Megabytes. The document cache, of a thousand documents, takes less; a leak soon takes more."""
 
 texts = st.text(max_size=50)
 values: st.SearchStrategy[Any] = st.recursive(
@@ -45,7 +45,7 @@ grammar = st.lists(
                      "rooms", "first", "1", "-0", "1e9", "id", "\\u{d83d}", "\x00", "\ufeff", "é", "😀"]),
     max_size=40,
 ).map("".join)  # fmt: skip
-"""Texts that look like GraphQL for a while."""
+"""Texts that begin like GraphQL."""
 heads = st.lists(
     st.sampled_from([b"GET ", b"POST ", b"/graphql", b"?query={__typename}", b" HTTP/1.1", b"\r\n", b"\r\n\r\n",
                      b"Host: localhost", b"Content-Length: 9", b"Transfer-Encoding: chunked", b"Upgrade: websocket",
@@ -59,19 +59,19 @@ frames = st.builds(
     st.sampled_from([0x81, 0x01, 0x80, 0x00, 0x82, 0x88, 0x89, 0x8A]) | st.integers(0, 255),
     st.binary(max_size=125),
 )
-"""Masked with zeros, which is a mask."""
+"""Frames with a mask of zeros, which is valid."""
 
 
 @pytest.fixture(scope="module")
 def server(sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """One server for all that is thrown here. It logs no error, and is afterwards no larger than full caches are."""
+    """One server for all tests here. At the end, it has logged no error and is no larger than with full caches."""
     folder = tmp_path_factory.mktemp("fuzzed")
     database = shutil.copy(sqlite_template, folder / "roomcast.db")
     process = Process(f"sqlite:///{database}", folder, log_level="error")
     run_in_own_loop(process.start())
-    begun = process.memory_bytes
+    started = process.memory_bytes
     yield process
-    grown = (process.memory_bytes - begun) / MEGABYTE
+    grown = (process.memory_bytes - started) / MEGABYTE
     run_in_own_loop(process.stop())
     assert process.log_text() == ""
     assert grown < GROWTH, f"grew by {grown:.0f} MB"
@@ -85,7 +85,7 @@ async def fuzzer(server: Process) -> AsyncIterator[UserClient]:
 
 @pytest.fixture
 def token(server: Process) -> str:
-    """Of somebody who is known before the loop of a test runs."""
+    """The access token of a user who is created before the event loop of the test runs."""
 
     async def signed_in() -> str:
         async with await sign_up(server.app, f"bob_{uuid.uuid4().hex[:8]}") as person:
@@ -94,23 +94,23 @@ def token(server: Process) -> str:
     return run_in_own_loop(signed_in())
 
 
-def is_fine(status: int, answer: Json) -> None:
+def check_response(status: int, answer: Json) -> None:
     assert status < 500
     for error in answer.get("errors", ()):
         assert error["extensions"]["code"] != "INTERNAL", answer
         assert "Traceback" not in error["message"]
 
 
-async def answered(person: UserClient, content: bytes) -> None:
+async def post_and_check(person: UserClient, content: bytes) -> None:
     headers = {**JSON_TYPE, "authorization": f"Bearer {person.token}"}
     answer = await person.http.post("/graphql", content=content, headers=headers)
-    with printing(content):
-        is_fine(answer.status_code, answer.json())
+    with noting_input(content):
+        check_response(answer.status_code, answer.json())
 
 
 @contextmanager
-def printing(sent: object) -> Iterator[None]:
-    """Name the input that broke the server: the next run draws others."""
+def noting_input(sent: object) -> Iterator[None]:
+    """Add the input to the exception: the next run uses other inputs."""
     try:
         yield
     except BaseException as error:
@@ -118,28 +118,28 @@ def printing(sent: object) -> Iterator[None]:
         raise
 
 
-async def survived(wire: SocketClient, frame: str | bytes) -> bool:
-    """Whether the socket lives on: it answers a ping that only it can answer."""
+async def stays_open(connection: SocketClient, frame: str | bytes) -> bool:
+    """Send the frame. Returns whether the connection is still open and answers a ping."""
     with suppress(ConnectionClosed):
-        await wire.ws.send(frame)
-        await wire.ws.send('{"type":"ping","payload":{"after":"that"}}')
-        return await answers(wire, {"type": "pong", "payload": {"after": "that"}})
+        await connection.ws.send(frame)
+        await connection.ws.send('{"type":"ping","payload":{"after":"that"}}')
+        return await answers(connection, {"type": "pong", "payload": {"after": "that"}})
     return False
 
 
-async def answers(wire: SocketClient, wanted: Json) -> bool:
+async def answers(connection: SocketClient, expected: Json) -> bool:
     while True:
-        heard = asyncio.create_task(wire.next_control())
-        await asyncio.wait({heard, wire.reading}, return_when=asyncio.FIRST_COMPLETED)
-        if not heard.done():
-            heard.cancel()
+        control = asyncio.create_task(connection.next_control())
+        await asyncio.wait({control, connection.reading}, return_when=asyncio.FIRST_COMPLETED)
+        if not control.done():
+            control.cancel()
             return False
-        if heard.result() == wanted:
+        if control.result() == expected:
             return True
 
 
 async def drawn(strategy: st.SearchStrategy[Any], count: int = CASES) -> list[Any]:
-    """Examples, drawn first and used in the loop of the test."""
+    """Generate examples in advance, to use them in the event loop of the test."""
     found: list[Any] = []
 
     @settings(SETTINGS, max_examples=count)
@@ -154,31 +154,31 @@ async def drawn(strategy: st.SearchStrategy[Any], count: int = CASES) -> list[An
 # ------------------------------------------------------------------ bytes
 
 
-async def test_any_bytes_where_a_request_is_expected(server: Process, fuzzer: UserClient) -> None:
-    for said in await drawn(heads | st.binary(max_size=200)):
-        with printing(said):
+async def test_any_bytes_instead_of_a_request(server: Process, fuzzer: UserClient) -> None:
+    for sent in await drawn(heads | st.binary(max_size=200)):
+        with noting_input(sent):
             async with raw_connection(server.url) as it:
                 with suppress(ConnectionError):
-                    await it.send(said)
+                    await it.send(sent)
                 assert b"HTTP/1.1 5" not in await it.finish()
     await fuzzer.execute("{ me { id } }")
 
 
 async def test_any_frames_on_a_socket(server: Process, fuzzer: UserClient) -> None:
-    for said in await drawn(st.lists(frames | st.binary(max_size=50), max_size=5)):
-        with printing(said):
+    for sent in await drawn(st.lists(frames | st.binary(max_size=50), max_size=5)):
+        with noting_input(sent):
             async with raw_connection(server.url) as it:
                 with suppress(ConnectionError):
                     await it.send(HANDSHAKE + b"\r\n")
                     await it.read_head()
-                    await it.send(*said)
+                    await it.send(*sent)
                 await it.finish()
     await fuzzer.execute("{ me { id } }")
 
 
 async def test_any_body(fuzzer: UserClient) -> None:
     for content in await drawn(st.binary(max_size=200)):
-        await answered(fuzzer, content)
+        await post_and_check(fuzzer, content)
 
 
 # ------------------------------------------------------------------ JSON and GraphQL
@@ -186,12 +186,12 @@ async def test_any_body(fuzzer: UserClient) -> None:
 
 async def test_any_json(fuzzer: UserClient) -> None:
     for content in await drawn(requests):
-        await answered(fuzzer, json.dumps(content).encode())
+        await post_and_check(fuzzer, json.dumps(content).encode())
 
 
 async def test_any_document(fuzzer: UserClient) -> None:
     for document in await drawn(grammar | texts):
-        await answered(fuzzer, json.dumps({"query": document}).encode())
+        await post_and_check(fuzzer, json.dumps({"query": document}).encode())
 
 
 async def test_any_variables(fuzzer: UserClient) -> None:
@@ -200,25 +200,25 @@ async def test_any_variables(fuzzer: UserClient) -> None:
     )
     for id_, size, cursor in await drawn(st.tuples(values, values, values)):
         body = {"query": document, "variables": {"id": id_, "n": size, "c": cursor}}
-        await answered(fuzzer, json.dumps(body).encode())
+        await post_and_check(fuzzer, json.dumps(body).encode())
 
 
 async def test_any_message_over_a_socket(server: Process, fuzzer: UserClient) -> None:
     kinds = st.sampled_from(["connection_init", "ping", "pong", "subscribe", "complete", "next", "x"])
     messages = st.fixed_dictionaries({"type": kinds}, optional={"id": values, "payload": requests | values})
-    wire: SocketClient | None = None
+    connection: SocketClient | None = None
     for frame in await drawn(st.binary(max_size=100) | texts | messages.map(json.dumps) | values.map(json.dumps)):
-        if wire is None:
-            wire = await SocketClient(server.ws_url).__aenter__()
-            await wire.init({"authorization": fuzzer.token})
-        with printing(frame):
-            is_open = await survived(wire, frame)
+        if connection is None:
+            connection = await SocketClient(server.ws_url).__aenter__()
+            await connection.init({"authorization": fuzzer.token})
+        with noting_input(frame):
+            is_open = await stays_open(connection, frame)
             if not is_open:
-                code, _ = await wire.closed()
+                code, _ = await connection.closed()
                 assert code in (4400, 4409, 4429)
-        wire = wire if is_open else None
-    if wire is not None:
-        await wire.__aexit__(None, None, None)
+        connection = connection if is_open else None
+    if connection is not None:
+        await connection.__aexit__(None, None, None)
 
 
 # ------------------------------------------------------------------ the schema
@@ -233,8 +233,8 @@ def schema() -> GraphQLSchema:
 
 
 def is_coded(_context: CheckContext, answer: Response, _case: Case[Any]) -> None:
-    """schemathesis' own checks take every error for the server's fault; a client's mistake is a coded error here."""
-    is_fine(answer.status_code, answer.json())
+    """A check for schemathesis, whose own checks do not accept coded errors for invalid input."""
+    check_response(answer.status_code, answer.json())
 
 
 @pytest.mark.parametrize("kind", ["Query", "Mutation"])
@@ -252,12 +252,12 @@ def test_any_operation_of_the_schema(server: Process, schema: GraphQLSchema, tok
 # ------------------------------------------------------------------ memory
 
 
-async def test_the_same_again_and_again_takes_no_memory(server: Process, fuzzer: UserClient) -> None:
+async def test_repeated_requests_do_not_grow_the_memory(server: Process, fuzzer: UserClient) -> None:
     bodies = [json.dumps(content).encode() for content in await drawn(requests)]
     grown = []
     for _ in range(4):
         before = server.memory_bytes
         for content in bodies:
-            await answered(fuzzer, content)
+            await post_and_check(fuzzer, content)
         grown.append((server.memory_bytes - before) / MEGABYTE)
     assert min(grown[1:]) < 1

@@ -7,7 +7,7 @@ from tests.conftest import MakeApp
 from tests.edge.raw_connections import HANDSHAKE, raw_connection
 from tests.running_app import RunningApp
 
-EVIL = "evil.example"
+FOREIGN_HOST = "evil.example"
 
 
 async def status(app: RunningApp, host: str, path: str = "/schema.graphql") -> int:
@@ -19,7 +19,7 @@ async def test_dns_rebinding_cannot_create_the_administrator(app: RunningApp) ->
     """DNS rebinding: to the browser, page and server have one origin."""
     async with AnonymousClient(app) as page:
         signup = {"query": SIGNUP, "variables": {"input": {"username": "mallory", "password": PASSWORD}}}
-        refused = await page.post(signup, host=f"{EVIL}:8000", origin=f"http://{EVIL}:8000")
+        refused = await page.post(signup, host=f"{FOREIGN_HOST}:8000", origin=f"http://{FOREIGN_HOST}:8000")
         assert refused.status_code == 421
         [error] = refused.json()["errors"]
         assert error["extensions"]["code"] == "BAD_USER_INPUT"
@@ -29,9 +29,9 @@ async def test_dns_rebinding_cannot_create_the_administrator(app: RunningApp) ->
 
 
 async def test_a_websocket_under_another_host_name_is_rejected(app: RunningApp, ann: UserClient) -> None:
-    strange = HANDSHAKE.replace(b"Host: localhost", b"Host: evil.example") + b"Origin: http://evil.example\r\n\r\n"
+    handshake = HANDSHAKE.replace(b"Host: localhost", b"Host: evil.example") + b"Origin: http://evil.example\r\n\r\n"
     async with raw_connection(app.url) as it:
-        await it.send(strange)
+        await it.send(handshake)
         assert (await it.read_head()).startswith(b"HTTP/1.1 421 ")
     assert app.open_resources()["sockets"] == 0
 
@@ -44,7 +44,16 @@ async def test_ip_addresses_and_localhost_are_allowed(app: RunningApp, host: str
 
 
 @pytest.mark.parametrize(
-    "host", [EVIL, "localhost.evil.example", "127.0.0.1.evil.example", "chat.example.org", "[::1", "a@localhost.x", "x"]
+    "host",
+    [
+        FOREIGN_HOST,
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "chat.example.org",
+        "[::1",
+        "a@localhost.x",
+        "x",
+    ],
 )
 async def test_other_host_names_are_rejected(app: RunningApp, host: str) -> None:
     assert await status(app, host) == 421
@@ -54,7 +63,7 @@ async def test_the_settings_allow_more_host_names(make_app: MakeApp) -> None:
     app = await make_app(public_url="https://chat.example.org:8443", allowed_hosts=("roomcast", "chat_app"))
     hosts = ("chat.example.org", "Chat.Example.Org:8443", "roomcast:8000", "chat_app", "localhost", "10.0.0.1")
     assert [await status(app, host) for host in hosts] == [200] * len(hosts)
-    assert await status(app, EVIL) == 421
+    assert await status(app, FOREIGN_HOST) == 421
     async with raw_connection(app.url) as it:
         await it.send(HANDSHAKE.replace(b"Host: localhost", b"Host: roomcast") + b"\r\n")
         assert b" 101 " in await it.read_head()

@@ -12,8 +12,8 @@ from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, SocketClient
 from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
-FRIEND, STRANGER = "https://chat.example.org", "https://evil.example.org"
-ASK = {"query": "{ __typename }"}
+ALLOWED_ORIGIN, OTHER_ORIGIN = "https://chat.example.org", "https://evil.example.org"
+REQUEST = {"query": "{ __typename }"}
 CHANGE = 'mutation { login(input: {usernameOrEmail: "a", password: "b"}) { errors { code } } }'
 
 
@@ -22,7 +22,7 @@ def codes(answer: httpx.Response) -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
-async def test_other_methods_get_a_405_with_the_allowed_ones(anonymous: AnonymousClient, method: str) -> None:
+async def test_other_methods_get_a_405_with_the_allowed_methods(anonymous: AnonymousClient, method: str) -> None:
     answer = await anonymous.http.request(method, "/graphql")
     assert (answer.status_code, codes(answer)) == (405, ["BAD_USER_INPUT"])
     assert {"GET", "HEAD", "POST"} <= {name.strip() for name in answer.headers["allow"].split(",")}
@@ -33,13 +33,13 @@ async def test_other_methods_get_a_405_with_the_allowed_ones(anonymous: Anonymou
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/jsonx", ""],
 )
 async def test_content_types_that_a_form_can_send_are_rejected(anonymous: AnonymousClient, kind: str) -> None:
-    answer = await anonymous.http.post("/graphql", content=json.dumps(ASK), headers={"content-type": kind})
+    answer = await anonymous.http.post("/graphql", content=json.dumps(REQUEST), headers={"content-type": kind})
     assert (answer.status_code, codes(answer)) == (415, ["BAD_USER_INPUT"])
 
 
 async def test_a_compressed_body_is_rejected(anonymous: AnonymousClient) -> None:
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
-    answer = await anonymous.http.post("/graphql", content=gzip.compress(json.dumps(ASK).encode()), headers=headers)
+    answer = await anonymous.http.post("/graphql", content=gzip.compress(json.dumps(REQUEST).encode()), headers=headers)
     assert (answer.status_code, codes(answer), answer.headers["accept-encoding"]) == (
         415,
         ["BAD_USER_INPUT"],
@@ -48,7 +48,7 @@ async def test_a_compressed_body_is_rejected(anonymous: AnonymousClient) -> None
 
 
 async def test_get_runs_queries_and_no_mutations(anonymous: AnonymousClient) -> None:
-    assert (await anonymous.http.get("/graphql", params=ASK)).json() == {"data": {"__typename": "Query"}}
+    assert (await anonymous.http.get("/graphql", params=REQUEST)).json() == {"data": {"__typename": "Query"}}
     for document, status in ((CHANGE, 405), ("subscription { roomMessages(roomId: 1) { cursor } }", 400)):
         answer = await anonymous.http.get("/graphql", params={"query": document})
         assert (answer.status_code, codes(answer)) == (status, ["BAD_USER_INPUT"])
@@ -56,7 +56,7 @@ async def test_get_runs_queries_and_no_mutations(anonymous: AnonymousClient) -> 
 
 
 async def test_head_is_get_without_the_response_body(anonymous: AnonymousClient) -> None:
-    head, get = [await anonymous.http.request(method, "/graphql", params=ASK) for method in ("HEAD", "GET")]
+    head, get = [await anonymous.http.request(method, "/graphql", params=REQUEST) for method in ("HEAD", "GET")]
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", get.headers["content-length"])
 
 
@@ -81,7 +81,7 @@ async def test_every_error_is_json_and_every_response_has_security_headers(
 
 
 async def test_responses_are_not_cached_and_have_a_request_id(anonymous: AnonymousClient) -> None:
-    first, second = await anonymous.post(ASK), await anonymous.post(ASK)
+    first, second = await anonymous.post(REQUEST), await anonymous.post(REQUEST)
     assert first.headers["cache-control"] == "no-store"
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
 
@@ -90,31 +90,34 @@ async def test_responses_are_not_cached_and_have_a_request_id(anonymous: Anonymo
 
 
 async def test_only_allowed_origins_pass_cors(make_app: MakeApp) -> None:
-    app = await make_app(allowed_origins=(FRIEND,))
-    wish = {"access-control-request-method": "POST", "access-control-request-headers": "authorization, content-type"}
+    app = await make_app(allowed_origins=(ALLOWED_ORIGIN,))
+    preflight_headers = {
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization, content-type",
+    }
     async with AnonymousClient(app) as anonymous:
-        for origin, allowed in ((FRIEND, FRIEND), (STRANGER, None), ("null", None)):
-            preflight = await anonymous.http.options("/graphql", headers={"origin": origin, **wish})
+        for origin, allowed in ((ALLOWED_ORIGIN, ALLOWED_ORIGIN), (OTHER_ORIGIN, None), ("null", None)):
+            preflight = await anonymous.http.options("/graphql", headers={"origin": origin, **preflight_headers})
             assert preflight.headers.get("access-control-allow-origin") == allowed
             assert preflight.is_success is (allowed is not None)
             assert allowed or codes(preflight) == ["FORBIDDEN"]
-            answer = await anonymous.post(ASK, origin=origin)
+            answer = await anonymous.post(REQUEST, origin=origin)
             assert answer.headers.get("access-control-allow-origin") == allowed
             assert "access-control-allow-credentials" not in answer.headers
 
 
 async def test_allowed_origins_may_open_websockets(make_app: MakeApp) -> None:
-    app = await make_app(allowed_origins=(FRIEND,))
-    for origin in (None, FRIEND, app.url):
-        async with SocketClient(app.ws_url, origin=origin) as wire:
-            assert "heartbeatMs" in await wire.init()
-    for origin in (STRANGER, "null", FRIEND + ".evil.org", "http://localhost"):
+    app = await make_app(allowed_origins=(ALLOWED_ORIGIN,))
+    for origin in (None, ALLOWED_ORIGIN, app.url):
+        async with SocketClient(app.ws_url, origin=origin) as connection:
+            assert "heartbeatMs" in await connection.init()
+    for origin in (OTHER_ORIGIN, "null", ALLOWED_ORIGIN + ".evil.org", "http://localhost"):
         with pytest.raises(Exception, match="HTTP 403"):
             await SocketClient(app.ws_url, origin=origin).__aenter__()
 
 
 async def test_no_other_origin_is_allowed_by_default(app: RunningApp, anonymous: AnonymousClient) -> None:
-    answer = await anonymous.post(ASK, origin=FRIEND)
+    answer = await anonymous.post(REQUEST, origin=ALLOWED_ORIGIN)
     assert not any(name.startswith("access-control") for name in answer.headers)
 
 
@@ -137,9 +140,9 @@ async def test_a_valid_document_is_persisted_and_found_by_its_hash(anonymous: An
     assert (await anonymous.post(only_hash)).json() == taught
     query = {"extensions": json.dumps(only_hash["extensions"])}
     assert (await anonymous.http.get("/graphql", params=query)).json() == taught
-    async with anonymous.connect() as wire:
-        await wire.send(type="subscribe", id="1", payload=only_hash)
-        assert (await wire.next_message("1"))["payload"] == taught
+    async with anonymous.connect() as connection:
+        await connection.send(type="subscribe", id="1", payload=only_hash)
+        assert (await connection.next_message("1"))["payload"] == taught
 
 
 async def test_invalid_documents_are_not_persisted(anonymous: AnonymousClient) -> None:

@@ -66,7 +66,7 @@ def read(document: str, **changes: Any) -> Any:
 
 
 def least_seconds(step: Callable[[], Any]) -> float:
-    """Of processor time, the best of three: the others are the garbage collector's."""
+    """The CPU seconds of the fastest of three runs, to exclude garbage collection."""
     taken = []
     for _ in range(3):
         before = time.thread_time()
@@ -86,7 +86,7 @@ def test_a_hostile_document_is_rejected_in_a_tenth_of_a_second(name: str) -> Non
 
 
 def test_checking_a_valid_document_is_fast() -> None:
-    """The worst that the limits let through: validation compares overlapping fields in pairs."""
+    """The slowest document within the limits: validation compares overlapping fields in pairs."""
     same = "messages { nodes { id author { id } } edges { cursor node { id } } pageInfo { endCursor } } "
     for widest in ("{ me { " + "id " * 490 + "} }", "{ rooms(first: 1) { nodes { " + same * 25 + "} } }"):
         assert least_seconds(partial(read, widest, cost=10**6)) < 0.1
@@ -124,7 +124,7 @@ trees: st.SearchStrategy[Tree] = st.recursive(
 
 
 def written(tree: Tree | None) -> str:
-    """A field, an aliased field or an inline fragment for each branch."""
+    """The document text: a field, an aliased field or an inline fragment for each branch."""
     if tree is None:
         return ""
     heads = {"f": "f", "a": "x: f", "i": "..."}
@@ -132,7 +132,7 @@ def written(tree: Tree | None) -> str:
 
 
 def counted(tree: Tree | None) -> tuple[int, int, int]:
-    """Selections, aliases, depth: by hand."""
+    """The numbers of selections and aliases and the depth, counted naively."""
     if tree is None:
         return 0, 0, 0
     parts = [(kind, counted(inner)) for kind, inner in tree or [("f", None)]]
@@ -242,7 +242,7 @@ def test_a_page_size_costs_the_same_as_a_literal_and_as_a_variable(outer: int, i
     )
 
 
-async def test_an_operation_above_the_cost_limit_is_rejected_and_its_cost_can_be_asked_for(
+async def test_an_operation_above_the_cost_limit_is_rejected_and_its_cost_can_be_queried(
     ann: UserClient,
 ) -> None:
     many = "query ($n: Int) { rooms(first: $n) { nodes { messages(first: $n) { nodes { id seq body createdAt } } } } }"
@@ -263,7 +263,7 @@ def test_every_price_belongs_to_an_existing_field() -> None:
 
 
 def test_every_list_and_page_that_runs_a_statement_has_a_price() -> None:
-    """A field that takes page sizes asks for a page of its own, for each object that it is selected of."""
+    """A field with page arguments loads a page for each object that it is selected on."""
     kinds = [kind for kind in SCHEMA.type_map.values() if is_object_type(kind)]
     paged = {f"{kind.name}.{name}" for kind in kinds for name, field in kind.fields.items() if "first" in field.args}
     assert {coordinate for coordinate in paged if FIELD_COSTS.get(coordinate, 0) < STATEMENT} == set()
@@ -280,11 +280,11 @@ async def test_a_long_list_of_ids_in_a_variable_is_rejected(ann: UserClient) -> 
 async def test_subscriptions_have_a_lower_cost_limit_than_queries(ann: UserClient) -> None:
     room = await ann.create_room("den")
     history = "room { messages(last: 100) { nodes { body bodyHtml reactions { emoji count } } } }"
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(
             "subscription ($id: ID!) { roomMessages(roomId: $id) { message { " + history + " } } }", id=room
         )
-        message = await watching.next_message()
+        message = await subscription.next_message()
     assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "QUERY_TOO_COMPLEX")
 
 

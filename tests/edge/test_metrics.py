@@ -1,4 +1,4 @@
-"""`/metrics`: its figures and its access token."""
+"""`/metrics`: the metrics and their access token."""
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -6,11 +6,11 @@ from tests.api_clients import ROOM_MESSAGES, AnonymousClient, UserClient
 from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
-TOKEN = "a token for those who watch"
+TOKEN = "a token for monitoring systems"
 
 
-async def readings(anonymous: AnonymousClient) -> dict[str, float]:
-    """By name and labels, as Prometheus parses them."""
+async def read_metrics(anonymous: AnonymousClient) -> dict[str, float]:
+    """The metrics by name and labels, as Prometheus parses them."""
     page = await anonymous.http.get("/metrics")
     assert page.status_code == 200
     families = text_string_to_metric_families(page.text)
@@ -22,12 +22,12 @@ async def readings(anonymous: AnonymousClient) -> dict[str, float]:
 
 
 async def test_operations_are_counted_by_outcome(ann: UserClient) -> None:
-    before = await readings(ann)
+    before = await read_metrics(ann)
     room = await ann.create_room("den")
     await ann.post({"query": "{ me { nobody } }"})
     await ann.post({"query": "query Q($id: ID!) { room(id: $id) { id } }", "variables": {}})
 
-    after = await readings(ann)
+    after = await read_metrics(ann)
 
     def rise(name: str) -> float:
         return after.get(name, 0) - before.get(name, 0)
@@ -41,13 +41,13 @@ async def test_operations_are_counted_by_outcome(ann: UserClient) -> None:
 
 async def test_streams_and_deliveries_are_counted(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
     room = await ann.create_room("den")
-    async with ann.connect() as hers, bob.connect() as his:
-        streams = [await socket.subscribe(ROOM_MESSAGES, roomId=room) for socket in (hers, his)]
+    async with ann.connect() as ann_connection, bob.connect() as bob_connection:
+        streams = [await socket.subscribe(ROOM_MESSAGES, roomId=room) for socket in (ann_connection, bob_connection)]
         await app.wait_for_streams(2)
         await ann.send(room, "hello")
         for stream in streams:
             await stream.next_event()
-        now = await readings(ann)
+        now = await read_metrics(ann)
 
     assert (now["roomcast_sockets"], now["roomcast_subscriptions"], now["roomcast_groups"]) == (2, 2, 1)
     assert (now["roomcast_event_executions_total"], now["roomcast_event_deliveries_total"]) == (1, 2)
@@ -64,23 +64,23 @@ async def test_deliveries_stay_counted_after_the_stream_ends(app: RunningApp, an
         await stream.next_event()
     await app.wait_for_streams(0)
 
-    now = await readings(ann)
+    now = await read_metrics(ann)
 
     assert (now["roomcast_groups"], now["roomcast_event_deliveries_total"]) == (0, 1)
 
 
 async def test_production_serves_no_metrics_without_a_token(make_app: MakeApp) -> None:
-    async with AnonymousClient(await make_app(profile="production")) as somebody:
-        assert (await somebody.http.get("/metrics")).status_code == 404
+    async with AnonymousClient(await make_app(profile="production")) as anonymous:
+        assert (await anonymous.http.get("/metrics")).status_code == 404
 
 
 async def test_metrics_need_the_token(make_app: MakeApp) -> None:
     app = await make_app(profile="production", metrics_token=TOKEN)
-    async with AnonymousClient(app) as somebody:
-        for said in ("", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer ä"):
-            answer = await somebody.http.get("/metrics", headers={b"authorization": said.encode()})
+    async with AnonymousClient(app) as anonymous:
+        for credential in ("", "Bearer", f"Bearer {TOKEN}x", f"Basic {TOKEN}", "Bearer ä"):
+            answer = await anonymous.http.get("/metrics", headers={b"authorization": credential.encode()})
             assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
-        shown = await somebody.http.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})
+        shown = await anonymous.http.get("/metrics", headers={"authorization": f"Bearer {TOKEN}"})
 
     assert shown.status_code == 200
     assert TOKEN not in shown.text

@@ -18,8 +18,8 @@ CHANGE = 'mutation cop { login(input: {usernameOrEmail: "a", password: "b"}) { e
 
 @pytest_asyncio.fixture
 async def attacker(make_app: MakeApp) -> AsyncIterator[AnonymousClient]:
-    async with AnonymousClient(await make_app(profile="production")) as somebody:
-        yield somebody
+    async with AnonymousClient(await make_app(profile="production")) as client:
+        yield client
 
 
 def is_refused(answer: httpx.Response) -> bool:
@@ -62,7 +62,7 @@ async def test_no_batches(attacker: AnonymousClient) -> None:
         ("depth", "query cop { __schema { types { " + "fields { type { " * 8 + "name" + " } }" * 8 + " } } }"),
     ],
 )
-async def test_each_limit_refuses_what_exceeds_it(attacker: AnonymousClient, limit: str, query: str) -> None:
+async def test_each_limit_is_enforced(attacker: AnonymousClient, limit: str, query: str) -> None:
     [error] = (await attacker.post({"query": query})).json()["errors"]
     assert error["extensions"]["code"] == "QUERY_TOO_COMPLEX"
     assert f"{limit} above {getattr(Limits(), limit)}" in error["message"]
@@ -109,7 +109,7 @@ async def test_no_persisted_query_is_learned(attacker: AnonymousClient) -> None:
     assert [error["message"] for error in answer["errors"]] == ["PersistedQueryNotSupported"]
 
 
-async def test_each_switch_can_be_set_by_itself(make_app: MakeApp) -> None:
+async def test_each_setting_overrides_its_part_of_the_profile(make_app: MakeApp) -> None:
     on = dict.fromkeys(("introspection", "playground", "get_queries", "persisted_queries"), "on")
     async with AnonymousClient(await make_app(profile="production", **on)) as anonymous:
         assert (

@@ -34,7 +34,7 @@ async def test_a_burst_is_allowed_and_then_callers_wait(buckets: Buckets) -> Non
     assert [await buckets.take([Charge("ann", SLOW)]) for _ in range(3)] == [0, 0, 0]
     wait = await buckets.take([Charge("ann", SLOW, 2)])
     assert 1.5 < wait <= 2
-    assert await buckets.take([Charge("bob", SLOW)]) == 0  # of another bucket
+    assert await buckets.take([Charge("bob", SLOW)]) == 0  # another bucket
 
 
 async def test_a_rejected_charge_takes_from_no_bucket(buckets: Buckets) -> None:
@@ -48,7 +48,7 @@ async def test_a_bucket_refills(buckets: Buckets) -> None:
     quick = Rate(per_second=50, burst=1)
     assert await buckets.take([Charge("ann", quick)]) == 0
     wait = await buckets.take([Charge("ann", quick)])
-    await asyncio.sleep(wait + 0.01)  # what the server told to wait, no more
+    await asyncio.sleep(wait + 0.01)  # exactly the retry time of the server
     assert await buckets.take([Charge("ann", quick)]) == 0
 
 
@@ -64,17 +64,17 @@ async def test_without_redis_each_process_counts_alone(caplog: pytest.LogCapture
     alone = RedisBuckets(Redis.from_url("redis://127.0.0.1:1", socket_connect_timeout=0.2))
     waits = [await alone.take([Charge("ann", SLOW)]) for _ in range(4)]
     assert [wait > 0 for wait in waits] == [False, False, False, True]
-    assert len(caplog.records) == 1  # said once
+    assert len(caplog.records) == 1  # logged once
     await alone.close()
 
 
-QUESTION = "{ __typename }"
+QUERY = "{ __typename }"
 
 
-async def ask_until_refused(person: UserClient) -> int:
-    async with person.connect() as wire:
+async def query_until_refused(person: UserClient) -> int:
+    async with person.connect() as connection:
         for number in range(1200):
-            message = await (await wire.subscribe(QUESTION)).next_message()
+            message = await (await connection.subscribe(QUERY)).next_message()
             if message["type"] == "error":
                 assert message["payload"][0]["extensions"]["code"] == "RATE_LIMITED"
                 return number
@@ -83,17 +83,17 @@ async def ask_until_refused(person: UserClient) -> int:
 
 async def test_a_rate_limited_user_gets_a_retry_time_and_others_are_unaffected(make_app: MakeApp) -> None:
     app = await make_app()
-    allowances = RateLimits(operations=Rate(per_second=1, burst=1000))
-    app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), allowances)
+    limits = RateLimits(operations=Rate(per_second=1, burst=1000))
+    app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), limits)
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
-        assert await ask_until_refused(ann) >= 1000
-        refused = [answer for _ in range(9) if (answer := await ann.post({"query": QUESTION})).status_code == 429]
+        assert await query_until_refused(ann) >= 1000
+        refused = [answer for _ in range(9) if (answer := await ann.post({"query": QUERY})).status_code == 429]
         assert refused
         error = refused[0].json()["errors"][0]["extensions"]
         assert (error["code"], error["retryable"]) == ("RATE_LIMITED", True)
         assert 1 <= error["retryAfterMs"] <= 1000
         assert refused[0].headers["retry-after"] == "1"
-        assert (await bob.post({"query": QUESTION})).status_code == 200
+        assert (await bob.post({"query": QUERY})).status_code == 200
 
 
 async def test_signals_have_a_rate_limit_of_their_own(make_app: MakeApp) -> None:
@@ -102,11 +102,11 @@ async def test_signals_have_a_rate_limit_of_their_own(make_app: MakeApp) -> None
     async with await sign_up(app, "ann") as ann:
         room = await ann.create_room("den")
         typing = "mutation ($room: ID!) { setTyping(input: {roomId: $room, typing: true}) { errors { code } } }"
-        said = {"query": typing, "variables": {"room": room}}
-        assert [(await ann.post(said)).status_code for _ in range(4)] == [200, 200, 200, 429]
-        told = {"query": 'mutation { setPresence(input: {statusText: "x"}) { errors { code } } }'}
-        assert (await ann.post(told)).status_code == 429  # it weighs more than one of those
-        assert (await ann.post({"query": QUESTION})).status_code == 200
+        typing_request = {"query": typing, "variables": {"room": room}}
+        assert [(await ann.post(typing_request)).status_code for _ in range(4)] == [200, 200, 200, 429]
+        presence = {"query": 'mutation { setPresence(input: {statusText: "x"}) { errors { code } } }'}
+        assert (await ann.post(presence)).status_code == 429  # it costs more than one typing signal
+        assert (await ann.post({"query": QUERY})).status_code == 200
 
 
 async def test_each_mutation_in_a_document_counts(make_app: MakeApp) -> None:
@@ -115,9 +115,9 @@ async def test_each_mutation_in_a_document_counts(make_app: MakeApp) -> None:
         one = 'r%d: createRoom(input: {name: "room %d"}) { errors { code } room { id } }'
         document = "mutation { " + " ".join(one % (n, n) for n in range(20)) + " }"
         answers = [await ann.post({"query": document.replace('"room', f'"room {n}')}) for n in range(6)]
-        assert [answer.status_code for answer in answers] == [200] * 5 + [429]  # a hundred rooms at once
+        assert [answer.status_code for answer in answers] == [200] * 5 + [429]  # the burst is a hundred rooms
         assert answers[-1].json()["errors"][0]["extensions"]["retryAfterMs"] > 1000
-        assert (await ann.post({"query": QUESTION})).status_code == 200
+        assert (await ann.post({"query": QUERY})).status_code == 200
         assert (await bob.post({"query": document.replace('"room', '"his')})).status_code == 200
 
 
@@ -126,19 +126,19 @@ async def test_one_user_runs_a_limited_number_of_operations_at_once(make_app: Ma
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         room = await ann.create_room("den")
         await ann.send_messages(room, *["x" * 4_000] * 50)
-        pool, most = app.roomcast.db._reader.pool, 0
+        pool, max_checked_out = app.roomcast.db._reader.pool, 0
         page = "query ($room: ID!) { messages(roomId: $room, last: 50) { nodes { body author { id } } } }"
-        asking = [asyncio.create_task(ann.execute(page, room=room)) for _ in range(60)]
-        while not all(task.done() for task in asking):
-            most = max(most, pool.checkedout())  # type: ignore[attr-defined]
+        queries = [asyncio.create_task(ann.execute(page, room=room)) for _ in range(60)]
+        while not all(task.done() for task in queries):
+            max_checked_out = max(max_checked_out, pool.checkedout())  # type: ignore[attr-defined]
             await asyncio.sleep(0)
-        assert (await bob.execute(QUESTION)) == {"__typename": "Query"}
-        await asyncio.gather(*asking)
-    assert 1 <= most <= MAX_CONCURRENT_OPERATIONS + 1  # one more may look for what is to be swept
+        assert (await bob.execute(QUERY)) == {"__typename": "Query"}
+        await asyncio.gather(*queries)
+    assert 1 <= max_checked_out <= MAX_CONCURRENT_OPERATIONS + 1  # plus one of a periodic task
 
 
 @pytest.mark.parametrize(
-    ("address", "counted"),
+    ("address", "expected"),
     [
         ("192.0.2.7", "192.0.2.7"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
@@ -149,54 +149,54 @@ async def test_one_user_runs_a_limited_number_of_operations_at_once(make_app: Ma
         (None, ""),
     ],
 )
-def test_ipv6_addresses_count_by_their_network(address: str | None, counted: str) -> None:
-    assert counted_address(address) == counted
+def test_ipv6_addresses_count_by_their_network(address: str | None, expected: str) -> None:
+    assert counted_address(address) == expected
 
 
 async def test_all_addresses_of_one_network_share_their_limits(make_app: MakeApp) -> None:
-    """uvicorn believes what this machine forwards, as it would a proxy."""
+    """uvicorn trusts the X-Forwarded-For header of this machine, as of a proxy."""
     app = await make_app()
     app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), RateLimits(operations_per_address=SLOW))
     async with AnonymousClient(app) as anonymous:
-        said = [
-            (await anonymous.post({"query": QUESTION}, **{"x-forwarded-for": f"2001:db8:1:{net}::{n}"})).status_code
+        statuses = [
+            (await anonymous.post({"query": QUERY}, **{"x-forwarded-for": f"2001:db8:1:{net}::{n}"})).status_code
             for net, n in [(1, 1), (1, 2), (1, 3), (1, 4), (2, 1)]
         ]
-    assert said == [200, 200, 200, 429, 200]
+    assert statuses == [200, 200, 200, 429, 200]
 
 
 async def test_connections_of_one_network_share_the_limit(make_app: MakeApp) -> None:
     app = await make_app()
     app.roomcast.sockets.admission.limits = ConnectionLimits(connections_per_address=1)
     async with AsyncExitStack() as stack:
-        wires = [
+        connections = [
             await stack.enter_async_context(SocketClient(app.ws_url, forwarded=f"2001:db8:1:{net}::{n}"))
             for net, n in [(1, 1), (1, 2), (2, 1)]
         ]
-        await wires[0].init()
-        assert (await wires[1].closed())[0] == 1013
-        await wires[2].init()
+        await connections[0].init()
+        assert (await connections[1].closed())[0] == 1013
+        await connections[2].init()
 
 
 async def test_rate_limits_can_be_switched_off(make_app: MakeApp) -> None:
     app = await make_app(rate_limits="off")
     async with await sign_up(app, "ann") as ann:
         with pytest.raises(AssertionError, match="never refused"):
-            await ask_until_refused(ann)
+            await query_until_refused(ann)
 
 
 async def test_unknown_documents_count_against_the_address_and_known_ones_do_not(make_app: MakeApp) -> None:
     app = await make_app()
     async with await sign_up(app, "ann") as ann:
-        allowances = RateLimits(parsing_per_address=Rate(per_second=0.001, burst=120))
-        app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), allowances)
+        limits = RateLimits(parsing_per_address=Rate(per_second=0.001, burst=120))
+        app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), limits)
         known, long = "{ __typename }", "{ " + "x: __typename " * 6 + "}"
         assert [(await ann.post({"query": each})).status_code for each in (known, long, known)] == [200, 200, 200]
         refused = await ann.post({"query": "{ nothing of the kind }"})
         error = refused.json()["errors"][0]["extensions"]
         assert (refused.status_code, error["code"]) == (429, "RATE_LIMITED")
         assert int(refused.headers["retry-after"]) * 1000 >= error["retryAfterMs"] > 0
-        async with ann.connect() as wire:
-            assert (await wire.execute(known))["data"]
-            message = await (await wire.subscribe("{ another one of that kind }")).next_message()
+        async with ann.connect() as connection:
+            assert (await connection.execute(known))["data"]
+            message = await (await connection.subscribe("{ another one of that kind }")).next_message()
             assert (message["type"], message["payload"][0]["extensions"]["code"]) == ("error", "RATE_LIMITED")

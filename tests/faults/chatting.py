@@ -1,4 +1,4 @@
-"""Clients that record what they send and receive: senders with and without keys, subscribers of rooms, inboxes."""
+"""Clients that record what they send and receive: senders with and without keys, room subscribers, inboxes."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ INBOX = (
 
 
 @dataclass
-class Scene:
+class Setup:
     """What a client needs: the servers, its access token, the room and a cursor."""
 
     servers: Sequence[Process]
@@ -44,16 +44,16 @@ class Scene:
 # ------------------------------------------------------------------ sending
 
 
-async def send_on(scene: Scene, history: History, name: str, keyed: bool) -> None:
+async def send_on(setup: Setup, history: History, name: str, keyed: bool) -> None:
     """Send messages one after another until cancelled. Only a send with a key is retried."""
-    headers = {"authorization": f"Bearer {scene.token}"}
+    headers = {"authorization": f"Bearer {setup.token}"}
     async with httpx.AsyncClient(timeout=SEND_SECONDS, headers=headers, verify=default_tls_context()) as http:
         number = 0
         while True:
             number += 1
             send = Send(f"{name}.{number}", str(uuid.uuid4()) if keyed else None)
             history.sends.append(send)
-            while not await _try(http, random.choice(scene.servers), scene.room_id, send) and keyed:  # noqa: ASYNC110 (it has to be polled)
+            while not await _try(http, random.choice(setup.servers), setup.room_id, send) and keyed:  # noqa: ASYNC110 (it has to be polled)
                 await asyncio.sleep(PAUSE_SECONDS)
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -88,7 +88,7 @@ async def stay_connected(servers: Sequence[Process], listen: Callable[[ClientCon
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def begin(ws: ClientConnection, init: Json, document: str, variables: Json) -> None:
+async def subscribe(ws: ClientConnection, init: Json, document: str, variables: Json) -> None:
     await ws.send(json.dumps({"type": "connection_init", "payload": init}))
     while (await receive(ws))["type"] != "connection_ack":
         pass
@@ -110,24 +110,24 @@ class Listener:
     """Subscribes to a room and resumes from a cursor: by the subscription's `after`, or by the connection's
     resume map."""
 
-    scene: Scene
+    setup: Setup
     deliveries: Deliveries
     document: str
     by_map: bool
     cursor: str = ""
 
     async def run(self) -> None:
-        self.cursor = self.scene.cursor
-        await stay_connected(self.scene.servers, self._listen)
+        self.cursor = self.setup.cursor
+        await stay_connected(self.setup.servers, self._listen)
 
     async def _listen(self, ws: ClientConnection) -> None:
         cursor = await self._current_cursor() if not self.cursor else self.cursor
         self.cursor = cursor
-        init: Json = {"authorization": self.scene.token}
+        init: Json = {"authorization": self.setup.token}
         if self.by_map:
-            init["resume"] = {self.scene.room_id: cursor}
+            init["resume"] = {self.setup.room_id: cursor}
         after = {} if self.by_map else {"after": cursor}
-        await begin(ws, init, self.document, {"roomId": self.scene.room_id, **after})
+        await subscribe(ws, init, self.document, {"roomId": self.setup.room_id, **after})
         while (message := await receive(ws))["type"] == "next":
             self._on_event(message["payload"]["data"])
         self._check_end(message)
@@ -152,7 +152,7 @@ class Listener:
     async def _current_cursor(self) -> str:
         """The current cursor of the room, for a client whose position has expired."""
         document = "query Q($id: ID!) { room(id: $id) { streamCursor } }"
-        data = await ask(random.choice(self.scene.servers), self.scene.token, document, id=self.scene.room_id)
+        data = await query(random.choice(self.setup.servers), self.setup.token, document, id=self.setup.room_id)
         return str(data["room"]["streamCursor"])
 
 
@@ -160,16 +160,16 @@ class Listener:
 class InboxClient:
     """Keeps the unread count of each room from the events of the inbox."""
 
-    scene: Scene
+    setup: Setup
     unread: dict[str, Any] = field(default_factory=dict)
     is_open: bool = False
 
     async def run(self) -> None:
-        await stay_connected(self.scene.servers, self._listen)
+        await stay_connected(self.setup.servers, self._listen)
 
     async def _listen(self, ws: ClientConnection) -> None:
         self.is_open = False
-        await begin(ws, {"authorization": self.scene.token}, INBOX, {})
+        await subscribe(ws, {"authorization": self.setup.token}, INBOX, {})
         while (message := await receive(ws))["type"] == "next":
             [event] = message["payload"]["data"].values()
             if event["__typename"] == "InboxSnapshot":
@@ -178,7 +178,7 @@ class InboxClient:
                 self.unread[event["room"]["roomId"]] = event["room"]
 
 
-async def ask(server: Process, token: str, document: str, **variables: Any) -> Json:
+async def query(server: Process, token: str, document: str, **variables: Any) -> Json:
     """The data of a query. Raises OSError if the response has none."""
     headers = {"authorization": f"Bearer {token}"}
     try:
@@ -192,14 +192,14 @@ async def ask(server: Process, token: str, document: str, **variables: Any) -> J
     return data
 
 
-def listeners(scene: Scene, history: History, count: int) -> list[Listener]:
+def listeners(setup: Setup, history: History, count: int) -> list[Listener]:
     """Clients of both streams, with both ways to resume."""
     kinds = [(ROOM_MESSAGES, False), (ROOM_EVENTS, False), (ROOM_MESSAGES, True), (ROOM_EVENTS, True)]
-    made = []
+    created = []
     for number in range(count):
         document, by_map = kinds[number % len(kinds)]
         stream, way = "events" if document is ROOM_EVENTS else "messages", "map" if by_map else "after"
         name = f"listener {number} of {stream} by {way}"
         history.deliveries.append(Deliveries(name))
-        made.append(Listener(scene, history.deliveries[-1], document, by_map))
-    return made
+        created.append(Listener(setup, history.deliveries[-1], document, by_map))
+    return created

@@ -77,12 +77,12 @@ class HeldLink:
         try:
             if self.is_down:
                 raise ConnectionRefusedError
-            there_reader, there = await asyncio.open_connection(parts.hostname, parts.port)
+            server_reader, server_writer = await asyncio.open_connection(parts.hostname, parts.port)
         except OSError:
             writer.transport.abort()
             return
-        self._writers |= {writer, there}
-        for side, source, sink in ((Side.FRONTEND, reader, there), (Side.BACKEND, there_reader, writer)):
+        self._writers |= {writer, server_writer}
+        for side, source, sink in ((Side.FRONTEND, reader, server_writer), (Side.BACKEND, server_reader, writer)):
             task = asyncio.create_task(self._forward(side, source, sink))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -150,7 +150,7 @@ def process_tree(pid: int) -> list[int]:
 def parent(process: Path) -> int:
     try:
         return int((process / "stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:  # it has ended meanwhile
+    except OSError:  # the process has ended meanwhile
         return 0
 
 

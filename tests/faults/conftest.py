@@ -54,6 +54,6 @@ async def _close(stack: AsyncExitStack) -> None:
 async def lanes(
     postgres_server: servers.Server, postgres_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Lanes]:
-    made = Lanes(postgres_server.url, postgres_template, tmp_path_factory.mktemp("lanes"))
-    yield made
-    await made.close()
+    shared_lanes = Lanes(postgres_server.url, postgres_template, tmp_path_factory.mktemp("lanes"))
+    yield shared_lanes
+    await shared_lanes.close()

@@ -67,17 +67,17 @@ def _send_violations(history: History, log: Sequence[Stored]) -> list[str]:
     stored = Counter(body for _, body in log)
     twice = sorted(body for body, count in stored.items() if count > 1)
     lost = sorted(history.acknowledged - set(stored))
-    unasked = sorted(set(stored) - {send.body for send in history.sends})
+    never_sent = sorted(set(stored) - {send.body for send in history.sends})
     found = [f"stored twice: {twice}"] if twice else []
     found += [f"acknowledged and not stored: {lost}"] if lost and not history.commits_lost else []
-    return found + ([f"stored and never sent: {unasked}"] if unasked else [])
+    return found + ([f"stored and never sent: {never_sent}"] if never_sent else [])
 
 
 def _delivery_violations(deliveries: Deliveries, log: Sequence[Stored], commits_lost: bool) -> list[str]:
     *ended, last = deliveries.segments
     found = []
     if ended and not commits_lost:
-        found.append(f"{deliveries.name} was told that its position is lost, and nothing was lost")
+        found.append(f"{deliveries.name} got the end reason of a lost position, and nothing was lost")
     if list(last) != part_of(log, last):
         found.append(f"{deliveries.name} was shown {brief(last)}, the log has {brief(part_of(log, last))}")
     for segment in ended:
@@ -85,7 +85,7 @@ def _delivery_violations(deliveries: Deliveries, log: Sequence[Stored], commits_
         if seqs != list(range(seqs[0], seqs[0] + len(seqs)) if seqs else []):
             found.append(f"{deliveries.name} was shown, before its position was lost, {brief(segment)}")
     if log and last[-1:] != log[-1:]:
-        found.append(f"{deliveries.name} was shown nothing after {last[-1:]}, the log ends with {log[-1]}")
+        found.append(f"{deliveries.name} received nothing after {last[-1:]}, the log ends with {log[-1]}")
     return found
 
 

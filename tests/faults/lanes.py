@@ -36,10 +36,10 @@ class Lane:
         self.app, self.proxy, self.admin = app, proxy, admin
         self.published: list[Event] = []
         self.people: dict[str, UserClient] = {}
-        self.den = ""
+        self.shared_room_id = ""
         self.fired: str | None = None
         self._visitors: dict[str | None, AnonymousClient] = {}
-        self._wires: dict[str | None, SocketClient] = {}
+        self._connections: dict[str | None, SocketClient] = {}
         self._names = itertools.count(1)
         self._record_published(app.roomcast.db)
 
@@ -62,40 +62,40 @@ class Lane:
         self.people[person.name] = person
         return person
 
-    def anonymous(self, token: str | None) -> AnonymousClient:
+    def client_with_token(self, token: str | None) -> AnonymousClient:
         """A client with this access token. The lane closes it."""
         if token not in self._visitors:
             self._visitors[token] = AnonymousClient(self.app, token)
         return self._visitors[token]
 
-    def stranger(self) -> AnonymousClient:
+    def anonymous_client(self) -> AnonymousClient:
         """A client without an account."""
-        return self.anonymous(None)
+        return self.client_with_token(None)
 
-    async def wire(self, actor: AnonymousClient) -> SocketClient:
+    async def connection(self, actor: AnonymousClient) -> SocketClient:
         """An open socket of this user, reused while it is open."""
-        wire = self._wires.get(actor.token)
-        if wire is None or wire.reading.done():
-            wire = self._wires[actor.token] = await self.new_wire(actor)
-        return wire
+        connection = self._connections.get(actor.token)
+        if connection is None or connection.reading.done():
+            connection = self._connections[actor.token] = await self.new_connection(actor)
+        return connection
 
-    async def new_wire(self, actor: AnonymousClient, **payload: Any) -> SocketClient:
+    async def new_connection(self, actor: AnonymousClient, **payload: Any) -> SocketClient:
         """Raises ConnectionError when the server closes it instead of acknowledging it."""
-        wire = SocketClient(self.app.ws_url)
-        await wire.__aenter__()
+        connection = SocketClient(self.app.ws_url)
+        await connection.__aenter__()
         signed_in = {"authorization": f"Bearer {actor.token}"} if actor.token else {}
-        opening = asyncio.ensure_future(wire.init({**signed_in, **payload}))
-        await asyncio.wait([opening, wire.reading], return_when=asyncio.FIRST_COMPLETED)
+        opening = asyncio.ensure_future(connection.init({**signed_in, **payload}))
+        await asyncio.wait([opening, connection.reading], return_when=asyncio.FIRST_COMPLETED)
         if opening.done():
             opening.result()
-            return wire
+            return connection
         opening.cancel()
-        await end(wire)
+        await end(connection)
         raise ConnectionError("the server closed the socket")
 
-    async def drop_wire(self, actor: AnonymousClient) -> None:
-        if wire := self._wires.pop(actor.token, None):
-            await end(wire)
+    async def drop_connection(self, actor: AnonymousClient) -> None:
+        if connection := self._connections.pop(actor.token, None):
+            await end(connection)
 
     async def count(self, sql: str, *arguments: Any) -> int:
         return int(await self.admin.fetchval(sql, *arguments))
@@ -110,10 +110,10 @@ class Lane:
     # ------------------------------------------------------------------ connections
 
     async def settle(self) -> None:
-        """Wait until nothing is under way: no connection is in use, and no server session is in a transaction."""
+        """Wait until no connection is in use and no server session is in a transaction."""
         try:
             async with asyncio.timeout(SETTLE_SECONDS):
-                while not await self._is_settled():  # noqa: ASYNC110 (nothing says it)
+                while not await self._is_settled():  # noqa: ASYNC110 (there is no event for it)
                     await asyncio.sleep(0.01)
         except TimeoutError:
             used, idle = self._pool().checkedout(), await self.idle_in_transaction()
@@ -140,15 +140,15 @@ class Lane:
         return self.app.roomcast.db._writer.sync_engine.pool
 
     async def close(self) -> None:
-        for wire in self._wires.values():
-            await end(wire)
-        for somebody in (*self.people.values(), *self._visitors.values()):
-            await somebody.http.aclose()
+        for connection in self._connections.values():
+            await end(connection)
+        for client in (*self.people.values(), *self._visitors.values()):
+            await client.http.aclose()
 
 
-async def end(wire: SocketClient) -> None:
+async def end(connection: SocketClient) -> None:
     with suppress(ConnectionClosed, OSError):
-        await wire.__aexit__(None, None, None)
+        await connection.__aexit__(None, None, None)
 
 
 async def shorten_timeouts(db: Database, seconds: float = COMMAND_SECONDS) -> None:

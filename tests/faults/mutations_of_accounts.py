@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from tests.api_clients import PASSWORD, AnonymousClient
 from tests.faults.lanes import Lane
-from tests.faults.trials import Trial, den, do, people, trial_of, uid
+from tests.faults.trials import Trial, do, people, shared_room, trial_of, uid
 
 
 def encoded(raw: bytes) -> str:
@@ -23,7 +23,7 @@ async def signup(lane: Lane) -> Trial:
     await people(lane)
     name = lane.name("new")
     effect = "SELECT count(*) FROM users JOIN sessions ON user_id = users.id WHERE username = $1"
-    return Trial(lane.stranger(), {"username": name, "password": PASSWORD}, effect, (name,))
+    return Trial(lane.anonymous_client(), {"username": name, "password": PASSWORD}, effect, (name,))
 
 
 @trial_of("login")
@@ -32,16 +32,16 @@ async def login(lane: Lane) -> Trial:
     device = lane.name("device")
     effect = "SELECT count(*) FROM sessions WHERE device_name = $1"
     variables = {"usernameOrEmail": bob.name, "password": PASSWORD, "deviceName": device}
-    return Trial(lane.stranger(), variables, effect, (device,))
+    return Trial(lane.anonymous_client(), variables, effect, (device,))
 
 
 async def signed_in(lane: Lane) -> tuple[AnonymousClient, str, str]:
     """Sign in to an existing account. Returns its client, its refresh token and its device."""
     _, bob = await people(lane)
     device = lane.name("device")
-    stranger = lane.stranger()
-    payload = await do(stranger, "login", usernameOrEmail=bob.name, password=PASSWORD, deviceName=device)
-    return lane.anonymous(payload["tokens"]["accessToken"]), payload["tokens"]["refreshToken"], device
+    anonymous = lane.anonymous_client()
+    payload = await do(anonymous, "login", usernameOrEmail=bob.name, password=PASSWORD, deviceName=device)
+    return lane.client_with_token(payload["tokens"]["accessToken"]), payload["tokens"]["refreshToken"], device
 
 
 @trial_of("refreshSession")
@@ -51,7 +51,7 @@ async def refresh_session(lane: Lane) -> Trial:
         "SELECT count(*) FROM refresh_tokens JOIN sessions ON sessions.id = session_id "
         "WHERE device_name = $1 AND parent_id IS NOT NULL"
     )
-    return Trial(lane.stranger(), {"refreshToken": token}, effect, (device,))
+    return Trial(lane.anonymous_client(), {"refreshToken": token}, effect, (device,))
 
 
 ENDED = "SELECT count(*) FROM sessions WHERE device_name = $1 AND revoked_at IS NOT NULL"
@@ -123,7 +123,7 @@ async def set_presence(lane: Lane) -> Trial:
 async def set_typing(lane: Lane) -> Trial:
     """Kept in memory only, in no table."""
     _, bob = await people(lane)
-    return Trial(bob, {"roomId": await den(lane), "typing": True}, None)
+    return Trial(bob, {"roomId": await shared_room(lane), "typing": True}, None)
 
 
 @trial_of("createUpload")

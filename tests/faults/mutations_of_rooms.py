@@ -3,7 +3,7 @@
 import uuid
 
 from tests.faults.lanes import Lane
-from tests.faults.trials import Trial, den, do, message, people, room, trial_of, uid
+from tests.faults.trials import Trial, do, message, people, room, shared_room, trial_of, uid
 
 ROOM = "SELECT count(*) FROM rooms WHERE id = $1 AND "
 MEMBER = "SELECT count(*) FROM memberships WHERE room_id = $1 AND user_id = $2"
@@ -49,9 +49,9 @@ async def unarchive_room(lane: Lane) -> Trial:
 @trial_of("deleteRoom")
 async def delete_room(lane: Lane) -> Trial:
     ann, bob = await people(lane)
-    gone = await room(lane, bob)
-    await ann.send_messages(gone, "something")
-    return Trial(ann, {"roomId": gone}, "SELECT 1 - count(*) FROM rooms WHERE id = $1", (uid(gone),))
+    room_id = await room(lane, bob)
+    await ann.send_messages(room_id, "something")
+    return Trial(ann, {"roomId": room_id}, "SELECT 1 - count(*) FROM rooms WHERE id = $1", (uid(room_id),))
 
 
 @trial_of("openDirectMessage")
@@ -65,17 +65,17 @@ async def open_direct_message(lane: Lane) -> Trial:
 @trial_of("joinRoom")
 async def join_room(lane: Lane) -> Trial:
     _, bob = await people(lane)
-    entered = await room(lane)
-    return Trial(bob, {"roomId": entered}, MEMBER, (uid(entered), uid(bob.id)), entered)
+    joined_room_id = await room(lane)
+    return Trial(bob, {"roomId": joined_room_id}, MEMBER, (uid(joined_room_id), uid(bob.id)), joined_room_id)
 
 
 @trial_of("joinRoom:by invite")
 async def join_room_by_invite(lane: Lane) -> Trial:
     ann, bob = await people(lane)
-    entered = await room(lane, visibility="PRIVATE")
-    code = (await do(ann, "createInvite", roomId=entered, maxUses=1))["code"]
+    joined_room_id = await room(lane, visibility="PRIVATE")
+    code = (await do(ann, "createInvite", roomId=joined_room_id, maxUses=1))["code"]
     effect = f"SELECT ({MEMBER}) * uses FROM invites WHERE room_id = $1"  # noqa: S608 (constants of this module)
-    return Trial(bob, {"inviteCode": code}, effect, (uid(entered), uid(bob.id)), entered)
+    return Trial(bob, {"inviteCode": code}, effect, (uid(joined_room_id), uid(bob.id)), joined_room_id)
 
 
 @trial_of("leaveRoom")
@@ -88,8 +88,10 @@ async def leave_room(lane: Lane) -> Trial:
 @trial_of("addMembers")
 async def add_members(lane: Lane) -> Trial:
     ann, bob = await people(lane)
-    entered = await room(lane)
-    return Trial(ann, {"roomId": entered, "userIds": [bob.id]}, MEMBER, (uid(entered), uid(bob.id)), entered)
+    joined_room_id = await room(lane)
+    return Trial(
+        ann, {"roomId": joined_room_id, "userIds": [bob.id]}, MEMBER, (uid(joined_room_id), uid(bob.id)), joined_room_id
+    )
 
 
 @trial_of("removeMember")
@@ -156,7 +158,7 @@ async def send_message(lane: Lane) -> Trial:
     _, bob = await people(lane)
     body = lane.name("body")
     effect = "SELECT count(*) FROM messages WHERE body = $1"
-    return Trial(bob, {"roomId": await den(lane), "body": body}, effect, (body,), await den(lane))
+    return Trial(bob, {"roomId": await shared_room(lane), "body": body}, effect, (body,), await shared_room(lane))
 
 
 @trial_of("sendMessage:keyed")
@@ -180,14 +182,16 @@ async def send_reply(lane: Lane) -> Trial:
 async def edit_message(lane: Lane) -> Trial:
     ann, _ = await people(lane)
     id_, body = await message(lane), lane.name("edited")
-    return Trial(ann, {"messageId": id_, "body": body}, MESSAGE + "body = $2", (uid(id_), body), await den(lane))
+    return Trial(
+        ann, {"messageId": id_, "body": body}, MESSAGE + "body = $2", (uid(id_), body), await shared_room(lane)
+    )
 
 
 @trial_of("deleteMessage")
 async def delete_message(lane: Lane) -> Trial:
     ann, _ = await people(lane)
     id_ = await message(lane)
-    return Trial(ann, {"messageId": id_}, MESSAGE + "deleted_at IS NOT NULL", (uid(id_),), await den(lane))
+    return Trial(ann, {"messageId": id_}, MESSAGE + "deleted_at IS NOT NULL", (uid(id_),), await shared_room(lane))
 
 
 @trial_of("addReaction")
@@ -195,7 +199,7 @@ async def add_reaction(lane: Lane) -> Trial:
     _, bob = await people(lane)
     id_ = await message(lane)
     effect = "SELECT count(*) FROM reactions WHERE message_id = $1"
-    return Trial(bob, {"messageId": id_, "emoji": "👍"}, effect, (uid(id_),), await den(lane))
+    return Trial(bob, {"messageId": id_, "emoji": "👍"}, effect, (uid(id_),), await shared_room(lane))
 
 
 @trial_of("removeReaction")

@@ -1,4 +1,4 @@
-"""Runs one trial with one fault, then checks what must hold whatever the response was."""
+"""Runs one trial with one fault, then checks the invariants that hold for every response."""
 
 import asyncio
 import uuid
@@ -15,7 +15,7 @@ from tests.api_clients import ROOM_EVENTS, ClientSubscription, GraphQLErrors, Js
 from tests.delivery.resuming_clients import FULL
 from tests.faults.lanes import Lane, end
 from tests.faults.proxy import ROUND_TRIPS, Fault, Kind, Side
-from tests.faults.trials import Trial, den, document, people
+from tests.faults.trials import Trial, document, people, shared_room
 
 T = TypeVar("T")
 
@@ -96,30 +96,32 @@ async def send(lane: Lane, name: str, trial: Trial, fault: Fault | None, fault_t
     """Send the mutation with the fault armed."""
     if fault_type is FaultType.HANG_UP:
         return await _send_over_http(lane, name, trial, fault)
-    wire = await (lane.wire(trial.actor) if trial.actor.token else lane.new_wire(trial.actor))
+    connection = await (lane.connection(trial.actor) if trial.actor.token else lane.new_connection(trial.actor))
     try:
-        return await _send_over_socket(lane, wire, name, trial, fault)
+        return await _send_over_socket(lane, connection, name, trial, fault)
     finally:
         if not trial.actor.token:  # a sign-in belongs to this socket from now on
-            await end(wire)
+            await end(connection)
 
 
-async def _send_over_socket(lane: Lane, wire: SocketClient, name: str, trial: Trial, fault: Fault | None) -> Outcome:
-    watching: ClientSubscription | None = None
+async def _send_over_socket(
+    lane: Lane, connection: SocketClient, name: str, trial: Trial, fault: Fault | None
+) -> Outcome:
+    subscription: ClientSubscription | None = None
 
     async def cancel() -> None:
         """Send `complete` and return when the server has handled it. It handles the messages of a socket in order."""
-        if watching is not None and not wire.reading.done():
-            await watching.stop()
-            await wire.send(type="ping")
-            while (await wire.next_control())["type"] != "pong":
+        if subscription is not None and not connection.reading.done():
+            await subscription.stop()
+            await connection.send(type="ping")
+            while (await connection.next_control())["type"] != "pong":
                 pass
             answered.cancel()
 
     lane.proxy.arm(fault, cancel)
     variables = {"input": trial.variables} if trial.variables else {}
-    watching = await wire.subscribe(document(name), **variables)
-    answered = asyncio.ensure_future(first_message(wire, watching))
+    subscription = await connection.subscribe(document(name), **variables)
+    answered = asyncio.ensure_future(first_message(connection, subscription))
     try:
         await asyncio.wait([answered], timeout=ANSWER_SECONDS)
         if answered.cancelled():
@@ -131,11 +133,11 @@ async def _send_over_socket(lane: Lane, wire: SocketClient, name: str, trial: Tr
         lane.fired = lane.proxy.fired
 
 
-async def first_message(wire: SocketClient, watching: ClientSubscription) -> Outcome:
+async def first_message(connection: SocketClient, subscription: ClientSubscription) -> Outcome:
     """The outcome in the response; an unknown one if the server closes the socket instead."""
-    receiving = asyncio.ensure_future(watching.next_message())
+    receiving = asyncio.ensure_future(subscription.next_message())
     try:
-        await asyncio.wait([receiving, wire.reading], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([receiving, connection.reading], return_when=asyncio.FIRST_COMPLETED)
         if not receiving.done():
             return Outcome()
         message = receiving.result()
@@ -146,15 +148,15 @@ async def first_message(wire: SocketClient, watching: ClientSubscription) -> Out
 
 async def _send_over_http(lane: Lane, name: str, trial: Trial, fault: Fault | None) -> Outcome:
     async def hang_up() -> None:
-        asking.cancel()
-        await asyncio.wait([asking])
+        request.cancel()
+        await asyncio.wait([request])
         await asyncio.sleep(0.01)  # the server learns of it in its own event loop
 
     lane.proxy.arm(fault, hang_up)
     variables = {"input": trial.variables} if trial.variables else {}
-    asking = asyncio.ensure_future(trial.actor.post({"query": document(name), "variables": variables}))
+    request = asyncio.ensure_future(trial.actor.post({"query": document(name), "variables": variables}))
     try:
-        answer = await asyncio.wait_for(asking, ANSWER_SECONDS)
+        answer = await asyncio.wait_for(request, ANSWER_SECONDS)
     except (asyncio.CancelledError, httpx.TransportError):
         return Outcome()
     finally:
@@ -166,33 +168,33 @@ async def _send_over_http(lane: Lane, name: str, trial: Trial, fault: Fault | No
 
 
 @asynccontextmanager
-async def witness(lane: Lane, room_id: str | None) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+async def check_delivery(lane: Lane, room_id: str | None) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Subscribe to the room during the block. The check that it yields fails unless the subscriber gets all stored
     events."""
     if room_id is None:
-        yield nothing
+        yield no_check
         return
     ann, _ = await people(lane)
-    wire = await lane.wire(ann)
-    watching = await wire.subscribe(ROOM_EVENTS, roomId=room_id)
-    start = seq_of(await watching.next_event())
+    connection = await lane.connection(ann)
+    subscription = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
+    start = seq_of(await subscription.next_event())
 
     async def check() -> None:
         stored = [seq for seq, _ in await lane.log_of(room_id) if seq > start]
         seen: list[int] = []
         while seen != stored:
             try:
-                seen.append(seq_of(await asyncio.wait_for(watching.next_event(), WITNESS_SECONDS)))
+                seen.append(seq_of(await asyncio.wait_for(subscription.next_event(), WITNESS_SECONDS)))
             except TimeoutError:
                 raise AssertionError(f"a listener has seen {seen} of the events {stored}") from None
             assert seen == stored[: len(seen)], f"a listener has seen {seen}, stored are {stored}"
 
     yield check
-    if not wire.reading.done():
-        await watching.stop()
+    if not connection.reading.done():
+        await subscription.stop()
 
 
-async def nothing() -> None:
+async def no_check() -> None:
     """A check without a room."""
 
 
@@ -215,7 +217,7 @@ async def check_published(lane: Lane) -> None:
 async def check_service(lane: Lane) -> None:
     """A write is acknowledged and stored, and a read after it returns it."""
     ann, _ = await people(lane)
-    room_id, body = await den(lane), lane.name("afterwards")
+    room_id, body = await shared_room(lane), lane.name("afterwards")
     seq = await post(ann, room_id, body)
     stored = await lane.count("SELECT count(*) FROM messages WHERE body = $1 AND seq = $2", body, seq)
     assert stored == 1, "a message was acknowledged afterwards and is not stored"
@@ -231,14 +233,14 @@ async def post(person: UserClient, room_id: str, body: str) -> int:
     return int(sent["message"]["seq"])
 
 
-async def retried(ask: Callable[[], Awaitable[T]]) -> T:
+async def retried(attempt: Callable[[], Awaitable[T]]) -> T:
     """The result of the first of three attempts that succeeds: the database works, but this machine may be slow."""
     for _ in range(2):
         try:
-            return await ask()
+            return await attempt()
         except GraphQLErrors:
             pass
-    return await ask()
+    return await attempt()
 
 
 async def check_effect(lane: Lane, name: str, trial: Trial, outcome: Outcome) -> None:
@@ -249,9 +251,9 @@ async def check_effect(lane: Lane, name: str, trial: Trial, outcome: Outcome) ->
         outcome = await repeat(lane, name, trial)
     if trial.effect is None:
         return
-    happened = await lane.count(trial.effect, *trial.arguments)
-    assert happened <= 1, f"it happened {happened} times"
-    assert happened == 1 or not outcome.is_acknowledged, "it was acknowledged and is not stored"
+    count = await lane.count(trial.effect, *trial.arguments)
+    assert count <= 1, f"it took effect {count} times"
+    assert count == 1 or not outcome.is_acknowledged, "it was acknowledged and is not stored"
 
 
 async def repeat(lane: Lane, name: str, trial: Trial) -> Outcome:
@@ -269,7 +271,7 @@ async def run(lane: Lane, name: str, trial: Trial, fault: Fault | None, fault_ty
     """Run one trial. Returns whether the fault has fired: it has not if the operation has fewer messages."""
     lane.published.clear()
     lane.fired = None
-    async with witness(lane, trial.room_id) as check_listener:
+    async with check_delivery(lane, trial.room_id) as check_listener:
         outcome = await send(lane, name, trial, fault, fault_type)
         fired = lane.fired
         await lane.settle()

@@ -27,7 +27,7 @@ def test_a_good_history_has_no_violations() -> None:
         ([LOG[0], LOG[2]], LOG, "was shown"),
         ([LOG[0], LOG[0], *LOG[1:]], LOG, "was shown"),
         ([LOG[1], LOG[0], LOG[2]], LOG, "was shown"),
-        (LOG[:2], LOG, "shown nothing after"),
+        (LOG[:2], LOG, "received nothing after"),
     ],
 )
 def test_each_violation_of_a_history_is_found(segment: list[Stored], log: list[Stored], what: str) -> None:

@@ -27,7 +27,7 @@ def test_every_mutation_of_the_schema_is_in_the_table() -> None:
 @pytest.mark.faults
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("name", TRIALS)
-async def test_a_mutation_is_stored_once_whatever_message_fails(
+async def test_a_mutation_is_stored_once_with_a_fault_at_any_message(
     name: str, lanes: Lanes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)

@@ -19,7 +19,7 @@ from tests.faults.lanes import Lane, end
 from tests.faults.proxy import Fault
 from tests.faults.running import FAULT_TYPES, FaultType, check_service, post, retried
 from tests.faults.sweep import Sweep
-from tests.faults.trials import den, people, room
+from tests.faults.trials import people, room, shared_room
 
 STREAM_SECONDS = 30.0
 """Within this time a resuming client has received what it missed and what was sent afterwards."""
@@ -47,21 +47,21 @@ class Client:
 
     async def run(self, until: Callable[[], bool]) -> None:
         while not until():
-            wire = await connected(self.lane, self.person, **self._payload())
+            connection = await connected(self.lane, self.person, **self._payload())
             try:
-                await self._listen(wire, until)
+                await self._listen(connection, until)
             finally:
-                await end(wire)
+                await end(connection)
 
     def _payload(self) -> Json:
         return {"resume": {self.room_id: self.cursor}} if self.by_map else {}
 
-    async def _listen(self, wire: SocketClient, until: Callable[[], bool]) -> None:
+    async def _listen(self, connection: SocketClient, until: Callable[[], bool]) -> None:
         """Return when the stream or the connection ends, or when `until` is true."""
         after = {} if self.by_map else {"after": self.cursor}
-        watching = await wire.subscribe(self.document, roomId=self.room_id, **after)
+        subscription = await connection.subscribe(self.document, roomId=self.room_id, **after)
         while not until():
-            message = await next_or_closed(wire, watching)
+            message = await next_or_closed(connection, subscription)
             if message is None or message["type"] == "complete":
                 return
             if message["type"] == "error":
@@ -83,16 +83,16 @@ async def connected(lane: Lane, person: UserClient, **payload: Any) -> SocketCli
     """An open socket; retries until it succeeds."""
     while True:
         try:
-            return await lane.new_wire(person, **payload)
+            return await lane.new_connection(person, **payload)
         except ConnectionError:
             await asyncio.sleep(0.05)
 
 
-async def next_or_closed(wire: SocketClient, watching: ClientSubscription) -> Json | None:
+async def next_or_closed(connection: SocketClient, subscription: ClientSubscription) -> Json | None:
     """The next protocol message; None when the connection is over."""
-    receiving = asyncio.ensure_future(watching._inbox.get())
+    receiving = asyncio.ensure_future(subscription._inbox.get())
     try:
-        await asyncio.wait([receiving, wire.reading], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([receiving, connection.reading], return_when=asyncio.FIRST_COMPLETED)
         return receiving.result() if receiving.done() else None
     finally:
         receiving.cancel()
@@ -101,15 +101,15 @@ async def next_or_closed(wire: SocketClient, watching: ClientSubscription) -> Js
 async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -> bool:
     """Miss some messages, resume with the fault armed, and receive one more. Returns whether the fault has fired."""
     ann, bob = await people(lane)
-    room_id = await retried(lambda: den(lane))
+    room_id = await retried(lambda: shared_room(lane))
     page = await retried(lambda: ann.execute("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id))
     for _ in range(MISSED):
         await post(ann, room_id, lane.name("missed"))
     client = Client(lane, bob, room_id, document, by_map, page["room"]["streamCursor"])
     start = parse_cursor(client.cursor).seq
-    wanted = [start + 1 + number for number in range(MISSED + 1)]
+    expected = [start + 1 + number for number in range(MISSED + 1)]
     lane.proxy.arm(fault)
-    running = asyncio.create_task(client.run(lambda: len(client.seen) >= len(wanted)))
+    running = asyncio.create_task(client.run(lambda: len(client.seen) >= len(expected)))
     try:
         await until_open(lane, running)
         fired = lane.fired = lane.proxy.fired
@@ -117,11 +117,11 @@ async def resume(lane: Lane, document: str, by_map: bool, fault: Fault | None) -
         await post(ann, room_id, lane.name("afterwards"))
         await asyncio.wait_for(running, STREAM_SECONDS)
     except TimeoutError:
-        raise AssertionError(f"resumed after {start} and was shown {client.seen}, not {wanted}") from None
+        raise AssertionError(f"resumed after {start} and was shown {client.seen}, not {expected}") from None
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    assert client.seen == wanted, f"resumed after {start} and was shown {client.seen}, not {wanted}"
+    assert client.seen == expected, f"resumed after {start} and was shown {client.seen}, not {expected}"
     await check_lane(lane)
     return fired is not None
 
@@ -155,7 +155,7 @@ STREAMS = {
 @pytest.mark.faults
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.parametrize("name", STREAMS)
-async def test_a_client_that_resumes_misses_nothing_whatever_message_fails(
+async def test_a_resuming_client_misses_nothing_with_a_fault_at_any_message(
     name: str, lanes: Lanes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)
@@ -173,35 +173,35 @@ async def open_inbox(lane: Lane, fault: Fault | None) -> bool:
     room_id = await retried(lambda: room(lane, bob))
     await post(ann, room_id, "unread")
     lane.proxy.arm(fault)
-    wire = await connected(lane, bob)
+    connection = await connected(lane, bob)
     try:
-        watching = await wire.subscribe(INBOX)
-        first = await asyncio.wait_for(next_or_closed(wire, watching), STREAM_SECONDS)
+        subscription = await connection.subscribe(INBOX)
+        first = await asyncio.wait_for(next_or_closed(connection, subscription), STREAM_SECONDS)
         fired = lane.fired = lane.proxy.fired
         lane.proxy.arm(None)
         if first is not None and first["type"] == "next":
-            await check_inbox(lane, watching, room_id, first["payload"]["data"]["inboxEvents"])
+            await check_inbox(lane, subscription, room_id, first["payload"]["data"]["inboxEvents"])
     finally:
-        await end(wire)
+        await end(connection)
     await check_lane(lane)
     return fired is not None
 
 
-async def check_inbox(lane: Lane, watching: ClientSubscription, room_id: str, snapshot: Json) -> None:
+async def check_inbox(lane: Lane, subscription: ClientSubscription, room_id: str, snapshot: Json) -> None:
     ann, _ = await people(lane)
     shown = {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]}
     assert shown[room_id] == 1
     await post(ann, room_id, "more")
-    wanted = {"roomId": room_id, "unreadCount": 2}
+    expected = {"roomId": room_id, "unreadCount": 2}
     async with asyncio.timeout(STREAM_SECONDS):
-        event = await watching.next_event()
-        while wanted not in (event.get("room"), *event.get("rooms", ())):  # an outage brings a new snapshot
-            event = await watching.next_event()
+        event = await subscription.next_event()
+        while expected not in (event.get("room"), *event.get("rooms", ())):  # an outage brings a new snapshot
+            event = await subscription.next_event()
 
 
 @pytest.mark.faults
 @pytest.mark.asyncio(loop_scope="session")
-async def test_an_inbox_opens_or_reports_an_error_whatever_message_fails(
+async def test_an_inbox_opens_or_reports_an_error_with_a_fault_at_any_message(
     lanes: Lanes, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.CRITICAL)

@@ -15,7 +15,7 @@ import pytest_asyncio
 
 from tests.api_clients import UserClient, sign_up
 from tests.delivery.resuming_clients import FULL
-from tests.faults.chatting import InboxClient, Listener, Scene, ask, listeners, send_on
+from tests.faults.chatting import InboxClient, Listener, Setup, listeners, query, send_on
 from tests.faults.cluster import Cluster, open_cluster
 from tests.faults.history import History, Stored, violations
 from tests.faults.nemesis import NEMESES, QUIET_AT_THE_END, Nemesis, fail_over
@@ -66,36 +66,36 @@ class Clusters:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def clusters(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clusters]:
-    made = Clusters(tmp_path_factory)
-    yield made
-    await made.drop()
+    clusters = Clusters(tmp_path_factory)
+    yield clusters
+    await clusters.drop()
 
 
-async def begin(cluster: Cluster, ann: UserClient, bob: UserClient) -> Scene:
+async def create_setup(cluster: Cluster, ann: UserClient, bob: UserClient) -> Setup:
     room_id = await ann.create_room(f"room {random.getrandbits(64)}", memberIds=[bob.id])
     assert bob.token is not None
     page = await bob.execute("query Q($id: ID!) { room(id: $id) { streamCursor } }", id=room_id)
-    return Scene(cluster.processes, bob.token, room_id, page["room"]["streamCursor"])
+    return Setup(cluster.processes, bob.token, room_id, page["room"]["streamCursor"])
 
 
-async def live_through(
+async def record_history(
     clusters: Clusters, nemesis: Nemesis, seconds: float, history: History, *, quiet: bool = False
 ) -> list[str]:
     """Let clients send and receive during the fault. Returns the violations of their history."""
     cluster, ann, bob = await clusters.get()
-    scene = await begin(cluster, ann, bob)
+    setup = await create_setup(cluster, ann, bob)
     assert ann.token is not None
-    scenes = [replace(scene, servers=[process]) for process in cluster.processes]
-    senders = [scenes[0], replace(scenes[1], token=ann.token)]
+    setups = [replace(setup, servers=[process]) for process in cluster.processes]
+    senders = [setups[0], replace(setups[1], token=ann.token)]
     # A room of which bob only has unread counts. All its messages are sent through one process.
-    aside = replace(senders[1], room_id=await ann.create_room("aside", visibility="PRIVATE", memberIds=[bob.id]))
-    talking = [
+    other_setup = replace(senders[1], room_id=await ann.create_room("aside", visibility="PRIVATE", memberIds=[bob.id]))
+    sending = [
         asyncio.create_task(send_on(sender, history, f"{name}{number}", keyed))
         for number, sender in enumerate(senders)
         for name, keyed in (("keyed", True), ("bare", False))
     ]
-    talking.append(asyncio.create_task(send_on(aside, History(), "aside", True)))
-    listening, inboxes = listeners(scene, history, LISTENERS), [InboxClient(each) for each in scenes]
+    sending.append(asyncio.create_task(send_on(other_setup, History(), "aside", True)))
+    listening, inboxes = listeners(setup, history, LISTENERS), [InboxClient(each) for each in setups]
     clients: list[Listener | InboxClient] = [*listening, *inboxes]
     following = [asyncio.create_task(client.run()) for client in clients]
     try:
@@ -103,14 +103,14 @@ async def live_through(
         working = asyncio.create_task(nemesis(cluster, seconds))
         if quiet:
             await asyncio.sleep(seconds / 2)
-            await stop(talking)
+            await stop(sending)
         await working
         await cluster.ready()
         await asyncio.sleep(CALM_SECONDS)
-        await stop(talking)
-        return await judged(cluster, scene, history, listening, inboxes)
+        await stop(sending)
+        return await find_violations(cluster, setup, history, listening, inboxes)
     finally:
-        await stop([*talking, *following])
+        await stop([*sending, *following])
 
 
 async def stop(tasks: list[asyncio.Task[None]]) -> None:
@@ -123,26 +123,26 @@ async def stop(tasks: list[asyncio.Task[None]]) -> None:
             raise result
 
 
-async def judged(
-    cluster: Cluster, scene: Scene, history: History, listening: list[Listener], inboxes: list[InboxClient]
+async def find_violations(
+    cluster: Cluster, setup: Setup, history: History, listening: list[Listener], inboxes: list[InboxClient]
 ) -> list[str]:
-    log = await stored(cluster, scene.room_id)
+    log = await stored(cluster, setup.room_id)
     found = []
     with suppress(TimeoutError):
         async with asyncio.timeout(QUIET_SECONDS):
-            while not all(have_all(listener, log) for listener in listening):  # noqa: ASYNC110 (nothing says it)
+            while not all(have_all(listener, log) for listener in listening):  # noqa: ASYNC110 (there is no event for it)
                 await asyncio.sleep(0.05)
     found += violations(history, log)
     for number, process in enumerate(cluster.processes):
-        if await shown(scene, number) != log:
+        if await shown(setup, number) != log:
             found.append(f"process {number} ({process.url}) does not show what is stored")
     for inbox in inboxes:
-        found += await wrong_counts(scene, inbox)
+        found += await wrong_counts(setup, inbox)
     return found
 
 
 async def stored(cluster: Cluster, room_id: str) -> list[Stored]:
-    """The room's messages in the database, once nothing comes any more: a send without an answer may be late."""
+    """The room's messages in the database, once no more are stored: a send without a response may be late."""
     sql = "SELECT seq, body FROM messages WHERE room_id = $1 AND kind = 'USER' ORDER BY seq"
     before: list[Stored] | None = None
     while True:
@@ -159,29 +159,29 @@ def have_all(listener: Listener, log: list[Stored]) -> bool:
     return bool(last) and last[-1] == log[-1]
 
 
-async def shown(scene: Scene, number: int) -> list[Stored]:
+async def shown(setup: Setup, number: int) -> list[Stored]:
     """The room's history as one process pages through it."""
     found: list[Stored] = []
     after: str | None = None
     while True:
-        page = (await ask(scene.servers[number], scene.token, PAGE, id=scene.room_id, after=after))["messages"]
+        page = (await query(setup.servers[number], setup.token, PAGE, id=setup.room_id, after=after))["messages"]
         found += [(node["seq"], node["body"]) for node in page["nodes"]]
         if not page["pageInfo"]["hasNextPage"]:
             return found
         after = page["pageInfo"]["endCursor"]
 
 
-async def wrong_counts(scene: Scene, inbox: InboxClient) -> list[str]:
-    """What the inbox shows otherwise than one that is opened now."""
-    fresh = InboxClient(scene)
+async def wrong_counts(setup: Setup, inbox: InboxClient) -> list[str]:
+    """The differences between the inbox and one that is opened now."""
+    fresh = InboxClient(setup)
     opening = asyncio.create_task(fresh.run())
     try:
         async with asyncio.timeout(QUIET_SECONDS / 2):
-            while not fresh.is_open or inbox.unread != fresh.unread:  # noqa: ASYNC110 (nothing says it)
+            while not fresh.is_open or inbox.unread != fresh.unread:  # noqa: ASYNC110 (there is no event for it)
                 await asyncio.sleep(0.05)
     except TimeoutError:
         wrong = {id_: room for id_, room in inbox.unread.items() if fresh.unread.get(id_) != room}
-        return [f"an inbox of {inbox.scene.servers[0].url} shows {wrong}, a fresh one otherwise"]
+        return [f"an inbox of {inbox.setup.servers[0].url} shows {wrong}, a fresh one otherwise"]
     finally:
         await stop([opening])
     return []
@@ -189,11 +189,11 @@ async def wrong_counts(scene: Scene, inbox: InboxClient) -> list[str]:
 
 @pytest.mark.parametrize("seconds", SECONDS)
 @pytest.mark.parametrize("name", NEMESES)
-async def test_what_clients_saw_is_what_is_stored(name: str, seconds: float, clusters: Clusters) -> None:
+async def test_clients_receive_exactly_what_is_stored(name: str, seconds: float, clusters: Clusters) -> None:
     history = History()
     found = ["not finished"]
     try:
-        found = await live_through(clusters, NEMESES[name], seconds, history, quiet=name in QUIET_AT_THE_END)
+        found = await record_history(clusters, NEMESES[name], seconds, history, quiet=name in QUIET_AT_THE_END)
     finally:
         if found:
             await clusters.drop()
@@ -205,8 +205,10 @@ async def test_what_clients_saw_is_what_is_stored(name: str, seconds: float, clu
 async def test_lost_commits_are_announced_after_a_failover(seconds: float, clusters: Clusters) -> None:
     history = History(commits_lost=True)
     try:
-        found = await live_through(clusters, fail_over, seconds, history)
+        found = await record_history(clusters, fail_over, seconds, history)
     finally:
         await clusters.drop()
     assert not found, "\n".join(found)
-    assert any(len(deliveries.segments) > 1 for deliveries in history.deliveries), "nobody was told"
+    assert any(len(deliveries.segments) > 1 for deliveries in history.deliveries), (
+        "no client got the end of a lost position"
+    )

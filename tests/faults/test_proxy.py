@@ -45,7 +45,7 @@ async def test_a_cut_ends_the_connection_at_its_message(
     assert connection.is_closed()
 
 
-async def test_a_muted_connection_is_open_and_says_nothing(
+async def test_a_muted_connection_stays_open_and_forwards_nothing(
     proxy: FaultProxy, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     proxy.arm(Fault(Kind.MUTE, Side.FRONTEND, 1, frozenset("Q")))
@@ -63,7 +63,7 @@ async def test_a_stalled_message_arrives_later(
     assert asyncio.get_running_loop().time() - started >= STALL_SECONDS
 
 
-async def test_a_message_waits_for_what_is_called_at_it(
+async def test_a_message_is_forwarded_after_its_callback(
     proxy: FaultProxy, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     called = []

@@ -47,12 +47,12 @@ TRIALS: dict[str, Prepare] = {}
 def trial_of(mutation: str) -> Callable[[Prepare], Prepare]:
     """Register a function that prepares a trial. Several trials of one mutation have a suffix after a colon."""
 
-    def enter(prepare: Prepare) -> Prepare:
+    def register(prepare: Prepare) -> Prepare:
         assert mutation not in TRIALS
         TRIALS[mutation] = prepare
         return prepare
 
-    return enter
+    return register
 
 
 @cache
@@ -109,12 +109,12 @@ async def people(lane: Lane) -> tuple[UserClient, UserClient]:
     return lane.people["ann"], lane.people["bob"]
 
 
-async def den(lane: Lane) -> str:
+async def shared_room(lane: Lane) -> str:
     """The room of these two users that all trials of messages share."""
     ann, bob = await people(lane)
-    if not lane.den:
-        lane.den = await ann.create_room(lane.name("den"), memberIds=[bob.id])
-    return lane.den
+    if not lane.shared_room_id:
+        lane.shared_room_id = await ann.create_room(lane.name("den"), memberIds=[bob.id])
+    return lane.shared_room_id
 
 
 async def room(lane: Lane, *members: UserClient, **more: Any) -> str:
@@ -126,5 +126,5 @@ async def room(lane: Lane, *members: UserClient, **more: Any) -> str:
 async def message(lane: Lane) -> str:
     """A new message of the administrator's in the shared room."""
     ann, _ = await people(lane)
-    [sent] = await ann.send_messages(await den(lane), lane.name("text"))
+    [sent] = await ann.send_messages(await shared_room(lane), lane.name("text"))
     return str(sent["id"])

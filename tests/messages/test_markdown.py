@@ -85,8 +85,8 @@ def test_markdown_renders_to_html(body: str, expected: str) -> None:
 
 
 async def test_the_html_of_a_message_changes_with_its_body(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    [message] = await ann.send_messages(den, "*one*")
+    room_id = await ann.create_room("den")
+    [message] = await ann.send_messages(room_id, "*one*")
     seen = "query Seen($id: ID!) { message(id: $id) { bodyHtml } }"
     assert (await ann.execute(seen, id=message["id"]))["message"]["bodyHtml"].strip() == "<p><em>one</em></p>"
     await ann.mutate(EDIT, messageId=message["id"], body="*two* " * 100)

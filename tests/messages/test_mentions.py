@@ -41,22 +41,22 @@ def test_at_room_mentions_the_room(body: str, mentions_room: bool) -> None:
 
 
 async def test_a_message_mentions_only_members(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
-    den = await ann.create_room("den")
-    await bob.join(den)
-    async with replay_invariant(bob, den):
-        [message] = await ann.send_messages(den, "@bob. @cleo @nobody @ann `@room`")
+    room_id = await ann.create_room("den")
+    await bob.join(room_id)
+    async with replay_invariant(bob, room_id):
+        [message] = await ann.send_messages(room_id, "@bob. @cleo @nobody @ann `@room`")
     seen = (await bob.execute(MESSAGE_BY_ID, id=message["id"]))["message"]
     assert sorted(user["username"] for user in seen["mentions"]) == ["ann", "bob"]
     assert seen["mentionsRoom"] is False
 
 
 async def test_an_edit_replaces_the_mentions(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
-    [message] = await ann.send_messages(den, "@bob")
-    async with replay_invariant(ann, den):
+    room_id = await ann.create_room("den", memberIds=[bob.id, cleo.id])
+    [message] = await ann.send_messages(room_id, "@bob")
+    async with replay_invariant(ann, room_id):
         edited = await ann.mutate(EDIT, messageId=message["id"], body="@cleo @room")
     assert edited["message"]["mentions"] == [{"username": "cleo"}]
     assert edited["message"]["mentionsRoom"] is True
-    async with replay_invariant(ann, den):
+    async with replay_invariant(ann, room_id):
         gone = await ann.mutate(DELETE, messageId=message["id"])
     assert (gone["message"]["mentions"], gone["message"]["mentionsRoom"]) == ([], False)

@@ -72,10 +72,10 @@ def test_slow_mode_makes_members_wait_to_the_millisecond(
     assert slowed.value.retry_after_ms == wait_ms
 
 
-ELSEWHERE = UUID(int=77)
+OTHER_ROOM_ID = UUID(int=77)
 
 
-@pytest.mark.parametrize("target", [None, message(room_id=ELSEWHERE)])
+@pytest.mark.parametrize("target", [None, message(room_id=OTHER_ROOM_ID)])
 def test_a_reply_refers_to_a_message_of_the_same_room(target: Message | None) -> None:
     assert refusal(lambda: policy.check_reply_to(PUBLIC, target)) == ("NOT_FOUND", ["input", "replyToId"])
     assert refusal(lambda: policy.check_thread_root(PUBLIC, target)) == ("NOT_FOUND", ["input", "threadRootId"])

@@ -8,10 +8,10 @@ from tests.replay_invariant import event_kinds, replay_invariant
 
 
 async def test_a_reaction_is_counted_once_per_user(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den")
-    await bob.join(den)
-    [message] = await ann.send_messages(den, "lunch?")
-    async with replay_invariant(bob, den) as events:
+    room_id = await ann.create_room("den")
+    await bob.join(room_id)
+    [message] = await ann.send_messages(room_id, "lunch?")
+    async with replay_invariant(bob, room_id) as events:
         await ann.mutate(REACT, messageId=message["id"], emoji="👍")
         await bob.mutate(REACT, messageId=message["id"], emoji="👍")
         again = await bob.mutate(REACT, messageId=message["id"], emoji="👍")
@@ -23,11 +23,11 @@ async def test_a_reaction_is_counted_once_per_user(ann: UserClient, bob: UserCli
 
 
 async def test_a_removed_reaction_is_gone(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den")
-    await bob.join(den)
-    [message] = await ann.send_messages(den, "lunch?")
+    room_id = await ann.create_room("den")
+    await bob.join(room_id)
+    [message] = await ann.send_messages(room_id, "lunch?")
     await bob.mutate(REACT, messageId=message["id"], emoji="🎉")
-    async with replay_invariant(ann, den) as events:
+    async with replay_invariant(ann, room_id) as events:
         removed = await bob.mutate(REMOVE_REACTION, messageId=message["id"], emoji="🎉")
         await bob.mutate(REMOVE_REACTION, messageId=message["id"], emoji="🎉")
     assert event_kinds(events) == ["ReactionChanged"]
@@ -36,36 +36,36 @@ async def test_a_removed_reaction_is_gone(ann: UserClient, bob: UserClient) -> N
 
 
 async def test_two_concurrent_reactions_are_both_counted(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den")
-    await bob.join(den)
-    [message] = await ann.send_messages(den, "now")
-    async with replay_invariant(ann, den) as events:
+    room_id = await ann.create_room("den")
+    await bob.join(room_id)
+    [message] = await ann.send_messages(room_id, "now")
+    async with replay_invariant(ann, room_id) as events:
         await asyncio.gather(*(client.mutate(REACT, messageId=message["id"], emoji="⏱️") for client in (ann, bob)))
     assert [event["count"] for event in events] == [1, 2]
 
 
 async def test_only_an_emoji_is_a_reaction(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    [message] = await ann.send_messages(den, "hm")
+    room_id = await ann.create_room("den")
+    [message] = await ann.send_messages(room_id, "hm")
     for text in ("", "a", "ok", "1", ":+1:", "👍👍", "🏻", "👍 ", "<b>", "\u200d", "🇩"):
         assert codes(await ann.mutate(REACT, messageId=message["id"], emoji=text)) == ["VALIDATION_FAILED"], text
 
 
 async def test_spellings_of_one_emoji_are_one_reaction(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    [message] = await ann.send_messages(den, "hm")
+    room_id = await ann.create_room("den")
+    [message] = await ann.send_messages(room_id, "hm")
     for spelling in ("❤", "❤️", "🇩🇪", "👩🏽‍🚀", "1️⃣"):
         last = await ann.mutate(REACT, messageId=message["id"], emoji=spelling)
     assert {group["emoji"] for group in last["message"]["reactions"]} == {"❤️", "🇩🇪", "👩🏽‍🚀", "1️⃣"}
 
 
 async def test_only_members_react_and_not_to_deleted_messages(bob: UserClient, cleo: UserClient) -> None:
-    den, hall = await bob.create_room("den", visibility="PRIVATE"), await bob.create_room("hall")
-    [private], [public] = await bob.send_messages(den, "ours"), await bob.send_messages(hall, "all's")
+    room_id, other_room_id = await bob.create_room("den", visibility="PRIVATE"), await bob.create_room("hall")
+    [private], [public] = await bob.send_messages(room_id, "ours"), await bob.send_messages(other_room_id, "all's")
     assert codes(await cleo.mutate(REACT, messageId=private["id"], emoji="👍")) == ["NOT_FOUND"]
     assert codes(await cleo.mutate(REACT, messageId=public["id"], emoji="👍")) == ["NOT_A_MEMBER"]
     await bob.mutate(REACT, messageId=public["id"], emoji="👍")
-    async with replay_invariant(cleo, hall):
+    async with replay_invariant(cleo, other_room_id):
         await bob.mutate(DELETE, messageId=public["id"])
     assert (await cleo.execute(MESSAGE_BY_ID, id=public["id"]))["message"]["reactions"] == []
     assert codes(await bob.mutate(REACT, messageId=public["id"], emoji="👍")) == ["CONFLICT"]

@@ -41,9 +41,9 @@ async def found(client: UserClient, query: str, **more: object) -> list[str]:
 
 
 async def test_words_and_parts_of_words_are_found_in_every_script(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     fox, slow, meeting, seoul, price, letters, mother = BODIES
-    await ann.send_messages(den, *BODIES)
+    await ann.send_messages(room_id, *BODIES)
     for query, bodies in {
         "quick": [fox],
         "QUICK fox": [fox],
@@ -76,20 +76,23 @@ async def test_words_and_parts_of_words_are_found_in_every_script(ann: UserClien
 async def test_search_finds_messages_only_in_the_users_rooms(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
-    hall, den = await bob.create_room("hall"), await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id])
-    await bob.send_messages(hall, "needle in the hall")
-    await bob.send_messages(den, "needle in the den")
+    other_room_id, room_id = (
+        await bob.create_room("hall"),
+        await bob.create_room("den", visibility="PRIVATE", memberIds=[cleo.id]),
+    )
+    await bob.send_messages(other_room_id, "needle in the hall")
+    await bob.send_messages(room_id, "needle in the den")
     assert await found(ann, "needle") == []
     assert await found(bob, "needle") == ["needle in the den", "needle in the hall"]
     assert await found(cleo, "needle") == ["needle in the den"]
-    assert await found(cleo, "needle", filter={"roomIds": [hall]}) == []
-    await cleo.leave(den)
+    assert await found(cleo, "needle", filter={"roomIds": [other_room_id]}) == []
+    await cleo.leave(room_id)
     assert await found(cleo, "needle") == []
 
 
 async def test_edited_messages_are_found_by_their_new_body_and_deleted_ones_not_at_all(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    edited, deleted = await ann.send_messages(den, "haystack one", "haystack two")
+    room_id = await ann.create_room("den")
+    edited, deleted = await ann.send_messages(room_id, "haystack one", "haystack two")
     await ann.mutate(EDIT, messageId=edited["id"], body="a needle")
     await ann.mutate(DELETE, messageId=deleted["id"])
     assert await found(ann, "haystack") == await found(ann, "ha") == []
@@ -119,14 +122,14 @@ async def test_the_query_plan_reads_the_newest_messages_first_and_stops_at_a_pag
 
 
 async def test_filters_and_pages(ann: UserClient, bob: UserClient) -> None:
-    den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    await ann.send_messages(den, "needle 1", "needle 2")
-    await ann.send_messages(hall, "needle 3")
-    [last] = await bob.send_messages(den, "needle 4")
+    room_id, other_room_id = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
+    await ann.send_messages(room_id, "needle 1", "needle 2")
+    await ann.send_messages(other_room_id, "needle 3")
+    [last] = await bob.send_messages(room_id, "needle 4")
     for filter_, bodies in (
-        ({"roomIds": [hall]}, ["needle 3"]),
+        ({"roomIds": [other_room_id]}, ["needle 3"]),
         ({"authorIds": [bob.id]}, ["needle 4"]),
-        ({"roomIds": [den], "authorIds": [ann.id]}, ["needle 2", "needle 1"]),
+        ({"roomIds": [room_id], "authorIds": [ann.id]}, ["needle 2", "needle 1"]),
         ({"before": last["createdAt"]}, ["needle 3", "needle 2", "needle 1"]),
         ({"after": "2100-01-01T00:00:00Z"}, []),
         ({"roomIds": ["room_nonsense"]}, []),
@@ -169,8 +172,8 @@ def test_a_snippet_marks_the_matches_and_escapes_html(body: str, query: str, exp
 
 
 async def test_a_snippet_is_computed_only_when_it_is_selected(ann: UserClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    den = await ann.create_room("den")
-    await ann.send_messages(den, "needle " * 100)
+    room_id = await ann.create_room("den")
+    await ann.send_messages(room_id, "needle " * 100)
     made: list[str] = []
 
     def recording_snippet(body: str, words: list[str]) -> str:
@@ -192,8 +195,8 @@ def test_repeated_words_are_searched_once() -> None:
 
 async def test_the_limits_count_characters_after_ligatures_are_expanded(ann: UserClient) -> None:
     assert await ann.error_codes(SEARCH, query="ﷺ" * 12) == ["BAD_USER_INPUT"]  # Each folds to eighteen letters.
-    den = await ann.create_room("den")
-    await ann.send_messages(den, "ﷺ" * 4_000)
+    room_id = await ann.create_room("den")
+    await ann.send_messages(room_id, "ﷺ" * 4_000)
     async with ann.app.roomcast.db.read() as session:
         [[size]] = await fetch(session, sa.select(sa.func.max(sa.func.length(table(MessageText).c.text))))
     assert size <= MAX_TEXT

@@ -9,12 +9,12 @@ from tests.running_app import RunningApp
 async def test_an_unseen_message_is_pushed(make_app: MakeApp, service: PushService) -> None:
     app = await make_app(push_delay_seconds=0.1, push_allowed_hosts=["localhost"])
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
-        den = await ann.create_room("den", memberIds=[bob.id])
+        room_id = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        [message] = await ann.send_messages(den, "are you *there*?")
+        [message] = await ann.send_messages(room_id, "are you *there*?")
         payload = await browser.next_payload()
     assert payload["text"] == "are you there?"
-    assert (payload["v"], payload["roomId"], payload["roomName"], payload["roomKind"]) == (1, den, "den", "CHANNEL")
+    assert (payload["v"], payload["roomId"], payload["roomName"], payload["roomKind"]) == (1, room_id, "den", "CHANNEL")
     assert (payload["messageId"], payload["seq"], payload["at"]) == (
         message["id"],
         message["seq"],
@@ -26,14 +26,14 @@ async def test_an_unseen_message_is_pushed(make_app: MakeApp, service: PushServi
 async def test_a_message_read_before_the_push_is_not_pushed(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.send_messages(den, "hello")
+    await ann.send_messages(room_id, "hello")
     assert len(await collect_pending(app)) == 1
-    await bob.send_messages(den, "I am here")
+    await bob.send_messages(room_id, "I am here")
     await deliver_pending(app)
     assert browser.pushed == []
     assert await collect_pending(app) == []
-    await ann.send_messages(den, "again")
+    await ann.send_messages(room_id, "again")
     await push_everything(app)
     assert (await browser.next_payload())["text"] == "again"

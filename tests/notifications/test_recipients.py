@@ -21,8 +21,8 @@ OPEN = (
 )
 
 
-async def prefer(client: UserClient, room_id: str, **wanted: object) -> None:
-    assert (await client.mutate(SET_PREFERENCES, roomId=room_id, **wanted))["errors"] == []
+async def set_preferences(client: UserClient, room_id: str, **preferences: object) -> None:
+    assert (await client.mutate(SET_PREFERENCES, roomId=room_id, **preferences))["errors"] == []
 
 
 @pytest.mark.parametrize(
@@ -42,13 +42,13 @@ async def test_the_notification_level_decides_what_is_pushed(
     level: str,
     pushed_texts: list[str],
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
-    await prefer(bob, den, notificationLevel=level)
+    await set_preferences(bob, room_id, notificationLevel=level)
     texts = []
     for body in ("plain", "by @bob's name", "to @room", "@cleo and others"):
         before = len(browser.pushed)
-        await ann.send_messages(den, body)
+        await ann.send_messages(room_id, body)
         await push_everything(app)
         texts += [(await browser.next_payload())["text"] for _ in browser.pushed[before:]]
     assert sorted(texts) == pushed_texts
@@ -57,10 +57,10 @@ async def test_the_notification_level_decides_what_is_pushed(
 async def test_a_mention_is_marked_and_urgent(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
     for body, mention, urgency in (("plain", False, "normal"), ("@bob", True, "high")):
-        await ann.send_messages(den, body)
+        await ann.send_messages(room_id, body)
         await push_everything(app)
         payloads = await browser.next_payload()
         assert (payloads["mention"], browser.pushed[-1].headers["urgency"]) == (mention, urgency)
@@ -69,9 +69,9 @@ async def test_a_mention_is_marked_and_urgent(
 async def test_authors_and_non_members_get_no_push(
     app: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     browsers = [await subscribe(client, service) for client in (ann, bob, cleo)]
-    await ann.send_messages(den, "hello @cleo")
+    await ann.send_messages(room_id, "hello @cleo")
     await push_everything(app)
     assert [len(browser.pushed) for browser in browsers] == [0, 1, 0]
 
@@ -96,13 +96,13 @@ async def test_a_direct_message_is_pushed_without_a_room_name(
 async def test_a_thread_reply_is_pushed_to_its_participants(
     app: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
-    [root] = await bob.send_messages(den, "a question")
+    room_id = await ann.create_room("den", memberIds=[bob.id, cleo.id])
+    [root] = await bob.send_messages(room_id, "a question")
     browsers = [await subscribe(client, service) for client in (ann, bob, cleo)]
 
     async def pushes_after_reply(by: UserClient, body: str) -> list[int]:
         before = [len(browser.pushed) for browser in browsers]
-        assert (await by.send(den, body, threadRootId=root["id"]))["errors"] == []
+        assert (await by.send(room_id, body, threadRootId=root["id"]))["errors"] == []
         await push_everything(app)
         return [len(browser.pushed) - count for browser, count in zip(browsers, before, strict=True)]
 
@@ -113,27 +113,27 @@ async def test_a_thread_reply_is_pushed_to_its_participants(
     assert (payloads["threadRootId"], payloads["text"], payloads["unread"]) == (root["id"], "an answer", 0)
 
 
-async def left(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:
-    await bob.leave(den)
+async def left(ann: UserClient, bob: UserClient, room_id: str, _message: str) -> None:
+    await bob.leave(room_id)
 
 
-async def removed(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:
-    await change(ann, "removeMember", roomId=den, userId=bob.id)
+async def removed(ann: UserClient, bob: UserClient, room_id: str, _message: str) -> None:
+    await change(ann, "removeMember", roomId=room_id, userId=bob.id)
 
 
-async def read(ann: UserClient, bob: UserClient, den: str, message: str) -> None:
-    assert (await bob.mutate(MARK_READ, roomId=den, upToMessageId=message))["errors"] == []
+async def read(ann: UserClient, bob: UserClient, room_id: str, message: str) -> None:
+    assert (await bob.mutate(MARK_READ, roomId=room_id, upToMessageId=message))["errors"] == []
 
 
-async def snoozed(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:
-    await prefer(bob, den, mutedUntil=(now() + timedelta(hours=1)).isoformat())
+async def snoozed(ann: UserClient, bob: UserClient, room_id: str, _message: str) -> None:
+    await set_preferences(bob, room_id, mutedUntil=(now() + timedelta(hours=1)).isoformat())
 
 
-async def silenced(ann: UserClient, bob: UserClient, den: str, _message: str) -> None:
-    await prefer(bob, den, notificationLevel="NONE")
+async def silenced(ann: UserClient, bob: UserClient, room_id: str, _message: str) -> None:
+    await set_preferences(bob, room_id, notificationLevel="NONE")
 
 
-async def deleted(ann: UserClient, bob: UserClient, _den: str, message: str) -> None:
+async def deleted(ann: UserClient, bob: UserClient, _room_id: str, message: str) -> None:
     assert (await ann.mutate(DELETE, messageId=message))["errors"] == []
 
 
@@ -142,12 +142,12 @@ async def deleted(ann: UserClient, bob: UserClient, _den: str, message: str) -> 
 async def test_a_message_that_needs_no_push_any_more_is_not_pushed(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService, cancel: object, when: str
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    [message] = await ann.send_messages(den, "hello @bob")
+    [message] = await ann.send_messages(room_id, "hello @bob")
     if when == "between scan and push":
         assert len(await collect_pending(app)) == 1
-    await cancel(ann, bob, den, message["id"])  # type: ignore[operator]
+    await cancel(ann, bob, room_id, message["id"])  # type: ignore[operator]
     await push_everything(app)
     assert browser.pushed == []
     assert await collect_pending(app) == []
@@ -156,16 +156,16 @@ async def test_a_message_that_needs_no_push_any_more_is_not_pushed(
 async def test_messages_of_one_room_are_one_push_that_replaces_the_previous_one(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    den, attic = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "attic")]
+    room_id, other_room_id = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "attic")]
     browser = await subscribe(bob, service)
-    await ann.send_messages(den, "one", "two")
+    await ann.send_messages(room_id, "one", "two")
     assert len(await collect_pending(app)) == 1
-    await ann.send_messages(den, "three")
+    await ann.send_messages(room_id, "three")
     assert len(await collect_pending(app)) == 1
     await deliver_pending(app)
-    await ann.send_messages(den, "four")
+    await ann.send_messages(room_id, "four")
     await push_everything(app)
-    await ann.send_messages(attic, "elsewhere")
+    await ann.send_messages(other_room_id, "elsewhere")
     await push_everything(app)
     payloads = [await browser.next_payload() for _ in range(3)]
     assert [(each["text"], each["unread"], each["badge"]) for each in payloads] == [
@@ -181,11 +181,11 @@ async def test_messages_of_one_room_are_one_push_that_replaces_the_previous_one(
 async def test_a_message_sent_just_before_a_push_is_pushed_once(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.send_messages(den, "before the scan")
+    await ann.send_messages(room_id, "before the scan")
     assert len(await collect_pending(app)) == 1
-    await ann.send_messages(den, "after the scan")
+    await ann.send_messages(room_id, "after the scan")
     await deliver_pending(app)
     await push_everything(app)
     payloads = [(await browser.next_payload())["text"] for _ in browser.pushed]
@@ -195,15 +195,15 @@ async def test_a_message_sent_just_before_a_push_is_pushed_once(
 async def test_an_old_message_is_not_pushed(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.send_messages(den, "before the power cut")
+    await ann.send_messages(room_id, "before the power cut")
     assert len(await collect_pending(app)) == 1
     async with app.roomcast.db.work() as work:
         await work.session.exec(sa.update(table(Message)).values(created_at=now() - MAX_MESSAGE_AGE))
     await deliver_pending(app)
     assert await collect_pending(app) == []
-    await ann.send_messages(den, "and after it")
+    await ann.send_messages(room_id, "and after it")
     await push_everything(app)
     assert ((await browser.next_payload())["text"], len(browser.pushed)) == ("and after it", 1)
 
@@ -211,8 +211,8 @@ async def test_an_old_message_is_not_pushed(
 async def test_a_message_older_than_the_subscription_is_not_pushed(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
-    await ann.send_messages(den, "early")
+    room_id = await ann.create_room("den", memberIds=[bob.id])
+    await ann.send_messages(room_id, "early")
     browser = await subscribe(bob, service)
     await push_everything(app)
     assert browser.pushed == []
@@ -221,13 +221,13 @@ async def test_a_message_older_than_the_subscription_is_not_pushed(
 async def test_deleting_a_room_deletes_its_pending_pushes(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.send_messages(den, "hello")
+    await ann.send_messages(room_id, "hello")
     assert len(await collect_pending(app)) == 1
     assert (
         await ann.mutate(
-            "mutation D($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=den
+            "mutation D($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=room_id
         )
     )["errors"] == []
     await push_everything(app)

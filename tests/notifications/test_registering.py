@@ -95,14 +95,14 @@ async def test_the_server_key_is_the_same_for_all_users_and_after_a_restart(make
 async def test_a_browser_belongs_to_one_user_at_a_time(
     app: RunningApp, ann: UserClient, bob: UserClient, cleo: UserClient, service: PushService
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     browser = await subscribe(bob, service)
-    await ann.send_messages(den, "for bob")
+    await ann.send_messages(room_id, "for bob")
     assert len(await collect_pending(app)) == 1
     assert await cleo.mutate(REGISTER, **browser.subscription) == OK
     assert await collect_pending(app) == []
     assert await bob.mutate(UNREGISTER, endpoint=browser.subscription["endpoint"]) == OK
-    await ann.send_messages(den, "for cleo")
+    await ann.send_messages(room_id, "for cleo")
     await push_everything(app)
     assert ((await browser.next_payload())["text"], len(browser.pushed)) == ("for cleo", 1)
 
@@ -138,12 +138,12 @@ async def test_the_end_of_a_session_deletes_its_subscriptions(
     service: PushService,
     end_session: Callable[[UserClient, UserClient], Awaitable[None]],
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.send_messages(den, "before")
+    await ann.send_messages(room_id, "before")
     assert len(await collect_pending(app)) == 1
     await end_session(ann, bob)
-    await ann.send_messages(den, "after")
+    await ann.send_messages(room_id, "after")
     await push_everything(app)
     assert browser.pushed == []
     assert app.roomcast.backend.notifier is not None
@@ -154,14 +154,14 @@ async def test_the_end_of_a_session_deletes_its_subscriptions(
 async def test_other_sessions_keep_their_browsers(
     app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     first_browser = await subscribe(bob, service)
     async with AnonymousClient(app) as anonymous:
         again = await anonymous.mutate(LOGIN, usernameOrEmail="bob", password=PASSWORD)
     async with UserClient(app, "bob", again) as second_session:
         new = await subscribe(second_session, service)
         await bob.execute(LOGOUT)
-        await ann.send_messages(den, "hello")
+        await ann.send_messages(room_id, "hello")
         await push_everything(app)
         assert (await new.next_payload())["text"] == "hello"
     assert first_browser.pushed == []

@@ -27,9 +27,9 @@ from tests.running_app import RunningApp
 
 async def browser_with_pending_push(ann: UserClient, bob: UserClient, app: RunningApp, service: PushService) -> Browser:
     """A browser of bob with one pending push."""
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     browser = await subscribe(bob, service)
-    await ann.send_messages(den, "hello")
+    await ann.send_messages(room_id, "hello")
     assert len(await collect_pending(app)) == 1
     return browser
 
@@ -60,7 +60,7 @@ async def test_a_refused_push_is_logged_once_and_not_retried(
         await ann.send_messages((await ann.execute("{ rooms { nodes { id } } }"))["rooms"]["nodes"][0]["id"], "again")
         await push_everything(app)
     assert [record.getMessage() for record in caplog.records] == [
-        f"The push service localhost refuses pushes: {status}"
+        f"the push service localhost refuses pushes: {status}"
     ]
     assert (len(browser.pushed), len(service.pushed)) == (2, 2)
     assert await endpoints(app) == [browser.subscription["endpoint"]]

@@ -36,9 +36,9 @@ async def test_a_server_killed_before_a_push_sends_it_after_a_restart(
         await sign_up(server.app, "ann") as ann,
         await sign_up(server.app, "bob") as bob,
     ):
-        den = await ann.create_room("den", memberIds=[bob.id])
+        room_id = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        await ann.send_messages(den, "last words")
+        await ann.send_messages(room_id, "last words")
         await server.kill()
         assert browser.pushed == []
         await server.start()
@@ -57,9 +57,9 @@ async def test_the_pending_pushes_of_a_killed_server_are_sent_by_another(
         await sign_up(first.app, "ann") as ann,
         await sign_up(second.app, "bob") as bob,
     ):
-        den = await ann.create_room("den", memberIds=[bob.id])
+        room_id = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        await ann.send_messages(den, "last words")
+        await ann.send_messages(room_id, "last words")
         await first.kill()
         assert (await browser.next_payload())["text"] == "last words"
     assert len(browser.pushed) == 1
@@ -85,9 +85,9 @@ async def test_a_push_claimed_by_a_dead_server_is_sent_when_its_lease_ends(
 ) -> None:
     first, second = [await make_app(push_delay_seconds=LONG, push_allowed_hosts=["localhost"]) for _ in range(2)]
     async with await sign_up(first, "ann") as ann, await sign_up(first, "bob") as bob:
-        den = await ann.create_room("den", memberIds=[bob.id])
+        room_id = await ann.create_room("den", memberIds=[bob.id])
         browser = await subscribe(bob, service)
-        await ann.send_messages(den, "hello")
+        await ann.send_messages(room_id, "hello")
         await collect_pending(first)
         service.open.clear()
         delivery = asyncio.create_task(deliver_pending(first))

@@ -37,26 +37,26 @@ async def sign_in_second_device(person: UserClient) -> UserClient:
 
 
 async def wait_for_sockets(app: RunningApp, count: int, seconds: float = 5.0) -> None:
-    """Wait until the server has so many open sockets. It notices a little later that a client has closed one."""
+    """Wait until the server has `count` open sockets: it notices a little later that a client has closed one."""
     async with asyncio.timeout(seconds):
         while len(app.roomcast.sockets.connections) != count:  # noqa: ASYNC110 (no event to await)
             await asyncio.sleep(0.005)
 
 
-async def presence_seen_by(onlooker: UserClient, person: UserClient) -> Json:
-    """The presence of `person` as `onlooker` sees it."""
-    found: Json = (await onlooker.execute(USER_PRESENCE, id=person.id))["user"]["presence"]
+async def presence_seen_by(observer: UserClient, person: UserClient) -> Json:
+    """The presence of `person` as `observer` sees it."""
+    found: Json = (await observer.execute(USER_PRESENCE, id=person.id))["user"]["presence"]
     return found
 
 
-async def state_seen_by(onlooker: UserClient, person: UserClient) -> str:
-    return str((await presence_seen_by(onlooker, person))["state"])
+async def state_seen_by(observer: UserClient, person: UserClient) -> str:
+    return str((await presence_seen_by(observer, person))["state"])
 
 
-async def wait_for_state(onlooker: UserClient, person: UserClient, wanted: str, seconds: float = 10.0) -> None:
-    """Poll until the state is as wanted: another process may report it later."""
+async def wait_for_state(observer: UserClient, person: UserClient, state: str, seconds: float = 10.0) -> None:
+    """Poll until `observer` sees this state: another process may report it later."""
     async with asyncio.timeout(seconds):
-        while await state_seen_by(onlooker, person) != wanted:  # noqa: ASYNC110 (only a query shows it)
+        while await state_seen_by(observer, person) != state:  # noqa: ASYNC110 (only a query shows it)
             await asyncio.sleep(0.05)
 
 
@@ -69,21 +69,21 @@ def typing_names(shown: Json) -> list[str]:
     return [user["username"] for user in shown["users"]]
 
 
-async def wait_for_shown(watching: ClientSubscription, wanted: Callable[[States], bool]) -> States:
+async def wait_for_shown(subscription: ClientSubscription, condition: Callable[[States], bool]) -> States:
     """Apply payloads as a client does until the condition holds. A snapshot replaces all; OFFLINE users are removed."""
     known: States = {}
     while True:
-        change = await watching.next_event()
+        change = await subscription.next_event()
         known = states_by_name(change) if change["snapshot"] else {**known, **states_by_name(change)}
         known = {name: state for name, state in known.items() if state != "OFFLINE"}
-        if wanted(known):
+        if condition(known):
             return known
 
 
 def only(*names: str) -> Callable[[States], bool]:
     """A condition: exactly these users are shown."""
-    wanted = set(names)
-    return lambda known: known.keys() == wanted
+    expected = set(names)
+    return lambda known: known.keys() == expected
 
 
 async def set_presence(person: UserClient, **values: object) -> Json:
@@ -96,16 +96,16 @@ async def set_typing(person: UserClient, room: str, *, typing: bool = True) -> N
     assert (await person.mutate(SET_TYPING, roomId=room, typing=typing))["errors"] == []
 
 
-async def wait_for_typing(watching: ClientSubscription, wanted: Collection[str]) -> Json:
+async def wait_for_typing(subscription: ClientSubscription, names: Collection[str]) -> Json:
     """The next payload that shows exactly these users."""
     while True:
-        shown = await watching.next_event()
-        if set(typing_names(shown)) == set(wanted):
+        shown = await subscription.next_event()
+        if set(typing_names(shown)) == set(names):
             return shown
 
 
 def advance_clock(apps: Collection[RunningApp], seconds: float) -> None:
-    """Let time pass for presence and typing. The processes count as having heard each other meanwhile."""
+    """Advance the clock of presence and typing. The peer processes do not time out meanwhile."""
     for app in apps:
         presence, clock = app.roomcast.backend.presence, app.roomcast.backend.presence.clock
         presence.clock = lambda clock=clock: clock() + seconds  # type: ignore[misc]
@@ -114,7 +114,7 @@ def advance_clock(apps: Collection[RunningApp], seconds: float) -> None:
 
 
 async def add_members(ann: UserClient, room: str, count: int) -> list[Actor]:
-    """Insert so many members of the room into the database: person0, person1 and so on."""
+    """Insert `count` members of the room into the database: person0, person1 and so on."""
     room_id, actors = UUID(room.removeprefix("room_")), [Actor(uuid7(), uuid7(), False, now()) for _ in range(count)]
     async with ann.app.roomcast.db.work() as work:
         work.session.add_all(account(actor, f"person{number}") for number, actor in enumerate(actors))

@@ -38,10 +38,10 @@ async def test_a_user_is_active_with_a_socket_and_offline_after_the_grace_period
     assert await state_seen_by(ann, bob) == "ACTIVE"
     advance_clock([ann.app], 2)
     away = await presence_seen_by(ann, bob)
-    went = datetime.fromisoformat(away["lastActiveAt"])
+    last_active_at = datetime.fromisoformat(away["lastActiveAt"])
     assert away["state"] == "OFFLINE"
-    assert timedelta(0) <= datetime.now(UTC) - went < timedelta(seconds=60)
-    assert went.timestamp() % 30 == 0
+    assert timedelta(0) <= datetime.now(UTC) - last_active_at < timedelta(seconds=60)
+    assert last_active_at.timestamp() % 30 == 0
 
 
 async def test_a_reconnect_within_the_grace_period_changes_nothing(ann: UserClient, bob: UserClient) -> None:
@@ -103,19 +103,19 @@ async def test_a_hidden_user_is_offline_to_everybody(ann: UserClient, bob: UserC
 
 
 async def test_a_user_who_logs_out_is_offline_at_once(ann: UserClient, bob: UserClient) -> None:
-    async with bob.connect() as wire:
+    async with bob.connect() as connection:
         await bob.execute("mutation { logout { errors { code } } }")
-        assert (await wire.closed())[0] == 4401
+        assert (await connection.closed())[0] == 4401
         await wait_for_sockets(ann.app, 0)
         assert await state_seen_by(ann, bob) == "OFFLINE"
 
 
 async def test_a_user_is_active_after_a_socket_signs_in(ann: UserClient, bob: UserClient) -> None:
     token, bob.token = bob.token, None
-    async with bob.connect() as wire:
+    async with bob.connect() as connection:
         assert await state_seen_by(ann, bob) == "OFFLINE"
         bob.token = token
-        answer = await wire.execute(REFRESH, input={"refreshToken": bob.refresh_token})
+        answer = await connection.execute(REFRESH, input={"refreshToken": bob.refresh_token})
         assert answer["data"]["refreshSession"]["errors"] == []
         assert await state_seen_by(ann, bob) == "ACTIVE"
 
@@ -176,21 +176,21 @@ async def test_presence_executes_no_statements(ann: UserClient, bob: UserClient)
 async def test_active_users_of_a_page_of_rooms_cost_two_statements(ann: UserClient, bob: UserClient) -> None:
     for name in ("den", "hall", "attic"):
         await ann.create_room(name, memberIds=[bob.id])
-    asked = []
+    counts = []
     for names in ("id", "id activeUsers { username presence { state } }"):
         async with bob.connect():
             with statements() as seen_:
                 found = await ann.execute("{ rooms { nodes { " + names + " } } }")
-            asked.append(len(seen_))
+            counts.append(len(seen_))
     assert [[user["username"] for user in room["activeUsers"]] for room in found["rooms"]["nodes"]] == [["bob"]] * 3
-    assert asked[1] - asked[0] == 2
+    assert counts[1] - counts[0] == 2
 
 
 async def test_active_users_are_visible_members(ann: UserClient, bob: UserClient, cleo: UserClient) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     async with ann.connect(), bob.connect(), cleo.connect():
         await set_presence(ann, state="OFFLINE")
-        assert (await ann.execute(ACTIVE_USERS, id=den))["room"]["activeUsers"] == [{"username": "bob"}]
+        assert (await ann.execute(ACTIVE_USERS, id=room_id))["room"]["activeUsers"] == [{"username": "bob"}]
 
 
 async def test_active_users_cost_as_much_as_a_hundred_users(ann: UserClient) -> None:

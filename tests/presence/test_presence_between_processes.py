@@ -53,15 +53,15 @@ def bus_url(database_url: str, request: pytest.FixtureRequest) -> str:
 
 
 @pytest_asyncio.fixture
-async def both(make_app: MakeApp, bus_url: str) -> tuple[RunningApp, RunningApp]:
-    here = await make_app(bus_url=bus_url)
-    await until(lambda: here.roomcast.bus.connected)  # its tasks are started
-    return here, await make_app(bus_url=bus_url)
+async def two_apps(make_app: MakeApp, bus_url: str) -> tuple[RunningApp, RunningApp]:
+    first = await make_app(bus_url=bus_url)
+    await until(lambda: first.roomcast.bus.connected)  # the tasks of the bus have started
+    return first, await make_app(bus_url=bus_url)
 
 
 @pytest_asyncio.fixture
-async def bob(both: tuple[RunningApp, RunningApp]) -> AsyncIterator[UserClient]:
-    async with await sign_up(both[0], "ann") as _, await sign_up(both[0], "bob") as person:
+async def bob(two_apps: tuple[RunningApp, RunningApp]) -> AsyncIterator[UserClient]:
+    async with await sign_up(two_apps[0], "ann") as _, await sign_up(two_apps[0], "bob") as person:
         yield person
 
 
@@ -77,124 +77,124 @@ async def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_presence_is_shared_between_processes(both: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
-    here, there = both
-    async with at(there, bob) as beyond:
+async def test_presence_is_shared_between_processes(two_apps: tuple[RunningApp, RunningApp], bob: UserClient) -> None:
+    first, second = two_apps
+    async with at(second, bob) as bob_on_second:
         async with bob.connect():
-            await wait_for_state(beyond, bob, "ACTIVE")
-            await set_presence(beyond, state="IDLE", statusText="set there")
+            await wait_for_state(bob_on_second, bob, "ACTIVE")
+            await set_presence(bob_on_second, state="IDLE", statusText="set on second")
             await wait_for_state(bob, bob, "IDLE")
-            assert (await presence_seen_by(bob, bob))["statusText"] == "set there"
+            assert (await presence_seen_by(bob, bob))["statusText"] == "set on second"
             await set_presence(bob, state="OFFLINE")
-            await wait_for_state(beyond, bob, "OFFLINE")
-            await set_presence(beyond, state=None)
+            await wait_for_state(bob_on_second, bob, "OFFLINE")
+            await set_presence(bob_on_second, state=None)
             await wait_for_state(bob, bob, "ACTIVE")
-        await wait_for_sockets(here, 0)
-        advance_clock([here], 20)
-        await wait_for_state(beyond, bob, "OFFLINE")
-        assert (await presence_seen_by(beyond, bob))["lastActiveAt"] is not None
+        await wait_for_sockets(first, 0)
+        advance_clock([first], 20)
+        await wait_for_state(bob_on_second, bob, "OFFLINE")
+        assert (await presence_seen_by(bob_on_second, bob))["lastActiveAt"] is not None
 
 
 async def test_devices_on_two_processes_belong_to_one_user(
-    both: tuple[RunningApp, RunningApp], bob: UserClient
+    two_apps: tuple[RunningApp, RunningApp], bob: UserClient
 ) -> None:
-    here, there = both
-    async with at(there, bob) as beyond, bob.connect():
-        await wait_for_state(beyond, bob, "ACTIVE")
-        async with beyond.connect():
+    first, second = two_apps
+    async with at(second, bob) as bob_on_second, bob.connect():
+        await wait_for_state(bob_on_second, bob, "ACTIVE")
+        async with bob_on_second.connect():
             pass
-        await wait_for_sockets(there, 0)
-        advance_clock([there], 20)
-        assert await state_seen_by(beyond, bob) == "ACTIVE"
+        await wait_for_sockets(second, 0)
+        advance_clock([second], 20)
+        assert await state_seen_by(bob_on_second, bob) == "ACTIVE"
 
 
 async def test_a_new_process_learns_the_presence_of_connected_users(
-    make_app: MakeApp, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
+    make_app: MakeApp, two_apps: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
     async with bob.connect():
         await set_presence(bob, state="IDLE", statusText="working")
         new_app = await make_app(bus_url=bus_url)
-        async with at(new_app, bob) as beyond:
-            await wait_for_state(beyond, bob, "IDLE")
-            assert (await presence_seen_by(beyond, bob))["statusText"] == "working"
+        async with at(new_app, bob) as bob_on_second:
+            await wait_for_state(bob_on_second, bob, "IDLE")
+            assert (await presence_seen_by(bob_on_second, bob))["statusText"] == "working"
 
 
 async def test_a_process_asks_for_a_full_sync_after_a_lost_message(
-    both: tuple[RunningApp, RunningApp], bob: UserClient
+    two_apps: tuple[RunningApp, RunningApp], bob: UserClient
 ) -> None:
-    here, there = both
+    first, second = two_apps
     lost: list[str] = []
-    on_frame = there.roomcast.backend.presence.on_frame
-    there.roomcast.backend.presence.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
-    async with bob.connect(), at(there, bob) as beyond:
+    on_frame = second.roomcast.backend.presence.on_frame
+    second.roomcast.backend.presence.on_frame = lambda frame: lost.append(frame.body)  # type: ignore[method-assign]
+    async with bob.connect(), at(second, bob) as bob_on_second:
         await set_presence(bob, statusText="lost")
         await until(lambda: any("lost" in body for body in lost))
-        there.roomcast.backend.presence.on_frame = on_frame  # type: ignore[method-assign]
-        assert await state_seen_by(beyond, bob) == "OFFLINE"
-        advance_clock(both, 6)  # the next heartbeat shows the gap
-        await wait_for_state(beyond, bob, "ACTIVE")
-        assert (await presence_seen_by(beyond, bob))["statusText"] == "lost"
+        second.roomcast.backend.presence.on_frame = on_frame  # type: ignore[method-assign]
+        assert await state_seen_by(bob_on_second, bob) == "OFFLINE"
+        advance_clock(two_apps, 6)  # the next heartbeat shows the gap
+        await wait_for_state(bob_on_second, bob, "ACTIVE")
+        assert (await presence_seen_by(bob_on_second, bob))["statusText"] == "lost"
 
 
 async def test_a_status_is_sent_to_the_process_that_its_user_connects_to(
-    make_app: MakeApp, both: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
+    make_app: MakeApp, two_apps: tuple[RunningApp, RunningApp], bus_url: str, bob: UserClient
 ) -> None:
     await set_presence(bob, statusText="away")
     new_app = await make_app(bus_url=bus_url)
-    async with at(new_app, bob) as beyond, beyond.connect():
+    async with at(new_app, bob) as bob_on_second, bob_on_second.connect():
         await wait_for_state(bob, bob, "ACTIVE")
         user_id = UUID(bob.id.removeprefix("user_"))
         await until(lambda: new_app.roomcast.backend.presence.registry.status_of(user_id).text == "away")
 
 
 async def test_hundreds_of_users_are_sent_in_small_messages(
-    both: tuple[RunningApp, RunningApp], bob: UserClient
+    two_apps: tuple[RunningApp, RunningApp], bob: UserClient
 ) -> None:
-    here, there = both
+    first, second = two_apps
     sizes: list[int] = []
-    on_frame = there.roomcast.backend.presence.on_frame
+    on_frame = second.roomcast.backend.presence.on_frame
 
     def measured(frame: Frame) -> None:
         sizes.append(len(frame.body.encode()))
         on_frame(frame)
 
-    there.roomcast.backend.presence.on_frame = measured  # type: ignore[method-assign]
+    second.roomcast.backend.presence.on_frame = measured  # type: ignore[method-assign]
     people = [Actor(uuid7(), uuid7(), False, now()) for _ in range(500)]
     for person in people:
-        here.roomcast.backend.presence.on_connect(person)
-        here.roomcast.backend.presence.set_presence(
+        first.roomcast.backend.presence.on_connect(person)
+        first.roomcast.backend.presence.set_presence(
             person, StatusUpdate(PresenceState.IDLE, "\N{CYRILLIC SMALL LETTER A}" * 100, "👍")
         )
-    registry = there.roomcast.backend.presence.registry
+    registry = second.roomcast.backend.presence.registry
     await until(lambda: len(registry.visible_user_ids) == 500)
     await until(lambda: all(registry.status_of(each.user_id).emoji == "👍" for each in people))
     assert max(sizes) < 7_000
     assert len(sizes) < 150
     for person in people:
-        here.roomcast.backend.presence.on_disconnect(person, for_good=True)
-    await until(lambda: not there.roomcast.backend.presence.registry.visible_user_ids)
+        first.roomcast.backend.presence.on_disconnect(person, for_good=True)
+    await until(lambda: not second.roomcast.backend.presence.registry.visible_user_ids)
 
 
 async def test_typing_and_its_end_are_shared_between_processes(
-    both: tuple[RunningApp, RunningApp], bob: UserClient
+    two_apps: tuple[RunningApp, RunningApp], bob: UserClient
 ) -> None:
-    here, there = both
-    den = await bob.create_room("den")
-    async with bob.connect() as wire, at(there, bob) as beyond:
-        watching = await wire.subscribe(TYPING, roomId=den)
-        await watching.next_event()
-        await set_typing(beyond, den)
-        await wait_for_typing(watching, ["bob"])
-        await beyond.send_messages(den, "set there")
-        await wait_for_typing(watching, [])
-        await set_typing(beyond, den)
-        await wait_for_typing(watching, ["bob"])
-        await set_typing(beyond, den, typing=False)
-        await wait_for_typing(watching, [])
-        async with beyond.connect():
-            await set_typing(beyond, den)
-            await wait_for_typing(watching, ["bob"])
-        await wait_for_typing(watching, [])
+    first, second = two_apps
+    room_id = await bob.create_room("den")
+    async with bob.connect() as connection, at(second, bob) as bob_on_second:
+        subscription = await connection.subscribe(TYPING, roomId=room_id)
+        await subscription.next_event()
+        await set_typing(bob_on_second, room_id)
+        await wait_for_typing(subscription, ["bob"])
+        await bob_on_second.send_messages(room_id, "set on second")
+        await wait_for_typing(subscription, [])
+        await set_typing(bob_on_second, room_id)
+        await wait_for_typing(subscription, ["bob"])
+        await set_typing(bob_on_second, room_id, typing=False)
+        await wait_for_typing(subscription, [])
+        async with bob_on_second.connect():
+            await set_typing(bob_on_second, room_id)
+            await wait_for_typing(subscription, ["bob"])
+        await wait_for_typing(subscription, [])
 
 
 @pytest.mark.chaos
@@ -202,23 +202,26 @@ async def test_typing_and_its_end_are_shared_between_processes(
 async def test_users_of_a_killed_process_go_offline(database_url: str, redis_url: str, tmp_path: Path) -> None:
     settings = {"bus_url": redis_url, "presence_grace_seconds": 2}
     async with (
-        processes(2, database_url, tmp_path, **settings) as (here, there),
-        await sign_up(here.app, "ann") as ann,
-        await sign_up(there.app, "bob") as bob,
+        processes(2, database_url, tmp_path, **settings) as (first, second),
+        await sign_up(first.app, "ann") as ann,
+        await sign_up(second.app, "bob") as bob,
     ):
-        den = await ann.create_room("den", memberIds=[bob.id])
-        async with ann.connect() as wire:
-            people, typing = await wire.subscribe(PRESENCE, roomId=den), await wire.subscribe(TYPING, roomId=den)
+        room_id = await ann.create_room("den", memberIds=[bob.id])
+        async with ann.connect() as connection:
+            people, typing = (
+                await connection.subscribe(PRESENCE, roomId=room_id),
+                await connection.subscribe(TYPING, roomId=room_id),
+            )
             await typing.next_event()
-            async with bob.connect() as bobs:
+            async with bob.connect() as bob_connection:
                 assert await wait_for_shown(people, only("ann", "bob"))
-                await set_typing(bob, den)
+                await set_typing(bob, room_id)
                 await wait_for_typing(typing, ["bob"])
-                await there.kill()
-                await bobs.closed()
+                await second.kill()
+                await bob_connection.closed()
             async with asyncio.timeout(15):
                 assert await wait_for_shown(people, lambda known: known.get("bob") is None) == {}
                 await wait_for_typing(typing, [])
-            await there.start()
+            await second.start()
             async with bob.connect():
                 assert await wait_for_shown(people, only("bob")) == {"bob": "ACTIVE"}

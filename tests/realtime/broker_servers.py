@@ -23,7 +23,7 @@ PER_NODE = 16384 // 3 + 1
 
 @dataclass
 class Broker:
-    """`url` is that for a bus. `publish_raw` publishes any bytes on a channel, as a stranger could."""
+    """`url` is that for a bus. `publish_raw` publishes any bytes on a channel, as a foreign client could."""
 
     name: str
     url: str
@@ -42,7 +42,7 @@ class Broker:
 @contextmanager
 def memory() -> Iterator[Broker]:
     async def publish_raw(_channel: str, _message: bytes) -> None:
-        """There is no other publisher within one process."""
+        """The memory broker has no publishers outside of the process."""
 
     yield Broker("memory", "memory://", publish_raw)
 

@@ -40,9 +40,9 @@ class Listener:
 Open = Callable[..., Awaitable[Listener]]
 
 
-async def until(true: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(LIMIT_SECONDS):
-        while not true():  # noqa: ASYNC110 - counters and connections of others announce nothing to wait for
+        while not condition():  # noqa: ASYNC110 - counters and connections of others announce nothing to wait for
             await asyncio.sleep(0.002)
 
 

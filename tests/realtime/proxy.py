@@ -17,8 +17,8 @@ class Proxy:
 
     async def __aenter__(self) -> Self:
         await self.listen()
-        account, at, _ = self._target.netloc.rpartition("@")
-        self.url = self._target._replace(netloc=f"{account}{at}127.0.0.1:{self._port}").geturl()
+        account, separator, _ = self._target.netloc.rpartition("@")
+        self.url = self._target._replace(netloc=f"{account}{separator}127.0.0.1:{self._port}").geturl()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -38,8 +38,8 @@ class Proxy:
         self._tasks.clear()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection(self._target.hostname, self._target.port)
-        for source, sink in ((reader, there[1]), (there[0], writer)):
+        server = await asyncio.open_connection(self._target.hostname, self._target.port)
+        for source, sink in ((reader, server[1]), (server[0], writer)):
             task = asyncio.create_task(self._pass_on(source, sink))
             self._tasks.add(task)
 

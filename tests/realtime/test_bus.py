@@ -43,12 +43,12 @@ async def test_frames_of_a_topic_arrive_once_and_in_order(broker: Broker, listen
 
 @between_processes
 async def test_processes_receive_each_others_frames(broker: Broker, listen: Open) -> None:
-    here, there = await listen(broker.url), await listen(broker.url)
-    await here.join("room:1")
-    await there.join("room:1")
-    here.bus.publish([Frame("room:1", 1, "from here")])
-    there.bus.publish([Frame("room:1", 2, "from there")])
-    for listener in (here, there):
+    first, second = await listen(broker.url), await listen(broker.url)
+    await first.join("room:1")
+    await second.join("room:1")
+    first.bus.publish([Frame("room:1", 1, "from here")])
+    second.bus.publish([Frame("room:1", 2, "from there")])
+    for listener in (first, second):
         await listener.receives(Frame("room:1", 1, "from here"), Frame("room:1", 2, "from there"))
 
 
@@ -264,13 +264,13 @@ async def test_a_bus_stops_while_its_broker_is_down(broker: Broker, listen: Open
 
 @between_processes
 async def test_frames_published_before_stop_are_still_sent(broker: Broker, listen: Open) -> None:
-    here, there = await listen(broker.url), await listen(broker.url)
-    await there.join("room:1")
-    await until(lambda: here.bus.connected)
-    here.bus.publish(frames("room:1", 1_000))
-    await here.bus.stop()
-    assert here.bus.stats.published == 1_000
-    await there.receives(*frames("room:1", 1_000))
+    first, second = await listen(broker.url), await listen(broker.url)
+    await second.join("room:1")
+    await until(lambda: first.bus.connected)
+    first.bus.publish(frames("room:1", 1_000))
+    await first.bus.stop()
+    assert first.bus.stats.published == 1_000
+    await second.receives(*frames("room:1", 1_000))
 
 
 @pytest.mark.parametrize("broker", ["redis", "postgresql", "nats"], indirect=True)
@@ -296,36 +296,36 @@ through_a_proxy = pytest.mark.parametrize("broker", ["redis", "postgresql", "nat
 @through_a_proxy
 async def test_receivers_resync_topics_of_which_the_sender_lost_frames(broker: Broker, listen: Open) -> None:
     async with Proxy(broker.url) as proxy:
-        here, there = await listen(proxy.url), await listen(broker.url)
-        await there.join("room:1", "room:2", "room:3")
-        await until(lambda: here.bus.connected)
-        there.resynced.clear()
+        first, second = await listen(proxy.url), await listen(broker.url)
+        await second.join("room:1", "room:2", "room:3")
+        await until(lambda: first.bus.connected)
+        second.resynced.clear()
         proxy.flows.clear()
-        here.bus.publish([Frame("room:1", 1, "in flight")])
+        first.bus.publish([Frame("room:1", 1, "in flight")])
         await pause(20)
         await proxy.cut()
-        await until(lambda: not here.bus.connected and here.bus.stats.dropped == 1)
-        here.bus.publish([Frame("room:2", 1, "into the void")])
-        await until(lambda: here.bus.stats.dropped == 2)
+        await until(lambda: not first.bus.connected and first.bus.stats.dropped == 1)
+        first.bus.publish([Frame("room:2", 1, "into the void")])
+        await until(lambda: first.bus.stats.dropped == 2)
         proxy.flows.set()
         await proxy.listen()
-        await until(lambda: there.resynced == {"room:1", "room:2"})
-        assert there.frames == []
+        await until(lambda: second.resynced == {"room:1", "room:2"})
+        assert second.frames == []
 
 
 @through_a_proxy
 async def test_receivers_resync_all_topics_if_a_sender_lost_frames_of_many(broker: Broker, listen: Open) -> None:
     async with Proxy(broker.url) as proxy:
-        here, there = await listen(proxy.url), await listen(broker.url)
-        await there.join("room:1", "room:2")
-        there.resynced.clear()
-        await until(lambda: here.bus.connected)
+        first, second = await listen(proxy.url), await listen(broker.url)
+        await second.join("room:1", "room:2")
+        second.resynced.clear()
+        await until(lambda: first.bus.connected)
         await proxy.cut()
-        await until(lambda: not here.bus.connected)
-        here.bus.publish(Frame(f"room:lost:{number}", 1, "into the void") for number in range(MAX_LOST_TOPICS + 1))
-        await until(lambda: here.bus.stats.dropped == MAX_LOST_TOPICS + 1)
+        await until(lambda: not first.bus.connected)
+        first.bus.publish(Frame(f"room:lost:{number}", 1, "into the void") for number in range(MAX_LOST_TOPICS + 1))
+        await until(lambda: first.bus.stats.dropped == MAX_LOST_TOPICS + 1)
         await proxy.listen()
-        await until(lambda: there.resynced == {"room:1", "room:2"})
+        await until(lambda: second.resynced == {"room:1", "room:2"})
 
 
 # ------------------------------------------------------------------ addresses

@@ -28,11 +28,11 @@ async def test_many_callers_continue_in_order_a_few_in_each_pass() -> None:
     turns, passes = FairLimiter(EACH_PASS), Passes()
     served: list[tuple[int, int]] = []
 
-    async def come(number: int) -> None:
+    async def take_turn(number: int) -> None:
         await turns.acquire()
         served.append((number, passes.count))
 
-    await asyncio.gather(*(come(number) for number in range(MANY)))
+    await asyncio.gather(*(take_turn(number) for number in range(MANY)))
     assert [number for number, _ in served] == list(range(MANY))
     moments = [at for _, at in served]
     assert max(moments.count(at) for at in set(moments)) <= EACH_PASS

@@ -69,7 +69,7 @@ async def passes(count: int = 20) -> None:
 
 
 def subscriber(received: list[int], name: int = 0, viewer: Hashable = EVERYBODY) -> Subscriber:
-    """One whose socket accepts everything and records its name for each payload."""
+    """A subscriber whose socket accepts everything and records its name for each payload."""
 
     async def send(_message: Any) -> None:
         received.append(name)
@@ -127,18 +127,18 @@ async def test_a_suspended_group_sends_nothing() -> None:
     await group.close()
 
 
-async def test_a_viewer_without_access_is_ended_although_no_event_says_so() -> None:
+async def test_a_viewer_without_access_is_ended_without_an_event() -> None:
     room = Room()
     topic = Topic("room", 0, room)
     group = topic.group("key", lambda: room)
-    lost, kept = (Reader(group, subscriber([], viewer=viewer)) for viewer in ("lost", "kept"))
-    for reader in (lost, kept):
+    lost, remaining = (Reader(group, subscriber([], viewer=viewer)) for viewer in ("lost", "remaining"))
+    for reader in (lost, remaining):
         reader.start_live()
     await passes()
     room.lost_viewers["lost"] = "banned"
     topic.recheck_all_rights()
     await passes()
-    assert (lost.is_open, kept.is_open) == (False, True)
+    assert (lost.is_open, remaining.is_open) == (False, True)
     await topic.close()
 
 

@@ -1,4 +1,4 @@
-"""The memory of live delivery is bounded in bytes, whatever the size of the payloads."""
+"""The memory of live delivery is bounded in bytes, for payloads of any size."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Hashable, Mapping, Sequence
@@ -188,7 +188,7 @@ async def test_a_replay_is_read_in_blocks_of_bounded_size(
         reader.start_after(start)
     for start, peer in enumerate(peers):
         await peer.accepts((count - start) * payload_bytes)
-    assert group.executions <= 2 * count  # shared by those who ask for the same
+    assert group.executions <= 2 * count  # shared by readers that replay the same events
     assert room.largest_batch <= max(4, BLOCK_BYTES // payload_bytes)
     assert budget.used <= RING_BYTES + 2 * BLOCK_BYTES
     await asyncio.sleep(0.1)

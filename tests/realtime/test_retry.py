@@ -9,19 +9,19 @@ from roomcast.realtime.retry import retry_until_success
 
 async def test_a_cancelled_step_is_not_retried_when_its_clean_up_fails() -> None:
     tries = 0
-    asked = asyncio.Event()
+    started = asyncio.Event()
 
     async def ask() -> None:
         nonlocal tries
         tries += 1
-        asked.set()
+        started.set()
         try:
             await asyncio.Event().wait()
         finally:
             raise OSError("the connection is gone")
 
     task = asyncio.create_task(retry_until_success(ask))
-    await asked.wait()
+    await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, 5)

@@ -138,7 +138,7 @@ async def test_a_group_that_is_behind_sends_a_snapshot_instead() -> None:
     reader.stop()
 
 
-async def test_a_feed_without_groups_is_told_so() -> None:
+async def test_a_feed_is_closed_when_its_last_group_leaves() -> None:
     number = Number()
     one, two = group_of(number), group_of(number)
     assert number.state is not None

@@ -32,99 +32,99 @@ async def unread(person: UserClient, room_id: str) -> Json:
 
 
 async def test_messages_of_others_are_unread_until_they_are_marked_read(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den")
-    await ann.send_messages(den, "before bob")
-    await bob.join(den)
-    assert (await unread(bob, den))["unreadCount"] == 0
-    said = await ann.send_messages(den, "one", "two", "three")
-    await ann.mutate(DELETE, messageId=said[0]["id"])
-    assert (await unread(bob, den))["unreadCount"] == 2
-    assert (await unread(ann, den))["unreadCount"] == 0
-    marked = await bob.mutate(MARK_READ, roomId=den, upToMessageId=said[1]["id"])
+    room_id = await ann.create_room("den")
+    await ann.send_messages(room_id, "before bob")
+    await bob.join(room_id)
+    assert (await unread(bob, room_id))["unreadCount"] == 0
+    messages = await ann.send_messages(room_id, "one", "two", "three")
+    await ann.mutate(DELETE, messageId=messages[0]["id"])
+    assert (await unread(bob, room_id))["unreadCount"] == 2
+    assert (await unread(ann, room_id))["unreadCount"] == 0
+    marked = await bob.mutate(MARK_READ, roomId=room_id, upToMessageId=messages[1]["id"])
     assert marked["membership"]["unreadCount"] == 1
-    assert marked["membership"]["lastReadSeq"] == said[1]["seq"]
+    assert marked["membership"]["lastReadSeq"] == messages[1]["seq"]
 
 
 async def test_the_read_position_moves_back_only_with_force(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
-    one, two = await ann.send_messages(den, "one", "two")
+    room_id = await ann.create_room("den", memberIds=[bob.id])
+    one, two = await ann.send_messages(room_id, "one", "two")
     for message, force, left in ((two, False, 0), (one, False, 0), (one, True, 1)):
-        marked = await bob.mutate(MARK_READ, roomId=den, upToMessageId=message["id"], force=force)
+        marked = await bob.mutate(MARK_READ, roomId=room_id, upToMessageId=message["id"], force=force)
         assert marked["membership"]["unreadCount"] == left
 
 
 async def test_counts_are_exact_to_a_hundred_and_then_capped(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
-    await ann.send_messages(den, *("@bob" for _ in range(100)))
-    full = await unread(bob, den)
+    room_id = await ann.create_room("den", memberIds=[bob.id])
+    await ann.send_messages(room_id, *("@bob" for _ in range(100)))
+    full = await unread(bob, room_id)
     assert (full["unreadCount"], full["unreadIsCapped"], full["mentionCount"]) == (100, False, 100)
-    await ann.send_messages(den, "one more")
-    capped = await unread(bob, den)
+    await ann.send_messages(room_id, "one more")
+    capped = await unread(bob, room_id)
     assert (capped["unreadCount"], capped["unreadIsCapped"]) == (100, True)
 
 
 async def test_a_message_moves_its_authors_read_position_and_a_thread_reply_does_not(
     ann: UserClient, bob: UserClient
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
-    [root] = await ann.send_messages(den, "topic")
-    await bob.send(den, "aside", threadRootId=root["id"])
-    assert (await unread(bob, den))["unreadCount"] == 1
-    assert (await unread(ann, den))["unreadCount"] == 0
-    [spoken] = await bob.send_messages(den, "hello")
-    after = await unread(bob, den)
-    assert (after["unreadCount"], after["lastReadSeq"]) == (0, spoken["seq"])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
+    [root] = await ann.send_messages(room_id, "topic")
+    await bob.send(room_id, "aside", threadRootId=root["id"])
+    assert (await unread(bob, room_id))["unreadCount"] == 1
+    assert (await unread(ann, room_id))["unreadCount"] == 0
+    [own_message] = await bob.send_messages(room_id, "hello")
+    after = await unread(bob, room_id)
+    assert (after["unreadCount"], after["lastReadSeq"]) == (0, own_message["seq"])
 
 
 async def test_each_message_counts_as_one_mention_in_threads_too(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
-    root, *_, last = await ann.send_messages(den, "@bob", "@room @bob", "@room", "`@bob`", "@ann")
-    await ann.send(den, "@bob", threadRootId=root["id"])
-    assert [(await unread(person, den))["mentionCount"] for person in (ann, bob, cleo)] == [0, 4, 2]
+    room_id = await ann.create_room("den", memberIds=[bob.id, cleo.id])
+    root, *_, last = await ann.send_messages(room_id, "@bob", "@room @bob", "@room", "`@bob`", "@ann")
+    await ann.send(room_id, "@bob", threadRootId=root["id"])
+    assert [(await unread(person, room_id))["mentionCount"] for person in (ann, bob, cleo)] == [0, 4, 2]
     await ann.mutate(DELETE, messageId=root["id"])
-    assert (await unread(bob, den))["mentionCount"] == 3
-    marked = await bob.mutate(MARK_READ, roomId=den, upToMessageId=last["id"])
+    assert (await unread(bob, room_id))["mentionCount"] == 3
+    marked = await bob.mutate(MARK_READ, roomId=room_id, upToMessageId=last["id"])
     assert marked["membership"]["mentionCount"] == 1
 
 
 async def test_totals_are_sums_over_all_rooms(ann: UserClient, bob: UserClient) -> None:
-    den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
-    await ann.send_messages(den, "one", "@bob")
-    await ann.send_messages(hall, "three")
+    room_id, other_room_id = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
+    await ann.send_messages(room_id, "one", "@bob")
+    await ann.send_messages(other_room_id, "three")
     assert (await bob.execute(ROOMS))["me"] == {"totalUnread": 3, "totalMentions": 1}
 
 
 async def test_only_members_can_mark_messages_of_the_room_read(ann: UserClient, bob: UserClient) -> None:
-    den, hall = await ann.create_room("den", visibility="PRIVATE"), await ann.create_room("hall")
-    [private], [public] = await ann.send_messages(den, "ours"), await ann.send_messages(hall, "all's")
-    for room, message, code in ((den, private, "NOT_FOUND"), (hall, public, "NOT_A_MEMBER")):
+    room_id, other_room_id = await ann.create_room("den", visibility="PRIVATE"), await ann.create_room("hall")
+    [private], [public] = await ann.send_messages(room_id, "ours"), await ann.send_messages(other_room_id, "all's")
+    for room, message, code in ((room_id, private, "NOT_FOUND"), (other_room_id, public, "NOT_A_MEMBER")):
         assert (await bob.mutate(MARK_READ, roomId=room, upToMessageId=message["id"]))["errors"][0]["code"] == code
-    assert (await ann.mutate(MARK_READ, roomId=den, upToMessageId=public["id"]))["errors"][0]["code"] == "NOT_FOUND"
+    assert (await ann.mutate(MARK_READ, roomId=room_id, upToMessageId=public["id"]))["errors"][0]["code"] == "NOT_FOUND"
 
 
 async def test_read_by_lists_the_members_who_have_read_a_message(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
-    [message] = await ann.send_messages(den, "news")
+    room_id = await ann.create_room("den", memberIds=[bob.id, cleo.id])
+    [message] = await ann.send_messages(room_id, "news")
     assert (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"] == {"totalCount": 0, "nodes": []}
-    await bob.mutate(MARK_READ, roomId=den, upToMessageId=message["id"])
+    await bob.mutate(MARK_READ, roomId=room_id, upToMessageId=message["id"])
     read_by = (await ann.execute(READ_BY, id=message["id"]))["message"]["readBy"]
     assert read_by == {"totalCount": 1, "nodes": [{"username": "bob"}]}
 
 
 async def test_a_read_marker_is_sent_live_and_never_replayed(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
-    async with ann.connect() as wire:
-        watching = await wire.subscribe(READ_MARKERS, roomId=den)
-        await watching.wait_until_ready()
-        sent = await ann.send(den, "one")
-        assert (await watching.next_event())["message"] == {"seq": sent["message"]["seq"]}
+    room_id = await ann.create_room("den", memberIds=[bob.id])
+    async with ann.connect() as connection:
+        subscription = await connection.subscribe(READ_MARKERS, roomId=room_id)
+        await subscription.wait_until_ready()
+        sent = await ann.send(room_id, "one")
+        assert (await subscription.next_event())["message"] == {"seq": sent["message"]["seq"]}
         for _ in range(2):
-            await bob.mutate(MARK_READ, roomId=den, upToMessageId=sent["message"]["id"])
-        event = await watching.next_event()
+            await bob.mutate(MARK_READ, roomId=room_id, upToMessageId=sent["message"]["id"])
+        event = await subscription.next_event()
         assert event == {
             "__typename": "ReadMarkerMoved",
             "cursor": sent["cursor"],
@@ -132,28 +132,28 @@ async def test_a_read_marker_is_sent_live_and_never_replayed(ann: UserClient, bo
             "user": {"username": "bob"},
             "upToSeq": sent["message"]["seq"],
         }
-        await bob.send_messages(den, "two")
-        assert (await watching.next_event())["__typename"] == "MessageCreated"
-        late = await wire.subscribe(READ_MARKERS, roomId=den, after=sent["cursor"])
+        await bob.send_messages(room_id, "two")
+        assert (await subscription.next_event())["__typename"] == "MessageCreated"
+        late = await connection.subscribe(READ_MARKERS, roomId=room_id, after=sent["cursor"])
         await late.wait_until_ready()
         assert [event["__typename"] for event in await late.wait_until_ready()] == ["MessageCreated", "StreamReady"]
 
 
 async def test_preferences_are_per_member_and_omitted_ones_stay(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id])
     until = "2030-01-01T00:00:00.000Z"
     first = await bob.mutate(
-        SET_PREFERENCES, roomId=den, notificationLevel="MENTIONS", mutedUntil=until, favourite=True
+        SET_PREFERENCES, roomId=room_id, notificationLevel="MENTIONS", mutedUntil=until, favourite=True
     )
     assert first["cursor"] is None
     chosen = first["room"]["viewerMembership"]
     assert (chosen["notificationLevel"], chosen["mutedUntil"], chosen["favourite"]) == ("MENTIONS", until, True)
-    second = (await bob.mutate(SET_PREFERENCES, roomId=den, favourite=False))["room"]["viewerMembership"]
+    second = (await bob.mutate(SET_PREFERENCES, roomId=room_id, favourite=False))["room"]["viewerMembership"]
     assert (second["notificationLevel"], second["mutedUntil"], second["favourite"]) == ("MENTIONS", until, False)
-    third = (await bob.mutate(SET_PREFERENCES, roomId=den, mutedUntil=None))["room"]["viewerMembership"]
+    third = (await bob.mutate(SET_PREFERENCES, roomId=room_id, mutedUntil=None))["room"]["viewerMembership"]
     assert third["mutedUntil"] is None
-    theirs = await unread(ann, den)
-    assert (theirs["notificationLevel"], theirs["favourite"]) == ("ALL", False)
+    ann_membership = await unread(ann, room_id)
+    assert (ann_membership["notificationLevel"], ann_membership["favourite"]) == ("ALL", False)
 
 
 async def test_unread_counts_of_many_rooms_cost_as_many_statements_as_of_few(ann: UserClient, bob: UserClient) -> None:

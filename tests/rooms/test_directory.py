@@ -129,11 +129,11 @@ async def test_a_page_of_rooms_takes_as_many_statements_at_any_size(
 async def test_a_page_of_members_takes_as_many_statements_at_any_size(
     bob: UserClient, cleo: UserClient, ann: UserClient
 ) -> None:
-    den = await bob.create_room("den", memberIds=[cleo.id, ann.id])
+    room_id = await bob.create_room("den", memberIds=[cleo.id, ann.id])
     costs = []
     for size in (1, 3):
         with statements() as executed:
-            page_of_rooms = (await bob.execute(MEMBERS, id=den, first=size))["room"]["members"]
+            page_of_rooms = (await bob.execute(MEMBERS, id=room_id, first=size))["room"]["members"]
         assert len(page_of_rooms["nodes"]) == size
         costs.append(len(executed))
     assert costs[0] == costs[1]

@@ -50,15 +50,15 @@ async def test_public_room_names_are_unique(bob: UserClient, cleo: UserClient) -
 
 
 async def test_private_room_names_need_not_be_unique(bob: UserClient, cleo: UserClient) -> None:
-    shut = await bob.create_room("plans", visibility="PRIVATE")
+    private_room = await bob.create_room("plans", visibility="PRIVATE")
     await cleo.create_room("plans", visibility="PRIVATE")
     await cleo.create_room("plans")
     assert await room_names(cleo, membership="ALL", query="plan") == ["plans", "plans"]
-    assert await refusal(bob, "updateRoom", roomId=shut, visibility="PUBLIC") == "CONFLICT"
-    await change(bob, "updateRoom", roomId=shut, visibility="PUBLIC", name="old plans")
+    assert await refusal(bob, "updateRoom", roomId=private_room, visibility="PUBLIC") == "CONFLICT"
+    await change(bob, "updateRoom", roomId=private_room, visibility="PUBLIC", name="old plans")
     assert await room_names(cleo, membership="DISCOVERABLE") == ["old plans"]
 
 
 async def test_a_name_may_contain_emoji_newer_than_this_python(ann: UserClient) -> None:
-    den = await ann.create_room("\U0001faff den")
-    assert await refusal(ann, "updateRoom", roomId=den, name="\U000e0fff den") == "VALIDATION_FAILED"
+    room_id = await ann.create_room("\U0001faff den")
+    assert await refusal(ann, "updateRoom", roomId=room_id, name="\U000e0fff den") == "VALIDATION_FAILED"

@@ -19,29 +19,33 @@ END_REASONS = {
 async def test_losing_a_room_ends_streams_in_a_process_without_broker_messages(
     mutation: str, make_app: MakeApp
 ) -> None:
-    here, there = await make_app(), await make_app()
-    async with await sign_up(here, "ann") as _, await sign_up(here, "bob") as bob, await sign_up(there, "cleo") as cleo:
+    first, second = await make_app(), await make_app()
+    async with (
+        await sign_up(first, "ann") as _,
+        await sign_up(first, "bob") as bob,
+        await sign_up(second, "cleo") as cleo,
+    ):
         members = [cleo.id] if mutation == "removeMember" else []
-        den = await bob.create_room("den", visibility="PRIVATE" if members else "PUBLIC", memberIds=members)
+        room_id = await bob.create_room("den", visibility="PRIVATE" if members else "PUBLIC", memberIds=members)
         async with cleo.connect() as socket:
             events, messages = (
-                await socket.subscribe(ROOM_EVENTS, roomId=den),
-                await socket.subscribe(ROOM_MESSAGES, roomId=den),
+                await socket.subscribe(ROOM_EVENTS, roomId=room_id),
+                await socket.subscribe(ROOM_MESSAGES, roomId=room_id),
             )
             await events.next_event()
-            await there.wait_for_streams(2)
+            await second.wait_for_streams(2)
             started_at = time.monotonic()
-            await _end_access(mutation, bob, cleo, den)
+            await _end_access(mutation, bob, cleo, room_id)
             ended = await events.next_event()
             assert (ended["__typename"], ended["reason"]) == ("StreamEnded", END_REASONS[mutation])
             assert (await events.next_message())["type"] == (await messages.next_message())["type"] == "complete"
             assert time.monotonic() - started_at < 2.5  # One second, plus slack for a busy machine.
 
 
-async def _end_access(mutation: str, bob: UserClient, cleo: UserClient, den: str) -> None:
+async def _end_access(mutation: str, bob: UserClient, cleo: UserClient, room_id: str) -> None:
     if mutation == "deleteRoom":
-        assert (await bob.mutate(DELETE, roomId=den))["errors"] == []
+        assert (await bob.mutate(DELETE, roomId=room_id))["errors"] == []
     elif mutation == "removeMember":
-        await change(bob, "removeMember", roomId=den, userId=cleo.id)
+        await change(bob, "removeMember", roomId=room_id, userId=cleo.id)
     else:
-        await change(bob, "updateRoom", roomId=den, visibility="PRIVATE")
+        await change(bob, "updateRoom", roomId=room_id, visibility="PRIVATE")

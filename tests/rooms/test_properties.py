@@ -1,4 +1,4 @@
-"""Random sequences of membership changes: a room keeps an owner, nobody gains a role that nobody may give, a refused
+"""Random sequences of membership changes: a room keeps an owner, no user gains a role that nobody may grant, a refused
 mutation changes nothing, and a private room stays hidden from non-members."""
 
 import json
@@ -169,7 +169,7 @@ async def _rights(client: UserClient, room_id: str) -> set[str]:
 
 
 async def _assert_hidden_from(client: UserClient, room: RoomUnderTest) -> None:
-    """That no field, connection, node, search, stream or error tells this client that the room exists."""
+    """Assert that no field, connection, node, search, stream or error reveals to this client that the room exists."""
     answer = await client.execute(READ_EVERYTHING, room=room.room_id, message=room.message_id, name=room.secret)
     assert answer == {
         "room": None,

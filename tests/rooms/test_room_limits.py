@@ -186,7 +186,7 @@ def test_who_may_leave(room: Room, role: RoomRole | None, owners: int, code: str
 
 
 @pytest.mark.parametrize(
-    ("mine", "given", "code"),
+    ("own_role", "granted_role", "code"),
     [
         (MEMBER, READ_ONLY, None),
         (MEMBER, MEMBER, None),
@@ -198,11 +198,13 @@ def test_who_may_leave(room: Room, role: RoomRole | None, owners: int, code: str
         (None, MEMBER, "NOT_A_MEMBER"),
     ],
 )
-def test_only_owners_add_members_with_a_higher_role(mine: RoomRole | None, given: RoomRole, code: str | None) -> None:
-    found = refusal(lambda: policy.check_add(actor(), PUBLIC, member(mine), given))
+def test_only_owners_add_members_with_a_higher_role(
+    own_role: RoomRole | None, granted_role: RoomRole, code: str | None
+) -> None:
+    found = refusal(lambda: policy.check_add(actor(), PUBLIC, member(own_role), granted_role))
     assert (found[0] if found else None) == code
     if found is None:
-        assert policy.check_add(actor(), PUBLIC, member(mine), given) == mine
+        assert policy.check_add(actor(), PUBLIC, member(own_role), granted_role) == own_role
 
 
 @pytest.mark.parametrize("role", [MODERATOR, OWNER])

@@ -44,7 +44,7 @@ def test_an_administrator_is_owner_of_public_rooms_and_has_no_access_to_private_
 
 
 @pytest.mark.parametrize(
-    ("who", "other", "allowed"),
+    ("actor", "other", "allowed"),
     [
         (READ_ONLY, READ_ONLY, ""),
         (MEMBER, READ_ONLY, ""),
@@ -57,9 +57,9 @@ def test_an_administrator_is_owner_of_public_rooms_and_has_no_access_to_private_
         ("administrator", MODERATOR, "mute remove change the role of"),
     ],
 )
-def test_who_may_moderate_whom(who: str, other: RoomRole, allowed: str) -> None:
+def test_who_may_moderate_whom(actor: str, other: RoomRole, allowed: str) -> None:
     for action in ("mute", "remove", "change the role of"):
-        assert (permissions.moderating(who, other, action) == "yes") is (action in allowed)
+        assert (permissions.moderating(actor, other, action) == "yes") is (action in allowed)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_an_owner_steps_down_only_if_there_is_another_owner() -> None:
 
 
 @pytest.mark.parametrize(
-    ("role", "given", "adder", "expected"),
+    ("role", "granted_role", "adder", "expected"),
     [
         (MEMBER, MEMBER, None, MEMBER),
         (OWNER, MEMBER, None, MEMBER),
@@ -97,10 +97,10 @@ def test_an_owner_steps_down_only_if_there_is_another_owner() -> None:
     ],
 )
 def test_the_role_of_a_returning_member(
-    role: RoomRole, given: RoomRole, adder: RoomRole | None, expected: RoomRole
+    role: RoomRole, granted_role: RoomRole, adder: RoomRole | None, expected: RoomRole
 ) -> None:
     former = FormerMember(room_id=ROOM_ID, user_id=ME, role=role)
-    assert policy.returning_role(given, former, adder) == expected
+    assert policy.returning_role(granted_role, former, adder) == expected
 
 
 @pytest.mark.parametrize(

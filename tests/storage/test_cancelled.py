@@ -56,8 +56,8 @@ async def takes_a_snapshot(db: Database) -> None:
                 await fetch_direct(session, DirectQuery(HEADS, {"ids": [uuid7()]}))
 
 
-async def room_is_kept(db: Database) -> bool:
-    """Whether what one transaction commits is seen by the next."""
+async def is_commit_visible(db: Database) -> bool:
+    """Whether the next transaction sees what one transaction has committed."""
     room_id = uuid7()
     async with db.work() as work:
         await fetch_direct(work.session, event_log.heads_lock_query([room_id]))
@@ -70,10 +70,10 @@ async def room_is_kept(db: Database) -> bool:
 @pytest.mark.parametrize("step", [writes, writes_models, reads, takes_a_snapshot])
 async def test_a_task_cancelled_at_any_time_loses_no_later_commit(app: RunningApp, step: Step) -> None:
     db, loop = app.roomcast.db, asyncio.get_running_loop()
-    begun = loop.time()
+    started = loop.time()
     await step(db)
     await step(db)
-    moment = (loop.time() - begun) / 2 / MOMENTS
+    moment = (loop.time() - started) / 2 / MOMENTS
     for number in range(MOMENTS):
         task = asyncio.ensure_future(step(db))
         await asyncio.sleep(number * moment)
@@ -81,8 +81,8 @@ async def test_a_task_cancelled_at_any_time_loses_no_later_commit(app: RunningAp
         with suppress(asyncio.CancelledError):
             await task
         if number % 4 == 0:
-            assert await room_is_kept(db)
-    assert all(await asyncio.gather(*(room_is_kept(db) for _ in range(16))))
+            assert await is_commit_visible(db)
+    assert all(await asyncio.gather(*(is_commit_visible(db) for _ in range(16))))
     assert db.refused_connections == 0
 
 
@@ -90,16 +90,18 @@ async def test_a_task_cancelled_at_any_time_loses_no_later_commit(app: RunningAp
 async def test_a_send_stopped_while_its_transaction_begins_loses_no_later_message(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await sign_up(proxied, "ann") as ann, ann.connect() as wire:
-        den = await ann.create_room("den")
+    async with await sign_up(proxied, "ann") as ann, ann.connect() as connection:
+        room_id = await ann.create_room("den")
         for round_ in range(3):
             fault = proxy.stall(b"BEGIN")
-            stopped = await wire.subscribe(SEND, input={"roomId": den, "body": f"stopped {round_}"})
+            stopped = await connection.subscribe(SEND, input={"roomId": room_id, "body": f"stopped {round_}"})
             await fault.reached.wait()
             await stopped.stop()
             fault.release()
-        acknowledged = [message["body"] for message in await ann.send_messages(den, *(f"kept {n}" for n in range(20)))]
-    found = await stored(database_url, den)
+        acknowledged = [
+            message["body"] for message in await ann.send_messages(room_id, *(f"kept {n}" for n in range(20)))
+        ]
+    found = await stored(database_url, room_id)
     assert [body for body in found if body.startswith("kept")] == acknowledged
 
 
@@ -114,7 +116,7 @@ async def test_a_task_cancelled_while_its_transaction_begins_loses_no_later_comm
     task.cancel()
     await asyncio.wait([task])
     fault.release()
-    assert all([await room_is_kept(db) for _ in range(20)])
+    assert all([await is_commit_visible(db) for _ in range(20)])
 
 
 @ON_POSTGRESQL
@@ -151,7 +153,7 @@ async def test_a_connection_returned_to_the_pool_inside_a_transaction_is_not_reu
             await driver.execute("BEGIN")
     assert db.refused_connections == 1
     db.refused_connections = 0
-    assert all([await room_is_kept(db) for _ in range(16)])
+    assert all([await is_commit_visible(db) for _ in range(16)])
 
 
 async def test_callers_of_a_cancelled_group_commit_or_loader_do_not_hang(app: RunningApp) -> None:

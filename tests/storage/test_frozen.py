@@ -1,4 +1,4 @@
-"""PostgreSQL or a server process is frozen for a while: no acknowledged message is lost, no read is stale."""
+"""PostgreSQL or a server process is frozen for some seconds: no acknowledged message is lost, no read is stale."""
 
 import asyncio
 import os
@@ -13,7 +13,7 @@ import pytest
 from roomcast.core import migrations
 from tests import servers
 from tests.api_clients import SEND, GraphQLErrors, SocketClient, UserClient, sign_up
-from tests.delivery.resuming_clients import many
+from tests.delivery.resuming_clients import full_or_short
 from tests.process import Process, processes
 from tests.storage.conftest import stored
 from tests.storage.proxy import PostgresProxy
@@ -63,11 +63,11 @@ def _processes() -> list[int]:
 def _parent_of(pid: int) -> int:
     try:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return 0
 
 
-class Talk:
+class Sender:
     """Messages of one user in several rooms. `acknowledged`: the bodies that the server confirmed, by room."""
 
     def __init__(self, person: UserClient, rooms: list[str]) -> None:
@@ -87,46 +87,46 @@ class Talk:
         return all(await asyncio.gather(*(self.send(room, f"{body} in {room}") for room in self.acknowledged)))
 
 
-async def start_and_stop(wire: SocketClient, room: str, count: int) -> None:
+async def start_and_stop(connection: SocketClient, room: str, count: int) -> None:
     """Start operations and stop each a few milliseconds later."""
     for number in range(count):
-        operation = await wire.subscribe(SEND, input={"roomId": room, "body": f"given up {number}"})
+        operation = await connection.subscribe(SEND, input={"roomId": room, "body": f"stopped {number}"})
         await asyncio.sleep(0.005 * (number % 5))
         await operation.stop()
 
 
-async def assert_all_acknowledged_stored(database: str, talk: Talk) -> None:
-    for room, acknowledged in talk.acknowledged.items():
+async def assert_all_acknowledged_stored(database: str, sender: Sender) -> None:
+    for room, acknowledged in sender.acknowledged.items():
         found = await stored(database, room)
         assert set(acknowledged) <= set(found)
-        tried_again = {f"after in {room}"}
-        assert all(found.count(body) == 1 for body in found if body not in tried_again)
+        retried = {f"after in {room}"}
+        assert all(found.count(body) == 1 for body in found if body not in retried)
 
 
 async def test_a_frozen_database_loses_nothing(database: str, postgres: servers.Server, tmp_path: Path) -> None:
     async with (
         processes(1, database, tmp_path) as [process],
         await sign_up(process.app, "ann") as ann,
-        ann.connect() as wire,
+        ann.connect() as connection,
     ):
         rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
-        talk = Talk(ann, rooms)
-        assert await talk.send_everywhere("before")
-        giving_up = asyncio.create_task(start_and_stop(wire, rooms[0], many(300, 300)))
+        sender = Sender(ann, rooms)
+        assert await sender.send_everywhere("before")
+        stopping = asyncio.create_task(start_and_stop(connection, rooms[0], full_or_short(300, 300)))
         await asyncio.sleep(0.3)
         with frozen(postgres):
             await process.until_readiness(503)
-            late = [asyncio.create_task(talk.send_everywhere(f"while frozen {number}")) for number in range(3)]
-            await asyncio.sleep(many(22, 6))
+            sending = [asyncio.create_task(sender.send_everywhere(f"while frozen {number}")) for number in range(3)]
+            await asyncio.sleep(full_or_short(22, 6))
             assert await process.readiness() == 503
         async with asyncio.timeout(5):
-            while not await talk.send_everywhere("after"):  # noqa: ASYNC110 (the server has to be polled)
+            while not await sender.send_everywhere("after"):  # noqa: ASYNC110 (the server has to be polled)
                 await asyncio.sleep(0.1)
         await process.until_readiness(200)
-        await asyncio.gather(giving_up, *late)
+        await asyncio.gather(stopping, *sending)
         for number in range(5):
-            assert await talk.send_everywhere(f"long after {number}")
-        await assert_all_acknowledged_stored(database, talk)
+            assert await sender.send_everywhere(f"long after {number}")
+        await assert_all_acknowledged_stored(database, sender)
         assert "inside a transaction" not in process.log_text()
 
 
@@ -140,7 +140,7 @@ async def test_a_process_frozen_inside_a_transaction_stops_only_its_rooms(
         await sign_up(first.app, "ann") as ann,
     ):
         stuck, *rooms = [await ann.create_room(f"room {number}") for number in range(ROOMS)]
-        fault = proxy.withhold(b"COMMIT;")  # its locks are held
+        fault = proxy.withhold(b"COMMIT;")  # the transaction keeps its locks
         sending = asyncio.create_task(ann.send(stuck, "unknown"))
         await fault.reached.wait()
         first.signal(signal.SIGSTOP)
@@ -164,13 +164,13 @@ def client_at(person: UserClient, process: Process) -> UserClient:
 
 
 async def assert_other_rooms_work(person: UserClient, process: Process, rooms: list[str], stuck: str) -> None:
-    talk = Talk(person, rooms)
-    waiting = [asyncio.create_task(Talk(person, [stuck]).send_everywhere(f"late {number}")) for number in range(5)]
+    sender = Sender(person, rooms)
+    waiting = [asyncio.create_task(Sender(person, [stuck]).send_everywhere(f"late {number}")) for number in range(5)]
     for number in range(10):
         async with asyncio.timeout(5):
-            assert await talk.send_everywhere(f"meanwhile {number}")
+            assert await sender.send_everywhere(f"meanwhile {number}")
         assert await process.readiness() == 200
     await asyncio.gather(*waiting)
     async with asyncio.timeout(20):  # PostgreSQL ends the idle transaction after ten
-        while not await Talk(person, [stuck]).send_everywhere("free again"):  # noqa: ASYNC110 (as above)
+        while not await Sender(person, [stuck]).send_everywhere("free again"):  # noqa: ASYNC110 (as above)
             await asyncio.sleep(0.5)

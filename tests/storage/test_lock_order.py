@@ -25,23 +25,23 @@ async def test_deleting_a_room_does_not_deadlock_with_the_notifier(
     service: PushService,  # noqa: F811
     database_url: str,
 ) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id, cleo.id])
+    room_id = await ann.create_room("den", memberIds=[bob.id, cleo.id])
     await subscribe(bob, service)
-    await ann.send_messages(den, "hello @bob")
-    await keep(app.roomcast.db, den)
+    await ann.send_messages(room_id, "hello @bob")
+    await scan_and_store(app.roomcast.db, room_id)
     await subscribe(cleo, service)
-    await ann.send_messages(den, "hello @bob and @cleo")
+    await ann.send_messages(room_id, "hello @bob and @cleo")
     connection = await asyncpg.connect(database_url)
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute("SELECT 1 FROM pending_pushes FOR UPDATE")  # the notifier waits for these
-    keeping = asyncio.create_task(keep(app.roomcast.db, den))
+    scanning = asyncio.create_task(scan_and_store(app.roomcast.db, room_id))
     await until_blocked(database_url, 1)
-    deleting = asyncio.create_task(ann.mutate(DELETE, roomId=den))
+    deleting = asyncio.create_task(ann.mutate(DELETE, roomId=room_id))
     await until_blocked(database_url, 2)
     await transaction.rollback()
     await connection.close()
-    await keeping
+    await scanning
     assert (await deleting)["errors"] == []
 
 
@@ -52,14 +52,14 @@ async def test_the_notifier_skips_a_deleted_room(
     bob: UserClient,
     service: PushService,  # noqa: F811
 ) -> None:
-    den, hall = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
+    room_id, other_room_id = [await ann.create_room(name, memberIds=[bob.id]) for name in ("den", "hall")]
     browser = await subscribe(bob, service)
-    await ann.send_messages(den, "gone")
-    await ann.send_messages(hall, "kept")
+    await ann.send_messages(room_id, "gone")
+    await ann.send_messages(other_room_id, "kept")
     db = app.roomcast.db
     async with db.read() as session:
-        found = await pending.scan_logs(session, [id_of(den), id_of(hall)], now())
-    assert (await ann.mutate(DELETE, roomId=den))["errors"] == []
+        found = await pending.scan_logs(session, [id_of(room_id), id_of(other_room_id)], now())
+    assert (await ann.mutate(DELETE, roomId=room_id))["errors"] == []
     async with db.work() as work:
         await pending.store_findings(work, found, timedelta(0))
     assert app.roomcast.backend.notifier is not None
@@ -67,7 +67,7 @@ async def test_the_notifier_skips_a_deleted_room(
     assert (await browser.next_payload())["text"] == "kept"
 
 
-async def keep(db: Database, room: str) -> None:
+async def scan_and_store(db: Database, room: str) -> None:
     async with db.read() as session:
         found = await pending.scan_logs(session, [id_of(room)], now())
     async with db.work() as work:

@@ -48,22 +48,22 @@ async def test_sends_to_other_rooms_go_on_while_a_room_is_locked(
 async def test_sends_to_a_room_that_is_locked_for_a_moment_succeed(
     app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
-    den = await ann.create_room("den")
-    async with locked_rooms(database_url, den):
-        waiting = [asyncio.create_task(ann.send(den, str(number))) for number in range(5)]
+    room_id = await ann.create_room("den")
+    async with locked_rooms(database_url, room_id):
+        waiting = [asyncio.create_task(ann.send(room_id, str(number))) for number in range(5)]
         while app.roomcast.backend.message_sender.deferred == 0:  # noqa: ASYNC110 (it has to be polled)
             await asyncio.sleep(0.01)
     assert [payload["errors"] for payload in await asyncio.gather(*waiting)] == [[]] * 5
-    assert sorted(await stored(database_url, den)) == list("01234")
+    assert sorted(await stored(database_url, room_id)) == list("01234")
 
 
 @ON_POSTGRESQL
 async def test_a_change_of_a_locked_room_fails_soon_and_can_be_retried(
     app: RunningApp, ann: UserClient, database_url: str
 ) -> None:
-    den = await ann.create_room("den")
-    [message] = await ann.send_messages(den, "first")
-    async with locked_rooms(database_url, den), asyncio.timeout(10):
+    room_id = await ann.create_room("den")
+    [message] = await ann.send_messages(room_id, "first")
+    async with locked_rooms(database_url, room_id), asyncio.timeout(10):
         with pytest.raises(GraphQLErrors) as refused:
             await ann.mutate(EDIT, messageId=message["id"], body="second")
     assert refused.value.codes == ["INTERNAL"]
@@ -75,58 +75,60 @@ async def test_a_change_of_a_locked_room_fails_soon_and_can_be_retried(
 async def test_a_locked_membership_delays_only_its_user(
     app: RunningApp, ann: UserClient, bob: UserClient, database_url: str
 ) -> None:
-    den, hall = await ann.create_room("den"), await ann.create_room("hall")
-    await bob.join(den)
+    room_id, other_room_id = await ann.create_room("den"), await ann.create_room("hall")
+    await bob.join(room_id)
     connection = await asyncpg.connect(database_url)
     async with connection.transaction():
         await connection.execute(
             "SELECT 1 FROM memberships JOIN users ON users.id = user_id WHERE username = 'bob' FOR UPDATE"
         )
-        bobs = asyncio.create_task(bob.send(den, "mine"))
-        anns = asyncio.create_task(ann.send(den, "yours"))
+        bob_connection = asyncio.create_task(bob.send(room_id, "mine"))
+        ann_connection = asyncio.create_task(ann.send(room_id, "yours"))
         async with asyncio.timeout(5):
-            assert (await ann.send(hall, "elsewhere"))["errors"] == []
+            assert (await ann.send(other_room_id, "elsewhere"))["errors"] == []
         with pytest.raises(GraphQLErrors):
-            await bobs
-        assert (await anns)["errors"] == []
+            await bob_connection
+        assert (await ann_connection)["errors"] == []
     await connection.close()
-    assert await stored(database_url, den) == ["yours"]
+    assert await stored(database_url, room_id) == ["yours"]
 
 
 @ON_POSTGRESQL
 async def test_a_send_stopped_before_its_group_started_is_not_stored(
     proxied: RunningApp, proxy: PostgresProxy, database_url: str
 ) -> None:
-    async with await sign_up(proxied, "ann") as ann, ann.connect() as wire:
-        den = await ann.create_room("den")
+    async with await sign_up(proxied, "ann") as ann, ann.connect() as connection:
+        room_id = await ann.create_room("den")
         fault = proxy.stall(b"COMMIT;")
-        first = asyncio.create_task(ann.send(den, "first"))
+        first = asyncio.create_task(ann.send(room_id, "first"))
         await fault.reached.wait()
-        stopped = [await wire.subscribe(SEND, input={"roomId": den, "body": f"stopped {n}"}) for n in range(6)]
+        stopped = [
+            await connection.subscribe(SEND, input={"roomId": room_id, "body": f"stopped {n}"}) for n in range(6)
+        ]
         await _until_waiting(proxied, 6)
         for operation in stopped:
             await operation.stop()
-        await wire.execute("{ __typename }")  # sent after the stops, so they have been handled
+        await connection.execute("{ __typename }")  # sent after the stops, so they have been handled
         fault.release()
         assert (await first)["errors"] == []
-        await ann.send_messages(den, "last")
-    assert await stored(database_url, den) == ["first", "last"]
+        await ann.send_messages(room_id, "last")
+    assert await stored(database_url, room_id) == ["first", "last"]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 async def test_a_locked_file_stops_sends_with_a_retryable_error(
     app: RunningApp, ann: UserClient, database_url: str, tmp_path: Path
 ) -> None:
-    den = await ann.create_room("den")
+    room_id = await ann.create_room("den")
     with sqlite3.connect(tmp_path / "roomcast.db", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(GraphQLErrors) as refused:
-            await ann.send(den, "locked")
+            await ann.send(room_id, "locked")
         other.execute("ROLLBACK")
     other.close()
     assert refused.value.codes == ["INTERNAL"]
-    assert (await ann.send(den, "free"))["errors"] == []
-    assert await bodies(app, ann, den) == ["free"]
+    assert (await ann.send(room_id, "free"))["errors"] == []
+    assert await bodies(app, ann, room_id) == ["free"]
 
 
 @ON_POSTGRESQL
@@ -144,16 +146,16 @@ async def test_two_processes_that_send_to_the_same_rooms_wait_in_groups(make_app
 
 
 async def test_duplicates_in_one_group_are_one_message_and_one_transaction(app: RunningApp, bob: UserClient) -> None:
-    den = await bob.create_room("den")
+    room_id = await bob.create_room("den")
     sender = app.roomcast.backend.message_sender
     keys = [f"00000000-0000-4000-8000-{number:012}" for number in range(30)]
-    sends = [bob.send(den, key, clientMessageId=key) for key in keys for _ in range(3)]
+    sends = [bob.send(room_id, key, clientMessageId=key) for key in keys for _ in range(3)]
     groups = sender.groups
     payloads = await asyncio.gather(*sends)
     assert [payload["errors"] for payload in payloads] == [[]] * 90
     assert sum(payload["replayed"] for payload in payloads) == 60
     assert len({payload["message"]["id"] for payload in payloads}) == 30
-    assert sorted(await bodies(app, bob, den)) == keys
+    assert sorted(await bodies(app, bob, room_id)) == keys
     assert sender.fallbacks == sender.retries == 0
     assert sender.groups - groups < 60  # some of them were in one group
 

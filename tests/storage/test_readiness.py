@@ -54,16 +54,16 @@ async def test_a_silent_database_is_not_ready_within_seconds(proxied: RunningApp
     await until_ready(proxied, 200)
     await asyncio.sleep(1)  # as long as a result is reused
     async with proxy.mute():
-        begun = time.monotonic()
+        started = time.monotonic()
         assert await readiness(proxied) == (503, "down")
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - started < 5
     await until_ready(proxied, 200)
 
 
 @ON_POSTGRESQL
 async def test_a_server_with_a_locked_room_is_ready(app: RunningApp, ann: UserClient, database_url: str) -> None:
-    den = await ann.create_room("den")
-    async with locked_rooms(database_url, den):
+    room_id = await ann.create_room("den")
+    async with locked_rooms(database_url, room_id):
         assert await readiness(app) == (200, "ok")
 
 
@@ -86,8 +86,8 @@ async def test_many_readiness_checks_share_one_write(app: RunningApp) -> None:
 
     engine = app.roomcast.db._writer.sync_engine
     sa.event.listen(engine, "commit", on_commit)
-    begun = time.monotonic()
+    started = time.monotonic()
     assert all(await asyncio.gather(*(app.roomcast.write_probe() for _ in range(200))))
-    elapsed = time.monotonic() - begun
+    elapsed = time.monotonic() - started
     sa.event.remove(engine, "commit", on_commit)
     assert len(commits) <= 1 + elapsed

@@ -1,4 +1,4 @@
-"""The operations on files as these tests send them, and the ways of somebody who sends one."""
+"""GraphQL documents of uploads, and helpers that upload and download files."""
 
 import io
 from typing import Any
@@ -35,25 +35,25 @@ async def ticket(person: UserClient, size: int, name: str = "notes.txt", kind: s
     return payload
 
 
-async def put(person: UserClient, given: Json, content: Any, **headers: str) -> httpx.Response:
-    """The bytes to a ticket's address, as a client without our token would."""
-    told = {header["name"]: header["value"] for header in given["headers"]}
+async def put(person: UserClient, upload_ticket: Json, content: Any, **headers: str) -> httpx.Response:
+    """Send the content to the upload link, without the user's access token."""
+    required_headers = {header["name"]: header["value"] for header in upload_ticket["headers"]}
     async with httpx.AsyncClient(timeout=60) as client:
-        return await client.put(given["uploadUrl"], content=content, headers={**told, **headers})
+        return await client.put(upload_ticket["uploadUrl"], content=content, headers={**required_headers, **headers})
 
 
 async def upload(person: UserClient, content: bytes, name: str = "notes.txt", kind: str = "text/plain") -> str:
-    """The id of a finished upload."""
-    given = await ticket(person, len(content), name, kind)
-    answer = await put(person, given, content)
+    """Upload a file. Returns its id."""
+    upload_ticket = await ticket(person, len(content), name, kind)
+    answer = await put(person, upload_ticket, content)
     assert answer.status_code == 200, answer.text
-    return str(given["uploadId"])
+    return str(upload_ticket["uploadId"])
 
 
 async def post(
     person: UserClient, room_id: str, content: bytes, name: str = "notes.txt", kind: str = "text/plain"
 ) -> Json:
-    """The attachment of a message that carries these bytes."""
+    """Send a message with this file. Returns the attachment, with the id of the message."""
     file_id = await upload(person, content, name, kind)
     payload = await person.mutate(SEND, roomId=room_id, body="", attachmentIds=[file_id])
     assert payload["errors"] == []
@@ -62,7 +62,7 @@ async def post(
 
 
 async def fetch(url: str, method: str = "GET", **headers: str) -> httpx.Response:
-    """What anybody gets who has the address."""
+    """Request a file link without an access token."""
     async with httpx.AsyncClient() as client:
         return await client.request(method, url, headers=headers)
 

@@ -1,4 +1,4 @@
-"""Pictures that carry a location in every place where their format has room for one."""
+"""Pictures with a location in every part of the file where their format allows one."""
 
 import io
 import struct
@@ -15,17 +15,17 @@ XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><exif:GPSLatitude>' + MARK + b"</exi
 
 
 def exif(orientation: int = 6) -> Image.Exif:
-    """Location, camera, maker notes and a preview's place, beside an orientation."""
+    """EXIF data with an orientation, a location, the camera and maker notes."""
     found = Image.Exif()
     found[0x0112], found[0x010E], found[0x010F] = orientation, GPS, "Camera " + GPS
-    details, place = found.get_ifd(0x8769), found.get_ifd(0x8825)
-    details[0x927C], details[0x9286] = MARK * 3, MARK  # maker note, user comment
-    place[1], place[2], place[3], place[0x1B] = "N", (48.0, 12.0, 29.412), "E", MARK
+    exif_ifd, gps_ifd = found.get_ifd(0x8769), found.get_ifd(0x8825)
+    exif_ifd[0x927C], exif_ifd[0x9286] = MARK * 3, MARK  # maker note, user comment
+    gps_ifd[1], gps_ifd[2], gps_ifd[3], gps_ifd[0x1B] = "N", (48.0, 12.0, 29.412), "E", MARK
     return found
 
 
 def photo(kind: str, size: tuple[int, int] = (90, 60), **options: Any) -> bytes:
-    """As a camera writes it: EXIF, XMP and colours."""
+    """A picture with EXIF, XMP and a colour profile, as cameras write it."""
     file = io.BytesIO()
     image = Image.linear_gradient("L").resize(size).convert("RGB")
     image.save(file, kind, **{"exif": exif(), "xmp": XMP, "icc_profile": b"colours" * 20, **options})
@@ -33,7 +33,7 @@ def photo(kind: str, size: tuple[int, int] = (90, 60), **options: Any) -> bytes:
 
 
 def pixels(content: bytes) -> list[bytes]:
-    """Of each frame, as stored: not turned upright."""
+    """The pixels of each frame as stored, without applying the orientation."""
     with Image.open(io.BytesIO(content)) as picture:
         frames = []
         for number in range(getattr(picture, "n_frames", 1)):
@@ -50,7 +50,7 @@ def segment(marker: int, payload: bytes) -> bytes:
 
 
 def jpeg() -> bytes:
-    """With segments of everything that is known to hold a location, before the picture, within it and behind it."""
+    """A JPEG with all segments that are known to hold a location: before, within and after the picture."""
     plain = photo("jpeg", progressive=True, comment=MARK)
     thumbnail = photo("jpeg", (16, 16))
     jfif = plain.index(b"JFIF\0")
@@ -76,7 +76,7 @@ def jpeg() -> bytes:
     rest = with_thumbnail[jfif + 17 :]
     scan = rest.rindex(b"\xff\xda")  # between two scans of a progressive picture
     middle = segment(0xFE, MARK) + segment(0xE1, b"Exif\0\0" + exif(8).tobytes())
-    second = photo("jpeg", (30, 30))  # as MPF and motion photos have it
+    second = photo("jpeg", (30, 30))  # as in MPF files and motion photos
     return head + rest[:scan] + extra + middle + rest[scan:] + second + b"\0\0\0\x18ftypmp42" + MARK
 
 
@@ -144,12 +144,12 @@ def box(kind: bytes, *parts: bytes) -> bytes:
 
 
 def avif(**options: Any) -> bytes:
-    """Encoded by Pillow, with more behind the picture: a video, as motion photos have it."""
+    """An AVIF encoded by Pillow, with a video after the picture, as in motion photos."""
     return photo("avif", **options) + box(b"mpvd", b"ftypmp42", MARK) + box(b"free", MARK) + box(b"uuid", MARK)
 
 
 def animated_avif() -> bytes:
-    """A sequence: its frames are samples of a track, beside the list of items."""
+    """An AVIF sequence, whose frames are samples of a track."""
     file = io.BytesIO()
     frames = [Image.linear_gradient("L").resize((64, 64)).rotate(turn).convert("RGB") for turn in (0, 90, 180)]
     frames[0].save(file, "avif", save_all=True, append_images=frames[1:], exif=exif(1), xmp=XMP, duration=100)
@@ -157,7 +157,7 @@ def animated_avif() -> bytes:
 
 
 def heic(pixels_: bytes = b"\xd5" * 50, main: bytes = b"hvc1") -> bytes:
-    """Made by hand, as phones lay it out: a main picture in two parts, EXIF, XMP, a user description, leftovers."""
+    """A HEIC as phones write it: a main picture in two parts, EXIF, XMP, a user description and unused bytes."""
     metadata = b"\0\0\0\0" + exif().tobytes(), XMP
     entries = (
         box(b"infe", bytes((2, 0, 0, 0)), struct.pack(">HH4s", 1, 0, main), MARK + b"\0"),
@@ -175,7 +175,7 @@ def heic(pixels_: bytes = b"\xd5" * 50, main: bytes = b"hvc1") -> bytes:
             (3, 0, [(at + len(data) - len(XMP), len(XMP))]),
             (4, 1, [(3, len(MARK))]),
         ]
-        places = b"".join(
+        locations = b"".join(
             struct.pack(">HHHH", item, method, 0, len(extents)) + b"".join(struct.pack(">II", *one) for one in extents)
             for item, method, extents in spans
         )
@@ -187,7 +187,7 @@ def heic(pixels_: bytes = b"\xd5" * 50, main: bytes = b"hvc1") -> bytes:
             box(b"iinf", bytes(4), struct.pack(">H", len(entries)), *entries),
             box(b"iprp", box(b"ipco", box(b"irot", b"\x03"), box(b"udes", bytes(4), MARK)), box(b"ipma", bytes(8))),
             box(b"idat", b"abc", MARK),
-            box(b"iloc", bytes((1, 0, 0, 0, 0x44, 0x00)), struct.pack(">H", len(spans)), places),
+            box(b"iloc", bytes((1, 0, 0, 0, 0x44, 0x00)), struct.pack(">H", len(spans)), locations),
             box(b"xml ", bytes(4), XMP),
         )
 
@@ -200,7 +200,7 @@ def heic(pixels_: bytes = b"\xd5" * 50, main: bytes = b"hvc1") -> bytes:
 
 
 def slow_jpeg(scans: int = 2400) -> bytes:
-    """Small, and slow to decode: its last scan is there again and again, each over all of its pixels."""
+    """A small file that is slow to decode: its last scan, which covers all pixels, is repeated many times."""
     file = io.BytesIO()
     Image.new("RGB", (6000, 6000)).save(file, "jpeg", progressive=True)
     content = file.getvalue()

@@ -1,4 +1,4 @@
-"""Avatars: a picture of one's own, shown to everybody without its metadata, and gone when it is changed."""
+"""Avatars: own pictures, shown to all users without metadata, and deleted when they are replaced."""
 
 import io
 
@@ -10,7 +10,7 @@ from tests.uploads.documents import PROFILE, SEND, codes, fetch, picture, post, 
 USER = "query ($id: ID!) { user(id: $id) { avatarUrl } }"
 
 
-async def test_an_avatar_is_seen_by_everybody_small_and_without_metadata(ann: UserClient, bob: UserClient) -> None:
+async def test_an_avatar_is_public_scaled_down_and_without_metadata(ann: UserClient, bob: UserClient) -> None:
     exif = Image.Exif()
     exif[0x010E] = "taken at home"
     file = await upload(ann, picture(800, 400, "jpeg", exif=exif), "me.jpg", "image/jpeg")
@@ -25,7 +25,7 @@ async def test_an_avatar_is_seen_by_everybody_small_and_without_metadata(ann: Us
     assert (await bob.execute(USER, id=bob.id))["user"]["avatarUrl"] is None
 
 
-async def test_a_new_avatar_takes_the_place_of_the_old_one_and_null_takes_it_away(ann: UserClient) -> None:
+async def test_a_new_avatar_replaces_the_old_one_and_null_removes_it(ann: UserClient) -> None:
     files = [await upload(ann, picture(size, size), "me.png", "image/png") for size in (10, 20)]
     old, new = [(await ann.mutate(PROFILE, avatarUploadId=file))["user"]["avatarUrl"] for file in files]
     assert (await fetch(old)).status_code == 404
@@ -38,19 +38,19 @@ async def test_a_new_avatar_takes_the_place_of_the_old_one_and_null_takes_it_awa
     assert not [path for path in folder.rglob("*") if path.is_file()]
 
 
-async def test_only_an_unused_picture_of_ones_own_becomes_an_avatar(ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den")
-    text, theirs = await upload(ann, b"no picture"), await upload(bob, picture(9, 9), "b.png", "image/png")
-    sent = (await post(ann, den, picture(9, 9), "c.png", "image/png"))["id"]
+async def test_only_an_own_unused_picture_becomes_an_avatar(ann: UserClient, bob: UserClient) -> None:
+    room_id = await ann.create_room("den")
+    text, other = await upload(ann, b"no picture"), await upload(bob, picture(9, 9), "b.png", "image/png")
+    sent = (await post(ann, room_id, picture(9, 9), "c.png", "image/png"))["id"]
     for file, refusal in (
         (text, "UNSUPPORTED_MEDIA_TYPE"),
-        (theirs, "NOT_FOUND"),
+        (other, "NOT_FOUND"),
         ("file_x", "NOT_FOUND"),
         (sent, "CONFLICT"),
     ):
         payload = await ann.mutate(PROFILE, avatarUploadId=file)
         assert payload["errors"] == [{"code": refusal, "path": ["input", "avatarUploadId"]}]
     assert (await ann.execute(USER, id=ann.id))["user"]["avatarUrl"] is None
-    worn = await upload(ann, picture(9, 9), "d.png", "image/png")
-    assert codes(await ann.mutate(PROFILE, avatarUploadId=worn)) == []
-    assert codes(await ann.mutate(SEND, roomId=den, body="", attachmentIds=[worn])) == ["CONFLICT"]
+    avatar = await upload(ann, picture(9, 9), "d.png", "image/png")
+    assert codes(await ann.mutate(PROFILE, avatarUploadId=avatar)) == []
+    assert codes(await ann.mutate(SEND, roomId=room_id, body="", attachmentIds=[avatar])) == ["CONFLICT"]

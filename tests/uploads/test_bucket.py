@@ -1,4 +1,4 @@
-"""Files in a bucket: the same promises as in a folder, on a real server that speaks S3."""
+"""Files in an S3 bucket, tested on a real server: they are stored, served and deleted as in a folder."""
 
 import json
 import os
@@ -27,16 +27,16 @@ START = 'import S3rver from "s3rver"; new S3rver(JSON.parse(process.argv[1])).ru
 
 @pytest.fixture(scope="session")
 def bucket_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an empty bucket: ROOMCAST_TEST_S3_URL's, or one of a server for these tests."""
-    if given := os.environ.get("ROOMCAST_TEST_S3_URL"):
-        yield given
+    """The URL of an empty bucket: ROOMCAST_TEST_S3_URL, or one on a server started for these tests."""
+    if configured := os.environ.get("ROOMCAST_TEST_S3_URL"):
+        yield configured
         return
     if shutil.which("node") is None or not (FOLDER / "node_modules" / "s3rver").is_dir():
         servers.skip("no S3 here: run make test, or npm ci in tests/uploads, or set ROOMCAST_TEST_S3_URL")
     port = free_port()
     data = tmp_path_factory.mktemp("s3")
-    wanted = {"port": port, "address": "127.0.0.1", "silent": True, "directory": str(data)}
-    command = ["node", "--input-type=module", "--eval", START, json.dumps({**wanted, "configureBuckets": BUCKETS})]
+    options = {"port": port, "address": "127.0.0.1", "silent": True, "directory": str(data)}
+    command = ["node", "--input-type=module", "--eval", START, json.dumps({**options, "configureBuckets": BUCKETS})]
     with subprocess.Popen(command, cwd=FOLDER, stdout=subprocess.PIPE) as server:
         assert server.stdout is not None
         try:
@@ -50,31 +50,31 @@ async def names(url: str) -> list[str]:
     return sorted([blob.name async for page in Bucket(url).list_blobs() for blob in page])
 
 
-async def test_files_come_and_go_through_a_bucket(make_app: MakeApp, bucket_url: str) -> None:
+async def test_files_are_stored_served_and_deleted_in_a_bucket(make_app: MakeApp, bucket_url: str) -> None:
     app = await make_app(storage_url=bucket_url)
     async with await sign_up(app, "ann") as ann:
-        den = await ann.create_room("den")
+        room_id = await ann.create_room("den")
         content = picture(600, 400, "png", compress_level=0)
-        file = await post(ann, den, content, "big.png", "image/png")
+        file = await post(ann, room_id, content, "big.png", "image/png")
         assert len(await names(bucket_url)) == 2
         assert (await fetch(file["url"])).content == content
         part = await fetch(file["url"], range="bytes=100000-300000")
         assert (part.status_code, part.content) == (206, content[100000:300001])
         assert (await fetch(file["thumbnailUrl"])).headers["content-type"] == "image/webp"
-        given = await ticket(ann, 5)
-        assert code(await put(ann, given, b"12345678")) == (413, "FILE_TOO_LARGE")
+        upload_ticket = await ticket(ann, 5)
+        assert code(await put(ann, upload_ticket, b"12345678")) == (413, "FILE_TOO_LARGE")
         await ann.mutate(DELETE, messageId=file["message"])
         await cleanup.delete_unused_files(app.roomcast.db, app.roomcast.storage)
         assert await names(bucket_url) == []
     assert not any((app.roomcast.settings.data_dir / "uploads" / "incoming").iterdir())
 
 
-async def test_the_doctor_tries_the_bucket(bucket_url: str, tmp_path: Path) -> None:
-    async def said(url: str) -> str:
+async def test_the_doctor_checks_the_bucket(bucket_url: str, tmp_path: Path) -> None:
+    async def finding_of(url: str) -> str:
         settings = settings_for(f"sqlite:///{tmp_path}/x.db", tmp_path, storage_url=url)
         [found] = [finding for finding in await run_checks(settings) if finding.subject == "files"]
         return found.problem or found.note
 
-    assert await said(bucket_url) == "in a bucket"
-    refused = await said(bucket_url.replace("/files/", "/nowhere/"))
-    assert refused.startswith("ROOMCAST_STORAGE_URL: a test file could not be stored")
+    assert await finding_of(bucket_url) == "in a bucket"
+    problem = await finding_of(bucket_url.replace("/files/", "/nowhere/"))
+    assert problem.startswith("ROOMCAST_STORAGE_URL: a test file could not be stored")

@@ -1,4 +1,4 @@
-"""Bytes on their way out: in parts or whole, under a name that does no harm, to nobody whose address is not good."""
+"""Serving files: ranges, safe filenames and content types, and signed links."""
 
 import io
 import sys
@@ -30,10 +30,10 @@ def raw(file_id: str) -> UUID:
     return found
 
 
-async def test_a_part_is_what_was_asked_for(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    url = (await post(ann, den, CONTENT))["url"]
-    for asked, start, end in (
+async def test_a_range_request_gets_the_requested_bytes(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
+    url = (await post(ann, room_id, CONTENT))["url"]
+    for requested, start, end in (
         ("bytes=0-0", 0, 1),
         ("bytes=0-", 0, 1024),
         ("bytes=1000-5000", 1000, 1024),
@@ -41,27 +41,27 @@ async def test_a_part_is_what_was_asked_for(ann: UserClient) -> None:
         ("bytes=-5000", 0, 1024),
         ("bytes = 5-9", 5, 10),
     ):
-        answer = await fetch(url, range=asked)
+        answer = await fetch(url, range=requested)
         assert (answer.status_code, answer.content) == (206, CONTENT[start:end])
         assert answer.headers["content-range"] == f"bytes {start}-{end - 1}/1024"
         assert answer.headers["content-length"] == str(end - start)
 
 
-async def test_a_part_that_is_not_there_is_refused_and_nonsense_is_the_whole(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    url = (await post(ann, den, CONTENT))["url"]
-    for asked in ("bytes=1024-", "bytes=5000-6000", "bytes=-0"):
-        answer = await fetch(url, range=asked)
-        assert code(answer) == (416, "BAD_USER_INPUT"), asked
+async def test_an_unsatisfiable_range_gets_a_416_and_an_invalid_one_the_whole_file(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
+    url = (await post(ann, room_id, CONTENT))["url"]
+    for requested in ("bytes=1024-", "bytes=5000-6000", "bytes=-0"):
+        answer = await fetch(url, range=requested)
+        assert code(answer) == (416, "BAD_USER_INPUT"), requested
         assert answer.headers["content-range"] == "bytes */1024"
-    for asked in ("bytes=0-1,5-6", "bytes=9-5", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=" + "9" * 30 + "-"):
-        answer = await fetch(url, range=asked)
-        assert (answer.status_code, answer.content) == (200, CONTENT), asked
+    for requested in ("bytes=0-1,5-6", "bytes=9-5", "bytes=-", "bytes=a-b", "lines=1-2", "bytes=" + "9" * 30 + "-"):
+        answer = await fetch(url, range=requested)
+        assert (answer.status_code, answer.content) == (200, CONTENT), requested
 
 
-async def test_who_has_it_is_told_so_and_who_has_another_version_gets_the_whole(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    url = (await post(ann, den, CONTENT))["url"]
+async def test_conditional_requests_compare_the_etag(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
+    url = (await post(ann, room_id, CONTENT))["url"]
     first = await fetch(url)
     etag = first.headers["etag"]
     assert first.headers["accept-ranges"] == "bytes"
@@ -74,10 +74,10 @@ async def test_who_has_it_is_told_so_and_who_has_another_version_gets_the_whole(
     assert (head.status_code, head.content, head.headers["content-length"]) == (200, b"", "1024")
 
 
-async def test_a_download_is_inert_private_and_told_apart_from_what_may_be_shown(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    page = await fetch((await post(ann, den, b"<script>alert(1)</script>", "page.html", "text/html"))["url"])
-    cat = await fetch((await post(ann, den, picture(9, 9), "cat.png", "image/png"))["url"])
+async def test_files_are_private_and_sandboxed_and_only_pictures_are_inline(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
+    page = await fetch((await post(ann, room_id, b"<script>alert(1)</script>", "page.html", "text/html"))["url"])
+    cat = await fetch((await post(ann, room_id, picture(9, 9), "cat.png", "image/png"))["url"])
     for answer in (page, cat):
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
@@ -88,9 +88,9 @@ async def test_a_download_is_inert_private_and_told_apart_from_what_may_be_shown
     assert cat.headers["content-disposition"].startswith("inline;")
 
 
-async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    one, two = await post(ann, den, picture(9, 9), "a.png", "image/png"), await post(ann, den, b"two")
+async def test_a_link_is_valid_for_one_file_one_purpose_and_some_minutes(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
+    one, two = await post(ann, room_id, picture(9, 9), "a.png", "image/png"), await post(ann, room_id, b"two")
     url, id_ = one["url"], raw(one["id"])
     for wrong in (
         url.replace(str(id_), str(raw(two["id"]))),
@@ -107,7 +107,7 @@ async def test_an_address_is_good_for_one_file_one_purpose_and_some_minutes(ann:
     assert int((await fetch(url)).headers["cache-control"].split("=")[1].split(",")[0]) <= seconds + 1
 
 
-def test_a_new_secret_in_front_signs_and_the_old_one_still_verifies() -> None:
+def test_links_signed_with_an_old_secret_are_valid() -> None:
     id_, moment = UUID(int=7), now()
     for keys in ([SECRET.encode()], [b"a new one, in front of the other", SECRET.encode()]):
         query = LINKS.read_path("files", id_, moment).partition("?")[2]
@@ -115,7 +115,7 @@ def test_a_new_secret_in_front_signs_and_the_old_one_still_verifies() -> None:
         assert Links(keys).check("files", id_, until, signature, moment) > FILE_LINK_WINDOW
 
 
-async def test_a_file_that_no_message_carries_cannot_be_read(ann: UserClient) -> None:
+async def test_an_unattached_file_cannot_be_read(ann: UserClient) -> None:
     file_id = raw(await upload(ann, b"waiting"))
     for id_ in (file_id, UUID(int=7)):
         for reader in (UUID(ann.id[5:]), UUID(int=8), None):
@@ -127,7 +127,7 @@ async def test_a_file_that_no_message_carries_cannot_be_read(ann: UserClient) ->
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("name", "expected"),
     [
         ("minutes.txt", "minutes.txt"),
         ("Überblick 2026.pdf", "Überblick 2026.pdf"),
@@ -149,19 +149,19 @@ async def test_a_file_that_no_message_carries_cannot_be_read(ann: UserClient) ->
         ("e\u0301.txt", "\u00e9.txt"),
     ],
 )
-def test_a_name_is_kept_without_what_could_mislead(given: str, kept: str) -> None:
-    assert clean_filename(given) == kept
-    assert clean_filename(kept) == kept
+def test_a_filename_is_cleaned(name: str, expected: str) -> None:
+    assert clean_filename(name) == expected
+    assert clean_filename(expected) == expected
 
 
 @given(st.text(max_size=300) | st.text("./\\\"'<>\r\n\0\u202e\u200b%;= a", max_size=300))
-def test_no_name_whatever_misleads_or_breaks_its_header(name: str) -> None:
-    kept = clean_filename(name)
-    assert clean_filename(kept) == kept
-    assert 1 <= len(kept.encode()) <= 255
-    assert is_printable(kept)
-    assert not set(kept) & set('/\\<>:"|?*')
-    header = disposition(kept, inline=True)
+def test_any_filename_is_cleaned_to_a_safe_name_and_header(name: str) -> None:
+    cleaned = clean_filename(name)
+    assert clean_filename(cleaned) == cleaned
+    assert 1 <= len(cleaned.encode()) <= 255
+    assert is_printable(cleaned)
+    assert not set(cleaned) & set('/\\<>:"|?*')
+    header = disposition(cleaned, inline=True)
     assert header.isascii()
     assert header.isprintable()
     assert header.count('"') == 2
@@ -178,46 +178,46 @@ def test_no_name_whatever_misleads_or_breaks_its_header(name: str) -> None:
         ("\r\nX: y", "attachment; filename=\"__X_ y\"; filename*=UTF-8''%0D%0AX%3A%20y"),
     ],
 )
-def test_a_header_names_the_file_and_nothing_more(name: str, header: str) -> None:
+def test_content_disposition_encodes_the_filename(name: str, header: str) -> None:
     assert disposition(name, inline=False) == header
 
 
-async def test_a_hostile_name_comes_back_tame_in_answers_and_headers(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+async def test_a_hostile_filename_is_harmless_in_results_and_headers(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
     hostile = '../"><svg onload=alert(1)>\r\nX-Evil: 1\u202e.png'
-    file = await post(ann, den, picture(9, 9), hostile, "image/png")
+    file = await post(ann, room_id, picture(9, 9), hostile, "image/png")
     assert file["filename"] == "___svg onload=alert(1)_ X-Evil_ 1.png"
     answer = await fetch(file["url"])
     assert "x-evil" not in answer.headers
-    shown = answer.headers["content-disposition"]
-    assert not set("<>\r\n") & set(shown)
-    assert shown.count('"') == 2
+    header = answer.headers["content-disposition"]
+    assert not set("<>\r\n") & set(header)
+    assert header.count('"') == 2
 
 
-# ------------------------------------------------------------------ what bytes may claim
+# ------------------------------------------------------------------ content types
 
 PNG, GIF = picture(20, 20), b"GIF89a"
 SCRIPT = b"<html><script>alert(document.domain)</script>"
 
 
-NO_PICTURES: list[tuple[bytes, str]] = [
+INVALID_PICTURES: list[tuple[bytes, str]] = [
     (SCRIPT, "image/png"),
     (b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", "image/png"),
     (b"MZ\x90\x00" + bytes(100), "image/jpeg"),
-    (GIF + SCRIPT, "image/gif"),  # begins like one and goes on as something else
-    (PNG[: len(PNG) // 2], "image/png"),  # stops in the middle
+    (GIF + SCRIPT, "image/gif"),  # a valid signature, followed by something else
+    (PNG[: len(PNG) // 2], "image/png"),  # truncated
     (picture(300, 300, "jpeg")[:-500], "image/jpeg"),
     (GIF + SCRIPT, "text/html"),
 ]
 
 
-async def test_what_is_called_a_picture_and_is_none_is_refused_and_so_is_half_of_one(ann: UserClient) -> None:
-    for content, declared in NO_PICTURES:
+async def test_a_declared_picture_with_other_or_truncated_content_is_refused(ann: UserClient) -> None:
+    for content, declared in INVALID_PICTURES:
         answer = await put(ann, await ticket(ann, len(content), "a", declared), content)
         assert code(answer) == (415, "UNSUPPORTED_MEDIA_TYPE"), content[:20]
 
 
-PEN_AND_PAPER = "application/vnd.oasis.opendocument.text"
+OPEN_DOCUMENT = "application/vnd.oasis.opendocument.text"
 DOWNLOADS: list[tuple[bytes, str, str]] = [
     (SCRIPT, "text/html", "text/html"),
     (b"<svg onload='alert(1)'/>", "image/svg+xml", "image/svg+xml"),
@@ -226,26 +226,26 @@ DOWNLOADS: list[tuple[bytes, str, str]] = [
     (b"MZ" + bytes(100), "text/plain", "application/vnd.microsoft.portable-executable"),
     (SCRIPT, "video/mp4", "application/octet-stream"),
     (SCRIPT, "audio/mpeg", "application/octet-stream"),
-    (b"PK\x03\x04" + bytes(50), PEN_AND_PAPER, PEN_AND_PAPER),
+    (b"PK\x03\x04" + bytes(50), OPEN_DOCUMENT, OPEN_DOCUMENT),
     (b"PK\x03\x04" + bytes(50), "application/zip", "application/zip"),
     (b"alert(1)", "text/javascript; charset=utf-8", "text/javascript"),
 ]
 
 
-async def test_whatever_could_run_is_only_ever_downloaded(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    for content, declared, kept in DOWNLOADS:
-        file = await post(ann, den, content, "a.html", declared)
-        assert file["contentType"] == kept
+async def test_active_content_is_only_downloaded(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
+    for content, declared, expected in DOWNLOADS:
+        file = await post(ann, room_id, content, "a.html", declared)
+        assert file["contentType"] == expected
         answer = await fetch(file["url"])
         assert answer.headers["content-type"] == "application/octet-stream"
         assert answer.headers["content-disposition"].startswith("attachment;")
         assert answer.content == content
 
 
-async def test_a_picture_with_a_page_behind_it_is_shown_as_a_picture_and_never_as_a_page(ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    file = await post(ann, den, PNG + SCRIPT, "polyglot.html", "text/html")
+async def test_a_picture_with_appended_html_is_served_as_a_picture(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
+    file = await post(ann, room_id, PNG + SCRIPT, "polyglot.html", "text/html")
     answer = await fetch(file["url"])
     assert (file["contentType"], answer.headers["content-type"]) == ("image/png", "image/png")
     assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
@@ -255,13 +255,13 @@ async def test_a_picture_with_a_page_behind_it_is_shown_as_a_picture_and_never_a
 # ------------------------------------------------------------------ pictures
 
 
-async def test_a_picture_is_measured_and_has_a_small_one_without_metadata(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+async def test_a_picture_has_a_size_and_a_thumbnail_without_metadata(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
     exif = Image.Exif()
-    exif[0x0112], exif[0x010E], exif[0x013B] = 6, "taken at home", "Ann"  # lies on its side
+    exif[0x0112], exif[0x010E], exif[0x013B] = 6, "taken at home", "Ann"  # rotated by 90 degrees
     exif.get_ifd(0x8825)[1] = "N"
     content = picture(900, 600, "jpeg", exif=exif, comment=b"taken at home")
-    file = await post(ann, den, content, "photo.jpg", "image/jpeg")
+    file = await post(ann, room_id, content, "photo.jpg", "image/jpeg")
     assert (file["width"], file["height"], file["contentType"]) == (600, 900, "image/jpeg")
     answer = await fetch(file["thumbnailUrl"])
     assert answer.headers["content-type"] == "image/webp"
@@ -271,34 +271,34 @@ async def test_a_picture_is_measured_and_has_a_small_one_without_metadata(ann: U
     assert b"taken at home" not in answer.content
     original = (await fetch(file["url"])).content
     assert b"taken at home" not in original
-    with Image.open(io.BytesIO(original)) as kept:
-        assert (kept.size, dict(kept.getexif())) == ((900, 600), {0x0112: 6})
+    with Image.open(io.BytesIO(original)) as stripped:
+        assert (stripped.size, dict(stripped.getexif())) == ((900, 600), {0x0112: 6})
 
 
-async def test_every_kind_of_picture_is_known_by_its_bytes(ann: UserClient) -> None:
-    den = await ann.create_room("den")
+async def test_picture_types_are_detected_by_content(ann: UserClient) -> None:
+    room_id = await ann.create_room("den")
     for kind in ("png", "jpeg", "gif", "webp"):
-        file = await post(ann, den, picture(30, 20, kind), f"a.{kind}", "application/octet-stream")
+        file = await post(ann, room_id, picture(30, 20, kind), f"a.{kind}", "application/octet-stream")
         assert (file["contentType"], file["width"], file["height"]) == (f"image/{kind}", 30, 20)
         with Image.open(io.BytesIO((await fetch(file["thumbnailUrl"])).content)) as small:
             assert small.size == (30, 20)
 
 
-async def test_a_bomb_of_pixels_is_refused_before_it_is_unpacked(ann: UserClient) -> None:
+async def test_a_decompression_bomb_is_refused(ann: UserClient) -> None:
     bomb = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(bomb, "png")
     content = bomb.getvalue()
     assert code(await put(ann, await ticket(ann, len(content), "a", "image/png"), content)) == (413, "FILE_TOO_LARGE")
 
 
-async def test_without_the_extra_for_pictures_files_go_and_are_shown_as_they_are(
+async def test_without_pillow_pictures_are_stored_and_served_unchanged(
     ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    content, me = picture(9, 9), picture(8, 8)
-    monkeypatch.setitem(sys.modules, "PIL", None)  # as where Pillow is not installed
-    den = await ann.create_room("den")
-    file = await post(ann, den, content, "a.png", "image/png")
+    content, avatar_content = picture(9, 9), picture(8, 8)
+    monkeypatch.setitem(sys.modules, "PIL", None)  # as if Pillow were not installed
+    room_id = await ann.create_room("den")
+    file = await post(ann, room_id, content, "a.png", "image/png")
     assert (file["contentType"], file["width"], file["thumbnailUrl"]) == ("image/png", None, None)
-    worn = await upload(ann, me, "me.png", "image/png")
-    avatar = (await ann.mutate(PROFILE, avatarUploadId=worn))["user"]["avatarUrl"]
-    assert (await fetch(avatar)).content == me
+    avatar_id = await upload(ann, avatar_content, "me.png", "image/png")
+    avatar = (await ann.mutate(PROFILE, avatarUploadId=avatar_id))["user"]["avatarUrl"]
+    assert (await fetch(avatar)).content == avatar_content

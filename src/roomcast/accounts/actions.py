@@ -126,13 +126,13 @@ async def create_user(work: Work, account: NewAccount, role: UserRole) -> User:
         is_similar = sa.or_(col(User.username_key) == key, col(User.username_skeleton) == skeleton)
         if (await work.session.exec(select(User.id).where(is_similar))).first() is None:
             raise _email_taken() from None
-        message = "this username, or one that looks like it, is taken"
+        message = "This username, or one that looks like it, is taken."
         raise UsernameTaken(message, path=("input", "username")) from None
     return user
 
 
 def _email_taken() -> EmailTaken:
-    return EmailTaken("another account uses this e-mail address", path=("input", "email"))
+    return EmailTaken("Another account uses this e-mail address.", path=("input", "email"))
 
 
 def _email_key(email: str | None) -> str | None:
@@ -184,7 +184,7 @@ async def revoke_session(work: Work, actor: Actor, session_id: UUID | None) -> C
     """End one of the actor's sessions. Does nothing if it has already ended. Raises NotFound."""
     found = await work.session.get(Session, session_id) if session_id else None
     if found is None or found.user_id != actor.user_id:
-        raise NotFound("no such session", path=("input", "sessionId"))
+        raise NotFound("There is no such session.", path=("input", "sessionId"))
     return await end_sessions(work, col(Session.id) == found.id)
 
 

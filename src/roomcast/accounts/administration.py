@@ -77,5 +77,5 @@ async def _lock_administrators(session: AsyncSession) -> set[UUID]:
 
 async def _lock_user(session: AsyncSession, user_id: UUID | None) -> User:
     if user_id is None or await session.get(User, user_id) is None:
-        raise NotFound("there is no such user", path=("input", "userId"))
+        raise NotFound("There is no such user.", path=("input", "userId"))
     return await lock_user(session, user_id)

@@ -53,7 +53,7 @@ class Credentials:
         network_key = network(address) if self._limited else None
         wait = await self._buckets.take([Charge(f"signups:{network_key}", SIGNUPS)]) if network_key else 0
         if wait > 0:
-            raise RateLimited("too many new accounts from one address", retry_after_ms=math.ceil(wait * 1000))
+            raise RateLimited("Too many new accounts from one address.", retry_after_ms=math.ceil(wait * 1000))
         return await self._passwords.hash(password)
 
     @asynccontextmanager
@@ -132,6 +132,6 @@ class Credentials:
         is_correct, newer_hash = await self._passwords.verify(password, user.password_hash if user else None)
         if user is None or not is_correct:
             self.throttle.record_failure(keys)
-            raise InvalidCredentials("this password does not match the account", path=path)
+            raise InvalidCredentials("This password does not match the account.", path=path)
         self.throttle.record_success(keys)
         return VerifiedPassword(user.id, user.password_hash, newer_hash)

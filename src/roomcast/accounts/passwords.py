@@ -59,15 +59,15 @@ class Passwords:
     def check(self, password: str, *, username: str, path: tuple[str, ...]) -> None:
         """Raises PasswordTooWeak for what is too short, too long, commonly used, or equal to the username."""
         if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
-            raise PasswordTooWeak(f"a password needs {MIN_LENGTH} to {MAX_LENGTH} characters", path=path)
+            raise PasswordTooWeak(f"A password needs {MIN_LENGTH} to {MAX_LENGTH} characters.", path=path)
         if password.casefold() in common_passwords() or password.casefold() == username.casefold():
-            raise PasswordTooWeak("this password is too easy to guess", path=path)
+            raise PasswordTooWeak("This password is too easy to guess.", path=path)
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Hold one of the slots for hashing. Raises RateLimited if too many calls wait for one."""
         if self._waiting >= MAX_WAITING:
-            raise RateLimited("too many logins at the moment; try again", retry_after_ms=5_000)
+            raise RateLimited("Too many logins at the moment; try again.", retry_after_ms=5_000)
         self._waiting += 1
         try:
             await self._slots.acquire()

@@ -72,7 +72,7 @@ def check_signup_open(rules: AccountRules, *, invited: bool) -> None:
     """Raises SignupClosed. `invited`: the request has an invite code, which is checked later."""
     if rules.signup_mode is SignupMode.CLOSED or (rules.signup_mode is SignupMode.INVITE_ONLY and not invited):
         exception = " without an invitation" if rules.signup_mode is SignupMode.INVITE_ONLY else ""
-        raise SignupClosed(f"this server takes no new accounts{exception}")
+        raise SignupClosed(f"This server takes no new accounts{exception}.")
 
 
 def check_setup(rules: AccountRules, presented: str | None) -> None:
@@ -80,15 +80,15 @@ def check_setup(rules: AccountRules, presented: str | None) -> None:
     expected, given = rules.setup_token, (presented or "").strip().encode(errors="replace")
     if expected is not None and not hmac.compare_digest(given, expected.encode()):
         raise Forbidden(
-            "the first account administers this server: enter the set-up token that the server logged when it started, "
-            "or create the account with `roomcast create-admin`",
+            "The first account administers this server: enter the set-up token that the server logged when it started, "
+            "or create the account with `roomcast create-admin`.",
             path=("input", "setupToken"),
         )
 
 
 def check_not_banned(user: User) -> None:
     if user.banned_at is not None:
-        raise Banned("this account is banned")
+        raise Banned("This account is banned.")
 
 
 def session_end_reason(session: Session, user: User, moment: datetime) -> SessionEndReason | None:
@@ -106,13 +106,13 @@ def session_end_reason(session: Session, user: User, moment: datetime) -> Sessio
 def check_administrator(actor: Actor, administrators: Collection[UUID]) -> None:
     """Raises Forbidden. `administrators`: those in the database now, because a token may be older than a demotion."""
     if actor.user_id not in administrators:
-        raise Forbidden("only administrators may do this")
+        raise Forbidden("Only administrators may do this.")
 
 
 def check_demotion(user_id: UUID, administrators: Collection[UUID]) -> None:
     """Raises Conflict if this user is the last administrator. Applies to bans, too."""
     if set(administrators) == {user_id}:
-        raise Conflict("this is the last administrator: appoint another one first", path=("input", "userId"))
+        raise Conflict("This is the last administrator: appoint another one first.", path=("input", "userId"))
 
 
 def check_role_change(user: User, role: UserRole, administrators: Collection[UUID]) -> None:
@@ -127,8 +127,8 @@ def check_username(username: str) -> None:
     """Raises ValidationFailed. `admin` passes: `signup` checks whether the account is the first one."""
     if not _USERNAME.fullmatch(username):
         raise ValidationFailed(
-            "a username needs 2 to 32 letters, digits, dots, dashes or underscores, and begins and ends with a letter "
-            "or digit",
+            "A username needs 2 to 32 letters, digits, dots, dashes or underscores, and begins and ends with a letter "
+            "or digit.",
             path=("input", "username"),
         )
     if username.casefold() != FIRST_ADMIN_USERNAME:
@@ -137,24 +137,24 @@ def check_username(username: str) -> None:
 
 def check_not_reserved(username: str) -> None:
     if username.casefold() in RESERVED or fold(username) in _STAFF_SKELETONS:
-        raise ValidationFailed("this username is reserved", path=("input", "username"))
+        raise ValidationFailed("This username is reserved.", path=("input", "username"))
 
 
 def check_email(email: str) -> None:
     if len(email) > 254 or not _EMAIL.fullmatch(email) or not is_printable(email):
-        raise ValidationFailed("this is not an e-mail address", path=("input", "email"))
+        raise ValidationFailed("This is not an e-mail address.", path=("input", "email"))
 
 
 def check_display_name(name: str) -> None:
     if not 1 <= len(name.strip()) <= 64 or not is_printable(name):
-        raise ValidationFailed("a display name needs 1 to 64 printable characters", path=("input", "displayName"))
+        raise ValidationFailed("A display name needs 1 to 64 printable characters.", path=("input", "displayName"))
 
 
 def check_bio(bio: str) -> None:
     if len(bio) > MAX_BIO or not is_printable(bio, lines=True):
-        raise ValidationFailed(f"a bio has at most {MAX_BIO} printable characters", path=("input", "bio"))
+        raise ValidationFailed(f"A bio has at most {MAX_BIO} printable characters.", path=("input", "bio"))
 
 
 def check_device_name(name: str) -> None:
     if len(name) > 100 or not is_printable(name):
-        raise ValidationFailed("a device name has at most 100 printable characters", path=("input", "deviceName"))
+        raise ValidationFailed("A device name has at most 100 printable characters.", path=("input", "deviceName"))

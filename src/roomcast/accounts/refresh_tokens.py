@@ -96,7 +96,7 @@ async def refresh_session(
     policy.check_not_banned(user)
     is_over = policy.session_end_reason(session, user, moment) is not None or token.expires_at <= moment
     if is_over or rules.session_end(session.created_at, moment) <= moment:
-        raise SessionRevoked("this session has ended; sign in again")
+        raise SessionRevoked("This session has ended; sign in again.")
     successor = (await work.session.exec(select(RefreshToken).where(col(RefreshToken.parent_id) == token.id))).first()
     if token.replaced_at is not None or (successor is not None and successor.presented_at is not None):
         return _end_session_after_reuse(work, session)
@@ -114,7 +114,7 @@ def _end_session_after_reuse(work: Work, session: Session) -> ReusedRefreshToken
         work, None, "REFRESH_TOKEN_REUSED", global_id("user", session.user_id), "the session was ended"
     )
     return ReusedRefreshToken(
-        session.id, RefreshTokenReused("this refresh token was used before; the session has been ended")
+        session.id, RefreshTokenReused("This refresh token was used before; the session has been ended.")
     )
 
 
@@ -163,7 +163,7 @@ async def _find_presented(session: AsyncSession, presented: str) -> tuple[Refres
 
 
 def _invalid_token() -> InvalidCredentials:
-    return InvalidCredentials("this refresh token is not valid", path=("input", "refreshToken"))
+    return InvalidCredentials("This refresh token is not valid.", path=("input", "refreshToken"))
 
 
 async def _lock_session(session: AsyncSession, token: RefreshToken) -> tuple[RefreshToken, Session, User]:

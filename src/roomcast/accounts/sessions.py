@@ -61,7 +61,7 @@ class Sessions:
         claims = self._tokens.verify(access_token)
         status = await self.status(claims.session_id)
         if status.end_reason is not None:
-            raise Unauthenticated("this session has ended; sign in again")
+            raise Unauthenticated("This session has ended; sign in again.")
         return Actor(claims.user_id, claims.session_id, status.is_admin, claims.expires_at)
 
     async def status(self, session_id: UUID) -> SessionStatus:
@@ -94,7 +94,7 @@ class Sessions:
     def invalidate_user(self, user_id: UUID) -> None:
         """Drop the cached sessions of a user whose rights have changed."""
         self._changes += 1
-        for session_id in [id_ for id_, (_, standing) in self._cache.items() if standing.user_id == user_id]:
+        for session_id in [id_ for id_, (_, status) in self._cache.items() if status.user_id == user_id]:
             self._cache.discard(session_id)
 
     def add_listener(self, listener: Callable[[EndedSessions], None]) -> None:

@@ -75,7 +75,7 @@ class Throttle:
         ends = [count.blocked_until for key in keys if (count := self._counts.get(key)) is not None]
         wait = max(ends, default=-math.inf) - self._clock()
         if self._enabled and wait > 0:
-            raise RateLimited("too many failed attempts; wait and try again", retry_after_ms=math.ceil(wait * 1000))
+            raise RateLimited("Too many failed attempts; wait and try again.", retry_after_ms=math.ceil(wait * 1000))
 
     def record_failure(self, keys: Sequence[Key]) -> None:
         for key in keys:

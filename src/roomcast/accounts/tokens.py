@@ -69,7 +69,7 @@ class Tokens:
             claims = self._verify(token)
             self._cache.put(token, claims)
         if claims.expires_at <= datetime.now(UTC):
-            raise TokenExpired("the access token has expired")
+            raise TokenExpired("The access token has expired.")
         return claims
 
     def _verify(self, token: str) -> Claims:
@@ -77,7 +77,7 @@ class Tokens:
             header = jwt.get_unverified_header(token)
             key = self._keys_by_id.get(str(header.get("kid")))
             if key is None or header.get("typ") != "at+jwt":
-                raise Unauthenticated("this access token was not issued by this server")
+                raise Unauthenticated("This access token was not issued by this server.")
             return _claims(
                 self._jwt.decode(
                     token,
@@ -89,9 +89,9 @@ class Tokens:
                 )
             )
         except jwt.ExpiredSignatureError:
-            raise TokenExpired("the access token has expired") from None
+            raise TokenExpired("The access token has expired.") from None
         except (jwt.InvalidTokenError, ValueError, OverflowError):
-            raise Unauthenticated("this access token is not valid") from None
+            raise Unauthenticated("This access token is not valid.") from None
 
     def successor_secrets(self, secret: str) -> list[str]:
         """The secret of the next refresh token, derived with each key; that of the signing key comes first."""

@@ -45,7 +45,7 @@ def from_init(payload: Mapping[str, Any]) -> str | None:
 
 def _token(value: Any) -> str | None:
     if not isinstance(value, str):
-        raise Unauthenticated("an access token is a string")
+        raise Unauthenticated("An access token must be a string.")
     scheme, _, rest = value.strip().partition(" ")
     if scheme.lower() == "bearer":
         return rest.strip() or None
@@ -55,4 +55,4 @@ def _token(value: Any) -> str | None:
 
 
 def _unknown_scheme() -> Unauthenticated:
-    return Unauthenticated("credentials are sent as `Bearer <access token>`")
+    return Unauthenticated("Credentials are sent as `Bearer <access token>`.")

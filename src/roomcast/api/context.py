@@ -121,7 +121,7 @@ class Context:
     def actor(self) -> Actor:
         """The signed-in user. Raises Unauthenticated."""
         if self.viewer is None:
-            raise Unauthenticated("sign in first")
+            raise Unauthenticated("Sign in first.")
         return self.viewer
 
     @property

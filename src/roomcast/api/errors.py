@@ -123,7 +123,7 @@ INTERNAL_MESSAGE = "Something went wrong on our side."
 
 STREAM_FAILURES = {
     Failure.INTERNAL: INTERNAL_MESSAGE,
-    Failure.EXPIRED: "the stream's position is no longer in the event log; fetch the history and subscribe again",
+    Failure.EXPIRED: "The position of the stream is no longer in the event log. Fetch the history and subscribe again.",
 }
 
 

@@ -116,7 +116,7 @@ class PushSender:
         except (OSError, httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError):
             return PushResult(PushOutcome.RETRY_LATER)
         except Exception:  # One broken subscription must not stop the pushes of others.
-            logger.exception("A push to %s failed", to.host)
+            logger.exception("a push to %s failed", to.host)
             return PushResult(PushOutcome.REFUSED)
 
     async def _request(self, to: PushSubscription, message: PushMessage) -> PushResult:
@@ -153,7 +153,7 @@ class PushSender:
         """Logged once for each host and reason: further pushes would be refused likewise."""
         if (host, reason) not in self._logged and len(self._logged) < 1_000:
             self._logged.add((host, reason))
-            logger.warning("The push service %s refuses pushes: %s", host, reason)
+            logger.warning("the push service %s refuses pushes: %s", host, reason)
         return PushResult(PushOutcome.REFUSED)
 
 

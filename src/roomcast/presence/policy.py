@@ -27,7 +27,7 @@ def check_status_text(text: str | None) -> str | None:
         return None
     if len(text) > MAX_STATUS_TEXT or not is_printable(text):
         raise ValidationFailed(
-            f"a status has at most {MAX_STATUS_TEXT} printable characters", path=("input", "statusText")
+            f"A status has at most {MAX_STATUS_TEXT} printable characters.", path=("input", "statusText")
         )
     return text.strip() or None
 
@@ -38,5 +38,5 @@ def check_status_emoji(text: str | None) -> str | None:
         return None
     emoji = fully_qualified(text)
     if emoji is None:
-        raise ValidationFailed("a status has one emoji", path=("input", "statusEmoji"))
+        raise ValidationFailed("A status emoji must be exactly one emoji.", path=("input", "statusEmoji"))
     return emoji

@@ -28,7 +28,7 @@ async def mark_read(
     ids = [up_to_message_id] if up_to_message_id is not None else []
     message = next(iter((await messages_by_id(work.session, ids)).values()), None)
     if message is None or message.room_id != view.room.id:
-        raise NotFound("no such message in this room", path=("input", "upToMessageId"))
+        raise NotFound("There is no such message in this room.", path=("input", "upToMessageId"))
     if await read_state.move_read_position(work, member, message.seq, back=force):
         room, at, user_id = view.room, now(), member.user_id
         work.signal(ReadStateChanged(room_id=room.id, at=at, user_id=user_id))

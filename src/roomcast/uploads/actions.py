@@ -77,10 +77,10 @@ async def create_upload(work: Work, actor: Actor, new: NewFile, limits: SizeLimi
         created_at=now(),
     )
     if await queries.unused_count(work.session, actor) >= policy.MAX_UNUSED_FILES:
-        raise RateLimited(f"at most {policy.MAX_UNUSED_FILES} unused files; they are deleted after a day")
+        raise RateLimited(f"At most {policy.MAX_UNUSED_FILES} unused files; they are deleted after a day.")
     if await queries.stored_bytes(work.session, actor) + new.byte_size > limits.per_user:
         raise QuotaExceeded(
-            f"all your files together may have at most {limits.per_user} bytes", path=("input", "byteSize")
+            f"All your files together may have at most {limits.per_user} bytes.", path=("input", "byteSize")
         )
     work.session.add(file)
     return file
@@ -93,9 +93,9 @@ async def mark_received(work: Work, file_id: UUID, received: StoredContent) -> F
     """
     file = await queries.lock_file(work.session, file_id)
     if file is None or (file.claimed_at is not None and not file.is_referenced):
-        raise NotFound("there is no such upload")
+        raise NotFound("There is no such upload.")
     if file.sha256 is not None and file.sha256 != received.sha256:
-        raise Conflict("this upload has other bytes already")
+        raise Conflict("This upload has other bytes already.")
     if file.sha256 is None:
         file.announced_size, file.byte_size = file.byte_size, received.byte_size
     file.sha256, file.content_type = received.sha256, received.content_type
@@ -109,11 +109,11 @@ def check_usable(file: FileType | None, actor: Actor, argument: str) -> FileType
     """Check that the actor may use the file now. Raises NotFound, AttachmentNotReady, Conflict."""
     path = ("input", argument)
     if file is None or file.owner_id != actor.user_id:
-        raise NotFound("you have no such upload", path=path)
+        raise NotFound("You have no such upload.", path=path)
     if file.claimed_at is not None:
-        raise Conflict("this file is in use already: upload it again", path=path)
+        raise Conflict("This file is in use already: upload it again.", path=path)
     if file.sha256 is None:
-        raise AttachmentNotReady("the bytes of this file have not been received yet", path=path)
+        raise AttachmentNotReady("The bytes of this file have not been received yet.", path=path)
     return file
 
 
@@ -139,7 +139,7 @@ async def set_avatar(work: Work, actor: Actor, file_id: UUID | None, before: UUI
     """
     file = check_usable(await queries.lock_file(work.session, file_id), actor, "avatarUploadId")
     if file.content_type not in PICTURES:
-        raise UnsupportedMediaType("an avatar has to be a PNG, JPEG, GIF or WebP", path=("input", "avatarUploadId"))
+        raise UnsupportedMediaType("An avatar has to be a PNG, JPEG, GIF or WebP.", path=("input", "avatarUploadId"))
     await clear_avatar(work, before)
     file.is_avatar, file.claimed_at = True, now()
     return file.id

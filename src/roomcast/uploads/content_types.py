@@ -87,7 +87,7 @@ def resolve_type(declared: str, head: bytes) -> str:
     """
     found, declared_type = detect_type(head), _ALIASES.get(declared, declared)
     if declared_type in PICTURES and found not in PICTURES:
-        raise UnsupportedMediaType(f"this file is not of the type {declared_type}")
+        raise UnsupportedMediaType(f"This file is not of the type {declared_type}.")
     if found == ZIP and declared_type not in _KNOWN:  # documents of many kinds are zip files
         return declared_type
     return found or (UNKNOWN if declared_type in _KNOWN else declared_type)

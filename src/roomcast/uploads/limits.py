@@ -57,7 +57,7 @@ class Slots:
             or (user_id is not None and _is_reached(self._users[user_id], self._per_person))
         )
         if is_full:
-            raise RateLimited("too many transfers at once", retry_after_ms=1000)
+            raise RateLimited("Too many transfers at once.", retry_after_ms=1000)
         people = {} if user_id is None else {user_id: 1}
         self._addresses.update({address: 1})
         self._users.update(people)

@@ -56,10 +56,10 @@ class Links:
         end = int(until) if until.isascii() and until.isdigit() and len(until) <= 12 else 0
         made = [_signature(key, purpose, file_id, end, reader).encode() for key in self.keys]
         if not any(hmac.compare_digest(each, signature.encode()) for each in made):
-            raise Forbidden("the signature of this address is not valid")
+            raise Forbidden("The signature of this address is not valid.")
         left = timedelta(seconds=end - moment.timestamp())
         if left <= timedelta(0):
-            raise Forbidden("this address has expired: query it again")
+            raise Forbidden("This address has expired: query it again.")
         return left
 
 

@@ -35,7 +35,7 @@ def decode_picture(path: Path, content_type: str, thumbnail: Path) -> tuple[int,
     with Image.open(path, formats=[content_type.removeprefix("image/")]) as picture:
         width, height = picture.size
         if width * height > MAX_PIXELS:
-            raise FileTooLarge(f"a picture has at most {MAX_PIXELS} pixels")
+            raise FileTooLarge(f"A picture has at most {MAX_PIXELS} pixels.")
         picture.draft("RGB", (2 * THUMBNAIL_PIXELS, 2 * THUMBNAIL_PIXELS))
         turn = picture.getexif().get(_ORIENTATION, 1)
         # Scale down before rotating: a full copy of 50 million pixels would take 200 MB.

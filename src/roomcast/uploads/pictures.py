@@ -96,7 +96,7 @@ class PicturePool:
                 reply = await self._request(child, job)
                 is_reusable = child.answer_count < self.limits.pictures
             except TimeoutError:  # with CPU time left: the machine is busy
-                raise RequestTimedOut("reading this picture took too long") from None
+                raise RequestTimedOut("Reading this picture took too long.") from None
             finally:  # after a cancellation too: the next reply would be for this job
                 if is_reusable:
                     self._idle.append(child)
@@ -141,7 +141,7 @@ class PicturePool:
             code = await asyncio.to_thread(child.reap)
             if code > 0:  # no signal ended it: it cannot run here
                 raise RuntimeError(f"the picture worker ended with exit code {code}")
-            raise UnsupportedMediaType("this picture takes too much time or memory to read")
+            raise UnsupportedMediaType("This picture takes too much time or memory to read.")
         return reply
 
     def _discard(self, child: Child) -> None:

@@ -43,13 +43,13 @@ def check_type(declared: str) -> str:
     if not kind:
         return UNKNOWN
     if len(kind) > 127 or not _TYPE.fullmatch(kind):
-        raise ValidationFailed("a content type has to look like image/png", path=("input", "contentType"))
+        raise ValidationFailed("A content type has to look like image/png.", path=("input", "contentType"))
     return kind
 
 
 def check_size(byte_size: int, limit: int) -> int:
     if byte_size < 1:
-        raise ValidationFailed("a file needs at least one byte", path=("input", "byteSize"))
+        raise ValidationFailed("A file needs at least one byte.", path=("input", "byteSize"))
     if byte_size > limit:
-        raise FileTooLarge(f"a file has at most {limit} bytes", path=("input", "byteSize"))
+        raise FileTooLarge(f"A file has at most {limit} bytes.", path=("input", "byteSize"))
     return byte_size

@@ -119,13 +119,13 @@ class UploadReceiver:
             async for block in _blocks(chunks):
                 upload.size += len(block)
                 if upload.size > file.upload_size:
-                    raise FileTooLarge(f"the upload has more than the announced {file.upload_size} bytes")
+                    raise FileTooLarge(f"The upload has more than the announced {file.upload_size} bytes.")
                 upload.head = upload.head or block[:HEAD_BYTES]
                 await asyncio.to_thread(upload.add, handle, block)
         finally:
             await asyncio.to_thread(handle.close)
         if upload.size < file.upload_size:
-            raise ValidationFailed(f"the upload has {upload.size} of the announced {file.upload_size} bytes")
+            raise ValidationFailed(f"The upload has {upload.size} of the announced {file.upload_size} bytes.")
 
     async def _store(self, upload: PartialUpload, file: File) -> StoredContent:
         content_type = resolve_type(file.declared_type, upload.head)
@@ -154,7 +154,7 @@ class UploadReceiver:
 
 
 def _storage_full() -> StorageFull:
-    return StorageFull("the storage of this server is full", retry_after_ms=FULL_RETRY_MS)
+    return StorageFull("The storage of this server is full.", retry_after_ms=FULL_RETRY_MS)
 
 
 def _create(path: Path) -> BinaryIO:

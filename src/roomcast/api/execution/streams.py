@@ -162,7 +162,7 @@ async def open_topic_stream(stream: TopicStream, opening: StreamOpening) -> Open
     hub = opening.hub
     async with hub.topic(stream.topic) as topic:
         if topic is None:
-            raise RequestErrors(coded_error("NOT_FOUND", "no such room"))
+            raise RequestErrors(coded_error("NOT_FOUND", "There is no such room."))
         _check_group_limit(stream, topic, opening)
         opened = opening.attach(partial(_attach_reader, stream, topic, opening))
         # The viewer's right was checked at `tail`, before the reader was attached. An event between the two may have

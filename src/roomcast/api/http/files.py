@@ -103,7 +103,7 @@ class FilesEndpoint:
         async with self._db.read() as session:
             file = (await queries.files_by_id(session, [file_id])).get(file_id)
         if file is None or (file.claimed_at is not None and not file.is_referenced):
-            raise NotFound("no such upload")
+            raise NotFound("There is no such upload.")
         _check_headers(request, file)
         received = await self._intake.receive(file, _chunks(request, self.limits), _address(request))
         try:
@@ -133,7 +133,7 @@ class FilesEndpoint:
         async with self._db.read() as session:
             file = (await queries.files_by_id(session, [file_id])).get(file_id)
             if file is None or not await _may_download(session, file, reader):
-                raise NotFound("no such file")
+                raise NotFound("There is no such file.")
         variant = choose(file)
         headers = {
             "Content-Type": variant.content_type,
@@ -154,7 +154,7 @@ class FilesEndpoint:
         try:
             part = requested_range(request.headers, size, variant.etag) if request.method == "GET" else None
         except Unsatisfiable:
-            error = BadUserInput("the range lies outside of the file")
+            error = BadUserInput("The range lies outside of the file.")
             return _refusal_response(error, 416, {"Content-Range": f"bytes */{size}"})
         start, end = part or (0, size)
         headers["Content-Length"] = str(end - start)
@@ -174,7 +174,7 @@ class FilesEndpoint:
         try:
             file_id = UUID(request.path_params["id"])
         except ValueError:
-            raise NotFound("no such file") from None
+            raise NotFound("There is no such file.") from None
         until, signature, reader = [request.query_params.get(name, "") for name in ("until", "signature", "reader")]
         left = self._links.check(purpose, file_id, until, signature, now(), reader)
         return file_id, math.ceil(left.total_seconds()), reader
@@ -201,9 +201,7 @@ def _thumbnail(file: File) -> Variant:
     original = _original(file)
     if not file.has_thumbnail:
         return original
-    return Variant(
-        thumbnail_name(original.blob), "thumbnail.webp", "image/webp", f'"{file.sha256}-thumbnail"'
-    )
+    return Variant(thumbnail_name(original.blob), "thumbnail.webp", "image/webp", f'"{file.sha256}-thumbnail"')
 
 
 class Download(StreamingResponse):
@@ -241,14 +239,14 @@ class Download(StreamingResponse):
 def _check_headers(request: Request, file: File) -> None:
     """Reject what the headers already show to be wrong, before the first byte is read."""
     if request.headers.get("content-encoding", "identity") != "identity":
-        raise UnsupportedMediaType("the file is sent without a content encoding")
+        raise UnsupportedMediaType("Send the file without a content encoding.")
     if "content-range" in request.headers:
-        raise ValidationFailed("a file is sent in one request, without Content-Range")
+        raise ValidationFailed("Send the file in one request, without Content-Range.")
     announced = int(request.headers.get("content-length", file.upload_size))
     if announced > file.upload_size:
-        raise FileTooLarge(f"the body is larger than the {file.upload_size} bytes that were announced")
+        raise FileTooLarge(f"The body is larger than the {file.upload_size} bytes that were announced.")
     if announced < file.upload_size:
-        raise ValidationFailed(f"the body has {announced} of the {file.upload_size} bytes that were announced")
+        raise ValidationFailed(f"The body has {announced} of the {file.upload_size} bytes that were announced.")
 
 
 def _address(request: Request) -> str | None:
@@ -265,9 +263,9 @@ async def _chunks(request: Request, limits: TransferLimits) -> AsyncIterator[byt
             async with asyncio.timeout_at(end), clock.waiting():
                 chunk = await anext(stream, None)
         except TimeoutError:
-            raise RequestTimedOut("the bytes arrived too slowly, or stopped") from None
+            raise RequestTimedOut("The bytes arrived too slowly, or stopped.") from None
         except ClientDisconnect:
-            raise ValidationFailed("the body is incomplete") from None
+            raise ValidationFailed("The body is incomplete.") from None
         if chunk is None:
             return
         clock.count(len(chunk))
@@ -285,7 +283,7 @@ def _with_errors(handler: Handler) -> Handler:
             return await handler(request)
         except FileNotFoundError:
             logger.error("the bytes of file %s are missing in the storage", request.path_params["id"])
-            return _refusal_response(NotFound("no such file"), 404)
+            return _refusal_response(NotFound("There is no such file."), 404)
         except Refused as refused:
             wait = refused.retry_after_ms
             headers = {} if wait is None else {"Retry-After": str(math.ceil(wait / 1000))}

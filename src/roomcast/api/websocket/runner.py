@@ -182,7 +182,7 @@ class OperationRunner:
         if connection.session_ended or active.session_ended:
             raise _session_ended()
         if connection.viewer is None or connection.viewer.user_id != viewer.user_id:
-            raise RequestErrors(coded_error("UNAUTHENTICATED", "this connection acts for another user now"))
+            raise RequestErrors(coded_error("UNAUTHENTICATED", "This connection acts for another user now."))
         if not connection.services.admission.may_open_stream(viewer.user_id):
             raise subscription_limit("You have as many subscriptions open as one user may have.")
         stream = self._active.stream = create()
@@ -212,4 +212,4 @@ def subscription_limit(message: str) -> RequestErrors:
 
 
 def _session_ended() -> RequestErrors:
-    return RequestErrors(coded_error("UNAUTHENTICATED", "this session has ended; sign in again"))
+    return RequestErrors(coded_error("UNAUTHENTICATED", "This session has ended; sign in again."))

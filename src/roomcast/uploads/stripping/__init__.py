@@ -28,7 +28,7 @@ STRIPPED = frozenset(_STRIPPERS)
 def strip(source: Path, target: Path, content_type: str) -> None:
     """Write the picture at `source` to `target` without metadata. Memory use is bounded.
 
-    Raises Malformed for a file whose structure is not understood, OSError.
+    Raises Malformed for a file whose structure is not understood, and OSError.
     """
     with source.open("rb", BUFFER_BYTES) as reader, target.open("w+b", BUFFER_BYTES) as writer:
         _STRIPPERS[content_type](reader, writer)

@@ -4,11 +4,11 @@ import struct
 
 ORIENTATION_TAG, SHORT = 0x0112, 3
 MAX_BYTES = 64 * 1024
-"""How much of EXIF data is searched: cameras put the orientation into the first few hundred bytes."""
+"""The number of bytes of EXIF data that are searched: cameras write the orientation into the first few hundred."""
 
 
 def read_orientation(data: bytes) -> int:
-    """1 to 8, from data that begins with a TIFF header or `Exif\\0\\0`. 1, upright, where there is none."""
+    """The orientation, 1 to 8, of data that begins with a TIFF header or `Exif\\0\\0`. 1 (upright) if there is none."""
     tiff = data.removeprefix(b"Exif\0\0")[:MAX_BYTES]
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:

@@ -7,13 +7,13 @@ from roomcast.uploads.stripping.streams import Malformed, copy, read
 _IMAGE, _EXTENSION, _TRAILER = b"\x2c", b"\x21", b"\x3b"
 _CONTROL, _APPLICATION = b"\xf9", b"\xff"
 _LOOPS = frozenset({b"NETSCAPE2.0", b"ANIMEXTS1.0"})
-"""Applications whose extension says how often an animation is repeated."""
+"""Application extensions that hold the number of repetitions of an animation."""
 
 
 def strip(source: BinaryIO, target: BinaryIO) -> None:
     head = read(source, 13)
     if head[:6] not in (b"GIF87a", b"GIF89a"):
-        raise Malformed("a GIF begins with its signature")
+        raise Malformed("the GIF signature is missing")
     target.write(head)
     copy(source, target, _table_bytes(head[10]))
     while (kind := read(source, 1)) != _TRAILER:
@@ -31,17 +31,17 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
             elif label == _APPLICATION and first in _LOOPS and len(data) == 3:
                 target.write(_EXTENSION + label + b"\x0b" + first + b"\x03" + data + b"\0")
         else:
-            raise Malformed("a GIF has no such block")
+            raise Malformed("the GIF has an unknown block")
     target.write(_TRAILER)
 
 
 def _table_bytes(flags: int) -> int:
-    """Of a table of colours."""
+    """The size of a colour table in bytes."""
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
 def _first_block(source: BinaryIO) -> bytes:
-    """The first of the blocks that follow; the others are skipped."""
+    """Return the first sub-block and skip the others."""
     first = b""
     while size := read(source, 1)[0]:
         data = read(source, size)

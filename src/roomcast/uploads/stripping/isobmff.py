@@ -12,10 +12,10 @@ from roomcast.uploads.stripping.items import Range, item_ranges, needed_items
 from roomcast.uploads.stripping.streams import BUFFER_BYTES, Malformed, fill_zeros, read
 
 MAX_TABLE_BYTES = 4 * 1024 * 1024
-"""Of the lists of items and of their places. Pictures of a thousand tiles have some 50 KB."""
+"""The limit of the item list and the item location table. A picture of a thousand tiles has about 50 KB."""
 
 MAX_BOXES = 10_000
-"""In one box."""
+"""The limit of boxes inside of one box."""
 
 _FILE = frozenset({b"ftyp", b"styp", b"meta", b"mdat", b"moov"})
 _META = frozenset({b"hdlr", b"pitm", b"iloc", b"iinf", b"iref", b"iprp", b"idat", b"dinf", b"grpl"})
@@ -23,14 +23,14 @@ _PROPERTIES = frozenset(
     b"hvcC lhvC av1C avcC vvcC uncC cmpd ispe pasp colr pixi auxC irot imir clap rref lsel a1op a1lx oinf tols "
     b"clli mdcv cclv amve ndwt reve ster prfr".split()
 )
-"""What a decoder wants to know. Others can describe a picture, or where its camera stood."""
+"""Properties that decoders need. Others can describe the picture or the position of the camera."""
 
 _MOVIE, _TRACK = frozenset({b"mvhd", b"trak", b"mvex"}), frozenset({b"tkhd", b"edts", b"tref", b"mdia"})
 _PICTURE_TRACKS = frozenset({b"pict", b"vide", b"auxv"})
 
 
 class Box(NamedTuple):
-    """`start` is where its size is, `body` where its content begins."""
+    """Offsets in the file. `start`: of the box header; `body`: of the content."""
 
     kind: bytes
     start: int
@@ -43,14 +43,14 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
     boxes = _keep_boxes(target, 0, target.tell(), _FILE)
     metas, movies = ([box for box in boxes if box.kind == kind] for kind in (b"meta", b"moov"))
     if len(metas) > 1 or len(movies) > 1 or not boxes or boxes[0].kind != b"ftyp":
-        raise Malformed("such a file has one list of items or one of tracks")
+        raise Malformed("the file does not begin with ftyp, or it has several item or track lists")
     for movie in movies:
         _strip_movie(target, movie)
     data = [Range(box.body, box.end) for box in boxes if box.kind == b"mdat"]
     if metas:
         _strip_items(target, metas[0], data, has_movie=bool(movies))
     elif not movies:
-        raise Malformed("such a file has a list of items or one of tracks")
+        raise Malformed("the file has neither an item list nor a track list")
 
 
 def _strip_items(file: BinaryIO, meta: Box, data: list[Range], *, has_movie: bool) -> None:
@@ -58,7 +58,7 @@ def _strip_items(file: BinaryIO, meta: Box, data: list[Range], *, has_movie: boo
     try:
         pitm, iinf, iloc, iprp = (boxes[kind] for kind in (b"pitm", b"iinf", b"iloc", b"iprp"))
     except KeyError:
-        raise Malformed("a picture has a list of items and one of their places") from None
+        raise Malformed("the item list or the item location table is missing") from None
     # Properties are numbered by their place, so one that is not needed stays as an empty one.
     for box in _keep_boxes(file, iprp.body, iprp.end, frozenset({b"ipco", b"ipma"})):
         if box.kind == b"ipco":
@@ -67,7 +67,7 @@ def _strip_items(file: BinaryIO, meta: Box, data: list[Range], *, has_movie: boo
     idat = boxes.get(b"idat")
     inside = Range(idat.body, idat.end) if idat else Range(0, 0)
     kept, removed = item_ranges(_body(file, iloc), needed, inside)
-    if has_movie:  # its samples lie between the items, so only what items name can be removed
+    if has_movie:  # its samples lie between the items, so only the ranges of items can be removed
         data = [Range(max(one.start, part.start), min(one.end, part.end)) for part in data for one in removed]
     kept.sort()
     for part in (inside, *data):
@@ -84,17 +84,18 @@ def _strip_movie(file: BinaryIO, movie: Box) -> None:
 
 
 def _check_media(file: BinaryIO, media: Box) -> None:
-    """A track of places lies in the same bytes as the pictures: it cannot be told from them by its offsets alone."""
+    """Refuse tracks that are not pictures: a track of locations shares the data box of the pictures, and its samples
+    cannot be told from theirs by the offsets of boxes alone."""
     for box in _boxes(file, media.body, media.end):
         if box.kind == b"hdlr" and _body(file, box)[8:12] not in _PICTURE_TRACKS:
-            raise Malformed("a sequence of pictures has tracks of pictures only")
+            raise Malformed("the sequence has tracks that are not pictures")
 
 
 # ------------------------------------------------------------------ boxes
 
 
 def _keep_boxes(file: BinaryIO, start: int, end: int, kinds: frozenset[bytes]) -> list[Box]:
-    """The boxes of these kinds. All others are emptied."""
+    """Empty all boxes but those of these kinds. Returns the kept ones."""
     boxes = list(_boxes(file, start, end))
     for box in boxes:
         if box.kind not in kinds:
@@ -112,31 +113,31 @@ def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[Box]:
         size, kind, head = int.from_bytes(read(file, 4)), read(file, 4), 8
         if size == 1:
             size, head = int.from_bytes(read(file, 8)), 16
-        elif size == 0:  # up to the end
+        elif size == 0:  # the box extends to the end
             size = end - start
         if size < head or start + size > end:
-            raise Malformed("a box ends with what it is in")
+            raise Malformed("a box extends beyond the box that contains it")
         yield Box(kind, start, start + head, start + size)
         start += size
-    raise Malformed("there are too many boxes in one")
+    raise Malformed("a box contains too many boxes")
 
 
 def _body(file: BinaryIO, box: Box) -> bytes:
     if box.end - box.body > MAX_TABLE_BYTES:
-        raise Malformed("a list is too long")
+        raise Malformed("a table is too long")
     file.seek(box.body)
     return read(file, box.end - box.body)
 
 
 def _entries(file: BinaryIO, iinf: Box) -> list[tuple[int, bytes]]:
-    """The bodies of an item list's entries, each with its place in the file."""
+    """The bodies of the item list's entries, each with its offset in the file."""
     version = _body(file, iinf)[:1]
     start = iinf.body + (6 if version == b"\0" else 8)
     return [(box.body, _body(file, box)) for box in _boxes(file, start, iinf.end) if box.kind == b"infe"]
 
 
 def _gaps(part: Range, kept: Iterable[Range]) -> Iterator[Range]:
-    """What of `part` none of the kept ranges, in their order, needs."""
+    """The ranges of `part` that are in none of the kept ranges, which are sorted."""
     start = part.start
     for one in kept:
         if one.end <= start or one.start >= part.end:

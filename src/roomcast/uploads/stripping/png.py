@@ -16,13 +16,13 @@ _KEPT = frozenset(
 
 def strip(source: BinaryIO, target: BinaryIO) -> None:
     if read(source, 8) != SIGNATURE:
-        raise Malformed("a PNG begins with its signature")
+        raise Malformed("the PNG signature is missing")
     target.write(SIGNATURE)
     has_orientation = False
     while True:
         head = read(source, 8)
         size, kind = struct.unpack(">I4s", head)
-        if kind == b"IEND":  # whatever follows is no part of the picture
+        if kind == b"IEND":  # what follows is not part of the picture
             target.write(_chunk(kind, b""))
             return
         if kind in _KEPT:
@@ -38,7 +38,7 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
         elif kind[0] & 0x20:  # ancillary: a decoder does without it
             skip(source, size + 4)
         else:
-            raise Malformed("a PNG has no such critical chunk")
+            raise Malformed("the PNG has an unknown critical chunk")
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

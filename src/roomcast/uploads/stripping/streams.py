@@ -10,7 +10,7 @@ class Malformed(Exception):
 
 
 def read(source: BinaryIO, size: int) -> bytes:
-    """Exactly `size` bytes, for small parts. Raises Malformed."""
+    """Read exactly `size` bytes, for small parts. Raises Malformed at the end of the file."""
     data = source.read(size)
     if len(data) < size:
         raise Malformed("the file ends too early")
@@ -18,7 +18,7 @@ def read(source: BinaryIO, size: int) -> bytes:
 
 
 def copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
-    """Exactly `size` bytes of any number. Raises Malformed."""
+    """Copy exactly `size` bytes in bounded pieces. Raises Malformed at the end of the file."""
     while size > 0:
         data = read(source, min(size, BUFFER_BYTES))
         target.write(data)
@@ -26,7 +26,7 @@ def copy(source: BinaryIO, target: BinaryIO, size: int) -> None:
 
 
 def skip(source: BinaryIO, size: int) -> None:
-    """A part that ends after the end of the file is found by the next `read`."""
+    """Skip `size` bytes. If they end after the end of the file, the next `read` raises Malformed."""
     source.seek(size, 1)
 
 

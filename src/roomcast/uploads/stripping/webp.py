@@ -15,14 +15,14 @@ _FRAME_HEAD_BYTES = 16
 def strip(source: BinaryIO, target: BinaryIO) -> None:
     riff, size, webp = struct.unpack("<4sI4s", read(source, 12))
     if (riff, webp) != (b"RIFF", b"WEBP"):
-        raise Malformed("a WebP is a RIFF file")
+        raise Malformed("the WebP is not a RIFF file")
     target.write(b"RIFF\0\0\0\0WEBP")
     orientation, end = 1, 8 + size
     flags_at: int | None = None
-    while source.tell() + 8 <= end:  # what follows is no part of the picture
+    while source.tell() + 8 <= end:  # what follows is not part of the picture
         kind, size = struct.unpack("<4sI", read(source, 8))
         if source.tell() + size > end:
-            raise Malformed("a chunk ends with its file")
+            raise Malformed("a chunk extends beyond the file")
         if kind == b"VP8X" and flags_at is None and size == 10:
             flags_at = target.tell() + 8
             _write(target, kind, read(source, size))
@@ -39,7 +39,7 @@ def strip(source: BinaryIO, target: BinaryIO) -> None:
 
 
 def _finish(target: BinaryIO, flags_at: int | None, tiff: bytes) -> None:
-    """Metadata comes last. Only a file with a VP8X chunk, whose flags announce it, has any."""
+    """Write the metadata that is kept at the end. Only a file with a VP8X chunk, whose flags announce it, has any."""
     if flags_at is not None:
         if tiff:
             _write(target, b"EXIF", tiff)
@@ -66,15 +66,15 @@ def _write(target: BinaryIO, kind: bytes, data: bytes) -> None:
 
 
 def _frame(source: BinaryIO, target: BinaryIO, size: int) -> None:
-    """A frame of an animation is a list of chunks itself, unknown ones included."""
+    """Strip a frame of an animation, which is a list of chunks, possibly with unknown ones."""
     if size < _FRAME_HEAD_BYTES:
-        raise Malformed("a frame has a head")
+        raise Malformed("a frame has no header")
     size_at, end = target.tell() + 4, source.tell() + size
     target.write(b"ANMF\0\0\0\0" + read(source, _FRAME_HEAD_BYTES))
     while source.tell() + 8 <= end:
         kind, part = struct.unpack("<4sI", read(source, 8))
         if source.tell() + part > end:
-            raise Malformed("a chunk ends with its frame")
+            raise Malformed("a chunk extends beyond its frame")
         _keep(source, target, kind, part, _PIXELS)
         skip(source, part % 2)
     source.seek(end)

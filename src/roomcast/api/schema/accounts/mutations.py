@@ -36,7 +36,7 @@ PASSWORD_PATH = ("input", "currentPassword")
 MAX_ATTEMPTS = 3
 """Password checks per request. A check is repeated if the stored hash changed between the check and the transaction."""
 
-CONCURRENT_CHANGE = "the password is being changed; try again"
+CONCURRENT_CHANGE = "The password is being changed; try again."
 
 
 @strawberry.type
@@ -231,7 +231,7 @@ async def _check_email_change(context: Context, profile: UpdateProfileInput) -> 
     if user is not None and (profile.email or None) == user.email:
         return False
     if not profile.current_password:
-        raise InvalidCredentials("changing the e-mail address requires the current password", path=PASSWORD_PATH)
+        raise InvalidCredentials("Changing the e-mail address requires the current password.", path=PASSWORD_PATH)
     await context.backend.credentials.verify_password(context.actor, profile.current_password, PASSWORD_PATH)
     return True
 

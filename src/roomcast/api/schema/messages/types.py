@@ -211,7 +211,7 @@ async def _room_and_membership(
     """The room of the message and the viewer's membership in it."""
     room = await context.rooms.load(message.room_id)
     if room is None:
-        raise NotFound("no such room")
+        raise NotFound("There is no such room.")
     return room, await context.memberships.load((room.id, context.actor.user_id))
 
 

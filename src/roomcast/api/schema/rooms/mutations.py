@@ -68,7 +68,7 @@ class Mutation:
         """Create a room that the viewer owns. With an idempotencyKey, repeated calls create only one room."""
         actor, backend = info.context.actor, info.context.backend
         if not backend.members_may_create_rooms and not actor.is_admin:
-            raise Forbidden("only administrators may create rooms on this server")
+            raise Forbidden("Only administrators may create rooms on this server.")
         new = NewRoom(
             name=input.name,
             visibility=input.visibility,
@@ -134,11 +134,11 @@ class Mutation:
         room_id = local_id("room", input.room_id) if input.room_id is not None else None
         code = input.invite_code
         if code is None and input.room_id is None:
-            raise ValidationFailed("a roomId or an inviteCode is required", path=("input",))
+            raise ValidationFailed("A roomId or an inviteCode is required.", path=("input",))
         if code is None:
             return await change_room(context, members.join_room, room_id)
         if input.room_id is not None and room_id is None:
-            raise InviteInvalid("this invite is for another room", path=("input", "inviteCode"))
+            raise InviteInvalid("This invite is for another room.", path=("input", "inviteCode"))
         return await change_room(context, invites.redeem_invite, code, room_id)
 
     @strawberry.mutation

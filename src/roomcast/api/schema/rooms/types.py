@@ -209,7 +209,7 @@ class Room(Node):
     async def stream_cursor(self, room: strawberry.Parent[models.Room], info: Info) -> Cursor:
         head = await info.context.room_heads.load(room.id)
         if head is None:
-            raise NotFound("no such room")
+            raise NotFound("There is no such room.")
         return Cursor(info.context.cursor(room.id, head.last_seq))
 
 

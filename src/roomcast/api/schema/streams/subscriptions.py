@@ -67,5 +67,5 @@ async def _start_at(context: Context, field: str, room_id: str, after: str | Non
 def _read_cursor(text: str, room_id: UUID) -> event_log.Cursor:
     cursor = event_log.parse_cursor(text)
     if cursor.room_id != room_id:
-        raise BadUserInput("this cursor belongs to another room")
+        raise BadUserInput("This cursor belongs to another room.")
     return cursor
