@@ -60,7 +60,7 @@ class Group:
         self._live: dict[GroupMember, None] = {}
         self._feed, self._source = feed, source
         self._ring: Ring[EncodedEvent] = Ring(RING, budget)
-        self._pacer = budget.pacer
+        self._pacer, self._first_payloads = budget.pacer, budget.first_payloads
         self._largest: int | None = None
         self._signals: deque[Any] = deque(maxlen=SIGNALS)
         self._blocks = ReplayCache(feed.name, self._read_shared, budget)
@@ -185,7 +185,9 @@ class Group:
 
     async def _pace(self, count: int) -> None:
         """Wait until so many payloads may be made, if they are probably large."""
-        if self._largest is not None and self._largest >= LARGE_BYTES:
+        if self._largest is None:
+            await self._first_payloads.acquire()
+        elif self._largest >= LARGE_BYTES:
             await self._pacer.wait(count * self._largest)
 
     async def _next_entries(self) -> Sequence[FeedEntry]:

@@ -3,6 +3,7 @@
 from collections import OrderedDict, deque
 from typing import Generic, Protocol, TypeVar
 
+from roomcast.realtime.fair_limiter import FairLimiter
 from roomcast.realtime.pacer import Pacer
 
 Item = TypeVar("Item")
@@ -29,11 +30,16 @@ class BudgetHolder(Protocol):
 
 class ByteBudget:
     """Limits the bytes that all holders of a process have together. Above `limit`, the holder that has grown least
-    recently sheds its items. `pacer`: limits the bytes of large payloads that the process makes in a second."""
+    recently sheds its items.
+
+    `pacer`: limits the bytes of large payloads that the process makes in a second. `first_payloads`: the first payload
+    of each group may be large; one is made in each pass of the event loop.
+    """
 
     def __init__(self, limit: int = PROCESS_BYTES) -> None:
         self.limit, self.used = limit, 0
         self.pacer = Pacer(LARGE_PAYLOAD_BYTES_PER_SECOND)
+        self.first_payloads = FairLimiter(1)
         self._holders: OrderedDict[BudgetHolder, None] = OrderedDict()
 
     def grow(self, holder: BudgetHolder, size: int) -> None:

@@ -23,6 +23,7 @@ from roomcast.api.loaders import AWAITABLE_TYPES
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.metrics import OperationMetrics
+from roomcast.realtime.fair_limiter import FairLimiter
 from roomcast.realtime.retry import retry_until_success
 
 Payload = dict[str, Any]
@@ -56,6 +57,7 @@ class Engine:
         """Without `rates`, there are no rate limits."""
         self.schema, self.backend, self.limits = schema._schema, backend, limits
         self.documents = DocumentCache(self.schema, limits, introspection=introspection)
+        self._parsing = FairLimiter(1)  # a document takes milliseconds, and a client may send hundreds at once
         self._subscribe_slots = asyncio.Semaphore(MAX_CONCURRENT_SUBSCRIBES)
         self._user_slots: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
@@ -65,8 +67,10 @@ class Engine:
         """The operation of a request. Parsing a new document counts against a rate limit. Raises RequestErrors."""
         try:
             text = self._persisted.document_text(request)
-            if self._rates is not None and not self.documents.is_cached(text):
-                await self._rates.admit_parsing(text, caller)
+            if not self.documents.is_cached(text):
+                if self._rates is not None:
+                    await self._rates.admit_parsing(text, caller)
+                await self._parsing.acquire()
             return self.operation(request)
         except RequestErrors as errors:
             self._operations.refused(errors.code)
