@@ -187,6 +187,12 @@ def test_the_page_has_all_codes(page: Parsed) -> None:
     assert listed("close code") == set(re.findall(r"^\| (\d{4}) \|", written, re.MULTILINE)) != set()
 
 
+def test_the_cells_of_a_row_of_codes_have_the_titles_of_their_columns(page: Parsed) -> None:
+    place = next(place for place, (_, found) in enumerate(page.tags) if found.get("id") == "close-codes.4401")
+    cells = [found["data-title"] for tag, found in page.tags[place + 1 :] if tag == "td"][:3]
+    assert cells == ["code", "meaning", "a client should"]
+
+
 def test_every_operation_has_its_example_with_a_link_to_graphiql(page: Parsed) -> None:
     operations = [id_ for id_, kind in page.kinds.items() if kind in {"query", "mutation", "subscription"}]
     assert len([link for link in page.links if link.startswith("/graphql?query=")]) == len(operations)

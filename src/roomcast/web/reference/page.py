@@ -90,7 +90,7 @@ class _Page:
             if isinstance(type_, GraphQLInterfaceType | GraphQLUnionType)
         }
         self.uses = _uses({**self.roots, **self.types})
-        self.errors = document("errors.md").partition("\n")[2]  # without its title
+        self.errors = document("errors.md").split("\n\n", 2)[2]  # without its title and the words on the file
         self.texts = Texts(self.ids())
         self.members = Members(self.texts)
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from html import escape
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -60,6 +61,7 @@ class Texts:
         """
         tokens = self._markdown.parse(text)
         heading, listed = "", set()
+        _label_cells(tokens)
         for place, token in enumerate(tokens):
             if token.type in {"heading_open", "heading_close"}:
                 token.tag = "h3"
@@ -86,6 +88,22 @@ def anchor(heading: str, name: str = "") -> str:
     """The id of a heading, or of a code in the table below it."""
     start = heading.lower().replace(" ", "-")
     return f"{start}.{name}" if name else start
+
+
+def _label_cells(tokens: Sequence[Token]) -> None:
+    """Give each cell the title of its column: a phone shows the cells of a row one below the other."""
+    titles: list[str] = []
+    column = 0
+    for token, following in pairwise(tokens):
+        if token.type == "thead_open":
+            titles = []
+        elif token.type == "th_open":
+            titles.append(following.content)
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "td_open":
+            token.attrs = {"data-title": titles[column]}
+            column += 1
 
 
 def _without_local_links(children: Sequence[Token]) -> Iterator[Token]:

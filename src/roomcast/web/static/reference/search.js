@@ -12,10 +12,12 @@ const entries = [...document.querySelectorAll("[data-kind]")].map(({ id, dataset
   return { id, name, kind: dataset.kind, lower: name.toLowerCase(), last: name.split(".").at(-1).toLowerCase() };
 });
 
-/** The smaller, the better: the name itself, then names that begin with the text, then the rest. Short names first. */
-function rank({ last, lower }, text) {
+const OPERATIONS = new Set(["query", "mutation", "subscription"]);
+
+/** The smaller, the better: the name itself, then names that begin with the text. Operations first, then short names. */
+function rank({ last, lower, kind }, text) {
   const place = last === text || lower === text ? 0 : last.startsWith(text) ? 1 : last.includes(text) ? 2 : 3;
-  return place * 1000 + lower.length;
+  return place * 1000 + (OPERATIONS.has(kind) ? 0 : 100) + lower.length;
 }
 
 function search(text) {
