@@ -8,8 +8,8 @@ from tests.api_clients import LOGIN, PASSWORD, AnonymousClient, Json, sign_up
 from tests.rooms.documents import add, change, invite
 from tests.running_app import RunningApp
 
-PIN = "mutation P($input: MessageIdInput!) { pinMessage(input: $input) { errors { code } } }"
-REACT = "mutation R($input: ReactionInput!) { addReaction(input: $input) { errors { code } } }"
+PIN = "mutation P($id: ID!) { pinMessage(input: {messageId: $id}) { errors { code } } }"
+REACT = 'mutation R($id: ID!) { addReaction(input: {messageId: $id, emoji: "🎉"}) { errors { code } } }'
 CURSOR = "query C($id: ID!) { room(id: $id) { streamCursor } }"
 
 
@@ -38,8 +38,8 @@ async def make_world(app: RunningApp) -> World:
     cursor = (await ann.execute(CURSOR, id=lobby))["room"]["streamCursor"]
     [pinned, hello] = await ann.send_messages(lobby, "Rules of the lobby", "hello")
     reply = succeeded(await bob.send(lobby, "Good morning", threadRootId=hello["id"]))["message"]
-    succeeded(await ann.mutate(PIN, messageId=pinned["id"]))
-    succeeded(await ann.mutate(REACT, messageId=hello["id"], emoji="🎉"))
+    succeeded((await ann.execute(PIN, id=pinned["id"]))["pinMessage"])
+    succeeded((await ann.execute(REACT, id=hello["id"]))["addReaction"])
     anonymous = AnonymousClient(app)
     phone = succeeded(await anonymous.mutate(LOGIN, usernameOrEmail="ann", password=PASSWORD))
     real = {
