@@ -102,7 +102,7 @@ def test_an_installed_wheel_migrates_serves_and_answers(installed: Path, tmp_pat
     with serving([*roomcast(installed), "serve"], port, "", tmp_path / "output", data_dir=tmp_path):
         signed_up = query(port, SIGNUP, input={"username": "ann", "password": "a good long pass phrase"})
         assert signed_up["signup"]["user"]["role"] == "ADMIN"
-        for path in ("/", "/static/app/app.js", "/schema.graphql"):
+        for path in ("/", "/docs", "/static/app/app.js", "/schema.graphql"):
             assert httpx.get(f"http://127.0.0.1:{port}{path}").status_code == 200
 
 

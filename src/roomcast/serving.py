@@ -27,6 +27,7 @@ from roomcast.server import error_responses
 from roomcast.server.http_connections import CONNECTIONS
 from roomcast.settings import OnOff, Settings
 from roomcast.web import pages
+from roomcast.web.reference import routes as reference
 
 SWITCH_INTERVAL_SECONDS = 0.001
 """How long another thread may run Python code while the event loop waits for the interpreter lock, which a request does
@@ -151,5 +152,6 @@ def _routes(settings: Settings, roomcast: Callable[[], Roomcast]) -> list[BaseRo
         Route("/health/ready", ready),
         *files.routes(lambda: roomcast().files),
         *([metrics.route(roomcast, settings.metrics_token)] if settings.serves_metrics else []),
+        *reference.routes(root.printed_schema),
         *pages.routes(),
     ]

@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 async def test_every_link_of_the_front_page_works(open_page: OpenPage) -> None:
     page = await open_page("/")
     links = page.get_by_role("navigation", name="This server").get_by_role("link")
-    await expect(links).to_have_count(3)
+    await expect(links).to_have_count(4)
     for name in await links.all_inner_texts():
         link = links.filter(has_text=name.splitlines()[0])
         answer = await page.request.get(await link.evaluate("link => link.href"), headers={"Accept": "text/html"})

@@ -28,7 +28,8 @@ export function HelpDialog({ onClose }: { onClose(): void }) {
         ))}
       </dl>
       <p class="hint">
-        Building on this server? Open <a href="/graphql">GraphiQL</a> or the <a href="/schema.graphql">schema</a>.
+        Building on this server? Open <a href="/graphql">GraphiQL</a>, the <a href="/docs">API reference</a> or the{" "}
+        <a href="/schema.graphql">schema</a>.
       </p>
     </Dialog>
   );

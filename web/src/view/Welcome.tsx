@@ -3,6 +3,7 @@ import { SignInForm } from "./SignInForm";
 
 const LINKS = [
   { href: "/graphql", name: "GraphiQL", about: "Try the API in the browser" },
+  { href: "/docs", name: "API reference", about: "Types, codes, examples" },
   { href: "/schema.graphql", name: "Schema", about: "For editors and codegen" },
   { href: "/health/ready", name: "Health", about: "Is this server ready?" },
 ];

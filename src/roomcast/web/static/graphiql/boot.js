@@ -78,7 +78,8 @@ function Home({ learned }) {
     if (filled !== text) variableEditor.setValue(filled);
   }, [activeTabIndex, variableEditor, learned.roomId]);
 
-  return createElement("a", { href: "/" }, "roomcast");
+  const home = createElement("a", { href: "/" }, "roomcast");
+  return createElement("span", { className: "ways" }, home, createElement("a", { href: "/docs" }, "API reference"));
 }
 
 function Playground() {
