@@ -46,3 +46,22 @@ async def run(page: Page) -> None:
     """Run the current query. Waits until GraphiQL knows its name, which it reads a tenth of a second after a change."""
     await page.wait_for_function(NAME_IS_KNOWN)
     await page.get_by_role("button", name="Execute query").click()
+
+
+def session_button(page: Page) -> Locator:
+    return page.get_by_role("button", name="Use my session")
+
+
+def event_count(page: Page) -> Locator:
+    """The number of live events, below the result."""
+    return page.get_by_role("status").filter(has_text="newest first")
+
+
+async def use_session(page: Page) -> None:
+    await session_button(page).click()
+    await expect(session_button(page)).to_have_attribute("aria-pressed", "true")
+
+
+async def until_stored(page: Page, text: str, key: str = "tabState") -> None:
+    """Until GraphiQL has stored this text: it stores a changed editor half a second later, and its history on a run."""
+    await page.wait_for_function(f"(text) => sessionStorage['graphiql:{key}']?.includes(text)", arg=text)

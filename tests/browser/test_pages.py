@@ -4,6 +4,7 @@ import hashlib
 import json
 import mimetypes
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,13 +15,15 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
+from roomcast.web.files import Files
 from roomcast.web.pages import DATA_POLICY, PAGE_POLICY, SECURITY_HEADERS, STATIC, SecurityHeaders, playground, routes
 
 VENDOR = STATIC / "graphiql" / "vendor"
+ASSETS = sorted(path for path in STATIC.rglob("*") if path.is_file())
 
 
-async def graphiql(_: Request) -> Response:
-    return playground()
+async def graphiql(request: Request) -> Response:
+    return await playground(request)
 
 
 async def data(_: Request) -> Response:
@@ -79,6 +82,67 @@ async def test_a_revalidated_page_gets_a_304_without_a_new_policy(web: httpx.Asy
     assert (again.status_code, again.content) == (304, b"")
     assert first.headers["cache-control"] == again.headers["cache-control"] == "no-cache"
     assert "content-security-policy" not in again.headers
+
+
+@pytest.mark.parametrize("path", ["/", "/graphql", *(f"/static/{path.relative_to(STATIC)}" for path in ASSETS)])
+async def test_every_file_is_sent_in_gzip_form(web: httpx.AsyncClient, path: str) -> None:
+    plain = await web.get(path, headers={"Accept-Encoding": "identity"})
+    small = await web.get(path, headers={"Accept-Encoding": "br, gzip;q=0.8, *;q=0.1"})
+    assert "content-encoding" not in plain.headers
+    assert small.headers["content-encoding"] == "gzip"
+    assert small.content == plain.content  # httpx has decompressed it
+    for response in (plain, small):
+        assert "Accept-Encoding" in response.headers["vary"]
+    for name in ("content-type", "etag", "last-modified", "cache-control", "vary"):
+        assert small.headers[name] == plain.headers[name]
+    assert small.headers["etag"].startswith('W/"')
+
+
+async def test_the_largest_file_shrinks_to_a_third(web: httpx.AsyncClient) -> None:
+    path = "/static/graphiql/vendor/graphiql.min.js"
+    async with web.stream("GET", path, headers={"Accept-Encoding": "gzip"}) as response:
+        sent = b"".join([chunk async for chunk in response.aiter_raw()])
+    assert len(sent) == int(response.headers["content-length"])
+    assert 3 * len(sent) < (STATIC / path.removeprefix("/static/")).stat().st_size
+
+
+@pytest.mark.parametrize("accepted", ["", "identity", "br", "gzip;q=0", "gzip; q=0.000", "x-gzip"])
+async def test_a_client_that_does_not_accept_gzip_gets_none(web: httpx.AsyncClient, accepted: str) -> None:
+    response = await web.get("/static/app/app.js", headers={"Accept-Encoding": accepted})
+    assert "content-encoding" not in response.headers
+    assert response.content == (STATIC / "app" / "app.js").read_bytes()
+
+
+async def test_a_range_counts_bytes_of_the_file_itself(web: httpx.AsyncClient) -> None:
+    headers = {"Accept-Encoding": "gzip", "Range": "bytes=0-9"}
+    part = await web.get("/static/app/app.js", headers=headers)
+    assert part.status_code == 206
+    assert part.content == (STATIC / "app" / "app.js").read_bytes()[:10]
+
+
+@pytest.mark.parametrize("path", ["/", "/graphql", "/static/graphiql/boot.js"])
+async def test_one_etag_revalidates_both_forms(web: httpx.AsyncClient, path: str) -> None:
+    etag = (await web.get(path, headers={"Accept-Encoding": "gzip"})).headers["etag"]
+    for encoding in ("gzip", "identity"):
+        again = await web.get(path, headers={"Accept-Encoding": encoding, "If-None-Match": etag})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+        assert "Accept-Encoding" in again.headers["vary"]
+    assert (await web.get(path, headers={"If-None-Match": 'W/"another"'})).status_code == 200
+
+
+async def test_a_changed_file_is_compressed_anew(tmp_path: Path) -> None:
+    script = tmp_path / "a.js"
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(Files(directory=tmp_path)), base_url="http://x"
+    ) as client:
+        for text in ("first", "the second"):
+            script.write_text(text)
+            response = await client.get("/a.js")
+            assert (response.text, response.headers["content-encoding"]) == (text, "gzip")
+
+
+async def test_graphiql_is_another_answer_than_the_api(web: httpx.AsyncClient) -> None:
+    assert (await web.get("/graphql")).headers["vary"] == "Accept-Encoding, Accept"
 
 
 async def test_content_types_do_not_depend_on_the_machine(

@@ -1,18 +1,19 @@
 """Serves the chat page and GraphiQL, and adds security headers to every HTTP response."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from roomcast.web.files import Files
+
 STATIC: Final = Path(__file__).parent / "static"
+FILES: Final = Files(directory=STATIC, check_dir=False)  # commands that serve no pages import this, too
 
 PAGE_POLICY: Final = "; ".join(
     (
@@ -38,52 +39,21 @@ SECURITY_HEADERS: Final[dict[str, str]] = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
-# Fixed, because some machines map .js to text/plain, and with `nosniff` browsers then refuse to run it.
-CONTENT_TYPES: Final[dict[str, str]] = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".json": "application/json",
-    ".svg": "image/svg+xml",
-    ".txt": "text/plain; charset=utf-8",
-}
-
 
 def routes() -> list[BaseRoute]:
     """The chat page at `/`, and its files under `/static/`. Only files of this package are served."""
-    files = Files(directory=STATIC)
 
     async def home(request: Request) -> Response:
-        return await files.get_response("app/index.html", request.scope)
+        return await FILES.get_response("app/index.html", request.scope)
 
-    return [Route("/", home), Mount("/static", files, name="static")]
+    return [Route("/", home), Mount("/static", FILES, name="static")]
 
 
-def playground() -> Response:
+async def playground(request: Request) -> Response:
     """The GraphiQL page, the response to a `GET /graphql` that prefers HTML to JSON."""
-    return FileResponse(
-        STATIC / "graphiql" / "index.html",
-        media_type="text/html",
-        headers={"Cache-Control": "no-cache", "Vary": "Accept"},
-    )
-
-
-class Files(StaticFiles):
-    """File names do not change between releases, so browsers revalidate on each use and usually get a 304."""
-
-    def file_response(
-        self,
-        full_path: str | os.PathLike[str],
-        stat_result: os.stat_result,
-        scope: Scope,
-        status_code: int = 200,
-    ) -> Response:
-        response = super().file_response(full_path, stat_result, scope, status_code)
-        response.headers["Cache-Control"] = "no-cache"
-        content_type = CONTENT_TYPES.get(Path(full_path).suffix)
-        if content_type and "content-type" in response.headers:
-            response.headers["Content-Type"] = content_type
-        return response
+    response = await FILES.get_response("graphiql/index.html", request.scope)
+    response.headers.add_vary_header("Accept")
+    return response
 
 
 HSTS: Final = {"Strict-Transport-Security": "max-age=31536000"}

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import orjson
@@ -26,6 +26,8 @@ from roomcast.core.errors import Refused
 from roomcast.core.ids import uuid7
 
 logger = logging.getLogger("roomcast.api")
+
+Playground = Callable[[Request], Awaitable[Response]]
 
 JSON = "application/json"
 GRAPHQL = "application/graphql-response+json"
@@ -90,9 +92,7 @@ class HttpEndpoint:
     """`serve` is `ConnectionRegistry.serve`, which runs streams over HTTP too. `playground` responds to browsers; None
     where it is switched off. `allow_get` accepts queries in the URL."""
 
-    def __init__(
-        self, engine: Engine, serve: Serve, playground: Callable[[], Response] | None, *, allow_get: bool
-    ) -> None:
+    def __init__(self, engine: Engine, serve: Serve, playground: Playground | None, *, allow_get: bool) -> None:
         self.body_timeout = BODY_TIMEOUT_SECONDS
         self._engine, self._serve, self._playground, self._allow_get = engine, serve, playground, allow_get
 
@@ -100,7 +100,7 @@ class HttpEndpoint:
         accept = request.headers.get("accept", "")
         # A person who opens the address in a browser gets the page.
         if self._playground and request.method in SAFE_METHODS and "text/html" in accept:
-            return self._playground()
+            return await self._playground(request)
         request_id = str(uuid7())
         media_type = _media_type(accept)
         try:

@@ -1,8 +1,12 @@
 // Starts GraphiQL on this server: it asks no other host, and what is typed here ends with the browser's tab.
 
+import { clearEvents, eventCount, hideEvents, onEventsChange } from "./events.js";
 import { examples } from "./examples.js";
+import { createFetcher } from "./requests.js";
+import { onSessionChange, sessionUser, setSessionUse, signedInUser } from "./session.js";
+import { hasStoredTabs, storage } from "./storage.js";
 
-const { createElement, useEffect, useMemo, useState } = React;
+const { createElement, Fragment, useEffect, useMemo, useState, useSyncExternalStore } = React;
 
 const headersWith = (token) => `{"Authorization": "Bearer ${token}"}`;
 const TEMPLATE = headersWith("");
@@ -17,14 +21,8 @@ function linkedTabs() {
 function startingTabs() {
   const linked = linkedTabs();
   const tabs = [...linked, ...examples].map((tab) => ({ ...tab, headers: TEMPLATE }));
-  const kept = sessionStorage.getItem("graphiql:tabState") !== null;
   // GraphiQL fills its editors from these three and not from the first of defaultTabs.
-  return { defaultTabs: tabs, ...(linked.length || !kept ? tabs[0] : {}) };
-}
-
-/** Without an Authorization that names no token yet: an untouched Headers tab means nobody, not a bad token. */
-function signedHeaders(headers = {}) {
-  return Object.fromEntries(Object.entries(headers).filter(([, value]) => !/^bearer\s*$/i.test(value)));
+  return { defaultTabs: tabs, ...(linked.length || !hasStoredTabs() ? tabs[0] : {}) };
 }
 
 /** What the next examples need from a result: the token of a sign-in, the id and the position of a new room. */
@@ -33,21 +31,6 @@ function learnedFrom(data) {
   const token = payloads.find((payload) => payload?.tokens)?.tokens.accessToken;
   const room = data?.createRoom?.room;
   return { ...(token && { token }), ...(room && { roomId: room.id, after: room.streamCursor ?? null }) };
-}
-
-function watchingFetcher(learn) {
-  const socket = new URL("/graphql", location.href);
-  socket.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-  const send = GraphiQL.createFetcher({
-    url: "/graphql",
-    subscriptionUrl: socket.href,
-    enableIncrementalDelivery: false,
-  });
-  return async (operation, options) => {
-    const result = await send(operation, { ...options, headers: signedHeaders(options?.headers) });
-    learn(learnedFrom(result?.data));
-    return result;
-  };
 }
 
 /** An example's Variables with its room filled in; any other text as it was. */
@@ -59,17 +42,19 @@ function filledVariables(text, { roomId, after }) {
     .replace('"after": null', () => `"after": ${JSON.stringify(after)}`);
 }
 
-/** The way home; and, being inside GraphiQL's editors, the one who writes what was learned into the open tab. */
-function Home({ learned }) {
+/** Writes what was learned into the open tab. In GraphiQL's header, because it needs the editors. */
+function TabFiller({ learned }) {
   const { activeTabIndex, headerEditor, variableEditor } = GraphiQL.React.useEditorContext();
   const [written] = useState(() => new Set(["", TEMPLATE]));
+  // The session is named by the button alone: a token in Headers would be sent in its place.
+  const token = useSyncExternalStore(onSessionChange, sessionUser) === null ? learned.token : "";
 
   useEffect(() => {
     if (!headerEditor || !written.has(headerEditor.getValue())) return;
-    const headers = headersWith(learned.token);
+    const headers = headersWith(token);
     written.add(headers);
     headerEditor.setValue(headers);
-  }, [activeTabIndex, headerEditor, learned.token, written]);
+  }, [activeTabIndex, headerEditor, token, written]);
 
   useEffect(() => {
     if (!variableEditor || !learned.roomId) return;
@@ -78,15 +63,54 @@ function Home({ learned }) {
     if (filled !== text) variableEditor.setValue(filled);
   }, [activeTabIndex, variableEditor, learned.roomId]);
 
-  const home = createElement("a", { href: "/" }, "roomcast");
-  return createElement("span", { className: "ways" }, home, createElement("a", { href: "/docs" }, "API reference"));
+  return null;
 }
 
-function Playground() {
+/** Sends requests with the token of the chat page's session, where Headers has none. */
+function SessionButton() {
+  const signedIn = useSyncExternalStore(onSessionChange, signedInUser) !== null;
+  const isUsed = useSyncExternalStore(onSessionChange, sessionUser) !== null;
+  const title = isUsed
+    ? "Requests are sent as the user of the chat page, except from tabs with a token in Headers"
+    : "Send requests as the user of the chat page, until you reload or sign out";
+  const options = {
+    type: "button",
+    className: "session-button",
+    disabled: !signedIn,
+    "aria-pressed": isUsed,
+    title: signedIn ? title : "Sign in on the chat page first",
+    onClick: () => setSessionUse(!isUsed),
+  };
+  return createElement("button", options, "Use my session");
+}
+
+/** Below the result: the number of live events, and a warning about a query that somebody else may have written. */
+function ResultBar({ isLinked }) {
+  const { activeTabIndex } = GraphiQL.React.useEditorContext();
+  const count = useSyncExternalStore(onEventsChange, eventCount);
+  useEffect(hideEvents, [activeTabIndex]);
+  return createElement(
+    Fragment,
+    null,
+    isLinked &&
+      createElement("p", { role: "note" }, "This page was opened with a query from a link. Read it before you run it."),
+    count !== null &&
+      createElement(
+        "p",
+        null,
+        createElement("output", null, `${count} ${count === 1 ? "event" : "events"}, newest first`),
+        createElement("button", { type: "button", onClick: clearEvents }, "Clear events"),
+      ),
+  );
+}
+
+function Playground({ tabs, isLinked }) {
   const [learned, setLearned] = useState({ token: "", roomId: "", after: null });
-  const fetcher = useMemo(() => watchingFetcher((news) => setLearned((known) => ({ ...known, ...news }))), []);
+  const fetcher = useMemo(
+    () => createFetcher((data) => setLearned((known) => ({ ...known, ...learnedFrom(data) }))),
+    [],
+  );
   const plugins = useMemo(() => [GraphiQLPluginExplorer.explorerPlugin()], []);
-  const tabs = useMemo(startingTabs, []);
   const options = {
     fetcher,
     plugins,
@@ -94,14 +118,24 @@ function Playground() {
     defaultHeaders: TEMPLATE,
     defaultEditorToolsVisibility: "headers",
     shouldPersistHeaders: false,
-    // The history keeps Headers and Variables, so tokens and passwords: in localStorage they would outlive the tab.
-    storage: sessionStorage,
+    storage,
   };
   return createElement(
     GraphiQL,
     options,
-    createElement(GraphiQL.Logo, null, createElement(Home, { learned })),
+    createElement(
+      GraphiQL.Logo,
+      null,
+      createElement(TabFiller, { learned }),
+      createElement(SessionButton),
+      createElement("a", { href: "/docs" }, "API reference"),
+      createElement("a", { href: "/" }, "roomcast"),
+    ),
+    createElement(GraphiQL.Footer, null, createElement(ResultBar, { isLinked })),
   );
 }
 
-ReactDOM.createRoot(document.getElementById("playground")).render(createElement(Playground));
+const page = { tabs: startingTabs(), isLinked: linkedTabs().length > 0 };
+// The query is in a tab now. A reload would open another tab with it.
+if (page.isLinked) history.replaceState(null, "", location.pathname);
+ReactDOM.createRoot(document.getElementById("playground")).render(createElement(Playground, page));
