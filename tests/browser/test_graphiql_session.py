@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Browser, Page, Request, expect
 
 from tests.browser.another_client import create_room, say
-from tests.browser.chat_page import Somebody, arrive, new_name
+from tests.browser.chat_page import Account, new_name, open_with_session
 from tests.browser.conftest import open_browser
 from tests.browser.playground import (
     OpenPage,
@@ -34,9 +34,9 @@ RENEWED = f"(old) => {STORED}.accessToken !== old"
 KEPT = "JSON.stringify([Object.entries(sessionStorage), history.state, document.cookie, location.href])"
 
 
-async def arrive_at_graphiql(open_page: OpenPage, who: Somebody) -> Page:
+async def open_graphiql(open_page: OpenPage, who: Account) -> Page:
     """GraphiQL in the browser of somebody who is signed in on the chat page."""
-    await (await arrive(open_page, who)).close()
+    await (await open_with_session(open_page, who)).close()
     return await open_graphiql(open_page)
 
 
@@ -46,8 +46,8 @@ async def ask_who(page: Page) -> None:
 
 
 async def test_one_click_makes_the_pages_session_the_token(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
-    page = await arrive_at_graphiql(open_page, ann)
+    ann = Account(server, "ann")
+    page = await open_graphiql(open_page, ann)
     await ask_who(page)
     await expect(answer(page)).to_contain_text('"me": null')
     await use_session(page)
@@ -64,8 +64,8 @@ async def test_without_a_session_there_is_nothing_to_click(open_page: OpenPage) 
 
 
 async def test_a_token_in_headers_is_sent_instead(open_page: OpenPage, server: str) -> None:
-    ann, bob = Somebody(server, "ann"), Somebody(server, "bob")
-    page = await arrive_at_graphiql(open_page, ann)
+    ann, bob = Account(server, "ann"), Account(server, "bob")
+    page = await open_graphiql(open_page, ann)
     await use_session(page)
     await write(page, "Headers", json.dumps({"authorization": f"Bearer {bob.token}"}))
     await ask_who(page)
@@ -73,8 +73,8 @@ async def test_a_token_in_headers_is_sent_instead(open_page: OpenPage, server: s
 
 
 async def test_a_link_or_a_reload_cannot_make_the_click(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
-    page = await arrive_at_graphiql(open_page, ann)
+    ann = Account(server, "ann")
+    page = await open_graphiql(open_page, ann)
     await use_session(page)
     sent: list[Request] = []
     page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
@@ -88,9 +88,9 @@ async def test_a_link_or_a_reload_cannot_make_the_click(open_page: OpenPage, ser
 
 
 async def test_the_token_is_in_no_storage_and_no_address(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
+    ann = Account(server, "ann")
     room = create_room(server, ann.token, new_name("room"))
-    page = await arrive_at_graphiql(open_page, ann)
+    page = await open_graphiql(open_page, ann)
     addresses: list[str] = []
     page.on("request", lambda request: addresses.append(request.url))
     page.on("websocket", lambda socket: addresses.append(socket.url))
@@ -113,9 +113,9 @@ async def test_the_token_is_in_no_storage_and_no_address(open_page: OpenPage, se
 
 
 async def test_signing_out_on_the_page_ends_the_use(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
+    ann = Account(server, "ann")
     room = create_room(server, ann.token, new_name("room"))
-    chat = await arrive(open_page, ann)
+    chat = await open_with_session(open_page, ann)
     await chat.goto(f"/#{room['id']}")
     page = await open_graphiql(open_page)
     await use_session(page)
@@ -129,9 +129,9 @@ async def test_signing_out_on_the_page_ends_the_use(open_page: OpenPage, server:
 
 
 async def test_no_longer_using_the_session_ends_its_subscriptions(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
+    ann = Account(server, "ann")
     room = create_room(server, ann.token, new_name("room"))
-    page = await arrive_at_graphiql(open_page, ann)
+    page = await open_graphiql(open_page, ann)
     await use_session(page)
     await listen(page, room)
     await until_live(page, ann, room["id"])
@@ -141,10 +141,10 @@ async def test_no_longer_using_the_session_ends_its_subscriptions(open_page: Ope
 
 
 async def test_the_next_user_of_the_page_is_not_used(open_page: OpenPage, server: str) -> None:
-    ann, bob = Somebody(server, "ann"), Somebody(server, "bob")
-    page = await arrive_at_graphiql(open_page, ann)
+    ann, bob = Account(server, "ann"), Account(server, "bob")
+    page = await open_graphiql(open_page, ann)
     await use_session(page)
-    await arrive(open_page, bob)
+    await open_with_session(open_page, bob)
     await expect(session_button(page)).to_have_attribute("aria-pressed", "false")
     await expect(session_button(page)).to_be_enabled()
     await ask_who(page)
@@ -157,8 +157,8 @@ async def test_the_next_user_of_the_page_is_not_used(open_page: OpenPage, server
     ids=["stale by the clock", "refused by the server"],
 )
 async def test_an_expired_token_is_refreshed(open_page: OpenPage, server: str, change: dict[str, object]) -> None:
-    ann = Somebody(server, "ann")
-    page = await arrive_at_graphiql(open_page, ann)
+    ann = Account(server, "ann")
+    page = await open_graphiql(open_page, ann)
     await page.evaluate(CHANGE, change)
     old = await page.evaluate(f"{STORED}.accessToken")
     await use_session(page)
@@ -171,8 +171,8 @@ async def test_an_expired_token_is_refreshed(open_page: OpenPage, server: str, c
 
 
 async def test_a_session_that_cannot_be_refreshed_says_what_to_do(open_page: OpenPage, server: str) -> None:
-    ann = Somebody(server, "ann")
-    page = await arrive_at_graphiql(open_page, ann)
+    ann = Account(server, "ann")
+    page = await open_graphiql(open_page, ann)
     await page.evaluate(CHANGE, {"staleAt": 0, "refreshToken": "unknown"})
     await use_session(page)
     await ask_who(page)
@@ -183,10 +183,10 @@ async def test_a_subscription_outlives_its_token(chromium: Browser, tmp_path: Pa
     process = Process(f"sqlite:///{tmp_path}/chat.db", tmp_path, access_token_seconds=4)
     await process.start()
     try:
-        ann = Somebody(process.url, "ann")
+        ann = Account(process.url, "ann")
         room = create_room(process.url, ann.token, new_name("room"))
         async with open_browser(chromium, process.url) as open_page:
-            page = await arrive_at_graphiql(open_page, ann)
+            page = await open_graphiql(open_page, ann)
             await page.evaluate(CHANGE, {"staleAt": 0})
             await use_session(page)
             await listen(page, room)
@@ -208,7 +208,7 @@ async def listen(page: Page, room: dict[str, str]) -> None:
     await run(page)
 
 
-async def until_live(page: Page, who: Somebody, room_id: str) -> None:
+async def until_live(page: Page, who: Account, room_id: str) -> None:
     """Until the running subscription has shown a message."""
     say(who.server, who.token, room_id, "Are you there?")
     await expect(answer(page)).to_contain_text("Are you there?")
