@@ -34,7 +34,7 @@ RENEWED = f"(old) => {STORED}.accessToken !== old"
 KEPT = "JSON.stringify([Object.entries(sessionStorage), history.state, document.cookie, location.href])"
 
 
-async def open_graphiql(open_page: OpenPage, who: Account) -> Page:
+async def open_graphiql_signed_in(open_page: OpenPage, who: Account) -> Page:
     """GraphiQL in the browser of somebody who is signed in on the chat page."""
     await (await open_with_session(open_page, who)).close()
     return await open_graphiql(open_page)
@@ -47,7 +47,7 @@ async def ask_who(page: Page) -> None:
 
 async def test_one_click_makes_the_pages_session_the_token(open_page: OpenPage, server: str) -> None:
     ann = Account(server, "ann")
-    page = await open_graphiql(open_page, ann)
+    page = await open_graphiql_signed_in(open_page, ann)
     await ask_who(page)
     await expect(answer(page)).to_contain_text('"me": null')
     await use_session(page)
@@ -65,7 +65,7 @@ async def test_without_a_session_there_is_nothing_to_click(open_page: OpenPage) 
 
 async def test_a_token_in_headers_is_sent_instead(open_page: OpenPage, server: str) -> None:
     ann, bob = Account(server, "ann"), Account(server, "bob")
-    page = await open_graphiql(open_page, ann)
+    page = await open_graphiql_signed_in(open_page, ann)
     await use_session(page)
     await write(page, "Headers", json.dumps({"authorization": f"Bearer {bob.token}"}))
     await ask_who(page)
@@ -74,7 +74,7 @@ async def test_a_token_in_headers_is_sent_instead(open_page: OpenPage, server: s
 
 async def test_a_link_or_a_reload_cannot_make_the_click(open_page: OpenPage, server: str) -> None:
     ann = Account(server, "ann")
-    page = await open_graphiql(open_page, ann)
+    page = await open_graphiql_signed_in(open_page, ann)
     await use_session(page)
     sent: list[Request] = []
     page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
@@ -90,7 +90,7 @@ async def test_a_link_or_a_reload_cannot_make_the_click(open_page: OpenPage, ser
 async def test_the_token_is_in_no_storage_and_no_address(open_page: OpenPage, server: str) -> None:
     ann = Account(server, "ann")
     room = create_room(server, ann.token, new_name("room"))
-    page = await open_graphiql(open_page, ann)
+    page = await open_graphiql_signed_in(open_page, ann)
     addresses: list[str] = []
     page.on("request", lambda request: addresses.append(request.url))
     page.on("websocket", lambda socket: addresses.append(socket.url))
@@ -131,7 +131,7 @@ async def test_signing_out_on_the_page_ends_the_use(open_page: OpenPage, server:
 async def test_no_longer_using_the_session_ends_its_subscriptions(open_page: OpenPage, server: str) -> None:
     ann = Account(server, "ann")
     room = create_room(server, ann.token, new_name("room"))
-    page = await open_graphiql(open_page, ann)
+    page = await open_graphiql_signed_in(open_page, ann)
     await use_session(page)
     await listen(page, room)
     await until_live(page, ann, room["id"])
@@ -142,7 +142,7 @@ async def test_no_longer_using_the_session_ends_its_subscriptions(open_page: Ope
 
 async def test_the_next_user_of_the_page_is_not_used(open_page: OpenPage, server: str) -> None:
     ann, bob = Account(server, "ann"), Account(server, "bob")
-    page = await open_graphiql(open_page, ann)
+    page = await open_graphiql_signed_in(open_page, ann)
     await use_session(page)
     await open_with_session(open_page, bob)
     await expect(session_button(page)).to_have_attribute("aria-pressed", "false")
@@ -158,7 +158,7 @@ async def test_the_next_user_of_the_page_is_not_used(open_page: OpenPage, server
 )
 async def test_an_expired_token_is_refreshed(open_page: OpenPage, server: str, change: dict[str, object]) -> None:
     ann = Account(server, "ann")
-    page = await open_graphiql(open_page, ann)
+    page = await open_graphiql_signed_in(open_page, ann)
     await page.evaluate(CHANGE, change)
     old = await page.evaluate(f"{STORED}.accessToken")
     await use_session(page)
@@ -172,7 +172,7 @@ async def test_an_expired_token_is_refreshed(open_page: OpenPage, server: str, c
 
 async def test_a_session_that_cannot_be_refreshed_says_what_to_do(open_page: OpenPage, server: str) -> None:
     ann = Account(server, "ann")
-    page = await open_graphiql(open_page, ann)
+    page = await open_graphiql_signed_in(open_page, ann)
     await page.evaluate(CHANGE, {"staleAt": 0, "refreshToken": "unknown"})
     await use_session(page)
     await ask_who(page)
@@ -186,7 +186,7 @@ async def test_a_subscription_outlives_its_token(chromium: Browser, tmp_path: Pa
         ann = Account(process.url, "ann")
         room = create_room(process.url, ann.token, new_name("room"))
         async with open_browser(chromium, process.url) as open_page:
-            page = await open_graphiql(open_page, ann)
+            page = await open_graphiql_signed_in(open_page, ann)
             await page.evaluate(CHANGE, {"staleAt": 0})
             await use_session(page)
             await listen(page, room)
