@@ -40,7 +40,7 @@ ALL_VIEWER_FIELDS = """
 DOCUMENTS = (
     f"subscription {{ roomMessages(roomId: 1) {{ cursor message {{ ...W }} }} }} {ALL_VIEWER_FIELDS}",
     "subscription { roomEvents(roomId: 1) { at ... on MessageCreated { message { ...W } } cursor "
-    "... on MessageUpdated { reason message { ...M } } ... on RoomChanged { room { ...R } } } } "
+    "... on MessageUpdated { updateReason message { ...M } } ... on RoomChanged { room { ...R } } } } "
     "fragment M on Message { viewerCanEdit ...N } fragment N on Node { id ... on Message { viewerCanEdit seq } } "
     "fragment R on Room { viewerMembership { role } lastMessage { viewerCanEdit } viewerMembership { joinedAt } }"
     + ALL_VIEWER_FIELDS,
