@@ -68,7 +68,7 @@ def documents(root: str) -> st.SearchStrategy[str]:
     types = [each for each in parse(SCHEMA).definitions if getattr(each, "name", None)]
     types = [each for each in types if each.name.value not in ("Query", "Mutation", "Subscription")]  # type: ignore[attr-defined]
     plain = "\n".join(print_ast(visit(each, WithoutArguments())) for each in types)
-    scalars = {name: st.just(nodes.String("x")) for name in ("UUID", "Cursor", "DateTime", "URL", "Seq")}
+    scalars = {name: st.just(nodes.String("x")) for name in ("UUID", "Cursor", "DateTime", "URL", "Seq", "Long")}
     return queries(f"{plain}\n{root}", custom_scalars=scalars).map(lambda text: f"subscription {text}")
 
 
