@@ -2,7 +2,10 @@
 
 from typing import Any
 
+import pytest
+
 from roomcast.api.execution.requests import Request
+from roomcast.realtime.group import Group
 from tests.api_clients import Json, UserClient
 from tests.delivery.test_sharing import MARK, PIN, REACT, groups
 from tests.rooms.documents import change
@@ -113,8 +116,11 @@ async def test_changes_of_members_carry_the_member_and_the_room(
         ]  # fmt: skip
 
 
-async def test_a_replay_shows_members_as_they_are_after_the_last_change(ann: UserClient, bob: UserClient) -> None:
-    """Ranges that were replayed are kept for two seconds, so a change has to clear them."""
+async def test_a_replay_shows_members_as_they_are_after_the_last_change(
+    ann: UserClient, bob: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blocks that were replayed are kept for two seconds, so a change has to clear them."""
+    monkeypatch.setattr(Group, "_block_size", lambda _: 1)
     room_id = await ann.create_room("den")
     async with ann.connect() as connection:
         [first] = await (await connection.subscribe(EVENTS, id=room_id)).wait_until_ready()

@@ -11,7 +11,7 @@ ACTIVITY = "query A($id: ID!) { room(id: $id) { createdAt lastActivityAt lastMes
 
 async def find(client: UserClient, name: str) -> str | None:
     room = (await client.execute(BY_NAME, name=name))["roomByName"]
-    return room and room["id"]
+    return str(room["id"]) if room else None
 
 
 @pytest.mark.parametrize("name", ["Café 1", " café  1 ", "CAFE l", "сafé I"])
