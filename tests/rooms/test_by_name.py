@@ -4,6 +4,7 @@ import pytest
 
 from tests.api_clients import AnonymousClient, UserClient
 from tests.rooms.documents import change
+from tests.statements import statements
 
 BY_NAME = "query N($name: String!) { roomByName(name: $name) { id name } }"
 ACTIVITY = "query A($id: ID!) { room(id: $id) { createdAt lastActivityAt lastMessage { createdAt } } }"
@@ -59,3 +60,17 @@ async def test_activity_is_the_newest_message_outside_threads(bob: UserClient) -
     assert room["lastActivityAt"] == room["lastMessage"]["createdAt"] == message["createdAt"]
     rooms = await bob.execute("{ rooms { nodes { lastActivityAt } } }")
     assert rooms["rooms"]["nodes"] == [{"lastActivityAt": message["createdAt"]}]
+
+
+async def test_a_page_of_rooms_reads_activity_and_memberships_with_few_statements(bob: UserClient) -> None:
+    document = "{ rooms(first: 100) { nodes { lastActivityAt viewerMembership { id room { id name } } } } }"
+    counts = []
+    for number in (2, 6):
+        for each in range(number):
+            await bob.create_room(f"room {number} {each}")
+        with statements() as seen:
+            nodes = (await bob.execute(document))["rooms"]["nodes"]
+        counts.append(len(seen))
+    assert len(nodes) == 8
+    assert counts[0] == counts[1]
+    assert sum("FROM rooms" in statement for statement in seen) == 1, seen

@@ -1,6 +1,7 @@
 """Queries about the server and its limits, and the lookup of any object by its global id."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Annotated, Any, Final
@@ -24,6 +25,13 @@ from roomcast.presence.policy import TYPING_EXPIRY_SECONDS, TYPING_REFRESH_SECON
 
 MAX_NODES = 100
 
+
+@cache
+def can_decode_pictures() -> bool:
+    """Whether the optional dependency that makes thumbnails is installed. It does not change while a process runs."""
+    return find_spec("PIL") is not None
+
+
 CAPABILITIES: Final[Mapping[str, tuple[str, Callable[[Backend], bool]]]] = {
     "roomCreation": (
         "every user may create rooms; without it, only administrators",
@@ -32,7 +40,7 @@ CAPABILITIES: Final[Mapping[str, tuple[str, Callable[[Backend], bool]]]] = {
     "search": ("`searchMessages`", lambda _: True),
     "thumbnails": (
         "`thumbnailUrl`, `width` and `height` of pictures, and pictures of users",
-        lambda _: find_spec("PIL") is not None,
+        lambda _: can_decode_pictures(),
     ),
     "webPush": ("push notifications of browsers, see `vapidPublicKey`", lambda backend: backend.notifier is not None),
 }
