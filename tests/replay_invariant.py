@@ -98,7 +98,7 @@ def _apply_room(known: Known, event: Json) -> None:
 
 EVENTS: dict[str, tuple[str, Callable[[Known, Json], None]]] = {
     "MessageCreated": ("message { threadRoot { thread { " + THREAD + " } } " + MESSAGE + " }", _apply_created),
-    "MessageUpdated": ("reason message { " + MESSAGE + " }", _apply_message),
+    "MessageUpdated": ("updateReason message { " + MESSAGE + " }", _apply_message),
     "MessageDeleted": ("messageId messageSeq deletedBy { username }", _apply_deleted),
     "ReactionChanged": ("messageId emoji added count user { id }", _apply_reaction),
     "MemberChanged": ("user { id } change role mutedUntil", _apply_member),

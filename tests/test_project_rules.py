@@ -95,7 +95,7 @@ def test_the_schema_file_is_up_to_date() -> None:
 def test_a_changed_schema_is_found(copy: Path) -> None:
     server_types = copy / "src" / "roomcast" / "api" / "schema" / "server.py"
     server_types.write_text(
-        server_types.read_text().replace("    version: str\n", "    version: str\n    motto: str\n")
+        server_types.read_text().replace("class ServerInfo:\n", "class ServerInfo:\n    motto: str\n")
     )
     printed = run(copy, "roomcast.cli", "export-schema")
     assert printed.returncode == 0, printed.stderr

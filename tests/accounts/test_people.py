@@ -8,8 +8,8 @@ import pytest
 from roomcast.accounts.actions import NewAccount, create_user
 from roomcast.accounts.models import UserRole
 from roomcast.core.paging import write_cursor
-from tests.accounts.documents import SET_ROLE, TRY, UPDATE_PROFILE, USERS, codes
-from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient
+from tests.accounts.documents import BAN, SET_ROLE, TRY, UPDATE_PROFILE, USERS, codes
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, Json, UserClient, sign_up
 from tests.running_app import RunningApp
 from tests.statements import statements
 
@@ -221,3 +221,42 @@ async def test_concurrent_sign_ups_with_look_alike_names_create_one_account(
     names = ["Gilles", "gi11es", "GiIIes", "gilles"]
     payloads = await asyncio.gather(*(anonymous.mutate(SIGNUP, username=name, password=PASSWORD) for name in names))
     assert sorted(codes(payload) for payload in payloads) == [[], *[["USERNAME_TAKEN"]] * 3]
+
+
+# ------------------------------------------------------------------ bans
+
+
+async def test_only_administrators_see_who_is_banned_and_since_when(
+    ann: UserClient, bob: UserClient, cleo: UserClient
+) -> None:
+    document = "query U($id: ID!) { user(id: $id) { bannedAt } node(id: $id) { ... on User { bannedAt } } }"
+    assert (await ann.execute(document, id=bob.id))["user"] == {"bannedAt": None}
+    room_id = await bob.create_room("den")
+    assert codes(await ann.mutate(BAN, userId=bob.id)) == []
+    shown = await ann.execute(document, id=bob.id)
+    assert shown["user"]["bannedAt"] is not None
+    assert shown["node"] == shown["user"]
+    hidden = {"bannedAt": None}
+    assert await cleo.execute(document, id=bob.id) == {"user": hidden, "node": hidden}
+    members = "query M($id: ID!) { room(id: $id) { members { nodes { user { username bannedAt } } } } }"
+    for client, expected in ((ann, shown["user"]["bannedAt"]), (cleo, None)):
+        [member] = (await client.execute(members, id=room_id))["room"]["members"]["nodes"]
+        assert member["user"] == {"username": "bob", "bannedAt": expected}
+
+
+async def test_subscribers_of_one_document_see_bans_by_their_own_role(ann: UserClient, bob: UserClient) -> None:
+    room_id = await ann.create_room("den", memberIds=[bob.id])
+    document = (
+        "subscription E($id: ID!) { roomEvents(roomId: $id) { __typename "
+        "... on MemberChanged { user { username bannedAt } } } }"
+    )
+    async with await sign_up(ann.app, "dora") as dora, ann.connect() as one, bob.connect() as other:
+        await dora.join(room_id)
+        await ann.mutate(BAN, userId=dora.id)
+        streams = [await connection.subscribe(document, id=room_id) for connection in (one, other)]
+        for stream in streams:
+            await stream.wait_until_ready()
+        remove = "mutation R($input: RemoveMemberInput!) { removeMember(input: $input) { errors { code } } }"
+        await ann.mutate(remove, roomId=room_id, userId=dora.id)
+        shown = [(await stream.next_event())["user"] for stream in streams]
+    assert [user["bannedAt"] is not None for user in shown] == [True, False]

@@ -40,7 +40,7 @@ ALL_VIEWER_FIELDS = """
 DOCUMENTS = (
     f"subscription {{ roomMessages(roomId: 1) {{ cursor message {{ ...W }} }} }} {ALL_VIEWER_FIELDS}",
     "subscription { roomEvents(roomId: 1) { at ... on MessageCreated { message { ...W } } cursor "
-    "... on MessageUpdated { reason message { ...M } } ... on RoomChanged { room { ...R } } } } "
+    "... on MessageUpdated { updateReason message { ...M } } ... on RoomChanged { room { ...R } } } } "
     "fragment M on Message { viewerCanEdit ...N } fragment N on Node { id ... on Message { viewerCanEdit seq } } "
     "fragment R on Room { viewerMembership { role } lastMessage { viewerCanEdit } viewerMembership { joinedAt } }"
     + ALL_VIEWER_FIELDS,
@@ -68,7 +68,7 @@ def documents(root: str) -> st.SearchStrategy[str]:
     types = [each for each in parse(SCHEMA).definitions if getattr(each, "name", None)]
     types = [each for each in types if each.name.value not in ("Query", "Mutation", "Subscription")]  # type: ignore[attr-defined]
     plain = "\n".join(print_ast(visit(each, WithoutArguments())) for each in types)
-    scalars = {name: st.just(nodes.String("x")) for name in ("UUID", "Cursor", "DateTime", "URL", "Seq")}
+    scalars = {name: st.just(nodes.String("x")) for name in ("UUID", "Cursor", "DateTime", "URL", "Seq", "Long")}
     return queries(f"{plain}\n{root}", custom_scalars=scalars).map(lambda text: f"subscription {text}")
 
 

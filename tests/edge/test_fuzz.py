@@ -229,6 +229,7 @@ def schema() -> GraphQLSchema:
     for name in ("UUID", "Cursor", "DateTime", "URL"):
         scalar(name, texts.map(nodes.String))
     scalar("Seq", st.integers().map(nodes.Int))
+    scalar("Long", st.integers().map(nodes.Int))
     return schemathesis.graphql.from_path("schema.graphql")
 
 

@@ -27,7 +27,7 @@ SILENCE_SECONDS = 15.0
 
 INBOX = (
     "subscription Inbox { inboxEvents { __typename ... on InboxSnapshot { rooms { roomId unreadCount lastReadSeq } } "
-    "... on UnreadChanged { room { roomId unreadCount lastReadSeq } } } }"
+    "... on UnreadChanged { unread { roomId unreadCount lastReadSeq } } } }"
 )
 
 
@@ -175,7 +175,7 @@ class InboxClient:
             if event["__typename"] == "InboxSnapshot":
                 self.unread, self.is_open = {room["roomId"]: room for room in event["rooms"]}, True
             elif event["__typename"] == "UnreadChanged":
-                self.unread[event["room"]["roomId"]] = event["room"]
+                self.unread[event["unread"]["roomId"]] = event["unread"]
 
 
 async def query(server: Process, token: str, document: str, **variables: Any) -> Json:

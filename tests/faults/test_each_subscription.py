@@ -27,7 +27,7 @@ STREAM_SECONDS = 30.0
 MISSED = 3
 INBOX = (
     "subscription Inbox { inboxEvents { __typename "
-    "... on InboxSnapshot { rooms { roomId unreadCount } } ... on UnreadChanged { room { roomId unreadCount } } } }"
+    "... on InboxSnapshot { rooms { roomId unreadCount } } ... on UnreadChanged { unread { roomId unreadCount } } } }"
 )
 
 SUBSCRIBING = [choice for choice in FAULT_TYPES if choice[0] in (FaultType.CUT, FaultType.MUTE, FaultType.STALL)]
@@ -195,7 +195,7 @@ async def check_inbox(lane: Lane, subscription: ClientSubscription, room_id: str
     expected = {"roomId": room_id, "unreadCount": 2}
     async with asyncio.timeout(STREAM_SECONDS):
         event = await subscription.next_event()
-        while expected not in (event.get("room"), *event.get("rooms", ())):  # an outage brings a new snapshot
+        while expected not in (event.get("unread"), *event.get("rooms", ())):  # an outage brings a new snapshot
             event = await subscription.next_event()
 
 

@@ -17,7 +17,7 @@ async def test_an_edit_is_announced_replayed_and_kept_as_a_revision(ann: UserCli
     async with replay_invariant(bob, room_id) as events:
         edited = await ann.mutate(EDIT, messageId=message["id"], body="first", expectedRevision=1)
     assert event_kinds(events) == ["MessageUpdated"]
-    assert events[0]["reason"] == "EDITED"
+    assert events[0]["updateReason"] == "EDITED"
     assert events[0]["cursor"] == edited["cursor"]
     assert (edited["message"]["body"], edited["message"]["revision"]) == ("first", 2)
     assert edited["message"]["seq"] == message["seq"]

@@ -28,12 +28,12 @@ async def test_pins_are_announced_and_the_newest_pin_comes_first(ann: UserClient
     async with replay_invariant(bob, room_id) as events:
         for message in (menu, rules, rules):
             assert codes(await ann.mutate(PIN, messageId=message["id"])) == []
-    assert [event["reason"] for event in events] == ["PINNED", "PINNED"]
+    assert [event["updateReason"] for event in events] == ["PINNED", "PINNED"]
     assert await pinned(bob, room_id) == ["rules", "menu"]
     async with replay_invariant(bob, room_id) as events:
         await ann.mutate(UNPIN, messageId=rules["id"])
         await ann.mutate(UNPIN, messageId=rules["id"])
-    assert [event["reason"] for event in events] == ["UNPINNED"]
+    assert [event["updateReason"] for event in events] == ["UNPINNED"]
     assert await pinned(bob, room_id) == ["menu"]
 
 

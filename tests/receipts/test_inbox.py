@@ -15,7 +15,7 @@ ROOM = "roomId unreadCount unreadIsCapped mentionCount lastReadSeq"
 INBOX = (
     "subscription Inbox { inboxEvents { __typename "
     "... on InboxSnapshot { rooms { " + ROOM + " } totalUnread totalMentions } "
-    "... on UnreadChanged { room { " + ROOM + " } totalUnread totalMentions } "
+    "... on UnreadChanged { unread { " + ROOM + " } totalUnread totalMentions } "
     "... on RoomListChanged { roomId change now: room { name viewerMembership { favourite } } } } }"
 )
 
@@ -40,7 +40,7 @@ async def wait_for_event(subscription: ClientSubscription, kind: str, **values: 
     """The next event of that kind with these values. Earlier ones are skipped: coalescing may split a change."""
     while True:
         event = await subscription.next_event()
-        shown = {**event, **(event.get("room") or {})}
+        shown = {**event, **(event.get("unread") or {})}
         if event["__typename"] == kind and values.items() <= shown.items():
             return event
 
@@ -52,7 +52,7 @@ async def test_an_inbox_sends_a_snapshot_and_then_changed_counts(ann: UserClient
         assert {room["roomId"]: room["unreadCount"] for room in snapshot["rooms"]} == {room_id: 1, other_room_id: 0}
         *_, last = await ann.send_messages(other_room_id, "one", "@bob")
         event = await wait_for_event(subscription, "UnreadChanged", roomId=other_room_id, unreadCount=2)
-        assert (event["room"]["mentionCount"], event["totalUnread"], event["totalMentions"]) == (1, 3, 1)
+        assert (event["unread"]["mentionCount"], event["totalUnread"], event["totalMentions"]) == (1, 3, 1)
         await bob.mutate(MARK_READ, roomId=other_room_id, upToMessageId=last["id"])
         event = await wait_for_event(subscription, "UnreadChanged", roomId=other_room_id, unreadCount=0)
         assert (event["totalUnread"], event["totalMentions"]) == (1, 0)
@@ -78,7 +78,7 @@ async def test_a_burst_of_messages_is_coalesced(ann: UserClient, bob: UserClient
     async with open_inbox(bob) as (subscription, _):
         await ann.send_messages(room_id, *(f"number {n}" for n in range(40)))
         payloads = 1
-        while (await subscription.next_event()).get("room", {}).get("unreadCount") != 40:
+        while (await subscription.next_event()).get("unread", {}).get("unreadCount") != 40:
             payloads += 1
         assert payloads < 40
 

@@ -61,7 +61,7 @@ async def until_unread(subscription: ClientSubscription, room_id: str, count: in
     shown = None
     while shown != count:
         event = await subscription.next_event()
-        rooms = event.get("rooms") or [event.get("room") or {}]
+        rooms = event.get("rooms") or [event.get("unread") or {}]
         shown = next((room["unreadCount"] for room in rooms if room.get("roomId") == room_id), shown)
 
 

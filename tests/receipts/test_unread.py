@@ -4,7 +4,7 @@ from tests.api_clients import Json, UserClient
 from tests.messages.documents import DELETE
 from tests.statements import statements
 
-MEMBERSHIP = "lastReadSeq unreadCount unreadIsCapped mentionCount notificationLevel mutedUntil favourite"
+MEMBERSHIP = "lastReadSeq unreadCount unreadIsCapped mentionCount notificationLevel snoozedUntil favourite"
 MARK_READ = (
     "mutation Mark($input: MarkReadInput!) { markRead(input: $input) "
     "{ errors { code path } membership { " + MEMBERSHIP + " } } }"
@@ -147,11 +147,11 @@ async def test_preferences_are_per_member_and_omitted_ones_stay(ann: UserClient,
     )
     assert first["cursor"] is None
     chosen = first["room"]["viewerMembership"]
-    assert (chosen["notificationLevel"], chosen["mutedUntil"], chosen["favourite"]) == ("MENTIONS", until, True)
+    assert (chosen["notificationLevel"], chosen["snoozedUntil"], chosen["favourite"]) == ("MENTIONS", until, True)
     second = (await bob.mutate(SET_PREFERENCES, roomId=room_id, favourite=False))["room"]["viewerMembership"]
-    assert (second["notificationLevel"], second["mutedUntil"], second["favourite"]) == ("MENTIONS", until, False)
+    assert (second["notificationLevel"], second["snoozedUntil"], second["favourite"]) == ("MENTIONS", until, False)
     third = (await bob.mutate(SET_PREFERENCES, roomId=room_id, mutedUntil=None))["room"]["viewerMembership"]
-    assert third["mutedUntil"] is None
+    assert third["snoozedUntil"] is None
     ann_membership = await unread(ann, room_id)
     assert (ann_membership["notificationLevel"], ann_membership["favourite"]) == ("ALL", False)
 

@@ -28,7 +28,7 @@ EVENTS = """subscription($room: ID!, $after: Cursor) { %s: roomEvents(roomId: $r
   __typename cursor at ... on StreamReady { recovered } ... on StreamEnded { reason } } }"""
 INBOX = """subscription { inboxEvents { __typename
   ... on InboxSnapshot { rooms { roomId unreadCount } }
-  ... on UnreadChanged { room { roomId unreadCount } }
+  ... on UnreadChanged { unread { roomId unreadCount } }
   ... on RoomListChanged { roomId change } } }"""
 
 
@@ -146,7 +146,7 @@ class InboxSubscription(Subscription):
         elif self._rooms is None:
             raise Violation("an inbox began without a snapshot")
         elif event["__typename"] == "UnreadChanged":
-            self._rooms[event["room"]["roomId"]] = event["room"]["unreadCount"]
+            self._rooms[event["unread"]["roomId"]] = event["unread"]["unreadCount"]
         elif event["change"] == "REMOVED":
             self._rooms.pop(event["roomId"], None)
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import pytest
+
 from roomcast.core.clock import now
 from roomcast.uploads.links import Links
 from tests.api_clients import UserClient, sign_up
@@ -154,6 +156,20 @@ async def test_the_upload_limit_is_a_setting_and_in_server_info(make_app: MakeAp
         limits = await ann.execute("{ serverInfo { limits { maxUploadBytes } } }")
         assert limits["serverInfo"]["limits"] == {"maxUploadBytes": 10}
         assert codes(await ann.mutate(CREATE, filename="a", contentType="", byteSize=11)) == ["FILE_TOO_LARGE"]
+
+
+@pytest.mark.parametrize("size", [2**31, 2**53 - 1])
+async def test_sizes_beyond_32_bits_are_refused_by_the_limit(ann: UserClient, size: int) -> None:
+    refused = await ann.mutate(CREATE, filename="a", contentType="", byteSize=size)
+    assert [(error["code"], error["path"]) for error in refused["errors"]] == [
+        ("FILE_TOO_LARGE", ["input", "byteSize"])
+    ]
+
+
+@pytest.mark.parametrize("size", [2**53, -(2**53), 1.5, "5", True])
+async def test_sizes_that_are_no_long_are_bad_input(ann: UserClient, size: object) -> None:
+    upload_input = {"filename": "a", "contentType": "", "byteSize": size}
+    assert await ann.error_codes(CREATE, input=upload_input) == ["BAD_USER_INPUT"]
 
 
 async def test_upload_links_begin_with_the_public_url(make_app: MakeApp) -> None:

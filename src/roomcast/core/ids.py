@@ -11,8 +11,11 @@ from typing import Literal
 from uuid import UUID
 
 Kind = Literal["viewer", "user", "room", "msg", "session", "file", "audit"]
+PairKind = Literal["member", "membership"]
 
-_GLOBAL_ID = re.compile(r"([a-z]+)_([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_GLOBAL_ID = re.compile(rf"([a-z]+)_({_UUID})")
+_PAIR_ID = re.compile(rf"([a-z]+)_({_UUID})_({_UUID})")
 
 
 def uuid7() -> UUID:
@@ -32,7 +35,12 @@ def local_id(kind: Kind, text: str) -> UUID | None:
     return UUID(match[2]) if match and match[1] == kind else None
 
 
-def kind_of(text: str) -> str | None:
-    """The kind in a well-formed global id. None for any other text."""
-    match = _GLOBAL_ID.fullmatch(text)
-    return match[1] if match else None
+def pair_id(kind: PairKind, room_id: UUID, user_id: UUID) -> str:
+    """The global id of what a room and a user are the key of."""
+    return f"{kind}_{room_id}_{user_id}"
+
+
+def local_pair(kind: PairKind, text: str) -> tuple[UUID, UUID] | None:
+    """The ids of room and user in a global id of this kind. None for any other text."""
+    match = _PAIR_ID.fullmatch(text)
+    return (UUID(match[2]), UUID(match[3])) if match and match[1] == kind else None

@@ -19,6 +19,7 @@ from roomcast.messages.models import FormerBody, Message, MessageKind
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 
+_PAGE_NAME = "messages"
 _KEYS = [Key(sa.inspect(Message).c.seq)]
 
 
@@ -26,7 +27,12 @@ async def history(
     session: AsyncSession, room_id: UUID, window: Window, thread_root_id: UUID | None = None
 ) -> Page[tuple[Message]]:
     """A page of the room's main history, or of the replies in one of its threads, oldest first."""
-    return await page(session, "messages", _history_query(room_id, thread_root_id), _KEYS, window)
+    return await page(session, _PAGE_NAME, _history_query(room_id, thread_root_id), _KEYS, window)
+
+
+def history_cursor(message: Message) -> str:
+    """The cursor of the message in the pages of `history` and `messages_around`."""
+    return write_cursor(_PAGE_NAME, (message.seq,))
 
 
 async def messages_around(
@@ -46,8 +52,7 @@ async def messages_around(
     before = min(len(older), max(size // 2, size - 1 - len(newer)))
     after = min(len(newer), size - 1 - before)
     rows = [*reversed(older[:before]), middle, *newer[:after]]
-    cursors = [write_cursor("messages", (row.seq,)) for row in rows]
-    return Page([(row,) for row in rows], cursors, len(newer) > after, len(older) > before)
+    return Page([(row,) for row in rows], list(map(history_cursor, rows)), len(newer) > after, len(older) > before)
 
 
 async def _neighbours(

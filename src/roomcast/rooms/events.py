@@ -24,6 +24,7 @@ class MemberChanged(Event):
     `by_id`: who caused it, when a system message shall name them."""
 
     kind: ClassVar[str] = "MEMBER_CHANGED"
+    rewrites_past: ClassVar[bool] = True  # Its GraphQL type shows the member as they are now.
 
     user_id: UUID
     change: MemberChange

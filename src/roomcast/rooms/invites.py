@@ -19,6 +19,7 @@ from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.errors import InviteInvalid, NotFound
 from roomcast.core.ids import global_id
+from roomcast.core.paging import Key, Page, Window, page
 from roomcast.rooms import policy, queries
 from roomcast.rooms.membership_changes import RoomChange, add_memberships, former_members, load_room_locked
 from roomcast.rooms.models import Invite, Room, RoomRole
@@ -102,6 +103,25 @@ async def valid_invite(session: AsyncSession, code: str) -> ValidInvite:
     """The invite with this code and its room. Raises InviteInvalid."""
     invite = policy.check_invite(await _invite_by_code(session, code), now())
     return ValidInvite(invite, await session.get_one(Room, invite.room_id))
+
+
+async def readable_invite(session: AsyncSession, actor: Actor, code: str) -> Invite:
+    """The invite, whether or not it is valid, for its creator and for the moderators of its room. Raises NotFound."""
+    invite = await _invite_by_code(session, code)
+    if invite is None:
+        raise NotFound("There is no such invite.", path=("input", "code"))
+    view = await queries.readable_room(session, actor, invite.room_id)
+    if not policy.may_read_invite(actor, view.room, view.membership, invite):
+        raise NotFound("There is no such invite.", path=("input", "code"))
+    return invite
+
+
+async def invites_of_room(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Invite]]:
+    """All invites to the room, also those that are not valid any more, the newest first. The caller has checked that
+    the actor may see them."""
+    columns = sa.inspect(Invite).c
+    newest_first = [Key(columns.created_at, descending=True), Key(columns.code, descending=True)]
+    return await page(session, "invites", sa.select(Invite).where(col(Invite.room_id) == room_id), newest_first, window)
 
 
 async def revoke_invites_of(work: Work, user_id: UUID | None, room_id: UUID | None = None) -> None:

@@ -305,6 +305,16 @@ def check_invite_terms(expires_in_seconds: int | None, max_uses: int | None) -> 
         raise ValidationFailed(f"An invite can have 1 to {MAX_INVITE_USES} uses.", path=("input", "maxUses"))
 
 
+def may_list_invites(actor: Actor, room: Room, membership: Membership | None) -> bool:
+    """Moderators see all invites of the room."""
+    return has_right(actor, room, membership, Right.MANAGE_MEMBERS)
+
+
+def may_read_invite(actor: Actor, room: Room, membership: Membership | None, invite: Invite) -> bool:
+    """Users see their own invites, moderators all of the room."""
+    return invite.created_by_id == actor.user_id or may_list_invites(actor, room, membership)
+
+
 def check_revoke_invite(actor: Actor, room: Room, membership: Membership | None, invite: Invite) -> None:
     """Users revoke their own invites, moderators all of the room."""
     if invite.created_by_id != actor.user_id:

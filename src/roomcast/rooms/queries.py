@@ -17,8 +17,9 @@ from roomcast.core.direct_queries import DirectQuery, count, fetch
 from roomcast.core.errors import NotFound
 from roomcast.core.event_log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.core.text_folding import search_key
+from roomcast.core.text_folding import fold, is_printable, search_key
 from roomcast.rooms.models import Membership, MembershipRow, Room, RoomKind, RoomRole, RoomRow, RoomVisibility
+from roomcast.rooms.policy import MAX_NAME
 
 _ROOMS = sa.select(table(Room)).where(table(Room).c.id.in_(sa.bindparam("ids", expanding=True)))
 _MEMBERSHIPS = sa.select(table(Membership)).where(
@@ -86,6 +87,20 @@ async def readable_rooms(session: AsyncSession, actor: Actor, room_ids: Collecti
     """By id: those of these rooms that the actor can read."""
     rows = await fetch(session, _readable_rooms_query(actor).where(col(Room.id).in_(room_ids)))
     return {room.id: RoomView(room, head, membership) for room, head, membership in rows}
+
+
+async def public_room_by_name(session: AsyncSession, actor: Actor, name: str) -> RoomView:
+    """The public room whose name equals this one, without regard to case and look-alikes. Raises NotFound, also for the
+    name of a private room that the actor is a member of."""
+    tidy = " ".join(name.split())
+    key = fold(tidy) if len(tidy) <= MAX_NAME and is_printable(name) else ""
+    # Private rooms have no such key, so their names are never compared.
+    named = _readable_rooms_query(actor).where(col(Room.public_name_key) == key)
+    found = await fetch(session, named) if key else ()
+    if not found:
+        raise NotFound("There is no such room.")
+    room, head, membership = found[0]
+    return RoomView(room, head, membership)
 
 
 async def rooms(

@@ -5,5 +5,5 @@ import type { introspection } from "./schema";
 export const graphql = initGraphQLTada<{
   introspection: introspection;
   disableMasking: true;
-  scalars: { Cursor: string; DateTime: string; Seq: number; URL: string; UUID: string };
+  scalars: { Cursor: string; DateTime: string; Long: number; Seq: number; URL: string; UUID: string };
 }>();

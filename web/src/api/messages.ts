@@ -211,4 +211,4 @@ export const Search = graphql(
   `,
   [UserSummary],
 );
-export type SearchHit = ResultOf<typeof Search>["searchMessages"]["edges"][number];
+export type SearchHit = NonNullable<ResultOf<typeof Search>["searchMessages"]>["edges"][number];

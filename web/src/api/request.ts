@@ -87,6 +87,12 @@ export function runQuery<Data, Variables extends AnyVariables>(
   return dataOf(client.query(document, variables, { requestPolicy: "network-only" }).toPromise());
 }
 
+/** The value of a root field that is null only beside an error, which has been thrown already. */
+export function present<Value>(value: Value | null): Value {
+  if (value === null) throw noAnswer();
+  return value;
+}
+
 /** Runs a mutation of one field and returns its payload. Throws RequestError, also for an error in the payload. */
 export async function runMutation<Payload extends { errors: readonly UserError[] }, Variables extends AnyVariables>(
   client: Client,

@@ -80,7 +80,7 @@ export const InboxEvents = graphql(
           }
         }
         ... on UnreadChanged {
-          unread: room {
+          unread {
             roomId
             unreadCount
             unreadIsCapped

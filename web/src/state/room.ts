@@ -2,7 +2,7 @@
 import type { Client } from "@urql/core";
 import { MarkRead } from "../api/messageMutations";
 import { type Message, Messages, OpenRoom, type OpenRoomResult } from "../api/messages";
-import { errorMessage, RequestError, runMutation, runQuery, toRequestError } from "../api/request";
+import { errorMessage, present, RequestError, runMutation, runQuery, toRequestError } from "../api/request";
 import { RoomById, type RoomFields, type RoomViewerFields } from "../api/rooms";
 import { type RoomEvent, RoomEvents } from "../api/subscriptions";
 import { Store } from "../store";
@@ -206,7 +206,7 @@ export class RoomState {
     this.dispatch({ type: "pageRequested" });
     try {
       const { messages } = await runQuery(this.client, Messages, { roomId: this.id, threadRootId: null, ...window });
-      this.dispatch({ type: kind, page: messages, userId: this.userId });
+      this.dispatch({ type: kind, page: present(messages), userId: this.userId });
     } catch {
       this.dispatch({ type: "pageFailed" });
     }

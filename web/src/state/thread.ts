@@ -1,7 +1,7 @@
 /** An open thread: its root message and its replies, updated by the events of the room. */
 import type { Client } from "@urql/core";
 import { MessageById, Messages } from "../api/messages";
-import { runQuery } from "../api/request";
+import { present, runQuery } from "../api/request";
 import type { RoomEvent } from "../api/subscriptions";
 import { Store } from "../store";
 import { emptyTimeline, type PageKind, reduce, type Timeline, type TimelineAction } from "./timeline";
@@ -70,7 +70,7 @@ export class ThreadState {
   async #loadPage(kind: PageKind, window: Record<string, unknown>): Promise<void> {
     const variables = { roomId: this.roomId, threadRootId: this.rootId, ...window };
     const { messages } = await runQuery(this.client, Messages, variables);
-    this.#dispatchToReplies({ type: kind, page: messages, userId: this.userId });
+    this.#dispatchToReplies({ type: kind, page: present(messages), userId: this.userId });
   }
 
   #dispatchToReplies(action: TimelineAction): void {

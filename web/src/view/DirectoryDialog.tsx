@@ -1,6 +1,6 @@
 /** The directory: public rooms that the viewer has not joined. */
 import { useState } from "preact/hooks";
-import { runMutation, runQuery } from "../api/request";
+import { present, runMutation, runQuery } from "../api/request";
 import { JoinRoom } from "../api/roomMutations";
 import { DiscoverableRooms } from "../api/rooms";
 import { useChat } from "../state/chat";
@@ -16,7 +16,7 @@ export function DirectoryDialog({ onClose }: { onClose(): void }) {
   const action = useAction();
   const rooms = useSearch(
     query,
-    async (query) => (await runQuery(client, DiscoverableRooms, { query: query || null })).rooms.nodes,
+    async (query) => present((await runQuery(client, DiscoverableRooms, { query: query || null })).rooms).nodes,
   );
   const openRoom = (roomId: string) => {
     onClose();

@@ -1,7 +1,7 @@
 /** Searches messages in this room or in all of the viewer's rooms. */
 import { useState } from "preact/hooks";
 import { Search, type SearchHit } from "../api/messages";
-import { runQuery } from "../api/request";
+import { present, runQuery } from "../api/request";
 import type { RoomState } from "../state/room";
 import { navigate } from "../state/route";
 import { MessagePreview } from "./MessagePreview";
@@ -14,7 +14,7 @@ export function SearchPanel({ room }: { room: RoomState }) {
   const filter = isEverywhere ? null : { roomIds: [room.id] };
   const query = input.trim();
   const hits = useSearch(query && `${isEverywhere} ${query}`, async () =>
-    query ? (await runQuery(room.client, Search, { query, filter })).searchMessages.edges : [],
+    query ? present((await runQuery(room.client, Search, { query, filter })).searchMessages).edges : [],
   );
   return (
     <>

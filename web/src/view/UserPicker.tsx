@@ -1,7 +1,7 @@
 /** Finds users by name and selects some of them. */
 import { useState } from "preact/hooks";
 import { FindUsers, type UserSummary } from "../api/accounts";
-import { runQuery } from "../api/request";
+import { present, runQuery } from "../api/request";
 import { useChat } from "../state/chat";
 import { Avatar } from "./Avatar";
 import { IconButton } from "./IconButton";
@@ -16,7 +16,7 @@ export function UserPicker({ chosen, onChange }: Props) {
   const { client, userId } = useChat();
   const [query, setQuery] = useState("");
   const results = useSearch(query, async (query) =>
-    query ? (await runQuery(client, FindUsers, { query })).users.nodes : [],
+    query ? present((await runQuery(client, FindUsers, { query })).users).nodes : [],
   );
   const choices = results?.filter(({ id }) => id !== userId && !chosen.some((one) => one.id === id));
   const choose = (user: UserSummary) => {

@@ -66,8 +66,8 @@ class Operation:
 
     document: DocumentNode
     definition: OperationDefinitionNode
-    is_shared: bool
-    """Whether this is a subscription without viewer fields: all subscribers receive the same payloads."""
+    viewer_fields: frozenset[str]
+    """Of a subscription: the fields whose value may depend on the viewer, e.g. `Room.viewerMembership`."""
     identity: str
     """The document in a normal layout. Clients whose documents differ only in white space share a group."""
     root_fields: tuple[str, ...]
@@ -79,6 +79,11 @@ class Operation:
     @property
     def kind(self) -> OperationType:
         return self.definition.operation
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether this is a subscription without viewer fields: all subscribers receive the same payloads."""
+        return self.kind is OperationType.SUBSCRIPTION and not self.viewer_fields
 
     @property
     def name(self) -> str | None:
@@ -141,8 +146,8 @@ class DocumentCache:
             if sum(name in CREDENTIAL_MUTATIONS for name in roots) > 1:
                 raise RequestErrors(too_complex("more than one mutation that checks a password or token"))
             name = each.name.value if each.name else None
-            is_shared, cost = self._is_shared(document, each), estimator.estimate(each)
-            operations[name] = Operation(document, each, is_shared, identity, roots, cost, names)
+            viewer_fields, cost = self._viewer_fields(document, each), estimator.estimate(each)
+            operations[name] = Operation(document, each, viewer_fields, identity, roots, cost, names)
         return operations
 
     def _parse(self, query: str) -> DocumentNode:
@@ -153,13 +158,13 @@ class DocumentCache:
         except GraphQLSyntaxError as error:
             raise with_code(error, "GRAPHQL_PARSE_FAILED") from None
 
-    def _is_shared(self, document: DocumentNode, definition: OperationDefinitionNode) -> bool:
+    def _viewer_fields(self, document: DocumentNode, definition: OperationDefinitionNode) -> frozenset[str]:
         if definition.operation is not OperationType.SUBSCRIPTION:
-            return False
+            return frozenset()
         type_info = TypeInfo(self._schema)
         finder = ViewerFieldFinder(self._schema, type_info)
         visit(document, TypeInfoVisitor(type_info, finder))
-        return not finder.found
+        return frozenset(finder.found)
 
 
 def operations_of(document: DocumentNode) -> list[OperationDefinitionNode]:

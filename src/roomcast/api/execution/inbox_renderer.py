@@ -1,6 +1,6 @@
 """Executes the document of an inbox subscription on each update of the inbox."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NoReturn
@@ -23,10 +23,12 @@ class InboxStream:
     """What the subscription's resolver returns: the viewer may open an inbox.
 
     `address`: the server's base URL as the client reached it. `to_graphql`: makes the GraphQL object of an update.
+    `load_rooms`: loads the rooms that an update shows, and returns what is left of the update.
     """
 
     address: str
     to_graphql: Callable[[InboxUpdate], Any]
+    load_rooms: Callable[[InboxUpdate, Context], Awaitable[InboxUpdate]]
 
     async def open(self, opening: StreamOpening) -> OpenResult:
         def send(payload: bytes) -> bool:
@@ -49,7 +51,8 @@ class InboxRenderer:
         self, engine: Engine, operation: Operation, request: Request, stream: InboxStream, viewer: Actor
     ) -> None:
         """Raises RequestErrors for variables that do not fit."""
-        self._backend, self._viewer, self._to_graphql = engine.backend, viewer, stream.to_graphql
+        self._backend, self._viewer, self._stream = engine.backend, viewer, stream
+        self._shows_rooms = "RoomUnread.room" in operation.viewer_fields
         self._caller = replace(LIVE_CALLER, origin=stream.address)
         self._executor = engine.executor(operation, request.variables, self._context())
 
@@ -57,7 +60,9 @@ class InboxRenderer:
         """The encoded payload. Raises the error of a database that does not answer."""
         context = self._context()
         try:
-            executor = self._executor.build_per_event_executor(self._to_graphql(update))
+            if self._shows_rooms:
+                update = await self._stream.load_rooms(update, context)
+            executor = self._executor.build_per_event_executor(self._stream.to_graphql(update))
             # All copies of an executor share this cache. It would keep parts of every event.
             executor._relevant_sub_fields = {}
             executor.context_value = context

@@ -22,6 +22,7 @@ from graphql import (
 from roomcast.api.errors import coded_error
 
 DEFAULT_RESPONSE_BYTES = 4 * 1024 * 1024
+MAX_OPERATION_COST, MAX_EVENT_COST = 30_000, 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,12 @@ class Limits:
     root_fields: int = 20
     repeats: int = 30
     """Places in the text that select objects under one name. Validation compares them in pairs, in quadratic time."""
-    cost: int = 30_000
+    cost: int = MAX_OPERATION_COST
     """In units of `cost.py`: about 150 ms and 3 MB. It also limits the fields that are really executed, because the
     estimate may be too low for lists of unknown length."""
     operation_seconds: float = 20.0
     """As long as one SQL statement may take."""
-    event_cost: int = 5_000
+    event_cost: int = MAX_EVENT_COST
     """The limit of cost for a subscription: about 25 ms per event. It is lower than `cost` because each event executes
     the document again, and no rate limit counts that."""
     response_bytes: int = DEFAULT_RESPONSE_BYTES

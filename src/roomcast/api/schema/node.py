@@ -10,7 +10,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
 from roomcast.core.ids import Kind, global_id
 from roomcast.messages.models import Message
-from roomcast.rooms.models import Room
+from roomcast.rooms.models import Membership, Room
 from roomcast.uploads.models import File
 
 KINDS: dict[type[Any], Kind] = {
@@ -24,6 +24,27 @@ KINDS: dict[type[Any], Kind] = {
 }
 """The prefix of the global ids of each row type."""
 
+ID_DESCRIPTION = "Unique among all objects. It never changes."
+
+
+class FoundMembership:
+    """A row of `memberships` that was found by a global id. Two types show such rows, `RoomMember` and
+    `RoomMembership`; the subclass says which of them the id names."""
+
+    def __init__(self, row: Membership) -> None:
+        self._row = row
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._row, name)
+
+
+class MemberNode(FoundMembership):
+    """Shown as `RoomMember`."""
+
+
+class MembershipNode(FoundMembership):
+    """Shown as `RoomMembership`."""
+
 
 @strawberry.interface(
     description="An object with a global id. Ids are opaque. Their prefix is the type: `user_…`, `room_…`. The id of "
@@ -31,10 +52,10 @@ KINDS: dict[type[Any], Kind] = {
     "their key."
 )
 class Node:
-    row: ClassVar[type[Any]]
-    """The class of the rows that this type shows."""
+    row: ClassVar[type[Any] | tuple[type[Any], ...]]
+    """The class of the rows that this type shows, or several classes."""
 
-    @strawberry.field(metadata=SHARED)
+    @strawberry.field(metadata=SHARED, description=ID_DESCRIPTION)
     def id(self, row: strawberry.Parent[Any]) -> strawberry.ID:
         return strawberry.ID(global_id(KINDS[type(row)], row.id))
 

@@ -1,10 +1,12 @@
 """The GraphQL schema: merges the Query, Mutation and Subscription types of all features."""
 
 from functools import cache
+from types import ModuleType
 
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
+from strawberry.types import get_object_definition
 
 from roomcast.api.execution.fast_resolvers import install_fast_resolvers
 from roomcast.api.schema import server
@@ -44,14 +46,21 @@ SUBSCRIPTIONS = (subscriptions, inbox_subscriptions, presence_subscriptions)
 def build_schema() -> strawberry.Schema:
     """The schema. It never changes, so all apps of a process share it."""
     schema = strawberry.Schema(
-        query=merge_types("Query", tuple(module.Query for module in QUERIES)),
-        mutation=merge_types("Mutation", tuple(module.Mutation for module in MUTATIONS)),
-        subscription=merge_types("Subscription", tuple(module.Subscription for module in SUBSCRIPTIONS)),
+        query=_root_type("Query", "Reads. Fields that are refused are null, beside an error with a code.", QUERIES),
+        mutation=_root_type("Mutation", "Changes. A payload's `errors` say why nothing was changed.", MUTATIONS),
+        subscription=_root_type("Subscription", "Streams of events, over WebSockets or HTTP.", SUBSCRIPTIONS),
         types=EVENT_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
     )
     install_fast_resolvers(schema._schema)
     return schema
+
+
+def _root_type(name: str, description: str, modules: tuple[ModuleType, ...]) -> type:
+    """One root type with the fields of the classes of this name in all modules."""
+    merged = merge_types(name, tuple(getattr(module, name) for module in modules))
+    get_object_definition(merged, strict=True).description = description
+    return merged
 
 
 @cache

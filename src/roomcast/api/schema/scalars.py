@@ -9,10 +9,11 @@ from strawberry.types.scalar import ScalarDefinition
 
 Cursor = NewType("Cursor", str)
 DateTime = datetime
+Long = NewType("Long", int)
 Seq = NewType("Seq", int)
 URL = NewType("URL", str)
 
-MAX_SEQ = 2**53 - 1
+MAX_SAFE_INTEGER = 2**53 - 1
 """The largest integer that JavaScript numbers hold exactly."""
 
 
@@ -37,8 +38,14 @@ def parse_text(value: Any) -> str:
 
 
 def parse_seq(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEQ:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SAFE_INTEGER:
         raise ValueError("a sequence number must be an integer from 0 to 2^53-1")
+    return value
+
+
+def parse_long(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > MAX_SAFE_INTEGER:
+        raise ValueError("a Long must be an integer from -(2^53-1) to 2^53-1")
     return value
 
 
@@ -59,7 +66,9 @@ SCALARS: dict[object, ScalarDefinition] = {
     ),
     datetime: strawberry.scalar(
         name="DateTime",
-        description="An RFC 3339 timestamp in UTC.",
+        description="An RFC 3339 timestamp. The server sends milliseconds and `Z`, e.g. `2026-01-31T09:30:00.000Z`, "
+        "and accepts any offset from UTC.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
         serialize=serialize_time,
         parse_value=parse_time,
     ),
@@ -69,6 +78,25 @@ SCALARS: dict[object, ScalarDefinition] = {
         serialize=int,
         parse_value=parse_seq,
     ),
-    URL: strawberry.scalar(name="URL", serialize=str, parse_value=parse_text),
-    UUID: strawberry.scalar(name="UUID", serialize=str, parse_value=parse_uuid),
+    Long: strawberry.scalar(
+        name="Long",
+        description="A JSON integer from -(2^53-1) to 2^53-1, which JavaScript numbers hold exactly. Int has only 32 "
+        "bits.",
+        serialize=int,
+        parse_value=parse_long,
+    ),
+    URL: strawberry.scalar(
+        name="URL",
+        description="An absolute URL.",
+        specified_by_url="https://url.spec.whatwg.org/",
+        serialize=str,
+        parse_value=parse_text,
+    ),
+    UUID: strawberry.scalar(
+        name="UUID",
+        description="A UUID as 8-4-4-4-12 hexadecimal digits. The server sends lower case and accepts both cases.",
+        specified_by_url="https://www.rfc-editor.org/rfc/rfc9562",
+        serialize=str,
+        parse_value=parse_uuid,
+    ),
 }

@@ -6,9 +6,15 @@ import strawberry
 
 from roomcast.api.context import Info
 from roomcast.api.execution.inbox_renderer import InboxStream
-from roomcast.api.schema.inbox.types import InboxSnapshot, RoomListChanged, UnreadChanged, inbox_event
+from roomcast.api.schema.inbox.types import InboxSnapshot, RoomListChanged, UnreadChanged, inbox_event, load_shown_rooms
 
-InboxEvent: TypeAlias = Annotated[InboxSnapshot | UnreadChanged | RoomListChanged, strawberry.union("InboxEvent")]
+InboxEvent: TypeAlias = Annotated[
+    InboxSnapshot | UnreadChanged | RoomListChanged,
+    strawberry.union(
+        "InboxEvent",
+        description="What the inbox sends. Use a default branch: new types may be added at any time.",
+    ),
+]
 
 
 @strawberry.type
@@ -20,4 +26,4 @@ class Subscription:
     )
     async def inbox_events(self, info: Info) -> InboxStream:
         _ = info.context.actor  # raises Unauthenticated
-        return InboxStream(info.context.base_url, inbox_event)
+        return InboxStream(info.context.base_url, inbox_event, load_shown_rooms)

@@ -1,14 +1,16 @@
 """Queries for messages: single ones, the history of a room, and search."""
 
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
 
 from roomcast.api.context import Context, Info
-from roomcast.api.schema.connections import ConnectionPage, connection_of
+from roomcast.api.schema.connections import After, Before, ConnectionPage, First, Last, connection_of
 from roomcast.api.schema.messages.inputs import MessageSearchFilter
 from roomcast.api.schema.messages.types import Message, MessageConnection, MessageSearchConnection, SearchHit
 from roomcast.api.schema.rooms.history import history
+from roomcast.api.schema.rooms.types import AroundArgument, ThreadRootArgument
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import local_id
 from roomcast.core.paging import window
@@ -18,43 +20,52 @@ from roomcast.rooms import queries as rooms
 
 @strawberry.type
 class Query:
-    @strawberry.field(graphql_type=Message | None)
-    async def message(self, info: Info, id: strawberry.ID) -> models.Message | None:  # noqa: A002
+    @strawberry.field(
+        graphql_type=Message | None,
+        description="The message with this id. Null if the viewer cannot read such a message.",
+    )
+    async def message(
+        self,
+        info: Info,
+        id: Annotated[strawberry.ID, strawberry.argument(description="The id of a message, `msg_…`.")],  # noqa: A002 (GraphQL's name)
+    ) -> models.Message | None:
         return await message_or_none(info.context, local_id("msg", id))
 
     @strawberry.field(
-        graphql_type=MessageConnection,
+        graphql_type=MessageConnection | None,
         description="The messages of a room, oldest first. `last: 50` is the newest page. Add `before` for older "
         "pages.",
     )
     async def messages(
         self,
         info: Info,
-        room_id: strawberry.ID,
-        first: int | None = None,
-        after: str | None = None,
-        last: int | None = None,
-        before: str | None = None,
-        around: strawberry.ID | None = None,
-        thread_root_id: strawberry.ID | None = None,
+        room_id: Annotated[strawberry.ID, strawberry.argument(description="The id of the room.")],
+        first: First = None,
+        after: After = None,
+        last: Last = None,
+        before: Before = None,
+        around: AroundArgument = None,
+        thread_root_id: ThreadRootArgument = None,
     ) -> ConnectionPage:
         context = info.context
         view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
         return await history(context, view.room.id, (first, after, last, before), around, thread_root_id)
 
-    @strawberry.field(graphql_type=MessageSearchConnection)
+    @strawberry.field(
+        graphql_type=MessageSearchConnection | None,
+        description="Messages in the viewer's rooms that contain every word of the query, the newest first. Words in "
+        "quotes must be adjacent. Parts of words match too.",
+    )
     async def search_messages(
         self,
         info: Info,
-        query: str,
-        filter: MessageSearchFilter | None = None,  # noqa: A002 (GraphQL's name)
-        first: int | None = None,
-        after: str | None = None,
+        query: Annotated[str, strawberry.argument(description="The words to find.")],
+        filter: Annotated[  # noqa: A002 (GraphQL's name)
+            MessageSearchFilter | None, strawberry.argument(description="Only messages that match all of its fields.")
+        ] = None,
+        first: First = None,
+        after: After = None,
     ) -> MessageSearchConnection:
-        """Messages in the viewer's rooms that contain every word of the query, the newest first.
-
-        Words in quotes must be adjacent. Parts of words match too.
-        """
         actor, words, page_window = info.context.actor, search.parse_query(query), window(first, after)
         chosen = _search_filter(filter)
         found = await info.context.read(search.search_messages, actor, words, chosen, page_window)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 import strawberry
 
@@ -11,7 +11,20 @@ from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.loaders import Maybe, map_maybe
 from roomcast.api.schema.accounts.types import User, UserConnection
-from roomcast.api.schema.connections import ConnectionPage, Edge, PageInfo, connection_of
+from roomcast.api.schema.connections import (
+    After,
+    ConnectionPage,
+    Edge,
+    First,
+    PageInfo,
+    connection_of,
+    edge_cursor,
+    edge_node,
+    page_edges,
+    page_info_field,
+    page_nodes,
+)
+from roomcast.api.schema.enums import describe_enum
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import Cursor, Seq
@@ -29,34 +42,40 @@ from roomcast.uploads.models import File
 
 @strawberry.type(description="All reactions to a message with the same emoji.")
 class ReactionGroup:
-    emoji: str
-    count: int
+    emoji: str = strawberry.field(description="The emoji.")
+    count: int = strawberry.field(description="How many users have added it.")
 
-    @strawberry.field(graphql_type=bool)
+    @strawberry.field(graphql_type=bool, description="Whether the viewer is one of them.")
     def viewer_has_reacted(self, group: strawberry.Parent[reactions.ReactionGroup], info: Info) -> Maybe[bool]:
         own_emoji = info.context.own_emoji.load_now((group.message_id, info.context.actor.user_id))
         return map_maybe(own_emoji, lambda reacted: group.emoji in (reacted or ()))
 
-    @strawberry.field(graphql_type=UserConnection, metadata=SHARED)
+    @strawberry.field(
+        graphql_type=UserConnection,
+        metadata=SHARED,
+        description="The users who added it, in the order in which they did.",
+    )
     async def users(
         self,
         group: strawberry.Parent[reactions.ReactionGroup],
         info: Info,
-        first: int | None = None,
-        after: str | None = None,
+        first: First = None,
+        after: After = None,
     ) -> ConnectionPage:
-        """The users who reacted, in order of their reactions."""
         read = info.context.read
         page = await read(reactions.reacting_users, group, window(first, after))
         return connection_of(page, count=lambda: read(reactions.reaction_count, group.message_id, group.emoji))
 
 
-strawberry.enum(
+describe_enum(
     models.MessageKind,
-    description="SYSTEM messages are written by the server when members join or leave, or the room is renamed.",
+    "Who wrote a message.",
+    USER="A user.",
+    SYSTEM="The server, when members join or leave, or the room is renamed.",
 )
 
 
+ReactionGroups: TypeAlias = list[reactions.ReactionGroup]
 LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.schema.messages.types")]
 
 
@@ -69,41 +88,46 @@ class ThreadSummary:
         return await info.context.messages_at.load((thread.room_id, thread.last_reply_seq))
 
 
-@strawberry.type
+@strawberry.type(description="What a message said at one time.")
 class MessageRevision:
-    revision: int
-    body: str
-    edited_at: datetime
+    revision: int = strawberry.field(description="1 for the message as it was sent. Each edit adds one.")
+    body: str = strawberry.field(description="The body, as Markdown.")
+    edited_at: datetime = strawberry.field(description="When this body was written.")
 
-    @strawberry.field(graphql_type=User | None, metadata=SHARED)
+    @strawberry.field(graphql_type=User | None, metadata=SHARED, description="The user who wrote this body.")
     async def edited_by(self, revision: strawberry.Parent[queries.Revision], info: Info) -> account_rows.User | None:
         return await info.context.users.load(revision.edited_by_id) if revision.edited_by_id else None
 
 
-@strawberry.type
+@strawberry.type(description="A revision in a list.")
 class MessageRevisionEdge:
-    cursor: str
-    node: queries.Revision = strawberry.field(graphql_type=MessageRevision)
+    cursor: str = edge_cursor()
+    node: queries.Revision = edge_node(MessageRevision)
 
 
-@strawberry.type
+@strawberry.type(description="A page of the revisions of a message.")
 class MessageRevisionConnection:
-    edges: list[Edge] = strawberry.field(graphql_type=list[MessageRevisionEdge])
-    nodes: list[queries.Revision] = strawberry.field(graphql_type=list[MessageRevision])
-    page_info: PageInfo
+    edges: list[Edge] = page_edges(MessageRevisionEdge)
+    nodes: list[queries.Revision] = page_nodes(MessageRevision)
+    page_info: PageInfo = page_info_field()
 
 
-@strawberry.type
+@strawberry.type(
+    description="A message in a room. A deleted message keeps its id, `seq`, author and times. Its body, files, "
+    "reactions, mentions and pin are erased."
+)
 class Message(Node):
     row: ClassVar = models.Message
-    seq: Seq
-    kind: models.MessageKind
+    seq: Seq = strawberry.field(
+        description="The position of the message in its room. Later messages have a higher one."
+    )
+    kind: models.MessageKind = strawberry.field(description="Whether a user or the server wrote it.")
     body: str | None = strawberry.field(description="Markdown. Null if the message is deleted.")
-    created_at: datetime
-    edited_at: datetime | None
-    revision: int
-    deleted_at: datetime | None
-    pinned_at: datetime | None
+    created_at: datetime = strawberry.field(description="When the message was sent.")
+    edited_at: datetime | None = strawberry.field(description="When it was last edited. Null if it never was.")
+    revision: int = strawberry.field(description="1 for a new message. Each edit adds one.")
+    deleted_at: datetime | None = strawberry.field(description="When it was deleted. Null if it is not.")
+    pinned_at: datetime | None = strawberry.field(description="When it was pinned. Null if it is not.")
     mentions_room: bool = strawberry.field(description="Whether the message mentions all members by `@room`.")
 
     @strawberry.field(metadata=SHARED, description="The body as safe HTML. Null if the message is deleted.")
@@ -114,7 +138,7 @@ class Message(Node):
         # One long text is rendered at a time for each pair of viewer and author, see `core.offload`.
         return await render_html_async(message.body, (viewer and viewer.user_id, message.author_id))
 
-    @strawberry.field(graphql_type=Room, metadata=SHARED)
+    @strawberry.field(graphql_type=Room, metadata=SHARED, description="The room of the message.")
     def room(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[room_rows.Room | None]:
         return info.context.rooms.load_now(message.room_id)
 
@@ -122,11 +146,18 @@ class Message(Node):
     def author(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[account_rows.User | None]:
         return info.context.users.load_now(message.author_id) if message.author_id else None
 
-    @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
+    @strawberry.field(
+        graphql_type=LazyMessage | None,
+        metadata=SHARED,
+        description="The message that this one answers, in the same room. It may be deleted.",
+    )
     def reply_to(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[models.Message | None]:
         return info.context.messages.load_now(message.reply_to_id) if message.reply_to_id else None
 
-    @strawberry.field(metadata=SHARED)
+    @strawberry.field(
+        metadata=SHARED,
+        description="The id of the message that began the thread of this reply. Null outside threads.",
+    )
     def thread_root_id(self, message: strawberry.Parent[models.Message]) -> strawberry.ID | None:
         return strawberry.ID(global_id("msg", message.thread_root_id)) if message.thread_root_id else None
 
@@ -149,56 +180,70 @@ class Message(Node):
         description="Users who have read up to this message, without its author.",
     )
     async def read_by(
-        self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
+        self, message: strawberry.Parent[models.Message], info: Info, first: First = None, after: After = None
     ) -> ConnectionPage:
         read = info.context.read
         page = await read(receipts.readers, message, window(first, after))
         return connection_of(page, count=lambda: read(receipts.reader_count, message))
 
-    @strawberry.field(graphql_type=MessageRevisionConnection, metadata=SHARED)
+    @strawberry.field(
+        graphql_type=MessageRevisionConnection,
+        metadata=SHARED,
+        description="All bodies of the message, the oldest first, including the current one. Empty if the message is "
+        "deleted.",
+    )
     async def revisions(
-        self, message: strawberry.Parent[models.Message], info: Info, first: int | None = None, after: str | None = None
+        self, message: strawberry.Parent[models.Message], info: Info, first: First = None, after: After = None
     ) -> ConnectionPage:
-        """All bodies of the message, oldest first, including the current one. Empty if the message is deleted."""
         page = await info.context.read(queries.revisions, message, window(first, after))
         return connection_of(page, lambda number, body, at: queries.Revision(number, body, at, message.author_id))
 
-    @strawberry.field(graphql_type=list[ReactionGroup], metadata=SHARED)
-    def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[reactions.ReactionGroup]]:
+    @strawberry.field(
+        graphql_type=list[ReactionGroup],
+        metadata=SHARED,
+        description="The reactions, grouped by emoji. The emoji that was used first comes first.",
+    )
+    def reactions(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[ReactionGroups]:
         return map_maybe(info.context.reactions.load_now(message.id), lambda rows: rows or [])
 
-    @strawberry.field(graphql_type=list[User], metadata=SHARED)
+    @strawberry.field(graphql_type=list[User], metadata=SHARED, description="The members whom the message mentions.")
     async def mentions(self, message: strawberry.Parent[models.Message], info: Info) -> list[account_rows.User]:
-        """The members whom the message mentions."""
         user_ids = await info.context.mentioned_user_ids.load(message.id) or []
         return [user for user in await info.context.users.load_many(user_ids) if user is not None]
 
-    @strawberry.field(graphql_type=list[Attachment], metadata=SHARED)
+    @strawberry.field(
+        graphql_type=list[Attachment], metadata=SHARED, description="The attached files, in the order of the sender."
+    )
     def attachments(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[list[File]]:
         if not message.has_attachments:
             return []
         return map_maybe(info.context.attachments.load_now(message.id), lambda rows: rows or [])
 
-    @strawberry.field
+    @strawberry.field(description="Whether the viewer may edit the message now.")
     async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
         return policy.may_edit(info.context.actor, message, *await _room_and_membership(info.context, message), now())
 
-    @strawberry.field
+    @strawberry.field(description="Whether the viewer may delete the message now.")
     async def viewer_can_delete(self, message: strawberry.Parent[models.Message], info: Info) -> bool:
         return policy.may_delete(info.context.actor, message, *await _room_and_membership(info.context, message))
 
 
-@strawberry.type
+@strawberry.type(description="A message in a list.")
 class MessageEdge:
-    cursor: str
-    node: models.Message = strawberry.field(graphql_type=Message)
+    cursor: str = edge_cursor()
+    node: models.Message = edge_node(Message)
 
 
-@strawberry.type
+def message_edge(message: models.Message) -> Edge:
+    """The edge of the message in the history of its room."""
+    return Edge(queries.history_cursor(message), message)
+
+
+@strawberry.type(description="A page of messages.")
 class MessageConnection:
-    edges: list[Edge] = strawberry.field(graphql_type=list[MessageEdge])
-    nodes: list[models.Message] = strawberry.field(graphql_type=list[Message])
-    page_info: PageInfo
+    edges: list[Edge] = page_edges(MessageEdge)
+    nodes: list[models.Message] = page_nodes(Message)
+    page_info: PageInfo = page_info_field()
     stream_cursor: Cursor = strawberry.field(
         description="The position of this page in the room's event log. Subscribe with `after: streamCursor` to "
         "continue without missing or repeating events."
@@ -224,18 +269,18 @@ class SearchHit:
     words: Sequence[str]
 
 
-@strawberry.type
+@strawberry.type(description="A message that a search has found.")
 class MessageSearchEdge:
-    cursor: str
-    node: models.Message = strawberry.field(graphql_type=Message)
+    cursor: str = edge_cursor()
+    node: models.Message = edge_node(Message)
 
     @strawberry.field(description="An excerpt of the body as escaped HTML, with the matches in <mark> elements.")
     async def snippet_html(self, hit: strawberry.Parent[SearchHit], info: Info) -> str:
         return await search.snippet_async(info.context.actor.user_id, hit.node.body or "", hit.words)
 
 
-@strawberry.type
+@strawberry.type(description="A page of the results of a search.")
 class MessageSearchConnection:
-    edges: list[SearchHit] = strawberry.field(graphql_type=list[MessageSearchEdge])
-    nodes: list[models.Message] = strawberry.field(graphql_type=list[Message])
-    page_info: PageInfo
+    edges: list[SearchHit] = page_edges(MessageSearchEdge)
+    nodes: list[models.Message] = page_nodes(Message)
+    page_info: PageInfo = page_info_field()

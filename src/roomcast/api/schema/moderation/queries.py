@@ -1,11 +1,12 @@
 """The query of the audit log."""
 
+from typing import Annotated
 from uuid import UUID
 
 import strawberry
 
 from roomcast.api.context import Info
-from roomcast.api.schema.connections import ConnectionPage, connection_of
+from roomcast.api.schema.connections import After, ConnectionPage, First, connection_of
 from roomcast.api.schema.moderation.inputs import AuditFilter
 from roomcast.api.schema.moderation.types import AuditEntryConnection
 from roomcast.core.ids import local_id
@@ -18,15 +19,19 @@ NO_USER_ID = UUID(int=0)
 
 @strawberry.type
 class Query:
-    @strawberry.field(graphql_type=AuditEntryConnection, description="For administrators only.")
+    @strawberry.field(
+        graphql_type=AuditEntryConnection | None,
+        description="What moderators and administrators did, the newest first. For administrators only.",
+    )
     async def audit_log(
         self,
         info: Info,
-        first: int | None = None,
-        after: str | None = None,
-        filter: AuditFilter | None = None,  # noqa: A002 (GraphQL's name)
+        first: First = None,
+        after: After = None,
+        filter: Annotated[  # noqa: A002 (GraphQL's name)
+            AuditFilter | None, strawberry.argument(description="Only entries that match all of its fields.")
+        ] = None,
     ) -> ConnectionPage:
-        """The newest entries first."""
         actor, chosen = info.context.actor, filter or AuditFilter()
         actor_id = None if chosen.actor_id is None else local_id("user", chosen.actor_id) or NO_USER_ID
         audit_filter = queries.AuditFilter(actor_id, chosen.action, chosen.target_id, chosen.since)

@@ -1,7 +1,7 @@
 """Subscriptions to the presence and typing users of a room. These events are not stored."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any, TypeAlias
 from uuid import UUID
 
 import strawberry
@@ -17,13 +17,15 @@ from roomcast.presence.policy import MAX_TYPING_USERS, MAX_VISIBLE_USERS, TYPING
 from roomcast.realtime.snapshot_feed import SnapshotFeed
 from roomcast.rooms import queries as rooms
 
+RoomArgument: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="The id of the room.")]
+
 
 @strawberry.type(
     description="All users who are typing in a room. It replaces the previous payload. It may include the viewer, "
     "whom clients should leave out."
 )
 class TypingState:
-    @strawberry.field(metadata=SHARED)
+    @strawberry.field(metadata=SHARED, description="The id of the room.")
     def room_id(self, rendered: strawberry.Parent[RenderedEvent]) -> strawberry.ID:
         return strawberry.ID(global_id("room", rendered.event.room_id))
 
@@ -44,7 +46,7 @@ class TypingState:
         return round(TYPING_EXPIRY_SECONDS * 1000)
 
 
-@strawberry.type
+@strawberry.type(description="Users of a room who are present now, or whose presence has changed.")
 class PresenceChange:
     @strawberry.field(
         metadata=SHARED,
@@ -72,7 +74,7 @@ class Subscription:
         description="The users who are typing in a room. Each payload replaces the previous one. Events are not "
         "stored.",
     )
-    async def typing(self, info: Info, room_id: strawberry.ID) -> RoomStream:
+    async def typing(self, info: Info, room_id: RoomArgument) -> RoomStream:
         return await _stream(info.context, room_id, TypingUpdate, info.context.backend.presence.typing_in)
 
     @strawberry.subscription(
@@ -81,7 +83,7 @@ class Subscription:
         description="The presence of the users in a room: first a snapshot, then batches of changes. Events are not "
         "stored.",
     )
-    async def presence(self, info: Info, room_id: strawberry.ID) -> RoomStream:
+    async def presence(self, info: Info, room_id: RoomArgument) -> RoomStream:
         return await _stream(info.context, room_id, PresenceUpdate, info.context.backend.presence.presence_in)
 
 

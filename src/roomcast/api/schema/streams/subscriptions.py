@@ -4,6 +4,7 @@ A resolver produces no events. It checks the viewer and returns a `RoomStream` t
 WebSocket connection attaches the stream to a group, and each event is executed once for the whole group.
 """
 
+from typing import Annotated, TypeAlias
 from uuid import UUID
 
 import strawberry
@@ -19,6 +20,15 @@ from roomcast.live.room_streams import Stream, StreamStart
 from roomcast.messages.events import MessageCreated
 from roomcast.rooms import queries as rooms
 
+RoomArgument: TypeAlias = Annotated[strawberry.ID, strawberry.argument(description="The id of the room.")]
+AfterArgument: TypeAlias = Annotated[
+    Cursor | None,
+    strawberry.argument(
+        description="Continue after this position: a `streamCursor`, or the cursor of the last event that was "
+        "received. Without it, the stream starts now."
+    ),
+]
+
 
 @strawberry.type
 class Subscription:
@@ -28,7 +38,7 @@ class Subscription:
         description="Every message of a room, in order. With `after`, missed messages are replayed first, then the "
         "stream is live. No message is lost or sent twice.",
     )
-    async def room_messages(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> RoomStream:
+    async def room_messages(self, info: Info, room_id: RoomArgument, after: AfterArgument = None) -> RoomStream:
         start_at = await _start_at(info.context, "roomMessages", room_id, after)
         if start_at.expired:
             raise ResumeExpired(
@@ -42,7 +52,7 @@ class Subscription:
         metadata=SHARED,
         description="All durable events of a room, in the order of its event log, with one cursor for all of them.",
     )
-    async def room_events(self, info: Info, room_id: strawberry.ID, after: Cursor | None = None) -> RoomStream:
+    async def room_events(self, info: Info, room_id: RoomArgument, after: AfterArgument = None) -> RoomStream:
         start_at = await _start_at(info.context, "roomEvents", room_id, after)
         return RoomStream(Stream(start_at, ROOM_EVENT_TYPES, has_control_events=True, address=info.context.base_url))
 

@@ -7,7 +7,7 @@ import strawberry
 
 from roomcast.api.context import Context, Info
 from roomcast.api.schema.node import Node
-from roomcast.api.schema.scalars import URL
+from roomcast.api.schema.scalars import URL, Long
 from roomcast.core.clock import now
 from roomcast.core.errors import NotFound
 from roomcast.messages import queries as messages
@@ -16,19 +16,19 @@ from roomcast.uploads import queries as files
 from roomcast.uploads.links import Purpose
 
 
-@strawberry.type
+@strawberry.type(description="A file that is attached to a message.")
 class Attachment(Node):
     row: ClassVar = models.File
-    filename: str
+    filename: str = strawberry.field(description="The name to show and to save as, without a path.")
     content_type: str = strawberry.field(
         description="The type detected from the bytes, or else the type that the sender declared."
     )
-    byte_size: int = strawberry.field(
+    byte_size: Long = strawberry.field(
         description="The size of the stored file. Pictures are stored without metadata, so it may differ from the "
         "upload."
     )
     width: int | None = strawberry.field(description="In pixels, as displayed. Null if the file is not a picture.")
-    height: int | None
+    height: int | None = strawberry.field(description="In pixels, as displayed. Null if the file is not a picture.")
     sha256: str = strawberry.field(description="The SHA-256 hash of the stored file, in hexadecimal.")
 
     @strawberry.field(
@@ -49,10 +49,10 @@ def _signed_url(context: Context, purpose: Purpose, file: models.File) -> URL:
     )
 
 
-@strawberry.type
+@strawberry.type(description="A header that a request must have.")
 class HttpHeader:
-    name: str
-    value: str
+    name: str = strawberry.field(description="The name of the header, e.g. `Content-Type`.")
+    value: str = strawberry.field(description="Its value.")
 
 
 async def attachment_or_none(context: Context, file_id: UUID | None) -> models.File | None:
