@@ -29,6 +29,11 @@ async def history(
     return await page(session, "messages", _history_query(room_id, thread_root_id), _KEYS, window)
 
 
+def history_cursor(message: Message) -> str:
+    """The page cursor of the message in the history that it belongs to: its room's, or its thread's."""
+    return write_cursor("messages", (message.seq,))
+
+
 async def messages_around(
     session: AsyncSession, room_id: UUID, message_id: UUID | None, size: int, thread_root_id: UUID | None = None
 ) -> Page[tuple[Message]]:
@@ -46,7 +51,7 @@ async def messages_around(
     before = min(len(older), max(size // 2, size - 1 - len(newer)))
     after = min(len(newer), size - 1 - before)
     rows = [*reversed(older[:before]), middle, *newer[:after]]
-    cursors = [write_cursor("messages", (row.seq,)) for row in rows]
+    cursors = [history_cursor(row) for row in rows]
     return Page([(row,) for row in rows], cursors, len(newer) > after, len(older) > before)
 
 

@@ -1,8 +1,10 @@
 """The GraphQL schema: merges the Query, Mutation and Subscription types of all features."""
 
 from functools import cache
+from itertools import chain
 
 import strawberry
+from graphql import GraphQLInputObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 
@@ -50,8 +52,22 @@ def build_schema() -> strawberry.Schema:
         types=EVENT_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
     )
+    _remove_null_defaults(schema._schema)
     install_fast_resolvers(schema._schema)
     return schema
+
+
+def _remove_null_defaults(schema: GraphQLSchema) -> None:
+    """Make optional arguments and input fields optional only: strawberry gives them the default null.
+
+    A resolver whose argument is left out gets the default of its Python parameter.
+    """
+    for type_ in schema.type_map.values():
+        fields = getattr(type_, "fields", {}).values()
+        arguments = chain.from_iterable(getattr(field, "args", {}).values() for field in fields)
+        for optional in fields if isinstance(type_, GraphQLInputObjectType) else arguments:
+            if optional.default_value is None:
+                optional.default_value = Undefined
 
 
 @cache
