@@ -32,7 +32,7 @@ CREATE_ROOM = (
     "{ errors { code path } cursor room { id name visibility memberCount } } }"
 )
 JOIN = "mutation Join($input: JoinRoomInput!) { joinRoom(input: $input) { errors { code } cursor room { id } } }"
-LEAVE = "mutation Leave($input: RoomIdInput!) { leaveRoom(input: $input) { errors { code } cursor room { id } } }"
+LEAVE = "mutation Leave($input: LeaveRoomInput!) { leaveRoom(input: $input) { errors { code } cursor room { id } } }"
 SIGNUP = (
     "mutation Signup($input: SignupInput!) { signup(input: $input) { errors { code path retryable } "
     "user { id username role } session { id current } "

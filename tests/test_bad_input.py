@@ -23,7 +23,7 @@ BAD_SENDS: list[tuple[Json, str]] = [
     ({"body": "a\x00b"}, "VALIDATION_FAILED"),
     ({"body": "x" * 4001}, "MESSAGE_TOO_LONG"),
     ({"body": 5}, "BAD_USER_INPUT"),
-    ({"body": None}, "BAD_USER_INPUT"),
+    ({"body": None}, "VALIDATION_FAILED"),
     ({"body": ["a"]}, "BAD_USER_INPUT"),
     ({"roomId": UNKNOWN_ROOM}, "NOT_FOUND"),
     ({"roomId": ""}, "NOT_FOUND"),

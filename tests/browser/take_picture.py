@@ -27,7 +27,7 @@ SIGN_UP = """mutation ($input: SignupInput!) { signup(input: $input) {
 CREATE_ROOM = "mutation ($input: CreateRoomInput!) { createRoom(input: $input) { errors { code } room { id } } }"
 JOIN = "mutation ($input: JoinRoomInput!) { joinRoom(input: $input) { errors { code } } }"
 SEND = "mutation ($input: SendMessageInput!) { sendMessage(input: $input) { errors { code } message { id } } }"
-REACT = "mutation ($input: ReactionInput!) { addReaction(input: $input) { errors { code } } }"
+REACT = "mutation ($input: AddReactionInput!) { addReaction(input: $input) { errors { code } } }"
 
 
 class User:

@@ -9,9 +9,9 @@ from tests.browser.playground import OpenPage
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
-INVITE = "mutation ($input: CreateInviteInput!) { createInvite(input: $input) { errors { code } code } }"
+INVITE = "mutation ($input: CreateInviteInput!) { createInvite(input: $input) { errors { code } invite { code } } }"
 PRIVATE = "mutation ($input: CreateRoomInput!) { createRoom(input: $input) { errors { code } room { id } } }"
-ARCHIVE = "mutation ($input: RoomIdInput!) { archiveRoom(input: $input) { errors { code } } }"
+ARCHIVE = "mutation ($input: ArchiveRoomInput!) { archiveRoom(input: $input) { errors { code } } }"
 
 
 async def test_a_direct_conversation_is_started_by_username(
@@ -50,7 +50,7 @@ async def test_an_invite_link_lets_a_user_join_a_private_room(
 async def test_a_new_user_signs_up_with_an_invite_link(open_page: OpenPage, server: str) -> None:
     ann = Account(server, "ann")
     room_id, name = ann.create_room()
-    code = ask(server, INVITE, {"input": {"roomId": room_id}}, ann.token)["code"]
+    code = ask(server, INVITE, {"input": {"roomId": room_id}}, ann.token)["invite"]["code"]
     page = await open_page(f"/?invite={code}")
     await expect(page.get_by_text(f"{ann.name} invites you to {name}.")).to_be_visible()
     await page.get_by_label("Username").fill(f"new-{ann.name}")
@@ -66,7 +66,7 @@ async def test_an_owner_changes_a_role_and_removes_a_member(
 ) -> None:
     ann, bob = Account(server, "ann"), Account(server, "bob")
     room_id = ask(server, PRIVATE, {"input": {"name": "Attic", "visibility": "PRIVATE"}}, ann.token)["room"]["id"]
-    bob.join_by(ask(server, INVITE, {"input": {"roomId": room_id}}, ann.token)["code"])
+    bob.join_by(ask(server, INVITE, {"input": {"roomId": room_id}}, ann.token)["invite"]["code"])
     ann_page, bob_page = await open_room(open_page, ann, room_id), await open_room(open_elsewhere, bob, room_id)
     await ann_page.get_by_role("button", name="2 members").click()
     await ann_page.get_by_label(f"Role of {bob.name}").select_option("Read-only")
@@ -134,7 +134,7 @@ async def test_a_deleted_room_shows_a_notice(open_page: OpenPage, server: str) -
     room_id, name = ann.create_room()
     bob.join(room_id)
     page = await open_room(open_page, bob, room_id)
-    document = "mutation ($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }"
+    document = "mutation ($input: DeleteRoomInput!) { deleteRoom(input: $input) { errors { code } } }"
     ask(server, document, {"input": {"roomId": room_id}}, ann.token)
     await expect(page.get_by_role("alert")).to_have_text("This room has been deleted.")
     await expect(entry(page, name)).to_have_count(0)

@@ -27,8 +27,8 @@ REACTIONS = (
     "subscription S($id: ID!) { roomEvents(roomId: $id) { __typename ... on MessageUpdated { message { "
     "reactions { emoji viewerHasReacted } room { viewerPermissions { canPin } } } } } }"
 )
-REACT = "mutation R($input: ReactionInput!) { addReaction(input: $input) { errors { code } } }"
-PIN = "mutation P($input: MessageIdInput!) { pinMessage(input: $input) { errors { code } } }"
+REACT = "mutation R($input: AddReactionInput!) { addReaction(input: $input) { errors { code } } }"
+PIN = "mutation P($input: PinMessageInput!) { pinMessage(input: $input) { errors { code } } }"
 REMOVE = "mutation R($input: RemoveMemberInput!) { removeMember(input: $input) { errors { code } } }"
 MARK = "mutation M($input: MarkReadInput!) { markRead(input: $input) { errors { code } } }"
 

@@ -105,7 +105,7 @@ async def test_a_stream_over_http_has_the_same_size_limit(member: UserClient) ->
 async def test_lists_longer_than_estimated_count_with_their_real_length(app: RunningApp, ann: UserClient) -> None:
     room = await ann.create_room("den")
     [message] = await ann.send_messages(room, "hello")
-    add = "mutation ($input: ReactionInput!) { addReaction(input: $input) { errors { code } } }"
+    add = "mutation ($input: AddReactionInput!) { addReaction(input: $input) { errors { code } } }"
     for number in range(30):
         assert (await ann.mutate(add, messageId=message["id"], emoji=chr(0x1F600 + number)))["errors"] == []
     document = "query ($id: ID!) { message(id: $id) { reactions { emoji count viewerHasReacted } } }"

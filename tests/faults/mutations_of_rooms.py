@@ -73,7 +73,7 @@ async def join_room(lane: Lane) -> Trial:
 async def join_room_by_invite(lane: Lane) -> Trial:
     ann, bob = await people(lane)
     joined_room_id = await room(lane, visibility="PRIVATE")
-    code = (await do(ann, "createInvite", roomId=joined_room_id, maxUses=1))["code"]
+    code = (await do(ann, "createInvite", roomId=joined_room_id, maxUses=1))["invite"]["code"]
     effect = f"SELECT ({MEMBER}) * uses FROM invites WHERE room_id = $1"  # noqa: S608 (constants of this module)
     return Trial(bob, {"inviteCode": code}, effect, (uid(joined_room_id), uid(bob.id)), joined_room_id)
 
@@ -128,7 +128,7 @@ async def create_invite(lane: Lane) -> Trial:
 @trial_of("revokeInvite")
 async def revoke_invite(lane: Lane) -> Trial:
     ann, _ = await people(lane)
-    code = (await do(ann, "createInvite", roomId=await room(lane)))["code"]
+    code = (await do(ann, "createInvite", roomId=await room(lane)))["invite"]["code"]
     effect = "SELECT count(*) FROM invites WHERE code = $1 AND revoked_at IS NOT NULL"
     return Trial(ann, {"code": code}, effect, (code,))
 

@@ -7,17 +7,17 @@ MESSAGE = (
 PAYLOAD = "{ errors { code path } cursor message { " + MESSAGE + " } }"
 
 
-def mutation(name: str, kind: str) -> str:
-    """The document of a mutation whose payload is a MessagePayload."""
-    return "mutation Do($input: " + kind + "!) { " + name + "(input: $input) " + PAYLOAD + " }"
+def mutation(name: str) -> str:
+    """The document of a mutation whose payload has a message."""
+    return f"mutation Do($input: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $input) {PAYLOAD} }}"
 
 
-EDIT = mutation("editMessage", "EditMessageInput")
-DELETE = mutation("deleteMessage", "DeleteMessageInput")
-REACT = mutation("addReaction", "ReactionInput")
-REMOVE_REACTION = mutation("removeReaction", "ReactionInput")
-PIN = mutation("pinMessage", "MessageIdInput")
-UNPIN = mutation("unpinMessage", "MessageIdInput")
+EDIT = mutation("editMessage")
+DELETE = mutation("deleteMessage")
+REACT = mutation("addReaction")
+REMOVE_REACTION = mutation("removeReaction")
+PIN = mutation("pinMessage")
+UNPIN = mutation("unpinMessage")
 REVISIONS = (
     "query Revisions($id: ID!) { message(id: $id) { body revision "
     "revisions(first: 50) { nodes { revision body editedAt editedBy { username } } pageInfo { hasNextPage } } } }"

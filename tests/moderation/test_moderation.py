@@ -94,7 +94,7 @@ async def test_every_action_of_a_moderator_is_in_the_audit_log(
     ann: UserClient, bob: UserClient, cleo: UserClient
 ) -> None:
     room_id = await bob.create_room("den", memberIds=[cleo.id])
-    code = (await bob.mutate(CREATE_INVITE, roomId=room_id))["code"]
+    code = (await bob.mutate(CREATE_INVITE, roomId=room_id))["invite"]["code"]
     await bob.mutate(REVOKE_INVITE, code=code)
     await change(bob, "updateRoom", roomId=room_id, topic="tea")
     await change(bob, "muteMember", roomId=room_id, userId=cleo.id, seconds=60, reason="loud")

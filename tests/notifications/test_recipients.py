@@ -126,7 +126,7 @@ async def read(ann: UserClient, bob: UserClient, room_id: str, message: str) -> 
 
 
 async def snoozed(ann: UserClient, bob: UserClient, room_id: str, _message: str) -> None:
-    await set_preferences(bob, room_id, mutedUntil=(now() + timedelta(hours=1)).isoformat())
+    await set_preferences(bob, room_id, snoozedUntil=(now() + timedelta(hours=1)).isoformat())
 
 
 async def silenced(ann: UserClient, bob: UserClient, room_id: str, _message: str) -> None:
@@ -227,7 +227,7 @@ async def test_deleting_a_room_deletes_its_pending_pushes(
     assert len(await collect_pending(app)) == 1
     assert (
         await ann.mutate(
-            "mutation D($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=room_id
+            "mutation D($input: DeleteRoomInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=room_id
         )
     )["errors"] == []
     await push_everything(app)

@@ -11,7 +11,7 @@ MARK_READ = (
 )
 SET_PREFERENCES = (
     "mutation Prefer($input: SetRoomPreferencesInput!) { setRoomPreferences(input: $input) "
-    "{ errors { code } cursor room { viewerMembership { " + MEMBERSHIP + " } } } }"
+    "{ errors { code } room { viewerMembership { " + MEMBERSHIP + " } } } }"
 )
 ROOMS = (
     "query Rooms { me { totalUnread totalMentions } rooms { nodes { id viewerMembership { " + MEMBERSHIP + " } } } }"
@@ -143,14 +143,14 @@ async def test_preferences_are_per_member_and_omitted_ones_stay(ann: UserClient,
     room_id = await ann.create_room("den", memberIds=[bob.id])
     until = "2030-01-01T00:00:00.000Z"
     first = await bob.mutate(
-        SET_PREFERENCES, roomId=room_id, notificationLevel="MENTIONS", mutedUntil=until, favourite=True
+        SET_PREFERENCES, roomId=room_id, notificationLevel="MENTIONS", snoozedUntil=until, favourite=True
     )
     assert first["cursor"] is None
     chosen = first["room"]["viewerMembership"]
     assert (chosen["notificationLevel"], chosen["snoozedUntil"], chosen["favourite"]) == ("MENTIONS", until, True)
     second = (await bob.mutate(SET_PREFERENCES, roomId=room_id, favourite=False))["room"]["viewerMembership"]
     assert (second["notificationLevel"], second["snoozedUntil"], second["favourite"]) == ("MENTIONS", until, False)
-    third = (await bob.mutate(SET_PREFERENCES, roomId=room_id, mutedUntil=None))["room"]["viewerMembership"]
+    third = (await bob.mutate(SET_PREFERENCES, roomId=room_id, snoozedUntil=None))["room"]["viewerMembership"]
     assert third["snoozedUntil"] is None
     ann_membership = await unread(ann, room_id)
     assert (ann_membership["notificationLevel"], ann_membership["favourite"]) == ("ALL", False)

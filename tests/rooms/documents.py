@@ -9,18 +9,12 @@ ROOM = "{ errors { code path retryAfterMs } cursor room { id memberCount } }"
 
 def mutation(name: str, selection: str = ROOM) -> str:
     """A mutation whose input type is named after it."""
-    event_kinds = {
-        "archiveRoom": "RoomIdInput",
-        "unarchiveRoom": "RoomIdInput",
-        "deleteRoom": "RoomIdInput",
-        "leaveRoom": "RoomIdInput",
-    }
-    kind = event_kinds.get(name, name[0].upper() + name[1:] + "Input")
-    return f"mutation M($input: {kind}!) {{ {name}(input: $input) {selection} }}"
+    return f"mutation M($input: {name[0].upper()}{name[1:]}Input!) {{ {name}(input: $input) {selection} }}"
 
 
-CREATE_INVITE = mutation("createInvite", "{ errors { code path } code url expiresAt }")
-REVOKE_INVITE = mutation("revokeInvite", "{ errors { code path } }")
+OWN_INVITE = "code url room { id } createdBy { username } createdAt expiresAt maxUses uses revokedAt"
+CREATE_INVITE = mutation("createInvite", "{ errors { code path } invite { " + OWN_INVITE + " } }")
+REVOKE_INVITE = mutation("revokeInvite", "{ errors { code path } invite { code revokedAt } }")
 DELETE = mutation("deleteRoom", "{ errors { code } deletedRoomId }")
 INVITE = (
     "query I($code: String!) { invite(code: $code) { code roomId roomName inviter { username } usesLeft expiresAt } }"
@@ -51,7 +45,7 @@ async def invite(client: UserClient, room_id: str, **terms: Any) -> str:
     """Create an invite. Returns its code."""
     payload = await client.mutate(CREATE_INVITE, roomId=room_id, **terms)
     assert payload["errors"] == []
-    return str(payload["code"])
+    return str(payload["invite"]["code"])
 
 
 async def room_names(client: UserClient, order: str = "NAME_ASC", **filter_: Any) -> list[str]:

@@ -13,8 +13,10 @@ async def test_an_invite_can_be_previewed_and_redeemed(
     bob: UserClient, cleo: UserClient, anonymous: AnonymousClient
 ) -> None:
     room_id = await bob.create_room("den", visibility="PRIVATE")
-    created = await bob.mutate(CREATE_INVITE, roomId=room_id, maxUses=2, expiresInSeconds=60)
+    created = (await bob.mutate(CREATE_INVITE, roomId=room_id, maxUses=2, expiresInSeconds=60))["invite"]
     assert created["url"] == f"{bob.app.url}/?invite={created['code']}"
+    assert (created["room"], created["createdBy"]) == ({"id": room_id}, {"username": "bob"})
+    assert (created["maxUses"], created["uses"], created["revokedAt"]) == (2, 0, None)
     preview = (await anonymous.execute(INVITE, code=created["code"]))["invite"]
     assert preview == {
         "code": created["code"],
@@ -25,7 +27,7 @@ async def test_an_invite_can_be_previewed_and_redeemed(
         "expiresAt": created["expiresAt"],
     }
     async with replay_invariant(bob, room_id) as events:
-        await change(cleo, "joinRoom", inviteCode=created["code"], roomId=room_id)
+        await change(cleo, "joinRoom", inviteCode=created["code"])
         assert (await change(cleo, "joinRoom", inviteCode=created["code"]))["cursor"] is None
     assert event_kinds(events) == ["JOINED", "@cleo joined."]
     assert (await anonymous.execute(INVITE, code=created["code"]))["invite"]["usesLeft"] == 1
@@ -36,17 +38,13 @@ async def test_all_invalid_invites_get_the_same_answer(
 ) -> None:
     room_id = await bob.create_room("den", visibility="PRIVATE")
     revoked, short = await invite(bob, room_id), await invite(bob, room_id, expiresInSeconds=1)
-    assert (await bob.mutate(REVOKE_INVITE, code=revoked))["errors"] == []
+    assert (await bob.mutate(REVOKE_INVITE, code=revoked))["invite"]["revokedAt"] is not None
     async with asyncio.timeout(5):
         while (await anonymous.execute(INVITE, code=short))["invite"] is not None:  # noqa: ASYNC110 (only time ends it)
             await asyncio.sleep(0.05)
     for code in (revoked, short, "0" * 24, "nonsense\0"):
         assert (await anonymous.execute(INVITE, code=code))["invite"] is None
         assert await refusal(cleo, "joinRoom", inviteCode=code) == "INVITE_INVALID"
-    other_room = await cleo.create_room("elsewhere")
-    good = await invite(bob, room_id)
-    assert await refusal(cleo, "joinRoom", inviteCode=good, roomId=other_room) == "INVITE_INVALID"
-    assert await refusal(cleo, "joinRoom") == "VALIDATION_FAILED"
 
 
 async def test_an_invite_with_three_uses_admits_three_of_ten_concurrent_users(bob: UserClient) -> None:
@@ -126,7 +124,7 @@ async def test_signup_with_an_invite_joins_its_room(make_app: MakeApp) -> None:
             assert event_kinds(events) == ["JOINED", "@bob joined."]
             assert await _signup_codes(anonymous, "cleo", inviteCode=code) == ["INVITE_INVALID"]
         async with AnonymousClient(app, ann.token) as ann_client:
-            created: Json = await ann_client.mutate(CREATE_INVITE, roomId=room_id)
+            created: Json = (await ann_client.mutate(CREATE_INVITE, roomId=room_id))["invite"]
             assert created["url"] == f"https://chat.example.org/?invite={created['code']}"
 
 

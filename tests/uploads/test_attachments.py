@@ -194,6 +194,6 @@ async def test_search_filters_messages_by_attachments(ann: UserClient) -> None:
 async def test_the_files_of_a_deleted_room_are_not_found(ann: UserClient) -> None:
     room_id = await ann.create_room("den")
     file = await post(ann, room_id, b"gone soon")
-    delete = "mutation ($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }"
+    delete = "mutation ($input: DeleteRoomInput!) { deleteRoom(input: $input) { errors { code } } }"
     assert codes(await ann.mutate(delete, roomId=room_id)) == []
     assert (await fetch(file["url"])).status_code == 404

@@ -63,7 +63,7 @@ async def test_a_sweep_deletes_the_files_of_a_deleted_room(ann: UserClient) -> N
     room_id = await ann.create_room("den")
     await post(ann, room_id, b"gone")
     await ann.mutate(
-        "mutation ($input: RoomIdInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=room_id
+        "mutation ($input: DeleteRoomInput!) { deleteRoom(input: $input) { errors { code } } }", roomId=room_id
     )
     await ann.app.roomcast.delete_unused_files()
     assert (await rows(ann.app), stored(ann.app)) == (0, [])

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from enum import Enum
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -25,6 +24,7 @@ from roomcast.core.errors import EmailTaken, NotFound, UsernameTaken
 from roomcast.core.event_log import Store
 from roomcast.core.ids import local_id
 from roomcast.core.text_folding import fold, search_form
+from roomcast.core.unchanged import UNCHANGED, Unchanged
 from roomcast.uploads import actions as files
 
 _USERS = table(User)
@@ -33,15 +33,6 @@ _UPDATE_HASH = (
     sa.update(_USERS).where(_USERS.c.id == sa.bindparam("user")).values({"password_hash": sa.bindparam("hash")})
 )
 _INSERT_SESSION = sa.insert(table(Session))
-
-
-class Unchanged(Enum):
-    """The value of a profile field that the request did not name."""
-
-    UNCHANGED = "UNCHANGED"
-
-
-UNCHANGED = Unchanged.UNCHANGED
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,12 +171,12 @@ async def logout(work: Work, actor: Actor) -> Collection[UUID]:
     return await end_sessions(work, col(Session.id) == actor.session_id)
 
 
-async def revoke_session(work: Work, actor: Actor, session_id: UUID | None) -> Collection[UUID]:
-    """End one of the actor's sessions. Does nothing if it has already ended. Raises NotFound."""
+async def revoke_session(work: Work, actor: Actor, session_id: UUID | None) -> tuple[Session, Collection[UUID]]:
+    """End one of the actor's sessions. Does nothing if it has already ended. Also returns it. Raises NotFound."""
     found = await work.session.get(Session, session_id) if session_id else None
     if found is None or found.user_id != actor.user_id:
         raise NotFound("There is no such session.", path=("input", "sessionId"))
-    return await end_sessions(work, col(Session.id) == found.id)
+    return found, await end_sessions(work, col(Session.id) == found.id)
 
 
 async def change_password(

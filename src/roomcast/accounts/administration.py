@@ -31,8 +31,8 @@ async def set_user_role(work: Work, actor: Actor, user_id: UUID | None, role: Us
     return user
 
 
-async def ban_user(work: Work, actor: Actor, user_id: UUID | None, reason: str | None) -> Collection[UUID]:
-    """Ban an account and end all its sessions. Returns their ids.
+async def ban_user(work: Work, actor: Actor, user_id: UUID | None, reason: str | None) -> tuple[User, Collection[UUID]]:
+    """Ban an account and end all its sessions. Returns the user and the ids of the sessions.
 
     Raises Forbidden, NotFound, Conflict for the last administrator, ValidationFailed.
     """
@@ -40,20 +40,21 @@ async def ban_user(work: Work, actor: Actor, user_id: UUID | None, reason: str |
     policy.check_administrator(actor, administrators)
     checked_reason, user = audit.check_reason(reason), await _lock_user(work.session, user_id)
     if user.banned_at is not None:
-        return []
+        return user, []
     policy.check_demotion(user.id, administrators)
     user.banned_at = now()
     audit.record_audit_entry(work, actor, "USER_BANNED", global_id("user", user.id), checked_reason)
-    return await end_sessions(work, col(Session.user_id) == user.id)
+    return user, await end_sessions(work, col(Session.user_id) == user.id)
 
 
-async def unban_user(work: Work, actor: Actor, user_id: UUID | None) -> None:
+async def unban_user(work: Work, actor: Actor, user_id: UUID | None) -> User:
     """Allow the account to sign in again. Raises Forbidden, NotFound."""
     policy.check_administrator(actor, await _lock_administrators(work.session))
     user = await _lock_user(work.session, user_id)
     if user.banned_at is not None:
         user.banned_at = None
         audit.record_audit_entry(work, actor, "USER_UNBANNED", global_id("user", user.id))
+    return user
 
 
 async def reset_password(work: Work, username: str, new_hash: str) -> Collection[UUID]:

@@ -4,11 +4,9 @@ An exception without a code is a defect of the server. The client reads INTERNAL
 logged once with the request id.
 """
 
-import functools
 import logging
-from collections.abc import Awaitable, Callable
 from enum import StrEnum
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import strawberry
 from graphql import GraphQLError
@@ -18,11 +16,10 @@ from roomcast.realtime.ports import Failure
 
 logger = logging.getLogger("roomcast.api")
 
-P = ParamSpec("P")
-Payload = TypeVar("Payload")
 
-
-@strawberry.enum
+@strawberry.enum(
+    description="The code of an error in a payload. docs/errors.md says what each means. New ones may follow."
+)
 class ErrorCode(StrEnum):
     VALIDATION_FAILED = "VALIDATION_FAILED"
     NOT_FOUND = "NOT_FOUND"
@@ -51,9 +48,9 @@ class ErrorCode(StrEnum):
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 
 
-@strawberry.type
+@strawberry.type(description="Why a mutation was refused. A refused mutation has changed nothing.")
 class UserError:
-    code: ErrorCode
+    code: ErrorCode = strawberry.field(description="The kind of the error. Programs switch on it.")
     message: str = strawberry.field(
         description="An explanation for developers, in English. Programs should check `code`, not `message`."
     )
@@ -65,7 +62,9 @@ class UserError:
         default=False,
         description="Whether the same request may succeed later. If it has an idempotency key, keep the key.",
     )
-    retry_after_ms: int | None = None
+    retry_after_ms: int | None = strawberry.field(
+        default=None, description="Wait this long before the next try. Null if waiting does not help."
+    )
 
 
 @strawberry.interface(
@@ -73,42 +72,25 @@ class UserError:
     "other fields are null."
 )
 class MutationPayload:
-    errors: list[UserError] = strawberry.field(default_factory=list)
+    errors: list[UserError] = strawberry.field(
+        default_factory=list, description="Empty if the mutation succeeded. Otherwise it changed nothing."
+    )
 
 
-@strawberry.type
-class AckPayload(MutationPayload):
-    """The payload of mutations that return nothing but errors."""
+def user_error(refused: Refused) -> UserError:
+    """The refusal as an error of a payload.
 
-
-def errors_in_payload(
-    payload: Callable[..., Payload],
-) -> Callable[[Callable[P, Awaitable[Payload]]], Callable[P, Awaitable[Payload]]]:
-    """Decorate a mutation so that it returns refusals in the `errors` of its payload.
-
-    Refusals without a payload code, e.g. UNAUTHENTICATED, propagate and become top-level errors.
+    Raises the refusal again if its code is none of a payload, e.g. UNAUTHENTICATED: it becomes a top-level error.
     """
-
-    def decorate(resolver: Callable[P, Awaitable[Payload]]) -> Callable[P, Awaitable[Payload]]:
-        @functools.wraps(resolver)
-        async def resolve(*args: P.args, **kwargs: P.kwargs) -> Payload:
-            try:
-                return await resolver(*args, **kwargs)
-            except Refused as refused:
-                if refused.code not in ErrorCode.__members__:
-                    raise
-                error = UserError(
-                    code=ErrorCode(refused.code),
-                    message=refused.message,
-                    path=refused.path,
-                    retryable=refused.retryable,
-                    retry_after_ms=refused.retry_after_ms,
-                )
-                return payload(errors=[error])
-
-        return resolve
-
-    return decorate
+    if refused.code not in ErrorCode.__members__:
+        raise refused
+    return UserError(
+        code=ErrorCode(refused.code),
+        message=refused.message,
+        path=refused.path,
+        retryable=refused.retryable,
+        retry_after_ms=refused.retry_after_ms,
+    )
 
 
 # ------------------------------------------------------------------ top-level errors

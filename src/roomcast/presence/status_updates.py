@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from roomcast.accounts.actions import UNCHANGED, Unchanged
+from roomcast.core.unchanged import UNCHANGED, Unchanged
 from roomcast.presence import policy
 from roomcast.presence.registry import PresenceState, Status
 

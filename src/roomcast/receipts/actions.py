@@ -16,9 +16,17 @@ from roomcast.rooms.policy import check_member
 from roomcast.rooms.read_state import Preferences
 
 
+@dataclass(frozen=True, slots=True)
+class ReadStateChange:
+    """A room, and the actor's membership in it after the change."""
+
+    room: Room
+    membership: Membership
+
+
 async def mark_read(
     work: Work, actor: Actor, room_id: UUID | None, up_to_message_id: UUID | None, *, force: bool = False
-) -> Membership:
+) -> ReadStateChange:
     """Move the actor's read position to that message. Only with `force` it moves back.
 
     Signals ReadStateChanged, and in small rooms ReadMarkerMoved. Raises NotFound, NotAMember.
@@ -34,18 +42,10 @@ async def mark_read(
         work.signal(ReadStateChanged(room_id=room.id, at=at, user_id=user_id))
         if policy.is_read_marker_announced(room):
             work.signal(ReadMarkerMoved(room_id=room.id, at=at, user_id=user_id, up_to_seq=member.last_read_seq))
-    return member
+    return ReadStateChange(view.room, member)
 
 
-@dataclass(frozen=True, slots=True)
-class RoomPreferencesResult:
-    room: Room
-    membership: Membership
-
-
-async def set_room_preferences(
-    work: Work, actor: Actor, room_id: UUID | None, wanted: Preferences
-) -> RoomPreferencesResult:
+async def set_room_preferences(work: Work, actor: Actor, room_id: UUID | None, wanted: Preferences) -> ReadStateChange:
     """Change the actor's notification level, snooze and favourite flag for the room.
 
     Signals ReadStateChanged. Raises NotFound, NotAMember.
@@ -54,4 +54,4 @@ async def set_room_preferences(
     member = check_member(view.membership)
     read_state.set_preferences(member, wanted)
     work.signal(ReadStateChanged(room_id=view.room.id, at=now(), user_id=actor.user_id, preferences=True))
-    return RoomPreferencesResult(view.room, member)
+    return ReadStateChange(view.room, member)

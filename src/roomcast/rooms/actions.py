@@ -14,6 +14,7 @@ from roomcast.core.db import Work
 from roomcast.core.errors import Conflict
 from roomcast.core.ids import global_id
 from roomcast.core.text_folding import fold, search_form
+from roomcast.core.unchanged import UNCHANGED, Unchanged
 from roomcast.rooms import policy
 from roomcast.rooms.events import RoomChanged, RoomDeleted
 from roomcast.rooms.membership_changes import RoomChange, add_memberships, existing_user_ids, load_room_locked
@@ -33,11 +34,11 @@ class NewRoom:
 
 @dataclass(frozen=True, slots=True)
 class RoomPatch:
-    """The fields to change. None leaves a field as it is; an empty text clears it."""
+    """The fields to change. None leaves a field as it is; it clears the topic and the description."""
 
     name: str | None = None
-    topic: str | None = None
-    description: str | None = None
+    topic: str | None | Unchanged = UNCHANGED
+    description: str | None | Unchanged = UNCHANGED
     visibility: RoomVisibility | None = None
     slow_mode_seconds: int | None = None
 
@@ -60,8 +61,8 @@ async def create_room(work: Work, actor: Actor, new: NewRoom) -> RoomChange:
             return RoomChange(existing, None)
         raise _name_taken() from None
     await event_log.open_log(work.session, room.id, room.created_at)
-    seq = await add_memberships(work, room, {actor.user_id: RoomRole.OWNER, **dict.fromkeys(others, RoomRole.MEMBER)})
-    return RoomChange(room, seq)
+    roles = {actor.user_id: RoomRole.OWNER, **dict.fromkeys(others, RoomRole.MEMBER)}
+    return await add_memberships(work, room, roles)
 
 
 async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: RoomPatch) -> RoomChange:
@@ -147,9 +148,9 @@ def _build_room(actor: Actor, new: NewRoom) -> Room:
 def _apply(room: Room, patch: RoomPatch) -> None:
     if patch.visibility is not None:
         room.visibility = patch.visibility
-    if patch.topic is not None:
+    if not isinstance(patch.topic, Unchanged):
         room.topic = policy.check_topic(patch.topic)
-    if patch.description is not None:
+    if not isinstance(patch.description, Unchanged):
         room.description = policy.check_description(patch.description)
     if patch.slow_mode_seconds is not None:
         room.slow_mode_seconds = policy.check_slow_mode(patch.slow_mode_seconds)

@@ -46,9 +46,9 @@ async def open_direct_message(work: Work, actor: Actor, user_ids: Sequence[UUID 
             raise
         return RoomChange(existing, None)
     await event_log.open_log(work.session, room.id, room.created_at)
-    seq = await add_memberships(work, room, dict.fromkeys(member_ids, RoomRole.MEMBER))
+    created = await add_memberships(work, room, dict.fromkeys(member_ids, RoomRole.MEMBER))
     await _open_existing(work, actor, key)
-    return RoomChange(room, seq)
+    return created
 
 
 def _member_ids(actor: Actor, user_ids: Sequence[UUID | None]) -> Sequence[UUID]:

@@ -17,7 +17,7 @@ from roomcast.core import audit, event_log
 from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
-from roomcast.core.errors import InviteInvalid, NotFound
+from roomcast.core.errors import NotFound
 from roomcast.core.ids import global_id
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.rooms import policy, queries
@@ -59,8 +59,8 @@ async def create_invite(
     return invite
 
 
-async def revoke_invite(work: Work, actor: Actor, code: str) -> None:
-    """Make the invite invalid. Raises NotFound (also when the actor cannot read its room), Forbidden."""
+async def revoke_invite(work: Work, actor: Actor, code: str) -> Invite:
+    """Make the invite invalid. Returns it. Raises NotFound (also when the actor cannot read its room), Forbidden."""
     invite = await _invite_by_code(work.session, code)
     if invite is None:
         raise NotFound("There is no such invite.", path=("input", "code"))
@@ -69,23 +69,20 @@ async def revoke_invite(work: Work, actor: Actor, code: str) -> None:
     if invite.revoked_at is None:
         invite.revoked_at = now()
         audit.record_audit_entry(work, actor, "INVITE_REVOKED", global_id("room", view.room.id), room_id=view.room.id)
+    return invite
 
 
-async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | None = None) -> RoomChange:
+async def redeem_invite(work: Work, actor: Actor, code: str) -> RoomChange:
     """Join the invite's room and spend one use. A member who redeems an invite changes nothing.
 
-    `room_id`: the room that the invite must be for, if given. Announces MemberChanged. Raises InviteInvalid,
-    RoomArchived, Forbidden (a removed member whom this invite does not readmit).
+    Announces MemberChanged. Raises InviteInvalid, RoomArchived, Forbidden (a removed member whom this invite does not
+    readmit).
     """
     found = await valid_invite(work.session, code)
     await event_log.lock_heads(work.session, [found.room.id])
     # Read again under the lock: a concurrent request may have taken the last use or revoked the invite.
     invite = policy.check_invite(await _invite_by_code(work.session, code), now())
-    room = await work.session.get(Room, invite.room_id, populate_existing=True)
-    if room is None or room_id not in (None, room.id):
-        raise InviteInvalid(
-            "This invite is for another room. Ask for an invite to this room.", path=("input", "inviteCode")
-        )
+    room = await work.session.get_one(Room, invite.room_id, populate_existing=True)
     key = (room.id, actor.user_id)
     if key in await queries.memberships(work.session, [key]):
         return RoomChange(room, None)
@@ -96,7 +93,7 @@ async def redeem_invite(work: Work, actor: Actor, code: str, room_id: UUID | Non
     policy.check_join(room, former_member, invite, inviter)
     invite.uses += 1
     role = policy.returning_role(RoomRole.MEMBER, former_member, None)
-    return RoomChange(room, await add_memberships(work, room, {actor.user_id: role}, former, by=actor))
+    return await add_memberships(work, room, {actor.user_id: role}, former, by=actor)
 
 
 async def valid_invite(session: AsyncSession, code: str) -> ValidInvite:

@@ -39,7 +39,7 @@ async def join_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChang
     former_member = former.get(actor.user_id)
     policy.check_join(view.room, former_member)
     role = policy.returning_role(RoomRole.MEMBER, former_member, None)
-    return RoomChange(view.room, await add_memberships(work, view.room, {actor.user_id: role}, former, by=actor))
+    return await add_memberships(work, view.room, {actor.user_id: role}, former, by=actor)
 
 
 async def leave_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChange:
@@ -70,7 +70,7 @@ async def add_members(
         return RoomChange(view.room, None)
     former = await former_members(work, view.room.id, new)
     roles = {user_id: policy.returning_role(role, former.get(user_id), own_role) for user_id in new}
-    return RoomChange(view.room, await add_memberships(work, view.room, roles, former, by=actor))
+    return await add_memberships(work, view.room, roles, former, by=actor)
 
 
 async def remove_member(
@@ -104,7 +104,7 @@ async def set_member_role(
     policy.check_right(actor, view.room, view.membership, policy.Right.SET_ROLES)
     member = _require_member(await _find_member(work, view, user_id))
     if member.role == role:
-        return RoomChange(view.room, None)
+        return RoomChange(view.room, None, [member])
     owners = await queries.owner_count(work.session, view.room.id)
     policy.check_set_role(actor, view.room, view.membership, member, owners)
     member.role = role
@@ -114,7 +114,7 @@ async def set_member_role(
         await revoke_invites_of(work, member.user_id, view.room.id)
     _record_audit(work, actor, "MEMBER_ROLE_CHANGED", member, None)
     event = member_changed_event(member, MemberChange.ROLE_CHANGED, now())
-    return RoomChange(view.room, (await work.record(event)).seq)
+    return RoomChange(view.room, (await work.record(event)).seq, [member])
 
 
 async def mute_member(
@@ -129,11 +129,11 @@ async def mute_member(
     member = _require_member(await _find_member(work, view, user_id))
     policy.check_outranks(actor, view.room, view.membership, member)
     if member.muted_until == until:
-        return RoomChange(view.room, None)
+        return RoomChange(view.room, None, [member])
     member.muted_until = until
     change = MemberChange.UNMUTED if until is None else MemberChange.MUTED
     _record_audit(work, actor, f"MEMBER_{change}", member, reason)
-    return RoomChange(view.room, (await work.record(member_changed_event(member, change, now()))).seq)
+    return RoomChange(view.room, (await work.record(member_changed_event(member, change, now()))).seq, [member])
 
 
 async def _find_member(work: Work, view: RoomView, user_id: UUID | None) -> Membership | None:

@@ -21,10 +21,14 @@ from roomcast.rooms.queries import RoomView
 
 @dataclass(frozen=True, slots=True)
 class RoomChange:
-    """A room after a change. `seq` is the position of the last event it caused; None when nothing changed."""
+    """A room after a change. `seq` is the position of the last event it caused; None when nothing changed.
+
+    `members`: the memberships that the change was about, as they are now.
+    """
 
     room: Room
     seq: int | None
+    members: Sequence[Membership] = ()
 
 
 async def load_room_locked(work: Work, actor: Actor, room_id: UUID | None) -> RoomView:
@@ -62,9 +66,9 @@ async def add_memberships(
     roles: Mapping[UUID, RoomRole],
     former: Mapping[UUID, FormerMember] | None = None,
     by: Actor | None = None,
-) -> int:
+) -> RoomChange:
     """Add these members with everything read, and with the mute and send time they left with. Announces MemberChanged
-    for each. Returns the seq of the last event.
+    for each.
 
     `by`: whom the system message names as the one who added them; None for the first members of a room.
     """
@@ -85,7 +89,7 @@ async def add_memberships(
     for member in members:
         member.last_read_seq = head.last_seq
     work.session.add_all(members)
-    return recorded[-1].seq
+    return RoomChange(room, recorded[-1].seq, members)
 
 
 async def remove_membership(work: Work, actor: Actor, room: Room, member: Membership, change: MemberChange) -> int:

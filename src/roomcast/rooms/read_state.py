@@ -15,6 +15,7 @@ from sqlmodel import col
 from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.direct_queries import execute_direct
+from roomcast.core.unchanged import UNCHANGED, Unchanged
 from roomcast.rooms.models import Membership, NotificationLevel
 
 _MEMBERSHIPS = table(Membership)
@@ -69,11 +70,10 @@ async def move_read_position(work: Work, member: Membership, seq: int, *, back: 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The changes. `snooze`: whether `snoozed_until` is to be set; None then lifts the snooze."""
+    """The changes. None leaves a preference as it is; it lifts the snooze."""
 
     notification_level: NotificationLevel | None = None
-    snooze: bool = False
-    snoozed_until: datetime | None = None
+    snoozed_until: datetime | None | Unchanged = UNCHANGED
     favourite: bool | None = None
 
 
@@ -81,7 +81,7 @@ def set_preferences(member: Membership, preferences: Preferences) -> None:
     """Apply the changes to the membership."""
     if preferences.notification_level is not None:
         member.notification_level = preferences.notification_level
-    if preferences.snooze:
+    if not isinstance(preferences.snoozed_until, Unchanged):
         member.snoozed_until = preferences.snoozed_until
     if preferences.favourite is not None:
         member.favourite = preferences.favourite

@@ -47,7 +47,7 @@ export const DeleteMessage = graphql(
 
 export const AddReaction = graphql(
   `
-    mutation AddReaction($input: ReactionInput!) {
+    mutation AddReaction($input: AddReactionInput!) {
       addReaction(input: $input) {
         ...Errors
         message {
@@ -61,7 +61,7 @@ export const AddReaction = graphql(
 
 export const RemoveReaction = graphql(
   `
-    mutation RemoveReaction($input: ReactionInput!) {
+    mutation RemoveReaction($input: RemoveReactionInput!) {
       removeReaction(input: $input) {
         ...Errors
         message {
@@ -75,7 +75,7 @@ export const RemoveReaction = graphql(
 
 export const PinMessage = graphql(
   `
-    mutation PinMessage($input: MessageIdInput!) {
+    mutation PinMessage($input: PinMessageInput!) {
       pinMessage(input: $input) {
         ...Errors
         message {
@@ -89,7 +89,7 @@ export const PinMessage = graphql(
 
 export const UnpinMessage = graphql(
   `
-    mutation UnpinMessage($input: MessageIdInput!) {
+    mutation UnpinMessage($input: UnpinMessageInput!) {
       unpinMessage(input: $input) {
         ...Errors
         message {

@@ -60,7 +60,7 @@ export const JoinRoom = graphql(
 
 export const LeaveRoom = graphql(
   `
-    mutation LeaveRoom($input: RoomIdInput!) {
+    mutation LeaveRoom($input: LeaveRoomInput!) {
       leaveRoom(input: $input) {
         ...Errors
       }
@@ -71,7 +71,7 @@ export const LeaveRoom = graphql(
 
 export const ArchiveRoom = graphql(
   `
-    mutation ArchiveRoom($input: RoomIdInput!) {
+    mutation ArchiveRoom($input: ArchiveRoomInput!) {
       archiveRoom(input: $input) {
         ...Errors
       }
@@ -82,7 +82,7 @@ export const ArchiveRoom = graphql(
 
 export const UnarchiveRoom = graphql(
   `
-    mutation UnarchiveRoom($input: RoomIdInput!) {
+    mutation UnarchiveRoom($input: UnarchiveRoomInput!) {
       unarchiveRoom(input: $input) {
         ...Errors
       }
@@ -140,8 +140,10 @@ export const CreateInvite = graphql(
     mutation CreateInvite($input: CreateInviteInput!) {
       createInvite(input: $input) {
         ...Errors
-        url
-        code
+        invite {
+          code
+          url
+        }
       }
     }
   `,

@@ -53,13 +53,19 @@ export class Conversation {
 
   async toggleReaction({ id, reactions }: Row, emoji: string): Promise<void> {
     const hasReacted = reactions.some((group) => group.emoji === emoji && group.viewerHasReacted);
-    const document = hasReacted ? RemoveReaction : AddReaction;
-    this.#applyResult(await runMutation(this.room.client, document, { input: { messageId: id, emoji } }));
+    const { client } = this.room;
+    const variables = { input: { messageId: id, emoji } };
+    this.#applyResult(
+      await (hasReacted ? runMutation(client, RemoveReaction, variables) : runMutation(client, AddReaction, variables)),
+    );
   }
 
   async togglePin({ id, pinnedAt }: Row): Promise<void> {
-    const document = pinnedAt ? UnpinMessage : PinMessage;
-    this.#applyResult(await runMutation(this.room.client, document, { input: { messageId: id } }));
+    const { client } = this.room;
+    const variables = { input: { messageId: id } };
+    this.#applyResult(
+      await (pinnedAt ? runMutation(client, UnpinMessage, variables) : runMutation(client, PinMessage, variables)),
+    );
   }
 
   #applyResult({ message }: { message: Message | null }): void {

@@ -22,7 +22,10 @@ export function InviteMembers({ room }: { room: RoomState }) {
       setAdding(false);
     });
   const createLink = () =>
-    action.run(async () => setUrl((await runMutation(room.client, CreateInvite, { input: { roomId: room.id } })).url));
+    action.run(async () => {
+      const { invite } = await runMutation(room.client, CreateInvite, { input: { roomId: room.id } });
+      setUrl(invite?.url ?? null);
+    });
   return (
     <section class="invite" aria-label="Invite people">
       <p>

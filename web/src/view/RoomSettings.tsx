@@ -32,10 +32,12 @@ export function RoomSettings({ room, details }: Props) {
       navigate(null);
     });
   const toggleArchived = () =>
-    action.run(
-      async () =>
-        void (await runMutation(client, details.archivedAt ? UnarchiveRoom : ArchiveRoom, { input: { roomId } })),
-    );
+    action.run(async () => {
+      const variables = { input: { roomId } };
+      await (details.archivedAt
+        ? runMutation(client, UnarchiveRoom, variables)
+        : runMutation(client, ArchiveRoom, variables));
+    });
 
   return (
     <section class="settings" aria-label="Room settings">

@@ -1,9 +1,11 @@
 """The GraphQL schema: merges the Query, Mutation and Subscription types of all features."""
 
 from functools import cache
+from itertools import chain
 from types import ModuleType
 
 import strawberry
+from graphql import GraphQLInputObjectType, GraphQLSchema, Undefined
 from strawberry.schema.config import StrawberryConfig
 from strawberry.tools import merge_types
 from strawberry.types import get_object_definition
@@ -52,6 +54,7 @@ def build_schema() -> strawberry.Schema:
         types=EVENT_TYPES,
         config=StrawberryConfig(scalar_map=SCALARS, disable_field_suggestions=True),
     )
+    _remove_null_defaults(schema._schema)
     install_fast_resolvers(schema._schema)
     return schema
 
@@ -61,6 +64,19 @@ def _root_type(name: str, description: str, modules: tuple[ModuleType, ...]) -> 
     merged = merge_types(name, tuple(getattr(module, name) for module in modules))
     get_object_definition(merged, strict=True).description = description
     return merged
+
+
+def _remove_null_defaults(schema: GraphQLSchema) -> None:
+    """Make optional arguments and input fields optional only: strawberry gives them the default null.
+
+    A resolver whose argument is left out gets the default of its Python parameter.
+    """
+    for type_ in schema.type_map.values():
+        fields = getattr(type_, "fields", {}).values()
+        arguments = chain.from_iterable(getattr(field, "args", {}).values() for field in fields)
+        for optional in fields if isinstance(type_, GraphQLInputObjectType) else arguments:
+            if optional.default_value is None:
+                optional.default_value = Undefined
 
 
 @cache

@@ -1,27 +1,15 @@
-"""GraphQL inputs of moderation."""
+"""The filter of the audit log."""
 
 from datetime import datetime
 
 import strawberry
 
 
-@strawberry.input
+@strawberry.input(description="Which entries to list. A field that is left out, or null, excludes none.")
 class AuditFilter:
-    actor_id: strawberry.ID | None = None
-    action: str | None = None
-    target_id: strawberry.ID | None = None
-    since: datetime | None = None
-
-
-@strawberry.input
-class MuteMemberInput:
-    room_id: strawberry.ID
-    user_id: strawberry.ID
-    seconds: int = strawberry.field(description="The duration of the mute. 0 ends a mute.")
-    reason: str | None = None
-
-
-@strawberry.input
-class ReportMessageInput:
-    message_id: strawberry.ID
-    reason: str
+    actor_id: strawberry.ID | None = strawberry.field(default=None, description="Only actions of this user.")
+    action: str | None = strawberry.field(default=None, description="Only this action, e.g. USER_BANNED.")
+    target_id: strawberry.ID | None = strawberry.field(
+        default=None, description="Only actions on this user, room or message."
+    )
+    since: datetime | None = strawberry.field(default=None, description="Only actions from then on.")

@@ -1,34 +1,25 @@
 """Mutations of rooms, members and invites."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Concatenate, ParamSpec
+from typing import Annotated, Concatenate, ParamSpec, TypeVar
+from uuid import UUID
 
 import strawberry
 
 from roomcast.api.context import Context, Info
-from roomcast.api.errors import AckPayload, MutationPayload, errors_in_payload
-from roomcast.api.schema.rooms.inputs import (
-    AddMembersInput,
-    CreateInviteInput,
-    CreateRoomInput,
-    JoinRoomInput,
-    OpenDirectMessageInput,
-    RemoveMemberInput,
-    RevokeInviteInput,
-    RoomIdInput,
-    SetMemberRoleInput,
-    UpdateRoomInput,
-)
+from roomcast.api.errors import MutationPayload
+from roomcast.api.schema.mutation import Clearable, Omittable, Reason, RoomId, UserId, describe, mutation
+from roomcast.api.schema.rooms.invite_types import RoomInvite
 from roomcast.api.schema.rooms.queries import room_or_none
-from roomcast.api.schema.rooms.types import Room
-from roomcast.api.schema.scalars import URL, Cursor
+from roomcast.api.schema.rooms.types import Room, RoomMember, RoomMembership
+from roomcast.api.schema.scalars import Cursor
 from roomcast.core.actor import Actor
 from roomcast.core.audit import check_reason
 from roomcast.core.db import Work
-from roomcast.core.errors import Forbidden, InviteInvalid, ValidationFailed
+from roomcast.core.errors import Forbidden
 from roomcast.core.ids import global_id, local_id
-from roomcast.rooms import actions, invites, members, models
+from roomcast.core.unchanged import UNCHANGED
+from roomcast.rooms import actions, invites, members, models, policy
 from roomcast.rooms.actions import NewRoom, RoomPatch
 from roomcast.rooms.direct import open_direct_message
 from roomcast.rooms.membership_changes import RoomChange
@@ -37,7 +28,7 @@ P = ParamSpec("P")
 
 
 @strawberry.type
-class RoomPayload(MutationPayload):
+class RoomResult(MutationPayload):
     room: models.Room | None = strawberry.field(
         graphql_type=Room | None,
         default=None,
@@ -48,153 +39,263 @@ class RoomPayload(MutationPayload):
     )
 
 
-@strawberry.type
-class DeleteRoomPayload(MutationPayload):
-    deleted_room_id: strawberry.ID | None = None
+Result = TypeVar("Result", bound=RoomResult)
 
 
 @strawberry.type
-class CreateInvitePayload(MutationPayload):
-    code: str | None = None
-    url: URL | None = None
-    expires_at: datetime | None = None
+class JoinedRoom(RoomResult):
+    membership: models.Membership | None = strawberry.field(
+        graphql_type=RoomMembership | None, default=None, description="The viewer's membership."
+    )
+
+
+@strawberry.type
+class AddedMembers(RoomResult):
+    members: list[models.Membership] | None = strawberry.field(
+        graphql_type=list[RoomMember] | None,
+        default=None,
+        metadata={"items": policy.MAX_USERS_AT_ONCE},
+        description="The new members. Users who were members before are not among them.",
+    )
+
+
+@strawberry.type
+class RemovedMember(RoomResult):
+    removed_user_id: strawberry.ID | None = strawberry.field(
+        default=None, description="The user who is not a member any more, or was none."
+    )
+
+
+@strawberry.type
+class ChangedMember(RoomResult):
+    member: models.Membership | None = strawberry.field(
+        graphql_type=RoomMember | None, default=None, description="The member after the change."
+    )
+
+
+@strawberry.type
+class DeletedRoom(MutationPayload):
+    deleted_room_id: strawberry.ID | None = strawberry.field(default=None, description="The id of the deleted room.")
+
+
+@strawberry.type
+class InviteResult(MutationPayload):
+    invite: models.Invite | None = strawberry.field(
+        graphql_type=RoomInvite | None, default=None, description="The invite after the change."
+    )
 
 
 @strawberry.type
 class Mutation:
-    @strawberry.mutation
-    @errors_in_payload(RoomPayload)
-    async def create_room(self, info: Info, input: CreateRoomInput) -> RoomPayload:  # noqa: A002
-        """Create a room that the viewer owns. With an idempotencyKey, repeated calls create only one room."""
+    @mutation
+    async def create_room(
+        self,
+        info: Info,
+        name: Annotated[str, describe("1 to 80 characters. Names of public rooms are unique.")],
+        visibility: Annotated[
+            models.RoomVisibility, describe("Who can read the room: every user, or its members only.")
+        ] = models.RoomVisibility.PUBLIC,
+        topic: Annotated[str | None, describe("One line, at most 250 characters.")] = None,
+        description: Annotated[str | None, describe("What the room is for.")] = None,
+        member_ids: Annotated[
+            list[strawberry.ID] | None, describe("Users who become members at once, at most 100.")
+        ] = None,
+        idempotency_key: Annotated[
+            UUID | None, describe("A new UUID for each room. A repeated call with the same key returns the same room.")
+        ] = None,
+    ) -> RoomResult:
+        """Create a room that the viewer owns. With an idempotencyKey, repeated calls create only one room.
+
+        Announces MemberChanged for each member. Errors: VALIDATION_FAILED, NOT_FOUND (an unknown user), CONFLICT
+        (another public room has this name), FORBIDDEN (only administrators create rooms on this server).
+        """
         actor, backend = info.context.actor, info.context.backend
         if not backend.members_may_create_rooms and not actor.is_admin:
             raise Forbidden("Only administrators may create rooms on this server.")
-        new = NewRoom(
-            name=input.name,
-            visibility=input.visibility,
-            topic=input.topic,
-            description=input.description,
-            member_ids=[local_id("user", id_) for id_ in input.member_ids or ()],
-            idempotency_key=input.idempotency_key,
-        )
+        members_ = [local_id("user", id_) for id_ in member_ids or ()]
+        new = NewRoom(name, visibility, topic, description, members_, idempotency_key)
         return await change_room(info.context, actions.create_room, new)
 
-    @strawberry.mutation
-    @errors_in_payload(RoomPayload)
-    async def update_room(self, info: Info, input: UpdateRoomInput) -> RoomPayload:  # noqa: A002
-        """Owners only. When a room becomes private, the streams of users who are not members end."""
-        patch = RoomPatch(
-            name=input.name,
-            topic=_patch_text(input.topic),
-            description=_patch_text(input.description),
-            visibility=input.visibility,
-            slow_mode_seconds=input.slow_mode_seconds,
-        )
-        context, room_id = info.context, local_id("room", input.room_id)
-        return await change_room(context, actions.update_room, room_id, patch)
+    @mutation
+    async def update_room(
+        self,
+        info: Info,
+        room_id: RoomId,
+        name: Annotated[Omittable[str], describe("The new name, 1 to 80 characters.")] = None,
+        topic: Annotated[Clearable[str], describe("The new topic. Null removes it.")] = UNCHANGED,
+        description: Annotated[Clearable[str], describe("The new description. Null removes it.")] = UNCHANGED,
+        visibility: Annotated[
+            Omittable[models.RoomVisibility], describe("PRIVATE ends the streams of users who are not members.")
+        ] = None,
+        slow_mode_seconds: Annotated[
+            Omittable[int],
+            describe("The least number of seconds between two messages of a member. 0 turns slow mode off."),
+        ] = None,
+    ) -> RoomResult:
+        """Change a room. Owners only. Fields that are left out stay as they are.
 
-    @strawberry.mutation
-    @errors_in_payload(RoomPayload)
-    async def archive_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
-        """Make a room read-only. Members can still read it."""
-        context, room_id = info.context, local_id("room", input.room_id)
-        return await change_room(context, actions.archive_room, room_id)
+        Announces RoomChanged. When a room becomes private, the streams of users who are not members end. Errors:
+        VALIDATION_FAILED, NOT_FOUND, NOT_A_MEMBER, FORBIDDEN, ROOM_ARCHIVED, CONFLICT (another public room has this
+        name).
+        """
+        patch = RoomPatch(name, topic, description, visibility, slow_mode_seconds)
+        return await change_room(info.context, actions.update_room, local_id("room", room_id), patch)
 
-    @strawberry.mutation
-    @errors_in_payload(RoomPayload)
-    async def unarchive_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
-        """Make an archived room writable again."""
-        context, room_id = info.context, local_id("room", input.room_id)
-        return await change_room(context, actions.unarchive_room, room_id)
+    @mutation
+    async def archive_room(self, info: Info, room_id: RoomId) -> RoomResult:
+        """Make a room read-only. Its members can still read it.
 
-    @strawberry.mutation
-    @errors_in_payload(DeleteRoomPayload)
-    async def delete_room(self, info: Info, input: RoomIdInput) -> DeleteRoomPayload:  # noqa: A002
-        """Delete a room with everything in it, permanently. All its streams end."""
-        context = info.context
-        async with context.backend.db.work() as work:
-            room_id = await actions.delete_room(work, context.actor, local_id("room", input.room_id))
-        await context.reset_reads()
-        return DeleteRoomPayload(deleted_room_id=strawberry.ID(global_id("room", room_id)))
+        Announces RoomChanged. Errors: NOT_FOUND, NOT_A_MEMBER, FORBIDDEN.
+        """
+        return await change_room(info.context, actions.archive_room, local_id("room", room_id))
 
-    @strawberry.mutation
-    @errors_in_payload(RoomPayload)
-    async def open_direct_message(self, info: Info, input: OpenDirectMessageInput) -> RoomPayload:  # noqa: A002
-        """Find or create a direct conversation. The same set of users always has the same room."""
-        context = info.context
-        user_ids = [local_id("user", id_) for id_ in input.user_ids]
-        return await change_room(context, open_direct_message, user_ids)
+    @mutation
+    async def unarchive_room(self, info: Info, room_id: RoomId) -> RoomResult:
+        """Make an archived room writable again.
 
-    @strawberry.mutation
-    @errors_in_payload(RoomPayload)
-    async def join_room(self, info: Info, input: JoinRoomInput) -> RoomPayload:  # noqa: A002
-        """Join a public room by its id, or any room by an invite."""
-        context = info.context
-        _ = context.actor  # raises Unauthenticated before the input is checked
-        room_id = local_id("room", input.room_id) if input.room_id is not None else None
-        code = input.invite_code
-        if code is None and input.room_id is None:
-            raise ValidationFailed("A roomId or an inviteCode is required.", path=("input",))
-        if code is None:
-            return await change_room(context, members.join_room, room_id)
-        if input.room_id is not None and room_id is None:
-            raise InviteInvalid("This invite is for another room.", path=("input", "inviteCode"))
-        return await change_room(context, invites.redeem_invite, code, room_id)
+        Announces RoomChanged. Errors: NOT_FOUND, NOT_A_MEMBER, FORBIDDEN.
+        """
+        return await change_room(info.context, actions.unarchive_room, local_id("room", room_id))
 
-    @strawberry.mutation
-    @errors_in_payload(RoomPayload)
-    async def leave_room(self, info: Info, input: RoomIdInput) -> RoomPayload:  # noqa: A002
-        """End the viewer's membership. The room in the payload is null if the viewer can no longer read it."""
-        context, room_id = info.context, local_id("room", input.room_id)
-        return await change_room(context, members.leave_room, room_id)
+    @mutation
+    async def delete_room(self, info: Info, room_id: RoomId) -> DeletedRoom:
+        """Delete a room with everything in it, permanently.
 
-    @strawberry.mutation
-    @errors_in_payload(RoomPayload)
-    async def add_members(self, info: Info, input: AddMembersInput) -> RoomPayload:  # noqa: A002
-        """Add up to 100 users. Only owners may assign a role above MEMBER."""
-        context, room_id = info.context, local_id("room", input.room_id)
-        user_ids = [local_id("user", id_) for id_ in input.user_ids]
-        return await change_room(context, members.add_members, room_id, user_ids, input.role)
-
-    @strawberry.mutation
-    @errors_in_payload(RoomPayload)
-    async def remove_member(self, info: Info, input: RemoveMemberInput) -> RoomPayload:  # noqa: A002
-        """Remove a member of a lower role. The user can return only by an invite or addMembers."""
-        context, reason = info.context, check_reason(input.reason)
-        room_id, user_id = local_id("room", input.room_id), local_id("user", input.user_id)
-        return await change_room(context, members.remove_member, room_id, user_id, reason)
-
-    @strawberry.mutation
-    @errors_in_payload(RoomPayload)
-    async def set_member_role(self, info: Info, input: SetMemberRoleInput) -> RoomPayload:  # noqa: A002
-        """Owners only.
-
-        A room keeps at least one owner. An owner can only step down, or be demoted by an administrator.
+        Its streams end with StreamEnded, reason ROOM_DELETED. Errors: NOT_FOUND, NOT_A_MEMBER, FORBIDDEN.
         """
         context = info.context
-        room_id, user_id = local_id("room", input.room_id), local_id("user", input.user_id)
-        return await change_room(context, members.set_member_role, room_id, user_id, input.role)
-
-    @strawberry.mutation
-    @errors_in_payload(CreateInvitePayload)
-    async def create_invite(self, info: Info, input: CreateInviteInput) -> CreateInvitePayload:  # noqa: A002
-        """Create an invite code. Without a limit it can be used any number of times, without an expiry for ever."""
-        context, room_id = info.context, local_id("room", input.room_id)
         async with context.backend.db.work() as work:
-            invite = await invites.create_invite(work, context.actor, room_id, input.expires_in_seconds, input.max_uses)
-        return CreateInvitePayload(
-            code=invite.code, url=URL(f"{context.base_url}/?invite={invite.code}"), expires_at=invite.expires_at
-        )
+            deleted_id = await actions.delete_room(work, context.actor, local_id("room", room_id))
+        await context.reset_reads()
+        return DeletedRoom(deleted_room_id=strawberry.ID(global_id("room", deleted_id)))
 
-    @strawberry.mutation
-    @errors_in_payload(AckPayload)
-    async def revoke_invite(self, info: Info, input: RevokeInviteInput) -> AckPayload:  # noqa: A002
-        """Revoke an invite of the viewer, or any invite to a room that the viewer moderates."""
+    @mutation
+    async def open_direct_message(
+        self,
+        info: Info,
+        user_ids: Annotated[list[strawberry.ID], describe("The other users. The viewer need not be among them.")],
+    ) -> RoomResult:
+        """Find or create a direct conversation. The same set of users always has the same room.
+
+        The other users see a new one with its first message. Announces MemberChanged for each member of a new one.
+        Errors: VALIDATION_FAILED, NOT_FOUND (an unknown user).
+        """
+        return await change_room(info.context, open_direct_message, [local_id("user", id_) for id_ in user_ids])
+
+    @mutation(one_of=True)
+    async def join_room(
+        self,
+        info: Info,
+        room_id: Annotated[strawberry.ID | None, describe("A public room.")] = None,
+        invite_code: Annotated[str | None, describe("An invite to a room, public or private.")] = None,
+    ) -> JoinedRoom:
+        """Join a public room by its id, or any room by an invite. Joining again changes nothing.
+
+        Announces MemberChanged. Errors: NOT_FOUND, INVITE_INVALID, ROOM_ARCHIVED, FORBIDDEN (a direct conversation, or
+        the viewer was removed from the room).
+        """
+        context = info.context
+        if invite_code is not None:
+            changed = await run_action(context, invites.redeem_invite, invite_code)
+        else:
+            changed = await run_action(context, members.join_room, local_id("room", room_id or ""))
+        joined = await show_room(context, changed, JoinedRoom())
+        joined.membership = await context.memberships.load((changed.room.id, context.actor.user_id))
+        return joined
+
+    @mutation
+    async def leave_room(self, info: Info, room_id: RoomId) -> RoomResult:
+        """End the viewer's membership. The room in the payload is null if the viewer can no longer read it.
+
+        Announces MemberChanged. Errors: NOT_FOUND, NOT_A_MEMBER, FORBIDDEN (a direct conversation), CONFLICT (the last
+        owner).
+        """
+        return await change_room(info.context, members.leave_room, local_id("room", room_id))
+
+    @mutation
+    async def add_members(
+        self,
+        info: Info,
+        room_id: RoomId,
+        user_ids: Annotated[list[strawberry.ID], describe("The users to add, at most 100.")],
+        role: Annotated[
+            models.RoomRole, describe("The role of the new members. Only owners give one above MEMBER.")
+        ] = models.RoomRole.MEMBER,
+    ) -> AddedMembers:
+        """Add users to a room. Users who are members already keep their role.
+
+        Announces MemberChanged for each new member. Errors: VALIDATION_FAILED, NOT_FOUND (the room or a user),
+        NOT_A_MEMBER, FORBIDDEN, ROOM_ARCHIVED.
+        """
+        ids = [local_id("user", id_) for id_ in user_ids]
+        changed = await run_action(info.context, members.add_members, local_id("room", room_id), ids, role)
+        return await show_room(info.context, changed, AddedMembers(members=list(changed.members)))
+
+    @mutation
+    async def remove_member(self, info: Info, room_id: RoomId, user_id: UserId, reason: Reason = None) -> RemovedMember:
+        """Remove a member of a lower role. The user can return only by an invite or addMembers.
+
+        Announces MemberChanged. The user's streams of a private room end. Errors: VALIDATION_FAILED, NOT_FOUND,
+        NOT_A_MEMBER, FORBIDDEN, CONFLICT (the last owner).
+        """
+        checked, room, user = check_reason(reason), local_id("room", room_id), local_id("user", user_id)
+        changed = await run_action(info.context, members.remove_member, room, user, checked)
+        removed_id = strawberry.ID(global_id("user", user)) if user else None
+        return await show_room(info.context, changed, RemovedMember(removed_user_id=removed_id))
+
+    @mutation
+    async def set_member_role(
+        self,
+        info: Info,
+        room_id: RoomId,
+        user_id: UserId,
+        role: Annotated[models.RoomRole, describe("The new role.")],
+    ) -> ChangedMember:
+        """Change the role of a member. Owners only.
+
+        A room keeps at least one owner. An owner can only step down, or be demoted by an administrator. Announces
+        MemberChanged. Errors: NOT_FOUND, NOT_A_MEMBER, FORBIDDEN, CONFLICT (the last owner).
+        """
+        room, user = local_id("room", room_id), local_id("user", user_id)
+        changed = await run_action(info.context, members.set_member_role, room, user, role)
+        return await show_room(info.context, changed, ChangedMember(member=changed.members[0]))
+
+    @mutation
+    async def create_invite(
+        self,
+        info: Info,
+        room_id: RoomId,
+        expires_in_seconds: Annotated[
+            int | None,
+            describe("How long the invite is valid, at most a year. Without it, the invite does not expire."),
+        ] = None,
+        max_uses: Annotated[
+            int | None, describe("How often the invite can be used. Without it, there is no limit.")
+        ] = None,
+    ) -> InviteResult:
+        """Create an invite to a room.
+
+        Announces nothing. Errors: VALIDATION_FAILED, NOT_FOUND, NOT_A_MEMBER, FORBIDDEN, ROOM_ARCHIVED.
+        """
+        context, room = info.context, local_id("room", room_id)
+        async with context.backend.db.work() as work:
+            invite = await invites.create_invite(work, context.actor, room, expires_in_seconds, max_uses)
+        await context.reset_reads()
+        return InviteResult(invite=invite)
+
+    @mutation
+    async def revoke_invite(
+        self, info: Info, code: Annotated[str, describe("The code of the invite.")]
+    ) -> InviteResult:
+        """Make an invite invalid: one of the viewer's own, or any to a room that the viewer moderates.
+
+        Announces nothing. Errors: NOT_FOUND, NOT_A_MEMBER, FORBIDDEN.
+        """
         context = info.context
         async with context.backend.db.work() as work:
-            await invites.revoke_invite(work, context.actor, input.code)
+            invite = await invites.revoke_invite(work, context.actor, code)
         await context.reset_reads()
-        return AckPayload()
+        return InviteResult(invite=invite)
 
 
 async def change_room(
@@ -202,19 +303,27 @@ async def change_room(
     action: Callable[Concatenate[Work, Actor, P], Awaitable[RoomChange]],
     *args: P.args,
     **kwargs: P.kwargs,
-) -> RoomPayload:
-    """Run an action on a room in one transaction.
+) -> RoomResult:
+    """Run an action on a room. The result has the room and the cursor of the change."""
+    return await show_room(context, await run_action(context, action, *args, **kwargs), RoomResult())
 
-    The payload has the room, if it is readable, and the change's cursor.
-    """
-    actor = context.actor
+
+async def run_action(
+    context: Context,
+    action: Callable[Concatenate[Work, Actor, P], Awaitable[RoomChange]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> RoomChange:
+    """Run an action on a room in one transaction."""
     async with context.backend.db.work() as work:
-        changed = await action(work, actor, *args, **kwargs)
+        changed = await action(work, context.actor, *args, **kwargs)
     await context.reset_reads()
-    cursor = None if changed.seq is None else Cursor(context.cursor(changed.room.id, changed.seq))
-    return RoomPayload(room=await room_or_none(context, changed.room.id), cursor=cursor)
+    return changed
 
 
-def _patch_text(value: str | None) -> str | None:
-    """The value for a RoomPatch: None if the field was omitted, an empty string for null."""
-    return None if value is strawberry.UNSET else value or ""
+async def show_room(context: Context, changed: RoomChange, result: Result) -> Result:
+    """The result with the room, if the viewer can read it, and the cursor of the change."""
+    result.room = await room_or_none(context, changed.room.id)
+    if changed.seq is not None:
+        result.cursor = Cursor(context.cursor(changed.room.id, changed.seq))
+    return result
