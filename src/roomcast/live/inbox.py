@@ -141,12 +141,13 @@ class Inbox:
         self._updated.add(room_id)
         self._has_changes.set()
 
-    def on_resync(self) -> None:
-        self._needs_recount = self._is_stale = True
+    def on_resync(self, *, is_replaced: bool = False) -> None:
+        self._needs_recount = True
+        self._is_stale |= is_replaced
         self._has_changes.set()
 
     def position_of(self, topic: str) -> int | None:
-        if self._is_stale:  # the log may have been replaced: what was counted before says nothing of its length
+        if self._is_stale:  # what was counted before says nothing of the length of the new log
             return None
         known = self._known.get(_id_in(topic))
         return known.last_seq if known is not None else None
@@ -179,15 +180,14 @@ class Inbox:
 
     async def _next_updates(self) -> Sequence[InboxUpdate]:
         # Taken before the first wait: what is marked while the database answers belongs to the next batch.
-        dirty, updated, needs_recount = self._dirty, self._updated, self._needs_recount
+        dirty, updated, needs_recount, was_stale = self._dirty, self._updated, self._needs_recount, self._is_stale
         self._dirty, self._updated, self._needs_recount = set(), set(), False
         found = await (self._count_all() if needs_recount else self._count(dirty))
-        if needs_recount:
-            self._is_stale = self._needs_recount  # true if there was another resync during the count
         updates: list[InboxUpdate] = []
         if needs_recount:
+            self._is_stale &= self._needs_recount  # another resync may have come during the count
             # A log that moved without a frame may hold a new name. Preferences are in no log and are compared.
-            updated |= self._moved_rooms(found) - dirty
+            updated |= self._moved_rooms(found) - (set() if was_stale else dirty)
             known, rooms = self._known, found.keys() | self._known.keys()
             if any(found.get(room_id) != known.get(room_id) for room_id in rooms - dirty):
                 updates.append(self._snapshot(found))
@@ -200,7 +200,7 @@ class Inbox:
         return {
             room_id
             for room_id in found.keys() & known.keys()
-            if found[room_id].last_seq > known[room_id].last_seq
+            if found[room_id].last_seq != known[room_id].last_seq
             or found[room_id].preferences != known[room_id].preferences
         }
 

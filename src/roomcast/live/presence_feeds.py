@@ -126,7 +126,7 @@ class RoomPresenceFeed:
     def on_missed(self, topic: str) -> None:
         self.on_resync()
 
-    def on_resync(self) -> None:
+    def on_resync(self, *, is_replaced: bool = False) -> None:
         self._is_stale = True
         self._start_loading()
 
@@ -259,7 +259,7 @@ class RoomTypingFeed:
     def on_missed(self, topic: str) -> None:
         """Nothing to do: what was missed is repeated soon, or expires."""
 
-    def on_resync(self) -> None:
+    def on_resync(self, *, is_replaced: bool = False) -> None:
         """Nothing to do: what was missed is repeated soon, or expires."""
 
     def position_of(self, topic: str) -> int | None:

@@ -39,8 +39,8 @@ class Watcher(Protocol):
     def on_missed(self, topic: str) -> None:
         """An event of this topic was committed, but its frame did not arrive."""
 
-    def on_resync(self) -> None:
-        """Frames of any topic may have been lost."""
+    def on_resync(self, *, is_replaced: bool = False) -> None:
+        """Frames of any topic may have been lost. `is_replaced`: positions in the logs from before mean nothing now."""
 
     def position_of(self, topic: str) -> int | None:
         """The position in the topic's log up to which the watcher knows the events. None if it does not know."""
@@ -145,12 +145,12 @@ class WatcherRegistry:
                 logger.warning("cannot read a frame of %s", frame.topic)
                 watcher.on_resync()
 
-    def on_resync(self, topics: Collection[str]) -> None:
+    def on_resync(self, topics: Collection[str], *, is_replaced: bool = False) -> None:
         for topic in topics:
             if progress := self._progress.get(topic):
                 progress.reset()
         for watcher in {watcher for topic in topics for watcher in self._watchers.get(topic, ())}:
-            watcher.on_resync()
+            watcher.on_resync(is_replaced=is_replaced)
 
     # ------------------------------------------------------------------ when the log has lost events
 
@@ -167,7 +167,7 @@ class WatcherRegistry:
         self._committed.clear()
         for progress in self._progress.values():
             progress.tail = 0
-        self.on_resync(list(self._watchers))
+        self.on_resync(list(self._watchers), is_replaced=True)
 
     def _known_ends(self) -> dict[str, int]:
         """The seq that each log has reached for certain: committed by this process, or read before."""
