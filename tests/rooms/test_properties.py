@@ -78,8 +78,8 @@ class RoomUnderTest(NamedTuple):
         """Run the step. Returns the codes of its errors."""
         actor, target = self.clients[step.actor], self.clients[step.target]
         if step.name == "invite":
-            code = (await actor.mutate(CREATE_INVITE, roomId=self.room_id, maxUses=1))["invite"]["code"]
-            payload = await target.mutate(mutation("joinRoom"), inviteCode=code or "0" * 24)
+            created = (await actor.mutate(CREATE_INVITE, roomId=self.room_id, maxUses=1))["invite"]
+            payload = await target.mutate(mutation("joinRoom"), inviteCode=created["code"] if created else "0" * 24)
         else:
             more: dict[str, dict[str, Any]] = {
                 "addMembers": {"userIds": [target.id], "role": step.role},
