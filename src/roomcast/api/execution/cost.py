@@ -75,6 +75,7 @@ FIELD_COSTS: Final[Mapping[str, int]] = {
     "RoomMemberConnection.totalCount": COUNT,
     "RoomMembership.mentionCount": LOOKUP,
     "RoomMembership.unreadCount": LOOKUP,
+    "SystemEvent.users": LOOKUP,
     "ThreadSummary.lastReply": LOOKUP,
     "UserConnection.totalCount": COUNT,
     "Viewer.sessions": STATEMENT,
