@@ -13,7 +13,7 @@ const say = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 
 const { ROOMS, ROOM, ROOM_EVENTS, INBOX, MARK_READ } = await load("documents.mjs");
 const { loadSchema } = await load("schema.mjs");
-const SEARCH = `query Search { searchMessages(query: "hello") {
+const SEARCH = `query Search { searchMessages(query: "hello", first: 50) {
   edges { node { id body reactions { emoji count viewerHasReacted } } }
 } }`;
 const socket = createClient({

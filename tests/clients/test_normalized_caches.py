@@ -89,14 +89,15 @@ def message_is(**expected: Any) -> Callable[[Json], bool]:
 
     def holds(state: Json) -> bool:
         [room] = state["rooms"]
-        return bool(state["room"]["messages"][-1] == room["last"] == row and row in state["found"])
+        shown = (state["room"]["messages"][-1], room["last"])
+        return all(each == row for each in shown) and row in state["found"]
 
     return holds
 
 
 def is_new_message_shown(state: Json) -> bool:
     row = {"body": "new", "reactions": []}
-    return state["room"]["messages"].count(row) == 1 and state["rooms"][0]["last"] == row
+    return bool(state["room"]["messages"].count(row) == 1 and state["rooms"][0]["last"] == row)
 
 
 def members_are(*names: str) -> Callable[[Json], bool]:
