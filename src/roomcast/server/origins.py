@@ -7,7 +7,7 @@ from talking to a server in a private network, and from guessing passwords in th
 import logging
 import re
 from collections.abc import Collection
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -22,6 +22,9 @@ logger = logging.getLogger("roomcast")
 _LOCALHOST = re.compile(r"https?://(?:(?:[a-z0-9-]+\.)*localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?")
 
 METHODS: Final = ("GET", "POST", "PUT")
+
+SAFE_HEADERS: Final = ("accept", "accept-language", "content-language")
+"""Request headers that every page may send (the Fetch standard); some browsers ask all the same."""
 
 REQUEST_HEADERS: Final = (
     "authorization",
@@ -78,7 +81,8 @@ class Cors(CORSMiddleware):
             allow_private_network=True,
         )
         self._origins = origins
-        self._header_patterns = (*REQUEST_HEADERS, *(name.lower() for name in allowed_headers))
+        patterns = (*SAFE_HEADERS, *REQUEST_HEADERS, *map(str.lower, allowed_headers))
+        self._is_header_allowed = re.compile("|".join(map(translate, patterns))).match
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         origin = Headers(scope=scope).get("origin") if scope["type"] == "http" else None
@@ -102,13 +106,8 @@ class Cors(CORSMiddleware):
             return self._origins.refusal(request_headers["origin"])
         if request_headers["access-control-request-method"] not in METHODS:
             return f"Pages of other origins may use the methods {', '.join(METHODS)}."
-        requested = request_headers.get("access-control-request-headers", "").lower().split(",")
-        refused = [name for name in map(str.strip, requested) if name and not self._is_header_allowed(name)]
-        if refused:
-            return f"The request header {refused[0][:100]} is not allowed. Add it to ROOMCAST_ALLOWED_HEADERS."
+        requested = map(str.strip, request_headers.get("access-control-request-headers", "").lower().split(","))
+        refused = next((name for name in requested if name and not self._is_header_allowed(name)), None)
+        if refused is not None:
+            return f"The request header {refused[:100]} is not allowed. Add it to ROOMCAST_ALLOWED_HEADERS."
         return None
-
-    def _is_header_allowed(self, name: str) -> bool:
-        return name in ("accept", "accept-language", "content-language") or any(
-            fnmatchcase(name, pattern) for pattern in self._header_patterns
-        )

@@ -12,6 +12,7 @@ from roomcast.api.context import SHARED, Context, Info
 from roomcast.api.loaders import Maybe, map_maybe
 from roomcast.api.schema.accounts.types import User, UserConnection
 from roomcast.api.schema.connections import ConnectionPage, Edge, PageInfo, connection_of
+from roomcast.api.schema.enums import describe_enum
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import Cursor, Seq
@@ -57,16 +58,20 @@ strawberry.enum(
 )
 
 
-strawberry.enum(
+describe_enum(
     system_events.SystemEventKind,
-    description="What a system message reports. More kinds may come: show `body` for a kind that the client does not "
-    "know.",
+    "What happened in a room. More kinds may come: show `body` for a kind that the client does not know.",
+    MEMBERS_JOINED="A user joined the room by themselves or by an invite.",
+    MEMBERS_ADDED="A member added users to the room.",
+    MEMBER_LEFT="A member left the room.",
+    MEMBER_REMOVED="A member was removed from the room by somebody else.",
+    ROOM_RENAMED="The room got another name.",
 )
 
 
 @strawberry.type(description="What a system message reports.")
 class SystemEvent:
-    kind: system_events.SystemEventKind
+    kind: system_events.SystemEventKind = strawberry.field(description="What happened.")
     previous_name: str | None = strawberry.field(description="For ROOM_RENAMED: the name before.")
     name: str | None = strawberry.field(description="For ROOM_RENAMED: the new name.")
 
