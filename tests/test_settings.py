@@ -45,6 +45,7 @@ WRONG = {
         "*",
         "https://good.example, ftp://bad.example",
     ],
+    "ALLOWED_HEADERS": ["two words", "*", "X-One, X:Two"],
     "ALLOWED_HOSTS": ["https://chat.example.org", "chat.example.org:8000", "*"],
     "PROFILE": ["staging", "production"],  # the latter needs a secret, too
     "WORKERS": ["0", "many", "2", "5000"],  # 2: not on SQLite

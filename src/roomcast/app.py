@@ -21,7 +21,14 @@ from roomcast.api.http.files import FilesEndpoint
 from roomcast.api.schema import root
 from roomcast.api.websocket.admission import UNLIMITED, ConnectionLimits
 from roomcast.api.websocket.registry import ConnectionRegistry
-from roomcast.components import create_buckets, open_notifier, open_storage, persisted_queries, transfer_limits
+from roomcast.components import (
+    allowed_origins,
+    create_buckets,
+    open_notifier,
+    open_storage,
+    persisted_queries,
+    transfer_limits,
+)
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.core.keys import derive_key
@@ -137,7 +144,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords
     engine = _create_engine(settings, backend, buckets, registry)
     has_limits = settings.rate_limits is OnOff.ON
     sockets = ConnectionRegistry(
-        engine, router.hub, settings.allowed_origins, ConnectionLimits() if has_limits else UNLIMITED
+        engine, router.hub, allowed_origins(settings), ConnectionLimits() if has_limits else UNLIMITED
     )
     stack.push_async_callback(sockets.stop)
     await sockets.start()

@@ -1,4 +1,4 @@
-"""Builds single components from the settings: storage, push notifications, rate limits, persisted documents."""
+"""Builds single components from the settings: storage, pushes, rate limits, web origins, persisted documents."""
 
 from datetime import timedelta
 from importlib.util import find_spec
@@ -9,7 +9,8 @@ from roomcast.core.db import Database
 from roomcast.core.rates import MemoryBuckets, RedisBuckets
 from roomcast.notifications.notifier import Notifier
 from roomcast.notifications.ssrf_guard import AddressGuard
-from roomcast.settings import OnOff, Settings, WrongSetting, incoming_folder, vapid_key
+from roomcast.server.origins import Origins
+from roomcast.settings import OnOff, Profile, Settings, WrongSetting, incoming_folder, vapid_key
 from roomcast.uploads.limits import TransferLimits
 from roomcast.uploads.storage import Folder, Storage
 
@@ -70,6 +71,10 @@ def open_storage(settings: Settings) -> Storage:
 def transfer_limits(settings: Settings) -> TransferLimits:
     limits = TransferLimits(min_free_bytes=settings.min_free_disk_bytes)
     return limits if settings.rate_limits is OnOff.ON else limits.without_client_limits()
+
+
+def allowed_origins(settings: Settings) -> Origins:
+    return Origins(settings.allowed_origins, allow_localhost=settings.profile is Profile.DEVELOPMENT)
 
 
 def persisted_queries(settings: Settings) -> PersistedQueries:

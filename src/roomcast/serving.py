@@ -4,15 +4,14 @@ import gc
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from hashlib import sha256
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from roomcast import metrics
 from roomcast.accounts.passwords import Passwords
@@ -20,11 +19,12 @@ from roomcast.api.http import files
 from roomcast.api.http.endpoint import on_http_exception
 from roomcast.api.schema import root
 from roomcast.app import Roomcast, open_roomcast
+from roomcast.components import allowed_origins
 from roomcast.core.rates import counted_address
 from roomcast.descriptors import raise_descriptor_limit
 from roomcast.hosts import HostCheck, allowed_names
-from roomcast.server import error_responses
 from roomcast.server.http_connections import CONNECTIONS
+from roomcast.server.origins import Cors
 from roomcast.settings import OnOff, Settings
 from roomcast.web import pages
 from roomcast.web.reference import routes as reference
@@ -52,8 +52,11 @@ class App:
         )
         # Around Starlette, so that the error responses that it makes itself get the headers too.
         is_https = (settings.public_url or "").startswith("https:")
-        self._http = pages.SecurityHeaders(_with_cors(app, settings), is_https=is_https)
-        self._graphql = pages.SecurityHeaders(_with_cors(self._respond, settings), is_https=is_https)
+        origins = allowed_origins(settings)
+        self._http, self._graphql = (
+            pages.SecurityHeaders(Cors(inner, origins, settings.allowed_headers), is_https=is_https)
+            for inner in (app, self._respond)
+        )
         self._app = HostCheck(self._route, allowed_names(settings))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,34 +111,14 @@ def app_alone(settings: Settings) -> App:
     return app
 
 
-class Cors(CORSMiddleware):
-    """CORS whose rejected preflights are JSON errors like all others."""
-
-    def preflight_response(self, request_headers: Headers) -> Response:
-        response = super().preflight_response(request_headers)
-        if response.status_code < 400:
-            return response
-        headers = {name: value for name, value in response.headers.items() if not name.startswith("content-")}
-        return Response(
-            error_responses.error_body(403, bytes(response.body).decode()), 403, headers, "application/json"
-        )
-
-
-def _with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
-    if not settings.allowed_origins:
-        return app
-    return Cors(
-        app,
-        allow_origins=settings.allowed_origins,
-        allow_methods=["GET", "POST", "PUT"],
-        allow_headers=["authorization", "content-type", "range"],
-        expose_headers=["x-request-id", "retry-after", "content-disposition", "content-range", "etag"],
-    )
-
-
 def _routes(settings: Settings, roomcast: Callable[[], Roomcast]) -> list[BaseRoute]:
-    async def schema_file(_request: Request) -> Response:
-        return PlainTextResponse(root.printed_schema())
+    async def schema_file(request: Request) -> Response:
+        text = root.printed_schema().encode()
+        headers = {"ETag": f'"{sha256(text).hexdigest()[:32]}"', "Cache-Control": "no-cache"}
+        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        if headers["ETag"] in known or "*" in known:
+            return Response(status_code=304, headers=headers)
+        return PlainTextResponse(text, headers=headers)
 
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -92,6 +92,13 @@ def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
     return origins
 
 
+def _check_header_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_-]+\*?", name):
+            raise ValueError(f"{name!r} is not the name of a header; examples are X-Tenant and X-Acme-*")
+    return names
+
+
 def _check_web_address(url: str | None) -> str | None:
     if url is None:
         return None
@@ -173,6 +180,7 @@ class Settings(BaseSettings):
     first_user_is_admin: bool = True
     room_creation: RoomCreation = RoomCreation.EVERYONE
     allowed_origins: Annotated[List, AfterValidator(_check_origins)] = ()
+    allowed_headers: Annotated[List, AfterValidator(_check_header_names)] = ()
     allowed_hosts: Annotated[List, AfterValidator(_check_host_names)] = ()
     profile: Profile = Profile.DEVELOPMENT
     introspection: OnOff | None = None

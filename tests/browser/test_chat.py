@@ -49,7 +49,7 @@ async def test_two_users_exchange_messages_and_a_reload_shows_the_same(
     bob_page = await sign_in(open_elsewhere, bob.name)
     await bob_page.get_by_role("button", name="Browse rooms", exact=True).click()
     await bob_page.get_by_role("button", name=f"Join {name}").click()
-    await expect(row(ann_page, f"@{bob.name} joined.")).to_be_visible()
+    await expect(row(ann_page, f"{bob.name} joined.")).to_be_visible()
     for page, text in ((bob_page, "Anybody here?"), (ann_page, "Of course."), (bob_page, "Good.")):
         await write(page, text)
         for other in (ann_page, bob_page):

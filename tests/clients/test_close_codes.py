@@ -123,7 +123,7 @@ async def test_a_client_refreshes_its_token_after_4403_and_goes_on(make_app: Mak
                 await bob.join(room_id)
                 await bob.send_messages(room_id, "with the second")
             await client.wait_for("body", "with the second")
-            assert client.bodies == ["with the first token", "@bob joined.", "with the second"]
+            assert client.bodies == ["with the first token", "bob joined.", "with the second"]
 
 
 async def check_continues_after(

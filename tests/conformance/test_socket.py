@@ -28,7 +28,7 @@ async def close_of(app: RunningApp, *messages: Any, acknowledged: bool = True) -
 @pytest.mark.parametrize("subprotocol", [None, "graphql-ws", "something-else"])
 async def test_another_subprotocol_closes_with_4406(app: RunningApp, subprotocol: str | None) -> None:
     async with SocketClient(app.ws_url, subprotocol=subprotocol) as connection:
-        assert await connection.closed() == (4406, "Subprotocol not acceptable")
+        assert await connection.closed() == (4406, "Subprotocol not acceptable: use graphql-transport-ws")
 
 
 @pytest.mark.parametrize("payload", [{}, {"payload": None}, {"payload": {}}, {"payload": {"any": [1]}}])

@@ -60,8 +60,9 @@ def http_protocols() -> list[HttpProtocol]:
 def is_protected(answer: bytes) -> bool:
     """Whether the response is JSON with an error code and has the headers of every response."""
     expected = {**SECURITY_HEADERS, "Content-Security-Policy": DATA_POLICY, "Content-Type": "application/json"}
-    lines = answer.decode().split("\r\n")
-    return all(f"{name}: {value}" in lines for name, value in expected.items()) and '"code":' in lines[-1]
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    lines = [line.lower() for line in head.split("\r\n")]
+    return all(f"{name}: {value}".lower() in lines for name, value in expected.items()) and '"code":' in body
 
 
 # ------------------------------------------------------------------ requests

@@ -8,9 +8,8 @@ import httpx
 import pytest
 
 from roomcast.web.pages import DATA_POLICY, SECURITY_HEADERS
-from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, SocketClient
+from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient
 from tests.conftest import MakeApp
-from tests.running_app import RunningApp
 
 ALLOWED_ORIGIN, OTHER_ORIGIN = "https://chat.example.org", "https://evil.example.org"
 REQUEST = {"query": "{ __typename }"}
@@ -84,41 +83,6 @@ async def test_responses_are_not_cached_and_have_a_request_id(anonymous: Anonymo
     first, second = await anonymous.post(REQUEST), await anonymous.post(REQUEST)
     assert first.headers["cache-control"] == "no-store"
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
-
-
-# ------------------------------------------------------------------ other origins
-
-
-async def test_only_allowed_origins_pass_cors(make_app: MakeApp) -> None:
-    app = await make_app(allowed_origins=(ALLOWED_ORIGIN,))
-    preflight_headers = {
-        "access-control-request-method": "POST",
-        "access-control-request-headers": "authorization, content-type",
-    }
-    async with AnonymousClient(app) as anonymous:
-        for origin, allowed in ((ALLOWED_ORIGIN, ALLOWED_ORIGIN), (OTHER_ORIGIN, None), ("null", None)):
-            preflight = await anonymous.http.options("/graphql", headers={"origin": origin, **preflight_headers})
-            assert preflight.headers.get("access-control-allow-origin") == allowed
-            assert preflight.is_success is (allowed is not None)
-            assert allowed or codes(preflight) == ["FORBIDDEN"]
-            answer = await anonymous.post(REQUEST, origin=origin)
-            assert answer.headers.get("access-control-allow-origin") == allowed
-            assert "access-control-allow-credentials" not in answer.headers
-
-
-async def test_allowed_origins_may_open_websockets(make_app: MakeApp) -> None:
-    app = await make_app(allowed_origins=(ALLOWED_ORIGIN,))
-    for origin in (None, ALLOWED_ORIGIN, app.url):
-        async with SocketClient(app.ws_url, origin=origin) as connection:
-            assert "heartbeatMs" in await connection.init()
-    for origin in (OTHER_ORIGIN, "null", ALLOWED_ORIGIN + ".evil.org", "http://localhost"):
-        with pytest.raises(Exception, match="HTTP 403"):
-            await SocketClient(app.ws_url, origin=origin).__aenter__()
-
-
-async def test_no_other_origin_is_allowed_by_default(app: RunningApp, anonymous: AnonymousClient) -> None:
-    answer = await anonymous.post(REQUEST, origin=ALLOWED_ORIGIN)
-    assert not any(name.startswith("access-control") for name in answer.headers)
 
 
 # ------------------------------------------------------------------ persisted queries

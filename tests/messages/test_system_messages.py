@@ -34,11 +34,11 @@ async def test_system_messages_name_who_joined_and_left(ann: UserClient, bob: Us
     await change(bob, "removeMember", roomId=room_id, userId=cleo.id)
     await change(ann, "updateRoom", roomId=room_id, name="hall", topic="tea")
     assert await system_messages(bob, room_id) == [
-        "@cleo joined.",
-        "@cleo left.",
-        "@bob added @cleo.",
-        "@bob removed @cleo.",
-        "@ann renamed the room to “hall”.",
+        "cleo joined.",
+        "cleo left.",
+        "bob added cleo.",
+        "bob removed cleo.",
+        "ann renamed the room to “hall”.",
     ]
 
 
@@ -73,7 +73,7 @@ async def test_system_messages_are_streamed(bob: UserClient, cleo: UserClient) -
         await bob.app.wait_for_streams(1)
         await cleo.join(room_id)
         received = (await live.next_event())["message"]
-    assert (received["body"], received["author"]) == ("@cleo joined.", None)
+    assert (received["body"], received["author"]) == ("cleo joined.", None)
     [again] = (await bob.execute(ROOM_HISTORY, id=room_id))["room"]["messages"]["nodes"]
     assert again["seq"] == received["seq"]
 
@@ -103,8 +103,8 @@ async def test_many_users_are_added_with_one_message_and_as_many_statements_as_o
         await add(bob, room_id, *clients[1:])
     assert len(for_many) <= len(for_one)
     one, many = await system_messages(bob, room_id)
-    assert one == r"@bob added @guest\_00."
-    assert many.endswith(r"@guest\_10 and 2 others.")
+    assert one == r"bob added guest\_00."
+    assert many.endswith(r"guest\_10 and 2 others.")
     for client in clients:
         await client.http.aclose()
 
@@ -120,7 +120,7 @@ async def test_a_room_name_is_escaped_in_system_messages(name: str, bob: UserCli
     room_id = await bob.create_room("den")
     await change(bob, "updateRoom", roomId=room_id, name=name)
     [note] = (await bob.execute(ROOM_HISTORY, id=room_id))["room"]["messages"]["nodes"]
-    assert note["bodyHtml"] == f"<p>@bob renamed the room to “{escape(name, quote=False)}”.</p>\n"
+    assert note["bodyHtml"] == f"<p>bob renamed the room to “{escape(name, quote=False)}”.</p>\n"
 
 
 @given(st.text(st.one_of(st.characters(categories=["L", "N", "P", "S"]), st.just(" ")), min_size=1, max_size=40))

@@ -12,7 +12,7 @@ async def test_an_update_changes_only_the_given_fields(bob: UserClient, cleo: Us
     async with replay_invariant(cleo, room_id) as recorded:
         await change(bob, "updateRoom", roomId=room_id, name="  The   Den ", slowModeSeconds=30)
         await change(bob, "updateRoom", roomId=room_id, topic=None)
-    assert event_kinds(recorded) == ["RoomChanged", "@bob renamed the room to “The Den”.", "RoomChanged"]
+    assert event_kinds(recorded) == ["RoomChanged", "bob renamed the room to “The Den”.", "RoomChanged"]
     room = recorded[-1]["room"]
     assert (room["name"], room["topic"], room["description"]) == ("The Den", None, "leaves")
     assert room["slowModeSeconds"] == 30
@@ -60,7 +60,7 @@ async def test_an_archived_room_is_readable_and_not_writable(bob: UserClient, cl
         assert await refusal(bob, "updateRoom", roomId=room_id, name="x") == "ROOM_ARCHIVED"
         await change(bob, "unarchiveRoom", roomId=room_id)
         await change(cleo, "joinRoom", roomId=room_id)
-    assert event_kinds(recorded) == ["RoomChanged", "RoomChanged", "JOINED", "@cleo joined."]
+    assert event_kinds(recorded) == ["RoomChanged", "RoomChanged", "JOINED", "cleo joined."]
 
 
 async def test_making_a_room_private_ends_the_streams_of_non_members(bob: UserClient, cleo: UserClient) -> None:

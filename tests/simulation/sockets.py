@@ -35,6 +35,7 @@ from roomcast.live.topics import is_room_topic, room_topic, user_topic
 from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.watchers import WatcherRegistry
+from roomcast.server.origins import Origins
 from tests.simulation.bus import Buses
 from tests.simulation.clients import SocketClient
 from tests.simulation.database import BEGINNING, FakeDatabase, InMemoryStore, SimulatedEpoch, event_of
@@ -95,7 +96,7 @@ class Process:
         checks = InboxReconciler(db)
         self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, checks.check_next)
         self.sockets = ConnectionRegistry(
-            _engine(db, self.epoch, self.sessions, self.watch, checks), self.hub, (), ConnectionLimits()
+            _engine(db, self.epoch, self.sessions, self.watch, checks), self.hub, Origins(()), ConnectionLimits()
         )
 
     def _on_epoch(self) -> None:

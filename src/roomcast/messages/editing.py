@@ -92,7 +92,7 @@ async def load_message_locked(work: Work, actor: Actor, message_id: UUID | None)
 
 
 async def _erase(work: Work, message: Message) -> None:
-    message.body = message.pinned_at = None
+    message.body = message.pinned_at = message.system_event = None
     message.mentions_room = message.has_attachments = False
     await search.unindex_message(work, message)
     await detach_from_message(work, message.id)

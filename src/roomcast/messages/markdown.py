@@ -36,6 +36,9 @@ REL = "nofollow noopener noreferrer"
 _SPECIAL = re.compile(r"[\\`*_\[\]<>&~]")
 """Characters with a meaning within a line of Markdown."""
 
+_BLOCK_START = re.compile(r"\A([0-9]*)([#+.)-])")
+"""What begins a heading or a list at the start of a line."""
+
 _ALLOWED_VALUES = {
     "href": re.compile(r"(?:https?://|mailto:)\S+", re.IGNORECASE),
     "class": re.compile(r"language-[A-Za-z0-9_+#.-]{1,30}"),
@@ -90,8 +93,8 @@ def plain_texts(body: str) -> Iterator[str]:
 
 
 def escape_markdown(text: str) -> str:
-    """Markdown that renders as exactly this text, within a line."""
-    return _SPECIAL.sub(r"\\\g<0>", text)
+    """Markdown that renders as exactly this text, at the start of a line and within it."""
+    return _BLOCK_START.sub(r"\1\\\2", _SPECIAL.sub(r"\\\g<0>", text))
 
 
 async def render_html_async(body: str, owner: Hashable) -> str:

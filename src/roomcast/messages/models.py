@@ -46,7 +46,8 @@ class Message(SQLModel, table=True):
     """`id` is the clientMessageId where one was given, so the primary key of the message is also its idempotency key.
 
     `content_digest` hashes the message as it was first sent. It tells a repeated request from a reused key even after
-    edits.
+    edits. `system_event` is what a SYSTEM message reports, encoded by `system_events.SystemEvent`; None for messages
+    that are older than the column.
     """
 
     __tablename__ = "messages"
@@ -71,6 +72,7 @@ class Message(SQLModel, table=True):
     pinned_at: datetime | None = TimeField(default=None, nullable=True)
     mentions_room: bool = FlagField()
     has_attachments: bool = FlagField()
+    system_event: str | None = TextField(default=None, nullable=True)
 
 
 class FormerBody(SQLModel, table=True):

@@ -81,8 +81,10 @@ async def update_room(work: Work, actor: Actor, room_id: UUID | None, patch: Roo
         await work.session.flush()
     except IntegrityError:
         raise _name_taken() from None
-    renamed = view.room.name if view.room.name != values_before["name"] else None
-    return await _record_change(work, actor, view.room, "ROOM_UPDATED", renamed)
+    old_name, new_name = values_before["name"], view.room.name
+    return await _record_change(
+        work, actor, view.room, "ROOM_UPDATED", (old_name, new_name) if new_name != old_name else None
+    )
 
 
 async def archive_room(work: Work, actor: Actor, room_id: UUID | None) -> RoomChange:
@@ -121,9 +123,13 @@ async def delete_room(work: Work, actor: Actor, room_id: UUID | None) -> UUID:
     return deleted_id
 
 
-async def _record_change(work: Work, actor: Actor, room: Room, action: str, renamed: str | None = None) -> RoomChange:
+async def _record_change(
+    work: Work, actor: Actor, room: Room, action: str, renamed: tuple[str | None, str | None] | None = None
+) -> RoomChange:
+    """`renamed`: the name before and after, if it changed."""
     audit.record_audit_entry(work, actor, action, global_id("room", room.id), room_id=room.id)
-    event = RoomChanged(room_id=room.id, at=now(), new_name=renamed, by_id=actor.user_id)
+    previous_name, new_name = renamed or (None, None)
+    event = RoomChanged(room_id=room.id, at=now(), new_name=new_name, previous_name=previous_name, by_id=actor.user_id)
     return RoomChange(room, (await work.record(event)).seq)
 
 

@@ -43,13 +43,14 @@ class MemberChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RoomChanged(Event):
-    """The room's own data changed, like its name, visibility or limits. `new_name` and `by_id` (who gave it) are set
-    only when the name changed."""
+    """The room's own data changed, like its name, visibility or limits. `new_name`, `previous_name` and
+    `by_id` (who gave the new one) are set only when the name changed."""
 
     kind: ClassVar[str] = "ROOM_CHANGED"
     rewrites_past: ClassVar[bool] = True  # Its GraphQL type shows the room as it is now.
 
     new_name: str | None = transient_field()
+    previous_name: str | None = transient_field()
     by_id: UUID | None = transient_field()
 
     @property

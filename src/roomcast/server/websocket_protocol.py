@@ -97,6 +97,11 @@ class WebSocketProtocol(ChunkedReads, WebSocketsSansIOProtocol):
         self.transport.write(b"".join((_frame_header(size), *parts)))
         return True
 
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body":
+            self.handshake_complete = True  # uvicorn would log an error for each handshake that the app has rejected
+
     def shutdown(self) -> None:
         extensions: dict[str, Any] = self.scope["extensions"] if hasattr(self, "scope") else {}
         on_server_stop = extensions.get(LEAVE)

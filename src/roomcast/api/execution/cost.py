@@ -81,6 +81,7 @@ FIELD_COSTS: Final[Mapping[str, int]] = {
     "MemberChanged.member": LOOKUP,
     "MessageDeleted.message": LOOKUP,
     "ReactionChanged.message": LOOKUP,
+    "SystemEvent.users": LOOKUP,
     "ThreadSummary.lastReply": LOOKUP,
     "UserConnection.totalCount": COUNT,
     "Viewer.sessions": STATEMENT,

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Collection, Mapping
 from uuid import UUID
 
+from starlette.responses import Response
 from starlette.types import Scope
 
 from roomcast.accounts.policy import SessionEndReason
@@ -17,7 +18,9 @@ from roomcast.api.websocket.runner import Services
 from roomcast.api.websocket.timeouts import Timeouts
 from roomcast.api.websocket.transport import AsgiCallable, Transport
 from roomcast.realtime.hub import Hub
+from roomcast.server import error_responses
 from roomcast.server.extensions import ABORT
+from roomcast.server.origins import Origins
 from roomcast.server.websocket_protocol import recommended_options
 
 logger = logging.getLogger("roomcast.socket")
@@ -28,13 +31,16 @@ SESSION_POLL_SECONDS = 0.5
 POLICY_VIOLATION = 1008
 """The WebSocket close code (RFC 6455) for an origin that is not allowed."""
 
+LEGACY_SUBPROTOCOL = "graphql-ws"
+"""The subprotocol of subscriptions-transport-ws. Confusingly, the library graphql-ws speaks graphql-transport-ws."""
+
 
 class ConnectionRegistry:
     """`origins`: web origins, besides the server's own, that may connect. A client without an Origin header is no
     browser and always may."""
 
-    def __init__(self, engine: Engine, hub: Hub, origins: Collection[str], limits: ConnectionLimits) -> None:
-        self._engine, self._hub, self._origins = engine, hub, frozenset(origins)
+    def __init__(self, engine: Engine, hub: Hub, origins: Origins, limits: ConnectionLimits) -> None:
+        self._engine, self._hub, self._origins = engine, hub, origins
         self.admission: Admission[Connection] = Admission(limits, engine.backend.presence)
         self.timeouts = Timeouts()
         self._sessions = engine.backend.sessions
@@ -65,15 +71,21 @@ class ConnectionRegistry:
         if ABORT not in scope.get("extensions", {}):
             self._warn_about_server()
         if not self._is_origin_allowed(scope):
-            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": "Origin not allowed"})
+            await self._refuse_origin(scope, receive, send)
             return
-        speaks_protocol = protocol.SUBPROTOCOL in scope.get("subprotocols", ())
+        subprotocol = _select_subprotocol(scope)
         # A handshake that is rejected tells browsers no reason. So it is accepted, and then closed with a code.
-        await send({"type": "websocket.accept", "subprotocol": protocol.SUBPROTOCOL if speaks_protocol else None})
+        await send({"type": "websocket.accept", "subprotocol": subprotocol})
         services = Services(self._engine, self._hub, self.admission, self.timeouts)
         connection = Connection(services, Transport(scope, receive, send, self.timeouts.stall))
-        if not speaks_protocol:
-            await connection.close(CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, "Subprotocol not acceptable")
+        if subprotocol != protocol.SUBPROTOCOL:
+            if subprotocol == LEGACY_SUBPROTOCOL:
+                payload = {"message": f"This server speaks {protocol.SUBPROTOCOL}. Use the library graphql-ws."}
+                error = protocol.encode_message("connection_error", payload=payload).decode()
+                await send({"type": "websocket.send", "text": error})
+            await connection.close(
+                CloseCode.SUBPROTOCOL_NOT_ACCEPTABLE, f"Subprotocol not acceptable: use {protocol.SUBPROTOCOL}"
+            )
             return
         address = connection.transport.ip_address or ""
         if not self.admission.admit(connection, address):
@@ -95,10 +107,18 @@ class ConnectionRegistry:
     def _is_origin_allowed(self, scope: Scope) -> bool:
         headers = dict(scope["headers"])
         origin = headers.get(b"origin", b"").decode("latin-1")
-        if not origin or origin in self._origins:
+        if not origin or self._origins.is_allowed(origin):
             return True
         host: str = headers.get(b"host", b"").decode("latin-1")
         return bool(origin.split("://", 1)[-1] == host)
+
+    async def _refuse_origin(self, scope: Scope, receive: AsgiCallable, send: AsgiCallable) -> None:
+        message = self._origins.refusal(dict(scope["headers"])[b"origin"].decode("latin-1"))
+        if "websocket.http.response" in scope.get("extensions", {}):
+            body = error_responses.error_body(403, message)
+            await Response(body, 403, dict(error_responses.HEADERS))(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": message})
 
     # ------------------------------------------------------------------ timeouts and heartbeats
 
@@ -136,3 +156,10 @@ class ConnectionRegistry:
         for session_id, reason in ended.items():
             for connection in self.admission.connections_of_session(session_id):
                 connection.end_session(session_id, reason)
+
+
+def _select_subprotocol(scope: Scope) -> str | None:
+    """Ours, or the legacy one, which is closed at once: browsers show a close code only where the server has selected
+    a subprotocol that the page offered."""
+    offered = scope.get("subprotocols", ())
+    return next((name for name in (protocol.SUBPROTOCOL, LEGACY_SUBPROTOCOL) if name in offered), None)

@@ -33,7 +33,7 @@ from roomcast.core.clock import now
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import global_id
 from roomcast.core.paging import window
-from roomcast.messages import models, policy, queries, reactions, search, threads
+from roomcast.messages import models, policy, queries, reactions, search, system_events, threads
 from roomcast.messages.markdown import render_html_async
 from roomcast.receipts import queries as receipts
 from roomcast.rooms import models as room_rows
@@ -73,6 +73,39 @@ describe_enum(
     USER="A user.",
     SYSTEM="The server, when members join or leave, or the room is renamed.",
 )
+
+
+describe_enum(
+    system_events.SystemEventKind,
+    "What happened in a room. More kinds may come: show `body` for a kind that the client does not know.",
+    MEMBERS_JOINED="A user joined the room by themselves or by an invite.",
+    MEMBERS_ADDED="A member added users to the room.",
+    MEMBER_LEFT="A member left the room.",
+    MEMBER_REMOVED="A member was removed from the room by somebody else.",
+    ROOM_RENAMED="The room got another name.",
+)
+
+
+@strawberry.type(description="What a system message reports.")
+class SystemEvent:
+    kind: system_events.SystemEventKind = strawberry.field(description="What happened.")
+    previous_name: str | None = strawberry.field(description="For ROOM_RENAMED: the name before.")
+    name: str | None = strawberry.field(description="For ROOM_RENAMED: the new name.")
+
+    @strawberry.field(
+        graphql_type=User | None, metadata=SHARED, description="Who caused it. Null if the account was deleted."
+    )
+    def actor(self, event: strawberry.Parent[system_events.SystemEvent], info: Info) -> Maybe[account_rows.User | None]:
+        return info.context.users.load_now(event.actor_id)
+
+    @strawberry.field(
+        graphql_type=list[User],
+        metadata=SHARED,
+        description="The users to whom it happened, without those whose accounts were deleted. For MEMBERS_JOINED and "
+        "MEMBER_LEFT this is the actor.",
+    )
+    async def users(self, event: strawberry.Parent[system_events.SystemEvent], info: Info) -> list[account_rows.User]:
+        return [user for user in await info.context.users.load_many(event.user_ids) if user is not None]
 
 
 ReactionGroups: TypeAlias = list[reactions.ReactionGroup]
@@ -218,6 +251,15 @@ class Message(Node):
         if not message.has_attachments:
             return []
         return map_maybe(info.context.attachments.load_now(message.id), lambda rows: rows or [])
+
+    @strawberry.field(
+        graphql_type=SystemEvent | None,
+        metadata=SHARED,
+        description="What a SYSTEM message reports: clients word it in their own language; `body` says it in English. "
+        "Null for USER messages, for deleted messages, and for system messages that an older server wrote.",
+    )
+    def system_event(self, message: strawberry.Parent[models.Message]) -> system_events.SystemEvent | None:
+        return system_events.SystemEvent.decode(message.system_event) if message.system_event else None
 
     @strawberry.field(description="Whether the viewer may edit the message now.")
     async def viewer_can_edit(self, message: strawberry.Parent[models.Message], info: Info) -> bool:

@@ -12,6 +12,7 @@ from roomcast.core.ids import local_id
 from roomcast.core.paging import Page, window
 from roomcast.messages import pins, queries, threads
 from roomcast.messages.models import Message
+from roomcast.messages.system_events import user_ids_of
 
 PageArguments = tuple[int | None, str | None, int | None, str | None]
 """first, after, last, before."""
@@ -60,9 +61,11 @@ async def _prefetch(context: Context, page: Page[tuple[Message]]) -> None:
     messages = [message for (message,) in page.rows]
     ids = [message.id for message in messages]
     author_ids = {message.author_id for message in messages if message.author_id}
+    system_user_ids = user_ids_of(message.system_event for message in messages)  # read only if they are needed
     with_attachments = [message.id for message in messages if message.has_attachments]
     await context.prefetch(
         Prefetch(frozenset({"author"}), context.users, author_ids),
+        Prefetch(frozenset({"systemEvent"}), context.users, system_user_ids),
         Prefetch(frozenset({"reactions"}), context.reactions, ids),
         Prefetch(frozenset({"thread"}), context.threads, ids),
         Prefetch(frozenset({"attachments"}), context.attachments, with_attachments),
