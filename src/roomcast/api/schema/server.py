@@ -11,6 +11,7 @@ from roomcast.api.context import Context, Info
 from roomcast.api.schema.messages.queries import message_or_none
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.rooms.queries import room_or_none
+from roomcast.api.schema.threads.queries import thread_or_none
 from roomcast.api.schema.uploads.types import attachment_or_none
 from roomcast.core.ids import kind_of, local_id
 from roomcast.core.paging import MAX_PAGE_SIZE
@@ -79,6 +80,8 @@ async def _node(context: Context, global_id: str) -> Any:
         return await room_or_none(context, local_id("room", global_id))
     if kind == "msg":
         return await message_or_none(context, local_id("msg", global_id))
+    if kind == "thread":
+        return await thread_or_none(context, local_id("thread", global_id))
     if kind == "file":
         return await attachment_or_none(context, local_id("file", global_id))
     if kind == "session" and (session_id := local_id("session", global_id)):
