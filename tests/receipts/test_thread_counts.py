@@ -21,8 +21,8 @@ STEPS = {
     "mark_read": 3,
     "mark_thread_read": 5,
     "follow": 3,
-    "leave": 1,
-    "join": 2,
+    "leave": 2,
+    "join": 6,
 }
 STEP_COUNT = 60
 NODES = "{ nodes { root { id } viewerUnreadCount } }"

@@ -22,6 +22,7 @@ from roomcast.core.event_log import RoomHead
 from roomcast.core.events import Event
 from roomcast.messages.events import MessageCreated
 from roomcast.receipts import queries as receipts
+from roomcast.receipts import threads
 from roomcast.receipts.queries import RoomReadState
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.events import MemberChange, MemberChanged
@@ -205,6 +206,10 @@ async def _room_ids_of_user(session: FakeSession, user_id: UUID) -> list[UUID]:
     return await session.ask(lambda store: [found.room_id for found in store.unread(user_id)])
 
 
+async def _unread_threads(session: FakeSession, *_: object) -> list[Any]:
+    return await session.ask(lambda store: [])
+
+
 async def _session_states(session: FakeSession, ids: Collection[UUID]) -> dict[UUID, tuple[Session, User]]:
     def question(store: InMemoryStore) -> dict[UUID, tuple[Session, User]]:
         found = [store.sessions[id_] for id_ in ids if id_ in store.sessions]
@@ -238,6 +243,7 @@ QUERIES: Mapping[Any, Mapping[str, Any]] = {
         "room_ids_of_user": _room_ids_of_user,
         "fingerprints": _fingerprints,
     },
+    threads: {"unread_threads": _unread_threads},
     accounts: {"session_states": _session_states, "sessions_ended_since": _sessions_ended_since},
 }
 

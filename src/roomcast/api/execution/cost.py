@@ -80,6 +80,7 @@ FIELD_COSTS: Final[Mapping[str, int]] = {
     "Thread.root": LOOKUP,
     "Thread.viewerIsFollowing": LOOKUP,
     "Thread.viewerUnreadCount": LOOKUP,
+    "ThreadUnreadChanged.thread": LOOKUP,
     "UserConnection.totalCount": COUNT,
     "Viewer.sessions": STATEMENT,
     "Viewer.totalMentions": COUNT,

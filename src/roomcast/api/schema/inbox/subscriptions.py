@@ -6,17 +6,25 @@ import strawberry
 
 from roomcast.api.context import Info
 from roomcast.api.execution.inbox_renderer import InboxStream
-from roomcast.api.schema.inbox.types import InboxSnapshot, RoomListChanged, UnreadChanged, inbox_event
+from roomcast.api.schema.inbox.types import (
+    InboxSnapshot,
+    RoomListChanged,
+    ThreadUnreadChanged,
+    UnreadChanged,
+    inbox_event,
+)
 
-InboxEvent: TypeAlias = Annotated[InboxSnapshot | UnreadChanged | RoomListChanged, strawberry.union("InboxEvent")]
+InboxEvent: TypeAlias = Annotated[
+    InboxSnapshot | UnreadChanged | RoomListChanged | ThreadUnreadChanged, strawberry.union("InboxEvent")
+]
 
 
 @strawberry.type
 class Subscription:
     @strawberry.subscription(
         graphql_type=InboxEvent,
-        description="The unread counts of all of the viewer's rooms: a snapshot first, then changes. Every value is "
-        "absolute, so the stream needs no cursor.",
+        description="The unread counts of the viewer's rooms and threads: a snapshot first, then changes. Every value "
+        "is absolute, so the stream needs no cursor.",
     )
     async def inbox_events(self, info: Info) -> InboxStream:
         _ = info.context.actor  # raises Unauthenticated
