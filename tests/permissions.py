@@ -191,6 +191,8 @@ def _messages() -> str:
         for action in ("edit", "delete", "react to", "pin")
         for whose, author in (("their own", ME), ("another user's", OTHER))
     ]
+    threads = [verdict(partial(policy.check_member, actor_named(actor_name)[1])) for actor_name in VIEWERS]
+    rows.append(("follow a thread, mark it read", threads))
     return "## Actions on messages in a public room\n\n" + table("", VIEWERS, rows)
 
 

@@ -150,6 +150,27 @@ async def mark_read(lane: Lane) -> Trial:
     return Trial(bob, variables, f"{MEMBER} AND last_read_seq = $3", (uid(read), uid(bob.id), first["seq"]), read)
 
 
+THREAD_STATE = "SELECT count(*) FROM thread_states WHERE root_id = $1 AND user_id = $2 AND "
+
+
+@trial_of("markThreadRead")
+async def mark_thread_read(lane: Lane) -> Trial:
+    ann, bob = await people(lane)
+    place = await room(lane, bob)
+    [root] = await ann.send_messages(place, "something")
+    reply = (await do(ann, "sendMessage", roomId=place, body="reply", threadRootId=root["id"]))["message"]
+    variables = {"threadRootId": root["id"], "upToMessageId": reply["id"]}
+    return Trial(bob, variables, THREAD_STATE + "last_read_seq > 0", (uid(root["id"]), uid(bob.id)), place)
+
+
+@trial_of("setThreadFollowing")
+async def set_thread_following(lane: Lane) -> Trial:
+    _, bob = await people(lane)
+    root_id = await message(lane)
+    variables = {"threadRootId": root_id, "following": True}
+    return Trial(bob, variables, THREAD_STATE + "is_following", (uid(root_id), uid(bob.id)), await shared_room(lane))
+
+
 # ------------------------------------------------------------------ messages
 
 

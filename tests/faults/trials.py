@@ -21,6 +21,7 @@ SELECTIONS = {
     "tokens": "tokens { accessToken refreshToken }",
     "uploadId": "uploadId",
     "code": "code",
+    "thread": "thread { id replyCount }",
 }
 """The selection for each field that a payload may have besides its errors."""
 

@@ -12,6 +12,7 @@ from roomcast.notifications.policy import MAX_MESSAGE_AGE
 from tests.api_clients import UserClient
 from tests.messages.documents import DELETE
 from tests.notifications.browsers import PushService, collect_pending, deliver_pending, push_everything, subscribe
+from tests.receipts.documents import FOLLOW, MARK_THREAD_READ, reply
 from tests.receipts.test_unread import MARK_READ, SET_PREFERENCES
 from tests.rooms.documents import change
 from tests.running_app import RunningApp
@@ -111,6 +112,27 @@ async def test_a_thread_reply_is_pushed_to_its_participants(
     assert await pushes_after_reply(bob, "and @cleo?") == [1, 0, 1]
     payloads = await browsers[1].next_payload()
     assert (payloads["threadRootId"], payloads["text"], payloads["unread"]) == (root["id"], "an answer", 0)
+
+
+async def test_a_thread_reply_is_pushed_until_the_thread_is_read_or_not_followed(
+    app: RunningApp, ann: UserClient, bob: UserClient, service: PushService
+) -> None:
+    room_id = await ann.create_room("den", memberIds=[bob.id])
+    [root] = await bob.send_messages(room_id, "a question")
+    browser = await subscribe(bob, service)
+    answer = await reply(ann, room_id, root, "an answer")
+    [later] = await ann.send_messages(room_id, "something else")
+    assert (await bob.mutate(MARK_READ, roomId=room_id, upToMessageId=later["id"]))["errors"] == []
+    await push_everything(app)
+    assert (await browser.next_payload())["text"] == "an answer"
+    answer = await reply(ann, room_id, root, "@bob, another one")
+    marked = await bob.mutate(MARK_THREAD_READ, threadRootId=root["id"], upToMessageId=answer["id"])
+    assert marked["errors"] == []
+    await push_everything(app)
+    assert (await bob.mutate(FOLLOW, threadRootId=root["id"], following=False))["errors"] == []
+    await reply(ann, room_id, root, "one more")
+    await push_everything(app)
+    assert len(browser.pushed) == 1
 
 
 async def left(ann: UserClient, bob: UserClient, room_id: str, _message: str) -> None:

@@ -14,9 +14,11 @@ from tests.rooms.documents import change, mutation
 ROOM = "roomId unreadCount unreadIsCapped mentionCount lastReadSeq"
 INBOX = (
     "subscription Inbox { inboxEvents { __typename "
-    "... on InboxSnapshot { rooms { " + ROOM + " } totalUnread totalMentions } "
+    "... on InboxSnapshot { rooms { " + ROOM + " } totalUnread totalMentions totalUnreadThreads } "
     "... on UnreadChanged { unread { " + ROOM + " } totalUnread totalMentions } "
-    "... on RoomListChanged { roomId change now: room { name viewerMembership { favourite } } } } }"
+    "... on RoomListChanged { roomId change now: room { name viewerMembership { favourite } } } "
+    "... on ThreadUnreadChanged { thread { id root { id } replyCount viewerIsFollowing viewerUnreadCount } "
+    "totalUnreadThreads } } }"
 )
 
 
@@ -40,7 +42,7 @@ async def wait_for_event(subscription: ClientSubscription, kind: str, **values: 
     """The next event of that kind with these values. Earlier ones are skipped: coalescing may split a change."""
     while True:
         event = await subscription.next_event()
-        shown = {**event, **(event.get("unread") or {})}
+        shown = {**event, **(event.get("unread") or {}), **(event.get("thread") or {})}
         if event["__typename"] == kind and values.items() <= shown.items():
             return event
 

@@ -68,8 +68,8 @@ async def test_a_room_that_was_lost_after_it_was_counted_is_not_shown(ann: UserC
     context = Context(backend, actor, Caller("test"))
     totals = sum_unread(counted)
     try:
-        shown = await load_shown_rooms(FullUpdate(counted, totals), context)
-        assert shown == FullUpdate([kept], totals)
+        shown = await load_shown_rooms(FullUpdate(counted, totals, 0), context)
+        assert shown == FullUpdate([kept], totals, 0)
         removed = await load_shown_rooms(CountsUpdate(lost, totals), context)
         assert removed == ListUpdate(lost.room_id, RoomListChange.REMOVED)
         for update in (CountsUpdate(kept, totals), ListUpdate(kept.room_id, RoomListChange.UPDATED)):

@@ -27,9 +27,10 @@ MESSAGES = "subscription($room: ID!, $after: Cursor) { %s: roomMessages(roomId: 
 EVENTS = """subscription($room: ID!, $after: Cursor) { %s: roomEvents(roomId: $room, after: $after) {
   __typename cursor at ... on StreamReady { recovered } ... on StreamEnded { reason } } }"""
 INBOX = """subscription { inboxEvents { __typename
-  ... on InboxSnapshot { rooms { roomId unreadCount } }
+  ... on InboxSnapshot { rooms { roomId unreadCount } totalUnreadThreads }
   ... on UnreadChanged { unread { roomId unreadCount } }
-  ... on RoomListChanged { roomId change } } }"""
+  ... on RoomListChanged { roomId change }
+  ... on ThreadUnreadChanged { totalUnreadThreads } } }"""
 
 
 # ------------------------------------------------------------------ what a client wants
@@ -134,6 +135,7 @@ class InboxSubscription(Subscription):
     def __init__(self, world: "World", person: UUID) -> None:
         self._store, self._person = world.store, person
         self._rooms: dict[str, int] | None = None
+        self._unread_threads = 0
 
     def document(self) -> str:
         self._rooms = None
@@ -141,18 +143,24 @@ class InboxSubscription(Subscription):
 
     def show(self, data: dict[str, Any]) -> None:
         event = data["inboxEvents"]
+        self._unread_threads = event.get("totalUnreadThreads", self._unread_threads)
         if event["__typename"] == "InboxSnapshot":
             self._rooms = {room["roomId"]: room["unreadCount"] for room in event["rooms"]}
         elif self._rooms is None:
             raise Violation("an inbox began without a snapshot")
         elif event["__typename"] == "UnreadChanged":
             self._rooms[event["unread"]["roomId"]] = event["unread"]["unreadCount"]
-        elif event["change"] == "REMOVED":
+        elif event["__typename"] == "RoomListChanged" and event["change"] == "REMOVED":
             self._rooms.pop(event["roomId"], None)
 
     def trouble(self) -> str | None:
         truth = {global_id("room", one.room_id): one.unread_count for one in self._store.unread(self._person)}
-        return None if self._rooms == truth else f"an inbox shows {self._rooms}, the database counts {truth}"
+        if self._rooms != truth:
+            return f"an inbox shows {self._rooms}, the database counts {truth}"
+        unread_threads = len(self._store.unread_threads(self._person))
+        if self._unread_threads == unread_threads:
+            return None
+        return f"an inbox shows {self._unread_threads} unread threads, the database counts {unread_threads}"
 
 
 # ------------------------------------------------------------------ a client

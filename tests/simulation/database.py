@@ -22,7 +22,9 @@ from roomcast.core.event_log import RoomHead
 from roomcast.core.events import Event
 from roomcast.messages.events import MessageCreated
 from roomcast.receipts import queries as receipts
+from roomcast.receipts import threads
 from roomcast.receipts.queries import RoomReadState
+from roomcast.receipts.threads import ThreadUnread
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.events import MemberChange, MemberChanged
 from roomcast.rooms.models import Room
@@ -38,12 +40,15 @@ BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
 
 @dataclass(slots=True)
 class InMemoryStore:
-    """What is committed. `marks`: up to where a person (second) has read a room (first). `timeline`: as of PostgreSQL,
-    now and when the epoch began. None for a database that has none."""
+    """What is committed. `marks`: up to where a person (second) has read a room (first), and `thread_marks` the room's
+    thread. `thread_changes`: how often each person has read a thread. `timeline`: as of PostgreSQL, now and when the
+    epoch began. None for a database that has none."""
 
     logs: dict[UUID, InMemoryLog] = field(default_factory=dict)
     sessions: dict[UUID, Session] = field(default_factory=dict)
     marks: dict[tuple[UUID, UUID], int] = field(default_factory=dict)
+    thread_marks: dict[tuple[UUID, UUID], int] = field(default_factory=dict)
+    thread_changes: dict[UUID, int] = field(default_factory=dict)
     epoch: UUID = UUID(int=1)
     timeline: int | None = None
     epoch_timeline: int | None = None
@@ -67,16 +72,34 @@ class InMemoryStore:
         ]
 
     def places(self, user_id: UUID) -> tuple[Any, ...]:
-        """Where this person is a member, and since when."""
-        return tuple(
-            (room_id, max((fact.seq for fact in log_.facts if fact.person == str(user_id)), default=0))
+        """Where this person is a member, and since when, and how often they have read a thread."""
+        rooms = tuple(
+            (room_id, self._joined_at(room_id, user_id))
             for room_id, log_ in sorted(self.logs.items())
             if str(user_id) in log_.members
         )
+        return (*rooms, self.thread_changes.get(user_id)) if rooms else ()
+
+    def _joined_at(self, room_id: UUID, user_id: UUID) -> int:
+        return max((fact.seq for fact in self.logs[room_id].facts if fact.person == str(user_id)), default=0)
+
+    def read_thread(self, room_id: UUID, user_id: UUID) -> None:
+        self.thread_marks[room_id, user_id] = self.logs[room_id].tail
+        self.thread_changes[user_id] = self.thread_changes.get(user_id, 0) + 1
+
+    def unread_threads(self, user_id: UUID) -> list[ThreadUnread]:
+        """Each room has one thread, which all its members follow."""
+        counts = {room.room_id: self._unread_replies(room.room_id, user_id) for room in self.unread(user_id)}
+        return [ThreadUnread(thread_of(id_), id_, True, count) for id_, count in counts.items() if count]
+
+    def _unread_replies(self, room_id: UUID, user_id: UUID) -> int:
+        log_ = self.logs[room_id]
+        after = max(self._joined_at(room_id, user_id), min(self.thread_marks.get((room_id, user_id), 0), log_.tail))
+        return sum(is_reply(fact) and fact.seq > after for fact in log_.facts)
 
     def _unread(self, room_id: UUID, user_id: UUID) -> RoomReadState:
         mark, facts = self.marks.get((room_id, user_id), 0), self.logs[room_id].facts
-        count = sum(fact.kind == "message" and fact.seq > mark for fact in facts)
+        count = sum(fact.kind == "message" and not is_reply(fact) and fact.seq > mark for fact in facts)
         return RoomReadState(room_id, mark, min(count, 100), count > 100, 0, len(facts))
 
 
@@ -133,10 +156,23 @@ class SimulatedEpoch(Epoch):
         return found
 
 
+def is_reply(fact: Fact) -> bool:
+    """Whether the message is in the thread of its room."""
+    return fact.kind == "message" and fact.id % 3 == 0
+
+
+def thread_of(room_id: UUID) -> UUID:
+    """The first message of the only thread of this room."""
+    return UUID(int=room_id.int + 1)
+
+
 def event_of(fact: Fact, room_id: UUID) -> Event:
     at = BEGINNING + timedelta(seconds=fact.id)
     if fact.person is None:
-        return MessageCreated(room_id=room_id, at=at, seq=fact.seq, message_id=UUID(int=fact.id))
+        root_id = thread_of(room_id) if is_reply(fact) else None
+        return MessageCreated(
+            room_id=room_id, at=at, seq=fact.seq, message_id=UUID(int=fact.id), thread_root_id=root_id
+        )
     change = MemberChange.REMOVED if fact.kind == "removed" else MemberChange.JOINED
     return MemberChanged(room_id=room_id, at=at, seq=fact.seq, user_id=UUID(fact.person), change=change)
 
@@ -205,6 +241,19 @@ async def _room_ids_of_user(session: FakeSession, user_id: UUID) -> list[UUID]:
     return await session.ask(lambda store: [found.room_id for found in store.unread(user_id)])
 
 
+async def _unread_threads(
+    session: FakeSession,
+    user_id: UUID,
+    root_ids: Collection[UUID] | None = None,
+    room_ids: Collection[UUID] | None = None,
+) -> list[ThreadUnread]:
+    def is_asked_for(thread: ThreadUnread) -> bool:
+        everything = root_ids is None and room_ids is None
+        return everything or thread.root_id in (root_ids or ()) or thread.room_id in (room_ids or ())
+
+    return await session.ask(lambda store: list(filter(is_asked_for, store.unread_threads(user_id))))
+
+
 async def _session_states(session: FakeSession, ids: Collection[UUID]) -> dict[UUID, tuple[Session, User]]:
     def question(store: InMemoryStore) -> dict[UUID, tuple[Session, User]]:
         found = [store.sessions[id_] for id_ in ids if id_ in store.sessions]
@@ -238,6 +287,7 @@ QUERIES: Mapping[Any, Mapping[str, Any]] = {
         "room_ids_of_user": _room_ids_of_user,
         "fingerprints": _fingerprints,
     },
+    threads: {"unread_threads": _unread_threads},
     accounts: {"session_states": _session_states, "sessions_ended_since": _sessions_ended_since},
 }
 

@@ -35,10 +35,11 @@ from roomcast.live.topics import is_room_topic, room_topic, user_topic
 from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.watchers import WatcherRegistry
+from roomcast.receipts.events import ThreadStateChanged
 from roomcast.server.origins import Origins
 from tests.simulation.bus import Buses
 from tests.simulation.clients import SocketClient
-from tests.simulation.database import BEGINNING, FakeDatabase, InMemoryStore, SimulatedEpoch, event_of
+from tests.simulation.database import BEGINNING, FakeDatabase, InMemoryStore, SimulatedEpoch, event_of, thread_of
 from tests.simulation.faults import Faults
 from tests.simulation.loop import SimulatedLoop, Violation, number_instances
 from tests.simulation.truth import InMemoryLog
@@ -204,6 +205,12 @@ class World:
             frames.append(Frame(user_topic(person), 0, line))
         self.buses.publish(frames)
 
+    def read_thread(self, room_id: UUID, person: UUID, *, publish: bool) -> None:
+        self.store.read_thread(room_id, person)
+        event = ThreadStateChanged(room_id=room_id, at=BEGINNING, user_id=person, thread_root_id=thread_of(room_id))
+        if publish:
+            self.buses.publish([Frame(user_topic(person), 0, self.random.choice(self.processes).lines.pack(event))])
+
     def commit_something(self) -> None:
         room_id = self.random.choice(list(self.store.logs))
         members = self.store.logs[room_id].members
@@ -211,7 +218,9 @@ class World:
         # The sender died between its commit and its publish. Not where a failover loses the event as well: that only
         # this sender could have told from an event that never was.
         lost = not self._fails_over and self.faults.happens(0.05)
-        if self.random.random() < 0.7:
+        if self.random.random() < 0.1 and str(person) in members:
+            self.read_thread(room_id, person, publish=not lost)
+        elif self.random.random() < 0.7:
             self.commit(room_id, "message", publish=not lost)
         elif str(person) not in members:
             self.commit(room_id, "added", person, publish=not lost)
@@ -254,6 +263,18 @@ class World:
                 raise Violation(f"{why}: {troubles[0]}")
             await asyncio.sleep(0.05)
 
+    async def last_threads(self) -> None:
+        """Each thread gets a reply, is read, gets another, and is read by somebody whose frame is lost."""
+        for publish, seconds in ((True, PROMPT_SECONDS), (False, SETTLE_SECONDS)):
+            for room_id in self.store.logs:
+                for _ in range(3):  # one of them is a reply
+                    self.commit(room_id, "message")
+            await self.settle(PROMPT_SECONDS, "not prompt with replies")
+            for room_id, log_ in self.store.logs.items():
+                for person in sorted(log_.members):
+                    self.read_thread(room_id, UUID(person), publish=publish)
+            await self.settle(seconds, "not told of read threads")
+
     async def last_events(self) -> None:
         for room_id, log_ in self.store.logs.items():
             self.commit(room_id, "message", publish=False)
@@ -272,6 +293,7 @@ async def scenario(loop: SimulatedLoop, *, defects: bool = True) -> None:
     world.faults.stop()
     await asyncio.sleep(REPAIR_SECONDS)
     await world.settle(SETTLE_SECONDS, "after the faults have stopped")
+    await world.last_threads()
     await world.last_events()
     for task in world.running:
         task.cancel()

@@ -35,6 +35,7 @@ from roomcast.notifications.notifier import Notifier
 from roomcast.presence import queries as presence
 from roomcast.realtime.watchers import WatcherRegistry
 from roomcast.receipts import queries as receipts
+from roomcast.receipts import threads as thread_receipts
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.uploads import queries as files
@@ -204,8 +205,16 @@ class Context:
         return self._loader("own_emoji", reactions.own_emoji)
 
     @property
-    def threads(self) -> Loader[UUID, threads.ThreadSummary]:
-        return self._loader("threads", threads.thread_summaries)
+    def threads(self) -> Loader[UUID, threads.Thread]:
+        return self._loader("threads", threads.threads_by_root)
+
+    @property
+    def thread_participant_ids(self) -> Loader[UUID, list[UUID]]:
+        return self._loader("thread_participant_ids", threads.participant_ids)
+
+    @property
+    def thread_states(self) -> Loader[tuple[UUID, UUID], thread_receipts.ThreadUnread]:
+        return self._loader("thread_states", thread_receipts.thread_states)
 
     @property
     def unread(self) -> Loader[tuple[UUID, UUID], receipts.RoomReadState]:

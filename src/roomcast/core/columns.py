@@ -93,6 +93,11 @@ def table(model: type[SQLModel]) -> sa.Table:
     return found
 
 
+def higher(one: sa.ColumnElement[Any], other: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    """The higher of two numbers. The databases have different functions for it."""
+    return sa.case((one > other, one), else_=other)
+
+
 def among(columns: Sequence[sa.SQLColumnExpression[Any]], keys: Collection[tuple[Any, ...]]) -> sa.ColumnElement[bool]:
     """The condition that these columns together equal one of the keys."""
     # SQLite uses no index for tuples and would read the whole table. It uses one for a condition on a single column.

@@ -10,7 +10,7 @@ import time
 from typing import Literal
 from uuid import UUID
 
-Kind = Literal["viewer", "user", "room", "msg", "session", "file", "audit"]
+Kind = Literal["viewer", "user", "room", "msg", "thread", "session", "file", "audit"]
 PairKind = Literal["member", "membership"]
 
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"

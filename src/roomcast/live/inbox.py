@@ -1,6 +1,7 @@
-"""One open inbox: the unread counts of all of a user's rooms, as a snapshot followed by changes.
+"""One open inbox: the unread counts of all of a user's rooms and threads, as a snapshot followed by changes.
 
-An inbox follows the user's own topic and the topics of all their rooms. A frame only says which room to count again.
+An inbox follows the user's own topic and the topics of all their rooms. A frame only says which room to count again,
+and which thread.
 Every value that is sent is counted in the database and absolute, so a frame that is lost, repeated or late does no
 harm, and nothing needs to be stored or resumed. After a resync the inbox counts all rooms again.
 """
@@ -17,14 +18,17 @@ from roomcast.accounts.policy import SessionEndReason
 from roomcast.core.db import Database, is_outage
 from roomcast.core.events import kind_of_packed, unpack
 from roomcast.live.inbox_reconciler import InboxReconciler
+from roomcast.live.inbox_threads import CountScope, UnreadThreads
 from roomcast.live.topics import room_topic, user_topic
+from roomcast.messages.events import thread_of_packed
 from roomcast.realtime.bus.bus import Frame
 from roomcast.realtime.outbox import Outbox
 from roomcast.realtime.retry import retry_until_success
 from roomcast.realtime.watchers import WatcherRegistry
-from roomcast.receipts import queries
+from roomcast.receipts import queries, threads
 from roomcast.receipts.events import ReadMarkerMoved, ReadStateChanged
 from roomcast.receipts.queries import Fingerprint, RoomReadState, UnreadTotals
+from roomcast.receipts.threads import ThreadUnread
 from roomcast.rooms.events import RoomChanged
 
 COALESCE_SECONDS = 0.25
@@ -41,10 +45,11 @@ class RoomListChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FullUpdate:
-    """All of the user's rooms. Replaces what the client knew."""
+    """All of the user's rooms, and the number of their unread threads. Replaces what the client knew."""
 
     rooms: Sequence[RoomReadState]
     totals: UnreadTotals
+    unread_threads: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,19 @@ class ListUpdate:
     change: RoomListChange
 
 
-InboxUpdate: TypeAlias = FullUpdate | CountsUpdate | ListUpdate
+@dataclass(frozen=True, slots=True)
+class ThreadUpdate:
+    """The unread replies of one thread have changed. `unread_threads`: how many threads have unread replies now."""
+
+    root_id: UUID
+    unread_threads: int
+
+
+InboxUpdate: TypeAlias = FullUpdate | CountsUpdate | ListUpdate | ThreadUpdate
+
+
+Counts: TypeAlias = tuple[dict[UUID, RoomReadState], list[ThreadUnread]]
+"""The read states of rooms by their ids, and unread threads."""
 
 
 class InboxServices(NamedTuple):
@@ -77,26 +94,27 @@ class InboxServices(NamedTuple):
 class Inbox:
     """One subscription to an inbox.
 
-    `render` makes the payload of an update. `send` offers a payload to the socket and returns False while the socket
-    takes no bytes.
+    `render` makes the payload of an update, None if it would show what the user may not read any more. `send` offers a
+    payload to the socket and returns False while the socket takes no bytes.
     """
 
     def __init__(
         self,
         services: InboxServices,
         user_id: UUID,
-        render: Callable[[InboxUpdate], Awaitable[bytes]],
+        render: Callable[[InboxUpdate], Awaitable[bytes | None]],
         send: Callable[[bytes], bool],
     ) -> None:
         self._services, self.user_id, self._render, self._send = services, user_id, render, send
         self.fingerprint: Fingerprint | None = None
         self._followed: set[str] = set()
         self._known: dict[UUID, RoomReadState] = {}
+        self._threads = UnreadThreads()
         self._dirty: set[UUID] = set()
         """Rooms to count again."""
         self._updated: set[UUID] = set()
         """Rooms that may look different in the list: another name or other preferences."""
-        self._needs_recount = self._is_stale = False
+        self._needs_recount = self._needs_snapshot = self._is_stale = False
         self._has_changes = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -121,8 +139,10 @@ class Inbox:
 
     def on_message(self, frame: Frame) -> None:
         kind = kind_of_packed(frame.body)
-        if kind == ReadMarkerMoved.kind:  # the user's own read position arrives as MembershipStateChanged
+        if kind == ReadMarkerMoved.kind:  # the user's own read position arrives as ReadStateChanged
             return
+        if (root_id := thread_of_packed(frame.body)) is not None:
+            self._threads.mark(root_id)
         if frame.topic == user_topic(self.user_id):
             room_id = unpack(frame.body).room_id
             self._follow([room_id])  # the user may have joined it just now
@@ -139,6 +159,7 @@ class Inbox:
         room_id = _id_in(topic)
         self._dirty.add(room_id)
         self._updated.add(room_id)
+        self._threads.mark_room(room_id)
         self._has_changes.set()
 
     def on_resync(self, *, is_replaced: bool = False) -> None:
@@ -167,7 +188,9 @@ class Inbox:
             own_topic = user_topic(self.user_id)
             self._followed.add(own_topic)
             self._services.watchers.follow(self, own_topic)
-            await self._send_update(outbox, self._snapshot(await self._count_all()))
+            found, unread_threads = await self._count_all()
+            self._threads.update(unread_threads, None)
+            await self._send_update(outbox, self._snapshot(found))
             while not outbox.closed:
                 await self._has_changes.wait()
                 await asyncio.sleep(COALESCE_SECONDS)
@@ -181,19 +204,21 @@ class Inbox:
     async def _next_updates(self) -> Sequence[InboxUpdate]:
         # Taken before the first wait: what is marked while the database answers belongs to the next batch.
         dirty, updated, needs_recount, was_stale = self._dirty, self._updated, self._needs_recount, self._is_stale
-        self._dirty, self._updated, self._needs_recount = set(), set(), False
-        found = await (self._count_all() if needs_recount else self._count(dirty))
+        needs_snapshot, scope = self._needs_snapshot, self._threads.take_marked()
+        self._dirty, self._updated, self._needs_recount, self._needs_snapshot = set(), set(), False, False
+        found, unread_threads = await (self._count_all() if needs_recount else self._count(dirty, scope))
+        changed_threads = self._threads.update(unread_threads, None if needs_recount else scope)
         updates: list[InboxUpdate] = []
         if needs_recount:
             self._is_stale &= self._needs_recount  # another resync may have come during the count
             # A log that moved without a frame may hold a new name. Preferences are in no log and are compared.
             updated |= self._moved_rooms(found) - (set() if was_stale else dirty)
             known, rooms = self._known, found.keys() | self._known.keys()
-            if any(found.get(room_id) != known.get(room_id) for room_id in rooms - dirty):
+            if needs_snapshot or any(found.get(room_id) != known.get(room_id) for room_id in rooms - dirty):
                 updates.append(self._snapshot(found))
         for room_id in sorted(dirty | updated):
             updates += self._room_updates(room_id, found, room_id in updated)
-        return updates
+        return updates + [ThreadUpdate(root_id, self._threads.total) for root_id in changed_threads]
 
     def _moved_rooms(self, found: dict[UUID, RoomReadState]) -> set[UUID]:
         known = self._known
@@ -206,10 +231,13 @@ class Inbox:
 
     def _snapshot(self, found: dict[UUID, RoomReadState]) -> FullUpdate:
         self._known = found
-        return FullUpdate(list(found.values()), queries.sum_unread(found.values()))
+        return FullUpdate(list(found.values()), queries.sum_unread(found.values()), self._threads.total)
 
     def _room_updates(self, room_id: UUID, found: dict[UUID, RoomReadState], is_updated: bool) -> Sequence[InboxUpdate]:
         before, after = self._known.get(room_id), found.get(room_id)
+        if (before is None) != (after is None):  # the user follows threads only in rooms that they are a member of
+            self._threads.mark_room(room_id)
+            self._has_changes.set()
         if after is None:
             return [ListUpdate(room_id, RoomListChange.REMOVED)] if self._known.pop(room_id, None) else []
         self._known[room_id] = after
@@ -221,7 +249,7 @@ class Inbox:
             updates.append(CountsUpdate(after, queries.sum_unread(self._known.values())))
         return updates
 
-    async def _count_all(self) -> dict[UUID, RoomReadState]:
+    async def _count_all(self) -> Counts:
         """Count all rooms, each after its topic is followed: what happens in between arrives as a frame."""
 
         async def read() -> list[UUID]:
@@ -229,25 +257,31 @@ class Inbox:
                 return await queries.room_ids_of_user(session, self.user_id)
 
         self._follow(await retry_until_success(read, worth=is_outage))
-        found = await self._count(None)
-        while self._follow(found):  # the user joined a room between the two reads, and the frame may be lost
-            found = await self._count(None)
+        found = await self._count(None, None)
+        while self._follow(found[0]):  # the user joined a room between the two reads, and the frame may be lost
+            found = await self._count(None, None)
         return found
 
-    async def _count(self, room_ids: Collection[UUID] | None) -> dict[UUID, RoomReadState]:
-        """The counts of these rooms, of all if None."""
+    async def _count(self, room_ids: Collection[UUID] | None, scope: CountScope | None) -> Counts:
+        """The counts of these rooms and of the unread threads in the scope, of all if None."""
 
-        async def read() -> dict[UUID, RoomReadState]:
+        async def read() -> Counts:
             async with self._services.db.read() as session:
                 if room_ids is None:  # before the counts, which must not be older
                     self.fingerprint = (await queries.fingerprints(session, [self.user_id])).get(self.user_id, ())
                 rooms = await queries.read_states_of_user(session, self.user_id, room_ids)
-            return {room.room_id: room for room in rooms}
+                unread_threads = await threads.unread_threads(session, self.user_id, *(scope or (None, None)))
+            return {room.room_id: room for room in rooms}, unread_threads
 
         return await retry_until_success(read, worth=is_outage)
 
     async def _send_update(self, outbox: Outbox, update: InboxUpdate) -> None:
         payload = await retry_until_success(lambda: self._render(update), worth=is_outage)
+        if payload is None:
+            # The user has lost the room since it was counted. A snapshot shows what is left.
+            self._needs_recount = self._needs_snapshot = True
+            self._has_changes.set()
+            return
         while not self._send(payload):
             if outbox.closed:
                 return

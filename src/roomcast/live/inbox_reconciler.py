@@ -1,7 +1,8 @@
 """Finds lost changes of the open inboxes that are in no room's log.
 
-A lost frame of a room is found by comparing with the room's log. Read positions, preferences and new memberships are
-only published on the user's own topic, which has no log. So each inbox is compared with the database now and then.
+A lost frame of a room is found by comparing with the room's log. Read positions, also in threads, preferences and new
+memberships are only published on the user's own topic, which has no log. So each inbox is compared with the database
+now and then.
 """
 
 import logging

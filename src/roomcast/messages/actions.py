@@ -24,7 +24,7 @@ from roomcast.core.direct_queries import DirectQuery, as_dict, execute_direct, f
 from roomcast.core.errors import NotFound, Refused, Unavailable
 from roomcast.core.group_commit import GroupCommit
 from roomcast.core.ids import local_id, uuid7
-from roomcast.messages import mentions, policy, search
+from roomcast.messages import mentions, policy, search, thread_states
 from roomcast.messages.attachments import AttachmentClaims
 from roomcast.messages.events import MessageCreated
 from roomcast.messages.models import Message, MessageRow
@@ -128,7 +128,7 @@ async def send_messages(work: Work, requests: Sequence[NewMessage]) -> list[Sent
             results.append(refused)
     created = [result.message for result in results if isinstance(result, Sent) and result.is_new]
     if created:
-        await _store_messages(work, created, state.authors)
+        await _store_messages(work, created, state)
         sent_at = {pair: state.memberships[pair].last_sent_at for pair in state.slow_mode_senders}
         await read_state.record_send_times(work, sent_at)
     if state.claims.claimed:
@@ -233,7 +233,7 @@ def _build_message(state: SendState, request: NewMessage, room: RoomRow) -> Mess
     )
 
 
-async def _store_messages(work: Work, messages: Sequence[Message], authors: Mapping[UUID, User]) -> None:
+async def _store_messages(work: Work, messages: Sequence[Message], state: SendState) -> None:
     """Record the events, which gives each message its seq, then write the rows."""
     events = [
         MessageCreated(
@@ -242,14 +242,15 @@ async def _store_messages(work: Work, messages: Sequence[Message], authors: Mapp
             message_id=message.id,
             thread_root_id=message.thread_root_id,
             fresh=message,
-            author=authors.get(message.author_id) if message.author_id else None,
+            author=state.authors.get(message.author_id) if message.author_id else None,
         )
         for message in messages
     ]
     for message, event in zip(messages, await work.record_all(events), strict=True):
         message.seq = event.seq
     await execute_direct(work.session, _INSERT, [message.model_dump() for message in messages])
-    await mentions.store_mentions(work.session, messages)
+    mentioned = await mentions.store_mentions(work.session, messages)
+    await thread_states.update_followers(work.session, messages, mentioned, state.messages)
     await search.index_messages(work, messages)
     # An author has read the room up to their own message. A thread reply does not count: the author may not have
     # read the room's main history.

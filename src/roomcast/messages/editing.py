@@ -11,7 +11,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.clock import now
 from roomcast.core.db import Work
 from roomcast.core.ids import global_id
-from roomcast.messages import mentions, policy, queries, search
+from roomcast.messages import mentions, policy, queries, search, thread_states
 from roomcast.messages.events import MessageDeleted, MessageUpdated, MessageUpdateReason
 from roomcast.messages.models import FormerBody, Mention, Message, Reaction
 from roomcast.rooms.membership_changes import load_room_locked as reach_room_locked
@@ -49,9 +49,16 @@ async def edit_message(
     message.revision += 1
     message.mentions_room = mentions.find_mentions(body).room
     await _delete_rows(work, message, Mention)
-    await mentions.store_mentions(work.session, [message])
+    mentioned = await mentions.store_mentions(work.session, [message])
+    await thread_states.follow_mentions(work.session, message, mentioned.get(message.id, ()))
     await search.reindex_message(work, message)
-    event = MessageUpdated(room_id=message.room_id, at=now(), message_id=message.id, reason=MessageUpdateReason.EDITED)
+    event = MessageUpdated(
+        room_id=message.room_id,
+        at=now(),
+        message_id=message.id,
+        thread_root_id=message.thread_root_id,
+        reason=MessageUpdateReason.EDITED,
+    )
     return MessageChange(message, (await work.record(event)).seq)
 
 
@@ -77,6 +84,7 @@ async def delete_message(work: Work, actor: Actor, message_id: UUID | None, reas
         at=message.deleted_at,
         message_id=message.id,
         message_seq=message.seq,
+        thread_root_id=message.thread_root_id,
         deleted_by_id=actor.user_id,
     )
     return MessageChange(message, (await work.record(event)).seq)

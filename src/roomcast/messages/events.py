@@ -9,6 +9,8 @@ from roomcast.accounts.models import User, decode_public_profile, encode_public_
 from roomcast.core.events import Event, transient_field
 from roomcast.messages.models import Message, MessageKind
 
+_THREAD = '"thread_root_id":"'
+
 
 class MessageUpdateReason(StrEnum):
     EDITED = "EDITED"
@@ -49,18 +51,20 @@ class MessageCreated(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class MessageUpdated(Event):
-    """A message was edited, pinned or unpinned."""
+    """A message was edited, pinned or unpinned. `thread_root_id`: of a reply that was edited."""
 
     kind: ClassVar[str] = "MESSAGE_UPDATED"
     rewrites_past: ClassVar[bool] = True
 
     message_id: UUID
     reason: MessageUpdateReason
+    thread_root_id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class MessageDeleted(Event):
-    """A message was deleted. `message_seq`: its position in the room, which stays taken."""
+    """A message was deleted. `message_seq`: its position in the room, which stays taken. `thread_root_id`: of a
+    reply."""
 
     kind: ClassVar[str] = "MESSAGE_DELETED"
     rewrites_past: ClassVar[bool] = True
@@ -68,6 +72,7 @@ class MessageDeleted(Event):
     message_id: UUID
     message_seq: int
     deleted_by_id: UUID
+    thread_root_id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,3 +87,12 @@ class ReactionChanged(Event):
     user_id: UUID
     added: bool
     count: int
+
+
+def thread_of_packed(line: str) -> UUID | None:
+    """The thread whose replies a packed event changes, without decoding the event.
+
+    In the text of a message the quotation marks would be escaped, so the name is found only where it is a name.
+    """
+    start = line.find(_THREAD)
+    return None if start < 0 else UUID(line[start + len(_THREAD) :][:36])

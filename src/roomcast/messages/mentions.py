@@ -1,7 +1,7 @@
 """Mentions: `@name` and `@room` in the text of a message, but not in its code."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from uuid import UUID
@@ -53,20 +53,33 @@ def _readings(name: str) -> list[str]:
     return [name[:length] for length in range(len(name), shorter - 1, -1)]
 
 
-async def store_mentions(session: AsyncSession, messages: Sequence[Message]) -> None:
-    """Store which room members these messages mention. Runs no statement when there are no mentions."""
+async def store_mentions(session: AsyncSession, messages: Sequence[Message]) -> Mapping[UUID, Collection[UUID]]:
+    """Store which room members these messages mention. Returns the members by message id.
+
+    Runs no statement when there are no mentions.
+    """
     named = {message.id: find_mentions(message.body or "") for message in messages}
     usernames = {reading for found_names in named.values() for readings in found_names.names for reading in readings}
     if not usernames:
-        return
+        return {}
     members = await _members_by_name(session, {message.room_id for message in messages}, usernames)
+    mentioned = {
+        message.id: _mentioned_members(named[message.id], members.get(message.room_id, {})) for message in messages
+    }
     rows = [
-        {"message_id": message.id, "user_id": user_id, "room_id": message.room_id, "seq": message.seq}
+        {
+            "message_id": message.id,
+            "user_id": user_id,
+            "room_id": message.room_id,
+            "seq": message.seq,
+            "thread_root_id": message.thread_root_id,
+        }
         for message in messages
-        for user_id in _mentioned_members(named[message.id], members.get(message.room_id, {}))
+        for user_id in mentioned[message.id]
     ]
     if rows:
         await session.exec(sa.insert(table(Mention)), params=rows)
+    return mentioned
 
 
 def _mentioned_members(named: MentionedNames, members: dict[str, UUID]) -> Collection[UUID]:

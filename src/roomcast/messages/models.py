@@ -41,6 +41,9 @@ class MessageRow(Protocol):
     @property
     def thread_root_id(self) -> UUID | None: ...
 
+    @property
+    def body(self) -> str | None: ...
+
 
 class Message(SQLModel, table=True):
     """`id` is the clientMessageId where one was given, so the primary key of the message is also its idempotency key.
@@ -55,6 +58,14 @@ class Message(SQLModel, table=True):
         sa.Index("ix_messages_pinned", "room_id", "pinned_at", **_where("pinned_at IS NOT NULL")),
         sa.Index("ix_messages_thread", "thread_root_id", "seq", **_where("thread_root_id IS NOT NULL")),
         sa.Index("ix_messages_to_all", "room_id", "seq", **_where("mentions_room", "mentions_room = 1")),
+        sa.Index(
+            "ix_messages_to_all_in_threads",
+            "room_id",
+            "seq",
+            **_where(
+                "mentions_room AND thread_root_id IS NOT NULL", "mentions_room = 1 AND thread_root_id IS NOT NULL"
+            ),
+        ),
     )
     room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
     seq: int = SeqField(primary_key=True)
@@ -96,15 +107,42 @@ class Reaction(SQLModel, table=True):
 
 
 class Mention(SQLModel, table=True):
-    """A user mentioned in a message. `room_id` and `seq` are copied here so that unread mentions are counted from an
-    index."""
+    """A user mentioned in a message. `room_id`, `seq` and `thread_root_id` are copied here so that unread mentions are
+    counted from an index. `thread_root_id` is null for all mentions that are older than migration 0008."""
 
     __tablename__ = "mentions"
-    __table_args__ = (sa.Index("ix_mentions_place", "user_id", "room_id", "seq"),)
+    __table_args__ = (
+        sa.Index("ix_mentions_place", "user_id", "room_id", "seq"),
+        sa.Index("ix_mentions_thread", "thread_root_id", "user_id", "seq", **_where("thread_root_id IS NOT NULL")),
+    )
     message_id: UUID = IdField(primary_key=True, foreign_key="messages.id", ondelete="CASCADE")
     user_id: UUID = IdField(primary_key=True, foreign_key="users.id", ondelete="CASCADE")
     room_id: UUID = IdField()
     seq: int = SeqField()
+    thread_root_id: UUID | None = IdField(default=None, nullable=True)
+
+
+class ThreadState(SQLModel, table=True):
+    """What one user follows and has read of one thread. Kept when the user leaves the room, so that they follow the
+    same threads after they come back.
+
+    `is_following`: null while nothing has decided it: the user has only read the thread. `follows_after_seq`: where
+    following began; earlier replies do not count as unread. `last_read_seq`: the newest reply that the user has read.
+    `last_mention_seq`: no reply after it mentions the user. An index finds the few threads with unread mentions by it.
+    """
+
+    __tablename__ = "thread_states"
+    __table_args__ = (
+        sa.Index("ix_thread_states_user", "user_id", "room_id"),
+        sa.Index("ix_thread_states_mentioned", "user_id", "room_id", **_where("last_mention_seq > last_read_seq")),
+    )
+    root_id: UUID = IdField(primary_key=True, foreign_key="messages.id", ondelete="CASCADE")
+    user_id: UUID = IdField(primary_key=True, foreign_key="users.id", ondelete="CASCADE")
+    room_id: UUID = IdField()
+    is_following: bool | None = Field(default=None)
+    follows_after_seq: int = SeqField()
+    last_read_seq: int = SeqField()
+    last_mention_seq: int = SeqField()
 
 
 class MessageText(SQLModel, table=True):

@@ -14,10 +14,10 @@ import sqlalchemy as sa
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import Session
-from roomcast.core.columns import among, table
+from roomcast.core.columns import among, higher, table
 from roomcast.core.direct_queries import fetch
 from roomcast.core.event_log import RoomHead
-from roomcast.messages.models import Mention, Message, MessageKind
+from roomcast.messages.models import Mention, Message, MessageKind, ThreadState
 from roomcast.notifications.models import PendingPush, PushPosition, PushSubscription
 from roomcast.notifications.policy import MAX_MESSAGE_AGE
 from roomcast.rooms.models import Membership, NotificationLevel
@@ -30,9 +30,13 @@ Key = tuple[str, UUID]
 
 _SUBSCRIPTIONS, _SESSIONS, _MEMBERS = table(PushSubscription), table(Session), table(Membership)
 _MESSAGES, _MENTIONS, _HEADS = table(Message), table(Mention), table(RoomHead)
-_POSITIONS, _PENDING = table(PushPosition), table(PendingPush)
+_POSITIONS, _PENDING, _STATES = table(PushPosition), table(PendingPush), table(ThreadState)
 
-_ROOT, _REPLY = _MESSAGES.alias("root"), _MESSAGES.alias("reply")
+_READ_SEQ = sa.case(
+    (_MESSAGES.c.thread_root_id.is_(None), _MEMBERS.c.last_read_seq),
+    else_=higher(sa.func.coalesce(_STATES.c.last_read_seq, 0), _MEMBERS.c.threads_read_seq),
+)
+"""How far the member has read the room or, for a reply, its thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +105,14 @@ async def still_unseen(session: AsyncSession, keys: Collection[Key], moment: dat
 
 
 def _to_members(messages: sa.FromClause) -> sa.FromClause:
-    """These messages joined with the members of their rooms and the members' subscriptions."""
+    """These messages joined with the members of their rooms, the members' subscriptions and what they have read and
+    follow of the thread."""
+    own_state = sa.and_(_STATES.c.root_id == _MESSAGES.c.thread_root_id, _STATES.c.user_id == _MEMBERS.c.user_id)
     return (
         messages.join(_MEMBERS, _MEMBERS.c.room_id == _MESSAGES.c.room_id)
         .join(_SUBSCRIPTIONS, _SUBSCRIPTIONS.c.user_id == _MEMBERS.c.user_id)
         .join(_SESSIONS, _SESSIONS.c.id == _SUBSCRIPTIONS.c.session_id)
+        .outerjoin(_STATES, own_state)
     )
 
 
@@ -133,7 +140,7 @@ def _unseen_query(messages: sa.FromClause, moment: datetime) -> "sa.Select[Any]"
             _MESSAGES.c.created_at > moment - MAX_MESSAGE_AGE,
             _MESSAGES.c.created_at >= _SUBSCRIPTIONS.c.created_at,
             _MESSAGES.c.author_id.is_distinct_from(_MEMBERS.c.user_id),
-            seq > _MEMBERS.c.last_read_seq,
+            seq > _READ_SEQ,
             sa.or_(_MEMBERS.c.snoozed_until.is_(None), _MEMBERS.c.snoozed_until <= moment),
             _SESSIONS.c.revoked_at.is_(None),
             _SESSIONS.c.expires_at > moment,
@@ -143,14 +150,10 @@ def _unseen_query(messages: sa.FromClause, moment: datetime) -> "sa.Select[Any]"
 
 
 def _wants_notification() -> sa.ColumnElement[bool]:
-    """Whether the member's notification level covers the message. ALL: the main history, threads in which the member
-    has written, and mentions. MENTIONS: mentions of the member and @room. Mentions count in all threads."""
-    level, thread = _MEMBERS.c.notification_level, _MESSAGES.c.thread_root_id
-    in_scope = sa.or_(
-        thread.is_(None),
-        _wrote_any(_ROOT, _ROOT.c.id == thread),
-        _wrote_any(_REPLY, _REPLY.c.thread_root_id == thread),
-    )
+    """Whether the member's notification level covers the message. ALL: the main history, threads that the member
+    follows, and mentions. MENTIONS: mentions of the member and @room. Mentions count in all threads."""
+    level = _MEMBERS.c.notification_level
+    in_scope = sa.or_(_MESSAGES.c.thread_root_id.is_(None), _STATES.c.is_following)
     return sa.or_(
         sa.and_(level == NotificationLevel.ALL, in_scope), sa.and_(level != NotificationLevel.NONE, _mentions_member())
     )
@@ -159,8 +162,3 @@ def _wants_notification() -> sa.ColumnElement[bool]:
 def _mentions_member() -> sa.ColumnElement[bool]:
     mention = sa.exists().where(_MENTIONS.c.message_id == _MESSAGES.c.id, _MENTIONS.c.user_id == _MEMBERS.c.user_id)
     return sa.or_(_MESSAGES.c.mentions_room, mention.correlate(_MESSAGES, _MEMBERS))
-
-
-def _wrote_any(messages: sa.FromClause, within: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
-    """Whether the member wrote any of these messages of a thread."""
-    return sa.exists().where(within, messages.c.author_id == _MEMBERS.c.user_id).correlate(_MESSAGES, _MEMBERS)

@@ -34,3 +34,18 @@ class ReadStateChanged(Event):
     @property
     def affected_user_id(self) -> UUID | None:
         return self.user_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadStateChanged(Event):
+    """The user has read a thread or decided whether to follow it. Published as `ReadStateChanged` is."""
+
+    kind: ClassVar[str] = "THREAD_STATE_CHANGED"
+    is_personal: ClassVar[bool] = True
+
+    user_id: UUID
+    thread_root_id: UUID
+
+    @property
+    def affected_user_id(self) -> UUID | None:
+        return self.user_id

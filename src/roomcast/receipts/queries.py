@@ -11,17 +11,21 @@ from sqlmodel import col, func
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts.models import User
-from roomcast.core.columns import among, table
+from roomcast.core.columns import among, higher, table
 from roomcast.core.direct_queries import count, fetch
 from roomcast.core.event_log import RoomHead
 from roomcast.core.paging import Key, Page, Window, page
-from roomcast.messages.models import Mention, Message, MessageKind
+from roomcast.messages.models import Mention, Message, MessageKind, ThreadState
 from roomcast.rooms.models import Membership, Room
 
 MAX_UNREAD_COUNT = 100
 """Counts are exact up to this number and capped above it."""
 
-_MEMBERS, _MESSAGES, _MENTIONS = table(Membership), table(Message), table(Mention)
+MAX_ROOM_MENTIONS_IN_THREADS = 500
+"""A room's replies with `@room` that are looked at, the newest first. Each count looks at all of them, also at those
+that the member has read."""
+
+_MEMBERS, _MESSAGES, _MENTIONS, _STATES = table(Membership), table(Message), table(Mention), table(ThreadState)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ class RoomReadState:
     """How far a member has read a room, and what is unread since.
 
     `unread_count`: messages of others after the read position, without system messages, deleted ones and replies in
-    threads. `mention_count`: messages of others after it that mention the member, in threads too.
+    threads. `mention_count`: messages of others after it that mention the member, and replies in threads that do and
+    that the member has not read, whether or not the member follows the thread.
     """
 
     room_id: UUID
@@ -81,6 +86,7 @@ _USER_MENTIONS = _capped_count(
         _MENTIONS.c.user_id == _MEMBERS.c.user_id,
         _MENTIONS.c.room_id == _MEMBERS.c.room_id,
         _MENTIONS.c.seq > _MEMBERS.c.last_read_seq,
+        _MESSAGES.c.thread_root_id.is_(None),
         _is_new_message(),
     )
 )
@@ -88,9 +94,58 @@ _ROOM_MENTIONS = _capped_count(
     sa.select(sa.literal(1).label("one")).where(
         _is_new_message(),
         _MESSAGES.c.mentions_room,
+        _MESSAGES.c.thread_root_id.is_(None),
         ~sa.exists()
         .where(_MENTIONS.c.message_id == _MESSAGES.c.id, _MENTIONS.c.user_id == _MEMBERS.c.user_id)
         .correlate(_MESSAGES, _MEMBERS),
+    )
+)
+_USER_MENTIONS_IN_THREADS = _capped_count(
+    sa.select(sa.literal(1).label("one"))
+    .join_from(
+        _STATES,
+        _MENTIONS,
+        sa.and_(
+            _MENTIONS.c.thread_root_id == _STATES.c.root_id,
+            _MENTIONS.c.user_id == _STATES.c.user_id,
+            _MENTIONS.c.seq > higher(_STATES.c.last_read_seq, _MEMBERS.c.threads_read_seq),
+        ),
+    )
+    .join(_MESSAGES, sa.and_(_MESSAGES.c.room_id == _MENTIONS.c.room_id, _MESSAGES.c.seq == _MENTIONS.c.seq))
+    .where(
+        _STATES.c.user_id == _MEMBERS.c.user_id,
+        _STATES.c.room_id == _MEMBERS.c.room_id,
+        _STATES.c.last_mention_seq > _STATES.c.last_read_seq,
+        _MESSAGES.c.author_id.is_distinct_from(_MEMBERS.c.user_id),
+    )
+)
+_REPLIES_TO_ALL = (
+    sa.select(_MESSAGES.c.id, _MESSAGES.c.seq, _MESSAGES.c.author_id, _MESSAGES.c.thread_root_id)
+    .where(
+        _MESSAGES.c.room_id == _MEMBERS.c.room_id,
+        _MESSAGES.c.seq > _MEMBERS.c.threads_read_seq,
+        _MESSAGES.c.mentions_room,
+        _MESSAGES.c.thread_root_id.is_not(None),
+    )
+    .order_by(_MESSAGES.c.seq.desc())
+    .limit(MAX_ROOM_MENTIONS_IN_THREADS)
+    .correlate(_MEMBERS)
+    .subquery()
+)
+_ROOM_MENTIONS_IN_THREADS = _capped_count(
+    sa.select(sa.literal(1).label("one"))
+    .select_from(
+        _REPLIES_TO_ALL.outerjoin(
+            _STATES,
+            sa.and_(_STATES.c.root_id == _REPLIES_TO_ALL.c.thread_root_id, _STATES.c.user_id == _MEMBERS.c.user_id),
+        )
+    )
+    .where(
+        _REPLIES_TO_ALL.c.author_id.is_distinct_from(_MEMBERS.c.user_id),
+        _REPLIES_TO_ALL.c.seq > func.coalesce(_STATES.c.last_read_seq, 0),
+        ~sa.exists()
+        .where(_MENTIONS.c.message_id == _REPLIES_TO_ALL.c.id, _MENTIONS.c.user_id == _MEMBERS.c.user_id)
+        .correlate(_REPLIES_TO_ALL, _MEMBERS),
     )
 )
 _COUNTS = sa.select(
@@ -98,7 +153,7 @@ _COUNTS = sa.select(
     _MEMBERS.c.user_id,
     _MEMBERS.c.last_read_seq,
     _UNREAD.label("unread"),
-    (_USER_MENTIONS + _ROOM_MENTIONS).label("mentions"),
+    (_USER_MENTIONS + _ROOM_MENTIONS + _USER_MENTIONS_IN_THREADS + _ROOM_MENTIONS_IN_THREADS).label("mentions"),
 )
 
 
@@ -143,6 +198,7 @@ _FINGERPRINTS = sa.select(
     func.count(),
     func.max(_MEMBERS.c.joined_at),
     func.sum(_MEMBERS.c.last_read_seq),
+    func.sum(_MEMBERS.c.thread_changes),
     func.sum(func.length(_MEMBERS.c.notification_level)),
     func.max(_MEMBERS.c.snoozed_until),
     func.count(_MEMBERS.c.snoozed_until),
@@ -152,8 +208,8 @@ _FINGERPRINTS = sa.select(
 
 
 async def fingerprints(session: AsyncSession, user_ids: Collection[UUID]) -> dict[UUID, Fingerprint]:
-    """A value over all memberships of each user. It differs after the user reads on, changes a preference, joins a room
-    or leaves one. Cheap: no messages are counted. Users without a membership are missing."""
+    """A value over all memberships of each user. It differs after the user reads on, reads or follows a thread, changes
+    a preference, joins a room or leaves one. Cheap: no messages are counted. Users without a membership are missing."""
     rows = await fetch(session, _FINGERPRINTS.where(_MEMBERS.c.user_id.in_(user_ids)))
     return {row[0]: tuple(row[1:]) for row in rows}
 

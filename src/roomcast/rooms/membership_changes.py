@@ -87,7 +87,7 @@ async def add_memberships(
     )
     # After the events were recorded: they have moved the head, and new members have read their own joining.
     for member in members:
-        member.last_read_seq = head.last_seq
+        member.last_read_seq = member.threads_read_seq = head.last_seq
     work.session.add_all(members)
     return RoomChange(room, recorded[-1].seq, members)
 

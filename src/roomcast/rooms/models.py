@@ -99,7 +99,12 @@ class Room(SQLModel, table=True):
 
 class Membership(SQLModel, table=True):
     """`muted_until`: a moderator's mute. `last_sent_at`: kept up while the room is in slow mode. `opened`: whether this
-    user has opened the direct conversation; until its first message it is listed only for them."""
+    user has opened the direct conversation; until its first message it is listed only for them.
+
+    `threads_read_seq`: replies in threads up to this seq count as read: those from before the user joined.
+    `thread_changes` counts what the user has read or followed of the room's threads, so that inboxes find changes whose
+    frames were lost.
+    """
 
     __tablename__ = "memberships"
     room_id: UUID = IdField(primary_key=True, foreign_key="rooms.id", ondelete="CASCADE")
@@ -115,6 +120,8 @@ class Membership(SQLModel, table=True):
     muted_until: datetime | None = TimeField(default=None, nullable=True)
     last_sent_at: datetime | None = TimeField(default=None, nullable=True)
     opened: bool = FlagField()
+    threads_read_seq: int = SeqField()
+    thread_changes: int = SeqField()
 
 
 class FormerMember(SQLModel, table=True):

@@ -68,6 +68,16 @@ async def move_read_position(work: Work, member: Membership, seq: int, *, back: 
     return bool(moved.rowcount)
 
 
+async def note_thread_change(work: Work, member: Membership) -> None:
+    """Count a change of what the member has read or followed of the room's threads."""
+    await work.session.exec(
+        sa.update(Membership)
+        .where(col(Membership.room_id) == member.room_id, col(Membership.user_id) == member.user_id)
+        .values(thread_changes=col(Membership.thread_changes) + 1)
+        .execution_options(synchronize_session=False)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """The changes. None leaves a preference as it is; it lifts the snooze."""

@@ -5,7 +5,7 @@ import { graphql } from "./graphql";
 import { RoomFields, RoomViewerFields } from "./rooms";
 
 export const ThreadFields = graphql(`
-  fragment ThreadFields on ThreadSummary {
+  fragment ThreadFields on Thread {
     replyCount
     lastReply {
       id

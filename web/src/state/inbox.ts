@@ -69,7 +69,7 @@ export class Inbox {
   #applyChange(event: InboxChange): void {
     if (event.__typename === "UnreadChanged") {
       this.#updateRoom(event.unread.roomId, (room) => withUnread(room, event.unread));
-    } else {
+    } else if (event.__typename === "RoomListChanged") {
       const { room } = event;
       this.rooms.update((rooms) => rooms && sortRooms(replaceRoom(rooms, event.roomId, room && toRoomEntry(room))));
     }

@@ -8,12 +8,14 @@ from typing import Any, NoReturn
 import orjson
 
 from roomcast.api.context import Context
+from roomcast.api.errors import root_cause
 from roomcast.api.execution.documents import Operation
 from roomcast.api.execution.engine import Engine, execute, raise_outage, result_payload
 from roomcast.api.execution.requests import Request
 from roomcast.api.execution.streams import OpenResult, StreamOpening
 from roomcast.api.execution.viewer_fields import LIVE_CALLER
 from roomcast.core.actor import Actor
+from roomcast.core.errors import NotFound
 from roomcast.live.inbox import Inbox, InboxServices, InboxUpdate
 from roomcast.realtime.ports import Failure
 
@@ -56,8 +58,11 @@ class InboxRenderer:
         self._caller = replace(LIVE_CALLER, origin=stream.address)
         self._executor = engine.executor(operation, request.variables, self._context())
 
-    async def render(self, update: InboxUpdate) -> bytes:
-        """The encoded payload. Raises the error of a database that does not answer."""
+    async def render(self, update: InboxUpdate) -> bytes | None:
+        """The encoded payload. None if a room or thread in the update is gone or may not be read any more.
+
+        Raises the error of a database that does not answer.
+        """
         context = self._context()
         try:
             if self._shows_rooms:
@@ -70,6 +75,8 @@ class InboxRenderer:
         finally:
             await context.close()
         raise_outage(result.errors)
+        if result.data is None and any(isinstance(root_cause(error), NotFound) for error in result.errors or ()):
+            return None
         return orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
 
     def _context(self) -> Context:

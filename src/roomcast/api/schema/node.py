@@ -10,6 +10,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.audit import AuditEntry
 from roomcast.core.ids import Kind, global_id
 from roomcast.messages.models import Message
+from roomcast.messages.threads import Thread
 from roomcast.rooms.models import Membership, Room
 from roomcast.uploads.models import File
 
@@ -19,6 +20,7 @@ KINDS: dict[type[Any], Kind] = {
     Session: "session",
     Room: "room",
     Message: "msg",
+    Thread: "thread",
     AuditEntry: "audit",
     File: "file",
 }

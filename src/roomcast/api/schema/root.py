@@ -28,15 +28,18 @@ from roomcast.api.schema.rooms import queries as room_queries
 from roomcast.api.schema.scalars import SCALARS
 from roomcast.api.schema.streams import subscriptions
 from roomcast.api.schema.streams.events import EVENT_TYPES
+from roomcast.api.schema.threads import mutations as thread_mutations
+from roomcast.api.schema.threads import queries as thread_queries
 from roomcast.api.schema.uploads import mutations as upload_mutations
 
-QUERIES = (server, account_queries, room_queries, message_queries, moderation_queries)
+QUERIES = (server, account_queries, room_queries, message_queries, thread_queries, moderation_queries)
 MUTATIONS = (
     account_mutations,
     room_mutations,
     message_mutations,
     presence_mutations,
     receipt_mutations,
+    thread_mutations,
     upload_mutations,
     moderation_mutations,
     notification_mutations,

@@ -17,6 +17,7 @@ from roomcast.api.schema.node import Node
 from roomcast.api.schema.rooms.invite_types import invite_or_none
 from roomcast.api.schema.rooms.queries import member_or_none, membership_or_none, room_or_none
 from roomcast.api.schema.scalars import Long
+from roomcast.api.schema.threads.queries import thread_or_none
 from roomcast.api.schema.uploads.types import attachment_or_none
 from roomcast.core.ids import local_id
 from roomcast.core.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
@@ -180,6 +181,7 @@ LOOKUPS: Final[Mapping[str, Callable[[Context, str], Awaitable[Any]]]] = {
     "membership": membership_or_none,
     "invite": invite_or_none,
     "msg": lambda context, id_: message_or_none(context, local_id("msg", id_)),
+    "thread": lambda context, id_: thread_or_none(context, local_id("thread", id_)),
     "file": lambda context, id_: attachment_or_none(context, local_id("file", id_)),
     "audit": _audit_entry,
 }

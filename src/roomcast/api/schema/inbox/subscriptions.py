@@ -6,10 +6,17 @@ import strawberry
 
 from roomcast.api.context import Info
 from roomcast.api.execution.inbox_renderer import InboxStream
-from roomcast.api.schema.inbox.types import InboxSnapshot, RoomListChanged, UnreadChanged, inbox_event, load_shown_rooms
+from roomcast.api.schema.inbox.types import (
+    InboxSnapshot,
+    RoomListChanged,
+    ThreadUnreadChanged,
+    UnreadChanged,
+    inbox_event,
+    load_shown_rooms,
+)
 
 InboxEvent: TypeAlias = Annotated[
-    InboxSnapshot | UnreadChanged | RoomListChanged,
+    InboxSnapshot | UnreadChanged | RoomListChanged | ThreadUnreadChanged,
     strawberry.union(
         "InboxEvent",
         description="What the inbox sends. Use a default branch: new types may be added at any time.",
@@ -21,8 +28,8 @@ InboxEvent: TypeAlias = Annotated[
 class Subscription:
     @strawberry.subscription(
         graphql_type=InboxEvent,
-        description="The unread counts of all of the viewer's rooms: a snapshot first, then changes. Every value is "
-        "absolute, so the stream needs no cursor.",
+        description="The unread counts of the viewer's rooms and threads: a snapshot first, then changes. Every value "
+        "is absolute, so the stream needs no cursor.",
     )
     async def inbox_events(self, info: Info) -> InboxStream:
         _ = info.context.actor  # raises Unauthenticated

@@ -9,11 +9,15 @@ import strawberry
 from roomcast.api.context import Context, Info
 from roomcast.api.loaders import Maybe
 from roomcast.api.schema.enums import describe_enum
+from roomcast.api.schema.messages.types import Thread
 from roomcast.api.schema.rooms.queries import remember_room, room_or_none
 from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import Seq
+from roomcast.api.schema.threads.queries import thread_or_none
+from roomcast.core.errors import NotFound
 from roomcast.core.ids import global_id
-from roomcast.live.inbox import CountsUpdate, FullUpdate, InboxUpdate, ListUpdate, RoomListChange
+from roomcast.live.inbox import CountsUpdate, FullUpdate, InboxUpdate, ListUpdate, RoomListChange, ThreadUpdate
+from roomcast.messages import threads
 from roomcast.receipts.queries import RoomReadState
 from roomcast.rooms import models, queries
 
@@ -26,6 +30,7 @@ describe_enum(
 )
 
 TOTAL_UNREAD = "Unread messages in all rooms together. Each room counts at most 100."
+TOTAL_UNREAD_THREADS = "How many threads that the viewer follows have unread replies."
 TOTAL_MENTIONS = "Unread messages that mention the viewer, in all rooms together. Each room counts at most 100."
 
 
@@ -66,6 +71,7 @@ class InboxSnapshot:
     rooms: list[RoomUnread] = strawberry.field(description="All rooms in the viewer's list. Archived rooms are not.")
     total_unread: int = strawberry.field(description=TOTAL_UNREAD)
     total_mentions: int = strawberry.field(description=TOTAL_MENTIONS)
+    total_unread_threads: int = strawberry.field(description=TOTAL_UNREAD_THREADS)
 
 
 @strawberry.type(description="The counts of one room have changed.")
@@ -104,11 +110,34 @@ async def load_shown_rooms(update: InboxUpdate, context: Context) -> InboxUpdate
     return shown
 
 
-def inbox_event(update: InboxUpdate) -> InboxSnapshot | UnreadChanged | RoomListChanged:
+@strawberry.type(
+    description="A thread that the viewer follows has other unread replies than before, or none any more. Also sent "
+    "when the viewer stops following a thread with unread replies."
+)
+class ThreadUnreadChanged:
+    root_id: strawberry.Private[UUID]
+    total_unread_threads: int = strawberry.field(description=TOTAL_UNREAD_THREADS)
+
+    @strawberry.field(graphql_type=Thread, description="The thread as it is now.")
+    async def thread(self, info: Info) -> threads.Thread:
+        found = await thread_or_none(info.context, self.root_id)
+        if found is None:
+            raise NotFound("There is no such thread.")
+        return found
+
+
+def inbox_event(update: InboxUpdate) -> InboxSnapshot | UnreadChanged | RoomListChanged | ThreadUnreadChanged:
     """The GraphQL object of an inbox's update."""
     if isinstance(update, FullUpdate):
         rooms = [RoomUnread.of(room) for room in update.rooms]
-        return InboxSnapshot(rooms=rooms, total_unread=update.totals.unread, total_mentions=update.totals.mentions)
+        return InboxSnapshot(
+            rooms=rooms,
+            total_unread=update.totals.unread,
+            total_mentions=update.totals.mentions,
+            total_unread_threads=update.unread_threads,
+        )
+    if isinstance(update, ThreadUpdate):
+        return ThreadUnreadChanged(root_id=update.root_id, total_unread_threads=update.unread_threads)
     if isinstance(update, CountsUpdate):
         return UnreadChanged(
             unread=RoomUnread.of(update.room),

@@ -112,13 +112,50 @@ ReactionGroups: TypeAlias = list[reactions.ReactionGroup]
 LazyMessage = Annotated["Message", strawberry.lazy("roomcast.api.schema.messages.types")]
 
 
-@strawberry.type(description="A summary of the replies to a message in its thread. Deleted replies are counted too.")
-class ThreadSummary:
+@strawberry.type(description="The replies to one message. Deleted replies keep their place and are counted.")
+class Thread(Node):
+    row: ClassVar = threads.Thread
+
+    @strawberry.field(graphql_type=LazyMessage, metadata=SHARED, description="The message that the replies belong to.")
+    def root(self, thread: strawberry.Parent[threads.Thread], info: Info) -> Maybe[models.Message | None]:
+        return info.context.messages.load_now(thread.id)
+
     reply_count: int
 
-    @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED)
-    async def last_reply(self, thread: strawberry.Parent[threads.ThreadSummary], info: Info) -> models.Message | None:
-        return await info.context.messages_at.load((thread.room_id, thread.last_reply_seq))
+    @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED, description="Null if there are no replies.")
+    def last_reply(self, thread: strawberry.Parent[threads.Thread], info: Info) -> Maybe[models.Message | None]:
+        if thread.last_reply_seq is None:
+            return None
+        return info.context.messages_at.load_now((thread.room_id, thread.last_reply_seq))
+
+    @strawberry.field(
+        graphql_type=list[User],
+        metadata=SHARED,
+        description="The users who replied, the one with the newest reply first, at most 5.",
+    )
+    async def participants(
+        self, thread: strawberry.Parent[threads.Thread], info: Info
+    ) -> Sequence[account_rows.User | None]:
+        user_ids = await info.context.thread_participant_ids.load(thread.id) or []
+        return await info.context.users.load_many(user_ids)
+
+    @strawberry.field(
+        graphql_type=bool,
+        description="Users who reply, are mentioned in a thread or wrote its first message follow it until they decide "
+        "otherwise with `setThreadFollowing`. Only members of the room follow its threads.",
+    )
+    def viewer_is_following(self, thread: strawberry.Parent[threads.Thread], info: Info) -> Maybe[bool]:
+        state = info.context.thread_states.load_now((thread.id, info.context.actor.user_id))
+        return map_maybe(state, lambda found: found is not None and found.is_following)
+
+    @strawberry.field(
+        graphql_type=int,
+        description="Replies of others that the viewer has not read, without deleted ones. 0 unless the viewer follows "
+        "the thread. Exact up to 100.",
+    )
+    def viewer_unread_count(self, thread: strawberry.Parent[threads.Thread], info: Info) -> Maybe[int]:
+        state = info.context.thread_states.load_now((thread.id, info.context.actor.user_id))
+        return map_maybe(state, lambda found: found.unread_count if found is not None else 0)
 
 
 @strawberry.type(description="What a message said at one time.")
@@ -197,14 +234,13 @@ class Message(Node):
     @strawberry.field(
         graphql_type=LazyMessage | None,
         metadata=SHARED,
-        description="The message whose thread this reply is in. Its `thread` summary already includes this reply.",
+        description="The message whose thread this reply is in. Its `thread` already includes this reply.",
     )
     def thread_root(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[models.Message | None]:
         return info.context.messages.load_now(message.thread_root_id) if message.thread_root_id else None
 
-    @strawberry.field(graphql_type=ThreadSummary | None, metadata=SHARED)
-    def thread(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[threads.ThreadSummary | None]:
-        """The summary of the message's thread. None if it has no replies."""
+    @strawberry.field(graphql_type=Thread | None, metadata=SHARED, description="Null if the message has no replies.")
+    def thread(self, message: strawberry.Parent[models.Message], info: Info) -> Maybe[threads.Thread | None]:
         return info.context.threads.load_now(message.id)
 
     @strawberry.field(
