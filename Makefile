@@ -11,7 +11,7 @@ PAGE := src/roomcast/web/static/app
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help run test faults simulate chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
-.PHONY: check-schema check-hosts check-hashes check-page fmt schema page lock dist clean
+.PHONY: check-schema check-described check-released check-hosts check-hashes check-page fmt schema page lock dist clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ profile: .venv/.dev ## Say which part of a request takes how much of its time.
 fuzz: .venv/.dev ## Throw tens of thousands of requests and frames at a server; FUZZ_CASES=10000 of each kind.
 	@ROOMCAST_TEST_FUZZ_CASES=$(or $(FUZZ_CASES),5000) $(BIN)/pytest tests/edge/test_fuzz.py $(PYTEST_ARGS)
 
-check: check-fast check-schema check-hosts check-hashes check-page ## Everything but the tests: the rules, the schema, the lock files, the page.
+check: check-fast check-schema check-described check-released check-hosts check-hashes check-page ## Everything but the tests: the rules, the schema, the lock files, the page.
 
 check-fast: check-format check-lint check-types check-imports ## The rules alone: format, lint, types, who imports whom.
 
@@ -67,6 +67,13 @@ SCHEMA_DIFFERS = { echo 'schema.graphql is not what the code serves: run make sc
 
 check-schema: .venv/.dev
 	$(call step,schema,$(EXPORT_SCHEMA) && { diff -u schema.graphql .cache/schema.graphql || $(SCHEMA_DIFFERS); })
+
+check-described: .venv/.dev
+	$(call step,described,$(BIN)/python -m tests.schema.descriptions)
+
+# Against schemas/released.graphql, the schema of the last release; it says itself what it found.
+check-released: .venv/.dev
+	@printf '%-9s ' released; $(BIN)/python -m tests.schema.changes
 
 # A lock file with an address in it would send everybody to the package index of whoever made it.
 check-hosts:
