@@ -155,30 +155,37 @@ def test_every_member_of_the_served_schema_has_a_rule_for_its_removal() -> None:
     assert all(changes.name_of(change) for change in gone)
 
 
-def test_a_breaking_change_planted_in_the_code_fails_the_command(tmp_path: Path) -> None:
-    """What `make check-released` runs, on a copy of the sources whose schema was released."""
+def test_a_breaking_change_planted_in_the_code_fails_make_check(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=shutil.ignore_patterns("__pycache__", "static"))
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    (tmp_path / ".venv").symlink_to(sys.prefix)
     (tmp_path / "schemas").mkdir()
     (tmp_path / "schemas" / "released.graphql").write_text(f"# roomcast 1.0.0\n{root.printed_schema()}")
     (tmp_path / "CHANGELOG.md").write_text(log())
-    assert command(tmp_path) == (0, "ok (changes since 1.0.0: 0, all in CHANGELOG.md)\n")
+    assert make(tmp_path) == (True, "released  ok (changes since 1.0.0: 0, all in CHANGELOG.md)\n")
     server = tmp_path / "src" / "roomcast" / "api" / "schema" / "server.py"
     server.write_text(server.read_text().replace("    version: str\n", "    version: str | None\n"))
-    failed, said = command(tmp_path)
-    assert (failed, said.splitlines()[0]) == (1, "failed")
+    passed, said = make(tmp_path)
+    assert (passed, said.splitlines()[0]) == (False, "released  failed")
     assert "  `ServerInfo.version`: Field ServerInfo.version changed type from String! to String." in said.splitlines()
     (tmp_path / "CHANGELOG.md").write_text(log("- `ServerInfo.version` may be null."))
-    assert command(tmp_path) == (0, "ok (changes since 1.0.0: 1, all in CHANGELOG.md)\n")
+    assert make(tmp_path) == (True, "released  ok (changes since 1.0.0: 1, all in CHANGELOG.md)\n")
 
 
-def command(folder: Path) -> tuple[int, str]:
+def test_make_check_has_the_steps() -> None:
+    done = subprocess.run(["make", "-n", "-o", ".venv/.dev", "check"], cwd=ROOT, capture_output=True, text=True)
+    assert "-m tests.schema.changes" in done.stdout
+    assert "-m tests.schema.descriptions" in done.stdout
+
+
+def make(folder: Path) -> tuple[bool, str]:
+    """Run the step in this folder, with the virtual environment as it is."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.schema.changes"],
+        ["make", "--no-print-directory", "-o", ".venv/.dev", "check-released"],
         cwd=folder,
         env=os.environ | {"PYTHONPATH": os.pathsep.join([str(folder / "src"), str(ROOT)])},
         capture_output=True,
         text=True,
         timeout=60,
     )
-    assert done.stderr == ""
-    return done.returncode, done.stdout
+    return done.returncode == 0, done.stdout
