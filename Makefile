@@ -3,7 +3,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-LOCKS := requirements/run.txt requirements/dev.txt
+LOCKS := requirements/run.txt requirements/dev.txt requirements/codegen.txt
+CODEGEN := .cache/codegen
 NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/*/package.json) web/package.json)
 PAGE := src/roomcast/web/static/app
 
@@ -19,7 +20,7 @@ help: ## List these commands.
 run: .venv/.run ## Start the server; settings come from the environment and .env.
 	@exec $(BIN)/roomcast serve
 
-test: .venv/.dev $(NODE_PACKAGES) ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
+test: .venv/.dev $(NODE_PACKAGES) $(CODEGEN)/.ready ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
 	@$(BIN)/pytest -m 'not faults and not chaos' --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
 
 faults: .venv/.dev $(NODE_PACKAGES) ## Cut, freeze and kill sockets, servers, brokers and databases, in short forms (some minutes).
@@ -106,12 +107,14 @@ schema: .venv/.run ## Rewrite schema.graphql from the code.
 page: web/node_modules/.ready ## Rebuild the chat page from web/.
 	@cd web && $(BUILD_PAGE)
 
-LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-  --no-emit-find-links --no-header --annotation-style line $(LOCK_ARGS) pyproject.toml requirements/build.in
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-header --annotation-style line $(LOCK_ARGS)
+LOCK = $(COMPILE) pyproject.toml requirements/build.in
 
 lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml; LOCK_ARGS=--upgrade moves them.
 	@$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
 	@$(LOCK) --extra redis --extra media --extra push --constraint requirements/dev.txt --output-file requirements/run.txt
+	@$(COMPILE) requirements/codegen.in --output-file requirements/codegen.txt
 	@$(MAKE) --no-print-directory check-hosts check-hashes
 
 dist: .venv/.dev ## Build the wheel into dist/.
@@ -136,6 +139,12 @@ install = @echo 'set-up    requirements/$(1).txt into .venv (half a minute, once
 .venv/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python $(BIN)/pip
 	$(call install,dev)
 	@touch .venv/.run $@
+
+# A code generator that the tests run. Its dependencies do not fit ours, so it has an environment of its own.
+$(CODEGEN)/.ready: requirements/codegen.txt | $(BIN)/pip
+	@echo 'set-up    requirements/codegen.txt into $(CODEGEN)' && $(BIN)/python -m venv --clear --without-pip $(CODEGEN)
+	@$(PIP) --python $(CODEGEN) install -qq --require-hashes --no-deps --only-binary :all: --requirement requirements/codegen.txt
+	@touch $@
 
 # The Python that a .venv links to may have gone since: then all of it is made anew.
 ifneq ($(shell test -x $(BIN)/python || echo gone),)

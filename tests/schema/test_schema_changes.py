@@ -172,6 +172,14 @@ def test_a_breaking_change_planted_in_the_code_fails_make_check(tmp_path: Path) 
     assert make(tmp_path) == (True, "released  ok (changes since 1.0.0: 1, all in CHANGELOG.md)\n")
 
 
+def test_the_release_that_contributing_describes_passes(tmp_path: Path) -> None:
+    (command,) = re.findall(r"mkdir -p schemas .+", (ROOT / "CONTRIBUTING.md").read_text())
+    (tmp_path / "schema.graphql").write_text(root.printed_schema())
+    subprocess.run(["sh", "-ec", command], cwd=tmp_path, check=True)
+    (tmp_path / "CHANGELOG.md").write_text(log())
+    assert changes.main(tmp_path) == 0
+
+
 def test_make_check_has_the_steps() -> None:
     done = subprocess.run(["make", "-n", "-o", ".venv/.dev", "check"], cwd=ROOT, capture_output=True, text=True)
     assert "-m tests.schema.changes" in done.stdout
