@@ -17,6 +17,7 @@ from graphql import (
     SchemaChange,
     build_schema,
     find_schema_changes,
+    is_abstract_type,
     is_input_object_type,
 )
 
@@ -74,6 +75,23 @@ def null_defaults(schema: GraphQLSchema) -> list[str]:
     return [coordinate for coordinate, default in defaults if isinstance(default, NullValueNode)]
 
 
+def conflicts(schema: GraphQLSchema) -> list[str]:
+    """Fields of one name and two types, in types that one selection may cover: they cannot be selected together.
+
+    `Node` is not looked at: nobody selects the fields of unrelated types together.
+    """
+    found = []
+    for name, abstract in schema.type_map.items():
+        if not is_abstract_type(abstract) or name == "Node":
+            continue
+        types: dict[str, dict[str, list[str]]] = {}
+        for member in schema.get_possible_types(abstract):
+            for field_name, field in member.fields.items():
+                types.setdefault(field_name, {}).setdefault(str(field.type), []).append(member.name)
+        found += [f"{name}: {field} is {of}" for field, of in types.items() if len(of) > 1]
+    return found
+
+
 def refuse(title: str, found: list[str]) -> None:
     if found:
         pytest.fail("\n  ".join([f"{title} ({len(found)}):", *sorted(found)]), pytrace=False)
@@ -86,6 +104,10 @@ def test_the_served_schema_has_everything_in_the_contract() -> None:
 
 def test_no_default_is_null() -> None:
     refuse("Defaults that are null", null_defaults(build_schema(root.printed_schema())))
+
+
+def test_fields_of_one_name_have_one_type_in_all_members_of_a_union_or_interface() -> None:
+    refuse("Fields that cannot be selected together", conflicts(build_schema(root.printed_schema())))
 
 
 # ------------------------------------------------------------------ that the comparison finds everything
@@ -157,3 +179,8 @@ def test_more_than_the_contract_is_allowed() -> None:
 def test_null_defaults_are_found() -> None:
     sdl = "input Draft { body: String = null pin: Boolean = false } type Query { at(draft: Draft = null, by: ID): Int }"
     assert null_defaults(build_schema(sdl)) == ["Draft.body", "Query.at(draft:)"]
+
+
+def test_fields_that_cannot_be_selected_together_are_found() -> None:
+    sdl = "type A { id: ID at: Int } type B { id: ID! at: Int } union Either = A | B type Query { either: Either }"
+    assert conflicts(build_schema(sdl)) == ["Either: id is {'ID': ['A'], 'ID!': ['B']}"]

@@ -40,6 +40,7 @@ OLD: list[tuple[str, dict[str, Any], str, str]] = [
 def check(errors: list[dict[str, Any]], code: str, missing: str) -> None:
     assert [error["extensions"]["code"] for error in errors] == [code] * len(errors)
     assert [error["extensions"]["retryable"] for error in errors] == [False] * len(errors)
+    assert all("locations" in error for error in errors) or code == BAD_INPUT
     assert any(missing in error["message"] for error in errors), errors
 
 
