@@ -141,7 +141,7 @@ install = @echo 'set-up    requirements/$(1).txt into .venv (half a minute, once
 	@touch .venv/.run $@
 
 # A code generator that the tests run. Its dependencies do not fit ours, so it has an environment of its own.
-$(CODEGEN)/.ready: requirements/codegen.txt | $(BIN)/pip
+$(CODEGEN)/.ready: requirements/codegen.txt .venv/.dev
 	@echo 'set-up    requirements/codegen.txt into $(CODEGEN)' && $(BIN)/python -m venv --clear --without-pip $(CODEGEN)
 	@$(PIP) --python $(CODEGEN) install -qq --require-hashes --no-deps --only-binary :all: --requirement requirements/codegen.txt
 	@touch $@
