@@ -3,7 +3,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-LOCKS := requirements/run.txt requirements/dev.txt
+LOCKS := requirements/run.txt requirements/dev.txt requirements/codegen.txt
+CODEGEN := .cache/codegen
 NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/*/package.json) web/package.json)
 PAGE := src/roomcast/web/static/app
 
@@ -11,7 +12,7 @@ PAGE := src/roomcast/web/static/app
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help run test faults simulate chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
-.PHONY: check-schema check-hosts check-hashes check-page fmt schema page lock dist clean
+.PHONY: check-schema check-described check-released check-hosts check-hashes check-page fmt schema page lock dist clean
 
 help: ## List these commands.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,7 +20,7 @@ help: ## List these commands.
 run: .venv/.run ## Start the server; settings come from the environment and .env.
 	@exec $(BIN)/roomcast serve
 
-test: .venv/.dev $(NODE_PACKAGES) ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
+test: .venv/.dev $(NODE_PACKAGES) $(CODEGEN)/.ready ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
 	@$(BIN)/pytest -m 'not faults and not chaos' --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
 
 faults: .venv/.dev $(NODE_PACKAGES) ## Cut, freeze and kill sockets, servers, brokers and databases, in short forms (some minutes).
@@ -43,7 +44,7 @@ profile: .venv/.dev ## Say which part of a request takes how much of its time.
 fuzz: .venv/.dev ## Throw tens of thousands of requests and frames at a server; FUZZ_CASES=10000 of each kind.
 	@ROOMCAST_TEST_FUZZ_CASES=$(or $(FUZZ_CASES),5000) $(BIN)/pytest tests/edge/test_fuzz.py $(PYTEST_ARGS)
 
-check: check-fast check-schema check-hosts check-hashes check-page ## Everything but the tests: the rules, the schema, the lock files, the page.
+check: check-fast check-schema check-described check-released check-hosts check-hashes check-page ## Everything but the tests: the rules, the schema, the lock files, the page.
 
 check-fast: check-format check-lint check-types check-imports ## The rules alone: format, lint, types, who imports whom.
 
@@ -67,6 +68,13 @@ SCHEMA_DIFFERS = { echo 'schema.graphql is not what the code serves: run make sc
 
 check-schema: .venv/.dev
 	$(call step,schema,$(EXPORT_SCHEMA) && { diff -u schema.graphql .cache/schema.graphql || $(SCHEMA_DIFFERS); })
+
+check-described: .venv/.dev
+	$(call step,described,$(BIN)/python -m tests.schema.descriptions)
+
+# Against schemas/released.graphql, the schema of the last release; it says itself what it found.
+check-released: .venv/.dev
+	@printf '%-9s ' released; $(BIN)/python -m tests.schema.changes
 
 # A lock file with an address in it would send everybody to the package index of whoever made it.
 check-hosts:
@@ -99,12 +107,14 @@ schema: .venv/.run ## Rewrite schema.graphql from the code.
 page: web/node_modules/.ready ## Rebuild the chat page from web/.
 	@cd web && $(BUILD_PAGE)
 
-LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-  --no-emit-find-links --no-header --annotation-style line $(LOCK_ARGS) pyproject.toml requirements/build.in
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --no-header --annotation-style line $(LOCK_ARGS)
+LOCK = $(COMPILE) pyproject.toml requirements/build.in
 
 lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml; LOCK_ARGS=--upgrade moves them.
 	@$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
 	@$(LOCK) --extra redis --extra media --extra push --constraint requirements/dev.txt --output-file requirements/run.txt
+	@$(COMPILE) requirements/codegen.in --output-file requirements/codegen.txt
 	@$(MAKE) --no-print-directory check-hosts check-hashes
 
 dist: .venv/.dev ## Build the wheel into dist/.
@@ -129,6 +139,12 @@ install = @echo 'set-up    requirements/$(1).txt into .venv (half a minute, once
 .venv/.dev: requirements/dev.txt pyproject.toml | $(BIN)/python $(BIN)/pip
 	$(call install,dev)
 	@touch .venv/.run $@
+
+# A code generator that the tests run. Its dependencies do not fit ours, so it has an environment of its own.
+$(CODEGEN)/.ready: requirements/codegen.txt .venv/.dev
+	@echo 'set-up    requirements/codegen.txt into $(CODEGEN)' && $(BIN)/python -m venv --clear --without-pip $(CODEGEN)
+	@$(PIP) --python $(CODEGEN) install -qq --require-hashes --no-deps --only-binary :all: --requirement requirements/codegen.txt
+	@touch $@
 
 # The Python that a .venv links to may have gone since: then all of it is made anew.
 ifneq ($(shell test -x $(BIN)/python || echo gone),)
