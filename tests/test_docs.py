@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from roomcast.api.errors import ErrorCode, coded_error, format_error
+from roomcast.api.schema.root import build_schema
 from roomcast.core.errors import OutcomeUnknown, Refused
 
 ROOT = Path(__file__).parents[1]
@@ -39,6 +40,13 @@ def codes_in_source() -> set[str]:
 def test_the_documentation_lists_the_codes_of_payloads() -> None:
     retryable = {refusal.code: "yes" if refusal.retryable else "no" for refusal in refusals()}
     assert table("Payload codes") == {code.value: retryable[code.value] for code in ErrorCode}
+
+
+def test_the_schema_describes_the_codes_of_payloads_as_the_documentation_does() -> None:
+    text = (ROOT / "docs" / "errors.md").read_text().partition("\n## Top-level codes")[0]
+    meanings = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:yes|no) \| (.*?) \|", text, re.MULTILINE))
+    values = build_schema()._schema.type_map["ErrorCode"].values  # type: ignore[attr-defined]
+    assert {code: value.description for code, value in values.items()} == {code: meanings[code] for code in values}
 
 
 def test_the_documentation_lists_the_codes_of_top_level_errors() -> None:

@@ -7,8 +7,8 @@ from enum import StrEnum
 import pytest
 from graphql import GraphQLInterfaceType, GraphQLScalarType, GraphQLUnionType, is_specified_scalar_type
 
+from roomcast.api.enums import describe_enum
 from roomcast.api.execution.cost import FIELD_COSTS
-from roomcast.api.schema.enums import describe_enum
 from roomcast.api.schema.root import build_schema
 from tests.api_clients import AnonymousClient, UserClient
 from tests.conftest import MakeApp

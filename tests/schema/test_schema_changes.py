@@ -164,7 +164,7 @@ def test_a_breaking_change_planted_in_the_code_fails_make_check(tmp_path: Path) 
     (tmp_path / "CHANGELOG.md").write_text(log())
     assert make(tmp_path) == (True, "released  ok (changes since 1.0.0: 0, all in CHANGELOG.md)\n")
     server = tmp_path / "src" / "roomcast" / "api" / "schema" / "server.py"
-    server.write_text(server.read_text().replace("    version: str\n", "    version: str | None\n"))
+    server.write_text(server.read_text().replace("    version: str = ", "    version: str | None = "))
     passed, said = make(tmp_path)
     assert (passed, said.splitlines()[0]) == (False, "released  failed")
     assert "  `ServerInfo.version`: Field ServerInfo.version changed type from String! to String." in said.splitlines()

@@ -11,6 +11,7 @@ from typing import Any
 import strawberry
 from graphql import GraphQLError
 
+from roomcast.api.enums import describe_enum
 from roomcast.core.errors import OutcomeUnknown, Refused
 from roomcast.realtime.ports import Failure
 
@@ -46,6 +47,39 @@ class ErrorCode(StrEnum):
     UNSUPPORTED_MEDIA_TYPE = "UNSUPPORTED_MEDIA_TYPE"
     FILE_TOO_LARGE = "FILE_TOO_LARGE"
     QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
+    MESSAGE_REJECTED = "MESSAGE_REJECTED"
+
+
+describe_enum(
+    ErrorCode,
+    "Why a mutation was refused. New codes may be added at any time: use a default branch.",
+    VALIDATION_FAILED="An argument has an invalid value.",
+    NOT_FOUND="The object does not exist, or the viewer may not know about it.",
+    FORBIDDEN="The viewer may not do this.",
+    CONFLICT="The state has changed or does not allow this, for example `expectedRevision` is outdated.",
+    INVALID_CREDENTIALS="Wrong username or password, or an invalid refresh token.",
+    SESSION_REVOKED="The session of this refresh token has ended.",
+    REFRESH_TOKEN_REUSED="The refresh token was replaced by a newer one that is in use. The session has ended.",  # noqa: S106 (a code)
+    USERNAME_TAKEN="The username, or one that looks like it, is taken or reserved.",
+    EMAIL_TAKEN="Another account has this e-mail address.",
+    PASSWORD_TOO_WEAK="The password is too short, too long, too common, or the username.",  # noqa: S106 (a code)
+    SIGNUP_CLOSED="This server does not accept sign-ups, or only with an invite.",
+    INVITE_INVALID="The invite is unknown, used up, expired or revoked.",
+    NOT_A_MEMBER="This needs membership in the room.",
+    ROOM_ARCHIVED="The room is archived.",
+    READ_ONLY="The viewer has the role READ_ONLY in the room.",
+    MUTED="A moderator has muted the viewer.",
+    BANNED="The account is banned.",
+    SLOW_MODE="The pause between two messages is not over.",
+    RATE_LIMITED="Too many requests, or too many failures.",
+    IDEMPOTENCY_KEY_REUSED="The key was used for other content.",
+    MESSAGE_TOO_LONG="The body is longer than `serverInfo.limits.maxMessageLength`.",
+    ATTACHMENT_NOT_READY="The bytes of an attachment have not arrived.",
+    UNSUPPORTED_MEDIA_TYPE="The file is not what it claims to be, or cannot be used here.",
+    FILE_TOO_LARGE="Too many bytes or pixels.",
+    QUOTA_EXCEEDED="The files of the user would exceed the quota.",
+    MESSAGE_REJECTED="A message filter has refused the message. This version of the server has no filters.",
+)
 
 
 @strawberry.type(description="Why a mutation was refused. A refused mutation has changed nothing.")

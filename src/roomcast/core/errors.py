@@ -153,6 +153,12 @@ class FileTooLarge(Refused):
     code = "FILE_TOO_LARGE"
 
 
+class MessageRejected(Refused):
+    """Part of the API contract for message filters, which this version does not have."""
+
+    code = "MESSAGE_REJECTED"
+
+
 class QuotaExceeded(Refused):
     """The files of this user would exceed the storage quota of a user."""
 

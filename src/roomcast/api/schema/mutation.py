@@ -96,7 +96,9 @@ def mutation(resolver: Resolver | None = None, *, signed_out: bool = False, one_
     served = with_input if fields else without_input
     served.__annotations__["return"] = payload
     if fields:
-        served.__annotations__["input"] = _input_type(name, fields, one_of=one_of)
+        served.__annotations__["input"] = Annotated[
+            _input_type(name, fields, one_of=one_of), describe("What to do, and with what.")
+        ]
     return strawberry.mutation(resolver=served, description=_description(resolver))
 
 

@@ -9,6 +9,7 @@ import strawberry
 from roomcast.accounts import models, policy
 from roomcast.accounts import queries as accounts
 from roomcast.api.context import SHARED, Info
+from roomcast.api.enums import describe_enum
 from roomcast.api.schema.connections import (
     ConnectionPage,
     Edge,
@@ -19,7 +20,6 @@ from roomcast.api.schema.connections import (
     page_info_field,
     page_nodes,
 )
-from roomcast.api.schema.enums import describe_enum
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.scalars import URL
 from roomcast.core.actor import Actor

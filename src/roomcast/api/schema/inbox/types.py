@@ -7,8 +7,8 @@ from uuid import UUID
 import strawberry
 
 from roomcast.api.context import Context, Info
+from roomcast.api.enums import describe_enum
 from roomcast.api.loaders import Maybe
-from roomcast.api.schema.enums import describe_enum
 from roomcast.api.schema.messages.types import Thread
 from roomcast.api.schema.rooms.queries import remember_room, room_or_none
 from roomcast.api.schema.rooms.types import Room

@@ -9,6 +9,7 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.enums import describe_enum
 from roomcast.api.loaders import Maybe, map_maybe
 from roomcast.api.schema.accounts.types import User, UserConnection
 from roomcast.api.schema.connections import (
@@ -24,7 +25,6 @@ from roomcast.api.schema.connections import (
     page_info_field,
     page_nodes,
 )
-from roomcast.api.schema.enums import describe_enum
 from roomcast.api.schema.node import Node
 from roomcast.api.schema.rooms.types import Room
 from roomcast.api.schema.scalars import Cursor, Seq
@@ -120,7 +120,7 @@ class Thread(Node):
     def root(self, thread: strawberry.Parent[threads.Thread], info: Info) -> Maybe[models.Message | None]:
         return info.context.messages.load_now(thread.id)
 
-    reply_count: int
+    reply_count: int = strawberry.field(description="How many replies the thread has. Deleted ones are counted, too.")
 
     @strawberry.field(graphql_type=LazyMessage | None, metadata=SHARED, description="Null if there are no replies.")
     def last_reply(self, thread: strawberry.Parent[threads.Thread], info: Info) -> Maybe[models.Message | None]:

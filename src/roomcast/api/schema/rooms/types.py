@@ -9,6 +9,7 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Context, Info
+from roomcast.api.enums import describe_enum
 from roomcast.api.loaders import Maybe, map_maybe
 from roomcast.api.schema.accounts.types import User
 from roomcast.api.schema.connections import (
@@ -26,7 +27,6 @@ from roomcast.api.schema.connections import (
     page_info_field,
     page_nodes,
 )
-from roomcast.api.schema.enums import describe_enum
 from roomcast.api.schema.node import ID_DESCRIPTION, MemberNode, MembershipNode, Node
 from roomcast.api.schema.rooms.history import history, pinned
 from roomcast.api.schema.scalars import Cursor, Seq

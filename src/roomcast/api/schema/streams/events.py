@@ -7,10 +7,10 @@ import strawberry
 
 from roomcast.accounts import models as account_rows
 from roomcast.api.context import SHARED, Info
+from roomcast.api.enums import describe_enum
 from roomcast.api.loaders import Maybe
 from roomcast.api.schema.accounts.types import User
 from roomcast.api.schema.connections import Edge
-from roomcast.api.schema.enums import describe_enum
 from roomcast.api.schema.messages.types import Message, MessageEdge, message_edge
 from roomcast.api.schema.rooms.types import Room, RoomMember
 from roomcast.api.schema.scalars import Cursor, Seq
