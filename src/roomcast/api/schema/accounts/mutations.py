@@ -33,6 +33,14 @@ CONCURRENT_CHANGE = "The password is being changed; try again."
 Username = Annotated[str, describe("2 to 32 characters. It cannot look like that of another account.")]
 NewPassword = Annotated[str, describe("8 to 128 characters. Common passwords and the username are too weak.")]
 DeviceName = Annotated[str | None, describe("The name of the new session in the list of sessions.")]
+InviteCode = Annotated[
+    str | None,
+    describe("An invite to a room, which the new account joins. Required if the signup mode is INVITE_ONLY."),
+]
+SetupToken = Annotated[
+    str | None,
+    describe("Required for the first account in production. The server logs it when it starts without accounts."),
+]
 
 
 @strawberry.type
@@ -87,17 +95,9 @@ class Mutation:
         display_name: Annotated[
             str | None, describe("The name that other users see. Without it, it is the username.")
         ] = None,
-        invite_code: Annotated[
-            str | None,
-            describe("An invite to a room, which the new account joins. Required if the signup mode is INVITE_ONLY."),
-        ] = None,
+        invite_code: InviteCode = None,
         device_name: DeviceName = None,
-        setup_token: Annotated[
-            str | None,
-            describe(
-                "Required for the first account in production. The server logs it when it starts without accounts."
-            ),
-        ] = None,
+        setup_token: SetupToken = None,
     ) -> SignInResult:
         """Create an account and sign in. Needs no sign-in.
 

@@ -24,6 +24,14 @@ from roomcast.messages.queries import history_cursor
 P = ParamSpec("P")
 
 Emoji = Annotated[str, describe("Exactly one emoji.")]
+ClientMessageId = Annotated[
+    UUID | None,
+    describe(
+        "A new UUID for each message: its idempotency key and its id for optimistic updates. Sending the same key and "
+        "content again returns the original message. Other content with the same key fails with "
+        "IDEMPOTENCY_KEY_REUSED. Keys never expire."
+    ),
+]
 
 
 @strawberry.type
@@ -67,14 +75,7 @@ class Mutation:
         body: Annotated[
             str | None, describe("Markdown, at most 4,000 characters. It may be left out if there are attachments.")
         ] = None,
-        client_message_id: Annotated[
-            UUID | None,
-            describe(
-                "A new UUID for each message: its idempotency key and its id for optimistic updates. Sending the same "
-                "key and content again returns the original message. Other content with the same key fails with "
-                "IDEMPOTENCY_KEY_REUSED. Keys never expire."
-            ),
-        ] = None,
+        client_message_id: ClientMessageId = None,
         reply_to_id: Annotated[strawberry.ID | None, describe("The message of this room that it replies to.")] = None,
         thread_root_id: Annotated[
             strawberry.ID | None, describe("Send a reply in the thread of this message. Threads are not nested.")
