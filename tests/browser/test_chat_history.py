@@ -1,5 +1,7 @@
 """Older messages on the chat page: scrolling back, search, links and threads."""
 
+import asyncio
+
 import pytest
 from playwright.async_api import Page, expect
 
@@ -12,6 +14,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 MANY = "mutation Many({}) {{ {} }}"
 ONE = "m{0}: sendMessage(input: $i{0}) {{ errors {{ code }} message {{ id }} }}"
 PAGE = 20
+REPLY = "mutation Reply($input: SendMessageInput!) { sendMessage(input: $input) { errors { code } } }"
+UNREAD_THREADS = "{ threads(unreadOnly: true) { nodes { viewerUnreadCount } } }"
 
 
 def say_many(user: Account, room_id: str, count: int) -> list[str]:
@@ -131,3 +135,28 @@ async def test_a_thread_is_read_and_written_in_its_panel(open_page: OpenPage, se
     await panel.get_by_role("button", name="Close thread").click()
     await row(page, "who is coming?").get_by_role("button", name="1 reply").click()
     await expect(panel.get_by_role("log").get_by_text("I am")).to_be_visible()
+
+
+async def test_replies_that_the_panel_shows_are_marked_read(open_page: OpenPage, server: str) -> None:
+    ann, bob = Account(server, "ann"), Account(server, "bob")
+    room_id, _ = ann.create_room()
+    bob.join(room_id)
+    [root_id] = say_many(ann, room_id, 1)
+    page = await open_room(open_page, ann, room_id)
+
+    def reply(body: str) -> None:
+        data_of(server, REPLY, {"input": {"roomId": room_id, "body": body, "threadRootId": root_id}}, bob.token)
+
+    async def wait_until_read() -> None:
+        async with asyncio.timeout(10):
+            while data_of(server, UNREAD_THREADS, {}, ann.token)["threads"]["nodes"]:  # noqa: ASYNC110 (HTTP only)
+                await asyncio.sleep(0.1)
+
+    reply("first")
+    await row(page, "message 000").get_by_role("button", name="1 reply").click()
+    panel = page.get_by_role("complementary", name="Thread")
+    await expect(panel.get_by_role("log")).to_contain_text("first")
+    await wait_until_read()
+    reply("second")
+    await expect(panel.get_by_role("log")).to_contain_text("second")
+    await wait_until_read()

@@ -14,7 +14,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.columns import higher, table
 from roomcast.core.direct_queries import execute_direct
-from roomcast.messages.mentions import find_mentions, mentioned_user_ids
+from roomcast.messages.mentions import mentioned_user_ids
 from roomcast.messages.models import Message, MessageRow, ThreadState
 
 Mentioned: TypeAlias = Mapping[UUID, Collection[UUID]]
@@ -84,7 +84,7 @@ async def update_followers(
     replies = [(message, message.thread_root_id) for message in messages if message.thread_root_id is not None]
     if not replies:
         return
-    with_mentions = {root_id for _, root_id in replies if find_mentions(roots[root_id].body or "").names}
+    with_mentions = {root_id for _, root_id in replies if "@" in (roots[root_id].body or "")}
     in_roots = await mentioned_user_ids(session, with_mentions) if with_mentions else {}
     rows = [
         row

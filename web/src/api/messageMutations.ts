@@ -112,6 +112,17 @@ export const MarkRead = graphql(
   [Errors],
 );
 
+export const MarkThreadRead = graphql(
+  `
+    mutation MarkThreadRead($input: MarkThreadReadInput!) {
+      markThreadRead(input: $input) {
+        ...Errors
+      }
+    }
+  `,
+  [Errors],
+);
+
 export const CreateUpload = graphql(
   `
     mutation CreateUpload($input: CreateUploadInput!) {

@@ -1,7 +1,8 @@
 /** An open thread: its root message and its replies, updated by the events of the room. */
 import type { Client } from "@urql/core";
+import { MarkThreadRead } from "../api/messageMutations";
 import { MessageById, Messages } from "../api/messages";
-import { present, runQuery } from "../api/request";
+import { present, runMutation, runQuery } from "../api/request";
 import type { RoomEvent } from "../api/subscriptions";
 import { Store } from "../store";
 import { emptyTimeline, type PageKind, reduce, type Timeline, type TimelineAction } from "./timeline";
@@ -13,6 +14,7 @@ export class ThreadState {
   readonly root = new Store<Timeline>({ ...emptyTimeline(), hasNewer: true });
   /** The replies. */
   readonly timeline: Store<Timeline>;
+  #readSeq = 0;
 
   constructor(
     private readonly client: Client,
@@ -59,6 +61,19 @@ export class ThreadState {
   async loadNewer(): Promise<void> {
     const last = this.timeline.value.rows.at(-1);
     if (last?.pageCursor) await this.#loadMore("newer", { first: PAGE_SIZE, after: last.pageCursor });
+  }
+
+  /** Marks all loaded replies as read: the viewer, a member, has seen the end of the list. */
+  async markRead(): Promise<void> {
+    const last = this.timeline.value.rows.at(-1);
+    if (!last || last.seq <= this.#readSeq) return;
+    const before = this.#readSeq;
+    this.#readSeq = last.seq;
+    try {
+      await runMutation(this.client, MarkThreadRead, { input: { threadRootId: this.rootId, upToMessageId: last.id } });
+    } catch {
+      this.#readSeq = before; // the next call tries again
+    }
   }
 
   async #loadMore(kind: PageKind, window: Record<string, unknown>): Promise<void> {

@@ -9,6 +9,7 @@ import { buildLogItems } from "./buildLogItems";
 import { Composer } from "./Composer";
 import { LogItems } from "./LogItems";
 import { useMessageList } from "./useMessageList";
+import { useReadTracking } from "./useReadTracking";
 
 export function ThreadPanel({ room, thread }: { room: RoomState; thread: ThreadState }) {
   const { outbox, userId } = useChat();
@@ -16,8 +17,15 @@ export function ThreadPanel({ room, thread }: { room: RoomState; thread: ThreadS
   const details = useStore(room.details);
   const conversation = useMemo(() => new Conversation(room, thread), [room, thread]);
   const list = useMessageList(conversation, `[data-key="${thread.target}"]`);
+  const { timeline, scroll } = list;
+  useReadTracking(
+    Boolean(details?.viewerMembership) && scroll.isAtEnd && !timeline.hasNewer,
+    timeline.newestSeq,
+    () => void thread.markRead(),
+    () => undefined,
+  );
   const rootItems = root ? buildLogItems([root], [], null, userId) : [];
-  const replies = buildLogItems(list.timeline.rows, list.unsent, null, userId).filter(({ kind }) => kind !== "day");
+  const replies = buildLogItems(timeline.rows, list.unsent, null, userId).filter(({ kind }) => kind !== "day");
   return (
     <>
       <div {...list.attributes} aria-label="Thread">
