@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from graphql import build_schema, parse, validate
 
 from roomcast.api.errors import ErrorCode, coded_error, format_error
 from roomcast.api.schema.root import build_schema
@@ -63,6 +64,13 @@ def test_links_lead_to_files(page: Path) -> None:
     prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", prose)
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_graphql_examples_match_the_schema(page: Path) -> None:
+    schema = build_schema((ROOT / "schema.graphql").read_text(), assume_valid=True)
+    for example in re.findall(r"```graphql\n(.*?)```", page.read_text(), flags=re.DOTALL):
+        assert validate(schema, parse(example)) == []
 
 
 def test_decisions_are_numbered_without_gaps_and_have_the_same_sections() -> None:
