@@ -20,7 +20,7 @@ SELECTIONS = {
     "user": "user { id username }",
     "tokens": "tokens { accessToken refreshToken }",
     "uploadId": "uploadId",
-    "code": "code",
+    "invite": "invite { code }",
     "thread": "thread { id replyCount }",
 }
 """The selection for each field that a payload may have besides its errors."""
