@@ -9,7 +9,7 @@ import pytest
 from graphql import build_schema, parse, validate
 
 from roomcast.api.errors import ErrorCode, coded_error, format_error
-from roomcast.api.schema.root import build_schema
+from roomcast.api.schema import root
 from roomcast.core.errors import OutcomeUnknown, Refused
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +46,7 @@ def test_the_documentation_lists_the_codes_of_payloads() -> None:
 def test_the_schema_describes_the_codes_of_payloads_as_the_documentation_does() -> None:
     text = (ROOT / "docs" / "errors.md").read_text().partition("\n## Top-level codes")[0]
     meanings = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:yes|no) \| (.*?) \|", text, re.MULTILINE))
-    values = build_schema()._schema.type_map["ErrorCode"].values  # type: ignore[attr-defined]
+    values = root.build_schema()._schema.type_map["ErrorCode"].values  # type: ignore[attr-defined]
     assert {code: value.description for code, value in values.items()} == {code: meanings[code] for code in values}
 
 

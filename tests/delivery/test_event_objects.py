@@ -148,7 +148,12 @@ async def test_documents_with_these_objects_are_executed_once_for_all(
         [group] = groups(ann.app)
         before = group.executions
         with statements() as seen:
-            await ann.mutate(PIN if len(people) == 1 else PIN.replace("pin", "unpin"), messageId=message["id"])
+            await ann.mutate(
+                PIN
+                if len(people) == 1
+                else PIN.replace("pinMessage", "unpinMessage").replace("PinMessage", "UnpinMessage"),
+                messageId=message["id"],
+            )
             await change(ann, "muteMember", roomId=room_id, userId=bob.id, seconds=60 * len(people))
             received = [await stream.next_events(2) for stream in streams]
         assert received == [received[0]] * len(people)

@@ -85,4 +85,8 @@ def _remove_null_defaults(schema: GraphQLSchema) -> None:
 @cache
 def printed_schema() -> str:
     """The schema in GraphQL's schema definition language."""
-    return build_schema().as_str() + "\n"
+    definition = "directive @oneOf on INPUT_OBJECT"
+    described = (
+        f'"""Exactly one field of the input is given, and it is not null."""\n{definition}'  # strawberry has no text
+    )
+    return build_schema().as_str().replace(definition, described) + "\n"

@@ -35,7 +35,7 @@ class Mutation:
     ) -> ThreadResult:
         """Mark the replies of a thread as read, up to and including one of them, with the mentions in them.
 
-        Announces ThreadUnreadChanged to the viewer's inboxes. Error codes: NOT_FOUND, NOT_A_MEMBER, VALIDATION_FAILED
+        Announces ThreadUnreadChanged to the viewer's inboxes. Errors: NOT_FOUND, NOT_A_MEMBER, VALIDATION_FAILED
         (the message is itself a reply).
         """
         context = info.context
@@ -62,7 +62,7 @@ class Mutation:
     ) -> ThreadResult:
         """Follow a thread or stop following it, whatever the viewer does in it later.
 
-        Announces ThreadUnreadChanged to the viewer's inboxes where the unread replies change. Error codes: NOT_FOUND,
+        Announces ThreadUnreadChanged to the viewer's inboxes where the unread replies change. Errors: NOT_FOUND,
         NOT_A_MEMBER, VALIDATION_FAILED (the message is itself a reply).
         """
         context = info.context
