@@ -123,10 +123,13 @@ async def test_a_replay_shows_members_as_they_are_after_the_last_change(
     monkeypatch.setattr(Group, "_block_size", lambda _: 1)
     room_id = await ann.create_room("den")
     async with ann.connect() as connection:
-        [first] = await (await connection.subscribe(EVENTS, id=room_id)).wait_until_ready()
+        stream = await connection.subscribe(EVENTS, id=room_id)
+        [first] = await stream.wait_until_ready()
         await bob.join(room_id)
+        await stream.next_events(2)  # the member and the system message
         for role in ("MODERATOR", "MEMBER"):
             await change(ann, "setMemberRole", roomId=room_id, userId=bob.id, role=role)
+            await stream.next_event()  # until it is in the topic, a replay would end before it
             late = await connection.subscribe(EVENTS, id=room_id, after=first["cursor"])
             await late.wait_until_ready()
             replayed = [event for event in await late.wait_until_ready() if event["__typename"] == "MemberChanged"]
