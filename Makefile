@@ -11,7 +11,7 @@ PAGE := src/roomcast/web/static/app
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test faults simulate chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
+.PHONY: help run test clients faults simulate chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
 .PHONY: check-schema check-described check-released check-hosts check-hashes check-page fmt schema page lock dist clean
 
 help: ## List these commands.
@@ -20,8 +20,15 @@ help: ## List these commands.
 run: .venv/.run ## Start the server; settings come from the environment and .env.
 	@exec $(BIN)/roomcast serve
 
-test: .venv/.dev $(NODE_PACKAGES) $(CODEGEN)/.ready ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
-	@$(BIN)/pytest -m 'not faults and not chaos' --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
+# Tests with Node packages or a browser are a target of their own: together the two would take more than ten minutes.
+CLIENT_TESTS := tests/browser tests/clients tests/codegen tests/conformance
+TEST := $(BIN)/pytest -m 'not faults and not chaos' --numprocesses=2 --dist=loadfile
+
+test: .venv/.dev tests/uploads/node_modules/.ready ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
+	@$(TEST) $(CLIENT_TESTS:%=--ignore=%) $(PYTEST_ARGS)
+
+clients: .venv/.dev $(NODE_PACKAGES) $(CODEGEN)/.ready ## Test the pages in Chromium, client libraries and code generators.
+	@$(TEST) $(CLIENT_TESTS) $(PYTEST_ARGS)
 
 faults: .venv/.dev $(NODE_PACKAGES) ## Cut, freeze and kill sockets, servers, brokers and databases, in short forms (some minutes).
 	@$(BIN)/pytest -m 'faults or chaos' --numprocesses=2 --dist=loadgroup $(PYTEST_ARGS)

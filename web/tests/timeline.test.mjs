@@ -187,9 +187,22 @@ test("a window far from the end adds no new messages and can load all of them", 
   room.post(null, null);
   timeline = reduce(timeline, { type: "event", event: room.render(room.events.at(-1)), userId: ME });
   timeline = reduce(timeline, { type: "newer", page, userId: ME });
-  assert.equal(timeline.hasNewer, true, "a message was sent after the page had been read");
-  timeline = reduce(timeline, { type: "newer", page: room.page(50, { after: timeline.rows.at(-1).seq }), userId: ME });
-  assert.deepEqual([timeline.hasNewer, timeline.rows.length], [false, 16]);
+  assert.deepEqual([timeline.hasNewer, timeline.rows.length], [false, 16], "the event continues the page");
+  assert.deepEqual(visible(timeline.rows), freshRows(room, 16));
+});
+
+test("an event that arrives while the newest page is loading is added to the page", () => {
+  const room = new FakeRoom(randomSource(4));
+  for (let count = 0; count < 20; count++) room.post(null, null);
+  let timeline = reduce(emptyTimeline(), { type: "opened", page: room.page(5, { after: 5 }), userId: ME });
+  timeline = reduce(timeline, { type: "pageRequested" });
+  const page = room.page(5);
+  room.post(null, null);
+  timeline = reduce(timeline, { type: "event", event: room.render(room.events.at(-1)), userId: ME });
+  const { unseenCount } = timeline;
+  timeline = reduce(timeline, { type: "opened", page, userId: ME });
+  assert.deepEqual([timeline.hasNewer, timeline.unseenCount], [false, unseenCount]);
+  assert.deepEqual(visible(timeline.rows), freshRows(room, 6));
 });
 
 test("the number of rows is bounded and dropped rows can be loaded again", () => {

@@ -82,22 +82,26 @@ export function reduce(timeline: Timeline, action: TimelineAction): Timeline {
 function addPage(timeline: Timeline, kind: PageKind, page: MessagePage, userId: string): Timeline {
   const loaded = page.edges.map(({ cursor, node }) => ({ ...node, pageCursor: cursor }));
   const rows = kind === "opened" ? loaded : mergeRows(timeline.rows, loaded);
+  const { hasPreviousPage, hasNextPage } = page.pageInfo;
+  const reachesEnd = kind !== "older" && !hasNextPage;
   // The last of `rows` does not count here: it may be the viewer's own message, inserted from a mutation result before
   // the events of earlier messages have arrived. With its seq as `newestSeq`, those events would add no rows.
-  const newestSeq = Math.max(timeline.newestSeq, loaded.at(-1)?.seq ?? 0);
-  const { hasPreviousPage, hasNextPage } = page.pageInfo;
+  const loadedSeq = loaded.at(-1)?.seq ?? 0;
   const next: Timeline = {
     ...timeline,
     rows,
-    newestSeq,
+    // The server may have read the page before the events that arrived meanwhile: these continue it.
+    newestSeq: reachesEnd ? loadedSeq : Math.max(timeline.newestSeq, loadedSeq),
     hasOlder: kind === "newer" ? timeline.hasOlder : hasPreviousPage,
-    // An event may have announced a message after the server read the page: then the page is no longer the last one.
-    hasNewer: kind === "older" ? timeline.hasNewer : hasNextPage || (rows.at(-1)?.seq ?? 0) < newestSeq,
+    hasNewer: kind === "older" ? timeline.hasNewer : hasNextPage,
     pendingEvents: null,
   };
   const events = timeline.pendingEvents ?? [];
   const replayed = events.reduce((current, event) => applyEvent(current, event, userId), next);
-  return trim(replayed, kind === "older" ? "newest" : "oldest");
+  const newestSeq = Math.max(timeline.newestSeq, replayed.newestSeq);
+  const hasNewer = replayed.hasNewer || (reachesEnd && replayed.newestSeq < newestSeq);
+  const complete = { ...replayed, newestSeq, hasNewer, unseenCount: timeline.unseenCount };
+  return trim(complete, kind === "older" ? "newest" : "oldest");
 }
 
 /** Where both have a message, the loaded row wins: it is the newer one. */
