@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from roomcast.components import is_push_enabled, open_storage, push_subject, read_trusted_documents
 from roomcast.core import migrations
-from roomcast.descriptors import ADVICE, RECOMMENDED_DESCRIPTORS, descriptor_limit
 from roomcast.hosts import allowed_names
+from roomcast.process_limits import ADVICE, RECOMMENDED_DESCRIPTORS, descriptor_limit
 from roomcast.realtime.bus.bus import Bus
 from roomcast.settings import (
     OnOff,

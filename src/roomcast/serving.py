@@ -21,8 +21,8 @@ from roomcast.api.schema import root
 from roomcast.app import Roomcast, open_roomcast
 from roomcast.components import allowed_origins
 from roomcast.core.rates import counted_address
-from roomcast.descriptors import raise_descriptor_limit
 from roomcast.hosts import HostCheck, allowed_names
+from roomcast.process_limits import raise_descriptor_limit, return_freed_memory
 from roomcast.server.http_connections import CONNECTIONS
 from roomcast.server.origins import Cors
 from roomcast.settings import OnOff, Settings
@@ -102,6 +102,7 @@ def app_alone(settings: Settings) -> App:
     oldest generation is collected once in millions of allocations.
     """
     raise_descriptor_limit()
+    return_freed_memory()
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     if settings.rate_limits is OnOff.OFF:
         CONNECTIONS.max_per_address = None

@@ -14,9 +14,9 @@ RING_BYTES = 1024 * 1024
 PROCESS_BYTES = 32 * 1024 * 1024
 """The limit of all rings and shared replays of a process together."""
 
-LARGE_PAYLOAD_BYTES_PER_SECOND = 8 * 1024 * 1024
-"""Large payloads that a process makes: about a tenth of its time. One user can subscribe to a room with many documents
-whose payloads are of the largest size, and everybody else would wait while each message is encoded for all of them."""
+LARGE_PAYLOAD_BYTES_PER_SECOND = 4 * 1024 * 1024
+"""Large payloads that a process makes: about a twentieth of its time. One user can subscribe to a room with many
+documents whose payloads are of the largest size. Everybody else would wait while each message is encoded for all."""
 
 
 class BudgetHolder(Protocol):

@@ -23,7 +23,7 @@ from roomcast.api.loaders import AWAITABLE_TYPES
 from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.metrics import OperationMetrics
-from roomcast.realtime.fair_limiter import FairLimiter
+from roomcast.realtime.pacer import Pacer
 from roomcast.realtime.retry import retry_until_success
 
 Payload = dict[str, Any]
@@ -31,6 +31,10 @@ Payload = dict[str, Any]
 MAX_CONCURRENT_OPERATIONS = 4
 """Operations of one user that are executed at the same time; further ones wait. Otherwise one user with hundreds of
 requests would occupy all database connections."""
+
+NEW_DOCUMENT_BYTES_PER_SECOND = 48 * 1024
+"""Documents of one address that are parsed and validated: about half of the process's time. A document takes
+milliseconds, and a client may send hundreds at once. A document that was seen before is not parsed again."""
 
 MAX_CONCURRENT_SUBSCRIBES = 16
 """Subscriptions that start at the same time. When thousands of clients reconnect at once, other requests still run."""
@@ -57,7 +61,7 @@ class Engine:
         """Without `rates`, there are no rate limits."""
         self.schema, self.backend, self.limits = schema._schema, backend, limits
         self.documents = DocumentCache(self.schema, limits, introspection=introspection)
-        self._parsing = FairLimiter(1)  # a document takes milliseconds, and a client may send hundreds at once
+        self._parsing: WeakValueDictionary[str | None, Pacer] = WeakValueDictionary()
         self._subscribe_slots = asyncio.Semaphore(MAX_CONCURRENT_SUBSCRIBES)
         self._user_slots: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
@@ -70,7 +74,8 @@ class Engine:
             if not self.documents.is_cached(text):
                 if self._rates is not None:
                     await self._rates.admit_parsing(text, caller)
-                await self._parsing.acquire()
+                pacer = self._parsing.setdefault(caller.ip_address, Pacer(NEW_DOCUMENT_BYTES_PER_SECOND))
+                await pacer.wait(len(text))
             return self.operation(request)
         except RequestErrors as errors:
             self._operations.refused(errors.code)

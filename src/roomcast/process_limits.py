@@ -1,5 +1,6 @@
-"""The limit of open file descriptors: every connection takes one."""
+"""Limits of the process: open file descriptors, of which every connection takes one, and memory that stays unused."""
 
+import ctypes
 import logging
 import sys
 
@@ -7,6 +8,11 @@ RECOMMENDED_DESCRIPTORS = 4_096
 """With fewer, the process runs out of descriptors before it reaches any limit of its own."""
 
 MAX_DESCRIPTORS = 1_048_576
+
+LARGE_ALLOCATION = 256 * 1024
+"""Blocks of memory of this size are returned to the system when they are freed."""
+
+_MALLOPT_MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD in malloc.h of glibc
 
 logger = logging.getLogger("roomcast")
 
@@ -43,3 +49,15 @@ def _raise_soft_limit() -> int | None:
         except (OSError, ValueError):  # some systems enforce less than the hard limit they report
             return soft
     return wanted
+
+
+def return_freed_memory() -> None:
+    """Return large freed blocks to the system. glibc keeps them by default: it raises its threshold with each of them.
+
+    A user who makes the server build many large responses would otherwise leave it with twice its memory. Does nothing
+    with another C library.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        if mallopt is not None:
+            mallopt(_MALLOPT_MMAP_THRESHOLD, LARGE_ALLOCATION)
