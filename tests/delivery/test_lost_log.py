@@ -1,7 +1,8 @@
 """A failover to a standby that lagged: the newest events are gone, and others take their seqs."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ import sqlalchemy as sa
 from roomcast.core.event_log import Position, parse_cursor
 from roomcast.core.ids import local_id, uuid7
 from roomcast.live.inbox import COALESCE_SECONDS
+from roomcast.live.room_streams import StreamEndReason
 from roomcast.realtime import hub, watchers
 from roomcast.realtime.ports import GroupMember
 from roomcast.realtime.reader import Reader
@@ -216,11 +218,9 @@ async def test_a_promotion_while_no_process_runs_is_noticed(make_app: MakeApp, a
     assert later.roomcast.backend.epoch_tracker.current != before
 
 
-async def test_no_position_is_told_before_the_streams_have_restarted(
-    app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A ping would join a position in the replaced log to the new epoch."""
-    room_id = await ann.create_room("general")
+@asynccontextmanager
+async def suspended_streams(app: RunningApp, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reader]:
+    """A new epoch begins, and the tails of the logs are read only at the end of the block. The only reader."""
     source, may_answer = app.roomcast.hub._source, asyncio.Event()
     tails = source.tails
 
@@ -228,18 +228,42 @@ async def test_no_position_is_told_before_the_streams_have_restarted(
         await may_answer.wait()
         return await tails(topics)
 
+    [reader] = [reader for group in app.roomcast.hub.groups for reader in group.readers]
+    assert isinstance(reader, Reader)
+    assert reader.position is not None
+    monkeypatch.setattr(source, "tails", answer_late)
+    await app.roomcast.backend.epoch_tracker.renew(app.roomcast.backend.epoch)
+    yield reader
+    may_answer.set()
+
+
+async def test_no_position_is_told_before_the_streams_have_restarted(
+    app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ping would join a position in the replaced log to the new epoch."""
+    room_id = await ann.create_room("general")
     async with ann.connect() as connection:
         events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await events.wait_until_ready()
-        [reader] = [reader for group in app.roomcast.hub.groups for reader in group.readers]
-        assert isinstance(reader, Reader)
-        assert reader.position is not None
-        monkeypatch.setattr(source, "tails", answer_late)
-        await app.roomcast.backend.epoch_tracker.renew(app.roomcast.backend.epoch)
-        assert reader.position is None
-        may_answer.set()
+        async with suspended_streams(app, monkeypatch) as reader:
+            assert reader.position is None
         assert (await events.next_event())["recovered"] is False
         assert reader.position is not None
+
+
+async def test_a_stream_that_ends_before_the_restart_names_no_old_position(
+    app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room_id = await ann.create_room("general")
+    await ann.send_messages(room_id, "one", "two")
+    async with ann.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
+        await events.wait_until_ready()
+        async with suspended_streams(app, monkeypatch) as reader:
+            await reader.end(StreamEndReason.SESSION_REVOKED)
+            ready, ended = await events.next_events(2)
+    assert (ready["recovered"], ended["__typename"]) == (False, "StreamEnded")
+    assert parse_cursor(ended["cursor"]).seq == 0
 
 
 async def test_a_stream_that_ends_before_it_starts_says_that_its_cursor_was_refused(

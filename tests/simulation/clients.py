@@ -32,6 +32,13 @@ INBOX = """subscription { inboxEvents { __typename
   ... on RoomListChanged { roomId change }
   ... on ThreadUnreadChanged { totalUnreadThreads } } }"""
 
+GENERATIONS = 16
+
+
+def every_document() -> list[str]:
+    rooms = [document % f"g{number}" for document in (MESSAGES, EVENTS) for number in range(GENERATIONS)]
+    return [*rooms, INBOX]
+
 
 # ------------------------------------------------------------------ what a client wants
 
@@ -83,7 +90,7 @@ class RoomSubscription(Subscription):
         return {f"{global_id('room', self.room_id)}:{self.field}": cursor} if cursor else {}
 
     def document(self) -> str:
-        self.generation = (self.generation + 1) % 16
+        self.generation = (self.generation + 1) % GENERATIONS
         return (EVENTS if self.is_events else MESSAGES) % f"g{self.generation}"
 
     def variables(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ are the database (`database.py`), the bus, and the clients with their connection
 
 import asyncio
 import itertools
+from functools import cache
 from typing import Any, cast
 from unittest.mock import patch
 from uuid import UUID
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from roomcast.accounts.sessions import Sessions
 from roomcast.accounts.tokens import Claims
 from roomcast.api.context import Backend
+from roomcast.api.execution.documents import DocumentCache
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.limits import Limits
 from roomcast.api.schema import root
@@ -38,7 +40,7 @@ from roomcast.realtime.watchers import WatcherRegistry
 from roomcast.receipts.events import ThreadStateChanged
 from roomcast.server.origins import Origins
 from tests.simulation.bus import Buses
-from tests.simulation.clients import SocketClient
+from tests.simulation.clients import SocketClient, every_document
 from tests.simulation.database import BEGINNING, FakeDatabase, InMemoryStore, SimulatedEpoch, event_of, thread_of
 from tests.simulation.faults import Faults
 from tests.simulation.loop import SimulatedLoop, Violation, number_instances
@@ -161,11 +163,17 @@ def _engine(
         max_response_bytes=Limits().response_bytes,
     )
     engine = Engine(root.build_schema(), backend, Limits(), operations=OPERATIONS, introspection=False)
-    engine.documents = _documents.setdefault("known", engine.documents)  # parsed once for all seeds
+    engine.documents = _parsed_documents()
     return engine
 
 
-_documents: dict[str, Any] = {}
+@cache
+def _parsed_documents() -> DocumentCache:
+    """Parsed once for all seeds, and before the first: a seed must not depend on those that ran before it."""
+    documents = DocumentCache(root.build_schema()._schema, Limits(), introspection=False)
+    for text in every_document():
+        documents.operation(text, None)
+    return documents
 
 
 class World:

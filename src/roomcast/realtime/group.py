@@ -55,7 +55,7 @@ class Group:
         self.key, self.renderer = key, renderer
         self.position = self.expected = feed.position
         self.readers: set[GroupMember] = set()
-        self.executions = self.deliveries = 0
+        self.executions = self.deliveries = self.suspensions = 0
         self.is_suspended = False
         self._live: dict[GroupMember, None] = {}
         self._feed, self._source = feed, source
@@ -123,6 +123,7 @@ class Group:
     def suspend(self) -> None:
         """The log is another one from now on: send nothing until `restart`."""
         self.is_suspended = True
+        self.suspensions += 1
         for task in self._clear():
             task.cancel()
         self._signals.clear()

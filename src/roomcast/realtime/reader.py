@@ -237,16 +237,21 @@ class Reader:
         return self._end_task
 
     async def _send_ended(self, seq: int, reason: Any) -> None:
-        renderer = self._group.renderer
-        entries = [renderer.ended(seq, reason)]
-        if self._owes_unrecovered:  # else the end names a position whose events were not sent
-            entries.insert(0, renderer.ready(seq, recovered=False, replayed_count=0))
+        group, suspensions = self._group, None
         try:
-            for entry in entries:
-                if payload := await self._group.control_payload(entry, self.audience):
-                    self._outbox.put(self._prefix + payload + self._suffix)
+            while suspensions != group.suspensions:  # the log was replaced meanwhile: name no position in the old one
+                if suspensions is not None or group.is_suspended:
+                    # The end of the new log is not known yet. Who resumes from its beginning misses nothing.
+                    seq, self._owes_unrecovered = 0, True
+                suspensions = group.suspensions
+                entries = [group.renderer.ended(seq, reason)]
+                if self._owes_unrecovered:  # else the end names a position whose events were not sent
+                    entries.insert(0, group.renderer.ready(seq, recovered=False, replayed_count=0))
+                payloads = [await group.control_payload(entry, self.audience) for entry in entries]
+            for payload in filter(None, payloads):
+                self._outbox.put(self._prefix + payload + self._suffix)
         except Exception:  # the stream is over in any case
-            logger.exception("cannot tell a client that its stream of %s has ended", self._group.topic_name)
+            logger.exception("cannot tell a client that its stream of %s has ended", group.topic_name)
         self._on_end()
 
 
