@@ -71,9 +71,8 @@ class Engine:
         """The operation of a request. Parsing a new document counts against a rate limit. Raises RequestErrors."""
         try:
             text = self._persisted.document_text(request)
-            if not self.documents.is_cached(text):
-                if self._rates is not None:
-                    await self._rates.admit_parsing(text, caller)
+            if self._rates is not None and not self.documents.is_cached(text):
+                await self._rates.admit_parsing(text, caller)
                 pacer = self._parsing.setdefault(caller.ip_address, Pacer(NEW_DOCUMENT_BYTES_PER_SECOND))
                 await pacer.wait(len(text))
             return self.operation(request)
