@@ -6,6 +6,7 @@ transaction mode, updates were lost without an error (a counter stood at 385 aft
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -58,12 +59,13 @@ def sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
         "pool_timeout": POOL_SECONDS,
         "pool_reset_on_return": None,  # each session ends its own transaction
         "hide_parameters": True,  # errors are logged, and parameters contain messages and secrets
-        "connect_args": {"async_creator_fn": sqlite.connect},
     }
-    writer = create_async_engine(driver_url(url), pool_size=1, max_overflow=0, **driver)
-    reader = create_async_engine(driver_url(url), pool_size=8, max_overflow=0, **driver)
+    writes = {"async_creator_fn": sqlite.connect}
+    reads = {"async_creator_fn": partial(sqlite.connect, is_reader=True)}
+    writer = create_async_engine(driver_url(url), pool_size=1, max_overflow=0, connect_args=writes, **driver)
+    reader = create_async_engine(driver_url(url), pool_size=8, max_overflow=0, connect_args=reads, **driver)
     _configure_sqlite(writer, "BEGIN IMMEDIATE")
-    _configure_sqlite(reader, "BEGIN", "PRAGMA query_only=ON")
+    _configure_sqlite(reader, "BEGIN")
     return writer, reader
 
 
@@ -90,24 +92,8 @@ def guard(engine: AsyncEngine, on_refused: Callable[[], None]) -> None:
     sa_event.listen(engine.sync_engine, "checkin", on_checkin)
 
 
-def _configure_sqlite(engine: AsyncEngine, begin: str, *pragmas: str) -> None:
-    def on_connect(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions by itself
-        cursor = connection.cursor()
-        for pragma in (
-            "PRAGMA journal_mode=WAL",
-            "PRAGMA synchronous=FULL",
-            "PRAGMA busy_timeout=2500",
-            "PRAGMA foreign_keys=ON",
-            "PRAGMA cache_size=-65536",
-            "PRAGMA journal_size_limit=67108864",
-            *pragmas,
-        ):
-            cursor.execute(pragma)
-        cursor.close()
-
+def _configure_sqlite(engine: AsyncEngine, begin: str) -> None:
     def on_begin(connection: sa.Connection) -> None:
         cast("sqlite.Connection", connection.connection.driver_connection).begin(begin)
 
-    sa_event.listen(engine.sync_engine, "connect", on_connect)
     sa_event.listen(engine.sync_engine, "begin", on_begin)

@@ -67,6 +67,11 @@ class Connection(aiosqlite.Connection):
     _in_transaction = False
     """Whether a transaction is open once all steps that were sent to the thread have run."""
 
+    def __del__(self) -> None:
+        # SQLAlchemy drops a connection without closing it if the task that opens it is cancelled. aiosqlite would warn.
+        if self._connection is not None:
+            self.stop()
+
     def cursor(self) -> Any:
         return Cursor(self)
 
@@ -143,9 +148,31 @@ def copy(path: Path, target: Path) -> None:
         source.execute("VACUUM INTO ?", (str(target),))
 
 
-def connect(path: str, **options: Any) -> Connection:
-    """SQLAlchemy's `async_creator_fn`. The thread is a daemon, so that it does not keep a stopping process alive."""
-    connection = Connection(lambda: sqlite3.connect(path, **options), iter_chunk_size=64)
+PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA busy_timeout=2500",
+    "PRAGMA foreign_keys=ON",
+    "PRAGMA cache_size=-65536",
+    "PRAGMA journal_size_limit=67108864",
+)
+
+
+def connect(path: str, *, is_reader: bool = False, **options: Any) -> Connection:
+    """SQLAlchemy's `async_creator_fn`. The thread is a daemon, so that it does not keep a stopping process alive.
+
+    The pragmas are set in the thread, in the same step that opens the file: a task that is cancelled between the two
+    would leave a connection without them.
+    """
+
+    def open_file() -> sqlite3.Connection:
+        file: sqlite3.Connection = sqlite3.connect(path, **options)
+        file.isolation_level = None  # the driver must not begin transactions by itself
+        for pragma in (*PRAGMAS, *(["PRAGMA query_only=ON"] if is_reader else [])):
+            file.execute(pragma)
+        return file
+
+    connection = Connection(open_file, iter_chunk_size=64)
     connection._deferred_steps = []
     connection._thread.daemon = True
     return connection
