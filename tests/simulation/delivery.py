@@ -151,6 +151,8 @@ class World:
             log.fail_over(self.random.choice([1, 2, 10]), self._store.epoch.int + 1)
         self._store.fail_over()
         self.faults.is_down = False
+        if self._store.timeline is None:  # what was read before is still on its way to clients, and shows nothing
+            await asyncio.sleep(self.random.uniform(3, 5))
 
     @property
     def _hides_a_loss(self) -> bool:
