@@ -155,7 +155,7 @@ async def test_the_schema_is_served_as_text_and_revalidated(anonymous: Anonymous
     assert first.headers["access-control-allow-origin"] == "http://localhost:5173"
     assert "type Query {" in first.text
     tag = first.headers["etag"]
-    for known in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+    for known in (tag, tag.removeprefix("W/"), f'"other", {tag}', "*"):
         again = await anonymous.http.get("/schema.graphql", headers={"if-none-match": known})
         assert (again.status_code, again.headers["etag"], again.content) == (304, tag, b"")
     changed = await anonymous.http.get("/schema.graphql", headers={"if-none-match": '"other"'})

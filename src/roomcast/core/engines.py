@@ -64,8 +64,8 @@ def sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
     reads = {"async_creator_fn": partial(sqlite.connect, is_reader=True)}
     writer = create_async_engine(driver_url(url), pool_size=1, max_overflow=0, connect_args=writes, **driver)
     reader = create_async_engine(driver_url(url), pool_size=8, max_overflow=0, connect_args=reads, **driver)
-    _configure_sqlite(writer, "BEGIN IMMEDIATE")
-    _configure_sqlite(reader, "BEGIN")
+    _begin_sqlite_with(writer, "BEGIN IMMEDIATE")
+    _begin_sqlite_with(reader, "BEGIN")
     return writer, reader
 
 
@@ -92,7 +92,7 @@ def guard(engine: AsyncEngine, on_refused: Callable[[], None]) -> None:
     sa_event.listen(engine.sync_engine, "checkin", on_checkin)
 
 
-def _configure_sqlite(engine: AsyncEngine, begin: str) -> None:
+def _begin_sqlite_with(engine: AsyncEngine, begin: str) -> None:
     def on_begin(connection: sa.Connection) -> None:
         cast("sqlite.Connection", connection.connection.driver_connection).begin(begin)
 

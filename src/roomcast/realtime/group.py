@@ -33,7 +33,7 @@ FIRST_BATCH = 4
 """Events rendered together by a group that has made no payload yet: their size is not known."""
 
 LARGE_BYTES = 64 * 1024
-"""Payloads of this size wait for the process's `Pacer`."""
+"""Payloads that are made together and have this size take their time from the process's `Pacer`."""
 
 REPLAYS_PER_TURN = 20
 """Readers that get a block before other tasks get a turn on the event loop."""
@@ -62,6 +62,7 @@ class Group:
         self._ring: Ring[EncodedEvent] = Ring(RING, budget)
         self._pacer, self._first_payloads = budget.pacer, budget.first_payloads
         self._largest: int | None = None
+        self._bytes_to_pace = 0
         self._signals: deque[Any] = deque(maxlen=SIGNALS)
         self._blocks = ReplayCache(feed.name, self._read_shared, budget)
         self._replays = FairLimiter(REPLAYS_PER_TURN)
@@ -160,6 +161,7 @@ class Group:
         if len(entries) < end - start:
             raise LookupError("the log ends before the topic does")
         self.executions += sum(entry.event is not None for entry in entries)
+        await self._pace()
         payloads = await self._render(entries, viewer, replayed=True)
         self._record_sizes(payloads)
         return [(entry.seq, payload) for entry, payload in zip(entries, payloads, strict=True)]
@@ -173,23 +175,28 @@ class Group:
         return FIRST_BATCH if self._largest is None else max(1, BLOCK_BYTES // max(1, self._largest))
 
     def _record_sizes(self, payloads: Sequence[bytes | None]) -> None:
-        """Remember the largest payload, from which the size of the next batch is estimated."""
-        largest = max((len(payload or b"") for payload in payloads), default=0)
-        self._largest = max(self._largest or 0, largest)
+        """Remember the largest payload, from which the size of the next batch is estimated, and the bytes to pace."""
+        sizes = [len(payload or b"") for payload in payloads]
+        self._largest = max(self._largest or 0, *sizes, 0)
+        if sum(sizes) >= LARGE_BYTES:
+            self._bytes_to_pace += sum(sizes)
 
     async def _render(
         self, entries: Sequence[FeedEntry], viewer: Hashable, *, replayed: bool = False
     ) -> Sequence[bytes | None]:
         async with self.renderer.render(entries, replayed=replayed) as render_pass:
-            await self._pace(len(entries))
             return (await render_pass.payloads_for([viewer]))[viewer]
 
-    async def _pace(self, count: int) -> None:
-        """Wait until so many payloads may be made, if they are probably large."""
+    async def _pace(self) -> None:
+        """Wait until the large payloads that this group has made last have had their time. Their size is known only
+        afterwards. Call it before a render pass, which may hold a database connection."""
         if self._largest is None:
             await self._first_payloads.acquire()
-        elif self._largest >= LARGE_BYTES:
-            await self._pacer.wait(count * self._largest)
+        elif self._bytes_to_pace:
+            size, self._bytes_to_pace = self._bytes_to_pace, 0
+            viewers = {reader.audience for reader in self.readers}
+            # A viewer's own documents share one turn, in all rooms together.
+            await self._pacer.wait(next(iter(viewers)) if len(viewers) == 1 else self.topic_name, size)
 
     async def _next_entries(self) -> Sequence[FeedEntry]:
         if entries := self._feed.entries_after(self.position):
@@ -223,6 +230,7 @@ class Group:
 
     async def _send_next(self) -> None:
         entries = (await self._next_entries())[: self._batch_size()]
+        await self._pace()
         self.executions += len(entries)
         payloads = await self._render(entries, EVERYBODY)
         self._record_sizes(payloads)

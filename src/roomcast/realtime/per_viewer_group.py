@@ -46,7 +46,9 @@ class PerViewerGroup(Group):
         return (await self._render([entry], viewer))[0] if entry else None
 
     async def _send_next(self) -> None:
-        entries, readers, before = await self._next_entries(), self._readers_by_viewer(), self.position
+        entries = await self._next_entries()
+        await self._pace()
+        readers, before = self._readers_by_viewer(), self.position
         entries = entries[: max(1, min(MAX_EXECUTIONS // max(1, len(readers)), self._batch_size()))]
         # Moved before the first wait: a reader that joins during the render pass is not among `readers`, so it has to
         # read these entries from the log.
@@ -78,7 +80,6 @@ class PerViewerGroup(Group):
                 # Readers may have stopped or fallen behind while the viewers before them were rendered.
                 present = [viewer for viewer in turn if any(reader in self._live for reader in readers[viewer])]
                 self.executions += len(entries) * len(present)
-                await self._pace(len(present) * len(entries))
                 rendered = await render_pass.payloads_for(present)
                 self._record_sizes(next(iter(rendered.values()), ()))
                 for viewer, payloads in rendered.items():

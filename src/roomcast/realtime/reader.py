@@ -241,7 +241,7 @@ class Reader:
         try:
             while suspensions != group.suspensions:  # the log was replaced meanwhile: name no position in the old one
                 if suspensions is not None or group.is_suspended:
-                    # The end of the new log is not known yet. Who resumes from its beginning misses nothing.
+                    # The end of the new log is not known yet. A client that resumes from its beginning misses nothing.
                     seq, self._owes_unrecovered = 0, True
                 suspensions = group.suspensions
                 entries = [group.renderer.ended(seq, reason)]

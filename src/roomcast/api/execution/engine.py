@@ -33,8 +33,8 @@ MAX_CONCURRENT_OPERATIONS = 4
 requests would occupy all database connections."""
 
 NEW_DOCUMENT_BYTES_PER_SECOND = 48 * 1024
-"""Documents of one address that are parsed and validated: about half of the process's time. A document takes
-milliseconds, and a client may send hundreds at once. A document that was seen before is not parsed again."""
+"""New documents that a process parses and validates, in about half of its time. A document takes milliseconds, and a
+client may send hundreds at once. Addresses take turns. A document that was seen before is not parsed again."""
 
 MAX_CONCURRENT_SUBSCRIBES = 16
 """Subscriptions that start at the same time. When thousands of clients reconnect at once, other requests still run."""
@@ -61,7 +61,7 @@ class Engine:
         """Without `rates`, there are no rate limits."""
         self.schema, self.backend, self.limits = schema._schema, backend, limits
         self.documents = DocumentCache(self.schema, limits, introspection=introspection)
-        self._parsing: WeakValueDictionary[str | None, Pacer] = WeakValueDictionary()
+        self._parsing = Pacer(NEW_DOCUMENT_BYTES_PER_SECOND)
         self._subscribe_slots = asyncio.Semaphore(MAX_CONCURRENT_SUBSCRIBES)
         self._user_slots: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
@@ -73,8 +73,8 @@ class Engine:
             text = self._persisted.document_text(request)
             if self._rates is not None and not self.documents.is_cached(text):
                 await self._rates.admit_parsing(text, caller)
-                pacer = self._parsing.setdefault(caller.ip_address, Pacer(NEW_DOCUMENT_BYTES_PER_SECOND))
-                await pacer.wait(len(text))
+                # Thousands of clients may send the same document after a restart: the first one parses it for all.
+                await self._parsing.wait(caller.ip_address, len(text), lambda: self.documents.is_cached(text))
             return self.operation(request)
         except RequestErrors as errors:
             self._operations.refused(errors.code)
