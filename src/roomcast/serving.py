@@ -4,12 +4,12 @@ import gc
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from hashlib import sha256
+from functools import cache
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
@@ -27,6 +27,7 @@ from roomcast.server.http_connections import CONNECTIONS
 from roomcast.server.origins import Cors
 from roomcast.settings import OnOff, Settings
 from roomcast.web import pages
+from roomcast.web.files import GeneratedText
 from roomcast.web.reference import routes as reference
 
 SWITCH_INTERVAL_SECONDS = 0.001
@@ -112,14 +113,14 @@ def app_alone(settings: Settings) -> App:
     return app
 
 
+@cache
+def _schema_text() -> GeneratedText:
+    return GeneratedText(root.printed_schema(), "text/plain")
+
+
 def _routes(settings: Settings, roomcast: Callable[[], Roomcast]) -> list[BaseRoute]:
     async def schema_file(request: Request) -> Response:
-        text = root.printed_schema().encode()
-        headers = {"ETag": f'"{sha256(text).hexdigest()[:32]}"', "Cache-Control": "no-cache"}
-        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-        if headers["ETag"] in known or "*" in known:
-            return Response(status_code=304, headers=headers)
-        return PlainTextResponse(text, headers=headers)
+        return _schema_text().response(request)
 
     async def live(_request: Request) -> Response:
         return JSONResponse({"status": "ok"})

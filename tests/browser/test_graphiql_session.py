@@ -203,7 +203,7 @@ async def test_a_subscription_outlives_its_token(chromium: Browser, tmp_path: Pa
 
 
 async def listen(page: Page, room: dict[str, str]) -> None:
-    """Subscribe from the room's cursor: nothing that is said from here on is missed."""
+    """Subscribe from the room's cursor: no later message is missed."""
     await write(page, "Query Editor", LISTEN % (room["id"], room["streamCursor"]))
     await run(page)
 

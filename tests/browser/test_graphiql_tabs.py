@@ -176,7 +176,7 @@ async def test_the_page_links_to_the_reference_and_the_chat_page(open_page: Open
 
 
 async def listen(page: Page, token: str, room: dict[str, str]) -> None:
-    """Subscribe from the room's cursor: nothing that is said from here on is missed."""
+    """Subscribe from the room's cursor: no later message is missed."""
     await write(page, "Headers", json.dumps({"Authorization": f"Bearer {token}"}))
     await write(page, "Query Editor", LISTEN % (room["id"], room["streamCursor"]))
     await run(page)

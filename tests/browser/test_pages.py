@@ -130,7 +130,7 @@ async def test_one_etag_revalidates_both_forms(web: httpx.AsyncClient, path: str
     assert (await web.get(path, headers={"If-None-Match": 'W/"another"'})).status_code == 200
 
 
-async def test_a_changed_file_is_compressed_anew(tmp_path: Path) -> None:
+async def test_a_changed_file_is_compressed_again(tmp_path: Path) -> None:
     script = tmp_path / "a.js"
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(Files(directory=tmp_path)), base_url="http://x"

@@ -1,4 +1,4 @@
-"""The API reference in a browser: it asks nobody else, its search works by keyboard, and nobody is kept out."""
+"""The API reference in a browser: no request to another origin, search by keyboard, accessibility."""
 
 from pathlib import Path
 from typing import Any

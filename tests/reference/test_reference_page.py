@@ -122,9 +122,9 @@ async def test_a_second_visit_gets_no_body(web: httpx.AsyncClient, accepted: str
     assert (await web.get("/docs", headers={**known, "If-None-Match": '"other"'})).status_code == 200
 
 
-async def test_the_two_encodings_have_different_etags(web: httpx.AsyncClient) -> None:
+async def test_both_encodings_have_one_weak_etag(web: httpx.AsyncClient) -> None:
     etags = {(await web.get("/docs", headers={"Accept-Encoding": one})).headers["etag"] for one in ("gzip", "identity")}
-    assert len(etags) == 2
+    assert [etag.startswith('W/"') for etag in etags] == [True]
 
 
 async def test_nothing_is_written_to_the_page(web: httpx.AsyncClient) -> None:

@@ -1,13 +1,15 @@
-"""The files of the pages: compressed where the client accepts it, and revalidated on each use."""
+"""Files and generated texts of the pages: compressed where the client accepts it, and revalidated on each use."""
 
 import asyncio
 import gzip
+import hashlib
 import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
@@ -26,8 +28,9 @@ CONTENT_TYPES: Final[dict[str, str]] = {
 class Files(StaticFiles):
     """File names do not change between releases, so browsers revalidate on each use and usually get a 304.
 
-    Both forms of a file have one ETag. It is weak: a strong one would promise that their bytes are the same.
-    Answers of the API are not compressed: they mix secrets with what the client sent, so their length would tell of it.
+    Both forms of a file have one ETag. It is weak: a strong one would promise that their bytes are the same. Responses
+    of the API are not compressed: they contain secrets and input of the client, and the length of a compressed response
+    can reveal such a secret (the BREACH attack).
     """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
@@ -44,6 +47,25 @@ class Files(StaticFiles):
             if _accepts_gzip(Headers(scope=scope)):
                 return await _compressed_response(response)
         return response
+
+
+class GeneratedText:
+    """A text that the server has made, served as `Files` serves a file."""
+
+    def __init__(self, text: str, media_type: str) -> None:
+        self._body, self._media_type = text.encode(), media_type
+        self._compressed = gzip.compress(self._body, mtime=0)
+        self._etag = f'"{hashlib.sha256(self._body).hexdigest()[:32]}"'
+
+    def response(self, request: Request) -> Response:
+        headers = {"Cache-Control": "no-cache", "Vary": "Accept-Encoding", "ETag": f"W/{self._etag}"}
+        known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+        if self._etag in known or "*" in known:
+            return Response(status_code=304, headers=headers)
+        if _accepts_gzip(request.headers):
+            headers["Content-Encoding"] = "gzip"
+            return Response(self._compressed, headers=headers, media_type=self._media_type)
+        return Response(self._body, headers=headers, media_type=self._media_type)
 
 
 async def _compressed_response(file: FileResponse) -> Response:

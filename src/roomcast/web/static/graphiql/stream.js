@@ -9,11 +9,11 @@ const REFRESH_AT_SHARE = 0.8;
 
 /** What the user reads when the server closed the connection. */
 function closeText({ code, reason }, withSession) {
-  const said = `The connection was closed (${code}${reason && `: ${reason}`}).`;
-  if (code !== TOKEN_EXPIRED) return `${said} Run the subscription again to continue.`;
+  const description = `The connection was closed (${code}${reason && `: ${reason}`}).`;
+  if (code !== TOKEN_EXPIRED) return `${description} Run the subscription again to continue.`;
   return withSession
-    ? `${said} Run the subscription again: it gets a new token.`
-    : `${said} Put a new token into Headers and run the subscription again.`;
+    ? `${description} Run the subscription again: it gets a new token.`
+    : `${description} Put a new token into Headers and run the subscription again.`;
 }
 
 /** Calls `events.next` for each result and `events.end` once. Returns a function that closes the connection. */
