@@ -252,16 +252,18 @@ class AttackResult:
 
 
 async def sign_up(server: ServerProcess, name: str) -> str:
-    wire = await RawHttpConnection(server).open()
-    made = await wire.post(encode_post(SIGNUP, input={"username": name, "password": PASSWORD}))
-    await wire.close()
+    connection = await RawHttpConnection(server).open()
+    made = await connection.post(encode_post(SIGNUP, input={"username": name, "password": PASSWORD}))
+    await connection.close()
     return str(made["signup"]["tokens"]["accessToken"])
 
 
 async def prepare_attacker(server: ServerProcess) -> Attacker:
     token = await sign_up(server, "mallory")
     attacker = Attacker(server, token, "")
-    room = (await attacker.post(encode_post(CREATE, token, input={"name": "den"})))["data"]["createRoom"]["room"]["id"]
+    room = (await attacker.post(encode_post(CREATE, token, input={"name": "general"})))["data"]["createRoom"]["room"][
+        "id"
+    ]
     for number in range(ROWS):
         body = f"{number} " + BODIES[number % len(BODIES)][:3_990]
         await attacker.post(encode_post(SEND, token, input={"roomId": room, "body": body}))

@@ -37,19 +37,19 @@ async def position(person: UserClient, room_id: str) -> str:
 
 async def lose_after(app: RunningApp, cursor: str) -> None:
     """What a failover does to the room's log that had got as far as `cursor` on the standby."""
-    kept = parse_cursor(cursor)
-    room = kept.room_id.hex if app.roomcast.db.is_sqlite else kept.room_id
+    before_loss = parse_cursor(cursor)
+    room = before_loss.room_id.hex if app.roomcast.db.is_sqlite else before_loss.room_id
     async with app.roomcast.db.work() as work:
         connection = await work.session.connection()
         for statement in LOSE:
-            await connection.execute(sa.text(statement), {"room": room, "seq": kept.seq})
+            await connection.execute(sa.text(statement), {"room": room, "seq": before_loss.seq})
 
 
-async def until_lost_is_said(watching: ClientSubscription) -> str:
-    """The cursor of the event that says that the stream begins anew."""
-    event = await watching.next_event()
+async def wait_for_unrecovered(subscription: ClientSubscription) -> str:
+    """The cursor of the event that says that earlier events cannot be recovered."""
+    event = await subscription.next_event()
     while event.get("recovered") is not False:
-        event = await watching.next_event()
+        event = await subscription.next_event()
     return str(event["cursor"])
 
 
@@ -60,30 +60,33 @@ async def until_new_epoch(app: RunningApp, before: object) -> None:
 
 
 async def test_streams_restart_when_the_log_has_lost_events(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    await ann.send_messages(den, "kept")
-    kept = await position(ann, den)
-    async with ann.connect() as wire:
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    await ann.send_messages(room_id, "kept")
+    before_loss = await position(ann, room_id)
+    async with ann.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await events.wait_until_ready()
-        messages = await wire.subscribe(ROOM_MESSAGES, roomId=den)
+        messages = await connection.subscribe(ROOM_MESSAGES, roomId=room_id)
         await app.wait_for_streams(2)
-        await ann.send_messages(den, "lost")
+        await ann.send_messages(room_id, "lost")
         lost = (await events.next_event())["cursor"]
         assert (await messages.next_event())["cursor"] == lost
 
-        await lose_after(app, kept)
-        anew = parse_cursor(await until_lost_is_said(events))
-        assert (anew.seq, anew.epoch_mark == parse_cursor(kept).epoch_mark) == (parse_cursor(kept).seq, False)
+        await lose_after(app, before_loss)
+        restarted = parse_cursor(await wait_for_unrecovered(events))
+        assert (restarted.seq, restarted.epoch_mark == parse_cursor(before_loss).epoch_mark) == (
+            parse_cursor(before_loss).seq,
+            False,
+        )
         assert error_of(await messages.next_message()) == "RESUME_EXPIRED"
 
-        await ann.send_messages(den, "instead", "more")
+        await ann.send_messages(room_id, "instead", "more")
         assert [(await events.next_event())["message"]["body"] for _ in range(2)] == ["instead", "more"]
-        for old in (kept, lost):
-            again = await wire.subscribe(ROOM_EVENTS, roomId=den, after=old)
-            assert (await again.next_event())["recovered"] is False
+        for old in (before_loss, lost):
+            resumed = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=old)
+            assert (await resumed.next_event())["recovered"] is False
             assert (
-                error_of(await (await wire.subscribe(ROOM_MESSAGES, roomId=den, after=old)).next_message())
+                error_of(await (await connection.subscribe(ROOM_MESSAGES, roomId=room_id, after=old)).next_message())
                 == "RESUME_EXPIRED"
             )
 
@@ -91,21 +94,21 @@ async def test_streams_restart_when_the_log_has_lost_events(app: RunningApp, ann
 async def test_other_events_at_the_lost_seqs_are_noticed_at_once(
     app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The log has overtaken what was shown before anybody looked at its end."""
+    """The log has overtaken what was shown before anybody read its end."""
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
     monkeypatch.setattr(watchers, "CHECK_SECONDS", 60.0)
-    await asyncio.sleep(1.1)  # the looks that had begun are over
-    den = await ann.create_room("den")
-    kept = await position(ann, den)
-    async with ann.connect() as wire:
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    await asyncio.sleep(1.1)  # the reads that had begun are over
+    room_id = await ann.create_room("den")
+    before_loss = await position(ann, room_id)
+    async with ann.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await events.wait_until_ready()
-        await ann.send_messages(den, "lost", "lost as well")
+        await ann.send_messages(room_id, "lost", "lost as well")
         await events.next_events(2)
-        await lose_after(app, kept)
-        await ann.send_messages(den, "instead", "instead as well", "more")
-        anew = parse_cursor(await until_lost_is_said(events))
-        assert anew.seq in range(parse_cursor(kept).seq, parse_cursor(kept).seq + 4)
+        await lose_after(app, before_loss)
+        await ann.send_messages(room_id, "instead", "instead as well", "more")
+        restarted = parse_cursor(await wait_for_unrecovered(events))
+        assert restarted.seq in range(parse_cursor(before_loss).seq, parse_cursor(before_loss).seq + 4)
 
 
 async def test_a_gap_after_a_cut_bus_reveals_a_replaced_log(
@@ -114,70 +117,70 @@ async def test_a_gap_after_a_cut_bus_reveals_a_replaced_log(
     monkeypatch.setattr(hub, "TAIL_SECONDS", 60.0)
     monkeypatch.setattr(watchers, "CHECK_SECONDS", 60.0)
     await asyncio.sleep(1.1)
-    den = await ann.create_room("den")
-    kept = await position(ann, den)
-    async with ann.connect() as wire:
-        events = await wire.subscribe(ROOM_EVENTS, roomId=den)
+    room_id = await ann.create_room("den")
+    before_loss = await position(ann, room_id)
+    async with ann.connect() as connection:
+        events = await connection.subscribe(ROOM_EVENTS, roomId=room_id)
         await events.wait_until_ready()
-        await ann.send_messages(den, "lost")
+        await ann.send_messages(room_id, "lost")
         await events.next_event()
-        deaf, app.roomcast.hub.on_frame = app.roomcast.hub.on_frame, lambda frame: None  # type: ignore[method-assign]
-        await lose_after(app, kept)
-        await ann.send_messages(den, "instead", "more")
-        app.roomcast.hub.on_frame = deaf  # type: ignore[method-assign]
-        app.roomcast.hub.on_resync([f"room:{local_id('room', den)}"])
-        await until_lost_is_said(events)
+        on_frame, app.roomcast.hub.on_frame = app.roomcast.hub.on_frame, lambda frame: None  # type: ignore[method-assign]
+        await lose_after(app, before_loss)
+        await ann.send_messages(room_id, "instead", "more")
+        app.roomcast.hub.on_frame = on_frame  # type: ignore[method-assign]
+        app.roomcast.hub.on_resync([f"room:{local_id('room', room_id)}"])
+        await wait_for_unrecovered(events)
 
 
 async def test_other_processes_follow(make_app: MakeApp, app: RunningApp, ann: UserClient, bob: UserClient) -> None:
-    other, den = await make_app(), await ann.create_room("den", memberIds=[bob.id])
-    hall = await ann.create_room("hall")
-    kept, before = await position(ann, den), app.roomcast.backend.epoch_tracker.current
-    await ann.send_messages(den, "lost")
-    lost = await position(ann, den)
-    async with at(other, ann) as ann_there, ann_there.connect() as wire, ann.connect() as here:
-        await (await here.subscribe(ROOM_EVENTS, roomId=den)).wait_until_ready()
-        events = await wire.subscribe(ROOM_EVENTS, roomId=hall)
+    other, room_id = await make_app(), await ann.create_room("den", memberIds=[bob.id])
+    other_room_id = await ann.create_room("hall")
+    before_loss, before = await position(ann, room_id), app.roomcast.backend.epoch_tracker.current
+    await ann.send_messages(room_id, "lost")
+    lost = await position(ann, room_id)
+    async with at(other, ann) as ann_there, ann_there.connect() as connection, ann.connect() as ann_connection:
+        await (await ann_connection.subscribe(ROOM_EVENTS, roomId=room_id)).wait_until_ready()
+        events = await connection.subscribe(ROOM_EVENTS, roomId=other_room_id)
         await events.wait_until_ready()
-        await lose_after(app, kept)
-        await until_lost_is_said(events)
+        await lose_after(app, before_loss)
+        await wait_for_unrecovered(events)
         await until_new_epoch(app, before)
         assert app.roomcast.backend.epoch_tracker.current == other.roomcast.backend.epoch_tracker.current
-        await ann.send_messages(den, "instead", "more")
-        again = await wire.subscribe(ROOM_EVENTS, roomId=den, after=lost)
-        assert (await again.next_event())["recovered"] is False
+        await ann.send_messages(room_id, "instead", "more")
+        resumed = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=lost)
+        assert (await resumed.next_event())["recovered"] is False
 
 
 async def test_lost_events_are_noticed_in_a_process_without_readers(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    kept, before = await position(ann, den), app.roomcast.backend.epoch_tracker.current
-    await ann.send_messages(den, "lost")
-    lost = await position(ann, den)
-    await lose_after(app, kept)
+    room_id = await ann.create_room("den")
+    before_loss, before = await position(ann, room_id), app.roomcast.backend.epoch_tracker.current
+    await ann.send_messages(room_id, "lost")
+    lost = await position(ann, room_id)
+    await lose_after(app, before_loss)
     await until_new_epoch(app, before)
-    await ann.send_messages(den, "instead", "more")
-    async with ann.connect() as wire:
-        again = await wire.subscribe(ROOM_EVENTS, roomId=den, after=lost)
-        assert (await again.next_event())["recovered"] is False
+    await ann.send_messages(room_id, "instead", "more")
+    async with ann.connect() as connection:
+        resumed = await connection.subscribe(ROOM_EVENTS, roomId=room_id, after=lost)
+        assert (await resumed.next_event())["recovered"] is False
 
 
 async def test_an_inbox_drops_lost_events(app: RunningApp, ann: UserClient, bob: UserClient) -> None:
-    den = await ann.create_room("den", memberIds=[bob.id])
-    kept = await position(ann, den)
-    async with open_inbox(bob) as (watching, _):
-        await ann.send_messages(den, "lost", "lost as well")
-        await until_unread(watching, den, 2)
-        await lose_after(app, kept)
-        await until_unread(watching, den, 0)
-        await ann.send_messages(den, "instead")
-        await until_unread(watching, den, 1)
+    room_id = await ann.create_room("den", memberIds=[bob.id])
+    before_loss = await position(ann, room_id)
+    async with open_inbox(bob) as (subscription, _):
+        await ann.send_messages(room_id, "lost", "lost as well")
+        await until_unread(subscription, room_id, 2)
+        await lose_after(app, before_loss)
+        await until_unread(subscription, room_id, 0)
+        await ann.send_messages(room_id, "instead")
+        await until_unread(subscription, room_id, 1)
 
 
 async def test_a_lost_epoch_is_never_used_again(app: RunningApp, ann: UserClient) -> None:
-    den = await ann.create_room("den")
-    kept, first = await position(ann, den), app.roomcast.backend.epoch_tracker.current
-    await ann.send_messages(den, "lost")
-    await lose_after(app, kept)
+    room_id = await ann.create_room("den")
+    before_loss, first = await position(ann, room_id), app.roomcast.backend.epoch_tracker.current
+    await ann.send_messages(room_id, "lost")
+    await lose_after(app, before_loss)
     await until_new_epoch(app, first)
     second = app.roomcast.backend.epoch_tracker.current
     async with app.roomcast.db.work() as work:

@@ -150,7 +150,7 @@ async def test_an_inbox_finds_threads_with_lost_frames(
 
 
 class ThreadCache:
-    """A client's copy of its unread threads, kept by inbox events. Loaded anew after each snapshot."""
+    """A client's copy of its unread threads, kept by inbox events. Replaced by each snapshot."""
 
     def __init__(self, person: UserClient, subscription: ClientSubscription) -> None:
         self._person, self._subscription = person, subscription

@@ -165,9 +165,11 @@ def test_a_breaking_change_planted_in_the_code_fails_make_check(tmp_path: Path) 
     assert make(tmp_path) == (True, "released  ok (changes since 1.0.0: 0, all in CHANGELOG.md)\n")
     server = tmp_path / "src" / "roomcast" / "api" / "schema" / "server.py"
     server.write_text(server.read_text().replace("    version: str = ", "    version: str | None = "))
-    passed, said = make(tmp_path)
-    assert (passed, said.splitlines()[0]) == (False, "released  failed")
-    assert "  `ServerInfo.version`: Field ServerInfo.version changed type from String! to String." in said.splitlines()
+    passed, output = make(tmp_path)
+    assert (passed, output.splitlines()[0]) == (False, "released  failed")
+    assert (
+        "  `ServerInfo.version`: Field ServerInfo.version changed type from String! to String." in output.splitlines()
+    )
     (tmp_path / "CHANGELOG.md").write_text(log("- `ServerInfo.version` may be null."))
     assert make(tmp_path) == (True, "released  ok (changes since 1.0.0: 1, all in CHANGELOG.md)\n")
 

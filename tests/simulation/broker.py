@@ -30,7 +30,7 @@ class SimulatedBroker:
 
 
 class BrokerConnection(BrokerBackend):
-    """One process's connection, made anew after each cut."""
+    """One process's connection, made again after each cut."""
 
     def __init__(self, url: str, inbox: IncomingQueue, broker: SimulatedBroker) -> None:
         super().__init__(url, inbox)

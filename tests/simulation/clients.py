@@ -295,7 +295,7 @@ class SocketClient:
         self._incoming.put_nowait(self._text(type="subscribe", id=id_, payload=payload))
 
     async def _restart(self, one: Subscription) -> None:
-        """Complete it and subscribe anew under the same id, more than once if it must be."""
+        """Complete it and subscribe again under the same id, up to three times."""
         for _ in range(self._faults.random.choice([1, 2, 3])):
             if one.id is None or isinstance(one, InboxSubscription):
                 return

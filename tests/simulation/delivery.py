@@ -211,7 +211,7 @@ class SimulatedClient:
     def __init__(self, world: World, process: Process, log: InMemoryLog, person: str) -> None:
         self._world, self._process, self._log, self.person = world, process, log, person
         self._faults = world.faults
-        self._speaks = world.random.random() < 0.6
+        self._has_control_events = world.random.random() < 0.6
         self._is_personal = world.random.random() < 0.4
         self.name = f"{person} in {log.topic}"
         self.ledger = Ledger(log, person, self.name)
@@ -297,7 +297,7 @@ class SimulatedClient:
         if after is None:
             return epoch, tail, None, Reader.start_live
         if after > tail or self._epoch != epoch.int:
-            return epoch, tail, None, self._start_anew
+            return epoch, tail, None, self._start_unrecovered
         return epoch, tail, after, partial(self._start_after, after, epoch)
 
     def _start_after(self, after: int, epoch: UUID, reader: Reader) -> None:
@@ -306,16 +306,20 @@ class SimulatedClient:
         else:
             reader.start_unrecovered()
 
-    def _start_anew(self, reader: Reader) -> None:
-        if not self._speaks:  # roomMessages answers RESUME_EXPIRED
+    def _start_unrecovered(self, reader: Reader) -> None:
+        if not self._has_control_events:  # roomMessages answers RESUME_EXPIRED
             self.ledger.reset(None)
         reader.start_unrecovered()
 
     async def _attach(self, outbox: Outbox, admitted: UUID, tail: int, after: int | None) -> Reader:
-        hub, key = self._process.hub, (self._speaks, self._is_personal)
+        hub, key = self._process.hub, (self._has_control_events, self._is_personal)
         epoch = self._process.epoch
         script: Any = partial(
-            SimulatedRenderer, self._faults, epoch, is_personal=self._is_personal, speaks=self._speaks
+            SimulatedRenderer,
+            self._faults,
+            epoch,
+            is_personal=self._is_personal,
+            has_control_events=self._has_control_events,
         )
         async with hub.topic(self._log.topic) as topic:
             if topic is None:

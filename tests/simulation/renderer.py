@@ -13,12 +13,17 @@ from tests.simulation.truth import Fact
 
 
 class SimulatedRenderer:
-    """What a document shows of an entry (`realtime.Renderer`). `speaks`: it also shows its beginnings and its end."""
+    """What a document shows of an entry (`realtime.Renderer`). `has_control_events`: it also sends Ready and Ended."""
 
     state = None
 
-    def __init__(self, faults: Faults, epoch: SimulatedEpoch, *, is_personal: bool, speaks: bool) -> None:
-        self._faults, self._epoch, self.is_personal, self._speaks = faults, epoch, is_personal, speaks
+    def __init__(self, faults: Faults, epoch: SimulatedEpoch, *, is_personal: bool, has_control_events: bool) -> None:
+        self._faults, self._epoch, self.is_personal, self._has_control_events = (
+            faults,
+            epoch,
+            is_personal,
+            has_control_events,
+        )
 
     @asynccontextmanager
     async def render(self, entries: Sequence[FeedEntry], *, replayed: bool) -> AsyncIterator["SimulatedRenderer.Pass"]:
@@ -41,10 +46,14 @@ class SimulatedRenderer:
         return FeedEntry(seq, signal)
 
     def ready(self, seq: int, *, recovered: bool, replayed_count: int) -> FeedEntry | None:
-        return FeedEntry(seq, {"ready": seq, "recovered": recovered, "count": replayed_count}) if self._speaks else None
+        return (
+            FeedEntry(seq, {"ready": seq, "recovered": recovered, "count": replayed_count})
+            if self._has_control_events
+            else None
+        )
 
     def ended(self, seq: int, reason: Any) -> FeedEntry | None:
-        return FeedEntry(seq, {"ended": seq, "reason": reason}) if self._speaks else None
+        return FeedEntry(seq, {"ended": seq, "reason": reason}) if self._has_control_events else None
 
 
 def _payload(event: Any, person: Hashable, epoch: int) -> bytes | None:

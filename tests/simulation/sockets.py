@@ -51,7 +51,7 @@ REPAIR_SECONDS = 65.0
 """After the last fault: every time-out has passed, one after another."""
 
 SETTLE_SECONDS = 90.0
-"""An inbox that nothing was heard for counts anew within a minute."""
+"""An inbox that got no frame counts all rooms within a minute."""
 
 PROMPT_SECONDS = 2.5
 """Within these a healthy system shows an event whose frame was lost, and ends what a session or member has lost."""
