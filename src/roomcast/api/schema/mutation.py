@@ -97,7 +97,7 @@ def mutation(resolver: Resolver | None = None, *, signed_out: bool = False, one_
     served.__annotations__["return"] = payload
     if fields:
         served.__annotations__["input"] = Annotated[
-            _input_type(name, fields, one_of=one_of), describe("What to do, and with what.")
+            _input_type(name, fields, one_of=one_of), describe(f"See `{name}Input`.")
         ]
     return strawberry.mutation(resolver=served, description=_description(resolver))
 
