@@ -1,8 +1,10 @@
 """A task that is cancelled at any await leaves no connection inside a transaction, and loses no later commit."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -141,6 +143,36 @@ async def test_a_commit_whose_caller_is_cancelled_publishes_its_events(proxy: Po
     await db.close()
     assert len(published) == 1
     assert db.refused_connections == 0
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts the open files of the process")
+async def test_a_task_cancelled_while_it_opens_the_file_leaves_no_open_file(database_url: str) -> None:
+    path = database_url.removeprefix("sqlite:///")
+
+    def open_files() -> int:
+        return sum(os.path.realpath(link).startswith(path) for link in Path("/proc/self/fd").iterdir())
+
+    async def read(db: Database) -> None:
+        async with db.read() as session:
+            await event_log.epoch(session)
+
+    db, loop = Database(database_url), asyncio.get_running_loop()
+    started = loop.time()
+    await read(db)
+    duration = loop.time() - started
+    await db.close()
+    cancelled = 0
+    for moment in range(MOMENTS):
+        db = Database(database_url)
+        task = asyncio.create_task(read(db))
+        await asyncio.sleep(moment / MOMENTS * duration)
+        task.cancel()
+        await asyncio.wait([task])
+        cancelled += task.cancelled()
+        await db.close()
+        assert open_files() == 0
+    assert cancelled
 
 
 async def test_a_connection_returned_to_the_pool_inside_a_transaction_is_not_reused(app: RunningApp) -> None:

@@ -67,13 +67,13 @@ class Connection(aiosqlite.Connection):
     _in_transaction = False
     """Whether a transaction is open once all steps that were sent to the thread have run."""
 
-    def __del__(self) -> None:
-        # SQLAlchemy drops a connection without closing it if the task that opens it is cancelled. aiosqlite would warn.
-        if self._connection is not None:
-            self.stop()
-
     def cursor(self) -> Any:
         return Cursor(self)
+
+    async def create_function(self, *definition: Any, **options: Any) -> None:
+        """Define a function before the next statement, without a wait. SQLAlchemy calls it for each new connection, and
+        would drop the connection without closing it if the task were cancelled there."""
+        self._tx.put_nowait((None, partial(self._conn.create_function, *definition, **options)))
 
     def begin(self, statement: str) -> None:
         """Begin a transaction together with its first statement, which raises if another process has locked
@@ -158,11 +158,11 @@ PRAGMAS = (
 )
 
 
-def connect(path: str, *, is_reader: bool = False, **options: Any) -> Connection:
+async def connect(path: str, *, is_reader: bool = False, **options: Any) -> Connection:
     """SQLAlchemy's `async_creator_fn`. The thread is a daemon, so that it does not keep a stopping process alive.
 
-    The pragmas are set in the thread, in the same step that opens the file: a task that is cancelled between the two
-    would leave a connection without them.
+    The pragmas are set in the thread, in the same step that opens the file: between the two, a cancelled task would
+    leave a connection without them. If the task is cancelled, the file is closed again before this raises.
     """
 
     def open_file() -> sqlite3.Connection:
@@ -175,4 +175,16 @@ def connect(path: str, *, is_reader: bool = False, **options: Any) -> Connection
     connection = Connection(open_file, iter_chunk_size=64)
     connection._deferred_steps = []
     connection._thread.daemon = True
+    opening = asyncio.ensure_future(_opened(connection))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])  # the thread must not outlive the event loop to which it answers
+        if opening.exception() is None:
+            await connection.close()
+        raise
+
+
+async def _opened(connection: Connection) -> Connection:
+    await connection
     return connection
