@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from roomcast.core import compiled_statements, direct_queries
 
-BACKGROUND = ("FROM sessions", "SELECT room_heads.room_id, room_heads.last_seq", "FROM store")
-"""Parts of the statements that each process executes every second: ended sessions, log tails, the epoch."""
+BACKGROUND = ("FROM sessions", "SELECT room_heads.room_id, room_heads.last_seq", "FROM store", "pg_walfile_name")
+"""Parts of the statements that each process executes every second: ended sessions, log tails, the epoch, PostgreSQL's
+timeline."""
 
 
 @contextmanager
