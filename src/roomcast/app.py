@@ -42,7 +42,7 @@ from roomcast.messages.actions import MessageSender
 from roomcast.realtime.bus.bus import Bus
 from roomcast.realtime.hub import Hub
 from roomcast.settings import OnOff, RoomCreation, Settings, incoming_folder, secret_keys
-from roomcast.startup import account_rules, log_setup_token, prepare_database
+from roomcast.startup import account_rules, claim_storage, log_setup_token, prepare_database
 from roomcast.uploads import cleanup
 from roomcast.uploads.links import Links
 from roomcast.uploads.receiving import UploadReceiver
@@ -118,6 +118,7 @@ async def open_roomcast(settings: Settings, passwords: Passwords | None = None) 
     stopped, too. Raises WrongSetting, for example for a database that is not migrated.
     """
     await prepare_database(settings)
+    await claim_storage(settings)
     async with AsyncExitStack() as stack:
         roomcast = await _start(stack, settings, passwords or Passwords())
         for task in roomcast.periodic_tasks():

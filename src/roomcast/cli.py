@@ -5,6 +5,7 @@ import sqlite3
 import sys
 from pathlib import Path
 from typing import Annotated
+from uuid import UUID
 
 import typer
 import uvicorn
@@ -14,6 +15,7 @@ from roomcast.accounts import administration
 from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api.schema import root
+from roomcast.components import open_storage
 from roomcast.core import event_log, migrations, sqlite
 from roomcast.core.db import Database, driver_url
 from roomcast.core.errors import Refused
@@ -21,7 +23,8 @@ from roomcast.doctor import run_checks
 from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.serving import app_alone
 from roomcast.settings import Settings, WrongSetting, data_folder, load_settings, set_private_umask
-from roomcast.startup import create_keys_and_folders, prepare_database, start_logs
+from roomcast.startup import claim_storage, create_keys_and_folders, prepare_database, start_logs
+from roomcast.uploads import ownership
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
 
@@ -46,7 +49,7 @@ def serve(host: Host = None, port: Port = None) -> None:
     settings = load_settings(**overrides)
     start_logs(settings)
     create_keys_and_folders(settings)
-    asyncio.run(prepare_database(settings))
+    asyncio.run(_prepare(settings))
     several = settings.workers > 1
     uvicorn.run(
         "roomcast.asgi:app" if several else app_alone(settings),
@@ -99,6 +102,14 @@ def after_restore() -> None:
 
 
 @app.command()
+def adopt_storage() -> None:
+    """Make the stored uploads those of this database, after a start was refused because they belong to another one.
+
+    Uploads that the database does not know are deleted a day after they were stored."""
+    print(f"The stored files belong to installation {asyncio.run(_adopt_storage(load_settings()))} now.")
+
+
+@app.command()
 def doctor() -> None:
     """Check the settings, the database, the bus and the storage, and print what to do about each problem."""
     findings = asyncio.run(run_checks(load_settings()))
@@ -142,6 +153,11 @@ def reset_password(
     print(f"{username} has a new password and is signed out everywhere.")
 
 
+async def _prepare(settings: Settings) -> None:
+    await prepare_database(settings)
+    await claim_storage(settings)
+
+
 async def _reset_password(settings: Settings, username: str, password: str) -> None:
     await prepare_database(settings)
     hashed = await _hash_password(password, username)
@@ -159,6 +175,15 @@ async def _begin_epoch(settings: Settings) -> None:
     try:
         async with db.work() as work:
             await event_log.begin_epoch(work.session)
+    finally:
+        await db.close()
+
+
+async def _adopt_storage(settings: Settings) -> UUID:
+    await prepare_database(settings)
+    db = Database(settings.database_url)
+    try:
+        return await ownership.adopt(db, open_storage(settings))
     finally:
         await db.close()
 

@@ -1,13 +1,15 @@
 """Steps before a server starts: logging, keys and folders, and the schema of the database."""
 
+import asyncio
 import logging
 import sys
 from uuid import UUID
 
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.policy import SignupMode as AccountSignupMode
-from roomcast.components import is_push_enabled
+from roomcast.components import is_push_enabled, open_storage
 from roomcast.core import migrations
+from roomcast.core.db import Database
 from roomcast.core.keys import derive_key
 from roomcast.core.telemetry import configure_logs
 from roomcast.settings import (
@@ -20,8 +22,12 @@ from roomcast.settings import (
     secret_keys,
     vapid_key,
 )
+from roomcast.uploads import ownership
 
 logger = logging.getLogger("roomcast")
+
+STORAGE_SECONDS = 5.0
+"""How long a storage may take to tell whose it is, when a process starts."""
 
 
 def start_logs(settings: Settings) -> None:
@@ -57,6 +63,24 @@ async def prepare_database(settings: Settings) -> None:
             f"the database is at revision {found or 'none'}, this release needs {wanted}: run `roomcast migrate`, "
             "or set ROOMCAST_MIGRATE_ON_START=true"
         )
+
+
+async def claim_storage(settings: Settings) -> None:
+    """Check that the uploads belong to this database. Raises WrongSetting.
+
+    A storage that does not answer is no reason not to start: until it has been checked, nothing in it is swept.
+    """
+    db, storage = Database(settings.database_url), open_storage(settings)
+    try:
+        async with asyncio.timeout(STORAGE_SECONDS):
+            await ownership.claim(db, storage)
+    except ownership.ForeignStorage as error:
+        raise WrongSetting(str(error)) from None
+    except Exception as error:  # the drivers of storages raise many kinds of errors
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        logger.warning("it could not be checked whether the stored files belong to this database: %s", reason)
+    finally:
+        await db.close()
 
 
 def account_rules(settings: Settings, key: bytes, epoch: UUID) -> AccountRules:

@@ -1,53 +1,20 @@
 """Files in an S3 bucket, tested on a real server: they are stored, served and deleted as in a folder."""
 
-import json
-import os
-import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from roomcast.doctor import run_checks
-from roomcast.uploads import cleanup
+from roomcast.uploads import cleanup, ownership
 from roomcast.uploads.bucket import Bucket
-from tests import servers
 from tests.api_clients import sign_up
-from tests.children import free_port
 from tests.conftest import MakeApp
 from tests.messages.documents import DELETE
 from tests.running_app import settings_for
 from tests.uploads.documents import code, fetch, picture, post, put, ticket
 
-BUCKETS = [{"name": "files"}]
-FOLDER = Path(__file__).parent
-START = 'import S3rver from "s3rver"; new S3rver(JSON.parse(process.argv[1])).run().then(() => console.log("ready"));'
-
-
-@pytest.fixture(scope="session")
-def bucket_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of an empty bucket: ROOMCAST_TEST_S3_URL, or one on a server started for these tests."""
-    if configured := os.environ.get("ROOMCAST_TEST_S3_URL"):
-        yield configured
-        return
-    if shutil.which("node") is None or not (FOLDER / "node_modules" / "s3rver").is_dir():
-        servers.skip("no S3 here: run make test, or npm ci in tests/uploads, or set ROOMCAST_TEST_S3_URL")
-    port = free_port()
-    data = tmp_path_factory.mktemp("s3")
-    options = {"port": port, "address": "127.0.0.1", "silent": True, "directory": str(data)}
-    command = ["node", "--input-type=module", "--eval", START, json.dumps({**options, "configureBuckets": BUCKETS})]
-    with subprocess.Popen(command, cwd=FOLDER, stdout=subprocess.PIPE) as server:
-        assert server.stdout is not None
-        try:
-            assert server.stdout.readline() == b"ready\n"
-            yield f"s3+http://S3RVER:S3RVER@127.0.0.1:{port}/files/of%20chat"
-        finally:
-            server.kill()
-
 
 async def names(url: str) -> list[str]:
-    return sorted([blob.name async for page in Bucket(url).list_blobs() for blob in page])
+    found = [blob.name async for page in Bucket(url).list_blobs() for blob in page]
+    return sorted(name for name in found if name != ownership.MARKER)
 
 
 async def test_files_are_stored_served_and_deleted_in_a_bucket(make_app: MakeApp, bucket_url: str) -> None:

@@ -10,7 +10,7 @@ from sqlmodel import func, select
 
 from roomcast.core.clock import now
 from roomcast.core.ids import uuid7
-from roomcast.uploads import actions, cleanup
+from roomcast.uploads import actions, cleanup, ownership
 from roomcast.uploads.models import File
 from roomcast.uploads.policy import UNUSED_RETENTION
 from tests.api_clients import UserClient
@@ -20,7 +20,8 @@ from tests.uploads.documents import SEND, code, codes, fetch, picture, post, put
 
 
 def stored(app: RunningApp) -> list[Path]:
-    return [path for path in (app.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
+    files = (app.roomcast.settings.data_dir / "uploads").rglob("*")
+    return [path for path in files if path.is_file() and path.name != ownership.MARKER]
 
 
 async def rows(app: RunningApp) -> int:

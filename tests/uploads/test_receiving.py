@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from roomcast.core.clock import now
+from roomcast.uploads import ownership
 from roomcast.uploads.links import Links
 from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeApp
@@ -21,7 +22,8 @@ LINKS = Links([SECRET.encode()])
 
 def stored(app: RunningApp) -> list[Path]:
     """All files in the uploads folder, incomplete ones included."""
-    return [path for path in (app.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
+    files = (app.roomcast.settings.data_dir / "uploads").rglob("*")
+    return [path for path in files if path.is_file() and path.name != ownership.MARKER]
 
 
 async def streamed(*chunks: bytes) -> AsyncIterator[bytes]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from roomcast.uploads import ownership
 from roomcast.uploads.limits import Slots
 from tests.api_clients import UserClient, sign_up
 from tests.conftest import MakeApp
@@ -24,7 +25,8 @@ on_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def stored(app: RunningApp) -> list[Path]:
-    return [path for path in (app.roomcast.settings.data_dir / "uploads").rglob("*") if path.is_file()]
+    files = (app.roomcast.settings.data_dir / "uploads").rglob("*")
+    return [path for path in files if path.is_file() and path.name != ownership.MARKER]
 
 
 async def response_to_trickle(app: RunningApp, url: str) -> bytes:

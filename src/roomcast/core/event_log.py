@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel, col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
-from roomcast.core.columns import JSON, IdField, SeqField, TimeField, table
+from roomcast.core.clock import now
+from roomcast.core.columns import JSON, IdField, SeqField, TextField, TimeField, table
 from roomcast.core.direct_queries import DirectQuery, execute_direct, fetch_direct_rows
 from roomcast.core.errors import BadUserInput
 from roomcast.core.events import Event, from_facts
@@ -68,12 +69,18 @@ class Store(SQLModel, table=True):
     """One row with the epoch of the data. A restore from a backup starts a new epoch.
 
     `timeline`: PostgreSQL's timeline when the epoch began. None with SQLite, and until a server has started.
+    `installation_id`: also stored beside the uploads, so that no other database deletes them; None until a server has
+    started. `deletions_held_until`: stored bytes of files are not deleted before, because a backup is reading them.
+    `moved_to`: the database that this one was copied to; no server may use this one any more.
     """
 
     __tablename__ = "store"
     id: int = Field(default=1, primary_key=True, sa_column_kwargs={"autoincrement": False})
     epoch: UUID = IdField(default_factory=uuid7)
     timeline: int | None = None
+    installation_id: UUID | None = IdField(default=None, nullable=True)
+    deletions_held_until: datetime | None = TimeField(default=None, nullable=True)
+    moved_to: str | None = TextField(default=None, nullable=True)
 
 
 async def open_log(session: AsyncSession, room_id: UUID, at: datetime) -> None:
@@ -215,6 +222,23 @@ async def timeline(session: AsyncSession) -> int | None:
 async def record_timeline(session: AsyncSession, present: int) -> None:
     """Store this timeline as that of the epoch, if none is stored."""
     await session.exec(sa.update(Store).where(col(Store.timeline).is_(None)).values(timeline=present))
+
+
+async def installation_id(session: AsyncSession) -> UUID | None:
+    """The id of the installation. None until a server has started on this database."""
+    return (await session.exec(select(Store.installation_id))).one()
+
+
+async def set_installation_id(session: AsyncSession, chosen: UUID) -> UUID:
+    """Store this id unless another process has stored one. Returns the stored one."""
+    await session.exec(sa.update(Store).where(col(Store.installation_id).is_(None)).values(installation_id=chosen))
+    return (await session.exec(select(Store.installation_id))).one() or chosen
+
+
+async def deletions_are_held(session: AsyncSession) -> bool:
+    """Whether a backup is reading the stored bytes of files, so that none may be deleted now."""
+    until = (await session.exec(select(Store.deletions_held_until))).one()
+    return until is not None and until > now()
 
 
 async def prove_writable(session: AsyncSession) -> None:

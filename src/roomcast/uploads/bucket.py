@@ -5,11 +5,13 @@ headers.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import obstore
+from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
 
 from roomcast.uploads.storage import CHUNK_BYTES, PAGE_SIZE, Blob
@@ -38,6 +40,13 @@ class Bucket:
 
     async def put(self, name: str, path: Path) -> None:
         await obstore.put_async(self._store, name, path)
+
+    async def create(self, name: str, content: bytes) -> None:
+        with suppress(FileNotFoundError):
+            await self.size(name)  # for services that ignore the condition of the next request
+            return
+        with suppress(AlreadyExistsError):
+            await obstore.put_async(self._store, name, content, mode="create")
 
     async def size(self, name: str) -> int:
         return int((await obstore.head_async(self._store, name))["size"])

@@ -88,3 +88,11 @@ def blob_name(file_id: UUID, sha256: str) -> str:
 def thumbnail_name(name: str) -> str:
     """The name of the thumbnail of a stored picture."""
     return f"{name}-thumbnail"
+
+
+def file_id(name: str) -> UUID | None:
+    """The id of the file whose bytes have this name; None for foreign names, which are never deleted."""
+    try:
+        return UUID(hex=name.partition("-")[0])
+    except ValueError:
+        return None

@@ -1,6 +1,6 @@
 """Reads of files."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 from roomcast.core.actor import Actor
 from roomcast.core.columns import table
 from roomcast.core.direct_queries import DirectQuery, count
-from roomcast.uploads.models import File, FileRow
+from roomcast.uploads.models import File, FileRow, blob_name, file_id
 
 _FILES = table(File)
 _LOCK_FILES = (
@@ -25,6 +25,16 @@ _LOCK_FILES = (
 async def files_by_id(session: AsyncSession, ids: Collection[UUID]) -> dict[UUID, File]:
     rows = await session.exec(select(File).where(col(File.id).in_(ids)))
     return {file.id: file for file in rows}
+
+
+async def has_files(session: AsyncSession) -> bool:
+    return (await session.exec(select(File.id).limit(1))).first() is not None
+
+
+async def known_blobs(session: AsyncSession, names: Sequence[str]) -> set[str]:
+    """The stored bytes that belong to files of the database, among those with these names."""
+    files = await files_by_id(session, {id_ for name in names if (id_ := file_id(name)) is not None})
+    return {blob_name(file.id, file.sha256) for file in files.values() if file.sha256 is not None}
 
 
 def lock_files_query(ids: Collection[UUID]) -> DirectQuery[FileRow]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -31,6 +32,9 @@ class Storage(Protocol):
 
     async def put(self, name: str, path: Path) -> None:
         """Store the file at `path` under this name: completely or not at all, also after a crash. May move the file."""
+
+    async def create(self, name: str, content: bytes) -> None:
+        """Store these few bytes under this name, completely or not at all. Does nothing if the name exists."""
 
     async def size(self, name: str) -> int:
         """The size in bytes. Raises FileNotFoundError."""
@@ -68,6 +72,9 @@ class Folder:
     async def put(self, name: str, path: Path) -> None:
         await asyncio.to_thread(_move, path, self._path(name))
 
+    async def create(self, name: str, content: bytes) -> None:
+        await asyncio.to_thread(_create, self._path(name), content)
+
     async def size(self, name: str) -> int:
         return (await asyncio.to_thread(self._path(name).stat)).st_size
 
@@ -88,11 +95,12 @@ class Folder:
         return self._root / name.partition("-")[2][:2] / name
 
 
-def make_folder(path: Path) -> None:
+def make_folder(path: Path) -> Path:
     """Create a folder that only this account can read. A folder of another account is used as it is."""
     path.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
     with suppress(PermissionError):
         path.chmod(FOLDER_MODE)
+    return path
 
 
 def _move(path: Path, target: Path) -> None:
@@ -107,6 +115,21 @@ def _move(path: Path, target: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _create(target: Path, content: bytes) -> None:
+    """A hard link fails where the name exists, unlike a rename."""
+    handle, name = tempfile.mkstemp(dir=make_folder(target.parent))
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(handle)
+        with suppress(FileExistsError):
+            target.hardlink_to(temporary)
+    finally:
+        temporary.unlink()
 
 
 def _list_folder(part: Path) -> list[Blob]:
