@@ -11,7 +11,7 @@ PAGE := src/roomcast/web/static/app
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test clients faults simulate chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
+.PHONY: help run test clients deployment faults simulate chaos bench bench-quick profile fuzz check check-fast check-format check-lint check-types check-imports
 .PHONY: check-schema check-described check-released check-hosts check-hashes check-page fmt schema page lock dist clean
 
 help: ## List these commands.
@@ -22,7 +22,7 @@ run: .venv/.run ## Start the server; settings come from the environment and .env
 
 # Tests with Node packages or a browser are a target of their own: together the two would take more than ten minutes.
 CLIENT_TESTS := tests/browser tests/clients tests/codegen tests/conformance
-TEST := $(BIN)/pytest -m 'not faults and not chaos' --numprocesses=2 --dist=loadfile
+TEST := $(BIN)/pytest -m 'not faults and not chaos and not deployment' --numprocesses=2 --dist=loadfile
 
 test: .venv/.dev tests/uploads/node_modules/.ready ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
 	@$(TEST) $(CLIENT_TESTS:%=--ignore=%) $(PYTEST_ARGS)
@@ -30,8 +30,11 @@ test: .venv/.dev tests/uploads/node_modules/.ready ## Run the tests, two files a
 clients: .venv/.dev $(NODE_PACKAGES) $(CODEGEN)/.ready ## Test the pages in Chromium, client libraries and code generators.
 	@$(TEST) $(CLIENT_TESTS) $(PYTEST_ARGS)
 
+deployment: .venv/.dev ## Build the image, run the files of deploy/ with their own tools, and several processes behind proxies.
+	@$(BIN)/pytest -m deployment --numprocesses=2 --dist=loadfile tests/deployment $(PYTEST_ARGS)
+
 faults: .venv/.dev $(NODE_PACKAGES) ## Cut, freeze and kill sockets, servers, brokers and databases, in short forms (some minutes).
-	@$(BIN)/pytest -m 'faults or chaos' --numprocesses=2 --dist=loadgroup $(PYTEST_ARGS)
+	@$(BIN)/pytest -m '(faults or chaos) and not deployment' --numprocesses=2 --dist=loadgroup $(PYTEST_ARGS)
 
 simulate: .venv/.dev ## Run SEEDS=10000 seeds of the simulation; SIMULATE_ARGS='--world sockets --seed 7' replays one.
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(SIMULATE_ARGS)

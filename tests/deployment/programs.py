@@ -1,0 +1,36 @@
+"""Programs of Debian packages that these tests run: proxies, poolers, container tools."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+from tests import servers
+
+PACKAGES = {
+    "buildah": "buildah",
+    "caddy": "caddy",
+    "debootstrap": "debootstrap",
+    "haproxy": "haproxy",
+    "nginx": "nginx",
+    "pgbouncer": "pgbouncer",
+    "podman": "podman",
+    "promtool": "prometheus",
+    "runc": "runc",
+    "systemd-analyze": "systemd",
+}
+"""The Debian package of each program."""
+
+
+def find(name: str) -> str:
+    """The path of a program. Skips the running test where it is not installed; in CI, fails it."""
+    path = shutil.which(name, path=None) or shutil.which(name, path="/usr/sbin:/sbin")
+    return path or servers.skip(f"{name} was not found: apt-get install {PACKAGES[name]}")
+
+
+def run(program: str, *arguments: object, seconds: float = 60, **options: str | Path) -> str:
+    """Run an installed program and return its standard output. Raises RuntimeError with all it said if it fails."""
+    command = [find(program), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=options.get("cwd"))
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
