@@ -191,14 +191,14 @@ def _prepare(kind: Kind, program: Path, source: str, scratch: Scratch) -> Server
     port = free_port()
     values = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
     if kind.prepare:
-        done = run(_fill_in(kind.prepare, values), scratch.path)
+        done = run(fill_in(kind.prepare, values), scratch.path)
         if done.returncode:
             raise RuntimeError(f"{kind.prepare} failed:\n{done.stdout}{done.stderr}")
-    launch = Launch(kind, _fill_in(kind.command, values), port, scratch)
+    launch = Launch(kind, fill_in(kind.command, values), port, scratch)
     return Server(kind.url.format(**values), source, launch)
 
 
-def _fill_in(command: str, values: dict[str, object]) -> list[str]:
+def fill_in(command: str, values: dict[str, object]) -> list[str]:
     return [part.format(**values) for part in shlex.split(command)]
 
 

@@ -12,6 +12,7 @@ PACKAGES = {
     "debootstrap": "debootstrap",
     "haproxy": "haproxy",
     "nginx": "nginx",
+    "openssl": "openssl",
     "pgbouncer": "pgbouncer",
     "podman": "podman",
     "promtool": "prometheus",

@@ -188,7 +188,7 @@ async def replica_of(primary: servers.Server, link: HeldLink) -> AsyncIterator[s
     assert done.returncode == 0, done.stderr
     hand_over(scratch.path / "data")
     values = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
-    launch = servers.Launch(servers.POSTGRES, servers._fill_in(servers.POSTGRES.command, values), port, scratch)
+    launch = servers.Launch(servers.POSTGRES, servers.fill_in(servers.POSTGRES.command, values), port, scratch)
     server = servers.Server(servers.POSTGRES.url.format(**values), "replica", launch)
     with closing(server):
         await asyncio.to_thread(server.start)
