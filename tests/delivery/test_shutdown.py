@@ -26,6 +26,36 @@ async def test_sigterm_answers_running_operations_and_closes_sockets_with_1012(
         assert acknowledged <= await stored(server, ann, room_id)
 
 
+REQUEST = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+async def test_a_stopping_server_answers_what_a_proxy_sends_on_an_idle_connection(tmp_path: Path) -> None:
+    """The proxy cannot know yet that the server stops. New connections are refused already."""
+    url = f"sqlite:///{tmp_path / 'roomcast.db'}"
+    async with processes(1, url, tmp_path, trusted_proxies="127.0.0.1") as [server]:
+        port = int(server.url.rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(REQUEST)
+        assert b"connection: close" not in (await reader.readuntil(b"}")).lower()
+        server.signal(signal.SIGTERM)
+        await until_refused(port)
+        writer.write(REQUEST)
+        answer = await asyncio.wait_for(reader.read(), 5)
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in answer.lower()
+        writer.close()
+
+
+async def until_refused(port: int) -> None:
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except ConnectionRefusedError:
+                return
+            writer.close()
+
+
 async def stored(server: Process, person: UserClient, room_id: str) -> set[str]:
     history = "query H($id: ID!) { messages(roomId: $id, last: 100) { nodes { body } } }"
     return {node["body"] for node in (await person.execute(history, id=room_id))["messages"]["nodes"]}

@@ -89,6 +89,7 @@ async def test_a_client_that_sends_no_complete_request_is_disconnected(
     app: RunningApp, monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
     monkeypatch.setattr(HttpProtocol, "header_timeout", 0.05)
+    monkeypatch.setattr(HttpProtocol, "proxy_idle_timeout", 0.05)  # these tests connect from a trusted address
     async with raw_connection(app.url) as it:
         await it.send(sent)
         assert (await it.read_rest()).count(b"HTTP/1.1") == sent.count(b"\r\n\r\n")

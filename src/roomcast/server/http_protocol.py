@@ -14,6 +14,14 @@ MAX_HEADER_BYTES = 64 * 1024
 HEADER_TIMEOUT_SECONDS = 20.0
 """How long a client may take to send the next request line and headers, and how long it may be idle."""
 
+PROXY_IDLE_SECONDS = 150
+"""How long a connection of a trusted proxy may be idle. A request that arrives while the server closes it is lost,
+and proxies do not repeat a mutation. So the proxy has to close first: nginx and most load balancers do after 60
+seconds, Caddy after 120."""
+
+PROXY_STOP_SECONDS = 1.0
+"""How long a stopping server still takes a request on an idle connection of a trusted proxy."""
+
 STALL_TIMEOUT_SECONDS = 60.0
 """How long a client may read nothing of its response."""
 
@@ -22,8 +30,11 @@ class HttpProtocol(ChunkedReads, HttpToolsProtocol):
     CHUNK_BYTES = 4096
 
     header_timeout, stall_timeout = HEADER_TIMEOUT_SECONDS, STALL_TIMEOUT_SECONDS
+    proxy_idle_timeout, proxy_stop_timeout = PROXY_IDLE_SECONDS, PROXY_STOP_SECONDS
     http_connections = CONNECTIONS
     address = ""
+    _is_proxy = False
+    _is_stopping = False
     _is_counted = False
     _header_bytes = 0
     _is_in_headers = True
@@ -34,11 +45,14 @@ class HttpProtocol(ChunkedReads, HttpToolsProtocol):
         super().connection_made(transport)
         host = self.client[0] if self.client else ""
         self.address = self.http_connections.address_key(host)
-        if host and host not in getattr(self.app, "trusted_hosts", ()):  # a proxy carries all users' connections
+        self._is_proxy = bool(host) and host in getattr(self.app, "trusted_hosts", ())
+        if self._is_proxy:
+            self.timeout_keep_alive = self.proxy_idle_timeout  # of uvicorn, in place of 5 seconds
+        elif host:  # a proxy carries all users' connections
             self._is_counted = self.http_connections.admit(self.address)
             if not self._is_counted:
                 self._reject(429, "Too many connections from this address.")
-        self._start_header_timer()
+        self._start_header_timer(self.header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_header_timer()
@@ -69,6 +83,8 @@ class HttpProtocol(ChunkedReads, HttpToolsProtocol):
         self._is_in_headers = False
         self._stop_header_timer()
         super().on_headers_complete()
+        if self._is_stopping and self.cycle is not None:
+            self.cycle.keep_alive = False
 
     def on_response_complete(self) -> None:
         was_last = not self.pipeline
@@ -76,13 +92,13 @@ class HttpProtocol(ChunkedReads, HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if was_last:
-            self._start_header_timer()
+            self._start_header_timer(self.proxy_idle_timeout if self._is_proxy else self.header_timeout)
         if self.unfed:
             self.schedule_feed()
 
-    def _start_header_timer(self) -> None:
+    def _start_header_timer(self, seconds: float) -> None:
         self._stop_header_timer()
-        self._header_timer = self.loop.call_later(self.header_timeout, self.transport.close)
+        self._header_timer = self.loop.call_later(seconds, self.transport.close)
 
     def _stop_header_timer(self) -> None:
         if self._header_timer is not None:
@@ -126,6 +142,18 @@ class HttpProtocol(ChunkedReads, HttpToolsProtocol):
         self._stop_counting()  # WebSocket connections have limits of their own
         super().handle_websocket_upgrade()
         self.unfed = b""  # a client must not send frames before the handshake is answered
+
+    # ------------------------------------------------------------------ stopping
+
+    def shutdown(self) -> None:
+        """Close the connection after its response. An idle connection of a proxy is closed after one more request, or
+        after PROXY_STOP_SECONDS: the proxy may be sending that request now."""
+        is_idle = self.cycle is None or self.cycle.response_complete
+        if self._is_proxy and is_idle and not self._is_stopping:
+            self._is_stopping = True
+            self.loop.call_later(self.proxy_stop_timeout, self.shutdown)
+        else:
+            super().shutdown()
 
     # ------------------------------------------------------------------ rejections
 
