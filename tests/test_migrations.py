@@ -4,8 +4,10 @@ import asyncio
 import filecmp
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -124,6 +126,26 @@ async def test_a_database_that_cannot_be_used_is_reported_in_one_line(
     assert process.returncode == 2, output
     assert output.startswith("ROOMCAST_DATABASE_URL: "), output
     assert len(output.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("revision", "reason"), [("9999", "a newer release"), ("ae1027a6acf", "another application")])
+@pytest.mark.parametrize("command", ["serve", "migrate", "doctor"])
+async def test_a_database_of_another_program_is_refused_in_one_sentence(
+    revision: str, reason: str, command: str, tmp_path: Path, sqlite_template: Path
+) -> None:
+    path = tmp_path / "roomcast.db"
+    shutil.copy(sqlite_template, path)
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE alembic_version SET version_num = ?", [revision])
+        database.commit()
+    process = roomcast(command, data_dir=str(tmp_path), secret_key=SECRET, port="0")
+    output, _ = await asyncio.to_thread(process.communicate, timeout=LIMIT_SECONDS)
+    assert process.returncode != 0
+    [sentence, *_] = [line for line in output.splitlines() if "ROOMCAST_DATABASE_URL" in line]
+    assert f"the database cannot be used: {'a' if revision.isdecimal() else 'it'}" in sentence
+    assert reason in sentence
+    assert "Traceback" not in output
+    assert command == "doctor" or len(output.splitlines()) == 1
 
 
 async def test_a_file_that_is_not_a_database_is_not_changed(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class UnusableDatabase(Exception):
-    """The database cannot be used. The message is that of its driver."""
+    """The database cannot be used. The message is that of its driver, or names what made the database."""
 
 
 DRIVER_ERRORS = (OSError, DBAPIError, PostgresError)
@@ -33,10 +33,30 @@ def scripts() -> Path:
 
 def head() -> str:
     """The revision that this release expects: the highest number in the file names of the migrations."""
+    return max(_revisions())
+
+
+def _revisions() -> list[str]:
     found = [path.name.partition("_")[0] for path in scripts().glob("versions/*.py")]
     if not found:
         raise RuntimeError("the package contains no migrations")
-    return max(found)
+    return found
+
+
+def _check_revision(found: str | None) -> None:
+    """Raise UnusableDatabase for a revision that this release does not know."""
+    known = _revisions()
+    if found is None or found in known:
+        return
+    if len(found) == len(head()) and found.isdecimal() and found > head():
+        raise UnusableDatabase(
+            f"a newer release has migrated it to revision {found}, and this release knows only those up to {head()}: "
+            "run the newer release, or restore a backup from before its migration"
+        )
+    raise UnusableDatabase(
+        f"it is at revision {found[:40]!r}, which is none of roomcast: it probably belongs to another application, "
+        "so give roomcast a database of its own"
+    )
 
 
 async def current(db: Database) -> str | None:
@@ -50,11 +70,14 @@ async def current(db: Database) -> str | None:
 
 
 async def revision(url: str) -> str | None:
-    """The revision of the database at this address. None if it is empty. Raises UnusableDatabase."""
+    """The revision of the database at this address. None if it is empty. Raises UnusableDatabase, also for a revision
+    of a newer release or of another application."""
     _check_folder(url)
     db = Database(url)
     try:
-        return await current(db)
+        found = await current(db)
+        _check_revision(found)
+        return found
     except DRIVER_ERRORS as error:
         raise UnusableDatabase(_first_line(error)) from error
     finally:
@@ -72,7 +95,7 @@ async def upgrade(url: str) -> None:
     UnusableDatabase."""
     from alembic import command  # noqa: PLC0415 (a tenth of all imports, and most starts need no migration)
 
-    _check_folder(url)
+    await revision(url)
     try:
         await asyncio.to_thread(command.upgrade, config(url), "head")
     except DRIVER_ERRORS as error:
