@@ -53,7 +53,7 @@ class Process:
         """Return when it is ready. Raises RuntimeError with its log if it ends instead."""
         child = self._child = self._spawn()
         async with asyncio.timeout(START_SECONDS):
-            while await self.readiness() != 200:
+            while await self.health() not in ("ok", "degraded"):
                 if child.poll() is not None:
                     raise RuntimeError(self.log_text())
                 await asyncio.sleep(0.05)
@@ -86,17 +86,17 @@ class Process:
             finally:
                 self._child.kill()
 
-    async def readiness(self) -> int:
-        """The status code of /health/ready, 0 while it accepts no connections."""
+    async def health(self) -> str:
+        """The status that /health/ready tells, e.g. ok; empty while it accepts no connections."""
         try:
             async with httpx.AsyncClient() as http:
-                return (await http.get(f"{self.url}/health/ready", timeout=5)).status_code
+                return str((await http.get(f"{self.url}/health/ready", timeout=5)).json()["status"])
         except httpx.TransportError:
-            return 0
+            return ""
 
-    async def until_readiness(self, status: int, seconds: float = 20.0) -> None:
+    async def until_health(self, *statuses: str, seconds: float = 20.0) -> None:
         async with asyncio.timeout(seconds):
-            while await self.readiness() != status:  # noqa: ASYNC110 (another process has to be polled)
+            while await self.health() not in statuses:  # noqa: ASYNC110 (another process has to be polled)
                 await asyncio.sleep(0.05)
 
     @property

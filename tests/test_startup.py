@@ -121,7 +121,7 @@ async def test_a_late_failure_closes_everything(
 async def test_an_unreachable_bus_does_not_stop_the_start(database_url: str, tmp_path: Path) -> None:
     before = asyncio.all_tasks()
     async with open_roomcast(settings_for(database_url, tmp_path, bus_url="redis://127.0.0.1:1")) as roomcast:
-        assert await roomcast.is_ready() == {"database": True, "bus": False}
+        assert await roomcast.working_parts() == {"database": True, "bus": False, "files": True}
     assert asyncio.all_tasks() == before
 
 
@@ -131,6 +131,6 @@ async def test_a_failure_while_stopping_does_not_keep_the_rest_open(
     monkeypatch.setattr(UploadReceiver, "close", fail)
     with pytest.raises(Failure):
         async with open_roomcast(settings_for(database_url, tmp_path)) as roomcast:
-            assert (await roomcast.is_ready())["database"]
+            assert (await roomcast.working_parts())["database"]
     assert "UploadReceiver" not in closed
     assert sorted(closed) == sorted(["ConnectionRegistry", *(cls.__name__ for cls, _ in CLOSING)])

@@ -1,5 +1,6 @@
 """The composition root: `open_roomcast` builds a server process from its settings, starts it and stops it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ from roomcast.core.keys import derive_key
 from roomcast.core.metrics import OperationMetrics
 from roomcast.core.periodic import PeriodicTask
 from roomcast.core.rates import Buckets, RedisBuckets
-from roomcast.core.readiness import WriteProbe
+from roomcast.core.readiness import Probe, database_probe, folder_probe
 from roomcast.event_router import EventRouter
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
 from roomcast.messages.actions import MessageSender
@@ -73,11 +74,13 @@ class Roomcast:
     files: FilesEndpoint
     sockets: ConnectionRegistry
     http: HttpEndpoint
-    write_probe: WriteProbe
+    database_probe: Probe
+    folder_probe: Probe
 
-    async def is_ready(self) -> dict[str, bool]:
-        """Whether the database takes a write, and whether the bus is connected."""
-        return {"database": await self.write_probe(), "bus": self.bus.connected}
+    async def working_parts(self) -> dict[str, bool]:
+        """Whether the database accepts writes, the bus is connected, and the data folder can be written."""
+        database, files = await asyncio.gather(self.database_probe(), self.folder_probe())
+        return {"database": database, "bus": self.bus.connected, "files": files}
 
     async def delete_expired_sessions(self) -> None:
         """Delete sessions and tokens that ended long ago, in batches: a long transaction delays other writes."""
@@ -136,8 +139,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords
         stack.push_async_callback(buckets.close)
     await router.start(stack)
     backend = await _open_backend(stack, settings, router, passwords, buckets)
-    write_probe = WriteProbe(router.db)
-    stack.push_async_callback(write_probe.close)
+    probes = database_probe(router.db), folder_probe(incoming_folder(settings))
+    for probe in probes:
+        stack.push_async_callback(probe.close)
     storage, limits = open_storage(settings), transfer_limits(settings)
     receiver = UploadReceiver(storage, incoming_folder(settings), limits, keeps_originals=settings.keep_originals)
     stack.push_async_callback(receiver.close)
@@ -161,7 +165,8 @@ async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords
         files=FilesEndpoint(router.db, backend.links, storage, receiver, limits),
         sockets=sockets,
         http=_http_endpoint(settings, engine, sockets),
-        write_probe=write_probe,
+        database_probe=probes[0],
+        folder_probe=probes[1],
     )
 
 

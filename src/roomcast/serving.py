@@ -9,11 +9,11 @@ from functools import cache
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from roomcast import metrics
+from roomcast import health, metrics
 from roomcast.accounts.passwords import Passwords
 from roomcast.api.http import files
 from roomcast.api.http.endpoint import on_http_exception
@@ -122,19 +122,9 @@ def _routes(settings: Settings, roomcast: Callable[[], Roomcast]) -> list[BaseRo
     async def schema_file(request: Request) -> Response:
         return _schema_text().response(request)
 
-    async def live(_request: Request) -> Response:
-        return JSONResponse({"status": "ok"})
-
-    async def ready(_request: Request) -> Response:
-        parts = await roomcast().is_ready()
-        is_ready = all(parts.values())
-        statuses = {name: "ok" if works else "down" for name, works in parts.items()}
-        return JSONResponse({"status": "ok" if is_ready else "down", **statuses}, 200 if is_ready else 503)
-
     return [
         Route("/schema.graphql", schema_file),
-        Route("/health/live", live),
-        Route("/health/ready", ready),
+        *health.routes(roomcast),
         *files.routes(lambda: roomcast().files),
         *([metrics.route(roomcast, settings.metrics_token)] if settings.serves_metrics else []),
         *reference.routes(root.printed_schema),

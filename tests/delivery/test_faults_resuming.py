@@ -65,7 +65,7 @@ async def reconnect_during_a_restart(
     await cut_until_some_reconnect(clients)
     await asyncio.to_thread(postgres.stop, kill=True)
     await asyncio.to_thread(postgres.start)
-    await process.until_readiness(200)
+    await process.until_health("ok")
 
 
 async def cut_until_some_reconnect(clients: Sequence[ReconnectingClient]) -> None:

@@ -1,4 +1,4 @@
-"""Brokers, databases and servers are killed during streams: no event is lost or repeated, and readiness fails."""
+"""Brokers, databases and servers are killed during streams: no event is lost or repeated, and readiness tells it."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -44,11 +44,11 @@ async def database(postgres: servers.Server) -> str:
 
 
 async def restart(server: servers.Server, all_processes: list[Process]) -> None:
-    """Kill the server, wait until every process is not ready, and start it again."""
+    """Kill the server, wait until every process reports it, and start it again."""
     await asyncio.to_thread(server.stop, kill=True)
-    await asyncio.gather(*(process.until_readiness(503) for process in all_processes))
+    await asyncio.gather(*(process.until_health("degraded", "down") for process in all_processes))
     await asyncio.to_thread(server.start)
-    await asyncio.gather(*(process.until_readiness(200) for process in all_processes))
+    await asyncio.gather(*(process.until_health("ok") for process in all_processes))
 
 
 async def test_redis_killed_and_restarted_loses_nothing(database: str, redis: servers.Server, tmp_path: Path) -> None:

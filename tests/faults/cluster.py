@@ -109,7 +109,7 @@ class Cluster:
     """Closed with the cluster."""
 
     async def ready(self) -> None:
-        await asyncio.gather(*(process.until_readiness(200, READY_SECONDS) for process in self.processes))
+        await asyncio.gather(*(process.until_health("ok", seconds=READY_SECONDS) for process in self.processes))
 
     async def fetch(self, sql: str, *arguments: object) -> list[asyncpg.Record]:
         """Rows from the database, without the links."""

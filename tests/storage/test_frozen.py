@@ -115,14 +115,14 @@ async def test_a_frozen_database_loses_nothing(database: str, postgres: servers.
         stopping = asyncio.create_task(start_and_stop(connection, rooms[0], full_or_short(300, 300)))
         await asyncio.sleep(0.3)
         with frozen(postgres):
-            await process.until_readiness(503)
+            await process.until_health("down")
             sending = [asyncio.create_task(sender.send_everywhere(f"while frozen {number}")) for number in range(3)]
             await asyncio.sleep(full_or_short(22, 6))
-            assert await process.readiness() == 503
+            assert await process.health() == "down"
         async with asyncio.timeout(5):
             while not await sender.send_everywhere("after"):  # noqa: ASYNC110 (the server has to be polled)
                 await asyncio.sleep(0.1)
-        await process.until_readiness(200)
+        await process.until_health("ok")
         await asyncio.gather(stopping, *sending)
         for number in range(5):
             assert await sender.send_everywhere(f"long after {number}")
@@ -169,7 +169,7 @@ async def assert_other_rooms_work(person: UserClient, process: Process, rooms: l
     for number in range(10):
         async with asyncio.timeout(5):
             assert await sender.send_everywhere(f"meanwhile {number}")
-        assert await process.readiness() == 200
+        assert await process.health() == "ok"
     await asyncio.gather(*waiting)
     async with asyncio.timeout(20):  # PostgreSQL ends the idle transaction after ten
         while not await Sender(person, [stuck]).send_everywhere("free again"):  # noqa: ASYNC110 (as above)
