@@ -5,6 +5,7 @@ logged once with the request id.
 """
 
 import logging
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +14,7 @@ from graphql import GraphQLError
 
 from roomcast.api.enums import describe_enum
 from roomcast.core.errors import OutcomeUnknown, Refused
+from roomcast.core.outages import is_outage
 from roomcast.realtime.ports import Failure
 
 logger = logging.getLogger("roomcast.api")
@@ -137,6 +139,15 @@ client sends the request again with the text of the document."""
 
 INTERNAL_MESSAGE = "Something went wrong on our side."
 
+DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
+"""`extensions.reason` of an INTERNAL error during an outage of the database. Over HTTP the status is then 503."""
+
+UNAVAILABLE_MESSAGE = "The database is not available. Try again."
+_OUTAGE = {"reason": DATABASE_UNAVAILABLE}
+
+RETRY_AFTER_MS = 1_000
+"""How long clients are asked to wait during an outage."""
+
 STREAM_FAILURES = {
     Failure.INTERNAL: INTERNAL_MESSAGE,
     Failure.EXPIRED: "The position of the stream is no longer in the event log. Fetch the history and subscribe again.",
@@ -151,6 +162,23 @@ def coded_error(code: str, message: str, **extensions: Any) -> GraphQLError:
 def stream_failure(failure: Failure) -> GraphQLError:
     """The error that ends a subscription which cannot continue."""
     return coded_error(failure.value, STREAM_FAILURES[failure])
+
+
+def unexpected_error(error: Exception, request_id: str) -> GraphQLError:
+    """The error for a request that failed before it was executed, so nothing was changed. Logs a defect; an outage of
+    the database is logged once by `Database`, not for each request."""
+    if is_outage(error):
+        return coded_error("INTERNAL", UNAVAILABLE_MESSAGE, **_OUTAGE, retryAfterMs=RETRY_AFTER_MS)
+    logger.error("request %s failed", request_id, exc_info=error)
+    return coded_error("INTERNAL", INTERNAL_MESSAGE)
+
+
+def is_unavailable(payload: Mapping[str, Any]) -> bool:
+    """Whether a response has errors of an outage of the database and no data beside them."""
+    data = payload.get("data") or {}
+    return all(value is None for value in data.values()) and any(
+        error["extensions"].get("reason") == DATABASE_UNAVAILABLE for error in payload.get("errors", ())
+    )
 
 
 def with_code(error: GraphQLError, code: str) -> GraphQLError:
@@ -189,6 +217,8 @@ def _message_and_extensions(error: GraphQLError, request_id: str) -> tuple[str, 
     # graphql-core reports one mistake of clients only during execution: a null variable for a non-null argument.
     if cause is None and error.message.startswith("Argument "):
         return error.message, {"code": "BAD_USER_INPUT"}
+    if cause is not None and is_outage(cause):  # `Database` logs it
+        return UNAVAILABLE_MESSAGE, {"code": "INTERNAL", **_OUTAGE}
     logger.error("internal error, request %s", request_id, exc_info=cause or error)
     return INTERNAL_MESSAGE, {"code": "INTERNAL"}
 

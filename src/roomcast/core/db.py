@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mappi
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -22,7 +23,7 @@ from roomcast.core import event_log
 from roomcast.core.engines import driver_url, guard, postgres_engine, sqlite_engines
 from roomcast.core.errors import OutcomeUnknown, Unavailable
 from roomcast.core.events import Event
-from roomcast.core.outages import is_answered, is_lock_failure, is_outage
+from roomcast.core.outages import OutageLog, is_answered, is_lock_failure, is_outage
 
 __all__ = ["Database", "Publish", "Snapshot", "CoalescingLoader", "Work", "driver_url", "is_outage"]
 
@@ -87,9 +88,12 @@ class Database:
     ) -> None:
         self.publish, self._listeners = publish, listeners
         self.is_sqlite = url.startswith("sqlite")
+        self.path = Path(driver_url(url).database or "") if self.is_sqlite else None
+        """The file of an SQLite database."""
         self.answer_seconds = None if self.is_sqlite else ANSWER_SECONDS
         self.refused_connections = 0
         """Connections that came back to the pool inside a transaction. Any number but 0 is a defect."""
+        self.outages = OutageLog()
         self._end_tasks: set[asyncio.Task[None]] = set()
         if self.is_sqlite:
             self._writer, self._reader = sqlite_engines(url)
@@ -117,8 +121,10 @@ class Database:
                 )
             yield session
         except BaseException as error:
+            self.outages.on_error(error)
             await self._roll_back(session, error)
             raise
+        self.outages.on_success()
         # `wait` does not cancel this task when the caller is cancelled. A frozen server does not delay what was read.
         await asyncio.wait({self._run_to_end(self._close_or_invalidate(session))}, timeout=self.answer_seconds)
 
@@ -137,6 +143,7 @@ class Database:
             yield work
             await session.flush()  # before the commit task, so that cancelling the caller still stops it
         except BaseException as error:
+            self.outages.on_error(error)
             await self._roll_back(session, error)
             if is_lock_failure(error):
                 raise _lock_refusal(error) from error
@@ -146,6 +153,7 @@ class Database:
         # published.
         await asyncio.wait({commit}, timeout=self.answer_seconds)
         if not commit.done():
+            self.outages.on_error(TimeoutError("a commit was not confirmed"))
             raise OutcomeUnknown
         commit.result()
 
@@ -153,6 +161,7 @@ class Database:
         try:
             await work.session.commit()
         except BaseException as error:
+            self.outages.on_error(error)
             # SQLAlchemy sends no ROLLBACK after a failed COMMIT, and SQLite's transaction is still open then.
             await work.session.invalidate()
             if is_lock_failure(error):
@@ -160,6 +169,7 @@ class Database:
             if isinstance(error, Exception) and not is_answered(error):
                 raise OutcomeUnknown from error
             raise
+        self.outages.on_success()
         try:
             self.publish(work.events)
             for step in work.after_commit:
@@ -318,6 +328,7 @@ class CoalescingLoader(Generic[Arg, Result]):
         except Exception as error:
             if not is_outage(error):
                 raise
+            self._db.outages.on_error(error)
         return await self._read(keys)
 
     async def _read(self, keys: Sequence[Arg]) -> Mapping[Arg, Result]:

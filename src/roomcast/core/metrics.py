@@ -34,12 +34,28 @@ class OperationMetrics:
         try:
             yield outcome
         except Exception as error:
-            outcome.code = getattr(error, "code", "INTERNAL")
+            outcome.code = _code(error)
             raise
         finally:
             self._ended.labels(kind, outcome.code).inc()
             self._seconds.labels(kind).observe(perf_counter() - begun)
 
+    @contextmanager
+    def failures(self, kind: str) -> Iterator[None]:
+        """Count an unexpected exception of the block, which comes before the operation itself, as INTERNAL."""
+        try:
+            yield
+        except Exception as error:
+            if _code(error) == "INTERNAL":
+                self._ended.labels(kind, "INTERNAL").inc()
+            raise
+
     def refused(self, code: str) -> None:
         """Count a request that was refused before it was read."""
         self._ended.labels("unread", code).inc()
+
+
+def _code(error: Exception) -> str:
+    """The code of our own exceptions. SQLAlchemy's have a `code` too, in lower case."""
+    code = getattr(error, "code", None)
+    return code if isinstance(code, str) and code.isupper() else "INTERNAL"

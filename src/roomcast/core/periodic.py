@@ -5,6 +5,8 @@ import logging
 import random
 from collections.abc import Awaitable, Callable
 
+from roomcast.core.outages import is_outage
+
 logger = logging.getLogger("roomcast.periodic")
 
 
@@ -29,5 +31,6 @@ class PeriodicTask:
             await asyncio.sleep(self._seconds * random.uniform(0.5, 1.5))  # noqa: S311 (not a secret)
             try:
                 await self._step()
-            except Exception:
-                logger.exception("%s failed", self._name)
+            except Exception as error:
+                if not is_outage(error):  # `Database` logs an outage once
+                    logger.exception("%s failed", self._name)

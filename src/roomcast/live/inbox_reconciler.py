@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Protocol
 from uuid import UUID
 
-from roomcast.core.db import Database
+from roomcast.core.db import Database, is_outage
 from roomcast.receipts import queries
 from roomcast.receipts.queries import Fingerprint
 
@@ -64,7 +64,8 @@ class InboxReconciler:
             async with self._db.read() as session:
                 found = await queries.fingerprints(session, {inbox.user_id for inbox in inboxes})
         except Exception as error:  # the next round checks them again
-            logger.warning("%d inboxes cannot be checked: %s", len(inboxes), type(error).__name__)
+            if not is_outage(error):  # `Database` logs an outage once
+                logger.warning("%d inboxes cannot be checked: %s", len(inboxes), type(error).__name__)
             return
         for inbox in inboxes:
             # An inbox may have been closed while the database answered.

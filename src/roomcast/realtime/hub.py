@@ -51,6 +51,7 @@ class Hub:
         self._claims: Counter[str] = Counter()
         self._background: set[asyncio.Task[None]] = set()
         self.malformed = self.failed = 0
+        self._tails_fail = False
         self._totals_of_closed: Counter[str] = Counter()
 
     async def start(self) -> None:
@@ -187,16 +188,21 @@ class Hub:
                 if self._epoch is not None:
                     await self._epoch.poll()
                 await self._check_tails(list(self._topics))
+                self._tails_fail = False
             except Exception as error:  # the next round reads them again
-                logger.warning(
-                    "cannot read the tails of %d topics, trying again: %s", len(self._topics), type(error).__name__
-                )
+                self._on_unreadable_tails(error)
 
     async def _check_tails_now(self, names: Collection[str]) -> None:
         try:
             await self._check_tails(names)
         except Exception as error:
-            logger.warning("cannot read the tails of %d topics, trying again: %s", len(names), type(error).__name__)
+            self._on_unreadable_tails(error)
+
+    def _on_unreadable_tails(self, error: Exception) -> None:
+        """Log the first of several failures in a row."""
+        if not self._tails_fail:
+            logger.warning("cannot read the event log, trying again: %s", type(error).__name__)
+        self._tails_fail = True
 
     async def _check_tails(self, names: Collection[str]) -> None:
         if not names or self._restarting is not None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable
 from itertools import count
 from typing import TypeVar
@@ -18,13 +19,18 @@ would hide them."""
 DEFECT_TRIES = 8
 """Together about five seconds."""
 
+LOG_SECONDS = 60.0
+"""The least time between two log entries about failures."""
+
+_logged_at = -LOG_SECONDS
+
 logger = logging.getLogger("roomcast.realtime")
 
 
 async def retry_until_success(
     step: Callable[[], Awaitable[Answer]], worth: Callable[[Exception], bool] = lambda error: True
 ) -> Answer:
-    """Call `step` until it succeeds, and return its result. Logs the first failure only.
+    """Call `step` until it succeeds, and return its result. Logs the first failure only, at most once a minute.
 
     Raises an exception at once if it is not `worth` another try, and one of DEFECTS after DEFECT_TRIES tries.
     """
@@ -36,11 +42,21 @@ async def retry_until_success(
             raise_if_cancelled()
             if not worth(error) or (attempt >= DEFECT_TRIES and isinstance(error, DEFECTS)):
                 raise
-            if pause == FIRST_SECONDS:
+            if pause == FIRST_SECONDS and _may_log():
                 logger.warning("cannot read the log, trying again: %s", type(error).__name__)
         await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (jitter, not a secret)
         pause = min(pause * 2, LONGEST_SECONDS)
     raise AssertionError("unreachable")
+
+
+def _may_log() -> bool:
+    """Whether the last entry is LOG_SECONDS ago: in an outage, thousands of streams fail at once."""
+    global _logged_at
+    moment = time.monotonic()
+    if moment - _logged_at < LOG_SECONDS:
+        return False
+    _logged_at = moment
+    return True
 
 
 def raise_if_cancelled() -> None:

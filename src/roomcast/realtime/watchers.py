@@ -177,14 +177,16 @@ class WatcherRegistry:
     # ------------------------------------------------------------------ checking tails
 
     async def _check_periodically(self, tails: Tails) -> None:
+        is_failing = False
         while True:
             await asyncio.sleep(max(CHECK_SECONDS, len(self._progress) / TOPICS_A_SECOND))
             try:
                 await self._check_tails(tails)
+                is_failing = False
             except Exception as error:  # the next check reads them again
-                logger.warning(
-                    "cannot read the tails of %d topics, trying again: %s", len(self._progress), type(error).__name__
-                )
+                if not is_failing:  # log the first of several failures in a row
+                    logger.warning("cannot read the event log, trying again: %s", type(error).__name__)
+                is_failing = True
 
     async def _check_tails(self, read: Tails) -> None:
         """Announce lost frames: their events are in the log, and they have not arrived GRACE_SECONDS later."""

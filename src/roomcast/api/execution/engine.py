@@ -65,7 +65,7 @@ class Engine:
         self._subscribe_slots = asyncio.Semaphore(MAX_CONCURRENT_SUBSCRIBES)
         self._user_slots: WeakValueDictionary[UUID, asyncio.Semaphore] = WeakValueDictionary()
         self._persisted, self._rates = persisted or PersistedQueries(automatic=True), rates
-        self._operations = operations or OperationMetrics(CollectorRegistry())
+        self.operations = operations or OperationMetrics(CollectorRegistry())
 
     async def parse_operation(self, request: Request, caller: Caller) -> Operation:
         """The operation of a request. Parsing a new document counts against a rate limit. Raises RequestErrors."""
@@ -77,7 +77,7 @@ class Engine:
                 await self._parsing.wait(caller.ip_address, len(text), lambda: self.documents.is_cached(text))
             return self.operation(request)
         except RequestErrors as errors:
-            self._operations.refused(errors.code)
+            self.operations.refused(errors.code)
             raise
 
     def operation(self, request: Request) -> Operation:
@@ -92,7 +92,7 @@ class Engine:
 
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
         """The response to a query or mutation. Raises RequestErrors for invalid variables and for RATE_LIMITED."""
-        with self._operations.timed(operation.kind.value) as outcome:
+        with self.operations.timed(operation.kind.value) as outcome:
             payload = await self._run(operation, request, viewer, caller)
             if errors := payload.get("errors"):
                 outcome.code = errors[0]["extensions"]["code"]
@@ -126,7 +126,7 @@ class Engine:
 
         During an outage of the database it retries until it succeeds. The rate limit counts that once.
         """
-        with self._operations.timed("subscription"):
+        with self.operations.timed("subscription"):
             await self._admit(operation, request, context.viewer, context.caller)
             return await retry_until_success(lambda: self._subscribe(operation, request, context), worth=is_outage)
 

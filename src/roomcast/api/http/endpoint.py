@@ -1,7 +1,6 @@
 """`/graphql` over HTTP, by the GraphQL-over-HTTP specification. Every input gets a status and a JSON body."""
 
 import asyncio
-import logging
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from starlette.types import ASGIApp
 
 from roomcast.api import access_tokens
 from roomcast.api.context import Caller
-from roomcast.api.errors import coded_error
+from roomcast.api.errors import RETRY_AFTER_MS, coded_error, is_unavailable, unexpected_error
 from roomcast.api.execution.decoding import decode_json
 from roomcast.api.execution.documents import Operation, RequestErrors
 from roomcast.api.execution.engine import Engine, Payload, request_errors_payload
@@ -24,8 +23,6 @@ from roomcast.api.http.streaming import Framing, Serve, StreamingResponse, prefe
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Refused
 from roomcast.core.ids import uuid7
-
-logger = logging.getLogger("roomcast.api")
 
 Playground = Callable[[Request], Awaitable[Response]]
 
@@ -39,6 +36,8 @@ BODY_TIMEOUT_SECONDS = 20.0
 MAX_DRAINED_BYTES = 4 * MAX_BODY_BYTES
 """So much of a body that is too large is read before the 413 is sent: a client that is still sending when the
 connection closes may never read the response."""
+
+RETRY_LATER = {"Retry-After": str(math.ceil(RETRY_AFTER_MS / 1000))}
 
 SAFE_METHODS = ("GET", "HEAD")
 """Methods that change nothing. HEAD is GET without the response body."""
@@ -88,6 +87,12 @@ def _request_errors(errors: RequestErrors, media_type: str, request_id: str) -> 
     return Result(400 if media_type == GRAPHQL else 200, payload, {})
 
 
+def _failure(error: Exception, request_id: str) -> Result:
+    """The result of a request that failed unexpectedly: 503 during an outage of the database, else 500."""
+    payload = _errors(unexpected_error(error, request_id), request_id)
+    return Result(503, payload, RETRY_LATER) if is_unavailable(payload) else Result(500, payload, {})
+
+
 class HttpEndpoint:
     """`serve` is `ConnectionRegistry.serve`, which runs streams over HTTP too. `playground` responds to browsers; None
     where it is switched off. `allow_get` accepts queries in the URL."""
@@ -110,8 +115,7 @@ class HttpEndpoint:
         except RequestErrors as errors:
             result = _request_errors(errors, media_type, request_id)
         except Exception as error:
-            logger.error("request %s failed", request_id, exc_info=error)
-            result = Result(500, _errors(coded_error("INTERNAL", "Something went wrong on our side."), request_id), {})
+            result = _failure(error, request_id)
         headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
         if isinstance(result, StreamResult):
             return StreamingResponse(self._serve, result.framing, result.parameters, headers)
@@ -133,7 +137,8 @@ class HttpEndpoint:
         if operation.kind is OperationType.MUTATION and request.method != "POST":
             raise Rejected(405, coded_error("BAD_USER_INPUT", "Mutations are sent by POST."), Allow="POST")
         viewer = await self._viewer(request, operation)
-        return Result(200, await self._engine.run(operation, graphql_request, viewer, caller), {})
+        payload = await self._engine.run(operation, graphql_request, viewer, caller)
+        return Result(503, payload, RETRY_LATER) if is_unavailable(payload) else Result(200, payload, {})
 
     async def _viewer(self, request: Request, operation: Operation) -> Actor | None:
         """The actor of the access token; None is anonymous. Raises Rejected for a token that is not valid."""
@@ -141,7 +146,8 @@ class HttpEndpoint:
             return None
         try:
             token = access_tokens.from_headers(request.scope["headers"])
-            return await self._engine.backend.sessions.authenticate(token) if token else None
+            with self._engine.operations.failures(operation.kind.value):
+                return await self._engine.backend.sessions.authenticate(token) if token else None
         except Refused as error:
             challenge = 'Bearer error="invalid_token"'
             raise Rejected(401, coded_error(error.code, error.message), **{"WWW-Authenticate": challenge}) from None

@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 
 from roomcast.accounts import queries as accounts
 from roomcast.accounts.throttle import network
-from roomcast.api.errors import coded_error, format_error
+from roomcast.api.errors import format_error, unexpected_error
 from roomcast.api.http.ranges import Unsatisfiable, disposition, has_current_version, requested_range
 from roomcast.core.clock import now
 from roomcast.core.db import Database
@@ -290,8 +290,10 @@ def _with_errors(handler: Handler) -> Handler:
             return _refusal_response(refused, STATUS.get(refused.code, 400), headers)
         except Exception as error:
             request_id = str(uuid7())
-            logger.error("request %s failed", request_id, exc_info=error)
-            return _error_response(coded_error("INTERNAL", "Something went wrong on our side."), 500, {}, request_id)
+            failure = unexpected_error(error, request_id)
+            wait = (failure.extensions or {}).get("retryAfterMs")
+            headers = {} if wait is None else {"Retry-After": str(math.ceil(wait / 1000))}
+            return _error_response(failure, 500 if wait is None else 503, headers, request_id)
 
     return respond
 

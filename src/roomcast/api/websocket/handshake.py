@@ -14,6 +14,7 @@ from roomcast.api.websocket.timeouts import Timeouts
 from roomcast.core.actor import Actor
 from roomcast.core.errors import TokenExpired, Unauthenticated
 from roomcast.core.ids import global_id
+from roomcast.core.outages import is_outage
 
 logger = logging.getLogger("roomcast.socket")
 
@@ -38,8 +39,9 @@ async def authenticate(sessions: Sessions, scope: Scope, payload: Mapping[str, A
         raise HandshakeRejected(CloseCode.FORBIDDEN, error.message) from None
     except Unauthenticated as error:
         raise HandshakeRejected(CloseCode.UNAUTHORIZED, error.message) from None
-    except Exception:
-        logger.exception("a connection could not be initialised")
+    except Exception as error:
+        if not is_outage(error):  # `Database` logs an outage once
+            logger.exception("a connection could not be initialised")
         raise HandshakeRejected(CloseCode.TRY_AGAIN_LATER, "Try again later") from None
 
 

@@ -17,6 +17,7 @@ from roomcast.api.websocket.protocol import CloseCode
 from roomcast.api.websocket.runner import Services
 from roomcast.api.websocket.timeouts import Timeouts
 from roomcast.api.websocket.transport import AsgiCallable, Transport
+from roomcast.core.outages import is_outage
 from roomcast.realtime.hub import Hub
 from roomcast.server import error_responses
 from roomcast.server.extensions import ABORT
@@ -150,7 +151,10 @@ class ConnectionRegistry:
             try:
                 await self._sessions.poll()
             except Exception as error:  # the next poll finds what this one has missed
-                logger.warning("ended sessions cannot be read from the database: %s", type(error).__name__)
+                if is_outage(error):
+                    self._engine.backend.db.outages.on_error(error)
+                else:
+                    logger.exception("ended sessions cannot be read from the database")
 
     def _end_sessions(self, ended: Mapping[UUID, SessionEndReason]) -> None:
         for session_id, reason in ended.items():

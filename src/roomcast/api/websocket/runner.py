@@ -4,7 +4,6 @@ An operation that fails never affects the others of its connection.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -16,7 +15,7 @@ from graphql import OperationType
 
 from roomcast.accounts.policy import SessionEndReason
 from roomcast.api.context import Caller, Context
-from roomcast.api.errors import coded_error, root_cause, stream_failure
+from roomcast.api.errors import coded_error, root_cause, stream_failure, unexpected_error
 from roomcast.api.execution.documents import Operation, RequestErrors
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.requests import Request, parse_request
@@ -35,8 +34,6 @@ from roomcast.core.ids import uuid7
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.ports import Failure
 from roomcast.realtime.retry import retry_until_success
-
-logger = logging.getLogger("roomcast.socket")
 
 
 class Services(NamedTuple):
@@ -88,10 +85,9 @@ class OperationRunner:
             connection.transport.send_error(active.id, errors, caller.request_id)
         except TimeoutError:  # an error message would end the subscription for good; a 1013 makes the client reconnect
             await connection.close(CloseCode.TRY_AGAIN_LATER, "Try again later")
-        except Exception as error:  # a bug of ours: this operation fails, the connection stays open
-            internal = coded_error("INTERNAL", "Something went wrong on our side.")
-            connection.transport.send_error(active.id, RequestErrors(internal), caller.request_id)
-            logger.error("operation failed, request %s", caller.request_id, exc_info=error)
+        except Exception as error:  # an outage, or a bug of ours: this operation fails, the connection stays open
+            failure = RequestErrors(unexpected_error(error, caller.request_id))
+            connection.transport.send_error(active.id, failure, caller.request_id)
         finally:
             # Also after a cancellation at any of the waits above: a stream that is attached but not started is stopped.
             active.task = None
@@ -116,7 +112,8 @@ class OperationRunner:
             async with asyncio.timeout(timeouts.subscribe):
                 await self._open_stream(operation, request, caller)
             return
-        viewer = await self._current_viewer()
+        with engine.operations.failures(operation.kind.value):
+            viewer = await self._current_viewer()
         await admission.limiter.acquire()
         payload = await engine.run(operation, request, viewer, caller)
         transport = self._connection.transport
