@@ -1,20 +1,24 @@
 """Runs migrations on both databases. Each run is one transaction under a lock.
 
-Without the lock, four of eight processes that started together failed. A revision that raises is rolled back.
+Without the lock, four of eight processes that started together failed. A revision that raises is rolled back. The
+address of the database comes from `roomcast.core.migrations`, or, for the command `alembic`, from the settings.
 """
 
 import asyncio
+import logging
 from typing import Any
 
 import sqlalchemy as sa
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlmodel import AutoString
 
 from roomcast.core.columns import UTCDateTime
 from roomcast.core.db import driver_url
-from roomcast.core.migrations import is_model
+from roomcast.core.migrations import DRIVER_ERRORS, first_line, is_model
+from roomcast.settings import WrongSetting, data_folder, load_settings, set_private_umask
 from roomcast.tables import metadata
 
 LOCK = 0x726F6F6D  # "room"; any number that no other program uses on this database
@@ -46,8 +50,8 @@ def migrate(connection: sa.Connection) -> None:
         context.run_migrations()
 
 
-def engine() -> AsyncEngine:
-    made = create_async_engine(driver_url(context.config.attributes["url"]), poolclass=NullPool, hide_parameters=True)
+def engine(url: str) -> AsyncEngine:
+    made = create_async_engine(driver_url(url), poolclass=NullPool, hide_parameters=True)
     if made.dialect.name == "sqlite":
         sa.event.listen(made.sync_engine, "connect", _on_connect)
         sa.event.listen(made.sync_engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))
@@ -62,8 +66,8 @@ def _on_connect(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-async def run() -> None:
-    made = engine()
+async def run(url: str) -> None:
+    made = engine(url)
     try:
         async with made.connect() as connection:
             await connection.run_sync(migrate)
@@ -72,4 +76,23 @@ async def run() -> None:
         await made.dispose()
 
 
-asyncio.run(run())
+def run_for_command() -> None:
+    """Run what the command `alembic` asks for. Problems are printed as one sentence."""
+    if context.is_offline_mode():
+        raise CommandError("--sql is not supported: some revisions read the tables that they change")
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    set_private_umask()
+    try:
+        settings = load_settings()
+        data_folder(settings)
+        asyncio.run(run(settings.database_direct_url))
+    except WrongSetting as error:
+        raise CommandError(str(error)) from None
+    except DRIVER_ERRORS as error:
+        raise CommandError(f"ROOMCAST_DATABASE_URL: the database cannot be used: {first_line(error)}") from None
+
+
+if "url" in context.config.attributes:
+    asyncio.run(run(context.config.attributes["url"]))
+else:
+    run_for_command()

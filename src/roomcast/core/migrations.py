@@ -79,7 +79,7 @@ async def revision(url: str) -> str | None:
         _check_revision(found)
         return found
     except DRIVER_ERRORS as error:
-        raise UnusableDatabase(_first_line(error)) from error
+        raise UnusableDatabase(first_line(error)) from error
     finally:
         await db.close()
 
@@ -99,7 +99,7 @@ async def upgrade(url: str) -> None:
     try:
         await asyncio.to_thread(command.upgrade, config(url), "head")
     except DRIVER_ERRORS as error:
-        raise UnusableDatabase(_first_line(error)) from error
+        raise UnusableDatabase(first_line(error)) from error
 
 
 def _check_folder(url: str) -> None:
@@ -111,7 +111,8 @@ def _check_folder(url: str) -> None:
         raise UnusableDatabase(f"{folder} is not a folder")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What the driver says, without the statement and its parameters."""
     return str(getattr(error, "orig", None) or error).strip().partition("\n")[0] or type(error).__name__
 
 
