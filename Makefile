@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-LOCKS := requirements/run.txt requirements/dev.txt requirements/codegen.txt
+LOCKS := $(addprefix requirements/,run.txt dev.txt image.txt build.txt codegen.txt)
 CODEGEN := .cache/codegen
 NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/*/package.json) web/package.json)
 PAGE := src/roomcast/web/static/app
@@ -120,10 +120,14 @@ page: web/node_modules/.ready ## Rebuild the chat page from web/.
 COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --no-emit-find-links --no-header --annotation-style line $(LOCK_ARGS)
 LOCK = $(COMPILE) pyproject.toml requirements/build.in
+PINNED = --constraint requirements/dev.txt
+IMAGE_EXTRAS = redis media push s3 nats
 
 lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml; LOCK_ARGS=--upgrade moves them.
 	@$(LOCK) --all-extras --group dev --output-file requirements/dev.txt
-	@$(LOCK) --extra redis --extra media --extra push --constraint requirements/dev.txt --output-file requirements/run.txt
+	@$(LOCK) --extra redis --extra media --extra push $(PINNED) --output-file requirements/run.txt
+	@$(COMPILE) pyproject.toml $(IMAGE_EXTRAS:%=--extra %) $(PINNED) --output-file requirements/image.txt
+	@$(COMPILE) requirements/build.in $(PINNED) --output-file requirements/build.txt
 	@$(COMPILE) requirements/codegen.in --output-file requirements/codegen.txt
 	@$(MAKE) --no-print-directory check-hosts check-hashes
 
