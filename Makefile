@@ -3,8 +3,8 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-LOCKS := $(addprefix requirements/,run.txt dev.txt image.txt build.txt codegen.txt)
-CODEGEN := .cache/codegen
+LOCKS := $(addprefix requirements/,run.txt dev.txt image.txt build.txt codegen.txt deployment.txt)
+TOOLS := .cache/codegen/.ready .cache/deployment/.ready
 NODE_PACKAGES := $(patsubst %/package.json,%/node_modules/.ready,$(wildcard tests/*/package.json) web/package.json)
 PAGE := src/roomcast/web/static/app
 
@@ -27,10 +27,10 @@ TEST := $(BIN)/pytest -m 'not faults and not chaos and not deployment' --numproc
 test: .venv/.dev tests/uploads/node_modules/.ready ## Run the tests, two files at a time; PYTEST_ARGS='-k resume' narrows them.
 	@$(TEST) $(CLIENT_TESTS:%=--ignore=%) $(PYTEST_ARGS)
 
-clients: .venv/.dev $(NODE_PACKAGES) $(CODEGEN)/.ready ## Test the pages in Chromium, client libraries and code generators.
+clients: .venv/.dev $(NODE_PACKAGES) .cache/codegen/.ready ## Test the pages in Chromium, client libraries and code generators.
 	@$(TEST) $(CLIENT_TESTS) $(PYTEST_ARGS)
 
-deployment: .venv/.dev ## Build the image, run the files of deploy/ with their own tools, and several processes behind proxies.
+deployment: .venv/.dev .cache/deployment/.ready ## Build the image, run the files of deploy/ with their own tools, and several processes behind proxies.
 	@$(BIN)/pytest -m deployment --numprocesses=2 --dist=loadfile tests/deployment $(PYTEST_ARGS)
 
 faults: .venv/.dev $(NODE_PACKAGES) ## Cut, freeze and kill sockets, servers, brokers and databases, in short forms (some minutes).
@@ -128,7 +128,7 @@ lock: $(BIN)/uv ## Pin the dependencies of pyproject.toml; LOCK_ARGS=--upgrade m
 	@$(LOCK) --extra redis --extra media --extra push $(PINNED) --output-file requirements/run.txt
 	@$(COMPILE) pyproject.toml $(IMAGE_EXTRAS:%=--extra %) $(PINNED) --output-file requirements/image.txt
 	@$(COMPILE) requirements/build.in $(PINNED) --output-file requirements/build.txt
-	@$(COMPILE) requirements/codegen.in --output-file requirements/codegen.txt
+	@for tools in codegen deployment; do $(COMPILE) requirements/$$tools.in --output-file requirements/$$tools.txt; done
 	@$(MAKE) --no-print-directory check-hosts check-hashes
 
 dist: .venv/.dev ## Build the wheel into dist/.
@@ -154,10 +154,10 @@ install = @echo 'set-up    requirements/$(1).txt into .venv (half a minute, once
 	$(call install,dev)
 	@touch .venv/.run $@
 
-# A code generator that the tests run. Its dependencies do not fit ours, so it has an environment of its own.
-$(CODEGEN)/.ready: requirements/codegen.txt .venv/.dev
-	@echo 'set-up    requirements/codegen.txt into $(CODEGEN)' && $(BIN)/python -m venv --clear --without-pip $(CODEGEN)
-	@$(PIP) --python $(CODEGEN) install -qq --require-hashes --no-deps --only-binary :all: --requirement requirements/codegen.txt
+# Tools that the tests run. Their dependencies do not fit ours, or they are large, so they have their own environments.
+$(TOOLS): .cache/%/.ready: requirements/%.txt .venv/.dev
+	@echo 'set-up    requirements/$*.txt into .cache/$*' && $(BIN)/python -m venv --clear --without-pip .cache/$*
+	@$(PIP) --python .cache/$* install -qq --require-hashes --no-deps --only-binary :all: --requirement requirements/$*.txt
 	@touch $@
 
 # The Python that a .venv links to may have gone since: then all of it is made anew.
