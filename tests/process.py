@@ -23,15 +23,16 @@ SERVE = "from roomcast.cli import main; main()"
 
 
 class Process:
-    """One process of `roomcast serve`. It keeps its `url` when it is restarted."""
+    """One process of `roomcast serve`, or of another `command`. It keeps its `url` when it is restarted."""
 
     def __init__(self, database_url: str, folder: Path, **settings: Any) -> None:
-        self._port = free_port()
-        self.url, self.ws_url = f"http://127.0.0.1:{self._port}", f"ws://127.0.0.1:{self._port}/graphql"
+        self.command = [sys.executable, "-c", SERVE, "serve"]
+        self.port = free_port()
+        self.url, self.ws_url = f"http://127.0.0.1:{self.port}", f"ws://127.0.0.1:{self.port}/graphql"
         chosen = {
             "database_url": database_url,
             "data_dir": folder / "data",
-            "port": self._port,
+            "port": self.port,
             "secret_key": SECRET,
             "rate_limits": "off",
             "access_token_seconds": 86_400,  # a long test on a busy machine takes more than the default 15 minutes
@@ -41,7 +42,7 @@ class Process:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ROOMCAST_")}
         self._environment = clean | {f"ROOMCAST_{name.upper()}": str(value) for name, value in chosen.items()}
         self._folder = folder
-        self._log = folder / f"{self._port}.log"
+        self._log = folder / f"{self.port}.log"
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
@@ -51,18 +52,21 @@ class Process:
 
     async def start(self) -> None:
         """Return when it is ready. Raises RuntimeError with its log if it ends instead."""
-        child = self._child = self._spawn()
+        child = self.spawn()
         async with asyncio.timeout(START_SECONDS):
             while await self.health() not in ("ok", "degraded"):
                 if child.poll() is not None:
                     raise RuntimeError(self.log_text())
                 await asyncio.sleep(0.05)
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start it without waiting until it is ready."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
-            command = [sys.executable, "-c", SERVE, "serve"]
-            return subprocess.Popen(command, env=self._environment, cwd=self._folder, stdout=log, stderr=log)
+            self._child = subprocess.Popen(
+                self.command, env=self._environment, cwd=self._folder, stdout=log, stderr=log
+            )
+        return self._child
 
     def signal(self, number: signal.Signals) -> None:
         assert self._child is not None

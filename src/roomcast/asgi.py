@@ -2,6 +2,8 @@
 
 import sys
 
+from uvicorn.config import STARTUP_FAILURE
+
 from roomcast.serving import app_alone
 from roomcast.settings import WrongSetting, load_settings, set_private_umask
 from roomcast.startup import create_keys_and_folders, start_logs
@@ -13,4 +15,5 @@ try:
     create_keys_and_folders(settings)
     app = app_alone(settings)
 except WrongSetting as error:  # print one sentence without a traceback, like `roomcast serve`
-    sys.exit(str(error))
+    sys.stderr.write(f"{error}\n")
+    sys.exit(STARTUP_FAILURE)  # then uvicorn with workers, and gunicorn, end instead of starting the worker again

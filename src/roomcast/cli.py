@@ -23,7 +23,7 @@ from roomcast.doctor import run_checks
 from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.serving import app_alone
 from roomcast.settings import Settings, WrongSetting, data_folder, load_settings, set_private_umask
-from roomcast.startup import claim_storage, create_keys_and_folders, prepare_database, start_logs
+from roomcast.startup import ProcessLock, claim_storage, create_keys_and_folders, prepare_database, start_logs
 from roomcast.uploads import ownership
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
@@ -48,11 +48,13 @@ def serve(host: Host = None, port: Port = None) -> None:
     overrides = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
     settings = load_settings(**overrides)
     start_logs(settings)
+    lock = ProcessLock(settings)
+    lock.lock_file()  # before the migration, which another server may not be ready for
     create_keys_and_folders(settings)
     asyncio.run(_prepare(settings))
     several = settings.workers > 1
     uvicorn.run(
-        "roomcast.asgi:app" if several else app_alone(settings),
+        "roomcast.asgi:app" if several else app_alone(settings, lock),
         host=settings.host,
         port=settings.port,
         workers=settings.workers if several else None,

@@ -2,8 +2,9 @@
 
 import gc
 import sys
+import traceback
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 
 from starlette.applications import Starlette
@@ -25,7 +26,8 @@ from roomcast.hosts import HostCheck, allowed_names
 from roomcast.process_limits import raise_descriptor_limit, return_freed_memory
 from roomcast.server.http_connections import CONNECTIONS
 from roomcast.server.origins import Cors
-from roomcast.settings import OnOff, Settings
+from roomcast.settings import OnOff, Settings, WrongSetting
+from roomcast.startup import ProcessLock
 from roomcast.web import pages
 from roomcast.web.files import GeneratedText
 from roomcast.web.reference import routes as reference
@@ -39,17 +41,21 @@ GC_THRESHOLD = 10_000
 
 
 class App:
-    """Every operation passes here, so GraphQL requests skip Starlette's routing and exception middleware."""
+    """Every operation passes here, so GraphQL requests skip Starlette's routing and exception middleware.
 
-    def __init__(self, settings: Settings, passwords: Passwords | None = None) -> None:
+    `process_lock` is held while the app runs. Tests run several apps in one process and pass none.
+    """
+
+    def __init__(
+        self, settings: Settings, passwords: Passwords | None = None, process_lock: ProcessLock | None = None
+    ) -> None:
         CONNECTIONS.address_key = counted_address
-        self._settings, self._passwords = settings, passwords
+        self._settings, self._passwords, self._process_lock = settings, passwords, process_lock
         self._roomcast: Roomcast | None = None
         root.build_schema()  # now: `app_alone` freezes what is there when the app has been built
         app = Starlette(
             routes=_routes(settings, lambda: self.roomcast),
             exception_handlers={HTTPException: on_http_exception},
-            lifespan=self.lifespan,
         )
         # Around Starlette, so that the error responses that it makes itself get the headers too.
         is_https = (settings.public_url or "").startswith("https:")
@@ -61,7 +67,24 @@ class App:
         self._app = HostCheck(self._route, allowed_names(settings))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._app(scope, receive, send)
+        if scope["type"] == "lifespan":
+            await self._run_lifespan(receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
+        """ASGI's lifespan. Starlette's own would report a wrong setting with a traceback."""
+        await receive()
+        step = "startup"
+        try:
+            async with self.lifespan():
+                await send({"type": "lifespan.startup.complete"})
+                step = "shutdown"
+                await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+        except Exception as error:
+            reason = str(error) if isinstance(error, WrongSetting) else traceback.format_exc()
+            await send({"type": f"lifespan.{step}.failed", "message": reason})
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_graphql = scope.get("path") == scope.get("root_path", "") + "/graphql"
@@ -86,16 +109,21 @@ class App:
         return self._roomcast
 
     @asynccontextmanager
-    async def lifespan(self, _app: Starlette | None = None) -> AsyncIterator[None]:
-        async with open_roomcast(self._settings, self._passwords) as self._roomcast:
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Raises WrongSetting."""
+        async with AsyncExitStack() as stack:
+            if self._process_lock is not None:
+                await stack.enter_async_context(self._process_lock.held())
+            self._roomcast = await stack.enter_async_context(open_roomcast(self._settings, self._passwords))
             if self._settings.serves_metrics:
                 metrics.register(self._roomcast)
             yield
         self._roomcast = None
 
 
-def app_alone(settings: Settings) -> App:
-    """The app for a process that runs nothing else: also sets process-wide limits and garbage collection.
+def app_alone(settings: Settings, process_lock: ProcessLock | None = None) -> App:
+    """The app for a process that runs nothing else: also sets process-wide limits and garbage collection. It refuses to
+    start beside another server where the settings allow only one; `process_lock` may hold a part of that lock already.
 
     A pause of the garbage collector delays all connections. Modules and the app's own objects live until the end of the
     process, so they are frozen and never visited again. The objects of an event's delivery are freed without the
@@ -107,7 +135,7 @@ def app_alone(settings: Settings) -> App:
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     if settings.rate_limits is OnOff.OFF:
         CONNECTIONS.max_per_address = None
-    app = App(settings)
+    app = App(settings, process_lock=process_lock or ProcessLock(settings))
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 10, 50)
     return app
