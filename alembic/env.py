@@ -16,8 +16,9 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import AutoString
 
 from roomcast.core.columns import UTCDateTime
-from roomcast.core.db import driver_url
+from roomcast.core.engines import driver_options, driver_url
 from roomcast.core.migrations import DRIVER_ERRORS, first_line, is_model
+from roomcast.database_urls import read_postgres_url
 from roomcast.settings import WrongSetting, data_folder, load_settings, set_private_umask
 from roomcast.tables import metadata
 
@@ -51,7 +52,8 @@ def migrate(connection: sa.Connection) -> None:
 
 
 def engine(url: str) -> AsyncEngine:
-    made = create_async_engine(driver_url(url), poolclass=NullPool, hide_parameters=True)
+    options = driver_options(read_postgres_url(url)) if url.startswith("postgres") else {}
+    made = create_async_engine(driver_url(url), poolclass=NullPool, hide_parameters=True, connect_args=options)
     if made.dialect.name == "sqlite":
         sa.event.listen(made.sync_engine, "connect", _on_connect)
         sa.event.listen(made.sync_engine, "begin", lambda c: c.exec_driver_sql("BEGIN IMMEDIATE"))

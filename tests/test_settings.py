@@ -29,9 +29,14 @@ WRONG = {
         "sqlite://",
         "sqlite:///",
         "postgresql://localhost:many/x",
+        "postgresql://localhost/chat?channel_binding=require",
+        "postgresql://localhost/chat?pgbouncer=maybe",
+        "postgresql://localhost/chat?statement_cache_size=none",
+        "postgresql://localhost/chat?connect_timeout=soon",
     ],
     "DATABASE_DIRECT_URL": ["mysql://localhost/chat", "postgresql://localhost/chat"],
-    "BUS_URL": ["kafka://localhost", "memory", "redis://localhost:many"],
+    "DATABASE_POOL_SIZE": ["0", "3", "1001", "many"],
+    "BUS_URL": ["kafka://localhost", "memory", "redis://localhost:many", "postgresql://localhost/chat?sslmod=require"],
     "SECRET_KEY": ["short", f"{KEY},short", f"{KEY},"],
     "ACCESS_TOKEN_SECONDS": ["0", "-5", "soon", "99999999999"],
     "REFRESH_TOKEN_DAYS": ["0", "never", "99999999999"],
@@ -114,6 +119,17 @@ def test_several_processes_need_a_bus_between_processes(monkeypatch: pytest.Monk
         load_settings()
     monkeypatch.setenv("ROOMCAST_BUS_URL", "redis://localhost")
     assert load_settings().workers == 2
+
+
+def test_a_bus_on_the_database_listens_past_the_pooler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROOMCAST_DATABASE_URL", "postgresql://localhost:6432/chat?pgbouncer=true")
+    monkeypatch.setenv("ROOMCAST_BUS_URL", "postgresql://localhost:6432/chat")
+    with pytest.raises(WrongSetting, match="ROOMCAST_DATABASE_DIRECT_URL: the bus listens on PostgreSQL"):
+        load_settings()
+    monkeypatch.setenv("ROOMCAST_DATABASE_DIRECT_URL", "postgresql://localhost:5432/chat")
+    assert load_settings().bus_address == "postgresql://localhost:5432/chat"
+    monkeypatch.setenv("ROOMCAST_BUS_URL", "postgresql://localhost:5433/bus")
+    assert load_settings().bus_address == "postgresql://localhost:5433/bus"
 
 
 def test_a_data_folder_that_is_a_file_is_named(tmp_path: Path) -> None:

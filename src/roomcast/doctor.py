@@ -4,8 +4,13 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from sqlmodel import text
+
 from roomcast.components import is_push_enabled, open_storage, push_subject, read_trusted_documents
 from roomcast.core import migrations
+from roomcast.core.db import Database
+from roomcast.core.direct_queries import count
+from roomcast.database_urls import read_postgres_url
 from roomcast.hosts import allowed_names
 from roomcast.process_limits import ADVICE, RECOMMENDED_DESCRIPTORS, descriptor_limit
 from roomcast.realtime.bus.bus import Bus
@@ -19,6 +24,7 @@ from roomcast.settings import (
     secret_keys,
     vapid_key,
 )
+from roomcast.startup import check_poolers
 from roomcast.uploads.storage import check_storage
 
 BUS_SECONDS = 5.0
@@ -90,7 +96,32 @@ async def _database(settings: Settings) -> str:
             await migrations.revision(url)
         except migrations.UnusableDatabase as error:
             raise WrongSetting(f"ROOMCAST_{name}: the database cannot be used: {error}") from None
-    return "SQLite" if settings.is_sqlite else "PostgreSQL"
+    if settings.is_sqlite:
+        return "SQLite"
+    await check_poolers(settings)
+    return f"PostgreSQL; {await _connections(settings)}"
+
+
+_SETTING, _RESERVED = "current_setting('%s')::int", "superuser_reserved_connections"
+
+
+async def _connections(settings: Settings) -> str:
+    """How many connections this machine's processes open, of those that PostgreSQL accepts."""
+    wanted = settings.workers * settings.database_pool_size
+    if read_postgres_url(settings.database_url).is_pooled:
+        return f"up to {wanted} connections to the pooler"
+    db = Database(settings.database_url, pool_size=1)
+    try:
+        async with db.read() as session:
+            accepted = await count(session, text(f"SELECT {_SETTING % 'max_connections'} - {_SETTING % _RESERVED}"))
+    finally:
+        await db.close()
+    if wanted > accepted:
+        raise WrongSetting(
+            f"ROOMCAST_DATABASE_POOL_SIZE: {settings.workers} processes open up to {wanted} connections, and "
+            f"PostgreSQL accepts {accepted}: lower it, or raise max_connections, or put pgbouncer in between"
+        )
+    return f"up to {wanted} connections from here, of {accepted} that it accepts"
 
 
 async def _migrations(settings: Settings) -> str:
@@ -104,8 +135,7 @@ async def _migrations(settings: Settings) -> str:
 
 async def _bus(settings: Settings) -> str:
     scheme = settings.bus_url.partition("://")[0]
-    direct = settings.database_direct_url if scheme.startswith("postgres") else None
-    bus = Bus(settings.bus_url, on_frame=lambda frame: None, on_resync=lambda topics: None, direct_url=direct)
+    bus = Bus(settings.bus_address, on_frame=lambda frame: None, on_resync=lambda topics: None)
     try:
         async with asyncio.timeout(BUS_SECONDS):
             await bus.start()

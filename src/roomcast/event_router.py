@@ -25,13 +25,13 @@ class EventRouter:
 
     def __init__(self, settings: Settings) -> None:
         self._codec = EventCodec()
-        self.db = Database(settings.database_url, self._publish, listeners=[system_messages.post_system_messages])
-        self.bus = Bus(
-            settings.bus_url,
-            on_frame=self._on_frame,
-            on_resync=self._on_resync,
-            direct_url=settings.database_direct_url if settings.bus_url == settings.database_url else None,
+        self.db = Database(
+            settings.database_url,
+            self._publish,
+            listeners=[system_messages.post_system_messages],
+            pool_size=settings.database_pool_size,
         )
+        self.bus = Bus(settings.bus_address, on_frame=self._on_frame, on_resync=self._on_resync)
         self.epoch = Epoch(self.db, self._on_new_epoch)
         room_events = RoomEventSource(self.db, self._codec)
         self.hub = Hub(room_events, self.bus.join, self.bus.leave, self.epoch)

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from roomcast.database_urls import BROKERS, DATABASES, check_url, read_postgres_url, same_place
 
 PREFIX = "ROOMCAST_"
 MIN_SECRET_BYTES = 32
@@ -59,19 +62,6 @@ class LogLevel(StrEnum):
 class LogFormat(StrEnum):
     CONSOLE = "console"
     JSON = "json"
-
-
-def _one_of(*schemes: str) -> AfterValidator:
-    def check(url: str) -> str:
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme.split("+")[0] not in schemes:
-            raise ValueError(f"the URL has to begin with one of {', '.join(f'{s}://' for s in schemes)}")
-        if scheme == "sqlite" and not rest.strip("/"):
-            raise ValueError("the URL has to name a file, for example sqlite:///data/roomcast.db")
-        _ = urlsplit(url).port  # raises ValueError with a message for an invalid port
-        return url
-
-    return AfterValidator(check)
 
 
 def _check_host(host: str) -> str:
@@ -155,8 +145,8 @@ def _check_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
 
 
 List = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_list)]
-DatabaseUrl = Annotated[str, _one_of("sqlite", "postgresql", "postgres")]
-BusUrl = Annotated[str, _one_of("memory", "redis", "rediss", "redis-cluster", "postgresql", "postgres", "nats")]
+DatabaseUrl = Annotated[str, AfterValidator(partial(check_url, schemes=DATABASES))]
+BusUrl = Annotated[str, AfterValidator(partial(check_url, schemes=BROKERS))]
 
 
 class Settings(BaseSettings):
@@ -171,6 +161,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     database_url: DatabaseUrl = ""
     database_direct_url: DatabaseUrl = ""
+    database_pool_size: int = Field(default=15, ge=4, le=1000)
     bus_url: BusUrl = "memory://"
     secret_key: SecretStr | None = None
     access_token_seconds: int = Field(default=900, ge=1, le=10 * 366 * 86400)
@@ -238,6 +229,11 @@ class Settings(BaseSettings):
                 f"{PREFIX}BUS_URL: memory:// connects no other processes; set it to a redis://, nats:// or "
                 f"postgresql:// address, or set {PREFIX}WORKERS=1"
             )
+        if self.bus_url.startswith("postgres") and read_postgres_url(self.bus_address).is_pooled:
+            raise ValueError(
+                f"{PREFIX}DATABASE_DIRECT_URL: the bus listens on PostgreSQL, which does not work through a pooler "
+                "that shares connections; set it to the address of PostgreSQL itself, without pgbouncer=true"
+            )
         if self.profile is Profile.PRODUCTION and self.secret_key is None:
             raise ValueError(
                 f"{PREFIX}SECRET_KEY: not set; the production profile requires one of at least {MIN_SECRET_BYTES} "
@@ -248,6 +244,11 @@ class Settings(BaseSettings):
     @property
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite")
+
+    @property
+    def bus_address(self) -> str:
+        """Where the bus connects. LISTEN needs a connection of its own, so a bus on the database goes past a pooler."""
+        return self.database_direct_url if same_place(self.bus_url, self.database_url) else self.bus_url
 
     def is_on(self, switch: OnOff | None) -> bool:
         """Whether a switch is on. One that is not set is on in the development profile."""

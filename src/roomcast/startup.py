@@ -10,12 +10,13 @@ from uuid import UUID
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.policy import SignupMode as AccountSignupMode
 from roomcast.components import is_push_enabled, open_storage
-from roomcast.core import migrations
+from roomcast.core import migrations, postgres
 from roomcast.core.advisory_lock import AdvisoryLock
 from roomcast.core.db import Database
 from roomcast.core.keys import derive_key
 from roomcast.core.process_lock import AlreadyRunning, FileLock, sqlite_lock_path
 from roomcast.core.telemetry import configure_logs
+from roomcast.database_urls import PostgresUrl, read_postgres_url
 from roomcast.settings import (
     LogFormat,
     Profile,
@@ -107,6 +108,7 @@ async def prepare_database(settings: Settings) -> None:
     if settings.is_sqlite:
         data_folder(settings)
     try:
+        await check_poolers(settings)
         found, wanted = await migrations.revision(settings.database_url), migrations.head()
         if found != wanted and settings.migrates_on_start:
             await migrations.upgrade(settings.database_direct_url)
@@ -136,6 +138,37 @@ async def claim_storage(settings: Settings) -> None:
         logger.warning("it could not be checked whether the stored files belong to this database: %s", reason)
     finally:
         await db.close()
+
+
+async def check_poolers(settings: Settings) -> None:
+    """Raise WrongSetting where a pooler shares connections between transactions and the settings do not say so, or
+    where it is in the way of LISTEN. Raises UnusableDatabase."""
+    if settings.is_sqlite:
+        return
+    address = read_postgres_url(settings.database_url)
+    if not address.is_pooled and await _is_pooled(address):
+        raise WrongSetting(
+            "ROOMCAST_DATABASE_URL: a pooler shares the connections of this address between transactions; append "
+            "?pgbouncer=true (&pgbouncer=true after other parameters), and set ROOMCAST_DATABASE_DIRECT_URL to the "
+            "address of PostgreSQL itself"
+        )
+    needs_own = {settings.database_direct_url} if settings.database_direct_url != settings.database_url else set()
+    if settings.bus_url.startswith("postgres"):
+        needs_own.add(settings.bus_address)
+    for url in needs_own - {settings.database_url}:
+        if await _is_pooled(read_postgres_url(url)):
+            name = "DATABASE_DIRECT_URL" if url == settings.database_direct_url else "BUS_URL"
+            raise WrongSetting(
+                f"ROOMCAST_{name}: a pooler shares the connections of this address between transactions, so LISTEN "
+                "does not work; set it to the address of PostgreSQL itself"
+            )
+
+
+async def _is_pooled(address: PostgresUrl) -> bool:
+    try:
+        return await postgres.is_behind_transaction_pooler(address)
+    except migrations.DRIVER_ERRORS as error:
+        raise migrations.UnusableDatabase(migrations.first_line(error)) from error
 
 
 def account_rules(settings: Settings, key: bytes, epoch: UUID) -> AccountRules:

@@ -11,7 +11,7 @@ LIMIT_SECONDS = 15
 class Listener:
     """Records every frame, and the topics that were resynced."""
 
-    def __init__(self, url: str, *, shards: int = 64, pending: int = 10_000, direct_url: str | None = None) -> None:
+    def __init__(self, url: str, *, shards: int = 64, pending: int = 10_000) -> None:
         self.frames: list[Frame] = []
         self.resynced: set[str] = set()
         self.bus = Bus(
@@ -20,7 +20,6 @@ class Listener:
             on_resync=lambda topics: self.resynced.update(topics),
             shards=shards,
             pending=pending,
-            direct_url=direct_url,
         )
 
     async def join(self, *topics: str) -> None:

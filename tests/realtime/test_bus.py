@@ -331,14 +331,6 @@ async def test_receivers_resync_all_topics_if_a_sender_lost_frames_of_many(broke
 # ------------------------------------------------------------------ addresses
 
 
-@pytest.mark.parametrize("broker", ["postgresql"], indirect=True)
-async def test_a_direct_url_bypasses_a_pooler(broker: Broker, listen: Open) -> None:
-    listener = await listen("postgresql://nobody@127.0.0.1:1/pooler", direct_url=broker.url)
-    await listener.join("room:1")
-    listener.bus.publish([Frame("room:1", 1, "direct")])
-    await listener.receives(Frame("room:1", 1, "direct"))
-
-
 def test_an_unknown_broker_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(ValueError, match=r"does not support kafka://. It supports memory://, redis://"):
         Bus("kafka://user:secret@host", on_frame=print, on_resync=print)

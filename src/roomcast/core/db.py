@@ -20,7 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core import event_log
-from roomcast.core.engines import driver_url, guard, postgres_engine, sqlite_engines
+from roomcast.core.engines import DEFAULT_POOL_SIZE, driver_url, guard, postgres_engine, sqlite_engines
 from roomcast.core.errors import OutcomeUnknown, Unavailable
 from roomcast.core.events import Event
 from roomcast.core.outages import OutageLog, is_answered, is_lock_failure, is_outage
@@ -81,10 +81,14 @@ class Work:
 
 class Database:
     """A SQLite or PostgreSQL database. `publish` receives the events of each commit, in the order they were recorded.
-    `listeners` are called with recorded events before the commit."""
+    `listeners` are called with recorded events before the commit. `pool_size`: connections to PostgreSQL at most."""
 
     def __init__(
-        self, url: str, publish: Publish = lambda events: None, listeners: Sequence[EventListener] = ()
+        self,
+        url: str,
+        publish: Publish = lambda events: None,
+        listeners: Sequence[EventListener] = (),
+        pool_size: int = DEFAULT_POOL_SIZE,
     ) -> None:
         self.publish, self._listeners = publish, listeners
         self.is_sqlite = url.startswith("sqlite")
@@ -98,7 +102,7 @@ class Database:
         if self.is_sqlite:
             self._writer, self._reader = sqlite_engines(url)
         else:
-            self._writer = self._reader = postgres_engine(url)
+            self._writer = self._reader = postgres_engine(url, pool_size)
         for engine in {self._writer, self._reader}:
             guard(engine, self._on_refused_connection)
 

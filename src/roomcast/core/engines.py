@@ -15,6 +15,7 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from roomcast.core import postgres, sqlite
+from roomcast.database_urls import PostgresUrl, read_postgres_url
 
 logger = logging.getLogger("roomcast.db")
 
@@ -25,22 +26,23 @@ CONNECT_SECONDS, STATEMENT_SECONDS = 5, 20
 """How long PostgreSQL may take to accept a connection, and to answer one statement."""
 
 
+DEFAULT_POOL_SIZE = 15
+"""Connections of one process to PostgreSQL, where ROOMCAST_DATABASE_POOL_SIZE does not say otherwise."""
+
+
 def driver_url(url: str) -> sa.URL:
-    """An address `postgresql://` or `sqlite:///` with our driver in it. libpq's `sslmode` becomes asyncpg's `ssl`."""
+    """An address `postgresql://` or `sqlite:///` with our driver in it, and without parameters."""
     target = sa.make_url(url)
-    if target.get_backend_name() == "sqlite":
-        return target.set(drivername="sqlite+aiosqlite")
-    sslmode = target.query.get("sslmode")
-    if sslmode is not None:
-        target = target.difference_update_query(["sslmode"]).update_query_dict({"ssl": sslmode})
-    return target.set(drivername="postgresql+asyncpg")
+    name = "sqlite+aiosqlite" if target.get_backend_name() == "sqlite" else "postgresql+asyncpg"
+    return target.set(drivername=name, query={})
 
 
-def postgres_engine(url: str) -> AsyncEngine:
+def postgres_engine(url: str, pool_size: int = DEFAULT_POOL_SIZE) -> AsyncEngine:
+    address = read_postgres_url(url)
     return create_async_engine(
-        driver_url(url),
-        pool_size=10,
-        max_overflow=5,
+        "postgresql+asyncpg://",
+        pool_size=pool_size,
+        max_overflow=0,
         pool_timeout=POOL_SECONDS,
         pool_recycle=1800,
         pool_reset_on_return=None,  # each session ends its own transaction
@@ -48,9 +50,20 @@ def postgres_engine(url: str) -> AsyncEngine:
         connect_args={
             "timeout": CONNECT_SECONDS,
             "command_timeout": STATEMENT_SECONDS,
-            "async_creator_fn": postgres.connect,
+            **driver_options(address),
+            "async_creator_fn": partial(postgres.connect, is_pooled=address.is_pooled),
         },
     )
+
+
+def driver_options(address: PostgresUrl) -> dict[str, Any]:
+    """The `connect_args` of an engine for this address.
+
+    Behind a pooler no statement has a name: the next transaction may run on another connection of the database, where
+    the name is unknown or taken.
+    """
+    options = {"dsn": address.dsn, **address.options}
+    return {**options, "prepared_statement_cache_size": 0} if address.is_pooled else options
 
 
 def sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:

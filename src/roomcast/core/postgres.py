@@ -1,10 +1,14 @@
 """Direct access to asyncpg, inside a transaction that SQLAlchemy ends, and the time limits of our connections."""
 
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, NoReturn
 
 from sqlalchemy import exc
+
+from roomcast.database_urls import PostgresUrl
 
 _ERRORS = {"22": exc.DataError, "23": exc.IntegrityError, "42": exc.ProgrammingError}
 """SQLSTATE classes of errors that the statement itself causes, and SQLAlchemy's names for them."""
@@ -25,6 +29,16 @@ SETTINGS: Mapping[str, str] = {
     "tcp_user_timeout": "15s",
 }
 """Settings of each session, as far as the server knows them."""
+
+OF_TRANSACTIONS = (
+    "lock_timeout",
+    "statement_timeout",
+    "idle_in_transaction_session_timeout",
+    "transaction_timeout",
+)
+"""Those of the settings that each transaction sets for itself behind a pooler."""
+
+SINCE_VERSION = {"transaction_timeout": 17}
 
 SOCKET_OPTIONS = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 15_000}
 """Options of the client's socket, as far as the system knows them: seconds, seconds, a count, milliseconds."""
@@ -54,21 +68,80 @@ class Driver:
             _raise_as_sqlalchemy(error, statement)
 
 
-async def connect(*args: Any, **options: Any) -> Any:
+async def connect(*args: Any, is_pooled: bool = False, **options: Any) -> Any:
     """SQLAlchemy's `async_creator_fn`: a connection with our time limits. Raises what asyncpg raises.
 
     A statement sets the limits. Start-up parameters would not work with poolers, which refuse unknown ones.
+    `is_pooled`: a pooler gives each transaction another connection of the database, so each transaction sets its
+    limits.
     """
     import asyncpg  # noqa: PLC0415 (not loaded with SQLite)
 
-    connection = await asyncpg.connect(*args, **options)
+    kind = _pooled_connection_class() if is_pooled else asyncpg.Connection
+    connection: Any = await asyncpg.connect(*args, connection_class=kind, **options)
     try:
         _set_keepalive(connection._transport)
-        await connection.execute(_SET_LIMITS)
+        if not is_pooled:
+            await connection.execute(_SET_LIMITS)
     except BaseException:
         connection.terminate()
         raise
     return connection
+
+
+@cache
+def _pooled_connection_class() -> type:
+    import asyncpg  # noqa: PLC0415 (not loaded with SQLite)
+
+    class PooledConnection(asyncpg.Connection):
+        """A connection through a pooler. Its BEGIN also sets the limits of the transaction, in the same message."""
+
+        __slots__ = ()
+
+        async def execute(self, query: str, *args: Any, timeout: float | None = None) -> str:
+            if query.startswith("BEGIN"):
+                query = f"{query.rstrip(';')}; {_limits_of_transactions(self.get_server_version().major)}"
+            return str(await super().execute(query, *args, timeout=timeout))
+
+    return PooledConnection
+
+
+@cache
+def _limits_of_transactions(version: int) -> str:
+    names = [name for name in OF_TRANSACTIONS if version >= SINCE_VERSION.get(name, 0)]
+    return " ".join(f"SET LOCAL {name} = '{SETTINGS[name]}';" for name in names)
+
+
+ROUNDS = 10
+"""How often each of two connections asks which process of the database serves it."""
+
+
+async def is_behind_transaction_pooler(address: PostgresUrl) -> bool:
+    """Whether a pooler lets several clients use one connection of the database in turn, as pgbouncer does with
+    `pool_mode = transaction` and `statement`. Raises what asyncpg raises."""
+    async with _connected(address) as one:
+        if await _serving_process(one) == one.get_server_pid():
+            return False  # nothing is in between: a pooler sends its own key for cancellations, not the database's
+        async with _connected(address) as other:
+            pids = [{await _serving_process(each) for _ in range(ROUNDS)} for each in (one, other)]
+    return not pids[0].isdisjoint(pids[1])
+
+
+@asynccontextmanager
+async def _connected(address: PostgresUrl) -> AsyncIterator[Any]:
+    import asyncpg  # noqa: PLC0415 (not loaded with SQLite)
+
+    options = {"timeout": 5, "command_timeout": 5, **address.options, "statement_cache_size": 0}
+    connection = await asyncpg.connect(address.dsn, **options)
+    try:
+        yield connection
+    finally:
+        connection.terminate()
+
+
+async def _serving_process(connection: Any) -> int:
+    async with connection.transaction():  # keeps the statement and its execution on one connection of the database
+        return int(await connection.fetchval("SELECT pg_backend_pid()"))
 
 
 _SET_LIMITS = (

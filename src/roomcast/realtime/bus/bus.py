@@ -69,9 +69,9 @@ class Bus:
     has to be read because frames may be missing: after the first join, after a lost connection, after an overflow. If
     this process could not send frames of a topic, the receivers resync that topic as soon as the broker is back.
 
-    `shards` is the number of channels that the topics are spread over; it is the same in every process. `direct_url`
-    replaces a postgresql:// `url` that leads through a pooler, where LISTEN does not work. `pending` limits the
-    received frames that wait. Raises ValueError for a broker that is unknown or whose driver is not installed.
+    `shards` is the number of channels that the topics are spread over; it is the same in every process. `pending`
+    limits the received frames that wait. Raises ValueError for a broker that is unknown or whose driver is not
+    installed.
     """
 
     def __init__(
@@ -81,7 +81,6 @@ class Bus:
         on_frame: Callable[[Frame], None],
         on_resync: Callable[[Collection[str]], None],
         shards: int = 64,
-        direct_url: str | None = None,
         pending: int = 50_000,
     ) -> None:
         self.stats = BusStats()
@@ -99,7 +98,7 @@ class Bus:
         self._drain_task: asyncio.Task[None] | None = None
         self._stopping = False
         inbox = IncomingQueue(self._channels.keys(), self._joined.keys(), self.stats, pending)
-        self._backend = open_backend(url, inbox, direct_url)
+        self._backend = open_backend(url, inbox)
         self._broadcast = Broadcast(backend=self._backend)
 
     @property
@@ -262,15 +261,13 @@ class Bus:
             _call(self._on_resync, topics)
 
 
-def open_backend(url: str, inbox: IncomingQueue, direct_url: str | None) -> BrokerBackend:
+def open_backend(url: str, inbox: IncomingQueue) -> BrokerBackend:
     """The broker of this URL. Only its own driver is imported: the others are optional and slow to import."""
     scheme = url.partition("://")[0].partition("+")[0]
     if scheme not in BROKERS:
         raise ValueError(
             f"The bus does not support {scheme}://. It supports {', '.join(f'{name}://' for name in BROKERS)}."
         )
-    if BROKERS[scheme] == "postgres":
-        url = direct_url or url
     try:
         module = importlib.import_module(f"roomcast.realtime.bus.{BROKERS[scheme]}")
     except ModuleNotFoundError as error:

@@ -11,6 +11,7 @@ from typing import Any, Never
 
 import asyncpg
 
+from roomcast.database_urls import read_postgres_url
 from roomcast.realtime.bus.broker import WAIT_SECONDS, BrokerBackend
 from roomcast.realtime.bus.incoming import IncomingQueue
 
@@ -28,8 +29,8 @@ class Broker(BrokerBackend):
     _publisher: "asyncpg.Connection[Any]"  # set by each session
 
     def __init__(self, url: str, inbox: IncomingQueue) -> None:
-        scheme, _, rest = url.partition("://")
-        super().__init__(f"{scheme.partition('+')[0]}://{rest}", inbox)  # SQLAlchemy's postgresql+asyncpg
+        super().__init__(url, inbox)
+        self._address = read_postgres_url(url)
 
     def fit_to_limit(self, message: bytes) -> bytes:
         fitting = super().fit_to_limit(message)
@@ -53,11 +54,9 @@ class Broker(BrokerBackend):
 
     @asynccontextmanager
     async def _open(self, ended: asyncio.Event) -> "AsyncIterator[asyncpg.Connection[Any]]":
+        settings = {"application_name": "roomcast bus", **self._address.options.get("server_settings", {})}
         connection = await asyncpg.connect(
-            self.url,
-            timeout=WAIT_SECONDS,
-            command_timeout=WAIT_SECONDS,
-            server_settings={"application_name": "roomcast bus"},
+            self._address.dsn, timeout=WAIT_SECONDS, command_timeout=WAIT_SECONDS, server_settings=settings
         )
         connection.add_termination_listener(lambda _: ended.set())
         try:
