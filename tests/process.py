@@ -104,6 +104,11 @@ class Process:
                 await asyncio.sleep(0.05)
 
     @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.pid
+
+    @property
     def memory_bytes(self) -> int:
         """Its resident memory (Linux)."""
         assert self._child is not None

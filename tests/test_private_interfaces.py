@@ -49,6 +49,8 @@ INTERFACES = [
     ),
     PrivateInterface("asyncpg", "asyncpg.connection:Connection", "_top_xact _protocol _transport", "core/postgres.py"),
     PrivateInterface("asyncpg", "asyncpg.protocol.protocol:BaseProtocol", "_is_cancelling", "core/postgres.py"),
+    # Who waits for a connection of the pool: tests/edge/test_metrics.py
+    PrivateInterface("sqlalchemy", "sqlalchemy.pool.impl:AsyncAdaptedQueuePool", "_do_get", "core/engines.py"),
     # The thread of SQLite: tests/storage/test_cancelled.py
     PrivateInterface(
         "aiosqlite", "aiosqlite.core:Connection", "_execute _conn _connection _tx _thread", "core/sqlite.py"

@@ -33,6 +33,7 @@ from roomcast.components import (
 from roomcast.core.clock import now
 from roomcast.core.db import Database
 from roomcast.core.keys import derive_key
+from roomcast.core.loop_watch import LoopWatch
 from roomcast.core.metrics import OperationMetrics
 from roomcast.core.periodic import PeriodicTask
 from roomcast.core.rates import Buckets, RedisBuckets
@@ -74,6 +75,7 @@ class Roomcast:
     files: FilesEndpoint
     sockets: ConnectionRegistry
     http: HttpEndpoint
+    loop_watch: LoopWatch
     database_probe: Probe
     folder_probe: Probe
 
@@ -139,6 +141,9 @@ async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords
         stack.push_async_callback(buckets.close)
     await router.start(stack)
     backend = await _open_backend(stack, settings, router, passwords, buckets)
+    loop_watch = LoopWatch()
+    stack.push_async_callback(loop_watch.stop)
+    await loop_watch.start()
     probes = database_probe(router.db), folder_probe(incoming_folder(settings))
     for probe in probes:
         stack.push_async_callback(probe.close)
@@ -165,6 +170,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords
         files=FilesEndpoint(router.db, backend.links, storage, receiver, limits),
         sockets=sockets,
         http=_http_endpoint(settings, engine, sockets),
+        loop_watch=loop_watch,
         database_probe=probes[0],
         folder_probe=probes[1],
     )

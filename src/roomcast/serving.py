@@ -3,6 +3,7 @@
 import gc
 import sys
 import traceback
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
@@ -12,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from roomcast import health, metrics
 from roomcast.accounts.passwords import Passwords
@@ -52,6 +53,7 @@ class App:
         CONNECTIONS.address_key = counted_address
         self._settings, self._passwords, self._process_lock = settings, passwords, process_lock
         self._roomcast: Roomcast | None = None
+        self._http_statuses: Counter[int] = Counter()
         root.build_schema()  # now: `app_alone` freezes what is there when the app has been built
         app = Starlette(
             routes=_routes(settings, lambda: self.roomcast),
@@ -70,7 +72,17 @@ class App:
         if scope["type"] == "lifespan":
             await self._run_lifespan(receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, self._counting(send) if scope["type"] == "http" else send)
+
+    def _counting(self, send: Send) -> Send:
+        """`send` of an HTTP request, which also counts the status of its response."""
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._http_statuses[message["status"]] += 1
+            await send(message)
+
+        return counted
 
     async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         """ASGI's lifespan. Starlette's own would report a wrong setting with a traceback."""
@@ -116,7 +128,7 @@ class App:
                 await stack.enter_async_context(self._process_lock.held())
             self._roomcast = await stack.enter_async_context(open_roomcast(self._settings, self._passwords))
             if self._settings.serves_metrics:
-                metrics.register(self._roomcast)
+                metrics.register(self._roomcast, self._http_statuses)
             yield
         self._roomcast = None
 

@@ -1,8 +1,11 @@
 """`/metrics`: the metrics and their access token."""
 
+import asyncio
+from contextlib import AsyncExitStack
+
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.api_clients import ROOM_MESSAGES, AnonymousClient, UserClient
+from tests.api_clients import LOGIN, PASSWORD, ROOM_MESSAGES, AnonymousClient, UserClient
 from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
@@ -67,6 +70,90 @@ async def test_deliveries_stay_counted_after_the_stream_ends(app: RunningApp, an
     now = await read_metrics(ann)
 
     assert (now["roomcast_groups"], now["roomcast_event_deliveries_total"]) == (0, 1)
+
+
+async def test_a_refusal_in_a_payload_is_counted_by_its_code(app: RunningApp, ann: UserClient) -> None:
+    before = await read_metrics(ann)
+    async with AnonymousClient(app) as stranger:
+        for password in ("wrong", "wrong as well", PASSWORD):
+            await stranger.mutate(LOGIN, usernameOrEmail="ann", password=password)
+    after = await read_metrics(ann)
+
+    def rise(name: str) -> float:
+        return after.get(name, 0) - before.get(name, 0)
+
+    assert rise("roomcast_operations_total mutation INVALID_CREDENTIALS") == 2
+    assert rise("roomcast_operations_total mutation OK") == 1
+    assert rise("roomcast_sign_ins_total INVALID_CREDENTIALS") == 2
+    assert rise("roomcast_sign_ins_total OK") == 1
+
+
+async def test_a_throttled_sign_in_is_counted(app: RunningApp, ann: UserClient) -> None:
+    async with AnonymousClient(app) as stranger:
+        for _ in range(7):
+            await stranger.mutate(LOGIN, usernameOrEmail="ann", password="wrong")
+    assert (await read_metrics(ann))["roomcast_sign_ins_total RATE_LIMITED"] >= 1
+
+
+async def test_deliveries_and_commits_are_timed_and_answers_counted(app: RunningApp, ann: UserClient) -> None:
+    room = await ann.create_room("den")
+    async with ann.connect() as socket:
+        stream = await socket.subscribe(ROOM_MESSAGES, roomId=room)
+        await app.wait_for_streams(1)
+        before = await read_metrics(ann)
+        for number in range(3):
+            await ann.send(room, f"message {number}")
+            await stream.next_event()
+        await ann.http.get("/nowhere")
+        after = await read_metrics(ann)
+
+    def rise(name: str) -> float:
+        return after.get(name, 0) - before.get(name, 0)
+
+    assert rise("roomcast_delivery_seconds_count") == 3
+    assert 0 < rise("roomcast_delivery_seconds_sum") < 30
+    assert rise("roomcast_db_commit_seconds_count") >= 3
+    assert rise("roomcast_db_changes_total") >= 3
+    assert rise("roomcast_db_reads_total") >= 1
+    assert rise("roomcast_db_statements_total") >= 3 * 5
+    assert rise("roomcast_http_responses_total 200") >= 3
+    assert rise("roomcast_http_responses_total 404") == 1
+    assert after["roomcast_db_up"] == 1
+    assert after["roomcast_data_free_bytes"] > 0
+    assert after["roomcast_loop_pause_seconds_count"] >= before["roomcast_loop_pause_seconds_count"]
+
+
+async def test_a_pool_tells_who_waits(app: RunningApp, ann: UserClient) -> None:
+    name, pool = next(reversed(app.roomcast.db.pools.items()))
+    before = await read_metrics(ann)
+    async with AsyncExitStack() as stack:
+        for _ in range(pool.size()):
+            session = await stack.enter_async_context(app.roomcast.db.read())
+            await session.connection()
+        waiting = asyncio.create_task(ann.execute("{ rooms { totalCount } }"))
+        async with asyncio.timeout(10):
+            while not pool.waiting:  # noqa: ASYNC110 (there is no event for it)
+                await asyncio.sleep(0.01)
+        assert pool.checkedout() == pool.size()
+    await waiting
+    after = await read_metrics(ann)
+    assert after[f"roomcast_db_connections_max {name}"] == pool.size()
+    assert after[f"roomcast_db_waiting {name}"] == 0
+    assert after[f"roomcast_db_waits_total {name}"] > before[f"roomcast_db_waits_total {name}"]
+
+
+async def test_a_refill_from_the_log_is_counted(app: RunningApp, ann: UserClient) -> None:
+    room = await ann.create_room("den")
+    async with ann.connect() as socket:
+        stream = await socket.subscribe(ROOM_MESSAGES, roomId=room)
+        await app.wait_for_streams(1)
+        publish, app.roomcast.db.publish = app.roomcast.db.publish, lambda events: None  # the frame is lost
+        await ann.send(room, "lost")
+        app.roomcast.db.publish = publish
+        await stream.next_event()
+        assert (await read_metrics(ann))["roomcast_refills_total"] == 1
+    await app.wait_for_streams(0)
+    assert (await read_metrics(ann))["roomcast_refills_total"] == 1
 
 
 async def test_production_serves_no_metrics_without_a_token(make_app: MakeApp) -> None:

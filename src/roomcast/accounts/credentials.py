@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from roomcast.accounts.throttle import MAX_KEYS, MAX_LOGIN, Key, Throttle, block
 from roomcast.core.actor import Actor
 from roomcast.core.bounded_cache import BoundedCache
 from roomcast.core.db import Database
-from roomcast.core.errors import EmailTaken, InvalidCredentials, RateLimited
+from roomcast.core.errors import EmailTaken, InvalidCredentials, RateLimited, Refused
 from roomcast.core.rates import Buckets, Charge, Rate
 
 SIGNUPS = Rate(per_second=1 / 3, burst=200)
@@ -45,6 +46,8 @@ class Credentials:
     def __init__(self, db: Database, passwords: Passwords, buckets: Buckets, *, limited: bool = True) -> None:
         self._db, self._passwords, self._buckets, self._limited = db, passwords, buckets, limited
         self.throttle = Throttle(enabled=limited)
+        self.sign_ins: Counter[str] = Counter({"OK": 0, "INVALID_CREDENTIALS": 0, "RATE_LIMITED": 0})
+        """Sign-ins with a password, by the code of their outcome."""
         self._unknown_addresses: BoundedCache[Key, float] = BoundedCache(MAX_KEYS)
         """By username and address: until when the result of the last look-up is used."""
 
@@ -63,6 +66,16 @@ class Credentials:
         Callers create the session inside the block, while they hold the slot. So during a flood of logins only one at
         a time uses the database and the event loop.
         """
+        try:
+            async with self._verify_login(login, password, address) as verified:
+                yield verified
+        except Refused as refused:
+            self.sign_ins[refused.code] += 1
+            raise
+        self.sign_ins["OK"] += 1
+
+    @asynccontextmanager
+    async def _verify_login(self, login: str, password: str, address: str | None) -> AsyncIterator[VerifiedPassword]:
         await self._check_address(login, address)
         # The slot is taken before the account is read: a flood of logins then costs other requests nothing, and a
         # client cannot start a second attempt before its first one has been counted as failed.

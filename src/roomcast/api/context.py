@@ -111,6 +111,8 @@ class Context:
         field_names: Collection[str] = frozenset(),
     ) -> None:
         self.backend, self.caller, self._field_names = backend, caller, field_names
+        self.refusal: str | None = None
+        """The code of the last mutation that was refused in its payload."""
         self.epoch = backend.epoch
         """Of the cursors in the response. Taken before the first read: a position in a log that is replaced meanwhile
         must not get the epoch of the new one."""

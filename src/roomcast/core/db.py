@@ -14,15 +14,17 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from time import perf_counter
+from typing import Any, Generic, Self, TypeVar, cast
 
 from sqlalchemy.exc import DBAPIError
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core import event_log
-from roomcast.core.engines import DEFAULT_POOL_SIZE, driver_url, guard, postgres_engine, sqlite_engines
+from roomcast.core.engines import DEFAULT_POOL_SIZE, WatchedPool, driver_url, guard, postgres_engine, sqlite_engines
 from roomcast.core.errors import OutcomeUnknown, Unavailable
 from roomcast.core.events import Event
+from roomcast.core.metrics import COMMIT_SECONDS, DATABASE
 from roomcast.core.outages import OutageLog, is_answered, is_lock_failure, is_outage
 
 __all__ = ["Database", "Publish", "Snapshot", "CoalescingLoader", "Work", "driver_url", "is_outage"]
@@ -106,6 +108,12 @@ class Database:
         for engine in {self._writer, self._reader}:
             guard(engine, self._on_refused_connection)
 
+    @property
+    def pools(self) -> dict[str, WatchedPool]:
+        """The connection pools by what they are for. On PostgreSQL one pool serves both."""
+        engines = {"write": self._writer, "read": self._reader} if self.is_sqlite else {"all": self._writer}
+        return {name: cast("WatchedPool", engine.pool) for name, engine in engines.items()}
+
     async def close(self) -> None:
         """Wait for the transactions that are ending, then close all connections."""
         while self._end_tasks:
@@ -118,6 +126,7 @@ class Database:
     async def read(self) -> AsyncIterator[AsyncSession]:
         """A read-only session on one snapshot: all reads inside see the same state."""
         session = AsyncSession(self._reader, expire_on_commit=False, autoflush=False)
+        DATABASE.reads += 1
         try:
             if not self.is_sqlite:
                 await session.connection(
@@ -142,6 +151,7 @@ class Database:
         `skips_locked_rooms`: queries that lock room heads leave out rooms that other transactions have locked.
         """
         session = AsyncSession(self._writer, expire_on_commit=False)
+        DATABASE.changes += 1
         work = Work(session, self._listeners, skips_locked_rooms=skips_locked_rooms)
         try:
             yield work
@@ -162,6 +172,7 @@ class Database:
         commit.result()
 
     async def _commit(self, work: Work) -> None:
+        began = perf_counter()
         try:
             await work.session.commit()
         except BaseException as error:
@@ -173,6 +184,7 @@ class Database:
             if isinstance(error, Exception) and not is_answered(error):
                 raise OutcomeUnknown from error
             raise
+        COMMIT_SECONDS.observe(perf_counter() - began)
         self.outages.on_success()
         try:
             self.publish(work.events)

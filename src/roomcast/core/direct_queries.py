@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from roomcast.core import postgres, sqlite
 from roomcast.core.compiled_statements import compiled_statement
+from roomcast.core.metrics import DATABASE
 
 DirectRow = TypeVar("DirectRow")
 DirectRow_co = TypeVar("DirectRow_co", covariant=True)
@@ -54,6 +55,7 @@ async def fetch_direct(session: AsyncSession, *queries: DirectQuery[Any]) -> lis
     driver, dialect = await _driver(session)
     sent = [query for query in queries if query.has_values]
     statements = [compiled_statement(query.statement, dialect, query.parameters) for query in sent]
+    DATABASE.statements += len(statements)
     results = await driver.fetch_all([(compiled.sql, compiled.arguments(values)) for compiled, values in statements])
     found = iter([list(map(compiled.make_row, rows)) for (compiled, _), rows in zip(statements, results, strict=True)])
     return [next(found) if query.has_values else () for query in queries]
@@ -82,6 +84,7 @@ async def execute_direct(session: AsyncSession, statement: Executable, rows: Seq
     """
     driver, dialect = await _driver(session)
     compiled, _ = compiled_statement(statement, dialect, rows[0])
+    DATABASE.statements += 1
     await driver.execute_later(compiled.sql, [compiled.arguments(row) for row in rows])
 
 

@@ -13,8 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy import event as sa_event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
 from roomcast.core import postgres, sqlite
+from roomcast.core.metrics import DATABASE
 from roomcast.database_urls import PostgresUrl, read_postgres_url
 
 logger = logging.getLogger("roomcast.db")
@@ -30,6 +32,24 @@ DEFAULT_POOL_SIZE = 15
 """Connections of one process to PostgreSQL, where ROOMCAST_DATABASE_POOL_SIZE does not say otherwise."""
 
 
+class WatchedPool(AsyncAdaptedQueuePool):
+    """A pool that counts who waits for a connection."""
+
+    waiting = 0
+    """Tasks that wait now."""
+    waits = 0
+    """Tasks that had to wait."""
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        has_to_wait = self.checkedout() >= self.size()  # there is no overflow
+        self.waiting += has_to_wait
+        self.waits += has_to_wait
+        try:
+            return super()._do_get()
+        finally:
+            self.waiting -= has_to_wait
+
+
 def driver_url(url: str) -> sa.URL:
     """An address `postgresql://` or `sqlite:///` with our driver in it, and without parameters."""
     target = sa.make_url(url)
@@ -41,6 +61,7 @@ def postgres_engine(url: str, pool_size: int = DEFAULT_POOL_SIZE) -> AsyncEngine
     address = read_postgres_url(url)
     return create_async_engine(
         "postgresql+asyncpg://",
+        poolclass=WatchedPool,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
@@ -69,6 +90,7 @@ def driver_options(address: PostgresUrl) -> dict[str, Any]:
 def sqlite_engines(url: str) -> tuple[AsyncEngine, AsyncEngine]:
     """The engine that writes and the engine that reads."""
     driver: dict[str, Any] = {
+        "poolclass": WatchedPool,
         "pool_timeout": POOL_SECONDS,
         "pool_reset_on_return": None,  # each session ends its own transaction
         "hide_parameters": True,  # errors are logged, and parameters contain messages and secrets
@@ -101,6 +123,10 @@ def guard(engine: AsyncEngine, on_refused: Callable[[], None]) -> None:
             on_refused()
             record.invalidate()
 
+    def on_statement(*_: object) -> None:
+        DATABASE.statements += 1
+
+    sa_event.listen(engine.sync_engine, "before_cursor_execute", on_statement)
     sa_event.listen(engine.sync_engine, "checkout", on_checkout)
     sa_event.listen(engine.sync_engine, "checkin", on_checkin)
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics of GraphQL operations: how many end with which outcome, and how long they take."""
+"""Prometheus metrics that are counted where things happen: GraphQL operations, and what the database does for them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,25 @@ SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.
 
 
 @dataclass(slots=True)
+class DatabaseCounts:
+    """What this process has asked of its database. A statement for many rows is one statement."""
+
+    statements: int = 0
+    reads: int = 0
+    changes: int = 0
+    """`reads` and `changes` are transactions."""
+
+
+DATABASE = DatabaseCounts()
+
+COMMIT_SECONDS = Histogram(
+    "roomcast_db_commit_seconds", "How long the database took to commit.", registry=None, buckets=SECONDS
+)
+
+
+@dataclass(slots=True)
 class Outcome:
-    """`code`: OK, or the code of the first top-level error. A mutation that returns payload errors counts as OK."""
+    """`code`: OK, or the code of the first error, be it top-level or in the payload of a mutation."""
 
     code: str = "OK"
 

@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-QUIET = ("uvicorn.access", "websockets", "asyncio")
+QUIET = ("uvicorn.access", "websockets", "asyncio", "roomcast.core.engines.WatchedPool")
 
 
 def configure_logs(level: str, *, as_json: bool) -> None:

@@ -156,4 +156,4 @@ class RoomEventSource:
 def _feed_entry(event: Event, size: int = 0) -> FeedEntry:
     """`size`: bytes of the event's transient payload. An event read from the log has none."""
     rights, rewrites, mark = event.changes_access, event.rewrites_past, (event.kind, event.at)
-    return FeedEntry(event.seq, event, rights=rights, rewrites=rewrites, mark=mark, size=size)
+    return FeedEntry(event.seq, event, rights=rights, rewrites=rewrites, mark=mark, size=size, at=event.at.timestamp())

@@ -2,9 +2,12 @@
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Hashable, Sequence
 from typing import Any
+
+from prometheus_client import Histogram
 
 from roomcast.realtime.fair_limiter import FairLimiter
 from roomcast.realtime.ports import EVERYBODY, EncodedEvent, EventStore, Failure, Feed, FeedEntry, GroupMember, Renderer
@@ -13,6 +16,14 @@ from roomcast.realtime.retry import retry_until_success
 from roomcast.realtime.ring import ByteBudget, Ring
 
 logger = logging.getLogger("roomcast.hub")
+
+DELIVERY_SECONDS = Histogram(
+    "roomcast_delivery_seconds",
+    "From the time of an event, which its transaction sets, until the last live socket of a group has it.",
+    registry=None,
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
+)
+"""Between two machines it includes the difference of their clocks."""
 
 RING = 256
 """Payloads that a group keeps, within the bytes of a `Ring`. A reader that is further behind reads the log again."""
@@ -241,6 +252,7 @@ class Group:
             self._set_position(entry.seq)
             if payload is not None:
                 await self._send_event(entry.seq, payload)
+                self._observe_delivery(entry)
 
     async def _send_event(self, seq: int, payload: bytes) -> None:
         self.deliveries += len(self._live)
@@ -249,6 +261,11 @@ class Group:
                 reader.send_event(seq, payload)
             if number % SOCKETS_PER_TURN == 0:
                 await asyncio.sleep(0)
+
+    def _observe_delivery(self, entry: FeedEntry) -> None:
+        """All live readers have the event."""
+        if entry.at and self._live:
+            DELIVERY_SECONDS.observe(max(0.0, time.time() - entry.at))
 
     async def _render_signal(self, signal: Any) -> None:
         self.executions += 1

@@ -143,6 +143,7 @@ class Hub:
             self._run_in_background(group.close())
         if not topic.groups and topic.name not in self._claims and self._topics.get(topic.name) is topic:
             del self._topics[topic.name]
+            self._totals_of_closed["refills"] += topic.refills
             self._leave(topic.name)
             self._run_in_background(topic.close())
 
@@ -300,8 +301,9 @@ class Hub:
 
     @property
     def totals(self) -> Counter[str]:
-        """Executions of events and deliveries of payloads, since the start."""
-        return sum(map(_counts, self.groups), self._totals_of_closed)
+        """Executions of events, deliveries of payloads and refills from the log, since the start."""
+        refills = Counter(refills=sum(topic.refills for topic in self._topics.values()))
+        return sum(map(_counts, self.groups), self._totals_of_closed + refills)
 
 
 def _counts(group: Group) -> Counter[str]:

@@ -55,6 +55,7 @@ class PerViewerGroup(Group):
         self._set_position(entries[-1].seq)
         try:
             await self._send_entries(readers, entries, lambda reader, seq, payload: reader.send_event(seq, payload))
+            self._observe_delivery(entries[0])
         except BaseException:
             # The entries are sent again. Readers that have got them skip them by their own position. Not after
             # `suspend`: by now `position` may belong to another log.

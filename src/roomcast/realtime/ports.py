@@ -33,7 +33,8 @@ class FeedEntry:
 
     `rights`: a reader may have lost access to the topic by it. `rewrites`: earlier events look different from now on.
     `mark` tells it from another event at the same seq, which the log may hold after it has lost events. `size`: the
-    bytes that it holds in memory beyond the few of every event, approximately.
+    bytes that it holds in memory beyond the few of every event, approximately. `at`: the Unix time of the event, 0
+    where it has none.
     """
 
     seq: int
@@ -42,6 +43,7 @@ class FeedEntry:
     rewrites: bool = False
     mark: Hashable = None
     size: int = 0
+    at: float = 0.0
 
 
 class EventStore(Protocol):

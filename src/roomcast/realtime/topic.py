@@ -50,6 +50,8 @@ class Topic:
         self._must_recheck_rights = False
         self._rights_seq = position
         self._task: asyncio.Task[None] | None = None
+        self.refills = 0
+        """Times that it read the log because frames were missing."""
 
     def group(self, key: Hashable, make_renderer: Callable[[], Renderer]) -> Group:
         """The group with this key. `make_renderer` is called for its first reader."""
@@ -189,6 +191,7 @@ class Topic:
         if self.position + 1 in self._early:
             return
         # The last event is read once more: another event in its place shows that the log has lost events.
+        self.refills += 1
         known = next(iter(self._ring.last(1) or ()), None)
         overlap = int(known is not None)
         entries = await retry_until_success(lambda: self._source.after(self.name, self.position - overlap, PAGE))

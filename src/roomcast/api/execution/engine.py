@@ -93,21 +93,24 @@ class Engine:
     async def run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
         """The response to a query or mutation. Raises RequestErrors for invalid variables and for RATE_LIMITED."""
         with self.operations.timed(operation.kind.value) as outcome:
-            payload = await self._run(operation, request, viewer, caller)
+            await self._admit(operation, request, viewer, caller)
+            context = Context(self.backend, viewer, caller, field_names=operation.field_names)
+            payload = await self._run(operation, request, context)
             if errors := payload.get("errors"):
                 outcome.code = errors[0]["extensions"]["code"]
+            elif context.refusal is not None:
+                outcome.code = context.refusal
         return payload
 
-    async def _run(self, operation: Operation, request: Request, viewer: Actor | None, caller: Caller) -> Payload:
-        await self._admit(operation, request, viewer, caller)
-        context = Context(self.backend, viewer, caller, field_names=operation.field_names)
+    async def _run(self, operation: Operation, request: Request, context: Context) -> Payload:
+        request_id = context.caller.request_id
         executor = self.executor(operation, request.variables, context)
         try:
-            async with asyncio.timeout(self.limits.operation_seconds), self._user_slot(operation, viewer):
-                payload = result_payload(await execute(executor), caller.request_id)
+            async with asyncio.timeout(self.limits.operation_seconds), self._user_slot(operation, context.viewer):
+                payload = result_payload(await execute(executor), request_id)
         except TimeoutError:
             error = coded_error("TIMEOUT", "The operation took too long and was stopped.")
-            return {"data": None, "errors": [format_error(error, caller.request_id)]}
+            return {"data": None, "errors": [format_error(error, request_id)]}
         finally:
             await context.close()
         if request.extensions.get("cost"):

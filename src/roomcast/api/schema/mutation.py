@@ -84,6 +84,7 @@ def mutation(resolver: Resolver | None = None, *, signed_out: bool = False, one_
                 _ = info.context.actor  # raises Unauthenticated, before anything else is refused
             result = await resolver(None, info, **_arguments(fields, given))
         except Refused as refused:
+            info.context.refusal = refused.code
             return payload(errors=[user_error(refused)])
         return payload() if result is None else payload(**vars(result))
 
