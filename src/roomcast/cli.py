@@ -1,9 +1,7 @@
 """The `roomcast` command."""
 
 import asyncio
-import sqlite3
 import sys
-from pathlib import Path
 from typing import Annotated
 from uuid import UUID
 
@@ -16,10 +14,11 @@ from roomcast.accounts.models import UserRole
 from roomcast.accounts.passwords import Passwords
 from roomcast.api.schema import root
 from roomcast.components import open_storage
-from roomcast.core import event_log, migrations, sqlite
-from roomcast.core.db import Database, driver_url
+from roomcast.core import event_log, migrations
+from roomcast.core.db import Database
 from roomcast.core.errors import Refused
 from roomcast.doctor import run_checks
+from roomcast.maintenance import commands
 from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.serving import app_alone
 from roomcast.settings import Settings, WrongSetting, data_folder, load_settings, set_private_umask
@@ -27,6 +26,8 @@ from roomcast.startup import ProcessLock, claim_storage, create_keys_and_folders
 from roomcast.uploads import ownership
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
+app.command()(commands.backup)
+app.command()(commands.restore)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on (ROOMCAST_HOST).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on (ROOMCAST_PORT).")]
@@ -78,21 +79,6 @@ def migrate() -> None:
     except migrations.UnusableDatabase as error:
         raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
     print(f"The database is at revision {migrations.head()}.")
-
-
-@app.command()
-def backup(target: Annotated[Path, typer.Argument(help="The file to create; it must not exist.")]) -> None:
-    """Copy the SQLite database into a file. The server may keep running."""
-    settings = load_settings()
-    if not settings.is_sqlite:
-        raise WrongSetting("ROOMCAST_DATABASE_URL: this command copies SQLite databases only; use pg_dump")
-    try:
-        sqlite.copy(Path(driver_url(settings.database_url).database or ""), target)
-    except FileExistsError:
-        raise WrongSetting(f"{target} exists already") from None
-    except sqlite3.Error as error:
-        raise WrongSetting(f"{target}: could not be written: {error}") from None
-    print(f"{target} holds the database. It does not hold the uploads, secret.key and vapid.key of the data folder.")
 
 
 @app.command()

@@ -5,6 +5,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from uuid import UUID
 
 from roomcast.accounts.policy import AccountRules
@@ -103,10 +104,15 @@ async def _acquire(lock: AdvisoryLock) -> None:
         raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
 
 
+def unfinished_restore(settings: Settings) -> Path:
+    """The file that exists while `roomcast restore` replaces the data, with the name of the backup."""
+    return data_folder(settings) / "restore.unfinished"
+
+
 async def prepare_database(settings: Settings) -> None:
     """Migrate the database where the settings allow it. Raises WrongSetting where the operator has to migrate."""
-    if settings.is_sqlite:
-        data_folder(settings)
+    if (unfinished := unfinished_restore(settings)).exists():
+        raise WrongSetting(f"a restore was interrupted: run `roomcast restore {unfinished.read_text().strip()}` again")
     try:
         await check_poolers(settings)
         found, wanted = await migrations.revision(settings.database_url), migrations.head()

@@ -1,0 +1,67 @@
+"""A second, empty database of the same kind, and helpers to look into an installation."""
+
+import hashlib
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+
+from roomcast.components import open_storage
+from roomcast.core.columns import table
+from roomcast.maintenance import databases
+from roomcast.messages.models import Message
+from roomcast.settings import Settings
+from roomcast.uploads.models import File, blob_name
+from tests import servers
+
+MESSAGES, FILES = table(Message), table(File)
+
+
+@pytest_asyncio.fixture
+async def other_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> AsyncIterator[str]:
+    """An empty database of the kind of `database_url`."""
+    if database_url.startswith("sqlite"):
+        (tmp_path / "other").mkdir()
+        yield f"sqlite:///{tmp_path / 'other' / 'roomcast.db'}"
+        return
+    server: servers.Server = request.getfixturevalue("postgres_server")
+    name = f"other_{uuid.uuid4().hex}"
+    yield await servers.create_database(server.url, name)
+    await servers.drop_database(server.url, name)
+
+
+async def seqs(url: str) -> dict[UUID, list[int]]:
+    """The seqs of the messages of each room."""
+    found: dict[UUID, list[int]] = {}
+    async with databases.engine(url) as engine, engine.connect() as connection:
+        rows = await connection.execute(sa.select(MESSAGES.c.room_id, MESSAGES.c.seq).order_by(MESSAGES.c.seq))
+        for room_id, seq in rows:
+            found.setdefault(room_id, []).append(seq)
+    return found
+
+
+async def wrong_files(settings: Settings) -> list[str]:
+    """The attachments whose bytes are missing or are others."""
+    storage, wrong = open_storage(settings), []
+    async with databases.engine(settings.database_url) as engine, engine.connect() as connection:
+        files = (await connection.execute(sa.select(FILES).where(FILES.c.message_id.is_not(None)))).all()
+    assert files
+    for file in files:
+        name = blob_name(file.id, file.sha256)
+        content = await read_blob(storage, name)
+        if content is None or hashlib.sha256(content).hexdigest() != file.sha256:
+            wrong.append(name)
+    return wrong
+
+
+async def read_blob(storage: Any, name: str) -> bytes | None:
+    try:
+        chunks = await storage.open(name, 0, await storage.size(name))
+    except FileNotFoundError:
+        return None
+    return b"".join([chunk async for chunk in chunks])
