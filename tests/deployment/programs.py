@@ -28,10 +28,11 @@ def find(name: str) -> str:
     return path or servers.skip(f"{name} was not found: apt-get install {PACKAGES[name]}")
 
 
-def run(program: str, *arguments: object, seconds: float = 60, **options: str | Path) -> str:
-    """Run an installed program and return its standard output. Raises RuntimeError with all it said if it fails."""
-    command = [find(program), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=options.get("cwd"))
+def run(program: str | Path, *arguments: object, seconds: float = 60, cwd: Path | None = None) -> str:
+    """Run a program, found by its name, and return its standard output. Raises RuntimeError with all it said if it
+    fails."""
+    command = [find(program) if isinstance(program, str) else str(program), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=cwd)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout

@@ -1,0 +1,128 @@
+"""The image: built from the checkout on a base made of Debian packages, run as a user without rights."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from roomcast.core import migrations
+from tests import servers
+from tests.api_clients import CREATE_ROOM, LOGIN, PASSWORD, SIGNUP, Json, SocketClient
+from tests.deployment import containers
+from tests.deployment.containers import IMAGE, Container, podman
+
+SECRET = "0123456789abcdef0123456789abcdef"
+MakeContainer = Callable[..., Container]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def image() -> str:
+    return containers.build()
+
+
+@pytest.fixture
+def container() -> Iterator[MakeContainer]:
+    """Makes containers, which are removed after the test with the volumes that their names begin."""
+    prefix = f"test-{uuid.uuid4().hex[:12]}"
+    with ExitStack() as stack:
+        stack.callback(lambda: podman("volume", "prune", "--force"))
+
+        def make(volume: str, *command: str, **settings: object) -> Container:
+            made = Container(f"{prefix}-{volume}", *command, **settings)
+            stack.callback(made.remove)
+            return made
+
+        yield make
+
+
+def post(server: Container, document: str, token: str = "", **variables: object) -> Json:
+    headers = {"authorization": f"Bearer {token}"} if token else {}
+    body = {"query": document, "variables": variables}
+    answer = httpx.post(f"{server.url}/graphql", json=body, headers=headers, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return dict(answer.json()["data"])
+
+
+def sign_up(server: Container) -> str:
+    """Sign up the first user. Returns the access token."""
+    signed_up = post(server, SIGNUP, input={"username": "ann", "password": PASSWORD})["signup"]
+    assert signed_up["user"]["role"] == "ADMIN"
+    return str(signed_up["tokens"]["accessToken"])
+
+
+def test_the_image_says_how_it_is_run() -> None:
+    [described] = json.loads(podman("image", "inspect", IMAGE))
+    config = described["Config"]
+    assert config["User"] == "10001:10001"
+    assert (config["Entrypoint"], config["Cmd"], config["StopSignal"]) == (["roomcast"], ["serve"], "SIGTERM")
+    assert (config["Volumes"], config["ExposedPorts"]) == ({"/data": {}}, {"8000/tcp": {}})
+    assert config["Labels"]["org.opencontainers.image.version"] == containers.VERSION
+    assert config["Labels"]["org.opencontainers.image.title"] == "roomcast"
+    assert described["Healthcheck"]["Test"][0] == "CMD"
+
+
+async def test_a_container_serves_and_its_data_survives_it(container: MakeContainer) -> None:
+    first = container("data")
+    await asyncio.to_thread(first.start)
+    token = await asyncio.to_thread(sign_up, first)
+    await asyncio.to_thread(post, first, CREATE_ROOM, token, input={"name": "The den"})
+
+    [described] = json.loads(await asyncio.to_thread(podman, "image", "inspect", IMAGE))
+    await asyncio.to_thread(first.execute, *described["Healthcheck"]["Test"][1:])
+    assert (await asyncio.to_thread(first.execute, "id", "-u")).strip() == "10001"
+    with pytest.raises(RuntimeError, match="Read-only file system"):
+        await asyncio.to_thread(first.execute, "touch", "/opt/roomcast/file")
+
+    async with SocketClient(first.url.replace("http", "ws") + "/graphql") as connection:
+        await connection.init()
+        code, seconds = await asyncio.to_thread(first.stop)
+        assert (code, (await connection.closed())[0]) == (0, 1012)
+    assert seconds < 10
+
+    second = container("data")
+    await asyncio.to_thread(second.start)
+    logged_in = await asyncio.to_thread(post, second, LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
+    rooms = "{ rooms { nodes { name } } }"
+    found = await asyncio.to_thread(post, second, rooms, logged_in["login"]["tokens"]["accessToken"])
+    assert found["rooms"]["nodes"] == [{"name": "The den"}]
+
+
+def test_a_second_container_on_the_same_data_is_refused(container: MakeContainer) -> None:
+    first, second = container("data"), container("data")
+    first.start()
+    begin = time.monotonic()
+    code, output = second.run()
+    assert code == 2
+    assert "another server uses this SQLite database" in output
+    assert time.monotonic() - begin < containers.START_SECONDS
+    assert first.is_ready()
+
+
+def test_containers_serve_a_database_that_a_migration_step_prepared(
+    container: MakeContainer, postgres_server: servers.Server
+) -> None:
+    url = asyncio.run(servers.create_database(postgres_server.url, f"image_{uuid.uuid4().hex}"))
+    with servers.redis() as redis:
+        settings = {
+            "profile": "production",
+            "first_user_is_admin": "false",
+            "secret_key": SECRET,
+            "database_url": url,
+            "bus_url": redis.url,
+        }
+        code, output = container("one", **settings).run()
+        assert (code, "run `roomcast migrate`" in output) == (2, True), output
+        code, output = container("one", "migrate", **settings).run()
+        assert (code, output) == (0, f"The database is at revision {migrations.head()}.\n")
+        one, two = container("one", **settings), container("two", **settings)
+        one.start()
+        two.start()
+        signed_up = post(one, SIGNUP, input={"username": "ann", "password": PASSWORD})["signup"]
+        token = signed_up["tokens"]["accessToken"]
+        assert post(two, "{ me { user { username } } }", token) == {"me": {"user": {"username": "ann"}}}
+        assert [server.stop()[0] for server in (one, two)] == [0, 0]
