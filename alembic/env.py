@@ -1,11 +1,14 @@
-"""Runs migrations on both databases. Each run is one transaction under a lock.
+"""Runs migrations on both databases, under a lock: without it, four of eight processes that started together failed.
 
-Without the lock, four of eight processes that started together failed. A revision that raises is rolled back. The
-address of the database comes from `roomcast.core.migrations`, or, for the command `alembic`, from the settings.
+On SQLite a run is one transaction. On PostgreSQL each revision is one, so that no table stays locked during the next,
+and a revision may have steps with transactions of their own (`roomcast.core.migration_steps`). A run that was
+interrupted is continued by the next one. The address of the database comes from `roomcast.core.migrations`, or, for the
+command `alembic`, from the settings.
 """
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,12 +20,17 @@ from sqlmodel import AutoString
 
 from roomcast.core.columns import UTCDateTime
 from roomcast.core.engines import driver_options, driver_url
+from roomcast.core.migration_steps import LOCK_TIMEOUT
 from roomcast.core.migrations import DRIVER_ERRORS, first_line, is_model
+from roomcast.core.outages import is_lock_failure
 from roomcast.database_urls import read_postgres_url
 from roomcast.settings import WrongSetting, data_folder, load_settings, set_private_umask
 from roomcast.tables import metadata
 
 LOCK = 0x726F6F6D  # "room"; any number that no other program uses on this database
+POLL_SECONDS = 0.2
+BUSY_SECONDS = 60.0
+"""How long a revision is tried again while other transactions use its tables."""
 
 
 def render_item(kind: str, item: object, _autogen: Any) -> str | bool:
@@ -44,11 +52,39 @@ def migrate(connection: sa.Connection) -> None:
         render_item=render_item,
         include_object=is_model,
         transactional_ddl=True,
+        transaction_per_migration=not sqlite,
     )
     with context.begin_transaction():
-        if not sqlite:  # on SQLite, BEGIN IMMEDIATE below is the lock
-            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
         context.run_migrations()
+
+
+def lock(connection: sa.Connection) -> None:
+    """Wait for the lock, which ends with the connection. On SQLite, BEGIN IMMEDIATE (see below) is the lock.
+
+    It is polled: a waiting statement would be a transaction that `CREATE INDEX CONCURRENTLY` waits for.
+    """
+    if connection.dialect.name == "sqlite":
+        return
+    while not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK}):
+        connection.commit()
+        time.sleep(POLL_SECONDS)
+
+
+def migrate_when_free(connection: sa.Connection) -> None:
+    """Migrate; where a table is in use for longer than the lock time-out, try that revision again."""
+    lock(connection)
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        if connection.dialect.name != "sqlite":
+            connection.exec_driver_sql(f"SET lock_timeout = '{LOCK_TIMEOUT}'")
+            connection.commit()
+        try:
+            return migrate(connection)
+        except sa.exc.DBAPIError as error:
+            connection.rollback()
+            if not is_lock_failure(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(POLL_SECONDS)
 
 
 def engine(url: str) -> AsyncEngine:
@@ -72,7 +108,7 @@ async def run(url: str) -> None:
     made = engine(url)
     try:
         async with made.connect() as connection:
-            await connection.run_sync(migrate)
+            await connection.run_sync(migrate_when_free)
             await connection.commit()
     finally:
         await made.dispose()

@@ -7,6 +7,8 @@ Revises: 0001
 from alembic import op
 from sqlalchemy.exc import DBAPIError
 
+from roomcast.core.migration_steps import create_index
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -40,7 +42,8 @@ def upgrade() -> None:
         op.execute("CREATE EXTENSION IF NOT EXISTS pg_trgm")
     except DBAPIError as error:
         raise RuntimeError(NO_TRIGRAMS) from error
-    op.execute("CREATE INDEX message_search ON message_texts USING gin (text gin_trgm_ops)")
+    options = {"postgresql_using": "gin", "postgresql_ops": {"text": "gin_trgm_ops"}}
+    create_index("message_search", "message_texts", ["text"], **options)
 
 
 def downgrade() -> None:

@@ -7,6 +7,8 @@ Revises: 0005
 import sqlalchemy as sa
 from alembic import op
 
+from roomcast.core.migration_steps import add_column, create_index
+
 revision = "0006"
 down_revision = "0005"
 branch_labels = None
@@ -14,8 +16,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("files", sa.Column("announced_size", sa.BigInteger(), nullable=True))
-    op.create_index("ix_files_owner", "files", ["owner_id", "byte_size"])
+    add_column("files", sa.Column("announced_size", sa.BigInteger(), nullable=True))
+    create_index("ix_files_owner", "files", ["owner_id", "byte_size"])
 
 
 def downgrade() -> None:

@@ -10,6 +10,8 @@ count as read.
 import sqlalchemy as sa
 from alembic import op
 
+from roomcast.core.migration_steps import add_column, create_index, execute_for_rooms
+
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
@@ -21,31 +23,35 @@ MENTIONED = sa.text("last_mention_seq > last_read_seq")
 
 _FOLLOW = """
     WITH threads AS (
-        SELECT thread_root_id AS root_id, max(seq) AS newest FROM messages WHERE thread_root_id IS NOT NULL
-        GROUP BY thread_root_id
+        SELECT thread_root_id AS root_id, max(seq) AS newest FROM messages
+        WHERE thread_root_id IS NOT NULL AND room_id IN :rooms GROUP BY thread_root_id
     ), people AS (
-        SELECT thread_root_id AS root_id, author_id AS user_id FROM messages WHERE thread_root_id IS NOT NULL
+        SELECT thread_root_id AS root_id, author_id AS user_id FROM messages
+        WHERE thread_root_id IS NOT NULL AND room_id IN :rooms
         UNION
         SELECT messages.id, messages.author_id FROM threads JOIN messages ON messages.id = threads.root_id
         UNION
         SELECT coalesce(messages.thread_root_id, messages.id), mentions.user_id
-        FROM mentions JOIN messages ON messages.id = mentions.message_id
+        FROM mentions JOIN messages ON messages.id = mentions.message_id WHERE messages.room_id IN :rooms
     )
     INSERT INTO thread_states (root_id, user_id, room_id, is_following, follows_after_seq, last_read_seq)
     SELECT threads.root_id, people.user_id, roots.room_id, true, threads.newest, threads.newest
     FROM people JOIN threads ON threads.root_id = people.root_id JOIN messages AS roots ON roots.id = people.root_id
     WHERE people.user_id IS NOT NULL
+    ON CONFLICT DO NOTHING
 """
 _READ_ALL = """
     UPDATE memberships SET threads_read_seq =
         coalesce((SELECT last_seq FROM room_heads WHERE room_heads.room_id = memberships.room_id), 0)
+    WHERE room_id IN :rooms AND threads_read_seq = 0
 """
 
 
 def upgrade() -> None:
     # Memberships first: every transaction reads them before it writes messages, so none waits in a circle with this.
-    op.add_column("memberships", sa.Column("threads_read_seq", sa.BigInteger(), **SEQ))
-    op.add_column("memberships", sa.Column("thread_changes", sa.BigInteger(), **SEQ))
+    add_column("memberships", sa.Column("threads_read_seq", sa.BigInteger(), **SEQ))
+    add_column("memberships", sa.Column("thread_changes", sa.BigInteger(), **SEQ))
+    add_column("mentions", sa.Column("thread_root_id", sa.Uuid(), nullable=True))
     op.create_table(
         "thread_states",
         sa.Column("root_id", sa.Uuid(), nullable=False),
@@ -62,30 +68,29 @@ def upgrade() -> None:
             ["user_id"], ["users.id"], name=op.f("fk_thread_states_user_id_users"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("root_id", "user_id", name=op.f("pk_thread_states")),
+        if_not_exists=True,
     )
-    op.add_column("mentions", sa.Column("thread_root_id", sa.Uuid(), nullable=True))
-    op.execute(_FOLLOW)
-    op.execute(_READ_ALL)
+    execute_for_rooms(_FOLLOW, _READ_ALL)
     _create_indexes()
 
 
 def _create_indexes() -> None:
-    op.create_index("ix_thread_states_user", "thread_states", ["user_id", "room_id"])
-    op.create_index(
+    create_index("ix_thread_states_user", "thread_states", ["user_id", "room_id"])
+    create_index(
         "ix_thread_states_mentioned",
         "thread_states",
         ["user_id", "room_id"],
         postgresql_where=MENTIONED,
         sqlite_where=MENTIONED,
     )
-    op.create_index(
+    create_index(
         "ix_mentions_thread",
         "mentions",
         ["thread_root_id", "user_id", "seq"],
         postgresql_where=IN_THREAD,
         sqlite_where=IN_THREAD,
     )
-    op.create_index(
+    create_index(
         "ix_messages_to_all_in_threads",
         "messages",
         ["room_id", "seq"],
