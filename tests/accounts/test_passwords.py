@@ -1,6 +1,9 @@
 """Passwords: hashing, checks against weak and common ones, and hashes imported from other systems."""
 
 import asyncio
+import platform
+import subprocess
+import sys
 import time
 
 import bcrypt
@@ -15,6 +18,7 @@ from roomcast.accounts.policy import AccountRules
 from roomcast.core.errors import PasswordTooWeak, RateLimited
 from tests.accounts.documents import TRY, codes
 from tests.api_clients import PASSWORD, SIGNUP, AnonymousClient, UserClient
+from tests.servers import skip
 
 
 @pytest_asyncio.fixture
@@ -127,3 +131,47 @@ async def store(person: UserClient, password_hash: str) -> None:
     async with person.app.roomcast.db.work() as work:
         user = (await work.session.exec(select(User).where(User.username == person.name))).one()
         user.password_hash = password_hash
+
+
+# ------------------------------------------------------------------ a system that forbids lower priorities
+
+SYSTEM_CALL = {"x86_64": 141, "aarch64": 140}
+"""The number of setpriority in the kernel, by machine."""
+
+SIGN_IN_WITHOUT_SETPRIORITY = """
+import asyncio, ctypes, errno, logging, struct, sys
+from roomcast.accounts.passwords import Passwords
+
+def forbid(number):
+    \"\"\"Install a seccomp filter: this system call fails with EPERM.\"\"\"
+    load, jump_if_equal, answer = 0x20, 0x15, 0x06  # BPF_LD | BPF_W | BPF_ABS; BPF_JMP | BPF_JEQ; BPF_RET
+    fail, allow = 0x00050000 | errno.EPERM, 0x7FFF0000  # SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW
+    steps = [(load, 0, 0, 0), (jump_if_equal, 0, 1, number), (answer, 0, 0, fail), (answer, 0, 0, allow)]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *step) for step in steps))
+    program = ctypes.create_string_buffer(struct.pack("@HP", len(steps), ctypes.addressof(code)))
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    if prctl(38, 1, 0, 0, 0) or prctl(22, 2, program, 0, 0):  # PR_SET_NO_NEW_PRIVS; PR_SET_SECCOMP, filter
+        sys.exit(77)
+
+async def sign_in():
+    passwords = Passwords(memory_kib=8, passes=1)
+    stored = await passwords.hash("a good long pass phrase")
+    async with passwords.slot():
+        print(await passwords.verify("a good long pass phrase", stored))
+
+logging.basicConfig()
+forbid(int(sys.argv[1]))
+asyncio.run(sign_in())
+"""
+
+
+def test_sign_ins_work_where_a_seccomp_filter_forbids_lower_priorities() -> None:
+    number = SYSTEM_CALL.get(platform.machine()) if sys.platform == "linux" else None
+    if number is None:
+        pytest.skip("needs Linux on x86_64 or aarch64")
+    command = [sys.executable, "-c", SIGN_IN_WITHOUT_SETPRIORITY, str(number)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    if ended.returncode == 77:
+        skip("this system allows no seccomp filters")
+    assert ended.stdout == "(True, None)\n", ended.stderr
+    assert ended.stderr.count("allow the system call setpriority") == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import logging
 import os
 import secrets
 import sys
@@ -18,6 +19,8 @@ from passlib.context import CryptContext
 from roomcast.core.errors import PasswordTooWeak, RateLimited
 
 Result = TypeVar("Result")
+
+logger = logging.getLogger("roomcast.accounts")
 
 MAX_CONCURRENT = 1
 """Hashes at a time. Each takes 19 MiB and about 20 ms of a core; on one core, a second would starve the event loop."""
@@ -109,6 +112,14 @@ class Passwords:
 
 
 def _lower_priority() -> None:
-    """Let the event loop run before this thread."""
-    if sys.platform == "linux":  # elsewhere niceness belongs to the whole process
+    """Let the event loop run before this thread. Raises nothing: the pool would refuse all work after an exception."""
+    if sys.platform != "linux":  # elsewhere niceness belongs to the whole process
+        return
+    try:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    except OSError as error:  # a seccomp filter, e.g. of a container or a systemd unit, forbids it
+        logger.warning(
+            "the priority of the password thread cannot be lowered (%s): sign-ins slow down other requests; allow the "
+            "system call setpriority",
+            error.strerror,
+        )
