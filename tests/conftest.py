@@ -1,6 +1,7 @@
 """Fixtures of all tests: a database of each kind, a running server, and users."""
 
 import asyncio
+import os
 import shutil
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
@@ -13,9 +14,13 @@ import pytest
 import pytest_asyncio
 
 from roomcast.core import migrations
+from roomcast.environment import ALIASES
 from tests import servers
 from tests.api_clients import AnonymousClient, UserClient, sign_up
 from tests.running_app import RunningApp, open_app, settings_for
+
+for alias in ALIASES.values():
+    os.environ.pop(alias, None)  # of another program on the developer's machine; the tests start servers
 
 DATABASES = ["sqlite", "postgresql"]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from roomcast.environment import PREFIX
 from roomcast.settings import (
-    PREFIX,
     Settings,
     WrongSetting,
     data_folder,

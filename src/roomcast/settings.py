@@ -12,23 +12,28 @@ from enum import StrEnum
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
+from roomcast import environment
 from roomcast.database_urls import BROKERS, DATABASES, check_url, read_postgres_url, same_place
+from roomcast.environment import PREFIX
+from roomcast.environment import WrongSetting as WrongSetting
 
-PREFIX = "ROOMCAST_"
 MIN_SECRET_BYTES = 32
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 """The order of the curve P-256: private keys are the numbers from 1 to one less than this (SEC 2, 2.4.2)."""
-
-
-class WrongSetting(Exception):
-    """Its text has one sentence per wrong setting: the name, what is wrong with the value, what to do."""
 
 
 class SignupMode(StrEnum):
@@ -200,6 +205,25 @@ class Settings(BaseSettings):
     log_level: LogLevel = LogLevel.INFO
     log_format: LogFormat | None = None
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments come first, then the environment, `.env`, files with secrets, and variables of the platform."""
+        own, dotenv = cast("EnvSettingsSource", env_settings), cast("EnvSettingsSource", dotenv_settings)
+        own.env_vars = environment.without_service_links(own.env_vars)
+        variables = {**dotenv.env_vars, **own.env_vars}
+        environment.check_names(variables, cls.model_fields)
+        platform = environment.values_from_platform(own.env_vars)
+        files = environment.values_from_files(variables, cls.model_fields)
+        others = InitSettingsSource(settings_cls, {**platform, **files})
+        return init_settings, env_settings, dotenv_settings, others
+
     @model_validator(mode="before")
     @classmethod
     def _defaults(cls, found: dict[str, Any]) -> dict[str, Any]:
@@ -279,9 +303,9 @@ def _sentence(problem: dict[str, Any]) -> str:
     text = str(problem["msg"]).removeprefix("Value error, ")
     if not problem["loc"]:
         return text
-    name = f"{PREFIX}{str(problem['loc'][0]).upper()}"
-    shown = "" if name.endswith(("KEY", "URL", "TOKEN")) else f" {str(problem['input'])!r} is not valid:"
-    return f"{name}:{shown} {text[:1].lower() + text[1:]}. See .env.example."
+    setting = str(problem["loc"][0])
+    shown = "" if environment.may_hold_secret(setting) else f" {str(problem['input'])!r} is not valid:"
+    return f"{environment.source(setting)}:{shown} {text[:1].lower() + text[1:]}. See .env.example."
 
 
 # ------------------------------------------------------------------ keys, files and folders
