@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from roomcast.environment import PREFIX
+from roomcast.limit_settings import Allowance, LimitSettings
 from roomcast.settings import (
     Settings,
     WrongSetting,
@@ -62,6 +63,7 @@ WRONG = {
     "GET_QUERIES": ["yes"],
     "PERSISTED_QUERIES": ["1"],
     "TRUSTED_DOCUMENTS": ["nowhere/manifest.json", "."],
+    "TRUSTED_NETWORKS": ["office.example.org", "10.0.0.1/8", "*", "10.0.0.0/8, 300.1.1.1"],
     "RATE_LIMITS": ["some"],
     "PRESENCE_GRACE_SECONDS": ["0", "a while", "3601"],
     "STORAGE_URL": ["/srv/files", "s3://bucket", "s3://key:secret@host", "s3://key:secret@host:many/bucket"],
@@ -78,6 +80,12 @@ WRONG = {
     "VAPID_SUBJECT": ["admin@example.org", "http://chat.example.org", "mailto:nobody"],
     "LOG_LEVEL": ["chatty"],
     "LOG_FORMAT": ["xml"],
+    **{
+        name.upper(): ["0+1/s", "5+0/s", "500", "500+20", "500+20/day", "1e3+1/s", "none"]
+        if isinstance(field.default, Allowance)
+        else ["0", "-1", "2.5", "many", "1,000", "500+20/s"]
+        for name, field in LimitSettings.model_fields.items()
+    },
 }
 
 

@@ -12,23 +12,26 @@ from roomcast.accounts import refresh_tokens
 from roomcast.accounts.credentials import Credentials
 from roomcast.accounts.passwords import Passwords
 from roomcast.accounts.sessions import Sessions
+from roomcast.accounts.throttle import AccountLimits
 from roomcast.accounts.tokens import Tokens
 from roomcast.api.context import Backend
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.limits import Limits
-from roomcast.api.execution.rates import RateLimiter
+from roomcast.api.execution.rates import RateLimiter, RateLimits
 from roomcast.api.http.endpoint import HttpEndpoint
 from roomcast.api.http.files import FilesEndpoint
 from roomcast.api.schema import root
-from roomcast.api.websocket.admission import UNLIMITED, ConnectionLimits
+from roomcast.api.websocket.admission import Admission, ConnectionLimits
+from roomcast.api.websocket.connection import Connection
 from roomcast.api.websocket.registry import ConnectionRegistry
 from roomcast.components import (
+    Limiting,
     allowed_origins,
-    create_buckets,
+    create_limiting,
+    limits_of,
     open_notifier,
     open_storage,
     persisted_queries,
-    transfer_limits,
 )
 from roomcast.core.clock import now
 from roomcast.core.db import Database
@@ -36,8 +39,9 @@ from roomcast.core.keys import derive_key
 from roomcast.core.loop_watch import LoopWatch
 from roomcast.core.metrics import OperationMetrics
 from roomcast.core.periodic import PeriodicTask
-from roomcast.core.rates import Buckets, RedisBuckets
+from roomcast.core.rates import RedisBuckets
 from roomcast.core.readiness import Probe, database_probe, folder_probe
+from roomcast.core.refusals import Refusals
 from roomcast.event_router import EventRouter
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
 from roomcast.messages.actions import MessageSender
@@ -46,6 +50,8 @@ from roomcast.realtime.hub import Hub
 from roomcast.settings import OnOff, RoomCreation, Settings, incoming_folder, secret_keys
 from roomcast.startup import account_rules, claim_storage, log_setup_token, prepare_database
 from roomcast.uploads import cleanup
+from roomcast.uploads.actions import FileLimits
+from roomcast.uploads.limits import TransferLimits
 from roomcast.uploads.links import Links
 from roomcast.uploads.receiving import UploadReceiver
 from roomcast.uploads.storage import Storage
@@ -78,6 +84,7 @@ class Roomcast:
     loop_watch: LoopWatch
     database_probe: Probe
     folder_probe: Probe
+    refusals: Refusals
 
     async def working_parts(self) -> dict[str, bool]:
         """Whether the database accepts writes, the bus is connected, and the data folder can be written."""
@@ -125,39 +132,39 @@ async def open_roomcast(settings: Settings, passwords: Passwords | None = None) 
     await prepare_database(settings)
     await claim_storage(settings)
     async with AsyncExitStack() as stack:
-        roomcast = await _start(stack, settings, passwords or Passwords())
+        roomcast = await _start(stack, settings, passwords)
         for task in roomcast.periodic_tasks():
             task.start()
             stack.push_async_callback(task.stop)
         yield roomcast
 
 
-async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords) -> Roomcast:
+async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords | None) -> Roomcast:
+    registry = CollectorRegistry()
+    limiting = create_limiting(settings, registry)
+    waiting = settings.waiting_signins_per_process
+    passwords = passwords or Passwords(max_waiting=waiting, refusals=limiting.refusals)
     stack.callback(passwords.close)
     router = EventRouter(settings)
     stack.push_async_callback(router.db.close)
-    buckets = create_buckets(settings)
-    if isinstance(buckets, RedisBuckets):
-        stack.push_async_callback(buckets.close)
+    if isinstance(limiting.buckets, RedisBuckets):
+        stack.push_async_callback(limiting.buckets.close)
     await router.start(stack)
-    backend = await _open_backend(stack, settings, router, passwords, buckets)
+    backend = await _open_backend(stack, settings, router, passwords, limiting)
     loop_watch = LoopWatch()
     stack.push_async_callback(loop_watch.stop)
     await loop_watch.start()
     probes = database_probe(router.db), folder_probe(incoming_folder(settings))
     for probe in probes:
         stack.push_async_callback(probe.close)
-    storage, limits = open_storage(settings), transfer_limits(settings)
-    receiver = UploadReceiver(storage, incoming_folder(settings), limits, keeps_originals=settings.keep_originals)
-    stack.push_async_callback(receiver.close)
-    registry = CollectorRegistry()
-    engine = _create_engine(settings, backend, buckets, registry)
-    has_limits = settings.rate_limits is OnOff.ON
-    sockets = ConnectionRegistry(
-        engine, router.hub, allowed_origins(settings), ConnectionLimits() if has_limits else UNLIMITED
+    storage = open_storage(settings)
+    transfers = limits_of(TransferLimits, settings, min_free_bytes=settings.min_free_disk_bytes)
+    receiver = UploadReceiver(
+        storage, incoming_folder(settings), transfers, limiting.refusals, keeps_originals=settings.keep_originals
     )
-    stack.push_async_callback(sockets.stop)
-    await sockets.start()
+    stack.push_async_callback(receiver.close)
+    engine = _create_engine(settings, backend, limiting, registry)
+    sockets = await _open_sockets(stack, settings, engine, router.hub, limiting)
     return Roomcast(
         settings=settings,
         registry=registry,
@@ -167,17 +174,20 @@ async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords
         backend=backend,
         storage=storage,
         upload_receiver=receiver,
-        files=FilesEndpoint(router.db, backend.links, storage, receiver, limits),
+        files=FilesEndpoint(
+            router.db, backend.links, storage, receiver, transfers, limiting.addresses, limiting.refusals
+        ),
         sockets=sockets,
         http=_http_endpoint(settings, engine, sockets),
         loop_watch=loop_watch,
         database_probe=probes[0],
         folder_probe=probes[1],
+        refusals=limiting.refusals,
     )
 
 
 async def _open_backend(
-    stack: AsyncExitStack, settings: Settings, router: EventRouter, passwords: Passwords, buckets: Buckets
+    stack: AsyncExitStack, settings: Settings, router: EventRouter, passwords: Passwords, limiting: Limiting
 ) -> Backend:
     db, keys = router.db, secret_keys(settings)
     rules = account_rules(settings, keys[0], router.epoch.current)
@@ -194,7 +204,7 @@ async def _open_backend(
         epoch_tracker=router.epoch,
         tokens=tokens,
         passwords=passwords,
-        credentials=Credentials(db, passwords, buckets, limited=settings.rate_limits is OnOff.ON),
+        credentials=Credentials(db, passwords, limits_of(AccountLimits, settings), *limiting),
         sessions=sessions,
         account_rules=rules,
         message_sender=message_sender,
@@ -205,11 +215,28 @@ async def _open_backend(
         public_url=settings.public_url,
         # The keys themselves verify links that were signed before keys were derived.
         links=Links([*(derive_key(key, "links") for key in keys), *keys]),
-        max_upload_bytes=settings.max_upload_bytes,
-        upload_quota_bytes=settings.upload_quota_bytes,
+        file_limits=limits_of(
+            FileLimits,
+            settings,
+            max_upload_bytes=settings.max_upload_bytes,
+            upload_quota_bytes=settings.upload_quota_bytes,
+        ),
+        refusals=limiting.refusals,
         max_response_bytes=settings.max_response_bytes,
         notifier=notifier,
     )
+
+
+async def _open_sockets(
+    stack: AsyncExitStack, settings: Settings, engine: Engine, hub: Hub, limiting: Limiting
+) -> ConnectionRegistry:
+    admission: Admission[Connection] = Admission(
+        limits_of(ConnectionLimits, settings), engine.backend.presence, limiting.addresses, limiting.refusals
+    )
+    sockets = ConnectionRegistry(engine, hub, allowed_origins(settings), admission)
+    stack.push_async_callback(sockets.stop)
+    await sockets.start()
+    return sockets
 
 
 async def _has_accounts(db: Database) -> bool:
@@ -217,13 +244,15 @@ async def _has_accounts(db: Database) -> bool:
         return not await accounts.has_no_users(db_session)
 
 
-def _create_engine(settings: Settings, backend: Backend, buckets: Buckets, registry: CollectorRegistry) -> Engine:
+def _create_engine(settings: Settings, backend: Backend, limiting: Limiting, registry: CollectorRegistry) -> Engine:
+    has_rates = settings.rate_limits is OnOff.ON
+    rates = RateLimiter(limits_of(RateLimits, settings), *limiting) if has_rates else None
     return Engine(
         root.build_schema(),
         backend,
-        Limits(response_bytes=settings.max_response_bytes),
+        limits_of(Limits, settings, response_bytes=settings.max_response_bytes),
         persisted_queries(settings),
-        RateLimiter(buckets) if settings.rate_limits is OnOff.ON else None,
+        rates,
         OperationMetrics(registry),
         introspection=settings.is_on(settings.introspection),
     )

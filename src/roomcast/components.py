@@ -1,21 +1,29 @@
 """Builds single components from the settings: storage, pushes, rate limits, web origins, persisted documents."""
 
+from dataclasses import fields
 from datetime import timedelta
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from prometheus_client import CollectorRegistry
 
 from roomcast.api.execution.persisted import InvalidManifest, Manifest, PersistedQueries, read_manifest
 from roomcast.core.db import Database
-from roomcast.core.rates import MemoryBuckets, RedisBuckets
+from roomcast.core.rates import ClientAddresses, MemoryBuckets, Rate, RedisBuckets
+from roomcast.core.refusals import Refusals
+from roomcast.limit_settings import Allowance, LimitSettings
 from roomcast.notifications.notifier import Notifier
 from roomcast.notifications.ssrf_guard import AddressGuard
 from roomcast.server.origins import Origins
 from roomcast.settings import OnOff, Profile, Settings, WrongSetting, incoming_folder, vapid_key
-from roomcast.uploads.limits import TransferLimits
 from roomcast.uploads.storage import Folder, Storage
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from roomcast.notifications.sender import PushSender
+
+AnyLimits = TypeVar("AnyLimits", bound="DataclassInstance")
 
 
 def create_buckets(settings: Settings) -> MemoryBuckets | RedisBuckets:
@@ -68,9 +76,27 @@ def open_storage(settings: Settings) -> Storage:
     return Bucket(settings.storage_url)
 
 
-def transfer_limits(settings: Settings) -> TransferLimits:
-    limits = TransferLimits(min_free_bytes=settings.min_free_disk_bytes)
-    return limits if settings.rate_limits is OnOff.ON else limits.without_client_limits()
+def limits_of(kind: type[AnyLimits], settings: Settings, **others: Any) -> AnyLimits:
+    """A dataclass of limits that gets the values of the settings with its fields' names."""
+    names = [field.name for field in fields(kind) if field.name in LimitSettings.model_fields]
+    found = {name: getattr(settings.limits, name) for name in names}
+    rates = {name: Rate(each.per_second, each.burst) for name, each in found.items() if isinstance(each, Allowance)}
+    return kind(**{**found, **rates, **others})
+
+
+class Limiting(NamedTuple):
+    """What the parts that enforce limits share."""
+
+    buckets: MemoryBuckets | RedisBuckets
+    addresses: ClientAddresses
+    refusals: Refusals
+
+
+def create_limiting(settings: Settings, registry: CollectorRegistry) -> Limiting:
+    waiting = "concurrent_operations_per_user"  # refuses nothing: further operations wait
+    names = {*LimitSettings.model_fields, "upload_quota_bytes", "min_free_disk_bytes"} - {waiting}
+    refusals = Refusals(sorted(names), registry)
+    return Limiting(create_buckets(settings), ClientAddresses(settings.trusted_networks), refusals)
 
 
 def allowed_origins(settings: Settings) -> Origins:

@@ -6,7 +6,7 @@ import traceback
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cache
+from functools import cache, partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -22,12 +22,12 @@ from roomcast.api.http.endpoint import on_http_exception
 from roomcast.api.schema import root
 from roomcast.app import Roomcast, open_roomcast
 from roomcast.components import allowed_origins
-from roomcast.core.rates import counted_address
+from roomcast.core.rates import ClientAddresses
 from roomcast.hosts import HostCheck, allowed_names
 from roomcast.process_limits import raise_descriptor_limit, return_freed_memory
 from roomcast.server.http_connections import CONNECTIONS
 from roomcast.server.origins import Cors
-from roomcast.settings import OnOff, Settings, WrongSetting
+from roomcast.settings import Settings, WrongSetting
 from roomcast.startup import ProcessLock
 from roomcast.web import pages
 from roomcast.web.files import GeneratedText
@@ -50,7 +50,8 @@ class App:
     def __init__(
         self, settings: Settings, passwords: Passwords | None = None, process_lock: ProcessLock | None = None
     ) -> None:
-        CONNECTIONS.address_key = counted_address
+        CONNECTIONS.max_per_address = settings.limits.http_connections_per_address
+        CONNECTIONS.address_key = ClientAddresses(settings.trusted_networks).limited
         self._settings, self._passwords, self._process_lock = settings, passwords, process_lock
         self._roomcast: Roomcast | None = None
         self._http_statuses: Counter[int] = Counter()
@@ -127,6 +128,7 @@ class App:
             if self._process_lock is not None:
                 await stack.enter_async_context(self._process_lock.held())
             self._roomcast = await stack.enter_async_context(open_roomcast(self._settings, self._passwords))
+            CONNECTIONS.on_refused = partial(self._roomcast.refusals.count, "http_connections_per_address")
             if self._settings.serves_metrics:
                 metrics.register(self._roomcast, self._http_statuses)
             yield
@@ -145,8 +147,6 @@ def app_alone(settings: Settings, process_lock: ProcessLock | None = None) -> Ap
     raise_descriptor_limit()
     return_freed_memory()
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    if settings.rate_limits is OnOff.OFF:
-        CONNECTIONS.max_per_address = None
     app = App(settings, process_lock=process_lock or ProcessLock(settings))
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 10, 50)

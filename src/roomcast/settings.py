@@ -29,6 +29,7 @@ from roomcast import environment
 from roomcast.database_urls import BROKERS, DATABASES, check_url, read_postgres_url, same_place
 from roomcast.environment import PREFIX
 from roomcast.environment import WrongSetting as WrongSetting
+from roomcast.limit_settings import LimitSettings
 
 MIN_SECRET_BYTES = 32
 
@@ -140,6 +141,15 @@ def _check_bucket(url: str | None) -> str | None:
     return url
 
 
+def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        try:
+            ip_network(network)
+        except ValueError:
+            raise ValueError(f"{network!r} is not an IP address or a network such as 10.0.0.0/8") from None
+    return networks
+
+
 def _check_proxies(proxies: tuple[str, ...]) -> tuple[str, ...]:
     for proxy in proxies:
         try:
@@ -154,7 +164,7 @@ DatabaseUrl = Annotated[str, AfterValidator(partial(check_url, schemes=DATABASES
 BusUrl = Annotated[str, AfterValidator(partial(check_url, schemes=BROKERS))]
 
 
-class Settings(BaseSettings):
+class Settings(LimitSettings):
     """The meaning of each setting is described in `.env.example`."""
 
     model_config = SettingsConfigDict(
@@ -188,6 +198,7 @@ class Settings(BaseSettings):
     migrate_on_start: bool | None = None
     public_url: Annotated[str | None, AfterValidator(_check_web_address)] = None
     trusted_proxies: Annotated[List, AfterValidator(_check_proxies)] = ()
+    trusted_networks: Annotated[List, AfterValidator(_check_networks)] = ()
     rate_limits: OnOff = OnOff.ON
     presence_grace_seconds: int = Field(default=15, ge=1, le=3600)
     storage_url: Annotated[str | None, AfterValidator(_check_bucket)] = None
@@ -264,6 +275,11 @@ class Settings(BaseSettings):
                 "bytes, the same for all processes"
             )
         return self
+
+    @property
+    def limits(self) -> LimitSettings:
+        """The limits that apply."""
+        return self if self.rate_limits is OnOff.ON else self.without_limits_of_clients()
 
     @property
     def is_sqlite(self) -> bool:

@@ -74,7 +74,7 @@ async def test_a_client_reconnects_after_1012(ann: UserClient) -> None:
 async def test_a_client_retries_after_1013_until_it_is_admitted(ann: UserClient) -> None:
     room_id = await ann.create_room("den")
     admission = ann.app.roomcast.sockets.admission
-    admission.limits = ConnectionLimits(connections=0)
+    admission.limits = ConnectionLimits(sockets_per_process=0)
     async with (
         Proxy(ann.app.url) as proxy,
         NodeClient(client="graphql-ws", **settings(ann, proxy, room_id)) as client,

@@ -218,7 +218,7 @@ async def test_failing_operations_do_not_affect_the_others(ann: UserClient) -> N
 
 async def test_sockets_per_user_address_and_process_are_limited(ann: UserClient, bob: UserClient) -> None:
     admission = ann.app.roomcast.sockets.admission
-    admission.limits = ConnectionLimits(connections=6, connections_per_address=5, connections_per_user=2)
+    admission.limits = ConnectionLimits(sockets_per_process=6, sockets_per_address=5, sockets_per_user=2)
     async with AsyncExitStack() as stack:
         for person in (ann, ann, bob):
             await stack.enter_async_context(person.connect())
@@ -229,17 +229,17 @@ async def test_sockets_per_user_address_and_process_are_limited(ann: UserClient,
             await stack.enter_async_context(SocketClient(ann.app.ws_url))
         async with SocketClient(ann.app.ws_url) as sixth:
             assert await sixth.closed() == (1013, "Too many connections")
-        admission.limits = ConnectionLimits(connections=5)
+        admission.limits = ConnectionLimits(sockets_per_process=5)
         async with SocketClient(ann.app.ws_url) as sixth:
             assert (await sixth.closed())[0] == 1013
-    admission.limits = ConnectionLimits(connections_per_user=1)
+    admission.limits = ConnectionLimits(sockets_per_user=1)
     async with bob.connect() as connection:  # all closed connections are counted off
         await ping_is_answered(connection)
 
 
 async def test_streams_per_connection_and_user_are_limited(ann: UserClient) -> None:
     room_id = await ann.create_room("den")
-    ann.app.roomcast.sockets.admission.limits = ConnectionLimits(streams_per_user=120)
+    ann.app.roomcast.sockets.admission.limits = ConnectionLimits(subscriptions_per_user=120)
     async with ann.connect() as first, ann.connect() as second:
         for _ in range(100):
             await first.subscribe(ROOM_MESSAGES, roomId=room_id)
@@ -262,7 +262,7 @@ async def _refused(connection: SocketClient, room_id: str) -> str:
 
 async def test_limits_per_user_and_address_can_be_disabled(make_app: MakeApp) -> None:
     limits = (await make_app(rate_limits="off")).roomcast.sockets.admission.limits
-    assert (limits.connections_per_address, limits.connections_per_user, limits.streams_per_user) == (None, None, None)
+    assert (limits.sockets_per_address, limits.sockets_per_user, limits.subscriptions_per_user) == (None, None, None)
 
 
 # ------------------------------------------------------------------ shutdown

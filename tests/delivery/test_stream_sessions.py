@@ -136,7 +136,7 @@ async def test_an_ended_session_closes_its_connections_and_no_others(
 
 
 async def test_a_connection_that_signs_in_later_counts_against_the_limit(ann: UserClient) -> None:
-    ann.app.roomcast.sockets.admission.limits = ConnectionLimits(connections_per_user=1)
+    ann.app.roomcast.sockets.admission.limits = ConnectionLimits(sockets_per_user=1)
     async with ann.connect(), SocketClient(ann.app.ws_url) as late_connection:
         await late_connection.init()
         answer = await late_connection.execute(LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
@@ -151,7 +151,7 @@ async def test_a_connection_that_signs_in_later_counts_against_the_limit(ann: Us
 
 async def test_inboxes_and_streams_of_late_sign_ins_count_against_the_limit(ann: UserClient) -> None:
     room_id = await ann.create_room("den")
-    ann.app.roomcast.sockets.admission.limits = ConnectionLimits(streams_per_user=2)
+    ann.app.roomcast.sockets.admission.limits = ConnectionLimits(subscriptions_per_user=2)
     async with ann.connect() as early_connection, SocketClient(ann.app.ws_url) as late_connection:
         await (await early_connection.subscribe(INBOX)).next_event()
         await late_connection.init()

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from roomcast.api.execution.engine import MAX_CONCURRENT_OPERATIONS
 from roomcast.api.execution.rates import RateLimiter, RateLimits
 from roomcast.api.websocket.admission import ConnectionLimits
-from roomcast.core.rates import Buckets, Charge, MemoryBuckets, Rate, RedisBuckets, counted_address
+from roomcast.core.rates import Buckets, Charge, ClientAddresses, MemoryBuckets, Rate, RedisBuckets, counted_address
+from roomcast.core.refusals import Refusals
 from tests import servers
 from tests.api_clients import AnonymousClient, SocketClient, UserClient, sign_up
 from tests.conftest import MakeApp
@@ -30,40 +32,54 @@ async def buckets(request: pytest.FixtureRequest) -> AsyncIterator[Buckets]:
         await shared.close()
 
 
+async def wait(buckets: Buckets, *charges: Charge) -> float:
+    """The seconds until these charges can be taken; 0 if they were taken."""
+    shortage = await buckets.take(charges)
+    return shortage.seconds if shortage is not None else 0
+
+
+def charge(caller: str, amount: float = 1, rate: Rate = SLOW) -> Charge:
+    return Charge("operations_per_user", caller, rate, amount)
+
+
+def limiter(**limits: Any) -> RateLimiter:
+    return RateLimiter(replace(RateLimits(), **limits), MemoryBuckets(), ClientAddresses(), Refusals())
+
+
 async def test_a_burst_is_allowed_and_then_callers_wait(buckets: Buckets) -> None:
-    assert [await buckets.take([Charge("ann", SLOW)]) for _ in range(3)] == [0, 0, 0]
-    wait = await buckets.take([Charge("ann", SLOW, 2)])
-    assert 1.5 < wait <= 2
-    assert await buckets.take([Charge("bob", SLOW)]) == 0  # another bucket
+    assert [await wait(buckets, charge("ann")) for _ in range(3)] == [0, 0, 0]
+    assert 1.5 < await wait(buckets, charge("ann", 2)) <= 2
+    assert await wait(buckets, charge("bob")) == 0  # another bucket
 
 
 async def test_a_rejected_charge_takes_from_no_bucket(buckets: Buckets) -> None:
-    await buckets.take([Charge("full", SLOW, 3)])
+    await buckets.take([charge("full", 3)])
     for _ in range(9):
-        assert await buckets.take([Charge("other", SLOW), Charge("full", SLOW)]) > 0
-    assert await buckets.take([Charge("other", SLOW, 3)]) == 0
+        shortage = await buckets.take([charge("other"), charge("full"), charge("third")])
+        assert shortage is not None
+        assert shortage.charge == charge("full")
+    assert await wait(buckets, charge("other", 3), charge("third", 3)) == 0
 
 
 async def test_a_bucket_refills(buckets: Buckets) -> None:
     quick = Rate(per_second=50, burst=1)
-    assert await buckets.take([Charge("ann", quick)]) == 0
-    wait = await buckets.take([Charge("ann", quick)])
-    await asyncio.sleep(wait + 0.01)  # exactly the retry time of the server
-    assert await buckets.take([Charge("ann", quick)]) == 0
+    assert await wait(buckets, charge("ann", rate=quick)) == 0
+    await asyncio.sleep(await wait(buckets, charge("ann", rate=quick)) + 0.01)  # exactly the retry time of the server
+    assert await wait(buckets, charge("ann", rate=quick)) == 0
 
 
 async def test_processes_share_buckets_in_redis() -> None:
     with servers.redis() as server:
         one, two = [RedisBuckets(Redis.from_url(server.url)) for _ in range(2)]
-        assert await one.take([Charge("ann", SLOW, 3)]) == 0
-        assert await two.take([Charge("ann", SLOW)]) > 0
+        assert await wait(one, charge("ann", 3)) == 0
+        assert await wait(two, charge("ann")) > 0
         await asyncio.gather(one.close(), two.close())
 
 
 async def test_without_redis_each_process_counts_alone(caplog: pytest.LogCaptureFixture) -> None:
     alone = RedisBuckets(Redis.from_url("redis://127.0.0.1:1", socket_connect_timeout=0.2))
-    waits = [await alone.take([Charge("ann", SLOW)]) for _ in range(4)]
-    assert [wait > 0 for wait in waits] == [False, False, False, True]
+    waits = [await wait(alone, charge("ann")) for _ in range(4)]
+    assert [each > 0 for each in waits] == [False, False, False, True]
     assert len(caplog.records) == 1  # logged once
     await alone.close()
 
@@ -83,8 +99,7 @@ async def query_until_refused(person: UserClient) -> int:
 
 async def test_a_rate_limited_user_gets_a_retry_time_and_others_are_unaffected(make_app: MakeApp) -> None:
     app = await make_app()
-    limits = RateLimits(operations=Rate(per_second=1, burst=1000))
-    app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), limits)
+    app.roomcast.http._engine._rates = limiter(operations_per_user=Rate(per_second=1, burst=1000))
     async with await sign_up(app, "ann") as ann, await sign_up(app, "bob") as bob:
         assert await query_until_refused(ann) >= 1000
         refused = [answer for _ in range(9) if (answer := await ann.post({"query": QUERY})).status_code == 429]
@@ -98,7 +113,7 @@ async def test_a_rate_limited_user_gets_a_retry_time_and_others_are_unaffected(m
 
 async def test_signals_have_a_rate_limit_of_their_own(make_app: MakeApp) -> None:
     app = await make_app()
-    app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), RateLimits(signals=SLOW))
+    app.roomcast.http._engine._rates = limiter(signals_per_user=SLOW)
     async with await sign_up(app, "ann") as ann:
         room = await ann.create_room("den")
         typing = "mutation ($room: ID!) { setTyping(input: {roomId: $room, typing: true}) { errors { code } } }"
@@ -134,7 +149,7 @@ async def test_one_user_runs_a_limited_number_of_operations_at_once(make_app: Ma
             await asyncio.sleep(0)
         assert (await bob.execute(QUERY)) == {"__typename": "Query"}
         await asyncio.gather(*queries)
-    assert 1 <= max_checked_out <= MAX_CONCURRENT_OPERATIONS + 1  # plus one of a periodic task
+    assert 1 <= max_checked_out <= 4 + 1  # plus one of a periodic task
 
 
 @pytest.mark.parametrize(
@@ -156,7 +171,7 @@ def test_ipv6_addresses_count_by_their_network(address: str | None, expected: st
 async def test_all_addresses_of_one_network_share_their_limits(make_app: MakeApp) -> None:
     """uvicorn trusts the X-Forwarded-For header of this machine, as of a proxy."""
     app = await make_app()
-    app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), RateLimits(operations_per_address=SLOW))
+    app.roomcast.http._engine._rates = limiter(operations_per_address=SLOW)
     async with AnonymousClient(app) as anonymous:
         statuses = [
             (await anonymous.post({"query": QUERY}, **{"x-forwarded-for": f"2001:db8:1:{net}::{n}"})).status_code
@@ -167,7 +182,7 @@ async def test_all_addresses_of_one_network_share_their_limits(make_app: MakeApp
 
 async def test_connections_of_one_network_share_the_limit(make_app: MakeApp) -> None:
     app = await make_app()
-    app.roomcast.sockets.admission.limits = ConnectionLimits(connections_per_address=1)
+    app.roomcast.sockets.admission.limits = ConnectionLimits(sockets_per_address=1)
     async with AsyncExitStack() as stack:
         connections = [
             await stack.enter_async_context(SocketClient(app.ws_url, forwarded=f"2001:db8:1:{net}::{n}"))
@@ -188,8 +203,7 @@ async def test_rate_limits_can_be_switched_off(make_app: MakeApp) -> None:
 async def test_unknown_documents_count_against_the_address_and_known_ones_do_not(make_app: MakeApp) -> None:
     app = await make_app()
     async with await sign_up(app, "ann") as ann:
-        limits = RateLimits(parsing_per_address=Rate(per_second=0.001, burst=120))
-        app.roomcast.http._engine._rates = RateLimiter(MemoryBuckets(), limits)
+        app.roomcast.http._engine._rates = limiter(parsing_per_address=Rate(per_second=0.001, burst=120))
         known, long = "{ __typename }", "{ " + "x: __typename " * 6 + "}"
         assert [(await ann.post({"query": each})).status_code for each in (known, long, known)] == [200, 200, 200]
         refused = await ann.post({"query": "{ nothing of the kind }"})

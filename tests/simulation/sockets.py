@@ -21,7 +21,7 @@ from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.limits import Limits
 from roomcast.api.schema import root
 from roomcast.api.websocket import registry
-from roomcast.api.websocket.admission import ConnectionLimits
+from roomcast.api.websocket.admission import Admission, ConnectionLimits
 from roomcast.api.websocket.connection import Connection
 from roomcast.api.websocket.operations import ActiveOperation
 from roomcast.api.websocket.registry import ConnectionRegistry
@@ -30,6 +30,7 @@ from roomcast.core.errors import Unauthenticated
 from roomcast.core.events import EventCodec
 from roomcast.core.metrics import OperationMetrics
 from roomcast.core.periodic import PeriodicTask
+from roomcast.core.refusals import Refusals
 from roomcast.live.inbox import Inbox
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
 from roomcast.live.room_streams import RoomEventSource
@@ -99,7 +100,10 @@ class Process:
         checks = InboxReconciler(db)
         self.checking_inboxes = PeriodicTask("check inboxes", STEP_SECONDS, checks.check_next)
         self.sockets = ConnectionRegistry(
-            _engine(db, self.epoch, self.sessions, self.watch, checks), self.hub, Origins(()), ConnectionLimits()
+            _engine(db, self.epoch, self.sessions, self.watch, checks),
+            self.hub,
+            Origins(()),
+            Admission(ConnectionLimits(), NoPresence()),
         )
 
     def _on_epoch(self) -> None:
@@ -158,8 +162,8 @@ def _engine(
         inbox_reconciler=checks,
         presence=cast("Any", NoPresence()),
         links=nothing,
-        max_upload_bytes=0,
-        upload_quota_bytes=0,
+        file_limits=nothing,
+        refusals=Refusals(),
         max_response_bytes=Limits().response_bytes,
     )
     engine = Engine(root.build_schema(), backend, Limits(), operations=OPERATIONS, introspection=False)

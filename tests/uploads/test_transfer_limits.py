@@ -90,8 +90,7 @@ async def test_an_upload_above_the_minimal_rate_is_accepted(ann: UserClient) -> 
 
 @on_sqlite
 async def test_upload_slots_are_limited_per_address_and_ipv6_network(make_app: MakeApp) -> None:
-    app = await make_app(trusted_proxies=("127.0.0.1",))
-    app.roomcast.upload_receiver.slots = Slots(4, 2, 8)
+    app = await make_app(trusted_proxies=("127.0.0.1",), uploads_per_process=4, uploads_per_address=2)
     async with await sign_up(app, "ann") as ann:
         upload_ticket, resume = await ticket(ann, 4), asyncio.Event()
 
@@ -228,7 +227,7 @@ async def test_downloads_are_limited_per_address(ann: UserClient) -> None:
     room_id = await ann.create_room("den")
     url = (await post(ann, room_id, bytes(20_000_000)))["url"]
     files = ann.app.roomcast.files
-    files.downloads = Slots(10, 1)
+    files.downloads = Slots("downloads", replace(files.limits, downloads_per_address=1))
     _, writer = await open_download(url, ann.app)
     refused = await fetch(url)
     assert code(refused) == (429, "RATE_LIMITED")

@@ -17,6 +17,7 @@ from typing import TypeVar
 from passlib.context import CryptContext
 
 from roomcast.core.errors import PasswordTooWeak, RateLimited
+from roomcast.core.refusals import Refusals
 
 Result = TypeVar("Result")
 
@@ -26,7 +27,7 @@ MAX_CONCURRENT = 1
 """Hashes at a time. Each takes 19 MiB and about 20 ms of a core; on one core, a second would starve the event loop."""
 
 MAX_WAITING = 500
-"""Calls that may wait for a slot. The last of them gets its slot before its operation times out."""
+"""Calls that may wait for a slot, by default. The last of them gets its slot before its operation times out."""
 
 NICENESS = 19
 """Of the hashing thread. If it shares a core with the event loop, the event loop goes first: during 200 logins, other
@@ -43,8 +44,15 @@ def common_passwords() -> frozenset[str]:
 
 
 class Passwords:
-    def __init__(self, memory_kib: int = 19_456, passes: int = 2) -> None:
-        """The cost of a hash. The default is OWASP's minimum for argon2id with one lane."""
+    def __init__(
+        self,
+        memory_kib: int = 19_456,
+        passes: int = 2,
+        max_waiting: int | None = MAX_WAITING,
+        refusals: Refusals | None = None,
+    ) -> None:
+        """`memory_kib` and `passes` are the cost of a hash. The default is OWASP's minimum for argon2id with one lane.
+        `max_waiting`: None for no limit."""
         self._context = CryptContext(
             schemes=["argon2", "bcrypt"],
             deprecated=["bcrypt"],
@@ -53,6 +61,7 @@ class Passwords:
             argon2__parallelism=1,
         )
         self._dummy_hash = self._context.hash(secrets.token_hex())
+        self._max_waiting, self._refusals = max_waiting, refusals or Refusals()
         self._slots, self._waiting = asyncio.Semaphore(MAX_CONCURRENT), 0
         self._pool = ThreadPoolExecutor(MAX_CONCURRENT, "password", initializer=_lower_priority)
 
@@ -69,7 +78,8 @@ class Passwords:
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
         """Hold one of the slots for hashing. Raises RateLimited if too many calls wait for one."""
-        if self._waiting >= MAX_WAITING:
+        if self._max_waiting is not None and self._waiting >= self._max_waiting:
+            self._refusals.count("waiting_signins_per_process", "a sign-in")
             raise RateLimited("Too many logins at the moment; try again.", retry_after_ms=5_000)
         self._waiting += 1
         try:

@@ -24,6 +24,7 @@ from roomcast.core.db import Database, Snapshot
 from roomcast.core.epoch import Epoch
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.event_log import Position, RoomHead
+from roomcast.core.refusals import Refusals
 from roomcast.live.inbox_reconciler import InboxReconciler
 from roomcast.live.presence import PresenceService
 from roomcast.messages import mentions, reactions, threads
@@ -39,6 +40,7 @@ from roomcast.receipts import threads as thread_receipts
 from roomcast.rooms import queries as rooms
 from roomcast.rooms.models import Membership, Room
 from roomcast.uploads import queries as files
+from roomcast.uploads.actions import FileLimits
 from roomcast.uploads.links import Links
 from roomcast.uploads.models import File
 
@@ -65,8 +67,8 @@ class Backend:
     inbox_reconciler: InboxReconciler
     presence: PresenceService
     links: Links
-    max_upload_bytes: int
-    upload_quota_bytes: int
+    file_limits: FileLimits
+    refusals: Refusals
     max_response_bytes: int
     notifier: Notifier | None = None
     members_may_create_rooms: bool = True

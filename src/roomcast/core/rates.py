@@ -21,13 +21,37 @@ def counted_address(address: str | None) -> str:
     """The address for limits per address. For IPv6 it is the /64 network, because one customer gets a whole one.
 
     Empty if the address is unknown; all such callers share one limit."""
+    found = _parse(address)
+    if found is None:
+        return ""
+    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
+
+
+def _parse(address: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
         found = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:
-        return ""
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped:  # a socket that listens on both
-        return str(found.ipv4_mapped)
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
+        return None
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return mapped or found  # a socket that listens on both maps IPv4 into IPv6
+
+
+class ClientAddresses:
+    """Tells addresses with limits from those of trusted networks, such as a company's, which have none."""
+
+    def __init__(self, trusted_networks: Sequence[str] = ()) -> None:
+        self._trusted = [ipaddress.ip_network(network) for network in trusted_networks]
+        self.limited = lru_cache(maxsize=10_000)(self._limited)
+        """`counted_address` of an address; None where no limit per address applies."""
+
+    def is_trusted(self, address: str | None) -> bool:
+        return self.limited(address) is None
+
+    def _limited(self, address: str | None) -> str | None:
+        found = _parse(address)
+        if found is not None and any(found in network for network in self._trusted):
+            return None
+        return counted_address(address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +63,29 @@ class Rate:
 
 
 class Charge(NamedTuple):
-    """An amount to take from a bucket."""
+    """An amount to take from a caller's bucket. `limit` names the limit, `caller` is an address or the id of a user."""
 
-    bucket: str
+    limit: str
+    caller: str
     rate: Rate
     amount: float = 1
 
+    @property
+    def bucket(self) -> str:
+        return f"{self.limit}:{self.caller}"
+
+
+class Shortage(NamedTuple):
+    """The bucket of this charge has not enough before that many seconds have passed."""
+
+    charge: Charge
+    seconds: float
+
 
 class Buckets(Protocol):
-    async def take(self, charges: Sequence[Charge]) -> float:
-        """Take from all buckets and return 0, or take nothing and return the seconds until each bucket has enough."""
+    async def take(self, charges: Sequence[Charge]) -> Shortage | None:
+        """Take from all buckets and return None, or take nothing and return the longest shortage. `charges` has at
+        least one."""
 
 
 class MemoryBuckets:
@@ -57,34 +94,38 @@ class MemoryBuckets:
     def __init__(self) -> None:
         self._full_at: dict[str, float] = {}
 
-    async def take(self, charges: Sequence[Charge]) -> float:
+    async def take(self, charges: Sequence[Charge]) -> Shortage | None:
         now = time.monotonic()
-        after = [max(self._full_at.get(d.bucket, now), now) + d.amount / d.rate.per_second for d in charges]
-        wait = max(full_at - now - d.rate.burst / d.rate.per_second for full_at, d in zip(after, charges, strict=True))
-        if wait > 1e-9:
-            return wait
-        for charge, full_at in zip(charges, after, strict=True):
-            self._full_at[charge.bucket] = full_at
+        names = [charge.bucket for charge in charges]
+        after = [
+            max(self._full_at.get(name, now), now) + charge.amount / charge.rate.per_second
+            for name, charge in zip(names, charges, strict=True)
+        ]
+        waits = [at - now - d.rate.burst / d.rate.per_second for at, d in zip(after, charges, strict=True)]
+        if (wait := max(waits)) > 1e-9:
+            return Shortage(charges[waits.index(wait)], wait)
+        self._full_at.update(zip(names, after, strict=True))
         if len(self._full_at) > MAX_BUCKETS:
             emptiest = sorted(self._full_at.items(), key=lambda item: item[1])[MAX_BUCKETS // 10 :]
             self._full_at = {bucket: full_at for bucket, full_at in emptiest if full_at > now}
-        return 0.0
+        return None
 
 
 SCRIPT = """
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1000000
-local after, wait = {}, 0
+local after, wait, short = {}, 0, 0
 for i = 1, #KEYS do
   local per_second, burst, amount = ARGV[3*i-2], ARGV[3*i-1], ARGV[3*i]
   after[i] = math.max(tonumber(redis.call('GET', KEYS[i]) or 0), now) + amount / per_second
-  wait = math.max(wait, after[i] - now - burst / per_second)
+  local missing = after[i] - now - burst / per_second
+  if missing > wait then wait, short = missing, i end
 end
-if wait > 0.000001 then return tostring(wait) end
+if wait > 0.000001 then return {short, tostring(wait)} end
 for i = 1, #KEYS do
   redis.call('SET', KEYS[i], string.format('%.6f', after[i]), 'PX', math.ceil((after[i] - now) * 1000) + 1)
 end
-return '0'
+return {0, '0'}
 """
 
 
@@ -98,17 +139,17 @@ class RedisBuckets:
         self._own = MemoryBuckets()
         self._is_down = False
 
-    async def take(self, charges: Sequence[Charge]) -> float:
+    async def take(self, charges: Sequence[Charge]) -> Shortage | None:
         numbers = [number for d in charges for number in (d.rate.per_second, d.rate.burst, d.amount)]
         try:
-            wait = float(await self._script(keys=[f"roomcast:rate:{d.bucket}" for d in charges], args=numbers))
+            short, wait = await self._script(keys=[f"roomcast:rate:{d.bucket}" for d in charges], args=numbers)
         except Exception as error:  # requests are served whatever the driver raises
             if not self._is_down:
                 logger.warning("Redis does not answer; rate limits count per process: %s", type(error).__name__)
             self._is_down = True
             return await self._own.take(charges)
         self._is_down = False
-        return wait
+        return Shortage(charges[short - 1], float(wait)) if short else None
 
     async def close(self) -> None:
         await self._redis.aclose()

@@ -4,9 +4,6 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Protocol
 
-MAX_PER_ADDRESS = 1_000
-"""A company behind one router is one address. A browser opens six connections to a server."""
-
 MAX_UNREAD_BYTES = 64 * 1024 * 1024
 """Response bytes that wait for their clients, over all connections. A client that reads slowly has one whole response
 waiting."""
@@ -26,19 +23,22 @@ class CountedConnection(Protocol):
 class HttpConnections:
     """`max_per_address` is None for no limit.
 
-    `address_key` maps an IP address to what counts as one address. The app sets it (`serving.App`): the rule about IPv6
-    networks is shared with the app's other limits, and this package imports nothing of the app.
+    `address_key` maps an IP address to what counts as one address, or to None where no limit applies. `on_refused` is
+    called with what counted. The app sets both (`serving.App`): the rules are those of the app's other limits, and this
+    package imports nothing of the app.
     """
 
-    def __init__(self, max_per_address: int | None = MAX_PER_ADDRESS, max_unread_bytes: int = MAX_UNREAD_BYTES) -> None:
+    def __init__(self, max_per_address: int | None = None, max_unread_bytes: int = MAX_UNREAD_BYTES) -> None:
         self.max_per_address, self.max_unread_bytes = max_per_address, max_unread_bytes
-        self.address_key: Callable[[str], str] = str
+        self.address_key: Callable[[str], str | None] = str
+        self.on_refused: Callable[[str], None] = lambda key: None
         self._open: Counter[str] = Counter()
         self._blocked: dict[CountedConnection, None] = {}
 
     def admit(self, address: str) -> bool:
         """Count one more connection; False where the address has reached its limit. Call `release` at its end."""
         if self.max_per_address is not None and self._open[address] >= self.max_per_address:
+            self.on_refused(address)
             return False
         self._open[address] += 1
         return True

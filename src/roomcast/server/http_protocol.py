@@ -44,11 +44,12 @@ class HttpProtocol(ChunkedReads, HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         host = self.client[0] if self.client else ""
-        self.address = self.http_connections.address_key(host)
+        key = self.http_connections.address_key(host)
+        self.address = key or host
         self._is_proxy = bool(host) and host in getattr(self.app, "trusted_hosts", ())
         if self._is_proxy:
             self.timeout_keep_alive = self.proxy_idle_timeout  # of uvicorn, in place of 5 seconds
-        elif host:  # a proxy carries all users' connections
+        elif host and key is not None:  # a proxy carries all users' connections
             self._is_counted = self.http_connections.admit(self.address)
             if not self._is_counted:
                 self._reject(429, "Too many connections from this address.")

@@ -21,6 +21,7 @@ from roomcast.core.errors import (
     RateLimited,
     UnsupportedMediaType,
 )
+from roomcast.core.refusals import Refusals
 from roomcast.uploads import policy, queries
 from roomcast.uploads.content_types import PICTURES
 from roomcast.uploads.models import File, FileRow
@@ -56,14 +57,16 @@ class StoredContent:
 
 
 @dataclass(frozen=True, slots=True)
-class SizeLimits:
-    """In bytes: of one file, and of all files of one user."""
+class FileLimits:
+    """Bytes of one file, bytes of all files of one user, and files that a user has uploaded and not used; None for no
+    limit. The names are those of the settings."""
 
-    per_file: int
-    per_user: int
+    max_upload_bytes: int
+    upload_quota_bytes: int
+    unused_files_per_user: int | None = 50
 
 
-async def create_upload(work: Work, actor: Actor, new: NewFile, limits: SizeLimits) -> File:
+async def create_upload(work: Work, actor: Actor, new: NewFile, limits: FileLimits, refusals: Refusals) -> File:
     """Create a file whose bytes have not been received yet.
 
     Raises ValidationFailed, FileTooLarge, RateLimited for too many unused files, QuotaExceeded. Uploads created at the
@@ -73,15 +76,17 @@ async def create_upload(work: Work, actor: Actor, new: NewFile, limits: SizeLimi
         owner_id=actor.user_id,
         filename=policy.clean_filename(new.filename),
         declared_type=policy.check_type(new.content_type),
-        byte_size=policy.check_size(new.byte_size, limits.per_file),
+        byte_size=policy.check_size(new.byte_size, limits.max_upload_bytes),
         created_at=now(),
     )
-    if await queries.unused_count(work.session, actor) >= policy.MAX_UNUSED_FILES:
-        raise RateLimited(f"At most {policy.MAX_UNUSED_FILES} unused files; they are deleted after a day.")
-    if await queries.stored_bytes(work.session, actor) + new.byte_size > limits.per_user:
-        raise QuotaExceeded(
-            f"All your files together may have at most {limits.per_user} bytes.", path=("input", "byteSize")
-        )
+    most = limits.unused_files_per_user
+    if most is not None and await queries.unused_count(work.session, actor) >= most:
+        refusals.count("unused_files_per_user", actor.user_id)
+        raise RateLimited(f"At most {most} unused files; they are deleted after a day.")
+    quota = limits.upload_quota_bytes
+    if await queries.stored_bytes(work.session, actor) + new.byte_size > quota:
+        refusals.count("upload_quota_bytes", actor.user_id)
+        raise QuotaExceeded(f"All your files together may have at most {quota} bytes.", path=("input", "byteSize"))
     work.session.add(file)
     return file
 

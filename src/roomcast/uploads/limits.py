@@ -4,23 +4,24 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from roomcast.core.errors import RateLimited
+from roomcast.core.refusals import Refusals
 
 
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
-    """Limits of one process. None: no limit.
+    """Limits of one process. None: no limit. The first names are those of the settings.
 
     An address can stand for a company behind one router, or for a proxy that ROOMCAST_TRUSTED_PROXIES does not name.
     """
 
-    uploads: int = 128
+    uploads_per_process: int | None = 128
     uploads_per_address: int | None = 32
     uploads_per_user: int | None = 8
-    downloads: int = 1000
+    downloads_per_process: int | None = 1000
     downloads_per_address: int | None = 200
     stall_seconds: float = 30.0
     """How long a client may send no part of its body, or read no part of the response."""
@@ -31,16 +32,12 @@ class TransferLimits:
     min_free_bytes: int = 256 * 1024**2
     """Disk space that uploads leave free, because the database may need it."""
 
-    def without_client_limits(self) -> "TransferLimits":
-        """Without limits per address and per user, for load tests."""
-        return replace(self, uploads_per_address=None, uploads_per_user=None, downloads_per_address=None)
-
 
 class Slots:
-    """Counts and limits the running transfers."""
+    """Counts and limits the running transfers of one kind, "uploads" or "downloads"."""
 
-    def __init__(self, most: int, per_address: int | None, per_person: int | None = None) -> None:
-        self._most, self._per_address, self._per_person = most, per_address, per_person
+    def __init__(self, kind: str, limits: TransferLimits, refusals: Refusals | None = None) -> None:
+        self._kind, self._limits, self._refusals = kind, limits, refusals or Refusals()
         self._addresses: Counter[str | None] = Counter()
         self._users: Counter[UUID] = Counter()
 
@@ -50,14 +47,12 @@ class Slots:
 
     @contextmanager
     def acquire(self, address: str | None, user_id: UUID | None = None) -> Iterator[None]:
-        """Hold a slot while the block runs. Raises RateLimited."""
-        is_full = (
-            self.count >= self._most
-            or (address is not None and _is_reached(self._addresses[address], self._per_address))
-            or (user_id is not None and _is_reached(self._users[user_id], self._per_person))
-        )
-        if is_full:
-            raise RateLimited("Too many transfers at once.", retry_after_ms=1000)
+        """Hold a slot while the block runs. No limit per address applies where that is None. Raises RateLimited."""
+        self._check("process", self.count, address)
+        if address is not None:
+            self._check("address", self._addresses[address], address)
+        if user_id is not None:
+            self._check("user", self._users[user_id], user_id)
         people = {} if user_id is None else {user_id: 1}
         self._addresses.update({address: 1})
         self._users.update(people)
@@ -66,6 +61,13 @@ class Slots:
         finally:
             self._addresses -= Counter({address: 1})  # also removes zeros
             self._users -= Counter(people)
+
+    def _check(self, scope: str, count: int, caller: object) -> None:
+        limit = f"{self._kind}_per_{scope}"
+        most: int | None = getattr(self._limits, limit)
+        if most is not None and count >= most:
+            self._refusals.count(limit, caller)
+            raise RateLimited("Too many transfers at once.", retry_after_ms=1000)
 
 
 class TransferClock:
@@ -90,7 +92,3 @@ class TransferClock:
     def count(self, size: int) -> None:
         """Add to the bytes that have been transferred."""
         self._bytes += size
-
-
-def _is_reached(count: int, most: int | None) -> bool:
-    return most is not None and count >= most

@@ -11,9 +11,6 @@ from roomcast.uploads.content_types import UNKNOWN
 MAX_NAME_BYTES = 200
 """In UTF-8. File systems allow 255, and browsers may append to the name."""
 
-MAX_UNUSED_FILES = 50
-"""Files that one user has uploaded and not used."""
-
 TICKET_LIFETIME = timedelta(hours=1)
 """How long the bytes of a new upload are accepted."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from roomcast.core.errors import FileTooLarge, StorageFull, ValidationFailed
+from roomcast.core.refusals import Refusals
 from roomcast.uploads import policy
 from roomcast.uploads.actions import StoredContent
 from roomcast.uploads.content_types import HEAD_BYTES, PICTURES, resolve_type
@@ -66,12 +67,18 @@ class UploadReceiver:
     """
 
     def __init__(
-        self, storage: Storage, incoming: Path, limits: TransferLimits, *, keeps_originals: bool = False
+        self,
+        storage: Storage,
+        incoming: Path,
+        limits: TransferLimits,
+        refusals: Refusals,
+        *,
+        keeps_originals: bool = False,
     ) -> None:
         self.pictures = PicturePool()
         self._storage, self._incoming = storage, incoming
-        self._limits, self._keeps_originals = limits, keeps_originals
-        self.slots = Slots(limits.uploads, limits.uploads_per_address, limits.uploads_per_user)
+        self._limits, self._refusals, self._keeps_originals = limits, refusals, keeps_originals
+        self.slots = Slots("uploads", limits, refusals)
         self._reserved_bytes = 0
         make_folder(incoming)
 
@@ -89,12 +96,12 @@ class UploadReceiver:
                 # Raises StorageFull if the running uploads would not leave enough disk space.
                 free = (await asyncio.to_thread(shutil.disk_usage, self._incoming)).free
                 if free - self._reserved_bytes < self._limits.min_free_bytes:
-                    raise _storage_full()
+                    raise self._storage_full(file)
                 await self._write(upload, file, chunks)
                 return await self._store(upload, file)
             except OSError as error:
                 if error.errno in _DISK_FULL_ERRNOS:
-                    raise _storage_full() from error
+                    raise self._storage_full(file) from error
                 raise
             finally:
                 await asyncio.to_thread(upload.remove)
@@ -104,6 +111,10 @@ class UploadReceiver:
         name = blob_name(file.id, received.sha256)
         await self._storage.remove(thumbnail_name(name))
         await self._storage.remove(name)
+
+    def _storage_full(self, file: File) -> StorageFull:
+        self._refusals.count("min_free_disk_bytes", file.owner_id)
+        return StorageFull("The storage of this server is full.", retry_after_ms=FULL_RETRY_MS)
 
     @contextmanager
     def _reserve_bytes(self, size: int) -> Iterator[None]:
@@ -151,10 +162,6 @@ class UploadReceiver:
         """Delete temporary files of uploads that were interrupted, for example by a crash."""
         before = time.time() - policy.UNUSED_RETENTION.total_seconds()
         await asyncio.to_thread(_delete_older, self._incoming, before)
-
-
-def _storage_full() -> StorageFull:
-    return StorageFull("The storage of this server is full.", retry_after_ms=FULL_RETRY_MS)
 
 
 def _create(path: Path) -> BinaryIO:

@@ -28,10 +28,6 @@ from roomcast.realtime.retry import retry_until_success
 
 Payload = dict[str, Any]
 
-MAX_CONCURRENT_OPERATIONS = 4
-"""Operations of one user that are executed at the same time; further ones wait. Otherwise one user with hundreds of
-requests would occupy all database connections."""
-
 NEW_DOCUMENT_BYTES_PER_SECOND = 48 * 1024
 """New documents that a process parses and validates, in about half of its time. A document takes milliseconds, and a
 client may send hundreds at once. Addresses take turns. A document that was seen before is not parsed again."""
@@ -120,9 +116,10 @@ class Engine:
 
     def _user_slot(self, operation: Operation, viewer: Actor | None) -> AbstractAsyncContextManager[None]:
         """A slot to hold during execution. Sending messages needs none: all of them share one database connection."""
-        if self._rates is None or viewer is None or set(operation.root_fields) <= MESSAGE_WEIGHTS.keys():
+        most = self._rates.limits.concurrent_operations_per_user if self._rates is not None else None
+        if most is None or viewer is None or set(operation.root_fields) <= MESSAGE_WEIGHTS.keys():
             return nullcontext()
-        return self._user_slots.setdefault(viewer.user_id, asyncio.Semaphore(MAX_CONCURRENT_OPERATIONS))
+        return self._user_slots.setdefault(viewer.user_id, asyncio.Semaphore(most))
 
     async def subscribe(self, operation: Operation, request: Request, context: Context) -> Any:
         """The stream that the subscription's field returns for this viewer. Raises RequestErrors.

@@ -54,6 +54,9 @@ class Limits:
     the document again, and no rate limit counts that."""
     response_bytes: int = DEFAULT_RESPONSE_BYTES
     """Bytes of one response or one event."""
+    room_documents_per_user: int | None = 16
+    """Different documents of one topic that a viewer may have open; None for no limit. Each event is executed once for
+    each of them: without a limit, one viewer could make every message of a room cost a thousand executions."""
 
 
 class ExpandedSize(NamedTuple):

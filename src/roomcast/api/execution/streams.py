@@ -26,10 +26,6 @@ from roomcast.realtime.ports import Failure, Renderer
 from roomcast.realtime.reader import Reader, Subscriber
 from roomcast.realtime.topic import Topic
 
-MAX_GROUPS_PER_VIEWER = 16
-"""Different documents of one topic that a viewer may have open. Each event is executed once for each of them: without a
-limit, one viewer could make every message of a room cost a thousand executions."""
-
 
 class OpenResult(Enum):
     """How a stream begins."""
@@ -178,11 +174,12 @@ async def open_topic_stream(stream: TopicStream, opening: StreamOpening) -> Open
 
 def _check_group_limit(stream: TopicStream, topic: Topic, opening: StreamOpening) -> None:
     """Raises RequestErrors if the viewer would have too many groups of the topic to themselves."""
-    if stream.group_key(opening.operation, opening.request) in topic.groups:
+    most, user_id = opening.engine.limits.room_documents_per_user, opening.viewer.user_id
+    if most is None or stream.group_key(opening.operation, opening.request) in topic.groups:
         return
-    viewer = AudienceMember(opening.viewer.user_id, opening.viewer)
-    if topic.has_groups_of(viewer, MAX_GROUPS_PER_VIEWER):
-        message = f"You have {MAX_GROUPS_PER_VIEWER} different subscriptions of this room open, which is the most."
+    if topic.has_groups_of(AudienceMember(user_id, opening.viewer), most):
+        opening.engine.backend.refusals.count("room_documents_per_user", user_id)
+        message = f"You have {most} different subscriptions of this room open, which is the most."
         raise RequestErrors(coded_error("SUBSCRIPTION_LIMIT", message))
 
 

@@ -22,7 +22,6 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from roomcast.accounts import queries as accounts
-from roomcast.accounts.throttle import network
 from roomcast.api.errors import format_error, unexpected_error
 from roomcast.api.http.ranges import Unsatisfiable, disposition, has_current_version, requested_range
 from roomcast.core.clock import now
@@ -37,6 +36,8 @@ from roomcast.core.errors import (
     ValidationFailed,
 )
 from roomcast.core.ids import global_id, uuid7
+from roomcast.core.rates import ClientAddresses
+from roomcast.core.refusals import Refusals
 from roomcast.messages import queries as messages
 from roomcast.uploads import actions, queries
 from roomcast.uploads.content_types import INLINE, UNKNOWN
@@ -89,11 +90,18 @@ class FilesEndpoint:
     """Uploads go through `intake` into `storage`; downloads come from `storage`."""
 
     def __init__(
-        self, db: Database, links: Links, storage: Storage, intake: UploadReceiver, limits: TransferLimits
+        self,
+        db: Database,
+        links: Links,
+        storage: Storage,
+        intake: UploadReceiver,
+        limits: TransferLimits,
+        addresses: ClientAddresses,
+        refusals: Refusals,
     ) -> None:
         self._db, self._links, self._storage, self._intake = db, links, storage, intake
-        self.limits = limits
-        self.downloads = Slots(limits.downloads, limits.downloads_per_address)
+        self.limits, self._addresses = limits, addresses
+        self.downloads = Slots("downloads", limits, refusals)
 
     # ------------------------------------------------------------------ uploads
 
@@ -105,7 +113,7 @@ class FilesEndpoint:
         if file is None or (file.claimed_at is not None and not file.is_referenced):
             raise NotFound("There is no such upload.")
         _check_headers(request, file)
-        received = await self._intake.receive(file, _chunks(request, self.limits), _address(request))
+        received = await self._intake.receive(file, _chunks(request, self.limits), self._address(request))
         try:
             async with self._db.work() as work:
                 filled = await actions.mark_received(work, file_id, received)
@@ -164,9 +172,13 @@ class FilesEndpoint:
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
         with ExitStack() as slot:
-            slot.enter_context(self.downloads.acquire(_address(request)))
+            slot.enter_context(self.downloads.acquire(self._address(request)))
             chunks = await self._storage.open(variant.blob, start, end)
             return Download(chunks, status, headers, self.limits, slot.pop_all())
+
+    def _address(self, request: Request) -> str | None:
+        """The client's address, as limits count it. None where none applies."""
+        return self._addresses.limited(request.client.host if request.client else None) or None
 
     def _signed(self, request: Request, purpose: Purpose) -> tuple[UUID, int, str]:
         """Check the URL's signature. Returns the file id, the seconds until the URL expires, and the id of the user for
@@ -247,11 +259,6 @@ def _check_headers(request: Request, file: File) -> None:
         raise FileTooLarge(f"The body is larger than the {file.upload_size} bytes that were announced.")
     if announced < file.upload_size:
         raise ValidationFailed(f"The body has {announced} of the {file.upload_size} bytes that were announced.")
-
-
-def _address(request: Request) -> str | None:
-    """The client's address, as limits count it."""
-    return network(request.client.host if request.client else None)
 
 
 async def _chunks(request: Request, limits: TransferLimits) -> AsyncIterator[bytes]:

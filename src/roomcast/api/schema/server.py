@@ -113,7 +113,7 @@ class Query:
         backend = info.context.backend
         mode: accounts.SignupMode = backend.account_rules.signup_mode
         limits = ServerLimits(
-            max_upload_bytes=Long(backend.max_upload_bytes), max_response_bytes=backend.max_response_bytes
+            max_upload_bytes=Long(backend.file_limits.max_upload_bytes), max_response_bytes=backend.max_response_bytes
         )
         available = [name for name, (_, is_available) in CAPABILITIES.items() if is_available(backend)]
         return ServerInfo(version=version("roomcast"), signup_mode=mode, limits=limits, capabilities=sorted(available))

@@ -7,7 +7,8 @@ from typing import Generic, Protocol, TypeVar
 from uuid import UUID
 
 from roomcast.core.actor import Actor
-from roomcast.core.rates import counted_address
+from roomcast.core.rates import ClientAddresses
+from roomcast.core.refusals import Refusals
 from roomcast.realtime.fair_limiter import FairLimiter
 
 MAX_STARTS_PER_TURN = 20
@@ -16,19 +17,15 @@ MAX_STARTS_PER_TURN = 20
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """Limits of one process; None for no limit.
+    """Limits of one process; None for no limit. The names are those of the settings.
 
     An address may be a whole company behind one router, or a proxy that is missing in ROOMCAST_TRUSTED_PROXIES.
     """
 
-    connections: int = 50_000
-    connections_per_address: int | None = 1_000
-    connections_per_user: int | None = 50
-    streams_per_user: int | None = 1_000
-
-
-UNLIMITED = ConnectionLimits(connections_per_address=None, connections_per_user=None, streams_per_user=None)
-"""For load tests: no limits but that of the process."""
+    sockets_per_process: int | None = 50_000
+    sockets_per_address: int | None = 1_000
+    sockets_per_user: int | None = 50
+    subscriptions_per_user: int | None = 1_000
 
 
 class AdmittedConnection(Protocol):
@@ -55,11 +52,19 @@ AnyConnection = TypeVar("AnyConnection", bound=AdmittedConnection)
 class Admission(Generic[AnyConnection]):
     """Keeps no counters that could drift: every count is the size of a set of connections."""
 
-    def __init__(self, limits: ConnectionLimits, presence: PresenceListener) -> None:
+    def __init__(
+        self,
+        limits: ConnectionLimits,
+        presence: PresenceListener,
+        addresses: ClientAddresses | None = None,
+        refusals: Refusals | None = None,
+    ) -> None:
         self.limits, self._presence = limits, presence
+        self._addresses, self._refusals = addresses or ClientAddresses(), refusals or Refusals()
         self.limiter = FairLimiter(MAX_STARTS_PER_TURN)
         self.connections: set[AnyConnection] = set()
-        self._by_address: defaultdict[str, set[AnyConnection]] = defaultdict(set)
+        self._by_address: defaultdict[str | None, set[AnyConnection]] = defaultdict(set)
+        """By what counts as one address. Those of trusted networks are under None, and have no limit."""
         self._by_user: defaultdict[UUID, set[AnyConnection]] = defaultdict(set)
         self._by_session: defaultdict[UUID, set[AnyConnection]] = defaultdict(set)
         self._sessions: dict[AnyConnection, set[UUID]] = {}
@@ -67,18 +72,20 @@ class Admission(Generic[AnyConnection]):
 
     def admit(self, connection: AnyConnection, address: str) -> bool:
         """Add the connection; False where a limit is reached. Call `release` at its end."""
-        address = counted_address(address)
-        is_full = len(self.connections) >= self.limits.connections
-        if is_full or _is_reached(self.limits.connections_per_address, self._by_address.get(address, ())):
+        counted = self._addresses.limited(address)
+        if self._is_reached("sockets_per_process", len(self.connections), address):
+            return False
+        open_here = len(self._by_address.get(counted, ()))
+        if counted is not None and self._is_reached("sockets_per_address", open_here, counted):
             return False
         self.connections.add(connection)
-        self._by_address[address].add(connection)
+        self._by_address[counted].add(connection)
         return True
 
     def release(self, connection: AnyConnection, address: str, viewer: Actor | None, *, for_good: bool) -> None:
         """Remove the connection. `for_good`: the viewer's session has ended."""
         self.connections.discard(connection)
-        _discard(self._by_address, counted_address(address), connection)
+        _discard(self._by_address, self._addresses.limited(address), connection)
         self._index_sessions(connection, set())
         # A connection that was closed because the user had too many was never assigned.
         if viewer is not None and connection in self._by_user.get(viewer.user_id, ()):
@@ -87,7 +94,7 @@ class Admission(Generic[AnyConnection]):
 
     def has_capacity_for(self, user_id: UUID) -> bool:
         """Whether the user may have one more connection."""
-        return not _is_reached(self.limits.connections_per_user, self._by_user.get(user_id, ()))
+        return not self._is_reached("sockets_per_user", len(self._by_user.get(user_id, ())), user_id)
 
     def assign(self, connection: AnyConnection, previous: Actor | None, viewer: Actor) -> None:
         """The connection acts for `viewer` from here on, no longer for `previous`."""
@@ -102,8 +109,18 @@ class Admission(Generic[AnyConnection]):
 
     def may_open_stream(self, user_id: UUID) -> bool:
         """Whether the user may open one more stream, counted over all their connections."""
-        limit = self.limits.streams_per_user
-        return limit is None or sum(len(each.streams) for each in self._by_user.get(user_id, ())) < limit
+        if self.limits.subscriptions_per_user is None:  # then a load test may have thousands of connections to add up
+            return True
+        streams = sum(len(each.streams) for each in self._by_user.get(user_id, ()))
+        return not self._is_reached("subscriptions_per_user", streams, user_id)
+
+    def _is_reached(self, name: str, count: int, caller: object) -> bool:
+        """Whether this limit is reached, which is then counted as a refusal."""
+        limit: int | None = getattr(self.limits, name)
+        if limit is None or count < limit:
+            return False
+        self._refusals.count(name, caller)
+        return True
 
     # ------------------------------------------------------------------ sessions
 
@@ -121,10 +138,6 @@ class Admission(Generic[AnyConnection]):
             self._by_session[session_id].add(connection)
         if sessions:
             self._sessions[connection] = sessions
-
-
-def _is_reached(limit: int | None, counted: Sized) -> bool:
-    return limit is not None and len(counted) >= limit
 
 
 Key = TypeVar("Key")

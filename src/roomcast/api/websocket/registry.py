@@ -11,7 +11,7 @@ from starlette.types import Scope
 from roomcast.accounts.policy import SessionEndReason
 from roomcast.api.execution.engine import Engine
 from roomcast.api.websocket import protocol
-from roomcast.api.websocket.admission import Admission, ConnectionLimits
+from roomcast.api.websocket.admission import Admission
 from roomcast.api.websocket.connection import Connection
 from roomcast.api.websocket.protocol import CloseCode
 from roomcast.api.websocket.runner import Services
@@ -40,9 +40,8 @@ class ConnectionRegistry:
     """`origins`: web origins, besides the server's own, that may connect. A client without an Origin header is no
     browser and always may."""
 
-    def __init__(self, engine: Engine, hub: Hub, origins: Origins, limits: ConnectionLimits) -> None:
-        self._engine, self._hub, self._origins = engine, hub, origins
-        self.admission: Admission[Connection] = Admission(limits, engine.backend.presence)
+    def __init__(self, engine: Engine, hub: Hub, origins: Origins, admission: Admission[Connection]) -> None:
+        self._engine, self._hub, self._origins, self.admission = engine, hub, origins, admission
         self.timeouts = Timeouts()
         self._sessions = engine.backend.sessions
         self._tasks: list[asyncio.Task[None]] = []

@@ -12,7 +12,7 @@ from roomcast.api.schema.scalars import URL, Long
 from roomcast.api.schema.uploads.types import HttpHeader
 from roomcast.core.ids import global_id
 from roomcast.uploads import actions, policy
-from roomcast.uploads.actions import NewFile, SizeLimits
+from roomcast.uploads.actions import NewFile
 
 
 @strawberry.type
@@ -44,9 +44,8 @@ class Mutation:
         """
         context, backend = info.context, info.context.backend
         new = NewFile(filename, content_type, byte_size)
-        limits = SizeLimits(backend.max_upload_bytes, backend.upload_quota_bytes)
         async with backend.db.work() as work:
-            file = await actions.create_upload(work, context.actor, new, limits)
+            file = await actions.create_upload(work, context.actor, new, backend.file_limits, backend.refusals)
         expires_at = file.created_at + policy.TICKET_LIFETIME
         return UploadTicket(
             upload_id=strawberry.ID(global_id("file", file.id)),
