@@ -28,6 +28,7 @@ from roomcast.uploads import ownership
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
 app.command()(commands.backup)
 app.command()(commands.restore)
+app.command()(commands.copy)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on (ROOMCAST_HOST).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on (ROOMCAST_PORT).")]

@@ -8,10 +8,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
+from sqlmodel import select
+
 from roomcast.accounts.policy import AccountRules
 from roomcast.accounts.policy import SignupMode as AccountSignupMode
 from roomcast.components import is_push_enabled, open_storage
-from roomcast.core import migrations, postgres
+from roomcast.core import event_log, migrations, postgres
 from roomcast.core.advisory_lock import AdvisoryLock
 from roomcast.core.db import Database
 from roomcast.core.keys import derive_key
@@ -125,6 +127,24 @@ async def prepare_database(settings: Settings) -> None:
         raise WrongSetting(
             f"the database is at revision {found or 'none'}, this release needs {wanted}: run `roomcast migrate`, "
             "or set ROOMCAST_MIGRATE_ON_START=true"
+        )
+    await _check_store(settings)
+
+
+async def _check_store(settings: Settings) -> None:
+    """Raises WrongSetting for a database that `roomcast copy` has not completed, or has moved to another place."""
+    db = Database(settings.database_url)
+    try:
+        async with db.read() as session:
+            found = (await session.exec(select(event_log.Store.moved_to))).all()
+    finally:
+        await db.close()
+    if not found:
+        raise WrongSetting("ROOMCAST_DATABASE_URL: this is an unfinished copy: run the same `roomcast copy` again")
+    if found[0] is not None:
+        raise WrongSetting(
+            f"ROOMCAST_DATABASE_URL: this database was copied to {found[0]}, and changes since then are only there. To "
+            "use this one nevertheless, run `roomcast copy --abort --from URL` with its address"
         )
 
 

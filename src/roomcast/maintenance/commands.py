@@ -11,12 +11,14 @@ import typer
 
 from roomcast.core.migrations import UnusableDatabase
 from roomcast.maintenance import backup as backups
+from roomcast.maintenance import copying
 from roomcast.maintenance import restore as restores
 from roomcast.maintenance.postgres_tools import ToolFailed
+from roomcast.maintenance.targets import CopyFailed
 from roomcast.settings import WrongSetting, data_folder, load_settings
 
 T = TypeVar("T")
-REFUSALS = (backups.BackupFailed, restores.RestoreRefused, ToolFailed, UnusableDatabase)
+REFUSALS = (backups.BackupFailed, restores.RestoreRefused, ToolFailed, UnusableDatabase, CopyFailed)
 
 
 def backup(
@@ -50,6 +52,17 @@ def restore(
         f"Restored the backup of {restored.manifest.created_at}: {rows['messages']} messages, "
         f"{rows['users']} accounts, {restored.uploads} stored files. Cursors from before it are no longer valid."
     )
+
+
+def copy(
+    source: Annotated[str, typer.Option("--from", help="The database to copy: sqlite:///… or postgresql://….")],
+    target: Annotated[str, typer.Option("--to", help="An empty database, or the same copy in progress.")],
+) -> None:
+    """Copy a whole installation into another database. Stop its servers first.
+
+    Ids, cursors and sessions stay valid. A copy that was interrupted continues when the command is run again."""
+    count = _run(copying.copy(source, target, _say))
+    _say(f"Copied and verified {count:,} rows. Start the server with the new ROOMCAST_DATABASE_URL.")
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

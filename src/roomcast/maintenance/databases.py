@@ -60,6 +60,17 @@ async def has_tables(connection: AsyncConnection) -> bool:
     return bool(await connection.run_sync(lambda sync: sa.inspect(sync).has_table(STORE.name)))
 
 
+async def other_connections(connection: AsyncConnection) -> int:
+    """The number of other connections to this PostgreSQL database."""
+    return int((await connection.execute(sa.text(_OTHERS))).scalar_one())
+
+
+_OTHERS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+    "AND backend_type = 'client backend'"
+)
+
+
 def _set_up(connection: Any, pragmas: tuple[str, ...]) -> None:
     connection.isolation_level = None  # the driver must not begin transactions by itself
     cursor = connection.cursor()

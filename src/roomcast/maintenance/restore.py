@@ -111,17 +111,11 @@ async def _check_connections(url: str) -> None:
     async with databases.engine(url) as target:
         try:
             async with target.connect() as connection:
-                others = (await connection.execute(sa.text(_OTHERS))).scalar_one()
+                others = await databases.other_connections(connection)
         except (DBAPIError, OSError) as error:
             raise RestoreRefused(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
     if others:
         raise RestoreRefused(f"{others} other connections to this database are open: stop all servers first")
-
-
-_OTHERS = (
-    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
-    "AND backend_type = 'client backend'"
-)
 
 
 def _check_file_unused(path: Path) -> None:
