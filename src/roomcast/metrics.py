@@ -20,6 +20,9 @@ from roomcast.core.metrics import COMMIT_SECONDS, DATABASE
 from roomcast.realtime.group import DELIVERY_SECONDS
 from roomcast.realtime.outbox import PROCESS
 
+PROBE_SECONDS = 0.25
+"""How long a scrape waits for the check of the database. If that takes longer, the next scrape tells its result."""
+
 Value = tuple[str, float, str]
 """The name of a metric without its prefix, its value, and its help text."""
 
@@ -164,7 +167,7 @@ def route(roomcast: Callable[[], Roomcast], token: SecretStr | None) -> Route:
             sent, expected = request.headers.get("authorization", ""), f"Bearer {token.get_secret_value()}"
             if not hmac.compare_digest(sent.encode(), expected.encode()):
                 return PlainTextResponse("ROOMCAST_METRICS_TOKEN is required.\n", 401, {"WWW-Authenticate": "Bearer"})
-        await roomcast().database_probe()  # for `roomcast_db_up`
+        await roomcast().database_probe(PROBE_SECONDS)
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(roomcast().registry), media_type=media_type, headers={"Cache-Control": "no-store"})
 

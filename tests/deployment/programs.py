@@ -15,6 +15,7 @@ PACKAGES = {
     "openssl": "openssl",
     "pgbouncer": "pgbouncer",
     "podman": "podman",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
     "runc": "runc",
     "systemd-analyze": "systemd",

@@ -1,14 +1,18 @@
 """`/metrics`: the metrics and their access token."""
 
 import asyncio
+import re
 from contextlib import AsyncExitStack
+from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.api_clients import LOGIN, PASSWORD, ROOM_MESSAGES, AnonymousClient, UserClient
 from tests.conftest import MakeApp
 from tests.running_app import RunningApp
 
+ROOT = Path(__file__).parents[2]
 TOKEN = "a token for monitoring systems"
 
 
@@ -154,6 +158,23 @@ async def test_a_refill_from_the_log_is_counted(app: RunningApp, ann: UserClient
         assert (await read_metrics(ann))["roomcast_refills_total"] == 1
     await app.wait_for_streams(0)
     assert (await read_metrics(ann))["roomcast_refills_total"] == 1
+
+
+METRIC = re.compile(r"\b(?:roomcast|process|python)_[a-z_]+")
+
+
+@pytest.mark.parametrize("page", ["deploy/grafana.json", "deploy/alerts.yaml", "docs/monitoring.md"])
+async def test_every_metric_that_operators_read_about_exists(app: RunningApp, ann: UserClient, page: str) -> None:
+    names = set(METRIC.findall((ROOT / page).read_text()))
+    exported = {name.partition(" ")[0] for name in await read_metrics(ann)}
+    assert names - exported - {name.removesuffix("_bucket") for name in exported} == set()
+
+
+async def test_every_metric_is_documented(app: RunningApp, ann: UserClient) -> None:
+    exported = {name.partition(" ")[0] for name in await read_metrics(ann)}
+    documented = METRIC.findall((ROOT / "docs" / "monitoring.md").read_text())
+    own = {re.sub("_(bucket|sum|count|created)$", "", name) for name in exported if name.startswith("roomcast_")}
+    assert own - {"roomcast_info", *documented, *(name.removesuffix("_total") for name in documented)} == set()
 
 
 async def test_production_serves_no_metrics_without_a_token(make_app: MakeApp) -> None:

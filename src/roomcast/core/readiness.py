@@ -36,13 +36,15 @@ class Probe:
         self._task: asyncio.Task[None] | None = None
         self._began_at = self._ended_at = 0.0
 
-    async def __call__(self) -> bool:
+    async def __call__(self, seconds: float = READY_SECONDS) -> bool:
+        """The result of this check. The last result where it takes more than `seconds`."""
         if self._task is None or (self._task.done() and time.monotonic() - self._ended_at > CACHE_SECONDS):
             self._began_at = time.monotonic()
             self._task = asyncio.create_task(self._run(), name=f"check of {self._subject}")
         # Not `wait_for`: cancelling a database driver waits for the database, too.
-        await asyncio.wait([self._task], timeout=max(0, self._began_at + READY_SECONDS - time.monotonic()))
-        if not self._task.done():
+        left = self._began_at + READY_SECONDS - time.monotonic()
+        await asyncio.wait([self._task], timeout=max(0, min(seconds, left)))
+        if not self._task.done() and left <= seconds:
             self._report("it does not answer")
         return self.is_ok
 

@@ -46,7 +46,7 @@ class Notifier:
         self._sender: PushSender | None = None
         self._sending: dict[asyncio.Task[None], str] = {}
         self._settler = PushSettler(db)
-        self.stats: Counter[str] = Counter()
+        self.stats: Counter[str] = Counter(dict.fromkeys(PushOutcome, 0))
         """Results of pushes since the start, by PushOutcome. The counts only rise."""
 
     @property
