@@ -41,7 +41,6 @@ from roomcast.core.metrics import OperationMetrics
 from roomcast.core.periodic import PeriodicTask
 from roomcast.core.rates import RedisBuckets
 from roomcast.core.readiness import Probe, database_probe, folder_probe
-from roomcast.core.refusals import Refusals
 from roomcast.event_router import EventRouter
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
 from roomcast.messages.actions import MessageSender
@@ -84,7 +83,7 @@ class Roomcast:
     loop_watch: LoopWatch
     database_probe: Probe
     folder_probe: Probe
-    refusals: Refusals
+    limiting: Limiting
 
     async def working_parts(self) -> dict[str, bool]:
         """Whether the database accepts writes, the bus is connected, and the data folder can be written."""
@@ -182,7 +181,7 @@ async def _start(stack: AsyncExitStack, settings: Settings, passwords: Passwords
         loop_watch=loop_watch,
         database_probe=probes[0],
         folder_probe=probes[1],
-        refusals=limiting.refusals,
+        limiting=limiting,
     )
 
 

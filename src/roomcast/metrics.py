@@ -17,6 +17,7 @@ from starlette.routing import Route
 from roomcast.app import Roomcast
 from roomcast.core.loop_watch import LOOP_PAUSE_SECONDS
 from roomcast.core.metrics import COMMIT_SECONDS, DATABASE
+from roomcast.core.rates import RedisBuckets
 from roomcast.realtime.group import DELIVERY_SECONDS
 from roomcast.realtime.outbox import PROCESS
 
@@ -77,7 +78,14 @@ def _gauges(roomcast: Roomcast) -> Iterable[Value]:
         ("bus_connected", int(roomcast.bus.connected), "1 while the broker is connected."),
         ("db_up", int(roomcast.database_probe.is_ok), "1 while the database accepts writes."),
         *_disk(roomcast),
+        *_rate_limits(roomcast),
     )
+
+
+def _rate_limits(roomcast: Roomcast) -> Iterable[Value]:
+    buckets = roomcast.limiting.buckets
+    if isinstance(buckets, RedisBuckets):
+        yield "rate_limits_shared", int(buckets.is_shared), "1 while rates are counted in Redis, 0 while per process."
 
 
 def _disk(roomcast: Roomcast) -> Iterable[Value]:

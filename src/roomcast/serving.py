@@ -128,7 +128,7 @@ class App:
             if self._process_lock is not None:
                 await stack.enter_async_context(self._process_lock.held())
             self._roomcast = await stack.enter_async_context(open_roomcast(self._settings, self._passwords))
-            CONNECTIONS.on_refused = partial(self._roomcast.refusals.count, "http_connections_per_address")
+            CONNECTIONS.on_refused = partial(self._roomcast.limiting.refusals.count, "http_connections_per_address")
             if self._settings.serves_metrics:
                 metrics.register(self._roomcast, self._http_statuses)
             yield

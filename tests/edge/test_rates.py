@@ -1,6 +1,7 @@
 """Rate limits: retry times, separate buckets per user and address, buckets shared through Redis."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -15,8 +16,10 @@ from roomcast.api.websocket.admission import ConnectionLimits
 from roomcast.core.rates import Buckets, Charge, ClientAddresses, MemoryBuckets, Rate, RedisBuckets, counted_address
 from roomcast.core.refusals import Refusals
 from tests import servers
-from tests.api_clients import AnonymousClient, SocketClient, UserClient, sign_up
+from tests.api_clients import WAIT_SECONDS, AnonymousClient, SocketClient, UserClient, sign_up
 from tests.conftest import MakeApp
+from tests.edge.test_metrics import read_metrics
+from tests.faults.cluster import frozen, server_pid
 
 SLOW = Rate(per_second=1, burst=3)
 
@@ -82,6 +85,72 @@ async def test_without_redis_each_process_counts_alone(caplog: pytest.LogCapture
     assert [each > 0 for each in waits] == [False, False, False, True]
     assert len(caplog.records) == 1  # logged once
     await alone.close()
+
+
+RARE = Rate(per_second=0.001, burst=3)
+"""Refills too slowly to matter in a test."""
+
+
+async def until_shared(buckets: RedisBuckets) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not buckets.is_shared:  # noqa: ASYNC110 (there is no event for it)
+            await asyncio.sleep(0.01)
+
+
+async def test_requests_do_not_wait_for_a_redis_that_hangs(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with servers.redis("PATH", "wheel") as server:
+        redis = Redis.from_url(server.url, socket_timeout=0.2, socket_connect_timeout=0.2)
+        buckets = RedisBuckets(redis, probe_seconds=0.05)
+        assert await wait(buckets, charge("ann", 3, RARE)) == 0
+        async with frozen(server_pid(server)):
+            waits = await asyncio.gather(*(wait(buckets, charge("ann", 1, RARE)) for _ in range(50)))
+            assert sum(each == 0 for each in waits) == 3  # counted by this process
+            async with asyncio.timeout(WAIT_SECONDS):
+                for _ in range(1_000):  # they would take 200 s if each waited for Redis
+                    assert await wait(buckets, charge("ann", 1, RARE)) > 0
+                    await asyncio.sleep(0)
+            assert not buckets.is_shared
+        await until_shared(buckets)
+        assert await wait(buckets, charge("bob", 3, RARE)) == 0
+        assert await wait(RedisBuckets(redis), charge("bob", 1, RARE)) > 0
+        await buckets.close()
+    assert [record.getMessage().partition(";")[0].split(" after ")[0] for record in caplog.records] == [
+        "Redis does not answer",
+        "Redis answers again",
+    ]
+
+
+async def refused_writes(redis: "Redis") -> int:
+    return int((await redis.info("errorstats")).get("errorstat_READONLY", {"count": 0})["count"])
+
+
+async def test_a_redis_that_refuses_to_write_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
+    with servers.redis("PATH", "wheel") as server:
+        redis = Redis.from_url(server.url)
+        buckets = RedisBuckets(redis, probe_seconds=0.02)
+        await redis.execute_command("REPLICAOF", "127.0.0.1", "1")  # type: ignore[no-untyped-call]
+        assert await wait(buckets, charge("ann", 3, RARE)) == 0
+        async with asyncio.timeout(WAIT_SECONDS):
+            while await refused_writes(redis) < 4:  # noqa: ASYNC110 (another process has to be polled)
+                await asyncio.sleep(0.01)
+        assert await wait(buckets, charge("ann", 1, RARE)) > 0  # counted by this process
+        await redis.execute_command("REPLICAOF", "NO", "ONE")  # type: ignore[no-untyped-call]
+        await until_shared(buckets)
+        await buckets.close()
+    assert len(caplog.records) == 1
+
+
+async def test_a_server_whose_redis_hangs_answers_and_reports_it(make_app: MakeApp) -> None:
+    with servers.redis("PATH", "wheel") as server:
+        app = await make_app(bus_url=server.url)
+        async with await sign_up(app, "ann") as ann:
+            assert (await read_metrics(ann))["roomcast_rate_limits_shared"] == 1
+            async with frozen(server_pid(server)):
+                async with asyncio.timeout(WAIT_SECONDS):
+                    for _ in range(100):
+                        assert (await ann.post({"query": QUERY})).status_code == 200
+                assert (await read_metrics(ann))["roomcast_rate_limits_shared"] == 0
 
 
 QUERY = "{ __typename }"

@@ -4,6 +4,7 @@ A bucket is stored as the time at which it will be full again (the generic cell 
 a full bucket needs no memory.
 """
 
+import asyncio
 import ipaddress
 import logging
 import time
@@ -129,27 +130,64 @@ return {0, '0'}
 """
 
 
+PROBE_SECONDS = 1.0
+"""How often a Redis that does not answer is asked again."""
+
+PROBE = Charge("probe", "", Rate(per_second=1_000, burst=1_000))
+
+
 class RedisBuckets:
     """Buckets that all processes on one Redis share. While Redis does not answer, each process uses its own buckets, so
-    that requests are neither refused nor unlimited."""
+    that requests are neither refused nor unlimited.
 
-    def __init__(self, redis: Any) -> None:
+    Only requests that are on their way when Redis stops answering wait for its timeout. A task then asks Redis until it
+    answers again.
+    """
+
+    def __init__(self, redis: Any, probe_seconds: float = PROBE_SECONDS) -> None:
         """`redis`: a `redis.asyncio.Redis` with timeouts."""
         self._redis, self._script = redis, redis.register_script(SCRIPT)
-        self._own = MemoryBuckets()
-        self._is_down = False
+        self._own, self._probe_seconds = MemoryBuckets(), probe_seconds
+        self._probing: asyncio.Task[None] | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether Redis counts, and not this process."""
+        return self._probing is None
 
     async def take(self, charges: Sequence[Charge]) -> Shortage | None:
-        numbers = [number for d in charges for number in (d.rate.per_second, d.rate.burst, d.amount)]
-        try:
-            short, wait = await self._script(keys=[f"roomcast:rate:{d.bucket}" for d in charges], args=numbers)
-        except Exception as error:  # requests are served whatever the driver raises
-            if not self._is_down:
-                logger.warning("Redis does not answer; rate limits count per process: %s", type(error).__name__)
-            self._is_down = True
+        if not self.is_shared:
             return await self._own.take(charges)
-        self._is_down = False
+        try:
+            return await self._take_shared(charges)
+        except Exception as error:  # requests are served whatever the driver raises
+            if self.is_shared:  # else another request has noticed it before
+                logger.warning("Redis does not answer; rate limits count per process: %s", type(error).__name__)
+                self._probing = asyncio.create_task(self._probe(), name="rate limits: ask Redis")
+            return await self._own.take(charges)
+
+    async def _take_shared(self, charges: Sequence[Charge]) -> Shortage | None:
+        numbers = [number for d in charges for number in (d.rate.per_second, d.rate.burst, d.amount)]
+        short, wait = await self._script(keys=[f"roomcast:rate:{d.bucket}" for d in charges], args=numbers)
         return Shortage(charges[short - 1], float(wait)) if short else None
 
+    async def _probe(self) -> None:
+        """Return when Redis takes a charge again. An answer to PING would not be enough: a replica, and a Redis without
+        memory, refuse to write."""
+        begun = time.monotonic()
+        while True:
+            await asyncio.sleep(self._probe_seconds)
+            try:
+                await self._take_shared([PROBE])
+            except Exception as error:
+                logger.debug("Redis does not answer yet: %s", type(error).__name__)
+            else:
+                break
+        self._probing = None
+        logger.info("Redis answers again after %.0f s; rate limits are shared", time.monotonic() - begun)
+
     async def close(self) -> None:
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.wait([self._probing])
         await self._redis.aclose()
