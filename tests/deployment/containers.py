@@ -97,20 +97,45 @@ def _build() -> None:
 # ------------------------------------------------------------------ containers of it
 
 
-def _limit(name: str, kind: int, most: int) -> str:
-    """As many as this machine allows: podman's defaults are more than some do."""
+def _allowed(kind: int, most: int) -> int:
     hard = resource.getrlimit(kind)[1]
-    allowed = most if hard == resource.RLIM_INFINITY else min(hard, most)
-    return f"--ulimit={name}={allowed}:{allowed}"
+    return most if hard == resource.RLIM_INFINITY else min(hard, most)
 
+
+LIMITS = {"nofile": _allowed(resource.RLIMIT_NOFILE, 65536), "nproc": _allowed(resource.RLIMIT_NPROC, 4096)}
+"""As many as this machine allows: podman's defaults are more than some do."""
 
 RUN_OPTIONS = (
     *("--network=host", "--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges"),
-    _limit("nofile", resource.RLIMIT_NOFILE, 65536),
-    _limit("nproc", resource.RLIMIT_NPROC, 4096),
+    *(f"--ulimit={name}={limit}:{limit}" for name, limit in LIMITS.items()),
     "--no-healthcheck",  # podman runs health checks by timers of systemd
     "--pull=never",
 )
+
+
+def logs(container: str) -> str:
+    """What a container has printed and logged."""
+    command = podman_command("logs", container)
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60).stdout
+
+
+def state(container: str, field: str) -> str:
+    return podman("inspect", f"--format={{{{.State.{field}}}}}", container).strip()
+
+
+def until_ready(container: str, url: str) -> None:
+    """Return when the server in a container is ready. Raises RuntimeError with its log if it ends instead."""
+    end = time.monotonic() + START_SECONDS
+    while not is_ready(url):
+        if state(container, "Running") != "true" or time.monotonic() > end:
+            raise RuntimeError(logs(container))
+        time.sleep(0.1)
+
+
+def is_ready(url: str) -> bool:
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{url}/health/ready", timeout=5).status_code == 200
+    return False
 
 
 class Container:
@@ -130,21 +155,12 @@ class Container:
     def run(self) -> tuple[int, str]:
         """Run the command to its end. Returns its exit code, and what it printed and logged."""
         self.id = podman("run", "--detach", *self._arguments).strip()
-        return int(podman("wait", self.id)), self.logs()
+        return int(podman("wait", self.id)), logs(self.id)
 
     def start(self) -> None:
         """Return when the server is ready. Raises RuntimeError with its log if it ends instead."""
         self.id = podman("run", "--detach", *self._arguments).strip()
-        end = time.monotonic() + START_SECONDS
-        while not self.is_ready():
-            if self._state("Running") != "true" or time.monotonic() > end:
-                raise RuntimeError(self.logs())
-            time.sleep(0.1)
-
-    def is_ready(self) -> bool:
-        with suppress(httpx.TransportError):
-            return httpx.get(f"{self.url}/health/ready", timeout=5).status_code == 200
-        return False
+        until_ready(self.id, self.url)
 
     def execute(self, *command: str) -> str:
         """The output of a command in the running container. Raises RuntimeError if it fails."""
@@ -154,15 +170,8 @@ class Container:
         """Stop it as container engines do, with ten seconds until SIGKILL. Returns its exit code and the seconds."""
         begin = time.monotonic()
         podman("stop", "--time=10", self.id)
-        return int(self._state("ExitCode")), time.monotonic() - begin
-
-    def logs(self) -> str:
-        command = podman_command("logs", self.id)
-        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60).stdout
+        return int(state(self.id, "ExitCode")), time.monotonic() - begin
 
     def remove(self) -> None:
         if self.id:
             podman("rm", "--force", "--time=0", self.id)
-
-    def _state(self, field: str) -> str:
-        return podman("inspect", f"--format={{{{.State.{field}}}}}", self.id).strip()

@@ -1,7 +1,9 @@
 """Programs of Debian packages that these tests run: proxies, poolers, container tools."""
 
+import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests import servers
@@ -29,11 +31,15 @@ def find(name: str) -> str:
     return path or servers.skip(f"{name} was not found: apt-get install {PACKAGES[name]}")
 
 
-def run(program: str | Path, *arguments: object, seconds: float = 60, cwd: Path | None = None) -> str:
+def run(
+    program: str | Path, *arguments: object, seconds: float = 60, environment: Mapping[str, str] | None = None
+) -> str:
     """Run a program, found by its name, and return its standard output. Raises RuntimeError with all it said if it
-    fails."""
+    fails. `environment`: variables besides those of this process."""
     command = [find(program) if isinstance(program, str) else str(program), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, cwd=cwd)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=seconds, env=os.environ | dict(environment or {})
+    )
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout

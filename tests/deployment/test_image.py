@@ -2,10 +2,14 @@
 
 import asyncio
 import json
+import re
+import shlex
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,8 +17,10 @@ import pytest
 from roomcast.core import migrations
 from tests import servers
 from tests.api_clients import CREATE_ROOM, LOGIN, PASSWORD, SIGNUP, Json, SocketClient
-from tests.deployment import containers
-from tests.deployment.containers import IMAGE, Container, podman
+from tests.children import free_port
+from tests.deployment import containers, programs
+from tests.deployment.containers import IMAGE, Container, podman, podman_command
+from tests.deployment.tools import tool
 
 SECRET = "0123456789abcdef0123456789abcdef"
 MakeContainer = Callable[..., Container]
@@ -40,17 +46,17 @@ def container() -> Iterator[MakeContainer]:
         yield make
 
 
-def post(server: Container, document: str, token: str = "", **variables: object) -> Json:
+def post(url: str, document: str, token: str = "", **variables: object) -> Json:
     headers = {"authorization": f"Bearer {token}"} if token else {}
     body = {"query": document, "variables": variables}
-    answer = httpx.post(f"{server.url}/graphql", json=body, headers=headers, timeout=10)
+    answer = httpx.post(f"{url}/graphql", json=body, headers=headers, timeout=10)
     assert answer.status_code == 200, answer.text
     return dict(answer.json()["data"])
 
 
-def sign_up(server: Container) -> str:
+def sign_up(url: str) -> str:
     """Sign up the first user. Returns the access token."""
-    signed_up = post(server, SIGNUP, input={"username": "ann", "password": PASSWORD})["signup"]
+    signed_up = post(url, SIGNUP, input={"username": "ann", "password": PASSWORD})["signup"]
     assert signed_up["user"]["role"] == "ADMIN"
     return str(signed_up["tokens"]["accessToken"])
 
@@ -69,8 +75,8 @@ def test_the_image_says_how_it_is_run() -> None:
 async def test_a_container_serves_and_its_data_survives_it(container: MakeContainer) -> None:
     first = container("data")
     await asyncio.to_thread(first.start)
-    token = await asyncio.to_thread(sign_up, first)
-    await asyncio.to_thread(post, first, CREATE_ROOM, token, input={"name": "The den"})
+    token = await asyncio.to_thread(sign_up, first.url)
+    await asyncio.to_thread(post, first.url, CREATE_ROOM, token, input={"name": "The den"})
 
     [described] = json.loads(await asyncio.to_thread(podman, "image", "inspect", IMAGE))
     await asyncio.to_thread(first.execute, *described["Healthcheck"]["Test"][1:])
@@ -86,9 +92,9 @@ async def test_a_container_serves_and_its_data_survives_it(container: MakeContai
 
     second = container("data")
     await asyncio.to_thread(second.start)
-    logged_in = await asyncio.to_thread(post, second, LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
+    logged_in = await asyncio.to_thread(post, second.url, LOGIN, input={"usernameOrEmail": "ann", "password": PASSWORD})
     rooms = "{ rooms { nodes { name } } }"
-    found = await asyncio.to_thread(post, second, rooms, logged_in["login"]["tokens"]["accessToken"])
+    found = await asyncio.to_thread(post, second.url, rooms, logged_in["login"]["tokens"]["accessToken"])
     assert found["rooms"]["nodes"] == [{"name": "The den"}]
 
 
@@ -100,7 +106,7 @@ def test_a_second_container_on_the_same_data_is_refused(container: MakeContainer
     assert code == 2
     assert "another server uses this SQLite database" in output
     assert time.monotonic() - begin < containers.START_SECONDS
-    assert first.is_ready()
+    assert containers.is_ready(first.url)
 
 
 def test_containers_serve_a_database_that_a_migration_step_prepared(
@@ -122,7 +128,43 @@ def test_containers_serve_a_database_that_a_migration_step_prepared(
         one, two = container("one", **settings), container("two", **settings)
         one.start()
         two.start()
-        signed_up = post(one, SIGNUP, input={"username": "ann", "password": PASSWORD})["signup"]
+        signed_up = post(one.url, SIGNUP, input={"username": "ann", "password": PASSWORD})["signup"]
         token = signed_up["tokens"]["accessToken"]
-        assert post(two, "{ me { user { username } } }", token) == {"me": {"user": {"username": "ann"}}}
+        assert post(two.url, "{ me { user { username } } }", token) == {"me": {"user": {"username": "ann"}}}
         assert [server.stop()[0] for server in (one, two)] == [0, 0]
+
+
+def write_compose_project(folder: Path, port: int) -> None:
+    """The compose file for SQLite with its secrets, on another port. What this machine may not allow is overridden:
+    health checks, which need timers of systemd, and more descriptors."""
+    shutil.copy(containers.ROOT / "deploy" / "make-secrets.sh", folder)
+    programs.run(Path("/bin/sh"), folder / "make-secrets.sh")
+    text = (containers.ROOT / "deploy" / "compose.sqlite.yaml").read_text()
+    (folder / "compose.yaml").write_text(text.replace("127.0.0.1:8000:8000", f"127.0.0.1:{port}:8000"))
+    changes = {"healthcheck": {"disable": True}, "ulimits": containers.LIMITS}
+    (folder / "override.yaml").write_text(json.dumps({"services": {"roomcast": changes}}))
+    wrapper = folder / "podman"
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.join(podman_command())} "$@"\n')
+    wrapper.chmod(0o755)
+
+
+def test_the_compose_file_for_sqlite_runs(tmp_path: Path) -> None:
+    port, project = free_port(), f"test-{uuid.uuid4().hex[:12]}"
+    write_compose_project(tmp_path, port)
+
+    def compose(*arguments: str) -> None:
+        files = ("--file", tmp_path / "compose.yaml", "--file", tmp_path / "override.yaml")
+        options = ("--podman-path", tmp_path / "podman", "--project-name", project, *files)
+        variables = {"ROOMCAST_PUBLIC_URL": "https://chat.example.org", "ROOMCAST_IMAGE": IMAGE}
+        programs.run(tool("podman-compose"), *options, *arguments, environment=variables)
+
+    compose("up", "--detach", "--no-build")
+    try:
+        url, name = f"http://127.0.0.1:{port}", f"{project}_roomcast_1"
+        containers.until_ready(name, url)
+        token = re.search("set-up token ([0-9a-f]+)", containers.logs(name))
+        assert token
+        ann = {"username": "ann", "password": PASSWORD, "setupToken": token[1]}
+        assert post(url, SIGNUP, input=ann)["signup"]["user"]["role"] == "ADMIN"
+    finally:
+        compose("down", "--volumes")
