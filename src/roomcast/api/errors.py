@@ -15,6 +15,7 @@ from graphql import GraphQLError
 from roomcast.api.enums import describe_enum
 from roomcast.core.errors import OutcomeUnknown, Refused
 from roomcast.core.outages import is_outage
+from roomcast.core.telemetry import request_fields
 from roomcast.realtime.ports import Failure
 
 logger = logging.getLogger("roomcast.api")
@@ -169,7 +170,7 @@ def unexpected_error(error: Exception, request_id: str) -> GraphQLError:
     the database is logged once by `Database`, not for each request."""
     if is_outage(error):
         return coded_error("INTERNAL", UNAVAILABLE_MESSAGE, **_OUTAGE, retryAfterMs=RETRY_AFTER_MS)
-    logger.error("request %s failed", request_id, exc_info=error)
+    logger.error("request %s failed", request_id, exc_info=error, extra=request_fields(request_id))
     return coded_error("INTERNAL", INTERNAL_MESSAGE)
 
 
@@ -219,7 +220,7 @@ def _message_and_extensions(error: GraphQLError, request_id: str) -> tuple[str, 
         return error.message, {"code": "BAD_USER_INPUT"}
     if cause is not None and is_outage(cause):  # `Database` logs it
         return UNAVAILABLE_MESSAGE, {"code": "INTERNAL", **_OUTAGE}
-    logger.error("internal error, request %s", request_id, exc_info=cause or error)
+    logger.error("internal error, request %s", request_id, exc_info=cause or error, extra=request_fields(request_id))
     return INTERNAL_MESSAGE, {"code": "INTERNAL"}
 
 

@@ -73,6 +73,8 @@ class Outbox:
         self._waiting_bytes = 0
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
+        self.offered = 0
+        """Frames of streams that were accepted."""
 
     def offer(self, *parts: bytes) -> bool:
         """Accept one frame of a stream, given in parts. False if the socket is blocked: try again after `idle`."""
@@ -80,6 +82,7 @@ class Outbox:
             return False
         if self._write is None or not self._write(*parts):
             self._send_now(b"".join(parts))
+        self.offered += 1
         return True
 
     def put(self, text: bytes) -> None:

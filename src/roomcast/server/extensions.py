@@ -18,6 +18,9 @@ LEAVE = "roomcast.leave"
 """`() -> None`, set by the app. The server calls it when it stops, so that the app can answer what is running. uvicorn
 alone would cut the connection off."""
 
+REQUEST_ID = "roomcast.request_id"
+"""The id of an HTTP request whose stream runs on an inner connection."""
+
 MAX_DIRECT_WRITE_BYTES = 64 * 1024
 """`WRITE` refuses frames of this size and more. They go through `send`, so that the app counts them while they wait in
 the server's buffers. The same figure as `realtime.outbox.LARGE_BYTES`."""

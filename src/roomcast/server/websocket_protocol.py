@@ -48,7 +48,8 @@ class WebSocketProtocol(ChunkedReads, WebSocketsSansIOProtocol):
         super().__init__(*args, **named)
         # No WebSocket extensions, whatever uvicorn's options say: a few bytes of deflate can expand to gigabytes, and
         # `write_text` does not compress.
-        self.conn = Handshake(max_size=self.config.ws_max_size, logger=logging.getLogger("uvicorn.error"))
+        self.logger = logging.getLogger("uvicorn.error.websocket")  # a name of its own, to log less
+        self.conn = Handshake(max_size=self.config.ws_max_size, logger=self.logger)
 
     def handle_events(self) -> None:
         if self.conn.handshake_exc is not None and not self.handshake_initiated:

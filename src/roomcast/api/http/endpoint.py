@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from roomcast.api import access_tokens
+from roomcast.api import access_tokens, request_ids
 from roomcast.api.context import Caller
 from roomcast.api.errors import RETRY_AFTER_MS, coded_error, is_unavailable, unexpected_error
 from roomcast.api.execution.decoding import decode_json
@@ -22,7 +22,7 @@ from roomcast.api.execution.requests import InvalidRequest, parse_request
 from roomcast.api.http.streaming import Framing, Serve, StreamingResponse, preferred_framing
 from roomcast.core.actor import Actor
 from roomcast.core.errors import Refused
-from roomcast.core.ids import uuid7
+from roomcast.core.telemetry import TRACE_ID
 
 Playground = Callable[[Request], Awaitable[Response]]
 
@@ -106,7 +106,9 @@ class HttpEndpoint:
         # A person who opens the address in a browser gets the page.
         if self._playground and request.method in SAFE_METHODS and "text/html" in accept:
             return await self._playground(request)
-        request_id = str(uuid7())
+        sent = request.scope["headers"]
+        request_id = request_ids.request_id(sent)
+        TRACE_ID.set(request_ids.trace_id(request_ids.traceparent(sent)))
         media_type = _media_type(accept)
         try:
             result = await self._execute(request, request_id)
@@ -169,13 +171,14 @@ class HttpEndpoint:
         raise Rejected(405, _bad("GraphQL requests are sent by POST."), Allow=", ".join(allowed))
 
 
-def on_http_exception(_request: Request, error: Exception) -> Response:
+def on_http_exception(request: Request, error: Exception) -> Response:
     """The response for a path or method that no route serves, in JSON like every other error."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = dict(getattr(error, "headers", None) or {})
     code = "NOT_FOUND" if status == 404 else "BAD_USER_INPUT"
-    payload = _errors(coded_error(code, str(getattr(error, "detail", ""))), str(uuid7()))
-    return Response(orjson.dumps(payload), status, headers, JSON)
+    request_id = request_ids.request_id(request.scope["headers"])
+    payload = _errors(coded_error(code, str(getattr(error, "detail", ""))), request_id)
+    return Response(orjson.dumps(payload), status, {**headers, "X-Request-Id": request_id}, JSON)
 
 
 async def _body(request: Request, seconds: float) -> bytes:

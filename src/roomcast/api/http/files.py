@@ -10,7 +10,6 @@ import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from contextlib import ExitStack
-from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -22,6 +21,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
 from roomcast.accounts import queries as accounts
+from roomcast.api import request_ids
 from roomcast.api.errors import format_error, unexpected_error
 from roomcast.api.http.ranges import Unsatisfiable, disposition, has_current_version, requested_range
 from roomcast.core.clock import now
@@ -35,9 +35,10 @@ from roomcast.core.errors import (
     UnsupportedMediaType,
     ValidationFailed,
 )
-from roomcast.core.ids import global_id, uuid7
+from roomcast.core.ids import global_id
 from roomcast.core.rates import ClientAddresses
 from roomcast.core.refusals import Refusals
+from roomcast.core.telemetry import TRACE_ID, request_fields
 from roomcast.messages import queries as messages
 from roomcast.uploads import actions, queries
 from roomcast.uploads.content_types import INLINE, UNKNOWN
@@ -163,7 +164,7 @@ class FilesEndpoint:
             part = requested_range(request.headers, size, variant.etag) if request.method == "GET" else None
         except Unsatisfiable:
             error = BadUserInput("The range lies outside of the file.")
-            return _refusal_response(error, 416, {"Content-Range": f"bytes */{size}"})
+            return _refusal_response(error, 416, {"Content-Range": f"bytes */{size}"}, request.state.request_id)
         start, end = part or (0, size)
         headers["Content-Length"] = str(end - start)
         if part is not None:
@@ -286,17 +287,24 @@ def _with_errors(handler: Handler) -> Handler:
     """Turns every exception of a handler into an error response. Internal errors are masked, and logged once."""
 
     async def respond(request: Request) -> Response:
+        request_id = request.state.request_id = request_ids.request_id(request.scope["headers"])
+        TRACE_ID.set(request_ids.trace_id(request_ids.traceparent(request.scope["headers"])))
+        response = await respond_or_fail(request, request_id)
+        response.headers["X-Request-Id"] = request_id
+        return response
+
+    async def respond_or_fail(request: Request, request_id: str) -> Response:
         try:
             return await handler(request)
         except FileNotFoundError:
-            logger.error("the bytes of file %s are missing in the storage", request.path_params["id"])
-            return _refusal_response(NotFound("There is no such file."), 404)
+            file_id, fields = request.path_params["id"], request_fields(request_id)
+            logger.error("the bytes of file %s are missing in the storage", file_id, extra=fields)
+            return _refusal_response(NotFound("There is no such file."), 404, {}, request_id)
         except Refused as refused:
             wait = refused.retry_after_ms
             headers = {} if wait is None else {"Retry-After": str(math.ceil(wait / 1000))}
-            return _refusal_response(refused, STATUS.get(refused.code, 400), headers)
+            return _refusal_response(refused, STATUS.get(refused.code, 400), headers, request_id)
         except Exception as error:
-            request_id = str(uuid7())
             failure = unexpected_error(error, request_id)
             wait = (failure.extensions or {}).get("retryAfterMs")
             headers = {} if wait is None else {"Retry-After": str(math.ceil(wait / 1000))}
@@ -305,10 +313,10 @@ def _with_errors(handler: Handler) -> Handler:
     return respond
 
 
-def _refusal_response(refused: Refused, status: int, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
-    return _error_response(GraphQLError(refused.message, original_error=refused), status, headers, str(uuid7()))
+def _refusal_response(refused: Refused, status: int, headers: Mapping[str, str], request_id: str) -> Response:
+    return _error_response(GraphQLError(refused.message, original_error=refused), status, headers, request_id)
 
 
 def _error_response(error: GraphQLError, status: int, headers: Mapping[str, str], request_id: str) -> Response:
     body = {"errors": [format_error(error, request_id)]}
-    return JSONResponse(body, status, {"X-Request-Id": request_id, "Cache-Control": "no-store", **headers})
+    return JSONResponse(body, status, {"Cache-Control": "no-store", **headers})

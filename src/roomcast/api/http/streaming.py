@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 from roomcast.api.errors import coded_error, format_error
 from roomcast.api.websocket import protocol
 from roomcast.api.websocket.protocol import CloseCode
-from roomcast.server.extensions import ABORT
+from roomcast.server.extensions import ABORT, REQUEST_ID
 
 Serve = Callable[[Scope, Callable[[], Awaitable[Any]], Callable[[Any], Awaitable[Any]]], Awaitable[None]]
 
@@ -114,7 +114,7 @@ class StreamingResponse:
         self._put({"type": "websocket.connect"})
         self._send_text("connection_init", None)
         watching = asyncio.create_task(self._watch_disconnect(receive), name="stream disconnect")
-        extensions = {ABORT: partial(self._put, DISCONNECT)}
+        extensions = {ABORT: partial(self._put, DISCONNECT), REQUEST_ID: self._headers["X-Request-Id"]}
         socket = {**scope, "type": "websocket", "subprotocols": [protocol.SUBPROTOCOL], "extensions": extensions}
         try:
             await self._serve(socket, self._to_connection.get, self._on_connection_message)

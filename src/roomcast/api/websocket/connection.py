@@ -5,6 +5,7 @@ streams are bytes that `realtime` shares between the subscribers of one group.
 """
 
 import asyncio
+import logging
 from collections.abc import Collection
 from enum import IntEnum, auto
 from typing import Any
@@ -12,6 +13,7 @@ from uuid import UUID
 
 from roomcast.accounts.policy import SessionEndReason
 from roomcast.api.connection_limits import MAX_SUBSCRIPTIONS_PER_CONNECTION
+from roomcast.api.request_ids import trace_id, traceparent
 from roomcast.api.websocket import protocol
 from roomcast.api.websocket.handshake import HandshakeRejected, ack_payload, authenticate
 from roomcast.api.websocket.operations import ActiveOperation, ActiveOperations, ResumeMap
@@ -21,7 +23,10 @@ from roomcast.api.websocket.runner import OperationRunner, Services, subscriptio
 from roomcast.api.websocket.timeouts import Heartbeat, is_token_expired
 from roomcast.api.websocket.transport import Transport
 from roomcast.core.actor import Actor
-from roomcast.core.ids import uuid7
+from roomcast.core.ids import global_id, uuid7
+from roomcast.core.telemetry import TRACE_ID, request_fields
+
+logger = logging.getLogger("roomcast.socket")
 
 LAST_MESSAGES_SECONDS = 0.5
 """How long a connection whose session has ended stays open for running operations and the last events of streams."""
@@ -55,6 +60,8 @@ class Connection:
         self.viewer: Actor | None = None
         self.session_ended = False
         self.operations = ActiveOperations()
+        self._closed_with: tuple[int, str] | None = None
+        """Close code and reason. The first one decides."""
         self._heartbeat = Heartbeat()
         self._init_task: asyncio.Task[None] | None = None
         self._close_task: asyncio.Task[None] | None = None
@@ -64,6 +71,7 @@ class Connection:
     async def run(self) -> None:
         """Serve the connection until either side closes it. No task or stream of it is left afterwards."""
         self.transport.set_stop_handler(self.on_server_stop)
+        TRACE_ID.set(trace_id(traceparent(self.transport.scope["headers"])))
         try:
             while await self._receive():
                 pass
@@ -78,11 +86,27 @@ class Connection:
                 self.operations.stop(operation)
             await asyncio.gather(*tasks, return_exceptions=True)
             await self.transport.outbox.close()
+            self._log_end()
+
+    def _log_end(self) -> None:
+        """Log the one line of this connection's life. Everything else is counted in metrics."""
+        code, reason = self._closed_with or (1006, "")
+        fields = request_fields(self.transport.request_id) | {
+            "user_id": global_id("user", self.viewer.user_id) if self.viewer else None,
+            "address": self.transport.ip_address,
+            "seconds": round(self._heartbeat.seconds_open, 1),
+            "operations": self.operations.total,
+            "events": self.transport.outbox.offered,
+            "close_code": code,
+            "close_reason": reason,
+        }
+        logger.info("a socket has closed", extra=fields)
 
     async def _receive(self) -> bool:
         """Handle one message; False when the socket is closed."""
         event = await self.transport.receive()
         if event["type"] == "websocket.disconnect":
+            self._closed_with = self._closed_with or (event.get("code", 1006), event.get("reason") or "")
             return False
         self._heartbeat.on_message()
         if self.state is ConnectionState.CLOSED:
@@ -98,6 +122,7 @@ class Connection:
         if self.state is ConnectionState.CLOSED:
             return
         self.state = ConnectionState.CLOSED  # before the wait: another task may call this during it
+        self._closed_with = int(code), reason
         try:
             async with asyncio.timeout(self.services.timeouts.close):
                 await self.transport.send_close(code, reason)

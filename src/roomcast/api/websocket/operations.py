@@ -96,6 +96,11 @@ class ActiveOperations:
     def __len__(self) -> int:
         return len(self._by_id)
 
+    @property
+    def total(self) -> int:
+        """The operations since the connection was opened."""
+        return self._newest
+
     def __contains__(self, operation: ActiveOperation) -> bool:
         return self._by_id.get(operation.id) is operation
 

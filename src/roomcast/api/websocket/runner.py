@@ -20,6 +20,7 @@ from roomcast.api.execution.documents import Operation, RequestErrors
 from roomcast.api.execution.engine import Engine
 from roomcast.api.execution.requests import Request, parse_request
 from roomcast.api.execution.streams import Attached, OpenResult, StreamOpening, SubscriptionStream
+from roomcast.api.request_ids import trace_id
 from roomcast.api.websocket import protocol
 from roomcast.api.websocket.admission import Admission
 from roomcast.api.websocket.operations import ActiveOperation, ActiveOperations
@@ -31,6 +32,7 @@ from roomcast.core.actor import Actor
 from roomcast.core.db import is_outage
 from roomcast.core.errors import ResumeExpired
 from roomcast.core.ids import uuid7
+from roomcast.core.telemetry import TRACE_ID
 from roomcast.realtime.hub import Hub
 from roomcast.realtime.ports import Failure
 from roomcast.realtime.retry import retry_until_success
@@ -78,7 +80,10 @@ class OperationRunner:
         active, connection = self._active, self._connection
         caller = self._caller()
         try:
-            await self._run(parse_request(payload), caller)
+            request = parse_request(payload)
+            if found := trace_id(request.extensions.get("traceparent")):
+                TRACE_ID.set(found)
+            await self._run(request, caller)
         except RequestErrors as errors:
             if any(isinstance(root_cause(error), ResumeExpired) for error in errors.errors):
                 connection.operations.use_cursor(active)
@@ -97,7 +102,7 @@ class OperationRunner:
     def _caller(self) -> Caller:
         connection, active = self._connection, self._active
         return Caller(
-            str(uuid7()),
+            connection.transport.http_request_id or str(uuid7()),
             connection.transport.ip_address,
             partial(connection.adopt, active),
             partial(connection.operations.resume.cursor, active),

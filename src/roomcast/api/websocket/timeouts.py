@@ -49,8 +49,12 @@ class Heartbeat:
     def is_missed(self) -> bool:
         return self._unanswered_pings >= MAX_UNANSWERED_PINGS
 
+    @property
+    def seconds_open(self) -> float:
+        return time.monotonic() - self._opened_at
+
     def is_older_than(self, seconds: float) -> bool:
-        return time.monotonic() - self._opened_at > seconds
+        return self.seconds_open > seconds
 
 
 def is_token_expired(actor: Actor, grace: float) -> bool:

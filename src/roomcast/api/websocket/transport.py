@@ -7,12 +7,13 @@ from typing import Any
 import orjson
 from starlette.types import Scope
 
+from roomcast.api import request_ids
 from roomcast.api.execution.documents import RequestErrors
 from roomcast.api.execution.engine import request_errors_payload
 from roomcast.api.websocket import protocol
 from roomcast.api.websocket.protocol import CloseCode
 from roomcast.realtime.outbox import Outbox
-from roomcast.server.extensions import ABORT, DRAINED, LEAVE, WRITE
+from roomcast.server.extensions import ABORT, DRAINED, LEAVE, REQUEST_ID, WRITE
 
 AsgiCallable = Callable[..., Awaitable[Any]]
 """ASGI's `receive` or `send`."""
@@ -26,6 +27,9 @@ class Transport:
 
     def __init__(self, scope: Scope, receive: AsgiCallable, send: AsgiCallable, stall_seconds: float) -> None:
         self.scope, self.receive, self._send = scope, receive, send
+        self.http_request_id: str | None = _extension(scope, REQUEST_ID)
+        """Of a stream over HTTP: its only operation has the id of the HTTP request."""
+        self.request_id = self.http_request_id or request_ids.request_id(scope["headers"])
         write, drained = _extension(scope, WRITE), _extension(scope, DRAINED)
         # `partial`, not a bound method: outbox and transport must not refer to each other in a cycle.
         self.outbox = Outbox(send, partial(_abort, scope), stall_seconds, write, drained)
