@@ -36,6 +36,7 @@ WRONG = {
         "postgresql://localhost/chat?connect_timeout=soon",
     ],
     "DATABASE_DIRECT_URL": ["mysql://localhost/chat", "postgresql://localhost/chat"],
+    "DATABASE_READ_URLS": ["sqlite:///copy.db", "postgresql://a/b?x=y", "postgresql://a/b, postgresql://a/b", "a"],
     "DATABASE_POOL_SIZE": ["0", "3", "1001", "many"],
     "BUS_URL": ["kafka://localhost", "memory", "redis://localhost:many", "postgresql://localhost/chat?sslmod=require"],
     "SECRET_KEY": ["short", f"{KEY},short", f"{KEY},"],

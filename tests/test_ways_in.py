@@ -158,6 +158,7 @@ def test_the_doctor_reports_a_healthy_server(tmp_path: Path) -> None:
         "files",
         "descriptors",
         "database",
+        "replicas",
         "migrations",
         "bus",
         "push",

@@ -41,6 +41,7 @@ from roomcast.core.metrics import OperationMetrics
 from roomcast.core.periodic import PeriodicTask
 from roomcast.core.rates import RedisBuckets
 from roomcast.core.readiness import Probe, database_probe, folder_probe
+from roomcast.core.replicas import Replicas
 from roomcast.event_router import EventRouter
 from roomcast.live.inbox_reconciler import STEP_SECONDS, InboxReconciler
 from roomcast.messages.actions import MessageSender
@@ -223,6 +224,7 @@ async def _open_backend(
         refusals=limiting.refusals,
         max_response_bytes=settings.max_response_bytes,
         notifier=notifier,
+        replicas=await _open_replicas(stack, settings, router),
     )
 
 
@@ -236,6 +238,15 @@ async def _open_sockets(
     stack.push_async_callback(sockets.stop)
     await sockets.start()
     return sockets
+
+
+async def _open_replicas(stack: AsyncExitStack, settings: Settings, router: EventRouter) -> Replicas | None:
+    if not settings.database_read_urls:
+        return None
+    replicas = Replicas(settings.database_read_urls, settings.database_pool_size, lambda: router.epoch.current)
+    stack.push_async_callback(replicas.stop)
+    await replicas.start()
+    return replicas
 
 
 async def _has_accounts(db: Database) -> bool:

@@ -54,6 +54,15 @@ def check_url(url: str, schemes: Sequence[str]) -> str:
     return url
 
 
+def check_replicas(urls: tuple[str, ...]) -> tuple[str, ...]:
+    """Addresses of PostgreSQL, all different. Raises ValueError."""
+    if len(set(urls)) < len(urls):
+        raise ValueError("an address is given twice")
+    for url in urls:
+        check_url(url, DATABASES[1:])
+    return urls
+
+
 def read_postgres_url(url: str) -> PostgresUrl:
     """Read an address `postgresql://`. Raises ValueError with a sentence for parameters that are unknown or wrong."""
     scheme, _, rest = url.partition("://")

@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from sqlmodel import text
 
 from roomcast.components import is_push_enabled, open_storage, push_subject, read_trusted_documents
 from roomcast.core import migrations
 from roomcast.core.db import Database
-from roomcast.core.direct_queries import count
+from roomcast.core.direct_queries import count, fetch
+from roomcast.core.replicas import LAG
 from roomcast.database_urls import read_postgres_url
 from roomcast.hosts import allowed_names
 from roomcast.process_limits import ADVICE, RECOMMENDED_DESCRIPTORS, descriptor_limit
@@ -27,7 +29,7 @@ from roomcast.settings import (
 from roomcast.startup import check_poolers
 from roomcast.uploads.storage import check_storage
 
-BUS_SECONDS = 5.0
+BUS_SECONDS = REPLICA_SECONDS = 5.0
 STORAGE_SECONDS = 10.0
 
 
@@ -102,6 +104,48 @@ async def _database(settings: Settings) -> str:
     return f"PostgreSQL; {await _connections(settings)}"
 
 
+async def _replicas(settings: Settings) -> str:
+    """Raises WrongSetting for an address that leads to no standby of the same database."""
+    if not settings.database_read_urls:
+        return "none"
+    primary, _, _ = await _identity(settings.database_direct_url)
+    lags = []
+    for url in settings.database_read_urls:
+        try:
+            async with asyncio.timeout(REPLICA_SECONDS):
+                system, is_standby, lag = await _identity(url)
+        except migrations.DRIVER_ERRORS as error:
+            raise WrongSetting(
+                f"ROOMCAST_DATABASE_READ_URLS: {_place(url)} cannot be used: {migrations.first_line(error)}"
+            ) from None
+        if system != primary:
+            raise WrongSetting(f"ROOMCAST_DATABASE_READ_URLS: {_place(url)} is no copy of ROOMCAST_DATABASE_URL")
+        if not is_standby:
+            raise WrongSetting(
+                f"ROOMCAST_DATABASE_READ_URLS: {_place(url)} is no standby, or it was promoted; no reads go there"
+            )
+        lags.append(f"{_place(url)} is {lag:.1f} s behind")
+    return "; ".join(lags)
+
+
+async def _identity(url: str) -> tuple[int, bool, float]:
+    """The identifier of the system, whether it is a standby, and its lag in seconds."""
+    db = Database(url, pool_size=1)
+    try:
+        async with db.read() as session:
+            [(system,)] = await fetch(session, text("SELECT system_identifier FROM pg_control_system()"))
+            [(is_standby,)] = await fetch(session, text("SELECT pg_is_in_recovery()"))
+            [(lag,)] = await fetch(session, LAG) if is_standby else [(0,)]
+            return system, is_standby, float(lag)
+    finally:
+        await db.close()
+
+
+def _place(url: str) -> str:
+    """Host and port, without the password."""
+    return urlsplit(url).netloc.rpartition("@")[2] or "the local server"
+
+
 _SETTING, _RESERVED = "current_setting('%s')::int", "superuser_reserved_connections"
 
 
@@ -165,6 +209,7 @@ CHECKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
     "files": _files,
     "descriptors": _descriptors,
     "database": _database,
+    "replicas": _replicas,
     "migrations": _migrations,
     "bus": _bus,
     "push": _push,

@@ -3,6 +3,7 @@
 import hmac
 import shutil
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict
 from importlib.metadata import version
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
@@ -53,6 +54,7 @@ class ProcessMetrics(Collector):
         yield _by("outcome", "roomcast_sign_ins", "Sign-ins with a password by outcome.", backend.credentials.sign_ins)
         statuses = {str(status): count for status, count in self._http_statuses.items()}
         yield _by("status", "roomcast_http_responses", "HTTP responses by status.", statuses)
+        yield from _replicas(self._roomcast)
 
 
 def _by(label: str, name: str, text: str, counts: Mapping[str, float]) -> CounterMetricFamily:
@@ -61,6 +63,26 @@ def _by(label: str, name: str, text: str, counts: Mapping[str, float]) -> Counte
     for value, count in counts.items():
         family.add_metric((value,), count)
     return family
+
+
+def _replicas(roomcast: Roomcast) -> Iterable[Metric]:
+    """One sample for each replica, by its host and port."""
+    replicas = roomcast.backend.replicas
+    usable = GaugeMetricFamily("roomcast_replica_up", "1 while the replica is used for reads.", labels=("replica",))
+    lag = GaugeMetricFamily("roomcast_replica_lag_seconds", "How far its replay is behind.", labels=("replica",))
+    reads = CounterMetricFamily(
+        "roomcast_replica_reads",
+        "Reads by outcome: answered there; waited for it; went elsewhere because it was behind or failed.",
+        labels=("replica", "outcome"),
+    )
+    for replica in replicas.all if replicas is not None else ():
+        usable.add_metric((replica.name,), int(replica.is_usable))
+        lag.add_metric((replica.name,), replica.lag_seconds)
+        for outcome, count in asdict(replica.stats).items():
+            reads.add_metric((replica.name, outcome), count)
+    yield from (usable, lag, reads)
+    primary = replicas.primary_reads if replicas is not None else 0
+    yield CounterMetricFamily("roomcast_replica_fallbacks", "Reads that the primary had to answer.", primary)
 
 
 def _gauges(roomcast: Roomcast) -> Iterable[Value]:

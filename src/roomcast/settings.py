@@ -26,7 +26,7 @@ from pydantic_settings import (
 )
 
 from roomcast import environment
-from roomcast.database_urls import BROKERS, DATABASES, check_url, read_postgres_url, same_place
+from roomcast.database_urls import BROKERS, DATABASES, check_replicas, check_url, read_postgres_url, same_place
 from roomcast.environment import PREFIX
 from roomcast.environment import WrongSetting as WrongSetting
 from roomcast.limit_settings import LimitSettings
@@ -176,6 +176,7 @@ class Settings(LimitSettings):
     data_dir: Path = Path("data")
     database_url: DatabaseUrl = ""
     database_direct_url: DatabaseUrl = ""
+    database_read_urls: Annotated[List, AfterValidator(check_replicas)] = ()
     database_pool_size: int = Field(default=15, ge=4, le=1000)
     bus_url: BusUrl = "memory://"
     secret_key: SecretStr | None = None
@@ -254,6 +255,8 @@ class Settings(LimitSettings):
                 f"{PREFIX}DATABASE_DIRECT_URL: it has to lead to the same database as {PREFIX}DATABASE_URL, so it "
                 "has to begin with the same kind of database"
             )
+        if self.is_sqlite and self.database_read_urls:
+            raise ValueError(f"{PREFIX}DATABASE_READ_URLS: only PostgreSQL has replicas; leave it empty with SQLite")
         if self.is_sqlite and self.workers > 1:
             raise ValueError(
                 f"{PREFIX}WORKERS: SQLite works with one process only; set {PREFIX}WORKERS=1, "

@@ -180,16 +180,21 @@ async def frozen(pid: int) -> AsyncIterator[None]:
 @asynccontextmanager
 async def replica_of(primary: servers.Server, link: HeldLink) -> AsyncIterator[servers.Server]:
     """An asynchronous streaming replica of the server, which receives its log through the link."""
+    with closing(await asyncio.to_thread(start_replica, primary, link.port)) as server:
+        yield server
+
+
+def start_replica(primary: servers.Server, primary_port: int) -> servers.Server:
+    """Copy the server, and start an asynchronous streaming replica that connects to this port. It has to be closed."""
     assert primary._launch is not None
     program = Path(primary._launch.command[0])
     scratch, port = Scratch(), free_port()
-    backup = f"{program.parent}/pg_basebackup -h 127.0.0.1 -p {link.port} -U postgres -R -c fast -D {scratch.path}/data"
-    done = await asyncio.to_thread(run, backup.split(), scratch.path)
+    source = f"-h 127.0.0.1 -p {primary_port} -U postgres"
+    done = run(f"{program.parent}/pg_basebackup {source} -R -c fast -D {scratch.path}/data".split(), scratch.path)
     assert done.returncode == 0, done.stderr
     hand_over(scratch.path / "data")
     values = {"program": program, "folder": program.parent, "scratch": scratch.path, "port": port}
     launch = servers.Launch(servers.POSTGRES, servers.fill_in(servers.POSTGRES.command, values), port, scratch)
     server = servers.Server(servers.POSTGRES.url.format(**values), "replica", launch)
-    with closing(server):
-        await asyncio.to_thread(server.start)
-        yield server
+    server.start()
+    return server

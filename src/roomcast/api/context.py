@@ -1,6 +1,7 @@
 """The context that resolvers receive: one per operation and one per subscription event, never one per connection."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
@@ -25,6 +26,7 @@ from roomcast.core.epoch import Epoch
 from roomcast.core.errors import Unauthenticated
 from roomcast.core.event_log import Position, RoomHead
 from roomcast.core.refusals import Refusals
+from roomcast.core.replicas import NoReplica, Replicas
 from roomcast.live.inbox_reconciler import InboxReconciler
 from roomcast.live.presence import PresenceService
 from roomcast.messages import mentions, reactions, threads
@@ -71,6 +73,7 @@ class Backend:
     refusals: Refusals
     max_response_bytes: int
     notifier: Notifier | None = None
+    replicas: Replicas | None = None
     members_may_create_rooms: bool = True
     public_url: str | None = None
 
@@ -152,11 +155,25 @@ class Context:
     async def close(self) -> None:
         await self.snapshot.release()
 
-    async def prefetch(self, *prefetches: Prefetch) -> None:
-        """Load the rows that the fields of a page will ask for. Fields that the document does not name are skipped."""
+    async def read_content(
+        self, heads: Mapping[UUID, int], query: Callable[[AsyncSession], Awaitable[Result]]
+    ) -> Result:
+        """Run a query over messages on a replica that shows at least what these heads say, or else in the snapshot.
+
+        `heads`: the last seq of each room, read in the snapshot. A replica may be further: the query has to leave out
+        messages above these heads, which the snapshot does not have.
+        """
+        if self.backend.replicas is not None:
+            with suppress(NoReplica):
+                return await self.backend.replicas.read(heads, query)
+        return await self.read(query)
+
+    async def prefetch(self, *prefetches: Prefetch, session: AsyncSession | None = None) -> None:
+        """Load the rows that the fields of a page will ask for. Fields that the document does not name are skipped.
+        `session`: where to read them, if not in the snapshot."""
         for prefetch in prefetches:
             if not prefetch.fields.isdisjoint(self._field_names):
-                await prefetch.loader.prefetch(prefetch.keys)
+                await prefetch.loader.prefetch(prefetch.keys, *([session] if session is not None else []))
 
     # ---- loaders. They check no permissions: ask only for rows that the actor has reached through a checked query.
 
@@ -246,9 +263,9 @@ class Context:
     ) -> Loader[Key, Row]:
         if name not in self._loaders:
 
-            async def load(keys: list[Key]) -> Sequence[Row | None]:
-                async with self.snapshot.session() as session:
-                    rows = await query(session, keys)
+            async def load(keys: list[Key], session: AsyncSession | None = None) -> Sequence[Row | None]:
+                async with self.snapshot.session() if session is None else nullcontext(session) as reading:
+                    rows = await query(reading, keys)
                 return [rows.get(key) for key in keys]
 
             self._loaders[name] = Loader(load)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from types import CoroutineType
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from sqlalchemy.ext.asyncio import AsyncSession
 from strawberry.dataloader import DataLoader
 
 Key = TypeVar("Key")
@@ -36,7 +37,8 @@ class Loader(DataLoader[Key, Row | None]):
     more than the rest of the request.
     """
 
-    def __init__(self, load_rows: Callable[[list[Key]], Awaitable[Sequence[Row | None]]]) -> None:
+    def __init__(self, load_rows: Callable[..., Awaitable[Sequence[Row | None]]]) -> None:
+        """`load_rows`: called with a list of keys, and with a session where the rows have to be read from that one."""
         super().__init__(load_rows, max_batch_size=BATCH_SIZE)
         self._load_rows = load_rows
         self._rows: dict[Key, Row | None] = {}
@@ -60,12 +62,12 @@ class Loader(DataLoader[Key, Row | None]):
         if force or key not in self._rows:
             self._rows[key] = value
 
-    async def prefetch(self, keys: Iterable[Key]) -> None:
+    async def prefetch(self, keys: Iterable[Key], *from_session: AsyncSession) -> None:
         """Load the rows of these keys now, before fields ask for them."""
         missing = [key for key in dict.fromkeys(keys) if key not in self._rows]
         for start in range(0, len(missing), BATCH_SIZE):
             batch = missing[start : start + BATCH_SIZE]
-            self._rows.update(zip(batch, await self._load_rows(batch), strict=True))
+            self._rows.update(zip(batch, await self._load_rows(batch, *from_session), strict=True))
 
 
 class Prefetch(NamedTuple):

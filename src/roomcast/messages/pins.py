@@ -14,6 +14,7 @@ from roomcast.messages import policy
 from roomcast.messages.editing import MessageChange, load_message_locked
 from roomcast.messages.events import MessageUpdated, MessageUpdateReason
 from roomcast.messages.models import Message
+from roomcast.messages.queries import Place
 
 
 async def pin_message(work: Work, actor: Actor, message_id: UUID | None) -> MessageChange:
@@ -44,9 +45,11 @@ async def _announce(work: Work, message: Message, reason: MessageUpdateReason) -
     return MessageChange(message, (await work.record(event)).seq)
 
 
-async def pinned_messages(session: AsyncSession, room_id: UUID, window: Window) -> Page[tuple[Message]]:
+async def pinned_messages(session: AsyncSession, place: Place, window: Window) -> Page[tuple[Message]]:
     """The pinned messages of a room, newest pin first. The caller has checked that the actor can read the room."""
-    found = sa.select(Message).where(col(Message.room_id) == room_id, col(Message.pinned_at).is_not(None))
+    found = sa.select(Message).where(
+        col(Message.room_id) == place.room_id, col(Message.seq) <= place.last_seq, col(Message.pinned_at).is_not(None)
+    )
     columns = sa.inspect(Message).c
     return await page(
         session, "pinned", found, [Key(columns.pinned_at, descending=True), Key(columns.seq, descending=True)], window

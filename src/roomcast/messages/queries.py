@@ -23,11 +23,18 @@ _PAGE_NAME = "messages"
 _KEYS = [Key(sa.inspect(Message).c.seq)]
 
 
-async def history(
-    session: AsyncSession, room_id: UUID, window: Window, thread_root_id: UUID | None = None
-) -> Page[tuple[Message]]:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The messages of a room up to `last_seq`: those of its main history, or of one of its threads."""
+
+    room_id: UUID
+    last_seq: int
+    thread_root_id: UUID | None = None
+
+
+async def history(session: AsyncSession, place: Place, window: Window) -> Page[tuple[Message]]:
     """A page of the room's main history, or of the replies in one of its threads, oldest first."""
-    return await page(session, _PAGE_NAME, _history_query(room_id, thread_root_id), _KEYS, window)
+    return await page(session, _PAGE_NAME, _history_query(place), _KEYS, window)
 
 
 def history_cursor(message: Message) -> str:
@@ -36,13 +43,13 @@ def history_cursor(message: Message) -> str:
 
 
 async def messages_around(
-    session: AsyncSession, room_id: UUID, message_id: UUID | None, size: int, thread_root_id: UUID | None = None
+    session: AsyncSession, place: Place, message_id: UUID | None, size: int
 ) -> Page[tuple[Message]]:
     """`size` messages with the given one in the middle, as far as both sides have enough.
 
     Raises NotFound when the message is not part of this history.
     """
-    within = _history_query(room_id, thread_root_id)
+    within = _history_query(place)
     found = await fetch(session, within.where(col(Message.id) == message_id))
     if not found:
         raise NotFound("There is no such message in this room.")
@@ -62,12 +69,14 @@ async def _neighbours(
     return [message for (message,) in await fetch(session, side.order_by(order).limit(size))]
 
 
-def _history_query(room_id: UUID, thread_root_id: UUID | None) -> "sa.Select[Message]":
+def _history_query(place: Place) -> "sa.Select[Message]":
     """The messages of the room's main history or of one thread. The main history is read along the primary key and
     skips thread replies."""
-    within = col(Message.thread_root_id)
+    root = col(Message.thread_root_id)
     return sa.select(Message).where(
-        col(Message.room_id) == room_id, within.is_(None) if thread_root_id is None else within == thread_root_id
+        col(Message.room_id) == place.room_id,
+        col(Message.seq) <= place.last_seq,
+        root.is_(None) if place.thread_root_id is None else root == place.thread_root_id,
     )
 
 

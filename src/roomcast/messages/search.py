@@ -5,7 +5,7 @@ indexes find words of three or more characters; shorter words are looked for in 
 """
 
 import re
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -14,7 +14,8 @@ from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from sqlmodel import col
+from sqlalchemy.dialects import postgresql
+from sqlmodel import col, select
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.core.actor import Actor
@@ -22,6 +23,7 @@ from roomcast.core.columns import table
 from roomcast.core.db import Work
 from roomcast.core.direct_queries import execute_direct
 from roomcast.core.errors import BadUserInput
+from roomcast.core.event_log import RoomHead
 from roomcast.core.offload import offload
 from roomcast.core.paging import Key, Page, Window, page
 from roomcast.core.text_folding import search_form
@@ -43,6 +45,8 @@ CACHE_SIZE = 500
 SNIPPET_LENGTH, SNIPPET_LEAD = 160, 40
 """Characters of a snippet, and of it before the first match."""
 
+_IDS, _SEQS = postgresql.ARRAY(sa.Uuid()), postgresql.ARRAY(sa.BigInteger())
+_HEADS_COLUMNS = sa.column("known_room_id", sa.Uuid()), sa.column("known_seq", sa.BigInteger())
 _WORDS = re.compile(r'"([^"]+)"|(\S+)')
 _TEXTS = table(MessageText)
 _INSERT = sa.insert(_TEXTS)
@@ -102,10 +106,30 @@ def parse_query(query: str) -> list[str]:
     return words
 
 
+async def heads_of_rooms(session: AsyncSession, actor: Actor, filter_: SearchFilter) -> Mapping[UUID, int]:
+    """The last seq of each room that a search of this actor looks into."""
+    own = (
+        select(RoomHead.room_id, RoomHead.last_seq)
+        .join(Membership, col(Membership.room_id) == RoomHead.room_id)
+        .where(Membership.user_id == actor.user_id)
+    )
+    if filter_.room_ids is not None:
+        own = own.where(col(Membership.room_id).in_(_known_ids(filter_.room_ids, "roomIds")))
+    return dict((await session.exec(own)).all())
+
+
 async def search_messages(
-    session: AsyncSession, actor: Actor, words: Sequence[str], filter_: SearchFilter, window: Window
+    session: AsyncSession,
+    actor: Actor,
+    words: Sequence[str],
+    filter_: SearchFilter,
+    window: Window,
+    heads: Mapping[UUID, int] | None = None,
 ) -> Page[tuple[Message]]:
-    """Messages that contain every word, newest first. The same statement restricts them to the actor's rooms."""
+    """Messages that contain every word, newest first. The same statement restricts them to the actor's rooms.
+
+    `heads`: only messages of these rooms, up to these seqs. A replica may not know yet that the actor has left a room.
+    """
     on_sqlite = session.get_bind().dialect.name == "sqlite"
     own: sa.ColumnElement[bool] = col(Membership.user_id) == actor.user_id
     if on_sqlite:  # Otherwise SQLite reads all messages of the actor's rooms instead of the newest first.
@@ -116,6 +140,16 @@ async def search_messages(
         .join(Membership, sa.and_(col(Membership.room_id) == col(Message.room_id), own))
         .where(*(_TEXTS.c.text.like(_like_pattern(word), escape="\\") for word in words))
     )
+    if heads is not None:
+        ids, seqs = list(heads), list(heads.values())
+        known = (
+            sa.func.unnest(sa.cast(ids, _IDS), sa.cast(seqs, _SEQS))
+            .table_valued(*_HEADS_COLUMNS)
+            .render_derived("known")
+        )
+        found = found.join(
+            known, sa.and_(known.c.known_room_id == col(Message.room_id), known.c.known_seq >= col(Message.seq))
+        )
     newest: sa.ColumnElement[int] = _TEXTS.c.id
     long = [word for word in words if len(word) >= 3]
     if long and on_sqlite:

@@ -11,9 +11,10 @@ from roomcast.api.schema.messages.inputs import MessageSearchFilter
 from roomcast.api.schema.messages.types import Message, MessageConnection, MessageSearchConnection, SearchHit
 from roomcast.api.schema.rooms.history import history
 from roomcast.api.schema.rooms.types import AroundArgument, ThreadRootArgument
+from roomcast.core.actor import Actor
 from roomcast.core.errors import NotFound
 from roomcast.core.ids import local_id
-from roomcast.core.paging import window
+from roomcast.core.paging import Page, Window, window
 from roomcast.messages import models, queries, search
 from roomcast.rooms import queries as rooms
 
@@ -49,6 +50,7 @@ class Query:
     ) -> ConnectionPage:
         context = info.context
         view = await context.read(rooms.readable_room, context.actor, local_id("room", room_id))
+        context.room_heads.prime(view.room.id, view.head)
         return await history(context, view.room.id, (first, after, last, before), around, thread_root_id)
 
     @strawberry.field(
@@ -67,9 +69,7 @@ class Query:
         after: After = None,
     ) -> MessageSearchConnection:
         actor, words, page_window = info.context.actor, search.parse_query(query), window(first, after)
-        chosen = _search_filter(filter)
-        found = await info.context.read(search.search_messages, actor, words, chosen, page_window)
-        page = connection_of(found)
+        page = connection_of(await _search(info.context, (actor, words, _search_filter(filter), page_window)))
         hits = [SearchHit(edge.cursor, edge.node, words) for edge in page.edges]
         return MessageSearchConnection(edges=hits, nodes=page.nodes, page_info=page.page_info)
 
@@ -81,6 +81,15 @@ async def message_or_none(context: Context, message_id: UUID | None) -> models.M
         return await context.read(queries.readable_message, actor, message_id)
     except NotFound:
         return None
+
+
+async def _search(
+    context: Context, wanted: tuple[Actor, list[str], search.SearchFilter, Window]
+) -> Page[tuple[models.Message]]:
+    if context.backend.replicas is None:
+        return await context.read(search.search_messages, *wanted)
+    heads = await context.read(search.heads_of_rooms, wanted[0], wanted[2])
+    return await context.read_content(heads, lambda session: search.search_messages(session, *wanted, heads))
 
 
 def _search_filter(chosen: MessageSearchFilter | None) -> search.SearchFilter:
