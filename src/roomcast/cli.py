@@ -18,6 +18,7 @@ from roomcast.core import event_log, migrations
 from roomcast.core.db import Database
 from roomcast.core.errors import Refused
 from roomcast.doctor import run_checks
+from roomcast.environment import source
 from roomcast.maintenance import commands
 from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.serving import app_alone
@@ -78,7 +79,7 @@ def migrate() -> None:
     try:
         asyncio.run(migrations.upgrade(settings.database_direct_url))
     except migrations.UnusableDatabase as error:
-        raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
+        raise WrongSetting(f"{source('database_url')}: the database cannot be used: {error}") from None
     print(f"The database is at revision {migrations.head()}.")
 
 

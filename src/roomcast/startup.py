@@ -20,6 +20,7 @@ from roomcast.core.keys import derive_key
 from roomcast.core.process_lock import AlreadyRunning, FileLock, sqlite_lock_path
 from roomcast.core.telemetry import configure_logs
 from roomcast.database_urls import PostgresUrl, read_postgres_url
+from roomcast.environment import source
 from roomcast.settings import (
     LogFormat,
     Profile,
@@ -103,7 +104,7 @@ async def _acquire(lock: AdvisoryLock) -> None:
             "Stop the other one, or set the same redis://, nats:// or postgresql:// address for all of them"
         ) from None
     except migrations.DRIVER_ERRORS as error:
-        raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
+        raise WrongSetting(f"{source('database_url')}: the database cannot be used: {error}") from None
 
 
 def unfinished_restore(settings: Settings) -> Path:
@@ -122,7 +123,7 @@ async def prepare_database(settings: Settings) -> None:
             await migrations.upgrade(settings.database_direct_url)
             found = await migrations.revision(settings.database_url)
     except migrations.UnusableDatabase as error:
-        raise WrongSetting(f"ROOMCAST_DATABASE_URL: the database cannot be used: {error}") from None
+        raise WrongSetting(f"{source('database_url')}: the database cannot be used: {error}") from None
     if found != wanted:
         raise WrongSetting(
             f"the database is at revision {found or 'none'}, this release needs {wanted}: run `roomcast migrate`, "

@@ -157,6 +157,8 @@ async def test_uploads_are_refused_when_free_disk_space_is_low(make_app: MakeApp
         assert refused.headers["retry-after"] == "60"
         assert refused.json()["errors"][0]["extensions"]["retryable"] is True
         assert stored(app) == []
+        refusals = ("roomcast_refusals_total", {"limit": "min_free_disk_bytes"})
+        assert app.roomcast.registry.get_sample_value(*refusals) == 1
 
 
 @on_sqlite
