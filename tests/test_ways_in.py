@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from roomcast.core import migrations
+from roomcast.doctor import CHECKS
 from tests import servers
 from tests.api_clients import SIGNUP, Json, SocketClient
 from tests.children import free_port
@@ -151,18 +152,7 @@ def test_the_doctor_reports_a_healthy_server(tmp_path: Path) -> None:
     code, output = doctor(data_dir=tmp_path)
     assert code == 0
     assert {line.split()[0] for line in output.values()} == {"ok"}
-    assert set(output) == {
-        "profile",
-        "hosts",
-        "secret",
-        "files",
-        "descriptors",
-        "database",
-        "replicas",
-        "migrations",
-        "bus",
-        "push",
-    }
+    assert set(output) == set(CHECKS)
 
 
 def test_the_doctor_reports_all_problems_with_their_remedy(tmp_path: Path, postgres_server: servers.Server) -> None:
@@ -173,7 +163,7 @@ def test_the_doctor_reports_all_problems_with_their_remedy(tmp_path: Path, postg
         data_dir=tmp_path, database_url=url, bus_url="redis://127.0.0.1:1", trusted_documents=manifest
     )
     assert code == 1
-    assert output["profile"].startswith("wrong  profile     ROOMCAST_TRUSTED_DOCUMENTS: ")
+    assert output["profile"].startswith("wrong    profile     ROOMCAST_TRUSTED_DOCUMENTS: ")
     assert "run `roomcast migrate`" in output["migrations"]
     assert "ROOMCAST_BUS_URL: no redis server answers" in output["bus"]
     assert output["database"].split()[0] == "ok"

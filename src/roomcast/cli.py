@@ -1,6 +1,7 @@
 """The `roomcast` command."""
 
 import asyncio
+import json
 import sys
 from typing import Annotated
 from uuid import UUID
@@ -17,7 +18,7 @@ from roomcast.components import open_storage
 from roomcast.core import event_log, migrations
 from roomcast.core.db import Database
 from roomcast.core.errors import Refused
-from roomcast.doctor import run_checks
+from roomcast.doctor import Level, run_checks
 from roomcast.environment import source
 from roomcast.maintenance import commands
 from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
@@ -100,12 +101,18 @@ def adopt_storage() -> None:
 
 
 @app.command()
-def doctor() -> None:
-    """Check the settings, the database, the bus and the storage, and print what to do about each problem."""
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list instead.")] = False) -> None:
+    """Check the settings, the database, the bus, the storage and the machine, and print what to do about each problem.
+
+    Each finding is ok, a warning, or wrong: then the exit code is 1.
+    """
     findings = asyncio.run(run_checks(load_settings()))
-    for subject, problem, note in findings:
-        print(f"{'wrong' if problem else 'ok':6} {subject:11} {problem or note}")
-    sys.exit(any(finding.problem for finding in findings))
+    if as_json:
+        print(json.dumps([finding._asdict() for finding in findings], indent=1))
+    else:
+        for subject, level, text in findings:
+            print(f"{level:8} {subject:11} {text}")
+    sys.exit(any(finding.level is Level.WRONG for finding in findings))
 
 
 @app.command()

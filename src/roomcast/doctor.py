@@ -1,8 +1,12 @@
 """`roomcast doctor`: checks whether a server with these settings would start and work."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from sqlmodel import text
@@ -11,6 +15,8 @@ from roomcast.components import is_push_enabled, open_storage, push_subject, rea
 from roomcast.core import migrations
 from roomcast.core.db import Database
 from roomcast.core.direct_queries import count, fetch
+from roomcast.core.engines import APPLICATION_NAME
+from roomcast.core.outages import reason
 from roomcast.core.replicas import LAG
 from roomcast.database_urls import read_postgres_url
 from roomcast.hosts import allowed_names
@@ -29,16 +35,37 @@ from roomcast.settings import (
 from roomcast.startup import check_poolers
 from roomcast.uploads.storage import check_storage
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
 BUS_SECONDS = REPLICA_SECONDS = 5.0
 STORAGE_SECONDS = 10.0
+CLOCK_SECONDS = 2.0
+
+FULL_BYTES = 16 * 1024**2
+"""Less free space than this is a full disk, whatever the settings say."""
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    """The server runs, but is unsafe, or will fail under some condition."""
+    WRONG = "wrong"
+    """The server does not start, or a part of it does not work."""
 
 
 class Finding(NamedTuple):
-    """`problem` says what is wrong and what to do; None if the check passed. `note` describes what was found."""
+    """`text` describes what was found; if it is not OK, also what to do."""
 
     subject: str
-    problem: str | None
-    note: str = ""
+    level: Level
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """The result of a check that warns."""
+
+    text: str
 
 
 async def run_checks(settings: Settings) -> list[Finding]:
@@ -46,28 +73,103 @@ async def run_checks(settings: Settings) -> list[Finding]:
     findings = []
     for subject, check in CHECKS.items():
         try:
-            findings.append(Finding(subject, None, await check(settings)))
+            found = await check(settings)
         except (WrongSetting, migrations.UnusableDatabase) as error:
-            findings.append(Finding(subject, str(error)))
+            findings.append(Finding(subject, Level.WRONG, str(error)))
+        else:
+            level, text = (Level.WARNING, found.text) if isinstance(found, Caution) else (Level.OK, found)
+            findings.append(Finding(subject, level, text))
     return findings
 
 
-async def _profile(settings: Settings) -> str:
+async def _profile(settings: Settings) -> str | Caution:
     read_trusted_documents(settings)
-    if settings.profile is Profile.DEVELOPMENT and settings.host not in ("127.0.0.1", "localhost", "::1"):
-        return "development; other machines can reach this server, so consider the stricter ROOMCAST_PROFILE=production"
+    if not is_production(settings) and settings.host not in LOOPBACK:
+        return Caution(
+            "development, and other machines can reach this server: set the stricter ROOMCAST_PROFILE=production"
+        )
     return settings.profile.value
+
+
+def is_production(settings: Settings) -> bool:
+    return settings.profile is Profile.PRODUCTION
+
+
+async def _address(settings: Settings) -> str | Caution:
+    url = settings.public_url
+    if url is None:
+        return "no public URL: links begin with the address that the client has used"
+    if is_production(settings) and url.startswith("http:"):
+        return Caution(
+            f"ROOMCAST_PUBLIC_URL: {url} is not encrypted, so passwords and messages can be read on the way, and "
+            "browsers allow neither pushes nor copying; put a proxy with TLS in front, and set the https:// address"
+        )
+    return url
+
+
+async def _proxies(settings: Settings) -> str | Caution:
+    proxies, url = settings.trusted_proxies, settings.public_url or ""
+    if "*" in proxies:
+        return Caution(
+            "ROOMCAST_TRUSTED_PROXIES: with * everybody who reaches this port can claim any address, which evades the "
+            "limits per address; name the address or the network of the proxy"
+        )
+    if not proxies and url.startswith("https:"):
+        return Caution(
+            "ROOMCAST_TRUSTED_PROXIES: not set, but an https:// public URL needs a proxy in front; until it is named, "
+            "all clients share the limits of the proxy's address"
+        )
+    return f"trusted: {', '.join(proxies)}" if proxies else "none"
+
+
+async def _limits(settings: Settings) -> str | Caution:
+    if settings.rate_limits is OnOff.ON:
+        return "on"
+    if not is_production(settings):
+        return "off"
+    return Caution(
+        "ROOMCAST_RATE_LIMITS: off, so passwords can be guessed without a limit and one client can use up the server; "
+        "raise single limits instead"
+    )
 
 
 async def _hosts(settings: Settings) -> str:
     return f"answers to IP addresses and {', '.join(sorted(allowed_names(settings)))}"
 
 
-async def _secret(settings: Settings) -> str:
+PLACEHOLDERS = ("changeme", "change-me", "change_me", "secret", "password", "example", "insecure", "replace", "default")
+"""Words of example texts. A random key in base64 has one of them with a probability of about one in twenty million."""
+
+MIN_DISTINCT_BYTES = 12
+"""A random text of 32 characters has about twenty different ones, and sixteen of 32 in hexadecimal digits."""
+
+
+def weakness(key: bytes) -> str | None:
+    """Why somebody may guess this key."""
+    text = key.decode(errors="replace").lower()
+    if word := next((word for word in PLACEHOLDERS if word in text), None):
+        return f"it contains the word {word!r}, as example texts do"
+    if key in (key + key)[1:-1]:
+        return "it repeats a shorter text"
+    return "it has too few different characters" if len(set(key)) < MIN_DISTINCT_BYTES else None
+
+
+async def _secret(settings: Settings) -> str | Caution:
     data_folder(settings)
-    count = len(secret_keys(settings))
+    keys = secret_keys(settings)
+    problem = next(filter(None, map(weakness, keys)), None)
+    if len(set(keys)) < len(keys):
+        problem = "the list has the same key twice"
+    if problem is not None:
+        advice = (
+            f"ROOMCAST_SECRET_KEY: {problem}; with the key anybody can act as any user; create one with "
+            '`python3 -c "import secrets; print(secrets.token_urlsafe(48))"`'
+        )
+        if is_production(settings):
+            raise WrongSetting(advice)
+        return Caution(advice)
     source = f"stored in {settings.data_dir}" if settings.secret_key is None else "set"
-    return f"{source}, {count} key{'s' if count > 1 else ''}"
+    return f"{source}, {len(keys)} key{'s' if len(keys) > 1 else ''}"
 
 
 async def _files(settings: Settings) -> str:
@@ -80,15 +182,25 @@ async def _files(settings: Settings) -> str:
     except WrongSetting:
         raise
     except Exception as error:  # drivers raise many kinds of errors
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise WrongSetting(f"ROOMCAST_STORAGE_URL: a test file could not be stored: {reason}") from None
+        raise WrongSetting(f"ROOMCAST_STORAGE_URL: a test file could not be stored: {reason(error)}") from None
     return "in a bucket"
 
 
-async def _descriptors(_settings: Settings) -> str:
+async def _disk(settings: Settings) -> str | Caution:
+    free, reserved = shutil.disk_usage(data_folder(settings)).free, settings.min_free_disk_bytes
+    text = f"{free / 1024**3:.1f} GiB free in {settings.data_dir}"
+    if free < max(reserved, FULL_BYTES):
+        raise WrongSetting(
+            f"ROOMCAST_DATA_DIR: only {text}, so uploads are refused (ROOMCAST_MIN_FREE_DISK_BYTES), and an SQLite "
+            "database soon takes no messages: free some space"
+        )
+    return Caution(f"ROOMCAST_DATA_DIR: only {text}: free some space soon") if free < 4 * reserved else text
+
+
+async def _descriptors(_settings: Settings) -> str | Caution:
     limit = descriptor_limit()
     if limit is not None and limit < RECOMMENDED_DESCRIPTORS:
-        return f"only {limit} files and connections: {ADVICE}"
+        return Caution(f"only {limit} files and connections: {ADVICE}")
     return "no limit" if limit is None else f"up to {limit} files and connections"
 
 
@@ -168,6 +280,58 @@ async def _connections(settings: Settings) -> str:
     return f"up to {wanted} connections from here, of {accepted} that it accepts"
 
 
+async def _clock(settings: Settings) -> str | Caution:
+    """Compares the clocks of this machine and of PostgreSQL's. Processes on several machines need equal ones."""
+    if settings.is_sqlite:
+        return "one machine"
+    [[theirs]] = await _ask(settings, "SELECT extract(epoch FROM clock_timestamp())::float8")
+    seconds = abs(time.time() - theirs)
+    if seconds > CLOCK_SECONDS:
+        return Caution(
+            f"the clocks of this machine and of the database differ by {seconds:.0f} s, so messages get wrong times "
+            "and tokens end too early or too late: run an NTP service on both"
+        )
+    return "agrees with that of the database"
+
+
+async def _processes(settings: Settings) -> str | Caution:
+    """Which server processes PostgreSQL has sessions of: their releases and machines."""
+    if settings.is_sqlite:
+        return "SQLite: one process"
+    sessions = await _ask(
+        settings,
+        "SELECT DISTINCT application_name, host(client_addr), host(inet_client_addr()) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE 'roomcast/%'",
+    )
+    releases = sorted({name for name, _, _ in sessions})
+    machines = {"this one" if each in (None, *LOOPBACK) else each for _, *both in sessions for each in both}
+    if len(machines) > 1 and settings.storage_url is None:
+        return Caution(
+            f"{len(machines)} machines use this database ({', '.join(sorted(machines))}), and uploads are stored in a "
+            "folder: unless they share it, a file that was uploaded to one is missing on the others; set "
+            "ROOMCAST_STORAGE_URL"
+        )
+    if set(releases) - {APPLICATION_NAME}:
+        return Caution(
+            f"other releases are running: {', '.join(releases)}; this is {APPLICATION_NAME}. Finish the upgrade"
+        )
+    if settings.bus_url.startswith("memory:"):
+        return "one at most: a second one needs ROOMCAST_BUS_URL"
+    return f"{', '.join(releases) or 'none'} on {max(1, len(machines))} machine{'s' if len(machines) > 1 else ''}"
+
+
+async def _ask(settings: Settings, sql: str) -> Sequence[Any]:
+    """The rows of a statement. Raises UnusableDatabase."""
+    db = Database(settings.database_url, pool_size=1)
+    try:
+        async with db.read() as session:
+            return await fetch(session, text(sql))
+    except migrations.DRIVER_ERRORS as error:
+        raise migrations.UnusableDatabase(f"the database cannot be asked: {reason(error)}") from None
+    finally:
+        await db.close()
+
+
 async def _migrations(settings: Settings) -> str:
     found, wanted = await migrations.revision(settings.database_url), migrations.head()
     if found == wanted:
@@ -202,15 +366,21 @@ async def _push(settings: Settings) -> str:
     return source if push_subject(settings) else f"{source}; Apple's push service requires ROOMCAST_VAPID_SUBJECT"
 
 
-CHECKS: dict[str, Callable[[Settings], Awaitable[str]]] = {
+CHECKS: Mapping[str, Callable[[Settings], Awaitable[str | Caution]]] = {
     "profile": _profile,
+    "address": _address,
     "hosts": _hosts,
+    "proxies": _proxies,
+    "limits": _limits,
     "secret": _secret,
     "files": _files,
+    "disk": _disk,
     "descriptors": _descriptors,
     "database": _database,
     "replicas": _replicas,
     "migrations": _migrations,
+    "clock": _clock,
+    "processes": _processes,
     "bus": _bus,
     "push": _push,
 }

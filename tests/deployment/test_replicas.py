@@ -247,10 +247,10 @@ async def test_the_doctor_compares_replicas_with_the_primary(
 ) -> None:
     settings = settings_for(standbys.url, tmp_path, database_read_urls=standbys.replica_urls[:1])
     finding = next(each for each in await run_checks(settings) if each.subject == "replicas")
-    assert (finding.problem, finding.note.endswith(" s behind")) == (None, True)
+    assert (finding.level, finding.text.endswith(" s behind")) == ("ok", True)
     foreign = settings_for(standbys.url, tmp_path, database_read_urls=(postgres_server.url,))
     finding = next(each for each in await run_checks(foreign) if each.subject == "replicas")
-    assert "is no copy of ROOMCAST_DATABASE_URL" in (finding.problem or "")
+    assert "is no copy of ROOMCAST_DATABASE_URL" in finding.text
 
 
 # The last test: it uses up a standby.
@@ -264,4 +264,4 @@ async def test_a_promoted_standby_is_left_out(standbys: Standbys, tmp_path: Path
         assert [node["body"] for node in page] == ["after the promotion"]
         await until_usable(app, False, True)
         findings = {finding.subject: finding for finding in await run_checks(app.roomcast.settings)}
-        assert "is no standby, or it was promoted" in (findings["replicas"].problem or "")
+        assert "is no standby, or it was promoted" in findings["replicas"].text

@@ -40,7 +40,7 @@ async def test_the_doctor_checks_the_bucket(bucket_url: str, tmp_path: Path) -> 
     async def finding_of(url: str) -> str:
         settings = settings_for(f"sqlite:///{tmp_path}/x.db", tmp_path, storage_url=url)
         [found] = [finding for finding in await run_checks(settings) if finding.subject == "files"]
-        return found.problem or found.note
+        return found.text
 
     assert await finding_of(bucket_url) == "in a bucket"
     problem = await finding_of(bucket_url.replace("/files/", "/nowhere/"))

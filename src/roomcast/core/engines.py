@@ -7,6 +7,7 @@ transaction mode, updates were lost without an error (a counter stood at 385 aft
 import logging
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -20,6 +21,9 @@ from roomcast.core.metrics import DATABASE
 from roomcast.database_urls import PostgresUrl, read_postgres_url
 
 logger = logging.getLogger("roomcast.db")
+
+APPLICATION_NAME = f"roomcast/{version('roomcast')}"
+"""Of the sessions in PostgreSQL. It tells which releases are running."""
 
 POOL_SECONDS = 30
 """The longest wait for a connection from the pool."""
@@ -83,7 +87,8 @@ def driver_options(address: PostgresUrl) -> dict[str, Any]:
     Behind a pooler no statement has a name: the next transaction may run on another connection of the database, where
     the name is unknown or taken.
     """
-    options = {"dsn": address.dsn, **address.options}
+    named = {"application_name": APPLICATION_NAME, **address.options.get("server_settings", {})}
+    options = {"dsn": address.dsn, **address.options, "server_settings": named}
     return {**options, "prepared_statement_cache_size": 0} if address.is_pooled else options
 
 
