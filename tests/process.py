@@ -40,7 +40,7 @@ class Process:
             **settings,
         }
         clean = {name: value for name, value in os.environ.items() if not name.startswith("ROOMCAST_")}
-        self._environment = clean | {f"ROOMCAST_{name.upper()}": str(value) for name, value in chosen.items()}
+        self.environment = clean | {f"ROOMCAST_{name.upper()}": str(value) for name, value in chosen.items()}
         self._folder = folder
         self._log = folder / f"{self.port}.log"
         self._child: subprocess.Popen[bytes] | None = None
@@ -63,10 +63,13 @@ class Process:
         """Start it without waiting until it is ready."""
         self._folder.mkdir(parents=True, exist_ok=True)
         with self._log.open("ab") as log:
-            self._child = subprocess.Popen(
-                self.command, env=self._environment, cwd=self._folder, stdout=log, stderr=log
-            )
+            self._child = subprocess.Popen(self.command, env=self.environment, cwd=self._folder, stdout=log, stderr=log)
         return self._child
+
+    @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.pid
 
     def signal(self, number: signal.Signals) -> None:
         assert self._child is not None
@@ -102,11 +105,6 @@ class Process:
         async with asyncio.timeout(seconds):
             while await self.health() not in statuses:  # noqa: ASYNC110 (another process has to be polled)
                 await asyncio.sleep(0.05)
-
-    @property
-    def pid(self) -> int:
-        assert self._child is not None
-        return self._child.pid
 
     @property
     def memory_bytes(self) -> int:

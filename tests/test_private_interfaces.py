@@ -73,6 +73,7 @@ INTERFACES = [
         "config conn loop transport queue frames writable read_paused curr_msg_data_type request response scope "
         "handshake_initiated handshake_complete close_sent disconnected handle_events handle_connect handle_cont "
         "handle_ping handle_parser_exception start_keepalive connection_lost data_received on_task_complete shutdown "
+        "close_timeout close_timer "
         "receive send_receive_event_to_app",
         "server/websocket_protocol.py server/read_chunking.py",
     ),

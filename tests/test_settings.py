@@ -56,6 +56,9 @@ WRONG = {
     "ALLOWED_HOSTS": ["https://chat.example.org", "chat.example.org:8000", "*"],
     "PROFILE": ["staging", "production"],  # the latter needs a secret, too
     "WORKERS": ["0", "many", "2", "5000"],  # 2: not on SQLite
+    "DRAIN_SECONDS": ["-1", "soon", "3601"],
+    "CLOSE_SECONDS": ["-1", "soon", "3601"],
+    "MAX_CONNECTION_AGE_SECONDS": ["-1", "soon"],
     "MIGRATE_ON_START": ["later"],
     "PUBLIC_URL": ["chat.example.org", "https://", "https://chat.example.org/?a=b"],
     "TRUSTED_PROXIES": ["localhost", "10.0.0.1/8", "10.0.0.0/8, 300.1.1.1"],

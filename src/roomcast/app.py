@@ -32,6 +32,7 @@ from roomcast.components import (
     open_notifier,
     open_storage,
     persisted_queries,
+    socket_timeouts,
 )
 from roomcast.core.clock import now
 from roomcast.core.db import Database
@@ -234,7 +235,7 @@ async def _open_sockets(
     admission: Admission[Connection] = Admission(
         limits_of(ConnectionLimits, settings), engine.backend.presence, limiting.addresses, limiting.refusals
     )
-    sockets = ConnectionRegistry(engine, hub, allowed_origins(settings), admission)
+    sockets = ConnectionRegistry(engine, hub, allowed_origins(settings), admission, socket_timeouts(settings))
     stack.push_async_callback(sockets.stop)
     await sockets.start()
     return sockets

@@ -7,8 +7,8 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-import uvicorn
 
+from roomcast import systemd
 from roomcast.accounts import actions as accounts
 from roomcast.accounts import administration
 from roomcast.accounts.models import UserRole
@@ -20,11 +20,12 @@ from roomcast.core.db import Database
 from roomcast.core.errors import Refused
 from roomcast.doctor import Level, run_checks
 from roomcast.environment import source
+from roomcast.http_server import HttpServer
 from roomcast.maintenance import commands
-from roomcast.server.websocket_protocol import SERVER_OPTIONS, WebSocketProtocol
 from roomcast.serving import app_alone
 from roomcast.settings import Settings, WrongSetting, data_folder, load_settings, set_private_umask
 from roomcast.startup import ProcessLock, claim_storage, create_keys_and_folders, prepare_database, start_logs
+from roomcast.supervisor import supervise
 from roomcast.uploads import ownership
 
 app = typer.Typer(help="A self-hosted real-time chat backend with a GraphQL API.", no_args_is_help=True)
@@ -34,6 +35,7 @@ app.command()(commands.copy)
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on (ROOMCAST_HOST).")]
 Port = Annotated[int | None, typer.Option(help="Port to listen on (ROOMCAST_PORT).")]
+Workers = Annotated[int | None, typer.Option(help="Number of processes (ROOMCAST_WORKERS).")]
 
 
 def main() -> None:
@@ -47,29 +49,20 @@ def main() -> None:
 
 
 @app.command()
-def serve(host: Host = None, port: Port = None) -> None:
+def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None:
     """Start the server: the GraphQL API, GraphiQL and the chat page."""
-    overrides = {name: value for name, value in {"host": host, "port": port}.items() if value is not None}
-    settings = load_settings(**overrides)
+    given = {"host": host, "port": port, "workers": workers}
+    options = {name: value for name, value in given.items() if value is not None}
+    settings = load_settings(**options)
     start_logs(settings)
     lock = ProcessLock(settings)
     lock.lock_file()  # before the migration, which another server may not be ready for
     create_keys_and_folders(settings)
     asyncio.run(_prepare(settings))
-    several = settings.workers > 1
-    uvicorn.run(
-        "roomcast.asgi:app" if several else app_alone(settings, lock),
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers if several else None,
-        ws=WebSocketProtocol,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(settings.trusted_proxies),
-        forwarded_allow_ips=list(settings.trusted_proxies),
-        **SERVER_OPTIONS,
-    )
+    if settings.workers > 1:
+        sys.exit(supervise(settings, options))
+    server = HttpServer(app_alone(settings, lock), settings, on_listening=lambda: systemd.notify("READY=1"))
+    server.run()
 
 
 @app.command()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from prometheus_client import CollectorRegistry
 
 from roomcast.api.execution.persisted import InvalidManifest, Manifest, PersistedQueries, read_manifest
+from roomcast.api.websocket.timeouts import Timeouts
 from roomcast.core.db import Database
 from roomcast.core.rates import ClientAddresses, MemoryBuckets, Rate, RedisBuckets
 from roomcast.core.refusals import Refusals
@@ -97,6 +98,10 @@ def create_limiting(settings: Settings, registry: CollectorRegistry) -> Limiting
     names = {*LimitSettings.model_fields, "upload_quota_bytes", "min_free_disk_bytes"} - {waiting}
     refusals = Refusals(sorted(names), registry)
     return Limiting(create_buckets(settings), ClientAddresses(settings.trusted_networks), refusals)
+
+
+def socket_timeouts(settings: Settings) -> Timeouts:
+    return Timeouts(closing=settings.close_seconds, max_age=settings.max_connection_age_seconds or None)
 
 
 def allowed_origins(settings: Settings) -> Origins:

@@ -7,6 +7,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from roomcast.app import Roomcast
+from roomcast.stopping import Stop
 
 REQUIRED = frozenset({"database"})
 """Parts without which the server cannot serve. Without the others it is degraded: it still answers 200, because all
@@ -19,7 +20,7 @@ DETAILS = {
 }
 
 
-def routes(roomcast: Callable[[], Roomcast]) -> list[Route]:
+def routes(roomcast: Callable[[], Roomcast], stop: Stop) -> list[Route]:
     """`roomcast` is called for each request."""
 
     async def live(_request: Request) -> Response:
@@ -27,6 +28,8 @@ def routes(roomcast: Callable[[], Roomcast]) -> list[Route]:
 
     async def ready(_request: Request) -> Response:
         """503 takes the process out of the load balancer."""
+        if stop.is_draining:
+            return JSONResponse({"status": "stopping"}, 503, {"Cache-Control": "no-store"})
         parts = await roomcast().working_parts()
         failed = [name for name, works in parts.items() if not works]
         status = "ok" if not failed else "degraded" if REQUIRED.isdisjoint(failed) else "down"

@@ -21,6 +21,7 @@ from roomcast.core.metrics import COMMIT_SECONDS, DATABASE
 from roomcast.core.rates import RedisBuckets
 from roomcast.realtime.group import DELIVERY_SECONDS
 from roomcast.realtime.outbox import PROCESS
+from roomcast.worker_metrics import WorkerMetrics
 
 PROBE_SECONDS = 0.25
 """How long a scrape waits for the check of the database. If that takes longer, the next scrape tells its result."""
@@ -189,8 +190,9 @@ def register(roomcast: Roomcast, http_statuses: Mapping[int, int]) -> None:
     roomcast.registry.register(ProcessMetrics(roomcast, http_statuses))
 
 
-def route(roomcast: Callable[[], Roomcast], token: SecretStr | None) -> Route:
-    """`roomcast` is called for each request. With a token, requests need it as a bearer token."""
+def route(roomcast: Callable[[], Roomcast], token: SecretStr | None, workers: WorkerMetrics | None) -> Route:
+    """`roomcast` is called for each request. With a token, requests need it as a bearer token. `workers`: the
+    metrics of all workers, if there are several."""
 
     async def metrics(request: Request) -> Response:
         if token is not None:
@@ -199,6 +201,8 @@ def route(roomcast: Callable[[], Roomcast], token: SecretStr | None) -> Route:
                 return PlainTextResponse("ROOMCAST_METRICS_TOKEN is required.\n", 401, {"WWW-Authenticate": "Bearer"})
         await roomcast().database_probe(PROBE_SECONDS)
         encode, media_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(roomcast().registry), media_type=media_type, headers={"Cache-Control": "no-store"})
+        registry = roomcast().registry
+        shown = registry if workers is None else await workers.collect(registry)
+        return Response(encode(shown), media_type=media_type, headers={"Cache-Control": "no-store"})
 
     return Route("/metrics", metrics)

@@ -29,9 +29,11 @@ from roomcast.server.http_connections import CONNECTIONS
 from roomcast.server.origins import Cors
 from roomcast.settings import Settings, WrongSetting
 from roomcast.startup import ProcessLock
+from roomcast.stopping import Stop
 from roomcast.web import pages
 from roomcast.web.files import GeneratedText
 from roomcast.web.reference import routes as reference
+from roomcast.worker_metrics import WorkerMetrics
 
 SWITCH_INTERVAL_SECONDS = 0.001
 """How long another thread may run Python code while the event loop waits for the interpreter lock, which a request does
@@ -44,20 +46,27 @@ GC_THRESHOLD = 10_000
 class App:
     """Every operation passes here, so GraphQL requests skip Starlette's routing and exception middleware.
 
-    `process_lock` is held while the app runs. Tests run several apps in one process and pass none.
+    `process_lock` is held while the app runs, and `stop` takes over the signals. Tests run several apps in one process
+    and pass neither.
     """
 
     def __init__(
-        self, settings: Settings, passwords: Passwords | None = None, process_lock: ProcessLock | None = None
+        self,
+        settings: Settings,
+        passwords: Passwords | None = None,
+        process_lock: ProcessLock | None = None,
+        stop: Stop | None = None,
+        worker_metrics: WorkerMetrics | None = None,
     ) -> None:
         CONNECTIONS.max_per_address = settings.limits.http_connections_per_address
         CONNECTIONS.address_key = ClientAddresses(settings.trusted_networks).limited
         self._settings, self._passwords, self._process_lock = settings, passwords, process_lock
+        self._stop, self._worker_metrics = stop, worker_metrics
         self._roomcast: Roomcast | None = None
         self._http_statuses: Counter[int] = Counter()
         root.build_schema()  # now: `app_alone` freezes what is there when the app has been built
         app = Starlette(
-            routes=_routes(settings, lambda: self.roomcast),
+            routes=_routes(settings, lambda: self.roomcast, stop or Stop(), worker_metrics),
             exception_handlers={HTTPException: on_http_exception},
         )
         # Around Starlette, so that the error responses that it makes itself get the headers too.
@@ -131,13 +140,23 @@ class App:
             CONNECTIONS.on_refused = partial(self._roomcast.limiting.refusals.count, "http_connections_per_address")
             if self._settings.serves_metrics:
                 metrics.register(self._roomcast, self._http_statuses)
+                if self._worker_metrics is not None:
+                    await stack.enter_async_context(self._worker_metrics.shared(self._roomcast.registry))
+            if self._stop is not None:
+                self._stop.take_over_signals(self._settings.drain_seconds, self._roomcast.sockets.close_all)
             yield
         self._roomcast = None
 
 
-def app_alone(settings: Settings, process_lock: ProcessLock | None = None) -> App:
+def app_alone(
+    settings: Settings,
+    process_lock: ProcessLock | None = None,
+    stop: Stop | None = None,
+    worker_metrics: WorkerMetrics | None = None,
+) -> App:
     """The app for a process that runs nothing else: also sets process-wide limits and garbage collection. It refuses to
     start beside another server where the settings allow only one; `process_lock` may hold a part of that lock already.
+    It drains its connections when the process gets a signal to stop. `worker_metrics`: this is one of several workers.
 
     A pause of the garbage collector delays all connections. Modules and the app's own objects live until the end of the
     process, so they are frozen and never visited again. The objects of an event's delivery are freed without the
@@ -147,7 +166,12 @@ def app_alone(settings: Settings, process_lock: ProcessLock | None = None) -> Ap
     raise_descriptor_limit()
     return_freed_memory()
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
-    app = App(settings, process_lock=process_lock or ProcessLock(settings))
+    app = App(
+        settings,
+        process_lock=process_lock or ProcessLock(settings),
+        stop=stop or Stop(),
+        worker_metrics=worker_metrics,
+    )
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 10, 50)
     return app
@@ -158,15 +182,17 @@ def _schema_text() -> GeneratedText:
     return GeneratedText(root.printed_schema(), "text/plain")
 
 
-def _routes(settings: Settings, roomcast: Callable[[], Roomcast]) -> list[BaseRoute]:
+def _routes(
+    settings: Settings, roomcast: Callable[[], Roomcast], stop: Stop, workers: WorkerMetrics | None
+) -> list[BaseRoute]:
     async def schema_file(request: Request) -> Response:
         return _schema_text().response(request)
 
     return [
         Route("/schema.graphql", schema_file),
-        *health.routes(roomcast),
+        *health.routes(roomcast, stop),
         *files.routes(lambda: roomcast().files),
-        *([metrics.route(roomcast, settings.metrics_token)] if settings.serves_metrics else []),
+        *([metrics.route(roomcast, settings.metrics_token, workers)] if settings.serves_metrics else []),
         *reference.routes(root.printed_schema),
         *pages.routes(),
     ]

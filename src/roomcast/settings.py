@@ -198,6 +198,9 @@ class Settings(LimitSettings):
     workers: int = Field(default=1, ge=1, le=1000)
     migrate_on_start: bool | None = None
     public_url: Annotated[str | None, AfterValidator(_check_web_address)] = None
+    drain_seconds: float = Field(default=0, ge=0, le=3600)
+    close_seconds: float = Field(default=3, ge=0, le=3600)
+    max_connection_age_seconds: float = Field(default=0, ge=0, le=10 * 366 * 86400)
     trusted_proxies: Annotated[List, AfterValidator(_check_proxies)] = ()
     trusted_networks: Annotated[List, AfterValidator(_check_networks)] = ()
     rate_limits: OnOff = OnOff.ON

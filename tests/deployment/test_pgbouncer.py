@@ -86,7 +86,7 @@ async def test_an_undeclared_pooler_is_refused_in_words(empty_database: str, tmp
             )
         with pytest.raises(WrongSetting, match="ROOMCAST_BUS_URL: a pooler .* LISTEN does not work"):
             await check_poolers(settings_for(empty_database, tmp_path, bus_url=pooled))
-        environment = Process(pooled, tmp_path)._environment
+        environment = Process(pooled, tmp_path).environment
         done = await asyncio.to_thread(
             subprocess.run,
             [sys.executable, "-c", SERVE, "doctor"],

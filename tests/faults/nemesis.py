@@ -100,14 +100,14 @@ async def skew_a_clock(cluster: Cluster, seconds: float) -> None:
     """Restart one process with a clock that is ahead; in the long form then with one that is behind."""
     skews = [f"+{SKEW_SECONDS}s", f"-{SKEW_SECONDS}s"] if FULL else [f"+{SKEW_SECONDS}s"]
     process = cluster.processes[1]
-    usual = process._environment
+    usual = process.environment
     for skew in skews:
         await process.kill()
         fake = {"LD_PRELOAD": str(FAKETIME[0]), "FAKETIME": skew, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        process._environment = usual | fake
+        process.environment = usual | fake
         await process.start()
         await asyncio.sleep(seconds / len(skews))
-    process._environment = usual
+    process.environment = usual
     await process.kill()
     await process.start()
 

@@ -17,6 +17,10 @@ from roomcast.server.read_chunking import ChunkedReads
 
 MAX_FRAME_BYTES = 256 * 1024
 
+STOP_CLOSE_SECONDS = 2.0
+"""How long a stopping server waits for the answers to its close frames. uvicorn waits 10 seconds otherwise, and Docker
+kills a container that takes so long to stop."""
+
 SERVER_OPTIONS: dict[str, Any] = {
     # httptools does not run on Windows. There uvicorn uses h11, which has limits of its own.
     "http": "auto" if sys.platform == "win32" else "roomcast.server.http_protocol:HttpProtocol",
@@ -100,10 +104,15 @@ class WebSocketProtocol(ChunkedReads, WebSocketsSansIOProtocol):
 
     async def send(self, message: Any) -> None:
         await super().send(message)
-        if message["type"] == "websocket.http.response.body":
+        if message["type"] == "websocket.close" and self.close_timer is not None:
+            # uvicorn's timer would let the socket send what it holds first. A client that reads nothing never takes it.
+            self.close_timer.cancel()
+            self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+        elif message["type"] == "websocket.http.response.body":
             self.handshake_complete = True  # uvicorn would log an error for each handshake that the app has rejected
 
     def shutdown(self) -> None:
+        self.close_timeout = STOP_CLOSE_SECONDS
         extensions: dict[str, Any] = self.scope["extensions"] if hasattr(self, "scope") else {}
         on_server_stop = extensions.get(LEAVE)
         if on_server_stop is None or self.close_sent or not self.handshake_complete:

@@ -6,6 +6,7 @@ streams are bytes that `realtime` shares between the subscribers of one group.
 
 import asyncio
 import logging
+import random
 from collections.abc import Collection
 from enum import IntEnum, auto
 from typing import Any
@@ -20,13 +21,16 @@ from roomcast.api.websocket.operations import ActiveOperation, ActiveOperations,
 from roomcast.api.websocket.positions import ping_message
 from roomcast.api.websocket.protocol import CloseCode, Malformed, Message
 from roomcast.api.websocket.runner import OperationRunner, Services, subscription_limit
-from roomcast.api.websocket.timeouts import Heartbeat, is_token_expired
+from roomcast.api.websocket.timeouts import Heartbeat, is_token_expired, random_age
 from roomcast.api.websocket.transport import Transport
 from roomcast.core.actor import Actor
 from roomcast.core.ids import global_id, uuid7
 from roomcast.core.telemetry import TRACE_ID, request_fields
 
 logger = logging.getLogger("roomcast.socket")
+
+CLOSES_PER_SECOND = 1_000
+"""Connections that a stopping server closes in a second, unless that would take longer than `Timeouts.closing`."""
 
 LAST_MESSAGES_SECONDS = 0.5
 """How long a connection whose session has ended stays open for running operations and the last events of streams."""
@@ -65,18 +69,22 @@ class Connection:
         self._heartbeat = Heartbeat()
         self._init_task: asyncio.Task[None] | None = None
         self._close_task: asyncio.Task[None] | None = None
+        self._stop_timer: asyncio.TimerHandle | None = None
+        self._max_age = random_age(services.timeouts)
 
     # ------------------------------------------------------------------ lifecycle
 
     async def run(self) -> None:
         """Serve the connection until either side closes it. No task or stream of it is left afterwards."""
-        self.transport.set_stop_handler(self.on_server_stop)
+        self.transport.set_stop_handler(self.schedule_stop)
         TRACE_ID.set(trace_id(traceparent(self.transport.scope["headers"])))
         try:
             while await self._receive():
                 pass
         finally:
             self.state = ConnectionState.CLOSED
+            if self._stop_timer is not None:
+                self._stop_timer.cancel()
             own = [task for task in (self._init_task, self._close_task) if task]
             # Collected before the operations are stopped: stopping removes them from the map, with their tasks.
             tasks = [*own, *self.operations.tasks]
@@ -143,6 +151,17 @@ class Connection:
             await asyncio.wait(running, timeout=finish_seconds)
         await self.close(code, reason)
 
+    def schedule_stop(self) -> None:
+        """The server stops: go on for a random time, then `on_server_stop`. Later calls do nothing.
+
+        The clients of all connections must not connect to another process at one moment.
+        """
+        if self._stop_timer is None:
+            count = len(self.services.admission.connections)
+            seconds = min(self.services.timeouts.closing, count / CLOSES_PER_SECOND)
+            delay = random.uniform(0, seconds)  # noqa: S311 (not a secret)
+            self._stop_timer = asyncio.get_running_loop().call_later(delay, self.on_server_stop)
+
     def on_server_stop(self) -> None:
         """Answer running operations, accept no new ones, and make the client reconnect elsewhere."""
         finish_seconds = self.services.timeouts.shutdown
@@ -158,6 +177,8 @@ class Connection:
             return
         elif self._has_expired_token(heartbeat=heartbeat):
             self.begin_close(CloseCode.FORBIDDEN, "Access token expired")
+        elif self._max_age is not None and self._heartbeat.is_older_than(self._max_age):
+            self.on_server_stop()
         elif heartbeat and self._heartbeat.is_missed:
             self.begin_close(CloseCode.TIMEOUT, "Heartbeat missed")
         elif heartbeat:

@@ -40,9 +40,16 @@ class ConnectionRegistry:
     """`origins`: web origins, besides the server's own, that may connect. A client without an Origin header is no
     browser and always may."""
 
-    def __init__(self, engine: Engine, hub: Hub, origins: Origins, admission: Admission[Connection]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        hub: Hub,
+        origins: Origins,
+        admission: Admission[Connection],
+        timeouts: Timeouts | None = None,
+    ) -> None:
         self._engine, self._hub, self._origins, self.admission = engine, hub, origins, admission
-        self.timeouts = Timeouts()
+        self.timeouts = timeouts or Timeouts()
         self._sessions = engine.backend.sessions
         self._tasks: list[asyncio.Task[None]] = []
         self._has_warned = False
@@ -58,6 +65,11 @@ class ConnectionRegistry:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def close_all(self) -> None:
+        """Close all connections with 1012 in random order, spread over `timeouts.closing` at most."""
+        for connection in list(self.connections):
+            connection.schedule_stop()
 
     @property
     def connections(self) -> Collection[Connection]:

@@ -1,5 +1,6 @@
 """Timeouts and heartbeat of a WebSocket connection."""
 
+import random
 import time
 from dataclasses import dataclass
 
@@ -18,7 +19,9 @@ class Timeouts:
     `connection_init` has to arrive. `grace`: how long everything still works after the end of an access token;
     `refreshSession` extends it, or the connection closes with 4403. `subscribe`: how long a subscription waits for a
     database that does not answer. `stall`: how long a client may read nothing. `shutdown`: how long a server that stops
-    waits for running operations. `close`: how long the close frame may wait for the client.
+    waits for running operations. `close`: how long the close frame may wait for the client. `closing`: over how long a
+    server that stops spreads the closes of its connections. `max_age`: after about how long a connection is closed with
+    1012, so that its client connects to another process; None for never.
     """
 
     tick: float = 1.0
@@ -28,7 +31,9 @@ class Timeouts:
     subscribe: float = 30.0
     stall: float = 30.0
     shutdown: float = 5.0
-    close: float = 5.0
+    close: float = 3.0
+    closing: float = 3.0
+    max_age: float | None = None
 
 
 class Heartbeat:
@@ -55,6 +60,12 @@ class Heartbeat:
 
     def is_older_than(self, seconds: float) -> bool:
         return self.seconds_open > seconds
+
+
+def random_age(timeouts: Timeouts) -> float | None:
+    """The age at which one connection is closed: up to a tenth less or more than `max_age`, so that connections that
+    were opened at one moment are not closed at one moment."""
+    return None if timeouts.max_age is None else timeouts.max_age * random.uniform(0.9, 1.1)  # noqa: S311
 
 
 def is_token_expired(actor: Actor, grace: float) -> bool:
