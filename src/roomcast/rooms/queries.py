@@ -35,6 +35,14 @@ class RoomOrder(StrEnum):
     CREATED_AT_DESC = "CREATED_AT_DESC"
 
 
+_ROOM, _HEAD = table(Room).c, table(RoomHead).c
+_SORT_KEYS = {
+    RoomOrder.LAST_ACTIVITY_DESC: [Key(_HEAD.last_activity_at, descending=True), Key(_ROOM.id, descending=True)],
+    RoomOrder.NAME_ASC: [Key(func.coalesce(_ROOM.name_key, "", type_=sa.String)), Key(_ROOM.id)],
+    RoomOrder.CREATED_AT_DESC: [Key(_ROOM.created_at, descending=True), Key(_ROOM.id, descending=True)],
+}
+
+
 class RoomMembershipFilter(StrEnum):
     JOINED = "JOINED"
     DISCOVERABLE = "DISCOVERABLE"
@@ -108,7 +116,7 @@ async def rooms(
 ) -> Page[tuple[Room, Membership | None]]:
     """A page of rooms, each with the actor's own membership."""
     shown = _filtered(actor, filter_).with_only_columns(Room, Membership, maintain_column_froms=True)
-    return await page(session, f"rooms:{order}", shown, _sort_keys(order), window)
+    return await page(session, f"rooms:{order}", shown, _SORT_KEYS[order], window)
 
 
 async def room_count(session: AsyncSession, actor: Actor, filter_: RoomFilter) -> int:
@@ -117,7 +125,12 @@ async def room_count(session: AsyncSession, actor: Actor, filter_: RoomFilter) -
 
 
 def _filtered(actor: Actor, filter_: RoomFilter) -> "sa.Select[Room, RoomHead, Membership]":
-    matching = _readable_rooms_query(actor).where(*_list_conditions(actor, filter_))
+    archived = col(Room.archived_at).is_not(None)
+    matching = _readable_rooms_query(actor).where(archived if filter_.archived else sa.not_(archived))
+    if filter_.membership is RoomMembershipFilter.JOINED:  # compared with a value, so that an index finds the rows
+        matching = matching.where(col(Membership.user_id) == actor.user_id)
+    elif filter_.membership is RoomMembershipFilter.DISCOVERABLE:  # the directory never shows archived rooms
+        matching = matching.where(sa.false() if filter_.archived else col(Membership.user_id).is_(None))
     if filter_.kind is not None:
         matching = matching.where(col(Room.kind) == filter_.kind)
     if filter_.unread is not None:
@@ -125,18 +138,6 @@ def _filtered(actor: Actor, filter_: RoomFilter) -> "sa.Select[Room, RoomHead, M
     if filter_.query is not None and filter_.query.strip():
         matching = matching.where(_name_condition(actor, filter_.query))
     return matching
-
-
-def _list_conditions(actor: Actor, filter_: RoomFilter) -> list[sa.ColumnElement[bool]]:
-    """The membership and the archive. The directory (DISCOVERABLE) never shows archived rooms."""
-    archived = col(Room.archived_at).is_not(None)
-    shown = archived if filter_.archived else sa.not_(archived)
-    if filter_.membership is RoomMembershipFilter.ALL:
-        return [shown]
-    if filter_.membership is RoomMembershipFilter.DISCOVERABLE:
-        return [col(Membership.user_id).is_(None), sa.false() if filter_.archived else shown]
-    # Compared with a value, so that an index finds the rows.
-    return [col(Membership.user_id) == actor.user_id, shown]
 
 
 def _name_condition(actor: Actor, text: str) -> sa.ColumnElement[bool]:
@@ -154,14 +155,6 @@ def _name_condition(actor: Actor, text: str) -> sa.ColumnElement[bool]:
     )
     direct = sa.and_(col(Room.kind) == RoomKind.DIRECT, peers.exists())
     return sa.or_(col(Room.name_key).contains(key, autoescape=True), direct)
-
-
-def _sort_keys(order: RoomOrder) -> list[Key]:
-    if order is RoomOrder.NAME_ASC:
-        return [Key(func.coalesce(col(Room.name_key), "", type_=sa.String)), Key(sa.inspect(Room).c.id)]
-    if order is RoomOrder.CREATED_AT_DESC:
-        return [Key(sa.inspect(Room).c.created_at, descending=True), Key(sa.inspect(Room).c.id, descending=True)]
-    return [Key(sa.inspect(RoomHead).c.last_activity_at, descending=True), Key(sa.inspect(Room).c.id, descending=True)]
 
 
 async def members(
