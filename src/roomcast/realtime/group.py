@@ -5,6 +5,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Hashable, Sequence
+from functools import partial
 from typing import Any
 
 from prometheus_client import Histogram
@@ -75,7 +76,7 @@ class Group:
         self._largest: int | None = None
         self._bytes_to_pace = 0
         self._signals: deque[Any] = deque(maxlen=SIGNALS)
-        self._blocks = ReplayCache(feed.name, self._read_shared, budget)
+        self._blocks = ReplayCache(feed.name, partial(self._read_range, viewer=EVERYBODY), budget)
         self._replays = FairLimiter(REPLAYS_PER_TURN)
         self._task: asyncio.Task[None] | None = None
         self._position_changed = asyncio.Event()
@@ -163,9 +164,6 @@ class Group:
         return [*self._blocks.clear(), *([task] if task is not None else [])]
 
     # ------------------------------------------------------------------ reading and rendering
-
-    async def _read_shared(self, start: int, end: int) -> list[EncodedEvent]:
-        return await self._read_range(start, end, EVERYBODY)
 
     async def _read_range(self, start: int, end: int, viewer: Hashable) -> list[EncodedEvent]:
         entries = await self._source.after(self._feed.name, start, end - start)

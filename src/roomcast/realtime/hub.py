@@ -8,7 +8,7 @@ follows.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Hashable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Hashable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -90,19 +90,19 @@ class Hub:
             yield topic
         finally:
             self._claims[name] -= 1
-            self._drop_claim(name)
-
-    def _drop_claim(self, name: str) -> None:
-        if not self._claims[name]:
-            del self._claims[name]
-            if topic := self._topics.get(name):
-                self.release(topic)
+            if not self._claims[name]:
+                del self._claims[name]
+                if name in self._topics:
+                    self.release(self._topics[name])
 
     async def _open(self, name: str) -> Topic | None:
         self._join(name)
-        topic = None
+        topic = generation = None
         try:
-            tail = await self._read_tail(name)
+            while generation != self._generation:  # `restart` came during the read: the tail is of the replaced log
+                generation = self._generation
+                tails = await retry_until_success(lambda: self._source.tails([name]))
+            tail = tails.get(name)
             if tail is not None and name in self._claims:
                 topic = self._topics[name] = Topic(name, tail, self._source, self._on_diverged, self._budget)
             return topic
@@ -110,13 +110,6 @@ class Hub:
             del self._opening[name]
             if topic is None:
                 self._leave(name)
-
-    async def _read_tail(self, name: str) -> int | None:
-        generation = None
-        while generation != self._generation:  # `restart` came during the read: the tail is of the replaced log
-            generation = self._generation
-            tails = await retry_until_success(lambda: self._source.tails([name]))
-        return tails.get(name)
 
     def attach(
         self,
@@ -216,15 +209,10 @@ class Hub:
             return
         if lost:
             await self._renew(incarnation)
-        else:
-            self._apply_tails(names, tails)
-
-    def _apply_tails(self, names: Collection[str], tails: Mapping[str, int]) -> None:
-        for name in names:
-            if (topic := self._topics.get(name)) is None:
-                continue
-            if name in tails:
-                topic.on_tail(tails[name])
+            return
+        for topic in [self._topics[name] for name in names if name in self._topics]:  # others are closed by now
+            if topic.name in tails:
+                topic.on_tail(tails[topic.name])
             else:
                 topic.recheck_all_rights()
 

@@ -143,7 +143,8 @@ class Outbox:
         try:
             await self._wait_until_sent(first, size)
             while self._waiting:
-                text = self._pop_waiting()
+                text = self._waiting.popleft()
+                self._waiting_bytes -= len(text)
                 await self._wait_until_sent(self._send_frame(text), len(text))
         except TimeoutError:
             self.abort()
@@ -161,11 +162,6 @@ class Outbox:
         await self._send(_frame(text))
         if self._drained is not None and len(text) >= LARGE_BYTES:
             await self._drained()
-
-    def _pop_waiting(self) -> bytes:
-        text = self._waiting.popleft()
-        self._waiting_bytes -= len(text)
-        return text
 
     def abort(self) -> None:
         """Drop the frames that wait, and the connection."""

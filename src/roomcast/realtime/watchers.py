@@ -169,11 +169,6 @@ class WatcherRegistry:
             progress.tail = 0
         self.on_resync(list(self._watchers), is_replaced=True)
 
-    def _known_ends(self) -> dict[str, int]:
-        """The seq that each log has reached for certain: committed by this process, or read before."""
-        read = {name: progress.tail for name, progress in self._progress.items()}
-        return read | {name: max(seq, read.get(name, 0)) for name, seq in self._committed.items()}
-
     # ------------------------------------------------------------------ checking tails
 
     async def _check_periodically(self, tails: Tails) -> None:
@@ -190,7 +185,10 @@ class WatcherRegistry:
 
     async def _check_tails(self, read: Tails) -> None:
         """Announce lost frames: their events are in the log, and they have not arrived GRACE_SECONDS later."""
-        ends, checked = self._known_ends(), dict(self._progress)
+        checked = dict(self._progress)
+        # The seq that each log has reached for certain: read before, or committed by this process.
+        ends = {name: progress.tail for name, progress in checked.items()}
+        ends |= {name: max(seq, ends.get(name, 0)) for name, seq in self._committed.items()}
         if not ends:
             return
         since = self._epoch.current if self._epoch is not None else None

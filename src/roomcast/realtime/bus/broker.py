@@ -124,7 +124,14 @@ class BrokerBackend(BroadcastBackend, ABC):
         self._is_connected = True
         self.inbox.stats.connects += 1
         self.on_recovery()
-        await _first_to_fail(self._reconcile(), *watchers)
+        tasks = [asyncio.create_task(coroutine) for coroutine in (self._reconcile(), *watchers)]
+        try:  # a TaskGroup of Python 3.11 can lose a cancellation meanwhile
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done.pop().result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     # ------------------------------------------------------------------ connecting again
 
@@ -169,26 +176,11 @@ class BrokerBackend(BroadcastBackend, ABC):
         while True:
             self._changed.clear()
             async with asyncio.timeout(WAIT_SECONDS):
-                await self._apply_wanted()
+                if gone := self._subscribed - self._wanted:
+                    self._subscribed -= gone
+                    await self.unsubscribe_channels(gone)
+                if new := self._wanted - self._subscribed:
+                    self._subscribed |= new
+                    await self.subscribe_channels(new)
             raise_if_cancelled()
             await self._changed.wait()
-
-    async def _apply_wanted(self) -> None:
-        if gone := self._subscribed - self._wanted:
-            self._subscribed -= gone
-            await self.unsubscribe_channels(gone)
-        if new := self._wanted - self._subscribed:
-            self._subscribed |= new
-            await self.subscribe_channels(new)
-
-
-async def _first_to_fail(*coroutines: Coroutine[Any, Any, Never]) -> None:
-    """Run all until one raises, then end the others. A TaskGroup of Python 3.11 can lose a cancellation meanwhile."""
-    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        done.pop().result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -9,7 +9,7 @@ import importlib
 import logging
 import zlib
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,7 +131,13 @@ class Bus:
         self._joined[topic] = self._joined.get(topic, 0) + 1
         if self._joined[topic] > 1 or self._stopping:
             return
-        channel = self._open_channel(self._channel_of(topic))
+        name = self._channel_of(topic)
+        channel = self._channels.get(name)
+        if channel is None:
+            pump = asyncio.create_task(self._pump(name), name=f"bus {name}")
+            self._pumps.add(pump)
+            pump.add_done_callback(self._pumps.discard)
+            channel = self._channels[name] = Channel(pump)
         channel.topics.add(topic)
         if channel.confirmed:
             self._resync([topic])
@@ -142,7 +148,12 @@ class Bus:
         if count > 1:
             self._joined[topic] = count - 1
         elif count == 1:
-            self._remove_topic(topic)
+            name = self._channel_of(topic)
+            if channel := self._channels.get(name):
+                channel.topics.discard(topic)
+                if not channel.topics:
+                    channel.pump.cancel()
+                    del self._channels[name]
 
     def publish(self, frames: Iterable[Frame]) -> None:
         """Send the frames in the background, in order. Frames that do not fit into the queue are counted as dropped."""
@@ -187,16 +198,14 @@ class Bus:
     async def _send_resyncs(self) -> None:
         """Ask the receivers to resync the topics with lost frames. Tried again until the broker accepts it."""
         lost, self._lost = self._lost, set()
-        advice = self._resync_messages(lost)
+        if len(lost) > MAX_LOST_TOPICS:
+            advice = [(self._channel(shard), RESYNC_CHANNEL) for shard in range(self._shards)]
+        else:
+            advice = [(self._channel_of(topic), topic.encode()) for topic in lost]
         for channel, message in advice:
             await self._broadcast.publish(channel, message)
         if await self._backend.flush() < len(advice):
             self._lost |= lost
-
-    def _resync_messages(self, topics: Collection[str]) -> Sequence[tuple[str, bytes]]:
-        if len(topics) > MAX_LOST_TOPICS:
-            return [(self._channel(shard), RESYNC_CHANNEL) for shard in range(self._shards)]
-        return [(self._channel_of(topic), topic.encode()) for topic in topics]
 
     # ------------------------------------------------------------------ receiving
 
@@ -205,23 +214,6 @@ class Bus:
 
     def _channel(self, shard: int) -> str:
         return f"roomcast:{shard}"
-
-    def _open_channel(self, name: str) -> Channel:
-        channel = self._channels.get(name)
-        if channel is None:
-            pump = asyncio.create_task(self._pump(name), name=f"bus {name}")
-            self._pumps.add(pump)
-            pump.add_done_callback(self._pumps.discard)
-            channel = self._channels[name] = Channel(pump)
-        return channel
-
-    def _remove_topic(self, topic: str) -> None:
-        name = self._channel_of(topic)
-        if channel := self._channels.get(name):
-            channel.topics.discard(topic)
-            if not channel.topics:
-                channel.pump.cancel()
-                del self._channels[name]
 
     async def _pump(self, name: str) -> None:
         async with self._broadcast.subscribe(name) as subscriber:
@@ -232,7 +224,9 @@ class Bus:
     def _on_message(self, name: str, message: str) -> None:
         topic, _, rest = message.partition("\n")
         if message == RESYNC:
-            self._on_confirmed(name)
+            if channel := self._channels.get(name):
+                channel.confirmed = True
+                self._resync(channel.topics)
         elif topic not in self._joined:  # left while the frame was waiting
             return
         elif not rest:  # a frame that was too large for the broker, or lost by its sender
@@ -242,11 +236,6 @@ class Bus:
             _call(self._on_frame, frame)
         else:
             self.stats.malformed += 1
-
-    def _on_confirmed(self, name: str) -> None:
-        if channel := self._channels.get(name):
-            channel.confirmed = True
-            self._resync(channel.topics)
 
     def _resync(self, topics: Iterable[str]) -> None:
         # After a lost connection the channels are confirmed one by one in the same turn: one call for all of them.

@@ -69,13 +69,16 @@ class IncomingQueue:
 
     async def next_event(self) -> Event:
         """The next event. A RESYNC overtakes the frames, which the log holds, too."""
-        await self._pause()
+        # broadcaster moves events into queues without a limit. Their readers empty them whenever they get a turn on the
+        # event loop. A turn after every EVENTS_PER_TURN events keeps those queues short and the limit here meaningful.
+        self._handed_over = (self._handed_over + 1) % EVENTS_PER_TURN
+        if self._handed_over == 0:
+            await asyncio.sleep(0)
         while not (self._stale or self._pending):
             self._filled.clear()
             await self._filled.wait()
-        return Event(self._stale.pop(), RESYNC) if self._stale else self._next()
-
-    def _next(self) -> Event:
+        if self._stale:
+            return Event(self._stale.pop(), RESYNC)
         event = self._pending.popleft()
         self._characters -= len(event.message)
         return event
@@ -90,10 +93,3 @@ class IncomingQueue:
             self._stale.update(self._channels)
             self.stats.overflows += 1
         self._filled.set()
-
-    async def _pause(self) -> None:
-        # broadcaster moves events into queues without a limit. Their readers empty them whenever they get a turn on the
-        # event loop. A turn after every EVENTS_PER_TURN events keeps those queues short and the limit here meaningful.
-        self._handed_over = (self._handed_over + 1) % EVENTS_PER_TURN
-        if self._handed_over == 0:
-            await asyncio.sleep(0)

@@ -95,13 +95,11 @@ class Broker(BrokerBackend):
         elif kind == self.SUBSCRIBED:
             self.inbox.resync([channel.decode()])
         elif kind == self.UNSUBSCRIBED:
-            self._on_unsubscribed(channel.decode())
-
-    def _on_unsubscribed(self, channel: str) -> None:
-        # Not requested by us: the slot has moved to another node of the cluster.
-        if not self._unsubscribing[channel]:
-            raise ConnectionError(f"the server ended the subscription to {channel}")
-        self._unsubscribing[channel] -= 1
+            name = channel.decode()
+            # Not requested by us: the slot has moved to another node of the cluster.
+            if not self._unsubscribing[name]:
+                raise ConnectionError(f"the server ended the subscription to {name}")
+            self._unsubscribing[name] -= 1
 
     async def _send_heartbeats(self) -> Never:
         clock = asyncio.get_running_loop().time
