@@ -211,23 +211,20 @@ class Inbox:
         updates: list[InboxUpdate] = []
         if needs_recount:
             self._is_stale &= self._needs_recount  # another resync may have come during the count
-            # A log that moved without a frame may hold a new name. Preferences are in no log and are compared.
-            updated |= self._moved_rooms(found) - (set() if was_stale else dirty)
             known, rooms = self._known, found.keys() | self._known.keys()
+            # A log that moved without a frame may hold a new name. Preferences are in no log and are compared.
+            moved = {
+                room_id
+                for room_id in found.keys() & known.keys()
+                if found[room_id].last_seq != known[room_id].last_seq
+                or found[room_id].preferences != known[room_id].preferences
+            }
+            updated |= moved - (set() if was_stale else dirty)
             if needs_snapshot or any(found.get(room_id) != known.get(room_id) for room_id in rooms - dirty):
                 updates.append(self._snapshot(found))
         for room_id in sorted(dirty | updated):
             updates += self._room_updates(room_id, found, room_id in updated)
         return updates + [ThreadUpdate(root_id, self._threads.total) for root_id in changed_threads]
-
-    def _moved_rooms(self, found: dict[UUID, RoomReadState]) -> set[UUID]:
-        known = self._known
-        return {
-            room_id
-            for room_id in found.keys() & known.keys()
-            if found[room_id].last_seq != known[room_id].last_seq
-            or found[room_id].preferences != known[room_id].preferences
-        }
 
     def _snapshot(self, found: dict[UUID, RoomReadState]) -> FullUpdate:
         self._known = found

@@ -208,34 +208,25 @@ class PresenceService:
             self._peer_sync.reset_timeouts(self.clock())
 
     def _on_peer_message(self, message: PeerMessage) -> None:
-        handlers = {
-            PeerMessageKind.USER_STATES: self._on_user_state,
-            PeerMessageKind.STATUSES: self._on_status,
-            PeerMessageKind.DEVICES_IDLE: self._on_device_idle,
-            PeerMessageKind.DEVICES_LEFT: self._on_device_left,
-        }
-        if handler := handlers.get(message.kind):
-            for item in message.items:
-                handler(item)
-        elif message.kind is PeerMessageKind.SYNC_REQUEST:
+        if message.kind is PeerMessageKind.SYNC_REQUEST:
             is_for_all = not message.items
             self._must_send_sync |= is_for_all or self._peer_sync.process_id in message.items
-
-    def _on_user_state(self, item: Sequence[Any]) -> None:
-        """`PeerSync.receive` has applied the state. If the sender knows an older status than this process, send it."""
-        user, _state, _since, status_at = item
-        if self.registry.status_of(user_id := UUID(user)).at > status_at:
-            self._queue_status(user_id)
-
-    def _on_status(self, item: Sequence[Any]) -> None:
-        self.registry.set_status(*decode_status(*item))
-
-    def _on_device_idle(self, item: Sequence[Any]) -> None:
-        user_id, session_id, idle = item
-        self._set_idle(UUID(user_id), UUID(session_id), idle=idle)
-
-    def _on_device_left(self, session_id: str) -> None:
-        self.typing_users.stop_session(UUID(session_id))
+            return
+        for item in message.items:
+            match message.kind:
+                case PeerMessageKind.USER_STATES:
+                    # `PeerSync.receive` has applied the state. If the sender knows an older status than this process,
+                    # send it.
+                    user, _state, _since, status_at = item
+                    if self.registry.status_of(user_id := UUID(user)).at > status_at:
+                        self._queue_status(user_id)
+                case PeerMessageKind.STATUSES:
+                    self.registry.set_status(*decode_status(*item))
+                case PeerMessageKind.DEVICES_IDLE:
+                    user, session, idle = item
+                    self._set_idle(UUID(user), UUID(session), idle=idle)
+                case PeerMessageKind.DEVICES_LEFT:
+                    self.typing_users.stop_session(UUID(item))
 
     def _on_peer_typing(self, room_id: UUID, body: str) -> None:
         process_id, user_id, session_id, typing = orjson.loads(body)
@@ -253,7 +244,12 @@ class PresenceService:
             self._peer_sync.remove_silent_peers(clock)
         else:  # the silence is that of the bus: no process counts as dead for it
             self._peer_sync.reset_timeouts(clock)
-        messages = [*self._full_sync(clock), *self._take_pending(), *self._sync_requests(clock)]
+        messages = self._full_sync(clock)
+        for kind, items in self._pending.items():
+            if items:
+                messages += self._peer_sync.encode_messages(kind, items.values())
+                items.clear()
+        messages += self._sync_requests(clock)
         if not messages and clock - self._sent_at >= self._heartbeat_seconds:
             messages = [*self._peer_sync.encode_messages(PeerMessageKind.HEARTBEAT)]
         if messages:
@@ -264,14 +260,6 @@ class PresenceService:
         changed, self.typing_users.changed = self.typing_users.changed, set()
         for room_id in (changed | self.typing_users.room_ids) & self._typing_feeds.keys():
             self._typing_feeds[room_id].publish(clock)
-
-    def _take_pending(self) -> list[str]:
-        messages: list[str] = []
-        for kind, items in self._pending.items():
-            if items:
-                messages += self._peer_sync.encode_messages(kind, items.values())
-                items.clear()
-        return messages
 
     def _full_sync(self, clock: float) -> list[str]:
         if not self._must_send_sync or clock - self._synced_at < SYNC_SECONDS:
