@@ -84,12 +84,12 @@ class PeerSync:
                 size = 0
             batches[-1].append(item)
             size += len(item) + 1
-        return [self._encode_message(kind, b",".join(batch)) for batch in batches]
-
-    def _encode_message(self, kind: PeerMessageKind, items: bytes) -> str:
-        self._number += 1
-        head = orjson.dumps([self.process_id, self._number, kind, []])
-        return (head[:-2] + items + b"]]").decode()
+        messages = []
+        for batch in batches:
+            self._number += 1
+            head = orjson.dumps([self.process_id, self._number, kind, []])
+            messages.append((head[:-2] + b",".join(batch) + b"]]").decode())
+        return messages
 
     def user_state(self, user_id: UUID, activity: Activity | None, active_at: int) -> list[Any]:
         """The item of USER_STATES. `active_at`: the last activity of a user who is not connected any more."""
