@@ -151,10 +151,10 @@ async def search_messages(
             known, sa.and_(known.c.known_room_id == col(Message.room_id), known.c.known_seq >= col(Message.seq))
         )
     newest: sa.ColumnElement[int] = _TEXTS.c.id
-    long = [word for word in words if len(word) >= 3]
-    if long and on_sqlite:
+    phrases = ['"' + word.replace('"', '""') + '"' for word in words if len(word) >= 3]
+    if phrases and on_sqlite:
         found = found.join(_INDEX, _INDEX.c.rowid == _TEXTS.c.id).where(
-            _INDEX.c.message_search.op("MATCH")(" ".join(map(_fts_phrase, long)))
+            _INDEX.c.message_search.op("MATCH")(" ".join(phrases))
         )
         # The same number as the id. Ordered by it, SQLite reads the index in this order and stops at the limit.
         newest = _INDEX.c.rowid
@@ -184,10 +184,6 @@ def _known_ids(ids: Sequence[UUID | None], name: str) -> list[UUID]:
 
 def _like_pattern(word: str) -> str:
     return "%" + word.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-
-
-def _fts_phrase(word: str) -> str:
-    return '"' + word.replace('"', '""') + '"'
 
 
 # ------------------------------------------------------------------ snippets
