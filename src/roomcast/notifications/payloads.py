@@ -5,23 +5,19 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
 
 import orjson
 from sqlmodel.ext.asyncio.session import AsyncSession
 
 from roomcast.accounts import queries as accounts
-from roomcast.accounts.models import User
 from roomcast.core.ids import global_id
 from roomcast.messages.markdown import markdown_parser
-from roomcast.messages.models import Message
 from roomcast.messages.queries import messages_at
 from roomcast.notifications import unseen
 from roomcast.notifications.pending import Claim
-from roomcast.notifications.unseen import Key, UnseenSpan
+from roomcast.notifications.unseen import Key
 from roomcast.receipts import queries as receipts
-from roomcast.receipts.queries import RoomReadState, UnreadTotals
-from roomcast.rooms.models import Room, RoomKind
+from roomcast.rooms.models import RoomKind
 from roomcast.rooms.queries import rooms_by_id
 
 PAYLOAD_VERSION = 1
@@ -44,17 +40,6 @@ class PushPayload:
     newest_seq: int
 
 
-class PayloadFacts(NamedTuple):
-    """What one payload is built from."""
-
-    span: UnseenSpan
-    room: Room
-    message: Message
-    author: User | None
-    unread: RoomReadState
-    totals: UnreadTotals
-
-
 async def build_payloads(session: AsyncSession, claims: Collection[Claim], moment: datetime) -> dict[Key, PushPayload]:
     """The payloads of these claims. Claims without unseen messages are left out."""
     spans = await unseen.still_unseen(session, [claim.key for claim in claims], moment)
@@ -67,36 +52,28 @@ async def build_payloads(session: AsyncSession, claims: Collection[Claim], momen
     totals = await receipts.unread_totals(session, set(user_ids.values()))
     payloads = {}
     for key, user_id in user_ids.items():
-        room_id, span = key[1], spans[key]
-        message = messages[room_id, span.newest]
+        room, span = rooms[key[1]], spans[key]
+        message = messages[room.id, span.newest]
         author = authors.get(message.author_id) if message.author_id else None
-        payloads[key] = _build_payload(
-            PayloadFacts(
-                span, rooms[room_id], message, author, unread[room_id, user_id], totals.get(user_id, UnreadTotals(0, 0))
-            )
-        )
+        payload = {
+            "v": PAYLOAD_VERSION,
+            "roomId": global_id("room", room.id),
+            "roomKind": room.kind,
+            "roomName": room.name,
+            "messageId": global_id("msg", message.id),
+            "threadRootId": global_id("msg", message.thread_root_id) if message.thread_root_id else None,
+            "seq": message.seq,
+            "at": message.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "author": author.display_name if author else None,
+            "text": excerpt(message.body or ""),
+            "hasAttachments": message.has_attachments,
+            "mention": span.has_mention,
+            "unread": unread[room.id, user_id].unread_count,
+            "badge": totals[user_id].unread if user_id in totals else 0,
+        }
+        is_urgent = span.has_mention or room.kind == RoomKind.DIRECT
+        payloads[key] = PushPayload(orjson.dumps(payload), is_urgent, span.newest)
     return payloads
-
-
-def _build_payload(facts: PayloadFacts) -> PushPayload:
-    room, message = facts.room, facts.message
-    payload = {
-        "v": PAYLOAD_VERSION,
-        "roomId": global_id("room", room.id),
-        "roomKind": room.kind,
-        "roomName": room.name,
-        "messageId": global_id("msg", message.id),
-        "threadRootId": global_id("msg", message.thread_root_id) if message.thread_root_id else None,
-        "seq": message.seq,
-        "at": message.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "author": facts.author.display_name if facts.author else None,
-        "text": excerpt(message.body or ""),
-        "hasAttachments": message.has_attachments,
-        "mention": facts.span.has_mention,
-        "unread": facts.unread.unread_count,
-        "badge": facts.totals.unread,
-    }
-    return PushPayload(orjson.dumps(payload), facts.span.has_mention or room.kind == RoomKind.DIRECT, facts.span.newest)
 
 
 @lru_cache(maxsize=CACHE_SIZE)
