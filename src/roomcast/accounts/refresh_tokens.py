@@ -105,7 +105,13 @@ async def refresh_session(
         successor = _create_successor(token)
     elif now() - successor.created_at > REUSE_LEEWAY:
         successor = await _replace_successor(work.session, token, successor)
-    return await _rotate(work.session, (session, user), successor, _successor_secret(secret, successor, tokens), rules)
+    session.last_seen_at = now()
+    session.expires_at = successor.expires_at = rules.session_end(session.created_at, session.last_seen_at)
+    next_secret = _successor_secret(secret, successor, tokens)
+    successor.secret_hash = _hash(next_secret)
+    work.session.add(successor)
+    await work.session.flush()
+    return SignedIn(user, session, f"{successor.id.hex}.{next_secret}", successor.expires_at)
 
 
 def _end_session_after_reuse(work: Work, session: Session) -> ReusedRefreshToken:
@@ -122,18 +128,6 @@ def _successor_secret(secret: str, successor: RefreshToken, tokens: Tokens) -> s
     """The secret of the successor. If it was issued before the keys were rotated, the key of that time is found."""
     candidates = tokens.successor_secrets(f"{successor.id.hex}.{secret}")
     return next((made for made in candidates if _hash(made) == successor.secret_hash), candidates[0])
-
-
-async def _rotate(
-    db_session: AsyncSession, owner: tuple[Session, User], successor: RefreshToken, secret: str, rules: AccountRules
-) -> SignedIn:
-    session, user = owner
-    session.last_seen_at = now()
-    session.expires_at = successor.expires_at = rules.session_end(session.created_at, session.last_seen_at)
-    successor.secret_hash = _hash(secret)
-    db_session.add(successor)
-    await db_session.flush()
-    return SignedIn(user, session, f"{successor.id.hex}.{secret}", successor.expires_at)
 
 
 def _create_successor(token: RefreshToken) -> RefreshToken:
