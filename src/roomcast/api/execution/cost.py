@@ -12,7 +12,6 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
-    GraphQLField,
     GraphQLNamedType,
     GraphQLSchema,
     InlineFragmentNode,
@@ -29,7 +28,8 @@ from graphql import (
 from roomcast.core.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE
 
 LIST_ITEMS = 5
-"""The assumed length of a list without a page size, e.g. the reactions of a message."""
+"""The assumed length of a list without a page size, e.g. the reactions of a message. A field's metadata may name other
+`items`."""
 
 PAGE_SIZE_ARGUMENTS = ("first", "last")
 
@@ -208,29 +208,20 @@ class CostEstimator:
             length = _page_size(node, (LIST_LENGTH_ARGUMENTS[coordinate],), defaults)
             return Cost(1).plus(selected.plus(price).times(length))
         if is_list_type(get_nullable_type(field.type)):
-            selected = selected.times(page or PageSize(_list_length(field)))
+            definition = (field.extensions or {}).get("strawberry-definition")
+            items = definition.metadata.get("items", LIST_ITEMS) if definition else LIST_ITEMS
+            selected = selected.times(page or PageSize(items))
         return Cost(1).plus(price).plus(selected)
 
 
-def _list_length(field: GraphQLField) -> int:
-    """The length of a list that is not a page: the `items` in its metadata, or LIST_ITEMS."""
-    definition = (field.extensions or {}).get("strawberry-definition")
-    items: int = definition.metadata.get("items", LIST_ITEMS) if definition else LIST_ITEMS
-    return items
-
-
 def _page_size(node: FieldNode, names: tuple[str, ...], defaults: Mapping[str, int]) -> PageSize:
-    """The page size in the arguments of these names."""
-    sizes = [_argument_size(each.value, defaults) for each in node.arguments or () if each.name.value in names]
-    varying = [size for size in sizes if size.variable is not None]
-    return [*varying, *sizes, PageSize(DEFAULT_PAGE_SIZE)][0]
-
-
-def _argument_size(value: ValueNode, defaults: Mapping[str, int]) -> PageSize:
-    if isinstance(value, VariableNode):
-        name = value.name.value
-        return PageSize(defaults.get(name, DEFAULT_PAGE_SIZE), name)
-    return PageSize(_literal_size(value))
+    """The page size in the arguments of these names. A variable comes before a literal."""
+    values = [each.value for each in node.arguments or () if each.name.value in names]
+    for value in values:
+        if isinstance(value, VariableNode):
+            name = value.name.value
+            return PageSize(defaults.get(name, DEFAULT_PAGE_SIZE), name)
+    return PageSize(_literal_size(values[0]) if values else DEFAULT_PAGE_SIZE)
 
 
 def _literal_size(node: ValueNode) -> int:

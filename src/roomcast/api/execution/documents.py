@@ -122,10 +122,14 @@ class DocumentCache:
         return operations[name]
 
     def _analyze(self, query: str) -> dict[str | None, Operation]:
+        if len(query) > self._limits.source_characters:
+            raise RequestErrors(too_complex(f"more than {self._limits.source_characters} characters"))
         try:
-            document = self._parse(query)
+            document = parse(query, max_tokens=self._limits.tokens)
             sizes = SizeChecker(document, self._limits)
             root_fields = {id(each): sizes.root_fields(each) for each in operations_of(document)}
+        except GraphQLSyntaxError as error:
+            raise RequestErrors(with_code(error, "GRAPHQL_PARSE_FAILED")) from None
         except GraphQLError as error:
             raise RequestErrors(error) from None
         except RecursionError:
@@ -149,14 +153,6 @@ class DocumentCache:
             viewer_fields, cost = self._viewer_fields(document, each), estimator.estimate(each)
             operations[name] = Operation(document, each, viewer_fields, identity, roots, cost, names)
         return operations
-
-    def _parse(self, query: str) -> DocumentNode:
-        if len(query) > self._limits.source_characters:
-            raise too_complex(f"more than {self._limits.source_characters} characters")
-        try:
-            return parse(query, max_tokens=self._limits.tokens)
-        except GraphQLSyntaxError as error:
-            raise with_code(error, "GRAPHQL_PARSE_FAILED") from None
 
     def _viewer_fields(self, document: DocumentNode, definition: OperationDefinitionNode) -> frozenset[str]:
         if definition.operation is not OperationType.SUBSCRIPTION:

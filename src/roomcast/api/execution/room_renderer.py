@@ -102,19 +102,13 @@ class RoomEventRenderer:
 
 def group_key(operation: Operation, request: Request, stream: Stream) -> Hashable:
     """Equal for subscriptions that receive the same payloads: same document, variables and server address."""
-    rendered = _rendered_variables(operation)
-    variables = {name: value for name, value in request.variables.items() if name in rendered}
-    return operation.identity, operation.name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS), stream.address
-
-
-def _rendered_variables(operation: Operation) -> set[str]:
-    """The variables that can change a payload. The cursor `after` cannot: subscribers at different positions share a
-    group."""
+    # The cursor `after` changes no payload: subscribers at different positions share a group.
     cursors = {
         argument.value.name.value
         for field in operation.definition.selection_set.selections  # one field, which may be written several times
         for argument in getattr(field, "arguments", ())
         if argument.name.value == "after" and hasattr(argument.value, "name")
     }
-    declared = {definition.variable.name.value for definition in operation.definition.variable_definitions or ()}
-    return declared - cursors
+    rendered = {each.variable.name.value for each in operation.definition.variable_definitions or ()} - cursors
+    variables = {name: value for name, value in request.variables.items() if name in rendered}
+    return operation.identity, operation.name, orjson.dumps(variables, option=orjson.OPT_SORT_KEYS), stream.address

@@ -158,7 +158,14 @@ class EventRenderPass:
 async def _render_for(shared: SharedPart | bytes | None, context: Context) -> bytes | None:
     if not isinstance(shared, SharedPart):
         return shared
-    return await _fill_in(shared, context) or await _render_in_full(shared, context)
+    if (payload := await _fill_in(shared, context)) is not None:
+        return payload
+    # A field has failed: the payload is executed again in full.
+    executor = shared.executor.for_event(shared.executor.root_value, context)
+    executor._relevant_sub_fields = {}
+    result = await execute(executor)
+    raise_outage(result.errors)
+    return orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
 
 
 async def _fill_in(shared: SharedPart, context: Context) -> bytes | None:
@@ -179,14 +186,6 @@ async def _fill_in(shared: SharedPart, context: Context) -> bytes | None:
 async def _value(executor: ViewerFieldExecutor, field: ViewerField) -> Any:
     value = executor.execute_field(*field)
     return await value if executor.is_awaitable(value) else value
-
-
-async def _render_in_full(shared: SharedPart, context: Context) -> bytes:
-    executor = shared.executor.for_event(shared.executor.root_value, context)
-    executor._relevant_sub_fields = {}
-    result = await execute(executor)
-    raise_outage(result.errors)
-    return orjson.dumps(result_payload(result, LIVE_CALLER.request_id))
 
 
 async def _gather(steps: Iterable[Awaitable[Result]]) -> list[Result]:

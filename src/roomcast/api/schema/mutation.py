@@ -75,7 +75,8 @@ def mutation(resolver: Resolver | None = None, *, signed_out: bool = False, one_
     if resolver is None:
         return lambda declared: mutation(declared, signed_out=signed_out, one_of=one_of)
     name, hints = resolver.__name__.title().replace("_", ""), get_type_hints(resolver, include_extras=True)
-    fields = [_input_field(parameter, hints[parameter.name]) for parameter in _parameters(resolver)]
+    _self, _info, *parameters = inspect.signature(resolver).parameters.values()
+    fields = [_input_field(parameter, hints[parameter.name]) for parameter in parameters]
     payload = _payload_type(name, hints["return"])
 
     async def run(info: Info, given: object) -> Any:
@@ -110,11 +111,6 @@ class InputField(NamedTuple):
     """UNSET for every nullable field, which tells null from a field that is left out."""
     description: str | None
     refuses_null: bool
-
-
-def _parameters(resolver: Resolver) -> Sequence[inspect.Parameter]:
-    _self, _info, *parameters = inspect.signature(resolver).parameters.values()
-    return parameters
 
 
 def _input_field(parameter: inspect.Parameter, hint: Any) -> InputField:

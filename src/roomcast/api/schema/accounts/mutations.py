@@ -107,7 +107,9 @@ class Mutation:
         """
         context, backend = info.context, info.context.backend
         policy.check_signup_open(backend.account_rules, invited=invite_code is not None)
-        await _check_invite(context, invite_code)
+        if invite_code is not None:  # refused before the expensive hashing of the password
+            async with backend.db.read() as session:
+                await invites.valid_invite(session, invite_code)
         actions.check_account(username, email, display_name)
         device = _device(context, device_name)
         backend.passwords.check(password, username=username, path=("input", "password"))
@@ -313,13 +315,6 @@ async def _check_email_change(context: Context, email: Clearable[str], password:
         raise InvalidCredentials("Changing the e-mail address requires the current password.", path=PASSWORD_PATH)
     await context.backend.credentials.verify_password(context.actor, password, PASSWORD_PATH)
     return email or None
-
-
-async def _check_invite(context: Context, code: str | None) -> None:
-    """Raise InviteInvalid before the expensive hashing of the password."""
-    if code is not None:
-        async with context.backend.db.read() as session:
-            await invites.valid_invite(session, code)
 
 
 async def _redeem_invite(work: Work, signed_in: SignedIn, code: str | None) -> None:

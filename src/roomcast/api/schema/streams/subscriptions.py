@@ -5,7 +5,6 @@ WebSocket connection attaches the stream to a group, and each event is executed 
 """
 
 from typing import Annotated, TypeAlias
-from uuid import UUID
 
 import strawberry
 
@@ -68,14 +67,9 @@ async def _start_at(context: Context, field: str, room_id: str, after: str | Non
     resumed = (
         context.caller.resume_cursor(global_id("room", view.room.id), field) if context.caller.resume_cursor else None
     )
-    cursors = [_read_cursor(text, view.room.id) for text in (after, resumed) if text is not None]
+    cursors = [event_log.parse_cursor(text) for text in (after, resumed) if text is not None]
+    if any(cursor.room_id != view.room.id for cursor in cursors):
+        raise BadUserInput("This cursor belongs to another room.")
     epoch, tail = context.epoch, view.head.last_seq
     valid = [cursor.seq for cursor in cursors if cursor.belongs_to(epoch) and cursor.seq <= tail]
     return StreamStart(view.room.id, tail, max(valid, default=None), bool(cursors) and not valid, epoch)
-
-
-def _read_cursor(text: str, room_id: UUID) -> event_log.Cursor:
-    cursor = event_log.parse_cursor(text)
-    if cursor.room_id != room_id:
-        raise BadUserInput("This cursor belongs to another room.")
-    return cursor
