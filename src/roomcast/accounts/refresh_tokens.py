@@ -90,8 +90,7 @@ async def refresh_session(
     Presenting a spent or replaced token ends its session, because somebody else has a copy. The reuse is returned, not
     raised, because the end of the session has to be committed. Raises InvalidCredentials, SessionRevoked, Banned.
     """
-    token, secret = await _find_presented(work.session, presented)
-    token, session, user = await _lock_session(work.session, token)
+    token, secret, session, user = await _lock_presented(work.session, presented)
     moment = now()
     policy.check_not_banned(user)
     is_over = policy.session_end_reason(session, user, moment) is not None or token.expires_at <= moment
@@ -144,8 +143,10 @@ async def _replace_successor(session: AsyncSession, token: RefreshToken, former:
     return _create_successor(token)
 
 
-async def _find_presented(session: AsyncSession, presented: str) -> tuple[RefreshToken, str]:
-    """The row of a refresh token, and its secret. Raises InvalidCredentials if the secret does not match."""
+async def _lock_presented(session: AsyncSession, presented: str) -> tuple[RefreshToken, str, Session, User]:
+    """The row of a refresh token, its secret, its session and user. The session is locked, so that two refreshes of one
+    session run one after the other. Raises InvalidCredentials if there is no such token or the secret does not match.
+    """
     identity, _, secret = presented.partition(".")
     try:
         token = await session.get(RefreshToken, UUID(hex=identity))
@@ -153,25 +154,18 @@ async def _find_presented(session: AsyncSession, presented: str) -> tuple[Refres
         token = None
     if token is None or not hmac.compare_digest(token.secret_hash, _hash(secret)):
         raise _invalid_token()
-    return token, secret
+    locked = select(Session).where(Session.id == token.session_id).with_for_update()
+    found = (await session.exec(locked.execution_options(populate_existing=True))).one()
+    user = await session.get_one(User, found.user_id)
+    # Read again under the lock: another refresh or a new chain may have replaced the token.
+    current = await session.get(RefreshToken, token.id, populate_existing=True)
+    if current is None:
+        raise _invalid_token()
+    return current, secret, found, user
 
 
 def _invalid_token() -> InvalidCredentials:
     return InvalidCredentials("This refresh token is not valid.", path=("input", "refreshToken"))
-
-
-async def _lock_session(session: AsyncSession, token: RefreshToken) -> tuple[RefreshToken, Session, User]:
-    """Lock the token's session, so that two refreshes of one session run one after the other.
-
-    Returns the token as it is under the lock: until then, another refresh or a new chain may have replaced it.
-    """
-    locked = select(Session).where(Session.id == token.session_id).with_for_update()
-    found = (await session.exec(locked.execution_options(populate_existing=True))).one()
-    user = await session.get_one(User, found.user_id)
-    current = await session.get(RefreshToken, token.id, populate_existing=True)
-    if current is None:
-        raise _invalid_token()
-    return current, found, user
 
 
 def _hash(secret: str) -> str:
