@@ -11,7 +11,6 @@ from graphql import GraphQLField, GraphQLObjectType, GraphQLResolveInfo, GraphQL
 from strawberry import Info
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.field import StrawberryField
-from strawberry.types.fields.resolver import StrawberryResolver
 
 Resolve = Callable[[Any, GraphQLResolveInfo[Any]], Any]
 
@@ -29,13 +28,10 @@ def _fast_resolver(field: GraphQLField) -> Resolve | None:
     definition = field.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
     if not isinstance(definition, StrawberryField) or definition.extensions or field.args:
         return None
-    if definition.base_resolver is None:
+    resolver = definition.base_resolver
+    if resolver is None:
         name = definition.python_name
         return lambda source, _info: getattr(source, name)
-    return _function_resolver(definition, definition.base_resolver)
-
-
-def _function_resolver(definition: StrawberryField, resolver: StrawberryResolver[Any]) -> Resolve:
     function: Any = resolver.wrapped_func
     source_name = next((p.name for p in (resolver.parent_parameter, resolver.root_parameter) if p), None)
     info_name = resolver.info_parameter.name if resolver.info_parameter else None
