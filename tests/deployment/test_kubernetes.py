@@ -88,7 +88,8 @@ def test_a_pod_has_time_to_stop() -> None:
     pod = pods()["deployment.yaml"]
     [container] = pod["containers"]
     before = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    drain = int(MANIFESTS["settings.yaml"]["data"].get("ROOMCAST_DRAIN_SECONDS", 0))
-    assert before + drain + 15 + 10 <= pod["terminationGracePeriodSeconds"]
+    drain = int(MANIFESTS["settings.yaml"]["data"]["ROOMCAST_DRAIN_SECONDS"])
+    closing = Settings.model_fields["close_seconds"].default
+    assert before + drain + closing + 15 + 10 <= pod["terminationGracePeriodSeconds"]
     assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
     assert container["readinessProbe"]["httpGet"]["path"] == "/health/ready"
