@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 
 from roomcast.core import migrations
+from roomcast.core.partitions import partition
 from roomcast.environment import ALIASES
 from tests import servers
 from tests.api_clients import AnonymousClient, UserClient, sign_up
@@ -52,6 +53,8 @@ def postgres_template(postgres_server: servers.Server) -> str:
     """The name of a migrated, empty database on that server."""
     url = run_in_own_loop(servers.create_database(postgres_server.url, "roomcast_template"))
     run_in_own_loop(migrations.upgrade(url))
+    if partition_count := os.environ.get("ROOMCAST_TEST_PARTITIONS"):
+        run_in_own_loop(partition(url, int(partition_count)))
     return "roomcast_template"
 
 

@@ -18,6 +18,7 @@ from roomcast.components import open_storage
 from roomcast.core import event_log, migrations
 from roomcast.core.db import Database
 from roomcast.core.errors import Refused
+from roomcast.core.partitions import partition
 from roomcast.doctor import Level, run_checks
 from roomcast.environment import source
 from roomcast.http_server import HttpServer
@@ -65,13 +66,27 @@ def serve(host: Host = None, port: Port = None, workers: Workers = None) -> None
     server.run()
 
 
+Partitions = Annotated[
+    int | None,
+    typer.Option(
+        min=2,
+        max=1024,
+        help="Also partition the tables that grow by room (PostgreSQL). Stop all servers first; it cannot be undone.",
+    ),
+]
+
+
 @app.command()
-def migrate() -> None:
+def migrate(partitions: Partitions = None) -> None:
     """Migrate the database to the schema of this release. Safe to run at any time and several times at once."""
     settings = load_settings()
     data_folder(settings)
+    if partitions is not None and settings.is_sqlite:
+        raise WrongSetting("ROOMCAST_DATABASE_URL: only PostgreSQL has partitions; leave out --partitions with SQLite")
     try:
         asyncio.run(migrations.upgrade(settings.database_direct_url))
+        if partitions is not None:
+            print(asyncio.run(partition(settings.database_direct_url, partitions)))
     except migrations.UnusableDatabase as error:
         raise WrongSetting(f"{source('database_url')}: the database cannot be used: {error}") from None
     print(f"The database is at revision {migrations.head()}.")

@@ -27,8 +27,10 @@ def own_transactions() -> Iterator[None]:
 
 
 def create_index(name: str, table: str, columns: Sequence[str], **options: Any) -> None:
-    """Create an index without blocking writers. An interrupted run leaves an invalid index, which is replaced."""
-    if is_sqlite():
+    """Create an index without blocking writers. An interrupted run leaves an invalid index, which is replaced.
+
+    On a partitioned table PostgreSQL cannot do that: writers wait."""
+    if is_sqlite() or is_partitioned(table):
         op.create_index(name, table, columns, **options)
         return
     with own_transactions():
@@ -51,6 +53,12 @@ def execute_for_rooms(*statements: str) -> None:
             for statement in statements:
                 bound = sa.text(statement).bindparams(sa.bindparam("rooms", expanding=True))
                 op.get_bind().execute(bound, {"rooms": rooms[start : start + ROOMS_AT_A_TIME]})
+
+
+def is_partitioned(table: str) -> bool:
+    """Whether `roomcast migrate --partitions` has partitioned this table."""
+    kind = sa.text("SELECT relkind FROM pg_class WHERE oid = to_regclass(:name)")
+    return bool(op.get_bind().scalar(kind, {"name": table}) in ("p", b"p"))
 
 
 def is_sqlite() -> bool:

@@ -43,7 +43,13 @@ async def edit_message(
         return MessageChange(message, None)
     written_at = message.edited_at or message.created_at
     work.session.add(
-        FormerBody(message_id=message.id, revision=message.revision, body=message.body or "", edited_at=written_at)
+        FormerBody(
+            message_id=message.id,
+            revision=message.revision,
+            body=message.body or "",
+            edited_at=written_at,
+            room_id=message.room_id,
+        )
     )
     message.body, message.edited_at = body, now()
     message.revision += 1

@@ -1,4 +1,8 @@
-"""Tables of messages. A message keeps the seq of its creation for ever."""
+"""Tables of messages. A message keeps the seq of its creation for ever.
+
+`core/partitions.py` makes hash partitions of the tables that grow, by `room_id`. It is null in rows that are older than
+migration 0011; the partitioning fills it.
+"""
 
 from datetime import datetime
 from enum import StrEnum
@@ -94,6 +98,7 @@ class FormerBody(SQLModel, table=True):
     revision: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
     body: str = TextField()
     edited_at: datetime = TimeField()
+    room_id: UUID | None = IdField(default=None, nullable=True)
 
 
 class Reaction(SQLModel, table=True):
@@ -104,6 +109,7 @@ class Reaction(SQLModel, table=True):
     emoji: str = Field(max_length=40, primary_key=True)
     user_id: UUID = IdField(primary_key=True, foreign_key="users.id", ondelete="CASCADE", index=True)
     created_at: datetime = TimeField()
+    room_id: UUID | None = IdField(default=None, nullable=True)
 
 
 class Mention(SQLModel, table=True):
@@ -157,3 +163,4 @@ class MessageText(SQLModel, table=True):
     )
     message_id: UUID = IdField(foreign_key="messages.id", ondelete="CASCADE", unique=True)
     text: str = TextField()
+    room_id: UUID | None = IdField(default=None, nullable=True)

@@ -47,7 +47,15 @@ async def add_reaction(work: Work, actor: Actor, message_id: UUID | None, emoji:
         return MessageChange(message, None)
     present = (await reaction_groups(work.session, [message.id])).get(message.id, [])
     policy.check_emoji_limit(qualified, [group.emoji for group in present])
-    work.session.add(Reaction(message_id=message.id, emoji=qualified, user_id=actor.user_id, created_at=now()))
+    work.session.add(
+        Reaction(
+            message_id=message.id,
+            emoji=qualified,
+            user_id=actor.user_id,
+            created_at=now(),
+            room_id=message.room_id,
+        )
+    )
     return await _announce(work, actor, message, qualified, added=True)
 
 

@@ -67,7 +67,10 @@ class SearchFilter:
 
 async def index_messages(work: Work, messages: Sequence[Message]) -> None:
     """Add new messages to the search index."""
-    rows = [{"message_id": message.id, "text": searchable_text(message.body or "")} for message in messages]
+    rows = [
+        {"message_id": message.id, "room_id": message.room_id, "text": searchable_text(message.body or "")}
+        for message in messages
+    ]
     await execute_direct(work.session, _INSERT, rows)
 
 
@@ -141,15 +144,7 @@ async def search_messages(
         .where(*(_TEXTS.c.text.like(_like_pattern(word), escape="\\") for word in words))
     )
     if heads is not None:
-        ids, seqs = list(heads), list(heads.values())
-        known = (
-            sa.func.unnest(sa.cast(ids, _IDS), sa.cast(seqs, _SEQS))
-            .table_valued(*_HEADS_COLUMNS)
-            .render_derived("known")
-        )
-        found = found.join(
-            known, sa.and_(known.c.known_room_id == col(Message.room_id), known.c.known_seq >= col(Message.seq))
-        )
+        found = _up_to(found, heads)
     newest: sa.ColumnElement[int] = _TEXTS.c.id
     phrases = ['"' + word.replace('"', '""') + '"' for word in words if len(word) >= 3]
     if phrases and on_sqlite:
@@ -159,6 +154,16 @@ async def search_messages(
         # The same number as the id. Ordered by it, SQLite reads the index in this order and stops at the limit.
         newest = _INDEX.c.rowid
     return await page(session, "search", _filtered(found, filter_), [Key(newest, descending=True)], window)
+
+
+def _up_to(found: "sa.Select[*tuple[Any, ...]]", heads: Mapping[UUID, int]) -> "sa.Select[*tuple[Any, ...]]":
+    """Only messages of these rooms, up to these seqs (PostgreSQL)."""
+    ids, seqs = list(heads), list(heads.values())
+    pairs = sa.func.unnest(sa.cast(ids, _IDS), sa.cast(seqs, _SEQS))
+    known = pairs.table_valued(*_HEADS_COLUMNS).render_derived("known")
+    return found.join(
+        known, sa.and_(known.c.known_room_id == col(Message.room_id), known.c.known_seq >= col(Message.seq))
+    )
 
 
 def _filtered(found: "sa.Select[*tuple[Any, ...]]", filter_: SearchFilter) -> "sa.Select[*tuple[Any, ...]]":
