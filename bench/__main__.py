@@ -7,7 +7,20 @@ import time
 import traceback
 from collections.abc import Awaitable, Callable
 
-from bench import edge, fanout, history, hostile, logins, memory, processes, sending, stalled, starting, storm
+from bench import (
+    edge,
+    fanout,
+    history,
+    hostile,
+    logins,
+    memory,
+    partitions,
+    processes,
+    sending,
+    stalled,
+    starting,
+    storm,
+)
 from bench.servers import leave_server_core, raise_open_files_limit
 from bench.table import Failure, Row, markdown_table, write_results
 
@@ -17,6 +30,7 @@ PARTS: dict[str, Part] = {
     "fanout": fanout.rows,
     "stalled": stalled.rows,
     "sending": sending.rows,
+    "partitions": partitions.rows,
     "history": history.rows,
     "memory": memory.rows,
     "logins": logins.rows,
