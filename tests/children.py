@@ -23,7 +23,7 @@ class Scratch:
         self.path = _make_directory()
         # The shell waits until the pipe closes, which happens however this process ends, even after a SIGKILL.
         self._guard = subprocess.Popen(
-            ["sh", "-c", 'read _; kill -9 "$(cat "$1/pid")"; rm -rf "$1"', "guard", str(self.path)],
+            ["sh", "-c", 'read _; kill -9 -- "-$(cat "$1/pid")"; rm -rf "$1"', "guard", str(self.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -48,12 +48,20 @@ class Scratch:
         return child
 
     def end(self, child: subprocess.Popen[bytes], *, kill: bool) -> None:
-        """Stop the child by SIGINT, or by SIGKILL. Returns when the child and all its children have ended."""
-        child.send_signal(signal.SIGKILL if kill else signal.SIGINT)
+        """Stop the child by SIGINT, or by SIGKILL. Returns when the child and all its children have ended.
+
+        SIGKILL goes to its process group: the workers of a killed nginx would go on serving. PostgreSQL's children have
+        groups of their own, and end by themselves.
+        """
+        if kill:
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.send_signal(signal.SIGINT)
         try:
             child.wait(LIMIT_SECONDS)
         finally:
-            child.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
             (self.path / "pid").unlink(missing_ok=True)
         _wait_for_grandchildren(child)
 

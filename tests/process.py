@@ -59,6 +59,22 @@ class Process:
                     raise RuntimeError(self.log_text())
                 await asyncio.sleep(0.05)
 
+    def run_source(self, folder: Path) -> None:
+        """Run the code in this folder from the next start on, instead of the code that is tested."""
+        self._environment["PYTHONPATH"] = str(folder)
+
+    async def run(self, *arguments: str) -> None:
+        """Run another command with the settings of this process. Raises RuntimeError with its output if it fails."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-c", SERVE, *arguments]
+        done = await asyncio.to_thread(
+            lambda: subprocess.run(
+                command, env=self._environment, cwd=self._folder, timeout=START_SECONDS, capture_output=True, text=True
+            )
+        )
+        if done.returncode:
+            raise RuntimeError(done.stdout + done.stderr)
+
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start it without waiting until it is ready."""
         self._folder.mkdir(parents=True, exist_ok=True)

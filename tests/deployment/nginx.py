@@ -56,10 +56,11 @@ def write_configuration(folder: Path, backends: Sequence[str], port: int, tls: P
     (folder / "roomcast").mkdir()
     for file in tls.glob("*.pem") if tls else ():
         shutil.copy(file, folder / "roomcast")  # nginx has to be able to read it
-    lines = (DEPLOY / "nginx" / "servers.conf").read_text().splitlines()
-    [line] = {re.sub(r"127\.0\.0\.1:\d+", "{}", line) for line in lines if line.startswith("server")}
-    servers_file = "\n".join(line.format(urlsplit(backend).netloc) for backend in backends)
-    (folder / "roomcast" / "servers.conf").write_text(servers_file)
+    for name in ("servers.conf", "socket-servers.conf"):
+        lines = (DEPLOY / "nginx" / name).read_text().splitlines()
+        [line] = {re.sub(r"127\.0\.0\.1:\d+", "{}", line) for line in lines if line.startswith("server")}
+        own_lines = "\n".join(line.format(urlsplit(backend).netloc) for backend in backends)
+        (folder / "roomcast" / name).write_text(own_lines)
     replaced = {
         "listen 8080;": f"listen 127.0.0.1:{port};",
         "listen 443 ssl": f"listen 127.0.0.1:{port} ssl",

@@ -1,22 +1,24 @@
 """Clients that record what they send and receive: senders with and without keys, room subscribers, inboxes."""
 
 import asyncio
+import itertools
 import json
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
+from uuid import UUID
 
+import asyncpg
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
 from tests.api_clients import ROOM_EVENTS, ROOM_MESSAGES, SEND, Json, default_tls_context
-from tests.faults.history import Deliveries, History, Result, Send
-from tests.process import Process
+from tests.faults.history import Deliveries, History, Result, Send, Stored
 
 PAUSE_SECONDS = 0.05
 SEND_SECONDS = 10.0
@@ -31,11 +33,21 @@ INBOX = (
 )
 
 
+class Address(Protocol):
+    """Where clients connect: a server process, or a proxy."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def ws_url(self) -> str: ...
+
+
 @dataclass
 class Setup:
     """What a client needs: the servers, its access token, the room and a cursor."""
 
-    servers: Sequence[Process]
+    servers: Sequence[Address]
     token: str
     room_id: str
     cursor: str
@@ -58,13 +70,18 @@ async def send_on(setup: Setup, history: History, name: str, keyed: bool) -> Non
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _try(http: httpx.AsyncClient, server: Process, room_id: str, send: Send) -> bool:
+async def _try(http: httpx.AsyncClient, server: Address, room_id: str, send: Send) -> bool:
     """Send once. Whether the server acknowledged it."""
+    send.tries += 1
     sent = {"roomId": room_id, "body": send.body, **({"clientMessageId": send.key} if send.key else {})}
     try:
         answer = (await http.post(f"{server.url}/graphql", json={"query": SEND, "variables": {"input": sent}})).json()
     except (httpx.HTTPError, ValueError):
         return False
+    return _is_acknowledged(send, answer)
+
+
+def _is_acknowledged(send: Send, answer: Json) -> bool:
     errors = answer.get("errors") or answer["data"]["sendMessage"]["errors"]
     assert all(error.get("retryable", error.get("extensions", {}).get("retryable")) for error in errors), answer
     if not errors:
@@ -72,10 +89,37 @@ async def _try(http: httpx.AsyncClient, server: Process, room_id: str, send: Sen
     return not errors
 
 
+async def send_over_socket(setup: Setup, history: History, name: str) -> None:
+    """Send messages with keys one after another over a socket, until cancelled. Each is repeated until it is
+    acknowledged, over new sockets where one was lost."""
+    sends = (Send(f"{name}.{number}", str(uuid.uuid4())) for number in itertools.count(1))
+    send = next(sends)
+    history.sends.append(send)
+
+    async def talk(ws: ClientConnection) -> None:
+        nonlocal send
+        await initialise(ws, {"authorization": setup.token})
+        for id_ in itertools.count(1):
+            send.tries += 1
+            sent = {"roomId": setup.room_id, "body": send.body, "clientMessageId": send.key}
+            await start(ws, str(id_), SEND, {"input": sent})
+            async with asyncio.timeout(SEND_SECONDS):
+                message = await receive(ws)
+                if message["type"] == "next":
+                    assert (await receive(ws))["type"] == "complete"
+            answer = message["payload"] if message["type"] == "next" else {"errors": message["payload"]}
+            if _is_acknowledged(send, answer):
+                send = next(sends)
+                history.sends.append(send)
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    await stay_connected(setup.servers, talk)
+
+
 # ------------------------------------------------------------------ sockets
 
 
-async def stay_connected(servers: Sequence[Process], listen: Callable[[ClientConnection], Awaitable[None]]) -> None:
+async def stay_connected(servers: Sequence[Address], listen: Callable[[ClientConnection], Awaitable[None]]) -> None:
     """Reconnect whenever a connection ends or is silent for too long, until cancelled."""
     while True:
         with suppress(ConnectionClosed, InvalidHandshake, OSError, EOFError, TimeoutError):
@@ -89,11 +133,19 @@ async def stay_connected(servers: Sequence[Process], listen: Callable[[ClientCon
 
 
 async def subscribe(ws: ClientConnection, init: Json, document: str, variables: Json) -> None:
+    await initialise(ws, init)
+    await start(ws, "1", document, variables)
+
+
+async def initialise(ws: ClientConnection, init: Json) -> None:
     await ws.send(json.dumps({"type": "connection_init", "payload": init}))
     while (await receive(ws))["type"] != "connection_ack":
         pass
+
+
+async def start(ws: ClientConnection, id_: str, document: str, variables: Json) -> None:
     payload = {"query": document, "variables": variables}
-    await ws.send(json.dumps({"type": "subscribe", "id": "1", "payload": payload}))
+    await ws.send(json.dumps({"type": "subscribe", "id": id_, "payload": payload}))
 
 
 async def receive(ws: ClientConnection) -> Json:
@@ -178,7 +230,7 @@ class InboxClient:
                 self.unread[event["unread"]["roomId"]] = event["unread"]
 
 
-async def query(server: Process, token: str, document: str, **variables: Any) -> Json:
+async def query(server: Address, token: str, document: str, **variables: Any) -> Json:
     """The data of a query. Raises OSError if the response has none."""
     headers = {"authorization": f"Bearer {token}"}
     try:
@@ -203,3 +255,34 @@ def listeners(setup: Setup, history: History, count: int) -> list[Listener]:
         history.deliveries.append(Deliveries(name))
         created.append(Listener(setup, history.deliveries[-1], document, by_map))
     return created
+
+
+# ------------------------------------------------------------------ the end of a test
+
+
+async def stop(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel the tasks. Raises what one of them raised."""
+    for task in tasks:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def stored(fetch: Callable[..., Awaitable[list[asyncpg.Record]]], room_id: str) -> list[Stored]:
+    """The room's messages in the database, once no more are stored: a send without a response may be late."""
+    sql = "SELECT seq, body FROM messages WHERE room_id = $1 AND kind = 'USER' ORDER BY seq"
+    before: list[Stored] | None = None
+    while True:
+        rows = await fetch(sql, UUID(room_id.removeprefix("room_")))
+        log = [(row["seq"], row["body"]) for row in rows]
+        if log == before:
+            return log
+        before = log
+        await asyncio.sleep(1)
+
+
+def have_all(listener: Listener, log: list[Stored]) -> bool:
+    last = listener.deliveries.segments[-1]
+    return bool(last) and last[-1] == log[-1]

@@ -3,6 +3,7 @@
 A send without a response is *unknown*: it may or may not be stored.
 """
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,9 @@ class Send:
     body: str
     key: str | None
     result: Result = Result.UNKNOWN
+    begun_at: float = field(default_factory=time.monotonic)
+    """When the client tried for the first time."""
+    tries: int = 0
 
 
 Stored = tuple[int, str]
@@ -34,9 +38,12 @@ class Deliveries:
 
     name: str
     segments: list[list[Stored]] = field(default_factory=lambda: [[]])
+    shown_at: dict[str, float] = field(default_factory=dict)
+    """When each body was received for the first time."""
 
     def show(self, seq: int, body: str) -> None:
         self.segments[-1].append((seq, body))
+        self.shown_at.setdefault(body, time.monotonic())
 
     def position_lost(self) -> None:
         self.segments.append([])
@@ -53,6 +60,16 @@ class History:
     @property
     def acknowledged(self) -> set[str]:
         return {send.body for send in self.sends if send.result is Result.ACKNOWLEDGED}
+
+    def delays(self) -> list[float]:
+        """The seconds from the first try of each send to its arrival at each client, in rising order."""
+        begun = {send.body: send.begun_at for send in self.sends}
+        return sorted(
+            at - begun[body]
+            for deliveries in self.deliveries
+            for body, at in deliveries.shown_at.items()
+            if body in begun
+        )
 
 
 def violations(history: History, log: Sequence[Stored]) -> list[str]:

@@ -8,14 +8,23 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import replace
-from uuid import UUID
 
 import pytest
 import pytest_asyncio
 
 from tests.api_clients import UserClient, sign_up
 from tests.delivery.resuming_clients import FULL
-from tests.faults.chatting import InboxClient, Listener, Setup, listeners, query, send_on
+from tests.faults.chatting import (
+    InboxClient,
+    Listener,
+    Setup,
+    have_all,
+    listeners,
+    query,
+    send_on,
+    stop,
+    stored,
+)
 from tests.faults.cluster import Cluster, open_cluster
 from tests.faults.history import History, Stored, violations
 from tests.faults.nemesis import NEMESES, QUIET_AT_THE_END, Nemesis, fail_over
@@ -113,20 +122,10 @@ async def record_history(
         await stop([*sending, *following])
 
 
-async def stop(tasks: list[asyncio.Task[None]]) -> None:
-    """Cancel the tasks. Raises what one of them raised."""
-    for task in tasks:
-        task.cancel()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-
-
 async def find_violations(
     cluster: Cluster, setup: Setup, history: History, listening: list[Listener], inboxes: list[InboxClient]
 ) -> list[str]:
-    log = await stored(cluster, setup.room_id)
+    log = await stored(cluster.fetch, setup.room_id)
     found = []
     with suppress(TimeoutError):
         async with asyncio.timeout(QUIET_SECONDS):
@@ -139,24 +138,6 @@ async def find_violations(
     for inbox in inboxes:
         found += await wrong_counts(setup, inbox)
     return found
-
-
-async def stored(cluster: Cluster, room_id: str) -> list[Stored]:
-    """The room's messages in the database, once no more are stored: a send without a response may be late."""
-    sql = "SELECT seq, body FROM messages WHERE room_id = $1 AND kind = 'USER' ORDER BY seq"
-    before: list[Stored] | None = None
-    while True:
-        rows = await cluster.fetch(sql, UUID(room_id.removeprefix("room_")))
-        log = [(row["seq"], row["body"]) for row in rows]
-        if log == before:
-            return log
-        before = log
-        await asyncio.sleep(1)
-
-
-def have_all(listener: Listener, log: list[Stored]) -> bool:
-    last = listener.deliveries.segments[-1]
-    return bool(last) and last[-1] == log[-1]
 
 
 async def shown(setup: Setup, number: int) -> list[Stored]:
