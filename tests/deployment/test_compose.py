@@ -89,10 +89,10 @@ def test_nginx_accepts_its_files_as_compose_mounts_them(tmp_path: Path) -> None:
         copy.parent.mkdir(exist_ok=True)
         copy.write_text((DEPLOY / source).read_text())
     programs.run("nginx", "-e", "stderr", "-t", "-c", tmp_path / "nginx.conf")
-    text = (tmp_path / "roomcast" / "servers.conf").read_text()
-    addresses = re.findall(r"^server (\S+):8000 ", text, re.MULTILINE)
     found = services(FILES[0])
-    assert addresses == [found[f"server{n}"]["networks"]["roomcast"]["ipv4_address"] for n in (1, 2, 3)]
+    for name in ("servers.conf", "socket-servers.conf"):
+        addresses = re.findall(r"^server (\S+):8000 ", (tmp_path / "roomcast" / name).read_text(), re.MULTILINE)
+        assert addresses == [found[f"server{n}"]["networks"]["roomcast"]["ipv4_address"] for n in (1, 2, 3)]
     assert (
         found["server1"]["environment"]["ROOMCAST_TRUSTED_PROXIES"]
         == (found["nginx"]["networks"]["roomcast"]["ipv4_address"])
