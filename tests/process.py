@@ -61,7 +61,7 @@ class Process:
 
     def run_source(self, folder: Path) -> None:
         """Run the code in this folder from the next start on, instead of the code that is tested."""
-        self._environment["PYTHONPATH"] = str(folder)
+        self.environment["PYTHONPATH"] = str(folder)
 
     async def run(self, *arguments: str) -> None:
         """Run another command with the settings of this process. Raises RuntimeError with its output if it fails."""
@@ -69,7 +69,7 @@ class Process:
         command = [sys.executable, "-c", SERVE, *arguments]
         done = await asyncio.to_thread(
             lambda: subprocess.run(
-                command, env=self._environment, cwd=self._folder, timeout=START_SECONDS, capture_output=True, text=True
+                command, env=self.environment, cwd=self._folder, timeout=START_SECONDS, capture_output=True, text=True
             )
         )
         if done.returncode:
