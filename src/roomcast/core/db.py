@@ -25,7 +25,7 @@ from roomcast.core.engines import DEFAULT_POOL_SIZE, WatchedPool, driver_url, gu
 from roomcast.core.errors import OutcomeUnknown, Unavailable
 from roomcast.core.events import Event
 from roomcast.core.metrics import COMMIT_SECONDS, DATABASE
-from roomcast.core.outages import OutageLog, is_answered, is_lock_failure, is_outage
+from roomcast.core.outages import OutageLog, is_answered, is_lock_failure, is_moved, is_outage, reason
 
 __all__ = ["Database", "Publish", "Snapshot", "CoalescingLoader", "Work", "driver_url", "is_outage"]
 
@@ -237,6 +237,9 @@ def _leaves_connection_usable(error: BaseException) -> bool:
 
 
 def _lock_refusal(error: BaseException) -> Unavailable:
+    if is_moved(error):
+        logger.error("a change failed: %s", reason(error))
+        return Unavailable("This server is being replaced by another one.")
     logger.warning("a change failed because another transaction held a lock: %s", type(error).__name__)
     return Unavailable("Another change holds a lock that this change needs.")
 

@@ -236,18 +236,22 @@ async def set_installation_id(session: AsyncSession, chosen: UUID) -> UUID:
 
 
 async def deletions_are_held(session: AsyncSession) -> bool:
-    """Whether a backup is reading the stored bytes of files, so that none may be deleted now."""
-    until = (await session.exec(select(Store.deletions_held_until))).one()
-    return until is not None and until > now()
+    """Whether no stored bytes of files may be deleted now: a backup is reading them, or the installation has moved and
+    another database knows what is used."""
+    until, moved_to = (await session.exec(select(Store.deletions_held_until, Store.moved_to))).one()
+    return moved_to is not None or (until is not None and until > now())
 
 
 async def prove_writable(session: AsyncSession) -> None:
     """Do a write that changes no data and has to be committed. It waits neither for locks of messages nor for other
-    processes that do the same: on PostgreSQL it takes a shared row lock, which is a write as well."""
+    processes that do the same: on PostgreSQL it takes a shared row lock, which is a write as well.
+
+    Raises an error if the installation has moved to another database."""
     if session.get_bind().dialect.name == "sqlite":
         await session.exec(sa.update(Store).values(id=Store.id))
     else:
-        await session.exec(select(Store.id).with_for_update(read=True, key_share=True))
+        here = select(Store.id).where(col(Store.moved_to).is_(None))
+        (await session.exec(here.with_for_update(read=True, key_share=True))).one()
 
 
 async def begin_epoch(session: AsyncSession, after: Collection[UUID] | None = None) -> None:

@@ -9,6 +9,10 @@ import time
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+MOVED = "RC001"
+"""SQLSTATE of the triggers with which `roomcast copy` ends the use of a database. SQLite's errors of triggers are no
+other ones: we have no other triggers that raise."""
+
 LOCKED = frozenset({"55P03", "40P01", "40001"})
 """SQLSTATE of lock_not_available, deadlock_detected and serialization_failure."""
 
@@ -33,12 +37,22 @@ def is_outage(error: BaseException) -> bool:
 
 
 def is_lock_failure(error: BaseException) -> bool:
-    """Whether another transaction did not release a lock in time. The database has rolled this transaction back."""
+    """Whether another transaction did not release a lock in time, or has moved the installation to another database.
+    The database has rolled this transaction back."""
     if not isinstance(error, DBAPIError):
         return False
     if isinstance(error.orig, sqlite3.OperationalError):
         return error.orig.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-    return getattr(error.orig, "sqlstate", None) in LOCKED
+    return getattr(error.orig, "sqlstate", None) in LOCKED or is_moved(error)
+
+
+def is_moved(error: BaseException) -> bool:
+    """Whether the change failed because `roomcast copy` has moved the installation to another database."""
+    if not isinstance(error, DBAPIError):
+        return False
+    if isinstance(error.orig, sqlite3.IntegrityError):
+        return error.orig.sqlite_errorcode == sqlite3.SQLITE_CONSTRAINT_TRIGGER
+    return getattr(error.orig, "sqlstate", None) == MOVED
 
 
 def is_answered(error: BaseException) -> bool:

@@ -24,20 +24,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from roomcast.components import open_storage
 from roomcast.core import migrations, sqlite
 from roomcast.core.clock import now
-from roomcast.core.columns import table
 from roomcast.maintenance import databases, postgres_tools
 from roomcast.maintenance.archive import DATABASE_PART, KEYS, UPLOADS, ArchiveWriter, Manifest
 from roomcast.maintenance.databases import STORE
+from roomcast.maintenance.files import usable_files
 from roomcast.settings import Settings, data_folder
 from roomcast.tables import metadata
-from roomcast.uploads.models import File, blob_name, thumbnail_name
 from roomcast.uploads.storage import Storage
 
 PART_BYTES = 16 * 1024 * 1024
 HOLD, RENEW_SECONDS = timedelta(minutes=10), 60.0
 """How long deletions are held back at a time, and how often that is renewed. After a killed backup they go on soon."""
-
-FILES = table(File)
 
 
 class BackupFailed(Exception):
@@ -205,17 +202,8 @@ def _add_keys(writer: ArchiveWriter, settings: Settings) -> None:
 
 
 async def _add_uploads(writer: ArchiveWriter, connection: AsyncConnection, storage: Storage, made: Backup) -> None:
-    """Add the bytes of all files that can still be used. Those of abandoned files may be gone already."""
-    is_abandoned = sa.and_(FILES.c.message_id.is_(None), sa.not_(FILES.c.is_avatar), FILES.c.claimed_at.is_not(None))
-    wanted = sa.select(FILES.c.id, FILES.c.sha256, FILES.c.has_thumbnail).where(
-        FILES.c.sha256.is_not(None), sa.not_(is_abandoned)
-    )
-    async with connection.stream(wanted) as files:
-        async for file_id, sha256, has_thumbnail in files:
-            name = blob_name(file_id, sha256)
-            await _add_upload(writer, storage, name, sha256, made)
-            if has_thumbnail:
-                await _add_upload(writer, storage, thumbnail_name(name), None, made)
+    async for name, sha256 in usable_files(connection):
+        await _add_upload(writer, storage, name, sha256, made)
 
 
 async def _add_upload(writer: ArchiveWriter, storage: Storage, name: str, sha256: str | None, made: Backup) -> None:

@@ -1,4 +1,4 @@
-"""The commands of this package: `roomcast backup` and `roomcast restore`."""
+"""The commands of this package: `roomcast backup`, `roomcast restore` and `roomcast copy`."""
 
 import asyncio
 import signal
@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from roomcast.components import open_storage
 from roomcast.core.migrations import UnusableDatabase
 from roomcast.maintenance import backup as backups
-from roomcast.maintenance import copying
+from roomcast.maintenance import copying, following
+from roomcast.maintenance import files as stored_files
 from roomcast.maintenance import restore as restores
 from roomcast.maintenance.postgres_tools import ToolFailed
 from roomcast.maintenance.targets import CopyFailed
-from roomcast.settings import WrongSetting, data_folder, load_settings
+from roomcast.settings import Settings, WrongSetting, data_folder, incoming_folder, load_settings
+from roomcast.uploads.storage import Folder, Storage
 
 T = TypeVar("T")
 REFUSALS = (backups.BackupFailed, restores.RestoreRefused, ToolFailed, UnusableDatabase, CopyFailed)
@@ -56,13 +60,52 @@ def restore(
 
 def copy(
     source: Annotated[str, typer.Option("--from", help="The database to copy: sqlite:///… or postgresql://….")],
-    target: Annotated[str, typer.Option("--to", help="An empty database, or the same copy in progress.")],
+    target: Annotated[str, typer.Option("--to", help="An empty database, or the same copy in progress.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", help="Copy while the servers of the source run.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="Undo what --follow did to the source.")] = False,
+    from_storage: Annotated[str, typer.Option(help="The uploads: a folder or s3://…. Empty: as in the settings.")] = "",
+    to_storage: Annotated[str, typer.Option(help="Where to copy the uploads. Empty: they stay where they are.")] = "",
 ) -> None:
-    """Copy a whole installation into another database. Stop its servers first.
+    """Copy a whole installation into another database, also of the other kind.
 
     Ids, cursors and sessions stay valid. A copy that was interrupted continues when the command is run again."""
-    count = _run(copying.copy(source, target, _say))
-    _say(f"Copied and verified {count:,} rows. Start the server with the new ROOMCAST_DATABASE_URL.")
+    if abort:
+        _run(following.abort(source))
+        _say("The source can be used again. Delete the database that it was copied to.")
+        return
+    if not target:
+        raise WrongSetting("--to: name the database to copy to")
+    files = _copier_of_files(load_settings(), from_storage, to_storage)
+    if follow:
+        followed = _run(following.follow(source, target, _say, files))
+        _say(f"Copied and verified {followed.rows:,} rows. The source was locked for {followed.frozen_seconds:.2f} s.")
+    else:
+        _say(f"Copied and verified {_run(copying.copy(source, target, _say, files)):,} rows.")
+    _say("Start the servers with the new ROOMCAST_DATABASE_URL and the same keys; see docs/backup.md.")
+
+
+def _copier_of_files(settings: Settings, from_storage: str, to_storage: str) -> copying.CopyFiles:
+    """Copies the uploads, or says which are missing where they stay."""
+    source = _storage(settings, from_storage)
+
+    async def check(database: AsyncEngine) -> None:
+        missing = await stored_files.missing_files(database, source)
+        _say(f"The uploads stay where they are; the new servers need them. Missing there: {len(missing)}.")
+
+    async def copy_all(database: AsyncEngine) -> None:
+        target = _storage(settings, to_storage)
+        count, lost = await stored_files.copy_files(database, source, target, incoming_folder(settings))
+        _say(f"Copied {count} stored files.")
+        for name in lost:
+            _say(f"warning: the bytes of {name} are missing in the storage, or are not those that were uploaded")
+
+    return copy_all if to_storage else check
+
+
+def _storage(settings: Settings, address: str) -> Storage:
+    if address.startswith(("s3://", "s3+http://")):
+        return open_storage(settings.model_copy(update={"storage_url": address}))
+    return Folder(Path(address)) if address else open_storage(settings)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

@@ -6,7 +6,7 @@ with the rows, so a copy that was killed continues. `following` adds `--follow`.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -28,6 +28,12 @@ PRAGMAS = ("foreign_keys=OFF", "synchronous=NORMAL", "cache_size=-262144", "recu
 REPORT_SECONDS = 2.0
 
 Report = Callable[[str], None]
+CopyFiles = Callable[[AsyncEngine], Awaitable[None]]
+"""Copies the uploads that a database needs."""
+
+
+async def no_files(_target: AsyncEngine) -> None:
+    """The uploads stay where they are."""
 
 
 @dataclass
@@ -65,7 +71,7 @@ class Origin:
     moved_to: str | None
 
 
-async def copy(source_url: str, target_url: str, report: Report) -> int:
+async def copy(source_url: str, target_url: str, report: Report, files: CopyFiles = no_files) -> int:
     """Copy a database that no server uses. Returns the number of rows. Raises CopyFailed, UnusableDatabase."""
     await _check_stopped(source_url)
     async with (
@@ -73,13 +79,17 @@ async def copy(source_url: str, target_url: str, report: Report) -> int:
         opened_target(source, target_url) as target,
         databases.snapshot(source) as connection,
     ):
-        at_rest = _borrowed(connection)
+        origin = await read_origin(connection)
+        if origin.moved_to is not None:
+            raise CopyFailed(f"the source was copied to {origin.moved_to} already; see --abort")
+        at_rest = borrowed(connection)
         await copy_tables(at_rest, target, report)
         async with target.begin() as into:
             report("building indexes")
             await targets.create_indexes(into)
         count = await verify(at_rest, target, report)
-        await finish(target, await read_origin(connection))
+        await files(target)
+        await finish(target, origin)
     return count
 
 
@@ -122,7 +132,9 @@ async def read_origin(connection: AsyncConnection) -> Origin:
     return Origin(*found)
 
 
-def _borrowed(connection: AsyncConnection) -> Connect:
+def borrowed(connection: AsyncConnection) -> Connect:
+    """A `Connect` whose connections are all this one, so that all reads see the moment that it sees."""
+
     @asynccontextmanager
     async def connect() -> AsyncIterator[AsyncConnection]:
         yield connection
@@ -210,6 +222,13 @@ def _reason(error: Exception) -> str:
     return str(error.orig if isinstance(error, DBAPIError) else error).partition("\n")[0]
 
 
+async def is_complete(target: AsyncEngine) -> bool:
+    """Whether all tables have been copied into it."""
+    async with target.connect() as connection:
+        reached = [await targets.progress_of(connection, each) for each in rows.copied_tables()]
+    return all(each.is_done for each in reached)
+
+
 async def count_rows(source: Connect) -> int:
     total = 0
     async with source() as connection:
@@ -242,9 +261,10 @@ def compare(wanted: Sums, found: Sums) -> None:
 async def finish(target: AsyncEngine, origin: Origin) -> None:
     """Make the target usable. Its foreign keys hold from now on; those of the copied rows are checked afterwards."""
     async with target.begin() as connection:
-        await targets.add_foreign_keys(connection)
-        await targets.set_sequences(connection)
-        await _write_store(connection, origin)
+        if (await connection.execute(sa.select(STORE.c.id))).first() is None:  # else a server may be using it already
+            await targets.add_foreign_keys(connection)
+            await targets.set_sequences(connection)
+            await _write_store(connection, origin)
     async with target.begin() as connection:
         await targets.check_foreign_keys(connection)
         await targets.close_target(connection)
@@ -256,5 +276,4 @@ async def _write_store(connection: AsyncConnection, origin: Origin) -> None:
     """The epoch stays, so cursors stay valid. The timeline is that of the source's PostgreSQL: with it the server would
     begin a new epoch. Without one, its start stores that of the target."""
     values = {"id": 1, "epoch": origin.epoch, "installation_id": origin.installation_id, "timeline": None}
-    await connection.execute(sa.delete(STORE))
     await connection.execute(sa.insert(STORE).values(**values))
