@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedError
 from websockets.typing import Subprotocol
 
+from roomcast.api.websocket import connection as connection_module
 from roomcast.api.websocket.admission import ConnectionLimits
 from roomcast.api.websocket.timeouts import Timeouts
 from tests.api_clients import REFRESH, ROOM_EVENTS, ROOM_MESSAGES, SEND, SIGNUP, SocketClient, UserClient, sign_up
@@ -283,6 +284,31 @@ async def test_a_stopping_server_answers_running_operations_and_closes_with_1012
         assert answer["payload"]["data"]["sendMessage"]["message"]["body"] == "last words"
         assert await connection.closed() == (1012, "Service restart")
         assert ignored.is_empty
+
+
+async def test_a_stopping_server_closes_sockets_one_after_another(
+    app: RunningApp, ann: UserClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "CLOSES_PER_SECOND", 20)
+    loop = asyncio.get_running_loop()
+
+    async def time_of_close(connection: SocketClient) -> float:
+        assert await connection.closed() == (1012, "Service restart")
+        return loop.time()
+
+    async with AsyncExitStack() as stack:
+        connections = [await stack.enter_async_context(ann.connect()) for _ in range(10)]
+        closes = [asyncio.create_task(time_of_close(each)) for each in connections]
+        app.roomcast.sockets.close_all()
+        app.roomcast.sockets.close_all()  # the second time changes nothing
+        times = await asyncio.gather(*closes)
+    assert max(times) - min(times) > 0.05  # of half a second
+
+
+async def test_a_socket_of_the_greatest_age_is_closed_with_1012(app: RunningApp, ann: UserClient) -> None:
+    app.roomcast.sockets.timeouts = replace(app.roomcast.sockets.timeouts, tick=0.02, max_age=0.1)
+    async with ann.connect() as connection:
+        assert await connection.closed() == (1012, "Service restart")
 
 
 # ------------------------------------------------------------------ memory

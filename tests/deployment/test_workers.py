@@ -217,6 +217,8 @@ async def test_a_stop_with_mute_clients_is_short(tmp_path: Path) -> None:
     count = 5_000 if os.environ.get("ROOMCAST_TEST_CHAOS") == "full" else 300
     server = Process(f"sqlite:///{tmp_path}/chat.db", tmp_path)
     await server.start()
+    async with await sign_up(server.app, "ann") as ann:
+        streaming = asyncio.create_task(stream_over_http(ann, await ann.create_room("den")))
     mute = [await mute_socket(server) for _ in range(count)]
     begun = asyncio.get_running_loop().time()
     server.signal(signal.SIGTERM)
@@ -226,8 +228,17 @@ async def test_a_stop_with_mute_clients_is_short(tmp_path: Path) -> None:
     codes = Counter([await close_code(reader) for reader, _ in mute])
     assert codes == {1012: count}
     assert seconds < 8
+    assert (await streaming).endswith("event: complete\ndata: \n\n")
     for _, writer in mute:
         writer.close()
+
+
+async def stream_over_http(person: UserClient, room_id: str) -> str:
+    """The text of a stream until the server ends it."""
+    async with httpx.AsyncClient(base_url=person.app.url, timeout=60) as http:
+        headers = {"accept": "text/event-stream", "authorization": f"Bearer {person.token}"}
+        request = {"query": ROOM_EVENTS, "variables": {"roomId": room_id}}
+        return (await http.post("/graphql", json=request, headers=headers)).text
 
 
 HANDSHAKE = (
