@@ -5,6 +5,7 @@ network of the machine: no other is needed, and bridges cannot be made everywher
 """
 
 import fcntl
+import json
 import os
 import resource
 import subprocess
@@ -30,6 +31,16 @@ BUILD_TRIES = 3
 # Sockets lie in these folders, and their paths may have 107 characters at most.
 RUN_FOLDER = Path("/run/roomcast-tests") / str(ROOT.stat().st_ino)
 STORAGE = ("--root", str(CACHE / "storage"), "--runroot", str(RUN_FOLDER / "storage"))
+
+
+def _allowed(kind: int, most: int) -> int:
+    hard = resource.getrlimit(kind)[1]
+    return most if hard == resource.RLIM_INFINITY else min(hard, most)
+
+
+LIMITS = {"nofile": _allowed(resource.RLIMIT_NOFILE, 65536), "nproc": _allowed(resource.RLIMIT_NPROC, 4096)}
+"""As many as this machine allows: podman's defaults are more than some do."""
+
 CERTIFICATES = os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -42,7 +53,11 @@ def podman_command(*arguments: object) -> list[str]:
 def podman(*arguments: object, seconds: float = 60) -> str:
     """The output of a podman command. Raises RuntimeError if it fails."""
     program, *rest = podman_command(*arguments)
-    return run(Path(program), *rest, seconds=seconds)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    defaults = CACHE / "containers.conf"  # for what takes no options: the pods of `play kube`
+    limits = [f"{name}={limit}:{limit}" for name, limit in LIMITS.items()]
+    defaults.write_text(f"[containers]\ndefault_ulimits = {json.dumps(limits)}\n")
+    return run(Path(program), *rest, seconds=seconds, environment={"CONTAINERS_CONF": str(defaults)})
 
 
 # ------------------------------------------------------------------ the image
@@ -96,14 +111,6 @@ def _build() -> None:
 
 # ------------------------------------------------------------------ containers of it
 
-
-def _allowed(kind: int, most: int) -> int:
-    hard = resource.getrlimit(kind)[1]
-    return most if hard == resource.RLIM_INFINITY else min(hard, most)
-
-
-LIMITS = {"nofile": _allowed(resource.RLIMIT_NOFILE, 65536), "nproc": _allowed(resource.RLIMIT_NPROC, 4096)}
-"""As many as this machine allows: podman's defaults are more than some do."""
 
 RUN_OPTIONS = (
     *("--network=host", "--read-only", "--tmpfs=/tmp", "--cap-drop=all", "--security-opt=no-new-privileges"),

@@ -11,6 +11,7 @@ from tests import servers
 PACKAGES = {
     "buildah": "buildah",
     "caddy": "caddy",
+    "catatonit": "catatonit",
     "debootstrap": "debootstrap",
     "haproxy": "haproxy",
     "nginx": "nginx",

@@ -1,18 +1,20 @@
 """The image: built from the checkout on a base made of Debian packages, run as a user without rights."""
 
 import asyncio
+import base64
 import json
 import re
 import shlex
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from roomcast.core import migrations
 from tests import servers
@@ -168,3 +170,49 @@ def test_the_compose_file_for_sqlite_runs(tmp_path: Path) -> None:
         assert post(url, SIGNUP, input=ann)["signup"]["user"]["role"] == "ADMIN"
     finally:
         compose("down", "--volumes")
+
+
+def manifests_for_podman(settings: Mapping[str, str]) -> tuple[str, str]:
+    """The Deployment with its settings, for podman 4.3, and its Secret as podman stores one.
+
+    Probes need timers of systemd, and ports a network apart.
+    """
+    folder = containers.ROOT / "deploy" / "kubernetes"
+    chosen = yaml.safe_load((folder / "settings.yaml").read_text())
+    chosen["data"] |= {"ROOMCAST_HOST": "127.0.0.1", "ROOMCAST_DRAIN_SECONDS": "0"}
+    deployment = yaml.safe_load((folder / "deployment.yaml").read_text())
+    deployment["spec"]["replicas"] = 1
+    [server] = deployment["spec"]["template"]["spec"]["containers"]
+    server["image"] = IMAGE
+    for name in ("ports", "startupProbe", "livenessProbe", "readinessProbe"):
+        del server[name]
+    secret = {name: base64.b64encode(value.encode()).decode() for name, value in settings.items()}
+    return yaml.safe_dump_all([chosen, deployment]), json.dumps(secret)
+
+
+def test_the_pod_of_the_kubernetes_deployment_runs(tmp_path: Path, postgres_server: servers.Server) -> None:
+    programs.find("catatonit")
+    port = free_port()
+    with servers.redis() as redis:
+        url = asyncio.run(servers.create_database(postgres_server.url, f"pod_{uuid.uuid4().hex}"))
+        manifests, secret = manifests_for_podman(
+            {
+                "ROOMCAST_PORT": str(port),
+                "ROOMCAST_DATABASE_URL": url,
+                "ROOMCAST_BUS_URL": redis.url,
+                "ROOMCAST_MIGRATE_ON_START": "true",
+                "ROOMCAST_SECRET_KEY": SECRET,
+                "ROOMCAST_METRICS_TOKEN": SECRET,
+            }
+        )
+        (tmp_path / "pod.yaml").write_text(manifests)
+        (tmp_path / "secret").write_text(secret)
+        podman("secret", "create", "roomcast", tmp_path / "secret")
+        try:
+            podman("play", "kube", "--network=host", tmp_path / "pod.yaml")
+            containers.until_ready("roomcast-pod-0-server", f"http://127.0.0.1:{port}")
+            limit = podman("inspect", "--format={{.HostConfig.Memory}} {{.Config.User}}", "roomcast-pod-0-server")
+            assert limit == f"{2 * 1024**3} 10001:10001\n"
+        finally:
+            podman("play", "kube", "--down", tmp_path / "pod.yaml")
+            podman("secret", "rm", "roomcast")
